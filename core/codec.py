@@ -1,0 +1,126 @@
+"""An event as one line of canonical JSON, and back.
+
+The exact bytes are stored, hashed, replicated and served; nobody encodes an event twice.
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from spawn.core.errors import UnreadableEvent
+from spawn.core.events import TYPES, Data, Event
+from spawn.core.upcast import upcast
+
+MAX_LINE = 64 * 1024
+"""Bytes that a line may have, so that one event never fills a reader's memory."""
+
+_encoder = msgspec.json.Encoder(order="sorted")
+_decoders: dict[bytes, tuple[msgspec.json.Decoder[Event[Data]], str, int]] = {
+    name.encode(): (msgspec.json.Decoder(Event[cls]), name, cls.VERSION)  # type: ignore[valid-type]
+    for name, cls in TYPES.items()
+}
+
+
+class _Head(Struct):
+    """What every event has, whatever its type and version."""
+
+    seq: int
+    queue_id: str
+    type: str
+    v: int
+    at: str
+    epoch: int
+    data: dict[str, Any]
+    job_id: str | None = None
+    attempt: int | None = None
+    note: bool = False
+
+
+_head = msgspec.json.Decoder(_Head)
+
+
+def clean(text: bytes | str) -> str:
+    """Make foreign text valid UTF-8: what cannot be read becomes U+FFFD."""
+    if isinstance(text, bytes):
+        return text.decode("utf-8", "replace")
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def encode(event: Event[Data]) -> bytes:
+    """Encode an event: UTF-8, sorted keys, no spaces, no line break.
+
+    Raises:
+        ValueError: The line would be longer than `MAX_LINE`.
+    """
+    line = _encoder.encode(event)
+    if len(line) > MAX_LINE:
+        raise ValueError(f"{event.type} would be {len(line)} bytes; a line has at most {MAX_LINE}")
+    return line
+
+
+def decode(line: bytes, type_: bytes | None = None, *, writer: str = "") -> Event[Data] | None:
+    """Decode a line; an older version is lifted to today's.
+
+    Args:
+        line: The exact bytes, without a line break.
+        type_: The type that the line is expected to have; spares a look at it.
+        writer: The version of spawn that wrote the line, for the error.
+
+    Returns:
+        The event, or None for a note of a type that is unknown here.
+
+    Raises:
+        UnreadableEvent: Not an event, of an unknown type, or of a newer version.
+    """
+    if type_ is not None and type_ in _decoders:
+        decoder, name, version = _decoders[type_]
+        try:
+            event = decoder.decode(line)
+        except (msgspec.DecodeError, RecursionError):
+            return _decode_slowly(line, writer)
+        if event.type == name and event.v == version:
+            return event
+    return _decode_slowly(line, writer)
+
+
+def _decode_slowly(line: bytes, writer: str) -> Event[Data] | None:
+    try:
+        head = _head.decode(line)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise UnreadableEvent("a line is not an event", why=str(error)) from None
+    cls = TYPES.get(head.type)
+    if cls is None and head.note:
+        return None
+    if cls is None or head.v > cls.VERSION:
+        version = writer or str(head.data.get("version", "another version"))
+        what = head.type if cls is None else f"{head.type} version {head.v}"
+        raise UnreadableEvent(
+            f"event {head.seq}: {what} is unknown here",
+            seq=head.seq,
+            why=f"spawn {version} wrote it",
+            hint=f"read this queue with spawn {version}",
+        )
+    try:
+        data = msgspec.convert(upcast(head.type, head.v, head.data, to=cls.VERSION), cls)
+    except KeyError:
+        why = f"{head.type} never had version {head.v}"
+        raise UnreadableEvent(
+            f"event {head.seq} cannot be read", seq=head.seq, why=why
+        ) from None
+    except msgspec.ValidationError as error:
+        raise UnreadableEvent(
+            f"event {head.seq} cannot be read", seq=head.seq, why=f"{head.type}: {error}"
+        ) from None
+    return Event(
+        seq=head.seq,
+        queue_id=head.queue_id,
+        type=head.type,
+        v=cls.VERSION,
+        at=head.at,
+        epoch=head.epoch,
+        data=data,
+        job_id=head.job_id,
+        attempt=head.attempt,
+        note=head.note,
+    )

@@ -1,0 +1,176 @@
+"""Which events follow from what has happened, consequences for other jobs included.
+
+Each function returns drafts that belong in one transaction.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Literal
+
+from msgspec import Struct
+
+from spawn.core import retry
+from spawn.core.events import (
+    Draft,
+    InterruptCause,
+    JobBlocked,
+    JobCompleted,
+    JobFailed,
+    JobInterrupted,
+    JobReset,
+    JobRetryScheduled,
+    JobUnblocked,
+    ResetReason,
+    Results,
+)
+from spawn.core.moments import stamp
+from spawn.core.state import JobState, QueueState
+
+StopCause = Literal["timeout", "stop", "cancel", "spot", "fenced", "host"]
+"""Why somebody ended an attempt. After a stop no exit code means completed."""
+
+TIMEOUT_CODE = 124
+MAX_LOSSES = 3
+"""Lost attempts in a row that end a job: one that kills its host must not do so for ever."""
+
+
+class Exit(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How an attempt ended, as its supervisor recorded it.
+
+    `exit_code` is as bash gives it: 128 + n for death by signal n.
+    """
+
+    exit_code: int
+    signal: str | None = None
+    stop: StopCause | None = None
+    began: bool = True
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    output_dropped_bytes: int = 0
+
+
+def ended(
+    state: QueueState,
+    job: JobState,
+    exit_: Exit,
+    *,
+    now: datetime,
+    fraction: float,
+    last_lines: tuple[str, ...] = (),
+    results: Results | None = None,
+) -> list[Draft]:
+    """Decide what an attempt's end means.
+
+    Args:
+        now: The moment of the decision, from which a retry's delay counts.
+        fraction: A random number in [0, 1) for jitter.
+        last_lines: The end of the attempt's output, oldest first.
+        results: The manifest in short, of a job that has results.
+    """
+    if not exit_.began:
+        return [_draft(job, JobInterrupted(cause="never_began"))]
+    facts = {
+        "exit_code": exit_.exit_code,
+        "signal": exit_.signal,
+        "wall_seconds": exit_.wall_seconds,
+        "cpu_seconds": exit_.cpu_seconds,
+        "peak_memory_bytes": exit_.peak_memory_bytes,
+        "output_dropped_bytes": exit_.output_dropped_bytes,
+    }
+    match exit_.stop:
+        case "stop" | "spot" | "fenced" | "host":
+            return [_draft(job, JobInterrupted(cause=exit_.stop, **facts))]
+        case "cancel":
+            failed = JobFailed(why="cancelled", last_lines=last_lines, **facts)
+            return [_draft(job, failed), *_block(state, job)]
+        case None if exit_.exit_code == 0:
+            return [_draft(job, JobCompleted(results=results, **facts))]
+    timed_out = exit_.stop == "timeout"
+    if timed_out:
+        facts |= {"exit_code": TIMEOUT_CODE, "timed_out": True}
+    policy = job.config.retry
+    failures = job.failures + 1
+    final = retry.why_final(
+        policy, failures=failures, exit_code=facts["exit_code"], timed_out=timed_out
+    )
+    if final is not None:
+        failed = JobFailed(why=final, last_lines=last_lines, **facts)
+        return [_draft(job, failed), *_block(state, job)]
+    delay = round(retry.delay(policy, failures, fraction), 3)
+    scheduled = JobRetryScheduled(
+        why=f"attempt {failures} of {policy.max_attempts} failed",
+        delay=delay,
+        retry_at=stamp(now + timedelta(seconds=delay)),
+        last_lines=last_lines,
+        **facts,
+    )
+    return [_draft(job, scheduled)]
+
+
+def failed_to_begin(state: QueueState, job: JobState, why: str) -> list[Draft]:
+    """Decide the end of an attempt whose command could not even be prepared."""
+    return [_draft(job, JobFailed(why=why)), *_block(state, job)]
+
+
+def lost(state: QueueState, job: JobState, detail: str) -> list[Draft]:
+    """Decide the end of an attempt that left no record: its host or its supervisor died."""
+    if job.losses + 1 >= MAX_LOSSES:
+        why = f"lost with its supervisor or host {MAX_LOSSES} times in a row"
+        return [_draft(job, JobFailed(why=why)), *_block(state, job)]
+    return [interrupted(job, "lost", detail)]
+
+
+def interrupted(job: JobState, cause: InterruptCause, detail: str = "") -> Draft:
+    """The open attempt of `job` ended through no fault of the job."""
+    return _draft(job, JobInterrupted(cause=cause, detail=detail))
+
+
+def reset(state: QueueState, job: JobState, *, reason: ResetReason, by: str) -> list[Draft]:
+    """Decide a fresh try of a failed or completed job, and who need not wait for it any more."""
+    job_id = job.config.job_id
+    drafts = [Draft(JobReset(reason=reason, by=by), job_id=job_id)]
+    freed = [
+        other
+        for other in _downstream(state, job, "blocked")
+        if other.blocked_by == job_id
+    ]
+    if not freed:
+        return drafts
+    blockers: dict[str, str] = {}
+    for failed in state.failed:
+        if failed != job_id:
+            for other in _downstream(state, state.jobs[failed], "blocked"):
+                blockers.setdefault(other.config.job_id, failed)
+    for other in freed:
+        other_id = other.config.job_id
+        drafts.append(Draft(JobUnblocked(by=job_id), job_id=other_id))
+        if other_id in blockers:
+            drafts.append(Draft(JobBlocked(by=blockers[other_id]), job_id=other_id))
+    return drafts
+
+
+def _draft(job: JobState, data: JobCompleted | JobRetryScheduled | JobFailed | JobInterrupted) -> Draft:
+    return Draft(data, job_id=job.config.job_id, attempt=job.attempt)
+
+
+def _block(state: QueueState, job: JobState) -> list[Draft]:
+    """Whatever waits for `job`, directly or through others, waits in vain."""
+    by = job.config.job_id
+    return [
+        Draft(JobBlocked(by=by), job_id=other.config.job_id)
+        for other in _downstream(state, job, "pending")
+    ]
+
+
+def _downstream(state: QueueState, job: JobState, only: str) -> Iterator[JobState]:
+    """Dependents of `job` in state `only`, and theirs, each once; no further than that state."""
+    seen = {job.config.job_id}
+    stack = [job.config.job_id]
+    while stack:
+        for job_id in state.dependents.get(stack.pop(), ()):
+            other = state.jobs[job_id]
+            if job_id not in seen and other.state == only:
+                seen.add(job_id)
+                stack.append(job_id)
+                yield other

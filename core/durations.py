@@ -1,0 +1,94 @@
+"""Durations as people write them, `1h 30m`, and the seconds that they mean."""
+
+import re
+from functools import lru_cache
+from itertools import pairwise
+
+LONGEST = 1000 * 86400
+"""Seconds in the longest duration that can be written, 1000 days; no clock here overflows on it."""
+
+UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+"""Seconds in each unit, the largest first, which is the order they are written in."""
+
+_AMOUNT = r"[0-9]+(?:\.[0-9]+)?"
+_PARTS = "".join(f"(?:({_AMOUNT}){unit} *)?" for unit in UNITS)
+PATTERN = f"^(?=.*[0-9]) *{_PARTS}$"
+"""What `parse` reads, as a regular expression for Python and for JSON Schema alike."""
+
+_DURATION = re.compile(PATTERN)
+_PART = re.compile(rf"{_AMOUNT}\s*([^\W\d_]*)")
+_EXAMPLE = 'write for example "90s", "5m" or "1h30m"'
+
+
+@lru_cache(maxsize=1024)
+def parse(text: str) -> float:
+    """Read a duration: `30s`, `5m`, `1h30m`, `1h 30m`, `1.5h`, `1d`, `500ms`.
+
+    Each unit stands at most once, the largest first. Zero is a duration.
+
+    Returns:
+        Seconds, 0 to `LONGEST`.
+
+    Raises:
+        ValueError: It is not a duration; the message says why and gives an example.
+    """
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError(_why_not(text))
+    amounts = zip(match.groups(), UNITS.values(), strict=True)
+    seconds = sum(float(amount) * unit for amount, unit in amounts if amount)
+    if seconds > LONGEST:
+        raise ValueError(f"{_shown(text)} is longer than {compact(LONGEST)}, which is the most")
+    return seconds
+
+
+def text(seconds: float) -> str:
+    """Write a duration for a person to read: `1h 23m`, `15m 32s`, `4h`, `0s`.
+
+    The largest unit and the next one below it, cut off and never rounded up: what is said to have
+    passed has passed. A unit that is zero is dropped, and what is negative reads `0s`.
+
+    Args:
+        seconds: Finite.
+    """
+    return " ".join(_parts(seconds))
+
+
+def compact(seconds: float) -> str:
+    """Write a duration for a script to read: as `text`, without the space."""
+    return "".join(_parts(seconds))
+
+
+def _parts(seconds: float) -> list[str]:
+    whole = max(int(seconds), 0)
+    minutes, s = divmod(whole, 60)
+    hours, m = divmod(minutes, 60)
+    d, h = divmod(hours, 24)
+    amounts = [(d, "d"), (h, "h"), (m, "m"), (s, "s")]
+    first = next((place for place, (amount, _) in enumerate(amounts) if amount), 3)
+    shown = [f"{amount}{unit}" for amount, unit in amounts[first : first + 2] if amount]
+    return shown or ["0s"]
+
+
+def _why_not(text: str) -> str:
+    shown = _shown(text)
+    if not text.strip():
+        return f"an empty text is not a duration; {_EXAMPLE}"
+    if re.match(r"\s*-\s*[0-9]", text):
+        return f"{shown} is negative, and a duration cannot be; {_EXAMPLE}"
+    named = _PART.findall(text)
+    if named == [""] and re.fullmatch(r"\s*[0-9.]+\s*", text):
+        return f'{shown} has no unit; write "{text.strip()[:20]}s" for seconds'
+    if "" in named:
+        return f"{shown} has a number without a unit; {_EXAMPLE}"
+    strange = next((unit for unit in named if unit and unit not in UNITS), None)
+    if strange is not None:
+        return f"{shown} has a unit {_shown(strange)}; there are {', '.join(UNITS)}; {_EXAMPLE}"
+    ranks = [list(UNITS).index(unit) for unit in named if unit]
+    if any(later <= earlier for earlier, later in pairwise(ranks)):
+        return f"{shown} has its units out of order or twice, the largest comes first; {_EXAMPLE}"
+    return f"{shown} is not a duration; {_EXAMPLE}"
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:40] + "...")

@@ -1,0 +1,288 @@
+"""The events: immutable facts in the past tense, each with an explicit name and version.
+
+An event's `data` is one of the structs below. Its name is the class's name as `TYPES` spells it
+out; a class may be renamed, the name in the log never. `VERSION` grows when a reader of the old
+shape would be wrong about the new one; `core.upcast` then learns to lift the old shape.
+
+Times are UTC RFC 3339 with microseconds, durations seconds, sizes bytes.
+Source: the event table in `ARCHITECTURE.md`.
+"""
+
+from typing import ClassVar, Generic, Literal, TypeVar
+
+from msgspec import Struct
+
+from spawn.core.config.model import JobConfig, QueueConfig
+
+InterruptCause = Literal["stop", "spot", "fenced", "host", "lost", "never_began"]
+QueueFailure = Literal["jobs", "results", "cancelled", "global_timeout"]
+QueueInterruption = Literal["signal", "spot", "fenced"]
+ResetReason = Literal["retry", "results_lost"]
+
+
+class Data(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one kind of event says."""
+
+    VERSION: ClassVar[int] = 1
+
+
+D = TypeVar("D", bound=Data)
+
+
+class Event(Struct, Generic[D], frozen=True, kw_only=True, omit_defaults=True):
+    """One line of the log.
+
+    `seq` counts from 1; `epoch` is how many runners have owned the queue; `note` marks an event
+    that changes no state, so that a reader may skip one whose type it does not know.
+    """
+
+    seq: int
+    queue_id: str
+    type: str
+    v: int
+    at: str
+    epoch: int
+    data: D
+    job_id: str | None = None
+    attempt: int | None = None
+    note: bool = False
+
+
+class Draft(Struct, frozen=True):
+    """An event that is decided but not yet written: the log adds seq, epoch and time."""
+
+    data: Data
+    job_id: str | None = None
+    attempt: int | None = None
+
+
+class QueueSubmitted(Data, kw_only=True):
+    """The validated configuration. Jobs that one line cannot hold follow as `JobsSubmitted`."""
+
+    config: QueueConfig
+    jobs_total: int
+    config_sha256: str
+    file: str
+    file_sha256: str
+    version: str
+
+
+class JobsSubmitted(Data, kw_only=True):
+    """More jobs of the configuration before it, in the file's order."""
+
+    jobs: tuple[JobConfig, ...]
+
+
+class QueueStarted(Data, kw_only=True):
+    """A runner owns the queue for the first time."""
+
+    instance_id: str
+    hostname: str
+    boot_id: str
+    version: str
+    owner: str
+    pid: int
+    results_location: str
+    region: str | None = None
+    ssh_host_keys: tuple[str, ...] = ()
+
+
+class QueueResumed(QueueStarted, kw_only=True):
+    """Another runner owns the queue: the next epoch."""
+
+
+class JobStarted(Data, kw_only=True):
+    """An attempt is durable; its command runs only after this. `pid` is the command's.
+
+    `pid` 0: the command could not even be prepared, and never ran. `log_file` is the job's
+    combined log, in which this attempt begins at `log_offset`, bytes.
+    """
+
+    token: str
+    pid: int
+    folder: str
+    log_file: str
+    log_offset: int = 0
+
+
+class Outcome(Data, kw_only=True):
+    """How an attempt ended, as its supervisor saw it. `signal` is a name such as `SIGKILL`."""
+
+    exit_code: int | None = None
+    signal: str | None = None
+    timed_out: bool = False
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    output_dropped_bytes: int = 0
+
+
+class Results(Struct, frozen=True, kw_only=True):
+    """The manifest of an attempt's result files, in short."""
+
+    files: int
+    size: int
+    sha256: str
+
+
+class JobCompleted(Outcome, kw_only=True):
+    """The command ended with exit code 0 and nobody had stopped it."""
+
+    results: Results | None = None
+
+
+class JobRetryScheduled(Outcome, kw_only=True):
+    """The attempt failed and the job's budget allows another."""
+
+    why: str = ""
+    delay: float = 0.0
+    retry_at: str = ""
+    last_lines: tuple[str, ...] = ()
+
+
+class JobFailed(Outcome, kw_only=True):
+    """The attempt failed, and why there is no other."""
+
+    why: str = ""
+    last_lines: tuple[str, ...] = ()
+
+
+class JobInterrupted(Outcome, kw_only=True):
+    """The attempt ended through no fault of the job; it spends no budget."""
+
+    cause: InterruptCause
+    detail: str = ""
+
+
+class JobBlocked(Data, kw_only=True):
+    """A job that this one depends on has failed."""
+
+    by: str
+
+
+class JobUnblocked(Data, kw_only=True):
+    """The failed job that this one waited for was reset."""
+
+    by: str
+
+
+class JobReset(Data, kw_only=True):
+    """The job is tried again with a fresh budget."""
+
+    reason: ResetReason
+    by: str
+
+
+class ResultsUploaded(Data, kw_only=True):
+    """Every result file of the attempt is in the object store."""
+
+    files: int
+    size: int
+    key: str
+    sha256: str
+    unmatched: tuple[str, ...] = ()
+
+
+class ResultsUploadFailed(Data, kw_only=True):
+    """Some result file is not in the object store, and will not be without help."""
+
+    error: str
+    unmatched: tuple[str, ...] = ()
+
+
+class QueueReconfigured(Data, kw_only=True):
+    """A new configuration from here on; completed jobs keep."""
+
+    config: QueueConfig
+    jobs_total: int
+    config_sha256: str
+    changes: tuple[str, ...]
+
+
+class QueueInterrupted(Data, kw_only=True):
+    """The runner stopped before the end."""
+
+    cause: QueueInterruption
+    detail: str = ""
+
+
+class QueueCompleted(Data, kw_only=True):
+    """Every job completed, and what was promised is kept."""
+
+
+class QueueFailed(Data, kw_only=True):
+    """The end, without every job completed."""
+
+    reason: QueueFailure
+    detail: str = ""
+
+
+class RequestRefused(Data, kw_only=True):
+    """A note: a request to the runner that it could not follow."""
+
+    request: str
+    why: str
+
+
+AnyData = (
+    JobStarted
+    | JobCompleted
+    | JobRetryScheduled
+    | JobFailed
+    | JobInterrupted
+    | JobBlocked
+    | JobUnblocked
+    | JobReset
+    | ResultsUploaded
+    | ResultsUploadFailed
+    | QueueSubmitted
+    | JobsSubmitted
+    | QueueStarted
+    | QueueResumed
+    | QueueReconfigured
+    | QueueInterrupted
+    | QueueCompleted
+    | QueueFailed
+    | RequestRefused
+)
+
+TYPES: dict[str, type[Data]] = {
+    "QueueSubmitted": QueueSubmitted,
+    "JobsSubmitted": JobsSubmitted,
+    "QueueStarted": QueueStarted,
+    "QueueResumed": QueueResumed,
+    "JobStarted": JobStarted,
+    "JobCompleted": JobCompleted,
+    "JobRetryScheduled": JobRetryScheduled,
+    "JobFailed": JobFailed,
+    "JobInterrupted": JobInterrupted,
+    "JobBlocked": JobBlocked,
+    "JobUnblocked": JobUnblocked,
+    "JobReset": JobReset,
+    "ResultsUploaded": ResultsUploaded,
+    "ResultsUploadFailed": ResultsUploadFailed,
+    "QueueReconfigured": QueueReconfigured,
+    "QueueInterrupted": QueueInterrupted,
+    "QueueCompleted": QueueCompleted,
+    "QueueFailed": QueueFailed,
+    "RequestRefused": RequestRefused,
+}
+NAMES: dict[type[Data], str] = {cls: name for name, cls in TYPES.items()}
+NOTES = frozenset({"RequestRefused"})
+
+
+def seal(draft: Draft, *, seq: int, queue_id: str, epoch: int, at: str) -> Event[Data]:
+    """Give a draft its place in the log."""
+    name = NAMES[type(draft.data)]
+    return Event(
+        seq=seq,
+        queue_id=queue_id,
+        type=name,
+        v=draft.data.VERSION,
+        at=at,
+        epoch=epoch,
+        data=draft.data,
+        job_id=draft.job_id,
+        attempt=draft.attempt,
+        note=name in NOTES,
+    )

@@ -1,0 +1,273 @@
+"""Fold one event into a queue's state. It never refuses: `core.legality` has judged before."""
+
+from typing import assert_never
+
+from msgspec import structs
+
+from spawn.core.config.model import JobConfig, QueueConfig
+from spawn.core.events import (
+    AnyData,
+    Data,
+    Event,
+    JobBlocked,
+    JobCompleted,
+    JobFailed,
+    JobInterrupted,
+    JobReset,
+    JobRetryScheduled,
+    JobsSubmitted,
+    JobStarted,
+    JobUnblocked,
+    Outcome,
+    QueueCompleted,
+    QueueFailed,
+    QueueInterrupted,
+    QueueReconfigured,
+    QueueResumed,
+    QueueStarted,
+    QueueSubmitted,
+    RequestRefused,
+    ResultsUploaded,
+    ResultsUploadFailed,
+)
+from spawn.core.moments import seconds_between
+from spawn.core.moves import JOB_MOVES
+from spawn.core.state import JobState, QueueState
+
+
+def begin(event: Event[Data]) -> QueueState:
+    """Make the state that a log's first event, `QueueSubmitted`, describes."""
+    data = event.data
+    assert isinstance(data, QueueSubmitted)
+    state = QueueState(
+        queue_id=event.queue_id,
+        config=data.config,
+        jobs={},
+        jobs_total=data.jobs_total,
+        config_sha256=data.config_sha256,
+        version=data.version,
+        submitted_at=event.at,
+        last_at=event.at,
+        order=[],
+        counts=dict.fromkeys(JOB_MOVES, 0),
+    )
+    _configure(state, data.config)
+    return state
+
+
+def evolve(state: QueueState, event: Event[Data]) -> None:
+    """Change `state` by one event that is legal in it."""
+    if event.job_id is not None:
+        _evolve_job(state, state.jobs[event.job_id], event)
+    elif not event.note:
+        _evolve_queue(state, event)
+    state.last_at = event.at
+
+
+def _evolve_job(state: QueueState, job: JobState, event: Event[Data]) -> None:
+    data: AnyData = event.data  # type: ignore[assignment]
+    match data:
+        case JobStarted():
+            state.retrying.pop(job.config.job_id, None)
+            state.running[job.config.job_id] = None
+            state.move(job, "running")
+            job.attempt = event.attempt or 0
+            job.epoch = event.epoch
+            job.token = data.token
+            job.pid = data.pid
+            job.folder = data.folder
+            job.log_file = data.log_file
+            job.log_offset = data.log_offset
+            job.started_at = event.at
+            job.ended_at = job.retry_at = job.why = ""
+            job.exit_code = job.signal = job.uploaded = job.results = None
+            job.timed_out = False
+            job.last_lines = job.unmatched = ()
+            job.upload_error = ""
+        case JobCompleted():
+            _end(state, job, event.at, data)
+            job.results = data.results
+            state.move(job, "completed")
+            held = bool(job.config.result_files)
+            if held:
+                state.uploading[job.config.job_id] = None
+            for other in _dependents(state, job):
+                other.unmet -= 1
+                if not held:
+                    _release(state, other)
+        case JobRetryScheduled():
+            _end(state, job, event.at, data)
+            job.failures += 1
+            job.why, job.last_lines = data.why, data.last_lines
+            job.delay, job.retry_at = data.delay, data.retry_at
+            state.retrying[job.config.job_id] = None
+            state.move(job, "retrying")
+        case JobFailed():
+            _end(state, job, event.at, data)
+            job.failures += 1
+            job.why, job.last_lines = data.why, data.last_lines
+            state.failed[job.config.job_id] = None
+            state.move(job, "failed")
+        case JobInterrupted():
+            losses = job.losses + 1 if data.cause == "lost" else 0
+            _end(state, job, event.at, data)
+            job.losses = losses
+            job.why = data.cause
+            state.move(job, "pending")
+        case JobBlocked():
+            job.blocked_by = data.by
+            state.move(job, "blocked")
+        case JobUnblocked():
+            job.blocked_by = ""
+            state.move(job, "pending")
+        case JobReset():
+            _reset(state, job)
+        case ResultsUploaded():
+            job.uploaded, job.unmatched, job.upload_error = data, data.unmatched, ""
+            state.unsaved.pop(job.config.job_id, None)
+            _settle(state, job)
+        case ResultsUploadFailed():
+            job.unmatched, job.upload_error = data.unmatched, data.error
+            state.unsaved[job.config.job_id] = None
+            _settle(state, job)
+        case (
+            QueueSubmitted()
+            | JobsSubmitted()
+            | QueueStarted()
+            | QueueReconfigured()
+            | QueueInterrupted()
+            | QueueCompleted()
+            | QueueFailed()
+            | RequestRefused()
+        ):
+            raise AssertionError(f"{event.type} names a job")
+        case _ as never:
+            assert_never(never)
+
+
+def _evolve_queue(state: QueueState, event: Event[Data]) -> None:
+    data: AnyData = event.data  # type: ignore[assignment]
+    match data:
+        case JobsSubmitted():
+            _add_jobs(state, data.jobs)
+        case QueueStarted():  # QueueResumed is one too
+            if isinstance(data, QueueResumed):
+                _disown(state, state.last_at)  # its runner died without a word
+            state.state = "running"
+            state.epoch = event.epoch
+            state.version = data.version
+            state.owner = data
+            state.owned_since = event.at
+            state.started_at = state.started_at or event.at
+            state.ended_at = state.reason = state.detail = ""
+        case QueueReconfigured():
+            state.config_sha256 = data.config_sha256
+            state.jobs_total = data.jobs_total
+            _configure(state, data.config)
+        case QueueInterrupted():
+            _close(state, event.at, "interrupted", data.cause, data.detail)
+        case QueueCompleted():
+            _close(state, event.at, "completed", "", "")
+        case QueueFailed():
+            _close(state, event.at, "failed", data.reason, data.detail)
+        case (
+            QueueSubmitted()
+            | JobStarted()
+            | JobCompleted()
+            | JobRetryScheduled()
+            | JobFailed()
+            | JobInterrupted()
+            | JobBlocked()
+            | JobUnblocked()
+            | JobReset()
+            | ResultsUploaded()
+            | ResultsUploadFailed()
+            | RequestRefused()
+        ):
+            raise AssertionError(f"{event.type} does not move the queue")
+        case _ as never:
+            assert_never(never)
+
+
+def _end(state: QueueState, job: JobState, at: str, outcome: Outcome) -> None:
+    state.running.pop(job.config.job_id)
+    job.losses = 0
+    job.ended_at = at
+    job.wall_seconds = outcome.wall_seconds
+    job.exit_code = outcome.exit_code
+    job.signal = outcome.signal
+    job.timed_out = outcome.timed_out
+    job.pid = 0
+
+
+def _dependents(state: QueueState, job: JobState) -> list[JobState]:
+    return [state.jobs[job_id] for job_id in state.dependents.get(job.config.job_id, ())]
+
+
+def _release(state: QueueState, job: JobState) -> None:
+    job.missing -= 1
+    if not job.missing and job.state == "pending":
+        state.enqueue(job)
+
+
+def _settle(state: QueueState, job: JobState) -> None:
+    if job.config.job_id in state.uploading:
+        del state.uploading[job.config.job_id]
+        for other in _dependents(state, job):
+            _release(state, other)
+
+
+def _reset(state: QueueState, job: JobState) -> None:
+    job_id = job.config.job_id
+    if job.state == "completed":
+        held = job_id in state.uploading
+        for other in _dependents(state, job):
+            other.unmet += 1
+            other.missing += not held
+    for index in (state.uploading, state.unsaved, state.failed):
+        index.pop(job_id, None)
+    job.failures = job.losses = 0
+    job.uploaded = job.results = None
+    job.upload_error = ""
+    state.move(job, "pending")
+
+
+def _disown(state: QueueState, at: str) -> None:
+    if state.owned_since:
+        state.owned_seconds += max(0.0, seconds_between(state.owned_since, at))
+        state.owned_since = ""
+
+
+def _close(state: QueueState, at: str, to: str, reason: str, detail: str) -> None:
+    _disown(state, at)
+    state.state = to
+    state.ended_at = at
+    state.reason, state.detail = reason, detail
+
+
+def _configure(state: QueueState, config: QueueConfig) -> None:
+    """Take a configuration. A job of an earlier one keeps its state under its id; events of
+    their own reset or block it."""
+    state.replaced, state.jobs, state.order = state.jobs, {}, []
+    state.counts = dict.fromkeys(JOB_MOVES, 0)
+    state.config = structs.replace(config, jobs=())
+    _add_jobs(state, config.jobs)
+
+
+def _add_jobs(state: QueueState, jobs: tuple[JobConfig, ...]) -> None:
+    for config in jobs:
+        index = len(state.order)
+        job = state.replaced.pop(config.job_id, None)
+        if job is None:
+            job = JobState(config=config, index=index)
+        else:
+            job.config, job.index = config, index
+        state.jobs[config.job_id] = job
+        state.order.append(config.job_id)
+        state.counts[job.state] += 1
+    if state.whole:
+        for index_ in (state.failed, state.retrying, state.uploading, state.unsaved):
+            for gone in state.replaced.keys() & index_.keys():
+                del index_[gone]
+        state.replaced = {}
+        state.link()

@@ -1,0 +1,34 @@
+"""Names that are safe as file names, S3 keys and arguments."""
+
+import re
+from datetime import datetime
+
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_INSTANCE = re.compile(r"i-[0-9a-f]+")
+ID_RULE = "1 to 128 letters, digits, '.', '_' or '-', the first a letter or digit"
+
+
+def is_safe(name: str) -> bool:
+    """Whether `name` can stand as a job id."""
+    return _SAFE.fullmatch(name) is not None
+
+
+def is_instance_id(name: str) -> bool:
+    """Whether `name` reads as an EC2 instance id, `i-<hex>`."""
+    return _INSTANCE.fullmatch(name) is not None
+
+
+def why_not_queue_id(name: str) -> str | None:
+    """Say why `name` cannot be a queue id, or None when it can."""
+    if not is_safe(name):
+        return f"an id is {ID_RULE}"
+    if name == "local":
+        return "'local' means this machine's own queue"
+    if is_instance_id(name):
+        return "it reads as an EC2 instance id"
+    return None
+
+
+def new_queue_id(now: datetime) -> str:
+    """Name a queue after the moment of its submission: `queue-YYYYMMDD-HHMMSS`."""
+    return f"queue-{now:%Y%m%d-%H%M%S}"

@@ -1,0 +1,110 @@
+"""Judge whether an event fits the state that it meets: the tables, and what they cannot say."""
+
+from typing import NoReturn
+
+from spawn.core.errors import CorruptLog, IllegalTransition
+from spawn.core.events import (
+    Data,
+    Event,
+    JobsSubmitted,
+    JobStarted,
+    Outcome,
+    QueueCompleted,
+    QueueReconfigured,
+    QueueStarted,
+    QueueSubmitted,
+)
+from spawn.core.moves import JOB_MOVES, QUEUE_MOVES
+from spawn.core.state import JobState, QueueState
+
+
+def check_first(event: Event[Data]) -> None:
+    """Judge a log's first event.
+
+    Raises:
+        CorruptLog: It is not a `QueueSubmitted` at seq 1.
+    """
+    if not isinstance(event.data, QueueSubmitted):
+        raise IllegalTransition(
+            event.type, "before its submission", ["QueueSubmitted"], of="the queue", seq=event.seq
+        )
+    if event.data.jobs_total < len(event.data.config.jobs):
+        _contradicts(event, "it holds more jobs than it announces")
+
+
+def check(state: QueueState, event: Event[Data]) -> None:
+    """Judge an event against the state that all before it amount to.
+
+    Raises:
+        IllegalTransition: The machines do not allow it here.
+        CorruptLog: It contradicts the events before it.
+    """
+    if event.note:
+        return
+    if event.type not in QUEUE_MOVES[state.state]:
+        raise IllegalTransition(
+            event.type,
+            state.state,
+            sorted(QUEUE_MOVES[state.state]),
+            of="the queue",
+            seq=event.seq,
+        )
+    if event.job_id is None:
+        _check_queue(state, event)
+        return
+    job = state.jobs.get(event.job_id)
+    if job is None:
+        _contradicts(event, f"there is no job {event.job_id}")
+    if event.type not in JOB_MOVES[job.state]:
+        raise IllegalTransition(
+            event.type,
+            job.state,
+            sorted(JOB_MOVES[job.state]),
+            of=f"job {event.job_id}",
+            seq=event.seq,
+        )
+    _check_job(state, job, event)
+
+
+def _check_job(state: QueueState, job: JobState, event: Event[Data]) -> None:
+    data = event.data
+    if event.epoch != state.epoch:
+        _contradicts(event, f"it is of epoch {event.epoch}, the log of {state.epoch}")
+    if isinstance(data, JobStarted):
+        if event.attempt != job.attempt + 1:
+            _contradicts(event, f"attempt {event.attempt} follows attempt {job.attempt}")
+        if job.unmet:
+            _contradicts(event, "a job that it depends on is not completed")
+    elif isinstance(data, Outcome) and event.attempt != job.attempt:
+        _contradicts(event, f"attempt {job.attempt} runs, not {event.attempt}")
+
+
+def _check_queue(state: QueueState, event: Event[Data]) -> None:
+    data = event.data
+    if event.type in JOB_EVENTS:
+        _contradicts(event, "it names no job")
+    if isinstance(data, JobsSubmitted):
+        if state.whole or len(state.jobs) + len(data.jobs) > state.jobs_total:
+            _contradicts(event, "all jobs were submitted before it")
+    elif not state.whole:
+        _contradicts(event, "jobs of the configuration are missing before it")
+    if isinstance(data, QueueStarted):
+        if event.epoch != state.epoch + 1:
+            _contradicts(event, f"epoch {event.epoch} follows epoch {state.epoch}")
+    elif event.epoch != state.epoch:
+        _contradicts(event, f"it is of epoch {event.epoch}, the log of {state.epoch}")
+    if isinstance(data, QueueCompleted):
+        if state.counts["completed"] != len(state.jobs):
+            _contradicts(event, "not every job is completed")
+        if state.uploading or state.unsaved:
+            _contradicts(event, "results are not uploaded")
+    elif state.running and state.state == "running" and event.type in _NEEDS_REST:
+        _contradicts(event, f"job {next(iter(state.running))} still runs")
+
+
+JOB_EVENTS = frozenset(event for moves in JOB_MOVES.values() for event in moves)
+_NEEDS_REST = frozenset({"QueueFailed", "QueueReconfigured"})
+
+
+def _contradicts(event: Event[Data], why: str) -> NoReturn:
+    raise CorruptLog(f"event {event.seq}: {event.type} cannot be", seq=event.seq, why=why)

@@ -1,0 +1,65 @@
+"""Which event leads where: derived from `core.machine` by `make docs`, never edited.
+
+State to event to the state that follows. A test holds it against the machines on every pair.
+"""
+
+JOB_MOVES: dict[str, dict[str, str]] = {
+    "pending": {
+        "JobBlocked": "blocked",
+        "JobStarted": "running",
+    },
+    "running": {
+        "JobCompleted": "completed",
+        "JobFailed": "failed",
+        "JobInterrupted": "pending",
+        "JobRetryScheduled": "retrying",
+    },
+    "completed": {
+        "JobReset": "pending",
+        "ResultsUploadFailed": "completed",
+        "ResultsUploaded": "completed",
+    },
+    "failed": {
+        "JobReset": "pending",
+    },
+    "retrying": {
+        "JobStarted": "running",
+    },
+    "blocked": {
+        "JobUnblocked": "pending",
+    },
+}
+
+QUEUE_MOVES: dict[str, dict[str, str]] = {
+    "pending": {
+        "JobsSubmitted": "pending",
+        "QueueFailed": "failed",
+        "QueueStarted": "running",
+    },
+    "running": {
+        "JobBlocked": "running",
+        "JobCompleted": "running",
+        "JobFailed": "running",
+        "JobInterrupted": "running",
+        "JobReset": "running",
+        "JobRetryScheduled": "running",
+        "JobStarted": "running",
+        "JobUnblocked": "running",
+        "JobsSubmitted": "running",
+        "QueueCompleted": "completed",
+        "QueueFailed": "failed",
+        "QueueInterrupted": "interrupted",
+        "QueueReconfigured": "running",
+        "QueueResumed": "running",
+        "ResultsUploadFailed": "running",
+        "ResultsUploaded": "running",
+    },
+    "completed": {},
+    "failed": {
+        "QueueResumed": "running",
+    },
+    "interrupted": {
+        "QueueFailed": "failed",
+        "QueueResumed": "running",
+    },
+}

@@ -1,0 +1,157 @@
+"""What a log amounts to: the state of a queue and of its jobs, as replay builds it.
+
+Only `core.evolve` changes these. Size grows with jobs, never with events.
+"""
+
+from heapq import heappop, heappush
+
+from msgspec import Struct
+
+from spawn.core import dag
+from spawn.core.config.model import JobConfig, QueueConfig
+from spawn.core.events import QueueStarted, Results, ResultsUploaded
+
+
+class JobState(Struct, kw_only=True):
+    """One job: its state, its last attempt, its budget."""
+
+    config: JobConfig
+    index: int
+    state: str = "pending"
+    attempt: int = 0
+    """The life number of the newest attempt; 0 before the first."""
+    failures: int = 0
+    """Failures that were the job's own since its last reset: the budget spent."""
+    losses: int = 0
+    """Attempts lost with their host in a row."""
+    missing: int = 0
+    """Dependencies that hold the job up: not completed, or their results still on the way."""
+    unmet: int = 0
+    """Dependencies that are not completed."""
+    blocked_by: str = ""
+    queued: bool = False
+    """Whether the job is in `QueueState.ready`."""
+    epoch: int = 0
+    token: str = ""
+    pid: int = 0
+    folder: str = ""
+    log_file: str = ""
+    log_offset: int = 0
+    started_at: str = ""
+    ended_at: str = ""
+    wall_seconds: float = 0.0
+    exit_code: int | None = None
+    signal: str | None = None
+    timed_out: bool = False
+    why: str = ""
+    last_lines: tuple[str, ...] = ()
+    delay: float = 0.0
+    retry_at: str = ""
+    results: Results | None = None
+    uploaded: ResultsUploaded | None = None
+    upload_error: str = ""
+    unmatched: tuple[str, ...] = ()
+
+    @property
+    def attempts(self) -> int:
+        """Budget spent, an attempt that runs or completed included: the `1` of `1/3`."""
+        return self.failures + (self.state in ("running", "completed"))
+
+    @property
+    def max_attempts(self) -> int:
+        """The `3` of `1/3`."""
+        return self.config.retry.max_attempts
+
+
+class QueueState(Struct, kw_only=True):
+    """A queue: its configuration, its jobs, and what `plan` must know without a scan of them."""
+
+    queue_id: str
+    config: QueueConfig
+    """Without its jobs: they are in `jobs`."""
+    state: str = "pending"
+    jobs: dict[str, JobState]
+    jobs_total: int
+    config_sha256: str
+    version: str
+    """The version of spawn that wrote the newest epoch."""
+    epoch: int = 0
+    submitted_at: str = ""
+    started_at: str = ""
+    ended_at: str = ""
+    """When the queue reached its end or was interrupted; empty while it has an owner."""
+    last_at: str = ""
+    owned_since: str = ""
+    owned_seconds: float = 0.0
+    """How long runners owned the queue, up to `owned_since`."""
+    owner: QueueStarted | None = None
+    reason: str = ""
+    detail: str = ""
+    order: list[str]
+    """Job ids in the file's order."""
+    replaced: dict[str, JobState] = {}
+    """Jobs of the configuration before, until all of the new one's are read."""
+    dependents: dict[str, tuple[str, ...]] = {}
+    counts: dict[str, int]
+    ready: list[int] = []
+    """A heap of the indexes of pending jobs that nothing holds up; stale entries are skipped."""
+    running: dict[str, None] = {}
+    """Jobs with an open attempt, oldest first."""
+    retrying: dict[str, None] = {}
+    failed: dict[str, None] = {}
+    uploading: dict[str, None] = {}
+    """Completed jobs whose results are on their way."""
+    unsaved: dict[str, None] = {}
+    """Completed jobs whose results could not be uploaded."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will happen without a person: completed or failed."""
+        return self.state in ("completed", "failed")
+
+    @property
+    def whole(self) -> bool:
+        """Whether every job of the configuration has been read."""
+        return len(self.jobs) == self.jobs_total
+
+    def job_at(self, index: int) -> JobState:
+        """The job at this place of the file, counted from 0."""
+        return self.jobs[self.order[index]]
+
+    def move(self, job: JobState, state: str) -> None:
+        """Put a job into another state and keep the counts right."""
+        self.counts[job.state] -= 1
+        self.counts[state] += 1
+        job.state = state
+        if state == "pending" and not job.missing:
+            self.enqueue(job)
+
+    def enqueue(self, job: JobState) -> None:
+        """Let a job that nothing holds up take its turn in the file's order."""
+        if not job.queued:
+            job.queued = True
+            heappush(self.ready, job.index)
+
+    def next_ready(self) -> JobState | None:
+        """The first job in the file's order that could start now; it stays where it is."""
+        while self.ready:
+            job = self.job_at(self.ready[0])
+            if job.state == "pending" and not job.missing:
+                return job
+            job.queued = False
+            heappop(self.ready)
+        return None
+
+    def link(self) -> None:
+        """Derive who depends on whom and who is ready, once all jobs are known."""
+        self.dependents = dag.dependents(
+            {job_id: job.config.depends_on for job_id, job in self.jobs.items()}
+        )
+        self.ready.clear()
+        for job in self.jobs.values():
+            needs = [self.jobs[need] for need in job.config.depends_on]
+            job.unmet = sum(need.state != "completed" for need in needs)
+            job.missing = job.unmet + sum(need.config.job_id in self.uploading for need in needs)
+            job.queued = False
+            if job.state == "pending" and not job.missing:
+                self.enqueue(job)

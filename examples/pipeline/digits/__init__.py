@@ -1,0 +1,1 @@
+"""The parts that the programs of this pipeline share; standard library only."""

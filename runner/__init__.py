@@ -1,0 +1,1 @@
+"""The imperative shell on the instance: processes, output, and the loop that drives the log."""

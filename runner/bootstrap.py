@@ -1,0 +1,175 @@
+"""Wire a runner together. The only place that knows every part of it."""
+
+import os
+import random
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from signal import Signals
+
+import msgspec
+
+from spawn import __version__
+from spawn.core.errors import QueueExists, QueueNotFound, RunnerAlive, SpawnError
+from spawn.core.events import Data, Draft, Event, QueueResumed, QueueStarted
+from spawn.core.state import JobState, QueueState
+from spawn.core.submission import submit
+from spawn.runner.launcher import ProcessLauncher
+from spawn.runner.loop import Runner
+from spawn.runner.machine import ownership
+from spawn.runner.poller import Poller
+from spawn.runner.publisher import ThreadPublisher
+from spawn.runner.start import Committed, News, Refused, RunOrder, Said
+from spawn.store import lock, queues
+from spawn.store.log.ledger import Ledger
+from spawn.store.objects.folder import FolderStore
+from spawn.store.paths import Roots
+from spawn.store.tail import tail
+
+UNEXPECTED = 70
+"""Exit code of an error that is ours: systemd starts the runner again after it."""
+LAST_LINES = 10
+
+
+class SystemClock:
+    """See `Clock`."""
+
+    def wall(self) -> datetime:
+        """See `Clock.wall`."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """See `Clock.monotonic`."""
+        return time.monotonic()
+
+
+def main() -> int:
+    """Run the queue that stdin orders; tell what happens on the descriptor that argv names."""
+    tell = _Teller(int(sys.argv[1]))
+    try:
+        order = msgspec.json.decode(sys.stdin.buffer.read(), type=RunOrder)
+        state = _run(order, tell)
+    except SpawnError as error:
+        tell(Refused(error.what, error.why, error.hint, error.exit_code))
+        return error.exit_code
+    except OSError as error:
+        tell(Refused("the runner cannot run", str(error), "", 1))
+        return 1
+    except Exception:
+        traceback.print_exc()
+        tell(Refused("the runner met an error of its own", traceback.format_exc(), "", UNEXPECTED))
+        return UNEXPECTED
+    return _exit_code(state)
+
+
+def _run(order: RunOrder, tell: "Callable[[News], None]") -> QueueState:
+    launcher = ProcessLauncher(os.environ)  # forks: before any thread and any SQLite
+    roots = Roots(Path(order.state), Path(order.log), Path(order.cache))
+    paths = queues.make(roots, order.queue_id) if order.config else queues.find(
+        roots, order.queue_id
+    )
+    held = lock.take(paths.lock)
+    if held is None:
+        raise _alive(order)
+    _redirect(paths.runner_log)
+    ledger = Ledger(paths.events, order.queue_id)
+    clock = SystemClock()
+    fresh = ledger.empty
+    if fresh:
+        if order.config is None:
+            raise QueueNotFound(f"queue {order.queue_id} was never submitted")
+        drafts = submit(
+            order.config, file=order.file, file_sha256=order.file_sha256, version=__version__
+        )
+        ledger.stage(drafts, at=clock.wall())
+    elif not order.resume:
+        raise _exists(order.queue_id, ledger.state)
+    elif ledger.state.ended:
+        return ledger.state
+    state = ledger.state
+    prefix = state.config.result_s3_prefix or order.queue_id
+    objects = FolderStore(roots.objects / prefix.strip("/"))
+    kind = QueueStarted if state.state == "pending" else QueueResumed
+    poller = Poller()
+    launcher.serve(paths, order.queue_id, state.config.kill_grace, poller)
+    publisher = ThreadPublisher(objects, poller.post)
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+        tell(Said(text))
+
+    def committed(events: list[Event[Data]]) -> None:
+        if events:
+            tell(Committed(events[-1].seq))
+
+    def last_lines(job: JobState) -> tuple[str, ...]:
+        return tail(Path(job.log_file), LAST_LINES, after=job.log_offset)
+
+    runner = Runner(
+        ledger=ledger,
+        launcher=launcher,
+        publisher=publisher,
+        clock=clock,
+        waiter=poller,
+        opening=[Draft(ownership(kind, objects.location))],
+        epoch=state.epoch + 1,
+        fraction=random.random,
+        last_lines=last_lines,
+        committed=committed,
+        say=say,
+    )
+    state = runner.run()
+    publisher.close()
+    launcher.close()
+    ledger.close()
+    os.close(held)
+    return state
+
+
+class _Teller:
+    """Tells whoever started the runner, as long as they listen."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        os.set_inheritable(fd, False)
+        os.set_blocking(fd, False)
+
+    def __call__(self, news: News) -> None:
+        try:
+            os.write(self._fd, msgspec.json.encode(news) + b"\n")
+        except OSError:
+            pass  # nobody listens, or too slowly: the log says it all
+
+
+def _redirect(path: Path) -> None:
+    """From here on stderr is the queue's `runner.log`."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    os.dup2(fd, 2)
+    os.close(fd)
+
+
+def _exit_code(state: QueueState) -> int:
+    if state.state == "interrupted":
+        return 128 + (Signals[state.detail] if state.detail in Signals.__members__ else 1)
+    return 0 if state.state == "completed" else 1
+
+
+def _alive(order: RunOrder) -> RunnerAlive:
+    return RunnerAlive(
+        f"queue {order.queue_id} is being run by another process",
+        hint=f"`spawn queue status {order.queue_id}` shows it",
+    )
+
+
+def _exists(queue_id: str, state: QueueState) -> QueueExists:
+    resume = f"`spawn queue run FILE --queue-id {queue_id} --or-resume` goes on with it, or " * (
+        not state.ended
+    )
+    return QueueExists(
+        f"queue {queue_id} was run before",
+        why=f"submitted {state.submitted_at[:19]}Z, now {state.state}",
+        hint=f"{resume}`--queue-id NEW` runs it anew",
+    )

@@ -1,0 +1,50 @@
+"""The environment that a command runs in."""
+
+import re
+from collections.abc import Mapping
+
+from spawn.runner.ports import CannotBegin
+
+_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def environment(
+    runner: Mapping[str, str],
+    job: Mapping[str, str],
+    *,
+    queue_id: str,
+    job_id: str,
+    attempt: int,
+    folder: str,
+    token: str,
+) -> dict[str, str]:
+    """Build it: the runner's own, the job's over it, then what spawn tells the command.
+
+    `${NAME}` in one of the job's values is the runner's NAME, looked up now: the log keeps the
+    reference, never the value.
+
+    Raises:
+        CannotBegin: A reference names a variable that the runner does not have.
+    """
+    return {
+        **runner,
+        **{name: _resolve(name, value, runner) for name, value in job.items()},
+        "JOB_ID": job_id,
+        "JOB_ATTEMPT": str(attempt),
+        "QUEUE_ID": queue_id,
+        "SPAWN_PROGRESS_FILE": f"{folder}/progress",
+        "SPAWN_INTERRUPTION_FILE": f"{folder}/interruption",
+        "SPAWN_RUN": token,
+    }
+
+
+def _resolve(name: str, value: str, runner: Mapping[str, str]) -> str:
+    def replacement(reference: re.Match[str]) -> str:
+        wanted = reference[1]
+        if wanted not in runner:
+            raise CannotBegin(
+                f"environment.{name} needs ${{{wanted}}}, which the runner's environment lacks"
+            )
+        return runner[wanted]
+
+    return _REFERENCE.sub(replacement, value)

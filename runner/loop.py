@@ -1,0 +1,343 @@
+"""The loop that carries a queue from its first event to its last.
+
+Each round: take what has happened, decide, write one transaction, then act. An effect always
+follows the commit that it rests on, and nothing is remembered that the log does not say.
+"""
+
+import signal
+from collections.abc import Callable, Iterable
+from copy import copy
+from heapq import heappop, heappush
+
+from msgspec import Struct
+
+from spawn.core import decide
+from spawn.core.decide import Exit, StopCause
+from spawn.core.events import (
+    Data,
+    Draft,
+    Event,
+    JobStarted,
+    QueueFailed,
+    QueueInterrupted,
+    Results,
+)
+from spawn.core.moments import moment
+from spawn.core.plan import Finish, Start, Wait, plan
+from spawn.core.state import JobState, QueueState
+from spawn.runner.ports import (
+    CannotBegin,
+    CannotPrepare,
+    Clock,
+    Collected,
+    Ended,
+    Happening,
+    Launcher,
+    Published,
+    Publisher,
+    Signalled,
+    Waiter,
+)
+from spawn.store.log.ledger import Ledger
+from spawn.store.log.write import LogFull
+
+AGAIN_SECONDS = 2.0
+"""How long the loop waits before it tries again what failed through no fault of the queue."""
+
+
+class _Attempt(Struct, kw_only=True):
+    """What the loop knows of an open attempt beyond the log."""
+
+    job_id: str
+    ended: bool = False
+    exit: Exit | None = None
+    collected: bool = False
+    results: Results | None = None
+
+
+class Runner:
+    """Runs one queue.
+
+    Args:
+        ledger: The queue's log, which this process alone may write.
+        opening: The drafts that make this process the owner.
+        epoch: Of the opening.
+        fraction: A random number in [0, 1), for jitter.
+        last_lines: The end of an attempt's output, given its job.
+        committed: Told of every event, after it is durable.
+        say: Told what a person should know, a sentence each.
+    """
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        launcher: Launcher,
+        publisher: Publisher,
+        clock: Clock,
+        waiter: Waiter,
+        opening: Iterable[Draft],
+        epoch: int,
+        fraction: Callable[[], float],
+        last_lines: Callable[[JobState], tuple[str, ...]],
+        committed: Callable[[list[Event[Data]]], None],
+        say: Callable[[str], None],
+    ) -> None:
+        self._ledger = ledger
+        self._launcher = launcher
+        self._publisher = publisher
+        self._clock = clock
+        self._waiter = waiter
+        self._opening = list(opening)
+        self._epoch = epoch
+        self._fraction = fraction
+        self._last_lines = last_lines
+        self._committed = committed
+        self._say = say
+        self._attempts: dict[str, _Attempt] = {}
+        self._publishing: dict[str, str] = {}
+        self._published: list[Published] = []
+        self._retries: list[tuple[float, str, int]] = []
+        self._due: list[int] = []
+        self._deadline: float | None = None
+        self._again: float | None = None
+        self._stop_signal: int | None = None
+        self._timed_out = False
+        self._finished = False
+        self._complaint = ""
+
+    def run(self) -> QueueState:
+        """Run until the queue has ended or is interrupted; returns its last state.
+
+        Raises:
+            SpawnError: The log could not even take the opening events.
+        """
+        self._own()
+        while not self._finished:
+            self._round()
+            if not self._finished:
+                for happening in self._waiter.wait(self._wait_seconds()):
+                    self._note(happening)
+        return self._ledger.state
+
+    def _own(self) -> None:
+        """Become the owner, and take up what an earlier runner left."""
+        self._ledger.stage(self._opening, at=self._clock.wall(), epoch=self._epoch)
+        self._committed(self._ledger.commit())
+        state = self._ledger.state
+        if state.config.global_timeout is not None:
+            left = max(0.0, state.config.global_timeout - state.owned_seconds)
+            self._deadline = self._clock.monotonic() + left
+        for job_id in list(state.running):
+            job = state.jobs[job_id]
+            self._attempts[job.token] = _Attempt(job_id=job_id)
+            self._launcher.adopt(job)
+        for job_id in state.retrying:
+            job = state.jobs[job_id]
+            left = (moment(job.retry_at) - self._clock.wall()).total_seconds()
+            self._retry_in(job, min(job.delay, max(0.0, left)))
+        for job_id in state.uploading:
+            self._publish(state.jobs[job_id])
+
+    def _note(self, happening: Happening) -> None:
+        """Remember what has happened; `_round` decides what it means."""
+        match happening:
+            case Ended(token, exit_):
+                attempt = self._attempts[token]
+                attempt.ended, attempt.exit = True, exit_
+                job = self._ledger.state.jobs[attempt.job_id]
+                if _succeeded(exit_) and job.config.result_files:
+                    self._publisher.collect(token, job.config, job.folder)
+                else:
+                    attempt.collected = True
+            case Collected(token, results):
+                self._attempts[token].collected = True
+                self._attempts[token].results = results
+            case Published():
+                self._published.append(happening)
+            case Signalled(number):
+                self._interrupt(number)
+
+    def _interrupt(self, number: int) -> None:
+        """Stop in good order; asked a second time, at once."""
+        first = self._stop_signal is None
+        if first:
+            self._stop_signal = number
+        grace = self._ledger.state.config.kill_grace if first else 0.0
+        self._stop_all("stop", grace)
+
+    def _stop_all(self, cause: StopCause, grace: float) -> None:
+        for token, attempt in self._attempts.items():
+            if not attempt.ended:
+                self._launcher.stop(token, cause, grace)
+
+    def _round(self) -> None:
+        """Decide, write, act."""
+        now = self._clock.monotonic()
+        self._again = None
+        while self._retries and self._retries[0][0] <= now:
+            _, job_id, attempt = heappop(self._retries)
+            job = self._ledger.state.jobs[job_id]
+            if job.state == "retrying" and job.attempt == attempt:
+                heappush(self._due, job.index)
+        if self._deadline is not None and now >= self._deadline and not self._timed_out:
+            self._timed_out = True
+            self._stop_all("stop", self._ledger.state.config.kill_grace)
+        prepared: list[str] = []
+        closed: list[str] = []
+        published, self._published = self._published, []
+        try:
+            self._stage_published(published)
+            closed = self._stage_ends()
+            self._stage_starts(prepared)
+            self._stage_finish()
+            events = self._ledger.commit()
+        except LogFull as error:
+            self._ledger.rollback()
+            for token in prepared:
+                self._launcher.abandon(token)
+                del self._attempts[token]
+            self._published = published + self._published
+            self._complain(f"{error}; nothing new starts until it can")
+            self._again = now + AGAIN_SECONDS
+            self._finished = False
+            self._due = sorted(
+                self._ledger.state.jobs[job_id].index
+                for job_id in self._ledger.state.retrying
+                if job_id not in {retry[1] for retry in self._retries}
+            )
+            return
+        for token in prepared:
+            self._launcher.go(token)
+        state = self._ledger.state
+        for token in closed:
+            job = state.jobs[self._attempts.pop(token).job_id]
+            if job.state == "retrying":
+                self._retry_in(job, job.delay)
+            self._publish(job)
+        for done in published:
+            self._publishing.pop(done.token, None)
+        self._committed(events)
+
+    def _stage_published(self, published: list[Published]) -> None:
+        for done in published:
+            job = self._ledger.state.jobs[self._publishing[done.token]]
+            if done.outcome is not None and job.token == done.token:
+                draft = Draft(done.outcome, job_id=job.config.job_id, attempt=job.attempt)
+                self._stage([draft])
+
+    def _stage_ends(self) -> list[str]:
+        """Stage the outcome of each attempt that is over; returns their tokens."""
+        closed = []
+        for token, attempt in self._attempts.items():
+            if not (attempt.ended and attempt.collected):
+                continue
+            state = self._ledger.state
+            job = state.jobs[attempt.job_id]
+            if attempt.exit is None:
+                drafts = decide.lost(state, job, "its supervisor left no record")
+            else:
+                drafts = decide.ended(
+                    state,
+                    job,
+                    attempt.exit,
+                    now=self._clock.wall(),
+                    fraction=self._fraction(),
+                    last_lines=() if _succeeded(attempt.exit) else self._last_lines(job),
+                    results=attempt.results,
+                )
+            self._stage(drafts)
+            closed.append(token)
+        return closed
+
+    def _stage_starts(self, prepared: list[str]) -> None:
+        """Bring to the gate what may start now; each one's token is added to `prepared`."""
+        while self._stop_signal is None and not self._timed_out:
+            step = plan(self._ledger.state, self._first_due())
+            if not isinstance(step, Start):
+                return
+            job = step.job
+            job_id, attempt = job.config.job_id, job.attempt + 1
+            try:
+                ready = self._launcher.prepare(job, attempt)
+            except CannotPrepare as error:
+                self._complain(str(error))
+                self._again = self._clock.monotonic() + AGAIN_SECONDS
+                return
+            except CannotBegin as error:
+                started = JobStarted(token="", pid=0, folder="", log_file="")
+                self._stage([Draft(started, job_id=job_id, attempt=attempt)])
+                self._stage(decide.failed_to_begin(self._ledger.state, job, str(error)))
+                continue
+            prepared.append(ready.token)
+            self._attempts[ready.token] = _Attempt(job_id=job_id)
+            started = JobStarted(
+                token=ready.token,
+                pid=ready.pid,
+                folder=ready.folder,
+                log_file=ready.log_file,
+                log_offset=ready.log_offset,
+            )
+            self._stage([Draft(started, job_id=job_id, attempt=attempt)])
+
+    def _stage_finish(self) -> None:
+        state = self._ledger.state
+        if state.running or self._publishing or self._published:
+            return
+        if self._stop_signal is not None:
+            name = signal.Signals(self._stop_signal).name
+            self._finish(QueueInterrupted(cause="signal", detail=name))
+        elif self._timed_out:
+            self._finish(QueueFailed(reason="global_timeout"))
+        else:
+            step = plan(state, self._first_due())
+            if isinstance(step, Finish) and self._again is None:
+                self._finish(step.verdict)
+            elif not isinstance(step, (Start, Wait)):
+                raise AssertionError(step)
+
+    def _finish(self, verdict: Data) -> None:
+        self._stage([Draft(verdict)])
+        self._finished = True
+
+    def _stage(self, drafts: Iterable[Draft]) -> None:
+        self._ledger.stage(drafts, at=self._clock.wall())
+
+    def _publish(self, job: JobState) -> None:
+        if job.folder:
+            self._publishing[job.token] = job.config.job_id
+            self._publisher.publish(job.token, copy(job))  # the next attempt changes the job
+
+    def _retry_in(self, job: JobState, seconds: float) -> None:
+        due = self._clock.monotonic() + seconds
+        heappush(self._retries, (due, job.config.job_id, job.attempt))
+
+    def _first_due(self) -> JobState | None:
+        while self._due:
+            job = self._ledger.state.job_at(self._due[0])
+            if job.state == "retrying":
+                return job
+            heappop(self._due)
+        return None
+
+    def _complain(self, text: str) -> None:
+        """Say what is wrong once, not each time that it is tried again."""
+        if text != self._complaint:
+            self._complaint = text
+            self._say(text)
+
+    def _wait_seconds(self) -> float | None:
+        times = [
+            time
+            for time in (
+                self._retries[0][0] if self._retries else None,
+                None if self._timed_out else self._deadline,
+                self._again,
+            )
+            if time is not None
+        ]
+        return max(0.0, min(times) - self._clock.monotonic()) if times else None
+
+
+def _succeeded(exit_: Exit | None) -> bool:
+    return exit_ is not None and exit_.began and exit_.exit_code == 0 and exit_.stop is None

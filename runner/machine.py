@@ -1,0 +1,43 @@
+"""What a queue's log says of the machine that it runs on."""
+
+import getpass
+import os
+import socket
+from pathlib import Path
+
+from spawn import __version__
+from spawn.core.events import QueueResumed, QueueStarted
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_HOST_KEYS = Path("/etc/ssh")
+
+
+def ownership(kind: type[QueueStarted] | type[QueueResumed], results_location: str) -> QueueStarted:
+    """Describe this process as the owner of a queue."""
+    hostname = socket.gethostname()
+    return kind(
+        instance_id="local",
+        hostname=hostname,
+        boot_id=_read(_BOOT_ID),
+        version=__version__,
+        owner=f"{_user()}@{hostname}",
+        pid=os.getpid(),
+        results_location=results_location,
+        ssh_host_keys=tuple(
+            _read(path) for path in sorted(_HOST_KEYS.glob("ssh_host_*_key.pub"))
+        ),
+    )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", "replace").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,79 @@
+"""A job's output: raw in its attempt's folder, and combined with the time of each line."""
+
+import os
+import time
+from pathlib import Path
+
+
+class Output:
+    """Write what a command prints to its three files.
+
+    A file that cannot be written loses what it could not take, and only that: the command is
+    never held up by a full disk.
+
+    Args:
+        folder: The attempt's; `stdout.log` and `stderr.log` are made in it.
+        job_log: The job's combined log, which grows with each attempt.
+    """
+
+    def __init__(self, folder: Path, job_log: Path) -> None:
+        self._raw = [_open(folder / "stdout.log"), _open(folder / "stderr.log")]
+        job_log.parent.mkdir(parents=True, exist_ok=True)
+        self._combined = _open(job_log)
+        self.offset = os.fstat(self._combined).st_size
+        """Where in the combined log this attempt begins, bytes."""
+        self.dropped = 0
+        """Bytes of raw output that could not be written."""
+        self._open_line: int | None = None
+        self._second = 0
+        self._stamp = b""
+
+    def write(self, stream: int, data: bytes) -> None:
+        """Keep what came out of a stream.
+
+        Args:
+            stream: 0 for stdout, 1 for stderr.
+        """
+        self.dropped += len(data) - _write(self._raw[stream], data)
+        _write(self._combined, self._combine(stream, data))
+
+    def close(self) -> None:
+        """End an open line of the combined log and close the files."""
+        if self._open_line is not None:
+            _write(self._combined, b"\n")
+        for fd in (*self._raw, self._combined):
+            os.close(fd)
+
+    def _combine(self, stream: int, data: bytes) -> bytes:
+        """Begin each line with the time; a stream never goes on in the other's line."""
+        stamp = self._time()
+        start = b""
+        if self._open_line not in (None, stream):
+            start = b"\n" + stamp
+        elif self._open_line is None:
+            start = stamp
+        body, ended = (data[:-1], True) if data.endswith(b"\n") else (data, False)
+        self._open_line = None if ended else stream
+        return start + body.replace(b"\n", b"\n" + stamp) + (b"\n" if ended else b"")
+
+    def _time(self) -> bytes:
+        now = int(time.time())
+        if now != self._second:
+            self._second = now
+            self._stamp = time.strftime("[%H:%M:%S] ", time.localtime(now)).encode()
+        return self._stamp
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+
+
+def _write(fd: int, data: bytes) -> int:
+    """Write as much as the disk takes; returns how many bytes that was."""
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(fd, view) :]
+        except OSError:
+            break
+    return len(data) - len(view)

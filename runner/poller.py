@@ -1,0 +1,67 @@
+"""Waits for descriptors and signals, and turns them into happenings."""
+
+import os
+import selectors
+import signal
+from collections.abc import Callable, Iterable
+from queue import Empty, SimpleQueue
+from typing import Protocol
+
+from spawn.runner.ports import Happening, Signalled
+
+_STOPS = (signal.SIGTERM, signal.SIGINT)
+
+
+class HasFileno(Protocol):
+    """Something to wait for: readable when it has news."""
+
+    def fileno(self) -> int:
+        """Its descriptor."""
+        ...
+
+
+class Poller:
+    """The loop's resting place. One in a process: it owns the signal handlers."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._posted: SimpleQueue[Happening] = SimpleQueue()
+        self._read, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._selector.register(self._read, selectors.EVENT_READ, self._awake)
+        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        for number in _STOPS:
+            signal.signal(number, lambda *_: None)
+
+    def watch(self, source: HasFileno, happened: Callable[[], Iterable[Happening]]) -> None:
+        """Call `happened` whenever `source` has news."""
+        self._selector.register(source, selectors.EVENT_READ, happened)
+
+    def forget(self, source: HasFileno) -> None:
+        """Stop watching, before `source` is closed."""
+        self._selector.unregister(source)
+
+    def post(self, happening: Happening) -> None:
+        """Report from another thread."""
+        self._posted.put(happening)
+        try:
+            os.write(self._write, b"\0")
+        except BlockingIOError:
+            pass  # it is full of reasons to wake up
+
+    def wait(self, seconds: float | None) -> Iterable[Happening]:
+        """See `Waiter.wait`."""
+        happenings: list[Happening] = []
+        for key, _ in self._selector.select(seconds):
+            happenings.extend(key.data())
+        return happenings
+
+    def _awake(self) -> Iterable[Happening]:
+        for number in os.read(self._read, 4096):
+            if number in _STOPS:
+                yield Signalled(number)
+        while True:
+            try:
+                yield self._posted.get_nowait()
+            except Empty:
+                return

@@ -1,0 +1,122 @@
+"""What the loop needs of the world. The real parts and the simulation's both keep these promises."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Protocol
+
+from msgspec import Struct
+
+from spawn.core.config.model import JobConfig
+from spawn.core.decide import Exit, StopCause
+from spawn.core.errors import SpawnError
+from spawn.core.events import Results, ResultsUploaded, ResultsUploadFailed
+from spawn.core.state import JobState
+
+
+class Prepared(Struct, frozen=True):
+    """An attempt whose command waits at the gate."""
+
+    token: str
+    pid: int
+    folder: str
+    log_file: str
+    log_offset: int
+
+
+class Ended(Struct, frozen=True):
+    """An attempt is over; `exit` is None when it left no record."""
+
+    token: str
+    exit: Exit | None
+
+
+class Collected(Struct, frozen=True):
+    """The result files of an attempt are listed; `results` None when it promises none."""
+
+    token: str
+    results: Results | None
+
+
+class Published(Struct, frozen=True):
+    """An attempt's files are in the object store, or not; `outcome` None: it promised none."""
+
+    token: str
+    outcome: ResultsUploaded | ResultsUploadFailed | None
+
+
+class Signalled(Struct, frozen=True):
+    """Somebody asks the runner to stop: the number of a signal."""
+
+    number: int
+
+
+Happening = Ended | Collected | Published | Signalled
+
+
+class CannotPrepare(SpawnError):
+    """An attempt cannot be prepared now, through no fault of the job. Nothing of it runs."""
+
+
+class CannotBegin(SpawnError):
+    """An attempt can never begin: the job itself is at fault. Nothing of it runs."""
+
+
+class Clock(Protocol):
+    """Time. `wall` is for the log, `monotonic` for every wait."""
+
+    def wall(self) -> datetime:
+        """The moment, with a time zone; it may jump."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that only grow."""
+        ...
+
+
+class Launcher(Protocol):
+    """Starts and ends attempts. Each one it prepared or adopted ends in exactly one `Ended`."""
+
+    def prepare(self, job: JobState, attempt: int) -> Prepared:
+        """Bring an attempt's command to the gate; it is executed only after `go`.
+
+        Raises:
+            CannotPrepare: Try again later.
+            CannotBegin: Trying again is of no use.
+        """
+        ...
+
+    def go(self, token: str) -> None:
+        """Open the gate. The attempt's `JobStarted` is durable."""
+        ...
+
+    def abandon(self, token: str) -> None:
+        """Drop a prepared attempt: its command never runs, and no `Ended` follows."""
+        ...
+
+    def adopt(self, job: JobState) -> None:
+        """Take up an attempt that an earlier runner started; its `Ended` follows."""
+        ...
+
+    def stop(self, token: str, cause: StopCause, grace: float) -> None:
+        """Ask for an attempt's end: TERM, after `grace` seconds KILL. May be repeated."""
+        ...
+
+
+class Publisher(Protocol):
+    """Lists result files and brings an attempt's files to the object store, in the background."""
+
+    def collect(self, token: str, job: JobConfig, folder: str) -> None:
+        """List the results and make them durable; a `Collected` follows."""
+        ...
+
+    def publish(self, token: str, job: JobState) -> None:
+        """Copy the attempt's files; a `Published` follows. May be repeated after a crash."""
+        ...
+
+
+class Waiter(Protocol):
+    """Where the loop rests."""
+
+    def wait(self, seconds: float | None) -> Iterable[Happening]:
+        """Return what has happened, or nothing after `seconds`; None waits without end."""
+        ...

@@ -1,0 +1,54 @@
+"""Lists and copies an attempt's files on a thread of its own, so that the loop never waits."""
+
+from collections.abc import Callable
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+
+from spawn.core.config.model import JobConfig
+from spawn.core.events import Results
+from spawn.core.state import JobState
+from spawn.runner.ports import Collected, Happening, Published
+from spawn.store.objects.folder import FolderStore
+from spawn.store.results.manifest import collect
+from spawn.store.results.publish import publish
+
+
+class ThreadPublisher:
+    """See `Publisher`.
+
+    Args:
+        store: Where files go.
+        post: Takes what has happened, from any thread.
+    """
+
+    def __init__(self, store: FolderStore, post: Callable[[Happening], None]) -> None:
+        self._store = store
+        self._post = post
+        self._work: SimpleQueue[Callable[[], Happening] | None] = SimpleQueue()
+        self._thread = Thread(target=self._run, name="publisher", daemon=True)
+        self._thread.start()
+
+    def collect(self, token: str, job: JobConfig, folder: str) -> None:
+        """See `Publisher.collect`."""
+        self._work.put(lambda: Collected(token, _collect(job, Path(folder))))
+
+    def publish(self, token: str, job: JobState) -> None:
+        """See `Publisher.publish`."""
+        self._work.put(lambda: Published(token, publish(self._store, job)))
+
+    def close(self) -> None:
+        """Finish what was asked for."""
+        self._work.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (task := self._work.get()) is not None:
+            self._post(task())
+
+
+def _collect(job: JobConfig, folder: Path) -> Results | None:
+    try:
+        return collect(job, folder)
+    except OSError:
+        return None  # without a manifest the upload fails, and says so

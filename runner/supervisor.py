@@ -1,0 +1,259 @@
+"""The process that owns one attempt and outlives the runner.
+
+Forked from the zygote. Its life: prepare, hold the command at the gate, let it go, keep its
+output, end it when asked, leave a record. The lock on the attempt's folder says that it lives.
+"""
+
+import os
+import select
+import signal
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn
+
+from spawn.core.decide import Exit, StopCause
+from spawn.runner import record, tree
+from spawn.runner.command import execute
+from spawn.runner.messages import Go, Order, Ready, Stop, Unable, receive, send
+from spawn.runner.output import Output
+from spawn.runner.prctl import become_subreaper
+from spawn.runner.reattach import accept, listen
+from spawn.store import lock
+
+DRAIN_SECONDS = 1.0
+"""How long output may keep coming after the command's end."""
+_CHUNK = 256 * 1024
+_CHANNEL = 3
+
+
+def supervise(channel_fd: int) -> NoReturn:
+    """Be a supervisor: wait for an order on the channel, carry it out, and exit."""
+    status = 1
+    try:
+        channel = _detach(channel_fd)
+        order = receive(channel)
+        if isinstance(order, Order):
+            status = _attempt(channel, order)
+    except BaseException:  # there is nobody above to raise it to
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _detach(channel_fd: int) -> socket.socket:
+    """Keep the channel and stderr, leave everything else of the zygote behind."""
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    if channel_fd != _CHANNEL:
+        os.dup2(channel_fd, _CHANNEL, inheritable=False)
+    os.closerange(_CHANNEL + 1, os.sysconf("SC_OPEN_MAX"))
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    become_subreaper()
+    with suppress(OSError):  # only root may lower it
+        Path("/proc/self/oom_score_adj").write_text("-500")
+    return socket.socket(fileno=_CHANNEL)
+
+
+def _attempt(channel: socket.socket, order: Order) -> int:
+    try:
+        attempt = _Attempt(channel, order)
+    except OSError as error:
+        send(channel, Unable(why=str(error)))
+        return 1
+    attempt.run()
+    return 0
+
+
+class _Attempt:
+    """One attempt, from its folder to its record."""
+
+    def __init__(self, channel: socket.socket, order: Order) -> None:
+        self._channel = channel
+        self._listener = listen(order.token)
+        self._runners = {channel.fileno(): channel}
+        self._order = order
+        folder = Path(order.folder)
+        folder.mkdir(parents=True)
+        # Held by this descriptor until the process ends; the command never has it.
+        self._lock = lock.take(folder / "lock")
+        self._record = record.preallocate(folder / "record")
+        self._output = Output(folder, Path(order.job_log))
+        _point(Path(order.job_log_link), Path(order.job_log))
+        self._stop: StopCause | None = None
+        self._kill_at: float | None = None
+        self._exit: tuple[int, float, int] | None = None
+        self._signals = _signal_pipe()
+        gate_read, self._gate = os.pipe()
+        pipes = [os.pipe(), os.pipe()]
+        self._pipes = {pipes[0][0]: 0, pipes[1][0]: 1}
+        self._pid = os.fork()
+        if self._pid == 0:
+            execute(order, gate=gate_read, stdout=pipes[0][1], stderr=pipes[1][1])
+        for fd in (gate_read, pipes[0][1], pipes[1][1]):
+            os.close(fd)
+        for fd in self._pipes:
+            os.set_blocking(fd, False)
+        send(
+            channel,
+            Ready(pid=self._pid, supervisor=os.getpid(), log_offset=self._output.offset),
+        )
+
+    def run(self) -> None:
+        """Wait for the word, see the command to its end, leave the record."""
+        if not isinstance(receive(self._channel), Go):
+            os.close(self._gate)  # the command sees it and exits unexecuted
+            os.waitpid(self._pid, 0)
+            self._leave(Exit(exit_code=0, began=False))
+            return
+        began = time.monotonic()
+        with suppress(BrokenPipeError):
+            os.write(self._gate, b"g")
+        os.close(self._gate)
+        self._watch(began)
+        wall = time.monotonic() - began
+        self._sweep()
+        self._drain()
+        self._output.close()
+        assert self._exit is not None
+        status, cpu, peak = self._exit
+        code = os.waitstatus_to_exitcode(status)
+        self._leave(
+            Exit(
+                exit_code=code if code >= 0 else 128 - code,
+                signal=signal.Signals(-code).name if code < 0 else None,
+                stop=self._stop,
+                wall_seconds=round(wall, 3),
+                cpu_seconds=round(cpu, 3),
+                peak_memory_bytes=peak,
+                output_dropped_bytes=self._output.dropped,
+            )
+        )
+
+    def _watch(self, began: float) -> None:
+        """Keep output and signals moving until the command has ended."""
+        poll = select.poll()
+        for fd in (*self._pipes, self._signals, self._listener.fileno(), *self._runners):
+            poll.register(fd, select.POLLIN)
+        timeout = self._order.timeout
+        deadline = None if timeout is None else began + timeout
+        while True:
+            self._reap()
+            if self._exit is not None:
+                return
+            now = time.monotonic()
+            if deadline is not None and now >= deadline:
+                self._end("timeout", self._order.kill_grace)
+                deadline = None
+            if self._kill_at is not None and now >= self._kill_at:
+                tree.signal_all(os.getpid(), signal.SIGKILL)
+                self._kill_at = now + 0.1  # a child may have been born in between
+            next_at = min((t for t in (deadline, self._kill_at) if t is not None), default=None)
+            wait = None if next_at is None else max(0.0, next_at - now) * 1000 + 1
+            for fd, _ in poll.poll(wait):
+                if fd in self._pipes:
+                    if not self._read(fd):
+                        poll.unregister(fd)
+                elif fd == self._signals:
+                    if signal.SIGTERM in os.read(fd, 4096):
+                        self._end("host", self._order.kill_grace)
+                elif fd == self._listener.fileno():
+                    runner = accept(self._listener)
+                    if runner is not None:
+                        self._runners[runner.fileno()] = runner
+                        poll.register(runner, select.POLLIN)
+                else:
+                    message = receive(self._runners[fd])
+                    if message is None:
+                        poll.unregister(fd)  # that runner is gone; the attempt goes on
+                        self._runners.pop(fd).close()
+                    elif isinstance(message, Stop):
+                        self._end(message.cause, message.grace)
+
+    def _end(self, cause: StopCause, grace: float) -> None:
+        """Begin to end the attempt; the first cause stands, a shorter grace counts."""
+        kill_at = time.monotonic() + grace
+        if self._stop is None:
+            self._stop = cause
+            tree.signal_all(os.getpid(), signal.SIGTERM, signal.SIGCONT)
+        self._kill_at = kill_at if self._kill_at is None else min(self._kill_at, kill_at)
+
+    def _reap(self) -> None:
+        """Reap what has ended, orphans that were adopted included."""
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid == self._pid:
+                cpu = usage.ru_utime + usage.ru_stime
+                self._exit = (status, cpu, usage.ru_maxrss * 1024)
+
+    def _sweep(self) -> None:
+        """Kill whatever the command left behind; nothing of an attempt outlives it."""
+        while tree.signal_all(os.getpid(), signal.SIGKILL):
+            with suppress(ChildProcessError):
+                os.waitpid(-1, 0)
+            self._reap()
+
+    def _drain(self) -> None:
+        """Take the output that is still in the pipes."""
+        until = time.monotonic() + DRAIN_SECONDS
+        while self._pipes:
+            ready, _, _ = select.select(list(self._pipes), [], [], max(0, until - time.monotonic()))
+            if not ready:
+                return
+            for fd in ready:
+                self._read(fd)
+
+    def _read(self, fd: int) -> bool:
+        """Move a chunk of output; returns whether there may be more."""
+        try:
+            data = os.read(fd, _CHUNK)
+        except BlockingIOError:
+            return True
+        if data:
+            self._output.write(self._pipes[fd], data)
+            return True
+        del self._pipes[fd]
+        os.close(fd)
+        return False
+
+    def _leave(self, exit_: Exit) -> None:
+        """Write the record, however long that takes; without it the lock stays held."""
+        while True:
+            try:
+                record.write(self._record, self._order.token, exit_)
+            except OSError:
+                time.sleep(1)
+            else:
+                return
+
+
+def _signal_pipe() -> int:
+    """Turn SIGCHLD and SIGTERM into bytes on a descriptor, so that `poll` wakes for them."""
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+    os.set_blocking(write, False)
+    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    for number in (signal.SIGCHLD, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    return read
+
+
+def _point(link: Path, target: Path) -> None:
+    """Let the short path lead to the newest queue's log. A real file in its place stays."""
+    with suppress(OSError):
+        if link.exists() and not link.is_symlink():
+            return
+        fresh = link.with_name(f".{link.name}.{os.getpid()}")
+        fresh.symlink_to(target)
+        fresh.replace(link)

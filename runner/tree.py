@@ -1,0 +1,37 @@
+"""The processes below this one, found through `/proc`, and how to end them all."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """Every process below `pid`, parents first. The list is old the moment it is made."""
+    stack = [pid]
+    while stack:
+        children = _children(stack.pop())
+        yield from children
+        stack.extend(children)
+
+
+def signal_all(pid: int, *signals: signal.Signals) -> int:
+    """Send signals to everything below `pid`; returns how many processes there were."""
+    count = 0
+    for child in descendants(pid):
+        count += 1
+        for number in signals:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(child, number)
+    return count
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208, its names are all we want
+            with open(f"/proc/{pid}/task/{task}/children", "rb") as file:
+                found += map(int, file.read().split())
+    except OSError:
+        pass  # it has ended meanwhile
+    return found

@@ -1,0 +1,1 @@
+"""What is kept: the event log, results and replicas."""

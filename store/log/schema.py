@@ -1,0 +1,52 @@
+"""The event log's schema, as it is today. `migrations/` leads every older log to it."""
+
+from sqlalchemy import (
+    DDL,
+    BLOB,
+    CheckConstraint,
+    Column,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    event,
+)
+
+REVISION = "0001"
+"""The newest migration; logs made today are born with it."""
+
+metadata = MetaData()
+
+events = Table(
+    "events",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("type", Text, nullable=False),
+    Column("job_id", Text),
+    Column("at", Text, nullable=False),
+    Column("line", Text, nullable=False),
+    Column("hash", BLOB, nullable=False),
+    CheckConstraint("length(hash) = 32", name="hash_is_sha256"),
+)
+revision = Table(
+    "alembic_version",
+    metadata,
+    Column("version_num", String(32), primary_key=True),
+)
+
+EXTRAS = (
+    "CREATE TRIGGER events_are_never_updated BEFORE UPDATE ON events"
+    " BEGIN SELECT RAISE(ABORT, 'events are never updated'); END",
+    "CREATE TRIGGER events_are_never_deleted BEFORE DELETE ON events"
+    " BEGIN SELECT RAISE(ABORT, 'events are never deleted'); END",
+    "CREATE VIEW history AS SELECT seq, at, type, job_id,"
+    " json_extract(line, '$.attempt') AS attempt, json_extract(line, '$.epoch') AS epoch,"
+    " json_extract(line, '$.data') AS data, lower(hex(hash)) AS hash FROM events ORDER BY seq",
+    "CREATE VIEW latest AS SELECT job_id, max(seq) AS seq, type, at FROM events"
+    " WHERE job_id IS NOT NULL GROUP BY job_id ORDER BY seq",
+)
+"""Triggers, and views for people with a plain `sqlite3`."""
+
+for _statement in EXTRAS:
+    event.listen(events, "after_create", DDL(_statement))

@@ -1,0 +1,146 @@
+"""Append to an event log: one transaction at a time, durable when it returns."""
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import Connection, create_engine, insert, select
+from sqlalchemy import event as sqlalchemy_event
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.pool import NullPool
+
+from spawn.core.errors import CorruptLog, LogConflict, SpawnError
+from spawn.core.events import Data, Event
+from spawn.store.log import schema
+
+Entry = tuple[Event[Data], bytes, bytes]
+"""`(event, line, hash)`: an event with its exact bytes and the chain's hash up to it."""
+
+_INSERT = insert(schema.events)
+
+
+class LogFull(SpawnError):
+    """The log could not be written now: the disk is full, or fails. Nothing was written."""
+
+
+class LogWriter:
+    """The held connection of the one process that may write.
+
+    Who calls holds the queue's `runner.lock`.
+
+    Args:
+        path: The database; made with today's schema where it is not there.
+
+    Raises:
+        CorruptLog: The file is not an event log, or of a newer spawn.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        engine = create_engine(
+            "sqlite://",
+            creator=lambda: _connect(path),
+            poolclass=NullPool,
+        )
+        sqlalchemy_event.listen(engine, "begin", _begin)
+        try:
+            self._connection = engine.connect()
+            _bring_up_to_date(self._connection, path)
+        except DBAPIError as error:
+            raise CorruptLog(
+                f"the event log {path} cannot be opened", why=str(error.orig)
+            ) from error
+
+    def append(self, entries: Sequence[Entry], *, expected_seq: int) -> None:
+        """Append events in one durable transaction.
+
+        Args:
+            entries: With consecutive seqs from `expected_seq` on.
+            expected_seq: The seq that the log must give out next.
+
+        Raises:
+            LogConflict: Another writer was there; nothing was written.
+            LogFull: The disk is full, or fails; nothing was written.
+        """
+        if [entry[0].seq for entry in entries] != list(
+            range(expected_seq, expected_seq + len(entries))
+        ):
+            raise LogConflict(f"the events do not follow seq {expected_seq - 1}")
+        rows = [
+            {
+                "seq": event.seq,
+                "type": event.type,
+                "job_id": event.job_id,
+                "at": event.at,
+                "line": line.decode(),
+                "hash": hash_,
+            }
+            for event, line, hash_ in entries
+        ]
+        try:
+            with self._connection.begin():
+                head = self._connection.exec_driver_sql(
+                    "SELECT coalesce(max(seq), 0) FROM events"
+                ).scalar_one()
+                if head != expected_seq - 1:
+                    raise LogConflict(
+                        f"the log is at seq {head}, not {expected_seq - 1}",
+                        why="another process wrote to it",
+                    )
+                self._connection.execute(_INSERT, rows)
+        except IntegrityError as error:
+            raise LogConflict("the log refused an event", why=str(error.orig)) from error
+        except DBAPIError as error:
+            raise LogFull(
+                f"the event log {self._path} cannot be written",
+                why=str(error.orig),
+                hint="free some space on its disk",
+            ) from error
+
+    def close(self) -> None:
+        """Close the connection; the log is then one file."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _bring_up_to_date(connection: Connection, path: Path) -> None:
+    with connection.begin():
+        tables = set(
+            connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")
+            .scalars()
+            .all()
+        )
+        if not tables:
+            schema.metadata.create_all(connection)
+            connection.execute(insert(schema.revision).values(version_num=schema.REVISION))
+            return
+        if "alembic_version" not in tables:
+            raise CorruptLog(f"{path} is not an event log")
+        found = connection.execute(select(schema.revision.c.version_num)).scalar_one_or_none()
+    if found != schema.REVISION:
+        from spawn.store.log.migrate import migrate  # alembic costs 400 ms to import
+
+        migrate(connection, path)

@@ -1,0 +1,94 @@
+"""The queues of this machine: find one, make room for one."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from spawn.core.errors import QueueNotFound
+from spawn.store import lock
+from spawn.store.paths import QueuePaths, Roots
+
+
+def make(roots: Roots, queue_id: str) -> QueuePaths:
+    """Make a queue's folder durably, if it is not there.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    paths = roots.queue(queue_id)
+    missing = [
+        folder for folder in (paths.folder, *paths.folder.parents) if not folder.exists()
+    ]
+    paths.folder.mkdir(parents=True, exist_ok=True)
+    for folder in reversed(missing):
+        _sync(folder.parent)
+    return paths
+
+
+def names(roots: Roots) -> Iterator[str]:
+    """The ids of the queues here that have an event log, newest first."""
+    try:
+        folders = list(roots.queues.iterdir())
+    except OSError:
+        return
+    ages = []
+    for folder in folders:
+        try:
+            (folder / "events.db").stat()
+            ages.append((_born(folder), folder.name))
+        except OSError:
+            continue
+    yield from (name for _, name in sorted(ages, reverse=True))
+
+
+def find(roots: Roots, queue_id: str) -> QueuePaths:
+    """Find a queue that is here.
+
+    Raises:
+        QueueNotFound: It is not.
+    """
+    paths = roots.queue(queue_id)
+    if not paths.events.exists():
+        raise QueueNotFound(
+            f"queue {queue_id} is not on this machine",
+            why=f"there is no log at {paths.events}",
+            hint="`spawn queue list` shows the queues that are",
+        )
+    return paths
+
+
+def local(roots: Roots) -> tuple[str, list[str]]:
+    """Choose the queue that `local` means: the one that runs, else the newest.
+
+    Returns:
+        Its id, and the ids of others that run too.
+
+    Raises:
+        QueueNotFound: There is none.
+    """
+    newest = list(names(roots))
+    if not newest:
+        raise QueueNotFound(
+            "no queue was ever run on this machine",
+            why=f"{roots.queues} has none",
+            hint="`spawn queue run FILE` runs one",
+        )
+    running = [name for name in newest if lock.is_held(roots.queue(name).lock)]
+    chosen = running[0] if running else newest[0]
+    return chosen, [name for name in running if name != chosen]
+
+
+def _born(folder: Path) -> float:
+    """When a queue was made: its lock file is made once and never written."""
+    try:
+        return (folder / "runner.lock").stat().st_mtime
+    except OSError:
+        return folder.stat().st_mtime
+
+
+def _sync(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

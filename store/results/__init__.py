@@ -1,0 +1,1 @@
+"""Result files: found when a job completes, and brought to the object store."""

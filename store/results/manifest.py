@@ -1,0 +1,64 @@
+"""The list of an attempt's result files, made before the job counts as completed."""
+
+import os
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from spawn.core.config.model import JobConfig
+from spawn.core.events import Results
+from spawn.store.results.find import Found, find
+
+NAME = "manifest.json"
+
+
+class Manifest(Struct, frozen=True, kw_only=True):
+    """What an attempt leaves; in its folder before the upload, so that none is forgotten."""
+
+    files: tuple[Found, ...]
+    unmatched: tuple[str, ...] = ()
+
+
+def collect(job: JobConfig, folder: Path) -> Results:
+    """Find a job's result files, make them durable, and write the manifest durably.
+
+    Raises:
+        OSError: The manifest could not be written.
+    """
+    files, unmatched = find(job.result_files, job.working_directory)
+    for file in files:
+        _sync(file.path)
+    data = msgspec.json.encode(Manifest(files=tuple(files), unmatched=unmatched))
+    part = folder / f"{NAME}.part"
+    with open(part, "wb") as out:
+        out.write(data)
+        out.flush()
+        os.fsync(out.fileno())
+    part.replace(folder / NAME)
+    _sync(str(folder))
+    return Results(
+        files=len(files), size=sum(file.size for file in files), sha256=sha256(data).hexdigest()
+    )
+
+
+def load(folder: Path) -> Manifest:
+    """Read an attempt's manifest.
+
+    Raises:
+        OSError: There is none.
+        msgspec.DecodeError: It is not a manifest.
+    """
+    return msgspec.json.decode((folder / NAME).read_bytes(), type=Manifest)
+
+
+def _sync(path: str) -> None:
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except OSError:
+        return  # gone or unreadable: the upload will say so
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,99 @@
+"""Bring an attempt's output and results to the object store."""
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from spawn.core.events import ResultsUploaded, ResultsUploadFailed
+from spawn.core.state import JobState
+from spawn.store.objects.folder import FolderStore
+from spawn.store.results.find import Found
+from spawn.store.results.manifest import Manifest, load
+
+LOGS = ("stdout.log", "stderr.log")
+
+
+class _Lost(Exception):
+    """A result file is not what the manifest says."""
+
+
+def publish(store: FolderStore, job: JobState) -> ResultsUploaded | ResultsUploadFailed | None:
+    """Copy an attempt's files into the store; what is there already is left as it is.
+
+    Args:
+        job: As it was when the attempt ended.
+
+    Returns:
+        How the results fared; None for an attempt that promises none.
+    """
+    prefix = attempt_prefix(job)
+    folder = Path(job.folder)
+    try:
+        for log in LOGS:
+            if (folder / log).exists():
+                store.put_file(prefix + log, folder / log)
+        store.put(prefix + "exit_code", f"{'' if job.exit_code is None else job.exit_code}\n".encode())
+        store.put(prefix + "metadata.json", _metadata(job))
+        if job.state != "completed" or not job.config.result_files:
+            return None
+        return _publish_results(store, prefix, load(folder))
+    except (OSError, _Lost, msgspec.DecodeError) as error:
+        if job.state != "completed" or not job.config.result_files:
+            return None
+        return ResultsUploadFailed(error=str(error))
+
+
+def attempt_prefix(job: JobState) -> str:
+    """Where the files of a job's newest attempt are in the store, with a trailing slash."""
+    return f"{job.config.job_id}/attempts/{job.epoch}.{job.attempt}/"
+
+
+def _publish_results(store: FolderStore, prefix: str, manifest: Manifest) -> ResultsUploaded:
+    entries = []
+    for file in manifest.files:
+        size, digest = _copy(store, f"{prefix}results/{file.name}", file)
+        entries.append({**msgspec.to_builtins(file), "sha256": digest, "size": size})
+    key = prefix + "manifest.json"
+    data = msgspec.json.encode({"files": entries, "unmatched": manifest.unmatched}, order="sorted")
+    return ResultsUploaded(
+        files=len(entries),
+        size=sum(file.size for file in manifest.files),
+        key=key,
+        sha256=store.put(key, data),
+        unmatched=manifest.unmatched,
+    )
+
+
+def _copy(store: FolderStore, key: str, file: Found) -> tuple[int, str]:
+    try:
+        before = os.stat(file.path)
+        copied = store.put_file(key, Path(file.path))
+        after = os.stat(file.path)
+    except FileNotFoundError:
+        raise _Lost(f"gone: {file.path}") from None
+    if any(_identity(found) != (file.size, file.mtime_ns, file.inode) for found in (before, after)):
+        raise _Lost(f"changed: {file.path} is not what it was when the job completed")
+    return copied
+
+
+def _identity(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def _metadata(job: JobState) -> bytes:
+    facts = {
+        "job_id": job.config.job_id,
+        "status": job.state,
+        "attempt": job.attempt,
+        "epoch": job.epoch,
+        "command": job.config.command,
+        "started_at": job.started_at,
+        "ended_at": job.ended_at,
+        "wall_seconds": job.wall_seconds,
+        "exit_code": job.exit_code,
+        "signal": job.signal,
+        "timed_out": job.timed_out,
+        "why": job.why,
+    }
+    return msgspec.json.format(msgspec.json.encode(facts), indent=2) + b"\n"

@@ -1,0 +1,82 @@
+"""Cycles, dependents and reach, against naive answers."""
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spawn.core import dag
+
+Graph = dict[int, list[int]]
+
+LONG = 100_000
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> Graph:
+    """Graphs with cycles, self-loops, doubled edges and edges that lead nowhere."""
+    ids = draw(st.lists(st.integers(0, 9), unique=True, max_size=8))
+    return {id_: draw(st.lists(st.integers(0, 9), max_size=4)) for id_ in ids}
+
+
+def naive_reach(start: int, graph: Graph) -> set[int]:
+    """All that can be reached from `start` over at least one edge."""
+    reached: set[int] = set()
+    while True:
+        nodes = reached | {start}
+        further = {to for id_ in nodes for to in graph.get(id_, [])}
+        if further <= reached:
+            return reached
+        reached |= further
+
+
+@given(graphs())
+def test_a_cycle_is_found_exactly_when_some_id_reaches_itself(graph: Graph) -> None:
+    known = {id_: [to for to in needs if to in graph] for id_, needs in graph.items()}
+    assert bool(dag.cycle(graph)) == any(id_ in naive_reach(id_, known) for id_ in known)
+
+
+@given(graphs())
+def test_a_cycle_is_a_path_of_edges_from_its_first_id_back_to_it(graph: Graph) -> None:
+    ring = dag.cycle(graph)
+    if not ring:
+        return
+    assert ring[0] == ring[-1]
+    assert all(to in graph[id_] for id_, to in pairwise(ring))
+    assert len(set(ring[1:])) == len(ring) - 1
+    order = list(graph)
+    assert ring[0] == min(ring, key=order.index)
+
+
+def test_a_cycle_reads_from_the_one_that_waits_to_the_one_it_waits_for() -> None:
+    assert dag.cycle({"x": ["c"], "a": ["b"], "b": ["c"], "c": ["a"]}) == ["a", "b", "c", "a"]
+    assert dag.cycle({"a": ["a"]}) == ["a", "a"]
+
+
+@given(graphs())
+def test_dependents_turn_every_edge_around_in_the_files_order(graph: Graph) -> None:
+    assert dag.dependents(graph) == {
+        id_: tuple(other for other, needs in graph.items() if id_ in needs) for id_ in graph
+    }
+
+
+@given(graphs(), st.lists(st.integers(0, 9), max_size=3))
+def test_reach_finds_all_that_edges_lead_to_once_each(graph: Graph, starts: list[int]) -> None:
+    reached = dag.reach(starts, graph)
+    assert len(set(reached)) == len(reached)
+    assert set(reached) == {to for start in starts for to in naive_reach(start, graph)}
+
+
+def test_reach_names_the_nearest_first() -> None:
+    graph = {"a": ["b", "c"], "b": ["d"], "c": [], "d": []}
+    assert dag.reach(["a"], graph) == ("b", "c", "d")
+
+
+def test_a_chain_of_a_hundred_thousand_does_not_recurse() -> None:
+    chain = {id_: [id_ + 1] for id_ in range(LONG)}
+    chain[LONG] = []
+    assert dag.cycle(chain) == []
+    assert len(dag.reach([0], chain)) == LONG
+    assert dag.dependents(chain)[LONG] == (LONG - 1,)
+    chain[LONG] = [0]
+    assert len(dag.cycle(chain)) == LONG + 2

@@ -1,0 +1,106 @@
+"""Durations as people write them."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spawn.core import durations
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("30s", 30),
+        ("5m", 300),
+        ("1h30m", 5400),
+        ("1h 30m", 5400),
+        ("1d", 86400),
+        ("1d 2h 3m 4s 5ms", 93784.005),
+        ("1.5h", 5400),
+        ("500ms", 0.5),
+        ("1m500ms", 60.5),
+        ("0s", 0),
+        (" 5m ", 300),
+        ("1000d", durations.LONGEST),
+    ],
+)
+def test_a_duration_is_the_sum_of_its_parts(text: str, seconds: float) -> None:
+    assert durations.parse(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "an empty text is not a duration"),
+        ("  ", "an empty text is not a duration"),
+        ("90", "'90' has no unit; write \"90s\" for seconds"),
+        ("1h30", "'1h30' has a number without a unit"),
+        ("5min", "'5min' has a unit 'min'; there are d, h, m, s, ms"),
+        ("5M", "'5M' has a unit 'M'; there are d, h, m, s, ms"),
+        ("1m1h", "'1m1h' has its units out of order or twice"),
+        ("1h1h", "'1h1h' has its units out of order or twice"),
+        ("-5s", "'-5s' is negative"),
+        ("h", "'h' is not a duration"),
+        ("5m\n", "'5m\\n' is not a duration"),
+        ("٣s", "'٣s' is not a duration"),
+        ("1e3s", "'1e3s' has a unit 'e'"),
+        ("nans", "'nans' is not a duration"),
+        ("1000d1s", "'1000d1s' is longer than 1000d"),
+        ("9" * 400 + "d", "is longer than 1000d"),
+        (" " * 100_000 + "x", "is not a duration"),
+    ],
+)
+def test_what_is_not_a_duration_is_refused_with_the_reason(text: str, why: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(why)):
+        durations.parse(text)
+
+
+@given(st.text(alphabet="0123456789dhms. -", max_size=20) | st.text(max_size=20))
+def test_any_text_is_seconds_in_range_or_refused(text: str) -> None:
+    try:
+        seconds = durations.parse(text)
+    except ValueError:
+        return
+    assert 0 <= seconds <= durations.LONGEST
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0s"),
+        (0.999, "0s"),
+        (-7, "0s"),
+        (59.999, "59s"),
+        (932, "15m 32s"),
+        (2700, "45m"),
+        (3605, "1h"),
+        (4980, "1h 23m"),
+        (14400, "4h"),
+        (86400 + 3599, "1d"),
+        (90000, "1d 1h"),
+    ],
+)
+def test_the_two_largest_units_are_shown_and_zeros_dropped(seconds: float, text: str) -> None:
+    assert durations.text(seconds) == text
+    assert durations.compact(seconds) == text.replace(" ", "")
+
+
+@given(st.floats(min_value=0, max_value=durations.LONGEST))
+def test_what_is_shown_is_never_more_than_what_passed(seconds: float) -> None:
+    shown = durations.parse(durations.text(seconds))
+    assert shown <= seconds
+    assert durations.parse(durations.compact(seconds)) == shown
+    dropped = next((below for unit, below in _BELOW if shown >= unit), 1)
+    assert seconds - shown < dropped
+
+
+_BELOW = [(86400, 3600), (3600, 60)]
+"""From how many seconds on the smallest unit shown is this one."""
+
+
+@given(st.integers(0, 59), st.integers(1, 23))
+def test_what_two_units_can_say_is_read_back_whole(minutes: int, hours: int) -> None:
+    seconds = hours * 3600 + minutes * 60
+    assert durations.parse(durations.text(seconds)) == seconds
