@@ -66,7 +66,6 @@ def main() -> int:
 
 
 def _run(order: RunOrder, tell: "Callable[[News], None]") -> QueueState:
-    launcher = ProcessLauncher(os.environ)  # forks: before any thread and any SQLite
     roots = Roots(Path(order.state), Path(order.log), Path(order.cache))
     paths = queues.make(roots, order.queue_id) if order.config else queues.find(
         roots, order.queue_id
@@ -75,6 +74,7 @@ def _run(order: RunOrder, tell: "Callable[[News], None]") -> QueueState:
     if held is None:
         raise _alive(order)
     _redirect(paths.runner_log)
+    launcher = ProcessLauncher(os.environ)  # before any thread and any SQLite
     ledger = Ledger(paths.events, order.queue_id)
     clock = SystemClock()
     fresh = ledger.empty

@@ -186,6 +186,7 @@ class Runner:
         prepared: list[str] = []
         closed: list[str] = []
         published, self._published = self._published, []
+        publishing = dict(self._publishing)
         try:
             self._stage_published(published)
             closed = self._stage_ends()
@@ -198,6 +199,7 @@ class Runner:
                 self._launcher.abandon(token)
                 del self._attempts[token]
             self._published = published + self._published
+            self._publishing = publishing
             self._complain(f"{error}; nothing new starts until it can")
             self._again = now + AGAIN_SECONDS
             self._finished = False
@@ -215,13 +217,11 @@ class Runner:
             if job.state == "retrying":
                 self._retry_in(job, job.delay)
             self._publish(job)
-        for done in published:
-            self._publishing.pop(done.token, None)
         self._committed(events)
 
     def _stage_published(self, published: list[Published]) -> None:
         for done in published:
-            job = self._ledger.state.jobs[self._publishing[done.token]]
+            job = self._ledger.state.jobs[self._publishing.pop(done.token)]
             if done.outcome is not None and job.token == done.token:
                 draft = Draft(done.outcome, job_id=job.config.job_id, attempt=job.attempt)
                 self._stage([draft])

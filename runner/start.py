@@ -67,6 +67,7 @@ class RunnerProcess:
                 [sys.executable, "-m", "spawn.runner", str(write)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,  # ours may be a pipe that somebody waits for
                 pass_fds=[write],
                 start_new_session=True,
             )

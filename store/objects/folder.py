@@ -1,7 +1,7 @@
 """An object store in a folder: the same layout as a bucket's, without a network."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -23,9 +23,24 @@ class FolderStore:
         """Where people find it: an absolute path with a trailing slash."""
         return f"{self._root}/"
 
-    def put(self, key: str, data: bytes) -> str:
-        """Keep bytes under a key; returns their SHA-256 in hex."""
-        return self._create(key, [data])
+    def put(self, key: str, data: bytes, *, durable: bool = True) -> str:
+        """Keep bytes under a key; returns their SHA-256 in hex.
+
+        Args:
+            durable: Whether they must be there after a loss of power.
+        """
+        return self._create(key, [data], durable=durable)
+
+    def link(self, key: str, source: Path) -> None:
+        """Keep a file that nobody will change again, without a copy where that can be."""
+        path = self._root / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(source, path)
+        except FileExistsError:
+            pass  # an earlier try got this far
+        except OSError:  # another disk, or one without links
+            self.put_file(key, source)
 
     def put_file(self, key: str, source: Path) -> tuple[int, str]:
         """Keep a copy of a file under a key; size and hash come from the read that copies.
@@ -42,10 +57,10 @@ class FolderStore:
                     size += len(chunk)
                     yield chunk
 
-        digest = self._create(key, chunks())
+        digest = self._create(key, chunks(), durable=True)
         return size, digest
 
-    def _create(self, key: str, chunks: "list[bytes] | Iterator[bytes]") -> str:
+    def _create(self, key: str, chunks: Iterable[bytes], *, durable: bool) -> str:
         """Write beside, make it durable, then give it its name, which only one writer gets."""
         path = self._root / key
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,8 +71,9 @@ class FolderStore:
                 for chunk in chunks:
                     digest.update(chunk)
                     file.write(chunk)
-                file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
             try:
                 os.link(part, path)
             except FileExistsError:

@@ -32,9 +32,10 @@ def publish(store: FolderStore, job: JobState) -> ResultsUploaded | ResultsUploa
     try:
         for log in LOGS:
             if (folder / log).exists():
-                store.put_file(prefix + log, folder / log)
-        store.put(prefix + "exit_code", f"{'' if job.exit_code is None else job.exit_code}\n".encode())
-        store.put(prefix + "metadata.json", _metadata(job))
+                store.link(prefix + log, folder / log)
+        code = "" if job.exit_code is None else job.exit_code
+        store.put(prefix + "exit_code", f"{code}\n".encode(), durable=False)
+        store.put(prefix + "metadata.json", _metadata(job), durable=False)
         if job.state != "completed" or not job.config.result_files:
             return None
         return _publish_results(store, prefix, load(folder))
