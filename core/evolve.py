@@ -84,6 +84,7 @@ def _evolve_job(state: QueueState, job: JobState, event: Event[Data]) -> None:
             job.timed_out = False
             job.last_lines = job.unmatched = ()
             job.upload_error = ""
+            job.dropped = 0
         case JobCompleted():
             _end(state, job, event.at, data)
             job.results = data.results
@@ -197,6 +198,7 @@ def _end(state: QueueState, job: JobState, at: str, outcome: Outcome) -> None:
     job.exit_code = outcome.exit_code
     job.signal = outcome.signal
     job.timed_out = outcome.timed_out
+    job.dropped = outcome.output_dropped_bytes
     job.pid = 0
 
 

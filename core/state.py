@@ -50,6 +50,8 @@ class JobState(Struct, kw_only=True):
     results: Results | None = None
     uploaded: ResultsUploaded | None = None
     upload_error: str = ""
+    dropped: int = 0
+    """Bytes of the newest attempt's output that could not be written."""
     unmatched: tuple[str, ...] = ()
 
     @property

@@ -3,22 +3,20 @@
 from collections.abc import Iterator
 from hashlib import sha256
 
-import msgspec
 from msgspec import structs
 
 from spawn.core.codec import MAX_LINE
+from spawn.core.config import canonical
 from spawn.core.config.model import JobConfig, QueueConfig
 from spawn.core.events import Draft, JobsSubmitted, QueueSubmitted
 
 _ROOM = MAX_LINE - 8 * 1024
 """Bytes of jobs that one line takes; the rest is for everything else that the line says."""
 
-_encoder = msgspec.json.Encoder(order="sorted")
-
 
 def config_sha256(config: QueueConfig) -> str:
     """SHA-256 in hex of the whole validated configuration, jobs included."""
-    return sha256(_encoder.encode(config)).hexdigest()
+    return sha256(canonical.encode(config)).hexdigest()
 
 
 def submit(config: QueueConfig, *, file: str, file_sha256: str, version: str) -> list[Draft]:
@@ -46,7 +44,7 @@ def _pages(jobs: tuple[JobConfig, ...]) -> Iterator[tuple[JobConfig, ...]]:
     page: list[JobConfig] = []
     size = 0
     for job in jobs:
-        job_size = len(_encoder.encode(job)) + 1
+        job_size = canonical.size(job) + 1
         if page and size + job_size > _ROOM:
             yield tuple(page)
             page, size = [], 0

@@ -13,7 +13,12 @@ _decoder = msgspec.json.Decoder(QueueConfig)
 
 
 def encode(config: QueueConfig) -> bytes:
-    """Encode: UTF-8, sorted keys, no spaces; durations in seconds."""
+    """Encode: UTF-8, sorted keys, no spaces.
+
+    Args:
+        config: As `parse` and `decode` give it. Durations are floats there; a whole number in the
+            place of one is equal to it, but is written otherwise.
+    """
     return _encoder.encode(config)
 
 

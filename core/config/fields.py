@@ -29,6 +29,7 @@ from spawn.core.config.kinds import (
     says,
 )
 from spawn.core.config.model import Backoff, Durability, OnFailure
+from spawn.core.config.problems import quoted
 from spawn.core.ids import ID_RULE
 
 MAX_JOBS = 100_000
@@ -113,7 +114,7 @@ class RetryFile(Fields):
             yield "jitter", "is false, but the backoff is 'exponential-jitter'", hint
         first, most = given.get("base_delay", given.get("delay")), given.get("max_delay")
         if isinstance(first, str) and isinstance(most, str) and _longer(first, most):
-            what = f"{most!r} is shorter than the first delay, {first!r}"
+            what = f"{quoted(most)} is shorter than the first delay, {quoted(first)}"
             yield "max_delay", what, "make it longer, or leave it out"
         retried, refused = given.get("retry_on_codes"), given.get("dont_retry_on_codes")
         if isinstance(retried, list) and isinstance(refused, list):

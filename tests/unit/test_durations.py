@@ -28,6 +28,7 @@ from spawn.core import durations
 )
 def test_a_duration_is_the_sum_of_its_parts(text: str, seconds: float) -> None:
     assert durations.parse(text) == pytest.approx(seconds)
+    assert isinstance(durations.parse(text), float)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def test_the_order_in_which_fields_are_written_changes_nothing(value: dict[str, 
 
 
 def test_keys_are_sorted_and_nothing_stands_between() -> None:
-    job = JobConfig(job_id="a", command="é", working_directory="/", timeout=90, environment={})
+    job = JobConfig(job_id="a", command="é", working_directory="/", timeout=90.0)
     data = canonical.encode(QueueConfig(jobs=(job,), max_parallel=2))
     assert data.decode() == (
         '{"jobs":[{"command":"é","job_id":"a","timeout":90.0,"working_directory":"/"}],'

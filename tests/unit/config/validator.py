@@ -65,7 +65,7 @@ def _holds(keyword: str, argument: Any, value: Any, schema: Schema, root: Schema
         case "propertyNames":
             return all(valid(name, argument, root) for name in members)
         case "additionalProperties" if argument is False:
-            return members.keys() <= known.keys()
+            return bool(members.keys() <= known.keys())
         case "additionalProperties":
             return all(
                 valid(members[name], argument, root) for name in members.keys() - known.keys()

@@ -1,0 +1,59 @@
+"""The tree of commands. Each stands in a file of its own and imports what it needs when it runs."""
+
+from typing import Annotated
+
+import typer
+
+from spawn import __version__
+from spawn.cli.commands.history import history
+from spawn.cli.commands.list_ import list_queues
+from spawn.cli.commands.run import run
+from spawn.cli.commands.schema import schema
+from spawn.cli.commands.status import status
+from spawn.cli.commands.validate import validate
+from spawn.cli.commands.verify import verify
+
+_SETTINGS = {"help_option_names": ["-h", "--help"]}
+
+app = typer.Typer(
+    name="spawn",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings=_SETTINGS,
+)
+queue = typer.Typer(
+    name="queue",
+    help="Run, watch and audit batch job queues.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    context_settings=_SETTINGS,
+)
+app.add_typer(queue)
+
+queue.command()(run)
+queue.command()(status)
+queue.command()(history)
+queue.command("list")(list_queues)
+queue.command()(verify)
+queue.command()(validate)
+queue.command()(schema)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"spawn {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def spawn(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show where an error comes from.")
+    ] = False,
+) -> None:
+    """Runs batch job queues and never loses track of them."""

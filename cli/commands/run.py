@@ -1,0 +1,67 @@
+"""`spawn queue run`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def run(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The queue's configuration, or `-` for stdin.")
+    ],
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Print the queue's id and leave it running.")
+    ] = False,
+    no_s3: Annotated[
+        bool,
+        typer.Option("--no-s3", help="Keep everything on this machine.", envvar="SPAWN_NO_S3"),
+    ] = False,
+    queue_id: Annotated[
+        str | None,
+        typer.Option(
+            "--queue-id", metavar="ID", help="Instead of the file's, or of a generated one."
+        ),
+    ] = None,
+    or_resume: Annotated[
+        bool, typer.Option("--or-resume", help="Go on with the queue if it was run before.")
+    ] = False,
+) -> None:
+    """Run a queue on this machine and show it until it ends.
+
+    It goes on without this terminal. Ctrl-C stops it in good order, a second Ctrl-C at once. Exit
+    code 0: completed; 1: failed; 130 or 143: interrupted.
+    """
+    from spawn.cli import bootstrap
+    from spawn.cli.configuration import load
+    from spawn.cli.follow import detached, follow
+    from spawn.core.errors import InvalidArgument, SpawnError
+    from spawn.core.ids import new_queue_id, why_not_queue_id
+    from spawn.runner.start import RunnerProcess, RunOrder
+
+    loaded = load(file)
+    config = loaded.config
+    if not no_s3 and (config.result_s3_bucket or config.durability == "s3"):
+        raise SpawnError(
+            "this version of spawn keeps results and the log on this machine only",
+            why=f"{loaded.name} asks for S3",
+            hint="`--no-s3` runs it all the same",
+        )
+    chosen = queue_id or config.queue_id or new_queue_id(bootstrap.now().astimezone())
+    why = why_not_queue_id(chosen)
+    if why is not None:
+        raise InvalidArgument(f"'{chosen}' cannot be a queue id", why=why)
+    roots = bootstrap.machine()
+    order = RunOrder(
+        queue_id=chosen,
+        state=str(roots.state),
+        log=str(roots.log),
+        cache=str(roots.cache),
+        config=config,
+        file=loaded.name,
+        file_sha256=loaded.sha256,
+        resume=or_resume,
+    )
+    runner = RunnerProcess(order)
+    code = detached(runner, chosen) if detach else follow(runner, roots, chosen)
+    raise typer.Exit(code)

@@ -1,0 +1,62 @@
+"""`spawn queue status`."""
+
+from typing import Annotated
+
+import typer
+
+
+def status(
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", help="`local`, or a queue id.", show_default=False)
+    ],
+    json: Annotated[bool, typer.Option("--json", help="Output in JSON format.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Continuously update status.")
+    ] = False,
+    refresh: Annotated[
+        str,
+        typer.Option(help="Refresh interval for --watch, at least 1s.", envvar="SPAWN_REFRESH"),
+    ] = "10s",
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="As it was then: `2026-01-27T15:04:05`, `15:04` today, or `10m ago`.",
+            show_default=False,
+        ),
+    ] = None,
+    queue: Annotated[
+        str | None,
+        typer.Option("--queue", metavar="ID", help="Which of several.", envvar="SPAWN_QUEUE"),
+    ] = None,
+) -> None:
+    """Check queue execution status: a queue's state and its jobs', replayed from its log."""
+    from spawn.cli import bootstrap
+    from spawn.cli.times import interval, moment
+    from spawn.core.errors import InvalidArgument
+
+    seconds = interval(refresh)
+    if watch and at is not None:
+        raise InvalidArgument("--watch and --at exclude each other")
+    with bootstrap.find(target, queue=queue) as source:
+        if watch:
+            from spawn.cli.watch import watch as watch_
+
+            watch_(source, seconds, as_json=json)
+            return
+        from spawn.core.moments import stamp
+
+        then = None if at is None else moment(at, bootstrap.now())
+        source.refresh(until=None if then is None else stamp(then))
+        report = source.report(then or bootstrap.now(), past=then is not None)
+    if json:
+        from spawn.cli.render.as_json import pretty
+
+        print(pretty(report))
+    else:
+        import sys
+
+        from spawn.cli.render.status import render
+        from spawn.cli.render.style import style_for
+
+        print("\n".join(render(report, None, style_for(sys.stdout))))

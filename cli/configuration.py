@@ -1,0 +1,38 @@
+"""Read a configuration file."""
+
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+from msgspec import Struct
+
+from spawn.core.config.model import QueueConfig
+from spawn.core.config.parse import parse
+from spawn.core.errors import InvalidArgument
+
+
+class Loaded(Struct, frozen=True):
+    """A validated configuration and the file that it came from."""
+
+    config: QueueConfig
+    name: str
+    sha256: str
+
+
+def load(file: Path) -> Loaded:
+    """Read and validate a configuration; `-` is stdin.
+
+    Raises:
+        InvalidArgument: The file cannot be read.
+        InvalidConfig: It has problems.
+    """
+    if str(file) == "-":
+        data, name, folder = sys.stdin.buffer.read(), "stdin", Path.cwd()
+    else:
+        name, folder = str(file), file.absolute().parent
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            raise InvalidArgument(f"{file} cannot be read", why=error.strerror or "") from None
+    config = parse(data, base_directory=str(folder), name=name)
+    return Loaded(config, name, sha256(data).hexdigest())

@@ -1,0 +1,229 @@
+"""Show a queue that we started until it ends: live on a terminal, in lines elsewhere.
+
+The runner does not depend on us: whatever becomes of this process, the queue goes on.
+"""
+
+import os
+import select
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from spawn.cli.bootstrap import now
+from spawn.cli.render.history import what
+from spawn.cli.render.status import exit_text
+from spawn.cli.render.style import GLYPHS, Style, style_for
+from spawn.cli.render.text import printable
+from spawn.cli.sources.local import LocalQueue
+from spawn.core.durations import text as duration
+from spawn.core.errors import SpawnError
+from spawn.core.events import Data, Event
+from spawn.core.moments import moment
+from spawn.core.report.model import Report
+from spawn.runner.start import Committed, Refused, RunnerProcess, Said
+from spawn.store.paths import Roots
+
+TICK_SECONDS = 1.0
+
+
+class View(Protocol):
+    """Something that shows a queue as it goes."""
+
+    def events(self, events: list[Event[Data]], source: LocalQueue) -> None:
+        """The log has grown."""
+        ...
+
+    def tick(self, source: LocalQueue) -> None:
+        """Time has passed."""
+        ...
+
+    def say(self, text: str) -> None:
+        """The runner has something to say."""
+        ...
+
+    def close(self, report: Report) -> None:
+        """The queue has ended or was interrupted: this is how."""
+        ...
+
+
+def detached(runner: RunnerProcess, queue_id: str) -> int:
+    """Wait until the runner owns the queue, then leave it alone."""
+    while (news := runner.news()) is not None:
+        for item in news:
+            if isinstance(item, Refused):
+                raise _error(item)
+            if isinstance(item, Committed):
+                print(queue_id)
+                print(f"Running. `spawn queue status {queue_id}` shows it.", file=sys.stderr)
+                return 0
+    return runner.wait()
+
+
+def follow(runner: RunnerProcess, roots: Roots, queue_id: str) -> int:
+    """Show the queue until the runner ends; returns the runner's exit code."""
+    with _passing_signals(runner):
+        began = _first_commit(runner)
+        if not began:
+            code = runner.wait()
+            _say_ended(roots, queue_id)
+            return code
+        with LocalQueue(roots, queue_id) as source, _view(queue_id) as view:
+            view.events(source.follow(), source)
+            while True:
+                ready, _, _ = select.select([runner], [], [], TICK_SECONDS)
+                if ready:
+                    news = runner.news()
+                    if news is None:
+                        break
+                    for item in news:
+                        if isinstance(item, Refused):
+                            raise _error(item)
+                        if isinstance(item, Said):
+                            view.say(item.text)
+                    view.events(source.follow(), source)
+                else:
+                    view.tick(source)
+            view.events(source.follow(), source)
+            code = runner.wait()
+            view.close(source.report(now()))
+    return code
+
+
+def _first_commit(runner: RunnerProcess) -> bool:
+    while (news := runner.news()) is not None:
+        for item in news:
+            if isinstance(item, Refused):
+                raise _error(item)
+            if isinstance(item, Committed):
+                return True
+    return False
+
+
+def _say_ended(roots: Roots, queue_id: str) -> None:
+    with LocalQueue(roots, queue_id) as source:
+        source.refresh()
+        state = source.state.state
+        print(f"Queue {queue_id} has {state} already; nothing was run.", file=sys.stderr)
+
+
+def _error(refused: Refused) -> SpawnError:
+    error = SpawnError(refused.what, why=refused.why, hint=refused.hint)
+    error.exit_code = refused.exit_code
+    return error
+
+
+@contextmanager
+def _passing_signals(runner: RunnerProcess) -> Iterator[None]:
+    """Whoever stops us means the queue."""
+    asked = 0
+
+    def stop(number: int, _frame: object) -> None:
+        nonlocal asked
+        asked += 1
+        runner.signal(number)
+        if number == signal.SIGINT:
+            note = (
+                "Stopping in good order; Ctrl-C again stops at once."
+                if asked == 1
+                else "Stopping at once."
+            )
+            print(f"\n{note}", file=sys.stderr)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _view(queue_id: str) -> Iterator[View]:
+    if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        from spawn.cli.live import LiveView
+
+        with LiveView() as live:
+            yield live
+    else:
+        yield Lines(queue_id, style_for(sys.stdout))
+
+
+class Lines:
+    """A line for each event that a person cares for."""
+
+    def __init__(self, queue_id: str, style: Style) -> None:
+        self._queue_id = queue_id
+        self._style = style
+        self._open = True
+
+    def events(self, events: list[Event[Data]], source: LocalQueue) -> None:
+        """See `View.events`."""
+        for event in events:
+            text = what(event)
+            at = f"{moment(event.at).astimezone():%H:%M:%S}"
+            who = event.job_id or f"queue {self._queue_id}"
+            self._print(f"[{at}] {_glyph(event)} {who}: {printable(text)}")
+            for line in getattr(event.data, "last_lines", ()):
+                self._print(f"             {printable(line)}")
+
+    def tick(self, source: LocalQueue) -> None:
+        """See `View.tick`."""
+
+    def say(self, text: str) -> None:
+        """See `View.say`."""
+        print(f"Warning: {printable(text)}", file=sys.stderr)
+
+    def close(self, report: Report) -> None:
+        """See `View.close`."""
+        for line in summary(report, self._style):
+            self._print(line)
+
+    def _print(self, line: str) -> None:
+        if not self._open:
+            return
+        try:
+            print(line, flush=True)
+        except BrokenPipeError:
+            self._open = False  # nobody reads any more; the queue's end still is our exit code
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def summary(report: Report, style: Style) -> Iterator[str]:
+    """How a queue ended, and what to do next."""
+    done = report.counts["completed"]
+    reason = f" ({printable(report.reason)})" if report.reason else ""
+    status = style(report.status, report.status)
+    yield (
+        f"Queue {report.queue_id} {status}{reason}: {done} of {report.counts['total']} jobs "
+        f"completed in {duration(report.elapsed)}"
+    )
+    for job in report.jobs:
+        if job.status == "failed":
+            glyph = style("failed", GLYPHS["failed"])
+            yield f"  {glyph} {job.job_id}: exit {exit_text(job)}, {printable(job.why)}"
+            if job.log_file:
+                yield f"    Log: {job.log_file}"
+    for warning in report.warnings:
+        yield style("warning", f"Warning: {printable(warning)}")
+    yield f"Results Location: {report.results_location}"
+    if report.status == "interrupted":
+        yield f"Go on: spawn queue run FILE --queue-id {report.queue_id} --or-resume"
+    else:
+        yield f"Details: spawn queue status {report.queue_id}"
+
+
+def _glyph(event: Event[Data]) -> str:
+    kinds = {
+        "JobStarted": "running",
+        "JobCompleted": "completed",
+        "JobFailed": "failed",
+        "JobRetryScheduled": "retrying",
+        "JobBlocked": "blocked",
+        "JobInterrupted": "interrupted",
+        "QueueCompleted": "completed",
+        "QueueFailed": "failed",
+        "QueueInterrupted": "interrupted",
+    }
+    return GLYPHS.get(kinds.get(event.type, ""), "·")

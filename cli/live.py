@@ -1,0 +1,73 @@
+"""The live view on a terminal: drawn over itself, and no taller than the terminal."""
+
+import sys
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from spawn.cli.bootstrap import now
+from spawn.cli.follow import summary
+from spawn.cli.render.screen import screen
+from spawn.cli.render.style import style_for
+from spawn.cli.render.text import printable
+from spawn.cli.sources.local import LocalQueue
+from spawn.core.events import Data, Event
+from spawn.core.report.model import Report
+
+
+class LiveView:
+    """See `spawn.cli.follow.View`."""
+
+    def __init__(self) -> None:
+        self._style = style_for(sys.stdout)
+        self._console = Console(highlight=False, soft_wrap=False)
+        self._live = Live(console=self._console, auto_refresh=False, vertical_overflow="crop")
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    def events(self, events: list[Event[Data]], source: LocalQueue) -> None:
+        """See `View.events`."""
+        self.tick(source)
+
+    def tick(self, source: LocalQueue) -> None:
+        """See `View.tick`."""
+        self.show(source.report(now()))
+
+    def show(self, report: Report) -> None:
+        """Draw a report over the one before."""
+        width, height = self._console.size
+        lines = screen(report, None, self._style, width=width, height=height - 1)
+        self._live.update(self._text(lines), refresh=True)
+
+    def say(self, text: str) -> None:
+        """See `View.say`."""
+        self._console.print(Text(f"Warning: {printable(text)}", style="yellow"))
+
+    def close(self, report: Report) -> None:
+        """See `View.close`."""
+        self.show(report)
+        self._live.stop()
+        self._console.print()
+        for line in summary(report, self._style):
+            self._console.print(Text.from_ansi(line))
+
+    def _text(self, lines: list[str]) -> Text:
+        text = Text(no_wrap=True, overflow="ellipsis")
+        for index, line in enumerate(lines):
+            if index:
+                text.append("\n")
+            text.append_text(Text.from_ansi(line))
+        return text

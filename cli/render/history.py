@@ -1,0 +1,101 @@
+"""An event as one line of the audit trail: when, what, why."""
+
+from datetime import tzinfo
+from typing import assert_never
+
+from spawn.cli.render.style import PLAIN, Style
+from spawn.cli.render.text import printable
+from spawn.core import events as e
+from spawn.core.durations import text as duration
+from spawn.core.moments import moment
+
+_KINDS = {
+    "JobStarted": "running",
+    "JobCompleted": "completed",
+    "JobRetryScheduled": "retrying",
+    "JobFailed": "failed",
+    "JobInterrupted": "interrupted",
+    "JobBlocked": "blocked",
+    "ResultsUploadFailed": "failed",
+    "QueueCompleted": "completed",
+    "QueueFailed": "failed",
+    "QueueInterrupted": "interrupted",
+    "RequestRefused": "warning",
+}
+
+
+def line(event: e.Event[e.Data], zone: tzinfo | None, style: Style = PLAIN) -> str:
+    """Write an event: `seq  time  who  what`."""
+    at = f"{moment(event.at).astimezone(zone):%Y-%m-%d %H:%M:%S}"
+    who = event.job_id or "queue"
+    said = style(_KINDS.get(event.type, ""), printable(what(event)))
+    return f"{event.seq:>5}  {at}  {who:<16} {said}"
+
+
+def what(event: e.Event[e.Data]) -> str:
+    """Say in words what an event says."""
+    data: e.AnyData = event.data  # type: ignore[assignment]
+    match data:
+        case e.QueueSubmitted():
+            return f"submitted: {_count(data.jobs_total, 'job')} from {data.file or 'a program'}"
+        case e.JobsSubmitted():
+            return f"submitted: {_count(len(data.jobs), 'job')} more"
+        case e.QueueResumed():
+            return f"resumed by {data.owner}, epoch {event.epoch}, pid {data.pid}"
+        case e.QueueStarted():
+            return f"started by {data.owner}, pid {data.pid}, spawn {data.version}"
+        case e.JobStarted():
+            return f"attempt {event.attempt} started" + (f", pid {data.pid}" if data.pid else "")
+        case e.JobCompleted():
+            results = data.results
+            found = f", {_count(results.files, 'result file')}" if results else ""
+            return f"attempt {event.attempt} completed after {duration(data.wall_seconds)}{found}"
+        case e.JobRetryScheduled():
+            return (
+                f"attempt {event.attempt} failed ({_end(data)}) after "
+                f"{duration(data.wall_seconds)}; retry in {duration(data.delay)}: {data.why}"
+            )
+        case e.JobFailed():
+            return (
+                f"attempt {event.attempt} failed ({_end(data)}) after "
+                f"{duration(data.wall_seconds)}; no retry: {data.why}"
+            )
+        case e.JobInterrupted():
+            detail = f": {data.detail}" if data.detail else ""
+            return f"attempt {event.attempt} interrupted ({data.cause}){detail}; budget unspent"
+        case e.JobBlocked():
+            return f"blocked by {data.by}, which failed"
+        case e.JobUnblocked():
+            return f"no longer blocked by {data.by}"
+        case e.JobReset():
+            reason = "its results were lost" if data.reason == "results_lost" else "to try again"
+            return f"reset by {data.by}: {reason}"
+        case e.ResultsUploaded():
+            unmatched = f"; nothing matched {', '.join(data.unmatched)}" if data.unmatched else ""
+            return f"results saved: {_count(data.files, 'file')}, {data.size} bytes{unmatched}"
+        case e.ResultsUploadFailed():
+            return f"results not saved: {data.error}"
+        case e.QueueReconfigured():
+            return f"reconfigured: {'; '.join(data.changes)}"
+        case e.QueueInterrupted():
+            return f"interrupted ({data.cause})" + (f": {data.detail}" if data.detail else "")
+        case e.QueueCompleted():
+            return "completed"
+        case e.QueueFailed():
+            return f"failed ({data.reason})" + (f": {data.detail}" if data.detail else "")
+        case e.RequestRefused():
+            return f"request refused: {data.request}: {data.why}"
+        case _ as never:
+            assert_never(never)
+
+
+def _end(data: e.Outcome) -> str:
+    if data.timed_out:
+        return "timeout"
+    if data.signal:
+        return f"exit {data.exit_code}, {data.signal}"
+    return "never ran" if data.exit_code is None else f"exit {data.exit_code}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")

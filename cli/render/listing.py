@@ -1,0 +1,41 @@
+"""Many queues, a line each."""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from spawn.cli.render.status import when
+from spawn.cli.render.style import Style
+from spawn.cli.sources.listing import Entry
+from spawn.core.durations import text as duration
+from spawn.core.report.as_json import as_json as report_json
+
+
+def table(entries: Sequence[Entry], style: Style) -> Iterator[str]:
+    """Write the queues as a table."""
+    width = max(len("QUEUE"), *(len(entry.queue_id) for entry in entries))
+    yield style("bold", f"{'QUEUE':<{width}}  {'STATUS':<11}  {'JOBS':<12}  {'ELAPSED':<9}  STARTED")
+    for entry in entries:
+        report = entry.report
+        if report is None:
+            yield f"{entry.queue_id:<{width}}  {style('failed', 'unreadable')}   {entry.error}"
+            continue
+        done = f"{report.counts['completed']}/{report.counts['total']} done"
+        started = when(report.started_at or report.submitted_at, None)
+        state = style(report.status, f"{report.status:<11}")
+        lost = "  (no runner)" if report.runner_alive is False and report.status == "running" else ""
+        elapsed = duration(report.elapsed)
+        yield f"{entry.queue_id:<{width}}  {state}  {done:<12}  {elapsed:<9}  {started}{lost}"
+
+
+def as_json(entries: Sequence[Entry]) -> str:
+    """Write the queues as a JSON array, without their jobs."""
+    found = []
+    for entry in entries:
+        if entry.report is None:
+            found.append({"queue_id": entry.queue_id, "status": "unreadable", "error": entry.error})
+            continue
+        shown = report_json(entry.report, None)
+        del shown["job_details"]
+        found.append(shown)
+    return msgspec.json.format(msgspec.json.encode(found), indent=2).decode()

@@ -1,0 +1,80 @@
+"""A report on a screen of limited height: what matters now, the rest counted."""
+
+from datetime import tzinfo
+
+from spawn.cli.render.status import counts, foot, head, id_width, job_rows
+from spawn.cli.render.style import Style
+from spawn.cli.render.text import printable
+from spawn.core.report.model import JobReport, Report
+
+_URGENCY = {"running": 0, "failed": 1, "retrying": 2, "pending": 3, "blocked": 4, "completed": 5}
+_OUTPUT = 4
+_LEAST_ROWS = 3
+
+
+def screen(
+    report: Report, zone: tzinfo | None, style: Style, *, width: int, height: int
+) -> list[str]:
+    """Write a report in at most `height` lines of at most `width` columns, the terminal crops.
+
+    Jobs that run or failed come first when not all fit; then the newest that completed and the
+    next that will start.
+    """
+    top = [*head(report, zone, style), _bar(report, style, width), counts(report), ""]
+    bottom = ["", *foot(report, zone, style)]
+    output = _output(report, style)
+    room = height - len(top) - len(bottom)
+    if room - len(output) < _LEAST_ROWS:
+        output = []
+    if room < _LEAST_ROWS:
+        bottom = []
+        room = height - len(top)
+    rows = _rows(report, max(_LEAST_ROWS, room - len(output)), zone, style)
+    return [*top, *rows, *output, *bottom][:height]
+
+
+def _rows(report: Report, room: int, zone: tzinfo | None, style: Style) -> list[str]:
+    width = id_width(report)
+    drawn = {job.job_id: list(job_rows(job, report, width, zone, style)) for job in report.jobs}
+    if sum(map(len, drawn.values())) <= room:
+        return [row for job in report.jobs for row in drawn[job.job_id]]
+    chosen: set[str] = set()
+    left = room - 1
+    for job in sorted(report.jobs, key=lambda job: _rank(job)):
+        rows = drawn[job.job_id]
+        if len(rows) > left:
+            break
+        chosen.add(job.job_id)
+        left -= len(rows)
+    shown = [row for job in report.jobs if job.job_id in chosen for row in drawn[job.job_id]]
+    hidden: dict[str, int] = {}
+    for job in report.jobs:
+        if job.job_id not in chosen:
+            hidden[job.status] = hidden.get(job.status, 0) + 1
+    more = ", ".join(f"{number} {status}" for status, number in hidden.items())
+    return [*shown, style("dim", f"  … {more}")]
+
+
+def _rank(job: JobReport) -> tuple[int, float]:
+    newest_first = -(job.ended_at.timestamp()) if job.ended_at else 0.0
+    return _URGENCY[job.status], newest_first
+
+
+def _bar(report: Report, style: Style, width: int) -> str:
+    total = max(1, report.counts["total"])
+    size = max(10, min(50, width - 20))
+    done = size * report.counts["completed"] // total
+    failed = min(size - done, -(-size * report.counts["failed"] // total))
+    rest = size - done - failed
+    percent = 100 * report.counts["completed"] // total
+    bar = style("completed", "━" * done) + style("failed", "━" * failed) + style("dim", "━" * rest)
+    return f"{bar} {percent}%"
+
+
+def _output(report: Report, style: Style) -> list[str]:
+    running = [job for job in report.jobs if job.status == "running" and job.recent]
+    if not running:
+        return []
+    job = max(running, key=lambda job: job.started_at.timestamp() if job.started_at else 0)
+    lines = [style("dim", f"    {printable(line)}") for line in job.recent[-_OUTPUT:]]
+    return ["", f"  Recent Output ({job.job_id}):", *lines]

@@ -1,0 +1,203 @@
+"""A report as the text of `status`.
+
+Source: the output of the manual page; lines that it does not have follow those that it has.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime, tzinfo
+
+from spawn.cli.render.style import GLYPHS, PLAIN, Style
+from spawn.cli.render.text import printable
+from spawn.core.durations import text as duration
+from spawn.core.report.model import JobReport, Report
+
+RECENT = 4
+"""Lines of output that are shown of a job."""
+
+
+def render(report: Report, zone: tzinfo | None, style: Style = PLAIN) -> Iterator[str]:
+    """Write a report, line by line.
+
+    Args:
+        zone: The reader's; None is the machine's own.
+    """
+    yield from head(report, zone, style)
+    yield ""
+    yield counts(report)
+    yield ""
+    yield "Job Details:"
+    width = id_width(report)
+    for job in report.jobs:
+        yield from job_rows(job, report, width, zone, style)
+    for job in report.jobs:
+        if job.status == "running":
+            yield ""
+            yield from _current(job, zone)
+        elif job.status == "failed":
+            yield ""
+            yield from _failed(job, zone)
+    yield ""
+    yield from foot(report, zone, style)
+
+
+def head(report: Report, zone: tzinfo | None, style: Style) -> Iterator[str]:
+    """The first block: which queue, where, since when."""
+    yield f"Queue: {report.queue_id}"
+    if report.queue_name:
+        yield f"Name: {printable(report.queue_name)}"
+    yield f"Instance: {report.instance_id}"
+    reason = f" ({printable(report.reason)})" if report.reason else ""
+    yield f"Status: {style(report.status, report.status)}{reason}"
+    if report.started_at is not None:
+        yield f"Started: {when(report.started_at, zone)}"
+    if report.ended_at is not None:
+        yield f"Ended: {when(report.ended_at, zone)}"
+    yield f"Elapsed: {duration(report.elapsed)}"
+
+
+def counts(report: Report) -> str:
+    """How many jobs are in which state; states that no job is in are left out."""
+    total = f"Jobs: {report.counts['total']} total"
+    parts = [f"{count} {name}" for name, count in report.counts.items() if name != "total" and count]
+    return ", ".join([total, *parts])
+
+
+def id_width(report: Report) -> int:
+    """How wide the column of job ids is."""
+    return max(16, *(len(job.job_id) for job in report.jobs)) + 1
+
+
+def job_rows(
+    job: JobReport, report: Report, width: int, zone: tzinfo | None, style: Style
+) -> Iterator[str]:
+    """A job's line, and those below it that say more."""
+    glyph = style(job.status, GLYPHS[job.status])
+    status = style(job.status, f"{job.status:<12}")
+    fields = [_first_field(job, report, zone), f"Attempts: {job.attempts}/{job.max_attempts}"]
+    fields += _last_field(job)
+    row = f"{fields[0]:<20} {fields[1]}"
+    if len(fields) == 3:
+        row = f"{fields[0]:<20} {fields[1]:<16} {fields[2]}"
+    yield f"  {glyph} {job.job_id:<{width}}{status} {row}".rstrip()
+    if job.progress is not None:
+        yield f"    └─ Progress: {printable(job.progress.text)}"
+    if job.time_remaining is not None:
+        yield f"    └─ Time remaining: ~{duration(job.time_remaining)} (est)"
+    if job.status in ("failed", "retrying") and job.why:
+        yield f"    └─ {printable(job.why)}"
+
+
+def foot(report: Report, zone: tzinfo | None, style: Style) -> Iterator[str]:
+    """Where results are, what comes next, and what a person should know."""
+    if report.results_location:
+        yield f"Results Location: {report.results_location}"
+    if report.next_job is not None:
+        yield ""
+        after = f" (after {_all(report.next_after)})" if report.next_after else ""
+        yield f"Next Job: {report.next_job}{after}"
+        if report.estimated_completion is not None:
+            yield _estimated(report, zone)
+    elif report.estimated_completion is not None:
+        yield ""
+        yield _estimated(report, zone)
+    warnings = list(_warnings(report))
+    if warnings:
+        yield ""
+        for warning in warnings:
+            yield style("warning", f"Warning: {printable(warning)}")
+
+
+def when(moment: datetime, zone: tzinfo | None) -> str:
+    """A moment with its zone: `2026-01-27 14:05:32 PST`."""
+    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
+
+
+def exit_text(job: JobReport) -> str:
+    """An exit code with what it means: `137 (SIGKILL)`."""
+    if job.exit_code is None:
+        return "none"
+    if job.timed_out:
+        return f"{job.exit_code} (timeout)"
+    return f"{job.exit_code} ({job.signal})" if job.signal else str(job.exit_code)
+
+
+def _first_field(job: JobReport, report: Report, zone: tzinfo | None) -> str:
+    match job.status:
+        case "completed" | "failed":
+            return f"Duration: {duration(job.duration or 0)}"
+        case "running" if job.started_at is not None:
+            started = job.started_at.astimezone(zone)
+            today = started.date() == report.as_of.astimezone(zone).date()
+            return f"Started: {started:%H:%M:%S}" if today else f"Started: {started:%b %d %H:%M}"
+        case "retrying" if not report.ended and report.status != "interrupted":
+            return f"Retry in: {duration(job.retry_in or 0)}"
+    if job.blocked_by:
+        more = f" +{len(job.blocked_by) - 1}" if len(job.blocked_by) > 1 else ""
+        return f"Blocked by: {job.blocked_by[0]}{more}"
+    if job.status == "pending" and report.status == "running" and report.next_job:
+        return "Waiting: its turn"
+    return ""
+
+
+def _last_field(job: JobReport) -> list[str]:
+    if job.status == "running":
+        return [f"PID: {job.pid}"] if job.pid else []
+    if job.exit_code is None or job.status == "pending":
+        return []
+    return [f"Exit: {exit_text(job)}"]
+
+
+def _current(job: JobReport, zone: tzinfo | None) -> Iterator[str]:
+    yield f"Current Job ({job.job_id}):"
+    yield f"  Command: {printable(job.config.command)}"
+    if job.started_at is not None:
+        yield f"  Started: {when(job.started_at, zone)}"
+    yield f"  Elapsed: {duration(job.elapsed or 0)}"
+    if job.config.timeout is not None:
+        left = duration(job.timeout_remaining or 0)
+        yield f"  Timeout: {duration(job.config.timeout)} ({left} remaining)"
+    yield f"  Retry: {job.attempts}/{job.max_attempts}"
+    if job.pid:
+        yield f"  PID: {job.pid}"
+    yield from _output("Recent Output:", job, job.recent)
+
+
+def _failed(job: JobReport, zone: tzinfo | None) -> Iterator[str]:
+    yield f"Failed Job ({job.job_id}):"
+    yield f"  Command: {printable(job.config.command)}"
+    if job.ended_at is not None:
+        yield f"  Ended: {when(job.ended_at, zone)}"
+    yield f"  Exit: {exit_text(job)}"
+    yield f"  Reason: {printable(job.why)}"
+    yield from _output("Last Output:", job, job.last_lines)
+
+
+def _output(title: str, job: JobReport, lines: tuple[str, ...]) -> Iterator[str]:
+    if job.log_file:
+        yield f"  Log: {job.log_file}"
+    if lines:
+        yield ""
+        yield f"  {title}"
+        for line in lines[-RECENT:] if title.startswith("Recent") else lines:
+            yield f"    {printable(line)}"
+
+
+def _estimated(report: Report, zone: tzinfo | None) -> str:
+    assert report.estimated_completion is not None
+    left = (report.estimated_completion - report.as_of).total_seconds()
+    return f"Estimated Completion: {when(report.estimated_completion, zone)} ({duration(left)})"
+
+
+def _all(job_ids: tuple[str, ...]) -> str:
+    verb = "completes" if len(job_ids) == 1 else "complete"
+    shown = ", ".join(job_ids[:3]) + (f" and {len(job_ids) - 3} more" if len(job_ids) > 3 else "")
+    return f"{shown} {verb}"
+
+
+def _warnings(report: Report) -> Iterator[str]:
+    if report.runner_alive is False and report.status in ("running", "pending"):
+        yield (
+            "no runner holds this queue now; "
+            f"`spawn queue run FILE --queue-id {report.queue_id} --or-resume` goes on with it"
+        )
+    yield from report.warnings

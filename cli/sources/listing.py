@@ -1,0 +1,34 @@
+"""The queues of this machine, a report each."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from msgspec import Struct
+
+from spawn.cli.sources.local import LocalQueue
+from spawn.core.errors import SpawnError
+from spawn.core.report.build import build
+from spawn.core.report.model import Report
+from spawn.store import queues
+from spawn.store.paths import Roots
+
+
+class Entry(Struct, frozen=True):
+    """A queue: its report, or why its log cannot be read."""
+
+    queue_id: str
+    report: Report | None
+    error: str = ""
+
+
+def listing(roots: Roots, now: datetime) -> Iterator[Entry]:
+    """Report every queue, newest first. One that cannot be read says so and hides no other."""
+    for queue_id in queues.names(roots):
+        try:
+            with LocalQueue(roots, queue_id) as source:
+                source.refresh()
+                state = source.state
+                alive = None if state.ended else source.runner_alive()
+                yield Entry(queue_id, build(state, now, runner_alive=alive))
+        except SpawnError as error:
+            yield Entry(queue_id, None, str(error))

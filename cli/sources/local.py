@@ -1,0 +1,155 @@
+"""A queue of this machine, read from its own log."""
+
+import sqlite3
+from collections.abc import Mapping
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+from spawn.core.codec import decode
+from spawn.core.errors import QueueNotFound
+from spawn.core.events import Data, Event
+from spawn.core.replay import Replay
+from spawn.core.report.build import build
+from spawn.core.report.model import Live, Report
+from spawn.core.report.progress import Progress, from_file, from_output
+from spawn.core.state import JobState, QueueState
+from spawn.store import lock, queues
+from spawn.store.log import read
+from spawn.store.paths import Roots
+from spawn.store.tail import tail
+
+RECENT_LINES = 50
+"""Lines of output that are searched for progress."""
+
+
+class LocalQueue:
+    """Reads a queue's log as it grows, and looks at its jobs' files. Use it in a `with`.
+
+    Raises:
+        QueueNotFound: The queue is not here.
+    """
+
+    def __init__(self, roots: Roots, queue_id: str) -> None:
+        self.queue_id = queue_id
+        self._roots = roots
+        self.paths = queues.find(roots, queue_id)
+        self._replay = Replay(queue_id)
+        self._open = ExitStack()
+        self._connection: sqlite3.Connection | None = None
+        self._earlier: dict[str, float] | None = None
+
+    def __enter__(self) -> Self:
+        self._connection = self._open.enter_context(read.opened(self.paths.events))
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._open.close()
+
+    @property
+    def state(self) -> QueueState:
+        """The state as of the newest `refresh`."""
+        return self._replay.state
+
+    def refresh(self, *, until: str | None = None) -> None:
+        """Fold what the log has gained.
+
+        Args:
+            until: A stamp; events after it are left out.
+
+        Raises:
+            QueueNotFound: The log has no event (up to then).
+            CorruptLog: With the first event that is wrong.
+        """
+        assert self._connection is not None, "use LocalQueue in a with"
+        self._replay.feed(read.rows(self._connection, self._replay.seq), until=until)
+        if self._replay.empty:
+            when = " at that time" if until else " yet"
+            raise QueueNotFound(f"queue {self.queue_id} was not submitted{when}")
+
+    def follow(self) -> list[Event[Data]]:
+        """Fold what the log has gained, and return those events."""
+        assert self._connection is not None, "use LocalQueue in a with"
+        rows = list(read.rows(self._connection, self._replay.seq))
+        self._replay.feed(rows)
+        events = (decode(line, type_) for _, type_, line, _ in rows)
+        return [event for event in events if event is not None]
+
+    def runner_alive(self) -> bool:
+        """Whether a runner holds the queue."""
+        return lock.is_held(self.paths.lock)
+
+    def report(self, now: datetime, *, past: bool = False) -> Report:
+        """Report the queue.
+
+        Args:
+            past: `now` is long ago: what the machine says of jobs today does not count.
+        """
+        state = self.state
+        if past:
+            return build(state, now)
+        return build(
+            state,
+            now,
+            live=self._live(state),
+            earlier=self._durations(state),
+            runner_alive=self.runner_alive() if not state.ended else None,
+        )
+
+    def _live(self, state: QueueState) -> Mapping[str, Live]:
+        return {
+            job_id: self._look(job)
+            for job_id, job in state.jobs.items()
+            if job.state == "running" or job.log_file
+        }
+
+    def _look(self, job: JobState) -> Live:
+        log = Path(job.log_file)
+        shown = self._shown(log)
+        if job.state != "running":
+            return Live(log_file=shown)
+        lines = tail(log, RECENT_LINES, after=job.log_offset)
+        return Live(progress=_progress(Path(job.folder), lines), recent=lines, log_file=shown)
+
+    def _shown(self, log: Path) -> str:
+        """The short path of a job's log, while it leads there; another queue may have taken it."""
+        short = self._roots.log / log.name
+        try:
+            return str(short) if short.is_symlink() and short.samefile(log) else str(log)
+        except OSError:
+            return str(log)
+
+    def _durations(self, state: QueueState) -> dict[str, float]:
+        if state.state not in ("running", "pending"):
+            return {}
+        if self._earlier is None:
+            from spawn.store.log.earlier import durations
+
+            others = [name for name in queues.names(self._roots) if name != self.queue_id]
+            self._earlier = durations(
+                [self._roots.queue(name).events for name in others[:8]],
+                {job_id: job.config.command for job_id, job in state.jobs.items()},
+            )
+        return self._earlier
+
+
+def _progress(folder: Path, lines: tuple[str, ...]) -> Progress | None:
+    """The newer of what the progress file and the output say."""
+    said = from_output([_bare(line) for line in lines])
+    file = folder / "progress"
+    try:
+        text = file.read_text("utf-8", "replace")[-4096:]
+        written = file.stat().st_mtime
+        printed = max((folder / name).stat().st_mtime for name in ("stdout.log", "stderr.log"))
+    except OSError:
+        return said
+    told = from_file(text)
+    if told is None or (said is not None and printed > written):
+        return said
+    return told
+
+
+def _bare(line: str) -> str:
+    """A line of a combined log without its time."""
+    return line[11:] if line[:1] == "[" and line[9:11] == "] " else line

@@ -1,0 +1,96 @@
+"""A report as `status --json` prints it.
+
+Source: the JSON of the manual page; keys that it does not have follow those that it has.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime, tzinfo
+from typing import Any
+
+from spawn.core.durations import compact
+from spawn.core.report.model import JobReport, Report
+
+
+def as_json(report: Report, zone: tzinfo | None) -> dict[str, Any]:
+    """Shape a report. What is not known is left out.
+
+    Args:
+        zone: The reader's; None is the machine's own.
+    """
+    return _known(
+        queue_id=report.queue_id,
+        instance_id=report.instance_id,
+        status=report.status,
+        started_at=_when(report.started_at, zone),
+        elapsed=compact(report.elapsed),
+        jobs={
+            key: report.counts[key]
+            for key in ("total", "completed", "running", "pending", "failed", "retrying", "blocked")
+        },
+        job_details=[dict(_job(job, zone)) for job in report.jobs],
+        results_location=report.results_location,
+        estimated_completion=_when(report.estimated_completion, zone),
+        queue_name=report.queue_name,
+        reason=report.reason or None,
+        submitted_at=_when(report.submitted_at, zone),
+        ended_at=_when(report.ended_at, zone),
+        next_job=report.next_job,
+        runner_alive=report.runner_alive,
+        warnings=list(report.warnings) or None,
+        as_of=_when(report.as_of, zone),
+    )
+
+
+def _job(job: JobReport, zone: tzinfo | None) -> Iterator[tuple[str, Any]]:
+    running = job.status == "running"
+    timeout = job.config.timeout if running else None
+    details = {
+        "job_id": job.job_id,
+        "status": job.status,
+        "started_at": _when(job.started_at, zone) if running else None,
+        "elapsed": _duration(job.elapsed),
+        "timeout": _duration(timeout),
+        "timeout_remaining": _duration(job.timeout_remaining),
+        "duration": _duration(job.duration),
+        "attempts": job.attempts,
+        "max_attempts": job.max_attempts,
+        "exit_code": None if running else job.exit_code,
+        "pid": job.pid or None,
+        "log_file": job.log_file or None,
+        "signal": job.signal,
+        "timed_out": job.timed_out or None,
+        "why": job.why or None,
+        "blocked_by": list(job.blocked_by) or None,
+        "retry_at": _when(job.retry_at, zone),
+        "retry_in": _duration(job.retry_in),
+        "progress": None
+        if job.progress is None
+        else _known(
+            text=job.progress.text,
+            percent=int(job.progress.fraction * 100),
+            current=job.progress.current,
+            total=job.progress.total,
+        ),
+        "time_remaining": _duration(job.time_remaining),
+        "last_lines": list(job.last_lines) or None,
+        "attempt": job.attempt,
+        "depends_on": list(job.config.depends_on) or None,
+        "ended_at": _when(job.ended_at, zone),
+    }
+    for key, value in details.items():
+        if value is not None:
+            yield key, value
+    if not running and job.started_at is not None:
+        yield "started_at", _when(job.started_at, zone)
+
+
+def _known(**values: Any) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _when(moment: datetime | None, zone: tzinfo | None) -> str | None:
+    return None if moment is None else moment.astimezone(zone).isoformat(timespec="seconds")
+
+
+def _duration(seconds: float | None) -> str | None:
+    return None if seconds is None else compact(seconds)

@@ -1,0 +1,197 @@
+"""Make a report of a queue's state."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+
+from spawn.core.moments import moment
+from spawn.core.plan import is_stopping
+from spawn.core.report.eta import seconds_left
+from spawn.core.report.model import JobReport, Live, Report
+from spawn.core.state import JobState, QueueState
+
+_NOTHING = Live()
+
+
+def build(
+    state: QueueState,
+    now: datetime,
+    *,
+    live: Mapping[str, Live] | None = None,
+    earlier: Mapping[str, float] | None = None,
+    runner_alive: bool | None = None,
+) -> Report:
+    """Report a queue as it is at `now`.
+
+    Args:
+        live: What the machine knows of jobs, by job id.
+        earlier: How long each job took in earlier queues, seconds, by job id.
+        runner_alive: Whether a runner holds the queue, if that is known.
+    """
+    live = live or {}
+    earlier = earlier or {}
+    jobs = tuple(
+        _job(state, job, now, live.get(job.config.job_id, _NOTHING), earlier)
+        for job in state.jobs.values()
+    )
+    started = moment(state.started_at) if state.started_at else None
+    ended = moment(state.ended_at) if state.ended_at else None
+    left = seconds_left(state, _remaining(jobs, earlier)) if runner_alive is not False else None
+    next_job, next_after = _next(state)
+    return Report(
+        queue_id=state.queue_id,
+        queue_name=state.config.queue_name,
+        instance_id=state.owner.instance_id if state.owner else "local",
+        status=state.state,
+        reason=_reason(state),
+        as_of=now,
+        submitted_at=moment(state.submitted_at),
+        started_at=started,
+        ended_at=ended,
+        elapsed=_since(started, ended or now) if started else 0.0,
+        counts={
+            "total": len(state.jobs),
+            **{status: state.counts[status] for status in _COUNT_ORDER},
+        },
+        jobs=jobs,
+        results_location=state.owner.results_location if state.owner else "",
+        next_job=next_job,
+        next_after=next_after,
+        estimated_completion=None if left is None else now + timedelta(seconds=left),
+        runner_alive=runner_alive,
+        warnings=tuple(_warnings(state)),
+    )
+
+
+_COUNT_ORDER = ("completed", "running", "pending", "failed", "retrying", "blocked")
+
+
+def _job(
+    state: QueueState, job: JobState, now: datetime, live: Live, earlier: Mapping[str, float]
+) -> JobReport:
+    running = job.state == "running"
+    started = moment(job.started_at) if job.started_at else None
+    elapsed = _since(started, now) if running and started else None
+    timeout = job.config.timeout
+    retry_at = moment(job.retry_at) if job.state == "retrying" else None
+    left = _time_left(elapsed, live, earlier.get(job.config.job_id)) if running else None
+    return JobReport(
+        config=job.config,
+        status=job.state,
+        attempts=job.attempts,
+        max_attempts=job.max_attempts,
+        attempt=job.attempt,
+        started_at=started,
+        ended_at=moment(job.ended_at) if job.ended_at else None,
+        elapsed=elapsed,
+        duration=None if running or not job.ended_at else job.wall_seconds,
+        timeout_remaining=None
+        if timeout is None or elapsed is None
+        else max(0.0, timeout - elapsed),
+        exit_code=job.exit_code,
+        signal=job.signal,
+        timed_out=job.timed_out,
+        pid=job.pid,
+        blocked_by=_blocked_by(state, job),
+        retry_at=retry_at,
+        retry_in=None if retry_at is None else min(job.delay, _since(now, retry_at)),
+        why=job.why,
+        last_lines=job.last_lines,
+        log_file=live.log_file or job.log_file,
+        progress=live.progress if running else None,
+        time_remaining=left,
+        recent=live.recent,
+    )
+
+
+def _blocked_by(state: QueueState, job: JobState) -> tuple[str, ...]:
+    if job.state == "blocked":
+        return (job.blocked_by,)
+    if job.state != "pending" or not job.missing:
+        return ()
+    return tuple(
+        need
+        for need in job.config.depends_on
+        if state.jobs[need].state != "completed" or need in state.uploading
+    )
+
+
+def _time_left(elapsed: float | None, live: Live, earlier: float | None) -> float | None:
+    """From the job's own progress, else from how long it took before."""
+    if elapsed is None:
+        return None
+    if live.progress is not None and live.progress.fraction > 0:
+        fraction = live.progress.fraction
+        return elapsed * (1 - fraction) / fraction
+    return None if earlier is None else max(0.0, earlier - elapsed)
+
+
+def _remaining(jobs: tuple[JobReport, ...], earlier: Mapping[str, float]) -> dict[str, float]:
+    remaining = {}
+    for job in jobs:
+        if job.status == "running":
+            if job.time_remaining is not None:
+                remaining[job.job_id] = job.time_remaining
+        elif job.job_id in earlier:
+            remaining[job.job_id] = earlier[job.job_id] + (job.retry_in or 0.0)
+    return remaining
+
+
+def _next(state: QueueState) -> tuple[str | None, tuple[str, ...]]:
+    """The job that will start next, and the running ones that it waits for."""
+    if state.state not in ("running", "pending") or is_stopping(state):
+        return None, ()
+    ready = state.next_ready()
+    if ready is not None:
+        return ready.config.job_id, ()
+    candidates = {
+        job_id
+        for running in (*state.running, *state.uploading)
+        for job_id in state.dependents.get(running, ())
+    }
+    waiting = sorted(
+        (
+            job
+            for job in map(state.jobs.__getitem__, candidates)
+            if job.state == "pending"
+            and all(
+                state.jobs[need].state in ("completed", "running") for need in job.config.depends_on
+            )
+        ),
+        key=lambda job: job.index,
+    )
+    if not waiting:
+        return None, ()
+    return waiting[0].config.job_id, _blocked_by(state, waiting[0])
+
+
+def _reason(state: QueueState) -> str:
+    match state.reason:
+        case "jobs":
+            return f"failed: {state.detail}"
+        case "results":
+            return f"results not uploaded: {state.detail}"
+        case "cancelled":
+            return "cancelled" + (f" {state.detail}" if state.detail else "")
+        case "global_timeout":
+            return "the queue's global_timeout has passed"
+        case "signal":
+            return f"the runner was stopped by {state.detail}"
+        case "spot":
+            return "the spot instance was taken back"
+        case other:
+            return other
+
+
+def _warnings(state: QueueState) -> Iterator[str]:
+    for job in state.jobs.values():
+        job_id = job.config.job_id
+        for pattern in job.unmatched:
+            yield f"{job_id}: no file matches result '{pattern}'"
+        if job.upload_error:
+            yield f"{job_id}: results not uploaded: {job.upload_error}"
+        if job.dropped:
+            yield f"{job_id}: {job.dropped} bytes of output could not be written"
+
+
+def _since(earlier: datetime, later: datetime) -> float:
+    return max(0.0, (later - earlier).total_seconds())

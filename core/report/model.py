@@ -1,0 +1,87 @@
+"""The report: a queue at a moment, ready to be shown. Moments have a time zone, durations are
+seconds."""
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from spawn.core.config.model import JobConfig
+from spawn.core.report.progress import Progress
+
+
+class Live(Struct, frozen=True, kw_only=True):
+    """What the machine knows of a job beyond the log. None of it is state."""
+
+    progress: Progress | None = None
+    recent: tuple[str, ...] = ()
+    """The newest lines of output, oldest first."""
+    log_file: str = ""
+
+
+class JobReport(Struct, frozen=True, kw_only=True):
+    """One job."""
+
+    config: JobConfig
+    status: str
+    attempts: int
+    """Budget spent, an attempt that runs or completed included."""
+    max_attempts: int
+    attempt: int
+    """Life number of the newest attempt; 0 before the first."""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    elapsed: float | None = None
+    """Since the start of an attempt that runs."""
+    duration: float | None = None
+    """Of the newest attempt that has ended."""
+    timeout_remaining: float | None = None
+    exit_code: int | None = None
+    signal: str | None = None
+    timed_out: bool = False
+    pid: int = 0
+    blocked_by: tuple[str, ...] = ()
+    """For a blocked job the failed one; for a pending one the jobs it still waits for."""
+    retry_at: datetime | None = None
+    retry_in: float | None = None
+    why: str = ""
+    last_lines: tuple[str, ...] = ()
+    log_file: str = ""
+    progress: Progress | None = None
+    time_remaining: float | None = None
+    recent: tuple[str, ...] = ()
+
+    @property
+    def job_id(self) -> str:
+        """The job's id."""
+        return self.config.job_id
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """A whole queue."""
+
+    queue_id: str
+    queue_name: str | None
+    instance_id: str
+    status: str
+    reason: str
+    """Why the queue failed or was interrupted, in words; else empty."""
+    as_of: datetime
+    submitted_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    elapsed: float
+    counts: dict[str, int]
+    jobs: tuple[JobReport, ...]
+    results_location: str
+    next_job: str | None = None
+    next_after: tuple[str, ...] = ()
+    """The running jobs that the next one waits for."""
+    estimated_completion: datetime | None = None
+    runner_alive: bool | None = None
+    """Whether a runner holds the queue; None when that was not asked."""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the queue has reached its end."""
+        return self.status in ("completed", "failed")
