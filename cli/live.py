@@ -62,7 +62,7 @@ class LiveView:
         self._live.stop()
         self._console.print()
         for line in summary(report, self._style):
-            self._console.print(Text.from_ansi(line))
+            self._console.print(Text.from_ansi(line), soft_wrap=True)
 
     def _text(self, lines: list[str]) -> Text:
         text = Text(no_wrap=True, overflow="ellipsis")

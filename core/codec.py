@@ -105,9 +105,7 @@ def _decode_slowly(line: bytes, writer: str) -> Event[Data] | None:
         data = msgspec.convert(upcast(head.type, head.v, head.data, to=cls.VERSION), cls)
     except KeyError:
         why = f"{head.type} never had version {head.v}"
-        raise UnreadableEvent(
-            f"event {head.seq} cannot be read", seq=head.seq, why=why
-        ) from None
+        raise UnreadableEvent(f"event {head.seq} cannot be read", seq=head.seq, why=why) from None
     except msgspec.ValidationError as error:
         raise UnreadableEvent(
             f"event {head.seq} cannot be read", seq=head.seq, why=f"{head.type}: {error}"

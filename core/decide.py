@@ -5,7 +5,7 @@ Each function returns drafts that belong in one transaction.
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, TypedDict
 
 from msgspec import Struct
 
@@ -29,7 +29,6 @@ from spawn.core.state import JobState, QueueState
 StopCause = Literal["timeout", "stop", "cancel", "spot", "fenced", "host"]
 """Why somebody ended an attempt. After a stop no exit code means completed."""
 
-TIMEOUT_CODE = 124
 MAX_LOSSES = 3
 """Lost attempts in a row that end a job: one that kills its host must not do so for ever."""
 
@@ -48,6 +47,18 @@ class Exit(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
     output_dropped_bytes: int = 0
+
+
+class _Facts(TypedDict):
+    """What every outcome event says."""
+
+    exit_code: int
+    signal: str | None
+    timed_out: bool
+    wall_seconds: float
+    cpu_seconds: float
+    peak_memory_bytes: int
+    output_dropped_bytes: int
 
 
 def ended(
@@ -70,9 +81,10 @@ def ended(
     """
     if not exit_.began:
         return [_draft(job, JobInterrupted(cause="never_began"))]
-    facts = {
+    facts: _Facts = {
         "exit_code": exit_.exit_code,
         "signal": exit_.signal,
+        "timed_out": False,
         "wall_seconds": exit_.wall_seconds,
         "cpu_seconds": exit_.cpu_seconds,
         "peak_memory_bytes": exit_.peak_memory_bytes,
@@ -88,7 +100,7 @@ def ended(
             return [_draft(job, JobCompleted(results=results, **facts))]
     timed_out = exit_.stop == "timeout"
     if timed_out:
-        facts |= {"exit_code": TIMEOUT_CODE, "timed_out": True}
+        facts["exit_code"], facts["timed_out"] = retry.TIMED_OUT, True
     policy = job.config.retry
     failures = job.failures + 1
     final = retry.why_final(
@@ -130,11 +142,7 @@ def reset(state: QueueState, job: JobState, *, reason: ResetReason, by: str) -> 
     """Decide a fresh try of a failed or completed job, and who need not wait for it any more."""
     job_id = job.config.job_id
     drafts = [Draft(JobReset(reason=reason, by=by), job_id=job_id)]
-    freed = [
-        other
-        for other in _downstream(state, job, "blocked")
-        if other.blocked_by == job_id
-    ]
+    freed = [other for other in _downstream(state, job, "blocked") if other.blocked_by == job_id]
     if not freed:
         return drafts
     blockers: dict[str, str] = {}
@@ -150,7 +158,9 @@ def reset(state: QueueState, job: JobState, *, reason: ResetReason, by: str) -> 
     return drafts
 
 
-def _draft(job: JobState, data: JobCompleted | JobRetryScheduled | JobFailed | JobInterrupted) -> Draft:
+def _draft(
+    job: JobState, data: JobCompleted | JobRetryScheduled | JobFailed | JobInterrupted
+) -> Draft:
     return Draft(data, job_id=job.config.job_id, attempt=job.attempt)
 
 

@@ -51,7 +51,7 @@ def states_page() -> str:
             parts.extend(
                 f"    {state} --> {dest}: {event}\n"
                 for event, dest in moves.items()
-                if dest != state or title == "Queue" and event.startswith("Queue")
+                if dest != state or (title == "Queue" and event.startswith("Queue"))
             )
         parts.append("```\n\n| state | event | then |\n| --- | --- | --- |\n")
         for state, moves in table.items():

@@ -1,15 +1,15 @@
 """Every failure has a name, says what happened, why, and what to do, and ends in an exit code.
 
-    SpawnError              1  the operation failed
-    ├── InvalidArgument     2  a flag or argument is wrong
-    ├── InvalidConfig       2  the configuration has problems, all of them listed
-    ├── QueueNotFound       3  no queue of that name
-    ├── QueueExists         1  an id is never used twice
-    ├── RunnerAlive         1  another runner holds the queue
-    ├── LogConflict         1  an append expected another seq: someone else wrote
-    └── CorruptLog          1  the log contradicts itself
-        ├── IllegalTransition  an event that its state does not allow
-        └── UnreadableEvent    an event that this version cannot read
+SpawnError              1  the operation failed
+├── InvalidArgument     2  a flag or argument is wrong
+├── InvalidConfig       2  the configuration has problems, all of them listed
+├── QueueNotFound       3  no queue of that name
+├── QueueExists         1  an id is never used twice
+├── RunnerAlive         1  another runner holds the queue
+├── LogConflict         1  an append expected another seq: someone else wrote
+└── CorruptLog          1  the log contradicts itself
+    ├── IllegalTransition  an event that its state does not allow
+    └── UnreadableEvent    an event that this version cannot read
 """
 
 from collections.abc import Sequence

@@ -56,7 +56,7 @@ class Draft(Struct, frozen=True):
     attempt: int | None = None
 
 
-class QueueSubmitted(Data, kw_only=True):
+class QueueSubmitted(Data, frozen=True, kw_only=True):
     """The validated configuration. Jobs that one line cannot hold follow as `JobsSubmitted`."""
 
     config: QueueConfig
@@ -67,13 +67,13 @@ class QueueSubmitted(Data, kw_only=True):
     version: str
 
 
-class JobsSubmitted(Data, kw_only=True):
+class JobsSubmitted(Data, frozen=True, kw_only=True):
     """More jobs of the configuration before it, in the file's order."""
 
     jobs: tuple[JobConfig, ...]
 
 
-class QueueStarted(Data, kw_only=True):
+class QueueStarted(Data, frozen=True, kw_only=True):
     """A runner owns the queue for the first time."""
 
     instance_id: str
@@ -87,11 +87,11 @@ class QueueStarted(Data, kw_only=True):
     ssh_host_keys: tuple[str, ...] = ()
 
 
-class QueueResumed(QueueStarted, kw_only=True):
+class QueueResumed(QueueStarted, frozen=True, kw_only=True):
     """Another runner owns the queue: the next epoch."""
 
 
-class JobStarted(Data, kw_only=True):
+class JobStarted(Data, frozen=True, kw_only=True):
     """An attempt is durable; its command runs only after this. `pid` is the command's.
 
     `pid` 0: the command could not even be prepared, and never ran. `log_file` is the job's
@@ -105,7 +105,7 @@ class JobStarted(Data, kw_only=True):
     log_offset: int = 0
 
 
-class Outcome(Data, kw_only=True):
+class Outcome(Data, frozen=True, kw_only=True):
     """How an attempt ended, as its supervisor saw it. `signal` is a name such as `SIGKILL`."""
 
     exit_code: int | None = None
@@ -125,13 +125,13 @@ class Results(Struct, frozen=True, kw_only=True):
     sha256: str
 
 
-class JobCompleted(Outcome, kw_only=True):
+class JobCompleted(Outcome, frozen=True, kw_only=True):
     """The command ended with exit code 0 and nobody had stopped it."""
 
     results: Results | None = None
 
 
-class JobRetryScheduled(Outcome, kw_only=True):
+class JobRetryScheduled(Outcome, frozen=True, kw_only=True):
     """The attempt failed and the job's budget allows another."""
 
     why: str = ""
@@ -140,40 +140,40 @@ class JobRetryScheduled(Outcome, kw_only=True):
     last_lines: tuple[str, ...] = ()
 
 
-class JobFailed(Outcome, kw_only=True):
+class JobFailed(Outcome, frozen=True, kw_only=True):
     """The attempt failed, and why there is no other."""
 
     why: str = ""
     last_lines: tuple[str, ...] = ()
 
 
-class JobInterrupted(Outcome, kw_only=True):
+class JobInterrupted(Outcome, frozen=True, kw_only=True):
     """The attempt ended through no fault of the job; it spends no budget."""
 
     cause: InterruptCause
     detail: str = ""
 
 
-class JobBlocked(Data, kw_only=True):
+class JobBlocked(Data, frozen=True, kw_only=True):
     """A job that this one depends on has failed."""
 
     by: str
 
 
-class JobUnblocked(Data, kw_only=True):
+class JobUnblocked(Data, frozen=True, kw_only=True):
     """The failed job that this one waited for was reset."""
 
     by: str
 
 
-class JobReset(Data, kw_only=True):
+class JobReset(Data, frozen=True, kw_only=True):
     """The job is tried again with a fresh budget."""
 
     reason: ResetReason
     by: str
 
 
-class ResultsUploaded(Data, kw_only=True):
+class ResultsUploaded(Data, frozen=True, kw_only=True):
     """Every result file of the attempt is in the object store."""
 
     files: int
@@ -183,14 +183,14 @@ class ResultsUploaded(Data, kw_only=True):
     unmatched: tuple[str, ...] = ()
 
 
-class ResultsUploadFailed(Data, kw_only=True):
+class ResultsUploadFailed(Data, frozen=True, kw_only=True):
     """Some result file is not in the object store, and will not be without help."""
 
     error: str
     unmatched: tuple[str, ...] = ()
 
 
-class QueueReconfigured(Data, kw_only=True):
+class QueueReconfigured(Data, frozen=True, kw_only=True):
     """A new configuration from here on; completed jobs keep."""
 
     config: QueueConfig
@@ -199,25 +199,25 @@ class QueueReconfigured(Data, kw_only=True):
     changes: tuple[str, ...]
 
 
-class QueueInterrupted(Data, kw_only=True):
+class QueueInterrupted(Data, frozen=True, kw_only=True):
     """The runner stopped before the end."""
 
     cause: QueueInterruption
     detail: str = ""
 
 
-class QueueCompleted(Data, kw_only=True):
+class QueueCompleted(Data, frozen=True, kw_only=True):
     """Every job completed, and what was promised is kept."""
 
 
-class QueueFailed(Data, kw_only=True):
+class QueueFailed(Data, frozen=True, kw_only=True):
     """The end, without every job completed."""
 
     reason: QueueFailure
     detail: str = ""
 
 
-class RequestRefused(Data, kw_only=True):
+class RequestRefused(Data, frozen=True, kw_only=True):
     """A note: a request to the runner that it could not follow."""
 
     request: str

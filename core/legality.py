@@ -10,7 +10,6 @@ from spawn.core.events import (
     JobStarted,
     Outcome,
     QueueCompleted,
-    QueueReconfigured,
     QueueStarted,
     QueueSubmitted,
 )

@@ -88,9 +88,7 @@ def derive(states: tuple[str, ...], transitions: list[dict[str, Any]]) -> dict[s
     return table
 
 
-def _build(
-    states: tuple[str, ...], transitions: list[dict[str, Any]]
-) -> tuple[Machine, _Model]:
+def _build(states: tuple[str, ...], transitions: list[dict[str, Any]]) -> tuple[Machine, _Model]:
     model = _Model()
     machine = Machine(
         model=model,

@@ -125,5 +125,3 @@ def _gap(expected: int, found: int) -> CorruptLog:
     if found > expected:
         return CorruptLog(f"event {expected} is missing", seq=expected)
     return CorruptLog(f"event {found} stands where {expected} belongs", seq=expected)
-
-

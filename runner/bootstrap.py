@@ -6,6 +6,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from signal import Signals
@@ -67,8 +68,8 @@ def main() -> int:
 
 def _run(order: RunOrder, tell: "Callable[[News], None]") -> QueueState:
     roots = Roots(Path(order.state), Path(order.log), Path(order.cache))
-    paths = queues.make(roots, order.queue_id) if order.config else queues.find(
-        roots, order.queue_id
+    paths = (
+        queues.make(roots, order.queue_id) if order.config else queues.find(roots, order.queue_id)
     )
     held = lock.take(paths.lock)
     if held is None:
@@ -138,10 +139,8 @@ class _Teller:
         os.set_blocking(fd, False)
 
     def __call__(self, news: News) -> None:
-        try:
+        with suppress(OSError):  # nobody listens, or too slowly: the log says it all
             os.write(self._fd, msgspec.json.encode(news) + b"\n")
-        except OSError:
-            pass  # nobody listens, or too slowly: the log says it all
 
 
 def _redirect(path: Path) -> None:

@@ -29,9 +29,8 @@ def execute(order: Order, *, gate: int, stdout: int, stderr: int) -> NoReturn:
         for source, target in ((null, 0), (stdout, 1), (stderr, 2)):
             os.dup2(source, target)
         os.closerange(4, os.sysconf("SC_OPEN_MAX"))
-        with suppress(OSError):
-            with open("/proc/self/oom_score_adj", "w") as file:
-                file.write("500")
+        with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+            file.write("500")
         if os.read(gate, 1) != b"g":
             os._exit(0)
         os.close(gate)

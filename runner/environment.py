@@ -1,11 +1,9 @@
 """The environment that a command runs in."""
 
-import re
 from collections.abc import Mapping
 
+from spawn.core.config import references
 from spawn.runner.ports import CannotBegin
-
-_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def environment(
@@ -39,12 +37,9 @@ def environment(
 
 
 def _resolve(name: str, value: str, runner: Mapping[str, str]) -> str:
-    def replacement(reference: re.Match[str]) -> str:
-        wanted = reference[1]
-        if wanted not in runner:
-            raise CannotBegin(
-                f"environment.{name} needs ${{{wanted}}}, which the runner's environment lacks"
-            )
-        return runner[wanted]
-
-    return _REFERENCE.sub(replacement, value)
+    try:
+        return references.resolve(value, runner)
+    except KeyError as error:
+        raise CannotBegin(
+            f"environment.{name} needs ${{{error.args[0]}}}, which the runner's environment lacks"
+        ) from None

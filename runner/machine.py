@@ -23,9 +23,7 @@ def ownership(kind: type[QueueStarted] | type[QueueResumed], results_location: s
         owner=f"{_user()}@{hostname}",
         pid=os.getpid(),
         results_location=results_location,
-        ssh_host_keys=tuple(
-            _read(path) for path in sorted(_HOST_KEYS.glob("ssh_host_*_key.pub"))
-        ),
+        ssh_host_keys=tuple(_read(path) for path in sorted(_HOST_KEYS.glob("ssh_host_*_key.pub"))),
     )
 
 

@@ -4,6 +4,7 @@ import os
 import selectors
 import signal
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
@@ -44,10 +45,8 @@ class Poller:
     def post(self, happening: Happening) -> None:
         """Report from another thread."""
         self._posted.put(happening)
-        try:
+        with suppress(BlockingIOError):  # it is full of reasons to wake up
             os.write(self._write, b"\0")
-        except BlockingIOError:
-            pass  # it is full of reasons to wake up
 
     def wait(self, seconds: float | None) -> Iterable[Happening]:
         """See `Waiter.wait`."""

@@ -1,4 +1,4 @@
-"""What the loop needs of the world. The real parts and the simulation's both keep these promises."""
+"""What the loop needs of the world, and what each part of it promises."""
 
 from collections.abc import Iterable
 from datetime import datetime

@@ -16,9 +16,7 @@ def make(roots: Roots, queue_id: str) -> QueuePaths:
         OSError: It cannot be made.
     """
     paths = roots.queue(queue_id)
-    missing = [
-        folder for folder in (paths.folder, *paths.folder.parents) if not folder.exists()
-    ]
+    missing = [folder for folder in (paths.folder, *paths.folder.parents) if not folder.exists()]
     paths.folder.mkdir(parents=True, exist_ok=True)
     for folder in reversed(missing):
         _sync(folder.parent)

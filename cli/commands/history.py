@@ -23,8 +23,8 @@ def history(
     from spawn.cli.render.history import line
     from spawn.cli.render.style import style_for
     from spawn.core.codec import decode
-    from spawn.core.errors import InvalidArgument
     from spawn.core.config.names import nearest
+    from spawn.core.errors import InvalidArgument
     from spawn.store.log import read
 
     style = style_for(sys.stdout)

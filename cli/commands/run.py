@@ -1,9 +1,13 @@
 """`spawn queue run`."""
 
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from spawn.store.paths import Roots
 
 
 def run(
@@ -36,7 +40,7 @@ def run(
     from spawn.cli.configuration import load
     from spawn.cli.follow import detached, follow
     from spawn.core.errors import InvalidArgument, SpawnError
-    from spawn.core.ids import new_queue_id, why_not_queue_id
+    from spawn.core.ids import why_not_queue_id
     from spawn.runner.start import RunnerProcess, RunOrder
 
     loaded = load(file)
@@ -47,11 +51,11 @@ def run(
             why=f"{loaded.name} asks for S3",
             hint="`--no-s3` runs it all the same",
         )
-    chosen = queue_id or config.queue_id or new_queue_id(bootstrap.now().astimezone())
+    roots = bootstrap.machine()
+    chosen = queue_id or config.queue_id or _fresh_id(roots)
     why = why_not_queue_id(chosen)
     if why is not None:
         raise InvalidArgument(f"'{chosen}' cannot be a queue id", why=why)
-    roots = bootstrap.machine()
     order = RunOrder(
         queue_id=chosen,
         state=str(roots.state),
@@ -65,3 +69,14 @@ def run(
     runner = RunnerProcess(order)
     code = detached(runner, chosen) if detach else follow(runner, roots, chosen)
     raise typer.Exit(code)
+
+
+def _fresh_id(roots: "Roots") -> str:
+    """An id of this second, or of the first one after it that no queue here is named after."""
+    from spawn.cli import bootstrap
+    from spawn.core.ids import new_queue_id
+
+    at = bootstrap.now().astimezone()
+    while roots.queue(new_queue_id(at)).folder.exists():
+        at += timedelta(seconds=1)
+    return new_queue_id(at)

@@ -7,9 +7,7 @@ import typer
 
 
 def validate(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A queue's configuration, or `-`.")
-    ],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A queue's configuration, or `-`.")],
 ) -> None:
     """Check a configuration and name every problem in it, without running anything."""
     from spawn.cli.configuration import load

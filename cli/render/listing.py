@@ -14,7 +14,9 @@ from spawn.core.report.as_json import as_json as report_json
 def table(entries: Sequence[Entry], style: Style) -> Iterator[str]:
     """Write the queues as a table."""
     width = max(len("QUEUE"), *(len(entry.queue_id) for entry in entries))
-    yield style("bold", f"{'QUEUE':<{width}}  {'STATUS':<11}  {'JOBS':<12}  {'ELAPSED':<9}  STARTED")
+    yield style(
+        "bold", f"{'QUEUE':<{width}}  {'STATUS':<11}  {'JOBS':<12}  {'ELAPSED':<9}  STARTED"
+    )
     for entry in entries:
         report = entry.report
         if report is None:
@@ -23,7 +25,9 @@ def table(entries: Sequence[Entry], style: Style) -> Iterator[str]:
         done = f"{report.counts['completed']}/{report.counts['total']} done"
         started = when(report.started_at or report.submitted_at, None)
         state = style(report.status, f"{report.status:<11}")
-        lost = "  (no runner)" if report.runner_alive is False and report.status == "running" else ""
+        lost = (
+            "  (no runner)" if report.runner_alive is False and report.status == "running" else ""
+        )
         elapsed = duration(report.elapsed)
         yield f"{entry.queue_id:<{width}}  {state}  {done:<12}  {elapsed:<9}  {started}{lost}"
 

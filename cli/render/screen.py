@@ -2,9 +2,10 @@
 
 from datetime import tzinfo
 
-from spawn.cli.render.status import counts, foot, head, id_width, job_rows
+from spawn.cli.render.status import counts, foot, job_rows, when
 from spawn.cli.render.style import Style
 from spawn.cli.render.text import printable
+from spawn.core.durations import text as duration
 from spawn.core.report.model import JobReport, Report
 
 _URGENCY = {"running": 0, "failed": 1, "retrying": 2, "pending": 3, "blocked": 4, "completed": 5}
@@ -20,7 +21,7 @@ def screen(
     Jobs that run or failed come first when not all fit; then the newest that completed and the
     next that will start.
     """
-    top = [*head(report, zone, style), _bar(report, style, width), counts(report), ""]
+    top = [*_head(report, zone, style), _bar(report, style, width), counts(report), ""]
     bottom = ["", *foot(report, zone, style)]
     output = _output(report, style)
     room = height - len(top) - len(bottom)
@@ -33,8 +34,20 @@ def screen(
     return [*top, *rows, *output, *bottom][:height]
 
 
+def _head(report: Report, zone: tzinfo | None, style: Style) -> list[str]:
+    """What `head` of the status says in a line each, in two."""
+    name = f" ({printable(report.queue_name)})" if report.queue_name else ""
+    reason = f" ({printable(report.reason)})" if report.reason else ""
+    started = f"   Started: {when(report.started_at, zone)}" if report.started_at else ""
+    return [
+        f"Queue: {style('bold', report.queue_id)}{name}   Instance: {report.instance_id}",
+        f"Status: {style(report.status, report.status)}{reason}   "
+        f"Elapsed: {duration(report.elapsed)}{started}",
+    ]
+
+
 def _rows(report: Report, room: int, zone: tzinfo | None, style: Style) -> list[str]:
-    width = id_width(report)
+    width = max(len(job.job_id) for job in report.jobs) + 1
     drawn = {job.job_id: list(job_rows(job, report, width, zone, style)) for job in report.jobs}
     if sum(map(len, drawn.values())) <= room:
         return [row for job in report.jobs for row in drawn[job.job_id]]

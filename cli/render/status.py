@@ -58,7 +58,9 @@ def head(report: Report, zone: tzinfo | None, style: Style) -> Iterator[str]:
 def counts(report: Report) -> str:
     """How many jobs are in which state; states that no job is in are left out."""
     total = f"Jobs: {report.counts['total']} total"
-    parts = [f"{count} {name}" for name, count in report.counts.items() if name != "total" and count]
+    parts = [
+        f"{count} {name}" for name, count in report.counts.items() if name != "total" and count
+    ]
     return ", ".join([total, *parts])
 
 

@@ -167,9 +167,9 @@ def _next(state: QueueState) -> tuple[str | None, tuple[str, ...]]:
 def _reason(state: QueueState) -> str:
     match state.reason:
         case "jobs":
-            return f"failed: {state.detail}"
+            return f"{state.detail} failed"
         case "results":
-            return f"results not uploaded: {state.detail}"
+            return f"the results of {state.detail} are not saved"
         case "cancelled":
             return "cancelled" + (f" {state.detail}" if state.detail else "")
         case "global_timeout":
@@ -188,7 +188,7 @@ def _warnings(state: QueueState) -> Iterator[str]:
         for pattern in job.unmatched:
             yield f"{job_id}: no file matches result '{pattern}'"
         if job.upload_error:
-            yield f"{job_id}: results not uploaded: {job.upload_error}"
+            yield f"{job_id}: results not saved: {job.upload_error}"
         if job.dropped:
             yield f"{job_id}: {job.dropped} bytes of output could not be written"
 

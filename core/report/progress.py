@@ -4,9 +4,13 @@ import re
 
 from msgspec import Struct
 
-_COUNTS = re.compile(r"(?:(\b[A-Za-z][A-Za-z ]{0,30}?)\s+)?\b(\d{1,12})\s*(?:/|\s+of\s+)\s*(\d{1,12})\b")
+_COUNTS = re.compile(
+    r"(?:(\b[A-Za-z][A-Za-z ]{0,30}?)\s+)?\b(\d{1,12})\s*(?:/|\s+of\s+)\s*(\d{1,12})\b"
+)
 _PERCENT = re.compile(r"(?<![\d.])(\d{1,3}(?:\.\d+)?)\s?%")
-_WORDS = re.compile(r"\b(epoch|step|iteration|iter|batch|round|fold|part|file|task|item)s?\b", re.I)
+_WORDS = re.compile(
+    r"\b(epoch|step|iteration|iter|batch|round|fold|part|file|task|item)s?\b", re.IGNORECASE
+)
 _BAR = re.compile(r"(\d{1,3})%\|.*?\|\s*(\d+)/(\d+)")
 
 
@@ -69,15 +73,18 @@ def _from_line(line: str) -> Progress | None:
         words = (match[1] or "").split()
         if words and _WORDS.fullmatch(words[-1]):
             return _counted(int(match[2]), int(match[3]), words[-1])
-    match = _PERCENT.search(line)
-    rest = line[: match.start()] + line[match.end() :] if match else ""
-    if match and len(re.sub(r"[\W\d_]", "", rest)) <= 12 and "accuracy" not in rest.lower():
-        return _percent(float(match[1]), "")
-    return None
+    percent = _PERCENT.search(line)
+    if percent is None:
+        return None
+    rest = line[: percent.start()] + line[percent.end() :]
+    talk = re.sub(r"[\W\d_]", "", rest).lower()
+    if len(talk) > 12 or "acc" in talk:  # a sentence, or a score
+        return None
+    return _percent(float(percent[1]), "")
 
 
 def _counted(current: int, total: int, label: str) -> Progress | None:
-    if not 0 < total or current > total:
+    if not total > 0 or current > total:
         return None
     return Progress(fraction=current / total, current=current, total=total, label=label)
 

@@ -1,8 +1,8 @@
 """The event log's schema, as it is today. `migrations/` leads every older log to it."""
 
 from sqlalchemy import (
-    DDL,
     BLOB,
+    DDL,
     CheckConstraint,
     Column,
     Integer,
@@ -49,4 +49,4 @@ EXTRAS = (
 """Triggers, and views for people with a plain `sqlite3`."""
 
 for _statement in EXTRAS:
-    event.listen(events, "after_create", DDL(_statement))
+    event.listen(events, "after_create", DDL(_statement))  # type: ignore[no-untyped-call]

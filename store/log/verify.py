@@ -66,15 +66,11 @@ def _checked(connection: Connection) -> Iterator[Row]:
 def _check_file(connection: Connection, path: Path) -> None:
     (answer,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if answer != b"ok":
-        raise CorruptLog(
-            f"the database {path} is damaged", why=answer.decode("utf-8", "replace")
-        )
+        raise CorruptLog(f"the database {path} is damaged", why=answer.decode("utf-8", "replace"))
 
 
 def _check_config(state: QueueState) -> None:
     """The configuration is spread over events; together they must be what was validated."""
-    config = structs.replace(
-        state.config, jobs=tuple(job.config for job in state.jobs.values())
-    )
+    config = structs.replace(state.config, jobs=tuple(job.config for job in state.jobs.values()))
     if config_sha256(config) != state.config_sha256:
         raise CorruptLog("the configuration's jobs are not those that were submitted", seq=1)

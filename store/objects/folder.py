@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -74,10 +75,8 @@ class FolderStore:
                 if durable:
                     file.flush()
                     os.fsync(file.fileno())
-            try:
+            with suppress(FileExistsError):  # an earlier try got this far
                 os.link(part, path)
-            except FileExistsError:
-                pass  # an earlier try got this far
         finally:
             part.unlink(missing_ok=True)
         return digest.hexdigest()

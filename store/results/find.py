@@ -20,9 +20,7 @@ class Found(Struct, frozen=True, kw_only=True):
     inode: int
 
 
-def find(
-    patterns: Sequence[str], working_directory: str
-) -> tuple[list[Found], tuple[str, ...]]:
+def find(patterns: Sequence[str], working_directory: str) -> tuple[list[Found], tuple[str, ...]]:
     """Expand patterns into files.
 
     Base names are kept; where two files would share one, each is called by its path below the

@@ -1,0 +1,41 @@
+# Everything here sets itself up: a fresh machine needs Python 3.11 or newer, make and git.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
+	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check docs bench clean
+
+help: ## Show what there is to make
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+$(READY): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; PYTHON=... names one" >&2; exit 1; }
+	@echo "Setting up $(VENV), once" >&2
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(READY) ## Watch a real pipeline run to its end, and see where its results are
+	@examples/pipeline/demo $(BIN)/spawn
+
+test: $(READY) ## Run the tests
+	@$(BIN)/python -m pytest -n auto
+
+check: $(READY) ## Format, lint, types, import contracts
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache | tail -n 4
+
+docs: $(READY) ## Write what is generated: the table of moves, docs/states.md, docs/commands/queue.md
+	@$(BIN)/python -m tests.support.generate
+
+bench: $(READY) ## Measure what the project claims, as ratios in one run; writes docs/benchmarks.md
+	@$(BIN)/python -m tests.bench
+
+clean: ## Remove what was set up
+	rm -rf $(VENV) .demo dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,29 @@
+"""What every test can rely on."""
+
+import os
+import shutil
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("spawn", deadline=None, print_blob=True)
+settings.load_profile("spawn")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose program is missing, with the reason; where all must run, fail it."""
+    for mark in item.iter_markers("tool"):
+        name = mark.args[0]
+        if shutil.which(name) is None:
+            if os.environ.get("SPAWN_REQUIRE_TOOLS"):
+                pytest.fail(f"{name} is needed here and not on PATH")
+            pytest.skip(f"{name} is not on PATH")
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the person who runs the tests reaches them."""
+    for name in list(os.environ):
+        if name.startswith("SPAWN_") and name != "SPAWN_REQUIRE_TOOLS":
+            monkeypatch.delenv(name)
+    monkeypatch.delenv("NO_COLOR", raising=False)

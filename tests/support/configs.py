@@ -1,0 +1,24 @@
+"""Small configurations, written short."""
+
+from typing import Any
+
+from spawn.core.config.model import JobConfig, QueueConfig, RetryPolicy
+
+
+def job(job_id: str, *needs: str, attempts: int = 1, **fields: Any) -> JobConfig:
+    """A job that depends on `needs` and may be tried `attempts` times."""
+    fields.setdefault("command", f"run {job_id}")
+    fields.setdefault("working_directory", "/work")
+    fields.setdefault("retry", RetryPolicy(max_attempts=attempts))
+    return JobConfig(job_id=job_id, depends_on=needs, **fields)
+
+
+def queue(*jobs: JobConfig, **fields: Any) -> QueueConfig:
+    """A queue of these jobs."""
+    return QueueConfig(jobs=jobs, **fields)
+
+
+def chain(length: int, **fields: Any) -> QueueConfig:
+    """Jobs `j0`, `j1`, ... of which each waits for the one before."""
+    ids = [f"j{number}" for number in range(length)]
+    return queue(job("j0"), *(job(after, need) for need, after in zip(ids, ids[1:])), **fields)

@@ -1,0 +1,423 @@
+"""Random logs as runners write them, every event decided by `core.plan` and `core.decide`.
+
+A driver plays the runner, the machine and the people around it. What it does next is chosen by
+whoever it is given: hypothesis, which shrinks a log that breaks something, or a seed.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from hypothesis import strategies as st
+from msgspec import structs
+from tests.support.configs import job
+from tests.support.logs import LogBuilder, owner, resumed, started
+
+from spawn.core import decide
+from spawn.core.config.model import JobConfig, QueueConfig, RetryPolicy
+from spawn.core.decide import Exit
+from spawn.core.events import (
+    Draft,
+    JobBlocked,
+    JobsSubmitted,
+    QueueFailed,
+    QueueInterrupted,
+    QueueReconfigured,
+    QueueSubmitted,
+    RequestRefused,
+    Results,
+    ResultsUploaded,
+    ResultsUploadFailed,
+)
+from spawn.core.plan import Finish, Start, Wait, plan
+from spawn.core.replay import Replay
+from spawn.core.state import JobState, QueueState
+from spawn.core.submission import config_sha256
+
+T = TypeVar("T")
+Row = tuple[str, str, str]
+"""`(machine, state, event)`: a row of the table of one of the two machines."""
+
+EXITS = (
+    *[Exit(exit_code=0, wall_seconds=1.5)] * 8,
+    *[Exit(exit_code=1, wall_seconds=0.25, cpu_seconds=0.2)] * 5,
+    Exit(exit_code=2),
+    Exit(exit_code=127),
+    Exit(exit_code=137, signal="SIGKILL", peak_memory_bytes=4096),
+    Exit(exit_code=143, signal="SIGTERM", stop="timeout", output_dropped_bytes=7),
+    Exit(exit_code=0, stop="timeout"),
+    Exit(exit_code=143, signal="SIGTERM", stop="stop"),
+    Exit(exit_code=0, stop="spot"),
+    Exit(exit_code=0, stop="fenced"),
+    Exit(exit_code=0, stop="host"),
+    Exit(exit_code=0, stop="cancel"),
+    Exit(exit_code=0, began=False),
+)
+
+
+class Chooser(Protocol):
+    """Makes every decision of a driver."""
+
+    def below(self, end: int) -> int:
+        """Choose a number from 0 up to but not including `end`."""
+        ...
+
+
+class Seeded:
+    """Chooses as a seed has it: the same log every time."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+
+    def below(self, end: int) -> int:
+        """See `Chooser.below`."""
+        return self._random.randrange(end)
+
+
+class Drawn:
+    """Lets hypothesis choose."""
+
+    def __init__(self, draw: st.DrawFn) -> None:
+        self._draw = draw
+
+    def below(self, end: int) -> int:
+        """See `Chooser.below`."""
+        return self._draw(st.integers(0, end - 1)) if end > 1 else 0
+
+
+class Driver:
+    """Writes one legal log, event by event.
+
+    Args:
+        config: What is submitted.
+    """
+
+    def __init__(self, choose: Chooser, config: QueueConfig) -> None:
+        self.log = LogBuilder()
+        self.crossed: set[Row] = set()
+        self._choose = choose
+        self._fold = Replay(self.log.queue_id)
+        self._due: set[str] = set()
+        self._new = 0
+        self._submit(config)
+
+    @property
+    def state(self) -> QueueState:
+        """What the log amounts to so far."""
+        return self._fold.state
+
+    def run(self, actions: int) -> None:
+        """Do this many things, one after the other, unless the queue completes before."""
+        for _ in range(actions):
+            if self.state.state == "completed":
+                return
+            self.act()
+
+    def act(self) -> None:
+        """Do one thing that may happen now."""
+        actions = self._possible()
+        weights = [weight for weight, _ in actions]
+        rest = self._choose.below(sum(weights))
+        for weight, action in actions:
+            rest -= weight
+            if rest < 0:
+                action()
+                return
+
+    def succeed(self, *, most: int = 500) -> None:
+        """From here on everything goes well, until nothing is left to do.
+
+        Raises:
+            AssertionError: There is no end to it.
+        """
+        for _ in range(most):
+            state = self.state
+            if state.state == "completed":
+                return
+            if state.state != "running":
+                self._resume()
+            elif state.failed:
+                self._reset(state.jobs[next(iter(state.failed))], "retry")
+            elif state.unsaved:
+                self._upload(state.jobs[next(iter(state.unsaved))], ok=True)
+            elif not self._step():
+                self._move_on()
+        raise AssertionError("the queue comes to no end")
+
+    # what may happen
+
+    def _possible(self) -> list[tuple[int, Callable[[], object]]]:
+        state = self.state
+        if state.state == "pending":
+            return [(10, self._start), (1, self._cancel)]
+        if state.state == "interrupted":
+            return [(10, self._resume), (1, self._cancel), (1, self._note)]
+        if state.state == "failed":
+            return [(10, self._resume), (1, self._note)]
+        actions: list[tuple[int, Callable[[], object]]] = [
+            (30, self._step),
+            (1, self._note),
+            (1, self._resume),
+            (1, self._interrupt),
+        ]
+        if state.running:
+            actions.append((30, lambda: self._end(self._any(list(state.running)))))
+            actions.append((1, lambda: self._lose(self._any(list(state.running)))))
+        else:
+            actions.append((1, self._cancel))
+            actions.append((1, self._time_out))
+            actions.append((2, self._reconfigure))
+        if state.uploading:
+            actions.append((20, lambda: self._upload(self._any(list(state.uploading)))))
+        if state.unsaved:
+            actions.append((2, lambda: self._upload(self._any(list(state.unsaved)))))
+        if waiting := [job_id for job_id in state.retrying if job_id not in self._due]:
+            actions.append((15, lambda: self._due.add(self._any(waiting).config.job_id)))
+        if state.failed:
+            actions.append((12, lambda: self._reset(self._any(list(state.failed)), "retry")))
+        if lost := self._with_lost_results():
+            actions.append((2, lambda: self._reset(self._any(lost), "results_lost")))
+        return actions
+
+    # people
+
+    def _start(self) -> None:
+        self._put(Draft(owner()))
+
+    def _resume(self) -> None:
+        self._due.clear()
+        self._put(Draft(resumed()))
+
+    def _note(self) -> None:
+        self._put(Draft(RequestRefused(request="reset x", why="there is no job x")))
+
+    def _cancel(self) -> None:
+        self._put(Draft(QueueFailed(reason="cancelled", detail="by ana")))
+
+    def _time_out(self) -> None:
+        self._put(Draft(QueueFailed(reason="global_timeout")))
+
+    def _interrupt(self) -> None:
+        """End what runs, or leave it to the next runner."""
+        if self._choose.below(3):
+            for job_id in list(self.state.running):
+                self._put(decide.interrupted(self.state.jobs[job_id], "stop"))
+        cause = ("signal", "spot", "fenced")[self._choose.below(3)]
+        self._put(Draft(QueueInterrupted(cause=cause, detail="SIGTERM")))
+
+    def _reset(self, job: JobState, reason: Any) -> None:
+        self._put(*decide.reset(self.state, job, reason=reason, by="ana"))
+
+    # the runner
+
+    def _step(self) -> bool:
+        """Do what `plan` says; returns whether that was something."""
+        state = self.state
+        step = plan(state, self._first_due())
+        match step:
+            case Start(job):
+                self._start_job(job)
+            case Finish(verdict):
+                self._put(Draft(verdict))
+            case Wait():
+                return False
+        return True
+
+    def _start_job(self, job: JobState) -> None:
+        job_id, attempt = job.config.job_id, job.attempt + 1
+        self._due.discard(job_id)
+        self._put(Draft(started(job_id, attempt), job_id, attempt))
+        if not self._choose.below(25):
+            self._put(*decide.failed_to_begin(self.state, job, "it needs ${X}"))
+
+    def _end(self, job: JobState) -> None:
+        self._leave(job, EXITS[self._choose.below(len(EXITS))])
+
+    def _leave(self, job: JobState, exit_: Exit) -> None:
+        promised = bool(job.config.result_files) and exit_.exit_code == 0 and exit_.stop is None
+        drafts = decide.ended(
+            self.state,
+            job,
+            exit_,
+            now=self.log.now,
+            fraction=self._choose.below(10) / 10,
+            last_lines=("one", "two"),
+            results=Results(files=1, size=2, sha256="0" * 64) if promised else None,
+        )
+        self._put(*drafts)
+
+    def _lose(self, job: JobState) -> None:
+        self._put(*decide.lost(self.state, job, "its supervisor left no record"))
+
+    def _upload(self, job: JobState, *, ok: bool | None = None) -> None:
+        data: ResultsUploaded | ResultsUploadFailed
+        if ok or (ok is None and self._choose.below(4)):
+            key = f"{job.config.job_id}/attempts/{job.epoch}.{job.attempt}/manifest.json"
+            data = ResultsUploaded(files=1, size=2, key=key, sha256="0" * 64, unmatched=("*.csv",))
+        else:
+            data = ResultsUploadFailed(error="changed", unmatched=("*.csv",))
+        self._put(Draft(data, job.config.job_id, job.attempt))
+
+    def _move_on(self) -> None:
+        """Let something that is waited for go well."""
+        state = self.state
+        open_, held = list(state.running), list(state.uploading)
+        if open_ and (not held or self._choose.below(2)):
+            self._leave(self._any(open_), EXITS[0])
+        elif held:
+            self._upload(self._any(held), ok=True)
+        else:
+            self._due.update(state.retrying)
+
+    def _first_due(self) -> JobState | None:
+        jobs = [self.state.jobs[job_id] for job_id in self._due if job_id in self.state.retrying]
+        return min(jobs, key=lambda job: job.index, default=None)
+
+    def _with_lost_results(self) -> list[str]:
+        """Completed jobs of which no dependent has begun: to reset one disturbs nobody."""
+        begun = ("running", "retrying")
+        state = self.state
+        return [
+            job_id
+            for job_id, job in state.jobs.items()
+            if job.state == "completed"
+            and not any(state.jobs[other].state in begun for other in state.dependents[job_id])
+        ]
+
+    # configurations
+
+    def _submit(self, config: QueueConfig) -> None:
+        pages = self._pages(config.jobs)
+        submitted = QueueSubmitted(
+            config=structs.replace(config, jobs=pages[0]),
+            jobs_total=len(config.jobs),
+            config_sha256=config_sha256(config),
+            file="queue.json",
+            file_sha256="0" * 64,
+            version="0.1.0",
+        )
+        self._put(Draft(submitted), *(Draft(JobsSubmitted(jobs=page)) for page in pages[1:]))
+
+    def _reconfigure(self) -> None:
+        """Change what an edited file may change without a job losing what it depends on."""
+        state = self.state
+        jobs = [state.jobs[job_id].config for job_id in state.order]
+        if self._choose.below(2):
+            leaves = [each for each in jobs if not state.dependents[each.job_id]]
+            if len(jobs) > len(leaves):
+                jobs.remove(leaves[self._choose.below(len(leaves))])
+        if self._choose.below(2):
+            self._new += 1
+            needs = [each.job_id for each in jobs if not self._choose.below(3)]
+            jobs.append(job(f"new{self._new}", *needs))
+        jobs = [self._changed(each) for each in jobs]
+        shuffle(self._choose, jobs)
+        config = structs.replace(
+            state.config,
+            jobs=tuple(jobs),
+            max_parallel=1 + self._choose.below(3),
+            on_failure=("stop", "continue")[self._choose.below(2)],
+        )
+        pages = self._pages(config.jobs)
+        changed = QueueReconfigured(
+            config=structs.replace(config, jobs=pages[0]),
+            jobs_total=len(jobs),
+            config_sha256=config_sha256(config),
+            changes=("jobs",),
+        )
+        self._put(Draft(changed), *(Draft(JobsSubmitted(jobs=page)) for page in pages[1:]))
+        self._block_new(config)
+
+    def _changed(self, config: JobConfig) -> JobConfig:
+        if self._choose.below(4):
+            return config
+        return structs.replace(
+            config,
+            command=config.command + " --again",
+            retry=structs.replace(config.retry, max_attempts=config.retry.max_attempts + 1),
+            result_files=() if config.result_files else ("out/*.csv",),
+        )
+
+    def _block_new(self, config: QueueConfig) -> None:
+        """A job that is new and depends on a failed one waits in vain, as those before it do."""
+        for each in config.jobs:
+            needs = [self.state.jobs[need] for need in each.depends_on]
+            if self.state.jobs[each.job_id].state == "pending":
+                for need in needs:
+                    if need.state in ("failed", "blocked"):
+                        by = need.blocked_by or need.config.job_id
+                        self._put(Draft(JobBlocked(by=by), each.job_id))
+                        break
+
+    def _pages(self, jobs: Sequence[JobConfig]) -> list[tuple[JobConfig, ...]]:
+        if self._choose.below(3):
+            return [tuple(jobs)]
+        cut = self._choose.below(len(jobs) + 1)
+        return [page for page in (tuple(jobs[:cut]), tuple(jobs[cut:])) if page or not jobs]
+
+    # writing
+
+    def _put(self, *drafts: Draft) -> None:
+        for draft in drafts:
+            before = self._fold.partial
+            (event,) = self.log.add(draft)
+            if before is not None and not event.note:
+                self.crossed.add(("queue", before.state, event.type))
+                if event.job_id is not None:
+                    self.crossed.add(("job", before.jobs[event.job_id].state, event.type))
+            self._fold.apply(event, self.log.entries[-1][1])
+
+    def _any(self, job_ids: Sequence[str]) -> JobState:
+        return self.state.jobs[job_ids[self._choose.below(len(job_ids))]]
+
+
+def random_config(choose: Chooser, *, most: int = 12) -> QueueConfig:
+    """A configuration of 1 to `most` jobs, its file in any order, each job with a few needs."""
+    count = 1 + choose.below(most)
+    jobs = []
+    for number in range(count):
+        needs = {choose.below(number) for _ in range(choose.below(4))} if number else set()
+        policy = RetryPolicy(
+            max_attempts=1 + choose.below(3),
+            backoff=("exponential", "fixed", "exponential-jitter")[choose.below(3)],
+            retry_on_codes=(1, 137) if not choose.below(6) else (),
+        )
+        jobs.append(
+            job(
+                f"j{number}",
+                *(f"j{need}" for need in sorted(needs)),
+                retry=policy,
+                result_files=() if choose.below(3) else ("out/*.csv",),
+            )
+        )
+    shuffle(choose, jobs)
+    return QueueConfig(
+        jobs=tuple(jobs),
+        max_parallel=1 + choose.below(4),
+        on_failure=("stop", "continue")[choose.below(2)],
+    )
+
+
+def shuffle(choose: Chooser, items: list[Any]) -> None:
+    """Put items into any order."""
+    for index in range(len(items) - 1, 0, -1):
+        other = choose.below(index + 1)
+        items[index], items[other] = items[other], items[index]
+
+
+def driven(choose: Chooser, *, actions: int = 60) -> Driver:
+    """A driver that has done up to this many things."""
+    driver = Driver(choose, random_config(choose))
+    driver.run(1 + choose.below(actions))
+    return driver
+
+
+@st.composite
+def drivers(draw: st.DrawFn, *, actions: int = 60) -> Driver:
+    """Drivers in the middle of legal logs, or at the end of them."""
+    return driven(Drawn(draw), actions=actions)
+
+
+def legal_logs() -> st.SearchStrategy[LogBuilder]:
+    """Logs as runners write them."""
+    return drivers().map(lambda driver: driver.log)
