@@ -73,15 +73,17 @@ def decode(line: bytes, type_: bytes | None = None, *, writer: str = "") -> Even
     Raises:
         UnreadableEvent: Not an event, of an unknown type, or of a newer version.
     """
-    if type_ is not None and type_ in _decoders:
-        decoder, name, version = _decoders[type_]
-        try:
-            event = decoder.decode(line)
-        except (msgspec.DecodeError, RecursionError):
-            return _decode_slowly(line, writer)
-        if event.type == name and event.v == version:
-            return event
-    return _decode_slowly(line, writer)
+    return fast(line, type_) or _decode_slowly(line, writer)
+
+
+def fast(line: bytes, type_: bytes | None) -> Event[Data] | None:
+    """Decode a line of the type that it is expected to have; None when it needs a closer look."""
+    try:
+        decoder, name, version = _decoders[type_]  # type: ignore[index]
+        event = decoder.decode(line)
+    except (KeyError, msgspec.DecodeError, RecursionError):
+        return None
+    return event if event.type == name and event.v == version else None
 
 
 def _decode_slowly(line: bytes, writer: str) -> Event[Data] | None:

@@ -57,63 +57,50 @@ def begin(event: Event[Data]) -> QueueState:
 
 def evolve(state: QueueState, event: Event[Data]) -> None:
     """Change `state` by one event that is legal in it."""
-    if event.job_id is not None:
-        _evolve_job(state, state.jobs[event.job_id], event)
-    elif not event.note:
-        _evolve_queue(state, event)
-    state.last_at = event.at
-
-
-def _evolve_job(state: QueueState, job: JobState, event: Event[Data]) -> None:
+    before, state.last_at = state.last_at, event.at
+    job_id = event.job_id
+    if job_id is None:
+        if not event.note:
+            _evolve_queue(state, event, before)
+        return
+    job = state.jobs[job_id]
     data: AnyData = event.data  # type: ignore[assignment]
     match data:
         case JobStarted():
-            state.retrying.pop(job.config.job_id, None)
-            state.running[job.config.job_id] = None
+            if job.state == "retrying":
+                del state.retrying[job_id]
+            state.running[job_id] = None
             state.move(job, "running")
             job.attempt = event.attempt or 0
             job.epoch = event.epoch
-            job.token = data.token
-            job.pid = data.pid
-            job.folder = data.folder
-            job.log_file = data.log_file
-            job.log_offset = data.log_offset
+            job.started = data
             job.started_at = event.at
-            job.ended_at = job.retry_at = job.why = ""
-            job.exit_code = job.signal = job.uploaded = job.results = None
-            job.timed_out = False
-            job.last_lines = job.unmatched = ()
-            job.upload_error = ""
-            job.dropped = 0
+            job.outcome = None
+            job.uploaded = job.upload_failed = None
         case JobCompleted():
-            _end(state, job, event.at, data)
-            job.results = data.results
+            _end(state, job, event, data)
             state.move(job, "completed")
             held = bool(job.config.result_files)
             if held:
-                state.uploading[job.config.job_id] = None
+                state.uploading[job_id] = None
             for other in _dependents(state, job):
                 other.unmet -= 1
                 if not held:
                     _release(state, other)
         case JobRetryScheduled():
-            _end(state, job, event.at, data)
+            _end(state, job, event, data)
             job.failures += 1
-            job.why, job.last_lines = data.why, data.last_lines
-            job.delay, job.retry_at = data.delay, data.retry_at
-            state.retrying[job.config.job_id] = None
+            state.retrying[job_id] = None
             state.move(job, "retrying")
         case JobFailed():
-            _end(state, job, event.at, data)
+            _end(state, job, event, data)
             job.failures += 1
-            job.why, job.last_lines = data.why, data.last_lines
-            state.failed[job.config.job_id] = None
+            state.failed[job_id] = None
             state.move(job, "failed")
         case JobInterrupted():
             losses = job.losses + 1 if data.cause == "lost" else 0
-            _end(state, job, event.at, data)
+            _end(state, job, event, data)
             job.losses = losses
-            job.why = data.cause
             state.move(job, "pending")
         case JobBlocked():
             job.blocked_by = data.by
@@ -124,12 +111,12 @@ def _evolve_job(state: QueueState, job: JobState, event: Event[Data]) -> None:
         case JobReset():
             _reset(state, job)
         case ResultsUploaded():
-            job.uploaded, job.unmatched, job.upload_error = data, data.unmatched, ""
-            state.unsaved.pop(job.config.job_id, None)
+            job.uploaded, job.upload_failed = data, None
+            state.unsaved.pop(job_id, None)
             _settle(state, job)
         case ResultsUploadFailed():
-            job.unmatched, job.upload_error = data.unmatched, data.error
-            state.unsaved[job.config.job_id] = None
+            job.upload_failed = data
+            state.unsaved[job_id] = None
             _settle(state, job)
         case (
             QueueSubmitted()
@@ -146,14 +133,15 @@ def _evolve_job(state: QueueState, job: JobState, event: Event[Data]) -> None:
             assert_never(never)
 
 
-def _evolve_queue(state: QueueState, event: Event[Data]) -> None:
+def _evolve_queue(state: QueueState, event: Event[Data], before: str) -> None:
+    """Fold an event of the queue; `before` is when the event before it was written."""
     data: AnyData = event.data  # type: ignore[assignment]
     match data:
         case JobsSubmitted():
             _add_jobs(state, data.jobs)
         case QueueStarted():  # QueueResumed is one too
             if isinstance(data, QueueResumed):
-                _disown(state, state.last_at)  # its runner died without a word
+                _disown(state, before)  # its runner died without a word
             state.state = "running"
             state.epoch = event.epoch
             state.version = data.version
@@ -190,16 +178,11 @@ def _evolve_queue(state: QueueState, event: Event[Data]) -> None:
             assert_never(never)
 
 
-def _end(state: QueueState, job: JobState, at: str, outcome: Outcome) -> None:
-    state.running.pop(job.config.job_id)
+def _end(state: QueueState, job: JobState, event: Event[Data], outcome: Outcome) -> None:
+    del state.running[job.config.job_id]
     job.losses = 0
-    job.ended_at = at
-    job.wall_seconds = outcome.wall_seconds
-    job.exit_code = outcome.exit_code
-    job.signal = outcome.signal
-    job.timed_out = outcome.timed_out
-    job.dropped = outcome.output_dropped_bytes
-    job.pid = 0
+    job.outcome = outcome
+    job.ended_at = event.at
 
 
 def _dependents(state: QueueState, job: JobState) -> list[JobState]:
@@ -229,8 +212,7 @@ def _reset(state: QueueState, job: JobState) -> None:
     for index in (state.uploading, state.unsaved, state.failed):
         index.pop(job_id, None)
     job.failures = job.losses = 0
-    job.uploaded = job.results = None
-    job.upload_error = ""
+    job.uploaded = job.upload_failed = None
     state.move(job, "pending")
 
 

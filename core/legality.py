@@ -4,17 +4,17 @@ from typing import NoReturn
 
 from spawn.core.errors import CorruptLog, IllegalTransition
 from spawn.core.events import (
+    TYPES,
     Data,
     Event,
     JobsSubmitted,
-    JobStarted,
     Outcome,
     QueueCompleted,
     QueueStarted,
     QueueSubmitted,
 )
 from spawn.core.moves import JOB_MOVES, QUEUE_MOVES
-from spawn.core.state import JobState, QueueState
+from spawn.core.state import QueueState
 
 
 def check_first(event: Event[Data]) -> None:
@@ -40,41 +40,27 @@ def check(state: QueueState, event: Event[Data]) -> None:
     """
     if event.note:
         return
-    if event.type not in QUEUE_MOVES[state.state]:
-        raise IllegalTransition(
-            event.type,
-            state.state,
-            sorted(QUEUE_MOVES[state.state]),
-            of="the queue",
-            seq=event.seq,
-        )
+    type_ = event.type
+    if type_ not in QUEUE_MOVES[state.state]:
+        legal = sorted(QUEUE_MOVES[state.state])
+        raise IllegalTransition(type_, state.state, legal, of="the queue", seq=event.seq)
     if event.job_id is None:
         _check_queue(state, event)
         return
     job = state.jobs.get(event.job_id)
     if job is None:
         _contradicts(event, f"there is no job {event.job_id}")
-    if event.type not in JOB_MOVES[job.state]:
-        raise IllegalTransition(
-            event.type,
-            job.state,
-            sorted(JOB_MOVES[job.state]),
-            of=f"job {event.job_id}",
-            seq=event.seq,
-        )
-    _check_job(state, job, event)
-
-
-def _check_job(state: QueueState, job: JobState, event: Event[Data]) -> None:
-    data = event.data
+    if type_ not in JOB_MOVES[job.state]:
+        legal = sorted(JOB_MOVES[job.state])
+        raise IllegalTransition(type_, job.state, legal, of=f"job {event.job_id}", seq=event.seq)
     if event.epoch != state.epoch:
         _contradicts(event, f"it is of epoch {event.epoch}, the log of {state.epoch}")
-    if isinstance(data, JobStarted):
+    if type_ == "JobStarted":
         if event.attempt != job.attempt + 1:
             _contradicts(event, f"attempt {event.attempt} follows attempt {job.attempt}")
         if job.unmet:
             _contradicts(event, "a job that it depends on is not completed")
-    elif isinstance(data, Outcome) and event.attempt != job.attempt:
+    elif event.attempt != job.attempt and type_ in OUTCOMES:
         _contradicts(event, f"attempt {job.attempt} runs, not {event.attempt}")
 
 
@@ -101,6 +87,7 @@ def _check_queue(state: QueueState, event: Event[Data]) -> None:
         _contradicts(event, f"job {next(iter(state.running))} still runs")
 
 
+OUTCOMES = frozenset(name for name, cls in TYPES.items() if issubclass(cls, Outcome))
 JOB_EVENTS = frozenset(event for moves in JOB_MOVES.values() for event in moves)
 _NEEDS_REST = frozenset({"QueueFailed", "QueueReconfigured"})
 

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable
 
-from spawn.core import chain
-from spawn.core.codec import decode
+from spawn.core import chain, codec
 from spawn.core.errors import CorruptLog
 from spawn.core.events import Data, Event
 from spawn.core.evolve import begin, evolve
@@ -64,7 +63,7 @@ class Replay:
             CorruptLog: With the first event that is wrong; the state is then of no use.
         """
         state, seq, hash_, queue_id = self._state, self.seq, self.hash, self.queue_id
-        link = chain.link
+        link, fast = chain.link, codec.fast
         taken = True
         for row_seq, type_, line, row_hash in rows:
             seq += 1
@@ -77,7 +76,9 @@ class Replay:
                     seq=seq,
                     why="its hash does not continue the chain",
                 )
-            event = decode(line, type_, writer="" if state is None else state.version)
+            event = fast(line, type_)
+            if event is None:
+                event = codec.decode(line, writer="" if state is None else state.version)
             if event is None:
                 hash_ = next_hash
                 continue

@@ -9,7 +9,18 @@ from msgspec import Struct
 
 from spawn.core import dag
 from spawn.core.config.model import JobConfig, QueueConfig
-from spawn.core.events import QueueStarted, Results, ResultsUploaded
+from spawn.core.events import (
+    JobCompleted,
+    JobFailed,
+    JobInterrupted,
+    JobRetryScheduled,
+    JobStarted,
+    Outcome,
+    QueueStarted,
+    Results,
+    ResultsUploaded,
+    ResultsUploadFailed,
+)
 
 
 class JobState(Struct, kw_only=True):
@@ -32,27 +43,75 @@ class JobState(Struct, kw_only=True):
     queued: bool = False
     """Whether the job is in `QueueState.ready`."""
     epoch: int = 0
-    token: str = ""
-    pid: int = 0
-    folder: str = ""
-    log_file: str = ""
-    log_offset: int = 0
+    """Of the runner that started the newest attempt."""
+    started: JobStarted | None = None
+    """How the newest attempt began."""
     started_at: str = ""
+    outcome: Outcome | None = None
+    """How it ended; None while it runs."""
     ended_at: str = ""
-    wall_seconds: float = 0.0
-    exit_code: int | None = None
-    signal: str | None = None
-    timed_out: bool = False
-    why: str = ""
-    last_lines: tuple[str, ...] = ()
-    delay: float = 0.0
-    retry_at: str = ""
-    results: Results | None = None
     uploaded: ResultsUploaded | None = None
-    upload_error: str = ""
-    dropped: int = 0
-    """Bytes of the newest attempt's output that could not be written."""
-    unmatched: tuple[str, ...] = ()
+    upload_failed: ResultsUploadFailed | None = None
+
+    @property
+    def token(self) -> str:
+        """Of the newest attempt."""
+        return self.started.token if self.started else ""
+
+    @property
+    def pid(self) -> int:
+        """Of the command while it runs, else 0."""
+        return self.started.pid if self.started and self.state == "running" else 0
+
+    @property
+    def folder(self) -> str:
+        """Of the newest attempt; empty where its command could not even be prepared."""
+        return self.started.folder if self.started else ""
+
+    @property
+    def log_file(self) -> str:
+        """The job's combined log."""
+        return self.started.log_file if self.started else ""
+
+    @property
+    def log_offset(self) -> int:
+        """Where the newest attempt begins in it, bytes."""
+        return self.started.log_offset if self.started else 0
+
+    @property
+    def why(self) -> str:
+        """Why the newest attempt did not complete; empty otherwise."""
+        outcome = self.outcome
+        if isinstance(outcome, JobInterrupted):
+            return outcome.cause
+        return outcome.why if isinstance(outcome, JobRetryScheduled | JobFailed) else ""
+
+    @property
+    def last_lines(self) -> tuple[str, ...]:
+        """The end of a failed attempt's output, oldest first."""
+        outcome = self.outcome
+        return outcome.last_lines if isinstance(outcome, JobRetryScheduled | JobFailed) else ()
+
+    @property
+    def delay(self) -> float:
+        """Seconds from the failure to the retry."""
+        return self.outcome.delay if isinstance(self.outcome, JobRetryScheduled) else 0.0
+
+    @property
+    def retry_at(self) -> str:
+        """When the retry is due."""
+        return self.outcome.retry_at if isinstance(self.outcome, JobRetryScheduled) else ""
+
+    @property
+    def results(self) -> Results | None:
+        """The manifest in short of a completed attempt that promised results."""
+        return self.outcome.results if isinstance(self.outcome, JobCompleted) else None
+
+    @property
+    def unmatched(self) -> tuple[str, ...]:
+        """Patterns of results that matched nothing."""
+        said = self.uploaded or self.upload_failed
+        return said.unmatched if said else ()
 
     @property
     def attempts(self) -> int:

@@ -16,7 +16,10 @@ def history(
         bool, typer.Option("--json", help="Print the events as the log holds them, a line each.")
     ] = False,
 ) -> None:
-    """The audit trail: when, what and why, a line an event."""
+    """Show the audit trail: when, what, why.
+
+    A line an event, oldest first.
+    """
     import sys
 
     from spawn.cli import bootstrap

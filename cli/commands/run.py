@@ -31,7 +31,7 @@ def run(
         bool, typer.Option("--or-resume", help="Go on with the queue if it was run before.")
     ] = False,
 ) -> None:
-    """Run a queue on this machine and show it until it ends.
+    """Run a queue here and show it until it ends.
 
     It goes on without this terminal. Ctrl-C stops it in good order, a second Ctrl-C at once. Exit
     code 0: completed; 1: failed; 130 or 143: interrupted.

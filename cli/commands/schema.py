@@ -2,7 +2,7 @@
 
 
 def schema() -> None:
-    """Print the JSON Schema of a queue's configuration, for editors and checks."""
+    """Print the JSON Schema of configurations."""
     import msgspec
 
     from spawn.core.config.schema import schema as schema_

@@ -30,7 +30,10 @@ def status(
         typer.Option("--queue", metavar="ID", help="Which of several.", envvar="SPAWN_QUEUE"),
     ] = None,
 ) -> None:
-    """Check queue execution status: a queue's state and its jobs', replayed from its log."""
+    """Check queue execution status.
+
+    Replayed from the queue's event log. Exit code 0 whatever the status is; 3 for no such queue.
+    """
     from spawn.cli import bootstrap
     from spawn.cli.times import interval, moment
     from spawn.core.errors import InvalidArgument

@@ -9,7 +9,10 @@ import typer
 def validate(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A queue's configuration, or `-`.")],
 ) -> None:
-    """Check a configuration and name every problem in it, without running anything."""
+    """Name every problem in a configuration.
+
+    Nothing is run. Exit code 2 when there is a problem.
+    """
     from spawn.cli.configuration import load
 
     config = load(file).config

@@ -10,9 +10,10 @@ def verify(
         str, typer.Argument(metavar="QUEUE-ID", help="A queue id, or `local`.", show_default=False)
     ],
 ) -> None:
-    """Check a queue's log: nothing changed, nothing missing, every step legal.
+    """Check that a queue's log is whole and legal.
 
-    Exit code 1 names the first event that is wrong.
+    Nothing changed, nothing missing, every step allowed where it stands. Exit code 1 with the
+    first event that is wrong.
     """
     from spawn.cli import bootstrap
     from spawn.store.log.verify import verify as verify_

@@ -69,6 +69,7 @@ def _job(
     state: QueueState, job: JobState, now: datetime, live: Live, earlier: Mapping[str, float]
 ) -> JobReport:
     running = job.state == "running"
+    outcome = job.outcome
     started = moment(job.started_at) if job.started_at else None
     elapsed = _since(started, now) if running and started else None
     timeout = job.config.timeout
@@ -81,15 +82,15 @@ def _job(
         max_attempts=job.max_attempts,
         attempt=job.attempt,
         started_at=started,
-        ended_at=moment(job.ended_at) if job.ended_at else None,
+        ended_at=moment(job.ended_at) if outcome else None,
         elapsed=elapsed,
-        duration=None if running or not job.ended_at else job.wall_seconds,
+        duration=None if outcome is None else outcome.wall_seconds,
         timeout_remaining=None
         if timeout is None or elapsed is None
         else max(0.0, timeout - elapsed),
-        exit_code=job.exit_code,
-        signal=job.signal,
-        timed_out=job.timed_out,
+        exit_code=None if outcome is None else outcome.exit_code,
+        signal=None if outcome is None else outcome.signal,
+        timed_out=outcome is not None and outcome.timed_out,
         pid=job.pid,
         blocked_by=_blocked_by(state, job),
         retry_at=retry_at,
@@ -187,10 +188,11 @@ def _warnings(state: QueueState) -> Iterator[str]:
         job_id = job.config.job_id
         for pattern in job.unmatched:
             yield f"{job_id}: no file matches result '{pattern}'"
-        if job.upload_error:
-            yield f"{job_id}: results not saved: {job.upload_error}"
-        if job.dropped:
-            yield f"{job_id}: {job.dropped} bytes of output could not be written"
+        if job.upload_failed:
+            yield f"{job_id}: results not saved: {job.upload_failed.error}"
+        if job.outcome and job.outcome.output_dropped_bytes:
+            dropped = job.outcome.output_dropped_bytes
+            yield f"{job_id}: {dropped} bytes of output could not be written"
 
 
 def _since(earlier: datetime, later: datetime) -> float:

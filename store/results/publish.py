@@ -33,8 +33,7 @@ def publish(store: FolderStore, job: JobState) -> ResultsUploaded | ResultsUploa
         for log in LOGS:
             if (folder / log).exists():
                 store.link(prefix + log, folder / log)
-        code = "" if job.exit_code is None else job.exit_code
-        store.put(prefix + "exit_code", f"{code}\n".encode(), durable=False)
+        store.put(prefix + "exit_code", _exit_code(job), durable=False)
         store.put(prefix + "metadata.json", _metadata(job), durable=False)
         if job.state != "completed" or not job.config.result_files:
             return None
@@ -82,6 +81,11 @@ def _identity(found: os.stat_result) -> tuple[int, int, int]:
     return found.st_size, found.st_mtime_ns, found.st_ino
 
 
+def _exit_code(job: JobState) -> bytes:
+    code = job.outcome and job.outcome.exit_code
+    return b"\n" if code is None else f"{code}\n".encode()
+
+
 def _metadata(job: JobState) -> bytes:
     facts = {
         "job_id": job.config.job_id,
@@ -91,10 +95,7 @@ def _metadata(job: JobState) -> bytes:
         "command": job.config.command,
         "started_at": job.started_at,
         "ended_at": job.ended_at,
-        "wall_seconds": job.wall_seconds,
-        "exit_code": job.exit_code,
-        "signal": job.signal,
-        "timed_out": job.timed_out,
         "why": job.why,
+        "outcome": job.outcome,
     }
     return msgspec.json.format(msgspec.json.encode(facts), indent=2) + b"\n"

@@ -99,6 +99,7 @@ class Driver:
         self._fold = Replay(self.log.queue_id)
         self._due: set[str] = set()
         self._new = 0
+        self._lucky = False
         self._submit(config)
 
     @property
@@ -110,7 +111,7 @@ class Driver:
         """Do this many things, one after the other, unless the queue completes before."""
         for _ in range(actions):
             if self.state.state == "completed":
-                return
+                break
             self.act()
 
     def act(self) -> None:
@@ -130,14 +131,17 @@ class Driver:
         Raises:
             AssertionError: There is no end to it.
         """
+        self._lucky = True
         for _ in range(most):
             state = self.state
             if state.state == "completed":
                 return
-            if state.state != "running":
+            if state.state == "pending":
+                self._start()
+            elif state.state != "running":
                 self._resume()
             elif state.failed:
-                self._reset(state.jobs[next(iter(state.failed))], "retry")
+                self._reset(state.jobs[self._failed_first()[0]], "retry")
             elif state.unsaved:
                 self._upload(state.jobs[next(iter(state.unsaved))], ok=True)
             elif not self._step():
@@ -154,6 +158,8 @@ class Driver:
             return [(10, self._resume), (1, self._cancel), (1, self._note)]
         if state.state == "failed":
             return [(10, self._resume), (1, self._note)]
+        if state.state == "completed":
+            return [(1, self._note)]
         actions: list[tuple[int, Callable[[], object]]] = [
             (30, self._step),
             (1, self._note),
@@ -173,8 +179,8 @@ class Driver:
             actions.append((2, lambda: self._upload(self._any(list(state.unsaved)))))
         if waiting := [job_id for job_id in state.retrying if job_id not in self._due]:
             actions.append((15, lambda: self._due.add(self._any(waiting).config.job_id)))
-        if state.failed:
-            actions.append((12, lambda: self._reset(self._any(list(state.failed)), "retry")))
+        if failed := self._failed_first():
+            actions.append((12, lambda: self._reset(self._any(failed), "retry")))
         if lost := self._with_lost_results():
             actions.append((2, lambda: self._reset(self._any(lost), "results_lost")))
         return actions
@@ -227,7 +233,7 @@ class Driver:
         job_id, attempt = job.config.job_id, job.attempt + 1
         self._due.discard(job_id)
         self._put(Draft(started(job_id, attempt), job_id, attempt))
-        if not self._choose.below(25):
+        if not self._lucky and not self._choose.below(25):
             self._put(*decide.failed_to_begin(self.state, job, "it needs ${X}"))
 
     def _end(self, job: JobState) -> None:
@@ -272,6 +278,18 @@ class Driver:
     def _first_due(self) -> JobState | None:
         jobs = [self.state.jobs[job_id] for job_id in self._due if job_id in self.state.retrying]
         return min(jobs, key=lambda job: job.index, default=None)
+
+    def _failed_first(self) -> list[str]:
+        """Failed jobs that need no other that has failed: people reset a cause before its effect."""
+        state = self.state
+        return [
+            job_id
+            for job_id in state.failed
+            if not any(
+                state.jobs[need].state in ("failed", "blocked")
+                for need in state.jobs[job_id].config.depends_on
+            )
+        ]
 
     def _with_lost_results(self) -> list[str]:
         """Completed jobs of which no dependent has begun: to reset one disturbs nobody."""

@@ -87,6 +87,10 @@ class LogBuilder:
             (event.seq, event.type.encode(), line, hash_) for event, line, hash_ in self.entries
         ]
 
+    def following(self, line: bytes) -> Row:
+        """A row with this line, whatever it says, that continues the chain; it isn't kept."""
+        return self.seq + 1, None, line, chain.link(self._hash, line)
+
     def replay(self) -> Replay:
         """Replay the whole log."""
         fold = Replay(self.queue_id)

@@ -1,0 +1,59 @@
+"""What was measured, and how it is shown."""
+
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One row of the page: what, how much, and what the claim is."""
+
+    what: str
+    found: str
+    claim: str
+    holds: bool
+    how: str
+
+
+def alternate(
+    first: Callable[[], object], second: Callable[[], object], rounds: int
+) -> tuple[float, float]:
+    """Time two things in turn, so that a slow moment of the machine meets both.
+
+    Returns:
+        The median of each, seconds.
+    """
+    times: tuple[list[float], list[float]] = ([], [])
+    first()
+    second()
+    for _ in range(rounds):
+        for thing, kept in zip((first, second), times, strict=True):
+            began = time.perf_counter()
+            thing()
+            kept.append(time.perf_counter() - began)
+    return statistics.median(times[0]), statistics.median(times[1])
+
+
+def page(figures: Iterable[Figure]) -> str:
+    """The text of `docs/benchmarks.md`."""
+    lines = [
+        "# Benchmarks",
+        "",
+        "Written by `make bench`. Each ratio is of two things timed in turn in the same run.",
+        "",
+        f"Machine: {platform.machine()}, Linux {platform.release()}, "
+        f"Python {platform.python_version()}.",
+        "",
+        "| what | measured | claim | holds |",
+        "| --- | --- | --- | --- |",
+    ]
+    figures = list(figures)
+    for figure in figures:
+        mark = "yes" if figure.holds else "**no**"
+        lines.append(f"| {figure.what} | {figure.found} | {figure.claim} | {mark} |")
+    lines += ["", "How:", ""]
+    lines += [f"- {figure.what}: {figure.how}" for figure in figures]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,180 @@
+"""The real `spawn`, on a machine of its own."""
+
+import json
+import os
+import pty
+import subprocess
+import sysconfig
+import termios
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from select import select
+from typing import IO, Any
+
+from tests.support.wait import wait_until
+
+from spawn.store import lock
+from spawn.store.paths import QueuePaths, Roots, roots
+
+SCRIPTS = sysconfig.get_path("scripts")
+SPAWN = str(Path(SCRIPTS, "spawn"))
+SECONDS = 30.0
+"""No command of these tests takes so long, unless it hangs."""
+
+GOLDEN = Path(__file__).parent / "golden"
+
+Json = Any
+Ended = subprocess.CompletedProcess[str]
+
+
+class Home:
+    """A machine of its own: `SPAWN_HOME` in `folder`, and a folder to work in beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "home"
+        self.work = folder / "work"
+        self.work.mkdir()
+        self._gate = folder / "gate"
+        self.environment = {
+            "HOME": str(folder),
+            "LANG": "C.UTF-8",
+            "PATH": os.pathsep.join((SCRIPTS, os.environ.get("PATH", os.defpath))),
+            "SPAWN_HOME": str(self.root),
+            "TZ": "America/Los_Angeles",
+        }
+
+    def __call__(self, *arguments: str, stdin: bytes = b"", **environment: str) -> Ended:
+        """Run a command to its end, its output into pipes."""
+        done = subprocess.run(
+            [SPAWN, *arguments],
+            input=stdin,
+            capture_output=True,
+            cwd=self.work,
+            env=self.environment | environment,
+            timeout=SECONDS,
+            check=False,
+        )
+        out, err = done.stdout.decode(), done.stderr.decode()
+        return subprocess.CompletedProcess(arguments, done.returncode, out, err)
+
+    def bash(self, script: str) -> Ended:
+        """Run a script to its end, with `spawn` on its PATH."""
+        return subprocess.run(
+            ["bash", "-c", script],
+            capture_output=True,
+            text=True,
+            cwd=self.work,
+            env=self.environment,
+            timeout=SECONDS,
+            check=False,
+        )
+
+    @contextmanager
+    def started(
+        self, *command: str, stdout: int | IO[Any] | None = None, **environment: str
+    ) -> Iterator[subprocess.Popen[str]]:
+        """Start a command, any program; it is ended with the block at the latest."""
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.work,
+            env=self.environment | environment,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def unread(self, *arguments: str) -> Ended:
+        """Run a command whose stdout nobody reads: the pipe is closed before it starts."""
+        read, write = os.pipe()
+        os.close(read)
+        try:
+            with self.started(SPAWN, *arguments, stdout=write) as process:
+                _, err = process.communicate(timeout=SECONDS)
+        finally:
+            os.close(write)
+        return subprocess.CompletedProcess(arguments, process.returncode, "", err)
+
+    def on_terminal(self, *arguments: str, **environment: str) -> tuple[int, str]:
+        """Run a command on a terminal of 100 columns; returns its exit code and what it drew."""
+        keyboard, screen = pty.openpty()
+        termios.tcsetwinsize(screen, (40, 100))
+        process = subprocess.Popen(
+            [SPAWN, *arguments],
+            stdin=screen,
+            stdout=screen,
+            stderr=screen,
+            cwd=self.work,
+            env=self.environment | {"TERM": "xterm-256color"} | environment,
+        )
+        os.close(screen)
+        try:
+            drawn = b"".join(_until_closed(keyboard))
+            return process.wait(SECONDS), drawn.decode()
+        finally:
+            process.kill()
+            process.wait()
+            os.close(keyboard)
+
+    def config(self, value: Json, name: str = "queue.json") -> str:
+        """Write a configuration, or any bytes, and return the file's name."""
+        data = value if isinstance(value, bytes) else json.dumps(value).encode()
+        (self.work / name).write_bytes(data)
+        return name
+
+    def waiting(self, job_id: str, **fields: Json) -> Json:
+        """A job that runs until `open_gate`, and not for ever without it."""
+        line = f"for _ in {{1..600}}; do [ -e '{self._gate}' ] && exit; sleep 0.05; done; exit 9"
+        return {"job_id": job_id, "command": line, **fields}
+
+    def open_gate(self) -> None:
+        """Let every waiting job of this machine end, now and later."""
+        self._gate.touch()
+
+    def status(self, target: str = "local", *flags: str) -> Json:
+        """The status as JSON."""
+        return json.loads(self("queue", "status", target, "--json", *flags).stdout)
+
+    @property
+    def roots(self) -> Roots:
+        """The folders of this machine."""
+        return roots(self.environment)
+
+    def queue(self, queue_id: str) -> QueuePaths:
+        """The files of one queue."""
+        return self.roots.queue(queue_id)
+
+    def close(self) -> None:
+        """Let everything that still runs come to its end."""
+        self.open_gate()
+        locks = [folder / "runner.lock" for folder in self.roots.queues.glob("*")]
+        wait_until(
+            lambda: not any(map(lock.is_held, locks)), seconds=SECONDS, what="the runners' end"
+        )
+
+
+def chain(home: Home, *job_ids: str) -> Sequence[Json]:
+    """Jobs that wait for the gate and for one another."""
+    before = [None, *job_ids]
+    return [
+        home.waiting(job_id, **({"depends_on": [need]} if need else {}))
+        for need, job_id in zip(before, job_ids, strict=False)
+    ]
+
+
+def _until_closed(descriptor: int) -> Iterator[bytes]:
+    """What comes from a terminal until nothing holds its other side."""
+    deadline = time.monotonic() + SECONDS
+    while True:
+        ready, _, _ = select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
+        assert ready, "the terminal was not closed in time"
+        try:
+            yield os.read(descriptor, 65536)
+        except OSError:  # EIO: the last one has let go
+            return

@@ -1,0 +1,116 @@
+"""`status --at`: a queue as it was then, replayed from its log."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from tests.cli import samples
+from tests.cli.support import GOLDEN, Home, Json
+from tests.support import configs
+from tests.support.logs import LogBuilder, owner, started, submission
+
+from spawn.core.events import JobCompleted
+
+ID = samples.QUEUE_ID
+
+
+@pytest.fixture
+def training(home: Home) -> Home:
+    """A machine with the manual page's queue, whose runner is gone, while `train` runs."""
+    home.queue(ID).folder.mkdir(parents=True)
+    samples.training().write(home.queue(ID).events)
+    return home
+
+
+def at(home: Home, moment: str) -> Json:
+    return home.status(ID, "--at", moment)
+
+
+def states(status: Json) -> dict[str, str]:
+    return {job["job_id"]: job["status"] for job in status["job_details"]}
+
+
+def test_at_the_manual_pages_moment_the_text_is_the_manual_pages(training: Home) -> None:
+    shown = training("queue", "status", ID, "--at", "2026-01-27T15:55:32").stdout.splitlines()
+    page = (GOLDEN / "page_status.txt").read_text().splitlines()
+    same = [line for line in shown if line in page]
+    assert [line for line in page if line not in shown] == [
+        "Elapsed: 1h 23m",
+        "    └─ Progress: Epoch 25/100 (25%)",
+        "    └─ Time remaining: ~45m (est)",
+        "  Recent Output:",
+        "    [15:45:12] Epoch 25/100",
+        "    [15:45:12] Train Loss: 0.234",
+        "    [15:45:12] Val Loss: 0.256",
+        "    [15:45:12] Accuracy: 89.3%",
+        "Estimated Completion: 2026-01-27 17:30:00 PST (1h 15m)",
+    ]
+    assert [line for line in shown if line not in same] == ["Elapsed: 1h 50m"]
+
+
+def test_in_the_middle_of_a_queue_it_is_the_state_of_then(training: Home) -> None:
+    then = at(training, "2026-01-27T15:10:00")
+    assert states(then) == {"preprocess": "running"} | dict.fromkeys(
+        ("train", "evaluate", "export"), "pending"
+    )
+    assert then["elapsed"] == "1h4m"
+    assert then["job_details"][0]["elapsed"] == "4m28s"
+    assert then["job_details"][0]["pid"] == 12000
+    assert then["as_of"] == "2026-01-27T15:10:00-08:00"
+    assert "runner_alive" not in then
+
+
+def test_an_event_of_that_very_moment_has_happened(training: Home) -> None:
+    assert states(at(training, "2026-01-27T15:21:04"))["train"] == "running"
+    assert states(at(training, "2026-01-27T15:21:03"))["preprocess"] == "running"
+
+
+def test_between_submission_and_start_all_is_pending(training: Home) -> None:
+    then = at(training, "2026-01-27T14:05:31")
+    assert (then["status"], then["jobs"]["pending"]) == ("pending", 4)
+    assert "started_at" not in then
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["2026-01-27 15:10", "2026-01-27T23:10:00Z", "2026-01-27T23:10:00+00:00", "20260127T151000"],
+)
+def test_a_moment_can_be_written_in_any_zone(training: Home, moment: str) -> None:
+    assert at(training, moment)["as_of"] == "2026-01-27T15:10:00-08:00"
+
+
+def test_before_its_submission_there_is_no_such_queue(training: Home) -> None:
+    for flags in ([], ["--json"]):
+        done = training("queue", "status", ID, "--at", "2026-01-27T14:05:29", *flags)
+        assert (done.returncode, done.stdout) == (3, "")
+        assert done.stderr == f"Error: queue {ID} was not submitted at that time\n"
+
+
+@pytest.mark.parametrize("moment", ["2999-01-01", "2999-01-01T00:00:00Z"])
+def test_a_moment_still_to_come_is_a_bad_argument(training: Home, moment: str) -> None:
+    done = training("queue", "status", ID, "--at", moment)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"Error: --at {moment} is still to come\n"
+
+
+@pytest.mark.parametrize(
+    "moment", ["", "now", "25:00", "2026-13-01", "10 ago", "ago", "-5m ago", "999999d ago"]
+)
+def test_what_is_no_moment_is_told_how_to_write_one(training: Home, moment: str) -> None:
+    done = training("queue", "status", ID, f"--at={moment}")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"Error: --at {moment} is not a time\n"
+        "Hint: write 2026-01-27T15:04:05, 15:04 for today, or '10m ago'\n"
+    )
+
+
+def test_ago_counts_from_now(home: Home) -> None:
+    begun = datetime.now(UTC) - timedelta(hours=1)
+    log = LogBuilder("recent", start=begun, step=timedelta(minutes=10))
+    log.add(*submission(configs.queue(configs.job("a"))))
+    log.queue(owner())
+    log.job("a", started("a"), JobCompleted(exit_code=0, wall_seconds=600.0), attempt=1)
+    home.queue("recent").folder.mkdir(parents=True)
+    log.write(home.queue("recent").events)
+    for ago, state in [("45m ago", "pending"), ("25m ago", "running"), ("5m ago", "completed")]:
+        assert states(home.status("recent", "--at", ago)) == {"a": state}

@@ -1,0 +1,228 @@
+"""What is wrong with a configuration: where, what to do, exit code 2, and nothing has happened."""
+
+import json
+import tempfile
+from contextlib import redirect_stderr, redirect_stdout
+from io import BytesIO, StringIO, TextIOWrapper
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.cli.support import GOLDEN, Home
+from tests.unit.config.strategies import ANY_JSON, configurations, spoilt
+
+from spawn.cli.main import run
+
+RULE = "an id is 1 to 128 letters, digits, '.', '_' or '-', the first a letter or digit"
+
+
+def job(job_id: str = "a", **fields: Any) -> dict[str, Any]:
+    return {"job_id": job_id, "command": "true", **fields}
+
+
+WRONG: dict[str, tuple[Any, str]] = {
+    "a duplicate id": (
+        {"jobs": [job(), job()]},
+        "jobs[1].job_id: 'a' is the id of jobs[0] too; give each job an id of its own",
+    ),
+    "an unknown dependency": (
+        {"jobs": [job("preprocess"), job("train", depends_on=["preproces"])]},
+        "jobs[1].depends_on[0]: there is no job 'preproces'; did you mean 'preprocess'?",
+    ),
+    "a cycle": (
+        {"jobs": [job(waits, depends_on=[need]) for waits, need in ("ac", "ba", "cb")]},
+        "jobs[0].depends_on: these jobs wait for each other: a → c → b → a; "
+        "take one of these dependencies out",
+    ),
+    "a self-dependency": (
+        {"jobs": [job(depends_on=["a"])]},
+        "jobs[0].depends_on[0]: a job cannot depend on itself; take it out",
+    ),
+    "an unknown field of a job": (
+        {"jobs": [job(timout="5m")]},
+        "jobs[0].timout: unknown field; did you mean 'timeout'?",
+    ),
+    "an unknown field of the queue": (
+        {"max_paralel": 2, "jobs": [job()]},
+        "max_paralel: unknown field; did you mean 'max_parallel'?",
+    ),
+    "a wrong type": (
+        {"jobs": [job(retry_count="3")]},
+        "jobs[0].retry_count: wants a whole number, not the text '3'; write 3 without quotes",
+    ),
+    "a null": (
+        {"jobs": [job(timeout=None)]},
+        'jobs[0].timeout: wants a duration in quotes, not null; write "4h", or leave it out',
+    ),
+    "a bad duration": (
+        {"jobs": [job(timeout="5 minutes")]},
+        "jobs[0].timeout: '5 minutes' has a unit 'minutes'; there are d, h, m, s, ms; "
+        'write for example "90s", "5m" or "1h30m"',
+    ),
+    "a duration without a unit": (
+        {"jobs": [job(timeout=90)]},
+        'jobs[0].timeout: wants a duration in quotes, not the number 90; write "90s"',
+    ),
+    "empty jobs": ({"jobs": []}, "jobs: is empty; write at least one"),
+    "no jobs": (
+        {},
+        'jobs: is missing; write [{"job_id": "train", "command": "python train.py"}]',
+    ),
+    "an empty command": (
+        {"jobs": [job(command=" ")]},
+        "jobs[0].command: is empty; write what bash shall run",
+    ),
+    "no command": (
+        {"jobs": [{"job_id": "a"}]},
+        'jobs[0].command: is missing; write "python train.py"',
+    ),
+    "both dialects of retries": (
+        {"jobs": [job(retry_count=3, retry={"max_attempts": 2})]},
+        "jobs[0].retry_count: both dialects mixed: 'retry' says the same; keep 'retry'",
+    ),
+    "both dialects of the environment": (
+        {"jobs": [job(env={}, environment={})]},
+        "jobs[0].env: both dialects mixed: 'environment' says the same; keep 'environment'",
+    ),
+    "an unsafe job id": (
+        {"jobs": [job("../a")]},
+        f"jobs[0].job_id: '../a' cannot be a job id; {RULE}",
+    ),
+    "an unsafe queue id": (
+        {"queue_id": "a b", "jobs": [job()]},
+        f"queue_id: 'a b' cannot be a queue id; {RULE}",
+    ),
+    "a queue called local": (
+        {"queue_id": "local", "jobs": [job()]},
+        "queue_id: 'local' cannot be a queue id; 'local' means this machine's own queue",
+    ),
+    "a list": (
+        [job()],
+        'the file holds a list, not an object; a configuration is {"jobs": [...]}',
+    ),
+    "not JSON": (
+        b"{\n  'jobs': []\n}",
+        "not JSON: expecting property name enclosed in double quotes at line 2, column 3; "
+        "JSON takes double quotes only",
+    ),
+    "unreadable bytes": (
+        b'{"jobs":\n  "\xe9"}',
+        "not UTF-8: line 2 has a byte 0xe9 that is no text; save the file as UTF-8",
+    ),
+    "an empty file": (
+        b"",
+        'the file is empty; a configuration is {"jobs": [{"job_id": "...", "command": "..."}]}',
+    ),
+    "a key that stands twice": (
+        b'{"jobs": [], "jobs": [{"job_id": "a", "command": "true"}]}',
+        "jobs: stands here more than once; keep one of them",
+    ),
+}
+
+commands = pytest.mark.parametrize("command", ["validate", "run"])
+
+
+@commands
+@pytest.mark.parametrize("case", WRONG)
+def test_a_problem_is_told_with_its_place_and_what_to_do(
+    home: Home, case: str, command: str
+) -> None:
+    value, problem = WRONG[case]
+    done = home("queue", command, home.config(value, "wrong.json"))
+    assert done.returncode == 2
+    assert done.stderr == f"Error: wrong.json has 1 problem\n  {problem}\n"
+    assert done.stdout == ""
+    assert not home.root.exists()
+
+
+@commands
+@pytest.mark.parametrize(
+    ("name", "why"), [("missing.json", "No such file or directory"), (".", "Is a directory")]
+)
+def test_a_file_that_cannot_be_read_is_told_as_such(
+    home: Home, name: str, why: str, command: str
+) -> None:
+    done = home("queue", command, name)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"Error: {name} cannot be read: {why}\n")
+    assert done.stdout == ""
+    assert not home.root.exists()
+
+
+@commands
+def test_all_problems_are_told_at_once_in_the_files_order(home: Home, command: str) -> None:
+    value = {
+        "on_failure": "panic",
+        "jobs": [job(timeout=90), job("b", command="", depends_on=["z"]), job("b")],
+    }
+    done = home("queue", command, home.config(value))
+    told = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert told[0] == "Error: queue.json has 5 problems"
+    assert [line.split(":")[0].strip() for line in told[1:]] == [
+        "on_failure",
+        "jobs[0].timeout",
+        "jobs[1].command",
+        "jobs[1].depends_on[0]",
+        "jobs[2].job_id",
+    ]
+
+
+@commands
+def test_a_configuration_on_stdin_is_checked_alike(home: Home, command: str) -> None:
+    done = home("queue", command, "-", stdin=b'{"jobs": []}')
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "Error: stdin has 1 problem\n  jobs: is empty; write at least one\n"
+
+
+@pytest.mark.parametrize("queue_id", ["local", "i-0123456789abcdef0", "a/b", "-x", ""])
+def test_a_queue_id_that_cannot_be_is_refused_before_anything_is_made(
+    home: Home, queue_id: str
+) -> None:
+    done = home("queue", "run", home.config({"jobs": [job()]}), f"--queue-id={queue_id}")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"'{queue_id}' cannot be a queue id" in done.stderr
+    assert not home.root.exists()
+
+
+def test_a_valid_configuration_is_said_to_be_and_nothing_is_made(home: Home) -> None:
+    (home.work / "pipeline.json").write_bytes((GOLDEN / "page_pipeline.json").read_bytes())
+    done = home("queue", "validate", "pipeline.json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "pipeline.json is valid: 4 jobs\n"
+    assert not home.root.exists()
+
+
+def validated(data: bytes) -> tuple[int, str, str]:
+    """Validate a file in this process: its exit code, what stdout and stderr were given."""
+    out, err = (TextIOWrapper(BytesIO(), "utf-8"), StringIO())
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "queue.json")
+        file.write_bytes(data)
+        with redirect_stdout(out), redirect_stderr(err):
+            code = run(["queue", "validate", str(file)])
+    out.seek(0)
+    return code, out.read(), err.getvalue()
+
+
+def assert_zero_or_two(data: bytes) -> None:
+    code, out, err = validated(data)
+    assert code in (0, 2), err
+    assert bool(out) == (code == 0)
+    assert bool(err) == (code == 2)
+    assert "Traceback" not in err
+    assert all(character == "\n" or character.isprintable() for character in err)
+
+
+@settings(deadline=None)
+@given(st.one_of(ANY_JSON, configurations(), spoilt()))
+def test_any_json_ends_with_exit_code_0_or_2_and_never_a_traceback(value: Any) -> None:
+    assert_zero_or_two(json.dumps(value).encode())
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=60))
+def test_any_bytes_end_with_exit_code_0_or_2_and_never_a_traceback(data: bytes) -> None:
+    assert_zero_or_two(data)

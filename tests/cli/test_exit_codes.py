@@ -1,0 +1,222 @@
+"""0 done, 1 failed, 2 bad arguments, 3 no such queue; and what is said with each."""
+
+import re
+
+import pytest
+from tests.cli.support import SPAWN, Home, chain
+from tests.support.wait import wait_until
+
+from spawn import __version__
+
+READING = ("status", "history", "verify")
+COMMANDS = ("run", "status", "history", "list", "verify", "validate", "schema")
+
+reading = pytest.mark.parametrize("command", READING)
+
+
+@reading
+def test_an_unknown_queue_is_3(finished: Home, command: str) -> None:
+    done = finished("queue", command, "nope")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith("Error: queue nope is not on this machine: ")
+    assert "\nHint: `spawn queue list` shows the queues that are\n" in done.stderr
+
+
+@reading
+def test_local_without_any_queue_is_3_and_makes_nothing(home: Home, command: str) -> None:
+    done = home("queue", command, "local")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith("Error: no queue was ever run on this machine: ")
+    assert "\nHint: `spawn queue run FILE` runs one\n" in done.stderr
+    assert not home.root.exists()
+
+
+@reading
+@pytest.mark.parametrize("target", ["a/b", "..", "-", "", "a b", "x" * 129, "ä"])
+def test_a_target_that_cannot_be_a_queue_is_2(finished: Home, command: str, target: str) -> None:
+    done = finished("queue", command, target)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"'{target}' is not a queue id: an id is 1 to 128 letters" in done.stderr
+
+
+@reading
+def test_an_instance_is_1_and_says_what_to_do_there(finished: Home, command: str) -> None:
+    done = finished("queue", command, "i-0123456789abcdef0")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: instance i-0123456789abcdef0 cannot be asked from here: ")
+    assert "\nHint: run `spawn queue status local` there\n" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["--nonsense"],
+        ["queue", "nonsense"],
+        ["queue", "status"],
+        ["queue", "status", "good", "bad"],
+        ["queue", "status", "good", "--nonsense"],
+        ["queue", "status", "good", "--refresh"],
+        ["queue", "status", "good", "--refresh", "soon"],
+        ["queue", "status", "good", "--refresh", "10"],
+        ["queue", "status", "good", "--refresh", "-1s"],
+        ["queue", "status", "good", "--watch", "--refresh", "0.2s"],
+        ["queue", "status", "good", "--watch", "--at", "10m ago"],
+        ["queue", "status", "good", "--queue", "bad"],
+        ["queue", "status", "local", "--queue", "a/b"],
+        ["queue", "history"],
+        ["queue", "history", "good", "--job", "cuont"],
+        ["queue", "list", "good"],
+        ["queue", "list", "--all"],
+        ["queue", "verify"],
+        ["queue", "validate"],
+        ["queue", "run"],
+        ["queue", "run", "good.json", "--nonsense"],
+        ["queue", "schema", "good.json"],
+    ],
+    ids=" ".join,
+)
+def test_a_bad_argument_is_2_with_nothing_on_stdout(finished: Home, arguments: list[str]) -> None:
+    done = finished(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Error: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["status", "history", "verify"])
+def test_whatever_became_of_a_queue_to_read_of_it_is_0(finished: Home, command: str) -> None:
+    for queue_id in ("good", "bad", "local"):
+        done = finished("queue", command, queue_id)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["queue"], *(["queue", command] for command in COMMANDS)], ids=" ".join
+)
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_is_0_and_on_stdout(home: Home, arguments: list[str], flag: str) -> None:
+    done = home(*arguments, flag)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(" ".join(["Usage: spawn", *arguments]))
+
+
+def test_the_help_names_every_command(home: Home) -> None:
+    said = home("queue", "--help").stdout
+    assert re.findall(r"^  (\w+)  ", said.partition("Commands:")[2], re.MULTILINE) == list(COMMANDS)
+
+
+def test_the_version_is_the_packages(home: Home) -> None:
+    done = home("--version")
+    assert (done.returncode, done.stdout) == (0, f"spawn {__version__}\n")
+
+
+def test_a_queue_that_completes_is_0_and_tells_its_story(home: Home) -> None:
+    file = home.config({"jobs": [{"job_id": "a", "command": "echo out; echo err >&2"}]})
+    done = home("queue", "run", file, "--queue-id", "short")
+    assert (done.returncode, done.stderr) == (0, "")
+    told = re.sub(r"\b\d+s\b", "0s", re.sub(r"\[[\d:]{8}\]", "[T]", done.stdout)).splitlines()
+    assert told[2].startswith("[T] ▶ a: attempt 1 started, pid ")
+    assert told[3:] == [
+        "[T] ✓ a: attempt 1 completed after 0s",
+        "[T] ✓ queue short: completed",
+        "Queue short completed: 1 of 1 jobs completed in 0s",
+        f"Results Location: {home.root}/state/objects/short/",
+        "Details: spawn queue status short",
+    ]
+
+
+def test_a_queue_that_fails_is_1_and_says_which_job_and_why(home: Home) -> None:
+    file = home.config({"jobs": [{"job_id": "a", "command": "echo oops >&2; exit 3"}]})
+    done = home("queue", "run", file, "--queue-id", "short")
+    assert done.returncode == 1
+    assert re.search(r"✗ a: attempt 1 failed \(exit 3\) after \ds; no retry: no att", done.stdout)
+    assert re.search(r"^ +\[\d\d:\d\d:\d\d\] oops$", done.stdout, re.MULTILINE)
+    assert "  ✗ a: exit 3, no attempts left (1 of 1)\n" in done.stdout
+    assert f"    Log: {home.root}/log/a.log\n" in done.stdout
+
+
+def test_without_an_id_a_queue_is_named_after_its_moment(home: Home) -> None:
+    done = home("queue", "run", "-", "-d", stdin=b'{"jobs": [{"job_id": "a", "command": "true"}]}')
+    assert done.returncode == 0
+    assert re.fullmatch(r"queue-\d{8}-\d{6}\n", done.stdout)
+    assert home.status(done.stdout.strip())["queue_id"] == done.stdout.strip()
+
+
+@pytest.mark.parametrize(("queue_id", "state"), [("good", "completed"), ("bad", "failed")])
+def test_to_run_an_id_again_is_1_with_when_its_state_and_what_to_do(
+    finished: Home, queue_id: str, state: str
+) -> None:
+    before = finished("queue", "history", queue_id, "--json").stdout
+    done = finished("queue", "run", f"{queue_id}.json")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(
+        rf"Error: queue {queue_id} was run before: submitted \S+Z, now {state}\n"
+        r"Hint: .*`--queue-id NEW` runs it anew\n",
+        done.stderr,
+    )
+    assert finished("queue", "history", queue_id, "--json").stdout == before
+
+
+@pytest.mark.parametrize(("queue_id", "code"), [("good", 0), ("bad", 1)])
+def test_or_resume_of_a_queue_that_has_ended_is_its_exit_code_again(
+    finished: Home, queue_id: str, code: int
+) -> None:
+    before = finished("queue", "history", queue_id, "--json").stdout
+    done = finished("queue", "run", f"{queue_id}.json", "--or-resume")
+    assert (done.returncode, done.stdout) == (code, "")
+    assert f"Queue {queue_id} has " in done.stderr
+    assert finished("queue", "history", queue_id, "--json").stdout == before
+
+
+def test_or_resume_of_an_unknown_id_runs_it(home: Home) -> None:
+    file = home.config({"queue_id": "new", "jobs": [{"job_id": "a", "command": "true"}]})
+    assert home("queue", "run", file, "--or-resume").returncode == 0
+    assert home.status("new")["status"] == "completed"
+
+
+def test_detach_prints_the_id_alone_and_returns_while_the_queue_runs(home: Home) -> None:
+    file = home.config({"queue_id": "long", "jobs": chain(home, "a", "b")})
+    done = home("queue", "run", file, "--detach")
+    assert (done.returncode, done.stdout) == (0, "long\n")
+    assert done.stderr == "Running. `spawn queue status long` shows it.\n"
+    assert home.status("long")["status"] == "running"
+    home.open_gate()
+    wait_until(lambda: home.status("long")["status"] == "completed", seconds=20)
+
+
+def test_a_second_run_of_a_running_queue_is_refused(home: Home) -> None:
+    file = home.config({"queue_id": "long", "jobs": chain(home, "a")})
+    home("queue", "run", file, "--detach")
+    for flags in ([], ["--or-resume"], ["--detach"]):
+        done = home("queue", "run", file, *flags)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == (
+            "Error: queue long is being run by another process\n"
+            "Hint: `spawn queue status long` shows it\n"
+        )
+    home.open_gate()
+    wait_until(lambda: home.status("long")["status"] == "completed", seconds=20)
+    assert home.status("long")["jobs"]["completed"] == 1
+
+
+def test_the_queue_goes_on_when_the_command_that_shows_it_is_killed(home: Home) -> None:
+    file = home.config({"queue_id": "long", "jobs": chain(home, "a", "b")})
+    with home.started(SPAWN, "queue", "run", file):
+        wait_until(
+            lambda: home.queue("long").events.exists()
+            and home("queue", "status", "long", "--json").stdout.count('"running"') > 1,
+            seconds=20,
+        )
+    assert home.status("long")["runner_alive"] is True
+    home.open_gate()
+    wait_until(lambda: home.status("long")["status"] == "completed", seconds=20)
+
+
+def test_a_configuration_that_asks_for_s3_runs_only_when_told_to_stay_here(home: Home) -> None:
+    value = {"result_s3_bucket": "team", "jobs": [{"job_id": "a", "command": "true"}]}
+    file = home.config(value)
+    done = home("queue", "run", file)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Hint: `--no-s3` runs it all the same\n" in done.stderr
+    assert not home.root.exists()
+    assert home("queue", "run", file, "--no-s3").returncode == 0

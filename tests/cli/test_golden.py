@@ -1,0 +1,170 @@
+"""The status, as text and as JSON, against files that a person has read."""
+
+import json
+import re
+from datetime import datetime
+from typing import Any
+
+import pytest
+from tests.cli import samples
+from tests.cli.support import GOLDEN
+
+from spawn.cli.render.screen import screen
+from spawn.cli.render.status import render
+from spawn.cli.render.style import PLAIN
+from spawn.core.report.as_json import as_json
+from spawn.core.report.model import Report
+
+FOLLOWS_FROM_NOW = {
+    "Elapsed: 1h 23m": "Elapsed: 1h 50m",
+    "    └─ Time remaining: ~45m (est)": "    └─ Time remaining: ~1h 43m (est)",
+    "Estimated Completion: 2026-01-27 17:30:00 PST (1h 15m)": (
+        "Estimated Completion: 2026-01-27 18:30:00 PST (2h 34m)"
+    ),
+}
+"""The page's lines that contradict its other times, and what follows from these."""
+
+DURATION = re.compile(r"(?=.)(\d+d)?(\d+h)?(\d+m)?(\d+s)?")
+DURATIONS = {
+    "elapsed",
+    "duration",
+    "timeout",
+    "timeout_remaining",
+    "retry_in",
+    "time_remaining",
+}
+MOMENTS = {"started_at", "ended_at", "submitted_at", "as_of", "retry_at", "estimated_completion"}
+STATES = ("completed", "running", "pending", "failed", "retrying", "blocked")
+
+reports = pytest.mark.parametrize(
+    "report", [pytest.param(make(), id=name) for name, make in samples.ALL.items()]
+)
+
+
+def lines(report: Report) -> list[str]:
+    return list(render(report, samples.ZONE))
+
+
+def shaped(report: Report) -> dict[str, Any]:
+    """The JSON, read back."""
+    read: dict[str, Any] = json.loads(json.dumps(as_json(report, samples.ZONE)))
+    return read
+
+
+def page_json() -> dict[str, Any]:
+    read: dict[str, Any] = json.loads((GOLDEN / "page_status.json").read_text())
+    return read
+
+
+def objects(value: Any) -> list[dict[str, Any]]:
+    """Every object in a JSON value."""
+    if isinstance(value, list):
+        return [found for item in value for found in objects(item)]
+    if isinstance(value, dict):
+        return [value, *(found for item in value.values() for found in objects(item))]
+    return []
+
+
+@pytest.mark.parametrize("name", [name for name in samples.ALL if name != "beginning"])
+def test_a_queue_reads_as_its_golden_text(name: str) -> None:
+    golden = GOLDEN / ("status.txt" if name == "running" else f"status_{name}.txt")
+    assert lines(samples.ALL[name]()) == golden.read_text().splitlines()
+
+
+def test_the_text_is_the_manual_pages_to_the_letter() -> None:
+    page = (GOLDEN / "page_status.txt").read_text().splitlines()
+    assert FOLLOWS_FROM_NOW.keys() <= set(page)
+    expected = [FOLLOWS_FROM_NOW.get(line, line) for line in page]
+    assert lines(samples.running())[: len(page)] == expected
+
+
+def test_the_golden_text_has_the_manual_pages_shape() -> None:
+    def shape(name: str) -> list[str]:
+        text = (GOLDEN / name).read_text()
+        return re.sub(r"\d+", "0", re.sub(r"\b(\d+[dhms] ?)+\b", "0s", text)).splitlines()
+
+    page = shape("page_status.txt")
+    assert shape("status.txt")[: len(page)] == page
+
+
+@pytest.mark.parametrize("name", ["running", "failed", "retrying"])
+def test_a_queue_reads_as_its_golden_json(name: str) -> None:
+    golden = GOLDEN / ("status.json" if name == "running" else f"status_{name}.json")
+    text = json.dumps(as_json(samples.ALL[name](), samples.ZONE), indent=2, ensure_ascii=False)
+    assert text.splitlines() == golden.read_text().splitlines()
+
+
+def test_the_jsons_keys_are_the_manual_pages_and_further_ones_follow() -> None:
+    page, ours = page_json(), shaped(samples.running())
+    pairs = [(page, ours), (page["jobs"], ours["jobs"])]
+    pairs += zip(page["job_details"], ours["job_details"], strict=False)
+    for theirs, mine in pairs:
+        assert list(mine)[: len(theirs)] == list(theirs)
+        types = {key: type(value) for key, value in theirs.items()}
+        assert {key: type(mine[key]) for key in theirs} == types
+
+
+def test_the_jsons_values_are_the_manual_pages_where_those_agree_with_each_other() -> None:
+    page, ours = page_json(), shaped(samples.running())
+    details = [
+        {key: mine[key] for key in theirs}
+        for theirs, mine in zip(page["job_details"], ours["job_details"], strict=False)
+    ]
+    assert details == page["job_details"]
+    assert {key: ours["jobs"][key] for key in page["jobs"]} == page["jobs"]
+    rest = page.keys() - {"jobs", "job_details", "elapsed", "estimated_completion"}
+    assert {key: ours[key] for key in rest} == {key: page[key] for key in rest}
+    assert (ours["elapsed"], ours["estimated_completion"]) == ("1h50m", "2026-01-27T18:30:00-08:00")
+
+
+@reports
+def test_durations_are_compact_and_moments_whole_seconds_with_their_offset(report: Report) -> None:
+    for found in objects(shaped(report)):
+        for key in DURATIONS & found.keys():
+            assert DURATION.fullmatch(found[key]), (key, found[key])
+        for key in MOMENTS & found.keys():
+            assert re.fullmatch(r"2026-01-27T\d\d:\d\d:\d\d-08:00", found[key]), key
+            datetime.fromisoformat(found[key])
+
+
+@reports
+def test_the_six_states_sum_to_the_total(report: Report) -> None:
+    ours = shaped(report)
+    assert list(ours["jobs"]) == ["total", *STATES]
+    assert sum(ours["jobs"][state] for state in STATES) == ours["jobs"]["total"]
+    for state in STATES:
+        listed = [job for job in ours["job_details"] if job["status"] == state]
+        assert len(listed) == ours["jobs"][state]
+
+
+@reports
+def test_what_is_not_known_is_left_out_of_the_json(report: Report) -> None:
+    assert all(None not in found.values() for found in objects(shaped(report)))
+
+
+@reports
+def test_the_attempts_of_all_jobs_stand_below_each_other(report: Report) -> None:
+    rows = [line for line in lines(report) if " Attempts: " in line]
+    assert len(rows) == len(report.jobs)
+    assert len({row.index("Attempts: ") for row in rows}) == 1, "\n".join(rows)
+
+
+@reports
+def test_no_two_blank_lines_follow_each_other_and_none_ends_the_text(report: Report) -> None:
+    text = "\n".join(lines(report))
+    assert "\n\n\n" not in text
+    assert text == text.rstrip()
+
+
+@reports
+@pytest.mark.parametrize("height", [8, 12, 16, 24, 60])
+def test_the_live_view_is_never_taller_than_its_terminal(report: Report, height: int) -> None:
+    assert len(screen(report, samples.ZONE, PLAIN, width=80, height=height)) <= height
+
+
+@reports
+def test_the_live_view_shows_every_job_that_runs_or_failed_on_24_lines(report: Report) -> None:
+    drawn = screen(report, samples.ZONE, PLAIN, width=80, height=24)
+    for job in report.jobs:
+        if job.status in ("running", "failed"):
+            assert any(f" {job.job_id} " in line for line in drawn), job.job_id

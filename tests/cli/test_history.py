@@ -1,0 +1,73 @@
+"""`history`: the audit trail, for people and to the byte."""
+
+import json
+import sqlite3
+from contextlib import closing
+
+import pytest
+from tests.cli import samples
+from tests.cli.support import Home
+
+KINDS = [
+    "QueueSubmitted",
+    "QueueStarted",
+    "JobStarted",
+    "JobCompleted",
+    "JobStarted",
+    "JobFailed",
+    "JobBlocked",
+    "QueueFailed",
+]
+
+
+def stored(home: Home, queue_id: str) -> list[str]:
+    with closing(sqlite3.connect(home.queue(queue_id).events)) as connection:
+        return [line for (line,) in connection.execute("SELECT line FROM events ORDER BY seq")]
+
+
+def test_json_lines_are_the_stored_ones_to_the_byte(finished: Home) -> None:
+    printed = finished("queue", "history", "bad", "--json").stdout
+    assert printed == "".join(f"{line}\n" for line in stored(finished, "bad"))
+    assert [json.loads(line)["type"] for line in printed.splitlines()] == KINDS
+
+
+def test_json_lines_of_a_job_are_its_stored_ones(finished: Home) -> None:
+    printed = finished("queue", "history", "bad", "--job", "count", "--json").stdout.splitlines()
+    assert printed == [
+        line for line in stored(finished, "bad") if json.loads(line).get("job_id") == "count"
+    ]
+    assert len(printed) == 2
+
+
+def test_a_line_says_when_who_what_and_why(home: Home) -> None:
+    home.queue(samples.QUEUE_ID).folder.mkdir(parents=True)
+    log = samples.training()
+    log.write(home.queue(samples.QUEUE_ID).events)
+    assert home("queue", "history", "local").stdout.splitlines() == [
+        "    1  2026-01-27 14:05:30  queue            submitted: 4 jobs from queue.json",
+        "    2  2026-01-27 14:05:32  queue            "
+        "started by ana@ip-10-0-0-1, pid 1000, spawn 0.1.0",
+        "    3  2026-01-27 15:05:32  preprocess       attempt 1 started, pid 12000",
+        "    4  2026-01-27 15:21:04  preprocess       attempt 1 completed after 15m 32s",
+        "    5  2026-01-27 15:21:04  train            attempt 1 started, pid 12345",
+    ]
+
+
+def test_the_history_of_a_job_is_its_lines_alone(finished: Home) -> None:
+    whole = finished("queue", "history", "bad").stdout.splitlines()
+    part = finished("queue", "history", "bad", "--job", "count").stdout.splitlines()
+    assert part == [line for line in whole if line.split()[3] == "count"]
+    assert len(part) == 2
+    assert "no retry: no attempts left (1 of 1)" in part[1]
+
+
+def test_a_job_that_is_not_there_is_told_with_the_one_that_was_meant(finished: Home) -> None:
+    done = finished("queue", "history", "bad", "--job", "cuont")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "Error: queue bad has no job 'cuont'\nHint: did you mean 'count'?\n"
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_local_is_the_newest_queue(finished: Home, flags: list[str]) -> None:
+    local = finished("queue", "history", "local", *flags).stdout
+    assert local == finished("queue", "history", "bad", *flags).stdout

@@ -1,0 +1,175 @@
+"""What goes where: pipes, terminals, colours, closed pipes."""
+
+import json
+import re
+
+import pytest
+from tests.cli.support import SPAWN, Home, chain
+from tests.support.wait import wait_until
+
+ESCAPE = "\x1b"
+COLOUR = re.compile(r"\x1b\[\d*m")
+READS = [
+    ["queue", "status", "bad"],
+    ["queue", "status", "bad", "--json"],
+    ["queue", "status", "bad", "--watch"],
+    ["queue", "status", "bad", "--watch", "--json"],
+    ["queue", "history", "bad"],
+    ["queue", "history", "bad", "--json"],
+    ["queue", "list"],
+    ["queue", "list", "--json"],
+    ["queue", "list", "--quiet"],
+    ["queue", "verify", "bad"],
+    ["queue", "validate", "bad.json"],
+    ["queue", "schema"],
+    ["queue", "--help"],
+    ["--version"],
+]
+
+reads = pytest.mark.parametrize("arguments", READS, ids=" ".join)
+
+
+def plain(drawn: str) -> str:
+    """What was drawn on a terminal, without colours."""
+    return COLOUR.sub("", drawn).replace("\r\n", "\n")
+
+
+@reads
+def test_a_pipe_that_nobody_reads_is_no_error(finished: Home, arguments: list[str]) -> None:
+    done = finished.unread(*arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_queue_runs_to_its_end_and_exit_code_when_nobody_reads(home: Home) -> None:
+    file = home.config({"queue_id": "deaf", "jobs": [{"job_id": "a", "command": "exit 3"}]})
+    done = home.unread("queue", "run", file)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert home.status("deaf")["job_details"][0]["exit_code"] == 3
+
+
+def test_head_closes_the_pipe_and_bash_sees_no_failure(finished: Home) -> None:
+    done = finished.bash("set -o pipefail; spawn queue history bad --json | head -n 1")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["seq"] == 1
+
+
+@reads
+def test_a_pipe_gets_no_colours(finished: Home, arguments: list[str]) -> None:
+    done = finished(*arguments, TERM="xterm-256color")
+    assert done.stdout
+    assert ESCAPE not in done.stdout + done.stderr
+
+
+def test_an_error_in_a_pipe_has_no_colours(finished: Home) -> None:
+    assert ESCAPE not in finished("queue", "status", "nope", TERM="xterm-256color").stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["queue", "status", "bad"], ["queue", "history", "bad"], ["queue", "list"]],
+    ids=" ".join,
+)
+def test_a_terminal_gets_colours_around_the_same_text(finished: Home, arguments: list[str]) -> None:
+    code, drawn = finished.on_terminal(*arguments)
+    assert code == 0
+    assert COLOUR.search(drawn)
+    assert plain(drawn) == finished(*arguments).stdout
+
+
+@pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=str)
+@pytest.mark.parametrize(
+    "arguments", [["queue", "status", "bad"], ["queue", "status", "nope"]], ids=" ".join
+)
+def test_a_terminal_that_wants_none_gets_no_colours(
+    finished: Home, arguments: list[str], environment: dict[str, str]
+) -> None:
+    _, drawn = finished.on_terminal(*arguments, **environment)
+    assert "bad" in drawn or "nope" in drawn
+    assert ESCAPE not in drawn
+
+
+def test_an_empty_no_color_is_as_good_as_none(finished: Home) -> None:
+    assert COLOUR.search(finished.on_terminal("queue", "status", "bad", NO_COLOR="")[1])
+
+
+def test_json_on_a_terminal_has_no_colours(finished: Home) -> None:
+    _, drawn = finished.on_terminal("queue", "status", "bad", "--json")
+    assert json.loads(plain(drawn))["queue_id"] == "bad"
+    assert ESCAPE not in drawn
+
+
+def test_to_run_a_queue_on_a_terminal_draws_it_over_itself(home: Home) -> None:
+    file = home.config({"queue_id": "seen", "jobs": [{"job_id": "a", "command": "exit 3"}]})
+    code, drawn = home.on_terminal("queue", "run", file)
+    assert code == 1
+    assert re.search(r"\x1b\[\d*A", drawn)
+    assert "Queue seen failed (" in plain(drawn)
+    assert "Jobs: 1 total, 1 failed" in plain(drawn)
+
+
+def test_no_color_holds_for_the_live_view(home: Home) -> None:
+    file = home.config({"queue_id": "seen", "jobs": [{"job_id": "a", "command": "exit 3"}]})
+    _, drawn = home.on_terminal("queue", "run", file, NO_COLOR="1")
+    assert not COLOUR.search(drawn)
+
+
+def test_a_jobs_output_cannot_reach_the_terminal_as_a_command(home: Home) -> None:
+    command = r"printf '\033]0;owned\007\033[2Jred\r\n' >&2; exit 3"
+    file = home.config({"queue_id": "wild", "jobs": [{"job_id": "a", "command": command}]})
+    shown = home("queue", "run", file).stdout + home("queue", "status", "wild").stdout
+    assert shown.count("red") == 3  # told by the run; in the command and the output of the status
+    assert all(character == "\n" or character.isprintable() for character in shown)
+
+
+def test_watch_in_a_pipe_prints_a_status_a_time_and_ends_with_the_queue(home: Home) -> None:
+    file = home.config({"queue_id": "long", "jobs": chain(home, "a")})
+    home("queue", "run", file, "-d")
+    seen = home.work / "seen"
+    command = [SPAWN, "queue", "status", "local", "-w", "--refresh", "1s"]
+    with seen.open("w") as out, home.started(*command, stdout=out) as watching:
+        wait_until(lambda: "Jobs: " in seen.read_text(), seconds=20)
+        home.open_gate()
+        _, err = watching.communicate(timeout=20)
+    assert (watching.returncode, err) == (0, "")
+    states = re.findall(r"^Status: (\w+)", seen.read_text(), re.MULTILINE)
+    assert (states[0], states[-1]) == ("running", "completed")
+
+
+def test_watch_as_json_prints_compact_lines_and_ends_with_the_queue(home: Home) -> None:
+    file = home.config({"queue_id": "long", "jobs": chain(home, "a")})
+    home("queue", "run", file, "-d")
+    seen = home.work / "seen"
+    command = [SPAWN, "queue", "status", "local", "--watch", "--json", "--refresh", "1s"]
+    with seen.open("w") as out, home.started(*command, stdout=out) as watching:
+        wait_until(lambda: "\n" in seen.read_text(), seconds=20)
+        home.open_gate()
+        _, err = watching.communicate(timeout=20)
+    assert (watching.returncode, err) == (0, "")
+    printed = seen.read_text().splitlines()
+    read = [json.loads(line) for line in printed]
+    assert (read[0]["status"], read[-1]["status"]) == ("running", "completed")
+    for line, value in zip(printed, read, strict=True):
+        assert line == json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def test_watch_of_a_queue_that_has_ended_shows_it_once(finished: Home) -> None:
+    watched = finished("queue", "status", "bad", "--watch", "--refresh", "1h")
+    assert (watched.returncode, watched.stderr) == (0, "")
+    assert watched.stdout == finished("queue", "status", "bad").stdout
+
+
+def test_watch_on_a_terminal_ends_with_the_queue(finished: Home) -> None:
+    code, drawn = finished.on_terminal("queue", "status", "bad", "--watch")
+    assert code == 0
+    assert "Jobs: 3 total, 1 completed, 1 failed, 1 blocked" in plain(drawn)
+
+
+def test_the_refresh_of_watch_can_come_from_the_environment(finished: Home) -> None:
+    done = finished("queue", "status", "bad", "--watch", SPAWN_REFRESH="0.2s")
+    assert done.returncode == 2
+    assert "0.2s is too short" in done.stderr
+
+
+@pytest.mark.parametrize("refresh", ["1s", "1m30s", "1000ms"])
+def test_any_refresh_of_a_second_or_more_is_taken(finished: Home, refresh: str) -> None:
+    assert finished("queue", "status", "bad", "--watch", "--refresh", refresh).returncode == 0

@@ -1,0 +1,102 @@
+"""Many queues on one machine: `list`, and which of them `local` means."""
+
+import json
+import re
+import sqlite3
+from contextlib import closing
+
+from tests.cli.support import Home, chain
+
+
+def test_list_shows_the_newest_first(finished: Home) -> None:
+    done = finished("queue", "list")
+    assert (done.returncode, done.stderr) == (0, "")
+    moment = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d P[SD]T"
+    head, bad, good = done.stdout.splitlines()
+    assert head == "QUEUE  STATUS       JOBS          ELAPSED    STARTED"
+    assert re.fullmatch(rf"bad    failed       1/3 done      \ds         {moment}", bad)
+    assert re.fullmatch(rf"good   completed    2/2 done      \ds         {moment}", good)
+
+
+def test_list_quiet_prints_ids_alone(finished: Home) -> None:
+    for flag in ("--quiet", "-q"):
+        assert finished("queue", "list", flag).stdout == "bad\ngood\n"
+
+
+def test_list_as_json_is_the_status_without_the_jobs(finished: Home) -> None:
+    listed = json.loads(finished("queue", "list", "--json").stdout)
+    for entry, queue_id in zip(listed, ("bad", "good"), strict=True):
+        status = finished.status(queue_id)
+        del status["job_details"], status["as_of"], entry["as_of"]
+        assert entry == status
+        assert list(entry) == list(status)
+
+
+def test_list_of_nothing_is_empty_and_no_error(home: Home) -> None:
+    done = home("queue", "list")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "`spawn queue run FILE`" in done.stderr
+    assert json.loads(home("queue", "list", "--json").stdout) == []
+    assert home("queue", "list", "--quiet").stdout == ""
+    assert not home.root.exists()
+
+
+def test_local_is_the_newest_when_none_runs_and_queue_picks_another(finished: Home) -> None:
+    assert finished.status("local")["queue_id"] == "bad"
+    assert finished.status("local", "--queue", "good")["queue_id"] == "good"
+    from_environment = finished("queue", "status", "local", "--json", SPAWN_QUEUE="good")
+    assert json.loads(from_environment.stdout)["queue_id"] == "good"
+
+
+def test_queue_names_no_other_queue_than_there_is(finished: Home) -> None:
+    done = finished("queue", "status", "local", "--queue", "nope")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith("Error: queue nope is not on this machine: ")
+
+
+def test_local_prefers_a_queue_that_runs_to_a_newer_one_that_does_not(home: Home) -> None:
+    home("queue", "run", home.config({"queue_id": "older", "jobs": chain(home, "a")}), "-d")
+    quick = {"queue_id": "newer", "jobs": [{"job_id": "a", "command": "true"}]}
+    assert home("queue", "run", home.config(quick)).returncode == 0
+    done = home("queue", "status", "local", "--json")
+    assert json.loads(done.stdout)["queue_id"] == "older"
+    assert done.stderr == ""
+    assert home("queue", "list", "-q").stdout == "newer\nolder\n"
+
+
+def test_local_names_others_that_run_on_stderr_alone(home: Home) -> None:
+    for queue_id in ("first", "second"):
+        file = home.config({"queue_id": queue_id, "jobs": chain(home, "a")})
+        home("queue", "run", file, "-d")
+    done = home("queue", "status", "local", "--json")
+    assert json.loads(done.stdout)["queue_id"] == "second"
+    assert done.stderr == "Also running: first (--queue ID shows it)\n"
+    assert home("queue", "status", "local", "--queue", "first").stderr == ""
+
+
+def test_the_short_path_of_a_log_belongs_to_the_newest_queue_with_that_job(home: Home) -> None:
+    for queue_id in ("first", "second"):
+        value = {"queue_id": queue_id, "jobs": [{"job_id": "a", "command": f"echo {queue_id}"}]}
+        assert home("queue", "run", home.config(value)).returncode == 0
+    paths = [home.status(name)["job_details"][0]["log_file"] for name in ("first", "second")]
+    assert paths == [f"{home.root}/log/first/a.log", f"{home.root}/log/a.log"]
+    for path, said in zip(paths, ("first", "second"), strict=True):
+        with open(path) as file:
+            assert file.read().endswith(f"] {said}\n")
+
+
+def test_a_log_that_cannot_be_read_hides_no_other_queue(home: Home) -> None:
+    for queue_id in ("sound", "broken"):
+        value = {"queue_id": queue_id, "jobs": [{"job_id": "a", "command": "true"}]}
+        assert home("queue", "run", home.config(value)).returncode == 0
+    with closing(sqlite3.connect(home.queue("broken").events)) as connection:
+        connection.executescript(
+            "DROP TRIGGER events_are_never_updated;"
+            " UPDATE events SET line = replace(line, 'a', 'b') WHERE seq = 3"
+        )
+    done = home("queue", "list")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"^broken +unreadable +event 3 is not what was written", done.stdout, re.M)
+    assert re.search(r"^sound +completed ", done.stdout, re.M)
+    listed = json.loads(home("queue", "list", "--json").stdout)
+    assert [entry["status"] for entry in listed] == ["unreadable", "completed"]

@@ -1,0 +1,224 @@
+"""Which events follow from what has happened."""
+
+from datetime import timedelta
+
+import pytest
+from tests.support.configs import job, queue
+from tests.support.logs import START, LogBuilder, running, started
+
+from spawn.core import decide
+from spawn.core.config.model import QueueConfig, RetryPolicy
+from spawn.core.decide import Exit, StopCause
+from spawn.core.events import (
+    Data,
+    Draft,
+    JobBlocked,
+    JobCompleted,
+    JobFailed,
+    JobInterrupted,
+    JobReset,
+    JobRetryScheduled,
+    JobUnblocked,
+    Results,
+)
+from spawn.core.moments import stamp
+from spawn.core.state import QueueState
+
+OK = JobCompleted(exit_code=0)
+
+
+def _running(config: QueueConfig, job_id: str = "a") -> QueueState:
+    log = running(config)
+    log.job(job_id, started(job_id), attempt=1)
+    return log.replay().state
+
+
+def _end(state: QueueState, exit_: Exit, job_id: str = "a", **more: Results) -> list[Draft]:
+    return decide.ended(state, state.jobs[job_id], exit_, now=START, fraction=0.5, **more)
+
+
+def _only(drafts: list[Draft]) -> Data:
+    (draft,) = drafts
+    return draft.data
+
+
+def test_exit_code_0_completes_the_job_with_its_facts_and_its_manifest() -> None:
+    results = Results(files=1, size=2, sha256="0" * 64)
+    exit_ = Exit(exit_code=0, wall_seconds=1.5, cpu_seconds=1.0, peak_memory_bytes=4096)
+    (draft,) = _end(_running(queue(job("a"))), exit_, results=results)
+    assert draft == Draft(
+        JobCompleted(
+            exit_code=0,
+            wall_seconds=1.5,
+            cpu_seconds=1.0,
+            peak_memory_bytes=4096,
+            results=results,
+        ),
+        job_id="a",
+        attempt=1,
+    )
+
+
+@pytest.mark.parametrize("cause", ["stop", "spot", "fenced", "host"])
+@pytest.mark.parametrize("exit_code", [0, 1, 143])
+def test_after_a_stop_no_exit_code_completes_or_fails_the_job(
+    cause: StopCause, exit_code: int
+) -> None:
+    data = _only(_end(_running(queue(job("a"))), Exit(exit_code=exit_code, stop=cause)))
+    assert data == JobInterrupted(cause=cause, exit_code=exit_code)
+
+
+@pytest.mark.parametrize("exit_code", [0, 143])
+def test_a_cancelled_job_has_failed_whatever_its_exit_code_and_budget(exit_code: int) -> None:
+    state = _running(queue(job("a", attempts=3)))
+    data = _only(_end(state, Exit(exit_code=exit_code, stop="cancel")))
+    assert data == JobFailed(exit_code=exit_code, why="cancelled")
+
+
+@pytest.mark.parametrize("exit_code", [0, 143])
+def test_a_timeout_fails_with_exit_code_124(exit_code: int) -> None:
+    data = _only(_end(_running(queue(job("a"))), Exit(exit_code=exit_code, stop="timeout")))
+    assert isinstance(data, JobFailed)
+    assert (data.exit_code, data.timed_out) == (124, True)
+
+
+def test_a_timeout_is_retried_as_other_failures_are() -> None:
+    data = _only(_end(_running(queue(job("a", attempts=2))), Exit(exit_code=0, stop="timeout")))
+    assert isinstance(data, JobRetryScheduled)
+    assert (data.exit_code, data.timed_out) == (124, True)
+
+
+def test_a_signal_that_nobody_asked_for_is_a_failure_and_retried() -> None:
+    exit_ = Exit(exit_code=137, signal="SIGKILL")
+    data = _only(_end(_running(queue(job("a", attempts=2))), exit_))
+    assert isinstance(data, JobRetryScheduled)
+    assert (data.exit_code, data.signal) == (137, "SIGKILL")
+
+
+def test_a_retrys_moment_is_its_delay_after_the_decision() -> None:
+    policy = RetryPolicy(max_attempts=2, backoff="exponential-jitter", base_delay=10.0)
+    data = _only(_end(_running(queue(job("a", retry=policy))), Exit(exit_code=1)))
+    assert isinstance(data, JobRetryScheduled)
+    assert data.delay == 7.5
+    assert data.retry_at == stamp(START + timedelta(seconds=7.5))
+
+
+def test_a_command_that_never_began_was_only_interrupted() -> None:
+    data = _only(_end(_running(queue(job("a"))), Exit(exit_code=0, began=False)))
+    assert data == JobInterrupted(cause="never_began")
+
+
+def test_the_last_failure_blocks_all_that_waits_for_it_directly_or_not() -> None:
+    state = _running(queue(job("d", "c"), job("a"), job("c", "a"), job("x"), job("b", "a", "x")))
+    failed, *blocked = _end(state, Exit(exit_code=1))
+    assert isinstance(failed.data, JobFailed)
+    assert all(draft.data == JobBlocked(by="a") for draft in blocked)
+    assert sorted(draft.job_id or "" for draft in blocked) == ["b", "c", "d"]
+
+
+def test_a_failure_that_is_retried_blocks_nobody() -> None:
+    state = _running(queue(job("a", attempts=2), job("b", "a")))
+    assert isinstance(_only(_end(state, Exit(exit_code=1))), JobRetryScheduled)
+
+
+def test_two_losses_in_a_row_are_interruptions_and_the_third_fails_the_job() -> None:
+    log = running(queue(job("a"), job("b", "a")))
+    for attempt in (1, 2):
+        log.job("a", started("a", attempt), attempt=attempt)
+        state = log.replay().state
+        lost = decide.lost(state, state.jobs["a"], "no record")
+        assert _only(lost) == JobInterrupted(cause="lost", detail="no record")
+        log.add(*lost)
+    log.job("a", started("a", 3), attempt=3)
+    state = log.replay().state
+    failed, blocked = decide.lost(state, state.jobs["a"], "no record")
+    assert isinstance(failed.data, JobFailed)
+    assert blocked == Draft(JobBlocked(by="a"), job_id="b")
+
+
+def test_losses_count_only_in_a_row() -> None:
+    log = running(queue(job("a")))
+    for attempt, cause in enumerate(("lost", "lost", "stop", "lost"), 1):
+        log.job("a", started("a", attempt), JobInterrupted(cause=cause), attempt=attempt)
+    log.job("a", started("a", 5), attempt=5)
+    state = log.replay().state
+    assert isinstance(_only(decide.lost(state, state.jobs["a"], "")), JobInterrupted)
+
+
+def test_a_job_that_cannot_begin_fails_at_once_and_blocks() -> None:
+    state = _running(queue(job("a", attempts=3), job("b", "a")))
+    failed, blocked = decide.failed_to_begin(state, state.jobs["a"], "it needs ${X}")
+    assert failed.data == JobFailed(why="it needs ${X}")
+    assert blocked.job_id == "b"
+
+
+def _failing(log: LogBuilder, job_id: str) -> None:
+    log.job(job_id, started(job_id), attempt=1)
+    state = log.replay().state
+    log.add(*_end(state, Exit(exit_code=1), job_id))
+
+
+def _reset(log: LogBuilder, job_id: str) -> list[tuple[str | None, Data]]:
+    state = log.replay().state
+    drafts = decide.reset(state, state.jobs[job_id], reason="retry", by="ana")
+    log.add(*drafts)
+    return [(draft.job_id, draft.data) for draft in drafts]
+
+
+def test_a_reset_frees_what_waited_for_the_job() -> None:
+    log = running(queue(job("a"), job("b", "a"), job("c", "b"), on_failure="continue"))
+    _failing(log, "a")
+    assert _reset(log, "a") == [
+        ("a", JobReset(reason="retry", by="ana")),
+        ("b", JobUnblocked(by="a")),
+        ("c", JobUnblocked(by="a")),
+    ]
+    assert log.replay().state.counts["pending"] == 3
+
+
+def test_a_reset_leaves_what_waits_for_another_failed_job_blocked_by_that_one() -> None:
+    log = running(queue(job("a"), job("b"), job("c", "a", "b"), on_failure="continue"))
+    _failing(log, "a")
+    _failing(log, "b")
+    assert _reset(log, "a")[1:] == [("c", JobUnblocked(by="a")), ("c", JobBlocked(by="b"))]
+    assert _reset(log, "b")[1:] == [("c", JobUnblocked(by="b"))]
+    assert log.replay().state.jobs["c"].state == "pending"
+
+
+def test_a_reset_of_a_job_that_blocks_nobody_touches_nobody_else() -> None:
+    log = running(queue(job("a"), job("b"), job("c", "a", "b"), on_failure="continue"))
+    _failing(log, "a")
+    _failing(log, "b")
+    assert len(_reset(log, "b")) == 1
+    assert log.replay().state.jobs["c"].blocked_by == "a"
+
+
+def test_a_reset_gives_a_fresh_budget_and_the_attempts_count_on() -> None:
+    log = running(queue(job("a")))
+    _failing(log, "a")
+    _reset(log, "a")
+    job_ = log.replay().state.jobs["a"]
+    assert (job_.failures, job_.attempts, job_.attempt) == (0, 0, 1)
+
+
+def test_a_completed_job_whose_results_are_lost_holds_its_dependents_up_again() -> None:
+    log = running(queue(job("a"), job("b", "a")))
+    log.job("a", started("a"), OK, attempt=1)
+    _reset(log, "a")
+    state = log.replay().state
+    assert (state.jobs["b"].missing, state.jobs["b"].unmet) == (1, 1)
+    assert state.next_ready() is state.jobs["a"]
+
+
+@pytest.mark.xfail(reason="reset leaves a job pending that needs one that has failed")
+def test_a_job_that_is_reset_while_one_that_it_needs_has_failed_is_blocked() -> None:
+    """The results of `a` were lost after `b` had failed, and `a` fails when it is run again."""
+    log = running(queue(job("a"), job("b", "a"), on_failure="continue"))
+    log.job("a", started("a"), OK, attempt=1)
+    _failing(log, "b")
+    state = log.replay().state
+    log.add(*decide.reset(state, state.jobs["a"], reason="results_lost", by="runner"))
+    log.job("a", started("a", 2), attempt=2)
+    log.add(*_end(log.replay().state, Exit(exit_code=1)))
+    _reset(log, "b")
+    assert log.replay().state.jobs["b"].state == "blocked"

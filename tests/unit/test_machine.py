@@ -1,0 +1,86 @@
+"""The two state machines, and the tables that are derived from them."""
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from spawn.core import derive, machine
+from spawn.core.errors import IllegalTransition
+from spawn.core.events import NOTES, TYPES
+from spawn.core.machine import (
+    JOB_STATES,
+    JOB_TRANSITIONS,
+    QUEUE_STATES,
+    QUEUE_TRANSITIONS,
+    Guard,
+)
+from spawn.core.moves import JOB_MOVES, QUEUE_MOVES
+
+ROOT = Path(__file__).parents[2]
+EVENTS = [*TYPES, "JobForgotten", "to_running", "trigger", "state", ""]
+GUARD = Guard()
+
+
+def test_the_six_states_of_a_job_and_the_five_of_a_queue() -> None:
+    assert sorted(JOB_STATES) == sorted(
+        ["pending", "running", "completed", "failed", "retrying", "blocked"]
+    )
+    assert sorted(QUEUE_STATES) == sorted(
+        ["pending", "running", "completed", "failed", "interrupted"]
+    )
+
+
+@pytest.mark.parametrize(("state", "event"), [*product(JOB_STATES, EVENTS)])
+def test_the_table_and_the_machine_of_a_job_agree(state: str, event: str) -> None:
+    leads_to = JOB_MOVES[state].get(event)
+    if leads_to is not None:
+        assert GUARD.move_job(state, event) == leads_to
+        return
+    with pytest.raises(IllegalTransition) as caught:
+        GUARD.move_job(state, event, job_id="train", seq=7)
+    error = caught.value
+    assert (error.event, error.state, error.seq) == (event, state, 7)
+    assert error.legal == tuple(sorted(JOB_MOVES[state]))
+    assert "job train" in error.what
+
+
+@pytest.mark.parametrize(("state", "event"), [*product(QUEUE_STATES, EVENTS)])
+def test_the_table_and_the_machine_of_a_queue_agree(state: str, event: str) -> None:
+    leads_to = QUEUE_MOVES[state].get(event)
+    if leads_to is not None:
+        assert GUARD.move_queue(state, event) == leads_to
+        return
+    with pytest.raises(IllegalTransition) as caught:
+        GUARD.move_queue(state, event, seq=7)
+    error = caught.value
+    assert (error.event, error.state, error.seq) == (event, state, 7)
+    assert error.legal == tuple(sorted(QUEUE_MOVES[state]))
+    assert all(name in error.why for name in error.legal)
+
+
+def test_the_tables_are_derived_from_the_machines() -> None:
+    assert machine.derive(JOB_STATES, JOB_TRANSITIONS) == JOB_MOVES
+    assert machine.derive(QUEUE_STATES, QUEUE_TRANSITIONS) == QUEUE_MOVES
+
+
+def test_every_event_moves_a_machine_begins_a_log_or_is_a_note() -> None:
+    moving = {event for moves in QUEUE_MOVES.values() for event in moves}
+    assert moving | {"QueueSubmitted"} | NOTES == set(TYPES)
+    assert not moving & NOTES
+
+
+def test_every_event_of_a_job_needs_a_queue_that_runs() -> None:
+    job_events = {event for moves in JOB_MOVES.values() for event in moves}
+    for state, moves in QUEUE_MOVES.items():
+        assert job_events & moves.keys() == (job_events if state == "running" else set())
+
+
+def test_the_checked_in_table_is_what_the_machines_give() -> None:
+    written = (ROOT / "core/moves.py").read_text()
+    assert written == derive.moves_module(), "stale: `make docs` writes it"
+
+
+def test_the_checked_in_page_of_states_is_what_the_machines_give() -> None:
+    written = (ROOT / "docs/states.md").read_text()
+    assert written == derive.states_page(), "stale: `make docs` writes it"
