@@ -49,7 +49,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Home:
     made = Home(tmp_path_factory.mktemp("demo"))
     ignored = shutil.ignore_patterns("work", "__pycache__")
     shutil.copytree(EXAMPLE, made.work, ignore=ignored, dirs_exist_ok=True)
-    done = made("queue", "run", "pipeline.json", "--no-s3", "--queue-id", "demo")
+    done = made("queue", "run", "pipeline.json", "--no-s3", "--queue-id", "demo", seconds=300)
     (made.work / "run.out").write_text(done.stdout)
     (made.work / "run.err").write_text(done.stderr)
     assert done.returncode == 0, done.stderr

@@ -45,7 +45,9 @@ class Home:
             "TZ": "America/Los_Angeles",
         }
 
-    def __call__(self, *arguments: str, stdin: bytes = b"", **environment: str) -> Ended:
+    def __call__(
+        self, *arguments: str, stdin: bytes = b"", seconds: float = SECONDS, **environment: str
+    ) -> Ended:
         """Run a command to its end, its output into pipes."""
         done = subprocess.run(
             [SPAWN, *arguments],
@@ -53,7 +55,7 @@ class Home:
             capture_output=True,
             cwd=self.work,
             env=self.environment | environment,
-            timeout=SECONDS,
+            timeout=seconds,
             check=False,
         )
         out, err = done.stdout.decode(), done.stderr.decode()

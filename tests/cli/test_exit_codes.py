@@ -1,6 +1,7 @@
 """0 done, 1 failed, 2 bad arguments, 3 no such queue; and what is said with each."""
 
 import re
+import signal
 
 import pytest
 from tests.cli.support import SPAWN, Home, chain
@@ -31,8 +32,14 @@ def test_local_without_any_queue_is_3_and_makes_nothing(home: Home, command: str
     assert not home.root.exists()
 
 
-@reading
-@pytest.mark.parametrize("target", ["a/b", "..", "-", "", "a b", "x" * 129, "ä"])
+@pytest.mark.parametrize(
+    ("command", "target"),
+    [
+        *(("status", target) for target in ("a/b", "..", "-", "", "a b", "x" * 129, "ä")),
+        ("history", "a/b"),
+        ("verify", "a/b"),
+    ],
+)
 def test_a_target_that_cannot_be_a_queue_is_2(finished: Home, command: str, target: str) -> None:
     done = finished("queue", command, target)
     assert (done.returncode, done.stdout) == (2, "")
@@ -91,9 +98,9 @@ def test_whatever_became_of_a_queue_to_read_of_it_is_0(finished: Home, command: 
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["queue"], *(["queue", command] for command in COMMANDS)], ids=" ".join
+    ("arguments", "flag"),
+    [([], "-h"), *((["queue", *command], "--help") for command in ([], *zip(COMMANDS)))],
 )
-@pytest.mark.parametrize("flag", ["--help", "-h"])
 def test_help_is_0_and_on_stdout(home: Home, arguments: list[str], flag: str) -> None:
     done = home(*arguments, flag)
     assert (done.returncode, done.stderr) == (0, "")
@@ -203,13 +210,35 @@ def test_the_queue_goes_on_when_the_command_that_shows_it_is_killed(home: Home) 
     file = home.config({"queue_id": "long", "jobs": chain(home, "a", "b")})
     with home.started(SPAWN, "queue", "run", file):
         wait_until(
-            lambda: home.queue("long").events.exists()
-            and home("queue", "status", "long", "--json").stdout.count('"running"') > 1,
+            lambda: (
+                home.queue("long").events.exists()
+                and home("queue", "status", "long", "--json").stdout.count('"running"') > 1
+            ),
             seconds=20,
         )
     assert home.status("long")["runner_alive"] is True
     home.open_gate()
     wait_until(lambda: home.status("long")["status"] == "completed", seconds=20)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_to_the_command_interrupts_the_queue_and_or_resume_goes_on(
+    home: Home, number: signal.Signals, code: int
+) -> None:
+    file = home.config({"queue_id": "long", "jobs": chain(home, "a", "b")})
+    seen = home.work / "seen"
+    with seen.open("w") as out, home.started(SPAWN, "queue", "run", file, stdout=out) as running:
+        wait_until(lambda: "a: attempt 1 started" in seen.read_text(), seconds=20)
+        running.send_signal(number)
+        running.communicate(timeout=20)
+    assert running.returncode == code
+    assert f"Queue long interrupted (the runner was stopped by {number.name})" in seen.read_text()
+    left = home.status("long")
+    assert (left["status"], left["jobs"]["pending"]) == ("interrupted", 2)
+    home.open_gate()
+    assert home("queue", "run", file, "--or-resume").returncode == 0
+    details = home.status("long")["job_details"]
+    assert [(job["attempts"], job["attempt"]) for job in details] == [(1, 2), (1, 1)]
 
 
 def test_a_configuration_that_asks_for_s3_runs_only_when_told_to_stay_here(home: Home) -> None:

@@ -117,7 +117,7 @@ def test_a_jobs_output_cannot_reach_the_terminal_as_a_command(home: Home) -> Non
     command = r"printf '\033]0;owned\007\033[2Jred\r\n' >&2; exit 3"
     file = home.config({"queue_id": "wild", "jobs": [{"job_id": "a", "command": command}]})
     shown = home("queue", "run", file).stdout + home("queue", "status", "wild").stdout
-    assert shown.count("red") == 3  # told by the run; in the command and the output of the status
+    assert shown.count("red") == 3  # told by the run, and in the status' command and output
     assert all(character == "\n" or character.isprintable() for character in shown)
 
 

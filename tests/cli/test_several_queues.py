@@ -95,7 +95,7 @@ def test_a_log_that_cannot_be_read_hides_no_other_queue(home: Home) -> None:
             " UPDATE events SET line = replace(line, 'a', 'b') WHERE seq = 3"
         )
     done = home("queue", "list")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
     assert re.search(r"^broken +unreadable +event 3 is not what was written", done.stdout, re.M)
     assert re.search(r"^sound +completed ", done.stdout, re.M)
     listed = json.loads(home("queue", "list", "--json").stdout)

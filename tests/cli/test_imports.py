@@ -1,0 +1,121 @@
+"""What `status local` imports: every module costs each status, so each is here on purpose."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from tests.cli.support import Home
+
+OURS = {
+    "spawn",
+    "spawn.cli",
+    "spawn.cli.app",
+    "spawn.cli.bootstrap",
+    "spawn.cli.commands",
+    "spawn.cli.commands.history",
+    "spawn.cli.commands.list_",
+    "spawn.cli.commands.run",
+    "spawn.cli.commands.schema",
+    "spawn.cli.commands.status",
+    "spawn.cli.commands.validate",
+    "spawn.cli.commands.verify",
+    "spawn.cli.main",
+    "spawn.cli.render",
+    "spawn.cli.render.errors",
+    "spawn.cli.render.style",
+    "spawn.cli.sources",
+    "spawn.cli.sources.local",
+    "spawn.cli.times",
+    "spawn.core",
+    "spawn.core.chain",
+    "spawn.core.codec",
+    "spawn.core.config",
+    "spawn.core.config.model",
+    "spawn.core.config.problems",
+    "spawn.core.dag",
+    "spawn.core.durations",
+    "spawn.core.errors",
+    "spawn.core.events",
+    "spawn.core.evolve",
+    "spawn.core.ids",
+    "spawn.core.legality",
+    "spawn.core.moments",
+    "spawn.core.moves",
+    "spawn.core.plan",
+    "spawn.core.replay",
+    "spawn.core.report",
+    "spawn.core.report.build",
+    "spawn.core.report.eta",
+    "spawn.core.report.model",
+    "spawn.core.report.progress",
+    "spawn.core.state",
+    "spawn.core.upcast",
+    "spawn.store",
+    "spawn.store.lock",
+    "spawn.store.log",
+    "spawn.store.log.read",
+    "spawn.store.paths",
+    "spawn.store.queues",
+    "spawn.store.tail",
+}
+AS_TEXT = {"spawn.cli.render.status", "spawn.cli.render.text"}
+AS_JSON = {"spawn.cli.render.as_json", "spawn.core.report.as_json"}
+
+OTHERS = {"annotated_doc", "msgspec", "shellingham", "typer", "typing_extensions"}
+"""Typer brings the first and the fourth's helper; msgspec, on Python 3.11, the last."""
+
+NEVER = {"alembic", "asyncio", "boto3", "hypothesis", "rich", "sqlalchemy", "transitions"}
+
+PROGRAM = """
+import json, sys
+before = set(sys.modules)
+from spawn.cli.main import run
+code = run({arguments!r})
+found = [name for name in set(sys.modules) - before if sys.modules[name] is not None]
+print(json.dumps([code, sorted(found)]), file=sys.stderr)
+"""
+
+
+def imported(home: Home, *arguments: str) -> set[str]:
+    """The modules that a command imports beyond those of an empty program."""
+    with home.started(
+        sys.executable, "-c", PROGRAM.format(arguments=list(arguments)), stdout=subprocess.DEVNULL
+    ) as process:
+        _, told = process.communicate(timeout=30)
+    code, modules = json.loads(told)
+    assert code == 0
+    return set(modules)
+
+
+def foreign(modules: set[str]) -> set[str]:
+    """The packages among modules that are neither ours nor Python's own."""
+    tops = {name.partition(".")[0] for name in modules}
+    return tops - sys.stdlib_module_names - {"spawn"}
+
+
+@pytest.mark.parametrize(("flags", "more"), [([], AS_TEXT), (["--json"], AS_JSON)])
+def test_status_in_a_pipe_imports_these_modules_and_no_other(
+    finished: Home, flags: list[str], more: set[str]
+) -> None:
+    modules = imported(finished, "queue", "status", "local", *flags)
+    ours = {name for name in modules if name.partition(".")[0] == "spawn"}
+    assert ours == OURS | more
+    assert foreign(modules) == OTHERS
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["status", "local", "--watch"],
+        ["history", "local"],
+        ["list"],
+        ["verify", "bad"],
+        ["validate", "bad.json"],
+        ["schema"],
+    ],
+    ids=" ".join,
+)
+def test_no_command_that_reads_imports_what_is_heavy(finished: Home, arguments: list[str]) -> None:
+    tops = {name.partition(".")[0] for name in imported(finished, "queue", *arguments)}
+    assert not tops & NEVER

@@ -1,0 +1,45 @@
+"""Names of jobs and queues."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spawn.core.ids import is_instance_id, is_safe, new_queue_id, why_not_queue_id
+
+GOOD = ["a", "0", "train-v2.1", "A_b", "queue-20260127-220532", "x" * 128, "i-am", "a..b"]
+BAD = ["", ".", "..", "-a", "_a", ".a", "a/b", "a b", "é", "a\n", "a\0", "x" * 129, "ａ"]
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_safe_name_can_be_an_id(name: str) -> None:
+    assert is_safe(name)
+    assert why_not_queue_id(name) is None
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_name_that_could_mean_something_to_a_shell_or_a_path_cannot(name: str) -> None:
+    assert not is_safe(name)
+    assert why_not_queue_id(name)
+
+
+@pytest.mark.parametrize("name", ["local", "i-0abc12", "i-1"])
+def test_a_queue_cannot_be_named_like_another_target_and_a_job_can(name: str) -> None:
+    assert is_safe(name)
+    assert why_not_queue_id(name)
+    assert is_instance_id(name) == (name != "local")
+
+
+@given(st.text(max_size=10))
+def test_a_safe_name_is_a_single_plain_part_of_a_path(name: str) -> None:
+    if is_safe(name):
+        assert name.isascii()
+        assert not set(name) & set("/\\ \t\n\0*?[]${}~'\"")
+        assert name not in (".", "..")
+
+
+def test_a_queue_without_a_name_is_called_after_its_moment() -> None:
+    name = new_queue_id(datetime(2026, 1, 27, 22, 5, 32, tzinfo=UTC))
+    assert name == "queue-20260127-220532"
+    assert why_not_queue_id(name) is None

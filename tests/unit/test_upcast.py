@@ -1,0 +1,80 @@
+"""Events of older versions, lifted to today's shape."""
+
+import json
+from typing import Any
+
+import pytest
+
+from spawn.core import upcast
+from spawn.core.codec import decode
+from spawn.core.errors import UnreadableEvent
+from spawn.core.events import TYPES, JobFailed
+
+OLD = json.dumps(
+    {
+        "seq": 7,
+        "queue_id": "q",
+        "type": "JobFailed",
+        "v": 0,
+        "at": "2026-01-27T22:05:32.000000Z",
+        "epoch": 1,
+        "job_id": "a",
+        "attempt": 2,
+        "data": {"reason": "it broke", "code": "3"},
+    }
+).encode()
+
+
+@pytest.fixture(autouse=True)
+def _older_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if `JobFailed` had been of another shape twice before."""
+
+    def from_minus_one(data: dict[str, Any]) -> dict[str, Any]:
+        return {"reason": data["because"], "code": "3"}
+
+    def from_zero(data: dict[str, Any]) -> dict[str, Any]:
+        return {"why": data["reason"], "exit_code": int(data["code"])}
+
+    monkeypatch.setitem(upcast.UPCASTERS, ("JobFailed", -1), from_minus_one)
+    monkeypatch.setitem(upcast.UPCASTERS, ("JobFailed", 0), from_zero)
+
+
+@pytest.mark.parametrize("type_", [None, b"JobFailed"])
+def test_an_old_event_is_lifted_to_todays_version(type_: bytes | None) -> None:
+    event = decode(OLD, type_)
+    assert event is not None
+    assert event.data == JobFailed(why="it broke", exit_code=3)
+    assert (event.v, event.seq, event.job_id, event.attempt) == (1, 7, "a", 2)
+
+
+def test_versions_are_lifted_one_after_the_other() -> None:
+    line = OLD.replace(b'"v": 0', b'"v": -1').replace(b'"reason"', b'"because"')
+    event = decode(line)
+    assert event is not None
+    assert event.data == JobFailed(why="it broke", exit_code=3)
+
+
+def test_a_version_that_never_was_is_unreadable() -> None:
+    with pytest.raises(UnreadableEvent, match="never had version -2"):
+        decode(OLD.replace(b'"v": 0', b'"v": -2'))
+
+
+def test_todays_version_is_not_touched() -> None:
+    data = {"why": "x"}
+    assert upcast.upcast("JobFailed", 1, data, to=1) is data
+
+
+@pytest.mark.xfail(reason="it is said that the version never was, or ValueError is raised")
+@pytest.mark.parametrize(("damage"), [(b'"reason"', b'"raison"'), (b'"3"', b'"x"')])
+def test_an_old_event_that_lacks_what_its_version_had_is_unreadable(
+    damage: tuple[bytes, bytes],
+) -> None:
+    with pytest.raises(UnreadableEvent) as caught:
+        decode(OLD.replace(*damage))
+    assert "never had version" not in caught.value.why
+
+
+def test_every_version_from_the_first_on_can_be_lifted() -> None:
+    for name, cls in TYPES.items():
+        for version in range(1, cls.VERSION):
+            assert (name, version) in upcast.UPCASTERS
