@@ -2,8 +2,8 @@
 
 from datetime import tzinfo
 
-from spawn.cli.render.status import counts, foot, job_rows, when
-from spawn.cli.render.style import Style
+from spawn.cli.render.status import counts, foot, job_rows, render, when
+from spawn.cli.render.style import PLAIN, Style
 from spawn.cli.render.text import printable
 from spawn.core.durations import text as duration
 from spawn.core.report.model import JobReport, Report
@@ -16,11 +16,14 @@ _LEAST_ROWS = 3
 def screen(
     report: Report, zone: tzinfo | None, style: Style, *, width: int, height: int
 ) -> list[str]:
-    """Write a report in at most `height` lines of at most `width` columns, the terminal crops.
+    """Write a report in at most `height` lines; what is wider than `width` the terminal crops.
 
-    Jobs that run or failed come first when not all fit; then the newest that completed and the
-    next that will start.
+    As `status` prints it where that fits. Elsewhere jobs that run or failed come first, then those
+    that will start next, then the newest that completed.
     """
+    whole = list(render(report, zone, style))
+    if len(whole) <= height and all(len(line) <= width for line in render(report, zone, PLAIN)):
+        return whole
     top = [*_head(report, zone, style), _bar(report, style, width), counts(report), ""]
     bottom = ["", *foot(report, zone, style)]
     output = _output(report, style)

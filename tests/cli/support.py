@@ -92,12 +92,12 @@ class Home:
             finally:
                 process.kill()
 
-    def unread(self, *arguments: str) -> Ended:
+    def unread(self, *arguments: str, **environment: str) -> Ended:
         """Run a command whose stdout nobody reads: the pipe is closed before it starts."""
         read, write = os.pipe()
         os.close(read)
         try:
-            with self.started(SPAWN, *arguments, stdout=write) as process:
+            with self.started(SPAWN, *arguments, stdout=write, **environment) as process:
                 _, err = process.communicate(timeout=SECONDS)
         finally:
             os.close(write)

@@ -13,7 +13,9 @@ def test_the_demo_completes_and_says_so_on_the_way(demo: Home) -> None:
     told = (demo.work / "run.out").read_text()
     assert (demo.work / "run.err").read_text() == ""
     for job in JOBS:
-        assert re.search(rf"^\[\d\d:\d\d:\d\d\] ✓ {job}: attempt 1 completed after ", told, re.M)
+        assert re.search(
+            rf"^\[\d\d:\d\d:\d\d\] ✓ {job}: attempt 1 completed after ", told, re.MULTILINE
+        )
     assert "Queue demo completed: 4 of 4 jobs completed in " in told
 
 
@@ -56,4 +58,4 @@ def test_the_demos_log_holds(demo: Home) -> None:
 
 def test_the_demos_training_was_told_as_progress(demo: Home) -> None:
     log = (demo.root / "log/train.log").read_text()
-    assert re.search(r"^\[\d\d:\d\d:\d\d\] Epoch 100/100$", log, re.M)
+    assert re.search(r"^\[\d\d:\d\d:\d\d\] Epoch 100/100$", log, re.MULTILINE)

@@ -1,0 +1,49 @@
+"""Do something as a user who is nobody special."""
+
+import os
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import mkdtemp
+
+NOBODY = 65534
+
+
+def unprivileged(function: Callable[[], object]) -> str:
+    """Call `function` as a user whom permissions bind: in a fork where we are root.
+
+    Returns:
+        An empty text, or what it raised.
+    """
+    if os.getuid() != 0:
+        return _outcome(function)
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+            os.write(write, _outcome(function).encode()[:4096])
+        finally:
+            os._exit(0)
+    os.close(write)
+    with open(read, "rb") as pipe:
+        said = pipe.read()
+    os.waitpid(child, 0)
+    return said.decode("utf-8", "replace")
+
+
+def public_folder() -> Path:
+    """A new folder that every user may enter, as pytest's own may not be; remove it yourself."""
+    folder = Path(mkdtemp(prefix="spawn-test-"))
+    folder.chmod(0o755)
+    return folder
+
+
+def _outcome(function: Callable[[], object]) -> str:
+    try:
+        function()
+    except BaseException:
+        return traceback.format_exc()
+    return ""
