@@ -41,7 +41,8 @@ def find(target: str, *, queue: str | None = None) -> LocalQueue:
             hint="run `spawn queue status local` there",
         )
     if target == "local":
-        if queue is not None:
+        queue = queue or os.environ.get("SPAWN_QUEUE")
+        if queue:
             return find(queue)
         chosen, others = queues.local(here)
         if others:
@@ -50,6 +51,6 @@ def find(target: str, *, queue: str | None = None) -> LocalQueue:
     why = why_not_queue_id(target)
     if why is not None:
         raise InvalidArgument(f"'{target}' is not a queue id", why=why)
-    if queue not in (None, target):
+    if queue is not None and queue != target:
         raise InvalidArgument("--queue goes with `local`", why=f"{target} is a queue already")
     return LocalQueue(here, target)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from spawn.core.codec import clean
 from spawn.core.config.model import QueueConfig
 from spawn.core.config.parse import parse
 from spawn.core.errors import InvalidArgument
@@ -29,10 +30,14 @@ def load(file: Path) -> Loaded:
     if str(file) == "-":
         data, name, folder = sys.stdin.buffer.read(), "stdin", Path.cwd()
     else:
-        name, folder = str(file), file.absolute().parent
+        name, folder = clean(str(file)), file.absolute().parent
         try:
             data = file.read_bytes()
         except OSError as error:
-            raise InvalidArgument(f"{file} cannot be read", why=error.strerror or "") from None
+            raise InvalidArgument(
+                f"{name} cannot be read",
+                why=error.strerror or "",
+                hint="FILE is the path of a queue's configuration",
+            ) from None
     config = parse(data, base_directory=str(folder), name=name)
     return Loaded(config, name, sha256(data).hexdigest())

@@ -7,7 +7,9 @@ from spawn.core.events import (
     TYPES,
     Data,
     Event,
+    JobBlocked,
     JobsSubmitted,
+    JobUnblocked,
     Outcome,
     QueueCompleted,
     QueueStarted,
@@ -60,8 +62,14 @@ def check(state: QueueState, event: Event[Data]) -> None:
             _contradicts(event, f"attempt {event.attempt} follows attempt {job.attempt}")
         if job.unmet:
             _contradicts(event, "a job that it depends on is not completed")
-    elif event.attempt != job.attempt and type_ in OUTCOMES:
-        _contradicts(event, f"attempt {job.attempt} runs, not {event.attempt}")
+    elif type_ in OUTCOMES:
+        if event.attempt != job.attempt:
+            _contradicts(event, f"attempt {job.attempt} runs, not {event.attempt}")
+    elif isinstance(event.data, JobBlocked):
+        if event.data.by not in state.failed:
+            _contradicts(event, f"job {event.data.by} has not failed")
+    elif isinstance(event.data, JobUnblocked) and event.data.by != job.blocked_by:
+        _contradicts(event, f"job {job.blocked_by} blocks it, not {event.data.by}")
 
 
 def _check_queue(state: QueueState, event: Event[Data]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from spawn.core import chain, codec
-from spawn.core.errors import CorruptLog
+from spawn.core.errors import CorruptLog, UnreadableEvent
 from spawn.core.events import Data, Event
 from spawn.core.evolve import begin, evolve
 from spawn.core.legality import check, check_first
@@ -78,7 +78,7 @@ class Replay:
                 )
             event = fast(line, type_)
             if event is None:
-                event = codec.decode(line, writer="" if state is None else state.version)
+                event = _decode(line, seq, "" if state is None else state.version)
             if event is None:
                 hash_ = next_hash
                 continue
@@ -120,6 +120,15 @@ class Replay:
         self.seq = event.seq
         self.hash = chain.link(self.hash, line)
         return self.hash
+
+
+def _decode(line: bytes, seq: int, writer: str) -> Event[Data] | None:
+    try:
+        return codec.decode(line, writer=writer)
+    except UnreadableEvent as error:
+        if error.seq == seq:
+            raise
+        raise UnreadableEvent(f"event {seq} cannot be read", seq=seq, why=str(error)) from None
 
 
 def _gap(expected: int, found: int) -> CorruptLog:

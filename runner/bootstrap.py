@@ -16,6 +16,7 @@ import msgspec
 from spawn import __version__
 from spawn.core.errors import QueueExists, QueueNotFound, RunnerAlive, SpawnError
 from spawn.core.events import Data, Draft, Event, QueueResumed, QueueStarted
+from spawn.core.moments import moment
 from spawn.core.state import JobState, QueueState
 from spawn.core.submission import submit
 from spawn.runner.launcher import ProcessLauncher
@@ -170,6 +171,7 @@ def _exists(queue_id: str, state: QueueState) -> QueueExists:
     )
     return QueueExists(
         f"queue {queue_id} was run before",
-        why=f"submitted {state.submitted_at[:19]}Z, now {state.state}",
+        why=f"submitted {moment(state.submitted_at).astimezone():%Y-%m-%d %H:%M:%S %Z}, "
+        f"now {state.state}",
         hint=f"{resume}`--queue-id NEW` runs it anew",
     )

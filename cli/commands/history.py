@@ -42,6 +42,9 @@ def history(
         with read.opened(source.paths.events) as connection:
             for _, type_, raw, _ in read.rows(connection):
                 event = decode(raw, type_)
-                if event is None or job not in (None, event.job_id):
+                if job is not None and (event is None or event.job_id != job):
                     continue
-                print(raw.decode() if json else line(event, None, style))
+                if json:
+                    print(raw.decode())
+                elif event is not None:
+                    print(line(event, None, style))

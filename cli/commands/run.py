@@ -52,7 +52,9 @@ def run(
             hint="`--no-s3` runs it all the same",
         )
     roots = bootstrap.machine()
-    chosen = queue_id or config.queue_id or _fresh_id(roots)
+    chosen = config.queue_id if queue_id is None else queue_id
+    if chosen is None:
+        chosen = _fresh_id(roots)
     why = why_not_queue_id(chosen)
     if why is not None:
         raise InvalidArgument(f"'{chosen}' cannot be a queue id", why=why)

@@ -27,7 +27,9 @@ def status(
     ] = None,
     queue: Annotated[
         str | None,
-        typer.Option("--queue", metavar="ID", help="Which of several.", envvar="SPAWN_QUEUE"),
+        typer.Option(
+            "--queue", metavar="ID", help="Which one `local` means; SPAWN_QUEUE is read too."
+        ),
     ] = None,
 ) -> None:
     """Check queue execution status.

@@ -15,6 +15,6 @@ def validate(
     """
     from spawn.cli.configuration import load
 
-    config = load(file).config
-    count = len(config.jobs)
-    print(f"{file} is valid: {count} job{'' if count == 1 else 's'}")
+    loaded = load(file)
+    count = len(loaded.config.jobs)
+    print(f"{loaded.name} is valid: {count} job{'' if count == 1 else 's'}")

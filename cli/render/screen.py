@@ -2,7 +2,7 @@
 
 from datetime import tzinfo
 
-from spawn.cli.render.status import counts, foot, job_rows, render, when
+from spawn.cli.render.status import counts, foot, job_rows, render, when, widths
 from spawn.cli.render.style import PLAIN, Style
 from spawn.cli.render.text import printable
 from spawn.core.durations import text as duration
@@ -25,7 +25,7 @@ def screen(
     if len(whole) <= height and all(len(line) <= width for line in render(report, zone, PLAIN)):
         return whole
     top = [*_head(report, zone, style), _bar(report, style, width), counts(report), ""]
-    bottom = ["", *foot(report, zone, style)]
+    bottom = [line for block in foot(report, zone, style) for line in ("", *block)]
     output = _output(report, style)
     room = height - len(top) - len(bottom)
     if room - len(output) < _LEAST_ROWS:
@@ -50,8 +50,8 @@ def _head(report: Report, zone: tzinfo | None, style: Style) -> list[str]:
 
 
 def _rows(report: Report, room: int, zone: tzinfo | None, style: Style) -> list[str]:
-    width = max(len(job.job_id) for job in report.jobs) + 1
-    drawn = {job.job_id: list(job_rows(job, report, width, zone, style)) for job in report.jobs}
+    columns = widths(report, zone, least=0)
+    drawn = {job.job_id: list(job_rows(job, report, columns, zone, style)) for job in report.jobs}
     if sum(map(len, drawn.values())) <= room:
         return [row for job in report.jobs for row in drawn[job.job_id]]
     chosen: set[str] = set()

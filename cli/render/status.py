@@ -13,6 +13,8 @@ from spawn.core.report.model import JobReport, Report
 
 RECENT = 4
 """Lines of output that are shown of a job."""
+BLOCKS = 8
+"""Jobs that are shown at length."""
 
 
 def render(report: Report, zone: tzinfo | None, style: Style = PLAIN) -> Iterator[str]:
@@ -26,33 +28,34 @@ def render(report: Report, zone: tzinfo | None, style: Style = PLAIN) -> Iterato
     yield counts(report)
     yield ""
     yield "Job Details:"
-    width = id_width(report)
+    columns = widths(report, zone, least=16)
     for job in report.jobs:
-        yield from job_rows(job, report, width, zone, style)
-    for job in report.jobs:
-        if job.status == "running":
-            yield ""
-            yield from _current(job, zone)
-        elif job.status == "failed":
-            yield ""
-            yield from _failed(job, zone)
-    yield ""
-    yield from foot(report, zone, style)
+        yield from job_rows(job, report, columns, zone, style)
+    blocks = [job for job in report.jobs if job.status in ("running", "failed")]
+    for job in blocks[:BLOCKS]:
+        yield ""
+        yield from _current(job, zone) if job.status == "running" else _failed(job, zone)
+    if len(blocks) > BLOCKS:
+        yield ""
+        yield f"… {len(blocks) - BLOCKS} more that run or failed; --json has all of them"
+    for block in foot(report, zone, style):
+        yield ""
+        yield from block
 
 
 def head(report: Report, zone: tzinfo | None, style: Style) -> Iterator[str]:
     """The first block: which queue, where, since when."""
     yield f"Queue: {report.queue_id}"
-    if report.queue_name:
-        yield f"Name: {printable(report.queue_name)}"
     yield f"Instance: {report.instance_id}"
     reason = f" ({printable(report.reason)})" if report.reason else ""
     yield f"Status: {style(report.status, report.status)}{reason}"
     if report.started_at is not None:
         yield f"Started: {when(report.started_at, zone)}"
+    yield f"Elapsed: {duration(report.elapsed)}"
     if report.ended_at is not None:
         yield f"Ended: {when(report.ended_at, zone)}"
-    yield f"Elapsed: {duration(report.elapsed)}"
+    if report.queue_name:
+        yield f"Name: {printable(report.queue_name)}"
 
 
 def counts(report: Report) -> str:
@@ -64,23 +67,28 @@ def counts(report: Report) -> str:
     return ", ".join([total, *parts])
 
 
-def id_width(report: Report) -> int:
-    """How wide the column of job ids is."""
-    return max(16, *(len(job.job_id) for job in report.jobs)) + 1
+def widths(report: Report, zone: tzinfo | None, *, least: int) -> tuple[int, int]:
+    """How wide the columns are of job ids, at least `least`, and of what follows the state."""
+    ids = max((len(job.job_id) for job in report.jobs), default=0)
+    firsts = max((len(_first_field(job, report, zone)) for job in report.jobs), default=0)
+    return max(least, ids) + 1, max(20, min(40, firsts)) + 1
 
 
 def job_rows(
-    job: JobReport, report: Report, width: int, zone: tzinfo | None, style: Style
+    job: JobReport,
+    report: Report,
+    columns: tuple[int, int],
+    zone: tzinfo | None,
+    style: Style,
 ) -> Iterator[str]:
     """A job's line, and those below it that say more."""
     glyph = style(job.status, GLYPHS[job.status])
     status = style(job.status, f"{job.status:<12}")
-    fields = [_first_field(job, report, zone), f"Attempts: {job.attempts}/{job.max_attempts}"]
-    fields += _last_field(job)
-    row = f"{fields[0]:<20} {fields[1]}"
-    if len(fields) == 3:
-        row = f"{fields[0]:<20} {fields[1]:<16} {fields[2]}"
-    yield f"  {glyph} {job.job_id:<{width}}{status} {row}".rstrip()
+    ids, firsts = columns
+    first = _first_field(job, report, zone)
+    attempts = f"Attempts: {job.attempts}/{job.max_attempts}"
+    row = f"{job.job_id:<{ids}}{status} {first:<{firsts}}{attempts:<16} {_last_field(job)}"
+    yield f"  {glyph} {row.rstrip()}"
     if job.progress is not None:
         yield f"    └─ Progress: {printable(job.progress.text)}"
     if job.time_remaining is not None:
@@ -89,24 +97,21 @@ def job_rows(
         yield f"    └─ {printable(job.why)}"
 
 
-def foot(report: Report, zone: tzinfo | None, style: Style) -> Iterator[str]:
-    """Where results are, what comes next, and what a person should know."""
+def foot(report: Report, zone: tzinfo | None, style: Style) -> Iterator[list[str]]:
+    """Blocks: where results are, what comes next, what a person should know."""
     if report.results_location:
-        yield f"Results Location: {report.results_location}"
+        yield [f"Results Location: {report.results_location}"]
+    coming = []
     if report.next_job is not None:
-        yield ""
         after = f" (after {_all(report.next_after)})" if report.next_after else ""
-        yield f"Next Job: {report.next_job}{after}"
-        if report.estimated_completion is not None:
-            yield _estimated(report, zone)
-    elif report.estimated_completion is not None:
-        yield ""
-        yield _estimated(report, zone)
-    warnings = list(_warnings(report))
+        coming.append(f"Next Job: {report.next_job}{after}")
+    if report.estimated_completion is not None:
+        coming.append(_estimated(report, zone))
+    if coming:
+        yield coming
+    warnings = [style("warning", f"Warning: {printable(text)}") for text in _warnings(report)]
     if warnings:
-        yield ""
-        for warning in warnings:
-            yield style("warning", f"Warning: {printable(warning)}")
+        yield warnings
 
 
 def when(moment: datetime, zone: tzinfo | None) -> str:
@@ -141,12 +146,12 @@ def _first_field(job: JobReport, report: Report, zone: tzinfo | None) -> str:
     return ""
 
 
-def _last_field(job: JobReport) -> list[str]:
+def _last_field(job: JobReport) -> str:
     if job.status == "running":
-        return [f"PID: {job.pid}"] if job.pid else []
+        return f"PID: {job.pid}" if job.pid else ""
     if job.exit_code is None or job.status == "pending":
-        return []
-    return [f"Exit: {exit_text(job)}"]
+        return ""
+    return f"Exit: {exit_text(job)}"
 
 
 def _current(job: JobReport, zone: tzinfo | None) -> Iterator[str]:
@@ -197,9 +202,9 @@ def _all(job_ids: tuple[str, ...]) -> str:
 
 
 def _warnings(report: Report) -> Iterator[str]:
-    if report.runner_alive is False and report.status in ("running", "pending"):
-        yield (
-            "no runner holds this queue now; "
-            f"`spawn queue run FILE --queue-id {report.queue_id} --or-resume` goes on with it"
-        )
+    go_on = f"`spawn queue run FILE --queue-id {report.queue_id} --or-resume` goes on with it"
+    if report.status == "interrupted":
+        yield f"the queue was interrupted; {go_on}"
+    elif report.runner_alive is False and not report.ended:
+        yield f"no runner holds this queue now; {go_on}"
     yield from report.warnings

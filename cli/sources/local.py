@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
+from types import TracebackType
 from typing import Self
 
 from spawn.core.codec import decode
@@ -44,8 +45,13 @@ class LocalQueue:
         self._connection = self._open.enter_context(read.opened(self.paths.events))
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        self._open.close()
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        return self._open.__exit__(kind, error, traceback)  # names what SQLite says
 
     @property
     def state(self) -> QueueState:

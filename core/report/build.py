@@ -160,6 +160,9 @@ def _next(state: QueueState) -> tuple[str | None, tuple[str, ...]]:
         ),
         key=lambda job: job.index,
     )
+    if not waiting and state.retrying:
+        retrying = map(state.jobs.__getitem__, state.retrying)
+        return min(retrying, key=lambda job: job.retry_at).config.job_id, ()
     if not waiting:
         return None, ()
     return waiting[0].config.job_id, _blocked_by(state, waiting[0])

@@ -21,13 +21,14 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a log for reading; text comes as bytes, exactly as stored.
 
     Raises:
-        QueueNotFound: There is no log.
-        CorruptLog: SQLite cannot make sense of the file.
+        QueueNotFound: There is no log, or one that nothing was ever written to.
+        CorruptLog: SQLite cannot make sense of the file, also while it is read in the `with`.
     """
     if not path.exists():
         raise QueueNotFound(f"there is no event log at {path}")
     try:
         with closing(_connect(path)) as connection:
+            _expect_events(connection, path)
             yield connection
     except sqlite3.Error as error:
         raise CorruptLog(
@@ -37,12 +38,12 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
 
 def rows(connection: sqlite3.Connection, after: int = 0) -> Iterator[Row]:
     """The events after seq `after`, in order, one at a time."""
-    yield from connection.execute(_ROWS, (after,))
+    return connection.execute(_ROWS, (after,))
 
 
 def columns(connection: sqlite3.Connection) -> Iterator[Columns]:
     """Every event with its columns, for whoever compares them with the line."""
-    yield from connection.execute(_COLUMNS)
+    return connection.execute(_COLUMNS)
 
 
 def head(connection: sqlite3.Connection) -> int:
@@ -69,12 +70,20 @@ def replay(path: Path, queue_id: str, *, until: str | None = None) -> Replay:
     return fold
 
 
+def _expect_events(connection: sqlite3.Connection, path: Path) -> None:
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    if not tables:
+        raise QueueNotFound(f"the event log {path} is empty", why="its queue was never submitted")
+    if b"events" not in tables:
+        raise CorruptLog(f"{path} is not an event log")
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     uri = f"file:{quote(str(path))}?mode=ro"
     connection = sqlite3.connect(uri, uri=True)
     connection.text_factory = bytes
     try:
-        connection.execute("SELECT 1 FROM events LIMIT 1")
+        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1")
     except sqlite3.OperationalError:
         connection.close()
         if path.with_name(path.name + "-wal").exists():

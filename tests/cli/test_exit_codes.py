@@ -4,7 +4,7 @@ import re
 import signal
 
 import pytest
-from tests.cli.support import SPAWN, Home, chain
+from tests.cli.support import SPAWN, Home, bug, chain
 from tests.support.wait import wait_until
 
 from spawn import __version__
@@ -23,7 +23,7 @@ def test_an_unknown_queue_is_3(finished: Home, command: str) -> None:
     assert "\nHint: `spawn queue list` shows the queues that are\n" in done.stderr
 
 
-@pytest.mark.xfail(reason="--debug lets the error through, and Python ends with 1")
+@bug("--debug lets the error through, and Python ends with 1")
 def test_debug_shows_where_an_error_comes_from_and_changes_no_exit_code(finished: Home) -> None:
     done = finished("--debug", "queue", "status", "nope")
     assert "Traceback" in done.stderr

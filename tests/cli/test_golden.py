@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.cli import samples
-from tests.cli.support import GOLDEN
+from tests.cli.support import GOLDEN, bug
 
 from spawn.cli.render.screen import screen
 from spawn.cli.render.status import render
@@ -48,7 +48,7 @@ def cases(bugs: dict[str, str] | None = None) -> pytest.MarkDecorator:
             pytest.param(
                 make(),
                 id=name,
-                marks=pytest.mark.xfail(reason=found[name]) if name in found else (),
+                marks=bug(found[name]) if name in found else (),
             )
             for name, make in samples.ALL.items()
         ],
@@ -85,7 +85,7 @@ def objects(value: Any) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.xfail(reason=TWO_BLANKS) if name == "pending" else ())
+        pytest.param(name, marks=bug(TWO_BLANKS) if name == "pending" else ())
         for name in samples.ALL
         if name != "beginning"
     ],

@@ -91,9 +91,7 @@ def test_a_log_that_cannot_be_read_hides_no_other_queue(home: Home) -> None:
     tamper(home.queue("broken").events, "UPDATE events SET line = line || ' ' WHERE seq = 3")
     done = home("queue", "list")
     assert done.returncode == 0
-    assert re.search(
-        r"^broken +unreadable +event 3 is not what was written", done.stdout, re.MULTILINE
-    )
+    assert re.search(r"(?m)^broken +unreadable +event 3 is not what was written", done.stdout)
     assert re.search(r"^sound +completed ", done.stdout, re.MULTILINE)
     listed = json.loads(home("queue", "list", "--json").stdout)
     assert [entry["status"] for entry in listed] == ["unreadable", "completed"]

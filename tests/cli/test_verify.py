@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli import samples
-from tests.cli.support import Home
+from tests.cli.support import Home, bug
 from tests.cli.tampering import rechained, tamper
 from tests.support import configs
 from tests.support.logs import LogBuilder, owner, resumed, started, submission
@@ -134,7 +134,7 @@ FORGERIES = {
 }
 
 
-NAMELESS = pytest.mark.xfail(reason="a line that is no JSON is told without its event's number")
+NAMELESS = bug("a line that is no JSON is told without its event's number")
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_a_step_that_is_not_legal_is_named_with_what_would_be(home: Home, log: L
         pytest.param(
             "a block without a failure",
             lambda log: log.job("b", JobBlocked(by="a")),
-            marks=pytest.mark.xfail(reason="the state of the job that blocks is not looked at"),
+            marks=bug("the state of the job that blocks is not looked at"),
         ),
     ],
 )
@@ -200,7 +200,7 @@ def test_no_illegal_step_passes(
     assert "event 4" in done.stderr
 
 
-UNCAUGHT = pytest.mark.xfail(reason="an error of SQLite inside the `with` is not turned into ours")
+UNCAUGHT = bug("an error of SQLite inside the `with` is not turned into ours")
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_a_file_that_is_no_log_is_told_in_words(home: Home, command: str, conten
     assert "an error of its own" not in done.stderr
 
 
-@pytest.mark.xfail(reason="a reader that gives up closes the database before its cursor")
+@bug("a reader that gives up closes the database before its cursor")
 @pytest.mark.parametrize("command", ["verify", "status", "history", "list"])
 def test_a_bad_log_is_told_without_a_traceback(home: Home, log: Log, command: str) -> None:
     tamper(log(samples.training()), CHANGES["a changed line"][0])

@@ -1,0 +1,194 @@
+"""The lock: it ends with its holder, however that ends, and asking who holds it takes nothing."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests.support.users import public_folder, unprivileged
+from tests.support.wait import wait_until
+
+from spawn.store import lock
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from spawn.store import lock
+assert lock.take(Path(sys.argv[1])) is not None
+print("held", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A lock that nobody has made."""
+    return tmp_path / "runner.lock"
+
+
+@contextmanager
+def _holder(path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process that holds the lock."""
+    command = [sys.executable, "-c", HOLD, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == b"held\n"
+            yield process
+        finally:
+            process.kill()
+
+
+@contextmanager
+def _forever(function: Callable[[], object]) -> Iterator[None]:
+    """Another process that does this again and again."""
+    child = os.fork()
+    if child == 0:
+        try:
+            while True:
+                function()
+        finally:
+            os._exit(1)
+    try:
+        yield
+        assert os.waitpid(child, os.WNOHANG) == (0, 0), "it has failed"
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def test_a_lock_is_held_while_its_descriptor_is_open_and_by_one_only(path: Path) -> None:
+    assert not lock.is_held(path)
+    held = lock.take(path)
+    assert held is not None
+    assert lock.is_held(path)
+    assert lock.take(path) is None
+    os.close(held)
+    assert not lock.is_held(path)
+    again = lock.take(path)
+    assert again is not None
+    os.close(again)
+
+
+def test_a_refused_taker_does_not_end_the_lock(path: Path) -> None:
+    """As closing any descriptor of the file ends a classic POSIX lock."""
+    held = lock.take(path)
+    assert held is not None
+    for _ in range(3):
+        assert lock.take(path) is None
+        assert lock.is_held(path)
+    os.close(held)
+
+
+def test_another_process_that_holds_it_is_seen_and_refuses_ours(path: Path) -> None:
+    with _holder(path):
+        assert lock.is_held(path)
+        assert lock.take(path) is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_it_ends_with_a_holder_that_is_killed(path: Path, number: signal.Signals) -> None:
+    with _holder(path) as process:
+        process.send_signal(number)
+        process.wait()
+        wait_until(lambda: not lock.is_held(path), what="the lock is free")
+        held = lock.take(path)
+        assert held is not None
+        os.close(held)
+
+
+def test_a_program_that_the_holder_starts_does_not_hold_it_on(path: Path) -> None:
+    held = lock.take(path)
+    assert held is not None
+    with subprocess.Popen(["sleep", "600"], close_fds=False) as child:
+        try:
+            assert lock.is_held(path)
+            os.close(held)
+            assert not lock.is_held(path)
+        finally:
+            child.kill()
+
+
+def test_a_forked_copy_holds_it_until_that_ends_too(path: Path) -> None:
+    held = lock.take(path)
+    assert held is not None
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(write)
+        os.read(read, 1)
+        os._exit(0)
+    os.close(read)
+    os.close(held)
+    assert lock.is_held(path)
+    os.close(write)
+    os.waitpid(child, 0)
+    assert not lock.is_held(path)
+
+
+def test_asking_never_keeps_a_taker_from_taking(path: Path) -> None:
+    """Probes that lock for a moment themselves made 469 of 3,000 takers fail."""
+    path.touch()
+    with _forever(lambda: lock.is_held(path)), _forever(lambda: lock.is_held(path)):
+        until = time.monotonic() + 0.7
+        takes = 0
+        while time.monotonic() < until:
+            held = lock.take(path)
+            assert held is not None, f"after {takes} takes"
+            os.close(held)
+            takes += 1
+    assert takes > 100
+
+
+def test_a_holder_is_never_missed_while_others_ask(path: Path) -> None:
+    with _holder(path), _forever(lambda: lock.is_held(path)):
+        assert all(lock.is_held(path) for _ in range(2000))
+
+
+def test_of_many_that_take_at_once_one_holds(path: Path) -> None:
+    for _ in range(20):
+        children = []
+        start_read, start_write = os.pipe()
+        done_read, done_write = os.pipe()
+        for _ in range(6):
+            child = os.fork()
+            if child == 0:
+                os.close(start_write)
+                os.read(start_read, 1)
+                got = lock.take(path)
+                os.write(done_write, b"y" if got is not None else b"n")
+                os.close(done_write)
+                os.kill(os.getpid(), signal.SIGSTOP)
+                os._exit(0)
+            children.append(child)
+        os.close(start_read)
+        os.close(done_write)
+        os.close(start_write)
+        answers = b"".join(iter(lambda: os.read(done_read, 16), b""))
+        os.close(done_read)
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        assert sorted(answers) == sorted(b"y" + b"n" * 5)
+
+
+def test_who_may_only_read_the_file_can_ask(path: Path) -> None:
+    folder = public_folder()
+    file = folder / "runner.lock"
+    held = lock.take(file)
+    assert held is not None
+    folder.chmod(0o555)
+
+    def ask() -> None:
+        assert lock.is_held(file)
+
+    assert unprivileged(ask) == ""
+    os.close(held)
+    folder.chmod(0o755)
+    file.unlink()
+    folder.rmdir()

@@ -1,0 +1,117 @@
+"""The queues of a machine."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from spawn.core.errors import QueueNotFound
+from spawn.store import lock, queues
+from spawn.store.paths import QueuePaths, Roots
+
+
+@pytest.fixture
+def roots(tmp_path: Path) -> Roots:
+    """A machine without queues."""
+    return Roots(tmp_path / "state", tmp_path / "log", tmp_path / "cache")
+
+
+def _make(roots: Roots, queue_id: str, *, age: int) -> QueuePaths:
+    """A queue that was made `age` seconds ago."""
+    paths = queues.make(roots, queue_id)
+    paths.events.touch()
+    held = lock.take(paths.lock)
+    assert held is not None
+    os.close(held)
+    os.utime(paths.lock, (1_700_000_000 - age,) * 2)
+    return paths
+
+
+@contextmanager
+def _running(paths: QueuePaths) -> Iterator[None]:
+    held = lock.take(paths.lock)
+    assert held is not None
+    yield
+    os.close(held)
+
+
+def test_a_queues_folder_is_made_with_all_above_it_and_may_be_made_again(roots: Roots) -> None:
+    paths = queues.make(roots, "nightly")
+    assert paths.folder.is_dir()
+    (paths.folder / "file").touch()
+    assert queues.make(roots, "nightly") == paths
+    assert (paths.folder / "file").exists()
+
+
+def test_the_folder_and_each_new_one_above_it_are_made_durable(
+    roots: Roots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = []
+    monkeypatch.setattr(queues, "_sync", synced.append)
+    queues.make(roots, "nightly")
+    assert synced == [roots.state.parent, roots.state, roots.queues]
+    synced.clear()
+    queues.make(roots, "nightly")
+    assert synced == []
+
+
+def test_a_queue_is_found_once_it_has_a_log(roots: Roots) -> None:
+    paths = queues.make(roots, "nightly")
+    with pytest.raises(QueueNotFound) as caught:
+        queues.find(roots, "nightly")
+    assert caught.value.exit_code == 3
+    assert "nightly" in caught.value.what
+    assert caught.value.hint
+    paths.events.touch()
+    assert queues.find(roots, "nightly") == paths
+
+
+def test_names_are_those_with_a_log_newest_first(roots: Roots) -> None:
+    assert list(queues.names(roots)) == []
+    _make(roots, "old", age=300)
+    _make(roots, "new", age=1)
+    _make(roots, "middle", age=20)
+    queues.make(roots, "without-a-log")
+    (roots.queues / "a-file").touch()
+    assert list(queues.names(roots)) == ["new", "middle", "old"]
+
+
+def test_a_queue_does_not_become_newer_by_being_looked_at_or_resumed(roots: Roots) -> None:
+    paths = _make(roots, "old", age=300)
+    _make(roots, "new", age=1)
+    with _running(paths):
+        assert lock.is_held(paths.lock)
+    paths.events.write_bytes(b"x")
+    (paths.folder / "jobs").mkdir()
+    assert list(queues.names(roots)) == ["new", "old"]
+
+
+def test_local_is_the_newest_queue_when_none_runs(roots: Roots) -> None:
+    _make(roots, "old", age=300)
+    _make(roots, "new", age=1)
+    assert queues.local(roots) == ("new", [])
+
+
+def test_local_is_the_one_that_runs_though_another_is_newer(roots: Roots) -> None:
+    old = _make(roots, "old", age=300)
+    _make(roots, "new", age=1)
+    with _running(old):
+        assert queues.local(roots) == ("old", [])
+
+
+def test_of_several_that_run_local_is_the_newest_and_the_others_are_named(roots: Roots) -> None:
+    with (
+        _running(_make(roots, "a", age=3)),
+        _running(_make(roots, "b", age=2)),
+        _running(_make(roots, "c", age=9)),
+    ):
+        _make(roots, "new", age=1)
+        assert queues.local(roots) == ("b", ["a", "c"])
+
+
+def test_without_a_queue_local_is_not_found(roots: Roots) -> None:
+    with pytest.raises(QueueNotFound, match="no queue was ever run") as caught:
+        queues.local(roots)
+    assert "spawn queue run" in caught.value.hint

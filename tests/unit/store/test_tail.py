@@ -1,0 +1,98 @@
+"""The end of a file that may be large."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spawn.store.tail import tail
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A file to fill."""
+    return tmp_path / "train.log"
+
+
+def test_the_last_lines_come_oldest_first_and_empty_ones_are_left_out(file: Path) -> None:
+    file.write_bytes(b"one\n\ntwo\n   \nthree\n")
+    assert tail(file, 2) == ("two", "three")
+    assert tail(file, 9) == ("one", "two", "three")
+
+
+def test_a_last_line_without_an_end_counts(file: Path) -> None:
+    file.write_bytes(b"one\ntwo")
+    assert tail(file, 1) == ("two",)
+
+
+def test_each_state_of_a_progress_bar_is_a_line(file: Path) -> None:
+    file.write_bytes(b"start\r\n 10%\r 20%\r100%\n")
+    assert tail(file, 2) == (" 20%", "100%")
+
+
+def test_what_is_not_utf_8_is_replaced(file: Path) -> None:
+    file.write_bytes(b"caf\xe9 \xf0\x9f\nok\n")
+    first, second = tail(file, 2)
+    assert first.startswith("caf\ufffd")
+    first.encode("utf-8")
+    assert second == "ok"
+
+
+def test_lines_are_cut_to_the_width(file: Path) -> None:
+    file.write_bytes("é".encode() * 3000 + b"\nok\n")
+    assert tail(file, 2, width=100) == ("é" * 100, "ok")
+
+
+def test_nothing_before_the_offset_counts(file: Path) -> None:
+    file.write_bytes(b"an attempt before\n" + b"this one\nfails\n")
+    assert tail(file, 9, after=18) == ("this one", "fails")
+    assert tail(file, 9, after=33) == ()
+    assert tail(file, 9, after=10_000) == ()
+
+
+def test_a_line_that_is_only_half_within_reach_is_left_out(file: Path) -> None:
+    file.write_bytes(b"0123456789\nabcdefghi\n")
+    assert tail(file, 9, max_bytes=15) == ("abcdefghi",)
+
+
+def test_one_line_that_is_longer_than_the_reach_is_shown_in_part(file: Path) -> None:
+    file.write_bytes(b"x" * 100_000)
+    assert tail(file, 9) == ("x" * 500,)
+
+
+@pytest.mark.xfail(reason="its end is an empty line, and that is all that is kept")
+def test_a_last_line_that_is_longer_than_the_reach_is_shown_in_part(file: Path) -> None:
+    file.write_bytes(b"ok\n" + b"x" * 100_000 + b"\n")
+    assert tail(file, 9) == ("x" * 500,)
+
+
+@pytest.mark.xfail(reason="[-0:] is everything")
+def test_no_lines_are_no_lines(file: Path) -> None:
+    file.write_bytes(b"one\ntwo\n")
+    assert tail(file, 0) == ()
+
+
+def test_a_large_file_is_read_at_its_end_only(file: Path) -> None:
+    with open(file, "wb") as out:
+        out.seek(10 * 1024**3)
+        out.write(b"\nthe end\n")
+    assert tail(file, 1) == ("the end",)
+
+
+def test_a_file_that_cannot_be_read_has_no_lines(tmp_path: Path) -> None:
+    assert tail(tmp_path / "none", 9) == ()
+    assert tail(tmp_path, 9) == ()
+
+
+LINES = st.lists(st.binary(max_size=8).map(lambda line: line.replace(b"\n", b"").replace(b"\r", b"")))
+
+
+@given(LINES, st.integers(1, 5), st.booleans())
+def test_it_is_what_reading_the_whole_file_gives(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[bytes], count: int, ended: bool
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "tail.log"
+    file.write_bytes(b"\n".join(lines) + b"\n" * ended)
+    kept = [line.decode("utf-8", "replace") for line in lines if line.strip()]
+    assert tail(file, count) == tuple(kept[-count:])
