@@ -13,7 +13,6 @@ from pathlib import Path
 from select import select
 from typing import IO, Any
 
-import pytest
 from tests.support.wait import wait_until
 
 from spawn.store import lock
@@ -28,11 +27,6 @@ GOLDEN = Path(__file__).parent / "golden"
 
 Json = Any
 Ended = subprocess.CompletedProcess[str]
-
-
-def bug(reason: str) -> pytest.MarkDecorator:
-    """Marks a test of how it should be, which the program does not hold yet: take it off then."""
-    return pytest.mark.xfail(reason=reason, raises=AssertionError, strict=True)
 
 
 class Home:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.cli.support import GOLDEN, Home, bug
+from tests.cli.support import GOLDEN, Home
 from tests.unit.config.strategies import ANY_JSON, configurations, spoilt
 
 from spawn.cli.main import run
@@ -184,7 +184,7 @@ def test_a_configuration_on_stdin_is_checked_alike(home: Home, command: str) -> 
         "i-0123456789abcdef0",
         "a/b",
         "-x",
-        pytest.param("", marks=bug("an empty --queue-id counts as none")),
+        "",
     ],
 )
 def test_a_queue_id_that_cannot_be_is_refused_before_anything_is_made(
@@ -204,7 +204,6 @@ def test_a_valid_configuration_is_said_to_be_and_nothing_is_made(home: Home) -> 
     assert not home.root.exists()
 
 
-@bug("a file's name that is no UTF-8 cannot be printed strictly, or sent to the runner")
 @commands
 def test_a_files_name_may_be_any_bytes(home: Home, command: str) -> None:
     home.config({"queue_id": "odd", "jobs": [job()]})

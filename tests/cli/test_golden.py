@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.cli import samples
-from tests.cli.support import GOLDEN, bug
+from tests.cli.support import GOLDEN
 
 from spawn.cli.render.screen import screen
 from spawn.cli.render.status import render
@@ -34,28 +34,12 @@ DURATIONS = {
     "time_remaining",
 }
 MOMENTS = {"started_at", "ended_at", "submitted_at", "as_of", "retry_at", "estimated_completion"}
-TWO_BLANKS = "a queue without results has two blank lines before its next job"
-OVERFLOW = "'Blocked by: preprocess' is wider than its column"
 STATES = ("completed", "running", "pending", "failed", "retrying", "blocked")
 
 
-def cases(bugs: dict[str, str] | None = None) -> pytest.MarkDecorator:
-    """Every sample; of those in `bugs` the test is expected to fail, for that reason."""
-    found = bugs or {}
-    return pytest.mark.parametrize(
-        "report",
-        [
-            pytest.param(
-                make(),
-                id=name,
-                marks=bug(found[name]) if name in found else (),
-            )
-            for name, make in samples.ALL.items()
-        ],
-    )
-
-
-reports = cases()
+reports = pytest.mark.parametrize(
+    "report", [pytest.param(make(), id=name) for name, make in samples.ALL.items()]
+)
 
 
 def lines(report: Report) -> list[str]:
@@ -84,11 +68,7 @@ def objects(value: Any) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=bug(TWO_BLANKS) if name == "pending" else ())
-        for name in samples.ALL
-        if name != "beginning"
-    ],
+    [name for name in samples.ALL if name != "beginning"],
 )
 def test_a_queue_reads_as_its_golden_text(name: str) -> None:
     golden = GOLDEN / ("status.txt" if name == "running" else f"status_{name}.txt")
@@ -166,14 +146,14 @@ def test_what_is_not_known_is_left_out_of_the_json(report: Report) -> None:
     assert all(None not in found.values() for found in objects(shaped(report)))
 
 
-@cases({"beginning": OVERFLOW})
+@reports
 def test_the_attempts_of_all_jobs_stand_below_each_other(report: Report) -> None:
     rows = [line for line in lines(report) if " Attempts: " in line]
     assert len(rows) == len(report.jobs)
     assert len({row.index("Attempts: ") for row in rows}) == 1, "\n".join(rows)
 
 
-@cases({"pending": TWO_BLANKS})
+@reports
 def test_no_two_blank_lines_follow_each_other_and_none_ends_the_text(report: Report) -> None:
     text = "\n".join(lines(report))
     assert "\n\n\n" not in text

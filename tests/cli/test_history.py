@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 from tests.cli import samples
-from tests.cli.support import Home, bug
+from tests.cli.support import Home
 from tests.cli.tampering import rechained
 
 from spawn.core.events import RequestRefused
@@ -70,7 +70,6 @@ def test_a_job_that_is_not_there_is_told_with_the_one_that_was_meant(finished: H
     assert done.stderr == "Error: queue bad has no job 'cuont'\nHint: did you mean 'count'?\n"
 
 
-@bug("a note of a type that this version does not know is left out")
 def test_json_lines_hold_notes_that_only_a_newer_version_knows(home: Home) -> None:
     path = home.queue(samples.QUEUE_ID).events
     path.parent.mkdir(parents=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli import samples
-from tests.cli.support import Home, bug
+from tests.cli.support import Home
 from tests.cli.tampering import rechained, tamper
 from tests.support import configs
 from tests.support.logs import LogBuilder, owner, resumed, started, submission
@@ -134,15 +134,9 @@ FORGERIES = {
 }
 
 
-NAMELESS = bug("a line that is no JSON is told without its event's number")
-
-
 @pytest.mark.parametrize(
     "forgery",
-    [
-        pytest.param(name, marks=NAMELESS if name == "a line that is no JSON" else ())
-        for name in FORGERIES
-    ],
+    FORGERIES,
 )
 def test_a_chain_that_was_computed_anew_does_not_hide_what_cannot_be(
     home: Home, log: Log, forgery: str
@@ -182,11 +176,7 @@ def test_a_step_that_is_not_legal_is_named_with_what_would_be(home: Home, log: L
         ("an end before its jobs'", lambda log: log.queue(QueueCompleted())),
         ("a second runner at the same epoch", lambda log: log.queue(resumed(), epoch=1)),
         ("a job that is not there", lambda log: log.job("c", started("c"), attempt=1)),
-        pytest.param(
-            "a block without a failure",
-            lambda log: log.job("b", JobBlocked(by="a")),
-            marks=bug("the state of the job that blocks is not looked at"),
-        ),
+        ("a block without a failure", lambda log: log.job("b", JobBlocked(by="a"))),
     ],
 )
 def test_no_illegal_step_passes(
@@ -200,9 +190,6 @@ def test_no_illegal_step_passes(
     assert "event 4" in done.stderr
 
 
-UNCAUGHT = bug("an error of SQLite inside the `with` is not turned into ours")
-
-
 @pytest.mark.parametrize(
     ("command", "content"),
     [
@@ -210,8 +197,8 @@ UNCAUGHT = bug("an error of SQLite inside the `with` is not turned into ours")
         ("status", "not a database"),
         ("history", "not a database"),
         ("verify", ""),
-        pytest.param("status", "", marks=UNCAUGHT),
-        pytest.param("history", "", marks=UNCAUGHT),
+        ("status", ""),
+        ("history", ""),
     ],
 )
 def test_a_file_that_is_no_log_is_told_in_words(home: Home, command: str, content: str) -> None:
@@ -223,7 +210,6 @@ def test_a_file_that_is_no_log_is_told_in_words(home: Home, command: str, conten
     assert "an error of its own" not in done.stderr
 
 
-@bug("a reader that gives up closes the database before its cursor")
 @pytest.mark.parametrize("command", ["verify", "status", "history", "list"])
 def test_a_bad_log_is_told_without_a_traceback(home: Home, log: Log, command: str) -> None:
     tamper(log(samples.training()), CHANGES["a changed line"][0])

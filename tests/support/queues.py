@@ -19,7 +19,7 @@ from typing import Any, Self
 from msgspec import Struct
 
 from spawn.core.codec import decode
-from spawn.core.errors import CorruptLog
+from spawn.core.errors import QueueNotFound
 from spawn.core.events import Data, Event, JobStarted, Outcome, QueueStarted
 from spawn.core.state import QueueState
 from spawn.store import lock
@@ -90,16 +90,12 @@ class Queue:
     # what became of it
 
     def events(self) -> list[Event[Data]]:
-        """Its log so far."""
-        if not self.paths.events.exists():
-            return []
+        """Its log so far; none as long as it is being made."""
         try:
             with read.opened(self.paths.events) as connection:
                 rows = list(read.rows(connection))
-        except CorruptLog as error:
-            if "no such table" in error.why:
-                return []  # it is being made
-            raise
+        except QueueNotFound:
+            return []
         return [event for _, type_, line, _ in rows if (event := decode(line, type_)) is not None]
 
     def of(self, job_id: str, *types: str) -> list[Event[Data]]:
@@ -118,6 +114,10 @@ class Queue:
         """What the one event of this type says of a job."""
         (event,) = self.of(job_id, type_)
         return event.data
+
+    def outcome(self, job_id: str) -> Any:
+        """How the newest attempt of a job that has ended did so."""
+        return [event.data for event in self.of(job_id) if isinstance(event.data, Outcome)][-1]
 
     @property
     def state(self) -> QueueState:
