@@ -31,6 +31,6 @@ def parse(exported: bytes) -> tuple[bytes, bytes]:
         hash_ = bytes.fromhex(hex_.decode("ascii"))
     except ValueError:
         hash_ = b""
-    if len(hash_) != 32 or not space or hex_ != hex_.lower():
+    if len(hash_) != 32 or len(hex_) != 64 or not space or hex_ != hex_.lower():
         raise CorruptLog("a line does not begin with its hash")
     return hash_, line

@@ -3,6 +3,7 @@
 The exact bytes are stored, hashed, replicated and served; nobody encodes an event twice.
 """
 
+import re
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ from msgspec import Struct
 
 from spawn.core.errors import UnreadableEvent
 from spawn.core.events import TYPES, Data, Event
-from spawn.core.upcast import upcast
+from spawn.core.upcast import NoUpcaster, upcast
 
 MAX_LINE = 64 * 1024
 """Bytes that a line may have, so that one event never fills a reader's memory."""
@@ -38,22 +39,26 @@ class _Head(Struct):
 
 
 _head = msgspec.json.Decoder(_Head)
+_NOT_AN_EVENT = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def clean(text: bytes | str) -> str:
     """Make foreign text valid UTF-8: what cannot be read becomes U+FFFD."""
     if isinstance(text, bytes):
         return text.decode("utf-8", "replace")
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return _SURROGATE.sub("\ufffd", text)
 
 
 def encode(event: Event[Data]) -> bytes:
     """Encode an event: UTF-8, sorted keys, no spaces, no line break.
 
     Raises:
-        ValueError: The line would be longer than `MAX_LINE`.
+        ValueError: The line would be longer than `MAX_LINE`, or would not be read back the same.
     """
     line = _encoder.encode(event)
+    if fast(line, event.type.encode()) != event:
+        raise ValueError(f"{event.type} holds what JSON cannot, and would not be read back")
     if len(line) > MAX_LINE:
         raise ValueError(f"{event.type} would be {len(line)} bytes; a line has at most {MAX_LINE}")
     return line
@@ -81,21 +86,35 @@ def fast(line: bytes, type_: bytes | None) -> Event[Data] | None:
     try:
         decoder, name, version = _decoders[type_]  # type: ignore[index]
         event = decoder.decode(line)
-    except (KeyError, msgspec.DecodeError, RecursionError):
+    except (KeyError, *_NOT_AN_EVENT):
         return None
     return event if event.type == name and event.v == version else None
 
 
-def _decode_slowly(line: bytes, writer: str) -> Event[Data] | None:
+def columns(line: bytes) -> tuple[str, str | None, str]:
+    """What a line says of itself, whatever its type and version: `(type, job_id, at)`.
+
+    Raises:
+        UnreadableEvent: It is not an event.
+    """
+    head = _head_of(line)
+    return head.type, head.job_id, head.at
+
+
+def _head_of(line: bytes) -> _Head:
     try:
-        head = _head.decode(line)
-    except (msgspec.DecodeError, RecursionError) as error:
+        return _head.decode(line)
+    except _NOT_AN_EVENT as error:
         raise UnreadableEvent("a line is not an event", why=str(error)) from None
+
+
+def _decode_slowly(line: bytes, writer: str) -> Event[Data] | None:
+    head = _head_of(line)
     cls = TYPES.get(head.type)
     if cls is None and head.note:
         return None
     if cls is None or head.v > cls.VERSION:
-        version = writer or str(head.data.get("version", "another version"))
+        version = str(head.data.get("version") or writer or "of another version")
         what = head.type if cls is None else f"{head.type} version {head.v}"
         raise UnreadableEvent(
             f"event {head.seq}: {what} is unknown here",
@@ -105,12 +124,12 @@ def _decode_slowly(line: bytes, writer: str) -> Event[Data] | None:
         )
     try:
         data = msgspec.convert(upcast(head.type, head.v, head.data, to=cls.VERSION), cls)
-    except KeyError:
+    except NoUpcaster:
         why = f"{head.type} never had version {head.v}"
         raise UnreadableEvent(f"event {head.seq} cannot be read", seq=head.seq, why=why) from None
-    except msgspec.ValidationError as error:
+    except Exception as error:  # an upcaster met what its version never wrote
         raise UnreadableEvent(
-            f"event {head.seq} cannot be read", seq=head.seq, why=f"{head.type}: {error}"
+            f"event {head.seq} cannot be read", seq=head.seq, why=f"{head.type}: {error!r}"
         ) from None
     return Event(
         seq=head.seq,

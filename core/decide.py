@@ -142,6 +142,9 @@ def reset(state: QueueState, job: JobState, *, reason: ResetReason, by: str) -> 
     """Decide a fresh try of a failed or completed job, and who need not wait for it any more."""
     job_id = job.config.job_id
     drafts = [Draft(JobReset(reason=reason, by=by), job_id=job_id)]
+    blocker = _blocker(state, job)
+    if blocker:
+        drafts.append(Draft(JobBlocked(by=blocker), job_id=job_id))
     freed = [other for other in _downstream(state, job, "blocked") if other.blocked_by == job_id]
     if not freed:
         return drafts
@@ -156,6 +159,17 @@ def reset(state: QueueState, job: JobState, *, reason: ResetReason, by: str) -> 
         if other_id in blockers:
             drafts.append(Draft(JobBlocked(by=blockers[other_id]), job_id=other_id))
     return drafts
+
+
+def _blocker(state: QueueState, job: JobState) -> str:
+    """The failed job that `job` would wait for, directly or through others; empty for none."""
+    for need in job.config.depends_on:
+        other = state.jobs[need]
+        if other.state == "failed":
+            return need
+        if other.state == "blocked":
+            return other.blocked_by
+    return ""
 
 
 def _draft(

@@ -58,10 +58,11 @@ def begin(event: Event[Data]) -> QueueState:
 def evolve(state: QueueState, event: Event[Data]) -> None:
     """Change `state` by one event that is legal in it."""
     before, state.last_at = state.last_at, event.at
+    if event.note:
+        return
     job_id = event.job_id
     if job_id is None:
-        if not event.note:
-            _evolve_queue(state, event, before)
+        _evolve_queue(state, event, before)
         return
     job = state.jobs[job_id]
     data: AnyData = event.data  # type: ignore[assignment]

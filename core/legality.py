@@ -4,6 +4,7 @@ from typing import NoReturn
 
 from spawn.core.errors import CorruptLog, IllegalTransition
 from spawn.core.events import (
+    NOTES,
     TYPES,
     Data,
     Event,
@@ -12,8 +13,11 @@ from spawn.core.events import (
     JobUnblocked,
     Outcome,
     QueueCompleted,
+    QueueReconfigured,
     QueueStarted,
     QueueSubmitted,
+    ResultsUploaded,
+    ResultsUploadFailed,
 )
 from spawn.core.moves import JOB_MOVES, QUEUE_MOVES
 from spawn.core.state import QueueState
@@ -40,9 +44,11 @@ def check(state: QueueState, event: Event[Data]) -> None:
         IllegalTransition: The machines do not allow it here.
         CorruptLog: It contradicts the events before it.
     """
-    if event.note:
-        return
     type_ = event.type
+    if event.note and type_ in NOTES:
+        return
+    if event.note:
+        _contradicts(event, "it is no note, though it says so")
     if type_ not in QUEUE_MOVES[state.state]:
         legal = sorted(QUEUE_MOVES[state.state])
         raise IllegalTransition(type_, state.state, legal, of="the queue", seq=event.seq)
@@ -57,14 +63,16 @@ def check(state: QueueState, event: Event[Data]) -> None:
         raise IllegalTransition(type_, job.state, legal, of=f"job {event.job_id}", seq=event.seq)
     if event.epoch != state.epoch:
         _contradicts(event, f"it is of epoch {event.epoch}, the log of {state.epoch}")
+    if not state.whole:
+        _contradicts(event, _INCOMPLETE)
     if type_ == "JobStarted":
         if event.attempt != job.attempt + 1:
             _contradicts(event, f"attempt {event.attempt} follows attempt {job.attempt}")
         if job.unmet:
             _contradicts(event, "a job that it depends on is not completed")
-    elif type_ in OUTCOMES:
+    elif type_ in OF_AN_ATTEMPT:
         if event.attempt != job.attempt:
-            _contradicts(event, f"attempt {job.attempt} runs, not {event.attempt}")
+            _contradicts(event, f"attempt {job.attempt} is the newest, not {event.attempt}")
     elif isinstance(event.data, JobBlocked):
         if event.data.by not in state.failed:
             _contradicts(event, f"job {event.data.by} has not failed")
@@ -80,12 +88,14 @@ def _check_queue(state: QueueState, event: Event[Data]) -> None:
         if state.whole or len(state.jobs) + len(data.jobs) > state.jobs_total:
             _contradicts(event, "all jobs were submitted before it")
     elif not state.whole:
-        _contradicts(event, "jobs of the configuration are missing before it")
+        _contradicts(event, _INCOMPLETE)
     if isinstance(data, QueueStarted):
         if event.epoch != state.epoch + 1:
             _contradicts(event, f"epoch {event.epoch} follows epoch {state.epoch}")
     elif event.epoch != state.epoch:
         _contradicts(event, f"it is of epoch {event.epoch}, the log of {state.epoch}")
+    if isinstance(data, QueueReconfigured) and data.jobs_total < len(data.config.jobs):
+        _contradicts(event, "it holds more jobs than it announces")
     if isinstance(data, QueueCompleted):
         if state.counts["completed"] != len(state.jobs):
             _contradicts(event, "not every job is completed")
@@ -95,7 +105,12 @@ def _check_queue(state: QueueState, event: Event[Data]) -> None:
         _contradicts(event, f"job {next(iter(state.running))} still runs")
 
 
-OUTCOMES = frozenset(name for name, cls in TYPES.items() if issubclass(cls, Outcome))
+OF_AN_ATTEMPT = frozenset(
+    name
+    for name, cls in TYPES.items()
+    if issubclass(cls, Outcome | ResultsUploaded | ResultsUploadFailed)
+)
+_INCOMPLETE = "jobs of the configuration are missing before it"
 JOB_EVENTS = frozenset(event for moves in JOB_MOVES.values() for event in moves)
 _NEEDS_REST = frozenset({"QueueFailed", "QueueReconfigured"})
 

@@ -30,18 +30,19 @@ def plan(state: QueueState, due: JobState | None = None) -> Step:
 
     Args:
         state: Of a queue that has an owner.
-        due: The first in the file's order of the jobs whose `retry_at` has come.
+        due: The first in the file's order of the jobs whose `retry_at` has come and that nothing
+            holds up.
     """
     stopping = is_stopping(state)
     if not stopping and len(state.running) < state.config.max_parallel:
         ready = state.next_ready()
-        if due is not None and (ready is None or due.index < ready.index):
+        if due is not None and not due.missing and (ready is None or due.index < ready.index):
             ready = due
         if ready is not None:
             return Start(ready)
     if state.running or state.uploading:
         return Wait()
-    if state.retrying and not stopping:
+    if not stopping and any(not state.jobs[job_id].missing for job_id in state.retrying):
         return Wait()
     return Finish(verdict(state))
 

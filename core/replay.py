@@ -69,6 +69,8 @@ class Replay:
             seq += 1
             if row_seq != seq:
                 raise _gap(seq, row_seq)
+            if type(line) is not bytes:
+                raise CorruptLog(f"event {seq} is not text", seq=seq)
             next_hash = link(hash_, line)
             if next_hash != row_hash:
                 raise CorruptLog(

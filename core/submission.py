@@ -5,7 +5,7 @@ from hashlib import sha256
 
 from msgspec import structs
 
-from spawn.core.codec import MAX_LINE
+from spawn.core.codec import MAX_LINE, clean
 from spawn.core.config import canonical
 from spawn.core.config.model import JobConfig, QueueConfig
 from spawn.core.events import Draft, JobsSubmitted, QueueSubmitted
@@ -33,7 +33,7 @@ def submit(config: QueueConfig, *, file: str, file_sha256: str, version: str) ->
         config=structs.replace(config, jobs=pages[0]),
         jobs_total=len(config.jobs),
         config_sha256=config_sha256(config),
-        file=file,
+        file=clean(file),
         file_sha256=file_sha256,
         version=version,
     )

@@ -1,5 +1,6 @@
 """The environment that a command runs in."""
 
+import os
 from collections.abc import Mapping
 
 from spawn.core.config import references
@@ -15,7 +16,7 @@ def environment(
     attempt: int,
     folder: str,
     token: str,
-) -> dict[str, str]:
+) -> dict[bytes, bytes]:
     """Build it: the runner's own, the job's over it, then what spawn tells the command.
 
     `${NAME}` in one of the job's values is the runner's NAME, looked up now: the log keeps the
@@ -24,7 +25,7 @@ def environment(
     Raises:
         CannotBegin: A reference names a variable that the runner does not have.
     """
-    return {
+    whole = {
         **runner,
         **{name: _resolve(name, value, runner) for name, value in job.items()},
         "JOB_ID": job_id,
@@ -34,6 +35,7 @@ def environment(
         "SPAWN_INTERRUPTION_FILE": f"{folder}/interruption",
         "SPAWN_RUN": token,
     }
+    return {os.fsencode(name): os.fsencode(value) for name, value in whole.items()}
 
 
 def _resolve(name: str, value: str, runner: Mapping[str, str]) -> str:

@@ -99,6 +99,7 @@ class Runner:
         self._published: list[Published] = []
         self._retries: list[tuple[float, str, int]] = []
         self._due: list[int] = []
+        self._held_up: list[int] = []
         self._deadline: float | None = None
         self._again: float | None = None
         self._stop_signal: int | None = None
@@ -183,6 +184,8 @@ class Runner:
         if self._deadline is not None and now >= self._deadline and not self._timed_out:
             self._timed_out = True
             self._stop_all("stop", self._ledger.state.config.kill_grace)
+        while self._held_up:  # what held it up may be gone
+            heappush(self._due, self._held_up.pop())
         prepared: list[str] = []
         closed: list[str] = []
         published, self._published = self._published, []
@@ -315,9 +318,11 @@ class Runner:
     def _first_due(self) -> JobState | None:
         while self._due:
             job = self._ledger.state.job_at(self._due[0])
-            if job.state == "retrying":
+            if job.state == "retrying" and not job.missing:
                 return job
             heappop(self._due)
+            if job.state == "retrying":
+                self._held_up.append(job.index)
         return None
 
     def _complain(self, text: str) -> None:

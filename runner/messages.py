@@ -26,7 +26,7 @@ class Order(Struct, frozen=True, kw_only=True, tag=True):
     job_log_link: str
     command: str
     working_directory: str
-    environment: dict[str, str]
+    environment: dict[bytes, bytes]
     timeout: float | None
     kill_grace: float
 

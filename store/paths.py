@@ -80,13 +80,20 @@ def roots(environ: Mapping[str, str]) -> Roots:
         base = Path(home).absolute()
         return Roots(base / "state", base / "log", base / "cache")
     user = Path(environ.get("HOME") or "/")
-    cache = Path(environ.get("XDG_CACHE_HOME") or user / ".cache") / "spawn-queue"
+    cache = _xdg(environ, "XDG_CACHE_HOME", user / ".cache")
     if _writable(_SYSTEM_STATE) and _writable(_SYSTEM_LOG):
         return Roots(
             _SYSTEM_STATE, _SYSTEM_LOG, _SYSTEM_CACHE if _writable(_SYSTEM_CACHE) else cache
         )
-    state = Path(environ.get("XDG_STATE_HOME") or user / ".local" / "state") / "spawn-queue"
+    state = _xdg(environ, "XDG_STATE_HOME", user / ".local" / "state")
     return Roots(state, state / "log", cache)
+
+
+def _xdg(environ: Mapping[str, str], name: str, default: Path) -> Path:
+    """A folder of ours. Source: the XDG base directory specification, which ignores what is not
+    absolute."""
+    named = Path(environ.get(name, ""))
+    return (named if named.is_absolute() else default) / "spawn-queue"
 
 
 def _writable(folder: Path) -> bool:

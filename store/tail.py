@@ -28,7 +28,7 @@ def tail(
     except OSError:
         return ()
     found = data.replace(b"\r", b"\n").split(b"\n")
-    if start > after:
-        found = found[1:] or found
-    kept = [line for line in found if line.strip()][-lines:]
+    whole = found[1:] if start > after else found
+    kept = [line for line in whole if line.strip()] or [line for line in found if line.strip()]
+    kept = kept[max(0, len(kept) - lines) :]
     return tuple(clean(line)[:width] for line in kept)

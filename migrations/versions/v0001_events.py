@@ -14,6 +14,11 @@ def upgrade() -> None:
         " CONSTRAINT hash_is_sha256 CHECK (length(hash) = 32))"
     )
     op.execute(
+        "CREATE TRIGGER events_are_appended_in_order BEFORE INSERT ON events"
+        " WHEN NEW.seq <> (SELECT coalesce(max(seq), 0) + 1 FROM events)"
+        " BEGIN SELECT RAISE(ABORT, 'events are appended in order'); END"
+    )
+    op.execute(
         "CREATE TRIGGER events_are_never_updated BEFORE UPDATE ON events"
         " BEGIN SELECT RAISE(ABORT, 'events are never updated'); END"
     )

@@ -30,7 +30,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
         with closing(_connect(path)) as connection:
             _expect_events(connection, path)
             yield connection
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # its messages may quote the damage
         raise CorruptLog(
             f"the event log {path} cannot be read", why=str(error), hint="restore it from a copy"
         ) from error

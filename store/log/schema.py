@@ -36,6 +36,9 @@ revision = Table(
 )
 
 EXTRAS = (
+    "CREATE TRIGGER events_are_appended_in_order BEFORE INSERT ON events"
+    " WHEN NEW.seq <> (SELECT coalesce(max(seq), 0) + 1 FROM events)"
+    " BEGIN SELECT RAISE(ABORT, 'events are appended in order'); END",
     "CREATE TRIGGER events_are_never_updated BEFORE UPDATE ON events"
     " BEGIN SELECT RAISE(ABORT, 'events are never updated'); END",
     "CREATE TRIGGER events_are_never_deleted BEFORE DELETE ON events"

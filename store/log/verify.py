@@ -6,12 +6,14 @@ from sqlite3 import Connection
 
 from msgspec import Struct, structs
 
-from spawn.core.codec import decode
+from spawn.core import codec
 from spawn.core.errors import CorruptLog, QueueNotFound
 from spawn.core.replay import Replay, Row
 from spawn.core.state import QueueState
 from spawn.core.submission import config_sha256
 from spawn.store.log import read
+
+_NAMES = ("type", "job_id", "at")
 
 
 class Verified(Struct, frozen=True, kw_only=True):
@@ -45,17 +47,9 @@ def _checked(connection: Connection) -> Iterator[Row]:
     for seq, type_, job_id, at, line, hash_ in read.columns(connection):
         yield seq, type_, line, hash_
         # Here the fold has taken the event: its line is what was written.
-        event = decode(line, type_)
-        if event is None:
-            continue
-        columns = (type_, job_id, at)
-        said = (
-            event.type.encode(),
-            None if event.job_id is None else event.job_id.encode(),
-            event.at.encode(),
-        )
-        for name, column, truth in zip(("type", "job_id", "at"), columns, said, strict=True):
-            if column != truth:
+        said = codec.columns(line)
+        for name, column, truth in zip(_NAMES, (type_, job_id, at), said, strict=True):
+            if column != (truth if truth is None else truth.encode()):
                 raise CorruptLog(
                     f"event {seq}: its column {name} is not what its line says",
                     seq=seq,

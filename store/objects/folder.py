@@ -1,10 +1,10 @@
 """An object store in a folder: the same layout as a bucket's, without a network."""
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from hashlib import sha256
+from collections.abc import Callable, Iterable, Iterator
+from hashlib import file_digest, sha256
 from pathlib import Path
+from secrets import token_hex
 
 _CHUNK = 1024 * 1024
 
@@ -43,8 +43,13 @@ class FolderStore:
         except OSError:  # another disk, or one without links
             self.put_file(key, source)
 
-    def put_file(self, key: str, source: Path) -> tuple[int, str]:
+    def put_file(
+        self, key: str, source: Path, *, accept: Callable[[], None] | None = None
+    ) -> tuple[int, str]:
         """Keep a copy of a file under a key; size and hash come from the read that copies.
+
+        Args:
+            accept: Called after the read; what it raises keeps the copy from getting its name.
 
         Returns:
             `(bytes, SHA-256 in hex)`.
@@ -58,14 +63,21 @@ class FolderStore:
                     size += len(chunk)
                     yield chunk
 
-        digest = self._create(key, chunks(), durable=True)
+        digest = self._create(key, chunks(), durable=True, accept=accept)
         return size, digest
 
-    def _create(self, key: str, chunks: Iterable[bytes], *, durable: bool) -> str:
+    def _create(
+        self,
+        key: str,
+        chunks: Iterable[bytes],
+        *,
+        durable: bool,
+        accept: Callable[[], None] | None = None,
+    ) -> str:
         """Write beside, make it durable, then give it its name, which only one writer gets."""
         path = self._root / key
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        part = path.with_name(f".{token_hex(8)}.part")
         digest = sha256()
         try:
             with open(part, "wb") as file:
@@ -75,8 +87,25 @@ class FolderStore:
                 if durable:
                     file.flush()
                     os.fsync(file.fileno())
-            with suppress(FileExistsError):  # an earlier try got this far
-                os.link(part, path)
+            if accept is not None:
+                accept()
+            os.link(part, path)
+        except FileExistsError:  # an earlier try got this far
+            with open(path, "rb") as there:
+                return file_digest(there, "sha256").hexdigest()
         finally:
             part.unlink(missing_ok=True)
+        if durable:
+            self._sync_folders(path.parent)
         return digest.hexdigest()
+
+    def _sync_folders(self, folder: Path) -> None:
+        """Make a name durable: its folder, and those above, which may be new."""
+        for each in (folder, *folder.parents):
+            fd = os.open(each, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            if each == self._root.parent:
+                return

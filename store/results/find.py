@@ -1,12 +1,15 @@
 """Find the result files that a job's patterns name, and what each is called in the store."""
 
-import glob
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from msgspec import Struct
+
+_WILD = re.compile(r"[*?\[]")
+_GROUP = re.compile(r"\[(!?)(\]?[^\]]*)\]")
 
 
 class Found(Struct, frozen=True, kw_only=True):
@@ -47,12 +50,55 @@ def find(patterns: Sequence[str], working_directory: str) -> tuple[list[Found], 
 
 
 def _matches(pattern: str, working_directory: str) -> Iterator[str]:
-    whole = os.path.join(working_directory, pattern)  # noqa: PTH118, glob wants text
+    """Yield what a pattern names, as absolute paths, each folder's entries in order."""
+    whole = os.path.join(working_directory, pattern)  # noqa: PTH118, it keeps `**` as it is
     if os.path.lexists(whole):  # a file may be called `a[1].txt`
         yield os.path.normpath(whole)
         return
-    for match in sorted(glob.iglob(whole, recursive=True, include_hidden=False)):
-        yield os.path.normpath(match)
+    parts = pattern.split("/")
+    fixed = next((i for i, part in enumerate(parts) if _WILD.search(part)), len(parts))
+    if fixed == len(parts):
+        return
+    start = os.path.normpath(os.path.join(working_directory, "/".join(parts[:fixed]) or "."))  # noqa: PTH118
+    if pattern.startswith("/"):
+        start = os.path.normpath("/".join(parts[:fixed]) or "/")
+    wanted = re.compile(_regex(parts[fixed:]))
+    root = os.path.realpath(start)
+    for folder, folders, files in os.walk(start):
+        folders.sort()
+        for name in sorted([*folders, *files]):
+            path = os.path.join(folder, name)  # noqa: PTH118
+            if wanted.fullmatch(os.path.relpath(path, start)) and _stays(path, root):
+                yield path
+
+
+def _regex(parts: list[str]) -> str:
+    """As the shell reads it: no wildcard meets a name that begins with a dot."""
+    pieces = []
+    for index, part in enumerate(parts):
+        last = index == len(parts) - 1
+        if part == "**":
+            pieces.append(r"(?:[^./][^/]*/)*[^./][^/]*" if last else r"(?:[^./][^/]*/)*")
+        elif part:
+            hidden = "" if part.startswith(".") else r"(?!\.)"
+            pieces.append(hidden + _segment(part) + ("" if last else "/"))
+    return "".join(pieces)
+
+
+def _segment(part: str) -> str:
+    """One name of a pattern as a regular expression: `*`, `?`, `[ab]` and `[!ab]`."""
+    pieces = []
+    rest = part
+    while rest:
+        group = _GROUP.match(rest)
+        if group:
+            inside = group[2].replace("\\", r"\\").replace("[", r"\[")
+            pieces.append(f"[{'^' if group[1] else ''}{inside}]")
+            rest = rest[group.end() :]
+            continue
+        pieces.append({"*": "[^/]*", "?": "[^/]"}.get(rest[0], re.escape(rest[0])))
+        rest = rest[1:]
+    return "".join(pieces)
 
 
 def _files(path: str) -> Iterator[tuple[str, str]]:
@@ -66,22 +112,37 @@ def _files(path: str) -> Iterator[tuple[str, str]]:
             folders.sort()
             for file in sorted(files):
                 inner = Path(folder, file)
-                real = os.path.realpath(inner)
-                if Path(real).is_file() and real.startswith(root + os.sep):
+                if inner.is_file() and _stays(str(inner), root):
                     yield str(inner.relative_to(base.parent)), str(inner)
 
 
+def _stays(path: str, root: str) -> bool:
+    """Whether `path` is below `root` also when links are followed."""
+    return os.path.realpath(path).startswith(root.rstrip("/") + "/")
+
+
 def _distinct(names: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield `(name, path)`, no name twice and none the folder of another."""
     sharing: dict[str, list[str]] = defaultdict(list)
     for path, name in names.items():
         sharing[name].append(path)
+    found: dict[str, str] = {}
     for name, paths in sharing.items():
         if len(paths) == 1:
-            yield name, paths[0]
-            continue
-        common = os.path.commonpath([os.path.dirname(path) for path in paths])  # noqa: PTH120
-        for path in paths:
-            yield os.path.relpath(path, common), path
+            found.setdefault(name, paths[0])
+        else:
+            found.update(zip(_below_common(paths), paths, strict=True))
+    folders = {str(parent) for name in found for parent in PurePosixPath(name).parents}
+    if len(found) < len(names) or folders & found.keys():
+        # The longer names met others: every file is called by where it is, which differs.
+        paths = list(names)
+        found = dict(zip(_below_common(paths), paths, strict=True))
+    yield from found.items()
+
+
+def _below_common(paths: list[str]) -> list[str]:
+    common = os.path.commonpath([os.path.dirname(path) for path in paths])  # noqa: PTH120
+    return [os.path.relpath(path, common) for path in paths]
 
 
 def _stat(name: str, path: str) -> Found:

@@ -1,12 +1,14 @@
 """The list of an attempt's result files, made before the job counts as completed."""
 
 import os
+from errno import EILSEQ
 from hashlib import sha256
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
+from spawn.core.codec import clean
 from spawn.core.config.model import JobConfig
 from spawn.core.events import Results
 from spawn.store.results.find import Found, find
@@ -25,9 +27,12 @@ def collect(job: JobConfig, folder: Path) -> Results:
     """Find a job's result files, make them durable, and write the manifest durably.
 
     Raises:
-        OSError: The manifest could not be written.
+        OSError: A file's name is not UTF-8, or the manifest could not be written.
     """
     files, unmatched = find(job.result_files, job.working_directory)
+    for file in files:
+        if clean(file.path) != file.path:
+            raise OSError(EILSEQ, "a result's name is not UTF-8", clean(file.path))
     for file in files:
         _sync(file.path)
     data = msgspec.json.encode(Manifest(files=tuple(files), unmatched=unmatched))

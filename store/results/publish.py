@@ -66,15 +66,15 @@ def _publish_results(store: FolderStore, prefix: str, manifest: Manifest) -> Res
 
 
 def _copy(store: FolderStore, key: str, file: Found) -> tuple[int, str]:
+    def same() -> None:
+        if _identity(os.stat(file.path)) != (file.size, file.mtime_ns, file.inode):
+            raise _Lost(f"changed: {file.path} is not what it was when the job completed")
+
     try:
-        before = os.stat(file.path)
-        copied = store.put_file(key, Path(file.path))
-        after = os.stat(file.path)
+        same()
+        return store.put_file(key, Path(file.path), accept=same)
     except FileNotFoundError:
         raise _Lost(f"gone: {file.path}") from None
-    if any(_identity(found) != (file.size, file.mtime_ns, file.inode) for found in (before, after)):
-        raise _Lost(f"changed: {file.path} is not what it was when the job completed")
-    return copied
 
 
 def _identity(found: os.stat_result) -> tuple[int, int, int]:

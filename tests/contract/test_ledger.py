@@ -1,5 +1,6 @@
 """The ledger: log and state in step, illegal events refused before they are written."""
 
+import contextlib
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -100,7 +101,13 @@ def test_the_events_of_a_new_owner_are_of_its_epoch(ledger: Ledger, path: Path) 
 
 @pytest.mark.parametrize(
     "draft",
-    [Draft(OK, "j0", 1), Draft(owner()), _start(job_id="j1"), _start(attempt=2), _start(job_id="x")],
+    [
+        Draft(OK, "j0", 1),
+        Draft(owner()),
+        _start(job_id="j1"),
+        _start(attempt=2),
+        _start(job_id="x"),
+    ],
     ids=["outcome", "owner", "unmet", "number", "unknown"],
 )
 def test_an_illegal_event_is_refused_before_it_is_written_and_the_state_is_the_logs_again(
@@ -239,10 +246,11 @@ def test_a_log_that_fills_its_disk_keeps_every_event_that_was_committed(tmp_path
         ledger = Ledger(path, QUEUE_ID)
         ledger.stage(submission(queue(job("j0"))), at=START)
         committed = [event.seq for event in ledger.commit()]
-        with pytest.raises(LogFull):
+        with contextlib.suppress(LogFull):
             for _ in range(100):
                 ledger.stage([NOTE], at=START)
                 committed += [event.seq for event in ledger.commit()]
+            pytest.fail("the disk is not full")
         assert len(committed) > 5
         assert ledger.seq == len(committed)
         assert _in_step(ledger, path)

@@ -169,8 +169,8 @@ def test_of_many_that_take_at_once_one_holds(path: Path) -> None:
         os.close(start_read)
         os.close(done_write)
         os.close(start_write)
-        answers = b"".join(iter(lambda: os.read(done_read, 16), b""))
-        os.close(done_read)
+        with open(done_read, "rb") as pipe:
+            answers = pipe.read()
         for child in children:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)

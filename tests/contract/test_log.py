@@ -120,18 +120,14 @@ def test_of_two_writers_the_one_that_comes_late_is_refused(path: Path) -> None:
         "UPDATE events SET seq = 99 WHERE seq = 4",
         "DELETE FROM events WHERE seq = 4",
         "DELETE FROM events",
-        pytest.param(
-            "REPLACE INTO events"
-            " SELECT seq, type, job_id, at, '{}', hash FROM events WHERE seq = 4",
-            marks=pytest.mark.xfail(reason="REPLACE fires no trigger of DELETE"),
-        ),
+        "REPLACE INTO events SELECT seq, type, job_id, at, '{}', hash FROM events WHERE seq = 4",
     ],
 )
 def test_not_even_sql_changes_an_event_or_takes_one_away(path: Path, statement: str) -> None:
     log = _log()
     log.write(path)
     with closing(sqlite3.connect(path)) as connection:
-        with pytest.raises(sqlite3.IntegrityError, match="never"):
+        with pytest.raises(sqlite3.IntegrityError, match="never|in order"):
             connection.execute(statement)
         connection.rollback()
     assert _rows(path) == log.rows
@@ -245,9 +241,9 @@ def test_a_database_of_something_else_is_not_taken_for_a_log(path: Path) -> None
         LogWriter(path)
 
 
-def test_an_empty_file_is_corrupt_to_a_reader_and_a_new_log_to_a_writer(path: Path) -> None:
+def test_an_empty_file_is_no_queue_to_a_reader_and_a_new_log_to_a_writer(path: Path) -> None:
     path.touch()
-    with pytest.raises(CorruptLog):
+    with pytest.raises(QueueNotFound, match="never submitted"):
         read.replay(path, QUEUE_ID)
     LogWriter(path).close()
     assert _rows(path) == []
@@ -290,15 +286,6 @@ def test_a_log_that_its_runner_is_writing_can_be_read_by_other_users(shared: Pat
         shared.chmod(0o555)
         assert unprivileged(lambda: _same(path, log)) == ""
         shared.chmod(0o755)
-
-
-@pytest.mark.xfail(reason="a reader that may write nothing cannot take -wal and -shm away")
-def test_reading_leaves_nothing_behind(path: Path) -> None:
-    _log().write(path)
-    before = path.read_bytes()
-    read.replay(path, QUEUE_ID)
-    assert [file.name for file in path.parent.iterdir()] == ["events.db"]
-    assert path.read_bytes() == before
 
 
 def _same(path: Path, log: LogBuilder) -> None:

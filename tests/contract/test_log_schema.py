@@ -2,6 +2,8 @@
 
 import re
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -82,9 +84,6 @@ def test_a_log_of_a_newer_revision_is_refused_with_words_and_left_alone(tmp_path
 
 def test_opening_a_log_of_today_does_not_import_alembic(tmp_path: Path) -> None:
     """It costs 400 ms."""
-    import subprocess
-    import sys
-
     path = running(chain(1)).write(tmp_path / "events.db")
     code = (
         "import sys; from pathlib import Path; from spawn.store.log.write import LogWriter;"
@@ -96,9 +95,6 @@ def test_opening_a_log_of_today_does_not_import_alembic(tmp_path: Path) -> None:
 
 def test_reading_a_log_does_not_import_sqlalchemy(tmp_path: Path) -> None:
     """It costs 300 ms."""
-    import subprocess
-    import sys
-
     path = running(chain(1)).write(tmp_path / "events.db")
     code = (
         "import sys; from pathlib import Path; from spawn.store.log import read;"

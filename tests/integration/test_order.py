@@ -3,7 +3,6 @@
 from itertools import accumulate
 
 import pytest
-
 from tests.support.queues import World, job
 
 MARK = "echo +{0} >> marks; {1}; echo -{0} >> marks"

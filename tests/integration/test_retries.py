@@ -1,11 +1,12 @@
 """Failures that are tried again, and those that are not."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-
-from spawn.core.moments import moment
 from tests.support.queues import World, job, retry, until
+
+from spawn.core.moments import moment, stamp
 
 
 def test_a_job_is_tried_until_it_succeeds(world: World) -> None:
@@ -105,15 +106,19 @@ def test_attempts_keep_their_own_output(world: World) -> None:
     assert queue.data("a", "JobRetryScheduled").last_lines[-1].endswith("try 1")
 
 
-def test_retries_of_many_jobs_come_back_in_the_order_of_the_file(world: World) -> None:
+def test_retries_that_are_due_start_in_the_order_of_the_file(world: World) -> None:
     names = [f"j{number}" for number in range(6)]
     queue = world.queue(
-        *(job(name, "[ $JOB_ATTEMPT = 2 ]", retry=retry(2, "10ms")) for name in names),
+        *(job(name, "[ $JOB_ATTEMPT = 2 ]", retry=retry(2, "500ms")) for name in names),
         job("gate", until("go")),
     )
     queue.detach()
     queue.wait_executing("gate")
-    queue.until(lambda: queue.state.counts["retrying"] > 0, "some wait for their retry")
+    due = [event.data.retry_at for event in queue.events() if event.type == "JobRetryScheduled"]
+    queue.until(lambda: stamp(datetime.now(UTC)) > max(due), "every retry is due")
     world.let("go")
     queue.wait_for("QueueCompleted")
-    assert {name for name, _ in queue.executed()} == {*names, "gate"}
+    ran = [name for name, _ in queue.executed()]
+    after = ran[ran.index("gate") + 1 :]
+    assert after == sorted(after)
+    assert sorted(ran) == sorted([*names, *names, "gate"])

@@ -20,5 +20,4 @@ def queue(*jobs: JobConfig, **fields: Any) -> QueueConfig:
 
 def chain(length: int, **fields: Any) -> QueueConfig:
     """Jobs `j0`, `j1`, ... of which each waits for the one before."""
-    ids = [f"j{number}" for number in range(length)]
-    return queue(job("j0"), *(job(after, need) for need, after in zip(ids, ids[1:])), **fields)
+    return queue(*(job(f"j{n}", *(f"j{n - 1}",) * (n > 0)) for n in range(length)), **fields)

@@ -280,7 +280,7 @@ class Driver:
         return min(jobs, key=lambda job: job.index, default=None)
 
     def _failed_first(self) -> list[str]:
-        """Failed jobs that need no other that has failed: people reset a cause before its effect."""
+        """Failed jobs that need no other that has failed: people reset a cause first."""
         state = self.state
         return [
             job_id

@@ -195,19 +195,16 @@ def synthetic(events: int, *, jobs: int = 1000, queue_id: str = QUEUE_ID) -> Ite
         raise ValueError(f"{events} events are not enough for {jobs} jobs")
     drafts = _drafts(before, config, attempts, notes)
     hash_ = chain.genesis(queue_id)
-    at = epoch = 0
+    epoch = 0
     for seq, draft in enumerate(islice(drafts, events), 1):
         epoch = epoch or int(type(draft.data) is QueueStarted)
-        at += 1
-        event = seal(draft, seq=seq, queue_id=queue_id, epoch=epoch, at=_cheap_stamp(at))
+        event = seal(draft, seq=seq, queue_id=queue_id, epoch=epoch, at=_cheap_stamp(seq))
         line = encode(event)
         hash_ = chain.link(hash_, line)
         yield record((event, line, hash_))
 
 
-def _drafts(
-    before: list[Draft], config: QueueConfig, attempts: int, notes: int
-) -> Iterator[Draft]:
+def _drafts(before: list[Draft], config: QueueConfig, attempts: int, notes: int) -> Iterator[Draft]:
     yield from before
     jobs = len(config.jobs)
     failure = JobRetryScheduled(

@@ -144,9 +144,11 @@ def disagreements(naive: NaiveQueue, state: QueueState) -> list[str]:
         "attempt": ({i: j.attempt for i, j in jobs}, {i: j.attempt for i, j in _items(naive)}),
         "failures": ({i: j.failures for i, j in jobs}, {i: j.failures for i, j in _items(naive)}),
         "index": ([j.index for j in state.jobs.values()], list(range(naive.total))),
-        "ready": (None if ready is None else ready.config.job_id, next(iter(naive.startable()), None)),
+        "ready": ([ready.config.job_id] if ready else [], naive.startable()[:1]),
     }
-    return [f"{name}: {found} is not {true}" for name, (found, true) in pairs.items() if found != true]
+    return [
+        f"{name}: {found} is not {true}" for name, (found, true) in pairs.items() if found != true
+    ]
 
 
 def outcomes_between_starts(events: Iterable[Event[Data]]) -> list[int]:

@@ -11,12 +11,14 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
 from msgspec import Struct
+from tests.support.wait import wait_until
 
 from spawn.core.codec import decode
 from spawn.core.errors import QueueNotFound
@@ -25,11 +27,12 @@ from spawn.core.state import QueueState
 from spawn.store import lock
 from spawn.store.log import read
 from spawn.store.paths import QueuePaths, Roots
-from tests.support.wait import wait_until
 
 SPAWN = str(Path(sys.executable).with_name("spawn"))
 SECONDS = 30.0
 """How long anything may take on a machine that is busy with other tests."""
+UNOWNED_SECONDS = 5.0
+"""How long a queue that somebody waits for may be without a runner."""
 
 _WITNESS = """\
 printf '%s %s %s\\n' "$QUEUE_ID" "$JOB_ID" "$JOB_ATTEMPT" >> {truth}
@@ -149,15 +152,23 @@ class Queue:
 
     # waiting and killing
 
-    def wait_for(self, type_: str, job_id: str | None = None, count: int = 1) -> Event[Data]:
+    def wait_for(
+        self, type_: str, job_id: str | None = None, count: int = 1, *, seconds: float = SECONDS
+    ) -> Event[Data]:
         """Wait until the log has so many events of a type, of this job; returns the newest."""
         found: list[Event[Data]] = []
+        held_at = time.monotonic()
 
         def there() -> bool:
+            nonlocal held_at
+            if lock.is_held(self.paths.lock):
+                held_at = time.monotonic()
             found[:] = [e for e in self.events() if (e.type, e.job_id) == (type_, job_id)]
-            return len(found) >= count
+            return len(found) >= count or time.monotonic() > held_at + UNOWNED_SECONDS
 
-        self.until(there, f"{count} {type_} of {job_id or 'the queue'}")
+        what = f"{count} {type_} of {job_id or 'the queue'}"
+        self.until(there, what, seconds)
+        assert len(found) >= count, f"nobody runs it, and there is no {what}\n{self.told()}"
         return found[count - 1]
 
     def wait_executing(self, job_id: str, attempt: int = 1) -> JobStarted:
@@ -169,10 +180,10 @@ class Queue:
         """Wait until no process runs the queue any more."""
         self.until(lambda: not lock.is_held(self.paths.lock), "nobody runs it")
 
-    def until(self, condition: Callable[[], bool], what: str) -> None:
+    def until(self, condition: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
         """Wait for something of this queue; shows its log when it does not come."""
         try:
-            wait_until(condition, seconds=SECONDS, what=what)
+            wait_until(condition, seconds=seconds, what=what)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.told()}") from None
 
@@ -186,6 +197,13 @@ class Queue:
         """The process id of the newest runner."""
         owners = [e.data for e in self.events() if isinstance(e.data, QueueStarted)]
         return owners[-1].pid
+
+    def stop(self) -> None:
+        """Stop it in good order where it runs, and see the runner gone."""
+        if not self.state.ended:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.runner(), signal.SIGTERM)
+        self.wait_idle()
 
     def kill_runner(self) -> None:
         """Kill the runner as nothing can be prepared for, and see it gone."""

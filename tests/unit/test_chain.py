@@ -49,14 +49,8 @@ def test_parse_takes_what_export_writes_and_refuses_the_rest(exported: bytes) ->
         b"0g" * 32 + b" {}",
         b"\xff" * 64 + b" {}",
         b" " + b"00" * 32 + b" {}",
-        pytest.param(
-            b"\t" + b"00" * 32 + b" {}",
-            marks=pytest.mark.xfail(reason="bytes.fromhex passes over white space"),
-        ),
-        pytest.param(
-            b"00\n" * 32 + b" {}",
-            marks=pytest.mark.xfail(reason="bytes.fromhex passes over white space"),
-        ),
+        b"\t" + b"00" * 32 + b" {}",
+        b"00\n" * 32 + b" {}",
     ],
 )
 def test_a_line_without_its_hash_is_refused(exported: bytes) -> None:

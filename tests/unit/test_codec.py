@@ -1,6 +1,7 @@
 """Events as lines: canonical one way, tolerant the other."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -32,7 +33,9 @@ def _sealed(data: Data, **where: Any) -> Event[Data]:
     return seal(draft, seq=7, queue_id="q", epoch=1, at="2026-01-27T22:05:32.000000Z")
 
 
-def _line(type_: str, v: int = 1, *, data: dict[str, object] | None = None, **more: object) -> bytes:
+def _line(
+    type_: str, v: int = 1, *, data: dict[str, object] | None = None, **more: object
+) -> bytes:
     event = {"seq": 7, "queue_id": "q", "type": type_, "v": v, "at": "x", "epoch": 1}
     return json.dumps({**event, "data": data or {}, **more}).encode()
 
@@ -54,9 +57,7 @@ def test_decode_is_the_inverse_of_encode(cls: type[Data], data: st.DataObject) -
 def test_a_line_is_canonical(event: Event[Data]) -> None:
     line = encode(event)
     text = line.decode("utf-8")
-    again = json.dumps(
-        json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False
-    )
+    again = json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     assert json.loads(again) == json.loads(text)
     assert list(_keys(json.loads(text))) == list(_keys(json.loads(again)))
     assert len(line) == len(msgspec.json.encode(msgspec.json.decode(line))), "no spaces"
@@ -94,7 +95,6 @@ def test_a_line_has_at_most_64_kib() -> None:
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
-@pytest.mark.xfail(reason="JSON has no such number: it becomes null, which cannot be read back")
 def test_a_number_that_could_not_be_read_back_is_not_written(number: float) -> None:
     with pytest.raises(ValueError, match="JobCompleted"):
         encode(_sealed(JobCompleted(wall_seconds=number), job_id="a"))
@@ -141,7 +141,6 @@ def test_a_log_begun_by_a_newer_version_is_refused_with_its_name() -> None:
     assert caught.value.why == "spawn 0.9.1 wrote it"
 
 
-@pytest.mark.xfail(reason="the version of the epoch before is named")
 def test_the_event_with_which_a_newer_version_takes_over_is_refused_with_its_name() -> None:
     """0.1.0 wrote all before it; 0.9.1 resumed the queue, and its event says so."""
     with pytest.raises(UnreadableEvent) as caught:
@@ -192,13 +191,10 @@ def test_a_damaged_line_is_an_event_or_unreadable_and_nothing_else(
     plain = [place for place, byte in enumerate(line) if byte < 128]
     place = plain[data.draw(st.integers(0, len(plain) - 1))]
     line[place] = data.draw(st.integers(0, 127))
-    try:
+    with suppress(UnreadableEvent):
         decode(bytes(line), event.type.encode())
-    except UnreadableEvent:
-        pass
 
 
-@pytest.mark.xfail(reason="UnicodeDecodeError")
 @pytest.mark.parametrize("type_", [None, b"QueueFailed"])
 def test_a_line_that_is_not_utf_8_is_unreadable(type_: bytes | None) -> None:
     line = _line("QueueFailed", data={"reason": "jobs", "detail": "x"}).replace(b"x", b"\xff")
@@ -230,6 +226,5 @@ def test_foreign_text_becomes_text_that_can_be_encoded(text: str) -> None:
     assert encode(_sealed(QueueFailed(reason="jobs", detail=clean(text))))
 
 
-@pytest.mark.xfail(reason="it becomes a question mark")
 def test_half_a_character_becomes_the_replacement_character() -> None:
     assert clean("a\udc80b") == "a\ufffdb"

@@ -210,7 +210,6 @@ def test_a_completed_job_whose_results_are_lost_holds_its_dependents_up_again() 
     assert state.next_ready() is state.jobs["a"]
 
 
-@pytest.mark.xfail(reason="reset leaves a job pending that needs one that has failed")
 def test_a_job_that_is_reset_while_one_that_it_needs_has_failed_is_blocked() -> None:
     """The results of `a` were lost after `b` had failed, and `a` fails when it is run again."""
     log = running(queue(job("a"), job("b", "a"), on_failure="continue"))

@@ -1,11 +1,10 @@
 """The two state machines, and the tables that are derived from them."""
 
 from itertools import product
-from pathlib import Path
 
 import pytest
 
-from spawn.core import derive, machine
+from spawn.core import machine
 from spawn.core.errors import IllegalTransition
 from spawn.core.events import NOTES, TYPES
 from spawn.core.machine import (
@@ -17,7 +16,6 @@ from spawn.core.machine import (
 )
 from spawn.core.moves import JOB_MOVES, QUEUE_MOVES
 
-ROOT = Path(__file__).parents[2]
 EVENTS = [*TYPES, "JobForgotten", "to_running", "trigger", "state", ""]
 GUARD = Guard()
 
@@ -74,13 +72,3 @@ def test_every_event_of_a_job_needs_a_queue_that_runs() -> None:
     job_events = {event for moves in JOB_MOVES.values() for event in moves}
     for state, moves in QUEUE_MOVES.items():
         assert job_events & moves.keys() == (job_events if state == "running" else set())
-
-
-def test_the_checked_in_table_is_what_the_machines_give() -> None:
-    written = (ROOT / "core/moves.py").read_text()
-    assert written == derive.moves_module(), "stale: `make docs` writes it"
-
-
-def test_the_checked_in_page_of_states_is_what_the_machines_give() -> None:
-    written = (ROOT / "docs/states.md").read_text()
-    assert written == derive.states_page(), "stale: `make docs` writes it"

@@ -1,7 +1,10 @@
 """Replay: a fold that can be fed in pieces, stopped at a moment, and that believes nothing."""
 
+import json
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +16,7 @@ from tests.support.logs import LogBuilder, owner, running, started, submission
 
 from spawn.core import chain as hashes
 from spawn.core.errors import CorruptLog, IllegalTransition
-from spawn.core.events import JobCompleted, QueueSubmitted, RequestRefused
+from spawn.core.events import JobCompleted, QueueInterrupted, QueueSubmitted, RequestRefused
 from spawn.core.replay import Replay, Row
 
 QUICK = settings(max_examples=60, deadline=None)
@@ -21,7 +24,9 @@ QUICK = settings(max_examples=60, deadline=None)
 
 @QUICK
 @given(legal_logs(), st.data())
-def test_it_does_not_matter_in_which_pieces_a_log_is_fed(log: LogBuilder, data: st.DataObject) -> None:
+def test_it_does_not_matter_in_which_pieces_a_log_is_fed(
+    log: LogBuilder, data: st.DataObject
+) -> None:
     whole = log.replay()
     pieces = Replay(log.queue_id)
     cuts = sorted(data.draw(st.lists(st.integers(0, log.seq), max_size=4)))
@@ -162,3 +167,64 @@ def test_a_refused_event_leaves_the_fold_as_it_was() -> None:
 
 def _announcing(data: QueueSubmitted, *, jobs: int) -> QueueSubmitted:
     return structs.replace(data, jobs_total=jobs)
+
+
+def _rewritten(log: LogBuilder, seq: int, change: Callable[[dict[str, Any]], None]) -> Replay:
+    """Replay the log as a forger leaves it: one event changed, and the chain made anew."""
+    rows, hash_ = [], hashes.genesis(log.queue_id)
+    for row_seq, type_, line, _ in log.rows:
+        if row_seq == seq:
+            event = json.loads(line)
+            change(event)
+            line = json.dumps(event, sort_keys=True, separators=(",", ":")).encode()
+        hash_ = hashes.link(hash_, line)
+        rows.append((row_seq, type_, line, hash_))
+    fold = Replay(log.queue_id)
+    fold.feed(rows)
+    return fold
+
+
+VALUES = [None, 0, -1, 1, 2, 99, 2**70, "", "x", "j0", "j1", True, [], {}, 1.5, [{}]]
+
+
+@settings(max_examples=250, deadline=None)
+@given(log=legal_logs(), data=st.data())
+def test_whatever_a_forger_writes_into_one_event_the_log_is_legal_or_corrupt(
+    log: LogBuilder, data: st.DataObject
+) -> None:
+    def change(event: dict[str, Any]) -> None:
+        place: Any = event
+        while True:
+            keys = sorted(place) if isinstance(place, dict) else list(range(len(place)))
+            keys = [key for key in keys if key not in ("at", "depends_on")]  # see below
+            if not keys:
+                return
+            key = data.draw(st.sampled_from(keys))
+            if not isinstance(place[key], dict | list) or data.draw(st.booleans()):
+                break
+            place = place[key]
+        if data.draw(st.booleans()):
+            del place[key]
+        else:
+            place[key] = data.draw(st.sampled_from(VALUES))
+
+    with suppress(CorruptLog):
+        fold = _rewritten(log, data.draw(st.integers(1, log.seq)), change)
+        assert fold.state.next_ready() is None or fold.state.counts["pending"]
+
+
+@pytest.mark.xfail(reason="ValueError, of the first sum that is made with it")
+def test_an_event_that_is_dated_with_something_else_than_a_moment_is_corrupt() -> None:
+    log = running(chain(1))
+    log.queue(QueueInterrupted(cause="signal"))
+    with pytest.raises(CorruptLog):
+        _rewritten(log, 3, lambda event: event.update(at="yesterday"))
+
+
+@pytest.mark.xfail(reason="KeyError")
+def test_a_configuration_that_needs_a_job_which_it_has_not_is_corrupt() -> None:
+    def change(event: dict[str, Any]) -> None:
+        event["data"]["config"]["jobs"][1]["depends_on"] = ["none"]
+
+    with pytest.raises(CorruptLog):
+        _rewritten(running(chain(2)), 1, change)

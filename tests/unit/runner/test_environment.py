@@ -1,5 +1,7 @@
 """The environment that a command runs in."""
 
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from spawn.runner.ports import CannotBegin
 
 
 def _environment(runner: dict[str, str], job: dict[str, str]) -> dict[str, str]:
-    return environment(
+    found = environment(
         runner,
         job,
         queue_id="nightly",
@@ -18,6 +20,7 @@ def _environment(runner: dict[str, str], job: dict[str, str]) -> dict[str, str]:
         folder="/state/attempt-2.abc",
         token="abc",
     )
+    return {os.fsdecode(name): os.fsdecode(value) for name, value in found.items()}
 
 
 def test_it_is_the_runners_with_the_jobs_over_it() -> None:

@@ -1,5 +1,6 @@
 """How an attempt ended, in a block that was there before."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ EXIT = Exit(exit_code=137, signal="SIGKILL", stop="timeout", wall_seconds=1.5)
 
 
 def _written(path: Path, exit_: Exit = EXIT) -> Path:
-    record.write(record.preallocate(path), TOKEN, exit_)
+    fd = record.preallocate(path)
+    record.write(fd, TOKEN, exit_)
+    os.close(fd)
     return path
 
 

@@ -95,11 +95,8 @@ def test_the_users_folders_are_where_xdg_says(system: Path, forbidden: set[Path]
     )
 
 
-@pytest.mark.xfail(reason="they are taken as they are: state that depends on the current folder")
 @pytest.mark.parametrize("name", ["XDG_STATE_HOME", "XDG_CACHE_HOME"])
-def test_a_relative_xdg_folder_is_ignored(
-    system: Path, forbidden: set[Path], name: str
-) -> None:
+def test_a_relative_xdg_folder_is_ignored(system: Path, forbidden: set[Path], name: str) -> None:
     """Source: XDG Base Directory Specification: all paths must be absolute; ignore others."""
     forbidden.add(system / "lib")
     assert roots({"HOME": "/home/ana", name: "here"}) == roots({"HOME": "/home/ana"})

@@ -1,0 +1,91 @@
+"""What a job prints, kept to the byte, and with the time of each line."""
+
+import hashlib
+import re
+
+from tests.support.queues import World, job, until
+
+STAMP = rb"\[[0-2]\d:[0-5]\d:[0-5]\d\] "
+
+
+def test_raw_output_is_kept_to_the_byte(world: World) -> None:
+    queue = world.queue(job("a", r"printf 'a\377\n\n\000b\r'; printf 'oops\xfe' >&2"))
+    assert queue.run().code == 0
+    folder = world.roots.queue("q").jobs / "a"
+    (attempt,) = folder.iterdir()
+    assert (attempt / "stdout.log").read_bytes() == b"a\xff\n\n\0b\r"
+    assert (attempt / "stderr.log").read_bytes() == b"oops\xfe"
+
+
+def test_each_line_of_the_combined_log_has_its_time(world: World) -> None:
+    queue = world.queue(
+        job(
+            "a",
+            rf"printf 'one\n\ntwo \377\npart'; {until('go')}; echo err >&2;"
+            f"{until('on')}; printf ' end'",
+        )
+    )
+    queue.detach()
+    queue.wait_executing("a")
+    queue.until(lambda: queue.combined("a").endswith(b"part"), "an open line")
+    world.let("go")
+    queue.until(lambda: queue.combined("a").endswith(b"err\n"), "a line of the other stream")
+    world.let("on")
+    queue.wait_for("QueueCompleted")
+    log = queue.combined("a")
+    assert log.endswith(b"\n")
+    lines = log.splitlines()
+    assert all(re.match(STAMP, line) for line in lines)
+    assert [line[11:] for line in lines] == [b"one", b"", b"two \xff", b"part", b"err", b" end"]
+
+
+def test_50_megabytes_are_kept_to_the_byte(world: World) -> None:
+    queue = world.queue(
+        job("a", "head -c 50000000 /dev/urandom | tee copy; echo end >&2"), job("b", "true")
+    )
+    assert queue.run().code == 0
+    copy = (world.work / "copy").read_bytes()
+    assert len(copy) == 50_000_000
+    assert hashlib.sha256(queue.stdout("a")).digest() == hashlib.sha256(copy).digest()
+    assert queue.data("a", "JobCompleted").output_dropped_bytes == 0
+    # The one line on stderr may fall into an open line of stdout, which then goes on in another.
+    assert queue.combined("a").count(b"\n") - copy.count(b"\n") in (1, 2, 3)
+
+
+def test_output_can_be_read_while_the_job_runs(world: World) -> None:
+    queue = world.queue(job("a", f"printf 'no newline yet'; {until('go')}"))
+    queue.detach()
+    queue.wait_executing("a")
+    queue.until(lambda: queue.stdout("a") == b"no newline yet", "the output is there")
+    queue.until(lambda: b"no newline yet" in queue.combined("a"), "and in the combined log")
+    world.let("go")
+    queue.wait_for("QueueCompleted")
+
+
+def test_a_job_that_closes_its_output_or_opens_it_by_name_loses_nothing(world: World) -> None:
+    queue = world.queue(
+        job("closed", "echo before; exec >&- 2>&-; sleep 0.1"),
+        job("named", "echo one; echo two > /dev/stdout; echo three > /proc/self/fd/1"),
+    )
+    assert queue.run().code == 0
+    assert queue.stdout("closed") == b"before\n"
+    assert queue.stdout("named") == b"one\ntwo\nthree\n"
+
+
+def test_the_short_path_leads_to_the_newest_queue(world: World) -> None:
+    short = world.roots.log / "a.log"
+    for queue_id in ("first", "second"):
+        queue = world.queue(job("a", f"echo {queue_id}"), queue_id=queue_id)
+        assert queue.run().code == 0
+        assert short.samefile(queue.paths.job_log("a"))
+    assert b"second" in short.read_bytes()
+    assert b"first" in world.roots.queue("first").job_log("a").read_bytes()
+
+
+def test_a_file_in_the_place_of_the_short_path_stays(world: World) -> None:
+    world.roots.log.mkdir(parents=True)
+    (world.roots.log / "a.log").write_text("mine")
+    queue = world.queue(job("a", "echo hello"))
+    assert queue.run().code == 0
+    assert (world.roots.log / "a.log").read_text() == "mine"
+    assert b"hello" in queue.combined("a")

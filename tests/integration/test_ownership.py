@@ -1,0 +1,127 @@
+"""A queue has one runner, and that does not depend on whoever started it."""
+
+import os
+import signal
+
+import pytest
+from tests.support.queues import World, is_alive, job, until
+
+from spawn.store.log import read
+
+
+def test_a_second_runner_is_refused(world: World) -> None:
+    queue = world.queue(job("a", until("go")))
+    queue.detach()
+    queue.wait_executing("a")
+    before = len(queue.events())
+    for flags in ((), ("--or-resume",), ("--detach",)):
+        refused = queue.run(*flags)
+        assert refused.code == 1
+        assert "is being run by another process" in refused.err
+        assert refused.out == ""
+    assert len(queue.events()) == before
+    world.let("go")
+    queue.wait_for("QueueCompleted")
+
+
+def test_of_eight_runners_at_once_one_runs_the_queue(world: World) -> None:
+    queue = world.queue(job("a", until("go")), job("b", "true"))
+    processes = [queue.start("--or-resume", "--detach") for _ in range(8)]
+    queue.wait_executing("a")
+    codes = []
+    for process in processes:
+        process.communicate(timeout=30)
+        codes.append(process.returncode)
+    assert sorted(codes) == [0, *[1] * 7]
+    world.let("go")
+    queue.wait_for("QueueCompleted")
+    assert queue.executed() == [("a", 1), ("b", 1)]
+
+
+def test_an_id_is_never_used_twice(world: World) -> None:
+    queue = world.queue(job("a", "true"))
+    assert queue.run().code == 0
+    again = queue.run()
+    assert again.code == 1
+    assert "was run before" in again.err
+    assert queue.resume().code == 0
+    assert queue.executed() == [("a", 1)]
+
+
+def test_a_detached_queue_prints_its_id_and_outlives_the_command(world: World) -> None:
+    queue = world.queue(job("a", until("go")))
+    finished = queue.run("--detach")
+    assert (finished.code, finished.out) == (0, "q\n")
+    queue.wait_executing("a")
+    world.let("go")
+    queue.wait_for("QueueCompleted")
+
+
+def test_a_queue_outlives_a_command_line_that_is_killed(world: World) -> None:
+    queue = world.queue(job("a", until("go")), job("b", "echo loud; seq 2000"))
+    process = queue.start()
+    queue.wait_executing("a")
+    process.kill()
+    process.wait()
+    world.let("go")
+    queue.wait_for("QueueCompleted")
+
+
+def test_a_queue_outlives_the_terminal_it_was_started_on(world: World) -> None:
+    queue = world.queue(job("a", until("go")), job("b", "true"))
+    master, slave = os.openpty()
+    world.environ["TERM"] = "xterm"
+    process = queue.start(
+        wrapper=("setsid", "--ctty"), stdin=slave, stdout=slave, stderr=slave, process_group=0
+    )
+    os.close(slave)
+    queue.wait_executing("a")
+    runner = queue.runner()
+    os.close(master)  # the kernel sends SIGHUP to the terminal's session
+    process.wait(timeout=20)
+    os.kill(runner, signal.SIGHUP)
+    world.let("go")
+    queue.wait_for("QueueCompleted")
+    assert queue.executed() == [("a", 1), ("b", 1)]
+
+
+def test_a_queue_goes_on_when_nobody_reads_its_output(world: World) -> None:
+    queue = world.queue(*(job(f"j{number}", "true") for number in range(20)))
+    process = queue.start()
+    process.stdout.close()
+    assert process.wait(timeout=30) == 0
+    assert queue.state.state == "completed"
+
+
+def test_a_reader_that_stands_still_does_not_hold_up_the_queue(world: World) -> None:
+    queue = world.queue(job("gate", until("go")), *(job(f"j{n}", "true") for n in range(150)))
+    process = queue.start()
+    queue.wait_executing("gate")
+    process.send_signal(signal.SIGSTOP)
+    world.let("go")
+    try:
+        queue.wait_for("QueueCompleted")
+    finally:
+        process.send_signal(signal.SIGCONT)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "151 of 151 jobs completed" in out
+
+
+@pytest.mark.xfail(strict=True, reason="the last to close it is a reader, who cannot fold the WAL")
+def test_the_log_is_one_file_once_the_queue_has_ended(world: World) -> None:
+    queue = world.queue(job("a", "true"))
+    assert queue.run().code == 0
+    copy = world.folder / "copy.db"
+    copy.write_bytes(queue.paths.events.read_bytes())
+    assert read.replay(copy, "q").state.state == "completed"
+
+
+def test_a_runner_that_is_told_to_end_leaves_no_zygote(world: World) -> None:
+    queue = world.queue(job("a", "sleep 60"))
+    queue.detach()
+    queue.wait_executing("a")
+    runner = queue.runner()
+    queue.stop()
+    queue.until(lambda: not is_alive(runner), "the runner ends")
+    queue.until(lambda: not world.processes(), "and all that it started")

@@ -1,0 +1,210 @@
+"""Which files a job's patterns name, and what each is called in the store."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spawn.store.results.find import find
+
+
+def _make(folder: Path, *names: str) -> Path:
+    """Files that each hold their own name."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    return folder
+
+
+def _found(folder: Path, *patterns: str) -> Mapping[str, str]:
+    """Names in the store, each with the file below `folder` that it stands for."""
+    files, unmatched = find(patterns, str(folder))
+    assert unmatched == ()
+    names = [file.name for file in files]
+    assert sorted(set(names)) == names, "distinct, and sorted"
+    return {file.name: os.path.relpath(file.path, folder) for file in files}
+
+
+def test_a_file_keeps_its_base_name(tmp_path: Path) -> None:
+    _make(tmp_path, "out/deep/model.pth", "metrics.json")
+    assert _found(tmp_path, "out/deep/model.pth", str(tmp_path / "metrics.json")) == {
+        "metrics.json": "metrics.json",
+        "model.pth": "out/deep/model.pth",
+    }
+
+
+def test_what_is_known_of_a_file_is_what_the_disk_says(tmp_path: Path) -> None:
+    _make(tmp_path, "a.csv")
+    (tmp_path / "a.csv").chmod(0o640)
+    stat = (tmp_path / "a.csv").stat()
+    (file,), _ = find(["a.csv"], str(tmp_path))
+    assert (file.size, file.mode, file.mtime_ns, file.inode) == (
+        5,
+        0o640,
+        stat.st_mtime_ns,
+        stat.st_ino,
+    )
+
+
+def test_a_pattern_may_have_wildcards(tmp_path: Path) -> None:
+    _make(tmp_path, "a1.csv", "a2.csv", "b.txt", "sub/a3.csv")
+    assert set(_found(tmp_path, "a?.csv")) == {"a1.csv", "a2.csv"}
+    assert set(_found(tmp_path, "[ab]*.*")) == {"a1.csv", "a2.csv", "b.txt"}
+    assert set(_found(tmp_path, "*/*.csv")) == {"a3.csv"}
+
+
+def test_two_stars_cross_folders(tmp_path: Path) -> None:
+    _make(tmp_path, "a.csv", "x/b.csv", "x/y/c.csv", "x/y/d.txt")
+    assert _found(tmp_path, "**/*.csv") == {
+        "a.csv": "a.csv",
+        "b.csv": "x/b.csv",
+        "c.csv": "x/y/c.csv",
+    }
+
+
+def test_a_folder_stands_for_all_files_in_it_and_keeps_its_shape(tmp_path: Path) -> None:
+    _make(tmp_path, "runs/out/a.csv", "runs/out/deep/b.csv", "runs/out/.hidden")
+    (tmp_path / "runs/out/empty").mkdir()
+    for pattern in ("runs/out", "runs/out/", "runs/./out", "runs/x/../out"):
+        (tmp_path / "runs/x").mkdir(exist_ok=True)
+        assert _found(tmp_path, pattern) == {
+            "out/.hidden": "runs/out/.hidden",
+            "out/a.csv": "runs/out/a.csv",
+            "out/deep/b.csv": "runs/out/deep/b.csv",
+        }
+
+
+def test_a_file_that_several_patterns_name_is_found_once(tmp_path: Path) -> None:
+    _make(tmp_path, "a.csv", "b.csv")
+    assert _found(tmp_path, "a.csv", "*.csv", "./a.csv", str(tmp_path / "a.csv")) == {
+        "a.csv": "a.csv",
+        "b.csv": "b.csv",
+    }
+
+
+def test_where_two_share_a_name_both_keep_the_path_below_what_they_have_in_common(
+    tmp_path: Path,
+) -> None:
+    _make(tmp_path, "runs/one/model.pth", "runs/two/deep/model.pth", "runs/notes.txt")
+    assert _found(tmp_path, "runs/**/*.*") == {
+        "notes.txt": "runs/notes.txt",
+        "one/model.pth": "runs/one/model.pth",
+        "two/deep/model.pth": "runs/two/deep/model.pth",
+    }
+
+
+def test_a_name_that_reads_like_a_pattern_is_taken_literally_first(tmp_path: Path) -> None:
+    _make(tmp_path, "a[1].txt", "a1.txt", "what?.csv", "whats.csv")
+    assert set(_found(tmp_path, "a[1].txt")) == {"a[1].txt"}
+    assert set(_found(tmp_path, "what?.csv")) == {"what?.csv"}
+    (tmp_path / "a[1].txt").unlink()
+    assert set(_found(tmp_path, "a[1].txt")) == {"a1.txt"}
+
+
+def test_patterns_that_match_nothing_are_named(tmp_path: Path) -> None:
+    _make(tmp_path, "a.csv")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "dangling").symlink_to("nowhere")
+    files, unmatched = find(["*.pth", "a.csv", "empty", "dangling", "none/x"], str(tmp_path))
+    assert [file.name for file in files] == ["a.csv"]
+    assert unmatched == ("*.pth", "empty", "dangling", "none/x")
+
+
+def test_no_patterns_find_nothing(tmp_path: Path) -> None:
+    assert find([], str(tmp_path)) == ([], ())
+
+
+def test_a_folder_is_never_left_through_a_link_in_it(tmp_path: Path) -> None:
+    _make(tmp_path, "outside/secret", "out/own.txt", "out/deep/own2.txt")
+    (tmp_path / "out/to-file").symlink_to("../outside/secret")
+    (tmp_path / "out/to-folder").symlink_to("../outside")
+    (tmp_path / "out/deep/up").symlink_to("..")
+    (tmp_path / "out/gone").symlink_to("nowhere")
+    assert set(_found(tmp_path, "out")) == {"out/own.txt", "out/deep/own2.txt"}
+
+
+def test_a_link_to_a_file_within_the_folder_is_one_more_file(tmp_path: Path) -> None:
+    _make(tmp_path, "out/model-7.pth")
+    (tmp_path / "out/newest.pth").symlink_to("model-7.pth")
+    assert set(_found(tmp_path, "out")) == {"out/model-7.pth", "out/newest.pth"}
+
+
+def test_a_folder_or_file_that_is_itself_named_may_be_a_link(tmp_path: Path) -> None:
+    _make(tmp_path, "elsewhere/a.csv")
+    (tmp_path / "out").symlink_to("elsewhere")
+    (tmp_path / "b.csv").symlink_to("elsewhere/a.csv")
+    assert set(_found(tmp_path, "out", "b.csv")) == {"out/a.csv", "b.csv"}
+
+
+@pytest.mark.parametrize("pattern", ["out/*", "out/**", "out/**/*"])
+def test_a_wildcard_does_not_lead_out_of_the_folder_either(tmp_path: Path, pattern: str) -> None:
+    _make(tmp_path, "outside/secret", "out/own.txt")
+    (tmp_path / "out/to-folder").symlink_to("../outside")
+    assert set(_found(tmp_path, pattern)) == {"own.txt"}
+
+
+def test_two_stars_do_not_go_round_in_circles(tmp_path: Path) -> None:
+    _make(tmp_path, "out/own.txt")
+    (tmp_path / "out/self").symlink_to(".")
+    assert list(_found(tmp_path, "out/**").values()) == ["out/own.txt"]
+
+
+@pytest.mark.parametrize("folder", ["run[1]", "what?", "a*b"])
+def test_a_working_directory_may_read_like_a_pattern(tmp_path: Path, folder: str) -> None:
+    _make(tmp_path / folder, "a.csv")
+    _make(tmp_path, "whats/a.csv", "aXb/a.csv")
+    assert _found(tmp_path / folder, "*.csv") == {"a.csv": "a.csv"}
+
+
+def test_a_name_that_was_made_longer_is_not_that_of_another_file(tmp_path: Path) -> None:
+    _make(tmp_path, "x/a.txt", "y/a.txt", "z/x/a.txt")
+    found = _found(tmp_path, "x/a.txt", "y/a.txt", "z/x")
+    assert len(found) == 3
+
+
+def test_no_name_is_also_the_folder_of_another(tmp_path: Path) -> None:
+    _make(tmp_path, "one/out", "two/out/a.txt")
+    names = _found(tmp_path, "one/out", "two/out")
+    assert not any(other.startswith(f"{name}/") for name in names for other in names)
+
+
+PATHS = st.lists(st.sampled_from("ab"), min_size=1, max_size=4).map("/".join).map("{}.x".format)
+
+
+@settings(max_examples=100)
+@given(paths=st.sets(PATHS, min_size=1, max_size=8), data=st.data())
+def test_every_file_that_any_pattern_names_is_found_once(
+    tmp_path_factory: pytest.TempPathFactory, paths: set[str], data: st.DataObject
+) -> None:
+    folder = _make(tmp_path_factory.mktemp("results"), *paths)
+    folders = {str(Path(path).parent) for path in paths} - {"."}
+    choices = sorted({*paths, *folders, "**/*.x", "a/*.x"})
+    patterns = data.draw(st.lists(st.sampled_from(choices), min_size=1, max_size=4))
+    files, _ = find(patterns, str(folder))
+    expected = {
+        path
+        for path in paths
+        for pattern in patterns
+        if pattern in (path, "**/*.x")
+        or path.startswith(f"{pattern}/")
+        or (pattern == "a/*.x" and Path(path).parent == Path("a"))
+    }
+    assert sorted(os.path.relpath(file.path, folder) for file in files) == sorted(expected)
+
+
+@settings(max_examples=100)
+@given(paths=st.sets(PATHS, min_size=1, max_size=8))
+def test_files_that_are_named_one_by_one_have_distinct_names_that_end_like_theirs(
+    tmp_path_factory: pytest.TempPathFactory, paths: set[str]
+) -> None:
+    folder = _make(tmp_path_factory.mktemp("results"), *paths)
+    files, unmatched = find(sorted(paths), str(folder))
+    names = [file.name for file in files]
+    assert len(set(names)) == len(paths)
+    assert not unmatched
+    for file in files:
+        assert file.path.endswith(f"/{file.name}")
+        assert not file.name.startswith(("/", "../"))

@@ -1,0 +1,202 @@
+"""The list of an attempt's results, and what becomes of it."""
+
+import contextlib
+import os
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.support.configs import job
+from tests.support.logs import LogBuilder, running
+
+from spawn.core.config.model import JobConfig, QueueConfig
+from spawn.core.events import JobCompleted, JobStarted, ResultsUploaded, ResultsUploadFailed
+from spawn.core.state import JobState
+from spawn.store.objects.folder import FolderStore
+from spawn.store.results.manifest import NAME, collect, load
+from spawn.store.results.publish import publish
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """The job's working directory, with two results."""
+    work = tmp_path / "work"
+    (work / "out").mkdir(parents=True)
+    (work / "out/a.csv").write_bytes(b"a,b\n")
+    (work / "model.pth").write_bytes(b"weights")
+    return work
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The attempt's folder, with its output."""
+    folder = tmp_path / "attempt-1.abc"
+    folder.mkdir()
+    (folder / "stdout.log").write_bytes(b"hello\n")
+    (folder / "stderr.log").write_bytes(b"")
+    return folder
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Where the objects are."""
+    return tmp_path / "objects"
+
+
+def _config(work: Path, *patterns: str) -> JobConfig:
+    return job("train", working_directory=str(work), result_files=patterns)
+
+
+def _completed(config: JobConfig, folder: Path) -> JobState:
+    log: LogBuilder = running(QueueConfig(jobs=(config,)))
+    results = collect(config, folder) if config.result_files else None
+    begun = JobStarted(token="abc", pid=7, folder=str(folder), log_file="/l/train.log")
+    log.job("train", begun, JobCompleted(exit_code=0, results=results), attempt=1)
+    return log.replay().state.jobs["train"]
+
+
+def _objects(root: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()
+    }
+
+
+def test_the_manifest_lists_the_files_and_the_event_sums_it_up(work: Path, folder: Path) -> None:
+    results = collect(_config(work, "out", "model.pth", "*.none"), folder)
+    manifest = load(folder)
+    assert [file.name for file in manifest.files] == ["model.pth", "out/a.csv"]
+    assert manifest.unmatched == ("*.none",)
+    assert (results.files, results.size) == (2, 11)
+    assert results.sha256 == sha256((folder / NAME).read_bytes()).hexdigest()
+
+
+def test_without_a_match_the_manifest_is_empty_and_says_so(work: Path, folder: Path) -> None:
+    results = collect(_config(work, "*.none"), folder)
+    assert (results.files, results.size) == (0, 0)
+    assert load(folder).unmatched == ("*.none",)
+
+
+def test_every_result_and_the_manifest_are_made_durable_before_it_counts(
+    work: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+
+    def fsync(fd: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{fd}").readlink()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    collect(_config(work, "out", "model.pth"), folder)
+    assert synced == [
+        str(work / "model.pth"),
+        str(work / "out/a.csv"),
+        str(folder / f"{NAME}.part"),
+        str(folder),
+    ]
+
+
+def test_results_logs_code_and_facts_are_in_the_store_under_the_attempt(
+    work: Path, folder: Path, root: Path
+) -> None:
+    state = _completed(_config(work, "out", "model.pth", "*.none"), folder)
+    uploaded = publish(FolderStore(root), state)
+    assert isinstance(uploaded, ResultsUploaded)
+    assert (uploaded.files, uploaded.size, uploaded.unmatched) == (2, 11, ("*.none",))
+    objects = _objects(root)
+    prefix = "train/attempts/1.1/"
+    assert objects.keys() == {
+        prefix + name
+        for name in (
+            "stdout.log",
+            "stderr.log",
+            "exit_code",
+            "metadata.json",
+            "manifest.json",
+            "results/out/a.csv",
+            "results/model.pth",
+        )
+    }
+    assert objects[prefix + "results/model.pth"] == b"weights"
+    assert objects[prefix + "exit_code"] == b"0\n"
+    assert uploaded.key == prefix + "manifest.json"
+    assert uploaded.sha256 == sha256(objects[uploaded.key]).hexdigest()
+    entry = msgspec.json.decode(objects[uploaded.key])["files"][0]
+    assert entry["sha256"] == sha256(b"weights").hexdigest()
+
+
+def test_publishing_again_after_a_crash_says_the_same_and_changes_nothing(
+    work: Path, folder: Path, root: Path
+) -> None:
+    state = _completed(_config(work, "out"), folder)
+    first = publish(FolderStore(root), state)
+    before = _objects(root)
+    assert publish(FolderStore(root), state) == first
+    assert _objects(root) == before
+
+
+def test_a_job_that_promises_nothing_has_its_logs_published_all_the_same(
+    work: Path, folder: Path, root: Path
+) -> None:
+    assert publish(FolderStore(root), _completed(_config(work), folder)) is None
+    assert _objects(root)["train/attempts/1.1/stdout.log"] == b"hello\n"
+
+
+@pytest.mark.parametrize("how", ["gone", "changed"])
+def test_a_result_that_is_not_what_it_was_fails_the_upload(
+    work: Path, folder: Path, root: Path, how: str
+) -> None:
+    state = _completed(_config(work, "out", "model.pth"), folder)
+    if how == "gone":
+        (work / "model.pth").unlink()
+    else:
+        (work / "model.pth").write_bytes(b"other weights")
+    failed = publish(FolderStore(root), state)
+    assert isinstance(failed, ResultsUploadFailed)
+    assert failed.error.startswith(f"{how}: ")
+    assert "model.pth" in failed.error
+
+
+def test_a_result_that_was_replaced_by_one_of_the_same_size_and_time_is_found(
+    work: Path, folder: Path, root: Path
+) -> None:
+    path = work / "model.pth"
+    state = _completed(_config(work, "model.pth"), folder)
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    (work / "new").write_bytes(b"WEIGHTS")
+    (work / "new").replace(path)
+    os.utime(path, ns=times)
+    failed = publish(FolderStore(root), state)
+    assert isinstance(failed, ResultsUploadFailed)
+    assert failed.error.startswith("changed: ")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}", b"\xff"])
+def test_without_a_valid_manifest_the_upload_fails_with_a_reason(
+    work: Path, folder: Path, root: Path, content: bytes | None
+) -> None:
+    state = _completed(_config(work, "out"), folder)
+    (folder / NAME).unlink()
+    if content is not None:
+        (folder / NAME).write_bytes(content)
+    failed = publish(FolderStore(root), state)
+    assert isinstance(failed, ResultsUploadFailed)
+    assert failed.error
+
+
+def test_bytes_of_a_result_that_changed_are_not_left_under_its_name(
+    work: Path, folder: Path, root: Path
+) -> None:
+    """Nothing is overwritten: what is there first stays for ever."""
+    state = _completed(_config(work, "model.pth"), folder)
+    (work / "model.pth").write_bytes(b"half-written")
+    assert isinstance(publish(FolderStore(root), state), ResultsUploadFailed)
+    assert "train/attempts/1.1/results/model.pth" not in _objects(root)
+
+
+def test_a_result_whose_name_is_not_utf_8_is_collected_or_refused_as_os_errors_are(
+    work: Path, folder: Path
+) -> None:
+    with open(os.fsencode(work / "out") + b"/caf\xe9.csv", "w"):
+        pass
+    with contextlib.suppress(OSError):
+        collect(_config(work, "out"), folder)
