@@ -28,7 +28,8 @@ def load(file: Path) -> Loaded:
         InvalidConfig: It has problems.
     """
     if str(file) == "-":
-        data, name, folder = sys.stdin.buffer.read(), "stdin", Path.cwd()
+        data = b"" if sys.stdin is None else sys.stdin.buffer.read()
+        name, folder = "stdin", Path.cwd()
     else:
         name, folder = clean(str(file)), file.absolute().parent
         try:
@@ -39,5 +40,9 @@ def load(file: Path) -> Loaded:
                 why=error.strerror or "",
                 hint="FILE is the path of a queue's configuration",
             ) from None
+    if clean(str(folder)) != str(folder):
+        raise InvalidArgument(
+            f"the folder of {name} has a name that is not UTF-8", hint="rename it"
+        )
     config = parse(data, base_directory=str(folder), name=name)
     return Loaded(config, name, sha256(data).hexdigest())

@@ -58,7 +58,9 @@ def detached(runner: RunnerProcess, queue_id: str) -> int:
                 print(queue_id)
                 print(f"Running. `spawn queue status {queue_id}` shows it.", file=sys.stderr)
                 return 0
-    return runner.wait()
+    code = runner.wait()
+    print(queue_id)
+    return code
 
 
 def follow(runner: RunnerProcess, roots: Roots, queue_id: str) -> int:
@@ -67,6 +69,9 @@ def follow(runner: RunnerProcess, roots: Roots, queue_id: str) -> int:
         began = _first_commit(runner)
         if not began:
             code = runner.wait()
+            if code < 0:
+                print("Stopped before the queue began.", file=sys.stderr)
+                return 128 - code
             _say_ended(roots, queue_id)
             return code
         with LocalQueue(roots, queue_id) as source, _view(queue_id) as view:
@@ -87,7 +92,16 @@ def follow(runner: RunnerProcess, roots: Roots, queue_id: str) -> int:
                     view.tick(source)
             view.events(source.follow(), source)
             code = runner.wait()
-            view.close(source.report(now()))
+            report = source.report(now())
+            if report.status not in ("pending", "running"):
+                view.close(report)
+    if report.status in ("pending", "running"):
+        raise SpawnError(
+            f"the runner of queue {queue_id} ended without a word",
+            why=f"signal {-code}" if code < 0 else f"exit code {code}",
+            hint=f"its jobs go on; `spawn queue run FILE --queue-id {queue_id} --or-resume` "
+            "takes them up",
+        )
     return code
 
 

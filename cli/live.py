@@ -1,6 +1,7 @@
 """The live view on a terminal: drawn over itself, and no taller than the terminal."""
 
 import sys
+import time
 from types import TracebackType
 from typing import Self
 
@@ -17,12 +18,15 @@ from spawn.cli.sources.local import LocalQueue
 from spawn.core.events import Data, Event
 from spawn.core.report.model import Report
 
+FRAME_SECONDS = 0.1
+
 
 class LiveView:
     """See `spawn.cli.follow.View`."""
 
     def __init__(self) -> None:
         self._style = style_for(sys.stdout)
+        self._drawn = float("-inf")
         self._console = Console(highlight=False, soft_wrap=False)
         self._live = Live(console=self._console, auto_refresh=False, vertical_overflow="crop")
 
@@ -39,8 +43,9 @@ class LiveView:
         self._live.stop()
 
     def events(self, events: list[Event[Data]], source: LocalQueue) -> None:
-        """See `View.events`."""
-        self.tick(source)
+        """See `View.events`. A burst of events is drawn once; the next tick shows its end."""
+        if time.monotonic() - self._drawn >= FRAME_SECONDS:
+            self.tick(source)
 
     def tick(self, source: LocalQueue) -> None:
         """See `View.tick`."""
@@ -51,6 +56,7 @@ class LiveView:
         width, height = self._console.size
         lines = screen(report, None, self._style, width=width, height=height - 1)
         self._live.update(self._text(lines), refresh=True)
+        self._drawn = time.monotonic()
 
     def say(self, text: str) -> None:
         """See `View.say`."""

@@ -34,6 +34,8 @@ def moment(text: str, now: datetime) -> datetime:
         InvalidArgument: It is none of these, or still to come.
     """
     found = _moment(text.strip(), now)
+    if found <= now and not found.microsecond and "." not in text:
+        found = min(now, found.replace(microsecond=999_999))  # all of the second that was named
     if found > now:
         raise InvalidArgument(f"--at {text} is still to come")
     return found

@@ -91,6 +91,8 @@ def ended(
         "output_dropped_bytes": exit_.output_dropped_bytes,
     }
     match exit_.stop:
+        case "host" if job.losses + 1 >= MAX_LOSSES:
+            return _given_up(state, job)
         case "stop" | "spot" | "fenced" | "host":
             return [_draft(job, JobInterrupted(cause=exit_.stop, **facts))]
         case "cancel":
@@ -128,9 +130,13 @@ def failed_to_begin(state: QueueState, job: JobState, why: str) -> list[Draft]:
 def lost(state: QueueState, job: JobState, detail: str) -> list[Draft]:
     """Decide the end of an attempt that left no record: its host or its supervisor died."""
     if job.losses + 1 >= MAX_LOSSES:
-        why = f"lost with its supervisor or host {MAX_LOSSES} times in a row"
-        return [_draft(job, JobFailed(why=why)), *_block(state, job)]
+        return _given_up(state, job)
     return [interrupted(job, "lost", detail)]
+
+
+def _given_up(state: QueueState, job: JobState) -> list[Draft]:
+    why = f"lost with its supervisor or host {MAX_LOSSES} times in a row"
+    return [_draft(job, JobFailed(why=why)), *_block(state, job)]
 
 
 def interrupted(job: JobState, cause: InterruptCause, detail: str = "") -> Draft:
@@ -156,8 +162,9 @@ def reset(state: QueueState, job: JobState, *, reason: ResetReason, by: str) -> 
     for other in freed:
         other_id = other.config.job_id
         drafts.append(Draft(JobUnblocked(by=job_id), job_id=other_id))
-        if other_id in blockers:
-            drafts.append(Draft(JobBlocked(by=blockers[other_id]), job_id=other_id))
+        if other_id in blockers or blocker:
+            by_ = blockers.get(other_id, blocker)
+            drafts.append(Draft(JobBlocked(by=by_), job_id=other_id))
     return drafts
 
 

@@ -99,7 +99,7 @@ def evolve(state: QueueState, event: Event[Data]) -> None:
             state.failed[job_id] = None
             state.move(job, "failed")
         case JobInterrupted():
-            losses = job.losses + 1 if data.cause == "lost" else 0
+            losses = job.losses + 1 if data.cause in ("lost", "host") else 0
             _end(state, job, event, data)
             job.losses = losses
             state.move(job, "pending")

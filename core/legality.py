@@ -73,6 +73,8 @@ def check(state: QueueState, event: Event[Data]) -> None:
     elif type_ in OF_AN_ATTEMPT:
         if event.attempt != job.attempt:
             _contradicts(event, f"attempt {job.attempt} is the newest, not {event.attempt}")
+        if type_ == "JobCompleted" and event.data.exit_code:  # type: ignore[attr-defined]
+            _contradicts(event, "its exit code is not 0")
     elif isinstance(event.data, JobBlocked):
         if event.data.by not in state.failed:
             _contradicts(event, f"job {event.data.by} has not failed")

@@ -95,12 +95,15 @@ class Replay:
                     seq=seq,
                     why=f"it says {event.queue_id} seq {event.seq}",
                 )
-            if state is None:
-                check_first(event)
-                state = begin(event)
-            else:
-                check(state, event)
-                evolve(state, event)
+            try:
+                if state is None:
+                    check_first(event)
+                    state = begin(event)
+                else:
+                    check(state, event)
+                    evolve(state, event)
+            except (KeyError, ValueError) as error:  # a job that is not there, a date that is none
+                raise CorruptLog(f"event {seq} cannot be", seq=seq, why=repr(error)) from None
         self._state, self.seq, self.hash = state, seq, hash_
         return taken
 

@@ -34,7 +34,7 @@ class JobState(Struct, kw_only=True):
     failures: int = 0
     """Failures that were the job's own since its last reset: the budget spent."""
     losses: int = 0
-    """Attempts lost with their host in a row."""
+    """Attempts in a row that were lost, or ended with their host."""
     missing: int = 0
     """Dependencies that hold the job up: not completed, or their results still on the way."""
     unmet: int = 0

@@ -12,13 +12,15 @@ from pathlib import Path
 from signal import Signals
 
 import msgspec
+from msgspec import structs
 
 from spawn import __version__
+from spawn.core.config import canonical
 from spawn.core.errors import QueueExists, QueueNotFound, RunnerAlive, SpawnError
 from spawn.core.events import Data, Draft, Event, QueueResumed, QueueStarted
 from spawn.core.moments import moment
 from spawn.core.state import JobState, QueueState
-from spawn.core.submission import submit
+from spawn.core.submission import config_sha256, submit
 from spawn.runner.launcher import ProcessLauncher
 from spawn.runner.loop import Runner
 from spawn.runner.machine import ownership
@@ -34,6 +36,8 @@ from spawn.store.tail import tail
 UNEXPECTED = 70
 """Exit code of an error that is ours: systemd starts the runner again after it."""
 LAST_LINES = 10
+CLAIM = "_spawn/queue.json"
+"""The configuration as it was submitted, which also says whose prefix this is."""
 
 
 class SystemClock:
@@ -63,7 +67,9 @@ def main() -> int:
         return 1
     except Exception:
         traceback.print_exc()
-        tell(Refused("the runner met an error of its own", traceback.format_exc(), "", UNEXPECTED))
+        why = traceback.format_exc().strip().splitlines()[-1]
+        hint = "the queue's runner.log has where"
+        tell(Refused("the runner met an error of its own", why, hint, UNEXPECTED))
         return UNEXPECTED
     return _exit_code(state)
 
@@ -93,15 +99,19 @@ def _run(order: RunOrder, tell: "Callable[[News], None]") -> QueueState:
     elif ledger.state.ended:
         return ledger.state
     state = ledger.state
+    if order.config and config_sha256(order.config) != state.config_sha256:
+        tell(Said("the configuration has changed since; the queue goes on with its own"))
     prefix = state.config.result_s3_prefix or order.queue_id
     objects = FolderStore(roots.objects / prefix.strip("/"))
+    _claim(objects, order.queue_id, state)
     kind = QueueStarted if state.state == "pending" else QueueResumed
     poller = Poller()
     launcher.serve(paths, order.queue_id, state.config.kill_grace, poller)
     publisher = ThreadPublisher(objects, poller.post)
 
     def say(text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        with suppress(OSError):  # its disk may be what is full
+            print(text, file=sys.stderr, flush=True)
         tell(Said(text))
 
     def committed(events: list[Event[Data]]) -> None:
@@ -156,6 +166,24 @@ def _exit_code(state: QueueState) -> int:
     if state.state == "interrupted":
         return 128 + (Signals[state.detail] if state.detail in Signals.__members__ else 1)
     return 0 if state.state == "completed" else 1
+
+
+def _claim(objects: FolderStore, queue_id: str, state: QueueState) -> None:
+    """Take the prefix for this queue, for ever: two queues must not share their results' place.
+
+    Raises:
+        QueueExists: Another queue has it.
+    """
+    jobs = tuple(job.config for job in state.jobs.values())
+    config = structs.replace(state.config, queue_id=queue_id, jobs=jobs)
+    objects.put(CLAIM, canonical.encode(config))
+    owner = canonical.decode(objects.get(CLAIM)).queue_id
+    if owner != queue_id:
+        raise QueueExists(
+            f"the results of queue {owner} are at {objects.location}",
+            why="two queues cannot keep theirs in one place",
+            hint="another result_s3_prefix, or none, keeps them apart",
+        )
 
 
 def _alive(order: RunOrder) -> RunnerAlive:

@@ -23,6 +23,10 @@ def execute(order: Order, *, gate: int, stdout: int, stderr: int) -> NoReturn:
         if os.getppid() != supervisor:
             os._exit(code)
         signal.set_wakeup_fd(-1)
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+            with suppress(OSError, ValueError):
+                signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(gate, 3)
         gate = 3
@@ -34,10 +38,6 @@ def execute(order: Order, *, gate: int, stdout: int, stderr: int) -> NoReturn:
         if os.read(gate, 1) != b"g":
             os._exit(0)
         os.close(gate)
-        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-            with suppress(OSError, ValueError):
-                signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.chdir(order.working_directory)
         os.execve(SHELL, [SHELL, "-c", order.command], order.environment)
     except BaseException as error:

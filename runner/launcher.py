@@ -3,10 +3,13 @@
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
+from shutil import rmtree
+from threading import Thread
 
 from spawn.core.decide import StopCause
 from spawn.core.state import JobState
@@ -16,7 +19,11 @@ from spawn.runner.messages import Go, Order, Ready, Stop, Unable, receive, send
 from spawn.runner.poller import Poller
 from spawn.runner.ports import CannotPrepare, Ended, Happening, Prepared
 from spawn.runner.reattach import connect, kill_strays
+from spawn.store import lock
 from spawn.store.paths import QueuePaths
+
+LOCK_SECONDS = 1.0
+"""How often the lock of an attempt that cannot be reached is looked at."""
 
 
 class ProcessLauncher:
@@ -31,7 +38,7 @@ class ProcessLauncher:
         self._zygote = _Zygote()
         self._spare: socket.socket | None = self._zygote.supervisor()
         self._channels: dict[str, socket.socket] = {}
-        self._folders: dict[str, str] = {}
+        self._open: dict[str, tuple[str, int | None]] = {}
 
     def serve(self, paths: QueuePaths, queue_id: str, kill_grace: float, poller: Poller) -> None:
         """Say whose attempts these are, and where their ends are waited for."""
@@ -71,7 +78,7 @@ class ProcessLauncher:
             why = answer.why if isinstance(answer, Unable) else "its supervisor died"
             raise CannotPrepare(f"job {config.job_id} cannot start now", why=why)
         self._channels[token] = channel
-        self._folders[token] = folder
+        self._open[token] = folder, answer.pid
         self._poller.watch(channel, lambda: self._over(token))
         return Prepared(
             token=token,
@@ -89,17 +96,22 @@ class ProcessLauncher:
     def abandon(self, token: str) -> None:
         """See `Launcher.abandon`."""
         channel = self._channels.pop(token)
-        del self._folders[token]
+        folder, _ = self._open.pop(token)
         self._poller.forget(channel)
-        channel.close()
+        with channel, suppress(OSError):
+            channel.shutdown(socket.SHUT_WR)
+            while channel.recv(1024):
+                pass
+        rmtree(folder, ignore_errors=True)
 
     def adopt(self, job: JobState) -> None:
         """See `Launcher.adopt`."""
-        self._folders[job.token] = job.folder
         channel = connect(job.token)
         if channel is None:
-            self._poller.post(self._end(job.token))
+            self._open[job.token] = job.folder, None
+            Thread(target=self._outwait, args=(job.token,), daemon=True).start()
             return
+        self._open[job.token] = job.folder, job.pid
         self._channels[job.token] = channel
         self._poller.watch(channel, lambda: self._over(job.token))
 
@@ -123,7 +135,8 @@ class ProcessLauncher:
             answer = receive(channel)
         except OSError:
             answer = None
-        self._spare = self._zygote.supervisor()
+        with suppress(CannotPrepare):  # then the next one is asked for when it is needed
+            self._spare = self._zygote.supervisor()
         return channel, answer
 
     def _over(self, token: str) -> Iterator[Happening]:
@@ -132,11 +145,19 @@ class ProcessLauncher:
         channel.close()
         yield self._end(token)
 
+    def _outwait(self, token: str) -> None:
+        """Wait for a supervisor that cannot be reached: from another network namespace the lock
+        alone tells that it lives."""
+        held = Path(self._open[token][0]) / "lock"
+        while lock.is_held(held):
+            time.sleep(LOCK_SECONDS)
+        self._poller.post(self._end(token))
+
     def _end(self, token: str) -> Ended:
-        folder = Path(self._folders.pop(token))
-        exit_ = record.read(folder / "record", token)
+        folder, pid = self._open.pop(token)
+        exit_ = record.read(Path(folder) / "record", token)
         if exit_ is None:
-            kill_strays(token)
+            kill_strays(token, pid)
         return Ended(token, exit_)
 
 
@@ -152,14 +173,20 @@ class _Zygote:
         Raises:
             CannotPrepare: No zygote can be started.
         """
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            raise CannotPrepare("no supervisor can be asked for", why=str(error)) from error
         with theirs:
             try:
                 socket.send_fds(self._requests, [b"f"], [theirs.fileno()])
             except OSError:
                 self.close()
                 self._start()
-                socket.send_fds(self._requests, [b"f"], [theirs.fileno()])
+                try:
+                    socket.send_fds(self._requests, [b"f"], [theirs.fileno()])
+                except OSError as error:
+                    raise CannotPrepare("the zygote cannot be reached", why=str(error)) from error
         return ours
 
     def close(self) -> None:

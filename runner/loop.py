@@ -105,7 +105,7 @@ class Runner:
         self._stop_signal: int | None = None
         self._timed_out = False
         self._finished = False
-        self._complaint = ""
+        self._complaints: set[str] = set()
 
     def run(self) -> QueueState:
         """Run until the queue has ended or is interrupted; returns its last state.
@@ -137,8 +137,10 @@ class Runner:
             job = state.jobs[job_id]
             left = (moment(job.retry_at) - self._clock.wall()).total_seconds()
             self._retry_in(job, min(job.delay, max(0.0, left)))
-        for job_id in state.uploading:
-            self._publish(state.jobs[job_id])
+        for job in state.jobs.values():
+            # Whatever has not reached the object store for certain is brought again.
+            if job.outcome is not None and not (job.uploaded or job.upload_failed):
+                self._publish(copy(job))
 
     def _note(self, happening: Happening) -> None:
         """Remember what has happened; `_round` decides what it means."""
@@ -182,12 +184,16 @@ class Runner:
             if job.state == "retrying" and job.attempt == attempt:
                 heappush(self._due, job.index)
         if self._deadline is not None and now >= self._deadline and not self._timed_out:
+            counts = self._ledger.state.counts
+            if counts["completed"] == len(self._ledger.state.jobs):
+                self._deadline = None  # only copies are left to make
+        if self._deadline is not None and now >= self._deadline and not self._timed_out:
             self._timed_out = True
             self._stop_all("stop", self._ledger.state.config.kill_grace)
         while self._held_up:  # what held it up may be gone
             heappush(self._due, self._held_up.pop())
         prepared: list[str] = []
-        closed: list[str] = []
+        closed: list[JobState] = []
         published, self._published = self._published, []
         publishing = dict(self._publishing)
         try:
@@ -214,12 +220,13 @@ class Runner:
             return
         for token in prepared:
             self._launcher.go(token)
-        state = self._ledger.state
-        for token in closed:
-            job = state.jobs[self._attempts.pop(token).job_id]
+        for job in closed:
+            del self._attempts[job.token]
             if job.state == "retrying":
                 self._retry_in(job, job.delay)
             self._publish(job)
+        if events:
+            self._complaints.clear()
         self._committed(events)
 
     def _stage_published(self, published: list[Published]) -> None:
@@ -229,10 +236,14 @@ class Runner:
                 draft = Draft(done.outcome, job_id=job.config.job_id, attempt=job.attempt)
                 self._stage([draft])
 
-    def _stage_ends(self) -> list[str]:
-        """Stage the outcome of each attempt that is over; returns their tokens."""
+    def _stage_ends(self) -> list[JobState]:
+        """Stage the outcome of each attempt that is over.
+
+        Returns:
+            Their jobs as they are then: the next attempt may begin in the same transaction.
+        """
         closed = []
-        for token, attempt in self._attempts.items():
+        for attempt in self._attempts.values():
             if not (attempt.ended and attempt.collected):
                 continue
             state = self._ledger.state
@@ -250,7 +261,7 @@ class Runner:
                     results=attempt.results,
                 )
             self._stage(drafts)
-            closed.append(token)
+            closed.append(copy(job))
         return closed
 
     def _stage_starts(self, prepared: list[str]) -> None:
@@ -309,7 +320,7 @@ class Runner:
     def _publish(self, job: JobState) -> None:
         if job.folder:
             self._publishing[job.token] = job.config.job_id
-            self._publisher.publish(job.token, copy(job))  # the next attempt changes the job
+            self._publisher.publish(job.token, job)
 
     def _retry_in(self, job: JobState, seconds: float) -> None:
         due = self._clock.monotonic() + seconds
@@ -327,8 +338,8 @@ class Runner:
 
     def _complain(self, text: str) -> None:
         """Say what is wrong once, not each time that it is tried again."""
-        if text != self._complaint:
-            self._complaint = text
+        if text not in self._complaints:
+            self._complaints.add(text)
             self._say(text)
 
     def _wait_seconds(self) -> float | None:

@@ -18,9 +18,8 @@ class Output:
 
     def __init__(self, folder: Path, job_log: Path) -> None:
         self._raw = [_open(folder / "stdout.log"), _open(folder / "stderr.log")]
-        job_log.parent.mkdir(parents=True, exist_ok=True)
-        self._combined = _open(job_log)
-        self.offset = os.fstat(self._combined).st_size
+        self._combined = _open_combined(job_log)
+        self.offset = 0 if self._combined is None else os.fstat(self._combined).st_size
         """Where in the combined log this attempt begins, bytes."""
         self.dropped = 0
         """Bytes of raw output that could not be written."""
@@ -35,13 +34,16 @@ class Output:
             stream: 0 for stdout, 1 for stderr.
         """
         self.dropped += len(data) - _write(self._raw[stream], data)
-        _write(self._combined, self._combine(stream, data))
+        if self._combined is not None:
+            _write(self._combined, self._combine(stream, data))
 
     def close(self) -> None:
         """End an open line of the combined log and close the files."""
-        if self._open_line is not None:
-            _write(self._combined, b"\n")
-        for fd in (*self._raw, self._combined):
+        if self._combined is not None:
+            if self._open_line is not None:
+                _write(self._combined, b"\n")
+            os.close(self._combined)
+        for fd in self._raw:
             os.close(fd)
 
     def _combine(self, stream: int, data: bytes) -> bytes:
@@ -62,6 +64,15 @@ class Output:
             self._second = now
             self._stamp = time.strftime("[%H:%M:%S] ", time.localtime(now)).encode()
         return self._stamp
+
+
+def _open_combined(path: Path) -> int | None:
+    """A combined log that cannot be is done without: the raw output is what counts."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return _open(path)
+    except OSError:
+        return None
 
 
 def _open(path: Path) -> int:

@@ -51,7 +51,8 @@ class Poller:
     def wait(self, seconds: float | None) -> Iterable[Happening]:
         """See `Waiter.wait`."""
         happenings: list[Happening] = []
-        for key, _ in self._selector.select(seconds):
+        # `epoll` takes 31 bits of milliseconds: weeks are waited for in parts.
+        for key, _ in self._selector.select(seconds if seconds is None else min(seconds, 3600)):
             happenings.extend(key.data())
         return happenings
 

@@ -11,6 +11,7 @@ import socket
 import time
 from contextlib import suppress
 from pathlib import Path
+from shutil import rmtree
 from typing import NoReturn
 
 from spawn.core.decide import Exit, StopCause
@@ -65,6 +66,7 @@ def _attempt(channel: socket.socket, order: Order) -> int:
     try:
         attempt = _Attempt(channel, order)
     except OSError as error:
+        rmtree(order.folder, ignore_errors=True)
         send(channel, Unable(why=str(error)))
         return 1
     attempt.run()
@@ -93,9 +95,12 @@ class _Attempt:
         gate_read, self._gate = os.pipe()
         pipes = [os.pipe(), os.pipe()]
         self._pipes = {pipes[0][0]: 0, pipes[1][0]: 1}
+        # Until it has its own signals nothing may reach the child: our handlers would eat it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         self._pid = os.fork()
         if self._pid == 0:
             execute(order, gate=gate_read, stdout=pipes[0][1], stderr=pipes[1][1])
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         for fd in (gate_read, pipes[0][1], pipes[1][1]):
             os.close(fd)
         for fd in self._pipes:
@@ -127,7 +132,7 @@ class _Attempt:
         self._leave(
             Exit(
                 exit_code=code if code >= 0 else 128 - code,
-                signal=signal.Signals(-code).name if code < 0 else None,
+                signal=_name(-code) if code < 0 else None,
                 stop=self._stop,
                 wall_seconds=round(wall, 3),
                 cpu_seconds=round(cpu, 3),
@@ -145,7 +150,7 @@ class _Attempt:
         deadline = None if timeout is None else began + timeout
         while True:
             self._reap()
-            if self._exit is not None:
+            if self._exit is not None and not self._graced():
                 return
             now = time.monotonic()
             if deadline is not None and now >= deadline:
@@ -155,7 +160,8 @@ class _Attempt:
                 tree.signal_all(os.getpid(), signal.SIGKILL)
                 self._kill_at = now + 0.1  # a child may have been born in between
             next_at = min((t for t in (deadline, self._kill_at) if t is not None), default=None)
-            wait = None if next_at is None else max(0.0, next_at - now) * 1000 + 1
+            # `poll` takes 31 bits of milliseconds: a timeout of weeks is waited for in parts.
+            wait = None if next_at is None else min(max(0.0, next_at - now), 3600) * 1000 + 1
             for fd, _ in poll.poll(wait):
                 if fd in self._pipes:
                     if not self._read(fd):
@@ -175,6 +181,10 @@ class _Attempt:
                         self._runners.pop(fd).close()
                     elif isinstance(message, Stop):
                         self._end(message.cause, message.grace)
+
+    def _graced(self) -> bool:
+        """Whether something below a command that was stopped and ended still has its grace."""
+        return self._stop is not None and any(tree.descendants(os.getpid()))
 
     def _end(self, cause: StopCause, grace: float) -> None:
         """Begin to end the attempt; the first cause stands, a shorter grace counts."""
@@ -236,6 +246,14 @@ class _Attempt:
                 time.sleep(1)
             else:
                 return
+
+
+def _name(number: int) -> str:
+    """A signal's name: `SIGKILL`, `SIGRTMIN+6`."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
 
 
 def _signal_pipe() -> int:

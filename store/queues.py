@@ -1,11 +1,11 @@
 """The queues of this machine: find one, make room for one."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from spawn.core.errors import QueueNotFound
 from spawn.store import lock
+from spawn.store.durable import sync
 from spawn.store.paths import QueuePaths, Roots
 
 
@@ -16,10 +16,9 @@ def make(roots: Roots, queue_id: str) -> QueuePaths:
         OSError: It cannot be made.
     """
     paths = roots.queue(queue_id)
-    missing = [folder for folder in (paths.folder, *paths.folder.parents) if not folder.exists()]
     paths.folder.mkdir(parents=True, exist_ok=True)
-    for folder in reversed(missing):
-        _sync(folder.parent)
+    for folder in (roots.state, roots.queues, paths.folder):
+        sync(folder.parent)
     return paths
 
 
@@ -82,11 +81,3 @@ def _born(folder: Path) -> float:
         return (folder / "runner.lock").stat().st_mtime
     except OSError:
         return folder.stat().st_mtime
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -53,6 +53,8 @@ def run(
         )
     roots = bootstrap.machine()
     chosen = config.queue_id if queue_id is None else queue_id
+    if chosen is None and or_resume:
+        raise InvalidArgument("--or-resume needs the queue's id", hint="--queue-id ID names it")
     if chosen is None:
         chosen = _fresh_id(roots)
     why = why_not_queue_id(chosen)
@@ -74,11 +76,16 @@ def run(
 
 
 def _fresh_id(roots: "Roots") -> str:
-    """An id of this second, or of the first one after it that no queue here is named after."""
+    """Reserve an id of this second, or of the first one after it that is free."""
     from spawn.cli import bootstrap
     from spawn.core.ids import new_queue_id
 
     at = bootstrap.now().astimezone()
-    while roots.queue(new_queue_id(at)).folder.exists():
-        at += timedelta(seconds=1)
-    return new_queue_id(at)
+    while True:
+        chosen = new_queue_id(at)
+        try:
+            roots.queue(chosen).folder.mkdir(parents=True)
+        except FileExistsError:
+            at += timedelta(seconds=1)
+        else:
+            return chosen

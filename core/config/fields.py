@@ -173,8 +173,8 @@ class JobFile(Fields):
         Annotated[
             Path,
             says(
-                "Where the command runs: absolute, or relative to the folder that the queue is "
-                "submitted from, which it is when absent.",
+                "Where the command runs: absolute, or relative to the folder that the "
+                "file is in, which it is when absent.",
                 "/data",
             ),
         ]

@@ -73,7 +73,8 @@ def _job(
     started = moment(job.started_at) if job.started_at else None
     elapsed = _since(started, now) if running and started else None
     timeout = job.config.timeout
-    retry_at = moment(job.retry_at) if job.state == "retrying" else None
+    coming = job.state == "retrying" and not state.ended
+    retry_at = moment(job.retry_at) if coming else None
     left = _time_left(elapsed, live, earlier.get(job.config.job_id)) if running else None
     return JobReport(
         config=job.config,

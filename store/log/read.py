@@ -12,6 +12,9 @@ from spawn.core.replay import Replay, Row
 _ROWS = "SELECT seq, type, line, hash FROM events WHERE seq > ? ORDER BY seq"
 _COLUMNS = "SELECT seq, type, job_id, at, line, hash FROM events ORDER BY seq"
 
+NEWBORN_BYTES = 4096
+"""What a log has before its schema, and one that has lost it has more."""
+
 Columns = tuple[int, bytes, bytes | None, bytes, bytes, bytes]
 """`(seq, type, job_id, at, line, hash)`, text as the bytes that are stored."""
 
@@ -72,6 +75,8 @@ def replay(path: Path, queue_id: str, *, until: str | None = None) -> Replay:
 
 def _expect_events(connection: sqlite3.Connection, path: Path) -> None:
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    if not tables and path.stat().st_size > NEWBORN_BYTES:
+        raise CorruptLog(f"the event log {path} is damaged", why="its schema is gone")
     if not tables:
         raise QueueNotFound(f"the event log {path} is empty", why="its queue was never submitted")
     if b"events" not in tables:

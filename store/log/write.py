@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,6 +15,7 @@ from sqlalchemy.pool import NullPool
 from spawn.core.errors import CorruptLog, LogConflict, SpawnError
 from spawn.core.events import Data, Event
 from spawn.store.log import schema
+from spawn.store.log.read import NEWBORN_BYTES
 
 Entry = tuple[Event[Data], bytes, bytes]
 """`(event, line, hash)`: an event with its exact bytes and the chain's hash up to it."""
@@ -96,11 +98,15 @@ class LogWriter:
             raise LogFull(
                 f"the event log {self._path} cannot be written",
                 why=str(error.orig),
-                hint="free some space on its disk",
+                hint="free some space on its disk" if "full" in str(error.orig) else "",
             ) from error
 
     def close(self) -> None:
-        """Close the connection; the log is then one file."""
+        """Close the connection; the database is then whole without its WAL."""
+        driver = self._connection.connection.driver_connection
+        if driver is not None:
+            with suppress(sqlite3.Error):  # a reader holds an old page: the WAL stays beside it
+                driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
 
     def __enter__(self) -> Self:
@@ -133,6 +139,8 @@ def _bring_up_to_date(connection: Connection, path: Path) -> None:
             .scalars()
             .all()
         )
+        if not tables and path.stat().st_size > NEWBORN_BYTES:
+            raise CorruptLog(f"the event log {path} is damaged", why="its schema is gone")
         if not tables:
             schema.metadata.create_all(connection)
             connection.execute(insert(schema.revision).values(version_num=schema.REVISION))

@@ -6,6 +6,8 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from secrets import token_hex
 
+from spawn.store.durable import sync
+
 _CHUNK = 1024 * 1024
 
 
@@ -23,6 +25,18 @@ class FolderStore:
     def location(self) -> str:
         """Where people find it: an absolute path with a trailing slash."""
         return f"{self._root}/"
+
+    def has(self, key: str) -> bool:
+        """Whether there is an object under a key."""
+        return (self._root / key).exists()
+
+    def get(self, key: str) -> bytes:
+        """Read an object.
+
+        Raises:
+            OSError: There is none.
+        """
+        return (self._root / key).read_bytes()
 
     def put(self, key: str, data: bytes, *, durable: bool = True) -> str:
         """Keep bytes under a key; returns their SHA-256 in hex.
@@ -102,10 +116,6 @@ class FolderStore:
     def _sync_folders(self, folder: Path) -> None:
         """Make a name durable: its folder, and those above, which may be new."""
         for each in (folder, *folder.parents):
-            fd = os.open(each, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+            sync(each)
             if each == self._root.parent:
                 return

@@ -55,7 +55,8 @@ def _matches(pattern: str, working_directory: str) -> Iterator[str]:
     if os.path.lexists(whole):  # a file may be called `a[1].txt`
         yield os.path.normpath(whole)
         return
-    parts = pattern.split("/")
+    parts = pattern.rstrip("/").split("/")
+    only_folders = pattern.endswith("/")
     fixed = next((i for i, part in enumerate(parts) if _WILD.search(part)), len(parts))
     if fixed == len(parts):
         return
@@ -64,10 +65,16 @@ def _matches(pattern: str, working_directory: str) -> Iterator[str]:
         start = os.path.normpath("/".join(parts[:fixed]) or "/")
     wanted = re.compile(_regex(parts[fixed:]))
     root = os.path.realpath(start)
+    deepest = None if "**" in parts else len(parts) - fixed
     for folder, folders, files in os.walk(start):
+        entries, folder_names = sorted([*folders, *files]), set(folders)
         folders.sort()
-        for name in sorted([*folders, *files]):
+        if deepest is not None and len(Path(folder).relative_to(start).parts) + 1 >= deepest:
+            folders.clear()
+        for name in entries:
             path = os.path.join(folder, name)  # noqa: PTH118
+            if only_folders and name not in folder_names:
+                continue
             if wanted.fullmatch(os.path.relpath(path, start)) and _stays(path, root):
                 yield path
 
@@ -92,13 +99,23 @@ def _segment(part: str) -> str:
     while rest:
         group = _GROUP.match(rest)
         if group:
-            inside = group[2].replace("\\", r"\\").replace("[", r"\[")
-            pieces.append(f"[{'^' if group[1] else ''}{inside}]")
+            pieces.append(_group(group[1], group[2]) or re.escape(group[0]))
             rest = rest[group.end() :]
             continue
         pieces.append({"*": "[^/]*", "?": "[^/]"}.get(rest[0], re.escape(rest[0])))
         rest = rest[1:]
     return "".join(pieces)
+
+
+def _group(negated: str, inside: str) -> str:
+    """A set of characters as a regular expression; empty where it is none, such as `[z-a]`."""
+    escaped = inside.replace("\\", r"\\").replace("[", r"\[").replace("]", r"\]")
+    group = f"[{'^/' if negated else ''}{escaped}]"
+    try:
+        re.compile(group)
+    except re.error:
+        return ""
+    return group
 
 
 def _files(path: str) -> Iterator[tuple[str, str]]:

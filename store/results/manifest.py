@@ -1,6 +1,7 @@
 """The list of an attempt's result files, made before the job counts as completed."""
 
 import os
+from contextlib import suppress
 from errno import EILSEQ
 from hashlib import sha256
 from pathlib import Path
@@ -11,6 +12,7 @@ from msgspec import Struct
 from spawn.core.codec import clean
 from spawn.core.config.model import JobConfig
 from spawn.core.events import Results
+from spawn.store.durable import sync
 from spawn.store.results.find import Found, find
 
 NAME = "manifest.json"
@@ -34,7 +36,8 @@ def collect(job: JobConfig, folder: Path) -> Results:
         if clean(file.path) != file.path:
             raise OSError(EILSEQ, "a result's name is not UTF-8", clean(file.path))
     for file in files:
-        _sync(file.path)
+        with suppress(OSError):  # gone or unreadable: the upload will say so
+            sync(file.path)
     data = msgspec.json.encode(Manifest(files=tuple(files), unmatched=unmatched))
     part = folder / f"{NAME}.part"
     with open(part, "wb") as out:
@@ -42,7 +45,7 @@ def collect(job: JobConfig, folder: Path) -> Results:
         out.flush()
         os.fsync(out.fileno())
     part.replace(folder / NAME)
-    _sync(str(folder))
+    sync(folder)
     return Results(
         files=len(files), size=sum(file.size for file in files), sha256=sha256(data).hexdigest()
     )
@@ -56,14 +59,3 @@ def load(folder: Path) -> Manifest:
         msgspec.DecodeError: It is not a manifest.
     """
     return msgspec.json.decode((folder / NAME).read_bytes(), type=Manifest)
-
-
-def _sync(path: str) -> None:
-    try:
-        fd = os.open(path, os.O_RDONLY)
-    except OSError:
-        return  # gone or unreadable: the upload will say so
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -28,6 +28,9 @@ def publish(store: FolderStore, job: JobState) -> ResultsUploaded | ResultsUploa
         How the results fared; None for an attempt that promises none.
     """
     prefix = attempt_prefix(job)
+    promised = job.state == "completed" and bool(job.config.result_files)
+    if not promised and store.has(prefix + "metadata.json"):
+        return None  # it is the last one that is put
     folder = Path(job.folder)
     try:
         for log in LOGS:
@@ -35,11 +38,11 @@ def publish(store: FolderStore, job: JobState) -> ResultsUploaded | ResultsUploa
                 store.link(prefix + log, folder / log)
         store.put(prefix + "exit_code", _exit_code(job), durable=False)
         store.put(prefix + "metadata.json", _metadata(job), durable=False)
-        if job.state != "completed" or not job.config.result_files:
+        if not promised:
             return None
         return _publish_results(store, prefix, load(folder))
     except (OSError, _Lost, msgspec.DecodeError) as error:
-        if job.state != "completed" or not job.config.result_files:
+        if not promised:
             return None
         return ResultsUploadFailed(error=str(error))
 

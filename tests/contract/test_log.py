@@ -127,7 +127,7 @@ def test_not_even_sql_changes_an_event_or_takes_one_away(path: Path, statement: 
     log = _log()
     log.write(path)
     with closing(sqlite3.connect(path)) as connection:
-        with pytest.raises(sqlite3.IntegrityError, match="never|in order"):
+        with pytest.raises(sqlite3.IntegrityError, match=r"never|in order"):
             connection.execute(statement)
         connection.rollback()
     assert _rows(path) == log.rows

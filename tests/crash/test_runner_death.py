@@ -1,11 +1,16 @@
 """A runner that is killed: what it started goes on, and the next one learns how it ended."""
 
+import contextlib
 import os
 import random
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from tests.support.queues import World, attempt_processes, is_alive, job, retry, until
+from tests.support.wait import wait_until
 
 from spawn.core.moments import moment
 
@@ -198,7 +203,6 @@ def test_a_dead_runner_s_queue_is_told_from_one_that_runs(world: World) -> None:
     assert queue.resume().code == 0
 
 
-@pytest.mark.xfail(strict=True, reason="the command line takes every end of its runner for one")
 def test_a_command_line_whose_runner_is_killed_says_how_to_go_on(world: World) -> None:
     queue = world.queue(job("a", until("go")))
     process = queue.start()
@@ -220,3 +224,97 @@ def test_output_of_a_job_without_a_runner_is_whole(world: World) -> None:
     assert queue.resume().code == 0
     lines = queue.stdout("a").split()
     assert (lines[0], len(lines), lines[-1]) == (b"before", 100_002, b"after")
+
+
+def test_the_logs_of_an_attempt_are_kept_though_the_runner_died_before_it_copied_them(
+    world: World,
+) -> None:
+    queue = world.queue(
+        job("big", "head -c 200000000 /dev/zero > x", result_files=["x"]),
+        job("small", f"{until('go')}; echo hello"),
+        max_parallel=2,
+    )
+    queue.detach()
+    queue.wait_for("JobCompleted", "big")
+    world.let("go")
+    queue.wait_for("JobCompleted", "small")
+    queue.kill_runner()
+    early = queue.types("big")
+    assert queue.resume().code == 0
+    assert early == ["JobStarted", "JobCompleted"], "the copy was too quick for this test"
+    kept = world.roots.objects / "q" / "small" / "attempts" / "1.1"
+    assert (kept / "exit_code").read_text() == "0\n"
+    assert (kept / "stdout.log").read_text() == "hello\n"
+
+
+@pytest.mark.tool("unshare")
+def test_a_runner_in_another_network_namespace_waits_for_the_job_too(world: World) -> None:
+    unshared = ("unshare", "--net")
+    if subprocess.run([*unshared, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("only root can make a network namespace")
+    queue = world.queue(job("a", until("go")))
+    queue.detach()
+    queue.wait_executing("a")
+    queue.kill_runner()
+    process = queue.start("--or-resume", wrapper=unshared)
+    queue.wait_for("QueueResumed")
+    world.let("go")
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert queue.executed() == [("a", 1)]
+
+
+def test_nothing_of_others_is_ended_with_a_lost_job_whose_pid_they_got(world: World) -> None:
+    last = Path("/proc/sys/kernel/ns_last_pid")
+    if os.geteuid() != 0:
+        pytest.skip("only root can choose the next pid")
+    queue = world.queue(job("a", "[ $JOB_ATTEMPT = 2 ] || sleep 60"))
+    queue.detach()
+    pid = queue.wait_executing("a").pid
+    supervisor = queue.supervisor("a")
+    queue.kill_runner()
+    os.kill(supervisor, signal.SIGKILL)
+    queue.wait_over("a")
+    queue.until(lambda: not Path(f"/proc/{pid}").exists(), "its pid is free")
+    # A daemon: the leader of its session has ended, and its own number is another.
+    daemon = "import os; os.setsid(); print(os.getpid(), flush=True); os.fork() and os._exit(0);"
+    daemon += "import time; time.sleep(60)"
+    leader = 0
+    for _ in range(200):
+        last.write_text(str(pid - 1))
+        process = subprocess.Popen(
+            [sys.executable, "-S", "-c", daemon], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        leader = int(process.stdout.readline())
+        (child,) = members(leader) if process.wait() == 0 else (0,)
+        process.stdout.close()
+        if leader == pid:
+            break
+        os.kill(child, signal.SIGKILL)
+    if leader != pid:
+        pytest.skip("the pid was taken by somebody else")
+    code = queue.resume().code
+    spared = is_alive(child)
+    if spared:
+        os.kill(child, signal.SIGKILL)
+    assert code == 0
+    assert spared
+
+
+def members(session: int) -> list[int]:
+    """The processes of a session whose leader has ended."""
+    found: list[int] = []
+    wait_until(lambda: bool(found.extend(_members(session)) or found), what="the daemon is there")
+    return found
+
+
+def _members(session: int) -> list[int]:
+    stats = [(entry, entry / "stat") for entry in Path("/proc").glob("[0-9]*")]
+    found = []
+    for entry, stat in stats:
+        with contextlib.suppress(OSError):
+            rest = stat.read_text().rpartition(")")[2].split()
+            if int(rest[3]) == session and int(entry.name) != session and rest[0] != "Z":
+                found.append(int(entry.name))
+    return found

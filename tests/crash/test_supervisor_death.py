@@ -3,7 +3,6 @@
 import os
 import signal
 
-import pytest
 from tests.support.queues import World, attempt_processes, carriers, is_alive, job, retry, until
 
 
@@ -69,7 +68,6 @@ def test_the_loss_of_one_job_does_not_touch_the_others(world: World) -> None:
     assert sorted(queue.executed()) == [("a", 1), ("a", 2), ("b", 1), ("c", 1)]
 
 
-@pytest.mark.xfail(strict=True, reason="strays are found by the token alone, not by their session")
 def test_what_dropped_its_environment_is_ended_with_a_lost_job_too(world: World) -> None:
     mark = f"MARK={world.folder}"
     queue = world.queue(

@@ -24,11 +24,7 @@ def test_death_by_a_signal_is_128_and_its_number_and_retries(world: World) -> No
         (signal.SIGHUP, "SIGHUP"),
         (signal.SIGPIPE, "SIGPIPE"),
         (signal.SIGRTMIN, "SIGRTMIN"),
-        pytest.param(
-            signal.SIGRTMIN + 6,
-            "SIGRTMIN+6",
-            marks=pytest.mark.xfail(strict=True, reason="Python has no name for it"),
-        ),
+        (signal.SIGRTMIN + 6, "SIGRTMIN+6"),
     ],
 )
 def test_each_signal_is_named(world: World, number: int, name: str) -> None:

@@ -108,7 +108,6 @@ def test_a_reader_that_stands_still_does_not_hold_up_the_queue(world: World) -> 
     assert "151 of 151 jobs completed" in out
 
 
-@pytest.mark.xfail(strict=True, reason="the last to close it is a reader, who cannot fold the WAL")
 def test_the_log_is_one_file_once_the_queue_has_ended(world: World) -> None:
     queue = world.queue(job("a", "true"))
     assert queue.run().code == 0
@@ -125,3 +124,23 @@ def test_a_runner_that_is_told_to_end_leaves_no_zygote(world: World) -> None:
     queue.stop()
     queue.until(lambda: not is_alive(runner), "the runner ends")
     queue.until(lambda: not world.processes(), "and all that it started")
+
+
+@pytest.mark.xfail(strict=True, reason="running out of descriptors ends the runner")
+def test_a_limit_of_open_files_holds_back_jobs_and_not_the_queue(world: World) -> None:
+    queue = world.queue(*(job(f"j{n}", "sleep 0.2") for n in range(60)), max_parallel=60)
+    process = queue.start(wrapper=("sh", "-c", 'ulimit -n 48; exec "$@"', "-"))
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, out + err
+    assert len(queue.executed()) == 60
+
+
+def test_a_queue_may_be_named_like_another_queue_s_log(world: World) -> None:
+    assert world.queue(job("a", "true"), queue_id="first").run().code == 0
+    queue = world.queue(job("a", "true"), queue_id="a.log")
+    queue.detach()
+    try:
+        queue.wait_for("JobStarted", "a", seconds=3)
+        queue.wait_for("QueueCompleted")
+    finally:
+        queue.stop()

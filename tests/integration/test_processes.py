@@ -5,7 +5,6 @@ import sqlite3
 import sys
 from pathlib import Path
 
-import pytest
 from tests.support.queues import World, attempt_processes, children, is_alive, job, parent, until
 
 
@@ -150,7 +149,6 @@ def test_a_command_finds_its_own_start_in_the_log(world: World) -> None:
         assert log.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-@pytest.mark.xfail(strict=True, reason="an attempt whose cause is `host` begins again at once")
 def test_a_job_that_stops_its_own_supervisor_does_not_begin_again_for_ever(world: World) -> None:
     queue = world.queue(job("a", "kill $PPID; sleep 60", retry={"max_attempts": 3}))
     queue.detach()

@@ -157,7 +157,6 @@ def test_a_result_that_goes_before_it_is_kept_fails_the_queue(world: World) -> N
         ),
     ],
 )
-@pytest.mark.xfail(strict=True, reason="the publisher's thread dies or never ends; nobody notices")
 def test_odd_results_do_not_hold_up_the_queue(world: World, command: str, pattern: str) -> None:
     queue = world.queue(job("a", command, result_files=[pattern]), job("b", "true"))
     queue.detach()

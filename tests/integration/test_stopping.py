@@ -120,7 +120,6 @@ def test_a_queue_may_be_stopped_again_and_again(world: World) -> None:
     assert sorted(completed) == sorted(names)
 
 
-@pytest.mark.xfail(reason="a runner takes signals in good order only once it is wired")
 def test_a_command_line_told_to_stop_before_the_queue_began_says_so(world: World) -> None:
     queue = world.queue(job("a", WAITS))
     process = queue.start()

@@ -221,3 +221,20 @@ def test_a_job_that_is_reset_while_one_that_it_needs_has_failed_is_blocked() -> 
     log.add(*_end(log.replay().state, Exit(exit_code=1)))
     _reset(log, "b")
     assert log.replay().state.jobs["b"].state == "blocked"
+
+
+def test_what_waits_for_a_job_that_is_reset_into_blocked_stays_blocked() -> None:
+    """As before, and `c` waits for `b`."""
+    log = running(queue(job("a"), job("b", "a"), job("c", "b"), on_failure="continue"))
+    log.job("a", started("a"), OK, attempt=1)
+    _failing(log, "b")
+    state = log.replay().state
+    log.add(*decide.reset(state, state.jobs["a"], reason="results_lost", by="runner"))
+    log.job("a", started("a", 2), attempt=2)
+    log.add(*_end(log.replay().state, Exit(exit_code=1)))
+    _reset(log, "b")
+    state = log.replay().state
+    assert [state.jobs[job_id].state for job_id in "abc"] == ["failed", "blocked", "blocked"]
+    assert state.jobs["c"].blocked_by == "a"
+    _reset(log, "a")
+    assert log.replay().state.counts["pending"] == 3

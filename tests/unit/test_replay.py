@@ -213,7 +213,6 @@ def test_whatever_a_forger_writes_into_one_event_the_log_is_legal_or_corrupt(
         assert fold.state.next_ready() is None or fold.state.counts["pending"]
 
 
-@pytest.mark.xfail(reason="ValueError, of the first sum that is made with it")
 def test_an_event_that_is_dated_with_something_else_than_a_moment_is_corrupt() -> None:
     log = running(chain(1))
     log.queue(QueueInterrupted(cause="signal"))
@@ -221,7 +220,6 @@ def test_an_event_that_is_dated_with_something_else_than_a_moment_is_corrupt() -
         _rewritten(log, 3, lambda event: event.update(at="yesterday"))
 
 
-@pytest.mark.xfail(reason="KeyError")
 def test_a_configuration_that_needs_a_job_which_it_has_not_is_corrupt() -> None:
     def change(event: dict[str, Any]) -> None:
         event["data"]["config"]["jobs"][1]["depends_on"] = ["none"]

@@ -6,7 +6,7 @@ from io import TextIOWrapper
 from pathlib import Path
 
 
-class Problem(Exception):  # noqa: N818 - it is not always an error of the program
+class Problem(Exception):
     """Something that the person who runs the program can put right."""
 
 

@@ -1,5 +1,6 @@
 """Which files a job's patterns name, and what each is called in the store."""
 
+import glob
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -159,6 +160,41 @@ def test_a_working_directory_may_read_like_a_pattern(tmp_path: Path, folder: str
     assert _found(tmp_path / folder, "*.csv") == {"a.csv": "a.csv"}
 
 
+@pytest.mark.parametrize("pattern", ["runs/*/", "runs/**/", "*/one/"])
+def test_a_slash_at_the_end_of_a_pattern_says_that_folders_are_meant(
+    tmp_path: Path, pattern: str
+) -> None:
+    _make(tmp_path, "runs/one/a.csv", "runs/b.csv")
+    assert _found(tmp_path, pattern)["one/a.csv"] == "runs/one/a.csv"
+
+
+def test_a_character_that_is_not_one_of_a_set_is_no_slash(tmp_path: Path) -> None:
+    _make(tmp_path, "a/c", "axc")
+    assert set(_found(tmp_path, "a[!b]c")) == {"axc"}
+
+
+def test_a_set_whose_range_is_turned_around_matches_nothing(tmp_path: Path) -> None:
+    _make(tmp_path, "a")
+    assert find(["[z-a]"], str(tmp_path)) == ([], ("[z-a]",))
+
+
+@pytest.mark.parametrize("pattern", ["*.csv", "deep/*.csv", "*/x.csv"])
+def test_without_two_stars_no_folder_is_opened_that_the_pattern_cannot_reach(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    _make(tmp_path, "a.csv", "deep/x.csv", "deep/deeper/deepest/z")
+    opened: list[str] = []
+    scandir = os.scandir
+
+    def watched(path: str) -> object:
+        opened.append(str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", watched)
+    find([pattern], str(tmp_path))
+    assert str(tmp_path / "deep/deeper/deepest") not in opened
+
+
 def test_a_name_that_was_made_longer_is_not_that_of_another_file(tmp_path: Path) -> None:
     _make(tmp_path, "x/a.txt", "y/a.txt", "z/x/a.txt")
     found = _found(tmp_path, "x/a.txt", "y/a.txt", "z/x")
@@ -193,6 +229,26 @@ def test_every_file_that_any_pattern_names_is_found_once(
         or (pattern == "a/*.x" and Path(path).parent == Path("a"))
     }
     assert sorted(os.path.relpath(file.path, folder) for file in files) == sorted(expected)
+
+
+WILD = st.sampled_from(["*", "?", "[ab]", "[!b]*", "a*", "b", "*.x", "[]a]"])
+PATTERNS = st.tuples(st.lists(WILD | st.just("**"), max_size=2), WILD).map(
+    lambda parts: "/".join([*parts[0], parts[1]])
+)
+
+
+@settings(max_examples=150)
+@given(paths=st.sets(PATHS, min_size=1, max_size=8), pattern=PATTERNS)
+def test_wildcards_mean_what_they_mean_elsewhere(
+    tmp_path_factory: pytest.TempPathFactory, paths: set[str], pattern: str
+) -> None:
+    folder = _make(tmp_path_factory.mktemp("results"), *paths)
+    expected: set[str] = set()
+    for match in glob.glob(pattern, root_dir=folder, recursive=True):
+        inside = [match] if (folder / match).is_file() else sorted(paths)
+        expected |= {path for path in inside if path == match or path.startswith(f"{match}/")}
+    files, _ = find([pattern], str(folder))
+    assert {os.path.relpath(file.path, folder) for file in files} == expected
 
 
 @settings(max_examples=100)
