@@ -126,7 +126,6 @@ def test_a_runner_that_is_told_to_end_leaves_no_zygote(world: World) -> None:
     queue.until(lambda: not world.processes(), "and all that it started")
 
 
-@pytest.mark.xfail(strict=True, reason="running out of descriptors ends the runner")
 def test_a_limit_of_open_files_holds_back_jobs_and_not_the_queue(world: World) -> None:
     queue = world.queue(*(job(f"j{n}", "sleep 0.2") for n in range(60)), max_parallel=60)
     process = queue.start(wrapper=("sh", "-c", 'ulimit -n 48; exec "$@"', "-"))
