@@ -43,6 +43,8 @@ class Exit(Struct, frozen=True, kw_only=True, omit_defaults=True):
     signal: str | None = None
     stop: StopCause | None = None
     began: bool = True
+    seen: bool = True
+    """False: the supervisor died after it began to stop the attempt, which ended with it."""
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0

@@ -156,7 +156,7 @@ class ProcessLauncher:
     def _end(self, token: str) -> Ended:
         folder, pid = self._open.pop(token)
         exit_ = record.read(Path(folder) / "record", token)
-        if exit_ is None:
+        if exit_ is None or not exit_.seen:
             kill_strays(token, pid)
         return Ended(token, exit_)
 

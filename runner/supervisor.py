@@ -191,6 +191,9 @@ class _Attempt:
         kill_at = time.monotonic() + grace
         if self._stop is None:
             self._stop = cause
+            with suppress(OSError):  # should we die now, why the attempt ended is still known
+                killed = Exit(exit_code=137, signal="SIGKILL", stop=cause, seen=False)
+                record.write(self._record, self._order.token, killed)
             tree.signal_all(os.getpid(), signal.SIGTERM, signal.SIGCONT)
         self._kill_at = kill_at if self._kill_at is None else min(self._kill_at, kill_at)
 

@@ -17,7 +17,7 @@ def make(roots: Roots, queue_id: str) -> QueuePaths:
     """
     paths = roots.queue(queue_id)
     paths.folder.mkdir(parents=True, exist_ok=True)
-    for folder in (roots.state, roots.queues, paths.folder):
+    for folder in (roots.state.parent, roots.state, roots.queues, paths.folder):
         sync(folder.parent)
     return paths
 

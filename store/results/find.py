@@ -109,7 +109,7 @@ def _segment(part: str) -> str:
 
 def _group(negated: str, inside: str) -> str:
     """A set of characters as a regular expression; empty where it is none, such as `[z-a]`."""
-    escaped = inside.replace("\\", r"\\").replace("[", r"\[").replace("]", r"\]")
+    escaped = re.sub(r"([\\\[\]&~|])", r"\\\1", inside)
     group = f"[{'^/' if negated else ''}{escaped}]"
     try:
         re.compile(group)

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.support.queues import World, attempt_processes, is_alive, job, retry, until
+from tests.support.processes import attempt_processes, is_alive
+from tests.support.queues import World, job, retry, until
 from tests.support.wait import wait_until
 
 from spawn.core.moments import moment

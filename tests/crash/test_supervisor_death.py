@@ -3,7 +3,8 @@
 import os
 import signal
 
-from tests.support.queues import World, attempt_processes, carriers, is_alive, job, retry, until
+from tests.support.processes import attempt_processes, carriers, is_alive
+from tests.support.queues import World, job, retry, until
 
 
 def test_a_lost_job_is_ended_whole_and_tried_again_without_spending_budget(world: World) -> None:
@@ -94,3 +95,20 @@ def test_a_supervisor_that_is_told_to_end_interrupts_its_job(world: World) -> No
     queue.wait_for("QueueCompleted")
     assert queue.data("a", "JobInterrupted").cause == "host"
     assert queue.state.jobs["a"].attempts == 1
+
+
+def test_why_a_job_was_being_ended_is_known_though_its_supervisor_died(world: World) -> None:
+    queue = world.queue(
+        job(
+            "a",
+            "trap 'touch told' TERM; [ $JOB_ATTEMPT = 2 ] || while :; do sleep 0.02; done",
+            timeout="300ms",
+            retry=retry(2),
+        )
+    )
+    queue.detach()
+    queue.wait_executing("a")
+    queue.until((world.work / "told").exists, "its time is up")
+    os.kill(queue.supervisor("a"), signal.SIGKILL)
+    queue.wait_for("QueueCompleted")
+    assert queue.data("a", "JobRetryScheduled").timed_out

@@ -3,7 +3,8 @@
 import os
 import signal
 
-from tests.support.queues import Queue, World, children, is_alive, job, until
+from tests.support.processes import children, is_alive
+from tests.support.queues import Queue, World, job, until
 
 
 def zygote(queue: Queue) -> int:

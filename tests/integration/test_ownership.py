@@ -3,8 +3,8 @@
 import os
 import signal
 
-import pytest
-from tests.support.queues import World, is_alive, job, until
+from tests.support.processes import is_alive
+from tests.support.queues import World, job, until
 
 from spawn.store.log import read
 

@@ -5,7 +5,8 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from tests.support.queues import World, attempt_processes, children, is_alive, job, parent, until
+from tests.support.processes import attempt_processes, children, is_alive, parent
+from tests.support.queues import World, job, until
 
 
 def test_a_daemon_that_holds_the_output_does_not_hold_up_the_queue(world: World) -> None:

@@ -1,6 +1,7 @@
 """Time that is up: a job's, the queue's."""
 
-from tests.support.queues import World, attempt_processes, job, retry
+from tests.support.processes import attempt_processes
+from tests.support.queues import World, job, retry
 
 FOREVER = "while :; do sleep 0.05; done"
 

@@ -141,7 +141,7 @@ class Driver:
             elif state.state != "running":
                 self._resume()
             elif state.failed:
-                self._reset(state.jobs[self._failed_first()[0]], "retry")
+                self._reset(state.jobs[next(iter(state.failed))], "retry")
             elif state.unsaved:
                 self._upload(state.jobs[next(iter(state.unsaved))], ok=True)
             elif not self._step():
@@ -179,8 +179,8 @@ class Driver:
             actions.append((2, lambda: self._upload(self._any(list(state.unsaved)))))
         if waiting := [job_id for job_id in state.retrying if job_id not in self._due]:
             actions.append((15, lambda: self._due.add(self._any(waiting).config.job_id)))
-        if failed := self._failed_first():
-            actions.append((12, lambda: self._reset(self._any(failed), "retry")))
+        if state.failed:
+            actions.append((12, lambda: self._reset(self._any(list(state.failed)), "retry")))
         if lost := self._with_lost_results():
             actions.append((2, lambda: self._reset(self._any(lost), "results_lost")))
         return actions
@@ -277,29 +277,17 @@ class Driver:
 
     def _first_due(self) -> JobState | None:
         jobs = [self.state.jobs[job_id] for job_id in self._due if job_id in self.state.retrying]
-        return min(jobs, key=lambda job: job.index, default=None)
-
-    def _failed_first(self) -> list[str]:
-        """Failed jobs that need no other that has failed: people reset a cause first."""
-        state = self.state
-        return [
-            job_id
-            for job_id in state.failed
-            if not any(
-                state.jobs[need].state in ("failed", "blocked")
-                for need in state.jobs[job_id].config.depends_on
-            )
-        ]
+        free = [job for job in jobs if not job.missing]
+        return min(free, key=lambda job: job.index, default=None)
 
     def _with_lost_results(self) -> list[str]:
-        """Completed jobs of which no dependent has begun: to reset one disturbs nobody."""
-        begun = ("running", "retrying")
+        """Completed jobs of which no dependent runs: only such are run again."""
         state = self.state
         return [
             job_id
             for job_id, job in state.jobs.items()
             if job.state == "completed"
-            and not any(state.jobs[other].state in begun for other in state.dependents[job_id])
+            and not any(other in state.running for other in state.dependents[job_id])
         ]
 
     # configurations

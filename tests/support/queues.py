@@ -7,7 +7,6 @@ process of it is left, and what ran by the jobs' own account is what the log say
 import contextlib
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from msgspec import Struct
+from tests.support.processes import carriers, describe, parent
 from tests.support.wait import wait_until
 
 from spawn.core.codec import decode
@@ -323,7 +323,7 @@ class World:
             wait_until(lambda: not self.processes(), seconds=5)
         except AssertionError:
             left = self.processes()
-        told = [_describe(pid) for pid in left]
+        told = [describe(pid) for pid in left]
         while left := self.processes():
             for pid in left:
                 with contextlib.suppress(ProcessLookupError):
@@ -349,50 +349,3 @@ def world_in(folder: Path, home: Path | None = None) -> Iterator[World]:
 def until(name: str) -> str:
     """A shell command that waits until `World.let` is called with this name."""
     return f"until [ -e {name} ]; do sleep 0.02; done"
-
-
-def carriers(variable: str) -> list[int]:
-    """The processes that were started with this in their environment, `NAME=value`."""
-    wanted = variable.encode()
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            with contextlib.suppress(OSError):
-                if wanted in (entry / "environ").read_bytes().split(b"\0"):
-                    found.append(int(entry.name))
-    return found
-
-
-def attempt_processes(started: JobStarted) -> list[int]:
-    """The processes of an attempt's command and of all that it started."""
-    return carriers(f"SPAWN_RUN={started.token}")
-
-
-def parent(pid: int) -> int:
-    """The parent of a process."""
-    (found,) = re.findall(r"^PPid:\s(\d+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    return int(found)
-
-
-def children(pid: int) -> list[int]:
-    """The children of a process."""
-    return [
-        int(child)
-        for task in Path(f"/proc/{pid}/task").iterdir()
-        for child in (task / "children").read_text().split()
-    ]
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process is there and not just waits to be reaped."""
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return False
-
-
-def _describe(pid: int) -> str:
-    with contextlib.suppress(OSError):
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
-        return f"{pid} {command.decode(errors='replace').strip()}"
-    return str(pid)

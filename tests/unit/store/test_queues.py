@@ -51,7 +51,8 @@ def test_the_folder_and_those_above_it_are_made_durable_whoever_made_them(
     synced = []
     monkeypatch.setattr(queues, "sync", synced.append)
     queues.make(roots, "nightly")
-    assert synced == [roots.state.parent, roots.state, roots.queues]
+    home = roots.state.parent
+    assert synced == [home.parent, home, roots.state, roots.queues]
 
 
 def test_a_queue_is_found_once_it_has_a_log(roots: Roots) -> None:

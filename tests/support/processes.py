@@ -1,0 +1,56 @@
+"""The processes of this machine, as `/proc` shows them."""
+
+import contextlib
+import os
+import re
+from pathlib import Path
+
+from spawn.core.events import JobStarted
+
+
+def carriers(variable: str) -> list[int]:
+    """The processes that were started with this in their environment, `NAME=value`."""
+    wanted = variable.encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                    found.append(int(entry.name))
+    return found
+
+
+def attempt_processes(started: JobStarted) -> list[int]:
+    """The processes of an attempt's command and of all that it started."""
+    return carriers(f"SPAWN_RUN={started.token}")
+
+
+def parent(pid: int) -> int:
+    """The parent of a process."""
+    (found,) = re.findall(r"^PPid:\s(\d+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return int(found)
+
+
+def children(pid: int) -> list[int]:
+    """The children of a process."""
+    return [
+        int(child)
+        for task in Path(f"/proc/{pid}/task").iterdir()
+        for child in (task / "children").read_text().split()
+    ]
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process is there and not just waits to be reaped."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+def describe(pid: int) -> str:
+    """A process in words, for a test that failed."""
+    with contextlib.suppress(OSError):
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
+        return f"{pid} {command.decode(errors='replace').strip()}"
+    return str(pid)
