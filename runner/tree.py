@@ -17,13 +17,12 @@ def descendants(pid: int) -> Iterator[int]:
 
 def signal_all(pid: int, *signals: signal.Signals) -> int:
     """Send signals to everything below `pid`; returns how many processes there were."""
-    count = 0
-    for child in descendants(pid):
-        count += 1
+    found = list(descendants(pid))  # all of it first: it falls apart as its parents end
+    for child in found:
         for number in signals:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(child, number)
-    return count
+    return len(found)
 
 
 def _children(pid: int) -> list[int]:

@@ -11,6 +11,7 @@ def tamper(path: Path, *statements: str) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("DROP TRIGGER events_are_never_updated")
         connection.execute("DROP TRIGGER events_are_never_deleted")
+        connection.execute("DROP TRIGGER events_are_appended_in_order")
         for statement in statements:
             connection.execute(statement)
 

@@ -52,6 +52,7 @@ OURS = {
     "spawn.core.state",
     "spawn.core.upcast",
     "spawn.store",
+    "spawn.store.durable",
     "spawn.store.lock",
     "spawn.store.log",
     "spawn.store.log.read",

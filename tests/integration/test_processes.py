@@ -48,7 +48,10 @@ def test_signals_are_as_in_a_fresh_process(world: World) -> None:
     assert process.returncode == 0, out + err
     status = queue.stdout("masks").decode()
     masks = re.findall(r"^(Sig(?:Blk|Ign|Cgt)):\t(\w+)$", status, re.MULTILINE)
-    assert {name: int(mask, 16) for name, mask in masks} == {"SigBlk": 0, "SigIgn": 0, "SigCgt": 0}
+    # 32 and 33 are the C library's own, which no program can set.
+    free = ~(1 << 31 | 1 << 32)
+    found = {name: int(mask, 16) & free for name, mask in masks}
+    assert found == {"SigBlk": 0, "SigIgn": 0, "SigCgt": 0}
     assert queue.stdout("pipe") == b"141\n"
 
 

@@ -73,6 +73,21 @@ def test_children_have_their_grace_when_their_shell_ended_at_once(world: World) 
     assert queue.stdout("a") == b"saved\n"
 
 
+def test_every_level_of_the_tree_is_told_that_its_time_is_up(world: World) -> None:
+    (world.work / "level").write_text(
+        'if [ "$1" -gt 0 ]; then bash level $(($1 - 1)); exit; fi\n'
+        "trap 'echo saved; exit 0' TERM; echo up; while :; do sleep 0.05; done\n"
+    )
+    queue = world.queue(
+        *(job(f"j{number}", "bash level 6", timeout="1s") for number in range(4)),
+        on_failure="continue",
+        max_parallel=4,
+        kill_grace="3s",
+    )
+    assert queue.run().code == 1
+    assert {queue.stdout(name) for name in queue.state.jobs} == {b"up\nsaved\n"}
+
+
 def test_a_timeout_that_comes_with_the_start_is_not_missed(world: World) -> None:
     queue = world.queue(
         *(job(f"j{number}", "sleep 2", timeout="1ms") for number in range(12)),

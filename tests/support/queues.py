@@ -15,11 +15,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
+from unittest.mock import patch
 
 from msgspec import Struct
 from tests.support.processes import carriers, describe, parent
 from tests.support.wait import wait_until
 
+from spawn.cli import main
 from spawn.core.codec import decode
 from spawn.core.errors import QueueNotFound
 from spawn.core.events import Data, Event, JobStarted, Outcome, QueueStarted
@@ -223,8 +225,8 @@ class Queue:
 
     def check(self) -> None:
         """Check the log, and what ran against it."""
-        verified = self.world.spawn("verify", self.queue_id)
-        assert verified.code == 0, f"{verified.err}\n{self.told()}"
+        with patch.dict(os.environ, SPAWN_HOME=str(self.world.home)):
+            assert main.run(["queue", "verify", self.queue_id]) == 0, self.told()
         events = self.events()
         starts = Counter((e.job_id, e.attempt) for e in events if e.type == "JobStarted")
         ends = Counter((e.job_id, e.attempt) for e in events if isinstance(e.data, Outcome))
