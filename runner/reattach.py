@@ -53,7 +53,10 @@ def kill_strays(token: str, session: int | None) -> None:
         session: The command's pid, which led a session of its own, where it was seen alive until
             now. None where that is long ago: the number may be a stranger's.
     """
-    while strays := _strays(token, session):
+    quiet = 0
+    while quiet < 2:  # a child that was born during one search is found by the next
+        strays = _strays(token, session)
+        quiet = 0 if strays else quiet + 1
         for pid in strays:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

@@ -53,6 +53,16 @@ def test_losses_that_are_not_in_a_row_do_not_add_up(world: World) -> None:
     ]
 
 
+def test_what_a_command_starts_while_it_is_lost_is_ended_too(world: World) -> None:
+    lose = "[ $JOB_ATTEMPT = 2 ] || { kill -9 $PPID; sleep 60; }"
+    queue = world.queue(*(job(f"j{number}", lose) for number in range(60)))
+    assert queue.run().code == 0
+    left = carriers(f"SPAWN_HOME={world.home}")
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert left == []
+
+
 def test_the_loss_of_one_job_does_not_touch_the_others(world: World) -> None:
     queue = world.queue(
         job("a", "[ $JOB_ATTEMPT = 2 ] || sleep 73"),
