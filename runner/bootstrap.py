@@ -54,7 +54,6 @@ class SystemClock:
 
 def main() -> int:
     """Run the queue that stdin orders; tell what happens on the descriptor that argv names."""
-    sys.setswitchinterval(0.0005)  # the loop must not wait for the thread that copies files
     tell = _Teller(int(sys.argv[1]))
     try:
         order = msgspec.json.decode(sys.stdin.buffer.read(), type=RunOrder)
