@@ -5,9 +5,7 @@ Each function returns drafts that belong in one transaction.
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Literal, TypedDict
-
-from msgspec import Struct
+from typing import TypedDict
 
 from spawn.core import retry
 from spawn.core.events import (
@@ -23,32 +21,12 @@ from spawn.core.events import (
     ResetReason,
     Results,
 )
+from spawn.core.exit import Exit
 from spawn.core.moments import stamp
 from spawn.core.state import JobState, QueueState
 
-StopCause = Literal["timeout", "stop", "cancel", "spot", "fenced", "host"]
-"""Why somebody ended an attempt. After a stop no exit code means completed."""
-
 MAX_LOSSES = 3
 """Lost attempts in a row that end a job: one that kills its host must not do so for ever."""
-
-
-class Exit(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How an attempt ended, as its supervisor recorded it.
-
-    `exit_code` is as bash gives it: 128 + n for death by signal n.
-    """
-
-    exit_code: int
-    signal: str | None = None
-    stop: StopCause | None = None
-    began: bool = True
-    seen: bool = True
-    """False: the supervisor died after it began to stop the attempt, which ended with it."""
-    wall_seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    peak_memory_bytes: int = 0
-    output_dropped_bytes: int = 0
 
 
 class _Facts(TypedDict):

@@ -47,6 +47,21 @@ def plan(state: QueueState, due: JobState | None = None) -> Step:
     return Finish(verdict(state))
 
 
+def foresee(state: QueueState) -> JobState | None:
+    """The job that will start next if what runs completes, as far as a short look can tell."""
+    if is_stopping(state) or not state.running:
+        return None
+    ready = state.next_ready()
+    if ready is not None:
+        return ready
+    for job_id in state.running:
+        for waiting in state.dependents[job_id][:1]:
+            job = state.jobs[waiting]
+            if job.state == "pending" and job.missing == 1:
+                return job
+    return None
+
+
 def is_stopping(state: QueueState) -> bool:
     """Whether a failure ends the queue as soon as what runs has finished."""
     return bool(state.failed) and state.config.on_failure == "stop"

@@ -82,7 +82,7 @@ def _run(order: RunOrder, tell: "Callable[[News], None]") -> QueueState:
     if held is None:
         raise _alive(order)
     _redirect(paths.runner_log)
-    launcher = ProcessLauncher(os.environ)  # before any thread and any SQLite
+    launcher = ProcessLauncher(os.environb)  # before any thread and any SQLite
     ledger = Ledger(paths.events, order.queue_id)
     clock = SystemClock()
     fresh = ledger.empty

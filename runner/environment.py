@@ -8,7 +8,7 @@ from spawn.runner.ports import CannotBegin
 
 
 def environment(
-    runner: Mapping[str, str],
+    runner: Mapping[bytes, bytes],
     job: Mapping[str, str],
     *,
     queue_id: str,
@@ -25,9 +25,7 @@ def environment(
     Raises:
         CannotBegin: A reference names a variable that the runner does not have.
     """
-    whole = {
-        **runner,
-        **{name: _resolve(name, value, runner) for name, value in job.items()},
+    told = {
         "JOB_ID": job_id,
         "JOB_ATTEMPT": str(attempt),
         "QUEUE_ID": queue_id,
@@ -35,13 +33,24 @@ def environment(
         "SPAWN_INTERRUPTION_FILE": f"{folder}/interruption",
         "SPAWN_RUN": token,
     }
-    return {os.fsencode(name): os.fsencode(value) for name, value in whole.items()}
+    return {**runner, **_encode(_resolve(job, runner)), **_encode(told)}
 
 
-def _resolve(name: str, value: str, runner: Mapping[str, str]) -> str:
-    try:
-        return references.resolve(value, runner)
-    except KeyError as error:
-        raise CannotBegin(
-            f"environment.{name} needs ${{{error.args[0]}}}, which the runner's environment lacks"
-        ) from None
+def _resolve(job: Mapping[str, str], runner: Mapping[bytes, bytes]) -> dict[str, str]:
+    if not job:
+        return {}
+    theirs = {os.fsdecode(name): os.fsdecode(value) for name, value in runner.items()}
+    resolved = {}
+    for name, value in job.items():
+        try:
+            resolved[name] = references.resolve(value, theirs)
+        except KeyError as error:
+            lacking = error.args[0]
+            raise CannotBegin(
+                f"environment.{name} needs ${{{lacking}}}, which the runner's environment lacks"
+            ) from None
+    return resolved
+
+
+def _encode(variables: Mapping[str, str]) -> dict[bytes, bytes]:
+    return {os.fsencode(name): os.fsencode(value) for name, value in variables.items()}

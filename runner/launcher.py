@@ -11,19 +11,23 @@ from secrets import token_hex
 from shutil import rmtree
 from threading import Thread
 
-from spawn.core.decide import StopCause
+from spawn.core.exit import Exit, StopCause
 from spawn.core.state import JobState
 from spawn.runner import record
 from spawn.runner.environment import environment
-from spawn.runner.messages import Go, Order, Ready, Stop, Unable, receive, send
+from spawn.runner.messages import Go, Message, Order, Over, Ready, Stop, Unable, receive, send
 from spawn.runner.poller import Poller
-from spawn.runner.ports import CannotPrepare, Ended, Happening, Prepared
-from spawn.runner.reattach import connect, kill_strays
-from spawn.store import lock
+from spawn.runner.ports import CannotBegin, CannotPrepare, Ended, Happening, Prepared
+from spawn.runner.reattach import connect
+from spawn.runner.strays import kill_strays
+from spawn.store import failpoints, lock
 from spawn.store.paths import QueuePaths
 
 LOCK_SECONDS = 1.0
 """How often the lock of an attempt that cannot be reached is looked at."""
+
+IDLE = 2
+"""Supervisors that are kept for orders to come: each holds a process at its gate."""
 
 
 class ProcessLauncher:
@@ -33,10 +37,13 @@ class ProcessLauncher:
         environ: The runner's environment.
     """
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = dict(environ)
+    def __init__(self, environ: Mapping[bytes, bytes]) -> None:
+        hidden = failpoints.VARIABLE.encode()
+        self._environ = {name: value for name, value in environ.items() if name != hidden}
         self._zygote = _Zygote()
-        self._spare: socket.socket | None = self._zygote.supervisor()
+        self._idle = [self._zygote.supervisor()]
+        self._ahead: dict[tuple[str, int], tuple[socket.socket, Order]] = {}
+        self._adopted: set[str] = set()
         self._channels: dict[str, socket.socket] = {}
         self._open: dict[str, tuple[str, int | None]] = {}
 
@@ -49,6 +56,79 @@ class ProcessLauncher:
 
     def prepare(self, job: JobState, attempt: int) -> Prepared:
         """See `Launcher.prepare`."""
+        ahead = self._ahead.pop((job.config.job_id, attempt), None)
+        answer = None
+        if ahead is not None:
+            channel, order = ahead
+            answer = _answer(channel)
+        if not isinstance(answer, Ready):
+            channel, order = self._order(job, attempt)
+            answer = _answer(channel)
+        if not isinstance(answer, Ready):
+            channel.close()
+            why = answer.why if isinstance(answer, Unable) else "its supervisor died"
+            raise CannotPrepare(f"job {job.config.job_id} cannot start now", why=why)
+        token = order.token
+        self._channels[token] = channel
+        self._open[token] = order.folder, answer.pid
+        self._poller.watch(channel, lambda: self._over(token))
+        return Prepared(
+            token=token,
+            pid=answer.pid,
+            folder=order.folder,
+            log_file=order.job_log,
+            log_offset=answer.log_offset,
+        )
+
+    def foresee(self, job: JobState, attempt: int) -> None:
+        """See `Launcher.foresee`. Its supervisor gets the order now, and holds the command."""
+        coming = job.config.job_id, attempt
+        if coming not in self._ahead:
+            with suppress(CannotPrepare, CannotBegin):
+                self._ahead[coming] = self._order(job, attempt)
+        for other in self._ahead.keys() - {coming}:
+            channel, order = self._ahead.pop(other)
+            self._dismiss(channel, order.folder)
+
+    def go(self, token: str) -> None:
+        """See `Launcher.go`."""
+        with suppress(OSError):  # its supervisor died: `Ended` says so
+            send(self._channels[token], Go())
+
+    def abandon(self, token: str) -> None:
+        """See `Launcher.abandon`."""
+        channel = self._channels.pop(token)
+        folder, _ = self._open.pop(token)
+        self._poller.forget(channel)
+        self._dismiss(channel, folder)
+
+    def adopt(self, job: JobState) -> None:
+        """See `Launcher.adopt`."""
+        channel = connect(job.token)
+        if channel is None:
+            self._open[job.token] = job.folder, None
+            Thread(target=self._outwait, args=(job.token,), daemon=True).start()
+            return
+        self._open[job.token] = job.folder, job.pid
+        self._adopted.add(job.token)
+        self._channels[job.token] = channel
+        self._poller.watch(channel, lambda: self._over(job.token))
+
+    def stop(self, token: str, cause: StopCause, grace: float) -> None:
+        """See `Launcher.stop`."""
+        with suppress(OSError, KeyError):
+            send(self._channels[token], Stop(cause=cause, grace=grace))
+
+    def close(self) -> None:
+        """End the zygote. Supervisors of open attempts live on."""
+        for channel, order in self._ahead.values():
+            self._dismiss(channel, order.folder)
+        for channel in self._idle:
+            channel.close()
+        self._zygote.close()
+
+    def _order(self, job: JobState, attempt: int) -> tuple[socket.socket, Order]:
+        """Hand an order to a supervisor that has nothing to do, or to a new one."""
         token = token_hex(8)
         config = job.config
         folder = str(self._paths.attempt(config.job_id, attempt, token))
@@ -72,78 +152,42 @@ class ProcessLauncher:
             timeout=config.timeout,
             kill_grace=self._kill_grace,
         )
-        channel, answer = self._ask(order)
-        if not isinstance(answer, Ready):
+        channel = self._supervisor()
+        with suppress(OSError):  # it died: no answer will come
+            send(channel, order)
+        return channel, order
+
+    def _supervisor(self) -> socket.socket:
+        while self._idle:
+            channel = self._idle.pop()
+            if _is_open(channel):
+                return channel
             channel.close()
-            why = answer.why if isinstance(answer, Unable) else "its supervisor died"
-            raise CannotPrepare(f"job {config.job_id} cannot start now", why=why)
-        self._channels[token] = channel
-        self._open[token] = folder, answer.pid
-        self._poller.watch(channel, lambda: self._over(token))
-        return Prepared(
-            token=token,
-            pid=answer.pid,
-            folder=folder,
-            log_file=order.job_log,
-            log_offset=answer.log_offset,
-        )
+        return self._zygote.supervisor()
 
-    def go(self, token: str) -> None:
-        """See `Launcher.go`."""
-        with suppress(OSError):  # its supervisor died: `Ended` says so
-            send(self._channels[token], Go())
-
-    def abandon(self, token: str) -> None:
-        """See `Launcher.abandon`."""
-        channel = self._channels.pop(token)
-        folder, _ = self._open.pop(token)
-        self._poller.forget(channel)
+    def _dismiss(self, channel: socket.socket, folder: str) -> None:
+        """End a supervisor whose command was not let go, and what it made."""
         with channel, suppress(OSError):
             channel.shutdown(socket.SHUT_WR)
             while channel.recv(1024):
                 pass
         rmtree(folder, ignore_errors=True)
 
-    def adopt(self, job: JobState) -> None:
-        """See `Launcher.adopt`."""
-        channel = connect(job.token)
-        if channel is None:
-            self._open[job.token] = job.folder, None
-            Thread(target=self._outwait, args=(job.token,), daemon=True).start()
-            return
-        self._open[job.token] = job.folder, job.pid
-        self._channels[job.token] = channel
-        self._poller.watch(channel, lambda: self._over(job.token))
-
-    def stop(self, token: str, cause: StopCause, grace: float) -> None:
-        """See `Launcher.stop`."""
-        with suppress(OSError, KeyError):
-            send(self._channels[token], Stop(cause=cause, grace=grace))
-
-    def close(self) -> None:
-        """End the zygote. Supervisors of open attempts live on."""
-        if self._spare is not None:
-            self._spare.close()
-        self._zygote.close()
-
-    def _ask(self, order: Order) -> tuple[socket.socket, object]:
-        """Hand an order to the supervisor that is ready, and have the next one made."""
-        channel = self._spare or self._zygote.supervisor()
-        self._spare = None
-        try:
-            send(channel, order)
-            answer = receive(channel)
-        except OSError:
-            answer = None
-        with suppress(CannotPrepare):  # then the next one is asked for when it is needed
-            self._spare = self._zygote.supervisor()
-        return channel, answer
-
     def _over(self, token: str) -> Iterator[Happening]:
         channel = self._channels.pop(token)
         self._poller.forget(channel)
-        channel.close()
-        yield self._end(token)
+        message = receive(channel)
+        if isinstance(message, Over):
+            del self._open[token]
+            if token in self._adopted or len(self._idle) >= IDLE:
+                self._adopted.discard(token)
+                channel.close()
+            else:
+                self._idle.append(channel)
+            yield Ended(token, Exit(*message.exit))
+        else:
+            channel.close()
+            yield self._end(token)
 
     def _outwait(self, token: str) -> None:
         """Wait for a supervisor that cannot be reached: from another network namespace the lock
@@ -159,6 +203,22 @@ class ProcessLauncher:
         if exit_ is None or not exit_.seen:
             kill_strays(token, pid)
         return Ended(token, exit_)
+
+
+def _answer(channel: socket.socket) -> Message | None:
+    try:
+        return receive(channel)
+    except OSError:
+        return None
+
+
+def _is_open(channel: socket.socket) -> bool:
+    try:
+        return bool(channel.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
 
 
 class _Zygote:

@@ -12,7 +12,6 @@ from heapq import heappop, heappush
 from msgspec import Struct
 
 from spawn.core import decide
-from spawn.core.decide import Exit, StopCause
 from spawn.core.events import (
     Data,
     Draft,
@@ -22,8 +21,9 @@ from spawn.core.events import (
     QueueInterrupted,
     Results,
 )
+from spawn.core.exit import Exit, StopCause
 from spawn.core.moments import moment
-from spawn.core.plan import Finish, Start, Wait, plan
+from spawn.core.plan import Finish, Start, Wait, foresee, plan
 from spawn.core.state import JobState, QueueState
 from spawn.runner.ports import (
     CannotBegin,
@@ -228,6 +228,10 @@ class Runner:
         if events:
             self._complaints.clear()
         self._committed(events)
+        if events and not self._finished:
+            coming = foresee(self._ledger.state)
+            if coming is not None:
+                self._launcher.foresee(coming, coming.attempt + 1)
 
     def _stage_published(self, published: list[Published]) -> None:
         for done in published:

@@ -1,20 +1,23 @@
-"""What a runner and a supervisor say to each other, and how it crosses a socket.
+"""What a runner, a supervisor and a command at the gate say to each other.
 
-Each message is four bytes of length, big-endian, and a msgpack struct tagged with its name.
+Each message is four bytes of length, big-endian, and the message's name and fields in Python's own
+`marshal` format, of which version 4 is read by every Python since 3.4: an old supervisor may be
+asked by a new runner. Those at the other end are processes of ours, of our own user.
 """
 
+import marshal
+import os
 import socket
 import struct
+from typing import Any, NamedTuple
 
-import msgspec
-from msgspec import Struct
-
-from spawn.core.decide import StopCause
+from spawn.core.exit import StopCause
 
 _LENGTH = struct.Struct(">I")
+_FORMAT = 4
 
 
-class Order(Struct, frozen=True, kw_only=True, tag=True):
+class Order(NamedTuple):
     """To a supervisor: prepare this attempt and hold its command behind the gate.
 
     `timeout` and `kill_grace` are seconds; `environment` is the command's, whole.
@@ -31,7 +34,7 @@ class Order(Struct, frozen=True, kw_only=True, tag=True):
     kill_grace: float
 
 
-class Ready(Struct, frozen=True, tag=True):
+class Ready(NamedTuple):
     """From a supervisor: the command waits at the gate."""
 
     pid: int
@@ -39,27 +42,32 @@ class Ready(Struct, frozen=True, tag=True):
     log_offset: int
 
 
-class Unable(Struct, frozen=True, tag=True):
+class Unable(NamedTuple):
     """From a supervisor: the attempt could not be prepared, and nothing of it runs."""
 
     why: str
 
 
-class Go(Struct, frozen=True, tag=True):
+class Go(NamedTuple):
     """To a supervisor: the attempt is durable, open the gate."""
 
 
-class Stop(Struct, frozen=True, tag=True):
+class Stop(NamedTuple):
     """To a supervisor: end the attempt for this cause; `grace` seconds from TERM to KILL."""
 
     cause: StopCause
     grace: float
 
 
-Message = Order | Ready | Unable | Go | Stop
+class Over(NamedTuple):
+    """From a supervisor: the attempt is over, nothing of it runs, and its record says the same."""
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Message)
+    exit: tuple[Any, ...]
+
+
+Message = Order | Ready | Unable | Go | Stop | Over
+
+_KINDS = {kind.__name__: kind for kind in (Order, Ready, Unable, Go, Stop, Over)}
 
 
 def send(channel: socket.socket, message: Message) -> None:
@@ -68,24 +76,38 @@ def send(channel: socket.socket, message: Message) -> None:
     Raises:
         OSError: Nobody is at the other end.
     """
-    body = _encoder.encode(message)
-    channel.sendall(_LENGTH.pack(len(body)) + body)
+    channel.sendall(pack(message))
 
 
-def receive(channel: socket.socket) -> Message | None:
-    """Wait for one message; None when the other end is gone."""
-    head = _exactly(channel, _LENGTH.size)
+def pack(message: Message) -> bytes:
+    """The bytes of one message."""
+    body = marshal.dumps((type(message).__name__, *message), _FORMAT)
+    return _LENGTH.pack(len(body)) + body
+
+
+def receive(channel: socket.socket | int) -> Message | None:
+    """Wait for one message; None when the other end is gone.
+
+    Args:
+        channel: A socket, or the descriptor of a pipe.
+    """
+    fd = channel if isinstance(channel, int) else channel.fileno()
+    head = _exactly(fd, _LENGTH.size)
     if head is None:
         return None
-    body = _exactly(channel, _LENGTH.unpack(head)[0])
-    return None if body is None else _decoder.decode(body)
+    body = _exactly(fd, _LENGTH.unpack(head)[0])
+    if body is None:
+        return None
+    name, *fields = marshal.loads(body)
+    kind = _KINDS[name]
+    return kind(*fields[: len(kind._fields)])  # a newer end may say more
 
 
-def _exactly(channel: socket.socket, size: int) -> bytes | None:
+def _exactly(fd: int, size: int) -> bytes | None:
     data = bytearray()
     while len(data) < size:
         try:
-            chunk = channel.recv(size - len(data))
+            chunk = os.read(fd, size - len(data))
         except ConnectionResetError:
             return None
         if not chunk:

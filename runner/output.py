@@ -2,7 +2,6 @@
 
 import os
 import time
-from pathlib import Path
 
 
 class Output:
@@ -16,8 +15,8 @@ class Output:
         job_log: The job's combined log, which grows with each attempt.
     """
 
-    def __init__(self, folder: Path, job_log: Path) -> None:
-        self._raw = [_open(folder / "stdout.log"), _open(folder / "stderr.log")]
+    def __init__(self, folder: str, job_log: str) -> None:
+        self._raw = [_open(f"{folder}/stdout.log"), _open(f"{folder}/stderr.log")]
         self._combined = _open_combined(job_log)
         self.offset = 0 if self._combined is None else os.fstat(self._combined).st_size
         """Where in the combined log this attempt begins, bytes."""
@@ -66,16 +65,22 @@ class Output:
         return self._stamp
 
 
-def _open_combined(path: Path) -> int | None:
+def _open_combined(path: str) -> int | None:
     """A combined log that cannot be is done without: the raw output is what counts."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        return _open(path)
+    except FileNotFoundError:
+        pass
+    except OSError:
+        return None
+    try:
+        os.makedirs(path.rpartition("/")[0], exist_ok=True)  # noqa: PTH103, no pathlib here
         return _open(path)
     except OSError:
         return None
 
 
-def _open(path: Path) -> int:
+def _open(path: str) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
 
 

@@ -7,9 +7,9 @@ from typing import Protocol
 from msgspec import Struct
 
 from spawn.core.config.model import JobConfig
-from spawn.core.decide import Exit, StopCause
 from spawn.core.errors import SpawnError
 from spawn.core.events import Results, ResultsUploaded, ResultsUploadFailed
+from spawn.core.exit import Exit, StopCause
 from spawn.core.state import JobState
 
 
@@ -83,6 +83,10 @@ class Launcher(Protocol):
             CannotPrepare: Try again later.
             CannotBegin: Trying again is of no use.
         """
+        ...
+
+    def foresee(self, job: JobState, attempt: int) -> None:
+        """Take a hint: this attempt may be asked for soon. Never fails, and may do nothing."""
         ...
 
     def go(self, token: str) -> None:

@@ -1,4 +1,4 @@
-"""Reach the supervisor of an attempt that an earlier runner started, and clean up after lost ones.
+"""Reach the supervisor of an attempt that an earlier runner started.
 
 A supervisor listens on an abstract socket named after its token: it needs no path, which in an
 attempt's folder would be longer than the 108 bytes that a socket's path may have, and is gone
@@ -6,12 +6,8 @@ with the supervisor, however that ends.
 """
 
 import os
-import signal
 import socket
 import struct
-import time
-from contextlib import suppress
-from pathlib import Path
 
 
 def listen(token: str) -> socket.socket:
@@ -44,52 +40,5 @@ def connect(token: str) -> socket.socket | None:
     return channel
 
 
-def kill_strays(token: str, session: int | None) -> None:
-    """Kill whatever still carries the token or is of the command's session, until nothing is.
-
-    For an attempt whose supervisor died: without it, children of the command live on.
-
-    Args:
-        session: The command's pid, which led a session of its own, where it was seen alive until
-            now. None where that is long ago: the number may be a stranger's.
-    """
-    quiet = 0
-    while quiet < 2:  # a child that was born during one search is found by the next
-        strays = _strays(token, session)
-        quiet = 0 if strays else quiet + 1
-        for pid in strays:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(0.01)  # they end when the kernel gets to it
-
-
 def _address(token: str) -> str:
     return f"\0spawn-queue/{token}"
-
-
-def _strays(token: str, session: int | None) -> list[int]:
-    wanted = f"SPAWN_RUN={token}".encode()
-    carriers, members = [], []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        try:
-            pid, state, sid = _stat(entry)
-            if state == b"Z":
-                continue  # dead, and somebody else's to reap
-            if sid == session:
-                members.append(pid)
-            if wanted in (entry / "environ").read_bytes().split(b"\0"):
-                carriers.append(pid)
-        except OSError:
-            continue  # it has ended, or is not ours
-    # While a session has members nobody else can lead one of that number. A leader without the
-    # token is a stranger to whom the number came later, and so are all in its session.
-    ours = session not in members or session in carriers
-    return sorted({*carriers, *(members if ours else ())})
-
-
-def _stat(entry: Path) -> tuple[int, bytes, int]:
-    """`(pid, state, session)` of a process. Source: proc(5)."""
-    rest = (entry / "stat").read_bytes().rpartition(b")")[2].split()
-    return int(entry.name), rest[0], int(rest[3])

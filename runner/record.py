@@ -3,26 +3,25 @@
 The block is not fsynced: it must outlive processes, not the host, whose loss is an end of its own.
 """
 
+import marshal
 import os
-from hashlib import sha256
-from pathlib import Path
+from binascii import crc32
 
-import msgspec
-
-from spawn.core.decide import Exit
+from spawn.core.exit import Exit
 
 _SIZE = 4096
-_DIGEST = 64
+_CHECKSUM = 8
+_FORMAT = 4  # of `marshal`: see `spawn.runner.messages`
 
 
-def preallocate(path: Path) -> int:
+def preallocate(path: str | os.PathLike[str]) -> int:
     """Make the block and return the descriptor to write it with.
 
     Raises:
         OSError: There is no room for it.
     """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    os.pwrite(fd, b"\n" * _SIZE, 0)
+    os.pwrite(fd, bytes(_SIZE), 0)
     return fd
 
 
@@ -32,24 +31,23 @@ def write(fd: int, token: str, exit_: Exit) -> None:
     Raises:
         OSError: The block could not be written.
     """
-    body = token.encode() + b" " + msgspec.json.encode(exit_)
-    block = sha256(body).hexdigest().encode() + b" " + body
-    os.pwrite(fd, block.ljust(_SIZE, b"\n"), 0)
+    body = marshal.dumps((token, exit_._asdict()), _FORMAT)
+    head = b"%08x%08x" % (crc32(body), len(body))
+    os.pwrite(fd, (head + body).ljust(_SIZE, b"\0"), 0)
 
 
-def read(path: Path, token: str) -> Exit | None:
+def read(path: str | os.PathLike[str], token: str) -> Exit | None:
     """Read the record of the attempt with this token; None when there is no valid one."""
     try:
-        block = path.read_bytes()
-    except OSError:
+        with open(path, "rb") as file:
+            block = file.read(_SIZE)
+        checksum, size = int(block[:_CHECKSUM], 16), int(block[_CHECKSUM : 2 * _CHECKSUM], 16)
+        body = block[2 * _CHECKSUM :][:size]
+        if len(body) != size or crc32(body) != checksum:
+            return None
+        found, fields = marshal.loads(body)
+    except (OSError, ValueError, EOFError, TypeError):
         return None
-    digest, body = block[:_DIGEST], block[_DIGEST + 1 :].rstrip(b"\n")
-    if sha256(body).hexdigest().encode() != digest:
+    if found != token:
         return None
-    found, _, exit_ = body.partition(b" ")
-    if found != token.encode():
-        return None
-    try:
-        return msgspec.json.decode(exit_, type=Exit)
-    except msgspec.DecodeError:
-        return None
+    return Exit(**{name: value for name, value in fields.items() if name in Exit._fields})

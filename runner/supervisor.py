@@ -1,7 +1,8 @@
-"""The process that owns one attempt and outlives the runner.
+"""The process that owns one attempt at a time and outlives the runner.
 
-Forked from the zygote. Its life: prepare, hold the command at the gate, let it go, keep its
-output, end it when asked, leave a record. The lock on the attempt's folder says that it lives.
+Forked from the zygote. Its life: fork the command's process, wait for an order, prepare, hold the
+command at the gate, let it go, keep its output, end it when asked, leave a record; then again, as
+long as its runner is there. The lock on the attempt's folder says that it still owns that one.
 """
 
 import os
@@ -10,18 +11,17 @@ import signal
 import socket
 import time
 from contextlib import suppress
-from pathlib import Path
-from shutil import rmtree
 from typing import NoReturn
 
-from spawn.core.decide import Exit, StopCause
+from spawn.core.exit import Exit, StopCause
 from spawn.runner import record, tree
 from spawn.runner.command import execute
-from spawn.runner.messages import Go, Order, Ready, Stop, Unable, receive, send
+from spawn.runner.messages import Go, Order, Over, Ready, Stop, Unable, pack, receive, send
 from spawn.runner.output import Output
 from spawn.runner.prctl import become_subreaper
 from spawn.runner.reattach import accept, listen
 from spawn.store import lock
+from spawn.store.failpoints import reached
 
 DRAIN_SECONDS = 1.0
 """How long output may keep coming after the command's end."""
@@ -30,19 +30,32 @@ _CHANNEL = 3
 
 
 def supervise(channel_fd: int) -> NoReturn:
-    """Be a supervisor: wait for an order on the channel, carry it out, and exit."""
+    """Be a supervisor: carry out one order of the channel after another, and exit."""
     status = 1
     try:
         channel = _detach(channel_fd)
-        order = receive(channel)
-        if isinstance(order, Order):
-            status = _attempt(channel, order)
+        while True:
+            command = _Command()
+            reached("supervisor.forked")
+            order = _next_order(channel)
+            if order is None or not _attempt(channel, order, command):
+                break
+        status = 0
     except BaseException:  # there is nobody above to raise it to
         import traceback
 
         traceback.print_exc()
     finally:
-        os._exit(status)
+        os._exit(status)  # whoever waits at the gate sees its end, and exits unexecuted
+
+
+def _next_order(channel: socket.socket) -> Order | None:
+    """Wait for an order; a stop that came too late for the attempt before is passed over."""
+    while (message := receive(channel)) is not None:
+        if isinstance(message, Order):
+            reached("supervisor.ordered")
+            return message
+    return None
 
 
 def _detach(channel_fd: int) -> socket.socket:
@@ -54,78 +67,112 @@ def _detach(channel_fd: int) -> socket.socket:
     if channel_fd != _CHANNEL:
         os.dup2(channel_fd, _CHANNEL, inheritable=False)
     os.closerange(_CHANNEL + 1, os.sysconf("SC_OPEN_MAX"))
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
     become_subreaper()
-    with suppress(OSError):  # only root may lower it
-        Path("/proc/self/oom_score_adj").write_text("-500")
-    return socket.socket(fileno=_CHANNEL)
+    return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=_CHANNEL)
 
 
-def _attempt(channel: socket.socket, order: Order) -> int:
+def _attempt(channel: socket.socket, order: Order, command: "_Command") -> bool:
+    """Carry out an order; returns whether there may be another."""
     try:
-        attempt = _Attempt(channel, order)
+        attempt = _Attempt(channel, order, command)
     except OSError as error:
-        rmtree(order.folder, ignore_errors=True)
+        _remove(order.folder)
         send(channel, Unable(why=str(error)))
-        return 1
-    attempt.run()
-    return 0
+        return False
+    return attempt.run()
+
+
+class _Command:
+    """A process that will be a command. It is forked before anybody needs it, and waits."""
+
+    def __init__(self) -> None:
+        self.signals = _signal_pipe()
+        gate, self._gate = os.pipe()
+        out, err = os.pipe(), os.pipe()
+        # Until it has its own signals nothing may reach the child: our handlers would eat it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        self.pid = os.fork()
+        if self.pid == 0:
+            execute(gate=gate, stdout=out[1], stderr=err[1])
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        for fd in (gate, out[1], err[1]):
+            os.close(fd)
+        for fd in (out[0], err[0]):
+            os.set_blocking(fd, False)
+        self.pipes = {out[0]: 0, err[0]: 1}
+
+    def tell(self, order: Order) -> None:
+        """Let it know what it will execute.
+
+        Raises:
+            OSError: It is gone.
+        """
+        data = pack(order)
+        while data:
+            data = data[os.write(self._gate, data) :]
+
+    def go(self) -> None:
+        """Open the gate. A command that is gone by now has an end of its own."""
+        with suppress(BrokenPipeError):
+            os.write(self._gate, pack(Go()))
+        os.close(self._gate)
+
+    def dismiss(self) -> None:
+        """Close the gate for ever: it exits unexecuted."""
+        os.close(self._gate)
+        os.waitpid(self.pid, 0)
 
 
 class _Attempt:
     """One attempt, from its folder to its record."""
 
-    def __init__(self, channel: socket.socket, order: Order) -> None:
+    def __init__(self, channel: socket.socket, order: Order, command: _Command) -> None:
         self._channel = channel
         self._listener = listen(order.token)
         self._runners = {channel.fileno(): channel}
         self._order = order
-        folder = Path(order.folder)
-        folder.mkdir(parents=True)
-        # Held by this descriptor until the process ends; the command never has it.
-        self._lock = lock.take(folder / "lock")
-        self._record = record.preallocate(folder / "record")
-        self._output = Output(folder, Path(order.job_log))
-        _point(Path(order.job_log_link), Path(order.job_log))
+        self._command = command
+        os.makedirs(order.folder)  # noqa: PTH103, no pathlib in a process of which many are made
+        held = lock.take(f"{order.folder}/lock")
+        assert held is not None, "the folder is new"
+        self._lock = held  # the command never has it
+        self._record = record.preallocate(f"{order.folder}/record")
+        reached("supervisor.folder")
+        self._output = Output(order.folder, order.job_log)
+        _point(order.job_log_link, order.job_log)
         self._stop: StopCause | None = None
         self._kill_at: float | None = None
         self._exit: tuple[int, float, int] | None = None
-        self._signals = _signal_pipe()
-        gate_read, self._gate = os.pipe()
-        pipes = [os.pipe(), os.pipe()]
-        self._pipes = {pipes[0][0]: 0, pipes[1][0]: 1}
-        # Until it has its own signals nothing may reach the child: our handlers would eat it.
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        self._pid = os.fork()
-        if self._pid == 0:
-            execute(order, gate=gate_read, stdout=pipes[0][1], stderr=pipes[1][1])
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        for fd in (gate_read, pipes[0][1], pipes[1][1]):
-            os.close(fd)
-        for fd in self._pipes:
-            os.set_blocking(fd, False)
+        self._signals = command.signals
+        self._pipes = command.pipes
+        command.tell(order)
         send(
             channel,
-            Ready(pid=self._pid, supervisor=os.getpid(), log_offset=self._output.offset),
+            Ready(pid=command.pid, supervisor=os.getpid(), log_offset=self._output.offset),
         )
+        reached("supervisor.ready")
 
-    def run(self) -> None:
-        """Wait for the word, see the command to its end, leave the record."""
+    def run(self) -> bool:
+        """Wait for the word, see the command to its end, leave the record.
+
+        Returns:
+            Whether the runner that gave the order is still there.
+        """
         if not isinstance(receive(self._channel), Go):
-            os.close(self._gate)  # the command sees it and exits unexecuted
-            os.waitpid(self._pid, 0)
+            self._command.dismiss()
             self._leave(Exit(exit_code=0, began=False))
-            return
+            return False
         began = time.monotonic()
-        with suppress(BrokenPipeError):
-            os.write(self._gate, b"g")
-        os.close(self._gate)
+        self._command.go()
+        reached("supervisor.went")
         self._watch(began)
+        reached("supervisor.ended")
         wall = time.monotonic() - began
         self._sweep()
+        reached("supervisor.swept")
         self._drain()
         self._output.close()
+        reached("supervisor.drained")
         assert self._exit is not None
         status, cpu, peak = self._exit
         code = os.waitstatus_to_exitcode(status)
@@ -140,6 +187,7 @@ class _Attempt:
                 output_dropped_bytes=self._output.dropped,
             )
         )
+        return self._channel.fileno() in self._runners
 
     def _watch(self, began: float) -> None:
         """Keep output and signals moving until the command has ended."""
@@ -190,11 +238,13 @@ class _Attempt:
         """Begin to end the attempt; the first cause stands, a shorter grace counts."""
         kill_at = time.monotonic() + grace
         if self._stop is None:
+            reached("supervisor.stopping")
             self._stop = cause
             with suppress(OSError):  # should we die now, why the attempt ended is still known
                 killed = Exit(exit_code=137, signal="SIGKILL", stop=cause, seen=False)
                 record.write(self._record, self._order.token, killed)
             tree.signal_all(os.getpid(), signal.SIGTERM, signal.SIGCONT)
+            reached("supervisor.stopped")
         self._kill_at = kill_at if self._kill_at is None else min(self._kill_at, kill_at)
 
     def _reap(self) -> None:
@@ -206,7 +256,7 @@ class _Attempt:
                 return
             if pid == 0:
                 return
-            if pid == self._pid:
+            if pid == self._command.pid:
                 cpu = usage.ru_utime + usage.ru_stime
                 self._exit = (status, cpu, usage.ru_maxrss * 1024)
 
@@ -241,14 +291,22 @@ class _Attempt:
         return False
 
     def _leave(self, exit_: Exit) -> None:
-        """Write the record, however long that takes; without it the lock stays held."""
+        """Write the record, however long that takes, and tell; without it the lock stays held."""
         while True:
             try:
                 record.write(self._record, self._order.token, exit_)
+                break
             except OSError:
                 time.sleep(1)
-            else:
-                return
+        reached("supervisor.recorded")
+        self._listener.close()
+        for fd in (self._lock, self._record, self._signals, *self._pipes):
+            os.close(fd)
+        for runner in self._runners.values():
+            with suppress(OSError):  # that runner is gone
+                send(runner, Over(tuple(exit_)))
+            if runner is not self._channel:
+                runner.close()
 
 
 def _name(number: int) -> str:
@@ -264,17 +322,30 @@ def _signal_pipe() -> int:
     read, write = os.pipe()
     os.set_blocking(read, False)
     os.set_blocking(write, False)
-    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    if before >= 0:
+        os.close(before)
     for number in (signal.SIGCHLD, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
     return read
 
 
-def _point(link: Path, target: Path) -> None:
+def _point(link: str, target: str) -> None:
     """Let the short path lead to the newest queue's log. A real file in its place stays."""
     with suppress(OSError):
-        if link.exists() and not link.is_symlink():
-            return
-        fresh = link.with_name(f".{link.name}.{os.getpid()}")
-        fresh.symlink_to(target)
-        fresh.replace(link)
+        try:
+            os.symlink(target, link)
+        except FileExistsError:
+            if os.readlink(link) == target:  # raises where it is a real file
+                return
+            fresh = f"{link}.{os.getpid()}"
+            os.symlink(target, fresh)
+            os.replace(fresh, link)
+
+
+def _remove(folder: str) -> None:
+    """Take away what was made of an attempt that cannot be."""
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            os.unlink(f"{folder}/{name}")
+        os.rmdir(folder)

@@ -7,12 +7,11 @@ mistaken for a holder, which a probe by a `flock` of its own can.
 import fcntl
 import os
 import struct
-from pathlib import Path
 
 _FLOCK = "hhqqi"  # short l_type, short l_whence, off_t l_start, off_t l_len, pid_t l_pid
 
 
-def take(path: Path) -> int | None:
+def take(path: str | os.PathLike[str]) -> int | None:
     """Take the lock for as long as the returned descriptor, or a copy of it, is open.
 
     The file is made where it is not there.
@@ -29,7 +28,7 @@ def take(path: Path) -> int | None:
     return fd
 
 
-def is_held(path: Path) -> bool:
+def is_held(path: str | os.PathLike[str]) -> bool:
     """Whether somebody holds the lock. A file that is not there is held by nobody."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -42,6 +42,9 @@ def of(hint: Any) -> st.SearchStrategy[Any]:
         return st.dictionaries(of(args[0]), of(args[1]), max_size=3)
     if isinstance(hint, type) and hasattr(hint, "__struct_fields__"):
         return _structs(hint)
+    if isinstance(hint, type) and hasattr(hint, "_fields"):
+        hints = get_type_hints(hint)
+        return st.builds(hint, **{name: of(hints[name]) for name in hints})
     raise TypeError(f"no values of {hint} are known")
 
 

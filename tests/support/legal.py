@@ -15,7 +15,6 @@ from tests.support.logs import LogBuilder, owner, resumed, started
 
 from spawn.core import decide
 from spawn.core.config.model import JobConfig, QueueConfig, RetryPolicy
-from spawn.core.decide import Exit
 from spawn.core.events import (
     Draft,
     JobBlocked,
@@ -29,6 +28,7 @@ from spawn.core.events import (
     ResultsUploaded,
     ResultsUploadFailed,
 )
+from spawn.core.exit import Exit
 from spawn.core.plan import Finish, Start, Wait, plan
 from spawn.core.replay import Replay
 from spawn.core.state import JobState, QueueState

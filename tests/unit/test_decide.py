@@ -8,7 +8,6 @@ from tests.support.logs import START, LogBuilder, running, started
 
 from spawn.core import decide
 from spawn.core.config.model import QueueConfig, RetryPolicy
-from spawn.core.decide import Exit, StopCause
 from spawn.core.events import (
     Data,
     Draft,
@@ -21,6 +20,7 @@ from spawn.core.events import (
     JobUnblocked,
     Results,
 )
+from spawn.core.exit import Exit, StopCause
 from spawn.core.moments import stamp
 from spawn.core.state import QueueState
 

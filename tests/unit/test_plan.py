@@ -9,7 +9,6 @@ from tests.support.naive import NaiveQueue
 
 from spawn.core import decide
 from spawn.core.config.model import QueueConfig
-from spawn.core.decide import Exit
 from spawn.core.events import (
     JobCompleted,
     JobFailed,
@@ -19,6 +18,7 @@ from spawn.core.events import (
     QueueFailed,
     ResultsUploadFailed,
 )
+from spawn.core.exit import Exit
 from spawn.core.plan import Finish, Start, Wait, plan
 from spawn.core.state import JobState, QueueState
 

@@ -12,7 +12,7 @@ from spawn.runner.ports import CannotBegin
 
 def _environment(runner: dict[str, str], job: dict[str, str]) -> dict[str, str]:
     found = environment(
-        runner,
+        {os.fsencode(name): os.fsencode(value) for name, value in runner.items()},
         job,
         queue_id="nightly",
         job_id="train",

@@ -1,19 +1,22 @@
 """What a runner and a supervisor say to each other."""
 
+import marshal
 import socket
 import threading
 from collections.abc import Iterator
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.arbitrary import of
 
-from spawn.runner.messages import Go, Message, Order, Ready, Stop, Unable, receive, send
+from spawn.core.exit import Exit
+from spawn.runner.messages import Go, Message, Order, Over, Ready, Stop, Unable, receive, send
 
 Channel = tuple[socket.socket, socket.socket]
-MESSAGES = st.one_of(*map(of, (Order, Ready, Unable, Stop, Go)))
+MESSAGES = st.one_of(
+    *map(of, (Order, Ready, Unable, Stop, Go)), st.builds(Over, of(Exit).map(tuple))
+)
 
 
 @pytest.fixture
@@ -86,7 +89,7 @@ def test_an_environment_that_is_not_utf_8_arrives_as_it_is(channel: Channel) -> 
 
 def test_what_is_not_a_message_is_refused(channel: Channel) -> None:
     channel[0].send(b"\0\0\0\1\xc1")
-    with pytest.raises(msgspec.DecodeError):
+    with pytest.raises((EOFError, ValueError)):
         receive(channel[1])
 
 
@@ -102,3 +105,9 @@ def _order(environment: dict[bytes, bytes]) -> Order:
         timeout=None,
         kill_grace=30.0,
     )
+
+
+def test_a_message_of_a_newer_runner_may_say_more(channel: Channel) -> None:
+    body = marshal.dumps(("Stop", "timeout", 3.0, "and why"), 4)
+    channel[0].send(len(body).to_bytes(4, "big") + body)
+    assert receive(channel[1]) == Stop(cause="timeout", grace=3.0)

@@ -29,7 +29,7 @@ def _log(folder: Path) -> Path:
 
 def _write(folder: Path, *chunks: tuple[int, bytes]) -> bytes:
     """Write chunks; returns the combined log with each time as `T`."""
-    output = Output(folder, _log(folder))
+    output = Output(str(folder), str(_log(folder)))
     for stream, data in chunks:
         output.write(stream, data)
     output.close()
@@ -113,7 +113,7 @@ def test_raw_bytes_are_exact_and_the_combined_log_holds_the_same_lines(
 
 def test_bytes_that_a_full_disk_refuses_are_counted_and_the_rest_is_kept(folder: Path) -> None:
     (folder / "stdout.log").symlink_to("/dev/full")
-    output = Output(folder, _log(folder))
+    output = Output(str(folder), str(_log(folder)))
     output.write(OUT, b"12345\n")
     output.write(ERR, b"kept\n")
     output.write(OUT, b"678\n")
@@ -126,7 +126,7 @@ def test_bytes_that_a_full_disk_refuses_are_counted_and_the_rest_is_kept(folder:
 def test_a_combined_log_that_is_full_costs_no_raw_byte(folder: Path) -> None:
     _log(folder).parent.mkdir(parents=True)
     _log(folder).symlink_to("/dev/full")
-    output = Output(folder, _log(folder))
+    output = Output(str(folder), str(_log(folder)))
     output.write(OUT, b"one\n")
     output.write(ERR, b"two")
     output.close()
@@ -137,7 +137,7 @@ def test_a_combined_log_that_is_full_costs_no_raw_byte(folder: Path) -> None:
 def test_what_a_disk_takes_in_part_counts_as_far_as_it_went(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    output = Output(folder, _log(folder))
+    output = Output(str(folder), str(_log(folder)))
     write, room = os.write, 7
 
     def nearly_full(fd: int, data: bytes) -> int:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.support.arbitrary import of
 from tests.support.disks import fill, small_disk
 
-from spawn.core.decide import Exit
+from spawn.core.exit import Exit
 from spawn.runner import record
 
 TOKEN = "0123456789abcdef"
