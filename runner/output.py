@@ -74,7 +74,7 @@ def _open_combined(path: str) -> int | None:
     except OSError:
         return None
     try:
-        os.makedirs(path.rpartition("/")[0], exist_ok=True)  # noqa: PTH103, no pathlib here
+        os.makedirs(path.rpartition("/")[0], exist_ok=True)
         return _open(path)
     except OSError:
         return None

@@ -132,7 +132,7 @@ class _Attempt:
         self._runners = {channel.fileno(): channel}
         self._order = order
         self._command = command
-        os.makedirs(order.folder)  # noqa: PTH103, no pathlib in a process of which many are made
+        os.makedirs(order.folder)
         held = lock.take(f"{order.folder}/lock")
         assert held is not None, "the folder is new"
         self._lock = held  # the command never has it
