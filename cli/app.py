@@ -5,8 +5,10 @@ from typing import Annotated
 import typer
 
 from spawn import __version__
+from spawn.cli.commands.cancel import cancel
 from spawn.cli.commands.history import history
 from spawn.cli.commands.list_ import list_queues
+from spawn.cli.commands.resume import resume
 from spawn.cli.commands.run import run
 from spawn.cli.commands.schema import schema
 from spawn.cli.commands.status import status
@@ -33,6 +35,8 @@ queue = typer.Typer(
 app.add_typer(queue)
 
 queue.command()(run)
+queue.command()(resume)
+queue.command()(cancel)
 queue.command()(status)
 queue.command()(history)
 queue.command("list")(list_queues)

@@ -63,6 +63,21 @@ def detached(runner: RunnerProcess, queue_id: str) -> int:
     return code
 
 
+def ended(runner: RunnerProcess) -> int:
+    """Wait for the runner's end; returns its exit code.
+
+    Raises:
+        SpawnError: The runner refused.
+    """
+    while (news := runner.news()) is not None:
+        for item in news:
+            if isinstance(item, Refused):
+                raise _error(item)
+            if isinstance(item, Said):
+                print(f"Warning: {printable(item.text)}", file=sys.stderr)
+    return runner.wait()
+
+
 def follow(runner: RunnerProcess, roots: Roots, queue_id: str) -> int:
     """Show the queue until the runner ends; returns the runner's exit code."""
     with _passing_signals(runner):
@@ -99,8 +114,7 @@ def follow(runner: RunnerProcess, roots: Roots, queue_id: str) -> int:
         raise SpawnError(
             f"the runner of queue {queue_id} ended without a word",
             why=f"signal {-code}" if code < 0 else f"exit code {code}",
-            hint=f"its jobs go on; `spawn queue run FILE --queue-id {queue_id} --or-resume` "
-            "takes them up",
+            hint=f"its jobs go on; `spawn queue resume {queue_id}` takes them up",
         )
     return code
 
@@ -223,7 +237,7 @@ def summary(report: Report, style: Style) -> Iterator[str]:
         yield style("warning", f"Warning: {printable(warning)}")
     yield f"Results Location: {report.results_location}"
     if report.status == "interrupted":
-        yield f"Go on: spawn queue run FILE --queue-id {report.queue_id} --or-resume"
+        yield f"Go on: spawn queue resume {report.queue_id}"
     else:
         yield f"Details: spawn queue status {report.queue_id}"
 

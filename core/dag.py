@@ -52,6 +52,21 @@ def dependents(dependencies: Mapping[K, Sequence[K]]) -> dict[K, tuple[K, ...]]:
     return {id_: tuple(those) for id_, those in waiting.items()}
 
 
+def sort(dependencies: Mapping[K, Sequence[K]]) -> list[K]:
+    """Put every id behind those that it depends on; there must be no cycle."""
+    waiting = dependents(dependencies)
+    missing = {
+        id_: sum(need in dependencies for need in set(needs)) for id_, needs in dependencies.items()
+    }
+    ready = [id_ for id_, count in missing.items() if not count]
+    for id_ in ready:
+        for other in waiting[id_]:
+            missing[other] -= 1
+            if not missing[other]:
+                ready.append(other)
+    return ready
+
+
 def reach(starts: Iterable[K], edges: Mapping[K, Sequence[K]]) -> tuple[K, ...]:
     """Follow edges as far as they go.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import TypedDict
 
-from spawn.core import retry
+from spawn.core import dag, retry
 from spawn.core.events import (
     Draft,
     InterruptCause,
@@ -145,6 +145,42 @@ def reset(state: QueueState, job: JobState, *, reason: ResetReason, by: str) -> 
         if other_id in blockers or blocker:
             by_ = blockers.get(other_id, blocker)
             drafts.append(Draft(JobBlocked(by=by_), job_id=other_id))
+    return drafts
+
+
+def reset_failed(state: QueueState, *, by: str, request: str = "") -> list[Draft]:
+    """Decide a fresh try of every failed job; then nothing is blocked any more."""
+    return [
+        *(
+            Draft(JobReset(reason="retry", by=by, request=request), job_id=job_id)
+            for job_id in state.failed
+        ),
+        *(
+            Draft(JobUnblocked(by=job.blocked_by), job_id=job_id)
+            for job_id, job in state.jobs.items()
+            if job.state == "blocked"
+        ),
+    ]
+
+
+def reblock(state: QueueState) -> list[Draft]:
+    """Decide who waits in vain after the graph has changed, and who does not any more."""
+    drafts = []
+    blockers: dict[str, str] = {}
+    for job_id in dag.sort({job_id: job.config.depends_on for job_id, job in state.jobs.items()}):
+        job = state.jobs[job_id]
+        needs = job.config.depends_on
+        by = next((need for need in needs if need in state.failed), "") or next(
+            (blockers[need] for need in needs if need in blockers), ""
+        )
+        if job.state == "blocked" and job.blocked_by != by:
+            drafts.append(Draft(JobUnblocked(by=job.blocked_by), job_id=job_id))
+        elif job.state != "pending" and job.state != "blocked":
+            continue
+        if by:
+            blockers[job_id] = by
+            if job.state == "pending" or job.blocked_by != by:
+                drafts.append(Draft(JobBlocked(by=by), job_id=job_id))
     return drafts
 
 

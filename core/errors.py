@@ -6,6 +6,7 @@ SpawnError              1  the operation failed
 ├── QueueNotFound       3  no queue of that name
 ├── QueueExists         1  an id is never used twice
 ├── RunnerAlive         1  another runner holds the queue
+├── NothingToDo         1  what was asked for would change nothing
 ├── LogConflict         1  an append expected another seq: someone else wrote
 └── CorruptLog          1  the log contradicts itself
     ├── IllegalTransition  an event that its state does not allow
@@ -72,6 +73,10 @@ class QueueExists(SpawnError):
 
 class RunnerAlive(SpawnError):
     """Another process holds the queue's `runner.lock`."""
+
+
+class NothingToDo(SpawnError):
+    """What was asked for would change nothing."""
 
 
 class LogConflict(SpawnError):

@@ -171,6 +171,8 @@ class JobReset(Data, frozen=True, kw_only=True):
 
     reason: ResetReason
     by: str
+    request: str = ""
+    """The id of the request that asked for it, if one did."""
 
 
 class ResultsUploaded(Data, frozen=True, kw_only=True):

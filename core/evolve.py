@@ -111,6 +111,8 @@ def evolve(state: QueueState, event: Event[Data]) -> None:
             state.move(job, "pending")
         case JobReset():
             _reset(state, job)
+            if data.request:
+                state.answered[data.request] = None
         case ResultsUploaded():
             job.uploaded, job.upload_failed = data, None
             state.unsaved.pop(job_id, None)

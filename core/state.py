@@ -164,6 +164,8 @@ class QueueState(Struct, kw_only=True):
     """Completed jobs whose results are on their way."""
     unsaved: dict[str, None] = {}
     """Completed jobs whose results could not be uploaded."""
+    answered: dict[str, None] = {}
+    """Requests that were followed: none is followed twice."""
 
     @property
     def ended(self) -> bool:

@@ -8,7 +8,7 @@ from msgspec import structs
 from spawn.core.codec import MAX_LINE, clean
 from spawn.core.config import canonical
 from spawn.core.config.model import JobConfig, QueueConfig
-from spawn.core.events import Draft, JobsSubmitted, QueueSubmitted
+from spawn.core.events import Draft, JobsSubmitted, QueueReconfigured, QueueSubmitted
 
 _ROOM = MAX_LINE - 8 * 1024
 """Bytes of jobs that one line takes; the rest is for everything else that the line says."""
@@ -38,6 +38,18 @@ def submit(config: QueueConfig, *, file: str, file_sha256: str, version: str) ->
         version=version,
     )
     return [Draft(submitted), *(Draft(JobsSubmitted(jobs=page)) for page in pages[1:])]
+
+
+def reconfigure(config: QueueConfig, *, changes: tuple[str, ...]) -> list[Draft]:
+    """Decide the events that put another configuration in the place of a queue's own."""
+    pages = list(_pages(config.jobs))
+    reconfigured = QueueReconfigured(
+        config=structs.replace(config, jobs=pages[0]),
+        jobs_total=len(config.jobs),
+        config_sha256=config_sha256(config),
+        changes=changes,
+    )
+    return [Draft(reconfigured), *(Draft(JobsSubmitted(jobs=page)) for page in pages[1:])]
 
 
 def _pages(jobs: tuple[JobConfig, ...]) -> Iterator[tuple[JobConfig, ...]]:

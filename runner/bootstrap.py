@@ -15,22 +15,28 @@ import msgspec
 from msgspec import structs
 
 from spawn import __version__
+from spawn.core import resumption
 from spawn.core.config import canonical
 from spawn.core.errors import QueueExists, QueueNotFound, RunnerAlive, SpawnError
 from spawn.core.events import Data, Draft, Event, QueueResumed, QueueStarted
 from spawn.core.moments import moment
 from spawn.core.state import JobState, QueueState
 from spawn.core.submission import config_sha256, submit
+from spawn.runner import machine
 from spawn.runner.launcher import ProcessLauncher
-from spawn.runner.loop import Runner
+from spawn.runner.loop import Plans, Runner
 from spawn.runner.machine import ownership
 from spawn.runner.poller import Poller
+from spawn.runner.ports import Requested
 from spawn.runner.publisher import ThreadPublisher
 from spawn.runner.start import Committed, News, Refused, RunOrder, Said
 from spawn.store import lock, queues
+from spawn.store.failpoints import reached
+from spawn.store.identity import owner
 from spawn.store.log.ledger import Ledger
 from spawn.store.objects.folder import FolderStore
 from spawn.store.paths import Roots
+from spawn.store.requests import Inbox
 from spawn.store.tail import tail
 
 UNEXPECTED = 70
@@ -75,38 +81,44 @@ def main() -> int:
 
 def _run(order: RunOrder, tell: "Callable[[News], None]") -> QueueState:
     roots = Roots(Path(order.state), Path(order.log), Path(order.cache))
-    paths = (
-        queues.make(roots, order.queue_id) if order.config else queues.find(roots, order.queue_id)
-    )
+    known = order.task in ("resume", "cancel")
+    paths = queues.find(roots, order.queue_id) if known else queues.make(roots, order.queue_id)
     held = lock.take(paths.lock)
     if held is None:
         raise _alive(order)
+    reached("runner.locked")
     _redirect(paths.runner_log)
     launcher = ProcessLauncher(os.environb)  # before any thread and any SQLite
     ledger = Ledger(paths.events, order.queue_id)
     clock = SystemClock()
-    fresh = ledger.empty
-    if fresh:
-        if order.config is None:
+    if ledger.empty:
+        if order.config is None or known:
             raise QueueNotFound(f"queue {order.queue_id} was never submitted")
         drafts = submit(
             order.config, file=order.file, file_sha256=order.file_sha256, version=__version__
         )
         ledger.stage(drafts, at=clock.wall())
-    elif not order.resume:
+    elif order.task == "run":
         raise _exists(order.queue_id, ledger.state)
-    elif ledger.state.ended:
+    elif ledger.state.ended and order.task in ("or_resume", "cancel"):
         return ledger.state
     state = ledger.state
-    if order.config and config_sha256(order.config) != state.config_sha256:
-        tell(Said("the configuration has changed since; the queue goes on with its own"))
+    plans = _plans(order, state, tell)
     prefix = state.config.result_s3_prefix or order.queue_id
     objects = FolderStore(roots.objects / prefix.strip("/"))
     _claim(objects, order.queue_id, state)
+    reached("runner.claimed")
     kind = QueueStarted if state.state == "pending" else QueueResumed
     poller = Poller()
     launcher.serve(paths, order.queue_id, state.config.kill_grace, poller)
     publisher = ThreadPublisher(objects, poller.post)
+    inbox = Inbox(paths.requests)
+    if state.ended:
+        for request in inbox.read():
+            inbox.done(request.id)  # it was meant for what the queue was before its end
+    poller.watch(inbox, lambda: map(Requested, inbox.read()))
+    for request in inbox.read():
+        poller.post(Requested(request))
 
     def say(text: str) -> None:
         with suppress(OSError):  # its disk may be what is full
@@ -132,6 +144,8 @@ def _run(order: RunOrder, tell: "Callable[[News], None]") -> QueueState:
         last_lines=last_lines,
         committed=committed,
         say=say,
+        answered=inbox.done,
+        plans=plans,
     )
     state = runner.run()
     publisher.close()
@@ -139,6 +153,36 @@ def _run(order: RunOrder, tell: "Callable[[News], None]") -> QueueState:
     ledger.close()
     os.close(held)
     return state
+
+
+def _plans(order: RunOrder, state: QueueState, tell: "Callable[[News], None]") -> Plans:
+    """What this order wants of the queue that is there.
+
+    Raises:
+        NothingToDo, InvalidArgument: See `resumption.check`.
+    """
+    config = None
+    if order.task == "or_resume" and order.config and state.epoch:
+        if config_sha256(order.config) != state.config_sha256:
+            tell(Said("the configuration has changed since; the queue goes on with its own"))
+    elif order.task == "resume":
+        whole = resumption.config_of(state)
+        config = structs.replace(order.config or whole, queue_id=state.config.queue_id)
+        if order.global_timeout is not None:
+            config = structs.replace(config, global_timeout=order.global_timeout)
+        if not resumption.changes(state, config):
+            config = None
+        resumption.check(state, retry_failed=order.retry_failed, config=config)
+    boot_id = state.owner.boot_id if state.owner else ""
+    return Plans(
+        by=order.by or owner(),
+        retry_failed=order.retry_failed,
+        retry_uploads=order.task == "resume",
+        config=config,
+        cancel=order.task == "cancel",
+        leave_jobs=order.leave_jobs,
+        rebooted=bool(boot_id and machine.boot_id() not in ("", boot_id)),
+    )
 
 
 class _Teller:
@@ -193,9 +237,7 @@ def _alive(order: RunOrder) -> RunnerAlive:
 
 
 def _exists(queue_id: str, state: QueueState) -> QueueExists:
-    resume = f"`spawn queue run FILE --queue-id {queue_id} --or-resume` goes on with it, or " * (
-        not state.ended
-    )
+    resume = f"`spawn queue resume {queue_id}` goes on with it, " * (state.state != "completed")
     return QueueExists(
         f"queue {queue_id} was run before",
         why=f"submitted {moment(state.submitted_at).astimezone():%Y-%m-%d %H:%M:%S %Z}, "

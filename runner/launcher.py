@@ -61,6 +61,9 @@ class ProcessLauncher:
         if ahead is not None:
             channel, order = ahead
             answer = _answer(channel)
+            if not _is_open(channel):  # it was ready long ago, and may have died since
+                answer = None
+                self._dismiss(channel, order.folder)
         if not isinstance(answer, Ready):
             channel, order = self._order(job, attempt)
             answer = _answer(channel)

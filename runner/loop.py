@@ -11,20 +11,25 @@ from heapq import heappop, heappush
 
 from msgspec import Struct
 
-from spawn.core import decide
+from spawn.core import decide, resumption
+from spawn.core.config.model import QueueConfig
 from spawn.core.events import (
     Data,
     Draft,
     Event,
+    JobReset,
     JobStarted,
+    QueueCompleted,
     QueueFailed,
     QueueInterrupted,
+    RequestRefused,
     Results,
 )
 from spawn.core.exit import Exit, StopCause
 from spawn.core.moments import moment
-from spawn.core.plan import Finish, Start, Wait, foresee, plan
+from spawn.core.plan import Finish, Start, foresee, plan
 from spawn.core.state import JobState, QueueState
+from spawn.core.submission import config_sha256, reconfigure
 from spawn.runner.ports import (
     CannotBegin,
     CannotPrepare,
@@ -35,11 +40,14 @@ from spawn.runner.ports import (
     Launcher,
     Published,
     Publisher,
+    Requested,
     Signalled,
     Waiter,
 )
+from spawn.store.failpoints import reached
 from spawn.store.log.ledger import Ledger
 from spawn.store.log.write import LogFull
+from spawn.store.requests import Request, Unreadable
 
 AGAIN_SECONDS = 2.0
 """How long the loop waits before it tries again what failed through no fault of the queue."""
@@ -51,8 +59,27 @@ class _Attempt(Struct, kw_only=True):
     job_id: str
     ended: bool = False
     exit: Exit | None = None
+    lost: str = "its supervisor left no record"
+    """Why it is lost, where it left no `exit`."""
     collected: bool = False
     results: Results | None = None
+
+
+class Plans(Struct, frozen=True, kw_only=True):
+    """What the one who starts a runner wants of it, beyond going on.
+
+    `config` takes the place of the queue's own as soon as nothing runs. `rebooted`: the machine was
+    restarted since the newest epoch, so that nothing of its attempts is alive, and no record that
+    one of them left is believed: it outlives processes, not the host.
+    """
+
+    by: str = ""
+    retry_failed: bool = False
+    retry_uploads: bool = False
+    config: QueueConfig | None = None
+    cancel: bool = False
+    leave_jobs: bool = False
+    rebooted: bool = False
 
 
 class Runner:
@@ -66,6 +93,7 @@ class Runner:
         last_lines: The end of an attempt's output, given its job.
         committed: Told of every event, after it is durable.
         say: Told what a person should know, a sentence each.
+        answered: Told the id of each request whose answer is durable.
     """
 
     def __init__(
@@ -82,6 +110,8 @@ class Runner:
         last_lines: Callable[[JobState], tuple[str, ...]],
         committed: Callable[[list[Event[Data]]], None],
         say: Callable[[str], None],
+        answered: Callable[[str], None],
+        plans: Plans,
     ) -> None:
         self._ledger = ledger
         self._launcher = launcher
@@ -94,6 +124,13 @@ class Runner:
         self._last_lines = last_lines
         self._committed = committed
         self._say = say
+        self._answered = answered
+        self._plans = plans
+        self._config = plans.config
+        self._config_sha256 = config_sha256(plans.config) if plans.config else ""
+        self._cancelled_by = plans.by if plans.cancel else ""
+        self._requests: list[Request | Unreadable] = []
+        self._cancels: list[str] = []
         self._attempts: dict[str, _Attempt] = {}
         self._publishing: dict[str, str] = {}
         self._published: list[Published] = []
@@ -124,28 +161,46 @@ class Runner:
     def _own(self) -> None:
         """Become the owner, and take up what an earlier runner left."""
         self._ledger.stage(self._opening, at=self._clock.wall(), epoch=self._epoch)
+        if self._plans.retry_failed:
+            self._stage(decide.reset_failed(self._ledger.state, by=self._plans.by))
         self._committed(self._ledger.commit())
+        reached("runner.owned")
         state = self._ledger.state
-        if state.config.global_timeout is not None:
-            left = max(0.0, state.config.global_timeout - state.owned_seconds)
-            self._deadline = self._clock.monotonic() + left
+        self._set_deadline(state.config if self._config is None else self._config)
         for job_id in list(state.running):
             job = state.jobs[job_id]
-            self._attempts[job.token] = _Attempt(job_id=job_id)
-            self._launcher.adopt(job)
+            attempt = self._attempts[job.token] = _Attempt(job_id=job_id)
+            if self._plans.rebooted:
+                attempt.ended = attempt.collected = True
+                attempt.lost = "the machine was restarted while it ran"
+            else:
+                self._launcher.adopt(job)
+        reached("runner.adopted")
+        if self._cancelled_by:
+            self._stop_all("cancel", state.config.kill_grace)
         for job_id in state.retrying:
             job = state.jobs[job_id]
             left = (moment(job.retry_at) - self._clock.wall()).total_seconds()
             self._retry_in(job, min(job.delay, max(0.0, left)))
         for job in state.jobs.values():
             # Whatever has not reached the object store for certain is brought again.
-            if job.outcome is not None and not (job.uploaded or job.upload_failed):
+            if job.outcome is None or job.uploaded:
+                continue
+            if job.upload_failed is None or self._plans.retry_uploads:
                 self._publish(copy(job))
+
+    def _set_deadline(self, config: QueueConfig) -> None:
+        if config.global_timeout is None:
+            self._deadline = None
+            return
+        left = max(0.0, config.global_timeout - self._ledger.state.owned_seconds)
+        self._deadline = self._clock.monotonic() + left
 
     def _note(self, happening: Happening) -> None:
         """Remember what has happened; `_round` decides what it means."""
         match happening:
             case Ended(token, exit_):
+                reached("runner.ended")
                 attempt = self._attempts[token]
                 attempt.ended, attempt.exit = True, exit_
                 job = self._ledger.state.jobs[attempt.job_id]
@@ -154,18 +209,35 @@ class Runner:
                 else:
                     attempt.collected = True
             case Collected(token, results):
+                reached("runner.collected")
                 self._attempts[token].collected = True
                 self._attempts[token].results = results
             case Published():
+                reached("runner.published")
                 self._published.append(happening)
             case Signalled(number):
                 self._interrupt(number)
+            case Requested(request):
+                reached("runner.requested")
+                self._take(request)
+
+    def _take(self, request: Request | Unreadable) -> None:
+        """Begin to follow a request; its answer comes with the next commit."""
+        if isinstance(request, Request) and request.kind == "cancel":
+            self._cancels.append(request.id)
+            if not self._cancelled_by:
+                self._cancelled_by = request.by
+                self._stop_all("cancel", self._ledger.state.config.kill_grace)
+        else:
+            self._requests.append(request)
 
     def _interrupt(self, number: int) -> None:
         """Stop in good order; asked a second time, at once."""
         first = self._stop_signal is None
         if first:
             self._stop_signal = number
+        if self._plans.leave_jobs:
+            return
         grace = self._ledger.state.config.kill_grace if first else 0.0
         self._stop_all("stop", grace)
 
@@ -173,6 +245,7 @@ class Runner:
         for token, attempt in self._attempts.items():
             if not attempt.ended:
                 self._launcher.stop(token, cause, grace)
+        reached("runner.stopping")
 
     def _round(self) -> None:
         """Decide, write, act."""
@@ -180,8 +253,8 @@ class Runner:
         self._again = None
         while self._retries and self._retries[0][0] <= now:
             _, job_id, attempt = heappop(self._retries)
-            job = self._ledger.state.jobs[job_id]
-            if job.state == "retrying" and job.attempt == attempt:
+            job = self._ledger.state.jobs.get(job_id)
+            if job is not None and job.state == "retrying" and job.attempt == attempt:
                 heappush(self._due, job.index)
         if self._deadline is not None and now >= self._deadline and not self._timed_out:
             counts = self._ledger.state.counts
@@ -195,11 +268,16 @@ class Runner:
         prepared: list[str] = []
         closed: list[JobState] = []
         published, self._published = self._published, []
+        requests, self._requests = self._requests, []
         publishing = dict(self._publishing)
         try:
             self._stage_published(published)
+            self._stage_answers(requests)
             closed = self._stage_ends()
+            self._stage_config()
             self._stage_starts(prepared)
+            if prepared:
+                reached("runner.prepared")
             self._stage_finish()
             events = self._ledger.commit()
         except LogFull as error:
@@ -208,18 +286,30 @@ class Runner:
                 self._launcher.abandon(token)
                 del self._attempts[token]
             self._published = published + self._published
+            self._requests = requests + self._requests
             self._publishing = publishing
             self._complain(f"{error}; nothing new starts until it can")
             self._again = now + AGAIN_SECONDS
             self._finished = False
-            self._due = sorted(
-                self._ledger.state.jobs[job_id].index
-                for job_id in self._ledger.state.retrying
-                if job_id not in {retry[1] for retry in self._retries}
-            )
+            self._find_due()
             return
+        if events:
+            reached("runner.committed")
         for token in prepared:
             self._launcher.go(token)
+        if prepared:
+            reached("runner.went")
+        if closed:
+            reached("runner.outcome")
+        for request in requests:
+            reached("runner.answered")
+            self._answered(request.id)
+        if self._finished:
+            reached("runner.finished")
+            for request_id in self._cancels:
+                self._answered(request_id)
+        if self._reconfigured:
+            self._config = None
         for job in closed:
             del self._attempts[job.token]
             if job.state == "retrying":
@@ -228,7 +318,7 @@ class Runner:
         if events:
             self._complaints.clear()
         self._committed(events)
-        if events and not self._finished:
+        if events and not self._finished and not self._leaving and self._config is None:
             coming = foresee(self._ledger.state)
             if coming is not None:
                 self._launcher.foresee(coming, coming.attempt + 1)
@@ -253,7 +343,7 @@ class Runner:
             state = self._ledger.state
             job = state.jobs[attempt.job_id]
             if attempt.exit is None:
-                drafts = decide.lost(state, job, "its supervisor left no record")
+                drafts = decide.lost(state, job, attempt.lost)
             else:
                 drafts = decide.ended(
                     state,
@@ -268,9 +358,54 @@ class Runner:
             closed.append(copy(job))
         return closed
 
+    def _stage_answers(self, requests: list[Request | Unreadable]) -> None:
+        for request in requests:
+            state = self._ledger.state
+            if isinstance(request, Request) and request.id in state.answered:
+                continue  # by a runner that died before it could take the file away
+            why = _why_refused(request, state, leaving=self._leaving)
+            if why:
+                self._stage([Draft(RequestRefused(request=request.id, why=why))])
+            elif isinstance(request, Request):
+                self._stage(decide.reset_failed(state, by=request.by, request=request.id))
+
+    def _stage_config(self) -> None:
+        """Let a new configuration take over, once nothing runs."""
+        state = self._ledger.state
+        if self._config is None or state.running or self._leaving or self._publishing:
+            return
+        fresh = resumption.mended(state, self._config)
+        said = resumption.changes(state, self._config)
+        self._stage(reconfigure(self._config, changes=said))
+        for job_id in fresh:
+            self._stage([Draft(JobReset(reason="retry", by=self._plans.by), job_id=job_id)])
+        self._stage(decide.reblock(self._ledger.state))
+        self._find_due()
+
+    def _find_due(self) -> None:
+        """Find the retries whose time has come: all that no timer is set for."""
+        state = self._ledger.state
+        timed = {job_id for _, job_id, _ in self._retries}
+        self._held_up.clear()
+        self._due = sorted(
+            state.jobs[job_id].index for job_id in state.retrying if job_id not in timed
+        )
+
+    @property
+    def _reconfigured(self) -> bool:
+        """Whether the new configuration, staged or durable, is the queue's."""
+        if self._config is None:
+            return False
+        return self._ledger.state.config_sha256 == self._config_sha256
+
+    @property
+    def _leaving(self) -> bool:
+        """Whether nothing new begins any more."""
+        return bool(self._stop_signal or self._timed_out or self._cancelled_by)
+
     def _stage_starts(self, prepared: list[str]) -> None:
         """Bring to the gate what may start now; each one's token is added to `prepared`."""
-        while self._stop_signal is None and not self._timed_out:
+        while not self._leaving and (self._config is None or self._reconfigured):
             step = plan(self._ledger.state, self._first_due())
             if not isinstance(step, Start):
                 return
@@ -300,19 +435,21 @@ class Runner:
 
     def _stage_finish(self) -> None:
         state = self._ledger.state
-        if state.running or self._publishing or self._published:
+        leaving_jobs = self._stop_signal is not None and self._plans.leave_jobs
+        if (state.running and not leaving_jobs) or self._publishing or self._published:
             return
-        if self._stop_signal is not None:
+        step = plan(state, self._first_due())
+        if isinstance(step, Finish) and isinstance(step.verdict, QueueCompleted):
+            self._finish(step.verdict)  # whatever else was asked for came too late
+        elif self._cancelled_by:
+            self._finish(QueueFailed(reason="cancelled", detail=f"by {self._cancelled_by}"))
+        elif self._stop_signal is not None:
             name = signal.Signals(self._stop_signal).name
             self._finish(QueueInterrupted(cause="signal", detail=name))
         elif self._timed_out:
             self._finish(QueueFailed(reason="global_timeout"))
-        else:
-            step = plan(state, self._first_due())
-            if isinstance(step, Finish) and self._again is None:
-                self._finish(step.verdict)
-            elif not isinstance(step, (Start, Wait)):
-                raise AssertionError(step)
+        elif isinstance(step, Finish) and self._again is None:
+            self._finish(step.verdict)
 
     def _finish(self, verdict: Data) -> None:
         self._stage([Draft(verdict)])
@@ -361,3 +498,12 @@ class Runner:
 
 def _succeeded(exit_: Exit | None) -> bool:
     return exit_ is not None and exit_.began and exit_.exit_code == 0 and exit_.stop is None
+
+
+def _why_refused(request: Request | Unreadable, state: QueueState, *, leaving: bool) -> str:
+    """Why a request for another try cannot be followed; empty where it can."""
+    if isinstance(request, Unreadable):
+        return f"it cannot be read: {request.why}"
+    if leaving:
+        return "the queue is being stopped"
+    return "" if state.failed else "no job has failed"

@@ -1,12 +1,12 @@
 """What a queue's log says of the machine that it runs on."""
 
-import getpass
 import os
 import socket
 from pathlib import Path
 
 from spawn import __version__
 from spawn.core.events import QueueResumed, QueueStarted
+from spawn.store.identity import owner
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _HOST_KEYS = Path("/etc/ssh")
@@ -18,20 +18,18 @@ def ownership(kind: type[QueueStarted] | type[QueueResumed], results_location: s
     return kind(
         instance_id="local",
         hostname=hostname,
-        boot_id=_read(_BOOT_ID),
+        boot_id=boot_id(),
         version=__version__,
-        owner=f"{_user()}@{hostname}",
+        owner=owner(),
         pid=os.getpid(),
         results_location=results_location,
         ssh_host_keys=tuple(_read(path) for path in sorted(_HOST_KEYS.glob("ssh_host_*_key.pub"))),
     )
 
 
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
+def boot_id() -> str:
+    """Another one after each restart of the machine; empty where it cannot be told."""
+    return _read(_BOOT_ID)
 
 
 def _read(path: Path) -> str:

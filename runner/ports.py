@@ -11,6 +11,7 @@ from spawn.core.errors import SpawnError
 from spawn.core.events import Results, ResultsUploaded, ResultsUploadFailed
 from spawn.core.exit import Exit, StopCause
 from spawn.core.state import JobState
+from spawn.store.requests import Request, Unreadable
 
 
 class Prepared(Struct, frozen=True):
@@ -50,7 +51,13 @@ class Signalled(Struct, frozen=True):
     number: int
 
 
-Happening = Ended | Collected | Published | Signalled
+class Requested(Struct, frozen=True):
+    """Somebody asks something of the live runner."""
+
+    request: Request | Unreadable
+
+
+Happening = Ended | Collected | Published | Signalled | Requested
 
 
 class CannotPrepare(SpawnError):

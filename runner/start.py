@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -14,17 +15,24 @@ from spawn.core.config.model import QueueConfig
 class RunOrder(Struct, frozen=True, kw_only=True):
     """What a runner is to run, and where.
 
-    `config` None: a queue that is there already. `resume`: one that is there goes on.
+    `task`: `run` makes a queue of `config`; `or_resume` goes on with the one of this id if it is
+    there; `resume` goes on, with `config` instead of its own where one is given; `cancel` ends it.
+    `by` is who asks. `global_timeout` is seconds.
     """
+
+    task: Literal["run", "or_resume", "resume", "cancel"]
 
     queue_id: str
     state: str
     log: str
     cache: str
+    by: str = ""
     config: QueueConfig | None = None
     file: str = ""
     file_sha256: str = ""
-    resume: bool = False
+    retry_failed: bool = False
+    global_timeout: float | None = None
+    leave_jobs: bool = False
 
 
 class Committed(Struct, frozen=True, tag=True):

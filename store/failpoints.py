@@ -13,7 +13,6 @@ VARIABLE = "SPAWN_FAILPOINT"
 
 NAMES = (
     "runner.locked",
-    "runner.submitted",
     "runner.claimed",
     "runner.owned",
     "runner.adopted",

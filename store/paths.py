@@ -60,6 +60,11 @@ class QueuePaths(Struct, frozen=True):
         return self.folder / "runner.log"
 
     @property
+    def requests(self) -> Path:
+        """What people ask of a live runner."""
+        return self.folder / "requests"
+
+    @property
     def jobs(self) -> Path:
         """One folder for each job, and in it one for each attempt."""
         return self.folder / "jobs"

@@ -30,6 +30,9 @@ def run(
     or_resume: Annotated[
         bool, typer.Option("--or-resume", help="Go on with the queue if it was run before.")
     ] = False,
+    leave_jobs: Annotated[
+        bool, typer.Option("--leave-jobs", help="A stop leaves running jobs to the next runner.")
+    ] = False,
 ) -> None:
     """Run a queue here and show it until it ends.
 
@@ -61,6 +64,7 @@ def run(
     if why is not None:
         raise InvalidArgument(f"'{chosen}' cannot be a queue id", why=why)
     order = RunOrder(
+        task="or_resume" if or_resume else "run",
         queue_id=chosen,
         state=str(roots.state),
         log=str(roots.log),
@@ -68,7 +72,7 @@ def run(
         config=config,
         file=loaded.name,
         file_sha256=loaded.sha256,
-        resume=or_resume,
+        leave_jobs=leave_jobs,
     )
     runner = RunnerProcess(order)
     code = detached(runner, chosen) if detach else follow(runner, roots, chosen)

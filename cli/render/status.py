@@ -202,7 +202,7 @@ def _all(job_ids: tuple[str, ...]) -> str:
 
 
 def _warnings(report: Report) -> Iterator[str]:
-    go_on = f"`spawn queue run FILE --queue-id {report.queue_id} --or-resume` goes on with it"
+    go_on = f"`spawn queue resume {report.queue_id}` goes on with it"
     if report.status == "interrupted":
         yield f"the queue was interrupted; {go_on}"
     elif report.runner_alive is False and not report.ended:

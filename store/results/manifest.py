@@ -13,6 +13,7 @@ from spawn.core.codec import clean
 from spawn.core.config.model import JobConfig
 from spawn.core.events import Results
 from spawn.store.durable import sync
+from spawn.store.failpoints import reached
 from spawn.store.results.find import Found, find
 
 NAME = "manifest.json"
@@ -31,6 +32,7 @@ def collect(job: JobConfig, folder: Path) -> Results:
     Raises:
         OSError: A file's name is not UTF-8, or the manifest could not be written.
     """
+    reached("publisher.collecting")
     files, unmatched = find(job.result_files, job.working_directory)
     for file in files:
         if clean(file.path) != file.path:
@@ -46,6 +48,7 @@ def collect(job: JobConfig, folder: Path) -> Results:
         os.fsync(out.fileno())
     part.replace(folder / NAME)
     sync(folder)
+    reached("publisher.manifest")
     return Results(
         files=len(files), size=sum(file.size for file in files), sha256=sha256(data).hexdigest()
     )

@@ -7,6 +7,7 @@ import msgspec
 
 from spawn.core.events import ResultsUploaded, ResultsUploadFailed
 from spawn.core.state import JobState
+from spawn.store.failpoints import reached
 from spawn.store.objects.folder import FolderStore
 from spawn.store.results.find import Found
 from spawn.store.results.manifest import Manifest, load
@@ -38,6 +39,7 @@ def publish(store: FolderStore, job: JobState) -> ResultsUploaded | ResultsUploa
                 store.link(prefix + log, folder / log)
         store.put(prefix + "exit_code", _exit_code(job), durable=False)
         store.put(prefix + "metadata.json", _metadata(job), durable=False)
+        reached("publisher.logs")
         if not promised:
             return None
         return _publish_results(store, prefix, load(folder))
@@ -56,14 +58,17 @@ def _publish_results(store: FolderStore, prefix: str, manifest: Manifest) -> Res
     entries = []
     for file in manifest.files:
         size, digest = _copy(store, f"{prefix}results/{file.name}", file)
+        reached("publisher.file")
         entries.append({**msgspec.to_builtins(file), "sha256": digest, "size": size})
     key = prefix + "manifest.json"
     data = msgspec.json.encode({"files": entries, "unmatched": manifest.unmatched}, order="sorted")
+    stored = store.put(key, data)
+    reached("publisher.uploaded")
     return ResultsUploaded(
         files=len(entries),
         size=sum(file.size for file in manifest.files),
         key=key,
-        sha256=store.put(key, data),
+        sha256=stored,
         unmatched=manifest.unmatched,
     )
 

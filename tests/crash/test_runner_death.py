@@ -213,7 +213,7 @@ def test_a_command_line_whose_runner_is_killed_says_how_to_go_on(world: World) -
     world.let("go")
     assert queue.resume().code == 0
     assert process.returncode == 1
-    assert "--or-resume" in out + err
+    assert "spawn queue resume" in out + err
 
 
 def test_output_of_a_job_without_a_runner_is_whole(world: World) -> None:

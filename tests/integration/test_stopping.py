@@ -32,7 +32,7 @@ def test_a_stopped_queue_goes_on_where_it_was(
     assert (interrupted.cause, interrupted.exit_code) == ("stop", 143)
     assert [event.type for event in queue.events()][-1] == "QueueInterrupted"
     assert queue.events()[-1].data.detail == number.name
-    assert "--or-resume" in out
+    assert "spawn queue resume q" in out
     budget = queue.state.jobs["b"]
     assert (budget.state, budget.attempts, budget.attempt) == ("pending", 0, 1)
 

@@ -1,0 +1,103 @@
+"""`spawn queue resume`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from spawn.cli.sources.local import LocalQueue
+
+
+def resume(
+    queue_id: Annotated[
+        str, typer.Argument(metavar="QUEUE-ID", help="A queue id, or `local`.", show_default=False)
+    ],
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try failed jobs again, with a fresh budget.")
+    ] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="Go on with this configuration; completed jobs keep.",
+            show_default=False,
+        ),
+    ] = None,
+    global_timeout: Annotated[
+        str | None,
+        typer.Option(
+            "--global-timeout",
+            metavar="DURATION",
+            help="The queue's whole time from now on, what has passed included.",
+            show_default=False,
+        ),
+    ] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Print the queue's id and leave it running.")
+    ] = False,
+    leave_jobs: Annotated[
+        bool, typer.Option("--leave-jobs", help="A stop leaves running jobs to the next runner.")
+    ] = False,
+) -> None:
+    """Go on with a queue that was interrupted or has failed.
+
+    Jobs that still run are taken up, completed ones keep. A queue that runs now can be told
+    `--retry-failed`. Exit codes are those of `run`; 1 also when there is nothing to do.
+    """
+    from spawn.cli import bootstrap
+    from spawn.cli.configuration import load
+    from spawn.cli.follow import detached, follow
+    from spawn.core.durations import parse
+    from spawn.core.errors import InvalidArgument, RunnerAlive
+    from spawn.runner.start import RunnerProcess, RunOrder
+
+    source = bootstrap.find(queue_id)
+    loaded = None if config is None else load(config)
+    try:
+        limit = None if global_timeout is None else parse(global_timeout)
+    except ValueError as error:
+        raise InvalidArgument(f"--global-timeout {global_timeout}: {error}") from None
+    if source.runner_alive():
+        if config is not None or global_timeout is not None or not retry_failed:
+            raise RunnerAlive(
+                f"queue {source.queue_id} is running",
+                hint=f"`spawn queue status {source.queue_id}` shows it; a new configuration needs "
+                "it stopped, and `--retry-failed` alone does not",
+            )
+        raise typer.Exit(_ask(source))
+    roots = bootstrap.machine()
+    order = RunOrder(
+        task="resume",
+        queue_id=source.queue_id,
+        state=str(roots.state),
+        log=str(roots.log),
+        cache=str(roots.cache),
+        config=None if loaded is None else loaded.config,
+        file="" if loaded is None else loaded.name,
+        file_sha256="" if loaded is None else loaded.sha256,
+        retry_failed=retry_failed,
+        global_timeout=limit,
+        leave_jobs=leave_jobs,
+    )
+    runner = RunnerProcess(order)
+    if detach:
+        raise typer.Exit(detached(runner, source.queue_id))
+    raise typer.Exit(follow(runner, roots, source.queue_id))
+
+
+def _ask(source: "LocalQueue") -> int:
+    """Have the live runner try failed jobs again."""
+    from spawn.cli.ask import ask
+    from spawn.core.errors import SpawnError
+    from spawn.core.events import JobReset, RequestRefused
+
+    with source:
+        answers = ask(source, "reset")
+    reset = [event.job_id for event in answers if isinstance(event.data, JobReset)]
+    if reset:
+        print(f"Trying again: {', '.join(map(str, reset))}")
+        return 0
+    why = next((e.data.why for e in answers if isinstance(e.data, RequestRefused)), "it has ended")
+    raise SpawnError(f"queue {source.queue_id} tries nothing again", why=why)

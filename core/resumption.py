@@ -1,0 +1,123 @@
+"""What going on with a queue means: what there is to do, and what a new configuration changes."""
+
+from collections.abc import Iterator
+
+from msgspec import structs
+
+from spawn.core.config.model import QueueConfig
+from spawn.core.durations import compact
+from spawn.core.errors import InvalidArgument, NothingToDo
+from spawn.core.state import QueueState
+
+_PLACE = ("result_s3_bucket", "result_s3_prefix")
+_SHOWN = 20
+
+
+def config_of(state: QueueState) -> QueueConfig:
+    """A queue's whole configuration, jobs included."""
+    return structs.replace(state.config, jobs=tuple(job.config for job in state.jobs.values()))
+
+
+def check(state: QueueState, *, retry_failed: bool, config: QueueConfig | None) -> None:
+    """See that there is something to do.
+
+    Args:
+        config: A new configuration, if there is one.
+
+    Raises:
+        NothingToDo: Going on would change nothing.
+        InvalidArgument: The new configuration cannot take the place of the old one.
+    """
+    queue_id = state.queue_id
+    if state.state == "completed":
+        raise NothingToDo(f"queue {queue_id} has completed; nothing is left to do")
+    if config is not None:
+        _check_config(state, config)
+        left = [job_id for job_id in state.failed if job_id not in mended(state, config)]
+        gone = state.failed.keys() - {job.job_id for job in config.jobs}
+        if config.on_failure == "stop" and set(left) - gone and not retry_failed:
+            raise NothingToDo(
+                f"queue {queue_id} would fail again",
+                why=f"{', '.join(left[:5])} failed, and the new configuration leaves that as it is",
+                hint="`--retry-failed` tries failed jobs again",
+            )
+        return
+    if state.state != "failed" or state.unsaved:
+        return
+    if state.reason == "global_timeout" and not state.failed:
+        raise NothingToDo(
+            f"queue {queue_id} has used up its global_timeout",
+            hint=f"`spawn queue resume {queue_id} --global-timeout DURATION` gives it more",
+        )
+    if not retry_failed:
+        failed = ", ".join(list(state.failed)[:5]) or "what is left of it"
+        raise NothingToDo(
+            f"queue {queue_id} has failed and would fail again",
+            why=f"{len(state.failed)} of its jobs failed: {failed}"
+            if state.failed
+            else "cancelled",
+            hint=f"`spawn queue resume {queue_id} --retry-failed` tries {failed} again",
+        )
+
+
+def changes(state: QueueState, config: QueueConfig) -> tuple[str, ...]:
+    """What a new configuration changes, in words, a change each."""
+    found = list(_changes(state, config))
+    more = len(found) - _SHOWN
+    return tuple([*found[:_SHOWN], f"and {more} more"] if more > 0 else found)
+
+
+def mended(state: QueueState, config: QueueConfig) -> list[str]:
+    """The failed jobs that a new configuration says otherwise: it means to try them again."""
+    new = {job.job_id: job for job in config.jobs}
+    return [
+        job_id
+        for job_id in state.failed
+        if job_id in new and new[job_id] != state.jobs[job_id].config
+    ]
+
+
+def _changes(state: QueueState, config: QueueConfig) -> Iterator[str]:
+    old = structs.asdict(state.config)
+    for name, value in structs.asdict(config).items():
+        if name not in ("jobs", "queue_id") and value != old[name]:
+            yield f"{name}: {_text(name, old[name])} -> {_text(name, value)}"
+    new = {job.job_id: job for job in config.jobs}
+    for job_id, job in new.items():
+        if job_id not in state.jobs:
+            yield f"job {job_id} is new"
+        elif job != state.jobs[job_id].config:
+            before = structs.asdict(state.jobs[job_id].config)
+            names = [name for name, value in structs.asdict(job).items() if value != before[name]]
+            yield f"job {job_id}: {', '.join(names)}"
+    for job_id in state.jobs:
+        if job_id not in new:
+            yield f"job {job_id} is gone"
+
+
+def _text(name: str, value: object) -> str:
+    if name in ("global_timeout", "kill_grace", "upload_wait") and isinstance(value, float):
+        return compact(value)
+    return "none" if value is None else str(value)
+
+
+def _check_config(state: QueueState, config: QueueConfig) -> None:
+    for name in _PLACE:
+        if getattr(config, name) != getattr(state.config, name):
+            raise InvalidArgument(
+                f"the new configuration changes {name}",
+                why="the results that there are could not be found any more",
+                hint=f"leave {name} as it was",
+            )
+    limit = config.global_timeout
+    if limit is not None and limit <= state.owned_seconds and _unfinished(state, config):
+        raise InvalidArgument(
+            f"a global_timeout of {compact(limit)} has passed already",
+            why=f"queue {state.queue_id} has run for {compact(state.owned_seconds)}",
+            hint="it is the whole time, what has passed included",
+        )
+
+
+def _unfinished(state: QueueState, config: QueueConfig) -> bool:
+    completed = {job_id for job_id, job in state.jobs.items() if job.state == "completed"}
+    return any(job.job_id not in completed for job in config.jobs)
