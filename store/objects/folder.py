@@ -2,9 +2,12 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from errno import EINVAL, EISDIR, EOPNOTSUPP
 from hashlib import file_digest, sha256
 from pathlib import Path
 from secrets import token_hex
+from typing import BinaryIO
 
 from spawn.store.durable import sync
 
@@ -88,27 +91,27 @@ class FolderStore:
         durable: bool,
         accept: Callable[[], None] | None = None,
     ) -> str:
-        """Write beside, make it durable, then give it its name, which only one writer gets."""
+        """Write without a name, make it durable, then give it one, which only one writer gets."""
         path = self._root / key
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{token_hex(8)}.part")
         digest = sha256()
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            with open(part, "wb") as file:
+            with _unnamed(folder) as (file, name):
                 for chunk in chunks:
                     digest.update(chunk)
                     file.write(chunk)
+                file.flush()
                 if durable:
-                    file.flush()
                     os.fsync(file.fileno())
-            if accept is not None:
-                accept()
-            os.link(part, path)
+                if accept is not None:
+                    accept()
+                os.link(name, path.name, src_dir_fd=folder, dst_dir_fd=folder)
         except FileExistsError:  # an earlier try got this far
             with open(path, "rb") as there:
                 return file_digest(there, "sha256").hexdigest()
         finally:
-            part.unlink(missing_ok=True)
+            os.close(folder)
         if durable:
             self._sync_folders(path.parent)
         return digest.hexdigest()
@@ -119,3 +122,27 @@ class FolderStore:
             sync(each)
             if each == self._root.parent:
                 return
+
+
+@contextmanager
+def _unnamed(folder: int) -> Iterator[tuple[BinaryIO, str]]:
+    """A new file without a name, gone with the process, and how to link to it.
+
+    Where the file system has none of that kind, one with a name of its own stands in.
+    """
+    try:
+        fd = os.open(".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=folder)
+    except OSError as error:
+        if error.errno not in (EOPNOTSUPP, EISDIR, EINVAL):
+            raise
+    else:
+        with open(fd, "wb") as file:
+            yield file, f"/proc/self/fd/{fd}"
+        return
+    part = f".{token_hex(8)}.part"
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+    try:
+        with open(os.open(part, flags, 0o644, dir_fd=folder), "wb") as file:
+            yield file, part
+    finally:
+        os.unlink(part, dir_fd=folder)

@@ -1,0 +1,128 @@
+"""The queue that the kill campaign runs: everything that may go on when a process dies."""
+
+import os
+import select
+import signal
+from pathlib import Path
+from unittest.mock import patch
+
+from tests.support.queues import Queue, World, job, retry
+
+from spawn.core.config.parse import parse
+from spawn.core.events import JobInterrupted
+from spawn.runner.start import RunnerProcess, RunOrder
+
+EXECUTIONS = {
+    "flaky": 3,
+    "hopeless": 2,
+    "slow": 2,
+    "stubborn": 2,
+    "killed": 2,
+    **dict.fromkeys(
+        ["first", "children", "daemon", "results", "reader", "folder", "collect", "wide-1"], 1
+    ),
+    **dict.fromkeys(["wide-2", "wide-3", "loud", "last"], 1),
+    **dict.fromkeys(["blocked", "blocked-too", "blocked-last"], 0),
+}
+"""How often each of its twenty jobs is executed, however often a runner dies."""
+
+FAILED = {"hopeless"}
+BLOCKED = {"blocked", "blocked-too", "blocked-last"}
+
+
+def queue(world: World) -> Queue:
+    """Twenty jobs, two at a time: that fail, have children, ignore TERM, leave results."""
+    jobs = [
+        job("first", "sleep 0.02"),
+        job("flaky", "[ $JOB_ATTEMPT_OF_ITS_OWN -ge 3 ]", "first", retry=retry(3, "20ms")),
+        job("children", "sleep 0.03 & sleep 0.05 & wait", "first"),
+        job("daemon", "setsid sleep 61 & echo left one", "children"),
+        job("hopeless", "echo no; exit 7", "first", retry=retry(2, "20ms")),
+        job("blocked", "true", "hopeless"),
+        job("blocked-too", "true", "blocked", "flaky"),
+        job("results", "for n in 1 2 3; do echo $n > r$n; done", result_files=["r1", "r2", "r3"]),
+        job("reader", "cat r1 r2 r3", "results"),
+        job("folder", "mkdir -p d/e; echo x > d/e/x", "results", result_files=["d"]),
+        job("collect", "cat d/e/x", "folder"),
+        job(
+            "stubborn",
+            "trap '' TERM; [ $JOB_ATTEMPT_OF_ITS_OWN -ge 2 ] || while :; do sleep 0.02; done",
+            timeout="150ms",
+            retry=retry(2, "20ms"),
+        ),
+        job(
+            "slow", "[ $JOB_ATTEMPT_OF_ITS_OWN -ge 2 ] || sleep 9", timeout="100ms", retry=retry(2)
+        ),
+        job("killed", "[ $JOB_ATTEMPT_OF_ITS_OWN -ge 2 ] || kill -9 $$", retry=retry(2, "20ms")),
+        *(job(f"wide-{number}", "sleep 0.01", "first") for number in (1, 2, 3)),
+        job("loud", "seq 20000", "wide-1", "wide-2", "wide-3"),
+        job("last", "true", "loud", "reader", "collect"),
+        job("blocked-last", "true", "blocked-too", "last"),
+    ]
+    own = 'JOB_ATTEMPT_OF_ITS_OWN=$(grep -c "^q $JOB_ID " ' + str(world.folder / "truth") + "); "
+    for each in jobs:
+        each["command"] = own + each["command"]
+    return world.queue(*jobs, max_parallel=2, on_failure="continue", kill_grace="50ms")
+
+
+def start(queue: Queue, **environ: str) -> RunnerProcess:
+    """Start a runner of the queue, whether it is there or not, and nothing beside it."""
+    world = queue.world
+    config = parse(queue.file.read_bytes(), base_directory=str(world.folder), name="q.json")
+    order = RunOrder(
+        task="or_resume",
+        queue_id=queue.queue_id,
+        state=str(world.roots.state),
+        log=str(world.roots.log),
+        cache=str(world.roots.cache),
+        config=config,
+        file="q.json",
+    )
+    with patch.dict(os.environ, {**world.environ, **environ}, clear=True):
+        return RunnerProcess(order)
+
+
+def kill_after(runner: RunnerProcess, seconds: float) -> bool:
+    """Kill a runner at this age; returns whether it was still there."""
+    process = os.pidfd_open(runner.pid)
+    try:
+        ended, _, _ = select.select([process], [], [], seconds)
+        if not ended:
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+    finally:
+        os.close(process)
+    runner.wait()
+    os.close(runner.fileno())
+    return not ended
+
+
+def see_to_the_end(queue: Queue) -> None:
+    """Run the queue to its end with a runner that nothing happens to."""
+    assert queue.resume().code == 1, "one of its jobs fails"
+
+
+def check(queue: Queue, *causes: str) -> None:
+    """Check that every job ran as often as if nothing had happened, and ended as it should.
+
+    Args:
+        causes: Why attempts may have been interrupted. One that was executed and then interrupted
+            comes on top, or stands for one of the job's own: its command counts how often it ran.
+    """
+    ended = {job_id: job.state for job_id, job in queue.state.jobs.items()}
+    assert {job_id for job_id, state in ended.items() if state == "failed"} == FAILED
+    assert {job_id for job_id, state in ended.items() if state == "blocked"} == BLOCKED
+    assert set(ended.values()) == {"completed", "failed", "blocked"}
+    executed = [job_id for job_id, _ in queue.executed()]
+    interrupted = {
+        (event.job_id, event.attempt): event.data.cause
+        for event in queue.events()
+        if isinstance(event.data, JobInterrupted)
+    }
+    assert set(interrupted.values()) <= set(causes), interrupted
+    again = [job_id for job_id, attempt in queue.executed() if (job_id, attempt) in interrupted]
+    for job_id, times in EXECUTIONS.items():
+        more = executed.count(job_id) - times
+        assert 0 <= more <= again.count(job_id), f"{job_id}\n{queue.told()}"
+    saved = Path(queue.world.roots.objects / "q" / "results" / "attempts")
+    (attempt,) = [folder for folder in saved.iterdir() if (folder / "manifest.json").exists()]
+    assert sorted(file.name for file in (attempt / "results").iterdir()) == ["r1", "r2", "r3"]

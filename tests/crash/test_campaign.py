@@ -1,0 +1,90 @@
+"""The kill campaign: twenty jobs, and a runner or a supervisor killed wherever one can be."""
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+from tests.crash import campaign
+from tests.support.queues import World, world_in
+
+from spawn.store.failpoints import NAMES, VARIABLE
+
+ONCE = ("runner.locked", "runner.claimed", "runner.owned", "runner.adopted", "runner.finished")
+"""Points that a runner comes to once in its life."""
+ELSEWHERE = ("runner.requested", "runner.answered", "runner.stopping")
+"""Points that it comes to when somebody asks for something: see `test_requests.py`."""
+OFTEN = {"runner.collected": (1, 2)}
+SEEDS = 20
+KILLS = 10
+
+
+def _points(prefix: str) -> list[tuple[str, int]]:
+    names = [name for name in NAMES if name.startswith(prefix) and name not in ELSEWHERE]
+    return [
+        (name, count)
+        for name in names
+        for count in OFTEN.get(name, (1,) if name in ONCE or prefix == "publisher." else (1, 6, 13))
+    ]
+
+
+@pytest.mark.parametrize(("name", "count"), [*_points("runner."), *_points("publisher.")])
+def test_a_runner_killed_at_a_failpoint_costs_nothing(world: World, name: str, count: int) -> None:
+    queue = campaign.queue(world)
+    counter = world.folder / "counter"
+    runner = campaign.start(queue, **{VARIABLE: f"{name}:{count}:{counter}"})
+    assert campaign.kill_after(runner, 60) is False, "it came to the point and died there"
+    assert counter.stat().st_size >= count
+    campaign.see_to_the_end(queue)
+    campaign.check(queue, "never_began")
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("supervisor.")])
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_supervisor_killed_at_a_failpoint_costs_one_attempt_at_most(
+    world: World, name: str, count: int
+) -> None:
+    queue = campaign.queue(world)
+    counter = world.folder / "counter"
+    runner = campaign.start(queue, **{VARIABLE: f"{name}:{count}:{counter}"})
+    campaign.kill_after(runner, 60)
+    if not name.startswith("supervisor.stop") or count == 1:
+        assert counter.stat().st_size >= count, "nobody came to the point"
+    campaign.check(queue, "never_began", "lost")
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_a_runner_killed_at_random_instants_costs_nothing(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    killed = 0
+    for number in range(KILLS):
+        (tmp_path / str(number)).mkdir()
+        with world_in(tmp_path / str(number)) as world:
+            queue = campaign.queue(world)
+            while killed < KILLS and not (queue.events() and queue.state.ended):
+                runner = campaign.start(queue)
+                killed += campaign.kill_after(runner, chance.uniform(0.2, 0.5))
+            campaign.see_to_the_end(queue)
+            campaign.check(queue, "never_began")
+        if killed == KILLS:
+            return
+    pytest.fail(f"only {killed} runners were killed")
+
+
+def test_every_failpoint_stands_at_one_place() -> None:
+    root = Path(__file__).parents[2]
+    sources = [
+        file.read_text()
+        for folder in ("runner", "store")
+        for file in sorted((root / folder).rglob("*.py"))
+    ]
+    for name in NAMES:
+        found = sum(source.count(f'reached("{name}")') for source in sources)
+        assert found == 1, f"{name} stands at {found} places"
+
+
+def test_no_job_learns_of_failpoints(world: World) -> None:
+    queue = world.queue({"job_id": "a", "command": f'echo "[${VARIABLE}]"'})
+    runner = campaign.start(queue, **{VARIABLE: f"runner.requested:1:{os.devnull}"})
+    campaign.kill_after(runner, 60)
+    assert queue.stdout("a") == b"[]\n"

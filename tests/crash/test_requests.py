@@ -1,0 +1,78 @@
+"""A runner that is killed while it follows a request: the next one does, once."""
+
+import os
+import signal
+
+import pytest
+from tests.crash import campaign
+from tests.support.queues import Queue, World, job, until
+
+from spawn.core.moments import stamp
+from spawn.runner.bootstrap import SystemClock
+from spawn.store import requests
+from spawn.store.failpoints import VARIABLE
+
+
+def _asked(queue: Queue, kind: str) -> requests.Request:
+    at = stamp(SystemClock().wall())
+    return requests.post(queue.paths.requests, kind, by="ana@lab", at=at)  # type: ignore[arg-type]
+
+
+def _dies_at(queue: Queue, name: str) -> dict[str, str]:
+    return {VARIABLE: f"{name}:1:{queue.world.folder / 'counter'}"}
+
+
+@pytest.mark.parametrize("point", ["runner.requested", "runner.answered"])
+def test_a_reset_is_followed_once_whenever_the_runner_dies(world: World, point: str) -> None:
+    queue = world.queue(
+        job("a", "[ -e mended ]"),
+        job("b", "true", "a"),
+        job("c", until("go")),
+        on_failure="continue",
+    )
+    runner = campaign.start(queue, **_dies_at(queue, point))
+    queue.wait_for("JobFailed", "a")
+    queue.wait_executing("c")
+    world.let("mended")
+    request = _asked(queue, "reset")
+    assert campaign.kill_after(runner, 30) is False, "it came to the point and died there"
+    world.let("go")
+    assert queue.resume().code == 0
+    (reset,) = queue.of("a", "JobReset")
+    assert (reset.data.by, reset.data.request) == ("ana@lab", request.id)
+    assert queue.executed().count(("a", 2)) == 1
+    assert list(queue.paths.requests.glob("*.json")) == []
+
+
+@pytest.mark.parametrize("point", ["runner.requested", "runner.stopping"])
+def test_a_cancel_is_followed_whenever_the_runner_dies(world: World, point: str) -> None:
+    queue = world.queue(job("a", until("go")), job("b", "true", "a"), kill_grace="1s")
+    runner = campaign.start(queue, **_dies_at(queue, point))
+    queue.wait_executing("a")
+    _asked(queue, "cancel")
+    assert campaign.kill_after(runner, 30) is False, "it came to the point and died there"
+    assert queue.resume().code == 1
+    assert queue.data("a", "JobFailed").why == "cancelled"
+    assert queue.state.reason == "cancelled"
+    assert queue.types("b") == ["JobBlocked"]
+    assert list(queue.paths.requests.glob("*.json")) == []
+
+
+def test_a_stop_is_known_though_the_runner_died_of_it(world: World) -> None:
+    queue = world.queue(job("a", f"[ $JOB_ATTEMPT = 2 ] || {until('go')}"), kill_grace="1s")
+    runner = campaign.start(queue, **_dies_at(queue, "runner.stopping"))
+    queue.wait_executing("a")
+    os.kill(runner.pid, signal.SIGTERM)
+    assert campaign.kill_after(runner, 30) is False, "it came to the point and died there"
+    assert queue.resume().code == 0
+    assert queue.data("a", "JobInterrupted").cause == "stop"
+    assert queue.executed() == [("a", 1), ("a", 2)]
+
+
+def test_a_request_of_before_the_end_does_not_reach_a_queue_that_goes_on(world: World) -> None:
+    queue = world.queue(job("a", "[ -e mended ]"))
+    assert queue.run().code == 1
+    _asked(queue, "cancel")
+    world.let("mended")
+    assert world.spawn("resume", "q", "--retry-failed").code == 0
+    assert list(queue.paths.requests.glob("*.json")) == []
