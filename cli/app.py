@@ -8,12 +8,15 @@ from spawn import __version__
 from spawn.cli.commands.cancel import cancel
 from spawn.cli.commands.history import history
 from spawn.cli.commands.list_ import list_queues
+from spawn.cli.commands.logs import logs
+from spawn.cli.commands.results import results
 from spawn.cli.commands.resume import resume
 from spawn.cli.commands.run import run
 from spawn.cli.commands.schema import schema
 from spawn.cli.commands.status import status
 from spawn.cli.commands.validate import validate
 from spawn.cli.commands.verify import verify
+from spawn.cli.commands.wait import wait
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
 
@@ -38,6 +41,9 @@ queue.command()(run)
 queue.command()(resume)
 queue.command()(cancel)
 queue.command()(status)
+queue.command()(wait)
+queue.command()(logs)
+queue.command()(results)
 queue.command()(history)
 queue.command("list")(list_queues)
 queue.command()(verify)

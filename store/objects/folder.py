@@ -41,6 +41,24 @@ class FolderStore:
         """
         return (self._root / key).read_bytes()
 
+    def list(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """Each object below a prefix that ends in a slash: `(key, bytes)`, sorted by key."""
+        root = self._root / prefix
+        found = []
+        for folder, _, files in os.walk(root):
+            for name in files:
+                path = Path(folder, name)
+                found.append((prefix + str(path.relative_to(root)), path.lstat().st_size))
+        yield from sorted(found)
+
+    def open(self, key: str) -> BinaryIO:
+        """Read an object from its beginning.
+
+        Raises:
+            OSError: It is not there, or cannot be read.
+        """
+        return open(self._root / key, "rb")
+
     def put(self, key: str, data: bytes, *, durable: bool = True) -> str:
         """Keep bytes under a key; returns their SHA-256 in hex.
 

@@ -1,0 +1,103 @@
+"""`spawn queue results`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def results(
+    queue_id: Annotated[
+        str, typer.Argument(metavar="QUEUE-ID", help="A queue id, or `local`.", show_default=False)
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Where to download to. Default: ./results/QUEUE-ID/",
+            show_default=False,
+        ),
+    ] = None,
+    job: Annotated[
+        str | None,
+        typer.Option("--job", metavar="JOB", help="Only this job's files.", show_default=False),
+    ] = None,
+    logs_only: Annotated[
+        bool, typer.Option("--logs-only", help="Download logs only (no result files).")
+    ] = False,
+    no_logs: Annotated[
+        bool, typer.Option("--no-logs", help="Download result files only (no logs).")
+    ] = False,
+) -> None:
+    """Download the results of a queue.
+
+    What is there already and agrees is not fetched again. Exit code 1 when a file failed, 3 for
+    no such queue.
+    """
+    import sys
+    import time
+
+    from spawn.cli import bootstrap
+    from spawn.cli.render.results import job_tree, size, took
+    from spawn.cli.render.style import style_for
+    from spawn.cli.render.text import printable
+    from spawn.core.config.names import nearest
+    from spawn.core.errors import InvalidArgument, SpawnError
+    from spawn.store.objects.folder import FolderStore
+    from spawn.store.results.fetch import Fetched, fetch
+
+    if logs_only and no_logs:
+        raise InvalidArgument("--logs-only and --no-logs exclude each other")
+    with bootstrap.find(queue_id) as source:
+        source.refresh()
+        state = source.state
+    if job is not None and job not in state.jobs:
+        close = nearest(job, state.jobs)
+        raise InvalidArgument(
+            f"queue {source.queue_id} has no job '{job}'",
+            hint=f"did you mean '{close}'?" if close else "",
+        )
+    prefix = state.config.result_s3_prefix or source.queue_id
+    objects = FolderStore(bootstrap.machine().objects / prefix.strip("/"))
+    shown = f"./results/{source.queue_id}/" if output is None else f"{str(output).rstrip('/')}/"
+    folder = Path(shown)
+    if folder.exists() and not folder.is_dir():
+        raise InvalidArgument(f"{shown} is not a folder", hint="--output names another")
+    style = style_for(sys.stdout)
+    print(f"Downloading results for queue: {source.queue_id}\n")
+    print(f"Source: {objects.location}\nDestination: {shown}\n\nJobs:", flush=True)
+    began = time.monotonic()
+    fetched: list[tuple[str, Fetched]] = []
+    waiting = []
+    for each in state.jobs.values():
+        job_id = each.config.job_id
+        if job not in (None, job_id):
+            continue
+        if each.outcome is None or not each.folder:
+            waiting.append(f"{job_id} ({each.state})")
+            continue
+        files = list(fetch(objects, each, folder / job_id, logs=not no_logs, results=not logs_only))
+        if not files:
+            files = [Fetched(name="metadata.json", size=0, error="it is not in the object store")]
+        fetched += [(job_id, file) for file in files]
+        print("\n".join(job_tree(job_id, each.state, files, style)) + "\n", flush=True)
+    seconds = time.monotonic() - began
+    failed = [(job_id, file) for job_id, file in fetched if file.error]
+    whole = sum(file.size for _, file in fetched if not (file.error or file.skipped))
+    there = sum(1 for _, file in fetched if file.skipped)
+    print(f"Total downloaded: {size(whole)}")
+    print(f"Time: {took(seconds)}")
+    if there:
+        print(f"Already there: {there} file{'' if there == 1 else 's'}")
+    if waiting:
+        print(f"Nothing yet of: {', '.join(waiting)}", file=sys.stderr)
+    if failed:
+        for job_id, file in failed:
+            print(f"  {job_id}/{printable(file.name)}: {printable(file.error)}", file=sys.stderr)
+        raise SpawnError(
+            f"{len(failed)} of {len(fetched)} files could not be downloaded",
+            hint="the same command again fetches what is missing",
+        )
+    print(f"\nResults saved to: {shown}")

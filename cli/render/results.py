@@ -1,0 +1,82 @@
+"""The files of a queue as a tree.
+
+Source: the output of `results` on the manual page.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from spawn.cli.render.style import GLYPHS, Style
+from spawn.cli.render.text import printable
+from spawn.core.durations import text as duration
+from spawn.store.results.fetch import Fetched
+
+_HIDDEN = ("exit_code", "metadata.json")
+_MOST = 20
+"""Files of one folder that are listed; the rest is counted."""
+
+
+def size(count: int) -> str:
+    """Bytes as a person reads them, in steps of 1024: `8 KB`, `2.3 MB`, `245 MB`."""
+    if count < 1024:
+        return f"{count} B"
+    value = float(count)
+    for unit in ("KB", "MB", "GB", "TB"):
+        value /= 1024
+        if value < 1023.5 or unit == "TB":
+            break
+    short = f"{value:.1f}"
+    return f"{short.removesuffix('.0') if value < 9.95 else f'{value:.0f}'} {unit}"
+
+
+def took(seconds: float) -> str:
+    """How long it took: `45 seconds`, `2m 5s`."""
+    whole = int(seconds)
+    return duration(whole) if whole >= 60 else f"{whole} second{'' if whole == 1 else 's'}"
+
+
+def job_tree(job_id: str, status: str, files: Sequence[Fetched], style: Style) -> Iterator[str]:
+    """A job's files, a line each; folders in `results/` stand for what is in them."""
+    whole = sum(file.size for file in files if not file.error)
+    yield f"  {style(status, GLYPHS[status])} {job_id} ({size(whole)})"
+    rows = [_row(file.name, file) for file in files if "/" not in file.name and _shown(file)]
+    inner = [file for file in files if file.name.startswith("results/")]
+    other = [file for file in files if "/" in file.name and not file.name.startswith("results/")]
+    rows += [_row(file.name, file) for file in other]
+    last = len(rows) - 1 if not inner else len(rows)
+    for index, row in enumerate(rows):
+        yield f"    {'└─' if index == last else '├─'} {row}"
+    if inner:
+        yield "    └─ results/"
+        entries = list(_entries(inner))
+        for index, row in enumerate(entries):
+            yield f"        {'└─' if index == len(entries) - 1 else '├─'} {row}"
+
+
+def _shown(file: Fetched) -> bool:
+    return file.name not in _HIDDEN or bool(file.error)
+
+
+def _entries(files: Sequence[Fetched]) -> Iterator[str]:
+    folders: dict[str, list[Fetched]] = {}
+    shown = []
+    for file in files:
+        name, slash, _ = file.name.removeprefix("results/").partition("/")
+        if slash:
+            folders.setdefault(name, []).append(file)
+        else:
+            shown.append(_row(name, file))
+    for name, inside in folders.items():
+        whole = sum(file.size for file in inside if not file.error)
+        failed = sum(1 for file in inside if file.error)
+        unknown = any(not file.verified for file in inside)
+        note = f" {failed} failed" * bool(failed) + " (unverified)" * unknown
+        shown.append(f"{printable(name)}/ ({size(whole)}){note}")
+    yield from shown[:_MOST]
+    if len(shown) > _MOST:
+        yield f"… and {len(shown) - _MOST} more"
+
+
+def _row(name: str, file: Fetched) -> str:
+    if file.error:
+        return f"{printable(name)}: {printable(file.error)}"
+    return f"{printable(name)} ({size(file.size)})" + " (unverified)" * (not file.verified)
