@@ -53,7 +53,7 @@ def detached(runner: RunnerProcess, queue_id: str) -> int:
     while (news := runner.news()) is not None:
         for item in news:
             if isinstance(item, Refused):
-                raise _error(item)
+                raise _refusal(runner, item)
             if isinstance(item, Committed):
                 print(queue_id)
                 print(f"Running. `spawn queue status {queue_id}` shows it.", file=sys.stderr)
@@ -72,7 +72,7 @@ def ended(runner: RunnerProcess) -> int:
     while (news := runner.news()) is not None:
         for item in news:
             if isinstance(item, Refused):
-                raise _error(item)
+                raise _refusal(runner, item)
             if isinstance(item, Said):
                 print(f"Warning: {printable(item.text)}", file=sys.stderr)
     return runner.wait()
@@ -99,7 +99,7 @@ def follow(runner: RunnerProcess, roots: Roots, queue_id: str) -> int:
                         break
                     for item in news:
                         if isinstance(item, Refused):
-                            raise _error(item)
+                            raise _refusal(runner, item)
                         if isinstance(item, Said):
                             view.say(item.text)
                     view.events(source.follow(), source)
@@ -123,7 +123,7 @@ def _first_commit(runner: RunnerProcess) -> bool:
     while (news := runner.news()) is not None:
         for item in news:
             if isinstance(item, Refused):
-                raise _error(item)
+                raise _refusal(runner, item)
             if isinstance(item, Committed):
                 return True
     return False
@@ -136,7 +136,9 @@ def _say_ended(roots: Roots, queue_id: str) -> None:
         print(f"Queue {queue_id} has {state} already; nothing was run.", file=sys.stderr)
 
 
-def _error(refused: Refused) -> SpawnError:
+def _refusal(runner: RunnerProcess, refused: Refused) -> SpawnError:
+    """What a runner refused; it is gone then, and holds nothing any more."""
+    runner.wait()
     error = SpawnError(refused.what, why=refused.why, hint=refused.hint)
     error.exit_code = refused.exit_code
     return error

@@ -33,6 +33,9 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
         with closing(_connect(path)) as connection:
             _expect_events(connection, path)
             yield connection
+    except CorruptLog as error:
+        error.hint = error.hint or f"{path} was cut or changed; restore it from a copy"
+        raise
     except (sqlite3.Error, UnicodeDecodeError) as error:  # its messages may quote the damage
         raise CorruptLog(
             f"the event log {path} cannot be read", why=str(error), hint="restore it from a copy"

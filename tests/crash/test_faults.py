@@ -1,0 +1,177 @@
+"""What else befalls a queue, with the events, the exit code and the words that it ends in."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.crash import campaign
+from tests.support.processes import attempt_processes
+from tests.support.queues import World, job, retry, until
+
+from spawn.core.moments import moment
+
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+
+def test_a_command_that_is_killed_by_its_pid_has_failed_and_is_retried(world: World) -> None:
+    queue = world.queue(job("a", f"[ $JOB_ATTEMPT = 2 ] || {until('never')}", retry=retry(2)))
+    queue.detach()
+    os.kill(queue.wait_executing("a").pid, signal.SIGTERM)
+    queue.wait_for("QueueCompleted")
+    failed = queue.data("a", "JobRetryScheduled")
+    assert (failed.exit_code, failed.signal) == (143, "SIGTERM")
+    assert "exit 143, SIGTERM" in world.spawn("history", "q").out
+
+
+def test_a_command_and_all_its_children_killed_is_a_failure_too(world: World) -> None:
+    queue = world.queue(job("a", "sleep 61 & sleep 62 & touch up; wait"))
+    process = queue.start()
+    started = queue.wait_executing("a")
+    queue.until((world.work / "up").exists, "its children are there")
+    for pid in attempt_processes(started):
+        os.kill(pid, signal.SIGKILL)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "✗ a: exit 137 (SIGKILL), no attempts left (1 of 1)" in out
+    assert queue.data("a", "JobFailed").signal == "SIGKILL"
+
+
+def test_a_job_that_kills_its_process_group_kills_nothing_else(world: World) -> None:
+    queue = world.queue(job("a", "trap 'kill -9 0' EXIT; true"), job("b", "true"))
+    finished = queue.run()
+    assert finished.code == 1
+    failed = queue.data("a", "JobFailed")
+    assert (failed.exit_code, failed.signal, failed.why) == (
+        137,
+        "SIGKILL",
+        "no attempts left (1 of 1)",
+    )
+
+
+def test_a_job_that_runs_out_of_memory_fails_in_its_own_words(world: World) -> None:
+    hungry = "ulimit -v 200000; python3 -S -c 'x = bytearray(10**9)'"
+    queue = world.queue(job("a", hungry), job("b", "true", "a"))
+    finished = queue.run()
+    assert finished.code == 1
+    failed = queue.data("a", "JobFailed")
+    assert failed.exit_code == 1
+    assert any("MemoryError" in line for line in failed.last_lines)
+    assert "MemoryError" in finished.out
+    assert queue.types("b") == ["JobBlocked"]
+
+
+def test_after_a_restart_of_the_machine_what_ran_is_lost_and_tried_again(world: World) -> None:
+    if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"], check=False).returncode:
+        pytest.skip("only root can give a process another boot id")
+    queue = world.queue(
+        job("a", "true"), job("b", "[ $JOB_ATTEMPT = 2 ] || echo done", "a"), job("c", "true", "b")
+    )
+    runner = campaign.start(queue, SPAWN_FAILPOINT=f"runner.ended:2:{world.folder / 'counter'}")
+    assert campaign.kill_after(runner, 30) is False, "it died with b ended and not yet in the log"
+    queue.wait_over("b")
+    other = world.folder / "boot_id"
+    other.write_text("11111111-2222-3333-4444-555555555555\n")
+    restarted = ("unshare", "-m", "sh", "-c", f'mount --bind {other} {BOOT_ID} && exec "$@"', "sh")
+    process = world.start("resume", "q", wrapper=restarted)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, out + err
+    lost = queue.data("b", "JobInterrupted")
+    assert (lost.cause, lost.detail) == ("lost", "the machine was restarted while it ran")
+    assert "interrupted (lost): the machine was restarted while it ran; budget unspent" in out
+    assert queue.executed() == [("a", 1), ("b", 1), ("b", 2), ("c", 1)]
+    assert queue.state.jobs["b"].attempts == 1
+
+
+def test_a_log_cut_in_the_middle_of_its_last_page_is_named_and_not_written_to(
+    world: World,
+) -> None:
+    queue = world.queue(*(job(f"j{number}", "true") for number in range(40)), job("z", "exit 1"))
+    assert queue.run().code == 1
+    log = queue.paths.events
+    whole = log.read_bytes()
+    log.write_bytes(whole[: len(whole) - 2000])
+    for command in ("status", "verify", "history", "resume", "cancel"):
+        refused = world.spawn(command, "q")
+        assert refused.code == 1, command
+        assert str(log) in refused.err, command
+        assert "restore it from a copy" in refused.err, command
+        assert "Traceback" not in refused.err
+    assert log.stat().st_size == len(whole) - 2000
+    log.write_bytes(whole)
+
+
+def test_a_write_ahead_log_cut_anywhere_loses_the_newest_events_at_most(world: World) -> None:
+    queue = world.queue(*(job(f"j{number}", "true") for number in range(8)), job("z", until("go")))
+    queue.detach()
+    queue.wait_executing("z")
+    queue.kill_runner()
+    wal = queue.paths.events.with_name("events.db-wal")
+    whole = wal.read_bytes()
+    events = len(queue.events())
+    copy = world.folder / "cut"
+    copy.mkdir()
+    for size in (len(whole) - 1, len(whole) - 5000, len(whole) // 2, 100):
+        (copy / "events.db").write_bytes(queue.paths.events.read_bytes())
+        (copy / "events.db-wal").write_bytes(whole[:size])
+        with sqlite3.connect(copy / "events.db") as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+            seen = connection.execute("SELECT name FROM sqlite_master").fetchall()
+            if seen:
+                (head,) = connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
+                assert head < events
+        connection.close()
+        (copy / "events.db-wal").unlink(missing_ok=True)
+    world.let("go")
+    assert queue.resume().code == 0
+
+
+@pytest.mark.tool("faketime")
+@pytest.mark.parametrize("jump", [timedelta(hours=-1), timedelta(days=1)])
+def test_the_clock_may_jump_and_nothing_waits_longer_or_shorter(
+    world: World, jump: timedelta
+) -> None:
+    library = next(Path("/usr/lib").rglob("libfaketime.so.1"))
+    offset = world.folder / "offset"
+    offset.write_text("+0s\n")
+    world.environ |= {
+        "LD_PRELOAD": str(library),
+        "FAKETIME_TIMESTAMP_FILE": str(offset),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+    queue = world.queue(
+        job("a", "[ $JOB_ATTEMPT = 2 ] || exit 3", retry=retry(2, "1500ms")),
+        job("b", f"{until('go')}; true", "a", timeout="20s"),
+        global_timeout="1h",
+    )
+    queue.detach()
+    scheduled = queue.wait_for("JobRetryScheduled", "a")
+    offset.write_text(f"{jump.total_seconds():+.0f}s\n")
+    queue.wait_executing("b")
+    world.let("go")
+    queue.wait_for("QueueCompleted")
+    again = queue.of("a", "JobStarted")[1]
+    apart = moment(again.at) - moment(scheduled.at) - jump
+    assert timedelta(seconds=1) < apart < timedelta(seconds=12)
+    assert queue.executed() == [("a", 1), ("a", 2), ("b", 1)]
+    assert queue.outcome("b").wall_seconds < 20
+    assert world.spawn("status", "q").code == 0
+
+
+@pytest.mark.tool("faketime")
+def test_a_retry_of_before_the_clock_was_set_back_waits_its_delay_at_most(world: World) -> None:
+    library = next(Path("/usr/lib").rglob("libfaketime.so.1"))
+    queue = world.queue(job("a", "[ $JOB_ATTEMPT = 2 ] || exit 3", retry=retry(2, "1s")))
+    queue.detach()
+    queue.wait_for("JobRetryScheduled", "a")
+    queue.kill_runner()
+    world.environ |= {"LD_PRELOAD": str(library), "FAKETIME": "-1h"}
+    world.environ |= {"FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    assert queue.resume().code == 0
+    resumed = queue.wait_for("QueueResumed")
+    again = queue.of("a", "JobStarted")[1]
+    assert moment(again.at) - moment(resumed.at) < timedelta(seconds=5)

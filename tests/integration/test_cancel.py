@@ -1,0 +1,96 @@
+"""`cancel`: a queue ends for good, whoever runs it or nobody."""
+
+import os
+import signal
+
+from tests.support.processes import attempt_processes
+from tests.support.queues import World, job, until
+
+
+def test_a_running_queue_is_cancelled_with_all_that_runs(world: World) -> None:
+    queue = world.queue(
+        job("a", f"trap 'exit 0' TERM; {until('never')}"),
+        job("b", f"sleep 60 & {until('never')}"),
+        job("c", "true", "a"),
+        max_parallel=2,
+        kill_grace="1s",
+    )
+    queue.detach()
+    started = [queue.wait_executing(name) for name in "ab"]
+    cancelled = world.spawn("cancel", "q")
+    assert (cancelled.code, cancelled.out) == (0, "Queue q is cancelled\n")
+    assert [queue.data(name, "JobFailed").why for name in "ab"] == ["cancelled", "cancelled"]
+    assert queue.types("c") == ["JobBlocked"]
+    assert (queue.state.state, queue.state.reason) == ("failed", "cancelled")
+    assert [attempt_processes(each) for each in started] == [[], []]
+    assert "Status: failed (cancelled by " in world.spawn("status", "q").out
+    assert list(queue.paths.requests.glob("*.json")) == []
+
+
+def test_a_queue_that_nobody_runs_is_cancelled_with_what_it_left(world: World) -> None:
+    queue = world.queue(job("a", until("never")), job("b", "true", "a"), kill_grace="1s")
+    queue.detach()
+    started = queue.wait_executing("a")
+    queue.kill_runner()
+    assert world.spawn("cancel", "q").code == 0
+    assert queue.data("a", "JobFailed").why == "cancelled"
+    assert attempt_processes(started) == []
+    assert queue.state.reason == "cancelled"
+
+
+def test_an_interrupted_queue_is_cancelled(world: World) -> None:
+    queue = world.queue(job("a", until("never")), kill_grace="1s")
+    queue.detach()
+    queue.wait_executing("a")
+    queue.stop()
+    assert world.spawn("cancel", "q").code == 0
+    assert queue.state.reason == "cancelled"
+
+
+def test_a_queue_that_has_ended_cannot_be_cancelled(world: World) -> None:
+    queue = world.queue(job("a", "true"))
+    assert queue.run().code == 0
+    refused = world.spawn("cancel", "q")
+    assert (refused.code, "has completed already" in refused.err) == (1, True)
+    assert queue.types()[-1] == "QueueCompleted"
+
+
+def test_a_cancelled_queue_goes_on_only_when_told_to_try_again(world: World) -> None:
+    queue = world.queue(
+        job("a", f"[ $JOB_ATTEMPT = 2 ] || {until('never')}"),
+        job("b", "true", "a"),
+        kill_grace="1s",
+    )
+    queue.detach()
+    queue.wait_executing("a")
+    assert world.spawn("cancel", "q").code == 0
+    assert world.spawn("resume", "q").code == 1
+    assert world.spawn("resume", "q", "--retry-failed").code == 0
+    assert queue.executed() == [("a", 1), ("a", 2), ("b", 1)]
+
+
+def test_a_file_among_the_requests_that_is_none_is_refused_and_goes(world: World) -> None:
+    queue = world.queue(job("a", until("go")))
+    queue.detach()
+    queue.wait_executing("a")
+    bad = queue.paths.requests / "bad.json"
+    bad.write_text("{")
+    wake = os.open(queue.paths.requests / "wake", os.O_WRONLY | os.O_NONBLOCK)
+    os.write(wake, b"\0")
+    os.close(wake)
+    assert queue.wait_for("RequestRefused").data.request == "bad"
+    queue.until(lambda: not bad.exists(), "it is taken away")
+    world.let("go")
+    queue.wait_for("QueueCompleted")
+
+
+def test_who_waits_for_the_end_of_a_cancel_may_go(world: World) -> None:
+    queue = world.queue(job("a", f"trap '' TERM; {until('never')}"), kill_grace="2s")
+    queue.detach()
+    queue.wait_executing("a")
+    process = world.start("cancel", "q")
+    queue.until(lambda: any(queue.paths.requests.glob("*.json")), "it is asked")
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    queue.wait_for("QueueFailed")
+    assert queue.state.reason == "cancelled"
