@@ -1,0 +1,204 @@
+"""`results`: the files of a queue, whole or not at all."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+from tests.support.queues import Finished, Queue, World, job, until
+
+
+def _results(queue: Queue, *flags: str) -> Finished:
+    return queue.world.spawn("results", queue.queue_id, *flags)
+
+
+def _pipeline(world: World) -> Queue:
+    make = "mkdir -p out/ck; seq 40000 > out/model; chmod 755 out/model; echo 1 > out/ck/1; "
+    queue = world.queue(
+        job("train", make + "echo hi; echo oh >&2", result_files=["out/model", "out/ck"]),
+        job("test", "echo tested; exit 3", "train"),
+        job("export", "true", "test"),
+    )
+    assert queue.run().code == 1
+    return queue
+
+
+def _tree(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_results_come_as_the_manual_page_says(world: World) -> None:
+    queue = _pipeline(world)
+    done = _results(queue)
+    folder = world.folder / "results" / "q"
+    assert done.code == 0
+    said = re.sub(r"Time: \d+ seconds?", "Time: N seconds", done.out)
+    assert said.splitlines() == [
+        "Downloading results for queue: q",
+        "",
+        f"Source: {world.roots.objects}/q/",
+        "Destination: ./results/q/",
+        "",
+        "Jobs:",
+        said.splitlines()[6],
+        "    ├─ stdout.log (3 B)",
+        "    ├─ stderr.log (3 B)",
+        "    └─ results/",
+        "        ├─ model (224 KB)",
+        "        └─ ck/ (2 B)",
+        "",
+        said.splitlines()[13],
+        "    ├─ stdout.log (7 B)",
+        "    └─ stderr.log (0 B)",
+        "",
+        said.splitlines()[17],
+        "Time: N seconds",
+        "",
+        "Results saved to: ./results/q/",
+    ]
+    assert said.splitlines()[6].startswith("  ✓ train (22")
+    assert said.splitlines()[13].startswith("  ✗ test (")
+    assert said.splitlines()[17].startswith("Total downloaded: 22")
+    assert done.err == "Nothing yet of: export (blocked)\n"
+    found = _tree(folder)
+    assert sorted(found) == [
+        "test/exit_code",
+        "test/metadata.json",
+        "test/stderr.log",
+        "test/stdout.log",
+        "train/exit_code",
+        "train/metadata.json",
+        "train/results/ck/1",
+        "train/results/model",
+        "train/stderr.log",
+        "train/stdout.log",
+    ]
+    assert found["test/exit_code"] == b"3\n"
+    assert found["train/results/model"] == (world.work / "out/model").read_bytes()
+    assert os.access(folder / "train/results/model", os.X_OK)
+    assert json.loads(found["test/metadata.json"])["status"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("flag", "kinds"),
+    [("--logs-only", {"stdout.log", "stderr.log"}), ("--no-logs", {"results"})],
+)
+def test_logs_or_results_alone_with_what_says_how_it_ended(
+    world: World, flag: str, kinds: set[str]
+) -> None:
+    queue = _pipeline(world)
+    assert _results(queue, flag, "--job", "train", "-o", "D").code == 0
+    assert {path.name for path in (world.folder / "D/train").iterdir()} == {
+        *kinds,
+        "exit_code",
+        "metadata.json",
+    }
+    assert [path.name for path in (world.folder / "D").iterdir()] == ["train"]
+
+
+def test_what_cannot_be_meant_is_refused(world: World) -> None:
+    queue = _pipeline(world)
+    (world.folder / "file").write_text("")
+    for flags, hint in (
+        (("--logs-only", "--no-logs"), "exclude each other"),
+        (("--job", "tran"), "did you mean 'train'?"),
+        (("-o", "file"), "is not a folder"),
+    ):
+        refused = _results(queue, *flags)
+        assert (refused.code, hint in refused.err) == (2, True), refused.err
+    assert world.spawn("results", "nobody").code == 3
+    assert not (world.folder / "results").exists()
+
+
+def test_an_interrupted_download_goes_on(world: World) -> None:
+    queue = _pipeline(world)
+    assert _results(queue).code == 0
+    model = world.folder / "results/q/train/results/model"
+    before = model.stat().st_ino
+    (world.folder / "results/q/train/results/ck/1").unlink()
+    again = _results(queue)
+    assert again.code == 0
+    assert "Already there: 1 file" in again.out
+    assert model.stat().st_ino == before
+    assert (world.folder / "results/q/train/results/ck/1").read_text() == "1\n"
+
+
+def test_a_changed_object_is_named_and_never_taken(world: World) -> None:
+    queue = _pipeline(world)
+    kept = world.roots.objects / "q/train/attempts/1.1/results/model"
+    kept.chmod(0o644)
+    kept.write_bytes(b"x" + kept.read_bytes()[1:])
+    done = _results(queue)
+    assert done.code == 1
+    assert "train/results/model: its bytes are not those that the log knows" in done.err
+    assert not (world.folder / "results/q/train/results/model").exists()
+    assert (world.folder / "results/q/train/results/ck/1").exists()
+    assert list((world.folder / "results").rglob("*.part")) == []
+
+
+def test_a_changed_manifest_vouches_for_nothing(world: World) -> None:
+    queue = _pipeline(world)
+    kept = world.roots.objects / "q/train/attempts/1.1/manifest.json"
+    kept.chmod(0o644)
+    kept.write_bytes(kept.read_bytes().replace(b"model", b"m0del"))
+    done = _results(queue)
+    assert done.code == 1
+    assert "manifest.json: the list of results is not the one that the log knows" in done.err
+    assert "model (224 KB) (unverified)" in done.out
+
+
+def test_a_missing_object_is_an_error_and_a_stray_one_is_marked(world: World) -> None:
+    queue = _pipeline(world)
+    kept = world.roots.objects / "q/train/attempts/1.1/results"
+    (kept / "model").unlink()
+    (kept / "stray").write_text("x")
+    done = _results(queue)
+    assert done.code == 1
+    assert "train/results/model: it is not in the object store" in done.err
+    assert "stray (1 B) (unverified)" in done.out
+
+
+def test_nothing_is_written_through_a_link(world: World) -> None:
+    queue = _pipeline(world)
+    outside = world.folder / "outside"
+    outside.mkdir()
+    (world.folder / "results/q/train").mkdir(parents=True)
+    (world.folder / "results/q/train/results").symlink_to(outside)
+    done = _results(queue)
+    assert done.code == 1
+    assert "a link is in its way" in done.err
+    assert list(outside.iterdir()) == []
+
+
+def test_an_output_folder_that_cannot_be_written_is_said_so(world: World) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
+    queue = _pipeline(world)
+    (world.folder / "D").mkdir(mode=0o500)
+    done = _results(queue, "-o", "D")
+    assert (done.code, "Permission denied" in done.err) == (1, True)
+
+
+def test_a_queue_that_still_runs_gives_what_there_is(world: World) -> None:
+    queue = world.queue(job("a", "echo a"), job("b", until("go"), "a"))
+    queue.detach()
+    queue.wait_executing("b")
+    queue.until(
+        (world.roots.objects / "q/a/attempts/1.1/metadata.json").exists, "its files are kept"
+    )
+    done = _results(queue)
+    assert (done.code, done.err) == (0, "Nothing yet of: b (running)\n")
+    world.let("go")
+    queue.wait_for("QueueCompleted")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(world: World) -> None:
+    _pipeline(world)
+    process = world.start("results", "q", wrapper=("sh", "-c", '"$@" | head -1', "sh"))
+    out, err = process.communicate(timeout=30)
+    assert (out, "Traceback" in err) == ("Downloading results for queue: q\n", False)

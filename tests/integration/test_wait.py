@@ -1,0 +1,63 @@
+"""`wait`: a script learns how a queue ended."""
+
+import signal
+
+from tests.support.queues import World, job, until
+
+
+def test_it_waits_for_a_completed_queue(world: World) -> None:
+    queue = world.queue(job("a", until("go")))
+    queue.detach()
+    queue.wait_executing("a")
+    process = world.start("wait", "q")
+    world.let("go")
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (0, "completed\n")
+    assert "Queue q completed: 1 of 1 jobs completed" in err
+
+
+def test_a_failed_a_cancelled_and_an_interrupted_queue_are_1(world: World) -> None:
+    failed = world.queue(job("a", "exit 3"), queue_id="failed")
+    failed.run()
+    done = world.spawn("wait", "failed")
+    assert (done.code, done.out) == (1, "failed\n")
+    assert "a: exit 3" in done.err
+    stopped = world.queue(job("a", until("never")), queue_id="stopped", kill_grace="1s")
+    stopped.detach()
+    stopped.wait_executing("a")
+    process = world.start("wait", "stopped")
+    stopped.stop()
+    out, _ = process.communicate(timeout=30)
+    assert (process.returncode, out) == (1, "interrupted\n")
+    assert world.spawn("cancel", "stopped").code == 0
+    done = world.spawn("wait", "stopped")
+    assert (done.code, done.out, "cancelled" in done.err) == (1, "failed\n", True)
+
+
+def test_a_queue_that_nobody_runs_is_not_waited_for_for_ever(world: World) -> None:
+    queue = world.queue(job("a", until("go")))
+    queue.detach()
+    queue.wait_executing("a")
+    queue.kill_runner()
+    done = world.spawn("wait", "q")
+    assert (done.code, done.out) == (1, "")
+    assert "`spawn queue resume q` goes on with it" in done.err
+    world.let("go")
+    assert queue.resume().code == 0
+
+
+def test_a_queue_that_is_not_there_is_3(world: World) -> None:
+    assert world.spawn("wait", "nobody").code == 3
+
+
+def test_who_stops_waiting_leaves_the_queue_alone(world: World) -> None:
+    queue = world.queue(job("a", until("go")))
+    queue.detach()
+    queue.wait_executing("a")
+    process = world.start("wait", "q")
+    queue.until(lambda: process.poll() is None, "it waits")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode in (130, -signal.SIGINT)
+    world.let("go")
+    queue.wait_for("QueueCompleted")
