@@ -4,10 +4,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import append, chain, replay, status
+from tests.bench import append, chain, replay, runner, sizes, status
 from tests.bench.figures import page
 
-MEASURES = {"append": append, "status": status, "replay": replay, "chain": chain}
+MEASURES = {
+    "chain": chain,
+    "sizes": sizes,
+    "replay": replay,
+    "append": append,
+    "runner": runner,
+    "status": status,
+}
 
 
 def main() -> None:

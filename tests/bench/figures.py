@@ -16,6 +16,8 @@ class Figure:
     claim: str
     holds: bool
     how: str
+    more: tuple[str, ...] = ()
+    """Lines of a section of its own, below the table."""
 
 
 def alternate(
@@ -56,4 +58,7 @@ def page(figures: Iterable[Figure]) -> str:
         lines.append(f"| {figure.what} | {figure.found} | {figure.claim} | {mark} |")
     lines += ["", "How:", ""]
     lines += [f"- {figure.what}: {figure.how}" for figure in figures]
+    for figure in figures:
+        if figure.more:
+            lines += ["", *figure.more]
     return "\n".join(lines) + "\n"

@@ -1,0 +1,115 @@
+"""Much of everything: memory stays bounded, and nothing is lost."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.support.queues import SECONDS, Queue, World, job, until
+
+MB = 1024
+LONG = 10 * SECONDS
+
+
+def _peak(pid: int) -> int:
+    """The most memory that a process ever had, KiB."""
+    (found,) = re.findall(
+        r"^VmHWM:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE
+    )
+    return int(found)
+
+
+def _run(queue: Queue) -> int:
+    """Run a queue whose last job is `last`; returns the runner's peak memory, KiB."""
+    queue.detach()
+    queue.wait_for("JobStarted", "last", seconds=LONG)
+    peak = _peak(queue.runner())
+    queue.world.let("go")
+    queue.wait_for("QueueCompleted", seconds=LONG)
+    return peak
+
+
+def test_two_gigabytes_of_output_are_kept_in_little_memory(world: World) -> None:
+    if shutil.disk_usage(world.folder).free < 8 << 30:
+        pytest.skip("needs 8 GB of disk")
+    line = "$(head -c 99 /dev/zero | tr '\\0' x)"
+    queue = world.queue(job("a", f'yes "{line}" | head -c 2G; {until("go")}'))
+    queue.detach()
+    log = Path(queue.wait_executing("a").folder) / "stdout.log"
+    queue.until(lambda: log.stat().st_size == 2 << 30, "all of it is kept", LONG)
+    assert _peak(queue.supervisor("a")) < 40 * MB
+    assert _peak(queue.runner()) < 80 * MB
+    world.let("go")
+    queue.wait_for("QueueCompleted")
+    assert queue.outcome("a").output_dropped_bytes == 0
+    shutil.rmtree(world.folder / "home" / "log")
+    shutil.rmtree(log.parent)
+
+
+def test_output_without_an_end_of_line_is_no_line_to_be_held(world: World) -> None:
+    queue = world.queue(job("a", f"head -c 300M /dev/zero | tr '\\0' x; {until('go')}"))
+    queue.detach()
+    log = Path(queue.wait_executing("a").folder) / "stdout.log"
+    queue.until(lambda: log.stat().st_size == 300 << 20, "all of it is kept", LONG)
+    assert _peak(queue.supervisor("a")) < 40 * MB
+    shown = world.spawn("status", "q")
+    assert shown.code == 0
+    assert len(shown.out) < 10_000
+    world.let("go")
+    queue.wait_for("QueueCompleted")
+    assert queue.combined("a").count(b"\n") <= 2
+
+
+def test_bytes_that_are_no_text_are_kept_and_shown_as_text(world: World) -> None:
+    queue = world.queue(job("a", "head -c 3000000 /dev/urandom | tee kept; exit 3"))
+    finished = queue.run()
+    assert finished.code == 1
+    assert queue.stdout("a") == (world.work / "kept").read_bytes()
+    for command in ("status", "history"):
+        assert world.spawn(command, "q").code == 0
+
+
+def test_ten_thousand_jobs_run_in_little_memory(world: World) -> None:
+    jobs = [job(f"j{number}", "true") for number in range(10_000)]
+    queue = world.queue(*jobs, job("last", until("go")), max_parallel=2)
+    assert _run(queue) < 160 * MB
+    assert len(queue.executed()) == 10_001
+
+
+def test_a_chain_of_five_thousand_runs_in_its_order(world: World) -> None:
+    jobs = [
+        job(f"j{number}", "true", *([f"j{number - 1}"] if number else []))
+        for number in range(5_000)
+    ]
+    queue = world.queue(*jobs, job("last", until("go"), "j4999"))
+    assert _run(queue) < 160 * MB
+    assert [job_id for job_id, _ in queue.executed()][:5_000] == [f"j{n}" for n in range(5_000)]
+
+
+def test_a_fan_runs_eight_at_a_time(world: World) -> None:
+    leaves = [f"j{number}" for number in range(300)]
+    queue = world.queue(
+        job("first", "true"),
+        *(job(name, "true", "first") for name in leaves),
+        job("last", until("go"), *leaves),
+        max_parallel=8,
+    )
+    assert _run(queue) < 80 * MB
+    running = most = 0
+    for event in queue.events():
+        running += (event.type == "JobStarted") - (event.type == "JobCompleted")
+        most = max(most, running)
+    assert most == 8
+
+
+def test_one_failure_blocks_ten_thousand_and_a_retry_frees_them(world: World) -> None:
+    waiting = [job(f"j{number}", "true", "a") for number in range(10_000)]
+    queue = world.queue(job("a", "exit 3"), *waiting)
+    assert queue.run().code == 1
+    assert queue.state.counts["blocked"] == 10_000
+    assert queue.executed() == [("a", 1)]
+    process = world.start("resume", "q", "--retry-failed")
+    process.communicate(timeout=60)
+    assert process.returncode == 1
+    blocked = [event for event in queue.events() if event.type == "JobBlocked"]
+    assert len(blocked) == 20_000
