@@ -116,7 +116,7 @@ def _run(order: RunOrder, tell: "Callable[[News], None]") -> QueueState:
     if state.ended:
         for request in inbox.read():
             inbox.done(request.id)  # it was meant for what the queue was before its end
-    poller.watch(inbox, lambda: map(Requested, inbox.read()))
+    poller.watch(inbox, lambda: map(Requested, inbox.read()), also_unasked=True)
     for request in inbox.read():
         poller.post(Requested(request))
 

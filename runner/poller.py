@@ -3,6 +3,7 @@
 import os
 import selectors
 import signal
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -10,6 +11,8 @@ from typing import Protocol
 
 from spawn.runner.ports import Happening, Signalled
 
+LOOK_SECONDS = 10.0
+"""How often sources are looked at that may have news without saying so."""
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -26,6 +29,8 @@ class Poller:
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
+        self._look_at = time.monotonic() + LOOK_SECONDS
+        self._unasked: list[Callable[[], Iterable[Happening]]] = []
         self._posted: SimpleQueue[Happening] = SimpleQueue()
         self._read, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._selector.register(self._read, selectors.EVENT_READ, self._awake)
@@ -34,9 +39,21 @@ class Poller:
         for number in _STOPS:
             signal.signal(number, lambda *_: None)
 
-    def watch(self, source: HasFileno, happened: Callable[[], Iterable[Happening]]) -> None:
-        """Call `happened` whenever `source` has news."""
+    def watch(
+        self,
+        source: HasFileno,
+        happened: Callable[[], Iterable[Happening]],
+        *,
+        also_unasked: bool = False,
+    ) -> None:
+        """Call `happened` whenever `source` has news.
+
+        Args:
+            also_unasked: And every `LOOK_SECONDS`: who brings its news may die before it says so.
+        """
         self._selector.register(source, selectors.EVENT_READ, happened)
+        if also_unasked:
+            self._unasked.append(happened)
 
     def forget(self, source: HasFileno) -> None:
         """Stop watching, before `source` is closed."""
@@ -51,9 +68,13 @@ class Poller:
     def wait(self, seconds: float | None) -> Iterable[Happening]:
         """See `Waiter.wait`."""
         happenings: list[Happening] = []
-        # `epoll` takes 31 bits of milliseconds: weeks are waited for in parts.
-        for key, _ in self._selector.select(seconds if seconds is None else min(seconds, 3600)):
+        most = max(0.0, self._look_at - time.monotonic())
+        for key, _ in self._selector.select(most if seconds is None else min(seconds, most)):
             happenings.extend(key.data())
+        if time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + LOOK_SECONDS
+            for happened in self._unasked:
+                happenings.extend(happened())
         return happenings
 
     def _awake(self) -> Iterable[Happening]:

@@ -129,5 +129,5 @@ class Waiter(Protocol):
     """Where the loop rests."""
 
     def wait(self, seconds: float | None) -> Iterable[Happening]:
-        """Return what has happened, or nothing after `seconds`; None waits without end."""
+        """Return what has happened, or nothing after `seconds` or sooner; None sets no end."""
         ...

@@ -10,7 +10,20 @@ from tests.support.wait import wait_until
 from spawn import __version__
 
 READING = ("status", "history", "verify")
-COMMANDS = ("run", "status", "history", "list", "verify", "validate", "schema")
+COMMANDS = (
+    "run",
+    "resume",
+    "cancel",
+    "status",
+    "wait",
+    "logs",
+    "results",
+    "history",
+    "list",
+    "verify",
+    "validate",
+    "schema",
+)
 
 reading = pytest.mark.parametrize("command", READING)
 

@@ -88,3 +88,10 @@ def test_no_job_learns_of_failpoints(world: World) -> None:
     runner = campaign.start(queue, **{VARIABLE: f"runner.requested:1:{os.devnull}"})
     campaign.kill_after(runner, 60)
     assert queue.stdout("a") == b"[]\n"
+
+
+def test_every_failpoint_is_explained() -> None:
+    text = (Path(__file__).parents[2] / "ARCHITECTURE.md").read_text()
+    said = text[text.index("## What is true at each crash point") : text.index("## Decisions")]
+    for name in NAMES:
+        assert f"`{name}`" in said or f"`.{name.partition('.')[2]}`" in said, name
