@@ -26,6 +26,9 @@ from spawn.store.paths import QueuePaths
 LOCK_SECONDS = 1.0
 """How often the lock of an attempt that cannot be reached is looked at."""
 
+DISMISS_SECONDS = 5.0
+"""How long a supervisor that is sent away may take to say goodbye."""
+
 IDLE = 2
 """Supervisors that are kept for orders to come: each holds a process at its gate."""
 
@@ -171,6 +174,7 @@ class ProcessLauncher:
     def _dismiss(self, channel: socket.socket, folder: str) -> None:
         """End a supervisor whose command was not let go, and what it made."""
         with channel, suppress(OSError):
+            channel.settimeout(DISMISS_SECONDS)
             channel.shutdown(socket.SHUT_WR)
             while channel.recv(1024):
                 pass
