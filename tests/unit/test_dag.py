@@ -72,11 +72,21 @@ def test_reach_names_the_nearest_first() -> None:
     assert dag.reach(["a"], graph) == ("b", "c", "d")
 
 
+@given(graphs())
+def test_sorting_puts_each_id_once_behind_all_that_it_depends_on(graph: Graph) -> None:
+    acyclic = {id_: [to for to in needs if to < id_] for id_, needs in graph.items()}
+    order = dag.sort(acyclic)
+    assert sorted(order) == sorted(acyclic)
+    for id_, needs in acyclic.items():
+        assert all(order.index(to) < order.index(id_) for to in needs if to in acyclic)
+
+
 def test_a_chain_of_a_hundred_thousand_does_not_recurse() -> None:
     chain = {id_: [id_ + 1] for id_ in range(LONG)}
     chain[LONG] = []
     assert dag.cycle(chain) == []
     assert len(dag.reach([0], chain)) == LONG
     assert dag.dependents(chain)[LONG] == (LONG - 1,)
+    assert dag.sort(chain)[0] == LONG
     chain[LONG] = [0]
     assert len(dag.cycle(chain)) == LONG + 2

@@ -19,7 +19,7 @@ from spawn.core.events import (
     ResultsUploadFailed,
 )
 from spawn.core.exit import Exit
-from spawn.core.plan import Finish, Start, Wait, plan
+from spawn.core.plan import Finish, Start, Wait, foresee, plan
 from spawn.core.state import JobState, QueueState
 
 QUICK = settings(max_examples=100, deadline=None)
@@ -201,3 +201,46 @@ def test_a_retry_that_needs_a_failed_job_does_not_hold_up_the_end_for_ever() -> 
     log.add(*decide.ended(state, state.jobs["a"], Exit(exit_code=1), now=log.now, fraction=0.0))
     state = _state(log)
     assert plan(state, state.jobs["b"]) == Finish(QueueFailed(reason="jobs", detail="a"))
+
+
+def _foreseen(log: LogBuilder) -> str | None:
+    job_ = foresee(_state(log))
+    return job_ and job_.config.job_id
+
+
+def test_what_comes_next_is_foreseen_while_something_runs() -> None:
+    log = running(queue(job("a"), job("b", "a"), job("c")))
+    assert _foreseen(log) is None
+    log.job("a", started("a"), attempt=1)
+    assert _foreseen(log) == "c"
+    alone = running(chain(3))
+    alone.job("j0", started("j0"), attempt=1)
+    assert _foreseen(alone) == "j1"
+
+
+def test_nothing_is_foreseen_that_waits_for_more_than_what_runs() -> None:
+    log = running(queue(job("a"), job("x", attempts=2), job("b", "a", "x")))
+    _run(log, "x", RETRY)
+    log.job("a", started("a"), attempt=1)
+    assert _foreseen(log) is None
+
+
+def test_nothing_is_foreseen_once_a_failure_stops_the_queue() -> None:
+    log = running(queue(job("a"), job("b"), job("c", "b"), max_parallel=2))
+    log.job("b", started("b"), attempt=1)
+    _run(log, "a", FAILED)
+    assert _foreseen(log) is None
+
+
+@QUICK
+@given(drivers())
+def test_what_is_foreseen_is_a_job_that_waits_for_nothing_but_what_runs(driver: Driver) -> None:
+    state = driver.state
+    job_ = foresee(state)
+    if job_ is not None:
+        assert job_.state == "pending"
+        naive = NaiveQueue()
+        for event in driver.log.events:
+            naive.take(event)
+        running_ = set(job_.config.depends_on) & set(state.running)
+        assert naive.missing(naive.jobs[job_.config.job_id]) <= len(running_)
