@@ -85,6 +85,10 @@ class QueueStarted(Data, frozen=True, kw_only=True):
     results_location: str
     region: str | None = None
     ssh_host_keys: tuple[str, ...] = ()
+    place: str = ""
+    """A name for the machine and the folder: attempts of this epoch may be alive only there."""
+    fence: bool = True
+    """Whether the object store honours conditional writes: else two owners are not kept apart."""
 
 
 class QueueResumed(QueueStarted, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ import re
 from datetime import datetime
 
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_ASIDE = re.compile(r".*\.fenced-\d+(-\d+)?")
 _INSTANCE = re.compile(r"i-[0-9a-f]+")
 ID_RULE = "1 to 128 letters, digits, '.', '_' or '-', the first a letter or digit"
 
@@ -26,6 +27,8 @@ def why_not_queue_id(name: str) -> str | None:
         return "'local' means this machine's own queue"
     if is_instance_id(name):
         return "it reads as an EC2 instance id"
+    if _ASIDE.fullmatch(name):
+        return "names that end in '.fenced-N' are kept for queues that somebody else took"
     return None
 
 

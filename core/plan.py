@@ -1,5 +1,7 @@
 """What a queue does next. Deciding is apart from folding: this may choose, `evolve` never does."""
 
+from collections.abc import Collection
+
 from msgspec import Struct
 
 from spawn.core.events import QueueCompleted, QueueFailed
@@ -25,22 +27,23 @@ class Wait(Struct, frozen=True):
 Step = Start | Finish | Wait
 
 
-def plan(state: QueueState, due: JobState | None = None) -> Step:
+def plan(state: QueueState, due: JobState | None = None, held: Collection[str] = ()) -> Step:
     """Decide the next step, at a constant cost however many jobs there are.
 
     Args:
         state: Of a queue that has an owner.
         due: The first in the file's order of the jobs whose `retry_at` has come and that nothing
             holds up.
+        held: Completed jobs whose dependents wait until their completion is in the object store.
     """
     stopping = is_stopping(state)
     if not stopping and len(state.running) < state.config.max_parallel:
-        ready = state.next_ready()
+        ready = state.next_ready(held)
         if due is not None and not due.missing and (ready is None or due.index < ready.index):
             ready = due
         if ready is not None:
             return Start(ready)
-    if state.running or state.uploading:
+    if state.running or state.uploading or held:
         return Wait()
     if not stopping and any(not state.jobs[job_id].missing for job_id in state.retrying):
         return Wait()

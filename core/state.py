@@ -3,6 +3,7 @@
 Only `core.evolve` changes these. Size grows with jobs, never with events.
 """
 
+from collections.abc import Collection
 from heapq import heappop, heappush
 
 from msgspec import Struct
@@ -195,15 +196,26 @@ class QueueState(Struct, kw_only=True):
             job.queued = True
             heappush(self.ready, job.index)
 
-    def next_ready(self) -> JobState | None:
-        """The first job in the file's order that could start now; it stays where it is."""
-        while self.ready:
+    def next_ready(self, held: Collection[str] = ()) -> JobState | None:
+        """The first job in the file's order that could start now; it stays where it is.
+
+        Args:
+            held: Jobs whose dependents wait, though they are completed.
+        """
+        aside: list[int] = []
+        found = None
+        while self.ready and found is None:
             job = self.job_at(self.ready[0])
-            if job.state == "pending" and not job.missing:
-                return job
-            job.queued = False
-            heappop(self.ready)
-        return None
+            if job.state != "pending" or job.missing:
+                job.queued = False
+                heappop(self.ready)
+            elif held and any(need in held for need in job.config.depends_on):
+                aside.append(heappop(self.ready))
+            else:
+                found = job
+        for index in aside:
+            heappush(self.ready, index)
+        return found
 
     def link(self) -> None:
         """Derive who depends on whom and who is ready, once all jobs are known."""

@@ -2,6 +2,7 @@
 
 import os
 import random
+import socket
 import sys
 import time
 import traceback
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from secrets import token_hex
 from signal import Signals
 
 import msgspec
@@ -16,34 +18,53 @@ from msgspec import structs
 
 from spawn import __version__
 from spawn.core import resumption
-from spawn.core.config import canonical
-from spawn.core.errors import QueueExists, QueueNotFound, RunnerAlive, SpawnError
+from spawn.core.config.model import QueueConfig
+from spawn.core.errors import (
+    InvalidArgument,
+    QueueExists,
+    QueueNotFound,
+    RunnerAlive,
+    SpawnError,
+)
 from spawn.core.events import Data, Draft, Event, QueueResumed, QueueStarted
-from spawn.core.moments import moment
+from spawn.core.moments import moment, stamp
 from spawn.core.state import JobState, QueueState
 from spawn.core.submission import config_sha256, submit
 from spawn.runner import machine
 from spawn.runner.launcher import ProcessLauncher
-from spawn.runner.loop import Plans, Runner
+from spawn.runner.loop import FENCED_GRACE, Plans, Runner
 from spawn.runner.machine import ownership
+from spawn.runner.owning import Owning, moved_from, own
 from spawn.runner.poller import Poller
-from spawn.runner.ports import Requested
+from spawn.runner.ports import Drained, Requested, Signalled
 from spawn.runner.publisher import ThreadPublisher
+from spawn.runner.replicator import Lag, Replicator
 from spawn.runner.start import Committed, News, Refused, RunOrder, Said
+from spawn.runner.threads import ReplicatorThread, ThreadBell
+from spawn.store import lag as hints
 from spawn.store import lock, queues
 from spawn.store.failpoints import reached
 from spawn.store.identity import owner
+from spawn.store.instance import instance
+from spawn.store.instance import place as place_here
 from spawn.store.log.ledger import Ledger
-from spawn.store.objects.folder import FolderStore
-from spawn.store.paths import Roots
+from spawn.store.paths import QueuePaths, Roots
+from spawn.store.place import Place, open_place
+from spawn.store.place import parse as parse_place
+from spawn.store.replica.claim import claim
+from spawn.store.replica.lease import Owned, Owner
 from spawn.store.requests import Inbox
 from spawn.store.tail import tail
 
 UNEXPECTED = 70
 """Exit code of an error that is ours: systemd starts the runner again after it."""
 LAST_LINES = 10
-CLAIM = "_spawn/queue.json"
-"""The configuration as it was submitted, which also says whose prefix this is."""
+TAKEOVERS = 5
+"""How often a takeover that somebody else wins is tried."""
+STOP_DRAIN_SECONDS = 30.0
+"""How long a runner that was stopped may take to bring the log to the store."""
+END_DRAIN_SECONDS = 3600.0
+"""The same for a queue that has ended."""
 
 
 class SystemClock:
@@ -63,7 +84,7 @@ def main() -> int:
     tell = _Teller(int(sys.argv[1]))
     try:
         order = msgspec.json.decode(sys.stdin.buffer.read(), type=RunOrder)
-        state = _run(order, tell)
+        return _run(order, tell)
     except SpawnError as error:
         tell(Refused(error.what, error.why, error.hint, error.exit_code))
         return error.exit_code
@@ -76,113 +97,380 @@ def main() -> int:
         hint = "the queue's runner.log has where"
         tell(Refused("the runner met an error of its own", why, hint, UNEXPECTED))
         return UNEXPECTED
-    return _exit_code(state)
 
 
-def _run(order: RunOrder, tell: "Callable[[News], None]") -> QueueState:
+def _run(order: RunOrder, tell: "Callable[[News], None]") -> int:
     roots = Roots(Path(order.state), Path(order.log), Path(order.cache))
-    known = order.task in ("resume", "cancel")
-    paths = queues.find(roots, order.queue_id) if known else queues.make(roots, order.queue_id)
+    here = order.task == "cancel" or (order.task == "resume" and not order.from_s3)
+    paths = queues.find(roots, order.queue_id) if here else queues.make(roots, order.queue_id)
     held = lock.take(paths.lock)
     if held is None:
         raise _alive(order)
     reached("runner.locked")
     _redirect(paths.runner_log)
     launcher = ProcessLauncher(os.environb)  # before any thread and any SQLite
-    ledger = Ledger(paths.events, order.queue_id)
-    clock = SystemClock()
-    if ledger.empty:
-        if order.config is None or known:
-            raise QueueNotFound(f"queue {order.queue_id} was never submitted")
-        drafts = submit(
-            order.config, file=order.file, file_sha256=order.file_sha256, version=__version__
-        )
-        ledger.stage(drafts, at=clock.wall())
-    elif order.task == "run":
-        raise _exists(order.queue_id, ledger.state)
-    elif ledger.state.ended and order.task in ("or_resume", "cancel"):
-        return ledger.state
-    state = ledger.state
-    plans = _plans(order, state, tell)
-    prefix = state.config.result_s3_prefix or order.queue_id
-    objects = FolderStore(roots.objects / prefix.strip("/"))
-    _claim(objects, order.queue_id, state)
-    reached("runner.claimed")
-    kind = QueueStarted if state.state == "pending" else QueueResumed
-    poller = Poller()
-    launcher.serve(paths, order.queue_id, state.config.kill_grace, poller)
-    publisher = ThreadPublisher(objects, poller.post)
-    inbox = Inbox(paths.requests)
-    if state.ended:
-        for request in inbox.read():
-            inbox.done(request.id)  # it was meant for what the queue was before its end
-    poller.watch(inbox, lambda: map(Requested, inbox.read()), also_unasked=True)
-    for request in inbox.read():
-        poller.post(Requested(request))
+    for _ in range(TAKEOVERS):
+        session = _Session(order, roots, paths, launcher, tell)
+        try:
+            state = session.run()
+        except _Overtaken:
+            session.close()
+            session.discard()
+            continue
+        except SpawnError:
+            empty = session.empty
+            session.close()
+            if empty:
+                session.discard()  # nothing of a queue that never was is left
+            raise
+        session.close()
+        launcher.close()
+        if session.fenced:
+            _put_aside(paths, state.epoch, tell)
+        os.close(held)
+        return 1 if session.fenced else _exit_code(state)
+    raise Owned(
+        f"queue {order.queue_id} was taken over by others again and again",
+        hint="see who else runs `resume --from-s3`",
+    )
 
-    def say(text: str) -> None:
+
+class _Overtaken(Exception):
+    """Somebody else took the queue while we did, before anything of ours began."""
+
+
+class _Session:
+    """One try to own a queue and carry it to its end."""
+
+    def __init__(
+        self,
+        order: RunOrder,
+        roots: Roots,
+        paths: QueuePaths,
+        launcher: ProcessLauncher,
+        tell: "Callable[[News], None]",
+    ) -> None:
+        self._order = order
+        self._paths = paths
+        self._launcher = launcher
+        self._poller = Poller()
+        self._tell = tell
+        self._clock = SystemClock()
+        self._ledger = Ledger(paths.events, order.queue_id)
+        self._fresh = self._ledger.empty
+        self._instance = instance(os.environ)
+        self._me = Owner(
+            place=place_here(self._instance, roots.state),
+            instance_id=self._instance.instance_id,
+            hostname=socket.gethostname(),
+            region=self._instance.region,
+        )
+        self._place = self._choose_place()
+        self._objects = roots.objects
+        self._store = open_place(self._place, roots.objects)
+        self.fenced = ""
+
+    def run(self) -> QueueState:
+        """Own the queue, run it, and bring what is left to the store; returns its last state.
+
+        Raises:
+            SpawnError: It cannot be run, or need not.
+            _Overtaken: The folder that was restored holds nothing of its own.
+        """
+        order, ledger = self._order, self._ledger
+        if not ledger.empty and order.task == "run":
+            raise _exists(order.queue_id, ledger.state)
+        if not ledger.empty and ledger.state.ended and order.task in ("or_resume", "cancel"):
+            return ledger.state
+        owning = self._own()
+        if ledger.empty:
+            self._submit(owning.config)
+        elif self._fresh and order.task == "run":
+            raise _exists(order.queue_id, ledger.state)  # it was here, and its folder is gone
+        state = ledger.state
+        found = owning.found
+        if state.ended and found is not None and found.seq < ledger.seq:
+            self._settle(owning)
+        plans = self._plans()
+        reached("runner.claimed")
+        opening = ownership(
+            QueueStarted if state.state == "pending" else QueueResumed,
+            self._store.location,
+            instance=self._instance,
+            place=self._me.place,
+            region=self._place.region or self._instance.region,
+            fence=owning.fence,
+        )
+        epoch = owning.epoch(state)
+        return self._carry(state, plans, opening, epoch, self._replicator(owning, epoch))
+
+    def _carry(
+        self,
+        state: QueueState,
+        plans: Plans,
+        opening: QueueStarted,
+        epoch: int,
+        replicator: Replicator,
+    ) -> QueueState:
+        poller, ledger = self._poller, self._ledger
+        self._launcher.serve(self._paths, self._order.queue_id, state.config.kill_grace, poller)
+        publisher = ThreadPublisher(self._store, poller.post)
+        inbox = Inbox(self._paths.requests)
+        if state.ended:
+            for request in inbox.read():
+                inbox.done(request.id)  # it was meant for what the queue was before its end
+        poller.watch(inbox, lambda: map(Requested, inbox.read()), also_unasked=True)
+        for request in inbox.read():
+            poller.post(Requested(request))
+
+        def last_lines(job: JobState) -> tuple[str, ...]:
+            return tail(Path(job.log_file), LAST_LINES, after=job.log_offset)
+
+        runner = Runner(
+            ledger=ledger,
+            launcher=self._launcher,
+            publisher=publisher,
+            replica=replicator,
+            clock=self._clock,
+            waiter=poller,
+            opening=[Draft(opening)],
+            epoch=epoch,
+            fraction=random.random,
+            last_lines=last_lines,
+            committed=self._committed,
+            say=self._say,
+            answered=inbox.done,
+            plans=plans,
+        )
+        thread = ReplicatorThread(replicator, over=lambda: poller.post(Drained()))
+        thread.start()
+        state = runner.run()
+        publisher.close()
+        self._drain(replicator, thread, state)
+        self.fenced = replicator.fenced
+        if self.fenced and self._fresh and not runner.owned and self._order.from_s3:
+            raise _Overtaken
+        return state
+
+    def discard(self) -> None:
+        """Forget a log that was only fetched."""
+        for name in ("events.db", "events.db-wal", "events.db-shm"):
+            (self._paths.folder / name).unlink(missing_ok=True)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was ever written to the log."""
+        return next(iter(self._ledger.log.rows()), None) is None
+
+    def close(self) -> None:
+        """Close the log."""
+        self._ledger.close()
+
+    def _own(self) -> Owning:
+        """See `own`."""
+        order = self._order
+        return own(
+            self._ledger,
+            self._store,
+            me=self._me,
+            take=None if order.from_s3 else self._take_place,
+            restore=order.from_s3,
+            force=order.force,
+            end=lambda job: self._launcher.end(job, "fenced", FENCED_GRACE),
+            gone=self._gone,
+            say=self._say,
+        )
+
+    def _choose_place(self) -> Place:
+        """Where the queue's log and results are: as it was, as it is ordered, as it is configured,
+        or, on EC2, the region's bucket."""
+        order = self._order
+        config = order.config
+        state = None if self._ledger.empty else self._ledger.state
+        if state is not None:
+            config = state.config
+        prefix = order.prefix or (config and config.result_s3_prefix) or order.queue_id
+        bucket = order.bucket or (config and config.result_s3_bucket) or None
+        region = order.region or self._instance.region
+        if state is not None and state.owner is not None and not order.bucket:
+            known = parse_place(state.owner.results_location)
+            bucket, prefix = known or (None, (config and config.result_s3_prefix) or order.queue_id)
+            region = order.region or state.owner.region
+        elif order.no_s3:
+            bucket = None
+        elif bucket is None and region and (self._instance.on_ec2 or order.from_s3):
+            bucket = f"spawn-results-{region}"
+        if bucket is None and order.from_s3:
+            raise InvalidArgument(
+                f"nobody knows in which bucket queue {order.queue_id} is",
+                hint="--bucket names it, or --region, for the bucket spawn-results-<region>",
+            )
+        prefix = str(prefix).strip("/")
+        return Place(bucket=bucket, prefix=prefix, region=region, profile=order.profile)
+
+    def _whole_config(self) -> QueueConfig:
+        """The configuration as it was submitted, with the queue's id."""
+        if not self._ledger.empty:
+            config = resumption.config_of(self._ledger.state)
+        elif self._order.config is not None and self._order.task in ("run", "or_resume"):
+            config = self._order.config
+        else:
+            raise QueueNotFound(f"queue {self._order.queue_id} was never submitted")
+        return structs.replace(config, queue_id=self._order.queue_id)
+
+    def _ensure_bucket(self) -> None:
+        from spawn.store.bucket import ensure_bucket
+
+        config = self._order.config
+        chosen = bool(self._order.bucket or (config and config.result_s3_bucket))
+        place = ensure_bucket(self._place, self._say, chosen=chosen)
+        if place != self._place:
+            self._place = place
+            self._store = open_place(place, self._objects)
+
+    def _take_place(self) -> bool:
+        if self._place.bucket and self._ledger.empty:
+            self._ensure_bucket()
+        return claim(self._store, self._whole_config(), by=self._me.place)
+
+    def _submit(self, config: QueueConfig | None) -> None:
+        drafts = submit(
+            config or self._order.config or self._whole_config(),
+            file=self._order.file,
+            file_sha256=self._order.file_sha256,
+            version=__version__,
+        )
+        self._ledger.stage(drafts, at=self._clock.wall())
+
+    def _gone(self, owner: Owner) -> str:
+        """Say why an owner's machine certainly runs nothing any more."""
+        if owner.instance_id == "local":
+            return ""
+        from spawn.store.ec2 import state_of
+
+        return state_of(owner.instance_id, owner.region, self._place.profile)
+
+    def _plans(self) -> Plans:
+        """What this order wants of the queue that is there.
+
+        Raises:
+            NothingToDo, InvalidArgument: See `resumption.check`.
+        """
+        order, state = self._order, self._ledger.state
+        config = None
+        if order.task == "or_resume" and order.config and state.epoch:
+            if config_sha256(order.config) != state.config_sha256:
+                self._say("the configuration has changed since; the queue goes on with its own")
+        elif order.task == "resume":
+            whole = resumption.config_of(state)
+            config = structs.replace(order.config or whole, queue_id=state.config.queue_id)
+            if order.global_timeout is not None:
+                config = structs.replace(config, global_timeout=order.global_timeout)
+            if not resumption.changes(state, config):
+                config = None
+            resumption.check(state, retry_failed=order.retry_failed, config=config)
+        return Plans(
+            by=order.by or owner(),
+            retry_failed=order.retry_failed,
+            retry_uploads=order.task == "resume",
+            config=config,
+            cancel=order.task == "cancel",
+            leave_jobs=order.leave_jobs,
+            offline=order.offline,
+            rebooted=self._rebooted(state),
+            moved_from=moved_from(state, self._me),
+        )
+
+    def _rebooted(self, state: QueueState) -> bool:
+        """Whether this machine was restarted since the newest epoch began on it."""
+        owner = state.owner
+        if owner is None or owner.place not in ("", self._me.place):
+            return False
+        return bool(owner.boot_id) and machine.boot_id() not in ("", owner.boot_id)
+
+    def _replicator(self, owning: Owning, epoch: int) -> Replicator:
+        return Replicator(
+            store=self._store,
+            queue_id=self._order.queue_id,
+            log=self._ledger.log.rows,
+            found=owning.found,
+            take=self._take_place,
+            fence=owning.fence,
+            owner=self._me,
+            epoch=epoch,
+            nonce=token_hex(8),
+            clock=self._clock,
+            bell=ThreadBell(),
+            fraction=random.random,
+            post=self._poller.post,
+            report=_LagReport(self._paths.folder, self._store.location, self._say),
+        )
+
+    def _settle(self, owning: Owning) -> None:
+        """Bring what a queue that has ended still owes to the store."""
+        replicator = self._replicator(owning, self._ledger.state.epoch)
+        replicator.committed(self._ledger.seq)
+        replicator.drain(STOP_DRAIN_SECONDS)
+        replicator.run()
+
+    def _drain(self, replicator: Replicator, thread: ReplicatorThread, state: QueueState) -> None:
+        """Wait until the whole log is in the store; who stops us, or stopped the queue, waits
+        less."""
+        replicator.drain(END_DRAIN_SECONDS if state.ended else STOP_DRAIN_SECONDS)
+        while thread.is_alive():
+            for happening in self._poller.wait(1.0):
+                if isinstance(happening, Signalled):
+                    replicator.drain(0)
+        if replicator.behind and not replicator.fenced:
+            self._say(
+                f"{replicator.behind} events are not in {self._store.location} yet; "
+                f"`spawn queue resume {self._order.queue_id}` brings them"
+            )
+
+    def _committed(self, events: list[Event[Data]]) -> None:
+        if events:
+            self._tell(Committed(events[-1].seq))
+
+    def _say(self, text: str) -> None:
         with suppress(OSError):  # its disk may be what is full
             print(text, file=sys.stderr, flush=True)
-        tell(Said(text))
-
-    def committed(events: list[Event[Data]]) -> None:
-        if events:
-            tell(Committed(events[-1].seq))
-
-    def last_lines(job: JobState) -> tuple[str, ...]:
-        return tail(Path(job.log_file), LAST_LINES, after=job.log_offset)
-
-    runner = Runner(
-        ledger=ledger,
-        launcher=launcher,
-        publisher=publisher,
-        clock=clock,
-        waiter=poller,
-        opening=[Draft(ownership(kind, objects.location))],
-        epoch=state.epoch + 1,
-        fraction=random.random,
-        last_lines=last_lines,
-        committed=committed,
-        say=say,
-        answered=inbox.done,
-        plans=plans,
-    )
-    state = runner.run()
-    publisher.close()
-    launcher.close()
-    ledger.close()
-    os.close(held)
-    return state
+        self._tell(Said(text))
 
 
-def _plans(order: RunOrder, state: QueueState, tell: "Callable[[News], None]") -> Plans:
-    """What this order wants of the queue that is there.
+class _LagReport:
+    """Leaves a hint for status, and says aloud when the replica stands still or goes on."""
 
-    Raises:
-        NothingToDo, InvalidArgument: See `resumption.check`.
-    """
-    config = None
-    if order.task == "or_resume" and order.config and state.epoch:
-        if config_sha256(order.config) != state.config_sha256:
-            tell(Said("the configuration has changed since; the queue goes on with its own"))
-    elif order.task == "resume":
-        whole = resumption.config_of(state)
-        config = structs.replace(order.config or whole, queue_id=state.config.queue_id)
-        if order.global_timeout is not None:
-            config = structs.replace(config, global_timeout=order.global_timeout)
-        if not resumption.changes(state, config):
-            config = None
-        resumption.check(state, retry_failed=order.retry_failed, config=config)
-    boot_id = state.owner.boot_id if state.owner else ""
-    return Plans(
-        by=order.by or owner(),
-        retry_failed=order.retry_failed,
-        retry_uploads=order.task == "resume",
-        config=config,
-        cancel=order.task == "cancel",
-        leave_jobs=order.leave_jobs,
-        rebooted=bool(boot_id and machine.boot_id() not in ("", boot_id)),
-    )
+    def __init__(self, folder: Path, location: str, say: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._location = location
+        self._say = say
+        self._since = ""
+
+    def __call__(self, lag: Lag) -> None:
+        if lag.trouble and not self._since:
+            self._since = stamp(datetime.now(UTC))
+            goes = "the queue goes on" if lag.established else "nothing new begins until it can"
+            self._say(f"the log does not get to {self._location}: {lag.trouble}; {goes}")
+        elif not lag.trouble and self._since:
+            self._since = ""
+            self._say(f"the log gets to {self._location} again")
+        hint = hints.Lag(
+            location=self._location,
+            seq=lag.seq,
+            established=lag.established,
+            trouble=lag.trouble,
+            since=self._since,
+            fence=lag.fence,
+        )
+        hints.leave(self._folder, hint)
+
+
+def _put_aside(paths: QueuePaths, epoch: int, tell: "Callable[[News], None]") -> None:
+    """Keep the folder of a queue that somebody else owns, under a name that says so."""
+    kept = queues.put_aside(paths, epoch)
+    text = f"somebody else owns the queue; what was here is kept in {kept}"
+    print(text, file=sys.stderr, flush=True)
+    tell(Said(text))
 
 
 class _Teller:
@@ -209,24 +497,6 @@ def _exit_code(state: QueueState) -> int:
     if state.state == "interrupted":
         return 128 + (Signals[state.detail] if state.detail in Signals.__members__ else 1)
     return 0 if state.state == "completed" else 1
-
-
-def _claim(objects: FolderStore, queue_id: str, state: QueueState) -> None:
-    """Take the prefix for this queue, for ever: two queues must not share their results' place.
-
-    Raises:
-        QueueExists: Another queue has it.
-    """
-    jobs = tuple(job.config for job in state.jobs.values())
-    config = structs.replace(state.config, queue_id=queue_id, jobs=jobs)
-    objects.put(CLAIM, canonical.encode(config))
-    owner = canonical.decode(objects.get(CLAIM)).queue_id
-    if owner != queue_id:
-        raise QueueExists(
-            f"the results of queue {owner} are at {objects.location}",
-            why="two queues cannot keep theirs in one place",
-            hint="another result_s3_prefix, or none, keeps them apart",
-        )
 
 
 def _alive(order: RunOrder) -> RunnerAlive:

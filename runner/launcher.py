@@ -125,6 +125,17 @@ class ProcessLauncher:
         with suppress(OSError, KeyError):
             send(self._channels[token], Stop(cause=cause, grace=grace))
 
+    def end(self, job: JobState, cause: StopCause, grace: float) -> None:
+        """End an attempt that is no longer ours to follow, and wait until it is over."""
+        channel = connect(job.token)
+        if channel is None:
+            kill_strays(job.token, None)
+            return
+        with channel, suppress(OSError):
+            send(channel, Stop(cause=cause, grace=grace))
+            channel.settimeout(grace + DISMISS_SECONDS)
+            receive(channel)
+
     def close(self) -> None:
         """End the zygote. Supervisors of open attempts live on."""
         for channel, order in self._ahead.values():

@@ -35,12 +35,17 @@ from spawn.runner.ports import (
     CannotPrepare,
     Clock,
     Collected,
+    Confirmed,
+    Drained,
     Ended,
+    FencedOff,
     Happening,
     Launcher,
     Published,
     Publisher,
+    Replica,
     Requested,
+    Shipped,
     Signalled,
     Waiter,
 )
@@ -51,6 +56,15 @@ from spawn.store.requests import Request, Unreadable
 
 AGAIN_SECONDS = 2.0
 """How long the loop waits before it tries again what failed through no fault of the queue."""
+
+LOOK_SECONDS = 10.0
+"""How long the loop rests at most."""
+
+SLEPT_SECONDS = 30.0
+"""A round that comes so late says that the process, or the machine, was asleep."""
+
+FENCED_GRACE = 3.0
+"""Seconds from TERM to KILL for jobs of a queue that somebody else owns."""
 
 
 class _Attempt(Struct, kw_only=True):
@@ -70,7 +84,9 @@ class Plans(Struct, frozen=True, kw_only=True):
 
     `config` takes the place of the queue's own as soon as nothing runs. `rebooted`: the machine was
     restarted since the newest epoch, so that nothing of its attempts is alive, and no record that
-    one of them left is believed: it outlives processes, not the host.
+    one of them left is believed: it outlives processes, not the host. `moved_from`: the machine
+    that the queue ran on, if it was another. `offline`: begin though nobody knows whether the
+    queue is ours.
     """
 
     by: str = ""
@@ -80,6 +96,8 @@ class Plans(Struct, frozen=True, kw_only=True):
     cancel: bool = False
     leave_jobs: bool = False
     rebooted: bool = False
+    moved_from: str = ""
+    offline: bool = False
 
 
 class Runner:
@@ -102,6 +120,7 @@ class Runner:
         ledger: Ledger,
         launcher: Launcher,
         publisher: Publisher,
+        replica: Replica,
         clock: Clock,
         waiter: Waiter,
         opening: Iterable[Draft],
@@ -116,6 +135,7 @@ class Runner:
         self._ledger = ledger
         self._launcher = launcher
         self._publisher = publisher
+        self._replica = replica
         self._clock = clock
         self._waiter = waiter
         self._opening = list(opening)
@@ -143,6 +163,17 @@ class Runner:
         self._timed_out = False
         self._finished = False
         self._complaints: set[str] = set()
+        self._opening_seq = 0
+        self._shipped = 0
+        self._unshipped: dict[str, int] = {}
+        self._round_at: float | None = None
+        self._unsure = False
+        self._fenced = ""
+
+    @property
+    def owned(self) -> bool:
+        """Whether the opening is in the object store: the queue was certainly ours."""
+        return self._shipped >= self._opening_seq > 0
 
     def run(self) -> QueueState:
         """Run until the queue has ended or is interrupted; returns its last state.
@@ -163,13 +194,16 @@ class Runner:
         self._ledger.stage(self._opening, at=self._clock.wall(), epoch=self._epoch)
         if self._plans.retry_failed:
             self._stage(decide.reset_failed(self._ledger.state, by=self._plans.by))
-        self._committed(self._ledger.commit())
+        self._opening_seq = self._ledger.seq
+        self._tell(self._ledger.commit())
         reached("runner.owned")
         state = self._ledger.state
         self._set_deadline(state.config if self._config is None else self._config)
         for job_id in list(state.running):
             job = state.jobs[job_id]
             attempt = self._attempts[job.token] = _Attempt(job_id=job_id)
+            if self._plans.moved_from:
+                attempt.lost = f"it ran on {self._plans.moved_from}"
             if self._plans.rebooted:
                 attempt.ended = attempt.collected = True
                 attempt.lost = "the machine was restarted while it ran"
@@ -220,6 +254,17 @@ class Runner:
             case Requested(request):
                 reached("runner.requested")
                 self._take(request)
+            case Shipped(seq):
+                self._shipped = seq
+                for job_id in [key for key, at in self._unshipped.items() if at <= seq]:
+                    del self._unshipped[job_id]
+            case Confirmed():
+                self._unsure = False
+            case Drained():
+                pass  # it was asked to end after us
+            case FencedOff(why):
+                self._fenced = why
+                self._stop_all("fenced", FENCED_GRACE)
 
     def _take(self, request: Request | Unreadable) -> None:
         """Begin to follow a request; its answer comes with the next commit."""
@@ -251,6 +296,9 @@ class Runner:
         """Decide, write, act."""
         now = self._clock.monotonic()
         self._again = None
+        if self._round_at is not None and now - self._round_at > SLEPT_SECONDS:
+            self._unsure = True
+            self._replica.confirm()
         while self._retries and self._retries[0][0] <= now:
             _, job_id, attempt = heappop(self._retries)
             job = self._ledger.state.jobs.get(job_id)
@@ -288,10 +336,13 @@ class Runner:
             self._published = published + self._published
             self._requests = requests + self._requests
             self._publishing = publishing
+            seq = self._ledger.seq
+            self._unshipped = {key: at for key, at in self._unshipped.items() if at <= seq}
             self._complain(f"{error}; nothing new starts until it can")
             self._again = now + AGAIN_SECONDS
             self._finished = False
             self._find_due()
+            self._round_at = self._clock.monotonic()
             return
         if events:
             reached("runner.committed")
@@ -317,7 +368,8 @@ class Runner:
             self._publish(job)
         if events:
             self._complaints.clear()
-        self._committed(events)
+        self._tell(events)
+        self._round_at = self._clock.monotonic()
         if events and not self._finished and not self._leaving and self._config is None:
             coming = foresee(self._ledger.state)
             if coming is not None:
@@ -355,6 +407,8 @@ class Runner:
                     results=attempt.results,
                 )
             self._stage(drafts)
+            if job.state == "completed" and state.config.durability == "s3":
+                self._unshipped[attempt.job_id] = self._ledger.seq
             closed.append(copy(job))
         return closed
 
@@ -401,12 +455,20 @@ class Runner:
     @property
     def _leaving(self) -> bool:
         """Whether nothing new begins any more."""
-        return bool(self._stop_signal or self._timed_out or self._cancelled_by)
+        return bool(self._stop_signal or self._timed_out or self._cancelled_by or self._fenced)
+
+    @property
+    def _begins(self) -> bool:
+        """Whether the queue is ours for all we know: nothing begins before."""
+        offline = self._plans.offline and self._ledger.state.config.durability != "s3"
+        return (self.owned or offline) and not self._unsure
 
     def _stage_starts(self, prepared: list[str]) -> None:
         """Bring to the gate what may start now; each one's token is added to `prepared`."""
+        if not self._begins:
+            return
         while not self._leaving and (self._config is None or self._reconfigured):
-            step = plan(self._ledger.state, self._first_due())
+            step = plan(self._ledger.state, self._first_due(), self._unshipped)
             if not isinstance(step, Start):
                 return
             job = step.job
@@ -435,10 +497,14 @@ class Runner:
 
     def _stage_finish(self) -> None:
         state = self._ledger.state
+        if self._fenced:
+            if not state.running:
+                self._finish(QueueInterrupted(cause="fenced", detail=self._fenced))
+            return
         leaving_jobs = self._stop_signal is not None and self._plans.leave_jobs
         if (state.running and not leaving_jobs) or self._publishing or self._published:
             return
-        step = plan(state, self._first_due())
+        step = plan(state, self._first_due(), self._unshipped)
         if isinstance(step, Finish) and isinstance(step.verdict, QueueCompleted):
             self._finish(step.verdict)  # whatever else was asked for came too late
         elif self._cancelled_by:
@@ -458,8 +524,14 @@ class Runner:
     def _stage(self, drafts: Iterable[Draft]) -> None:
         self._ledger.stage(drafts, at=self._clock.wall())
 
+    def _tell(self, events: list[Event[Data]]) -> None:
+        """Let everybody know what is durable now."""
+        if events:
+            self._replica.committed(events[-1].seq)
+        self._committed(events)
+
     def _publish(self, job: JobState) -> None:
-        if job.folder:
+        if job.folder and not self._fenced:
             self._publishing[job.token] = job.config.job_id
             self._publisher.publish(job.token, job)
 
@@ -483,17 +555,15 @@ class Runner:
             self._complaints.add(text)
             self._say(text)
 
-    def _wait_seconds(self) -> float | None:
-        times = [
-            time
-            for time in (
-                self._retries[0][0] if self._retries else None,
-                None if self._timed_out else self._deadline,
-                self._again,
-            )
-            if time is not None
-        ]
-        return max(0.0, min(times) - self._clock.monotonic()) if times else None
+    def _wait_seconds(self) -> float:
+        times = (
+            self._retries[0][0] if self._retries else None,
+            None if self._timed_out else self._deadline,
+            self._again,
+        )
+        now = self._clock.monotonic()
+        left = [time - now for time in times if time is not None]
+        return max(0.0, min([LOOK_SECONDS, *left]))
 
 
 def _succeeded(exit_: Exit | None) -> bool:

@@ -7,16 +7,34 @@ from pathlib import Path
 from spawn import __version__
 from spawn.core.events import QueueResumed, QueueStarted
 from spawn.store.identity import owner
+from spawn.store.instance import Instance
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _HOST_KEYS = Path("/etc/ssh")
 
 
-def ownership(kind: type[QueueStarted] | type[QueueResumed], results_location: str) -> QueueStarted:
-    """Describe this process as the owner of a queue."""
+def ownership(
+    kind: type[QueueStarted] | type[QueueResumed],
+    results_location: str,
+    *,
+    instance: Instance,
+    place: str,
+    region: str | None,
+    fence: bool,
+) -> QueueStarted:
+    """Describe this process as the owner of a queue.
+
+    Args:
+        place: A name for this machine and the folder.
+        region: Of the bucket, or of this instance.
+        fence: Whether the object store honours conditional writes.
+    """
     hostname = socket.gethostname()
     return kind(
-        instance_id="local",
+        instance_id=instance.instance_id,
+        place=place,
+        region=region,
+        fence=fence,
         hostname=hostname,
         boot_id=boot_id(),
         version=__version__,

@@ -57,7 +57,37 @@ class Requested(Struct, frozen=True):
     request: Request | Unreadable
 
 
-Happening = Ended | Collected | Published | Signalled | Requested
+class Shipped(Struct, frozen=True):
+    """Every event up to this seq is in the object store."""
+
+    seq: int
+
+
+class Confirmed(Struct, frozen=True):
+    """The queue is still ours, or nobody can tell."""
+
+
+class Drained(Struct, frozen=True):
+    """The replicator has ended."""
+
+
+class FencedOff(Struct, frozen=True):
+    """Somebody else owns the queue: who, and how that is known."""
+
+    why: str
+
+
+Happening = (
+    Ended
+    | Collected
+    | Published
+    | Signalled
+    | Requested
+    | Shipped
+    | Confirmed
+    | FencedOff
+    | Drained
+)
 
 
 class CannotPrepare(SpawnError):
@@ -122,6 +152,18 @@ class Publisher(Protocol):
 
     def publish(self, token: str, job: JobState) -> None:
         """Copy the attempt's files; a `Published` follows. May be repeated after a crash."""
+        ...
+
+
+class Replica(Protocol):
+    """Keeps the log's copy in the object store, in the background."""
+
+    def committed(self, seq: int) -> None:
+        """Events up to this seq are durable here; a `Shipped` follows, sooner or later."""
+        ...
+
+    def confirm(self) -> None:
+        """Ask whether the queue is still ours; a `Confirmed` or a `FencedOff` follows."""
         ...
 
 

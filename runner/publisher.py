@@ -9,7 +9,7 @@ from spawn.core.config.model import JobConfig
 from spawn.core.events import Results, ResultsUploaded, ResultsUploadFailed
 from spawn.core.state import JobState
 from spawn.runner.ports import Collected, Happening, Published
-from spawn.store.objects.folder import FolderStore
+from spawn.store.objects.port import ObjectStore
 from spawn.store.results.manifest import collect
 from spawn.store.results.publish import publish
 
@@ -22,7 +22,7 @@ class ThreadPublisher:
         post: Takes what has happened, from any thread.
     """
 
-    def __init__(self, store: FolderStore, post: Callable[[Happening], None]) -> None:
+    def __init__(self, store: ObjectStore, post: Callable[[Happening], None]) -> None:
         self._store = store
         self._post = post
         self._work: SimpleQueue[Callable[[], Happening] | None] = SimpleQueue()

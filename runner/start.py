@@ -17,7 +17,9 @@ class RunOrder(Struct, frozen=True, kw_only=True):
 
     `task`: `run` makes a queue of `config`; `or_resume` goes on with the one of this id if it is
     there; `resume` goes on, with `config` instead of its own where one is given; `cancel` ends it.
-    `by` is who asks. `global_timeout` is seconds.
+    `by` is who asks. `global_timeout` is seconds. `from_s3` takes the queue from the object store,
+    with `force` also from an owner who may be alive; `offline` begins without asking it. Without
+    `no_s3`, `bucket`, `prefix`, `region` and `profile` say where it is.
     """
 
     task: Literal["run", "or_resume", "resume", "cancel"]
@@ -33,6 +35,14 @@ class RunOrder(Struct, frozen=True, kw_only=True):
     retry_failed: bool = False
     global_timeout: float | None = None
     leave_jobs: bool = False
+    from_s3: bool = False
+    force: bool = False
+    offline: bool = False
+    no_s3: bool = False
+    bucket: str | None = None
+    prefix: str | None = None
+    region: str | None = None
+    profile: str | None = None
 
 
 class Committed(Struct, frozen=True, tag=True):

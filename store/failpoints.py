@@ -8,6 +8,7 @@ says of each point what is true there and what follows.
 
 import os
 import signal
+from collections.abc import Callable
 
 VARIABLE = "SPAWN_FAILPOINT"
 
@@ -32,6 +33,13 @@ NAMES = (
     "publisher.logs",
     "publisher.file",
     "publisher.uploaded",
+    "replica.claiming",
+    "replica.claimed",
+    "replica.shipping",
+    "replica.shipped",
+    "replica.packing",
+    "replica.packed",
+    "replica.draining",
     "supervisor.forked",
     "supervisor.ordered",
     "supervisor.folder",
@@ -45,11 +53,16 @@ NAMES = (
     "supervisor.recorded",
 )
 
+watch: Callable[[str], None] | None = None
+"""Told of every point that is reached: the simulation's processes die at them too."""
+
 _name, _count, _file = [*os.environ.get(VARIABLE, "").split(":", 2), "", ""][:3]
 
 
 def reached(name: str) -> None:
     """Say that the process is at this point."""
+    if watch is not None:
+        watch(name)
     if name != _name:
         return
     fd = os.open(_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

@@ -1,5 +1,6 @@
 """The queues of this machine: find one, make room for one."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,8 @@ from spawn.core.errors import QueueNotFound
 from spawn.store import lock
 from spawn.store.durable import sync
 from spawn.store.paths import QueuePaths, Roots
+
+_ASIDE = re.compile(r"\.fenced-\d+(-\d+)?$")
 
 
 def make(roots: Roots, queue_id: str) -> QueuePaths:
@@ -30,12 +33,37 @@ def names(roots: Roots) -> Iterator[str]:
         return
     ages = []
     for folder in folders:
+        if _ASIDE.search(folder.name):
+            continue
         try:
             (folder / "events.db").stat()
             ages.append((_born(folder), folder.name))
         except OSError:
             continue
     yield from (name for _, name in sorted(ages, reverse=True))
+
+
+def put_aside(paths: QueuePaths, epoch: int) -> Path:
+    """Rename the folder of a queue that somebody else owns; returns its new path.
+
+    Args:
+        epoch: Of the runner that owned it here.
+    """
+    base = f"{paths.folder.name}.fenced-{epoch}"
+    kept = paths.folder.with_name(base)
+    number = 1
+    while kept.exists():
+        number += 1
+        kept = paths.folder.with_name(f"{base}-{number}")
+    paths.folder.rename(kept)
+    sync(kept.parent)
+    return kept
+
+
+def aside(roots: Roots, queue_id: str) -> list[Path]:
+    """The folders that were kept of a queue when somebody else took it, oldest first."""
+    found = roots.queues.glob(f"{queue_id}.fenced-*")  # an id has no wildcards
+    return sorted(folder for folder in found if _ASIDE.search(folder.name))
 
 
 def find(roots: Roots, queue_id: str) -> QueuePaths:

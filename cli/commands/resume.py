@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spawn.cli.flags import Bucket, Offline, Prefix, Profile, Region
+
 if TYPE_CHECKING:
     from spawn.cli.sources.local import LocalQueue
 
@@ -40,37 +42,62 @@ def resume(
     leave_jobs: Annotated[
         bool, typer.Option("--leave-jobs", help="A stop leaves running jobs to the next runner.")
     ] = False,
+    from_s3: Annotated[
+        bool,
+        typer.Option("--from-s3", help="Take the queue over from its log in S3, on this machine."),
+    ] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="With --from-s3: though its owner may be alive. A job may run twice."
+        ),
+    ] = False,
+    bucket: Bucket = None,
+    prefix: Prefix = None,
+    region: Region = None,
+    profile: Profile = None,
+    offline: Offline = False,
 ) -> None:
     """Go on with a queue that was interrupted or has failed.
 
     Jobs that still run are taken up, completed ones keep. A queue that runs now can be told
-    `--retry-failed`. Exit codes are those of `run`; 1 also when there is nothing to do.
+    `--retry-failed`. `--from-s3` goes on with one whose machine is gone. Exit codes are those of
+    `run`; 1 also when there is nothing to do.
     """
     from spawn.cli import bootstrap
     from spawn.cli.configuration import load
     from spawn.cli.follow import detached, follow
     from spawn.core.durations import parse
     from spawn.core.errors import InvalidArgument, RunnerAlive
+    from spawn.core.ids import why_not_queue_id
     from spawn.runner.start import RunnerProcess, RunOrder
 
-    source = bootstrap.find(queue_id)
+    if not from_s3 and (bucket or prefix):
+        raise InvalidArgument("--bucket and --prefix go with --from-s3")
     loaded = None if config is None else load(config)
     try:
         limit = None if global_timeout is None else parse(global_timeout)
     except ValueError as error:
         raise InvalidArgument(f"--global-timeout {global_timeout}: {error}") from None
-    if source.runner_alive():
-        if config is not None or global_timeout is not None or not retry_failed:
-            raise RunnerAlive(
-                f"queue {source.queue_id} is running",
-                hint=f"`spawn queue status {source.queue_id}` shows it; a new configuration needs "
-                "it stopped, and `--retry-failed` alone does not",
-            )
-        raise typer.Exit(_ask(source))
+    if from_s3:
+        why = why_not_queue_id(queue_id)
+        if why is not None:
+            raise InvalidArgument(f"'{queue_id}' is not a queue id", why=why)
+    else:
+        source = bootstrap.find(queue_id)
+        queue_id = source.queue_id
+        if source.runner_alive():
+            if config is not None or global_timeout is not None or not retry_failed:
+                raise RunnerAlive(
+                    f"queue {queue_id} is running",
+                    hint=f"`spawn queue status {queue_id}` shows it; a new configuration needs "
+                    "it stopped, and `--retry-failed` alone does not",
+                )
+            raise typer.Exit(_ask(source))
     roots = bootstrap.machine()
     order = RunOrder(
         task="resume",
-        queue_id=source.queue_id,
+        queue_id=queue_id,
         state=str(roots.state),
         log=str(roots.log),
         cache=str(roots.cache),
@@ -80,11 +107,18 @@ def resume(
         retry_failed=retry_failed,
         global_timeout=limit,
         leave_jobs=leave_jobs,
+        from_s3=from_s3,
+        force=force,
+        offline=offline,
+        bucket=bucket,
+        prefix=prefix,
+        region=region,
+        profile=profile,
     )
     runner = RunnerProcess(order)
     if detach:
-        raise typer.Exit(detached(runner, source.queue_id))
-    raise typer.Exit(follow(runner, roots, source.queue_id))
+        raise typer.Exit(detached(runner, queue_id))
+    raise typer.Exit(follow(runner, roots, queue_id))
 
 
 def _ask(source: "LocalQueue") -> int:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spawn.cli.flags import Bucket, Offline, Prefix, Profile, Region
+
 if TYPE_CHECKING:
     from spawn.store.paths import Roots
 
@@ -21,6 +23,11 @@ def run(
         bool,
         typer.Option("--no-s3", help="Keep everything on this machine.", envvar="SPAWN_NO_S3"),
     ] = False,
+    bucket: Bucket = None,
+    prefix: Prefix = None,
+    region: Region = None,
+    profile: Profile = None,
+    offline: Offline = False,
     queue_id: Annotated[
         str | None,
         typer.Option(
@@ -42,18 +49,14 @@ def run(
     from spawn.cli import bootstrap
     from spawn.cli.configuration import load
     from spawn.cli.follow import detached, follow
-    from spawn.core.errors import InvalidArgument, SpawnError
+    from spawn.core.errors import InvalidArgument
     from spawn.core.ids import why_not_queue_id
     from spawn.runner.start import RunnerProcess, RunOrder
 
     loaded = load(file)
     config = loaded.config
-    if not no_s3 and (config.result_s3_bucket or config.durability == "s3"):
-        raise SpawnError(
-            "this version of spawn keeps results and the log on this machine only",
-            why=f"{loaded.name} asks for S3",
-            hint="`--no-s3` runs it all the same",
-        )
+    if no_s3 and (bucket or prefix):
+        raise InvalidArgument("--no-s3 excludes --bucket and --prefix")
     roots = bootstrap.machine()
     chosen = config.queue_id if queue_id is None else queue_id
     if chosen is None and or_resume:
@@ -73,6 +76,12 @@ def run(
         file=loaded.name,
         file_sha256=loaded.sha256,
         leave_jobs=leave_jobs,
+        no_s3=no_s3,
+        bucket=bucket,
+        prefix=prefix,
+        region=region,
+        profile=profile,
+        offline=offline,
     )
     runner = RunnerProcess(order)
     code = detached(runner, chosen) if detach else follow(runner, roots, chosen)

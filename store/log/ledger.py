@@ -1,17 +1,45 @@
 """A queue's log and the state it amounts to, kept in step by the one process that writes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 from spawn.core.codec import encode
 from spawn.core.events import Data, Draft, Event, seal
 from spawn.core.machine import Guard
 from spawn.core.moments import stamp
-from spawn.core.replay import Replay
+from spawn.core.replay import Replay, Row
 from spawn.core.state import QueueState
-from spawn.store.log import read
 from spawn.store.log.write import Entry, LogWriter
+
+
+class EventLog(Protocol):
+    """A log that this process alone may write."""
+
+    def rows(self, after: int = 0) -> Iterable[Row]:
+        """The events after a seq, in order."""
+        ...
+
+    def append(self, entries: Sequence[Entry], *, expected_seq: int) -> None:
+        """Append events in one durable transaction.
+
+        Raises:
+            LogConflict, LogFull: Nothing was written.
+        """
+        ...
+
+    def adopt(self, rows: Iterable[Row]) -> None:
+        """Append events that were written elsewhere, in one durable transaction.
+
+        Raises:
+            LogConflict, LogFull: Nothing was written.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let it go."""
+        ...
 
 
 class Ledger:
@@ -21,17 +49,16 @@ class Ledger:
     state is that of the log again.
 
     Args:
-        path: The event log; made where it is not there.
+        log: The event log, or the path of one, which is made where it is not there.
         queue_id: Whose log it is.
 
     Raises:
         CorruptLog: The log cannot be replayed.
     """
 
-    def __init__(self, path: Path, queue_id: str) -> None:
-        self._path = path
-        self._queue_id = queue_id
-        self._writer = LogWriter(path)
+    def __init__(self, log: EventLog | Path, queue_id: str) -> None:
+        self.queue_id = queue_id
+        self.log: EventLog = LogWriter(log) if isinstance(log, Path) else log
         self._guard = Guard()
         self._staged: list[Entry] = []
         self._replay = self._read()
@@ -75,7 +102,7 @@ class Ledger:
                 event = seal(
                     draft,
                     seq=self._replay.seq + 1,
-                    queue_id=self._queue_id,
+                    queue_id=self.queue_id,
                     epoch=epoch,
                     at=when,
                 )
@@ -100,7 +127,7 @@ class Ledger:
         if not entries:
             return []
         try:
-            self._writer.append(entries, expected_seq=entries[0][0].seq)
+            self.log.append(entries, expected_seq=entries[0][0].seq)
         except Exception:
             self.rollback()
             raise
@@ -111,9 +138,14 @@ class Ledger:
         self._staged = []
         self._replay = self._read()
 
+    def adopt(self, rows: Iterable[Row]) -> None:
+        """Append events that were written elsewhere, all or none, and fold them."""
+        self.log.adopt(rows)
+        self._replay = self._read()
+
     def close(self) -> None:
         """Close the log."""
-        self._writer.close()
+        self.log.close()
 
     def _judge(self, event: Event[Data]) -> None:
         """Let the machines themselves refuse an illegal move, before it is written."""
@@ -126,7 +158,6 @@ class Ledger:
             self._guard.move_job(job.state, event.type, job_id=event.job_id, seq=event.seq)
 
     def _read(self) -> Replay:
-        fold = Replay(self._queue_id)
-        with read.opened(self._path) as connection:
-            fold.feed(read.rows(connection))
+        fold = Replay(self.queue_id)
+        fold.feed(self.log.rows())
         return fold

@@ -1,8 +1,8 @@
 """Append to an event log: one transaction at a time, durable when it returns."""
 
 import sqlite3
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,9 +12,11 @@ from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import NullPool
 
+from spawn.core.codec import columns
 from spawn.core.errors import CorruptLog, LogConflict, SpawnError
 from spawn.core.events import Data, Event
-from spawn.store.log import schema
+from spawn.core.replay import Row
+from spawn.store.log import read, schema
 from spawn.store.log.read import NEWBORN_BYTES
 
 Entry = tuple[Event[Data], bytes, bytes]
@@ -81,17 +83,44 @@ class LogWriter:
             }
             for event, line, hash_ in entries
         ]
+        with self._transaction():
+            head = self._connection.exec_driver_sql(
+                "SELECT coalesce(max(seq), 0) FROM events"
+            ).scalar_one()
+            if head != expected_seq - 1:
+                raise LogConflict(
+                    f"the log is at seq {head}, not {expected_seq - 1}",
+                    why="another process wrote to it",
+                )
+            self._connection.execute(_INSERT, rows)
+
+    def adopt(self, rows: Iterable[Row]) -> None:
+        """Append events that were written elsewhere, in one durable transaction.
+
+        Args:
+            rows: Those that follow the log's last, in order, already verified. What they raise
+                leaves nothing written.
+
+        Raises:
+            LogConflict: They do not follow.
+            LogFull: The disk is full, or fails; nothing was written.
+        """
+        with self._transaction():
+            for seq, _, line, hash_ in rows:
+                type_, job_id, at = columns(line)
+                values = {"seq": seq, "type": type_, "job_id": job_id, "at": at}
+                self._connection.execute(_INSERT, {**values, "line": line.decode(), "hash": hash_})
+
+    def rows(self, after: int = 0) -> Iterator[Row]:
+        """The events after a seq, in order, as they are on the disk."""
+        with read.opened(self._path) as connection:
+            yield from read.rows(connection, after)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
         try:
             with self._connection.begin():
-                head = self._connection.exec_driver_sql(
-                    "SELECT coalesce(max(seq), 0) FROM events"
-                ).scalar_one()
-                if head != expected_seq - 1:
-                    raise LogConflict(
-                        f"the log is at seq {head}, not {expected_seq - 1}",
-                        why="another process wrote to it",
-                    )
-                self._connection.execute(_INSERT, rows)
+                yield
         except IntegrityError as error:
             raise LogConflict("the log refused an event", why=str(error.orig)) from error
         except DBAPIError as error:

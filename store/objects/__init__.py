@@ -1,1 +1,1 @@
-"""Object stores: a folder on this machine."""
+"""Object stores: one contract, a folder on this machine and a bucket."""

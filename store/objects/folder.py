@@ -1,15 +1,18 @@
 """An object store in a folder: the same layout as a bucket's, without a network."""
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from errno import EINVAL, EISDIR, EOPNOTSUPP
-from hashlib import file_digest, sha256
+from fcntl import LOCK_EX, flock
+from hashlib import file_digest, md5, sha256
 from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO
 
 from spawn.store.durable import sync
+from spawn.store.objects.port import PAGE, Changed, Exists, NotThere, Object, Unavailable
 
 _CHUNK = 1024 * 1024
 
@@ -33,31 +36,69 @@ class FolderStore:
         """Whether there is an object under a key."""
         return (self._root / key).exists()
 
-    def get(self, key: str) -> bytes:
-        """Read an object.
+    def create(self, key: str, data: bytes) -> str:
+        """See `ObjectStore.create`."""
+        with _unavailable(key):
+            self._link_new(key, [data], durable=True)
+        return _etag(data)
 
-        Raises:
-            OSError: There is none.
-        """
-        return (self._root / key).read_bytes()
+    def replace(self, key: str, data: bytes, *, etag: str) -> str:
+        """See `ObjectStore.replace`. A lock on the folder keeps it one step."""
+        path = self._root / key
+        with _unavailable(key):
+            try:
+                folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                raise Changed from None
+            try:
+                flock(folder, LOCK_EX)
+                try:
+                    if _etag(path.read_bytes()) != etag:
+                        raise Changed
+                except FileNotFoundError:
+                    raise Changed from None
+                part = path.with_name(f".{path.name}.part")
+                with open(part, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                part.replace(path)
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        return _etag(data)
 
-    def list(self, prefix: str) -> Iterator[tuple[str, int]]:
-        """Each object below a prefix that ends in a slash: `(key, bytes)`, sorted by key."""
+    def read(self, key: str) -> Object:
+        """See `ObjectStore.read`."""
+        with _unavailable(key):
+            try:
+                with open(self._root / key, "rb") as file:
+                    data = file.read()
+                    written = os.fstat(file.fileno()).st_mtime
+            except FileNotFoundError:
+                raise NotThere(key) from None
+        return Object(data, _etag(data), max(0.0, time.time() - written))
+
+    def list(self, prefix: str, after: str = "") -> list[tuple[str, int]]:
+        """See `ObjectStore.list`."""
         root = self._root / prefix
         found = []
-        for folder, _, files in os.walk(root):
-            for name in files:
-                path = Path(folder, name)
-                found.append((prefix + str(path.relative_to(root)), path.lstat().st_size))
-        yield from sorted(found)
+        with _unavailable(prefix):
+            for folder, _, files in os.walk(root):
+                for name in files:
+                    path = Path(folder, name)
+                    key = prefix + str(path.relative_to(root))
+                    if key > after and not (name.startswith(".") and name.endswith(".part")):
+                        found.append((key, path.lstat().st_size))
+        return sorted(found)[:PAGE]
 
     def open(self, key: str) -> BinaryIO:
-        """Read an object from its beginning.
-
-        Raises:
-            OSError: It is not there, or cannot be read.
-        """
-        return open(self._root / key, "rb")
+        """See `ObjectStore.open`."""
+        with _unavailable(key):
+            try:
+                return open(self._root / key, "rb")
+            except FileNotFoundError:
+                raise NotThere(key) from None
 
     def put(self, key: str, data: bytes, *, durable: bool = True) -> str:
         """Keep bytes under a key; returns their SHA-256 in hex.
@@ -109,6 +150,21 @@ class FolderStore:
         durable: bool,
         accept: Callable[[], None] | None = None,
     ) -> str:
+        """Keep it, unless an earlier try got this far; returns the hash of what is there."""
+        try:
+            return self._link_new(key, chunks, durable=durable, accept=accept)
+        except Exists:
+            with open(self._root / key, "rb") as there:
+                return file_digest(there, "sha256").hexdigest()
+
+    def _link_new(
+        self,
+        key: str,
+        chunks: Iterable[bytes],
+        *,
+        durable: bool,
+        accept: Callable[[], None] | None = None,
+    ) -> str:
         """Write without a name, make it durable, then give it one, which only one writer gets."""
         path = self._root / key
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -125,9 +181,8 @@ class FolderStore:
                 if accept is not None:
                     accept()
                 os.link(name, path.name, src_dir_fd=folder, dst_dir_fd=folder)
-        except FileExistsError:  # an earlier try got this far
-            with open(path, "rb") as there:
-                return file_digest(there, "sha256").hexdigest()
+        except FileExistsError:
+            raise Exists(key) from None
         finally:
             os.close(folder)
         if durable:
@@ -140,6 +195,21 @@ class FolderStore:
             sync(each)
             if each == self._root.parent:
                 return
+
+
+def _etag(data: bytes) -> str:
+    return md5(data, usedforsecurity=False).hexdigest()
+
+
+@contextmanager
+def _unavailable(key: str) -> Iterator[None]:
+    """A disk that fails, or is full, is a store that cannot be reached now."""
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(
+            f"{key} cannot be reached in the object folder", why=error.strerror or str(error)
+        ) from error
 
 
 @contextmanager

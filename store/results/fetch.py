@@ -4,13 +4,13 @@ import os
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Protocol
 
 import msgspec
 from msgspec import Struct
 
 from spawn.core.events import ResultsUploaded
 from spawn.core.state import JobState
+from spawn.store.objects.port import NotThere, ObjectStore, StoreError, list_all
 from spawn.store.results.publish import attempt_prefix
 
 FACTS = ("exit_code", "metadata.json")
@@ -18,22 +18,6 @@ LOGS = ("stdout.log", "stderr.log")
 _MANIFEST = "manifest.json"
 _CHUNK = 1024 * 1024
 _LONGEST_NAME = 255
-
-
-class Objects(Protocol):
-    """Where files come from."""
-
-    def list(self, prefix: str) -> Iterator[tuple[str, int]]:
-        """Each object below a prefix that ends in a slash: `(key, bytes)`, sorted by key."""
-        ...
-
-    def open(self, key: str) -> BinaryIO:
-        """Read an object from its beginning.
-
-        Raises:
-            OSError: It is not there, or cannot be read.
-        """
-        ...
 
 
 class Known(Struct, frozen=True):
@@ -64,7 +48,7 @@ class _Manifest(Struct, frozen=True):
 
 
 def fetch(
-    objects: Objects,
+    objects: ObjectStore,
     job: JobState,
     folder: Path,
     *,
@@ -82,7 +66,7 @@ def fetch(
         Each file, as it has arrived, has failed, or was there.
     """
     prefix = attempt_prefix(job)
-    found = dict(objects.list(prefix))
+    found = dict(list_all(objects, prefix))
     manifest, broken = _manifest(objects, job, prefix)
     known = {f"results/{file.name}": file for file in manifest}
     if broken and results:
@@ -106,7 +90,7 @@ def _place(name: str) -> tuple[int, str]:
     return (first.index(name) if name in first else len(first)), name
 
 
-def _manifest(objects: Objects, job: JobState, prefix: str) -> tuple[tuple[Known, ...], str]:
+def _manifest(objects: ObjectStore, job: JobState, prefix: str) -> tuple[tuple[Known, ...], str]:
     """The manifest that the log vouches for, and why there is none where there should be."""
     uploaded = job.uploaded
     if not isinstance(uploaded, ResultsUploaded):
@@ -114,8 +98,10 @@ def _manifest(objects: Objects, job: JobState, prefix: str) -> tuple[tuple[Known
     try:
         with objects.open(prefix + _MANIFEST) as file:
             data = file.read()
-    except OSError as error:
-        return (), f"the list of results cannot be read: {error.strerror or error}"
+    except NotThere:
+        return (), "the list of results is not in the object store"
+    except (OSError, StoreError) as error:
+        return (), f"the list of results cannot be read: {error}"
     if sha256(data).hexdigest() != uploaded.sha256:
         return (), "the list of results is not the one that the log knows"
     try:
@@ -125,7 +111,7 @@ def _manifest(objects: Objects, job: JobState, prefix: str) -> tuple[tuple[Known
 
 
 def _bring(
-    objects: Objects, key: str, name: str, size: int, folder: Path, known: Known | None
+    objects: ObjectStore, key: str, name: str, size: int, folder: Path, known: Known | None
 ) -> Fetched:
     own = name in FACTS or name in LOGS
     verified = known is not None or own
@@ -134,15 +120,18 @@ def _bring(
         if known is not None and _agrees(path, known):
             return Fetched(name=name, size=known.size, skipped=True)
         size = _copy(objects, key, path, known)
-    except OSError as error:
-        why = error.strerror or str(error)
+    except NotThere:
+        why = "it is gone from the object store"
+        return Fetched(name=name, size=size, verified=verified, error=why)
+    except (OSError, StoreError) as error:
+        why = getattr(error, "strerror", None) or str(error)
         return Fetched(name=name, size=size, verified=verified, error=why)
     except ValueError as error:
         return Fetched(name=name, size=size, verified=verified, error=str(error))
     return Fetched(name=name, size=size, verified=verified)
 
 
-def _copy(objects: Objects, key: str, path: Path, known: Known | None) -> int:
+def _copy(objects: ObjectStore, key: str, path: Path, known: Known | None) -> int:
     """Write beside, compare, then give it its name.
 
     Raises:

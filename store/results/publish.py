@@ -8,7 +8,7 @@ import msgspec
 from spawn.core.events import ResultsUploaded, ResultsUploadFailed
 from spawn.core.state import JobState
 from spawn.store.failpoints import reached
-from spawn.store.objects.folder import FolderStore
+from spawn.store.objects.port import ObjectStore, StoreError
 from spawn.store.results.find import Found
 from spawn.store.results.manifest import Manifest, load
 
@@ -19,7 +19,7 @@ class _Lost(Exception):
     """A result file is not what the manifest says."""
 
 
-def publish(store: FolderStore, job: JobState) -> ResultsUploaded | ResultsUploadFailed | None:
+def publish(store: ObjectStore, job: JobState) -> ResultsUploaded | ResultsUploadFailed | None:
     """Copy an attempt's files into the store; what is there already is left as it is.
 
     Args:
@@ -43,7 +43,7 @@ def publish(store: FolderStore, job: JobState) -> ResultsUploaded | ResultsUploa
         if not promised:
             return None
         return _publish_results(store, prefix, load(folder))
-    except (OSError, _Lost, msgspec.DecodeError) as error:
+    except (OSError, StoreError, _Lost, msgspec.DecodeError) as error:
         if not promised:
             return None
         return ResultsUploadFailed(error=str(error))
@@ -54,7 +54,7 @@ def attempt_prefix(job: JobState) -> str:
     return f"{job.config.job_id}/attempts/{job.epoch}.{job.attempt}/"
 
 
-def _publish_results(store: FolderStore, prefix: str, manifest: Manifest) -> ResultsUploaded:
+def _publish_results(store: ObjectStore, prefix: str, manifest: Manifest) -> ResultsUploaded:
     entries = []
     for file in manifest.files:
         size, digest = _copy(store, f"{prefix}results/{file.name}", file)
@@ -73,7 +73,7 @@ def _publish_results(store: FolderStore, prefix: str, manifest: Manifest) -> Res
     )
 
 
-def _copy(store: FolderStore, key: str, file: Found) -> tuple[int, str]:
+def _copy(store: ObjectStore, key: str, file: Found) -> tuple[int, str]:
     def same() -> None:
         if _identity(os.stat(file.path)) != (file.size, file.mtime_ns, file.inode):
             raise _Lost(f"changed: {file.path} is not what it was when the job completed")

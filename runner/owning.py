@@ -1,0 +1,99 @@
+"""Come to own a queue: bring log and replica together, and see that nobody else is at work."""
+
+from collections.abc import Callable
+from copy import copy
+
+from msgspec import Struct
+
+from spawn.core.config.model import QueueConfig
+from spawn.core.state import JobState, QueueState
+from spawn.store.log.ledger import Ledger
+from spawn.store.objects.port import Denied, ObjectStore, StoreError
+from spawn.store.replica.claim import submitted
+from spawn.store.replica.lease import Fenced, Owner
+from spawn.store.replica.reconcile import Found, allow, reconcile
+
+
+class Owning(Struct, frozen=True, kw_only=True):
+    """What was found out before the opening.
+
+    `found` is None where the store could not be asked, or has another log: nothing begins then
+    before the replicator has settled it. `fence`: whether the store honours conditional writes.
+    """
+
+    found: Found | None
+    fence: bool
+    config: QueueConfig | None = None
+    """What was submitted, where nothing but that is in the store."""
+
+    def epoch(self, state: QueueState) -> int:
+        """The epoch that the opening has: later than any that was begun or claimed."""
+        claimed = self.found.seen.lease.epoch if self.found and self.found.seen else 0
+        return max(state.epoch, claimed) + 1
+
+
+def own(
+    ledger: Ledger,
+    store: ObjectStore,
+    *,
+    me: Owner,
+    take: Callable[[], bool] | None,
+    restore: bool,
+    force: bool,
+    end: Callable[[JobState], None],
+    gone: Callable[[Owner], str],
+    say: Callable[[str], None],
+) -> Owning:
+    """Reconcile a log with its replica, and see that the queue may be ours.
+
+    Args:
+        ledger: The local log; what the store has more is appended to it.
+        take: Takes the place in the store for a queue that is new, and says whether the store
+            honours conditional writes; None for one that must be there.
+        restore: Whether the queue is to come from the store: then that must answer.
+        force: Take it though its owner may be at work.
+        end: Ends what still runs here of an attempt that is over by the log.
+        gone: Says why an owner's machine certainly runs nothing; empty when it may.
+        say: Told what a person should know.
+
+    Raises:
+        Owned: Somebody else owns it, or may.
+        QueueExists, QueueNotFound: The place has another queue, or none.
+        CorruptLog: The store's log is not whole.
+        StoreError: The store does not answer, and nothing here can go on without.
+    """
+    new = ledger.empty and take is not None
+    fence = True
+    running = [] if ledger.empty else [copy(ledger.state.jobs[key]) for key in ledger.state.running]
+    try:
+        if new and take is not None:
+            fence = take()
+        found = reconcile(store, ledger.queue_id, ledger.log.rows, ledger.adopt)
+    except Fenced as error:
+        say(f"the queue went on elsewhere: {error}")
+        return Owning(found=None, fence=fence)  # what runs here is ended like any fenced queue's
+    except StoreError as error:
+        if restore or (isinstance(error, Denied) and not running):
+            raise
+        say(str(error))
+        return Owning(found=None, fence=fence)
+    if ledger.empty and new:
+        return Owning(found=found, fence=fence)
+    if ledger.empty:
+        config, fence = submitted(store, ledger.queue_id, me, force=force)
+        return Owning(found=found, fence=fence, config=config)
+    for job in running:
+        now = ledger.state.jobs.get(job.config.job_id)
+        if now is None or now.token != job.token or now.state != "running":
+            end(job)
+    fence = ledger.state.owner.fence if ledger.state.owner else True
+    allow(ledger.state, found, me, fence=fence, force=force, gone=gone)
+    return Owning(found=found, fence=fence)
+
+
+def moved_from(state: QueueState, me: Owner) -> str:
+    """The machine that the queue ran on, if it was another; empty otherwise."""
+    owner = state.owner
+    if owner is None or owner.place in ("", me.place):
+        return ""
+    return owner.hostname if owner.instance_id == "local" else owner.instance_id

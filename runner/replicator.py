@@ -1,0 +1,287 @@
+"""Keeps the log's replica: ships what is durable, holds the lease, packs, hands back.
+
+It runs beside the loop and never holds it up: whatever becomes of the store, the queue goes on.
+What it learns that the loop must know is posted.
+"""
+
+from collections.abc import Callable
+from math import inf
+from typing import Protocol
+
+from msgspec import Struct
+
+from spawn.core.errors import QueueExists, SpawnError
+from spawn.runner.ports import Clock, Confirmed, FencedOff, Happening, Shipped
+from spawn.store.failpoints import reached
+from spawn.store.objects.port import ObjectStore, Unavailable
+from spawn.store.replica.lease import RENEW_SECONDS, Fenced, Holder, Owner, Seen, describe
+from spawn.store.replica.pack import Packer
+from spawn.store.replica.reconcile import Found, reconcile
+from spawn.store.replica.ship import Log, Shipper
+
+SPACING_SECONDS = 0.5
+"""From one segment to the next: at most two a second."""
+FIRST_PAUSE = 0.25
+LONGEST_PAUSE = 20.0
+"""Seconds between tries when the store fails: doubled each time, with jitter."""
+
+
+class Bell(Protocol):
+    """Where the replicator rests."""
+
+    def wait(self, seconds: float | None) -> None:
+        """Return when rung since the last time, or after `seconds`; None sets no end."""
+        ...
+
+    def ring(self) -> None:
+        """Wake it, now or as soon as it comes to rest. From any thread."""
+        ...
+
+
+class Lag(Struct, frozen=True, kw_only=True):
+    """How far the replica is. `trouble` is why it does not get on; empty when it does."""
+
+    seq: int
+    established: bool
+    fence: bool
+    trouble: str = ""
+
+
+class Replicator:
+    """One runner's side of the replica.
+
+    Args:
+        queue_id: Whose log it is.
+        log: The local log.
+        found: What was found in the store before the opening; None: it could not be asked.
+        take: Takes the place in the store for this queue, and says whether the store honours
+            conditional writes. Called when `found` is None, perhaps more than once.
+        fence: Whether it does, for all we know.
+        epoch: That the runner's opening has in the log.
+        nonce: Tells this runner from every other.
+        fraction: A random number in [0, 1), for jitter.
+        post: Takes what the loop must know. From this thread.
+        report: Told how far the replica is, whenever that changes.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: ObjectStore,
+        queue_id: str,
+        log: Log,
+        found: Found | None,
+        take: Callable[[], bool],
+        fence: bool,
+        owner: Owner,
+        epoch: int,
+        nonce: str,
+        clock: Clock,
+        bell: Bell,
+        fraction: Callable[[], float],
+        post: Callable[[Happening], None],
+        report: Callable[[Lag], None],
+    ) -> None:
+        self._store = store
+        self._queue_id = queue_id
+        self._log = log
+        self._found = found
+        self._take = take
+        self._fence = fence
+        self._owner = owner
+        self._epoch = epoch
+        self._nonce = nonce
+        self._clock = clock
+        self._bell = bell
+        self._fraction = fraction
+        self._post = post
+        self._report = report
+        self._shipper: Shipper | None = None
+        self._holder: Holder | None = None
+        self._packer = Packer(store, log)
+        self._packed = False
+        self._claimed = False
+        self._committed = 0
+        self._confirm = False
+        self._drain_until: float | None = None
+        self._over = False
+        self._renew_at = self._again = 0.0
+        self._puts = (-inf, -inf)
+        self._failures = 0
+        self._told: Lag | None = None
+        self.fenced = ""
+        """Who owns the queue instead of us, once that is known."""
+
+    @property
+    def behind(self) -> int:
+        """Events of ours that are not in the store for certain."""
+        return self._committed - (self._shipper.seq if self._shipper else 0)
+
+    @property
+    def _ship_at(self) -> float:
+        """When the next segment may go. What is left at the end need not be spread evenly."""
+        if self._drain_until is not None:
+            return self._puts[0] + 2 * SPACING_SECONDS
+        return self._puts[1] + SPACING_SECONDS
+
+    # for the loop, from its thread
+
+    def committed(self, seq: int) -> None:
+        """See `Replica.committed`."""
+        self._committed = seq
+        self._bell.ring()
+
+    def confirm(self) -> None:
+        """See `Replica.confirm`."""
+        self._confirm = True
+        self._bell.ring()
+
+    def drain(self, seconds: float) -> None:
+        """Ship what is left, pack, hand the lease back, and end; give up after so long."""
+        self._drain_until = self._clock.monotonic() + seconds
+        self._bell.ring()
+
+    # its own thread
+
+    def run(self) -> None:
+        """Work until it is drained, or somebody else owns the queue."""
+        try:
+            while not self._over:
+                self._turn()
+        except Fenced as fence:
+            self.fenced = str(fence)
+            self._post(FencedOff(self.fenced))
+
+    def _turn(self) -> None:
+        now = self._clock.monotonic()
+        if now >= self._again:
+            try:
+                if self._work(now):
+                    self._failures = 0
+                    self._tell("")
+                    return
+            except SpawnError as error:  # of the store, or of the disk that the log is on
+                self._fail(error)
+        if self._drain_until is not None and self._clock.monotonic() >= self._drain_until:
+            self._over = True
+            return
+        self._bell.wait(self._rest())
+
+    def _work(self, now: float) -> bool:
+        """Do the most urgent thing; returns whether there was one."""
+        if not self._claimed:
+            self._establish()
+            return True
+        assert self._shipper is not None
+        assert self._holder is not None
+        if now >= self._renew_at or self._confirm:
+            self._renew_at = now + RENEW_SECONDS
+            self._holder.renew()
+            if self._confirm:
+                self._confirm = False
+                self._post(Confirmed())
+            return True
+        if self.behind and now >= self._ship_at:
+            self._puts = (self._puts[1], now)
+            shipped = self._shipper.ship()
+            if shipped is not None:
+                self._packer.shipped(*shipped)
+                self._post(Shipped(self._shipper.seq))
+            return True
+        if self._drain_until is not None and not self.behind:
+            self._packer.pack_all(self._shipper.seq)
+            reached("replica.draining")
+            self._holder.renew(handed_back=True)
+            self._over = True
+            return True
+        if not self._packed:
+            self._packed = True
+            self._packer.pack_all(self._shipper.seq)
+            return True
+        if self._packer.due:
+            self._packer.pack()
+            return True
+        return False
+
+    def _establish(self) -> None:
+        """Find out where the replica is, and claim the lease.
+
+        Raises:
+            Fenced: The queue went on elsewhere.
+        """
+        found = self._found
+        if found is None:
+            try:
+                self._fence = self._take() and self._fence
+            except QueueExists as error:
+                raise Fenced(str(error)) from None
+            found = reconcile(self._store, self._queue_id, self._log, _refuse)
+            _expect_ours(found.seen, self._owner, self._epoch)
+            self._found = found
+        if self._shipper is None:
+            shipper = Shipper(
+                self._store, self._log, seq=found.seq, hash_=found.hash, fence=self._fence
+            )
+            self._shipper = shipper
+            self._holder = Holder(
+                self._store,
+                owner=self._owner,
+                epoch=self._epoch,
+                nonce=self._nonce,
+                seen=found.seen,
+                fence=self._fence,
+                head=lambda: shipper.head,
+            )
+        assert self._holder is not None
+        reached("replica.claiming")
+        self._holder.claim()
+        reached("replica.claimed")
+        self._claimed = True
+        self._renew_at = self._clock.monotonic() + RENEW_SECONDS
+
+    def _fail(self, error: SpawnError) -> None:
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._failures)
+        self._failures = min(self._failures + 1, 10)
+        self._again = self._clock.monotonic() + pause * (0.5 + self._fraction() / 2)
+        if self._failures > 1 or not isinstance(error, Unavailable):
+            self._tell(str(error))
+        if self._confirm:  # it cannot be known: the queue goes on, as in any outage
+            self._confirm = False
+            self._post(Confirmed())
+
+    def _rest(self) -> float:
+        """Seconds until there is something to do."""
+        now = self._clock.monotonic()
+        if self._again > now or not self._claimed:
+            at = self._again
+        else:
+            at = min(self._renew_at, self._ship_at) if self.behind else self._renew_at
+        if self._drain_until is not None:
+            at = min(at, self._drain_until)
+        return max(0.0, at - now)
+
+    def _tell(self, trouble: str) -> None:
+        lag = Lag(
+            seq=self._shipper.seq if self._shipper else 0,
+            established=self._claimed,
+            fence=self._fence,
+            trouble=trouble,
+        )
+        if lag != self._told:
+            self._told = lag
+            self._report(lag)
+
+
+def _refuse(rows: object) -> None:
+    raise Fenced("the queue went on elsewhere: the store has events that are not here")
+
+
+def _expect_ours(seen: Seen | None, owner: Owner, epoch: int) -> None:
+    """See that nobody owned the queue while the store could not be asked.
+
+    Raises:
+        Fenced: Somebody does.
+    """
+    if seen is None or seen.lease.handed_back or seen.lease.owner.place == owner.place:
+        return
+    raise Fenced(f"{describe(seen.lease)} owns the queue, in epoch {seen.lease.epoch}")

@@ -1,0 +1,74 @@
+"""Which EC2 instance this is, if it is one.
+
+Off EC2 nothing is asked on any network: the firmware says whose machine it is.
+Source: "Identify EC2 instances" and "Instance metadata service" of the EC2 user guide.
+"""
+
+import http.client
+import json
+import os
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+_VENDOR = Path("/sys/class/dmi/id/sys_vendor")
+_MACHINE_ID = Path("/etc/machine-id")
+_ENDPOINT = "http://169.254.169.254"
+_DOCUMENT = "/latest/dynamic/instance-identity/document"
+_SECONDS = 2
+
+
+class Instance(Struct, frozen=True):
+    """`instance_id` is `local` off EC2, and `region` None."""
+
+    instance_id: str = "local"
+    region: str | None = None
+
+    @property
+    def on_ec2(self) -> bool:
+        """Whether this is an EC2 instance."""
+        return self.instance_id != "local"
+
+
+def instance(environ: Mapping[str, str]) -> Instance:
+    """Say which instance this is. A metadata service that does not answer counts as none."""
+    endpoint = environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT")
+    if environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
+        return Instance()
+    if endpoint is None and _text(_VENDOR) != "Amazon EC2":
+        return Instance()
+    try:
+        document = json.loads(_ask(endpoint or _ENDPOINT))
+        return Instance(document["instanceId"], document["region"])
+    except (OSError, http.client.HTTPException, ValueError, KeyError):
+        return Instance()
+
+
+def place(instance: Instance, state: Path) -> str:
+    """Name this machine and the folder that its queues are in: who comes from the same one needs
+    no wait. Neither path nor machine id is told."""
+    machine = instance.instance_id if instance.on_ec2 else _text(_MACHINE_ID) or os.uname().nodename
+    return sha256(f"{machine}\0{state}".encode()).hexdigest()[:32]
+
+
+def _ask(endpoint: str) -> bytes:
+    address = urlsplit(endpoint)
+    connection = http.client.HTTPConnection(address.netloc, timeout=_SECONDS)
+    try:
+        ttl = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
+        connection.request("PUT", "/latest/api/token", headers=ttl)
+        token = connection.getresponse().read().decode()
+        connection.request("GET", _DOCUMENT, headers={"X-aws-ec2-metadata-token": token})
+        return connection.getresponse().read()
+    finally:
+        connection.close()
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,37 @@
+"""How far a queue's replica is: a hint that a runner leaves for status, and nothing else."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+NAME = "replica.json"
+
+
+class Lag(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`seq` is the newest event that is in the store for certain. `trouble` is why it does not get
+    on, since the stamp `since`; `fence`: whether the store honours conditional writes."""
+
+    location: str
+    seq: int = 0
+    established: bool = False
+    trouble: str = ""
+    since: str = ""
+    fence: bool = True
+
+
+def leave(folder: Path, lag: Lag) -> None:
+    """Leave it in a queue's folder. A disk that is full is no error: it is but a hint."""
+    part = folder / f".{NAME}.part"
+    with suppress(OSError):
+        part.write_bytes(msgspec.json.encode(lag))
+        part.replace(folder / NAME)
+
+
+def find(folder: Path) -> Lag | None:
+    """Read what a runner left last; None when it left nothing."""
+    try:
+        return msgspec.json.decode((folder / NAME).read_bytes(), type=Lag)
+    except (OSError, msgspec.DecodeError):
+        return None

@@ -1,0 +1,148 @@
+"""What the project needs of an object store, and what each one promises.
+
+Keys are relative to the queue's place, with `/` between their parts.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from msgspec import Struct
+
+from spawn.core.errors import SpawnError
+
+PAGE = 1000
+"""Keys that one `list` returns at most, as S3's does."""
+
+
+class StoreError(SpawnError):
+    """The store did not do what it was asked to. Whether it took effect is not known."""
+
+
+class Unavailable(StoreError):
+    """It cannot be reached, or is busy: the same again later may succeed."""
+
+
+class Denied(StoreError):
+    """It refuses us, or what we ask for is not there: a person must do something."""
+
+
+class NotThere(Exception):
+    """No object has this key."""
+
+
+class Exists(Exception):
+    """An object has this key already."""
+
+
+class Changed(Exception):
+    """The object is not the one that was expected."""
+
+
+class Object(Struct, frozen=True):
+    """An object as it was read. `age` is seconds since it was written, by the store's own clock."""
+
+    data: bytes
+    etag: str
+    age: float
+
+
+class ObjectStore(Protocol):
+    """An object store.
+
+    A write that raised `StoreError` may have taken effect, or may yet: S3 does not tell. Whatever
+    returned is durable. Every operation raises `Unavailable` or `Denied`.
+    """
+
+    @property
+    def location(self) -> str:
+        """Where people find it, with a trailing slash."""
+        ...
+
+    def create(self, key: str, data: bytes) -> str:
+        """Keep bytes under a new key; returns their ETag.
+
+        Of several writers at once one succeeds. A store that ignores conditional writes overwrites
+        instead; `probe` finds that out.
+
+        Raises:
+            Exists: The key is taken.
+        """
+        ...
+
+    def replace(self, key: str, data: bytes, *, etag: str) -> str:
+        """Keep other bytes under a key, if they are still those of `etag`; returns the new ETag.
+
+        Raises:
+            Changed: They are not, or are not there.
+        """
+        ...
+
+    def read(self, key: str) -> Object:
+        """Read a whole object, small enough for memory.
+
+        Raises:
+            NotThere: There is none.
+        """
+        ...
+
+    def list(self, prefix: str, after: str = "") -> list[tuple[str, int]]:
+        """List up to `PAGE` objects below a prefix that ends in a slash: `(key, bytes)`, by key.
+
+        Args:
+            after: Only keys that sort after this one. One request.
+        """
+        ...
+
+    def has(self, key: str) -> bool:
+        """Whether there is an object under a key."""
+        ...
+
+    def open(self, key: str) -> BinaryIO:
+        """Read an object from its beginning.
+
+        Raises:
+            NotThere: There is none.
+        """
+        ...
+
+    def put(self, key: str, data: bytes, *, durable: bool = True) -> str:
+        """Keep bytes under a key, unless it is taken; returns the SHA-256 in hex of what is there.
+
+        Args:
+            durable: Whether they must be there after a loss of power.
+        """
+        ...
+
+    def link(self, key: str, source: Path) -> None:
+        """Keep a file that nobody will change again, unless the key is taken.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        ...
+
+    def put_file(
+        self, key: str, source: Path, *, accept: Callable[[], None] | None = None
+    ) -> tuple[int, str]:
+        """Keep a copy of a file, unless the key is taken.
+
+        Args:
+            accept: Called after the read; what it raises keeps the copy from getting its name.
+
+        Returns:
+            `(bytes, SHA-256 in hex)`, of the read that copied.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        ...
+
+
+def list_all(store: ObjectStore, prefix: str, after: str = "") -> Iterator[tuple[str, int]]:
+    """List every object below a prefix, a page at a time."""
+    while page := store.list(prefix, after):
+        yield from page
+        if len(page) < PAGE:
+            return
+        after = page[-1][0]

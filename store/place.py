@@ -1,0 +1,46 @@
+"""Where a queue's log and results are kept: a bucket, or a folder of this machine."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from spawn.store.objects.folder import FolderStore
+from spawn.store.objects.port import ObjectStore
+
+
+class Place(Struct, frozen=True, kw_only=True):
+    """A place in an object store. Without a bucket it is a folder below `objects`."""
+
+    prefix: str
+    bucket: str | None = None
+    region: str | None = None
+    profile: str | None = None
+
+    @property
+    def location(self) -> str:
+        """As people write it, with a trailing slash; empty for a folder."""
+        return f"s3://{self.bucket}/{self.prefix}/" if self.bucket else ""
+
+
+def parse(location: str) -> tuple[str, str] | None:
+    """Take `s3://bucket/prefix/` apart; None for anything else."""
+    parts = urlsplit(location)
+    if parts.scheme != "s3" or not parts.netloc:
+        return None
+    return parts.netloc, parts.path.strip("/")
+
+
+def open_place(place: Place, objects: Path) -> ObjectStore:
+    """Make the store of a place; nothing is asked of it yet.
+
+    Args:
+        objects: The folder of places without a bucket.
+    """
+    if place.bucket is None:
+        return FolderStore(objects / place.prefix)
+    from spawn.store.objects.s3 import S3Store  # boto3 costs 180 ms to import
+
+    return S3Store(
+        bucket=place.bucket, prefix=place.prefix, region=place.region, profile=place.profile
+    )

@@ -1,0 +1,177 @@
+"""The lease announces who owns a queue. It is not the fence: the log is.
+
+Its expiry is told by the store's own clock alone, so that no machine's clock counts.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+from msgspec import Struct
+
+from spawn.core.errors import CorruptLog, SpawnError
+from spawn.store.objects.port import Changed, Exists, NotThere, Object, ObjectStore
+from spawn.store.replica.names import LEASE
+
+RENEW_SECONDS = 10.0
+TTL_SECONDS = 60.0
+
+
+FORCE = "`--force` takes it over all the same; if its machine is alive, a job may then run twice"
+
+
+class Owned(SpawnError):
+    """Somebody else owns the queue, or may: taking it over needs `--force`."""
+
+
+class Fenced(Exception):
+    """Somebody else owns the queue: whatever this runner does counts no more."""
+
+
+class Owner(Struct, frozen=True, kw_only=True):
+    """Who owns a queue. `place` is the machine and the folder: the same one needs no wait."""
+
+    place: str
+    instance_id: str
+    hostname: str
+    region: str | None = None
+
+
+class Lease(Struct, frozen=True, kw_only=True):
+    """What `lease.json` says. `head` is the newest event that was in the store then."""
+
+    epoch: int
+    nonce: str
+    owner: Owner
+    seq: int
+    hash: str
+    handed_back: bool = False
+
+
+class Seen(Struct, frozen=True):
+    """A lease as it was read. `age` is seconds since it was written, by the store's clock."""
+
+    lease: Lease
+    etag: str
+    age: float
+
+    @property
+    def expired(self) -> bool:
+        """Whether its owner has been silent for too long."""
+        return self.age > TTL_SECONDS
+
+
+def look(store: ObjectStore) -> Seen | None:
+    """Read the lease; None when there is none.
+
+    Raises:
+        CorruptLog: It is not a lease.
+    """
+    try:
+        found = store.read(LEASE)
+    except NotThere:
+        return None
+    return Seen(_decode(store, found), found.etag, found.age)
+
+
+def _decode(store: ObjectStore, found: Object) -> Lease:
+    try:
+        return msgspec.json.decode(found.data, type=Lease)
+    except msgspec.DecodeError as error:
+        raise CorruptLog(
+            "the queue's lease cannot be read", why=f"{store.location}{LEASE}: {error}"
+        ) from None
+
+
+class Holder:
+    """One runner's hold on the lease.
+
+    Args:
+        seen: The lease that the claim rests on; None when there was none.
+        head: Tells the newest event that is in the store: `(seq, hash)`.
+        fence: Whether the store honours conditional writes; where it does not, we look first.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        *,
+        owner: Owner,
+        epoch: int,
+        nonce: str,
+        seen: Seen | None,
+        head: Callable[[], tuple[int, bytes]],
+        fence: bool = True,
+    ) -> None:
+        self._store = store
+        self._owner = owner
+        self._epoch = epoch
+        self._nonce = nonce
+        self._etag = seen.etag if seen else None
+        self._head = head
+        self._fence = fence
+
+    def claim(self) -> None:
+        """Announce that we own the queue, or are about to.
+
+        Raises:
+            Fenced: The lease is not the one that the claim rests on.
+        """
+        for _ in range(3):
+            try:
+                self._write()
+                return
+            except (Exists, Changed):
+                if self._adopt(claiming=True):
+                    return
+
+    def renew(self, *, handed_back: bool = False) -> None:
+        """Say that we still own it, or own it no more.
+
+        Raises:
+            Fenced: Somebody of a later epoch does.
+        """
+        for _ in range(3):
+            try:
+                self._write(handed_back=handed_back)
+                return
+            except (Exists, Changed):
+                if self._adopt() and not handed_back:
+                    return
+
+    def _write(self, *, handed_back: bool = False) -> None:
+        if not self._fence:
+            seen = look(self._store)
+            if (seen and seen.etag) != self._etag:
+                raise Changed
+        seq, hash_ = self._head()
+        lease = Lease(
+            epoch=self._epoch,
+            nonce=self._nonce,
+            owner=self._owner,
+            seq=seq,
+            hash=hash_.hex(),
+            handed_back=handed_back,
+        )
+        data = msgspec.json.encode(lease, order="sorted")
+        if self._etag is None:
+            self._etag = self._store.create(LEASE, data)
+        else:
+            self._etag = self._store.replace(LEASE, data, etag=self._etag)
+
+    def _adopt(self, *, claiming: bool = False) -> bool:
+        """Learn why a write was refused; returns whether an earlier try of ours took effect."""
+        seen = look(self._store)
+        if seen is None:
+            self._etag = None  # somebody took it away: the next write makes it anew
+            return False
+        lease = seen.lease
+        if lease.epoch > self._epoch or (claiming and lease.nonce != self._nonce):
+            raise Fenced(f"{describe(lease)} owns the queue, in epoch {lease.epoch}")
+        self._etag = seen.etag
+        return lease.nonce == self._nonce
+
+
+def describe(lease: Lease) -> str:
+    """Name a lease's owner for a person."""
+    owner = lease.owner
+    return owner.hostname if owner.instance_id == "local" else owner.instance_id

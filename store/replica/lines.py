@@ -1,0 +1,48 @@
+"""Events as they travel: a line each, `<hash> <line>`, in segments and in packs."""
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+from msgspec import Struct
+
+from spawn.core import chain
+from spawn.core.errors import CorruptLog
+from spawn.core.replay import Row
+
+
+class _Seq(Struct):
+    seq: int
+    type: str
+
+
+_seq = msgspec.json.Decoder(_Seq)
+
+
+def encode(rows: Iterable[Row]) -> bytes:
+    """Write events as one object holds them."""
+    return b"".join(chain.export(hash_, line) + b"\n" for _, _, line, hash_ in rows)
+
+
+def decode(key: str, data: bytes, first: int) -> Iterator[Row]:
+    """Read the events of an object, which begin with seq `first` and follow each other.
+
+    Whether they continue the chain is for who knows what came before.
+
+    Raises:
+        CorruptLog: The object is not one of ours, or not whole.
+    """
+    if not data.endswith(b"\n"):
+        raise CorruptLog(f"{key} is not whole", seq=first, why="its last line has no end")
+    for seq, exported in enumerate(data[:-1].split(b"\n"), first):
+        try:
+            hash_, line = chain.parse(exported)
+            head = _seq.decode(line)
+        except (CorruptLog, msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise CorruptLog(
+                f"{key} holds something that is no event", seq=seq, why=f"at seq {seq}: {error}"
+            ) from None
+        if head.seq != seq:
+            raise CorruptLog(
+                f"{key} is not what was written", seq=seq, why=f"seq {head.seq} is where {seq} was"
+            )
+        yield seq, head.type.encode(), line, hash_

@@ -1,0 +1,203 @@
+"""Holds what happens against the invariants, after every step.
+
+It shares no code with the project: it reads lines with `json` and hashes with `hashlib`, so that
+a mistake in replay is not believed here too.
+"""
+
+import json
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any
+
+OUTCOMES = {"JobCompleted", "JobFailed", "JobRetryScheduled", "JobInterrupted"}
+OWNERSHIP = {"QueueStarted", "QueueResumed"}
+FENCED_SECONDS = 15.0 + 3.0
+SLACK = 2.0
+LONGEST_PAUSE = 21.0
+
+
+class Violation(AssertionError):
+    """An invariant was broken."""
+
+
+def expect(condition: object, what: str) -> None:
+    """Raise `Violation` unless it holds."""
+    if not condition:
+        raise Violation(what)
+
+
+class LogModel:
+    """One log, read line by line."""
+
+    def __init__(self, queue_id: str) -> None:
+        self.queue_id = queue_id
+        self.lines: list[tuple[bytes, bytes]] = []
+        self.hash = sha256(queue_id.encode()).digest()
+        self.epoch = 0
+        self.owners: dict[int, str] = {}
+        self.open: dict[str, tuple[int, str]] = {}
+        self.attempts: dict[str, int] = {}
+        self.completed: dict[str, int] = {}
+        self.tokens: set[str] = set()
+        self.ended = False
+
+    def take(self, hash_: bytes, line: bytes) -> dict[str, Any]:
+        """Add the next line."""
+        event = json.loads(line)
+        seq, kind, job, attempt = (
+            event["seq"],
+            event["type"],
+            event.get("job_id"),
+            event.get("attempt"),
+        )
+        expect(seq == len(self.lines) + 1, f"seq {seq} follows {len(self.lines)}")
+        self.hash = sha256(self.hash + line).digest()
+        expect(self.hash == hash_, f"seq {seq}: the chain is broken")
+        self.lines.append((hash_, line))
+        if kind in OWNERSHIP:
+            expect(event["epoch"] > self.epoch, f"seq {seq}: epoch {event['epoch']}")
+            self.epoch = event["epoch"]
+            self.owners[self.epoch] = event["data"]["place"]
+            self.ended = False
+        else:
+            expect(event["epoch"] == self.epoch, f"seq {seq}: {kind} of epoch {event['epoch']}")
+        if kind == "JobStarted":
+            expect(job not in self.open, f"seq {seq}: {job} starts while it runs")
+            expect(job not in self.completed, f"seq {seq}: {job} starts though it completed")
+            expect(attempt == self.attempts.get(job, 0) + 1, f"seq {seq}: attempt {attempt}")
+            self.attempts[job] = attempt
+            self.open[job] = (attempt, event["data"]["token"])
+            self.tokens.add(event["data"]["token"])
+        elif kind in OUTCOMES:
+            expect(self.open.pop(job, (0,))[0] == attempt, f"seq {seq}: {kind} of no open attempt")
+            if kind == "JobCompleted":
+                self.completed[job] = seq
+        elif kind == "JobReset":
+            self.completed.pop(job, None)
+        elif kind in ("QueueCompleted", "QueueFailed"):
+            self.ended = True
+        return event
+
+
+class Command:
+    """A command that is executing."""
+
+    def __init__(self, host: Any, job: str, attempt: int, token: str, epoch: int) -> None:
+        self.host, self.job, self.attempt, self.token = host, job, attempt, token
+        self.epoch = epoch
+
+
+class Checker:
+    """Watches a bucket and hosts.
+
+    Args:
+        now: The virtual clock.
+        needs: Each job's dependencies.
+    """
+
+    def __init__(
+        self,
+        queue_id: str,
+        now: Callable[[], float],
+        needs: dict[str, tuple[str, ...]],
+        *,
+        durable: bool,
+    ) -> None:
+        self._now = now
+        self._needs = needs
+        self._durable = durable
+        self.remote = LogModel(queue_id)
+        self.alive: list[Command] = []
+        self.taken_at: dict[int, float] = {}
+        """When each epoch's ownership came to the store."""
+        self._puts: dict[str, list[float]] = {}
+        self._lease_epoch = 0
+        self.executions = 0
+        self.overlaps = 0
+
+    def wrote(self, key: str, data: bytes, before: bytes | None, by: Any) -> None:
+        """An object was written."""
+        if key.startswith("_spawn/log/"):
+            expect(before is None, f"{key} was overwritten")
+            first = int(key.removeprefix("_spawn/log/").removesuffix(".jsonl"))
+            expect(first == len(self.remote.lines) + 1, f"{key} does not follow the log")
+            for hash_, line in _lines(data):
+                event = self.remote.take(hash_, line)
+                if event["type"] in OWNERSHIP:
+                    self.taken_at[event["epoch"]] = self._now()
+            times = self._puts.setdefault(by.name, [])
+            times.append(self._now())
+        elif key.startswith("_spawn/packs/"):
+            expect(before is None, f"{key} was overwritten")
+            name = key.removeprefix("_spawn/packs/").removesuffix(".jsonl")
+            first, last = map(int, name.split("-"))
+            expect(
+                list(_lines(data)) == self.remote.lines[first - 1 : last],
+                f"{key} is not what the segments say",
+            )
+        elif key == "_spawn/lease.json":
+            lease = json.loads(data)
+            expect(lease["epoch"] >= self._lease_epoch, "the lease went back to an earlier epoch")
+            self._lease_epoch = lease["epoch"]
+            seq = lease["seq"]
+            expect(seq <= len(self.remote.lines), "the lease names an event that is not there")
+            if seq:
+                expect(
+                    self.remote.lines[seq - 1][0].hex() == lease["hash"],
+                    "the lease names another event",
+                )
+        elif key == "_spawn/queue.json":
+            expect(before is None, "queue.json was overwritten")
+
+    def executes(self, command: Command, local: LogModel, place: str) -> None:
+        """A command begins."""
+        job, epoch = command.job, command.epoch
+        self.executions += 1
+        expect(command.token in local.tokens, f"{job} executes without a durable JobStarted")
+        expect(
+            self.remote.owners.get(epoch) == place,
+            f"{job} begins in epoch {epoch}, which is not {place}'s in the store",
+        )
+        for other in self.alive:
+            if other.job != job:
+                continue
+            expect(other.host is not command.host, f"two attempts of {job} on one machine")
+            expect(other.epoch != epoch, f"two attempts of {job} in one epoch")
+            self.overlaps += 1
+        if self._durable:
+            for need in self._needs[job]:
+                expect(need in self.remote.completed, f"{job} begins before {need} is in the store")
+        if self.remote.owners.get(self.remote.epoch) == place and self.remote.epoch == epoch:
+            expect(job not in self.remote.completed, f"{job} runs again though it completed")
+        self._in_time(command, "begins")
+        self.alive.append(command)
+
+    def ends(self, command: Command) -> None:
+        """A command has ended."""
+        self.alive.remove(command)
+        self._in_time(command, "still ran")
+
+    def _in_time(self, command: Command, what: str) -> None:
+        """See that a superseded owner's commands are gone soon after it can know."""
+        later = [at for epoch, at in self.taken_at.items() if epoch > command.epoch]
+        quiet = command.host.quiet_since()
+        if later and quiet is not None:
+            known = max(min(later), quiet)
+            limit = FENCED_SECONDS + SLACK
+            expect(
+                self._now() - known <= limit,
+                f"{command.job} {what} {self._now() - known:.1f} s after its owner could know "
+                "that the queue was taken",
+            )
+
+    def rate(self) -> None:
+        """See that nobody wrote more than two segments a second."""
+        for name, times in self._puts.items():
+            for first, third in zip(times, times[2:], strict=False):
+                expect(third - first > 0.5, f"{name} wrote three segments in {third - first:.2f} s")
+
+
+def _lines(data: bytes) -> Any:
+    for exported in data.splitlines():
+        hash_, _, line = exported.partition(b" ")
+        yield bytes.fromhex(hash_.decode()), line

@@ -1,0 +1,421 @@
+"""One schedule: a queue, machines, faults, and people who stop, kill, lose and take over.
+
+All of it follows from a seed. First everything may go wrong; then the faults end, and the queue
+must come to its end within a day.
+"""
+
+from collections.abc import Callable
+from random import Random
+
+from tests.sim.checker import Checker, expect
+from tests.sim.host import Host, Inbox, SimBell, SimClock, SimLauncher, SimPublisher
+from tests.sim.kernel import Crashed, Kernel, Process, Signal
+from tests.sim.store import Bucket, Client, Faults
+
+from spawn.core.config.model import JobConfig, QueueConfig, RetryPolicy
+from spawn.core.errors import SpawnError
+from spawn.core.events import Draft, QueueResumed, QueueStarted
+from spawn.core.submission import submit
+from spawn.runner.loop import Plans, Runner
+from spawn.runner.owning import moved_from, own
+from spawn.runner.ports import Drained, Happening, Signalled
+from spawn.runner.replicator import Replicator
+from spawn.store import failpoints
+from spawn.store.log.ledger import Ledger
+from spawn.store.replica.claim import claim
+from spawn.store.replica.lease import Owner
+
+QUEUE_ID = "q"
+TROUBLE_SECONDS = 600.0
+DAY = 86_400.0
+STEPS = 200_000
+MAX_DRAIN = 3600.0
+TERM = 15
+
+
+class Schedule:
+    """A seed, played out."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.rng = rng = Random(seed)
+        self.kernel = kernel = Kernel()
+        self.config = _config(rng)
+        needs = {job.job_id: job.depends_on for job in self.config.jobs}
+        self.checker = Checker(
+            QUEUE_ID, lambda: kernel.now, needs, durable=self.config.durability == "s3"
+        )
+        self.bucket = Bucket(kernel, _faults(rng), Random(rng.random()))
+        self.bucket.written = self.checker.wrote
+        self.crashes = rng.choice([0.0, 0.0, 0.002, 0.01])
+        self.troubled = True
+        self.hosts = [
+            Host(kernel, name, QUEUE_ID, self.checker, Random(rng.random()), self._crashes)
+            for name in ("A", "B", "C")[: rng.choice([1, 2, 2, 3])]
+        ]
+        self.log_full = rng.choice([0.0, 0.0, 0.05])
+        for host in self.hosts:
+            host.success = rng.choice([1.0, 0.85, 0.6])
+            host.log_full = self.log_full
+        self.people = Process(kernel, "people")
+        self.processes = 0
+        self.done = False
+        self.forced = 0
+
+    def play(self) -> None:
+        """Play it out.
+
+        Raises:
+            Violation: An invariant was broken.
+        """
+        failpoints.watch = self._point
+        try:
+            self.kernel.start(self.people, self._people)
+            for _ in range(STEPS):
+                if self.done or not self.kernel.step():
+                    break
+            expect(self.done, f"the queue did not end in {self.kernel.now:.0f} s")
+            self._check_end()
+        finally:
+            failpoints.watch = None
+
+    def _crashes(self, point: str) -> bool:
+        return self.troubled and self.rng.random() < self.crashes
+
+    def _point(self, name: str) -> None:
+        task = self.kernel.current
+        if task is None or task.process is self.people:
+            return
+        if self._crashes(name):
+            self.kernel.trace(f"{task.process.name} at {name}")
+            task.process.kill()
+            raise Crashed
+
+    # people
+
+    def _people(self) -> None:
+        rng, kernel = self.rng, self.kernel
+        self._start(self.hosts[0])
+        while kernel.now < TROUBLE_SECONDS:
+            kernel.sleep(rng.choice([1.0, 10.0, 60.0, 200.0]) * rng.uniform(0.2, 1.5))
+            if self._over():
+                break
+            rng.choice(
+                [
+                    *(self._kill, self._kill, self._pause, self._power, self._lose, self._stop),
+                    *(self._take, self._take, self._force, self._restart, self._restart),
+                ]
+            )()
+        self.troubled = False
+        self.bucket.faults = Faults(latency=0.05)
+        for host in self.hosts:
+            host.log_full = 0.0
+        while not self._over():
+            if kernel.now > DAY:
+                return
+            if not any(host.running for host in self._there()):
+                host = rng.choice(self._there())
+                take = not host.disk.rows() and "_spawn/queue.json" in self.bucket.objects
+                self._start(host, take=take, force=rng.random() < 0.5)
+            kernel.sleep(30.0)
+        self.done = True
+
+    def _there(self) -> list[Host]:
+        return [host for host in self.hosts if host.there]
+
+    def _over(self) -> bool:
+        return self.checker.remote.ended and not any(host.running for host in self.hosts)
+
+    def _someone(self, running: bool) -> Host | None:
+        found = [host for host in self._there() if host.running is running]
+        return self.rng.choice(found) if found else None
+
+    def _kill(self) -> None:
+        host = self._someone(running=True)
+        if host is not None and host.runner is not None:
+            host.runner.kill()
+
+    def _pause(self) -> None:
+        host = self._someone(running=True)
+        if host is not None and host.runner is not None:
+            seconds = self.rng.choice([5.0, 50.0, 150.0])
+            self.kernel.trace(f"{host.name} sleeps {seconds:.0f} s")
+            host.runner.asleep_until = self.kernel.now + seconds
+
+    def _power(self) -> None:
+        if self.rng.random() < 0.5:
+            self.rng.choice(self._there()).power_off()
+
+    def _lose(self) -> None:
+        if len(self._there()) > 1 and self.rng.random() < 0.5:
+            self.rng.choice(self._there()).vanish()
+
+    def _stop(self) -> None:
+        host = self._someone(running=True)
+        if host is not None and host.runner is not None:
+            self.kernel.trace(f"{host.name} is told to stop")
+            host.stop()
+
+    def _take(self) -> None:
+        host = self._someone(running=False)
+        if host is not None:
+            self._start(host, take=True)
+
+    def _force(self) -> None:
+        host = self._someone(running=False)
+        if host is not None:
+            self.forced += 1
+            self._start(host, take=True, force=True)
+
+    def _restart(self) -> None:
+        host = self._someone(running=False)
+        if host is not None:
+            self._start(host)
+
+    # a runner
+
+    def _start(self, host: Host, *, take: bool = False, force: bool = False) -> None:
+        self.processes += 1
+        process = Process(self.kernel, f"{host.name}{self.processes}")
+        host.runner = process
+        host.awake_since = self.kernel.now
+        how = "takes over" if take else "starts"
+        self.kernel.trace(f"{process.name} {how}{' by force' if force else ''}")
+
+        def life() -> None:
+            try:
+                for _ in range(5):
+                    if not self._run(host, process, take=take, force=force):
+                        break
+            except SpawnError as error:
+                self.kernel.trace(f"{process.name}: {error}")
+            process.alive = False
+
+        self.kernel.start(process, life)
+
+    def _run(self, host: Host, process: Process, *, take: bool, force: bool) -> bool:
+        """What `runner.bootstrap` does; returns whether a takeover must be tried again."""
+        kernel = self.kernel
+        ledger = Ledger(host.disk, QUEUE_ID)
+        fresh = ledger.empty
+        if not ledger.empty and ledger.state.ended:
+            return False
+        host.client = client = Client(self.bucket, process)
+        me = Owner(place=host.place, instance_id="local", hostname=host.name)
+        inbox, clock = Inbox(kernel), SimClock(kernel, skew=len(host.name) * host.boot)
+        launcher = SimLauncher(host, process, lambda: ledger.state.epoch)
+        launcher.post = inbox.post
+
+        def take_place() -> bool:
+            return claim(client, self.config, by=host.place)
+
+        owning = own(
+            ledger,
+            client,
+            me=me,
+            take=None if take else take_place,
+            restore=take,
+            force=force,
+            end=launcher.end,
+            gone=lambda owner: self._gone(owner),
+            say=lambda text: kernel.trace(f"{process.name} says {text}"),
+        )
+        if ledger.empty:
+            drafts = submit(
+                owning.config or self.config, file="q.json", file_sha256="00", version="0"
+            )
+            ledger.stage(drafts, at=clock.wall())
+        state = ledger.state
+        if state.ended:
+            self._settle(host, ledger, owning.found, client, me, clock)
+            return False
+        kind = QueueStarted if state.state == "pending" else QueueResumed
+        opening = kind(
+            instance_id="local",
+            hostname=host.name,
+            boot_id=str(host.boot),
+            version="0",
+            owner=host.name,
+            pid=1,
+            results_location=client.location,
+            place=host.place,
+        )
+        epoch = owning.epoch(state)
+        replicator = self._replicator(
+            ledger, client, owning.found, take_place, me, epoch, clock, inbox.post
+        )
+        same = state.owner is not None and state.owner.place == host.place
+        runner = Runner(
+            ledger=ledger,
+            launcher=launcher,
+            publisher=SimPublisher(host, process, inbox.post),
+            replica=replicator,
+            clock=clock,
+            waiter=inbox,
+            opening=[Draft(opening)],
+            epoch=epoch,
+            fraction=host.rng.random,
+            last_lines=lambda _: (),
+            committed=lambda _: None,
+            say=lambda text: kernel.trace(f"{process.name} says {text}"),
+            answered=lambda _: None,
+            plans=Plans(
+                rebooted=same and state.owner is not None and state.owner.boot_id != str(host.boot),
+                moved_from=moved_from(state, me),
+                retry_failed=self.rng.random() < 0.3,
+            ),
+        )
+        host.stop = lambda: inbox.post(Signalled(TERM))
+        over = Signal(kernel)
+
+        def replicate() -> None:
+            replicator.run()
+            inbox.post(Drained())
+            over.give()
+
+        kernel.start(process, replicate)
+        state = runner.run()
+        replicator.drain(MAX_DRAIN if state.ended else 30.0)
+        kernel.wait(over, None)
+        if replicator.fenced:
+            if fresh and not runner.owned and take:
+                host.disk = type(host.disk)(host, QUEUE_ID)
+                return True
+            host.put_aside()
+        return False
+
+    def _replicator(
+        self,
+        ledger: Ledger,
+        client: Client,
+        found: object,
+        take: Callable[[], bool],
+        me: Owner,
+        epoch: int,
+        clock: SimClock,
+        post: Callable[[Happening], None],
+    ) -> Replicator:
+        return Replicator(
+            store=client,
+            queue_id=QUEUE_ID,
+            log=ledger.log.rows,
+            found=found,  # type: ignore[arg-type]
+            take=take,
+            fence=True,
+            owner=me,
+            epoch=epoch,
+            nonce=f"{self.rng.getrandbits(64):016x}",
+            clock=clock,
+            bell=SimBell(self.kernel),
+            fraction=self.rng.random,
+            post=post,
+            report=lambda _: None,
+        )
+
+    def _settle(
+        self,
+        host: Host,
+        ledger: Ledger,
+        found: object,
+        client: Client,
+        me: Owner,
+        clock: SimClock,
+    ) -> None:
+        """Bring what a queue that has ended still owes to the store."""
+        replicator = self._replicator(
+            ledger, client, found, lambda: True, me, ledger.state.epoch, clock, lambda _: None
+        )
+        replicator.committed(ledger.seq)
+        replicator.drain(30.0)
+        replicator.run()
+        if replicator.fenced:
+            host.put_aside()
+
+    def _gone(self, owner: Owner) -> str:
+        there = any(host.place == owner.place for host in self._there())
+        return "" if there else "terminated"
+
+    # the end
+
+    def _check_end(self) -> None:
+        remote = self.checker.remote
+        self.checker.rate()
+        expect(not remote.open, f"attempts without an outcome: {remote.open}")
+        alive = [command.job for command in self.checker.alive]
+        expect(not alive, f"the queue has ended and {alive} still run")
+        owner = remote.owners[remote.epoch]
+        (host,) = [host for host in self.hosts if host.place == owner]
+        if host.there:
+            local = [(row[3], row[2]) for row in host.disk.rows()]
+            expect(local == remote.lines, "the replica is not the owner's log")
+
+    def told(self) -> str:
+        """The schedule, for a person."""
+        lines = [f"seed {self.seed}: {self.config.durability}, {self.bucket.faults}"]
+        return "\n".join([*lines, *self.kernel.log])
+
+    def digest(self) -> bytes:
+        """Every log there is, byte for byte."""
+        logs = [b"\n".join(line for _, line in self.checker.remote.lines)]
+        for host in self.hosts:
+            logs += [
+                b"\n".join(bytes(row[2]) for row in disk.rows())
+                for disk in (host.disk, *host.aside)
+            ]
+        return b"\n\n".join(logs)
+
+
+def run(seed: int) -> Schedule:
+    """Play a seed out.
+
+    Raises:
+        AssertionError: With the schedule, when an invariant was broken.
+    """
+    schedule = Schedule(seed)
+    try:
+        schedule.play()
+    except Exception as error:
+        raise AssertionError(f"{error!r}\n{schedule.told()[-12000:]}") from error
+    return schedule
+
+
+def _config(rng: Random) -> QueueConfig:
+    names = [f"j{number}" for number in range(rng.randint(1, 6))]
+    jobs = []
+    for number, name in enumerate(names):
+        needs = tuple(other for other in names[:number] if rng.random() < 0.4)
+        jobs.append(
+            JobConfig(
+                job_id=name,
+                command="true",
+                working_directory="/",
+                depends_on=needs,
+                retry=RetryPolicy(max_attempts=rng.choice([1, 2, 4]), base_delay=5.0),
+                result_files=("r",) if rng.random() < 0.3 else (),
+            )
+        )
+    return QueueConfig(
+        jobs=tuple(jobs),
+        queue_id=QUEUE_ID,
+        max_parallel=rng.choice([1, 2, 3]),
+        on_failure=rng.choice(["stop", "continue"]),
+        durability=rng.choice(["local", "s3"]),
+        kill_grace=rng.choice([0.5, 5.0]),
+    )
+
+
+def _faults(rng: Random) -> Faults:
+    if rng.random() < 0.2:
+        return Faults(latency=rng.choice([0.01, 0.1]))
+    share = rng.choice([0.02, 0.1, 0.3])
+    outages = tuple(
+        (begin, begin + rng.choice([5.0, 70.0, 200.0]))
+        for begin in sorted(rng.uniform(0, TROUBLE_SECONDS) for _ in range(rng.randint(0, 2)))
+    )
+    return Faults(
+        refused=share * rng.random(),
+        lost=share * rng.random(),
+        late=share * rng.random(),
+        latency=rng.choice([0.01, 0.1, 1.0]),
+        outages=outages,
+    )

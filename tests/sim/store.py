@@ -1,0 +1,146 @@
+"""An object store that fails, delays, reorders, and loses replies to writes that took effect."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from hashlib import md5
+from pathlib import Path
+from random import Random
+from typing import Any, BinaryIO
+
+from msgspec import Struct
+from tests.sim.kernel import Kernel, Process
+
+from spawn.store.objects.port import PAGE, Changed, Exists, NotThere, Object, Unavailable
+
+TIMEOUT = 8.0
+
+
+class Faults(Struct):
+    """How often what goes wrong, as shares of requests. `outages` are from when to when."""
+
+    refused: float = 0.0
+    lost: float = 0.0
+    late: float = 0.0
+    latency: float = 0.05
+    outages: tuple[tuple[float, float], ...] = ()
+
+
+class Bucket:
+    """What the store holds; everybody's."""
+
+    def __init__(self, kernel: Kernel, faults: Faults, rng: Random) -> None:
+        self.kernel = kernel
+        self.faults = faults
+        self.rng = rng
+        self.objects: dict[str, tuple[bytes, float]] = {}
+        self.written: Callable[[str, bytes, bytes | None, Process], None] = lambda *_: None
+
+    def put(self, key: str, data: bytes, condition: str | None, by: Process) -> str:
+        """Write, if what is there is what the condition says: nothing, or this ETag."""
+        before = self.objects.get(key)
+        if condition is None and before is not None:
+            raise Exists(key)
+        if condition is not None and (before is None or _etag(before[0]) != condition):
+            raise Changed(key)
+        self.objects[key] = (data, self.kernel.now)
+        self.kernel.trace(f"{by.name} wrote {key}")
+        self.written(key, data, before[0] if before else None, by)
+        return _etag(data)
+
+    def get(self, key: str) -> Object:
+        """Read."""
+        if key not in self.objects:
+            raise NotThere(key)
+        data, at = self.objects[key]
+        return Object(data, _etag(data), float(int(self.kernel.now) - int(at)))
+
+    def keys(self, prefix: str, after: str) -> list[tuple[str, int]]:
+        """List."""
+        found = sorted(key for key in self.objects if key.startswith(prefix) and key > after)
+        return [(key, len(self.objects[key][0])) for key in found[:PAGE]]
+
+
+class Client:
+    """One process's way to the bucket. See `ObjectStore`."""
+
+    location = "s3://sim/q/"
+
+    def __init__(self, bucket: Bucket, process: Process) -> None:
+        self._bucket = bucket
+        self._process = process
+        self.failed_at = -1e9
+        """When a request of this process failed last."""
+
+    def create(self, key: str, data: bytes) -> str:
+        """See `ObjectStore.create`."""
+        return self._ask(lambda: self._bucket.put(key, data, None, self._process), key, write=True)
+
+    def replace(self, key: str, data: bytes, *, etag: str) -> str:
+        """See `ObjectStore.replace`."""
+        return self._ask(lambda: self._bucket.put(key, data, etag, self._process), key, write=True)
+
+    def read(self, key: str) -> Object:
+        """See `ObjectStore.read`."""
+        return self._ask(lambda: self._bucket.get(key), key)
+
+    def list(self, prefix: str, after: str = "") -> list[tuple[str, int]]:
+        """See `ObjectStore.list`."""
+        return self._ask(lambda: self._bucket.keys(prefix, after), prefix)
+
+    def has(self, key: str) -> bool:
+        """See `ObjectStore.has`."""
+        return self._ask(lambda: key in self._bucket.objects, key)
+
+    def open(self, key: str) -> BinaryIO:
+        """Not of the log."""
+        raise NotImplementedError
+
+    def put(self, key: str, data: bytes, *, durable: bool = True) -> str:
+        """Not of the log."""
+        raise NotImplementedError
+
+    def link(self, key: str, source: Path) -> None:
+        """Not of the log."""
+        raise NotImplementedError
+
+    def put_file(self, key: str, source: Path, *, accept: Any = None) -> tuple[int, str]:
+        """Not of the log."""
+        raise NotImplementedError
+
+    def _ask(self, effect: Callable[[], Any], key: str, *, write: bool = False) -> Any:
+        kernel, faults, rng = self._bucket.kernel, self._bucket.faults, self._bucket.rng
+        kernel.sleep(rng.uniform(0.2, 1.8) * faults.latency / 2)
+        out = any(begin <= kernel.now < end for begin, end in faults.outages)
+        chance = rng.random()
+        if out or chance < faults.refused:
+            self._fail(rng.choice([0.01, TIMEOUT]), key, "refused")
+        chance -= faults.refused
+        if write and chance < faults.late:
+            kernel.at(rng.expovariate(1 / 5.0), lambda: _quietly(effect))
+            self._fail(rng.uniform(0.1, TIMEOUT), key, "late")
+        chance -= faults.late
+        try:
+            result, error = effect(), None
+        except (Exists, Changed, NotThere) as raised:
+            result, error = None, raised
+        if chance < faults.lost:
+            self._fail(rng.uniform(0.1, TIMEOUT), key, "reply lost")
+        kernel.sleep(rng.uniform(0.2, 1.8) * faults.latency / 2)
+        if error is not None:
+            raise error
+        return result
+
+    def _fail(self, seconds: float, key: str, why: str) -> None:
+        self._bucket.kernel.trace(f"{self._process.name} {key}: {why}")
+        self._bucket.kernel.sleep(seconds)
+        self.failed_at = self._bucket.kernel.now
+        raise Unavailable(f"{key} cannot be reached", why=why)
+
+
+def _quietly(effect: Callable[[], Any]) -> None:
+    with suppress(Exists, Changed):
+        effect()
+
+
+def _etag(data: bytes) -> str:
+    return md5(data, usedforsecurity=False).hexdigest()

@@ -1,0 +1,18 @@
+"""Schedules of every kind, each from its seed."""
+
+import pytest
+from tests.sim.schedule import run
+
+SCHEDULES = 2000
+BATCH = 100
+
+
+@pytest.mark.parametrize("first", range(0, SCHEDULES, BATCH))
+def test_no_schedule_breaks_an_invariant(first: int) -> None:
+    executed = sum(run(seed).checker.executions for seed in range(first, first + BATCH))
+    assert executed > BATCH
+
+
+def test_a_seed_gives_the_same_logs_byte_for_byte() -> None:
+    for seed in range(0, 200, 7):
+        assert run(seed).digest() == run(seed).digest()
