@@ -149,6 +149,7 @@ def _evolve_queue(state: QueueState, event: Event[Data], before: str) -> None:
             state.epoch = event.epoch
             state.version = data.version
             state.owner = data
+            state.owned_seq = event.seq
             state.owned_since = event.at
             state.started_at = state.started_at or event.at
             state.ended_at = state.reason = state.detail = ""

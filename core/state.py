@@ -147,6 +147,8 @@ class QueueState(Struct, kw_only=True):
     owned_seconds: float = 0.0
     """How long runners owned the queue, up to `owned_since`."""
     owner: QueueStarted | None = None
+    owned_seq: int = 0
+    """The seq of the event that made it the owner."""
     reason: str = ""
     detail: str = ""
     order: list[str]

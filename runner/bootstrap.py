@@ -180,8 +180,6 @@ class _Session:
         order, ledger = self._order, self._ledger
         if not ledger.empty and order.task == "run":
             raise _exists(order.queue_id, ledger.state)
-        if not ledger.empty and ledger.state.ended and order.task in ("or_resume", "cancel"):
-            return ledger.state
         owning = self._own()
         if ledger.empty:
             self._submit(owning.config)
@@ -191,6 +189,11 @@ class _Session:
         found = owning.found
         if state.ended and found is not None and found.seq < ledger.seq:
             self._settle(owning)
+        if state.ended and owning.diverged:
+            self.fenced = owning.diverged
+            return state
+        if state.ended and order.task in ("or_resume", "cancel"):
+            return state
         plans = self._plans()
         reached("runner.claimed")
         opening = ownership(
@@ -342,13 +345,11 @@ class _Session:
         )
         self._ledger.stage(drafts, at=self._clock.wall())
 
-    def _gone(self, owner: Owner) -> str:
-        """Say why an owner's machine certainly runs nothing any more."""
-        if owner.instance_id == "local":
-            return ""
+    def _gone(self, instance_id: str, region: str | None) -> str:
+        """Say why an instance certainly runs nothing any more."""
         from spawn.store.ec2 import state_of
 
-        return state_of(owner.instance_id, owner.region, self._place.profile)
+        return state_of(instance_id, region, self._place.profile)
 
     def _plans(self) -> Plans:
         """What this order wants of the queue that is there.
@@ -408,7 +409,7 @@ class _Session:
 
     def _settle(self, owning: Owning) -> None:
         """Bring what a queue that has ended still owes to the store."""
-        replicator = self._replicator(owning, self._ledger.state.epoch)
+        replicator = self._replicator(owning, owning.epoch(self._ledger.state) - 1)
         replicator.committed(self._ledger.seq)
         replicator.drain(STOP_DRAIN_SECONDS)
         replicator.run()
@@ -416,7 +417,8 @@ class _Session:
     def _drain(self, replicator: Replicator, thread: ReplicatorThread, state: QueueState) -> None:
         """Wait until the whole log is in the store; who stops us, or stopped the queue, waits
         less."""
-        replicator.drain(END_DRAIN_SECONDS if state.ended else STOP_DRAIN_SECONDS)
+        seconds = END_DRAIN_SECONDS if state.ended else STOP_DRAIN_SECONDS
+        replicator.drain(seconds, hand_back=not state.running)
         while thread.is_alive():
             for happening in self._poller.wait(1.0):
                 if isinstance(happening, Signalled):

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from copy import copy
+from itertools import takewhile
 
 from msgspec import Struct
 
 from spawn.core.config.model import QueueConfig
+from spawn.core.replay import Replay
 from spawn.core.state import JobState, QueueState
 from spawn.store.log.ledger import Ledger
 from spawn.store.objects.port import Denied, ObjectStore, StoreError
@@ -23,6 +25,8 @@ class Owning(Struct, frozen=True, kw_only=True):
 
     found: Found | None
     fence: bool
+    diverged: str = ""
+    """How the two logs differ: the queue went on elsewhere."""
     config: QueueConfig | None = None
     """What was submitted, where nothing but that is in the store."""
 
@@ -41,7 +45,7 @@ def own(
     restore: bool,
     force: bool,
     end: Callable[[JobState], None],
-    gone: Callable[[Owner], str],
+    gone: Callable[[str, str | None], str],
     say: Callable[[str], None],
 ) -> Owning:
     """Reconcile a log with its replica, and see that the queue may be ours.
@@ -53,7 +57,7 @@ def own(
         restore: Whether the queue is to come from the store: then that must answer.
         force: Take it though its owner may be at work.
         end: Ends what still runs here of an attempt that is over by the log.
-        gone: Says why an owner's machine certainly runs nothing; empty when it may.
+        gone: Says why an instance of a region certainly runs nothing; empty when it may.
         say: Told what a person should know.
 
     Raises:
@@ -71,7 +75,8 @@ def own(
         found = reconcile(store, ledger.queue_id, ledger.log.rows, ledger.adopt)
     except Fenced as error:
         say(f"the queue went on elsewhere: {error}")
-        return Owning(found=None, fence=fence)  # what runs here is ended like any fenced queue's
+        # What runs here is ended like any fenced queue's.
+        return Owning(found=None, fence=fence, diverged=str(error))
     except StoreError as error:
         if restore or (isinstance(error, Denied) and not running):
             raise
@@ -87,8 +92,17 @@ def own(
         if now is None or now.token != job.token or now.state != "running":
             end(job)
     fence = ledger.state.owner.fence if ledger.state.owner else True
-    allow(ledger.state, found, me, fence=fence, force=force, gone=gone)
+    allow(_in_store(ledger, found), found, me, fence=fence, force=force, gone=gone)
     return Owning(found=found, fence=fence)
+
+
+def _in_store(ledger: Ledger, found: Found) -> QueueState | None:
+    """The state of the log as the store has it: an opening that is only here counts for nothing."""
+    if found.seq >= ledger.state.owned_seq:
+        return ledger.state
+    fold = Replay(ledger.queue_id)
+    fold.feed(takewhile(lambda row: row[0] <= found.seq, ledger.log.rows()))
+    return fold.partial
 
 
 def moved_from(state: QueueState, me: Owner) -> str:

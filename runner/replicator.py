@@ -105,6 +105,7 @@ class Replicator:
         self._confirm = False
         self._drain_until: float | None = None
         self._over = False
+        self._hand_back = True
         self._renew_at = self._again = 0.0
         self._puts = (-inf, -inf)
         self._failures = 0
@@ -136,8 +137,13 @@ class Replicator:
         self._confirm = True
         self._bell.ring()
 
-    def drain(self, seconds: float) -> None:
-        """Ship what is left, pack, hand the lease back, and end; give up after so long."""
+    def drain(self, seconds: float, *, hand_back: bool = True) -> None:
+        """Ship what is left, pack, hand the lease back, and end; give up after so long.
+
+        Args:
+            hand_back: Whether anybody may take the queue: not while jobs of ours go on.
+        """
+        self._hand_back = hand_back
         self._drain_until = self._clock.monotonic() + seconds
         self._bell.ring()
 
@@ -176,7 +182,7 @@ class Replicator:
         assert self._holder is not None
         if now >= self._renew_at or self._confirm:
             self._renew_at = now + RENEW_SECONDS
-            self._holder.renew()
+            self._renew()
             if self._confirm:
                 self._confirm = False
                 self._post(Confirmed())
@@ -191,7 +197,7 @@ class Replicator:
         if self._drain_until is not None and not self.behind:
             self._packer.pack_all(self._shipper.seq)
             reached("replica.draining")
-            self._holder.renew(handed_back=True)
+            self._renew(handed_back=self._hand_back)
             self._over = True
             return True
         if not self._packed:
@@ -202,6 +208,16 @@ class Replicator:
             self._packer.pack()
             return True
         return False
+
+    def _renew(self, *, handed_back: bool = False) -> None:
+        """Renew the lease. A later claim ends what we do, but not the bringing of what is done:
+        whether that still counts is for the log to say."""
+        assert self._holder is not None
+        try:
+            self._holder.renew(handed_back=handed_back)
+        except Fenced:
+            if self._drain_until is None:
+                raise
 
     def _establish(self) -> None:
         """Find out where the replica is, and claim the lease.

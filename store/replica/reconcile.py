@@ -91,55 +91,53 @@ def _known(seen: Seen | None, log: Log) -> tuple[int, bytes]:
 
 
 def allow(
-    state: QueueState,
+    state: QueueState | None,
     found: Found,
     me: Owner,
     *,
     fence: bool,
     force: bool,
-    gone: Callable[[Owner], str],
+    gone: Callable[[str, str | None], str],
 ) -> None:
     """See whether the queue may be taken.
 
     Args:
-        state: Of the log in the store.
+        state: Of the log as it is in the store: what is only here was never seen by anybody. None
+            where nothing is there.
         fence: Whether the store honours conditional writes.
-        gone: Says why an owner's machine certainly runs nothing any more; empty when it may.
+        gone: Says why an instance of a region certainly runs nothing any more; empty when it may.
 
     Raises:
         Owned: Its owner may still be at work.
     """
+    owner = state.owner if state else None
+    if force or state is None or owner is None:
+        return
     seen = found.seen
-    if force or (seen is not None and seen.lease.owner.place == me.place):
+    ours = owner.place in ("", me.place)
+    if ours and (seen is None or seen.lease.owner.place == me.place):
         return
-    if seen is None:
-        if found.fetched and state.running:
-            raise Owned(
-                f"queue {state.queue_id} may still run elsewhere",
-                why="it has no lease that says who owned it",
-                hint=FORCE,
-            )
-        return
-    lease = seen.lease
-    who = describe(lease)
+    who = describe(seen.lease) if seen else owner.hostname
     if not fence:
         raise Owned(
             f"queue {state.queue_id} cannot be taken over safely",
             why="its object store ignores conditional writes, so that the log has no fence there",
             hint=FORCE,
         )
-    if lease.handed_back or gone(lease.owner):
+    handed_back = seen is not None and seen.lease.handed_back and seen.lease.epoch >= state.epoch
+    if handed_back or (owner.instance_id != "local" and gone(owner.instance_id, owner.region)):
         return
-    if not seen.expired:
+    if seen is not None and not seen.expired:
         raise Owned(
             f"queue {state.queue_id} is owned by {who}",
             why=f"it said so {seen.age:.0f} s ago",
             hint=f"stop it there, or wait; {FORCE}",
         )
-    if state.running:
+    if state.running and not ours:
         job = next(iter(state.running))
+        silent = f", silent for {seen.age:.0f} s" if seen else ""
         raise Owned(
-            f"queue {state.queue_id} may still run on {who}",
-            why=f"job {job} is running there as far as the log says, silent for {seen.age:.0f} s",
+            f"queue {state.queue_id} may still run on {owner.hostname}",
+            why=f"job {job} is running there as far as the log says{silent}",
             hint=FORCE,
         )

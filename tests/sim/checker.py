@@ -13,7 +13,9 @@ OUTCOMES = {"JobCompleted", "JobFailed", "JobRetryScheduled", "JobInterrupted"}
 OWNERSHIP = {"QueueStarted", "QueueResumed"}
 FENCED_SECONDS = 15.0 + 3.0
 SLACK = 2.0
-LONGEST_PAUSE = 21.0
+SLEPT_SECONDS = 35.0
+TTL_SECONDS = 58.0
+"""Of a lease; the store's clock tells whole seconds."""
 
 
 class Violation(AssertionError):
@@ -112,6 +114,12 @@ class Checker:
         """When each epoch's ownership came to the store."""
         self._puts: dict[str, list[float]] = {}
         self._lease_epoch = 0
+        self._leases: dict[str, tuple[float, bool]] = {}
+        self.vanished: Callable[[str | None], bool] = lambda _: False
+        self.takeovers = 0
+        self.size_of: Callable[[str], int] = lambda _: 0
+        """How many events the log of a place has."""
+        self._claims: dict[int, str] = {}
         self.executions = 0
         self.overlaps = 0
 
@@ -122,9 +130,11 @@ class Checker:
             first = int(key.removeprefix("_spawn/log/").removesuffix(".jsonl"))
             expect(first == len(self.remote.lines) + 1, f"{key} does not follow the log")
             for hash_, line in _lines(data):
+                before_it = (self.remote.owners.get(self.remote.epoch), set(self.remote.open))
                 event = self.remote.take(hash_, line)
                 if event["type"] in OWNERSHIP:
                     self.taken_at[event["epoch"]] = self._now()
+                    self._taken(event["data"]["place"], *before_it, by)
             times = self._puts.setdefault(by.name, [])
             times.append(self._now())
         elif key.startswith("_spawn/packs/"):
@@ -139,7 +149,14 @@ class Checker:
             lease = json.loads(data)
             expect(lease["epoch"] >= self._lease_epoch, "the lease went back to an earlier epoch")
             self._lease_epoch = lease["epoch"]
+            self._leases[lease["owner"]["place"]] = (self._now(), lease["handed_back"])
+            place = lease["owner"]["place"]
+            claimed = self._claims.setdefault(lease["epoch"], place)
+            expect(claimed == place, f"epoch {lease['epoch']} was claimed by two")
             seq = lease["seq"]
+            if lease["handed_back"]:
+                size = self.size_of(lease["owner"]["place"])
+                expect(seq == size, f"handed back with {seq} of {size} events in the store")
             expect(seq <= len(self.remote.lines), "the lease names an event that is not there")
             if seq:
                 expect(
@@ -148,6 +165,18 @@ class Checker:
                 )
         elif key == "_spawn/queue.json":
             expect(before is None, "queue.json was overwritten")
+
+    def _taken(self, place: str, from_: str | None, open_: set[str], by: Any) -> None:
+        """See that whoever took the queue was allowed to."""
+        self.takeovers += 1
+        if from_ in (None, place) or by.forced or self.vanished(from_):
+            return
+        at, handed_back = self._leases.get(from_, (-1e9, False))
+        if handed_back:
+            expect(not open_, f"{from_} handed it back though {open_} may still run")
+            return
+        expect(self._now() - at > TTL_SECONDS, f"{by.name} took it from an owner that was alive")
+        expect(not open_, f"{by.name} took it though {open_} may still run")
 
     def executes(self, command: Command, local: LogModel, place: str) -> None:
         """A command begins."""
@@ -170,6 +199,7 @@ class Checker:
         if self.remote.owners.get(self.remote.epoch) == place and self.remote.epoch == epoch:
             expect(job not in self.remote.completed, f"{job} runs again though it completed")
         self._in_time(command, "begins")
+        self._awake(command)
         self.alive.append(command)
 
     def ends(self, command: Command) -> None:
@@ -179,7 +209,9 @@ class Checker:
 
     def _in_time(self, command: Command, what: str) -> None:
         """See that a superseded owner's commands are gone soon after it can know."""
-        later = [at for epoch, at in self.taken_at.items() if epoch > command.epoch]
+        place = command.host.place
+        own = max((e for e, owner in self.remote.owners.items() if owner == place), default=0)
+        later = [at for epoch, at in self.taken_at.items() if epoch > max(own, command.epoch)]
         quiet = command.host.quiet_since()
         if later and quiet is not None:
             known = max(min(later), quiet)
@@ -189,6 +221,26 @@ class Checker:
                 f"{command.job} {what} {self._now() - known:.1f} s after its owner could know "
                 "that the queue was taken",
             )
+
+    def _awake(self, command: Command) -> None:
+        """See that who slept for long asks before it begins anything."""
+        runner, client = command.host.runner, command.host.client
+        if command.epoch < self.remote.epoch and runner.slept >= SLEPT_SECONDS:
+            expect(
+                client.asked_at >= runner.asleep_until,
+                f"{command.job} begins after a sleep in which the queue was taken",
+            )
+
+    def left(self, host: Any) -> None:
+        """A runner ends that could ask the store: nothing goes on that is over by the log."""
+        tokens = {token for _, token in self.remote.open.values()}
+        for command in self.alive:
+            if command.host is host and command.token not in tokens:
+                # Its start may not have been shipped: then its own log has it open.
+                own = {token for _, token in host.disk.model.open.values()}
+                expect(
+                    command.token in own, f"{command.job} is left running, and is over by the log"
+                )
 
     def rate(self) -> None:
         """See that nobody wrote more than two segments a second."""

@@ -19,7 +19,10 @@ class Process:
         self.name = name
         self.alive = True
         self.asleep_until = 0.0
-        self.woke_at = 0.0
+        self.slept = 0.0
+        """How long it slept the last time."""
+        self.forced = False
+        """Whether it was told to take a queue whose owner may be alive."""
         self.tasks: list[Task] = []
 
     def kill(self) -> None:

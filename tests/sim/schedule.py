@@ -17,13 +17,14 @@ from spawn.core.errors import SpawnError
 from spawn.core.events import Draft, QueueResumed, QueueStarted
 from spawn.core.submission import submit
 from spawn.runner.loop import Plans, Runner
-from spawn.runner.owning import moved_from, own
+from spawn.runner.owning import Owning, moved_from, own
 from spawn.runner.ports import Drained, Happening, Signalled
 from spawn.runner.replicator import Replicator
 from spawn.store import failpoints
 from spawn.store.log.ledger import Ledger
+from spawn.store.objects.port import StoreError
 from spawn.store.replica.claim import claim
-from spawn.store.replica.lease import Owner
+from spawn.store.replica.lease import Owned, Owner
 
 QUEUE_ID = "q"
 TROUBLE_SECONDS = 600.0
@@ -53,6 +54,10 @@ class Schedule:
             Host(kernel, name, QUEUE_ID, self.checker, Random(rng.random()), self._crashes)
             for name in ("A", "B", "C")[: rng.choice([1, 2, 2, 3])]
         ]
+        self.checker.size_of = lambda place: sum(
+            len(host.disk.rows()) for host in self.hosts if host.place == place
+        )
+        self.checker.vanished = lambda place: place not in {h.place for h in self._there()}
         self.log_full = rng.choice([0.0, 0.0, 0.05])
         for host in self.hosts:
             host.success = rng.choice([1.0, 0.85, 0.6])
@@ -141,6 +146,7 @@ class Schedule:
             seconds = self.rng.choice([5.0, 50.0, 150.0])
             self.kernel.trace(f"{host.name} sleeps {seconds:.0f} s")
             host.runner.asleep_until = self.kernel.now + seconds
+            host.runner.slept = seconds
 
     def _power(self) -> None:
         if self.rng.random() < 0.5:
@@ -178,6 +184,7 @@ class Schedule:
         self.processes += 1
         process = Process(self.kernel, f"{host.name}{self.processes}")
         host.runner = process
+        process.forced = force
         host.awake_since = self.kernel.now
         how = "takes over" if take else "starts"
         self.kernel.trace(f"{process.name} {how}{' by force' if force else ''}")
@@ -187,8 +194,13 @@ class Schedule:
                 for _ in range(5):
                     if not self._run(host, process, take=take, force=force):
                         break
+                self.checker.left(host)
+            except StoreError as error:
+                self.kernel.trace(f"{process.name}: {error}")
             except SpawnError as error:
                 self.kernel.trace(f"{process.name}: {error}")
+                if isinstance(error, Owned):
+                    self.checker.left(host)
             process.alive = False
 
         self.kernel.start(process, life)
@@ -198,10 +210,8 @@ class Schedule:
         kernel = self.kernel
         ledger = Ledger(host.disk, QUEUE_ID)
         fresh = ledger.empty
-        if not ledger.empty and ledger.state.ended:
-            return False
         host.client = client = Client(self.bucket, process)
-        me = Owner(place=host.place, instance_id="local", hostname=host.name)
+        me = Owner(place=host.place, instance_id=host.name, hostname=host.name)
         inbox, clock = Inbox(kernel), SimClock(kernel, skew=len(host.name) * host.boot)
         launcher = SimLauncher(host, process, lambda: ledger.state.epoch)
         launcher.post = inbox.post
@@ -217,7 +227,7 @@ class Schedule:
             restore=take,
             force=force,
             end=launcher.end,
-            gone=lambda owner: self._gone(owner),
+            gone=lambda instance, _: "" if self._is_there(instance) else "terminated",
             say=lambda text: kernel.trace(f"{process.name} says {text}"),
         )
         if ledger.empty:
@@ -227,11 +237,14 @@ class Schedule:
             ledger.stage(drafts, at=clock.wall())
         state = ledger.state
         if state.ended:
-            self._settle(host, ledger, owning.found, client, me, clock)
+            if owning.diverged:
+                host.put_aside()
+            if owning.found is not None and owning.found.seq < ledger.seq:
+                self._settle(host, ledger, owning, client, me, clock)
             return False
         kind = QueueStarted if state.state == "pending" else QueueResumed
         opening = kind(
-            instance_id="local",
+            instance_id=host.name,
             hostname=host.name,
             boot_id=str(host.boot),
             version="0",
@@ -263,6 +276,7 @@ class Schedule:
                 rebooted=same and state.owner is not None and state.owner.boot_id != str(host.boot),
                 moved_from=moved_from(state, me),
                 retry_failed=self.rng.random() < 0.3,
+                leave_jobs=self.rng.random() < 0.2,
             ),
         )
         host.stop = lambda: inbox.post(Signalled(TERM))
@@ -275,7 +289,7 @@ class Schedule:
 
         kernel.start(process, replicate)
         state = runner.run()
-        replicator.drain(MAX_DRAIN if state.ended else 30.0)
+        replicator.drain(MAX_DRAIN if state.ended else 30.0, hand_back=not state.running)
         kernel.wait(over, None)
         if replicator.fenced:
             if fresh and not runner.owned and take:
@@ -316,14 +330,21 @@ class Schedule:
         self,
         host: Host,
         ledger: Ledger,
-        found: object,
+        owning: Owning,
         client: Client,
         me: Owner,
         clock: SimClock,
     ) -> None:
         """Bring what a queue that has ended still owes to the store."""
         replicator = self._replicator(
-            ledger, client, found, lambda: True, me, ledger.state.epoch, clock, lambda _: None
+            ledger,
+            client,
+            owning.found,
+            lambda: True,
+            me,
+            owning.epoch(ledger.state) - 1,
+            clock,
+            lambda _: None,
         )
         replicator.committed(ledger.seq)
         replicator.drain(30.0)
@@ -331,9 +352,8 @@ class Schedule:
         if replicator.fenced:
             host.put_aside()
 
-    def _gone(self, owner: Owner) -> str:
-        there = any(host.place == owner.place for host in self._there())
-        return "" if there else "terminated"
+    def _is_there(self, instance: str) -> bool:
+        return instance in {host.name for host in self._there()}
 
     # the end
 
@@ -341,9 +361,11 @@ class Schedule:
         remote = self.checker.remote
         self.checker.rate()
         expect(not remote.open, f"attempts without an outcome: {remote.open}")
-        alive = [command.job for command in self.checker.alive]
-        expect(not alive, f"the queue has ended and {alive} still run")
         owner = remote.owners[remote.epoch]
+        for command in self.checker.alive:
+            # Nobody may have come back to a machine that the queue was taken from by force.
+            left = command.host.place != owner and self.forced and not command.host.running
+            expect(left, f"the queue has ended and {command.job} still runs")
         (host,) = [host for host in self.hosts if host.place == owner]
         if host.there:
             local = [(row[3], row[2]) for row in host.disk.rows()]

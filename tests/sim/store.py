@@ -70,6 +70,8 @@ class Client:
         self._process = process
         self.failed_at = -1e9
         """When a request of this process failed last."""
+        self.asked_at = -1e9
+        """When the newest request that was answered, or failed, was made."""
 
     def create(self, key: str, data: bytes) -> str:
         """See `ObjectStore.create`."""
@@ -109,31 +111,34 @@ class Client:
 
     def _ask(self, effect: Callable[[], Any], key: str, *, write: bool = False) -> Any:
         kernel, faults, rng = self._bucket.kernel, self._bucket.faults, self._bucket.rng
+        asked_at = kernel.now
         kernel.sleep(rng.uniform(0.2, 1.8) * faults.latency / 2)
         out = any(begin <= kernel.now < end for begin, end in faults.outages)
         chance = rng.random()
         if out or chance < faults.refused:
-            self._fail(rng.choice([0.01, TIMEOUT]), key, "refused")
+            self._fail(rng.choice([0.01, TIMEOUT]), key, "refused", asked_at)
         chance -= faults.refused
         if write and chance < faults.late:
             kernel.at(rng.expovariate(1 / 5.0), lambda: _quietly(effect))
-            self._fail(rng.uniform(0.1, TIMEOUT), key, "late")
+            self._fail(rng.uniform(0.1, TIMEOUT), key, "late", asked_at)
         chance -= faults.late
         try:
             result, error = effect(), None
         except (Exists, Changed, NotThere) as raised:
             result, error = None, raised
         if chance < faults.lost:
-            self._fail(rng.uniform(0.1, TIMEOUT), key, "reply lost")
+            self._fail(rng.uniform(0.1, TIMEOUT), key, "reply lost", asked_at)
         kernel.sleep(rng.uniform(0.2, 1.8) * faults.latency / 2)
+        self.asked_at = asked_at
         if error is not None:
             raise error
         return result
 
-    def _fail(self, seconds: float, key: str, why: str) -> None:
+    def _fail(self, seconds: float, key: str, why: str, asked_at: float) -> None:
         self._bucket.kernel.trace(f"{self._process.name} {key}: {why}")
         self._bucket.kernel.sleep(seconds)
         self.failed_at = self._bucket.kernel.now
+        self.asked_at = asked_at
         raise Unavailable(f"{key} cannot be reached", why=why)
 
 

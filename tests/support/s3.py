@@ -43,10 +43,8 @@ def free_port() -> int:
 def answers(endpoint: str) -> bool:
     """Whether something speaks HTTP there."""
     with suppress(OSError):
-        try:
+        with suppress(urllib.error.HTTPError):
             urllib.request.urlopen(endpoint, timeout=1).close()
-        except urllib.error.HTTPError:
-            pass
         return True
     return False
 
