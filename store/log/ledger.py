@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from spawn.core.codec import encode
+from spawn.core.errors import CorruptLog
 from spawn.core.events import Data, Draft, Event, seal
 from spawn.core.machine import Guard
 from spawn.core.moments import stamp
@@ -13,9 +14,16 @@ from spawn.core.replay import Replay, Row
 from spawn.core.state import QueueState
 from spawn.store.log.write import Entry, LogWriter
 
+_HINT = "restore it from a copy"
+
 
 class EventLog(Protocol):
     """A log that this process alone may write."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it: its path."""
+        ...
 
     def rows(self, after: int = 0) -> Iterable[Row]:
         """The events after a seq, in order."""
@@ -159,5 +167,9 @@ class Ledger:
 
     def _read(self) -> Replay:
         fold = Replay(self.queue_id)
-        fold.feed(self.log.rows())
+        try:
+            fold.feed(self.log.rows())
+        except CorruptLog as error:
+            error.hint = error.hint or f"{self.log.name} was cut or changed; {_HINT}"
+            raise
         return fold

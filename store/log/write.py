@@ -57,6 +57,11 @@ class LogWriter:
                 f"the event log {path} cannot be opened", why=str(error.orig)
             ) from error
 
+    @property
+    def name(self) -> str:
+        """Its path."""
+        return str(self._path)
+
     def append(self, entries: Sequence[Entry], *, expected_seq: int) -> None:
         """Append events in one durable transaction.
 

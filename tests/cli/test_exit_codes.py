@@ -260,11 +260,14 @@ def test_a_signal_to_the_command_interrupts_the_queue_and_or_resume_goes_on(
     assert [(job["attempts"], job["attempt"]) for job in details] == [(1, 2), (1, 1)]
 
 
-def test_a_configuration_that_asks_for_s3_runs_only_when_told_to_stay_here(home: Home) -> None:
+def test_a_queue_whose_bucket_nobody_gives_access_to_does_not_begin(home: Home) -> None:
     value = {"result_s3_bucket": "team", "jobs": [{"job_id": "a", "command": "true"}]}
     file = home.config(value)
+    home.environment |= {"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null"}
+    home.environment |= {"AWS_EC2_METADATA_DISABLED": "true", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
     done = home("queue", "run", file)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "Hint: `--no-s3` runs it all the same\n" in done.stderr
-    assert not home.root.exists()
+    assert "Unable to locate credentials" in done.stderr
+    assert "Hint: `aws configure`" in done.stderr
+    assert home("queue", "list", "--quiet").stdout == ""
     assert home("queue", "run", file, "--no-s3").returncode == 0

@@ -12,6 +12,7 @@ OURS = {
     "spawn.cli",
     "spawn.cli.app",
     "spawn.cli.bootstrap",
+    "spawn.cli.flags",
     "spawn.cli.commands",
     "spawn.cli.commands.cancel",
     "spawn.cli.commands.history",

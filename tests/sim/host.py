@@ -29,6 +29,8 @@ class Disk:
         self._rows: list[Row] = []
         self.model = LogModel(queue_id)
 
+    name = "a disk"
+
     def rows(self, after: int = 0) -> Iterable[Row]:
         """See `EventLog.rows`."""
         return self._rows[after:]

@@ -64,7 +64,6 @@ ILLEGAL: dict[str, Damage] = {
         log.job("a", started("a"), JobFailed(why="x"), attempt=1),
         log.job("b", JobBlocked(by="a"), JobUnblocked(by="b")),
     ],
-    "an epoch that is skipped": lambda log: log.queue(resumed(), epoch=3),
     "an epoch that comes again": lambda log: log.queue(resumed(), epoch=1),
     "the queue's end in an epoch that is not its own": lambda log: log.queue(
         QueueFailed(reason="cancelled"), epoch=2

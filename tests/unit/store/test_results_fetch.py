@@ -1,7 +1,6 @@
 """Names that come from an object store: none leads out of the folder."""
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,24 +11,26 @@ from hypothesis import strategies as st
 from spawn.core.config.model import JobConfig
 from spawn.core.events import JobFailed
 from spawn.core.state import JobState
+from spawn.store.objects.folder import FolderStore
 from spawn.store.results.fetch import fetch
 
 PARTS = st.sampled_from(["..", ".", "", "a", "b", "\0", "x" * 300, "-", "~", "é", "a\nb", "*"])
 NAMES = st.lists(PARTS, min_size=1, max_size=5).map("/".join)
 
 
-class Hostile:
+class Hostile(FolderStore):
     """Objects whose names somebody chose who means harm."""
 
     def __init__(self, names: list[str]) -> None:
+        super().__init__(Path("/nowhere"))
         self._names = names
 
-    def list(self, prefix: str) -> Iterator[tuple[str, int]]:
-        """See `Objects.list`."""
-        yield from ((prefix + name, 1) for name in self._names)
+    def list(self, prefix: str, after: str = "") -> list[tuple[str, int]]:
+        """See `ObjectStore.list`."""
+        return [(prefix + name, 1) for name in self._names]
 
     def open(self, key: str) -> BinaryIO:
-        """See `Objects.open`."""
+        """See `ObjectStore.open`."""
         return io.BytesIO(b"!")
 
 
