@@ -251,6 +251,9 @@ class _Session:
         publisher.close()
         self._drain(replicator, thread, state)
         self.fenced = replicator.fenced
+        if self.fenced:
+            for job_id in state.running:  # left to a next runner that will not be
+                self._end(state.jobs[job_id])
         if self.fenced and self._fresh and not runner.owned and self._order.from_s3:
             raise _Overtaken
         return state
@@ -279,7 +282,7 @@ class _Session:
             take=None if order.from_s3 else self._take_place,
             restore=order.from_s3,
             force=order.force,
-            end=lambda job: self._launcher.end(job, "fenced", FENCED_GRACE),
+            end=self._end,
             gone=self._gone,
             say=self._say,
         )
@@ -345,6 +348,10 @@ class _Session:
         )
         self._ledger.stage(drafts, at=self._clock.wall())
 
+    def _end(self, job: JobState) -> None:
+        """End what still runs here of an attempt that counts no more."""
+        self._launcher.end(job, "fenced", FENCED_GRACE)
+
     def _gone(self, instance_id: str, region: str | None) -> str:
         """Say why an instance certainly runs nothing any more."""
         from spawn.store.ec2 import state_of
@@ -409,7 +416,7 @@ class _Session:
 
     def _settle(self, owning: Owning) -> None:
         """Bring what a queue that has ended still owes to the store."""
-        replicator = self._replicator(owning, owning.epoch(self._ledger.state) - 1)
+        replicator = self._replicator(owning, owning.epoch(self._ledger.state))
         replicator.committed(self._ledger.seq)
         replicator.drain(STOP_DRAIN_SECONDS)
         replicator.run()

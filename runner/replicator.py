@@ -13,7 +13,7 @@ from msgspec import Struct
 from spawn.core.errors import QueueExists, SpawnError
 from spawn.runner.ports import Clock, Confirmed, FencedOff, Happening, Shipped
 from spawn.store.failpoints import reached
-from spawn.store.objects.port import ObjectStore, Unavailable
+from spawn.store.objects.port import ObjectStore, StoreError, Unavailable
 from spawn.store.replica.lease import RENEW_SECONDS, Fenced, Holder, Owner, Seen, describe
 from spawn.store.replica.pack import Packer
 from spawn.store.replica.reconcile import Found, reconcile
@@ -21,6 +21,7 @@ from spawn.store.replica.ship import Log, Shipper
 
 SPACING_SECONDS = 0.5
 """From one segment to the next: at most two a second."""
+PACK_AGAIN_SECONDS = 60.0
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 20.0
 """Seconds between tries when the store fails: doubled each time, with jitter."""
@@ -106,7 +107,7 @@ class Replicator:
         self._drain_until: float | None = None
         self._over = False
         self._hand_back = True
-        self._renew_at = self._again = 0.0
+        self._renew_at = self._again = self._pack_at = 0.0
         self._puts = (-inf, -inf)
         self._failures = 0
         self._told: Lag | None = None
@@ -128,9 +129,14 @@ class Replicator:
     # for the loop, from its thread
 
     def committed(self, seq: int) -> None:
-        """See `Replica.committed`."""
-        self._committed = seq
-        self._bell.ring()
+        """See `Replica.committed`.
+
+        A replicator that is behind already will look again before it rests: only one that may be at
+        rest is woken, not once for each commit.
+        """
+        before, self._committed = self._committed, seq
+        if self._shipper is None or self._shipper.seq >= before:
+            self._bell.ring()
 
     def confirm(self) -> None:
         """See `Replica.confirm`."""
@@ -195,19 +201,27 @@ class Replicator:
                 self._post(Shipped(self._shipper.seq))
             return True
         if self._drain_until is not None and not self.behind:
-            self._packer.pack_all(self._shipper.seq)
+            self._pack(now)
             reached("replica.draining")
             self._renew(handed_back=self._hand_back)
             self._over = True
             return True
-        if not self._packed:
-            self._packed = True
-            self._packer.pack_all(self._shipper.seq)
-            return True
-        if self._packer.due:
-            self._packer.pack()
+        if now >= self._pack_at and (not self._packed or self._packer.due):
+            self._pack(now)
             return True
         return False
+
+    def _pack(self, now: float) -> None:
+        """Copy segments together. That it fails is no trouble: nothing rests on a pack."""
+        assert self._shipper is not None
+        try:
+            if self._packed and self._drain_until is None:
+                self._packer.pack()
+            else:
+                self._packer.pack_all(self._shipper.seq)
+                self._packed = True
+        except StoreError:
+            self._pack_at = now + PACK_AGAIN_SECONDS
 
     def _renew(self, *, handed_back: bool = False) -> None:
         """Renew the lease. A later claim ends what we do, but not the bringing of what is done:

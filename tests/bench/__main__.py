@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import append, chain, replay, runner, sizes, status
+from tests.bench import append, chain, replay, replication, runner, sizes, status
 from tests.bench.figures import page
 
 MEASURES = {
@@ -14,6 +14,7 @@ MEASURES = {
     "append": append,
     "runner": runner,
     "status": status,
+    "replication": replication,
 }
 
 
@@ -23,8 +24,10 @@ def main() -> None:
     figures = []
     for name in chosen:
         with tempfile.TemporaryDirectory(prefix="spawn-bench-") as folder:
-            figures.append(MEASURES[name].measure(Path(folder)))
-            print(f"{figures[-1].what}: {figures[-1].found}", file=sys.stderr)
+            found = MEASURES[name].measure(Path(folder))
+            for figure in found if isinstance(found, list) else [found]:
+                figures.append(figure)
+                print(f"{figure.what}: {figure.found}", file=sys.stderr)
     text = page(figures)
     print(text)
     if not sys.argv[1:]:

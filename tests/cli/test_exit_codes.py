@@ -264,7 +264,10 @@ def test_a_queue_whose_bucket_nobody_gives_access_to_does_not_begin(home: Home) 
     value = {"result_s3_bucket": "team", "jobs": [{"job_id": "a", "command": "true"}]}
     file = home.config(value)
     home.environment |= {"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null"}
-    home.environment |= {"AWS_EC2_METADATA_DISABLED": "true", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+    home.environment |= {
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+    }
     done = home("queue", "run", file)
     assert (done.returncode, done.stdout) == (1, "")
     assert "Unable to locate credentials" in done.stderr

@@ -170,7 +170,6 @@ class Schedule:
     def _force(self) -> None:
         host = self._someone(running=False)
         if host is not None:
-            self.forced += 1
             self._start(host, take=True, force=True)
 
     def _restart(self) -> None:
@@ -185,6 +184,7 @@ class Schedule:
         process = Process(self.kernel, f"{host.name}{self.processes}")
         host.runner = process
         process.forced = force
+        self.forced += force
         host.awake_since = self.kernel.now
         how = "takes over" if take else "starts"
         self.kernel.trace(f"{process.name} {how}{' by force' if force else ''}")
@@ -292,6 +292,8 @@ class Schedule:
         replicator.drain(MAX_DRAIN if state.ended else 30.0, hand_back=not state.running)
         kernel.wait(over, None)
         if replicator.fenced:
+            for job_id in state.running:
+                launcher.end(state.jobs[job_id])
             if fresh and not runner.owned and take:
                 host.disk = type(host.disk)(host, QUEUE_ID)
                 return True
@@ -342,7 +344,7 @@ class Schedule:
             owning.found,
             lambda: True,
             me,
-            owning.epoch(ledger.state) - 1,
+            owning.epoch(ledger.state),
             clock,
             lambda _: None,
         )
