@@ -4,12 +4,27 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from msgspec import Struct
+
 from spawn.core.errors import QueueNotFound
 from spawn.store import lock
 from spawn.store.durable import sync
 from spawn.store.paths import QueuePaths, Roots
 
-_ASIDE = re.compile(r"\.fenced-\d+(-\d+)?$")
+_ASIDE = re.compile(r"\.fenced-(\d+)(?:-(\d+))?$")
+
+
+class Aside(Struct, frozen=True):
+    """A folder that was kept of a queue when somebody else took it."""
+
+    folder: Path
+    epoch: int
+    """Of the runner that owned the queue here."""
+
+    @property
+    def events(self) -> Path:
+        """The event log as it was then."""
+        return self.folder / "events.db"
 
 
 def make(roots: Roots, queue_id: str) -> QueuePaths:
@@ -60,10 +75,14 @@ def put_aside(paths: QueuePaths, epoch: int) -> Path:
     return kept
 
 
-def aside(roots: Roots, queue_id: str) -> list[Path]:
+def aside(roots: Roots, queue_id: str) -> list[Aside]:
     """The folders that were kept of a queue when somebody else took it, oldest first."""
-    found = roots.queues.glob(f"{queue_id}.fenced-*")  # an id has no wildcards
-    return sorted(folder for folder in found if _ASIDE.search(folder.name))
+    found = []
+    for folder in roots.queues.glob(f"{queue_id}.fenced-*"):  # an id has no wildcards
+        named = _ASIDE.fullmatch(folder.name.removeprefix(queue_id))
+        if named is not None:
+            found.append((int(named[1]), int(named[2] or 1), folder))
+    return [Aside(folder, epoch) for epoch, _, folder in sorted(found)]
 
 
 def find(roots: Roots, queue_id: str) -> QueuePaths:
@@ -74,6 +93,13 @@ def find(roots: Roots, queue_id: str) -> QueuePaths:
     """
     paths = roots.queue(queue_id)
     if not paths.events.exists():
+        if kept := aside(roots, queue_id):
+            raise QueueNotFound(
+                f"queue {queue_id} is not on this machine",
+                why="somebody else took it over; what was here is kept in "
+                f"{kept[-1].folder}, fenced in epoch {kept[-1].epoch}",
+                hint=f"`spawn queue verify {queue_id} --from-s3` reads the log that went on",
+            )
         raise QueueNotFound(
             f"queue {queue_id} is not on this machine",
             why=f"there is no log at {paths.events}",

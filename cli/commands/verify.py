@@ -1,25 +1,97 @@
 """`spawn queue verify`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from spawn.cli.flags import Bucket, Prefix, Profile, Region
+
+if TYPE_CHECKING:
+    from spawn.store.log.verify import Verified
 
 
 def verify(
     queue_id: Annotated[
         str, typer.Argument(metavar="QUEUE-ID", help="A queue id, or `local`.", show_default=False)
     ],
+    from_s3: Annotated[
+        bool, typer.Option("--from-s3", help="Check its log in S3 instead, every object of it.")
+    ] = False,
+    bucket: Bucket = None,
+    prefix: Prefix = None,
+    region: Region = None,
+    profile: Profile = None,
 ) -> None:
     """Check that a queue's log is whole and legal.
 
     Nothing changed, nothing missing, every step allowed where it stands. Exit code 1 with the
-    first event that is wrong.
+    first event that is wrong. Names what was kept when somebody else took the queue over.
     """
     from spawn.cli import bootstrap
+    from spawn.core.errors import QueueNotFound
+
+    if from_s3:
+        _replica(queue_id, bucket, prefix, region, profile)
+        return
+    try:
+        source = bootstrap.find(queue_id)
+    except QueueNotFound:
+        _kept_aside(queue_id)
+        raise
     from spawn.store.log.verify import verify as verify_
 
-    source = bootstrap.find(queue_id)
-    verified = verify_(source.paths.events, source.queue_id)
-    print(f"{source.queue_id}: {verified.events} events, the chain holds, every step is legal")
+    _say(source.queue_id, verify_(source.paths.events, source.queue_id))
+    _kept_aside(source.queue_id)
+
+
+def _replica(
+    queue_id: str,
+    bucket: str | None,
+    prefix: str | None,
+    region: str | None,
+    profile: str | None,
+) -> None:
+    from spawn.cli import bootstrap
+    from spawn.cli.render.lease import line
+    from spawn.cli.sources.replica import asking, open_replica
+    from spawn.store.replica.audit import audit
+
+    store = open_replica(
+        bootstrap.machine(),
+        queue_id,
+        bucket=bucket,
+        prefix=prefix,
+        region=region,
+        profile=profile,
+    )
+    with asking(store):
+        audited = audit(store, queue_id)
+    _say(queue_id, audited.verified)
+    print(f"Read from: {store.location} ({audited.segments} segments, {audited.packs} packs)")
+    if not audited.as_submitted:
+        print("Note: queue.json is not a configuration that the log ever had")
+    if not audited.verified.state.ended:
+        print(f"Lease: {line(audited.seen)}")
+
+
+def _say(queue_id: str, verified: "Verified") -> None:
+    print(f"{queue_id}: {verified.events} events, the chain holds, every step is legal")
     print(f"Status: {verified.state.state}")
     print(f"Head: {verified.hash}")
+
+
+def _kept_aside(queue_id: str) -> None:
+    """Name what was kept when somebody else took the queue over, and whether it holds."""
+    from spawn.cli import bootstrap
+    from spawn.core.errors import CorruptLog, QueueNotFound
+    from spawn.store import queues
+    from spawn.store.log.verify import verify as verify_
+
+    for kept in queues.aside(bootstrap.machine(), queue_id):
+        try:
+            said = f"{verify_(kept.events, queue_id).events} events, the chain holds"
+        except QueueNotFound:
+            said = "no events"
+        except CorruptLog as error:
+            said = f"its log does not hold: {error}"
+        print(f"Kept aside: {kept.folder}, fenced in epoch {kept.epoch}: {said}")

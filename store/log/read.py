@@ -6,11 +6,17 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+from spawn.core.codec import decode
 from spawn.core.errors import CorruptLog, QueueNotFound
+from spawn.core.events import QueueStarted
 from spawn.core.replay import Replay, Row
 
 _ROWS = "SELECT seq, type, line, hash FROM events WHERE seq > ? ORDER BY seq"
 _COLUMNS = "SELECT seq, type, job_id, at, line, hash FROM events ORDER BY seq"
+_OWNER = (
+    "SELECT line FROM events WHERE type IN ('QueueStarted', 'QueueResumed')"
+    " ORDER BY seq DESC LIMIT 1"
+)
 
 NEWBORN_BYTES = 4096
 """What a log has before its schema, and one that has lost it has more."""
@@ -56,6 +62,18 @@ def head(connection: sqlite3.Connection) -> int:
     """The newest seq; 0 for an empty log."""
     (seq,) = connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
     return int(seq)
+
+
+def owner(connection: sqlite3.Connection) -> QueueStarted | None:
+    """How the newest epoch began; None before the first. Nothing is checked: for who wants to know
+    where to look.
+
+    Raises:
+        UnreadableEvent: It is not an event that this version knows.
+    """
+    row = connection.execute(_OWNER).fetchone()
+    event = None if row is None else decode(row[0])
+    return event.data if event and isinstance(event.data, QueueStarted) else None
 
 
 def replay(path: Path, queue_id: str, *, until: str | None = None) -> Replay:

@@ -39,7 +39,7 @@ def verify(path: Path, queue_id: str) -> Verified:
         _check_file(connection, path)
     if fold.empty:
         raise QueueNotFound(f"the log of {queue_id} has no event")
-    _check_config(fold.state)
+    check_config(fold.state)
     return Verified(events=fold.seq, hash=fold.hash.hex(), state=fold.state)
 
 
@@ -63,8 +63,12 @@ def _check_file(connection: Connection, path: Path) -> None:
         raise CorruptLog(f"the database {path} is damaged", why=answer.decode("utf-8", "replace"))
 
 
-def _check_config(state: QueueState) -> None:
-    """The configuration is spread over events; together they must be what was validated."""
+def check_config(state: QueueState) -> None:
+    """See that the configuration, which is spread over events, is what was validated.
+
+    Raises:
+        CorruptLog: It is not.
+    """
     config = structs.replace(state.config, jobs=tuple(job.config for job in state.jobs.values()))
     if config_sha256(config) != state.config_sha256:
         raise CorruptLog("the configuration's jobs are not those that were submitted", seq=1)

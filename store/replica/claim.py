@@ -70,7 +70,7 @@ def submitted(
         fields = msgspec.json.decode(found.data)
         by = fields.pop("claimed_by", "")
         config = canonical.decode(msgspec.json.encode(fields))
-    except (msgspec.DecodeError, AttributeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, AttributeError, TypeError) as error:
         raise CorruptLog(f"{store.location}{QUEUE} cannot be read", why=str(error)) from None
     if config.queue_id != queue_id:
         raise QueueNotFound(
@@ -97,7 +97,7 @@ def _expect_ours(store: ObjectStore, config: QueueConfig, by: str) -> None:
         found = msgspec.json.decode(store.read(QUEUE).data, type=_Claim)
     except NotThere:
         return
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CorruptLog(f"{store.location}{QUEUE} cannot be read", why=str(error)) from None
     if found.queue_id != config.queue_id:
         raise QueueExists(

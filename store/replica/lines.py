@@ -1,6 +1,7 @@
 """Events as they travel: a line each, `<hash> <line>`, in segments and in packs."""
 
 from collections.abc import Iterable, Iterator
+from io import BytesIO
 
 import msgspec
 from msgspec import Struct
@@ -16,11 +17,17 @@ class _Seq(Struct):
 
 
 _seq = msgspec.json.Decoder(_Seq)
+_NOT_AN_EVENT = (CorruptLog, msgspec.DecodeError, UnicodeError, RecursionError)
+"""Whatever somebody put there: bytes that are no text, brackets without an end."""
 
 
 def encode(rows: Iterable[Row]) -> bytes:
     """Write events as one object holds them."""
-    return b"".join(chain.export(hash_, line) + b"\n" for _, _, line, hash_ in rows)
+    data = BytesIO()  # a join would hold every line twice
+    for _, _, line, hash_ in rows:
+        data.write(chain.export(hash_, line))
+        data.write(b"\n")
+    return data.getvalue()
 
 
 def decode(key: str, data: bytes, first: int) -> Iterator[Row]:
@@ -37,7 +44,8 @@ def decode(key: str, data: bytes, first: int) -> Iterator[Row]:
         try:
             hash_, line = chain.parse(exported)
             head = _seq.decode(line)
-        except (CorruptLog, msgspec.DecodeError, UnicodeDecodeError) as error:
+            type_ = head.type.encode()
+        except _NOT_AN_EVENT as error:
             raise CorruptLog(
                 f"{key} holds something that is no event", seq=seq, why=f"at seq {seq}: {error}"
             ) from None
@@ -45,4 +53,4 @@ def decode(key: str, data: bytes, first: int) -> Iterator[Row]:
             raise CorruptLog(
                 f"{key} is not what was written", seq=seq, why=f"seq {head.seq} is where {seq} was"
             )
-        yield seq, head.type.encode(), line, hash_
+        yield seq, type_, line, hash_

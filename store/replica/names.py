@@ -28,7 +28,7 @@ def parse_segment(key: str) -> int | None:
     name = key.removeprefix(LOG).removesuffix(_SUFFIX)
     if not (name.isascii() and name.isdigit()):
         return None
-    return int(name) if segment(int(name)) == key else None
+    return int(name) if int(name) and segment(int(name)) == key else None
 
 
 def parse_pack(key: str) -> tuple[int, int] | None:
@@ -36,4 +36,5 @@ def parse_pack(key: str) -> tuple[int, int] | None:
     first, _, last = key.removeprefix(PACKS).removesuffix(_SUFFIX).partition("-")
     if not all(part.isascii() and part.isdigit() for part in (first, last)):
         return None
-    return (int(first), int(last)) if pack(int(first), int(last)) == key else None
+    found = int(first), int(last)
+    return found if 1 <= found[0] <= found[1] and pack(*found) == key else None

@@ -1,4 +1,8 @@
-"""Read a log back from an object store: packs, then the segments after them. None is believed."""
+"""Read a log back from an object store: packs, then the segments after them. None is believed.
+
+Packs only spare requests. Where one is missing, or ends within a segment, the segment that holds
+the next event is looked for, so that no log seems to end where only its packs do.
+"""
 
 from collections.abc import Iterator
 
@@ -8,6 +12,11 @@ from spawn.core.replay import Row
 from spawn.store.objects.port import PAGE, NotThere, ObjectStore
 from spawn.store.replica import lines, names
 from spawn.store.replica.lease import Seen
+
+FEW = 8
+"""So few segments are read without a look at packs."""
+BACK = PAGE // 2
+"""Events before the one looked for, among which a list begins: a segment has at least one."""
 
 
 def read(store: ObjectStore, queue_id: str, *, after: int = 0, hash_: bytes = b"") -> Iterator[Row]:
@@ -23,33 +32,39 @@ def read(store: ObjectStore, queue_id: str, *, after: int = 0, hash_: bytes = b"
     """
     hash_ = hash_ or chain.genesis(queue_id)
     for key, first in _objects(store, after):
-        for row in _rows(store, key, first):
+        for row in rows_of(key, first, fetch(store, key, first)):
             if row[0] <= after:
                 continue
-            if row[0] != after + 1:
-                raise CorruptLog(
-                    f"event {after + 1} is missing in the store",
-                    seq=after + 1,
-                    why=f"{key} begins with {row[0]}",
-                )
+            hash_ = follow(key, row, after, hash_)
             after = row[0]
-            hash_ = chain.link(hash_, row[2])
-            if hash_ != row[3]:
-                raise CorruptLog(
-                    f"event {after} is not what was written",
-                    seq=after,
-                    why=f"in {key} its hash does not continue the chain",
-                )
             yield row
 
 
-def segments(store: ObjectStore) -> Iterator[Row]:
-    """Read every segment, for who audits what packs repeat. The chain is not checked."""
-    after = ""
-    while page := store.list(names.LOG, after):
-        for key, _ in page:
-            yield from _rows(store, key, _first(key))
-        after = page[-1][0]
+def follow(key: str, row: Row, after: int, hash_: bytes) -> bytes:
+    """See that an event follows the one before it; returns the chain's hash up to it.
+
+    Args:
+        key: The object that it is in.
+        after: The seq before.
+        hash_: The chain's hash up to that.
+
+    Raises:
+        CorruptLog: It does not.
+    """
+    if row[0] != after + 1:
+        raise CorruptLog(
+            f"event {after + 1} is missing in the store",
+            seq=after + 1,
+            why=f"{key} begins with {row[0]}",
+        )
+    hash_ = chain.link(hash_, row[2])
+    if hash_ != row[3]:
+        raise CorruptLog(
+            f"event {row[0]} is not what was written",
+            seq=row[0],
+            why=f"in {key} its hash does not continue the chain",
+        )
+    return hash_
 
 
 def expect_head(seen: Seen | None, seq: int, hash_at: dict[int, bytes]) -> None:
@@ -80,55 +95,24 @@ def expect_head(seen: Seen | None, seq: int, hash_at: dict[int, bytes]) -> None:
         )
 
 
-def _objects(store: ObjectStore, after: int) -> Iterator[tuple[str, int]]:
-    """The objects to read, in order: `(key, first seq)`."""
-    at = 1
-    page: list[tuple[int, int]] = []
-    end = False
-    while True:
-        here = [last for first, last in page if first == at]
-        if not here and not end and (not page or page[-1][0] < at):
-            page, end = _packs(store, at)
-            here = [last for first, last in page if first == at]
-        if not here:
-            break
-        last = max(here)
-        if last > after:
-            yield names.pack(at, last), at
-        at = last + 1
-    cursor = names.segment(max(at, after + 1) - 1)
-    found = store.list(names.LOG, cursor)
-    if at <= after and found and _first(found[0][0]) != after + 1:
-        # `after` is within a segment: find that one.
-        cursor = names.segment(at - 1)
-        found = store.list(names.LOG, cursor)
-    while found:
-        for key, _ in found:
-            yield key, _first(key)
-        if len(found) < PAGE:
-            return
-        found = store.list(names.LOG, found[-1][0])
+def fetch(store: ObjectStore, key: str, first: int) -> bytes:
+    """Read an object that was listed.
 
-
-def _packs(store: ObjectStore, at: int) -> tuple[list[tuple[int, int]], bool]:
-    """A page of packs that begin at seq `at` or later, and whether there are no more."""
-    found = store.list(names.PACKS, names.before_packs(at))
-    named = [names.parse_pack(key) for key, _ in found]
-    return [each for each in named if each is not None], len(found) < PAGE
-
-
-def _first(key: str) -> int:
-    first = names.parse_segment(key)
-    if first is None or first == 0:
-        raise CorruptLog(f"{key} is none of the log's objects", hint="take it away")
-    return first
-
-
-def _rows(store: ObjectStore, key: str, first: int) -> Iterator[Row]:
+    Raises:
+        CorruptLog: It is there no more.
+    """
     try:
-        data = store.read(key).data
+        return store.read(key).data
     except NotThere:
         raise CorruptLog(f"{key} is gone", seq=first, why="it was there a moment ago") from None
+
+
+def rows_of(key: str, first: int, data: bytes) -> Iterator[Row]:
+    """The events of a segment or a pack.
+
+    Raises:
+        CorruptLog: It does not hold what its name says.
+    """
     named = names.parse_pack(key)
     last = first - 1
     for row in lines.decode(key, data, first):
@@ -136,3 +120,80 @@ def _rows(store: ObjectStore, key: str, first: int) -> Iterator[Row]:
         yield row
     if named is not None and last != named[1]:
         raise CorruptLog(f"{key} is not whole", seq=last + 1, why=f"it ends with event {last}")
+
+
+def first_of(key: str) -> int:
+    """The seq that a segment begins with.
+
+    Raises:
+        CorruptLog: The key is not one of a segment.
+    """
+    first = names.parse_segment(key)
+    if first is None:
+        raise foreign(key)
+    return first
+
+
+def foreign(key: str) -> CorruptLog:
+    """Name an object that does not belong where it is."""
+    return CorruptLog(f"{key} is none of the log's objects", hint="take it away")
+
+
+def _objects(store: ObjectStore, after: int) -> Iterator[tuple[str, int]]:
+    """The objects to read, in order: `(key, first seq)`."""
+    at = after + 1
+    page, end = _segments(store, at)
+    if len(page) > FEW or not page:
+        for first, last in _packs(store):
+            if last > after:
+                yield names.pack(first, last), first
+                at = last + 1
+        if at > after + 1:
+            page, end = _segments(store, at)
+    while page:
+        for key in page:
+            yield key, first_of(key)
+        page, end = ([], True) if end else _list(store, page[-1])
+
+
+def _packs(store: ObjectStore) -> Iterator[tuple[int, int]]:
+    """The longest packs that follow each other from the log's beginning: first and last seq."""
+    at = 1
+    page: list[tuple[int, int]] = []
+    end = False
+    while True:
+        if not end and (not page or page[-1][0] <= at):  # more that begin here may be to come
+            found = store.list(names.PACKS, names.before_packs(at))
+            end = len(found) < PAGE
+            page = [each for key, _ in found if (each := names.parse_pack(key)) is not None]
+        here = [last for first, last in page if first == at]
+        if not here:
+            return
+        yield at, max(here)
+        at = max(here) + 1
+
+
+def _segments(store: ObjectStore, at: int) -> tuple[list[str], bool]:
+    """Segments in order, from the one that holds event `at`, or would, if it is there.
+
+    Returns:
+        The first of them, and whether they are all.
+    """
+    back = BACK
+    while True:
+        cursor = max(0, at - back)
+        page, end = _list(store, names.segment(cursor))
+        before = [key for key in page if first_of(key) <= at]
+        while len(before) == len(page) and not end:
+            more, end = _list(store, page[-1])
+            page = before[-1:] + more
+            before = [key for key in page if first_of(key) <= at]
+        if before or not cursor:
+            return page[max(0, len(before) - 1) :], end
+        back *= 4  # that segment has many events
+
+
+def _list(store: ObjectStore, after: str) -> tuple[list[str], bool]:
+    """A page of segments after a key, and whether it is the last."""
+    found = store.list(names.LOG, after)
+    return [key for key, _ in found], len(found) < PAGE

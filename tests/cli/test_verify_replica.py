@@ -1,0 +1,306 @@
+"""`verify --from-s3` audits the replica alone, finds it by itself, and says what it rests on;
+`verify` names what was kept when a queue was taken over."""
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from msgspec import structs
+from tests.cli import samples
+from tests.cli.support import Home
+from tests.support import s3
+from tests.support.replicas import lease, objects, replicate
+
+from spawn.core.events import QueueStarted
+from spawn.store.objects.folder import FolderStore
+from spawn.store.objects.port import ObjectStore
+from spawn.store.objects.s3 import S3Store
+from spawn.store.replica import names
+
+ID = samples.QUEUE_ID
+TRAINING = samples.training()
+HEAD = TRAINING.rows[-1][3].hex()
+ENDS = range(1, TRAINING.seq + 1)
+SOUND = (
+    f"{ID}: {TRAINING.seq} events, the chain holds, every step is legal\n"
+    "Status: running\n"
+    f"Head: {HEAD}\n"
+)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3.Server]:
+    """A real S3 server with two buckets."""
+    with s3.moto(tmp_path_factory.mktemp("moto")) as server:
+        import boto3
+
+        with patch.dict("os.environ", server.environ):
+            for bucket in ("team", "spawn-results-us-east-1"):
+                boto3.client("s3").create_bucket(Bucket=bucket)
+        yield server
+
+
+@contextmanager
+def asked(server: s3.Server) -> Iterator[None]:
+    """boto3 in this process asks the server."""
+    with patch.dict("os.environ", server.environ):
+        yield
+
+
+def _replicate(store: ObjectStore, *, handed_back: bool = False) -> None:
+    config = structs.replace(samples.PIPELINE, queue_id=ID)
+    replicate(store, TRAINING.rows, config, ends=ENDS, handed_back=handed_back)
+
+
+def _in_bucket(server: s3.Server, bucket: str, prefix: str) -> None:
+    with asked(server):
+        _replicate(S3Store(bucket=bucket, prefix=prefix))
+
+
+@pytest.fixture
+def here(home: Home) -> Path:
+    """A queue whose log is on this machine, and whose replica is in a folder of it."""
+    root = home.roots.objects / ID
+    log = samples.submitted(samples.PIPELINE, "14:05:30")
+    log.at("14:05:32", _owner(f"{root}/"))
+    home.queue(ID).folder.mkdir(parents=True)
+    log.write(home.queue(ID).events)
+    _replicate(FolderStore(root))
+    return root
+
+
+def _owner(location: str) -> QueueStarted:
+    owner = samples.owner()
+    return QueueStarted(
+        **{
+            **{name: getattr(owner, name) for name in owner.__struct_fields__},
+            "results_location": location,
+        }
+    )
+
+
+def test_a_real_queue_without_a_bucket_has_a_replica_that_holds(finished: Home) -> None:
+    local = finished("queue", "verify", "good").stdout
+    done = finished("queue", "verify", "good", "--from-s3")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(local)
+    place = re.escape(f"{finished.roots.objects}/good/")
+    assert re.fullmatch(
+        rf"Read from: {place} \(\d+ segments, 1 packs\)\n", done.stdout.removeprefix(local)
+    )
+
+
+def test_a_live_queue_in_a_bucket_says_how_old_its_lease_is(home: Home, server: s3.Server) -> None:
+    _in_bucket(server, "team", "runs/live")
+    done = home(
+        "queue", "verify", ID, "--from-s3", "--bucket", "team", "--prefix", "/runs/live/",
+        **server.environ,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(
+        f"{SOUND}Read from: s3://team/runs/live/ ({TRAINING.seq} segments, 1 packs)\n"
+    )
+    last = done.stdout.splitlines()[-1]
+    assert re.fullmatch(r"Lease: of i-0123456789abcdef0, epoch 1, renewed \d+ s ago", last)
+    assert not home.root.exists(), "to read a replica makes nothing here"
+
+
+def test_a_lease_that_is_gone_expired_or_handed_back_is_said(home: Home, here: Path) -> None:
+    def told() -> str:
+        return home("queue", "verify", ID, "--from-s3").stdout.splitlines()[-1]
+
+    then = time.time() - 120
+    os.utime(here / names.LEASE, (then, then))
+    assert re.fullmatch(r"Lease: of \S+, epoch 1, renewed 12\d s ago, expired", told())
+    (here / names.LEASE).unlink()
+    assert told() == "Lease: none"
+    lease(FolderStore(here), TRAINING.rows[-1], handed_back=True)
+    assert re.fullmatch(r"Lease: of \S+, epoch 1, handed back \d s ago", told())
+
+
+def test_a_configuration_of_the_place_that_the_log_never_had_is_noted(
+    home: Home, here: Path
+) -> None:
+    path = here / names.QUEUE
+    path.write_bytes(path.read_bytes().replace(b"python train.py", b"python other.py"))
+    done = home("queue", "verify", ID, "--from-s3")
+    assert done.returncode == 0
+    assert "\nNote: queue.json is not a configuration that the log ever had\n" in done.stdout
+
+
+# where it is
+
+
+def test_the_log_here_says_where_the_replica_is(home: Home, here: Path) -> None:
+    done = home("queue", "verify", ID, "--from-s3")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"\nRead from: {here}/ (" in done.stdout
+
+
+def test_so_does_one_that_cannot_be_replayed_or_was_kept_aside(home: Home, here: Path) -> None:
+    folder = home.queue(ID).folder
+    folder.rename(folder.with_name(f"{ID}.fenced-1"))
+    assert f"\nRead from: {here}/ (" in home("queue", "verify", ID, "--from-s3").stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment"),
+    [
+        (["--bucket", "team"], {}),
+        ([], {"SPAWN_BUCKET": "team"}),
+    ],
+)
+def test_without_a_prefix_it_is_the_queues_id(
+    home: Home, server: s3.Server, flags: list[str], environment: dict[str, str]
+) -> None:
+    _in_bucket(server, "team", ID)
+    done = home("queue", "verify", ID, "--from-s3", *flags, **server.environ, **environment)
+    assert f"\nRead from: s3://team/{ID}/ (" in done.stdout
+
+
+def test_without_a_bucket_it_is_the_regions(home: Home, server: s3.Server) -> None:
+    _in_bucket(server, "spawn-results-us-east-1", ID)
+    environment = {**server.environ, "AWS_DEFAULT_REGION": ""}
+    for flags, more in (
+        (["--region", "us-east-1"], {}),
+        ([], {"SPAWN_REGION": "us-east-1"}),
+        ([], {"AWS_REGION": "us-east-1"}),
+    ):
+        done = home("queue", "verify", ID, "--from-s3", *flags, **{**environment, **more})
+        assert f"\nRead from: s3://spawn-results-us-east-1/{ID}/ (" in done.stdout, done.stderr
+    done = home("queue", "verify", ID, "--from-s3", **environment)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"Error: nobody knows in which bucket queue {ID} is\nHint: ")
+
+
+@pytest.mark.parametrize("target", ["a/b", "local", "i-0123456789abcdef0"])
+def test_what_cannot_be_a_queue_is_2(home: Home, target: str) -> None:
+    done = home("queue", "verify", target, "--from-s3", "--bucket", "team")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"'{target}' is not a queue id" in done.stderr
+
+
+# what goes wrong
+
+
+def test_no_such_queue_there_is_3_with_where_was_looked(home: Home, server: s3.Server) -> None:
+    _in_bucket(server, "team", "taken")
+    done = home("queue", "verify", "nope", "--from-s3", "--bucket", "team", **server.environ)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == (
+        "Error: queue nope is not at s3://team/nope/\nHint: --bucket and --prefix say where it is\n"
+    )
+    flags = ("--bucket", "team", "--prefix", "taken")
+    done = home("queue", "verify", "nope", "--from-s3", *flags, **server.environ)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith(f"Error: queue nope is not at s3://team/taken/: {ID} is there\n")
+
+
+def test_a_store_that_does_not_let_us_is_1_in_words(home: Home, server: s3.Server) -> None:
+    flags = ("queue", "verify", ID, "--from-s3", "--bucket")
+    none = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "")
+    nobody = f"http://127.0.0.1:{s3.free_port()}"
+    for bucket, environment, told in (
+        ("no-such-bucket", {}, "there is no bucket no-such-bucket"),
+        ("team", none, "cannot be asked"),
+        ("team", {"AWS_ENDPOINT_URL": nobody}, "cannot be reached"),
+        ("team", {"AWS_PROFILE": "nobody"}, "cannot be asked"),
+        ("Not a bucket", {}, "cannot be asked"),
+    ):
+        done = home(*flags, bucket, **{**server.environ, **environment})
+        assert (done.returncode, done.stdout) == (1, ""), done.stderr
+        assert done.stderr.startswith("Error: ")
+        assert told in done.stderr
+        assert "\nHint: " in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def _third_segment(root: Path) -> Path:
+    return root / list(objects(root, names.LOG))[2]
+
+
+CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a segment that is gone": (lambda root: _third_segment(root).unlink(), "event 3 is missing"),
+    "a segment that was changed": (
+        lambda root: _third_segment(root).write_bytes(
+            _third_segment(root).read_bytes().replace(b'"at"', b'"aT"')
+        ),
+        "event 3 is not what was written: in _spawn/log/000000000003.jsonl its hash does not",
+    ),
+    "a lease of another log": (
+        lambda root: (root / names.LEASE).write_bytes(
+            (root / names.LEASE).read_bytes().replace(HEAD.encode(), b"0" * 64)
+        ),
+        "is not the one that its owner wrote",
+    ),
+    "a lease that is none": (lambda root: (root / names.LEASE).write_bytes(b"["), names.LEASE),
+    "a configuration that is gone": (lambda root: (root / names.QUEUE).unlink(), names.QUEUE),
+    "a pack that was cut": (
+        lambda root: (root / next(iter(objects(root, names.PACKS)))).write_bytes(b""),
+        names.PACKS,
+    ),
+    "what does not belong there": (
+        lambda root: (root / names.LOG / "notes.txt").write_bytes(b"x"),
+        f"{names.LOG}notes.txt is none of the log's objects",
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_is_wrong_with_a_replica_is_named(home: Home, here: Path, change: str) -> None:
+    spoil, told = CHANGES[change]
+    spoil(here)
+    done = home("queue", "verify", ID, "--from-s3")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: ")
+    assert told in done.stderr
+    assert "\nHint: " in done.stderr
+    assert "an error of its own" not in done.stderr
+
+
+# what was kept aside
+
+
+def _keep(home: Home, name: str, log: samples.Log = TRAINING) -> Path:
+    folder = home.roots.queues / name
+    folder.mkdir(parents=True)
+    log.write(folder / "events.db")
+    return folder
+
+
+def test_what_was_kept_aside_is_named_with_whether_it_holds(home: Home, here: Path) -> None:
+    second = _keep(home, f"{ID}.fenced-2")
+    tenth = _keep(home, f"{ID}.fenced-10")
+    again = _keep(home, f"{ID}.fenced-2-2", samples.submitted(samples.PIPELINE, "14:05:30"))
+    (tenth / "events.db").write_bytes(b"x" * 5000)
+    _keep(home, f"{ID}.fenced-3.fenced-1")  # of a queue that is called so
+    done = home("queue", "verify", ID)
+    assert (done.returncode, done.stderr) == (0, "")
+    kept = [line for line in done.stdout.splitlines() if line.startswith("Kept aside: ")]
+    assert kept[:2] == [
+        f"Kept aside: {second}, fenced in epoch 2: {TRAINING.seq} events, the chain holds",
+        f"Kept aside: {again}, fenced in epoch 2: 1 events, the chain holds",
+    ]
+    assert kept[2].startswith(f"Kept aside: {tenth}, fenced in epoch 10: its log does not hold: ")
+    assert len(kept) == 3
+
+
+@pytest.mark.parametrize("command", ["verify", "status", "history", "wait"])
+def test_a_queue_that_is_gone_from_here_is_3_and_what_was_kept_of_it_is_named(
+    home: Home, command: str
+) -> None:
+    kept = _keep(home, f"{ID}.fenced-2")
+    done = home("queue", command, ID)
+    assert done.returncode == 3
+    assert done.stderr == (
+        f"Error: queue {ID} is not on this machine: somebody else took it over; "
+        f"what was here is kept in {kept}, fenced in epoch 2\n"
+        f"Hint: `spawn queue verify {ID} --from-s3` reads the log that went on\n"
+    )
+    told = f"Kept aside: {kept}, fenced in epoch 2: {TRAINING.seq} events, the chain holds\n"
+    assert done.stdout == (told if command == "verify" else "")

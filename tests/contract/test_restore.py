@@ -1,0 +1,208 @@
+"""Restoring: the same log through packs, through segments, from the middle, over HTTP; or an
+error that names what is wrong."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support import s3
+from tests.support.legal import Seeded, driven
+from tests.support.logs import QUEUE_ID
+from tests.support.replicas import (
+    OWNER,
+    CountingStore,
+    objects,
+    replicate,
+    ship,
+    write_segments,
+)
+
+from spawn.core import chain
+from spawn.core.config.model import QueueConfig
+from spawn.core.errors import CorruptLog
+from spawn.core.replay import Row
+from spawn.store.objects.s3 import S3Store
+from spawn.store.replica import names, restore
+from spawn.store.replica import pack as packing
+from spawn.store.replica.lease import Lease, Seen, look
+
+
+def _log(least: int) -> list[Row]:
+    driver = driven(Seeded(6))
+    while driver.log.seq < least:
+        driver.act()
+    return driver.log.rows
+
+
+ROWS = _log(120)
+EVERY = range(1, len(ROWS) + 1)
+cuts = st.sets(st.integers(1, len(ROWS))).map(lambda some: sorted({*some, len(ROWS)}))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Where the objects are."""
+    return tmp_path / "objects"
+
+
+def _whole(root: Path, after: int = 0) -> list[Row]:
+    hash_ = ROWS[after - 1][3] if after else b""
+    return list(restore.read(CountingStore(root), QUEUE_ID, after=after, hash_=hash_))
+
+
+def test_an_empty_place_has_an_empty_log(root: Path) -> None:
+    assert _whole(root) == []
+
+
+@given(ends=cuts, limit=st.integers(500, 30_000), left=st.booleans(), data=st.data())
+def test_what_is_restored_is_the_log_whichever_packs_are_there(
+    tmp_path_factory: pytest.TempPathFactory,
+    ends: list[int],
+    limit: int,
+    left: bool,
+    data: st.DataObject,
+) -> None:
+    root = tmp_path_factory.mktemp("objects")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packing, "PACK_BYTES", limit)
+        packer = ship(CountingStore(root), ROWS, ends, queue_id=QUEUE_ID)
+        if not left:
+            packer.pack_all(len(ROWS))
+    for key in objects(root, names.PACKS):
+        if not data.draw(st.integers(0, 3)):
+            (root / key).unlink()
+    assert _whole(root) == ROWS
+    after = data.draw(st.integers(1, len(ROWS)))
+    assert _whole(root, after) == ROWS[after:]
+
+
+@given(ends=cuts, after=st.integers(0, len(ROWS)))
+def test_without_packs_reading_begins_anywhere_also_within_a_segment(
+    tmp_path_factory: pytest.TempPathFactory, ends: list[int], after: int
+) -> None:
+    root = tmp_path_factory.mktemp("objects")
+    write_segments(CountingStore(root), ROWS, ends)
+    assert _whole(root, after) == ROWS[after:]
+
+
+@given(ends=cuts, back=st.integers(1, 6), page=st.integers(7, 20), after=st.integers(0, len(ROWS)))
+def test_it_does_not_matter_how_many_keys_a_list_returns(
+    tmp_path_factory: pytest.TempPathFactory, ends: list[int], back: int, page: int, after: int
+) -> None:
+    root = tmp_path_factory.mktemp("objects")
+    ship(CountingStore(root), ROWS, ends, queue_id=QUEUE_ID)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(restore, "BACK", back)
+        patch.setattr(restore, "PAGE", page)
+        patch.setattr("tests.support.replicas.PAGE", page)
+        assert _whole(root, after) == ROWS[after:]
+
+
+def test_a_log_does_not_end_where_its_packs_do(root: Path) -> None:
+    """The last pack is gone, and the one before it ends within the last segment."""
+    write_segments(CountingStore(root), ROWS, [*range(1, 21), 40])
+    store = CountingStore(root)
+    rows = ROWS[:30]
+    store.create(names.pack(1, 30), b"".join(chain.export(h, ln) + b"\n" for _, _, ln, h in rows))
+    assert _whole(root) == ROWS[:40]
+
+
+def test_packs_give_back_a_log_whose_segments_were_all_taken_away(root: Path) -> None:
+    packer = ship(CountingStore(root), ROWS, EVERY, queue_id=QUEUE_ID)
+    packer.pack_all(len(ROWS))
+    for key in objects(root, names.LOG):
+        (root / key).unlink()
+    assert _whole(root) == ROWS
+
+
+def test_what_follows_is_read_without_what_is_known(root: Path) -> None:
+    packer = ship(CountingStore(root), ROWS, EVERY, queue_id=QUEUE_ID)
+    packer.pack_all(len(ROWS))
+    store = CountingStore(root)
+    after = len(ROWS) - 3
+    assert list(restore.read(store, QUEUE_ID, after=after, hash_=ROWS[after - 1][3])) == ROWS[-3:]
+    assert store.requests == {"LIST": 1, "GET": 3}
+
+
+def test_that_nothing_follows_is_known_from_the_last_segment(root: Path) -> None:
+    packer = ship(CountingStore(root), ROWS, EVERY, queue_id=QUEUE_ID)
+    packer.pack_all(len(ROWS))
+    store = CountingStore(root)
+    assert list(restore.read(store, QUEUE_ID, after=len(ROWS), hash_=ROWS[-1][3])) == []
+    assert store.requests == {"LIST": 1, "GET": 1}
+
+
+def test_another_queues_id_reads_nothing_of_it(root: Path) -> None:
+    write_segments(CountingStore(root), ROWS, [10])
+    with pytest.raises(CorruptLog, match=rf"event 1 .*{names.segment(1)}"):
+        list(restore.read(CountingStore(root), "other"))
+
+
+def test_what_is_known_here_and_is_another_log_there_is_found(root: Path) -> None:
+    write_segments(CountingStore(root), ROWS, [10])
+    with pytest.raises(CorruptLog, match="event 6 "):
+        list(restore.read(CountingStore(root), QUEUE_ID, after=5, hash_=bytes(32)))
+
+
+def test_a_pack_whose_name_runs_backwards_is_no_pack(root: Path) -> None:
+    """A reader that followed it would go round for ever."""
+    store = CountingStore(root)
+    ship(store, ROWS, EVERY, queue_id=QUEUE_ID)
+    for first, last in ((97, 88), (97, 0), (0, 96)):
+        store.create(names.pack(first, last), b"x")
+    assert _whole(root) == ROWS
+
+
+@given(cut=st.integers(0, len(ROWS)), ahead=st.integers(1, 5))
+def test_a_log_that_ends_before_its_lease_is_not_whole(cut: int, ahead: int) -> None:
+    seen = _seen(cut + ahead, bytes(32))
+    with pytest.raises(CorruptLog, match=f"ends with event {cut}: .* {cut + ahead} there"):
+        restore.expect_head(seen, cut, {})
+
+
+@given(at=st.integers(1, len(ROWS)))
+def test_a_lease_that_names_another_event_is_found(at: int) -> None:
+    restore.expect_head(_seen(at, ROWS[at - 1][3]), len(ROWS), {at: ROWS[at - 1][3]})
+    with pytest.raises(CorruptLog, match=f"event {at} in the store is not the one"):
+        restore.expect_head(_seen(at, bytes(32)), len(ROWS), {at: ROWS[at - 1][3]})
+
+
+def test_without_a_lease_or_with_one_of_an_empty_log_nothing_is_expected() -> None:
+    restore.expect_head(None, 0, {})
+    restore.expect_head(_seen(0, bytes(32)), 0, {})
+
+
+def _seen(seq: int, hash_: bytes) -> Seen:
+    return Seen(Lease(epoch=1, nonce="n", owner=OWNER, seq=seq, hash=hash_.hex()), "e", 0.0)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3.Server]:
+    """A real S3 server."""
+    with s3.moto(tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+def test_over_http_a_log_is_shipped_packed_and_restored_just_the_same(
+    server: s3.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import boto3
+
+    for name, value in server.environ.items():
+        monkeypatch.setenv(name, value)
+    boto3.client("s3").create_bucket(Bucket="team")
+    monkeypatch.setattr(packing, "PACK_BYTES", 6000)
+    config = QueueConfig(jobs=(), queue_id=QUEUE_ID)
+    store = S3Store(bucket="team", prefix="runs/nightly")
+    ends = sorted({*range(1, 60), *range(60, len(ROWS), 7), len(ROWS)})
+    replicate(store, ROWS, config, ends=ends, packed=False)
+    reader = S3Store(bucket="team", prefix="runs/nightly")
+    seen = look(reader)
+    assert seen is not None
+    assert (seen.lease.seq, seen.lease.handed_back) == (len(ROWS), True)
+    assert list(restore.read(reader, QUEUE_ID)) == ROWS
+    assert list(restore.read(reader, QUEUE_ID, after=64, hash_=ROWS[63][3])) == ROWS[64:]
+    exported = b"".join(reader.read(key).data for key, _ in reader.list(names.LOG))
+    assert exported == b"".join(chain.export(h, line) + b"\n" for _, _, line, h in ROWS)

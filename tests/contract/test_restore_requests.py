@@ -1,0 +1,100 @@
+"""A log of 100,000 events is read back in under 50 requests, however it came to the store."""
+
+from collections.abc import Callable, Iterator
+from itertools import accumulate, count, repeat, takewhile
+from pathlib import Path
+from random import Random
+
+import pytest
+from tests.support.logs import QUEUE_ID, synthetic
+from tests.support.replicas import CountingStore, GrowingLog, lease, write_segments
+
+from spawn.core.replay import Row
+from spawn.store.replica import names
+from spawn.store.replica.pack import Packer
+from spawn.store.replica.reconcile import reconcile
+
+EVENTS = 100_000
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[Row]:
+    """A log of that many events, of about 280 bytes each."""
+    return [
+        (seq, type_.encode(), line.encode(), hash_)
+        for seq, type_, _, _, line, hash_ in synthetic(EVENTS)
+    ]
+
+
+def _one(_: Random) -> Iterator[int]:
+    return repeat(1)
+
+
+def _some(random: Random) -> Iterator[int]:
+    return (random.randint(1, 6) for _ in count())
+
+
+def _many(random: Random) -> Iterator[int]:
+    """Outages, after each of which a backlog comes in large segments."""
+    return (random.choice((1, 1, 1, 1, 1, 1, 1, 9_000)) for _ in count())
+
+
+def _replicate(
+    store: CountingStore, rows: list[Row], sizes: Iterator[int], *, epoch_ends: frozenset[int]
+) -> None:
+    """Write the replica of runners that were killed: none packed the log at its own end."""
+    ends = [*takewhile(lambda end: end < len(rows), accumulate(sizes)), len(rows)]
+    write_segments(store, rows, ends)
+    log = GrowingLog(rows)
+    packer = Packer(store, log)
+    first = 1
+    for end in ends:
+        packer.shipped(first, end)
+        while packer.due:
+            packer.pack()
+        if any(each in epoch_ends for each in range(first, end + 1)):
+            packer = Packer(store, log)
+            packer.pack_all(end)
+        first = end + 1
+    lease(store, rows[-1])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "epochs", "events"),
+    [
+        # The worst of all lengths up to that: as many small packs as there can be before they
+        # become larger ones, after as many whole pieces as there can be.
+        (_one, 0, 84_495),
+        (_one, 8, EVENTS),
+        (_some, 0, EVENTS),
+        (_many, 0, EVENTS),
+        (_many, 40, EVENTS),
+    ],
+)
+def test_100_000_events_are_read_in_under_50_requests(
+    tmp_path: Path,
+    rows: list[Row],
+    sizes: Callable[[Random], Iterator[int]],
+    epochs: int,
+    events: int,
+) -> None:
+    random = Random(1)
+    ends = frozenset(random.randrange(1, events) for _ in range(epochs))
+    writing = CountingStore(tmp_path / "objects")
+    _replicate(writing, rows[:events], sizes(random), epoch_ends=ends)
+    store = CountingStore(tmp_path / "objects")
+    restored: list[Row] = []
+    found = reconcile(store, QUEUE_ID, lambda after: restored[after:], restored.extend)
+    assert restored == rows[:events]
+    assert (found.seq, found.fetched) == (events, events)
+    print(f"{store.requests.total()} requests: {dict(store.requests)}")
+    assert store.requests.total() < 50
+
+
+def test_the_packs_of_a_long_epoch_cost_a_sixth_of_the_requests_that_segments_do(
+    tmp_path: Path, rows: list[Row]
+) -> None:
+    store = CountingStore(tmp_path / "objects")
+    _replicate(store, rows[:20_000], repeat(1), epoch_ends=frozenset())
+    packs = sum(1 for path in (store.folder / names.PACKS).iterdir())
+    assert packs < 20_000 / 5.9

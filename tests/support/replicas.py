@@ -1,0 +1,170 @@
+"""Replicas made by hand, and object stores that count what they are asked, or lose replies."""
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from spawn.core import chain
+from spawn.core.config.model import QueueConfig
+from spawn.core.replay import Row
+from spawn.store.objects.folder import FolderStore
+from spawn.store.objects.port import PAGE, Exists, Object, ObjectStore, Unavailable
+from spawn.store.replica import lines, names
+from spawn.store.replica.claim import claim
+from spawn.store.replica.lease import Holder, Owner
+from spawn.store.replica.pack import Packer
+from spawn.store.replica.ship import Shipper
+
+OWNER = Owner(place="there", instance_id="i-0123456789abcdef0", hostname="ip-10-0-0-1")
+
+
+class CountingStore(FolderStore):
+    """Counts requests. It writes without a sync, and walks its folder once for many lists: what a
+    replica of 100,000 segments needs to be made and read in seconds."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.folder = root
+        self.requests: Counter[str] = Counter()
+        self._keys: dict[str, list[str]] = {}
+
+    def create(self, key: str, data: bytes) -> str:
+        """See `ObjectStore.create`."""
+        self.requests["PUT"] += 1
+        path = self.folder / key
+        try:
+            with open(path, "xb") as file:
+                file.write(data)
+        except FileExistsError:
+            raise Exists(key) from None
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True)
+            return self.create(key, data)
+        self._keys.clear()
+        return ""
+
+    def has(self, key: str) -> bool:
+        """See `ObjectStore.has`."""
+        self.requests["HEAD"] += 1
+        return super().has(key)
+
+    def read(self, key: str) -> Object:
+        """See `ObjectStore.read`."""
+        self.requests["GET"] += 1
+        return super().read(key)
+
+    def list(self, prefix: str, after: str = "") -> list[tuple[str, int]]:
+        """See `ObjectStore.list`."""
+        self.requests["LIST"] += 1
+        folder = self.folder / prefix
+        if prefix not in self._keys:
+            found = sorted(folder.iterdir()) if folder.exists() else []
+            self._keys[prefix] = [prefix + path.name for path in found]
+        keys = self._keys[prefix]
+        begin = bisect_right(keys, after)
+        return [(key, 0) for key in keys[begin : begin + PAGE]]
+
+
+class ForgetfulStore(CountingStore):
+    """Loses the replies to the next `lost` writes, which take effect."""
+
+    lost = 0
+
+    def create(self, key: str, data: bytes) -> str:
+        """See `ObjectStore.create`."""
+        etag = super().create(key, data)
+        if self.lost:
+            self.lost -= 1
+            raise Unavailable(f"{key} cannot be reached")
+        return etag
+
+
+class GrowingLog:
+    """A local log as a shipper sees it: `seq` of these events are durable by now."""
+
+    def __init__(self, rows: list[Row], seq: int | None = None) -> None:
+        self.all = rows
+        self.seq = len(rows) if seq is None else seq
+
+    def __call__(self, after: int) -> Iterator[Row]:
+        """See `store.replica.ship.Log`."""
+        return iter(self.all[after : self.seq])
+
+
+def shipper(store: ObjectStore, log: GrowingLog, queue_id: str, after: int = 0) -> Shipper:
+    """A shipper that knows what is in the store up to a seq."""
+    hash_ = log.all[after - 1][3] if after else chain.genesis(queue_id)
+    return Shipper(store, log, seq=after, hash_=hash_)
+
+
+def ship(
+    store: ObjectStore, rows: list[Row], ends: Iterable[int], *, queue_id: str, pack: bool = True
+) -> Packer:
+    """Ship a log in segments that end with these seqs, and pack what becomes due meanwhile."""
+    log = GrowingLog(rows, 0)
+    shipping = shipper(store, log, queue_id)
+    packer = Packer(store, log)
+    for end in ends:
+        log.seq = end
+        while (segment := shipping.ship()) is not None:
+            packer.shipped(*segment)
+            while pack and packer.due:
+                packer.pack()
+    return packer
+
+
+def write_segments(store: ObjectStore, rows: list[Row], ends: Iterable[int]) -> None:
+    """Write segments that end with these seqs, as they are."""
+    first = 1
+    for end in ends:
+        store.create(names.segment(first), lines.encode(rows[first - 1 : end]))
+        first = end + 1
+
+
+def lease(store: ObjectStore, head: Row, *, epoch: int = 1, handed_back: bool = False) -> None:
+    """Write a lease that says that the store has the log up to `head`."""
+    holder = Holder(
+        store,
+        owner=OWNER,
+        epoch=epoch,
+        nonce="n",
+        seen=None,
+        head=lambda: (head[0], head[3]),
+    )
+    holder.claim()
+    if handed_back:
+        holder.renew(handed_back=True)
+
+
+def replicate(
+    store: ObjectStore,
+    rows: list[Row],
+    config: QueueConfig,
+    *,
+    ends: Iterable[int],
+    packed: bool = True,
+    handed_back: bool = True,
+) -> None:
+    """Make the whole replica of a log, as its runner leaves it.
+
+    Args:
+        config: With the queue's id.
+        packed: Whether the runner lived to pack the whole log.
+    """
+    assert config.queue_id is not None
+    claim(store, config, by="there")
+    packer = ship(store, rows, ends, queue_id=config.queue_id)
+    if packed:
+        packer.pack_all(len(rows))
+    lease(store, rows[-1], handed_back=handed_back)
+
+
+def objects(root: Path, prefix: str = "") -> dict[str, bytes]:
+    """What is below a folder: key and bytes, in order."""
+    found = {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
+    return {key: data for key, data in found.items() if key.startswith(prefix)}
