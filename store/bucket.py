@@ -6,8 +6,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 from msgspec import structs
 
+from spawn.store.objects.aws import account, connect, errors, on_aws
 from spawn.store.objects.port import Denied
-from spawn.store.objects.s3 import CONFIG, account, errors, on_aws, session
 from spawn.store.place import Place
 
 _HOME = "us-east-1"
@@ -31,7 +31,7 @@ def ensure_bucket(place: Place, say: Callable[[str], None], *, chosen: bool = Tr
     """
     assert place.bucket is not None
     with errors(place.location, place.bucket):
-        client = session(place.region, place.profile).client("s3", config=CONFIG)
+        client = connect("s3", place.region, place.profile)
         owner = account(place.region, place.profile) if on_aws(client) else None
         found = _look(client, place.bucket, owner)
         if found == 404:
