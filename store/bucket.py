@@ -1,13 +1,14 @@
 """The bucket: made where it is missing, with public access blocked and everything encrypted."""
 
 from collections.abc import Callable
+from enum import Enum, auto
 from typing import Any
 
 from botocore.exceptions import ClientError
 from msgspec import structs
 
+from spawn.store.objects.aws import account, code_of, connect, errors, on_aws
 from spawn.store.objects.port import Denied
-from spawn.store.objects.s3 import CONFIG, account, errors, on_aws, session
 from spawn.store.place import Place
 
 _HOME = "us-east-1"
@@ -31,53 +32,71 @@ def ensure_bucket(place: Place, say: Callable[[str], None], *, chosen: bool = Tr
     """
     assert place.bucket is not None
     with errors(place.location, place.bucket):
-        client = session(place.region, place.profile).client("s3", config=CONFIG)
+        client = connect("s3", place.region, place.profile)
         owner = account(place.region, place.profile) if on_aws(client) else None
         found = _look(client, place.bucket, owner)
-        if found == 404:
-            _make(client, place.bucket, say)
-        elif found == 403 and not chosen:
-            owner = owner or account(place.region, place.profile)
-            region = client.meta.region_name
-            own = structs.replace(place, bucket=f"spawn-results-{owner}-{region}")
-            say(f"the bucket {place.bucket} is a stranger's; {own.bucket} stands for it")
-            return ensure_bucket(own, say)
-        elif found == 403:
+        if found is _Found.MISSING:
+            found = _make(client, place.bucket, say)
+        if found is _Found.OURS:
+            return place
+        if chosen:
             raise Denied(
                 f"the bucket {place.bucket} refuses us",
                 why="it is a stranger's, or we lack the right to use it",
                 hint="--bucket names another; docs/iam-policies.md has what is needed",
             )
-    return place
+        owner = owner or account(place.region, place.profile)
+    own = structs.replace(place, bucket=f"spawn-results-{owner}-{client.meta.region_name}")
+    say(f"the bucket {place.bucket} is a stranger's; {own.bucket} stands for it")
+    return ensure_bucket(own, say)
 
 
-def _look(client: Any, bucket: str, owner: str | None) -> int:
-    """The status that asking for a bucket ends in: 200, 403, 404."""
+class _Found(Enum):
+    OURS = auto()
+    MISSING = auto()
+    REFUSED = auto()
+
+
+def _look(client: Any, bucket: str, owner: str | None) -> _Found:
+    """Ask for a bucket. By a list: the errors of a HEAD have no body, so that credentials that
+    are wrong or have expired would look like a stranger's bucket."""
+    whose = {"ExpectedBucketOwner": owner} if owner else {}
     try:
-        client.head_bucket(Bucket=bucket, **({"ExpectedBucketOwner": owner} if owner else {}))
+        client.list_objects_v2(Bucket=bucket, MaxKeys=1, **whose)
     except ClientError as error:
-        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        if status in (403, 404):
-            return status
+        if code_of(error) == "NoSuchBucket":
+            return _Found.MISSING
+        if code_of(error) == "AccessDenied":
+            return _Found.REFUSED
         raise
-    return 200
+    return _Found.OURS
 
 
-def _make(client: Any, bucket: str, say: Callable[[str], None]) -> None:
+def _make(client: Any, bucket: str, say: Callable[[str], None]) -> _Found:
     region = client.meta.region_name
     where = {} if region == _HOME else {"LocationConstraint": region}
-    client.create_bucket(Bucket=bucket, **({"CreateBucketConfiguration": where} if where else {}))
-    say(f"made the bucket {bucket} in {region}: public access blocked, encrypted")
+    options = {"CreateBucketConfiguration": where} if where else {}
+    try:
+        client.create_bucket(Bucket=bucket, **options)
+    except ClientError as error:
+        if code_of(error) == "BucketAlreadyExists":
+            return _Found.REFUSED
+        if code_of(error) == "BucketAlreadyOwnedByYou":
+            return _Found.OURS  # another queue made it meanwhile
+        raise
     blocks = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
     try:
         client.put_public_access_block(
             Bucket=bucket, PublicAccessBlockConfiguration=dict.fromkeys(blocks, True)
         )
-        rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
         client.put_bucket_encryption(
             Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [rule]}
         )
     except ClientError as error:
         if on_aws(client):
             raise
-        say(f"{bucket} takes no settings here: {error}")
+        say(f"made the bucket {bucket}; it takes no settings there: {error}")
+    else:
+        say(f"made the bucket {bucket} in {region}: public access blocked, encrypted")
+    return _Found.OURS

@@ -2,7 +2,8 @@
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from spawn.store.objects.s3 import CONFIG, session
+from spawn.store.objects.aws import connect
+from spawn.store.objects.port import Denied
 
 _GONE = {"stopped", "terminated"}
 
@@ -13,9 +14,9 @@ def state_of(instance_id: str, region: str | None, profile: str | None) -> str:
     An instance that EC2 does not know is not said to be gone: it may be another account's.
     """
     try:
-        client = session(region, profile).client("ec2", config=CONFIG)
+        client = connect("ec2", region, profile)
         found = client.describe_instances(InstanceIds=[instance_id])
-    except (BotoCoreError, ClientError):
+    except (BotoCoreError, ClientError, Denied):
         return ""
     for reservation in found["Reservations"]:
         for each in reservation["Instances"]:

@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 _VENDOR = Path("/sys/class/dmi/id/sys_vendor")
+_XEN = Path("/sys/hypervisor/uuid")
+"""Older instance types, t2 among them, run on Xen, and say so instead of whose they are."""
 _MACHINE_ID = Path("/etc/machine-id")
 _ENDPOINT = "http://169.254.169.254"
 _DOCUMENT = "/latest/dynamic/instance-identity/document"
@@ -38,12 +40,12 @@ def instance(environ: Mapping[str, str]) -> Instance:
     endpoint = environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT")
     if environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
         return Instance()
-    if endpoint is None and _text(_VENDOR) != "Amazon EC2":
+    if endpoint is None and not _of_ec2():
         return Instance()
     try:
         document = json.loads(_ask(endpoint or _ENDPOINT))
         return Instance(document["instanceId"], document["region"])
-    except (OSError, http.client.HTTPException, ValueError, KeyError):
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
         return Instance()
 
 
@@ -54,17 +56,30 @@ def place(instance: Instance, state: Path) -> str:
     return sha256(f"{machine}\0{state}".encode()).hexdigest()[:32]
 
 
+def _of_ec2() -> bool:
+    return _text(_VENDOR) == "Amazon EC2" or _text(_XEN).lower().startswith("ec2")
+
+
 def _ask(endpoint: str) -> bytes:
     address = urlsplit(endpoint)
     connection = http.client.HTTPConnection(address.netloc, timeout=_SECONDS)
     try:
         ttl = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
-        connection.request("PUT", "/latest/api/token", headers=ttl)
-        token = connection.getresponse().read().decode()
-        connection.request("GET", _DOCUMENT, headers={"X-aws-ec2-metadata-token": token})
-        return connection.getresponse().read()
+        token = _answer(connection, "PUT", "/latest/api/token", ttl).decode()
+        return _answer(connection, "GET", _DOCUMENT, {"X-aws-ec2-metadata-token": token})
     finally:
         connection.close()
+
+
+def _answer(
+    connection: http.client.HTTPConnection, method: str, path: str, headers: dict[str, str]
+) -> bytes:
+    connection.request(method, path, headers=headers)
+    response = connection.getresponse()
+    body = response.read()
+    if response.status != 200:
+        raise http.client.HTTPException(f"{path}: {response.status}")
+    return body
 
 
 def _text(path: Path) -> str:

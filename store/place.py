@@ -1,7 +1,6 @@
 """Where a queue's log and results are kept: a bucket, or a folder of this machine."""
 
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -25,10 +24,9 @@ class Place(Struct, frozen=True, kw_only=True):
 
 def parse(location: str) -> tuple[str, str] | None:
     """Take `s3://bucket/prefix/` apart; None for anything else."""
-    parts = urlsplit(location)
-    if parts.scheme != "s3" or not parts.netloc:
-        return None
-    return parts.netloc, parts.path.strip("/")
+    scheme, _, rest = location.partition("://")  # not a URL: `?` and `#` are as good as letters
+    bucket, _, prefix = rest.partition("/")
+    return (bucket, prefix.strip("/")) if scheme == "s3" and bucket else None
 
 
 def open_place(place: Place, objects: Path) -> ObjectStore:

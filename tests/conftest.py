@@ -10,6 +10,9 @@ settings.register_profile("spawn", deadline=None, print_blob=True)
 settings.load_profile("spawn")
 
 
+pytest_plugins = ["tests.support.servers"]
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose program is missing, with the reason; where all must run, fail it."""
     for mark in item.iter_markers("tool"):
@@ -24,6 +27,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the person who runs the tests reaches them."""
     for name in list(os.environ):
-        if name.startswith("SPAWN_") and name != "SPAWN_REQUIRE_TOOLS":
+        if name.startswith("SPAWN_") and not name.startswith("SPAWN_REQUIRE_"):
             monkeypatch.delenv(name)
     monkeypatch.delenv("NO_COLOR", raising=False)

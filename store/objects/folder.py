@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from errno import EINVAL, EISDIR, EOPNOTSUPP
 from fcntl import LOCK_EX, flock
 from hashlib import file_digest, md5, sha256
@@ -101,17 +101,18 @@ class FolderStore:
                 raise NotThere(key) from None
 
     def put(self, key: str, data: bytes, *, durable: bool = True) -> str:
-        """Keep bytes under a key; returns their SHA-256 in hex.
-
-        Args:
-            durable: Whether they must be there after a loss of power.
-        """
-        return self._create(key, [data], durable=durable)
+        """See `ObjectStore.put`."""
+        with _unavailable(key):
+            if not self.has(key):
+                with suppress(Exists):
+                    return self._link_new(key, [data], durable=durable)
+            return self._there(key)[1]
 
     def link(self, key: str, source: Path) -> None:
-        """Keep a file that nobody will change again, without a copy where that can be."""
+        """See `ObjectStore.link`. Without a copy where that can be."""
         path = self._root / key
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with _unavailable(key):
+            path.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(source, path)
         except FileExistsError:
@@ -122,49 +123,35 @@ class FolderStore:
     def put_file(
         self, key: str, source: Path, *, accept: Callable[[], None] | None = None
     ) -> tuple[int, str]:
-        """Keep a copy of a file under a key; size and hash come from the read that copies.
-
-        Args:
-            accept: Called after the read; what it raises keeps the copy from getting its name.
-
-        Returns:
-            `(bytes, SHA-256 in hex)`.
-        """
+        """See `ObjectStore.put_file`."""
         size = 0
 
         def chunks() -> Iterator[bytes]:
             nonlocal size
-            with open(source, "rb") as file:
+            with _of_source():
                 while chunk := file.read(_CHUNK):
                     size += len(chunk)
                     yield chunk
+                if accept is not None:
+                    accept()
 
-        digest = self._create(key, chunks(), durable=True, accept=accept)
-        return size, digest
+        with open(source, "rb") as file:
+            try:
+                with _unavailable(key):
+                    if not self.has(key):
+                        with suppress(Exists):
+                            digest = self._link_new(key, chunks(), durable=True)
+                            return size, digest
+                    return self._there(key)
+            except _OfSource as error:
+                raise error.error from None
 
-    def _create(
-        self,
-        key: str,
-        chunks: Iterable[bytes],
-        *,
-        durable: bool,
-        accept: Callable[[], None] | None = None,
-    ) -> str:
-        """Keep it, unless an earlier try got this far; returns the hash of what is there."""
-        try:
-            return self._link_new(key, chunks, durable=durable, accept=accept)
-        except Exists:
-            with open(self._root / key, "rb") as there:
-                return file_digest(there, "sha256").hexdigest()
+    def _there(self, key: str) -> tuple[int, str]:
+        """Size and SHA-256 of what an earlier try kept under a key."""
+        with open(self._root / key, "rb") as there:
+            return os.fstat(there.fileno()).st_size, file_digest(there, "sha256").hexdigest()
 
-    def _link_new(
-        self,
-        key: str,
-        chunks: Iterable[bytes],
-        *,
-        durable: bool,
-        accept: Callable[[], None] | None = None,
-    ) -> str:
+    def _link_new(self, key: str, chunks: Iterable[bytes], *, durable: bool) -> str:
         """Write without a name, make it durable, then give it one, which only one writer gets."""
         path = self._root / key
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -178,8 +165,6 @@ class FolderStore:
                 file.flush()
                 if durable:
                     os.fsync(file.fileno())
-                if accept is not None:
-                    accept()
                 os.link(name, path.name, src_dir_fd=folder, dst_dir_fd=folder)
         except FileExistsError:
             raise Exists(key) from None
@@ -210,6 +195,21 @@ def _unavailable(key: str) -> Iterator[None]:
         raise Unavailable(
             f"{key} cannot be reached in the object folder", why=error.strerror or str(error)
         ) from error
+
+
+class _OfSource(Exception):
+    """The file that is to be kept fails, not the disk that the objects are on."""
+
+    def __init__(self, error: OSError) -> None:
+        self.error = error
+
+
+@contextmanager
+def _of_source() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _OfSource(error) from None
 
 
 @contextmanager

@@ -99,7 +99,7 @@ class ObjectStore(Protocol):
         ...
 
     def open(self, key: str) -> BinaryIO:
-        """Read an object from its beginning.
+        """Read an object from its beginning. Reading raises `StoreError`, too.
 
         Raises:
             NotThere: There is none.
@@ -128,10 +128,11 @@ class ObjectStore(Protocol):
         """Keep a copy of a file, unless the key is taken.
 
         Args:
-            accept: Called after the read; what it raises keeps the copy from getting its name.
+            accept: Called after the read; what it raises keeps the copy from getting its name. Not
+                called where an earlier try had kept the copy.
 
         Returns:
-            `(bytes, SHA-256 in hex)`, of the read that copied.
+            `(bytes, SHA-256 in hex)` of the object: of the read that copied, or of what is there.
 
         Raises:
             OSError: The file cannot be read.

@@ -6,36 +6,23 @@ endpoints come by boto3's chain, `AWS_ENDPOINT_URL` included.
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from hashlib import sha256
+from io import BufferedReader, RawIOBase
 from pathlib import Path
 from threading import Lock
 from typing import Any, BinaryIO, cast
 
-from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    CredentialRetrievalError,
-    NoCredentialsError,
-    NoRegionError,
-    ParamValidationError,
-    PartialCredentialsError,
-    ProfileNotFound,
-)
+from botocore.exceptions import BotoCoreError, ClientError
 
-from spawn.store.objects.port import PAGE, Changed, Denied, Exists, NotThere, Object, Unavailable
+from spawn.store.objects.aws import account, code_of, connect, errors, on_aws
+from spawn.store.objects.port import PAGE, Changed, Exists, NotThere, Object
 
 PART_BYTES = 16 * 1024 * 1024
 """Files are held in memory this much at a time."""
-_CONNECT_SECONDS = 5
-_READ_SECONDS = 15
-_BUSY = {"SlowDown", "RequestTimeout", "RequestTimeoutException", "Throttling", "InternalError"}
-_RACED = {"ConditionalRequestConflict", "OperationAborted"}
-_DIFFERS = {"PreconditionFailed"}
-_GONE = {"NoSuchKey", "NotFound"}
-_NO_BUCKET = {"NoSuchBucket"}
-_STALE = {"ExpiredToken", "RequestTimeTooSkewed"}
+MAX_PARTS = 10_000
+"""Source: "Amazon S3 multipart upload limits" of the S3 user guide."""
+_READ_BYTES = 1024 * 1024
 
 
 class S3Store:
@@ -63,6 +50,7 @@ class S3Store:
         self._made: Any = None
         self._making = Lock()
         self._bare_etag = False
+        self._refuses = False
 
     @property
     def location(self) -> str:
@@ -71,8 +59,12 @@ class S3Store:
 
     def create(self, key: str, data: bytes) -> str:
         """See `ObjectStore.create`."""
-        with self._errors(key):
-            return self._put(key, data, IfNoneMatch="*")
+        try:
+            with self._errors(key):
+                return self._put(key, data, IfNoneMatch="*")
+        except Exists:
+            self._refuses = True
+            raise
 
     def replace(self, key: str, data: bytes, *, etag: str) -> str:
         """See `ObjectStore.replace`."""
@@ -81,7 +73,11 @@ class S3Store:
                 return self._put(key, data, IfMatch=etag.strip('"') if self._bare_etag else etag)
             except ClientError as error:
                 # Ceph wants the ETag without the quotes that it gave it with.
-                if _code(error) not in _DIFFERS or self._bare_etag or self._etag(key) != etag:
+                if (
+                    code_of(error) != "PreconditionFailed"
+                    or self._bare_etag
+                    or self._etag(key) != etag
+                ):
                     raise
                 new = self._put(key, data, IfMatch=etag.strip('"'))
                 self._bare_etag = True
@@ -91,7 +87,7 @@ class S3Store:
         """See `ObjectStore.read`."""
         with self._errors(key, missing=NotThere):
             found = self._ask("get_object", Key=self._prefix + key)
-            with found["Body"] as body:
+            with closing(found["Body"]) as body:  # entered itself it would be the bare stream
                 data = body.read()
         return Object(data, found["ETag"], _age(found))
 
@@ -108,61 +104,88 @@ class S3Store:
         ]
 
     def has(self, key: str) -> bool:
-        """See `ObjectStore.has`."""
+        """See `ObjectStore.has`.
+
+        A HEAD would say less: its errors have no body, so that an expired token looks like a
+        request that will never do.
+        """
         try:
             with self._errors(key, missing=NotThere):
-                self._ask("head_object", Key=self._prefix + key)
+                self._first_byte(key)
         except NotThere:
             return False
         return True
 
     def open(self, key: str) -> BinaryIO:
-        """See `ObjectStore.open`."""
+        """See `ObjectStore.open`. Reading raises the same errors."""
         with self._errors(key, missing=NotThere):
-            return cast("BinaryIO", self._ask("get_object", Key=self._prefix + key)["Body"])
+            body = self._ask("get_object", Key=self._prefix + key)["Body"]
+        return BufferedReader(_Body(body, lambda: self._errors(key)), _READ_BYTES)
 
     def put(self, key: str, data: bytes, *, durable: bool = True) -> str:
         """See `ObjectStore.put`. All is durable here."""
-        try:
-            self.create(key, data)
-        except Exists:
-            data = self.read(key).data
-        return sha256(data).hexdigest()
+        return sha256(data).hexdigest() if self._keep(key, data) else self._there(key)[1]
 
     def link(self, key: str, source: Path) -> None:
         """See `ObjectStore.link`."""
-        if not self.has(key):
-            self.put_file(key, source)
+        self.put_file(key, source)
 
     def put_file(
         self, key: str, source: Path, *, accept: Callable[[], None] | None = None
     ) -> tuple[int, str]:
         """See `ObjectStore.put_file`."""
-        digest = sha256()
-        size = 0
         with open(source, "rb") as file:
-            first = file.read(PART_BYTES)
-            if len(first) < PART_BYTES:
+            bytes_each = part_bytes(os.fstat(file.fileno()).st_size)
+            part = file.read(bytes_each)
+            if len(part) < bytes_each:
                 if accept is not None:
                     accept()
-                with suppress(Exists), self._errors(key):
-                    self._put(key, first, IfNoneMatch="*")
-                return len(first), sha256(first).hexdigest()
+                if self._keep(key, part):
+                    return len(part), sha256(part).hexdigest()
+                return self._there(key)
+            if self.has(key):  # much would be sent in vain
+                return self._there(key)
+            digest = sha256()
+            size = 0
             with self._upload(key) as (send, complete):
-                part = first
                 while part:
                     digest.update(part)
                     size += len(part)
                     send(part)
-                    part = file.read(PART_BYTES)
+                    part = file.read(bytes_each)
                 if accept is not None:
                     accept()
                 complete()
+                return size, digest.hexdigest()
+        return self._there(key)
+
+    def _keep(self, key: str, data: bytes) -> bool:
+        """Put it, unless the key is taken; returns whether it was put.
+
+        Until the store has shown that it refuses to overwrite, we look first.
+        """
+        if not self._refuses and self.has(key):
+            return False
+        try:
+            self.create(key, data)
+        except Exists:
+            return False
+        return True
+
+    def _there(self, key: str) -> tuple[int, str]:
+        """Size and SHA-256 of what an earlier try kept under a key."""
+        digest = sha256()
+        size = 0
+        with self.open(key) as file:
+            while chunk := file.read(_READ_BYTES):
+                digest.update(chunk)
+                size += len(chunk)
         return size, digest.hexdigest()
 
     @contextmanager
     def _upload(self, key: str) -> Iterator[tuple[Callable[[bytes], None], Callable[[], None]]]:
-        """An upload in parts; given up unless it is completed."""
+        """An upload in parts; given up unless it is completed. A key that is taken by then ends
+        the block."""
         parts: list[dict[str, Any]] = []
         with self._errors(key):
             upload = self._ask("create_multipart_upload", Key=self._prefix + key)["UploadId"]
@@ -175,7 +198,7 @@ class S3Store:
             parts.append({"ETag": found["ETag"], "PartNumber": number})
 
         def complete() -> None:
-            with suppress(Exists), self._errors(key):
+            with self._errors(key):
                 self._ask(
                     "complete_multipart_upload",
                     MultipartUpload={"Parts": parts},
@@ -185,14 +208,25 @@ class S3Store:
 
         try:
             yield send, complete
-        except BaseException:
+        except BaseException as error:
             with suppress(BotoCoreError, ClientError):
                 self._ask("abort_multipart_upload", **names)
-            raise
+            if not isinstance(error, Exists):
+                raise
 
     def _put(self, key: str, data: bytes, **condition: str) -> str:
         found = self._ask("put_object", Key=self._prefix + key, Body=data, **condition)
         return str(found["ETag"])
+
+    def _first_byte(self, key: str) -> bytes:
+        try:
+            found = self._ask("get_object", Key=self._prefix + key, Range="bytes=0-0")
+        except ClientError as error:
+            if code_of(error) != "InvalidRange":
+                raise
+            return b""  # it is empty
+        with closing(found["Body"]) as body:
+            return bytes(body.read(1))
 
     def _etag(self, key: str) -> str:
         return str(self._ask("head_object", Key=self._prefix + key)["ETag"])
@@ -207,7 +241,7 @@ class S3Store:
     def _client(self) -> Any:
         with self._making:
             if self._made is None:
-                client = session(self._region, self._profile).client("s3", config=CONFIG)
+                client = connect("s3", self._region, self._profile)
                 if self._owner is None and on_aws(client):
                     self._owner = account(self._region, self._profile)
                 self._made = client
@@ -219,85 +253,31 @@ class S3Store:
         return errors(self.location, self._bucket, key, missing)
 
 
-CONFIG = Config(
-    connect_timeout=_CONNECT_SECONDS,
-    read_timeout=_READ_SECONDS,
-    retries={"total_max_attempts": 1},
-    max_pool_connections=16,
-    request_checksum_calculation="when_required",
-    response_checksum_validation="when_required",
-)
-_HINT_BUCKET = "--bucket names another, --region where it is"
-_HINT_DENIED = "docs/iam-policies.md has what is needed"
-_HINT_CREDENTIALS = "`aws configure`, AWS_PROFILE or --profile give credentials; --region a region"
+class _Body(RawIOBase):
+    """What a request answered with, its errors in the contract's words."""
+
+    def __init__(self, body: Any, errors: Callable[[], AbstractContextManager[None]]) -> None:
+        self._body = body
+        self._errors = errors
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """See `RawIOBase.readinto`."""
+        with self._errors():
+            return int(self._body.readinto(buffer))
+
+    def close(self) -> None:
+        """Give the connection up, unless all was read."""
+        self._body.close()
+        super().close()
 
 
-@contextmanager
-def errors(
-    location: str, bucket: str, key: str = "", missing: type[Exception] | None = None
-) -> Iterator[None]:
-    """Say in the contract's words what boto3 says in its own.
-
-    Args:
-        missing: What to raise when there is no object under the key.
-    """
-    try:
-        yield
-    except ClientError as error:
-        code = _code(error)
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if code in _DIFFERS or status == 412:
-            raise (Exists if missing is not Changed else Changed)(key) from None
-        if code in _NO_BUCKET:
-            raise Denied(
-                f"there is no bucket {bucket}", why=_text(error), hint=_HINT_BUCKET
-            ) from None
-        if (code in _GONE or status == 404) and missing is not None:
-            raise missing(key) from None
-        busy = code in _BUSY | _RACED | _STALE or status >= 500 or status in (408, 409, 429)
-        what = f"{location} {'cannot be reached' if busy else 'refuses us'}"
-        hint = "" if busy else _HINT_DENIED
-        raise (Unavailable if busy else Denied)(what, why=_text(error), hint=hint) from None
-    except (
-        NoCredentialsError,
-        PartialCredentialsError,
-        ProfileNotFound,
-        NoRegionError,
-        ParamValidationError,
-    ) as error:
-        raise Denied(
-            f"{location} cannot be asked", why=str(error), hint=_HINT_CREDENTIALS
-        ) from None
-    except (BotoCoreError, CredentialRetrievalError, OSError) as error:
-        raise Unavailable(f"{location} cannot be reached", why=str(error)) from None
-
-
-def session(region: str | None, profile: str | None) -> Any:
-    """A boto3 session: credentials and endpoints by its chain."""
-    import boto3
-
-    return boto3.Session(region_name=region, profile_name=profile)
-
-
-def on_aws(client: Any) -> bool:
-    """Whether a client asks AWS itself, not a server of another's."""
-    host = str(client.meta.endpoint_url).split("//")[-1].split("/")[0].split(":")[0]
-    return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
-
-
-def account(region: str | None, profile: str | None) -> str:
-    """The account that we are."""
-    client = session(region, profile).client("sts", config=CONFIG)
-    return str(client.get_caller_identity()["Account"])
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def _text(error: ClientError) -> str:
-    said = error.response.get("Error", {})
-    return f"{said.get('Code', '')}: {said.get('Message', '')}".strip(": ")
+def part_bytes(size: int) -> int:
+    """How large the parts are in which a file of this size is uploaded."""
+    return max(PART_BYTES, -(-size // MAX_PARTS))
 
 
 def _age(found: dict[str, Any]) -> float:

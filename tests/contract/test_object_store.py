@@ -1,164 +1,462 @@
-"""What every object store keeps to: an object, once there, stays as it is."""
+"""What every object store keeps to, whoever serves it."""
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
+from threading import Barrier
+from uuid import uuid4
 
 import pytest
-from tests.support.disks import fill, small_disk
+from tests.contract.subjects import (
+    BUCKET,
+    COMPLETES_ONCE,
+    CREATES_ONCE,
+    KINDS,
+    KNOWS_US,
+    REPLACES_IF,
+    Subject,
+)
+from tests.support.s3 import Server
+from tests.support.wait import wait_until
 
 from spawn.store.objects.folder import FolderStore
+from spawn.store.objects.port import PAGE, Changed, Denied, Exists, NotThere, ObjectStore, list_all
+from spawn.store.objects.s3 import PART_BYTES, S3Store
+
+ODD = [
+    "with space",
+    "plus+plus",
+    "per%cent%41",
+    "späte/日本語/🚂",
+    "question?x=1&y=2",
+    "#hash",
+    "quote'\"",
+    "<angle>&amp;",
+    "back\\slash",
+    "~tilde*()!,;:@$=",
+    "tab\tand\x01control",
+    "…" * 80,
+]
+
+
+@pytest.fixture(params=KINDS)
+def subject(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Subject:
+    """A place of its own in each kind of store; the server's credentials are the environment's."""
+    kind = request.param
+    if kind == "folder":
+        root = tmp_path / "objects" / "nightly"
+        return Subject(kind, FolderStore(root), "", root=root)
+    server: Server = request.getfixturevalue(f"{kind}_server")
+    for name, value in server.environ.items():
+        monkeypatch.setenv(name, value)
+    client = server.client()
+    if BUCKET not in [each["Name"] for each in client.list_buckets()["Buckets"]]:
+        client.create_bucket(Bucket=BUCKET)
+    prefix = f"queues/{uuid4()}"
+    return Subject(kind, S3Store(bucket=BUCKET, prefix=prefix), prefix, server=server)
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Where the objects are; not there yet."""
-    return tmp_path / "state" / "objects" / "nightly"
-
-
-@pytest.fixture
-def store(root: Path) -> FolderStore:
+def store(subject: Subject) -> ObjectStore:
     """A store without objects."""
-    return FolderStore(root)
+    return subject.store
 
 
-def _objects(root: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(root)): path.read_bytes()
-        for path in root.rglob("*")
-        if not path.is_dir()
-    }
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A file of three parts, the last one short, and its SHA-256."""
+    data = os.urandom(2 * PART_BYTES + 12345)
+    path = tmp_path_factory.mktemp("large") / "model.pth"
+    path.write_bytes(data)
+    return path, sha256(data).hexdigest()
 
 
-def test_what_was_put_is_there_under_its_key_and_nothing_else_is(
-    store: FolderStore, root: Path
+# create
+
+
+def test_what_was_created_is_read_as_it_was_and_has_the_etag_that_was_told(
+    store: ObjectStore,
 ) -> None:
-    assert store.put("train/attempts/1.1/exit_code", b"0\n") == sha256(b"0\n").hexdigest()
-    assert store.put("empty", b"", durable=False) == sha256(b"").hexdigest()
-    assert _objects(root) == {"train/attempts/1.1/exit_code": b"0\n", "empty": b""}
+    data = bytes(range(256)) * 10
+    etag = store.create("a/b/c.bin", data)
+    found = store.read("a/b/c.bin")
+    assert (found.data, found.etag) == (data, etag)
 
 
-def test_size_and_hash_of_a_file_are_of_the_bytes_that_were_kept(
-    store: FolderStore, root: Path, tmp_path: Path
-) -> None:
-    data = os.urandom(3 * 1024 * 1024 + 17)
-    (tmp_path / "model.pth").write_bytes(data)
-    assert store.put_file("results/model.pth", tmp_path / "model.pth") == (
-        len(data),
-        sha256(data).hexdigest(),
-    )
-    assert _objects(root) == {"results/model.pth": data}
+def test_a_key_is_created_once(subject: Subject) -> None:
+    subject.needs(CREATES_ONCE)
+    subject.store.create("k", b"one")
+    for again in (subject.store, subject.again()):
+        with pytest.raises(Exists):
+            again.create("k", b"one")
+    assert subject.store.read("k").data == b"one"
 
 
-def test_a_kept_file_is_a_copy_that_its_owner_may_go_on_changing(
-    store: FolderStore, root: Path, tmp_path: Path
-) -> None:
-    source = tmp_path / "model.pth"
-    source.write_bytes(b"one")
-    store.put_file("model.pth", source)
-    source.write_bytes(b"two")
-    assert _objects(root) == {"model.pth": b"one"}
+def test_of_eight_that_create_a_key_at_once_one_succeeds(subject: Subject) -> None:
+    subject.needs(CREATES_ONCE)
+    stores = [subject.again() for _ in range(8)]
+    for store in stores:
+        store.has("warm")
+    for key in (f"{n:012d}.jsonl" for n in range(5)):
+        start = Barrier(8)
+
+        def create(number: int, key: str = key, start: Barrier = start) -> bool:
+            start.wait()
+            try:
+                stores[number].create(key, str(number).encode())
+            except Exists:
+                return False
+            return True
+
+        with ThreadPoolExecutor(8) as pool:
+            won = list(pool.map(create, range(8)))
+        assert won.count(True) == 1
+        assert subject.store.read(key).data == str(won.index(True)).encode()
 
 
-def test_a_linked_file_is_there_and_stays_when_its_source_goes(
-    store: FolderStore, root: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "stdout.log").write_bytes(b"hello\n")
-    store.link("logs/stdout.log", tmp_path / "stdout.log")
-    (tmp_path / "stdout.log").unlink()
-    assert _objects(root) == {"logs/stdout.log": b"hello\n"}
+# replace
 
 
-def test_a_file_on_another_disk_is_copied_instead_of_linked(
-    store: FolderStore, root: Path, tmp_path: Path
-) -> None:
-    with small_disk(tmp_path / "disk", kib=64) as disk:
-        (disk / "stdout.log").write_bytes(b"hello\n")
-        store.link("stdout.log", disk / "stdout.log")
-    assert _objects(root) == {"stdout.log": b"hello\n"}
+def test_what_is_as_expected_is_replaced_again_and_again(store: ObjectStore) -> None:
+    etag = store.create("lease", b"0")
+    for n in range(1, 4):
+        etag = store.replace("lease", str(n).encode(), etag=etag)
+        found = store.read("lease")
+        assert (found.data, found.etag) == (str(n).encode(), etag)
 
 
-def _put(store: FolderStore, source: Path) -> object:
-    return store.put("key", source.read_bytes())
+def test_an_etag_that_was_read_serves_another_process_as_well(subject: Subject) -> None:
+    subject.store.create("lease", b"0")
+    other = subject.again()
+    other.replace("lease", b"1", etag=other.read("lease").etag)
+    assert subject.store.read("lease").data == b"1"
 
 
-def _put_file(store: FolderStore, source: Path) -> object:
-    return store.put_file("key", source)
+def test_what_is_not_as_expected_is_not_replaced(subject: Subject) -> None:
+    subject.needs(REPLACES_IF)
+    store = subject.store
+    old = store.create("lease", b"0")
+    store.replace("lease", b"1", etag=old)
+    for again in (store, subject.again()):
+        with pytest.raises(Changed):
+            again.replace("lease", b"2", etag=old)
+    assert store.read("lease").data == b"1"
 
 
-def _link(store: FolderStore, source: Path) -> object:
-    return store.link("key", source)
+def test_what_is_not_there_is_not_replaced(subject: Subject) -> None:
+    subject.needs(REPLACES_IF)
+    etag = subject.store.create("other", b"0")
+    with pytest.raises(Changed):
+        subject.store.replace("lease", b"1", etag=etag)
+    assert subject.keys() == ["other"]
 
 
+def test_of_eight_that_replace_the_same_at_once_one_succeeds(subject: Subject) -> None:
+    subject.needs(REPLACES_IF)
+    etag = subject.store.create("lease", b"0")
+    stores = [subject.again() for _ in range(8)]
+    start = Barrier(8)
+
+    def replace(number: int) -> bool:
+        start.wait()
+        try:
+            stores[number].replace("lease", f"by {number}".encode(), etag=etag)
+        except Changed:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(replace, range(8)))
+    assert won.count(True) == 1
+    assert subject.store.read("lease").data == f"by {won.index(True)}".encode()
+
+
+# read, has, open
+
+
+def test_what_is_not_there_is_said_not_to_be(store: ObjectStore) -> None:
+    store.put("there/too", b"")
+    with pytest.raises(NotThere):
+        store.read("none")
+    with pytest.raises(NotThere):
+        store.open("none")
+    assert not store.has("none")
+    assert not store.has("there/to")
+
+
+def test_age_grows_by_the_stores_own_clock(store: ObjectStore) -> None:
+    store.create("lease", b"0")
+    assert store.read("lease").age < 30
+    wait_until(lambda: store.read("lease").age >= 1, seconds=10, what="a second passes there")
+
+
+def test_an_empty_object_is_an_object(store: ObjectStore, tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    nothing = sha256(b"").hexdigest()
+    assert store.put("a", b"") == nothing
+    assert store.put_file("b", tmp_path / "empty") == (0, nothing)
+    store.create("c", b"")
+    for key in "abc":
+        assert store.has(key)
+        assert store.read(key).data == b""
+        with store.open(key) as file:
+            assert file.read() == b""
+    assert store.list("") == [("a", 0), ("b", 0), ("c", 0)]
+
+
+def test_an_object_is_read_in_pieces_from_its_beginning(store: ObjectStore) -> None:
+    data = os.urandom(3_000_000)
+    store.put("k", data)
+    with store.open("k") as file:
+        assert file.read(10) == data[:10]
+        rest = bytearray()
+        while chunk := file.read(700_000):
+            rest += chunk
+    assert bytes(rest) == data[10:]
+    with store.open("k") as file:
+        assert file.read(1) == data[:1]  # the rest is never fetched
+    assert store.read("k").data == data
+
+
+@pytest.mark.parametrize("key", ODD)
+def test_a_key_may_have_any_characters(subject: Subject, tmp_path: Path, key: str) -> None:
+    if len(key.encode()) > 200 and subject.kind == "rclone":
+        key = key[:80]
+    store = subject.store
+    key = f"train/results/{key}"
+    etag = store.create(key, b"1")
+    assert store.read(key).data == b"1"
+    store.replace(key, b"22", etag=etag)
+    assert store.has(key)
+    assert store.list("train/results/") == [(key, 2)]
+    (tmp_path / "file").write_bytes(b"file")
+    store.put_file(f"{key}.file", tmp_path / "file")
+    with store.open(f"{key}.file") as file:
+        assert file.read() == b"file"
+    assert subject.keys() == [key, f"{key}.file"]
+
+
+# list
+
+
+def test_a_list_has_what_is_below_a_prefix_by_key_with_sizes(store: ObjectStore) -> None:
+    for key in ("_spawn/log/2", "_spawn/log/1", "_spawn/logs/1", "_spawn/packs/1", "train/x/y/z"):
+        store.put(key, key.encode())
+    assert store.list("_spawn/log/") == [("_spawn/log/1", 12), ("_spawn/log/2", 12)]
+    assert [key for key, _ in store.list("train/")] == ["train/x/y/z"]
+    assert len(store.list("")) == 5
+    assert store.list("none/") == []
+
+
+def test_a_list_begins_after_a_key_whether_that_is_there_or_not(store: ObjectStore) -> None:
+    for n in (1, 2, 3, 5):
+        store.put(f"log/{n:012d}.jsonl", b"x")
+
+    def after(n: int) -> list[int]:
+        return [int(key[4:16]) for key, _ in store.list("log/", f"log/{n:012d}.jsonl")]
+
+    assert after(0) == [1, 2, 3, 5]
+    assert after(2) == [3, 5]
+    assert after(4) == [5]
+    assert after(5) == []
+    assert len(store.list("log/", "lo")) == 4
+
+
+def test_a_list_has_a_thousand_keys_at_most_and_goes_on_after_the_last(subject: Subject) -> None:
+    keys = [f"log/{n:012d}.jsonl" for n in range(1, PAGE + 6)]
+    subject.fill(keys)
+    first = subject.store.list("log/")
+    assert [key for key, _ in first] == keys[:PAGE]
+    assert [key for key, _ in subject.store.list("log/", first[-1][0])] == keys[PAGE:]
+    assert [key for key, _ in list_all(subject.store, "log/")] == keys
+
+
+def test_exactly_a_page_is_listed_once(subject: Subject) -> None:
+    keys = [f"log/{n:012d}.jsonl" for n in range(1, PAGE + 1)]
+    subject.fill(keys)
+    assert [key for key, _ in list_all(subject.store, "log/")] == keys
+
+
+# put, link, put_file
+
+
+def _put(store: ObjectStore, key: str, source: Path) -> str:
+    return store.put(key, source.read_bytes())
+
+
+def _put_file(store: ObjectStore, key: str, source: Path) -> str:
+    return store.put_file(key, source)[1]
+
+
+def _link(store: ObjectStore, key: str, source: Path) -> str:
+    store.link(key, source)
+    return sha256(store.read(key).data).hexdigest()
+
+
+Way = Callable[[ObjectStore, str, Path], str]
 WAYS = [_put, _put_file, _link]
 
 
-@pytest.mark.parametrize("first", WAYS)
 @pytest.mark.parametrize("second", WAYS)
-def test_nothing_is_ever_overwritten(
-    store: FolderStore,
-    root: Path,
-    tmp_path: Path,
-    first: Callable[[FolderStore, Path], object],
-    second: Callable[[FolderStore, Path], object],
+@pytest.mark.parametrize("first", WAYS)
+def test_what_is_there_stays_and_its_hash_is_the_one_that_is_told(
+    subject: Subject, tmp_path: Path, first: Way, second: Way
 ) -> None:
     (tmp_path / "one").write_bytes(b"one")
-    (tmp_path / "two").write_bytes(b"two")
-    first(store, tmp_path / "one")
-    second(store, tmp_path / "two")
-    assert _objects(root) == {"key": b"one"}
+    (tmp_path / "two").write_bytes(b"the second")
+    one = sha256(b"one").hexdigest()
+    assert first(subject.store, "k", tmp_path / "one") == one
+    for again in (subject.store, subject.again()):
+        assert second(again, "k", tmp_path / "two") == one
+        assert again.read("k").data == b"one"
+    if second is _put_file:
+        assert subject.store.put_file("k", tmp_path / "two") == (3, one)
 
 
-def test_a_file_that_is_not_there_leaves_nothing(store: FolderStore, root: Path) -> None:
-    for way in (_put_file, _link):
-        with pytest.raises(FileNotFoundError):
-            way(store, root / "none")
-    assert _objects(root) == {}
-
-
-def test_an_object_is_whole_or_not_there_when_the_disk_is_full(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk", kib=256) as disk:
-        store = FolderStore(disk / "objects")
-        store.put("small", b"x")
-        ballast = fill(disk)
-        with pytest.raises(OSError, match="No space"):
-            store.put("large", b"y" * 100_000)
-        assert _objects(disk / "objects") == {"small": b"x"}
-        ballast.unlink()
-        store.put("large", b"y" * 100_000)
-        assert _objects(disk / "objects")["large"] == b"y" * 100_000
-
-
-def test_the_place_for_people_is_an_absolute_path_with_a_slash(
-    store: FolderStore, root: Path
+def test_a_kept_file_stays_when_its_source_changes_or_goes(
+    store: ObjectStore, tmp_path: Path
 ) -> None:
-    assert store.location == f"{root}/"
+    source = tmp_path / "model.pth"
+    source.write_bytes(b"one")
+    store.put_file("copied", source)
+    store.link("linked", source)
+    source.unlink()
+    source.write_bytes(b"two")
+    assert store.read("copied").data == store.read("linked").data == b"one"
 
 
-def test_a_key_may_end_in_the_longest_name_that_a_folder_takes(
-    store: FolderStore, root: Path
+def test_a_large_file_arrives_whole(subject: Subject, large: tuple[Path, str]) -> None:
+    path, digest = large
+    assert subject.store.put_file("model.pth", path) == (path.stat().st_size, digest)
+    got = sha256()
+    with subject.store.open("model.pth") as file:
+        while chunk := file.read(1024 * 1024):
+            got.update(chunk)
+    assert got.hexdigest() == digest
+    assert subject.store.list("") == [("model.pth", path.stat().st_size)]
+    assert subject.unfinished() == 0
+
+
+def test_a_file_of_exactly_one_part_arrives_whole(subject: Subject, tmp_path: Path) -> None:
+    data = os.urandom(PART_BYTES)
+    (tmp_path / "part").write_bytes(data)
+    digest = sha256(data).hexdigest()
+    assert subject.store.put_file("part", tmp_path / "part") == (PART_BYTES, digest)
+    assert subject.store.read("part").data == data
+
+
+def test_a_large_file_does_not_take_the_place_of_another(
+    subject: Subject, large: tuple[Path, str]
 ) -> None:
-    name = "x" * 255
-    store.put(f"results/{name}", b"x")
-    assert _objects(root) == {f"results/{name}": b"x"}
+    subject.store.put("model.pth", b"one")
+    one = sha256(b"one").hexdigest()
+    for again in (subject.store, subject.again()):
+        assert again.put_file("model.pth", large[0]) == (3, one)
+    assert subject.store.read("model.pth").data == b"one"
+    assert subject.unfinished() == 0
 
 
-def test_the_hash_that_is_returned_is_that_of_the_object_which_is_there(
-    store: FolderStore, root: Path
+def test_a_large_file_does_not_take_the_place_of_one_that_came_meanwhile(
+    subject: Subject, large: tuple[Path, str]
 ) -> None:
-    store.put("key", b"one")
-    assert store.put("key", b"two") == sha256(b"one").hexdigest()
+    subject.needs(COMPLETES_ONCE)
+    result = subject.store.put_file(
+        "model.pth", large[0], accept=lambda: str(subject.again().put("model.pth", b"one")) and None
+    )
+    assert result == (3, sha256(b"one").hexdigest())
+    assert subject.store.read("model.pth").data == b"one"
+    assert subject.unfinished() == 0
 
 
-def test_a_durable_object_has_a_durable_name(
-    store: FolderStore, root: Path, monkeypatch: pytest.MonkeyPatch
+class _Refused(Exception):
+    pass
+
+
+@pytest.mark.parametrize("size", ["small", "large"])
+def test_a_file_that_is_not_accepted_after_it_was_read_leaves_nothing(
+    subject: Subject, tmp_path: Path, large: tuple[Path, str], size: str
 ) -> None:
-    synced: list[str] = []
+    def refuse() -> None:
+        assert subject.keys() == []
+        raise _Refused
 
-    def fsync(fd: int) -> None:
-        synced.append(str(Path(f"/proc/self/fd/{fd}").readlink()))
+    source = large[0]
+    if size == "small":
+        source = tmp_path / "small"
+        source.write_bytes(b"x")
+    with pytest.raises(_Refused):
+        subject.store.put_file("k", source, accept=refuse)
+    assert subject.keys() == []
+    assert subject.unfinished() == 0
 
-    monkeypatch.setattr(os, "fsync", fsync)
-    store.put("results/model.pth", b"x")
-    assert str(root / "results") in synced
+
+def test_an_error_of_who_accepts_arrives_as_it_is(subject: Subject, tmp_path: Path) -> None:
+    (tmp_path / "small").write_bytes(b"x")
+
+    def gone() -> None:
+        os.stat(tmp_path / "none")
+
+    with pytest.raises(FileNotFoundError):
+        subject.store.put_file("k", tmp_path / "small", accept=gone)
+
+
+def test_a_file_that_cannot_be_read_is_its_own_error_and_leaves_nothing(
+    subject: Subject, tmp_path: Path
+) -> None:
+    with pytest.raises(FileNotFoundError):
+        subject.store.put_file("k", tmp_path / "none")
+    with pytest.raises(FileNotFoundError):
+        subject.store.link("k", tmp_path / "none")
+    with pytest.raises(IsADirectoryError):
+        subject.store.put_file("k", tmp_path)
+    assert subject.keys() == []
+
+
+# who may
+
+
+def test_a_stranger_is_denied_everything(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    subject.needs(KNOWS_US)
+    etag = subject.store.create("k", b"x")
+    (tmp_path / "f").write_bytes(b"x")
+    for name, value in (("AWS_ACCESS_KEY_ID", "who"), ("AWS_SECRET_ACCESS_KEY", "wrong")):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            stranger = subject.again()
+            for ask in (
+                lambda s: s.read("k"),
+                lambda s: s.open("k"),
+                lambda s: s.has("k"),
+                lambda s: s.list(""),
+                lambda s: s.create("new", b""),
+                lambda s: s.replace("k", b"", etag=etag),
+                lambda s: s.put("new", b""),
+                lambda s: s.link("new", tmp_path / "f"),
+                lambda s: s.put_file("new", tmp_path / "f"),
+            ):
+                with pytest.raises(Denied) as raised:
+                    ask(stranger)
+                assert "--profile" in raised.value.hint
+
+
+def test_a_bucket_that_is_not_there_is_denied_with_what_to_do(subject: Subject) -> None:
+    if subject.server is None:
+        pytest.skip("a folder has no bucket")
+    store = S3Store(bucket="no-such-bucket", prefix="q")
+    for ask in (
+        lambda: store.read("k"),
+        lambda: store.has("k"),
+        lambda: store.list(""),
+        lambda: store.create("k", b""),
+        lambda: store.put("k", b""),
+    ):
+        with pytest.raises(Denied) as raised:
+            ask()
+        assert "no-such-bucket" in raised.value.what
+        assert "--bucket" in raised.value.hint

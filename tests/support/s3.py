@@ -4,10 +4,13 @@ import os
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 from tests.support.wait import wait_until
@@ -32,6 +35,22 @@ class Server(Struct, frozen=True):
         """What makes boto3 ask it, and nobody else."""
         return {**CREDENTIALS, "AWS_ENDPOINT_URL": self.endpoint}
 
+    def client(self, service: str = "s3") -> Any:
+        """A client that is not ours, to look at what is there."""
+        return _client(self.endpoint, service)
+
+
+@cache
+def _client(endpoint: str, service: str) -> Any:
+    import boto3
+
+    session = boto3.Session(
+        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        region_name=CREDENTIALS["AWS_DEFAULT_REGION"],
+    )
+    return session.client(service, endpoint_url=endpoint)
+
 
 def free_port() -> int:
     """A port that nobody has now."""
@@ -50,27 +69,32 @@ def answers(endpoint: str) -> bool:
 
 
 @contextmanager
+def daemon(
+    command: Sequence[str], log: Path, environ: Mapping[str, str] | None = None
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a server in the foreground of its own process; its output goes to a file."""
+    with open(log, "wb") as file:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            env={**os.environ, **(environ or {})},
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
 def moto(folder: Path) -> Iterator[Server]:
     """Run a moto server; its output goes to a file in `folder`."""
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
-    with open(folder / "moto.log", "wb") as log:
-        process = subprocess.Popen(
-            [
-                str(Path(sys.executable).with_name("moto_server")),
-                "-H",
-                "127.0.0.1",
-                "-p",
-                str(port),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env={**os.environ, **CREDENTIALS},
-        )
-    try:
+    program = str(Path(sys.executable).with_name("moto_server"))
+    command = [program, "-H", "127.0.0.1", "-p", str(port)]
+    with daemon(command, folder / "moto.log", CREDENTIALS):
         wait_until(lambda: answers(endpoint), seconds=30, what="moto answers")
         yield Server(endpoint)
-    finally:
-        process.kill()
-        process.wait()

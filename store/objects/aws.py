@@ -1,0 +1,140 @@
+"""What all that asks AWS, or a server that speaks like it, has in common."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConfigNotFound,
+    ConfigParseError,
+    InvalidConfigError,
+    NoCredentialsError,
+    NoRegionError,
+    ParamValidationError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
+
+from spawn.store.objects.port import Changed, Denied, Exists, Unavailable
+
+_CONNECT_SECONDS = 5
+_READ_SECONDS = 15
+_BUSY = {
+    "InternalError",
+    "NoSuchUpload",  # somebody tidied up: another try begins another
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "SlowDown",
+    "Throttling",
+}
+_RACED = {"ConditionalRequestConflict", "OperationAborted"}
+_DIFFERS = {"PreconditionFailed"}
+_GONE = {"NoSuchKey", "NotFound"}
+_NO_BUCKET = {"NoSuchBucket"}
+_STALE = {"ExpiredToken", "ExpiredTokenException", "RequestTimeTooSkewed", "TokenRefreshRequired"}
+_STRANGE = {"InvalidAccessKeyId", "InvalidClientTokenId", "InvalidToken", "SignatureDoesNotMatch"}
+_ELSEWHERE = {"AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
+_MISCONFIGURED = (
+    ConfigNotFound,
+    ConfigParseError,
+    InvalidConfigError,
+    NoCredentialsError,
+    NoRegionError,
+    ParamValidationError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    UnicodeEncodeError,
+)
+
+CONFIG = Config(
+    connect_timeout=_CONNECT_SECONDS,
+    read_timeout=_READ_SECONDS,
+    retries={"total_max_attempts": 1},
+    max_pool_connections=16,
+    request_checksum_calculation="when_required",
+    response_checksum_validation="when_required",
+)
+_HINT_BUCKET = "--bucket names another, --region where it is"
+_HINT_DENIED = "docs/iam-policies.md has what is needed"
+_HINT_ENDPOINT = "AWS_ENDPOINT_URL, where it is set, names the server: https://..."
+_HINT_CREDENTIALS = "`aws configure`, AWS_PROFILE or --profile give credentials; --region a region"
+
+
+@contextmanager
+def errors(
+    location: str, bucket: str, key: str = "", missing: type[Exception] | None = None
+) -> Iterator[None]:
+    """Say in the contract's words what boto3 says in its own.
+
+    Args:
+        missing: What to raise when there is no object under the key.
+    """
+    try:
+        yield
+    except ClientError as error:
+        code = code_of(error)
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if code in _DIFFERS or status == 412:
+            raise (Exists if missing is not Changed else Changed)(key) from None
+        if code in _NO_BUCKET:
+            raise Denied(
+                f"there is no bucket {bucket}", why=_text(error), hint=_HINT_BUCKET
+            ) from None
+        if (code in _GONE or status == 404) and missing is not None:
+            raise missing(key) from None
+        busy = code in _BUSY | _RACED | _STALE or status >= 500 or status in (408, 409, 429)
+        what = f"{location} {'cannot be reached' if busy else 'refuses us'}"
+        hint = "" if busy else _hint(code)
+        raise (Unavailable if busy else Denied)(what, why=_text(error), hint=hint) from None
+    except _MISCONFIGURED as error:
+        raise Denied(
+            f"{location} cannot be asked", why=str(error), hint=_HINT_CREDENTIALS
+        ) from None
+    except (BotoCoreError, OSError) as error:
+        raise Unavailable(f"{location} cannot be reached", why=str(error)) from None
+
+
+def connect(service: str, region: str | None, profile: str | None) -> Any:
+    """A client of a service: credentials and endpoints by boto3's chain.
+
+    Raises:
+        Denied: The endpoint that is configured is none.
+    """
+    import boto3
+
+    session = boto3.Session(region_name=region, profile_name=profile)
+    try:
+        return session.client(service, config=CONFIG)
+    except ValueError as error:  # botocore's own for an address that is none
+        raise Denied(f"{service} cannot be asked", why=str(error), hint=_HINT_ENDPOINT) from None
+
+
+def on_aws(client: Any) -> bool:
+    """Whether a client asks AWS itself, not a server of another's."""
+    host = str(client.meta.endpoint_url).split("//")[-1].split("/")[0].split(":")[0]
+    return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+
+
+def account(region: str | None, profile: str | None) -> str:
+    """The account that we are."""
+    client = connect("sts", region, profile)
+    return str(client.get_caller_identity()["Account"])
+
+
+def code_of(error: ClientError) -> str:
+    """S3's own name for what went wrong."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _text(error: ClientError) -> str:
+    said = error.response.get("Error", {})
+    return f"{said.get('Code', '')}: {said.get('Message', '')}".strip(": ")
+
+
+def _hint(code: str) -> str:
+    if code in _STRANGE:
+        return _HINT_CREDENTIALS
+    return _HINT_BUCKET if code in _ELSEWHERE else _HINT_DENIED

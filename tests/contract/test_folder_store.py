@@ -1,0 +1,165 @@
+"""What a folder of objects keeps to beyond the contract."""
+
+import os
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from tests.support.disks import fill, small_disk
+
+from spawn.store.objects.folder import FolderStore
+from spawn.store.objects.port import Unavailable
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Where the objects are; not there yet."""
+    return tmp_path / "state" / "objects" / "nightly"
+
+
+@pytest.fixture
+def store(root: Path) -> FolderStore:
+    """A store without objects."""
+    return FolderStore(root)
+
+
+def _objects(root: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in root.rglob("*")
+        if not path.is_dir()
+    }
+
+
+def test_what_was_put_is_there_under_its_key_and_nothing_else_is(
+    store: FolderStore, root: Path
+) -> None:
+    assert store.put("train/attempts/1.1/exit_code", b"0\n") == sha256(b"0\n").hexdigest()
+    assert store.put("empty", b"", durable=False) == sha256(b"").hexdigest()
+    assert _objects(root) == {"train/attempts/1.1/exit_code": b"0\n", "empty": b""}
+
+
+def test_size_and_hash_of_a_file_are_of_the_bytes_that_were_kept(
+    store: FolderStore, root: Path, tmp_path: Path
+) -> None:
+    data = os.urandom(3 * 1024 * 1024 + 17)
+    (tmp_path / "model.pth").write_bytes(data)
+    assert store.put_file("results/model.pth", tmp_path / "model.pth") == (
+        len(data),
+        sha256(data).hexdigest(),
+    )
+    assert _objects(root) == {"results/model.pth": data}
+
+
+def test_a_kept_file_is_a_copy_that_its_owner_may_go_on_changing(
+    store: FolderStore, root: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "model.pth"
+    source.write_bytes(b"one")
+    store.put_file("model.pth", source)
+    source.write_bytes(b"two")
+    assert _objects(root) == {"model.pth": b"one"}
+
+
+def test_a_linked_file_is_there_and_stays_when_its_source_goes(
+    store: FolderStore, root: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "stdout.log").write_bytes(b"hello\n")
+    store.link("logs/stdout.log", tmp_path / "stdout.log")
+    (tmp_path / "stdout.log").unlink()
+    assert _objects(root) == {"logs/stdout.log": b"hello\n"}
+
+
+def test_a_file_on_another_disk_is_copied_instead_of_linked(
+    store: FolderStore, root: Path, tmp_path: Path
+) -> None:
+    with small_disk(tmp_path / "disk", kib=64) as disk:
+        (disk / "stdout.log").write_bytes(b"hello\n")
+        store.link("stdout.log", disk / "stdout.log")
+    assert _objects(root) == {"stdout.log": b"hello\n"}
+
+
+def _put(store: FolderStore, source: Path) -> object:
+    return store.put("key", source.read_bytes())
+
+
+def _put_file(store: FolderStore, source: Path) -> object:
+    return store.put_file("key", source)
+
+
+def _link(store: FolderStore, source: Path) -> object:
+    return store.link("key", source)
+
+
+WAYS = [_put, _put_file, _link]
+
+
+@pytest.mark.parametrize("first", WAYS)
+@pytest.mark.parametrize("second", WAYS)
+def test_nothing_is_ever_overwritten(
+    store: FolderStore,
+    root: Path,
+    tmp_path: Path,
+    first: Callable[[FolderStore, Path], object],
+    second: Callable[[FolderStore, Path], object],
+) -> None:
+    (tmp_path / "one").write_bytes(b"one")
+    (tmp_path / "two").write_bytes(b"two")
+    first(store, tmp_path / "one")
+    second(store, tmp_path / "two")
+    assert _objects(root) == {"key": b"one"}
+
+
+def test_a_file_that_is_not_there_leaves_nothing(store: FolderStore, root: Path) -> None:
+    for way in (_put_file, _link):
+        with pytest.raises(FileNotFoundError):
+            way(store, root / "none")
+    assert _objects(root) == {}
+
+
+def test_an_object_is_whole_or_not_there_when_the_disk_is_full(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", kib=256) as disk:
+        store = FolderStore(disk / "objects")
+        store.put("small", b"x")
+        ballast = fill(disk)
+        with pytest.raises(Unavailable, match="No space"):
+            store.put("large", b"y" * 100_000)
+        assert _objects(disk / "objects") == {"small": b"x"}
+        ballast.unlink()
+        store.put("large", b"y" * 100_000)
+        assert _objects(disk / "objects")["large"] == b"y" * 100_000
+
+
+def test_the_place_for_people_is_an_absolute_path_with_a_slash(
+    store: FolderStore, root: Path
+) -> None:
+    assert store.location == f"{root}/"
+
+
+def test_a_key_may_end_in_the_longest_name_that_a_folder_takes(
+    store: FolderStore, root: Path
+) -> None:
+    name = "x" * 255
+    store.put(f"results/{name}", b"x")
+    assert _objects(root) == {f"results/{name}": b"x"}
+
+
+def test_the_hash_that_is_returned_is_that_of_the_object_which_is_there(
+    store: FolderStore, root: Path
+) -> None:
+    store.put("key", b"one")
+    assert store.put("key", b"two") == sha256(b"one").hexdigest()
+
+
+def test_a_durable_object_has_a_durable_name(
+    store: FolderStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+
+    def fsync(fd: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{fd}").readlink()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    store.put("results/model.pth", b"x")
+    assert str(root / "results") in synced

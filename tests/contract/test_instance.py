@@ -1,0 +1,124 @@
+"""Which instance this is, by a metadata service of our own; off EC2 nobody is asked."""
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests.support.answers import Answer, Answering, Asked, answering
+from tests.support.s3 import free_port
+
+from spawn.store import instance as module
+from spawn.store.instance import Instance, instance, place
+
+ENDPOINT = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
+DOCUMENT = {"instanceId": "i-0abc1234def567890", "region": "eu-west-1", "accountId": "1"}
+
+
+@contextmanager
+def metadata(document: bytes, *, token_status: int = 200) -> Iterator[Answering]:
+    """A metadata service that wants a token, as version 2 does."""
+
+    def answer(asked: Asked) -> Answer:
+        if (asked.method, asked.path) == ("PUT", "/latest/api/token"):
+            wanted = asked.headers.get("x-aws-ec2-metadata-token-ttl-seconds", "")
+            return Answer(token_status if wanted.isdigit() else 400, b"secret==")
+        if asked.headers.get("x-aws-ec2-metadata-token") != "secret==":
+            return Answer(401)
+        if asked.path == "/latest/dynamic/instance-identity/document":
+            return Answer(body=document)
+        return Answer(404)
+
+    with answering(answer) as server:
+        yield server
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Refuse every connection; returns where to."""
+    wanted: list[object] = []
+
+    def connect(_: socket.socket, address: object) -> None:
+        wanted.append(address)
+        raise OSError("no network here")
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    return wanted
+
+
+def test_on_ec2_the_service_says_which_instance_and_where() -> None:
+    with metadata(json.dumps(DOCUMENT).encode()) as server:
+        found = instance({ENDPOINT: server.endpoint})
+        assert [asked.method for asked in server.asked] == ["PUT", "GET"]
+        assert instance({ENDPOINT: f"{server.endpoint}/"}) == found
+    assert found == Instance("i-0abc1234def567890", "eu-west-1")
+    assert found.on_ec2
+
+
+@pytest.mark.parametrize(
+    "document", [b"", b"<html>", b"[]", b"null", b'{"region": "eu-west-1"}', b"\xff"]
+)
+def test_an_answer_that_says_nothing_counts_as_none(document: bytes) -> None:
+    with metadata(document) as server:
+        assert instance({ENDPOINT: server.endpoint}) == Instance()
+
+
+def test_a_service_that_gives_no_token_counts_as_none() -> None:
+    with metadata(json.dumps(DOCUMENT).encode(), token_status=403) as server:
+        assert instance({ENDPOINT: server.endpoint}) == Instance()
+
+
+def test_a_service_that_is_silent_or_absent_counts_as_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert instance({ENDPOINT: f"http://127.0.0.1:{free_port()}"}) == Instance()
+    monkeypatch.setattr(module, "_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        assert instance({ENDPOINT: f"http://127.0.0.1:{silent.getsockname()[1]}"}) == Instance()
+
+
+def test_who_disables_the_service_is_on_no_instance(no_network: list[object]) -> None:
+    environ = {ENDPOINT: "http://127.0.0.1:9", "AWS_EC2_METADATA_DISABLED": "TRUE"}
+    assert instance(environ) == Instance()
+    assert no_network == []
+
+
+@pytest.mark.parametrize(
+    ("file", "told"), [("_VENDOR", "Dell Inc."), ("_XEN", "0000-00"), ("", "")]
+)
+def test_off_ec2_nobody_is_asked_on_any_network(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, no_network: list[object], file: str, told: str
+) -> None:
+    _firmware(monkeypatch, tmp_path, file, told)
+    assert instance({}) == Instance()
+    assert not instance({}).on_ec2
+    assert no_network == []
+
+
+@pytest.mark.parametrize(("file", "told"), [("_VENDOR", "Amazon EC2"), ("_XEN", "ec2e1916-9099")])
+def test_on_a_machine_of_ec2_the_link_local_address_is_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, no_network: list[object], file: str, told: str
+) -> None:
+    _firmware(monkeypatch, tmp_path, file, told)
+    assert instance({}) == Instance()
+    assert no_network == [("169.254.169.254", 80)]
+
+
+def _firmware(monkeypatch: pytest.MonkeyPatch, folder: Path, file: str, told: str) -> None:
+    """What the machine says of itself: one file, or none."""
+    for name in ("_VENDOR", "_XEN"):
+        path = folder / name
+        if name == file:
+            path.write_text(f"{told}\n")
+        monkeypatch.setattr(module, name, path)
+
+
+def test_a_place_is_a_machine_and_a_folder_and_tells_neither(tmp_path: Path) -> None:
+    here = place(Instance(), tmp_path)
+    assert here == place(Instance(), tmp_path)
+    assert here != place(Instance(), tmp_path / "other")
+    one, two = Instance("i-1", "eu-west-1"), Instance("i-2", "eu-west-1")
+    assert len({here, place(one, tmp_path), place(two, tmp_path)}) == 3
+    assert str(tmp_path) not in here

@@ -1,0 +1,466 @@
+"""What a bucket's store says when its server does not do what it is asked."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from time import monotonic
+
+import pytest
+from botocore.config import Config
+from tests.support.answers import Answer, Asked, answering, error
+from tests.support.s3 import CREDENTIALS, free_port
+
+from spawn.store.objects import aws, s3
+from spawn.store.objects.port import Changed, Denied, Exists, NotThere, StoreError, Unavailable
+from spawn.store.objects.s3 import S3Store
+
+OWNER = "123456789012"
+Ask = Callable[[S3Store, Path], object]
+ASKS: dict[str, Ask] = {
+    "read": lambda store, _: store.read("k"),
+    "open": lambda store, _: store.open("k").read(),
+    "has": lambda store, _: store.has("k"),
+    "list": lambda store, _: store.list("p/", "p/a"),
+    "create": lambda store, _: store.create("k", b"x"),
+    "replace": lambda store, _: store.replace("k", b"x", etag='"e"'),
+    "put": lambda store, _: store.put("k", b"x"),
+    "link": lambda store, small: store.link("k", small),
+    "put_file": lambda store, small: store.put_file("k", small),
+    "put_file in parts": lambda store, small: store.put_file("k", small.with_name("large")),
+}
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(s3, "PART_BYTES", 1000)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A file; beside it is a large one."""
+    (tmp_path / "small").write_bytes(b"x")
+    (tmp_path / "large").write_bytes(b"y" * 2500)
+    return tmp_path / "small"
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., S3Store]:
+    """Make a store at an endpoint."""
+
+    def make(endpoint: str, **options: str) -> S3Store:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        return S3Store(bucket="bucket", prefix="q", **options)
+
+    return make
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> float:
+    """Timeouts that a test can wait for; returns them."""
+    seconds = 0.3
+    hasty = aws.CONFIG.merge(Config(connect_timeout=seconds, read_timeout=seconds))
+    monkeypatch.setattr(aws, "CONFIG", hasty)
+    return seconds
+
+
+every = pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS.keys())
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "raised", "hint"),
+    [
+        (500, "InternalError", Unavailable, ""),
+        (502, "", Unavailable, ""),
+        (503, "SlowDown", Unavailable, ""),
+        (503, "ServiceUnavailable", Unavailable, ""),
+        (429, "TooManyRequests", Unavailable, ""),
+        (409, "ConditionalRequestConflict", Unavailable, ""),
+        (409, "OperationAborted", Unavailable, ""),
+        (400, "RequestTimeout", Unavailable, ""),
+        (400, "ExpiredToken", Unavailable, ""),
+        (403, "RequestTimeTooSkewed", Unavailable, ""),
+        (403, "AccessDenied", Denied, "iam"),
+        (403, "InvalidAccessKeyId", Denied, "--profile"),
+        (403, "SignatureDoesNotMatch", Denied, "--profile"),
+        (400, "InvalidToken", Denied, "--profile"),
+        (404, "NoSuchBucket", Denied, "--bucket"),
+        (400, "AuthorizationHeaderMalformed", Denied, "--region"),
+        (400, "KeyTooLongError", Denied, ""),
+        (403, "AllAccessDisabled", Denied, ""),
+    ],
+)
+def test_an_error_of_the_server_is_one_of_the_contract(
+    at: Callable[..., S3Store],
+    status: int,
+    code: str,
+    raised: type[StoreError],
+    hint: str,
+) -> None:
+    with answering(lambda _: error(status, code)) as server, pytest.raises(StoreError) as found:
+        at(server.endpoint).create("k", b"x")
+    assert type(found.value) is raised
+    assert code in found.value.why
+    assert hint in found.value.hint
+
+
+@every
+@pytest.mark.parametrize(
+    ("status", "code", "raised"),
+    [(503, "SlowDown", Unavailable), (403, "AccessDenied", Denied)],
+)
+def test_every_operation_words_its_errors_so_and_asks_once(
+    at: Callable[..., S3Store],
+    small: Path,
+    ask: Ask,
+    status: int,
+    code: str,
+    raised: type[StoreError],
+) -> None:
+    with answering(lambda _: error(status, code)) as server:
+        with pytest.raises(raised, match=code):
+            ask(at(server.endpoint), small)
+        assert len(server.asked) == 1  # whoever asked decides whether to ask again
+
+
+@pytest.mark.parametrize(
+    ("ask", "status", "code", "raised"),
+    [
+        ("read", 404, "NoSuchKey", NotThere),
+        ("open", 404, "NoSuchKey", NotThere),
+        ("create", 412, "PreconditionFailed", Exists),
+        ("replace", 404, "NoSuchKey", Changed),
+        ("replace", 412, "PreconditionFailed", Changed),
+    ],
+)
+def test_what_the_contract_expects_is_no_error(
+    at: Callable[..., S3Store],
+    small: Path,
+    ask: str,
+    status: int,
+    code: str,
+    raised: type[Exception],
+) -> None:
+    with answering(lambda _: error(status, code)) as server, pytest.raises(raised):
+        ASKS[ask](at(server.endpoint), small)
+
+
+@every
+def test_a_port_where_nobody_listens_is_unavailable(
+    at: Callable[..., S3Store], small: Path, ask: Ask
+) -> None:
+    with pytest.raises(Unavailable):
+        ask(at(f"http://127.0.0.1:{free_port()}"), small)
+
+
+@every
+def test_a_server_that_never_answers_is_unavailable_within_the_timeouts(
+    at: Callable[..., S3Store], small: Path, ask: Ask, hurried: float
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        store = at(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        began = monotonic()
+        with pytest.raises(Unavailable):
+            ask(store, small)
+    assert hurried <= monotonic() - began < 20 * hurried
+
+
+def test_our_own_timeouts_end_a_request_before_a_lease_does() -> None:
+    assert aws.CONFIG.connect_timeout + aws.CONFIG.read_timeout <= 20
+    assert aws.CONFIG.retries["total_max_attempts"] == 1
+
+
+READING: dict[str, Ask] = {name: ASKS[name] for name in ("read", "open")}
+reading = pytest.mark.parametrize("ask", READING.values(), ids=READING.keys())
+
+
+@reading
+def test_an_object_that_breaks_off_is_unavailable_and_never_half_of_it(
+    at: Callable[..., S3Store], small: Path, ask: Ask
+) -> None:
+    broken = Answer(body=b"half", promised=8, headers={"ETag": '"e"'})
+    with answering(lambda _: broken) as server, pytest.raises(Unavailable):
+        ask(at(server.endpoint), small)
+
+
+@reading
+def test_an_object_that_stands_still_is_unavailable_within_the_timeouts(
+    at: Callable[..., S3Store], small: Path, ask: Ask, hurried: float
+) -> None:
+    with _stalling() as endpoint, pytest.raises(Unavailable):
+        ask(at(endpoint), small)
+
+
+@contextmanager
+def _stalling() -> Iterator[str]:
+    """A server that answers with half an object, and then with nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        held: list[socket.socket] = []
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = listening.accept()
+                    held.append(connection)
+                    connection.recv(65536)
+                    connection.sendall(
+                        b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\nETag: e\r\n"
+                        b"Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\nhalf"
+                    )
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            for connection in held:
+                connection.close()
+
+
+def test_a_slow_line_may_take_longer_for_a_part_than_the_connect_timeout(
+    at: Callable[..., S3Store], tmp_path: Path, hurried: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server takes some of it just before each timeout."""
+    part = 8 * 1024 * 1024
+    monkeypatch.setattr(s3, "PART_BYTES", part)
+    (tmp_path / "file").write_bytes(b"x" * (part - 1))
+    with _slow(pauses=5, seconds=hurried / 2) as endpoint:
+        began = monotonic()
+        at(endpoint).put_file("k", tmp_path / "file")
+        assert monotonic() - began > 2 * hurried
+
+
+@contextmanager
+def _slow(*, pauses: int, seconds: float) -> Iterator[str]:
+    """A server that takes one body haltingly; nothing else is there."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = listening.accept()
+                    with connection, connection.makefile("rb") as file:
+                        while line := file.readline():
+                            answer(connection, file, line)
+
+        def answer(connection: socket.socket, file, request: bytes) -> None:  # type: ignore[no-untyped-def]
+            length = 0
+            while (header := file.readline().strip()) != b"":
+                name, _, value = header.partition(b":")
+                if name.lower() == b"content-length":
+                    length = int(value)
+                if name.lower() == b"expect":
+                    connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            if request.startswith(b"GET"):
+                body = b"<Error><Code>NoSuchKey</Code></Error>"
+                connection.sendall(b"HTTP/1.1 404 No\r\nContent-Length: %d\r\n\r\n" % len(body))
+                connection.sendall(body)
+                return
+            never = threading.Event()
+            for _ in range(pauses):
+                file.read(length // (pauses + 1))
+                length -= length // (pauses + 1)
+                never.wait(seconds)
+            file.read(length)
+            connection.sendall(b'HTTP/1.1 200 OK\r\nETag: "e"\r\nContent-Length: 0\r\n\r\n')
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join(5)
+
+
+# uploads in parts
+
+
+def _parts(asked: Asked, complete: Answer) -> Answer:
+    """S3's side of an upload in parts."""
+    if asked.method == "GET":
+        return error(404, "NoSuchKey")
+    if asked.query.startswith("uploads"):
+        body = b"<R><UploadId>u1</UploadId></R>"
+        return Answer(body=body, headers={"Content-Type": "application/xml"})
+    if asked.method == "PUT":
+        return Answer(headers={"ETag": '"p"'})
+    if asked.method == "DELETE":
+        return Answer(204)
+    return complete
+
+
+@pytest.mark.parametrize(
+    ("complete", "raised"),
+    [
+        (error(500, "InternalError"), Unavailable),
+        (error(200, "InternalError"), Unavailable),
+        (error(409, "ConditionalRequestConflict"), Unavailable),
+        (error(404, "NoSuchUpload"), Unavailable),
+        (error(403, "AccessDenied"), Denied),
+    ],
+)
+def test_an_upload_in_parts_that_cannot_be_completed_is_given_up(
+    at: Callable[..., S3Store], small: Path, complete: Answer, raised: type[StoreError]
+) -> None:
+    with answering(lambda asked: _parts(asked, complete)) as server:
+        with pytest.raises(raised):
+            at(server.endpoint).put_file("k", small.with_name("large"))
+        assert [asked.method for asked in server.asked] == [
+            *("GET", "POST", "PUT", "PUT", "PUT", "POST", "DELETE")
+        ]
+        assert server.asked[-1].query == "uploadId=u1"
+        assert server.asked[-2].headers["if-none-match"] == "*"
+
+
+def test_a_part_that_fails_gives_the_upload_up_even_if_that_fails_as_well(
+    at: Callable[..., S3Store], small: Path
+) -> None:
+    def answer(asked: Asked) -> Answer:
+        if asked.query.startswith("partNumber=2") or asked.method == "DELETE":
+            return error(503, "SlowDown")
+        return _parts(asked, Answer())
+
+    with answering(answer) as server:
+        with pytest.raises(Unavailable):
+            at(server.endpoint).put_file("k", small.with_name("large"))
+        assert server.asked[-1].method == "DELETE"
+
+
+def test_a_file_of_any_size_has_no_more_parts_than_there_may_be() -> None:
+    for size in (0, 1, 156 << 30, 5 << 40):
+        assert s3.part_bytes(size) >= s3.PART_BYTES
+        assert -(-size // s3.part_bytes(size)) <= s3.MAX_PARTS
+
+
+# whose bucket it is
+
+
+def _all_well(asked: Asked) -> Answer:
+    if asked.method == "GET" and "list-type" in asked.query:
+        xml = {"Content-Type": "application/xml"}
+        return Answer(body=b"<ListBucketResult></ListBucketResult>", headers=xml)
+    if asked.method == "GET" and "range" not in asked.headers:
+        date = {"Last-Modified": "Sun, 06 Nov 1994 08:49:37 GMT", "ETag": '"e"'}
+        return Answer(body=b"x", headers=date)
+    complete = b'<C><ETag>"e"</ETag></C>'
+    done = Answer(body=complete, headers={"Content-Type": "application/xml", "ETag": '"e"'})
+    return _parts(asked, done)
+
+
+@every
+def test_every_request_names_who_the_bucket_must_belong_to(
+    at: Callable[..., S3Store], small: Path, ask: Ask
+) -> None:
+    with answering(_all_well) as server:
+        ask(at(server.endpoint, owner=OWNER), small)
+        assert server.asked
+        for asked in server.asked:
+            assert asked.headers.get("x-amz-expected-bucket-owner") == OWNER, asked
+
+
+def test_the_owner_is_named_by_the_environment_too_and_by_nobody_off_aws(
+    at: Callable[..., S3Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with answering(_all_well) as server:
+        at(server.endpoint).read("k")
+        monkeypatch.setenv("SPAWN_BUCKET_OWNER", OWNER)
+        at(server.endpoint).read("k")
+        told = [asked.headers.get("x-amz-expected-bucket-owner") for asked in server.asked]
+        assert told == [None, OWNER]
+
+
+@every
+def test_a_bucket_of_another_owner_is_denied(
+    at: Callable[..., S3Store], small: Path, ask: Ask
+) -> None:
+    def answer(asked: Asked) -> Answer:
+        theirs = asked.headers.get("x-amz-expected-bucket-owner") != "999999999999"
+        return error(403, "AccessDenied") if theirs else _all_well(asked)
+
+    with answering(answer) as server, pytest.raises(Denied):
+        ask(at(server.endpoint, owner=OWNER), small)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "is_aws"),
+    [
+        ("https://s3.eu-west-1.amazonaws.com", True),
+        ("https://s3.cn-north-1.amazonaws.com.cn", True),
+        ("https://bucket.vpce-1a2b.s3.us-east-1.vpce.amazonaws.com", True),
+        ("http://127.0.0.1:9000", False),
+        ("https://amazonaws.com.example.org", False),
+        ("https://notamazonaws.com", False),
+    ],
+)
+def test_aws_is_told_from_servers_of_others(endpoint: str, is_aws: bool) -> None:
+    class Meta:
+        endpoint_url = endpoint
+
+    class Client:
+        meta = Meta
+
+    assert aws.on_aws(Client) is is_aws
+
+
+# credentials and configuration
+
+
+@every
+def test_without_credentials_it_is_denied_with_what_to_do(
+    at: Callable[..., S3Store], small: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    with answering(_all_well) as server:
+        with pytest.raises(Denied, match="credentials") as found:
+            ask(at(server.endpoint), small)
+        assert server.asked == []
+    assert "--profile" in found.value.hint
+
+
+def test_a_profile_or_an_endpoint_or_a_configuration_that_is_none_is_denied(
+    at: Callable[..., S3Store], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with pytest.raises(Denied, match="nobody"):
+        at("http://127.0.0.1:9", profile="nobody").has("k")
+    with pytest.raises(Denied, match="nonsense") as found:
+        at("nonsense").has("k")
+    assert "AWS_ENDPOINT_URL" in found.value.hint
+    (tmp_path / "config").write_text("no = section\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    with pytest.raises(Denied):
+        at("http://127.0.0.1:9").has("k")
+
+
+def test_credentials_that_cannot_be_fetched_now_are_unavailable(
+    at: Callable[..., S3Store], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "config").write_text("[profile p]\ncredential_process = false\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    with pytest.raises(Unavailable):
+        at("http://127.0.0.1:9", profile="p").has("k")
+
+
+@pytest.mark.parametrize("name", ["create", "put", "read", "has", "put_file"])
+def test_a_key_that_is_not_unicode_is_denied(
+    at: Callable[..., S3Store], small: Path, name: str
+) -> None:
+    key = "results/\udcff"
+    ask: dict[str, Callable[[S3Store], object]] = {
+        "create": lambda store: store.create(key, b""),
+        "put": lambda store: store.put(key, b""),
+        "read": lambda store: store.read(key),
+        "has": lambda store: store.has(key),
+        "put_file": lambda store: store.put_file(key, small),
+    }
+    with answering(_all_well) as server, pytest.raises(Denied):
+        ask[name](at(server.endpoint))

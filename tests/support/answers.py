@@ -1,0 +1,89 @@
+"""A small HTTP server on loopback that answers as it is told, and keeps what it was asked."""
+
+import http.server
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+from tests.support.s3 import Server
+
+
+class Asked(Struct, frozen=True):
+    """A request as it came; header names are small."""
+
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Answer(Struct, frozen=True):
+    """What is answered. `promised` is a Content-Length that is not kept."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = {}
+    promised: int | None = None
+
+
+class Answering(Struct, frozen=True):
+    """The server, and what it was asked so far."""
+
+    server: Server
+    asked: list[Asked]
+
+    @property
+    def endpoint(self) -> str:
+        """Where it listens."""
+        return self.server.endpoint
+
+
+def error(status: int, code: str, message: str = "said the server") -> Answer:
+    """An error as S3 words it."""
+    body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    return Answer(status, body.encode(), {"Content-Type": "application/xml"})
+
+
+@contextmanager
+def answering(answer: Callable[[Asked], Answer]) -> Iterator[Answering]:
+    """Serve until the end of the block."""
+    asked: list[Asked] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _answer(self) -> None:
+            length = int(self.headers.get("Content-Length", 0))
+            url = urlsplit(self.path)
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            body = self.rfile.read(length)
+            request = Asked(self.command, url.path, url.query, headers, body)
+            asked.append(request)
+            said = answer(request)
+            self.send_response(said.status)
+            for name, value in said.headers.items():
+                self.send_header(name, value)
+            promised = len(said.body) if said.promised is None else said.promised
+            self.send_header("Content-Length", str(promised))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(said.body)
+            self.close_connection = said.promised is not None
+
+        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _answer  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            """Nothing: what was asked is kept."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        httpd.daemon_threads = True
+        thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield Answering(Server(f"http://127.0.0.1:{httpd.server_port}"), asked)
+        finally:
+            httpd.shutdown()
+            thread.join()
