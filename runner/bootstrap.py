@@ -118,10 +118,10 @@ def _run(order: RunOrder, tell: "Callable[[News], None]") -> int:
             session.discard()
             continue
         except SpawnError:
-            empty = session.empty
+            ours = session.ours
             session.close()
-            if empty:
-                session.discard()  # nothing of a queue that never was is left
+            if not ours:
+                session.discard()  # nothing is left of a queue that never was, or is another's
             raise
         session.close()
         launcher.close()
@@ -168,6 +168,7 @@ class _Session:
         self._place = self._choose_place()
         self._objects = roots.objects
         self._store = open_place(self._place, roots.objects)
+        self._wrote = False
         self.fenced = ""
 
     def run(self) -> QueueState:
@@ -258,9 +259,11 @@ class _Session:
             (self._paths.folder / name).unlink(missing_ok=True)
 
     @property
-    def empty(self) -> bool:
-        """Whether nothing was ever written to the log."""
-        return next(iter(self._ledger.log.rows()), None) is None
+    def ours(self) -> bool:
+        """Whether the log has more than what this session fetched to take the queue over."""
+        if self._fresh and self._order.from_s3:
+            return self._wrote
+        return next(iter(self._ledger.log.rows()), None) is not None
 
     def close(self) -> None:
         """Close the log."""
@@ -429,6 +432,7 @@ class _Session:
 
     def _committed(self, events: list[Event[Data]]) -> None:
         if events:
+            self._wrote = True
             self._tell(Committed(events[-1].seq))
 
     def _say(self, text: str) -> None:

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -43,10 +44,8 @@ def free_port() -> int:
 def answers(endpoint: str) -> bool:
     """Whether something speaks HTTP there."""
     with suppress(OSError):
-        try:
+        with suppress(urllib.error.HTTPError):
             urllib.request.urlopen(endpoint, timeout=1).close()
-        except urllib.error.HTTPError:
-            pass
         return True
     return False
 
