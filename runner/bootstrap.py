@@ -295,7 +295,7 @@ class _Session:
         prefix = order.prefix or (config and config.result_s3_prefix) or order.queue_id
         bucket = order.bucket or (config and config.result_s3_bucket) or None
         region = order.region or self._instance.region
-        if state is not None and state.owner is not None and not order.bucket:
+        if state is not None and state.owner is not None and not (order.from_s3 and order.bucket):
             known = parse_place(state.owner.results_location)
             bucket, prefix = known or (None, (config and config.result_s3_prefix) or order.queue_id)
             region = order.region or state.owner.region
@@ -326,13 +326,14 @@ class _Session:
 
         config = self._order.config
         chosen = bool(self._order.bucket or (config and config.result_s3_bucket))
+        chosen = chosen or not self._ledger.empty  # the log says where it is
         place = ensure_bucket(self._place, self._say, chosen=chosen)
         if place != self._place:
             self._place = place
             self._store = open_place(place, self._objects)
 
     def _take_place(self) -> bool:
-        if self._place.bucket and self._ledger.empty:
+        if self._place.bucket:  # an earlier runner may not have reached it to make it
             self._ensure_bucket()
         return claim(self._store, self._whole_config(), by=self._me.place)
 
@@ -449,6 +450,9 @@ class _LagReport:
         self._location = location
         self._say = say
         self._since = ""
+        before = hints.find(folder)
+        self._known = before.seq if before is not None and before.location == location else 0
+        """What an earlier runner knew to be there."""
 
     def __call__(self, lag: Lag) -> None:
         if lag.trouble and not self._since:
@@ -460,7 +464,7 @@ class _LagReport:
             self._say(f"the log gets to {self._location} again")
         hint = hints.Lag(
             location=self._location,
-            seq=lag.seq,
+            seq=lag.seq if lag.established else max(lag.seq, self._known),
             established=lag.established,
             trouble=lag.trouble,
             since=self._since,
