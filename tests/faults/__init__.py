@@ -1,1 +1,1 @@
-"""What becomes of a queue when its object store fails, and when machines take it from each other."""
+"""Object stores that fail, and machines that take a queue from each other."""

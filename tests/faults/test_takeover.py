@@ -25,13 +25,12 @@ def _take(world: World, *flags: str) -> tuple[int, str, str]:
 
 def _begun(world: World, **fields: object) -> Queue:
     """A queue whose second job runs, all of it known to the store."""
-    queue = world.queue(
+    return world.queue(
         job("first", "true"),
         job("second", until("go"), "first"),
         job("third", "true", "second"),
         **fields,
     )
-    return queue
 
 
 def _in_store(machines: Machines, queue: Queue) -> None:
@@ -64,7 +63,7 @@ def test_a_runner_that_slept_through_a_takeover_is_out_within_15_s(
     assert is_alive(started.pid), "nobody has told it yet"
     woken = time.monotonic()
     os.kill(runner, signal.SIGCONT)
-    out, err = process.communicate(timeout=40)
+    _, err = process.communicate(timeout=40)
     took = time.monotonic() - woken
     print(f"fenced after {took:.1f} s")
     assert took < FENCED_SECONDS
@@ -124,7 +123,7 @@ def test_a_lease_that_has_expired_is_taken_without_force_when_nothing_ran(
         assert (code, "owned by" in err) == (1, True), "not expired yet"
         assert not there.paths.events.exists(), "nothing of a refused takeover is left"
     with _later(machines, 62):
-        code, out, err = _take(b, "--detach")
+        code, _, err = _take(b, "--detach")
         assert code == 0, err
     there.wait_for("QueueResumed")
     there.stop()

@@ -19,6 +19,7 @@ from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
+from tests.support.s3 import free_port
 
 Fault = Literal["500", "503", "403", "reset", "swallow", "lose", "hold", "late", "ahead"]
 """What befalls a request.
@@ -28,6 +29,8 @@ Fault = Literal["500", "503", "403", "reset", "swallow", "lose", "hold", "late",
 an answer. `hold`: it goes on once the rule is gone, with its answer. `late`: it goes on after
 `seconds`. `ahead`: the answer's `Date` is `seconds` later, as if the server's clock were.
 """
+Answer = tuple[int, str, list[tuple[str, str]], bytes]
+"""Status, reason, headers and body."""
 WRITES = ("PUT", "POST", "DELETE")
 
 _CODES = {"500": "InternalError", "503": "SlowDown", "403": "AccessDenied"}
@@ -57,8 +60,8 @@ class Rule:
 
 
 class Asked(Struct, frozen=True):
-    """A request that came. `key` is without the bucket; `at` is a UNIX time of its end; `status` is
-    what the server answered, or None when nothing was asked of it."""
+    """A request that came. `key` is without the bucket; `at` is the UNIX time of the server's
+    answer; `status` is that answer, or None when nothing was asked of it."""
 
     at: float
     method: str
@@ -83,7 +86,7 @@ class Proxy:
         self._connections: set[socket.socket] = set()
         self._listener = socket.socket()
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._listener.bind(("127.0.0.1", 0))
+        self._listener.bind(("127.0.0.1", free_port()))  # not 0: a named port outlives an outage
         self._up = Event()
         self._closed = False
         self.asked: list[Asked] = []
@@ -118,6 +121,10 @@ class Proxy:
                 self._rules.remove(rule)
             rule.gone.set()
 
+    def seed(self, seed: int) -> None:
+        """Begin the chances anew."""
+        self._chance.seed(seed)
+
     @contextmanager
     def outage(self) -> Iterator[None]:
         """Be unreachable as long as the block lasts: connections are cut, new ones refused."""
@@ -130,7 +137,7 @@ class Proxy:
     def down(self) -> None:
         """See `outage`."""
         self._up.clear()
-        with suppress(OSError):  # it stays bound, so that nobody else gets the port
+        with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         with self._lock:
             connections = list(self._connections)
@@ -194,9 +201,7 @@ class Proxy:
                     return rule
         return None
 
-    def forward(
-        self, handler: "_Handler", body: bytes
-    ) -> tuple[int, str, list[tuple[str, str]], bytes]:
+    def forward(self, handler: "_Handler", body: bytes) -> Answer:
         """Ask the server; returns the answer's status, reason, headers and body."""
         upstream = http.client.HTTPConnection(self._server, timeout=60)
         try:
@@ -233,10 +238,11 @@ class _Handler(BaseHTTPRequestHandler):
         _, _, key = unquote(urlsplit(self.path).path).lstrip("/").partition("/")
         rule = self._proxy.rule_for(self.command, key)
         fault = rule.fault if rule is not None else ""
-        status = None
+        self._status: int | None = None
+        self._answered_at = 0.0
         try:
             if rule is None:
-                status = self._pass(body)
+                self._pass(body)
             elif rule.fault in _CODES:
                 self._answer(int(rule.fault), "", [], _ERROR.format(_CODES[rule.fault]).encode())
             elif rule.fault == "reset":
@@ -245,23 +251,29 @@ class _Handler(BaseHTTPRequestHandler):
                 rule.gone.wait()
                 self._tear()
             elif rule.fault == "lose":
-                status = self._proxy.forward(self, body)[0]
+                self._ask(body)
                 self._tear()
             elif rule.fault == "hold":
                 rule.gone.wait()
-                status = self._pass(body)
+                self._pass(body)
             elif rule.fault == "late":
                 rule.gone.wait(rule.seconds)
-                status = self._pass(body)
+                self._pass(body)
             else:
-                status = self._pass(body, ahead=rule.seconds)
+                self._pass(body, ahead=rule.seconds)
         finally:
-            self._proxy.asked.append(Asked(time.time(), self.command, key, status, fault))
+            at = self._answered_at or time.time()
+            self._proxy.asked.append(Asked(at, self.command, key, self._status, fault))
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _any  # noqa: N815
 
-    def _pass(self, body: bytes, *, ahead: float = 0.0) -> int:
-        status, reason, headers, answer = self._proxy.forward(self, body)
+    def _ask(self, body: bytes) -> Answer:
+        answer = self._proxy.forward(self, body)
+        self._status, self._answered_at = answer[0], time.time()
+        return answer
+
+    def _pass(self, body: bytes, *, ahead: float = 0.0) -> None:
+        status, reason, headers, answer = self._ask(body)
         if ahead:
             headers = [
                 (name, _later(value, ahead) if name.lower() == "date" else value)
@@ -269,7 +281,6 @@ class _Handler(BaseHTTPRequestHandler):
             ]
         with suppress(OSError):  # the client has given up; what it asked has taken effect
             self._answer(status, reason, headers, answer)
-        return status
 
     def _answer(
         self, status: int, reason: str, headers: list[tuple[str, str]], body: bytes

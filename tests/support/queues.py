@@ -293,6 +293,12 @@ class World:
         out, err = process.communicate(timeout=2 * SECONDS)
         return Finished(process.returncode, out, err)
 
+    def status(self, target: str = "local") -> Any:
+        """The status as JSON."""
+        finished = self.spawn("status", target, "--json")
+        assert finished.code == 0, finished.err
+        return json.loads(finished.out)
+
     def start(self, *command: str, wrapper: tuple[str, ...] = (), **options: Any) -> Any:
         """Start `spawn queue ...`.
 
