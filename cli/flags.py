@@ -48,3 +48,9 @@ Offline = Annotated[
     bool,
     typer.Option("--offline", help="Begin though S3 cannot be asked whether the queue is ours."),
 ]
+
+
+def typed(context: typer.Context, *names: str) -> bool:
+    """Whether one of these flags was typed, and not just set in the environment."""
+    sources = (context.get_parameter_source(name) for name in names)
+    return any(source is not None and source.name == "COMMANDLINE" for source in sources)

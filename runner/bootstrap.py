@@ -118,10 +118,10 @@ def _run(order: RunOrder, tell: "Callable[[News], None]") -> int:
             session.discard()
             continue
         except SpawnError:
-            empty = session.empty
+            ours = session.ours
             session.close()
-            if empty:
-                session.discard()  # nothing of a queue that never was is left
+            if not ours:
+                session.discard()  # nothing is left of a queue that never was, or is another's
             raise
         session.close()
         launcher.close()
@@ -168,6 +168,7 @@ class _Session:
         self._place = self._choose_place()
         self._objects = roots.objects
         self._store = open_place(self._place, roots.objects)
+        self._wrote = False
         self.fenced = ""
 
     def run(self) -> QueueState:
@@ -264,9 +265,11 @@ class _Session:
             (self._paths.folder / name).unlink(missing_ok=True)
 
     @property
-    def empty(self) -> bool:
-        """Whether nothing was ever written to the log."""
-        return next(iter(self._ledger.log.rows()), None) is None
+    def ours(self) -> bool:
+        """Whether the log has more than what this session fetched to take the queue over."""
+        if self._fresh and self._order.from_s3:
+            return self._wrote
+        return next(iter(self._ledger.log.rows()), None) is not None
 
     def close(self) -> None:
         """Close the log."""
@@ -298,7 +301,7 @@ class _Session:
         prefix = order.prefix or (config and config.result_s3_prefix) or order.queue_id
         bucket = order.bucket or (config and config.result_s3_bucket) or None
         region = order.region or self._instance.region
-        if state is not None and state.owner is not None and not order.bucket:
+        if state is not None and state.owner is not None and not (order.from_s3 and order.bucket):
             known = parse_place(state.owner.results_location)
             bucket, prefix = known or (None, (config and config.result_s3_prefix) or order.queue_id)
             region = order.region or state.owner.region
@@ -329,13 +332,14 @@ class _Session:
 
         config = self._order.config
         chosen = bool(self._order.bucket or (config and config.result_s3_bucket))
+        chosen = chosen or not self._ledger.empty  # the log says where it is
         place = ensure_bucket(self._place, self._say, chosen=chosen)
         if place != self._place:
             self._place = place
             self._store = open_place(place, self._objects)
 
     def _take_place(self) -> bool:
-        if self._place.bucket and self._ledger.empty:
+        if self._place.bucket:  # an earlier runner may not have reached it to make it
             self._ensure_bucket()
         return claim(self._store, self._whole_config(), by=self._me.place)
 
@@ -438,6 +442,7 @@ class _Session:
 
     def _committed(self, events: list[Event[Data]]) -> None:
         if events:
+            self._wrote = True
             self._tell(Committed(events[-1].seq))
 
     def _say(self, text: str) -> None:
@@ -454,6 +459,9 @@ class _LagReport:
         self._location = location
         self._say = say
         self._since = ""
+        before = hints.find(folder)
+        self._known = before.seq if before is not None and before.location == location else 0
+        """What an earlier runner knew to be there."""
 
     def __call__(self, lag: Lag) -> None:
         if lag.trouble and not self._since:
@@ -465,7 +473,7 @@ class _LagReport:
             self._say(f"the log gets to {self._location} again")
         hint = hints.Lag(
             location=self._location,
-            seq=lag.seq,
+            seq=lag.seq if lag.established else max(lag.seq, self._known),
             established=lag.established,
             trouble=lag.trouble,
             since=self._since,

@@ -108,6 +108,10 @@ class ProcessLauncher:
         self._poller.forget(channel)
         self._dismiss(channel, folder)
 
+    def holds(self, job: JobState) -> bool:
+        """See `Launcher.holds`. Its folder is in ours; the same path may be another machine's."""
+        return job.folder.startswith(f"{self._paths.jobs}/") and Path(job.folder).is_dir()
+
     def adopt(self, job: JobState) -> None:
         """See `Launcher.adopt`."""
         channel = connect(job.token)

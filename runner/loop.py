@@ -202,9 +202,11 @@ class Runner:
         for job_id in list(state.running):
             job = state.jobs[job_id]
             attempt = self._attempts[job.token] = _Attempt(job_id=job_id)
-            if self._plans.moved_from:
+            if self._plans.moved_from and not self._launcher.holds(job):
+                # Its supervisor may be alive there, and even be reached: it is not ours.
+                attempt.ended = attempt.collected = True
                 attempt.lost = f"it ran on {self._plans.moved_from}"
-            if self._plans.rebooted:
+            elif self._plans.rebooted:
                 attempt.ended = attempt.collected = True
                 attempt.lost = "the machine was restarted while it ran"
             else:

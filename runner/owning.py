@@ -7,6 +7,7 @@ from itertools import takewhile
 from msgspec import Struct
 
 from spawn.core.config.model import QueueConfig
+from spawn.core.errors import QueueExists
 from spawn.core.replay import Replay
 from spawn.core.state import JobState, QueueState
 from spawn.store.log.ledger import Ledger
@@ -72,7 +73,7 @@ def own(
     try:
         if new and take is not None:
             fence = take()
-        found = reconcile(store, ledger.queue_id, ledger.log.rows, ledger.adopt)
+        found, honoured = _reconciled(ledger, store, None if new else take)
     except Fenced as error:
         say(f"the queue went on elsewhere: {error}")
         # What runs here is ended like any fenced queue's.
@@ -91,9 +92,33 @@ def own(
         now = ledger.state.jobs.get(job.config.job_id)
         if now is None or now.token != job.token or now.state != "running":
             end(job)
-    fence = ledger.state.owner.fence if ledger.state.owner else True
+    fence = honoured and (ledger.state.owner.fence if ledger.state.owner else True)
     allow(_in_store(ledger, found), found, me, fence=fence, force=force, gone=gone)
     return Owning(found=found, fence=fence)
+
+
+def _reconciled(
+    ledger: Ledger, store: ObjectStore, take: Callable[[], bool] | None
+) -> tuple[Found, bool]:
+    """Reconcile; where nothing of the queue is in the store yet, take the place first: whoever
+    began it could not.
+
+    Returns:
+        What was found, and whether the store honours conditional writes for all we know.
+    """
+    try:
+        found = reconcile(store, ledger.queue_id, ledger.log.rows, ledger.adopt)
+    except Denied:
+        if take is None:
+            raise
+    else:
+        if take is None or found.seen is not None or found.seq:
+            return found, True
+    try:
+        fence = take()
+    except QueueExists as error:
+        raise Fenced(str(error)) from None
+    return reconcile(store, ledger.queue_id, ledger.log.rows, ledger.adopt), fence
 
 
 def _in_store(ledger: Ledger, found: Found) -> QueueState | None:

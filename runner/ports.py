@@ -134,6 +134,10 @@ class Launcher(Protocol):
         """Drop a prepared attempt: its command never runs, and no `Ended` follows."""
         ...
 
+    def holds(self, job: JobState) -> bool:
+        """Whether an attempt was started here, by whichever runner."""
+        ...
+
     def adopt(self, job: JobState) -> None:
         """Take up an attempt that an earlier runner started; its `Ended` follows."""
         ...

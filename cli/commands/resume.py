@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spawn.cli.flags import Bucket, Offline, Prefix, Profile, Region
+from spawn.cli.flags import Bucket, Offline, Prefix, Profile, Region, typed
 
 if TYPE_CHECKING:
     from spawn.cli.sources.local import LocalQueue
 
 
 def resume(
+    context: typer.Context,
     queue_id: Annotated[
         str, typer.Argument(metavar="QUEUE-ID", help="A queue id, or `local`.", show_default=False)
     ],
@@ -72,7 +73,7 @@ def resume(
     from spawn.core.ids import why_not_queue_id
     from spawn.runner.start import RunnerProcess, RunOrder
 
-    if not from_s3 and (bucket or prefix):
+    if not from_s3 and typed(context, "bucket", "prefix"):
         raise InvalidArgument("--bucket and --prefix go with --from-s3")
     loaded = None if config is None else load(config)
     try:
@@ -110,8 +111,8 @@ def resume(
         from_s3=from_s3,
         force=force,
         offline=offline,
-        bucket=bucket,
-        prefix=prefix,
+        bucket=bucket if from_s3 else None,
+        prefix=prefix if from_s3 else None,
         region=region,
         profile=profile,
     )

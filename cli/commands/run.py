@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spawn.cli.flags import Bucket, Offline, Prefix, Profile, Region
+from spawn.cli.flags import Bucket, Offline, Prefix, Profile, Region, typed
 
 if TYPE_CHECKING:
     from spawn.store.paths import Roots
 
 
 def run(
+    context: typer.Context,
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="The queue's configuration, or `-` for stdin.")
     ],
@@ -55,7 +56,7 @@ def run(
 
     loaded = load(file)
     config = loaded.config
-    if no_s3 and (bucket or prefix):
+    if no_s3 and typed(context, "bucket", "prefix"):
         raise InvalidArgument("--no-s3 excludes --bucket and --prefix")
     roots = bootstrap.machine()
     chosen = config.queue_id if queue_id is None else queue_id

@@ -9,7 +9,7 @@ from datetime import datetime, tzinfo
 from spawn.cli.render.style import GLYPHS, PLAIN, Style
 from spawn.cli.render.text import printable
 from spawn.core.durations import text as duration
-from spawn.core.report.model import JobReport, Report
+from spawn.core.report.model import JobReport, Replica, Report
 
 RECENT = 4
 """Lines of output that are shown of a job."""
@@ -99,8 +99,13 @@ def job_rows(
 
 def foot(report: Report, zone: tzinfo | None, style: Style) -> Iterator[list[str]]:
     """Blocks: where results are, what comes next, what a person should know."""
+    places = []
     if report.results_location:
-        yield [f"Results Location: {report.results_location}"]
+        places.append(f"Results Location: {report.results_location}")
+    if report.replica is not None:
+        places.append(style("warning", _replica(report.replica, zone)))
+    if places:
+        yield places
     coming = []
     if report.next_job is not None:
         after = f" (after {_all(report.next_after)})" if report.next_after else ""
@@ -193,6 +198,13 @@ def _estimated(report: Report, zone: tzinfo | None) -> str:
     assert report.estimated_completion is not None
     left = (report.estimated_completion - report.as_of).total_seconds()
     return f"Estimated Completion: {when(report.estimated_completion, zone)} ({duration(left)})"
+
+
+def _replica(replica: Replica, zone: tzinfo | None) -> str:
+    plural = "" if replica.behind == 1 else "s"
+    since = "" if replica.since is None else f" since {replica.since.astimezone(zone):%H:%M:%S}"
+    why = f" ({printable(replica.trouble)})" if replica.trouble else ""
+    return f"Replica: {replica.behind} event{plural} behind {replica.location}{since}{why}"
 
 
 def _all(job_ids: tuple[str, ...]) -> str:

@@ -11,12 +11,13 @@ from typing import Self
 from spawn.core.codec import decode
 from spawn.core.errors import QueueNotFound
 from spawn.core.events import Data, Event
+from spawn.core.moments import moment
 from spawn.core.replay import Replay
 from spawn.core.report.build import build
-from spawn.core.report.model import Live, Report
+from spawn.core.report.model import Live, Replica, Report
 from spawn.core.report.progress import Progress, from_file, from_output
 from spawn.core.state import JobState, QueueState
-from spawn.store import lock, queues
+from spawn.store import lag, lock, queues
 from spawn.store.log import read
 from spawn.store.paths import Roots
 from spawn.store.tail import tail
@@ -101,6 +102,27 @@ class LocalQueue:
             live=self._live(state),
             earlier=self._durations(state),
             runner_alive=self.runner_alive() if not state.ended else None,
+            replica=self._replica(),
+        )
+
+    def _replica(self) -> Replica | None:
+        """What the newest runner said of the log's copy, against the log."""
+        hint = lag.find(self.paths.folder)
+        if hint is None:
+            return None
+        behind = max(0, self._replay.seq - hint.seq)
+        since = moment(hint.since) if hint.since else None
+        if behind:
+            assert self._connection is not None
+            _, type_, line, _ = next(iter(read.rows(self._connection, hint.seq)))
+            first = decode(line, type_)
+            since = since if first is None else moment(first.at)
+        return Replica(
+            location=hint.location,
+            behind=behind,
+            since=since,
+            trouble=hint.trouble,
+            fence=hint.fence,
         )
 
     def _live(self, state: QueueState) -> Mapping[str, Live]:

@@ -8,7 +8,7 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from spawn.core.durations import compact
-from spawn.core.report.model import JobReport, Report
+from spawn.core.report.model import JobReport, Replica, Report
 
 
 def as_json(report: Report, zone: tzinfo | None) -> dict[str, Any]:
@@ -36,6 +36,7 @@ def as_json(report: Report, zone: tzinfo | None) -> dict[str, Any]:
         ended_at=_when(report.ended_at, zone),
         next_job=report.next_job,
         runner_alive=report.runner_alive,
+        replica=None if report.replica is None else _replica(report.replica, zone),
         warnings=list(report.warnings) or None,
         as_of=_when(report.as_of, zone),
     )
@@ -82,6 +83,15 @@ def _job(job: JobReport, zone: tzinfo | None) -> Iterator[tuple[str, Any]]:
             yield key, value
     if not running and job.started_at is not None:
         yield "started_at", _when(job.started_at, zone)
+
+
+def _replica(replica: Replica, zone: tzinfo | None) -> dict[str, Any]:
+    return _known(
+        location=replica.location,
+        behind=replica.behind,
+        since=_when(replica.since, zone),
+        trouble=replica.trouble or None,
+    )
 
 
 def _known(**values: Any) -> dict[str, Any]:

@@ -6,8 +6,11 @@ from datetime import datetime, timedelta
 from spawn.core.moments import moment
 from spawn.core.plan import is_stopping
 from spawn.core.report.eta import seconds_left
-from spawn.core.report.model import JobReport, Live, Report
+from spawn.core.report.model import JobReport, Live, Replica, Report
 from spawn.core.state import JobState, QueueState
+
+LATE_SECONDS = 5.0
+"""How long an event may be on its way to the object store before that is worth a word."""
 
 _NOTHING = Live()
 
@@ -19,6 +22,7 @@ def build(
     live: Mapping[str, Live] | None = None,
     earlier: Mapping[str, float] | None = None,
     runner_alive: bool | None = None,
+    replica: Replica | None = None,
 ) -> Report:
     """Report a queue as it is at `now`.
 
@@ -26,6 +30,7 @@ def build(
         live: What the machine knows of jobs, by job id.
         earlier: How long each job took in earlier queues, seconds, by job id.
         runner_alive: Whether a runner holds the queue, if that is known.
+        replica: How far the log's copy is; told only when it fails, or is late.
     """
     live = live or {}
     earlier = earlier or {}
@@ -58,7 +63,8 @@ def build(
         next_after=next_after,
         estimated_completion=None if left is None else now + timedelta(seconds=left),
         runner_alive=runner_alive,
-        warnings=tuple(_warnings(state)),
+        replica=replica if replica is not None and _tells(replica, now) else None,
+        warnings=tuple(_warnings(state, replica)),
     )
 
 
@@ -187,7 +193,19 @@ def _reason(state: QueueState) -> str:
             return other
 
 
-def _warnings(state: QueueState) -> Iterator[str]:
+def _tells(replica: Replica, now: datetime) -> bool:
+    """Whether a replica is worth a word: a log that is written is always a moment ahead of it."""
+    late = replica.since is not None and _since(replica.since, now) > LATE_SECONDS
+    return bool(replica.trouble) or (replica.behind > 0 and late)
+
+
+def _warnings(state: QueueState, replica: Replica | None) -> Iterator[str]:
+    owner = state.owner
+    if (owner is not None and not owner.fence) or (replica is not None and not replica.fence):
+        yield (
+            "the log has no fence in its object store, which ignores conditional writes: "
+            "two machines could both run this queue"
+        )
     for job in state.jobs.values():
         job_id = job.config.job_id
         for pattern in job.unmatched:

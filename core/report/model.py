@@ -18,6 +18,20 @@ class Live(Struct, frozen=True, kw_only=True):
     log_file: str = ""
 
 
+class Replica(Struct, frozen=True, kw_only=True):
+    """How far the log's copy in the object store is, for all its runner has said."""
+
+    location: str
+    behind: int = 0
+    """How many events are not there for certain."""
+    since: datetime | None = None
+    """When the first of them happened; where there is none, when the store began to fail."""
+    trouble: str = ""
+    """Why it does not get on."""
+    fence: bool = True
+    """Whether the store honours conditional writes."""
+
+
 class JobReport(Struct, frozen=True, kw_only=True):
     """One job."""
 
@@ -79,6 +93,8 @@ class Report(Struct, frozen=True, kw_only=True):
     estimated_completion: datetime | None = None
     runner_alive: bool | None = None
     """Whether a runner holds the queue; None when that was not asked."""
+    replica: Replica | None = None
+    """Where it has something to tell."""
     warnings: tuple[str, ...] = ()
 
     @property

@@ -274,6 +274,10 @@ class SimLauncher:
         """See `Launcher.abandon`."""
         self._host.attempts.pop(token).never()
 
+    def holds(self, job: JobState) -> bool:
+        """See `Launcher.holds`."""
+        return job.token in self._host.attempts
+
     def adopt(self, job: JobState) -> None:
         """See `Launcher.adopt`."""
         attempt = self._host.attempts.get(job.token)

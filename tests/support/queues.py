@@ -144,11 +144,12 @@ class Queue:
         """A job's combined log."""
         return self.paths.job_log(job_id).read_bytes()
 
-    def executed(self) -> list[tuple[str, int]]:
-        """The attempts that ran by their own account, in order."""
+    def executed(self, witnessed: list[str] | None = None) -> list[tuple[str, int]]:
+        """The attempts that ran here by their own account, in order."""
+        lines = self.world.witnessed() if witnessed is None else witnessed
         return [
             (job_id, int(attempt))
-            for queue_id, job_id, attempt in map(str.split, self.world.witnessed())
+            for queue_id, job_id, attempt in map(str.split, lines)
             if queue_id == self.queue_id
         ]
 
@@ -231,10 +232,13 @@ class Queue:
         starts = Counter((e.job_id, e.attempt) for e in events if e.type == "JobStarted")
         ends = Counter((e.job_id, e.attempt) for e in events if isinstance(e.data, Outcome))
         ran = Counter(self.executed())
+        elsewhere = {
+            each for other in self.world.others for each in self.executed(other.witnessed())
+        }
         assert max([*starts.values(), *ends.values(), *ran.values()], default=1) == 1, self.told()
         assert ran.keys() <= starts.keys(), "executed without a JobStarted"
         completed = {(e.job_id, e.attempt) for e in events if e.type == "JobCompleted"}
-        assert completed <= ran.keys(), "completed without having been executed"
+        assert completed <= ran.keys() | elsewhere, "completed without having been executed"
         never = {
             (e.job_id, e.attempt) for e in events if getattr(e.data, "cause", "") == "never_began"
         }
@@ -247,26 +251,33 @@ class World:
     """A home, a folder for jobs to work in, and the queues and commands that a test starts.
 
     Args:
-        folder: An empty one.
+        folder: An empty one, or that of another world, which is another machine then: what its
+            queues' jobs work on is there for both, and each has a home and a truth of its own.
         home: `SPAWN_HOME`; in `folder` when absent.
+        environ: What its processes have in their environment on top.
     """
 
-    def __init__(self, folder: Path, home: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, home: Path | None = None, environ: dict[str, str] | None = None
+    ) -> None:
         self.folder = folder
         self.home = home or folder / "home"
         self.work = folder / "work"
-        self.work.mkdir()
+        self.work.mkdir(exist_ok=True)
+        self.others: list[World] = []
         self.roots = Roots(self.home / "state", self.home / "log", self.home / "cache")
         self.queues: list[Queue] = []
-        self._truth = folder / "truth"
-        witness = folder / "witness.sh"
+        name = "" if home is None else f"-{home.name}"
+        self._truth = folder / f"truth{name}"
+        witness = folder / f"witness{name}.sh"
         witness.write_text(_WITNESS.format(truth=self._truth))
         self.environ = {
             **os.environ,
             "SPAWN_HOME": str(self.home),
             "BASH_ENV": str(witness),
+            **(environ or {}),
         }
-        self._started: list[subprocess.Popen[str]] = []
+        self.started: list[subprocess.Popen[str]] = []
 
     def queue(self, *jobs: dict[str, Any], queue_id: str = "q", **fields: Any) -> Queue:
         """Write a configuration. Its jobs work in `work` unless they say where."""
@@ -281,6 +292,12 @@ class World:
         process = self.start(*command)
         out, err = process.communicate(timeout=2 * SECONDS)
         return Finished(process.returncode, out, err)
+
+    def status(self, target: str = "local") -> Any:
+        """The status as JSON."""
+        finished = self.spawn("status", target, "--json")
+        assert finished.code == 0, finished.err
+        return json.loads(finished.out)
 
     def start(self, *command: str, wrapper: tuple[str, ...] = (), **options: Any) -> Any:
         """Start `spawn queue ...`.
@@ -299,7 +316,7 @@ class World:
             **options,
         }
         process = subprocess.Popen([*wrapper, SPAWN, "queue", *command], **settings)
-        self._started.append(process)
+        self.started.append(process)
         return process
 
     def let(self, name: str) -> None:
@@ -316,7 +333,7 @@ class World:
 
     def close(self) -> None:
         """Check that nothing is left of the queues, that their logs hold and tell the truth."""
-        for process in self._started:
+        for process in self.started:
             for stream in (process.stdout, process.stderr):
                 if stream is not None:
                     stream.close()
@@ -330,7 +347,7 @@ class World:
             for pid in left:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-        for process in self._started:
+        for process in self.started:
             process.wait()
         assert not told, f"left behind: {told}"
         for queue in self.queues:

@@ -1,0 +1,62 @@
+"""`durability: "s3"`: what a job rests on is in the object store before the job starts."""
+
+import json
+
+from tests.support.machines import Machines, same
+from tests.support.queues import job
+
+from spawn.core.moments import moment
+
+
+def test_a_dependent_starts_only_when_the_completion_it_rests_on_is_in_the_store(
+    machines: Machines,
+) -> None:
+    a = machines.machine()
+    queue = a.queue(
+        job("first", "[ -e held ] || until [ -e held ]; do sleep 0.02; done"),
+        job("second", "true", "first"),
+        job("apart", "until [ -e late ]; do sleep 0.02; done"),
+        job("apart-too", "true"),
+        durability="s3",
+        max_parallel=2,
+    )
+    process = queue.start()
+    queue.wait_executing("first")
+    queue.wait_executing("apart")
+    queue.until(lambda: len(machines.remote().events()) == 4, "the store has the starts")
+    with machines.proxy.fault("hold", "PUT", key="_spawn/log/") as rule:
+        a.let("held")
+        queue.wait_for("JobCompleted", "first")
+        queue.until(lambda: rule.hits > 0, "its completion is held up")
+        queue.wait_for("JobCompleted", "apart-too")  # what rests on nothing is not
+        a.let("late")
+        queue.wait_for("JobCompleted", "apart")
+        assert queue.types("second") == []
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    same(queue, machines.remote())
+
+
+def test_no_job_of_a_chain_overtakes_the_store(machines: Machines) -> None:
+    a = machines.machine()
+    jobs = [job("j0", "true"), *(job(f"j{n}", "true", f"j{n - 1}") for n in range(1, 6))]
+    queue = a.queue(*jobs, durability="s3")
+    with (
+        machines.proxy.fault("late", "PUT", key="_spawn/log/", share=0.5, seconds=0.4),
+        machines.proxy.fault("lose", "PUT", key="_spawn/log/", share=0.3),
+    ):
+        done = queue.run()
+    assert done.code == 0, done.err
+    same(queue, machines.remote())
+    there = {}
+    for put in machines.proxy.puts("_spawn/log/"):
+        for line in machines.remote().read(put.key.removeprefix("q/")).splitlines():
+            there[line.split(b" ", 1)[1]] = put.at
+    at = {}
+    for event in machines.remote().events():
+        at[event["type"], event.get("job_id")] = event
+    lines = {json.loads(line)["seq"]: when for line, when in there.items()}
+    for number in range(1, 6):
+        completed = at["JobCompleted", f"j{number - 1}"]
+        started = at["JobStarted", f"j{number}"]
+        assert lines[completed["seq"]] <= moment(started["at"]).timestamp()

@@ -1,0 +1,105 @@
+"""The object store cannot be reached when a runner starts: is the queue ours? Nobody knows."""
+
+import os
+import signal
+
+from tests.support.machines import Machines, same
+from tests.support.queues import Queue, World, job, until
+
+
+def _chain(world: World) -> Queue:
+    return world.queue(
+        job("first", until("go")), job("second", "true", "first"), job("third", "true", "second")
+    )
+
+
+def _alone(queue: Queue) -> None:
+    """Let the runner die and its job live on."""
+    os.kill(queue.runner(), signal.SIGKILL)
+    queue.wait_idle()
+
+
+def test_a_new_queue_waits_for_the_store_and_then_runs(machines: Machines) -> None:
+    a = machines.machine()
+    queue = _chain(a)
+    a.let("go")
+    with machines.proxy.outage():
+        process = queue.start()
+        queue.wait_for("QueueStarted")
+        queue.until(lambda: "nothing new begins until it can" in queue.told(), "it says so")
+        assert queue.types("first") == []
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    same(queue, machines.remote())
+
+
+def test_a_new_queue_begins_without_the_store_when_it_is_told_to(machines: Machines) -> None:
+    a = machines.machine()
+    queue = _chain(a)
+    a.let("go")
+    with machines.proxy.outage():
+        process = queue.start("--offline")
+        queue.wait_for("QueueCompleted")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    same(queue, machines.remote())
+
+
+def test_a_queue_that_the_store_never_heard_of_is_brought_there_by_the_next_runner(
+    machines: Machines,
+) -> None:
+    a = machines.machine()
+    queue = _chain(a)
+    with machines.proxy.outage():
+        queue.detach("--offline")
+        queue.wait_executing("first")
+        _alone(queue)
+    a.let("go")
+    queue.wait_over("first")
+    done = queue.resume()
+    assert done.code == 0, done.err
+    assert queue.executed() == [("first", 1), ("second", 1), ("third", 1)]
+    assert machines.remote().keys("_spawn/queue.json")
+    same(queue, machines.remote())
+
+
+def test_running_jobs_are_taken_up_without_the_store_and_nothing_new_begins(
+    machines: Machines,
+) -> None:
+    a = machines.machine()
+    queue = _chain(a)
+    queue.detach()
+    queue.wait_executing("first")
+    _alone(queue)
+    with machines.proxy.outage():
+        process = a.start("resume", "q")
+        queue.wait_for("QueueResumed")
+        a.let("go")
+        queue.wait_for("JobCompleted", "first")
+        queue.until(lambda: "nothing new begins until it can" in queue.told(), "it says so")
+        assert queue.types("second") == []
+        status = a.status("q")
+        assert status["replica"]["behind"] > 0
+        assert "cannot be reached" in status["replica"]["trouble"]
+        assert "Replica: " in a.spawn("status", "q").out
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert queue.executed() == [("first", 1), ("second", 1), ("third", 1)]
+    assert "replica" not in a.status("q")
+    same(queue, machines.remote())
+
+
+def test_a_queue_goes_on_without_the_store_when_it_is_told_to(machines: Machines) -> None:
+    a = machines.machine()
+    queue = _chain(a)
+    queue.detach()
+    queue.wait_executing("first")
+    _alone(queue)
+    a.let("go")
+    with machines.proxy.outage():
+        process = a.start("resume", "q", "--offline")
+        queue.wait_for("QueueCompleted")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert queue.executed() == [("first", 1), ("second", 1), ("third", 1)]
+    same(queue, machines.remote())

@@ -1,0 +1,123 @@
+"""The object store fails in every way that it can; the queue goes on, and nothing of it is lost."""
+
+import os
+import time
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from tests.support.machines import Machines, same
+from tests.support.proxy import WRITES, Fault
+from tests.support.queues import Queue, World, job, retry, until
+
+from spawn.core.moments import moment
+
+LONG = float(os.environ.get("SPAWN_TEST_OUTAGE", "20"))
+"""Seconds of the long outage."""
+SEEDS = int(os.environ.get("SPAWN_TEST_FAULT_SEEDS", "3"))
+"""How many mixes of faults are tried."""
+LATE_SECONDS = 0.7
+RECOVERED_SECONDS = 25.0
+"""From the end of a fault until the store has the log: the longest pause between two tries."""
+
+
+def _queue(world: World, **fields: Any) -> Queue:
+    """Twelve jobs behind one that waits, one of which is tried again."""
+    jobs = [
+        job("gate", until("go")),
+        *(job(f"wide-{n}", f"echo {n}", "gate") for n in range(4)),
+        job("flaky", "[ $JOB_ATTEMPT = 2 ]", "gate", retry=retry(2, "50ms")),
+        job("middle", "seq 100", "flaky", "wide-0", "wide-1"),
+        *(job(f"later-{n}", "true", "middle") for n in range(3)),
+        job("join", "true", "later-0", "later-1", "later-2"),
+        job("last", "true", "join", "wide-2", "wide-3"),
+    ]
+    return world.queue(*jobs, max_parallel=2, **fields)
+
+
+def _all_are_done(queue: Queue) -> bool:
+    return queue.events() != [] and queue.state.counts["completed"] == len(queue.state.jobs)
+
+
+def _seconds(queue: Queue) -> float:
+    """From the opening of the gate to the last completion, as the log tells it."""
+    (begin,), (end,) = queue.of("gate", "JobCompleted"), queue.of("last", "JobCompleted")
+    return (moment(end.at) - moment(begin.at)).total_seconds()
+
+
+def _few_writes(machines: Machines) -> None:
+    """See that at most two segments a second were written."""
+    times = [asked.at for asked in machines.proxy.puts("_spawn/log/")]
+    assert len(times) <= 2 * (times[-1] - times[0]) + 2
+
+
+@pytest.mark.parametrize("fault", ["500", "503", "403", "reset", "swallow", "lose", "late"])
+def test_jobs_go_on_while_the_store_fails_and_it_has_all_of_them_afterwards(
+    machines: Machines, fault: Fault
+) -> None:
+    a = machines.machine()
+    queue = _queue(a)
+    process = queue.start()
+    queue.wait_executing("gate")
+    queue.until(lambda: len(machines.remote().events()) == 3, "the store has the start")
+    methods = WRITES if fault == "lose" else ()
+    with machines.proxy.fault(fault, *methods, seconds=LATE_SECONDS) as rule:
+        a.let("go")
+        queue.until(lambda: _all_are_done(queue), "all jobs are done")
+        queue.until(lambda: rule.hits >= 3, "the fault was met")
+        if fault not in ("late", "lose"):
+            assert len(machines.remote().events()) == 3
+    over = time.monotonic()
+    _, err = process.communicate(timeout=120)
+    print(f"{fault}: jobs in {_seconds(queue):.2f} s, over {time.monotonic() - over:.1f} s later")
+    assert process.returncode == 0, err
+    same(queue, machines.remote())
+    _few_writes(machines)
+
+
+def test_a_long_outage_is_told_and_caught_up_with(machines: Machines) -> None:
+    a = machines.machine()
+    queue = _queue(a)
+    process = queue.start()
+    queue.wait_executing("gate")
+    queue.until(lambda: len(machines.remote().events()) == 3, "the store has the start")
+    with machines.proxy.outage():
+        began = time.monotonic()
+        a.let("go")
+        queue.until(lambda: _all_are_done(queue), "all jobs are done")
+        queue.until(lambda: time.monotonic() > began + LONG, "it lasts", LONG + 10)
+    over = time.monotonic()
+    queue.until(
+        lambda: len(machines.remote().events()) == len(queue.events()),
+        "the store has caught up",
+        RECOVERED_SECONDS,
+    )
+    print(f"outage of {LONG:.0f} s: caught up {time.monotonic() - over:.1f} s after its end")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "the log does not get to s3://" in err
+    assert "the queue goes on" in err
+    assert "again" in err
+    same(queue, machines.remote())
+    _few_writes(machines)
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_a_mix_of_faults_from_the_first_request_to_the_last_loses_nothing(
+    machines: Machines, seed: int
+) -> None:
+    a = machines.machine()
+    queue = _queue(a)
+    a.let("go")
+    machines.proxy.seed(seed)
+    with ExitStack() as faults:
+        for fault in ("500", "503", "reset"):
+            faults.enter_context(machines.proxy.fault(fault, share=0.08))
+        faults.enter_context(machines.proxy.fault("lose", *WRITES, share=0.15))
+        faults.enter_context(machines.proxy.fault("late", share=0.2, seconds=0.3))
+        done = queue.run()
+        hits = sum(asked.fault != "" for asked in machines.proxy.asked)
+    assert done.code == 0, done.err
+    assert hits > 3, "there were faults"
+    same(queue, machines.remote())
+    _few_writes(machines)

@@ -1,0 +1,156 @@
+"""Two machines and one queue: who may take it over, and what becomes of who is late to learn it."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from tests.support.machines import Machines, same
+from tests.support.processes import attempt_processes, is_alive
+from tests.support.queues import Queue, World, job, retry, until
+
+from spawn.store import queues
+from spawn.store.log.verify import verify
+
+FENCED_SECONDS = 15.0
+"""From a runner's waking to its end, when the queue was taken meanwhile."""
+
+
+def _take(world: World, *flags: str) -> tuple[int, str, str]:
+    done = world.spawn("resume", "q", "--from-s3", *flags)
+    return done.code, done.out, done.err
+
+
+def _begun(world: World, **fields: object) -> Queue:
+    """A queue whose second job runs, all of it known to the store."""
+    return world.queue(
+        job("first", "true"),
+        job("second", until("go"), "first"),
+        job("third", "true", "second"),
+        **fields,
+    )
+
+
+def _in_store(machines: Machines, queue: Queue) -> None:
+    queue.until(
+        lambda: len(machines.remote().events()) == len(queue.events()), "the store has the log"
+    )
+
+
+@pytest.mark.parametrize("paused", [1.0, 12.0])
+def test_a_runner_that_slept_through_a_takeover_is_out_within_15_s(
+    machines: Machines, paused: float
+) -> None:
+    a, b = machines.machine("a"), machines.machine("b")
+    here = _begun(a)
+    process = here.start()
+    started = here.wait_executing("second")
+    _in_store(machines, here)
+    runner = here.runner()
+    os.kill(runner, signal.SIGSTOP)
+    stopped = time.monotonic()
+    code, _, err = _take(b)
+    assert code == 1
+    assert "queue q is owned by" in err
+    assert "s ago" in err
+    assert "--force" in err
+    there = machines.on(b, here)
+    after = b.start("resume", "q", "--from-s3", "--force")
+    again = there.wait_executing("second", 2)
+    there.until(lambda: time.monotonic() > stopped + paused, "it slept for so long")
+    assert is_alive(started.pid), "nobody has told it yet"
+    woken = time.monotonic()
+    os.kill(runner, signal.SIGCONT)
+    _, err = process.communicate(timeout=40)
+    took = time.monotonic() - woken
+    print(f"fenced after {took:.1f} s")
+    assert took < FENCED_SECONDS
+    assert process.returncode == 1
+    assert "somebody else owns the queue; what was here is kept in" in err
+    assert attempt_processes(started) == [], "its job is dead"
+    assert attempt_processes(again), "the other's is alive"
+    (kept,) = queues.aside(a.roots, "q")
+    assert kept.name == "q.fenced-1"
+    assert not here.paths.folder.exists()
+    told = verify(kept / "events.db", "q").state
+    assert (told.state, told.reason) == ("interrupted", "fenced")
+    a.let("go")
+    after.communicate(timeout=40)
+    assert after.returncode == 0
+    assert there.executed() == [("second", 2), ("third", 1)]
+    same(there, machines.remote())
+
+
+def test_a_queue_that_was_stopped_in_good_order_is_taken_without_force(machines: Machines) -> None:
+    a, b = machines.machine("a"), machines.machine("b")
+    here = _begun(a, kill_grace="1s")
+    here.start()
+    here.wait_executing("second")
+    here.stop()
+    assert machines.remote().lease["handed_back"] is True
+    there = machines.on(b, here)
+    a.let("go")
+    code, _, err = _take(b)
+    assert code == 0, err
+    assert there.executed() == [("second", 2), ("third", 1)]
+    same(there, machines.remote())
+
+
+@contextmanager
+def _later(machines: Machines, seconds: float) -> Iterator[None]:
+    """The server's clock goes on by so long, as far as a reader of the lease can tell."""
+    with machines.proxy.fault("ahead", "GET", key=r"lease\.json$", seconds=seconds):
+        yield
+
+
+def test_a_lease_that_has_expired_is_taken_without_force_when_nothing_ran(
+    machines: Machines,
+) -> None:
+    a, b = machines.machine("a"), machines.machine("b")
+    here = a.queue(
+        job("first", "exit 9", retry=retry(2, "1h")),
+        job("second", "true", "first"),
+    )
+    here.detach()
+    here.wait_for("JobRetryScheduled", "first")
+    _in_store(machines, here)
+    machines.lose(a)
+    there = machines.on(b, here)
+    with _later(machines, 50):
+        code, _, err = _take(b)
+        assert (code, "owned by" in err) == (1, True), "not expired yet"
+        assert not there.paths.events.exists(), "nothing of a refused takeover is left"
+    with _later(machines, 62):
+        code, _, err = _take(b, "--detach")
+        assert code == 0, err
+    there.wait_for("QueueResumed")
+    there.stop()
+    same(there, machines.remote())
+
+
+def test_a_lease_that_has_expired_is_not_taken_without_force_while_a_job_may_run(
+    machines: Machines,
+) -> None:
+    a, b = machines.machine("a"), machines.machine("b")
+    here = _begun(a)
+    here.detach()
+    here.wait_executing("second")
+    _in_store(machines, here)
+    machines.lose(a)
+    there = machines.on(b, here)
+    with _later(machines, 300):
+        code, _, err = _take(b)
+        assert code == 1
+        assert "queue q may still run on" in err
+        assert "job second is running there as far as the log says, silent for 30" in err
+        assert "--force" in err
+        assert not there.paths.events.exists()
+        a.let("go")
+        code, _, err = _take(b, "--force")
+    assert code == 0, err
+    assert there.data("second", "JobInterrupted").cause == "lost"
+    assert "it ran on" in there.data("second", "JobInterrupted").detail
+    assert there.executed() == [("second", 2), ("third", 1)]
+    same(there, machines.remote())

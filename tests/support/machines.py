@@ -1,0 +1,168 @@
+"""Machines that share an object store: each has a home of its own, as two hosts would.
+
+What is in the store is read past the product, line by line, and judged by what hashes say.
+"""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from tests.support.proxy import Proxy, proxy
+from tests.support.queues import Queue, World
+from tests.support.s3 import CREDENTIALS
+
+
+class Remote:
+    """What the store has of one queue, asked of the server itself."""
+
+    def __init__(self, server: str, bucket: str, queue_id: str) -> None:
+        self._client = boto3.client(
+            "s3",
+            endpoint_url=server,
+            region_name="us-east-1",
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",
+            config=Config(retries={"total_max_attempts": 1}),
+        )
+        self.bucket = bucket
+        self._prefix = f"{queue_id}/"
+        self._genesis = sha256(queue_id.encode()).digest()
+
+    def keys(self, under: str = "") -> list[str]:
+        """The keys below the queue's place."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=self._prefix + under
+        )
+        return [
+            each["Key"].removeprefix(self._prefix)
+            for page in pages
+            for each in page.get("Contents", ())
+        ]
+
+    def read(self, key: str) -> bytes:
+        """An object."""
+        found: bytes = self._client.get_object(Bucket=self.bucket, Key=self._prefix + key)[
+            "Body"
+        ].read()
+        return found
+
+    @property
+    def lease(self) -> dict[str, Any]:
+        """What the lease says."""
+        found: dict[str, Any] = json.loads(self.read("_spawn/lease.json"))
+        return found
+
+    def lines(self) -> list[bytes]:
+        """Every `<hash> <line>` of the log's segments: one log, without a gap, its chain whole."""
+        found: list[bytes] = []
+        hash_ = self._genesis
+        for key in self.keys("_spawn/log/"):
+            assert key == f"_spawn/log/{len(found) + 1:012d}.jsonl", "one log, without a gap"
+            for exported in self.read(key).splitlines():
+                said, line = exported.split(b" ", 1)
+                hash_ = sha256(hash_ + line).digest()
+                assert said.decode() == hash_.hex(), f"{key}: the chain is broken"
+                found.append(exported)
+        for key in self.keys("_spawn/packs/"):
+            first, last = map(int, Path(key).stem.split("-"))
+            packed = self.read(key).splitlines()
+            assert packed == found[first - 1 : last], f"{key} is not what the segments say"
+        return found
+
+    def events(self) -> list[dict[str, Any]]:
+        """The log's events."""
+        return [json.loads(line.split(b" ", 1)[1]) for line in self.lines()]
+
+
+def log_of(events: Path) -> list[bytes]:
+    """Every `<hash> <line>` of a local log."""
+    with sqlite3.connect(events) as connection:
+        rows = connection.execute("SELECT hash, line FROM events ORDER BY seq").fetchall()
+    connection.close()
+    return [bytes(hash_).hex().encode() + b" " + line.encode() for hash_, line in rows]
+
+
+class Machines:
+    """A proxy before a server, and the machines that go through it.
+
+    Args:
+        folder: An empty one.
+        server: The store's endpoint.
+        bucket: Not there yet; whoever comes first makes it.
+    """
+
+    def __init__(self, folder: Path, server: str, through: Proxy, bucket: str) -> None:
+        self._folder = folder
+        self._server = server
+        self.proxy = through
+        self.bucket = bucket
+        self.all: list[World] = []
+
+    def machine(self, name: str = "a") -> World:
+        """Another machine."""
+        environ = {**CREDENTIALS, "AWS_ENDPOINT_URL": self.proxy.endpoint}
+        made = World(self._folder, self._folder / name, {**environ, "SPAWN_BUCKET": self.bucket})
+        for other in self.all:
+            other.others.append(made)
+            made.others.append(other)
+        self.all.append(made)
+        return made
+
+    def remote(self, queue_id: str = "q") -> Remote:
+        """What the store has of a queue."""
+        return Remote(self._server, self.bucket, queue_id)
+
+    def on(self, world: World, queue: Queue) -> Queue:
+        """The same queue, as another machine has it, or will."""
+        there = Queue(world, queue.queue_id, json.loads(queue.file.read_text()))
+        world.queues.append(there)
+        return there
+
+    def lose(self, world: World) -> None:
+        """Let every process of a machine die at once, and its disk be gone."""
+        self.kill(world)
+        shutil.rmtree(world.home)
+
+    def kill(self, world: World) -> None:
+        """Kill every process of a machine."""
+        while alive := world.processes():
+            for pid in alive:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        for process in world.started:
+            process.wait()
+
+    def close(self) -> None:
+        """Check every machine; what is left of one does not keep the others from it."""
+        with ExitStack() as stack:
+            for world in self.all:
+                stack.callback(world.close)
+
+
+def same(queue: Queue, remote: Remote) -> None:
+    """See that a queue's replica is its log, byte for byte, and that its lease says so."""
+    lines = remote.lines()
+    assert lines == log_of(queue.paths.events), queue.told()
+    lease = remote.lease
+    if lease["seq"]:
+        assert lines[lease["seq"] - 1].split(b" ")[0].decode() == lease["hash"]
+
+
+@contextmanager
+def machines_in(folder: Path, server: str, bucket: str, seed: int = 0) -> Iterator[Machines]:
+    """Make machines and check them at the end."""
+    with proxy(server, seed) as through:
+        made = Machines(folder, server, through, bucket)
+        try:
+            yield made
+        finally:
+            made.close()
