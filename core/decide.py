@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import TypedDict
 
+from msgspec import structs
+
 from spawn.core import dag, retry
 from spawn.core.events import (
     Draft,
@@ -72,7 +74,7 @@ def ended(
     }
     match exit_.stop:
         case "host" if job.losses + 1 >= MAX_LOSSES:
-            return _given_up(state, job)
+            return _given_up(state, job, JobFailed(last_lines=last_lines, **facts))
         case "stop" | "spot" | "fenced" | "host":
             return [_draft(job, JobInterrupted(cause=exit_.stop, **facts))]
         case "cancel":
@@ -107,16 +109,25 @@ def failed_to_begin(state: QueueState, job: JobState, why: str) -> list[Draft]:
     return [_draft(job, JobFailed(why=why)), *_block(state, job)]
 
 
-def lost(state: QueueState, job: JobState, detail: str) -> list[Draft]:
-    """Decide the end of an attempt that left no record: its host or its supervisor died."""
+def lost(
+    state: QueueState, job: JobState, detail: str, *, last_lines: tuple[str, ...] = ()
+) -> list[Draft]:
+    """Decide the end of an attempt that left no record: its host or its supervisor died.
+
+    Args:
+        detail: How it was lost.
+        last_lines: The end of the attempt's output, oldest first.
+    """
     if job.losses + 1 >= MAX_LOSSES:
-        return _given_up(state, job)
+        return _given_up(state, job, JobFailed(last_lines=last_lines), detail)
     return [interrupted(job, "lost", detail)]
 
 
-def _given_up(state: QueueState, job: JobState) -> list[Draft]:
+def _given_up(state: QueueState, job: JobState, failed: JobFailed, detail: str = "") -> list[Draft]:
+    """The job may lose no further attempt; how the last one ended is what is known of it."""
     why = f"lost with its supervisor or host {MAX_LOSSES} times in a row"
-    return [_draft(job, JobFailed(why=why)), *_block(state, job)]
+    failed = structs.replace(failed, why=f"{why}; the last time {detail}" if detail else why)
+    return [_draft(job, failed), *_block(state, job)]
 
 
 def interrupted(job: JobState, cause: InterruptCause, detail: str = "") -> Draft:

@@ -395,7 +395,8 @@ class Runner:
             state = self._ledger.state
             job = state.jobs[attempt.job_id]
             if attempt.exit is None:
-                drafts = decide.lost(state, job, attempt.lost)
+                said = self._last_lines(job)
+                drafts = decide.lost(state, job, attempt.lost, last_lines=said)
             else:
                 drafts = decide.ended(
                     state,

@@ -55,6 +55,8 @@ def what(event: e.Event[e.Data]) -> str:
                 f"attempt {event.attempt} failed ({_end(data)}) after "
                 f"{duration(data.wall_seconds)}; retry in {duration(data.delay)}: {data.why}"
             )
+        case e.JobFailed(exit_code=None):  # it could not begin, or how it ended nobody saw
+            return f"attempt {event.attempt} failed; no retry: {data.why}"
         case e.JobFailed():
             return (
                 f"attempt {event.attempt} failed ({_end(data)}) after "
@@ -94,7 +96,7 @@ def _end(data: e.Outcome) -> str:
         return "timeout"
     if data.signal:
         return f"exit {data.exit_code}, {data.signal}"
-    return "never ran" if data.exit_code is None else f"exit {data.exit_code}"
+    return f"exit {data.exit_code}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -35,12 +35,30 @@ def test_a_lost_job_is_ended_whole_and_tried_again_without_spending_budget(world
     assert queue.state.jobs["a"].attempts == 1
 
 
-def test_a_job_that_is_lost_three_times_in_a_row_fails(world: World) -> None:
-    queue = world.queue(job("a", "kill -9 $PPID; sleep 60", retry=retry(5)), job("b", "true", "a"))
-    assert queue.run().code == 1
+def test_a_job_that_is_lost_three_times_in_a_row_fails_and_shows_what_it_said(
+    world: World,
+) -> None:
+    log = world.roots.queue("q").job_log("a")
+    kept = f"until [ $(grep -c killed {log}) = $JOB_ATTEMPT ]; do sleep 0.02; done"
+    queue = world.queue(
+        job("a", f"echo to be killed; {kept}; kill -9 $PPID; sleep 60", retry=retry(5)),
+        job("b", "true", "a"),
+    )
+    finished = queue.run()
+    assert finished.code == 1
     assert [event.data.cause for event in queue.of("a", "JobInterrupted")] == ["lost", "lost"]
-    assert "3 times in a row" in queue.data("a", "JobFailed").why
+    failed = queue.data("a", "JobFailed")
+    assert (failed.exit_code, failed.why) == (
+        None,
+        "lost with its supervisor or host 3 times in a row; "
+        "the last time its supervisor left no record",
+    )
+    assert failed.last_lines[0].endswith("to be killed")
     assert queue.types("b") == ["JobBlocked"]
+    assert "to be killed" in finished.out
+    told = world.spawn("history", "q").out
+    assert f"attempt 3 failed; no retry: {failed.why}" in told
+    assert "never ran" not in told
 
 
 def test_losses_that_are_not_in_a_row_do_not_add_up(world: World) -> None:
