@@ -110,7 +110,11 @@ class JobStarted(Data, frozen=True, kw_only=True):
 
 
 class Outcome(Data, frozen=True, kw_only=True):
-    """How an attempt ended, as its supervisor saw it. `signal` is a name such as `SIGKILL`."""
+    """How an attempt ended, as its supervisor saw it. `signal` is a name such as `SIGKILL`.
+
+    `unended` are processes of the attempt that are another user's: they could not be ended, and
+    may live on.
+    """
 
     exit_code: int | None = None
     signal: str | None = None
@@ -119,6 +123,7 @@ class Outcome(Data, frozen=True, kw_only=True):
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
     output_dropped_bytes: int = 0
+    unended: tuple[int, ...] = ()
 
 
 class Results(Struct, frozen=True, kw_only=True):

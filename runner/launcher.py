@@ -197,12 +197,13 @@ class ProcessLauncher:
         message = receive(channel)
         if isinstance(message, Over):
             del self._open[token]
-            if token in self._adopted or len(self._idle) >= IDLE:
+            exit_ = Exit(*message.exit)
+            if token in self._adopted or exit_.unended or len(self._idle) >= IDLE:
                 self._adopted.discard(token)
                 channel.close()
             else:
                 self._idle.append(channel)
-            yield Ended(token, Exit(*message.exit))
+            yield Ended(token, exit_)
         else:
             channel.close()
             yield self._end(token)
@@ -218,9 +219,10 @@ class ProcessLauncher:
     def _end(self, token: str) -> Ended:
         folder, pid = self._open.pop(token)
         exit_ = record.read(Path(folder) / "record", token)
-        if exit_ is None or not exit_.seen:
-            kill_strays(token, pid)
-        return Ended(token, exit_)
+        if exit_ is not None and exit_.seen:
+            return Ended(token, exit_)
+        left = kill_strays(token, pid)
+        return Ended(token, exit_ and exit_._replace(unended=left), left)
 
 
 def _answer(channel: socket.socket) -> Message | None:

@@ -25,7 +25,7 @@ from spawn.core.events import (
     RequestRefused,
     Results,
 )
-from spawn.core.exit import Exit, StopCause
+from spawn.core.exit import Exit, StopCause, unended_text
 from spawn.core.moments import moment
 from spawn.core.plan import Finish, Start, foresee, plan
 from spawn.core.state import JobState, QueueState
@@ -75,6 +75,8 @@ class _Attempt(Struct, kw_only=True):
     exit: Exit | None = None
     lost: str = "its supervisor left no record"
     """Why it is lost, where it left no `exit`."""
+    unended: tuple[int, ...] = ()
+    """What of it is another user's, and could not be ended."""
     collected: bool = False
     results: Results | None = None
 
@@ -233,10 +235,13 @@ class Runner:
     def _note(self, happening: Happening) -> None:
         """Remember what has happened; `_round` decides what it means."""
         match happening:
-            case Ended(token, exit_):
+            case Ended(token, exit_, unended):
                 reached("runner.ended")
                 attempt = self._attempts[token]
                 attempt.ended, attempt.exit = True, exit_
+                attempt.unended = exit_.unended if exit_ else unended
+                if attempt.unended:
+                    self._say(f"{attempt.job_id}: {unended_text(attempt.unended)}")
                 job = self._ledger.state.jobs[attempt.job_id]
                 if _succeeded(exit_) and job.config.result_files:
                     self._publisher.collect(token, job.config, job.folder)
@@ -395,8 +400,14 @@ class Runner:
             state = self._ledger.state
             job = state.jobs[attempt.job_id]
             if attempt.exit is None:
-                said = self._last_lines(job)
-                drafts = decide.lost(state, job, attempt.lost, last_lines=said)
+                left = unended_text(attempt.unended)
+                drafts = decide.lost(
+                    state,
+                    job,
+                    f"{attempt.lost}; {left}" if left else attempt.lost,
+                    last_lines=self._last_lines(job),
+                    unended=attempt.unended,
+                )
             else:
                 drafts = decide.ended(
                     state,

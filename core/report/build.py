@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
+from spawn.core.exit import unended_text
 from spawn.core.moments import moment
 from spawn.core.plan import is_stopping
 from spawn.core.report.eta import seconds_left
@@ -197,6 +198,8 @@ def _warnings(state: QueueState) -> Iterator[str]:
         if job.outcome and job.outcome.output_dropped_bytes:
             dropped = job.outcome.output_dropped_bytes
             yield f"{job_id}: {dropped} bytes of output could not be written"
+        if job.outcome and job.outcome.unended:
+            yield f"{job_id}: {unended_text(job.outcome.unended)}"
 
 
 def _since(earlier: datetime, later: datetime) -> float:
