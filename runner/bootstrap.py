@@ -28,11 +28,12 @@ from spawn.core.errors import (
 )
 from spawn.core.events import Data, Draft, Event, QueueResumed, QueueStarted
 from spawn.core.moments import moment, stamp
+from spawn.core.owned import owned_seconds
 from spawn.core.state import JobState, QueueState
 from spawn.core.submission import config_sha256, submit
 from spawn.runner import machine
 from spawn.runner.launcher import ProcessLauncher
-from spawn.runner.loop import FENCED_GRACE, Plans, Runner
+from spawn.runner.loop import FENCED_GRACE, OWNING_SECONDS, Plans, Runner
 from spawn.runner.machine import ownership
 from spawn.runner.owning import Owning, moved_from, own
 from spawn.runner.poller import Poller
@@ -43,6 +44,7 @@ from spawn.runner.start import Committed, News, Refused, RunOrder, Said
 from spawn.runner.threads import ReplicatorThread, ThreadBell
 from spawn.store import lag as hints
 from spawn.store import lock, queues
+from spawn.store import owning as owned_hint
 from spawn.store.failpoints import reached
 from spawn.store.identity import owner
 from spawn.store.instance import instance
@@ -201,6 +203,10 @@ class _Session:
             region=self._place.region or self._instance.region,
             fence=owning.fence,
         )
+        if isinstance(opening, QueueResumed):
+            told = owned_hint.find(self._paths.folder, state.epoch)
+            owned = owned_seconds(state, told, every=OWNING_SECONDS)
+            opening = structs.replace(opening, owned_seconds=owned)
         epoch = owning.epoch(state)
         return self._carry(state, plans, opening, epoch, self._replicator(owning, epoch))
 
@@ -241,6 +247,9 @@ class _Session:
             say=self._say,
             answered=inbox.done,
             plans=plans,
+            owning=lambda seconds: owned_hint.leave(
+                self._paths.folder, owned_hint.Owning(epoch, seconds)
+            ),
         )
         thread = ReplicatorThread(replicator, over=lambda: poller.post(Drained()))
         thread.start()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from copy import copy
 from heapq import heappop, heappush
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from spawn.core import decide, resumption
 from spawn.core.config.model import QueueConfig
@@ -59,6 +59,9 @@ AGAIN_SECONDS = 2.0
 
 LOOK_SECONDS = 10.0
 """How long the loop rests at most."""
+
+OWNING_SECONDS = 10.0
+"""How often the loop tells how long the queue has been ours."""
 
 SLEPT_SECONDS = 30.0
 """A round that comes so late says that the process, or the machine, was asleep."""
@@ -114,6 +117,7 @@ class Runner:
         committed: Told of every event, after it is durable.
         say: Told what a person should know, a sentence each.
         answered: Told the id of each request whose answer is durable.
+        owning: Told now and then how many seconds the queue has been ours, should we die.
     """
 
     def __init__(
@@ -133,6 +137,7 @@ class Runner:
         say: Callable[[str], None],
         answered: Callable[[str], None],
         plans: Plans,
+        owning: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._ledger = ledger
         self._launcher = launcher
@@ -148,6 +153,8 @@ class Runner:
         self._say = say
         self._answered = answered
         self._plans = plans
+        self._owning = owning
+        self._owned_at = self._told_at = clock.monotonic()
         self._config = plans.config
         self._config_sha256 = config_sha256(plans.config) if plans.config else ""
         self._cancelled_by = plans.by if plans.cancel else ""
@@ -198,6 +205,8 @@ class Runner:
             self._stage(decide.reset_failed(self._ledger.state, by=self._plans.by))
         self._opening_seq = self._ledger.seq
         self._tell(self._ledger.commit())
+        self._owned_at = self._told_at = self._clock.monotonic()
+        self._owning(0.0)
         reached("runner.owned")
         state = self._ledger.state
         self._set_deadline(state.config if self._config is None else self._config)
@@ -301,6 +310,9 @@ class Runner:
         """Decide, write, act."""
         now = self._clock.monotonic()
         self._again = None
+        if now - self._told_at >= OWNING_SECONDS:
+            self._told_at = now
+            self._owning(now - self._owned_at)
         if self._round_at is not None and now - self._round_at > SLEPT_SECONDS:
             self._unsure = True
             self._replica.confirm()
@@ -529,8 +541,9 @@ class Runner:
         elif isinstance(step, Finish) and self._again is None:
             self._finish(step.verdict)
 
-    def _finish(self, verdict: Data) -> None:
-        self._stage([Draft(verdict)])
+    def _finish(self, verdict: QueueInterrupted | QueueCompleted | QueueFailed) -> None:
+        owned = round(self._clock.monotonic() - self._owned_at, 3)
+        self._stage([Draft(structs.replace(verdict, owned_seconds=owned))])
         self._finished = True
 
     def _stage(self, drafts: Iterable[Draft]) -> None:
