@@ -219,7 +219,9 @@ class _Session:
         replicator: Replicator,
     ) -> QueueState:
         poller, ledger = self._poller, self._ledger
-        self._launcher.serve(self._paths, self._order.queue_id, state.config.kill_grace, poller)
+        self._launcher.serve(
+            self._paths, self._order.queue_id, lambda: ledger.state.config.kill_grace, poller
+        )
         publisher = ThreadPublisher(self._store, poller.post)
         inbox = Inbox(self._paths.requests)
         if state.ended:

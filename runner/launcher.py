@@ -4,7 +4,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
@@ -50,8 +50,14 @@ class ProcessLauncher:
         self._channels: dict[str, socket.socket] = {}
         self._open: dict[str, tuple[str, int | None]] = {}
 
-    def serve(self, paths: QueuePaths, queue_id: str, kill_grace: float, poller: Poller) -> None:
-        """Say whose attempts these are, and where their ends are waited for."""
+    def serve(
+        self, paths: QueuePaths, queue_id: str, kill_grace: Callable[[], float], poller: Poller
+    ) -> None:
+        """Say whose attempts these are, and where their ends are waited for.
+
+        Args:
+            kill_grace: Asked for each attempt: a new configuration may change it.
+        """
         self._paths = paths
         self._queue_id = queue_id
         self._kill_grace = kill_grace
@@ -167,7 +173,7 @@ class ProcessLauncher:
                 token=token,
             ),
             timeout=config.timeout,
-            kill_grace=self._kill_grace,
+            kill_grace=self._kill_grace(),
         )
         channel = self._supervisor()
         with suppress(OSError):  # it died: no answer will come

@@ -196,3 +196,15 @@ def test_jobs_may_be_left_to_the_next_runner(world: World) -> None:
     process.communicate(timeout=30)
     assert process.returncode == 0
     assert queue.executed() == [("a", 1), ("b", 1)]
+
+
+def test_a_new_grace_holds_for_timeouts_too(world: World) -> None:
+    deaf = "trap 'touch told' TERM; while :; do sleep 0.02; done"
+    queue = world.queue(job("a", "exit 3"), kill_grace="10m")
+    assert queue.run().code == 1
+    edited = _configure(queue, job("a", deaf, timeout="300ms"), kill_grace="400ms")
+    assert _resume(queue, "--config", edited).code == 1
+    failed = queue.of("a", "JobFailed")[-1].data
+    assert (failed.exit_code, failed.timed_out, failed.signal) == (124, True, "SIGKILL")
+    assert (world.work / "told").exists()
+    assert 0.7 <= failed.wall_seconds < 30
