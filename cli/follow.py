@@ -110,7 +110,9 @@ def follow(runner: RunnerProcess, roots: Roots, queue_id: str) -> int:
             report = source.report(now())
             if report.status not in ("pending", "running"):
                 view.close(report)
-    if report.status in ("pending", "running"):
+    if report.status in ("pending", "running") and code > 128:
+        print(f"Go on: spawn queue resume {queue_id}", file=sys.stderr)  # it has said why
+    elif report.status in ("pending", "running"):
         raise SpawnError(
             f"the runner of queue {queue_id} ended without a word",
             why=f"signal {-code}" if code < 0 else f"exit code {code}",

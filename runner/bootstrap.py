@@ -130,6 +130,8 @@ def _run(order: RunOrder, tell: "Callable[[News], None]") -> int:
         if session.fenced:
             _put_aside(paths, state.epoch, tell)
         os.close(held)
+        if session.unsaid:
+            return 128 + session.unsaid
         return 1 if session.fenced else _exit_code(state)
     raise Owned(
         f"queue {order.queue_id} was taken over by others again and again",
@@ -171,6 +173,7 @@ class _Session:
         self._objects = roots.objects
         self._store = open_place(self._place, roots.objects)
         self.fenced = ""
+        self.unsaid = 0
 
     def run(self) -> QueueState:
         """Own the queue, run it, and bring what is left to the store; returns its last state.
@@ -256,6 +259,9 @@ class _Session:
         thread = ReplicatorThread(replicator, over=lambda: poller.post(Drained()))
         thread.start()
         state = runner.run()
+        self.unsaid = runner.unsaid
+        if self.unsaid:
+            return state  # at once: what is left to copy is the next runner's
         publisher.close()
         self._drain(replicator, thread, state)
         self.fenced = replicator.fenced

@@ -169,6 +169,7 @@ class Runner:
         self._deadline: float | None = None
         self._again: float | None = None
         self._stop_signal: int | None = None
+        self._at_once = False
         self._timed_out = False
         self._finished = False
         self._complaints: set[str] = set()
@@ -178,6 +179,8 @@ class Runner:
         self._round_at: float | None = None
         self._unsure = False
         self._fenced = ""
+        self.unsaid = 0
+        """The signal that ended us before the log could say so, as its disk is full; else 0."""
 
     @property
     def owned(self) -> bool:
@@ -295,6 +298,7 @@ class Runner:
         first = self._stop_signal is None
         if first:
             self._stop_signal = number
+        self._at_once = not first
         if self._plans.leave_jobs:
             return
         grace = self._ledger.state.config.kill_grace if first else 0.0
@@ -355,9 +359,13 @@ class Runner:
             self._publishing = publishing
             seq = self._ledger.seq
             self._unshipped = {key: at for key, at in self._unshipped.items() if at <= seq}
-            self._complain(f"{error}; nothing new starts until it can")
             self._again = now + AGAIN_SECONDS
-            self._finished = False
+            self._finished = self._at_once and self._at_rest
+            if self._finished:
+                self.unsaid = self._stop_signal or 0
+                self._say(f"{error}; stopped all the same: the next runner says how jobs ended")
+                return
+            self._complain(f"{error}; nothing new starts until it can")
             self._find_due()
             self._round_at = self._clock.monotonic()
             return
@@ -475,6 +483,11 @@ class Runner:
         if self._config is None:
             return False
         return self._ledger.state.config_sha256 == self._config_sha256
+
+    @property
+    def _at_rest(self) -> bool:
+        """Whether nothing runs any more that we have to see to its end."""
+        return self._plans.leave_jobs or all(each.ended for each in self._attempts.values())
 
     @property
     def _leaving(self) -> bool:
