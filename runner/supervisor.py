@@ -142,7 +142,6 @@ class _Attempt:
         self._record = record.preallocate(f"{order.folder}/record")
         reached("supervisor.folder")
         self._output = Output(order.folder, order.job_log)
-        _point(order.job_log_link, order.job_log)
         self._stop: StopCause | None = None
         self._kill_at: float | None = None
         self._exit: tuple[int, float, int] | None = None
@@ -169,6 +168,8 @@ class _Attempt:
         began = time.monotonic()
         self._command.go()
         reached("supervisor.went")
+        if self._output.begin():
+            _point(self._order.job_log_link, self._order.job_log)
         self._watch(began)
         reached("supervisor.ended")
         wall = time.monotonic() - began
