@@ -29,7 +29,7 @@ from spawn.core.errors import (
 from spawn.core.events import Data, Draft, Event, QueueResumed, QueueStarted
 from spawn.core.moments import moment, stamp
 from spawn.core.owned import owned_seconds
-from spawn.core.state import JobState, QueueState
+from spawn.core.state import QueueState
 from spawn.core.submission import config_sha256, submit
 from spawn.runner import machine
 from spawn.runner.launcher import ProcessLauncher
@@ -50,13 +50,13 @@ from spawn.store.identity import owner
 from spawn.store.instance import instance
 from spawn.store.instance import place as place_here
 from spawn.store.log.ledger import Ledger
+from spawn.store.output import recent
 from spawn.store.paths import QueuePaths, Roots
 from spawn.store.place import Place, open_place
 from spawn.store.place import parse as parse_place
 from spawn.store.replica.claim import claim
 from spawn.store.replica.lease import Owned, Owner
 from spawn.store.requests import Inbox
-from spawn.store.tail import tail
 
 UNEXPECTED = 70
 """Exit code of an error that is ours: systemd starts the runner again after it."""
@@ -234,9 +234,6 @@ class _Session:
         for request in inbox.read():
             poller.post(Requested(request))
 
-        def last_lines(job: JobState) -> tuple[str, ...]:
-            return tail(Path(job.log_file), LAST_LINES, after=job.log_offset)
-
         runner = Runner(
             ledger=ledger,
             launcher=self._launcher,
@@ -247,7 +244,7 @@ class _Session:
             opening=[Draft(opening)],
             epoch=epoch,
             fraction=random.random,
-            last_lines=last_lines,
+            last_lines=lambda job: recent(job, LAST_LINES),
             committed=self._committed,
             say=self._say,
             answered=inbox.done,

@@ -59,7 +59,7 @@ def build(
         next_after=next_after,
         estimated_completion=None if left is None else now + timedelta(seconds=left),
         runner_alive=runner_alive,
-        warnings=tuple(_warnings(state)),
+        warnings=tuple(_warnings(state, live)),
     )
 
 
@@ -99,7 +99,7 @@ def _job(
         retry_in=None if retry_at is None else min(job.delay, _since(now, retry_at)),
         why=job.why,
         last_lines=job.last_lines,
-        log_file=live.log_file or job.log_file,
+        log_file=job.log_file if live.log_file is None else live.log_file,
         progress=live.progress if running else None,
         time_remaining=left,
         recent=live.recent,
@@ -188,9 +188,11 @@ def _reason(state: QueueState) -> str:
             return other
 
 
-def _warnings(state: QueueState) -> Iterator[str]:
+def _warnings(state: QueueState, live: Mapping[str, Live]) -> Iterator[str]:
     for job in state.jobs.values():
         job_id = job.config.job_id
+        if live.get(job_id, _NOTHING).raw_alone:
+            yield f"{job_id}: there is no log {job.log_file}; its output is in {job.folder}"
         for pattern in job.unmatched:
             yield f"{job_id}: no file matches result '{pattern}'"
         if job.upload_failed:
