@@ -90,7 +90,7 @@ def follow(runner: RunnerProcess, roots: Roots, queue_id: str) -> int:
             _say_ended(roots, queue_id)
             return code
         with LocalQueue(roots, queue_id) as source, _view(queue_id) as view:
-            view.events(source.follow(), source)
+            view.events(_since_ours(source.follow()), source)
             while True:
                 ready, _, _ = select.select([runner], [], [], TICK_SECONDS)
                 if ready:
@@ -119,6 +119,12 @@ def follow(runner: RunnerProcess, roots: Roots, queue_id: str) -> int:
             hint=f"its jobs go on; `spawn queue resume {queue_id}` takes them up",
         )
     return code
+
+
+def _since_ours(events: list[Event[Data]]) -> list[Event[Data]]:
+    """What the runner that we started has written: from where it went on, or from the beginning."""
+    resumed = [index for index, event in enumerate(events) if event.type == "QueueResumed"]
+    return events[resumed[-1] :] if resumed else events
 
 
 def _first_commit(runner: RunnerProcess) -> bool:
