@@ -5,6 +5,7 @@ from typing import Literal
 
 from spawn.cli import bootstrap
 from spawn.cli.sources.local import LocalQueue
+from spawn.core.errors import SpawnError
 from spawn.core.events import Data, Event, JobReset, QueueCompleted, QueueFailed, RequestRefused
 from spawn.core.moments import stamp
 from spawn.store import requests
@@ -21,13 +22,16 @@ def ask(source: LocalQueue, kind: Literal["cancel", "reset"]) -> list[Event[Data
         withdrawn.
 
     Raises:
-        OSError: The request cannot be left: the queue is another user's.
+        SpawnError: The request cannot be left: the disk is full, or the queue another user's.
     """
     source.refresh()
     if source.state.ended:
         return []
     folder = source.paths.requests
-    request = requests.post(folder, kind, by=owner(), at=stamp(bootstrap.now()))
+    try:
+        request = requests.post(folder, kind, by=owner(), at=stamp(bootstrap.now()))
+    except OSError as error:
+        raise _unheard(source, kind, error) from error
     while True:
         alive = source.runner_alive()
         answers = [event for event in source.follow() if _answers(event, request)]
@@ -37,6 +41,24 @@ def ask(source: LocalQueue, kind: Literal["cancel", "reset"]) -> list[Event[Data
             requests.withdraw(folder, request.id)
             return []
         time.sleep(POLL_SECONDS)
+
+
+def _unheard(source: LocalQueue, kind: str, error: OSError) -> SpawnError:
+    """Why a request could not be left, and what to do instead."""
+    hint = "only the user who runs the queue, and root, may ask"
+    if not isinstance(error, PermissionError):
+        hint = "free some space on its disk"
+        if kind == "cancel" and source.state.owner is not None:
+            pid = source.state.owner.pid
+            hint += f", or stop the queue by `kill {pid}`; the same twice stops it at once"
+    return SpawnError(
+        f"queue {source.queue_id} could not be asked to {_WORDS[kind]}",
+        why=f"nothing can be written to {source.paths.requests}: {error.strerror or error}",
+        hint=hint,
+    )
+
+
+_WORDS = {"cancel": "end", "reset": "try again what failed"}
 
 
 def _answers(event: Event[Data], request: requests.Request) -> bool:

@@ -90,7 +90,7 @@ def follow(runner: RunnerProcess, roots: Roots, queue_id: str) -> int:
             _say_ended(roots, queue_id)
             return code
         with LocalQueue(roots, queue_id) as source, _view(queue_id) as view:
-            view.events(source.follow(), source)
+            view.events(_since_ours(source.follow()), source)
             while True:
                 ready, _, _ = select.select([runner], [], [], TICK_SECONDS)
                 if ready:
@@ -110,13 +110,21 @@ def follow(runner: RunnerProcess, roots: Roots, queue_id: str) -> int:
             report = source.report(now())
             if report.status not in ("pending", "running"):
                 view.close(report)
-    if report.status in ("pending", "running"):
+    if report.status in ("pending", "running") and code > 128:
+        print(f"Go on: spawn queue resume {queue_id}", file=sys.stderr)  # it has said why
+    elif report.status in ("pending", "running"):
         raise SpawnError(
             f"the runner of queue {queue_id} ended without a word",
             why=f"signal {-code}" if code < 0 else f"exit code {code}",
             hint=f"its jobs go on; `spawn queue resume {queue_id}` takes them up",
         )
     return code
+
+
+def _since_ours(events: list[Event[Data]]) -> list[Event[Data]]:
+    """What the runner that we started has written: from where it went on, or from the beginning."""
+    resumed = [index for index, event in enumerate(events) if event.type == "QueueResumed"]
+    return events[resumed[-1] :] if resumed else events
 
 
 def _first_commit(runner: RunnerProcess) -> bool:

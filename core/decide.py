@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import TypedDict
 
+from msgspec import structs
+
 from spawn.core import dag, retry
 from spawn.core.events import (
     Draft,
@@ -32,13 +34,14 @@ MAX_LOSSES = 3
 class _Facts(TypedDict):
     """What every outcome event says."""
 
-    exit_code: int
+    exit_code: int | None
     signal: str | None
     timed_out: bool
     wall_seconds: float
     cpu_seconds: float
     peak_memory_bytes: int
     output_dropped_bytes: int
+    unended: tuple[int, ...]
 
 
 def ended(
@@ -62,17 +65,18 @@ def ended(
     if not exit_.began:
         return [_draft(job, JobInterrupted(cause="never_began"))]
     facts: _Facts = {
-        "exit_code": exit_.exit_code,
+        "exit_code": None if job.pid in exit_.unended else exit_.exit_code,
         "signal": exit_.signal,
         "timed_out": False,
         "wall_seconds": exit_.wall_seconds,
         "cpu_seconds": exit_.cpu_seconds,
         "peak_memory_bytes": exit_.peak_memory_bytes,
         "output_dropped_bytes": exit_.output_dropped_bytes,
+        "unended": exit_.unended,
     }
     match exit_.stop:
         case "host" if job.losses + 1 >= MAX_LOSSES:
-            return _given_up(state, job)
+            return _given_up(state, job, JobFailed(last_lines=last_lines, **facts))
         case "stop" | "spot" | "fenced" | "host":
             return [_draft(job, JobInterrupted(cause=exit_.stop, **facts))]
         case "cancel":
@@ -81,13 +85,11 @@ def ended(
         case None if exit_.exit_code == 0:
             return [_draft(job, JobCompleted(results=results, **facts))]
     timed_out = exit_.stop == "timeout"
-    if timed_out:
-        facts["exit_code"], facts["timed_out"] = retry.TIMED_OUT, True
+    code = retry.TIMED_OUT if timed_out else exit_.exit_code
+    facts["exit_code"], facts["timed_out"] = code, timed_out
     policy = job.config.retry
     failures = job.failures + 1
-    final = retry.why_final(
-        policy, failures=failures, exit_code=facts["exit_code"], timed_out=timed_out
-    )
+    final = retry.why_final(policy, failures=failures, exit_code=code, timed_out=timed_out)
     if final is not None:
         failed = JobFailed(why=final, last_lines=last_lines, **facts)
         return [_draft(job, failed), *_block(state, job)]
@@ -107,16 +109,32 @@ def failed_to_begin(state: QueueState, job: JobState, why: str) -> list[Draft]:
     return [_draft(job, JobFailed(why=why)), *_block(state, job)]
 
 
-def lost(state: QueueState, job: JobState, detail: str) -> list[Draft]:
-    """Decide the end of an attempt that left no record: its host or its supervisor died."""
+def lost(
+    state: QueueState,
+    job: JobState,
+    detail: str,
+    *,
+    last_lines: tuple[str, ...] = (),
+    unended: tuple[int, ...] = (),
+) -> list[Draft]:
+    """Decide the end of an attempt that left no record: its host or its supervisor died.
+
+    Args:
+        detail: How it was lost.
+        last_lines: The end of the attempt's output, oldest first.
+        unended: Processes of another user that it left, and that could not be ended.
+    """
     if job.losses + 1 >= MAX_LOSSES:
-        return _given_up(state, job)
-    return [interrupted(job, "lost", detail)]
+        failed = JobFailed(last_lines=last_lines, unended=unended)
+        return _given_up(state, job, failed, detail)
+    return [_draft(job, JobInterrupted(cause="lost", detail=detail, unended=unended))]
 
 
-def _given_up(state: QueueState, job: JobState) -> list[Draft]:
+def _given_up(state: QueueState, job: JobState, failed: JobFailed, detail: str = "") -> list[Draft]:
+    """The job may lose no further attempt; how the last one ended is what is known of it."""
     why = f"lost with its supervisor or host {MAX_LOSSES} times in a row"
-    return [_draft(job, JobFailed(why=why)), *_block(state, job)]
+    failed = structs.replace(failed, why=f"{why}; the last time {detail}" if detail else why)
+    return [_draft(job, failed), *_block(state, job)]
 
 
 def interrupted(job: JobState, cause: InterruptCause, detail: str = "") -> Draft:

@@ -92,7 +92,13 @@ class QueueStarted(Data, frozen=True, kw_only=True):
 
 
 class QueueResumed(QueueStarted, frozen=True, kw_only=True):
-    """Another runner owns the queue: the next epoch."""
+    """Another runner owns the queue: the next epoch.
+
+    `owned_seconds`: how long the runner of the epoch before owned it, as far as that is known of
+    one that died without a word. None: the stamps tell, as in logs of before this field.
+    """
+
+    owned_seconds: float | None = None
 
 
 class JobStarted(Data, frozen=True, kw_only=True):
@@ -110,7 +116,11 @@ class JobStarted(Data, frozen=True, kw_only=True):
 
 
 class Outcome(Data, frozen=True, kw_only=True):
-    """How an attempt ended, as its supervisor saw it. `signal` is a name such as `SIGKILL`."""
+    """How an attempt ended, as its supervisor saw it. `signal` is a name such as `SIGKILL`.
+
+    `unended` are processes of the attempt that are another user's: they could not be ended, and
+    may live on.
+    """
 
     exit_code: int | None = None
     signal: str | None = None
@@ -119,6 +129,7 @@ class Outcome(Data, frozen=True, kw_only=True):
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
     output_dropped_bytes: int = 0
+    unended: tuple[int, ...] = ()
 
 
 class Results(Struct, frozen=True, kw_only=True):
@@ -205,18 +216,28 @@ class QueueReconfigured(Data, frozen=True, kw_only=True):
     changes: tuple[str, ...]
 
 
-class QueueInterrupted(Data, frozen=True, kw_only=True):
+class EpochEnd(Data, frozen=True, kw_only=True):
+    """The runner lets the queue go.
+
+    `owned_seconds`: how long it owned the queue, by a clock that never jumps. None: the stamps
+    tell, as in logs of before this field.
+    """
+
+    owned_seconds: float | None = None
+
+
+class QueueInterrupted(EpochEnd, frozen=True, kw_only=True):
     """The runner stopped before the end."""
 
     cause: QueueInterruption
     detail: str = ""
 
 
-class QueueCompleted(Data, frozen=True, kw_only=True):
+class QueueCompleted(EpochEnd, frozen=True, kw_only=True):
     """Every job completed, and what was promised is kept."""
 
 
-class QueueFailed(Data, frozen=True, kw_only=True):
+class QueueFailed(EpochEnd, frozen=True, kw_only=True):
     """The end, without every job completed."""
 
     reason: QueueFailure

@@ -8,6 +8,7 @@ from spawn.core.config.model import JobConfig, QueueConfig
 from spawn.core.events import (
     AnyData,
     Data,
+    EpochEnd,
     Event,
     JobBlocked,
     JobCompleted,
@@ -144,7 +145,7 @@ def _evolve_queue(state: QueueState, event: Event[Data], before: str) -> None:
             _add_jobs(state, data.jobs)
         case QueueStarted():  # QueueResumed is one too
             if isinstance(data, QueueResumed):
-                _disown(state, before)  # its runner died without a word
+                _disown(state, before, data.owned_seconds)  # its runner died without a word
             state.state = "running"
             state.epoch = event.epoch
             state.version = data.version
@@ -158,11 +159,11 @@ def _evolve_queue(state: QueueState, event: Event[Data], before: str) -> None:
             state.jobs_total = data.jobs_total
             _configure(state, data.config)
         case QueueInterrupted():
-            _close(state, event.at, "interrupted", data.cause, data.detail)
+            _close(state, event.at, data, "interrupted", data.cause, data.detail)
         case QueueCompleted():
-            _close(state, event.at, "completed", "", "")
+            _close(state, event.at, data, "completed", "", "")
         case QueueFailed():
-            _close(state, event.at, "failed", data.reason, data.detail)
+            _close(state, event.at, data, "failed", data.reason, data.detail)
         case (
             QueueSubmitted()
             | JobStarted()
@@ -220,14 +221,17 @@ def _reset(state: QueueState, job: JobState) -> None:
     state.move(job, "pending")
 
 
-def _disown(state: QueueState, at: str) -> None:
+def _disown(state: QueueState, at: str, seconds: float | None) -> None:
+    """End an epoch that lasted so long, or, where nobody measured it, until `at`."""
     if state.owned_since:
-        state.owned_seconds += max(0.0, seconds_between(state.owned_since, at))
+        if seconds is None:
+            seconds = seconds_between(state.owned_since, at)
+        state.owned_seconds += max(0.0, seconds)
         state.owned_since = ""
 
 
-def _close(state: QueueState, at: str, to: str, reason: str, detail: str) -> None:
-    _disown(state, at)
+def _close(state: QueueState, at: str, end: EpochEnd, to: str, reason: str, detail: str) -> None:
+    _disown(state, at, end.owned_seconds)
     state.state = to
     state.ended_at = at
     state.reason, state.detail = reason, detail

@@ -23,3 +23,15 @@ class Exit(NamedTuple):
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
     output_dropped_bytes: int = 0
+    unended: tuple[int, ...] = ()
+    """Processes of another user, as `sudo` makes them, that nobody here may end; the command
+    itself may be one of them: then nobody knows its exit code."""
+
+
+def unended_text(pids: tuple[int, ...]) -> str:
+    """Say which processes could not be ended; empty when there are none."""
+    if not pids:
+        return ""
+    one = len(pids) == 1
+    named = f"process {pids[0]}" if one else f"processes {', '.join(map(str, pids))}"
+    return f"{named} of another user could not be ended and may live on"

@@ -28,11 +28,12 @@ from spawn.core.errors import (
 )
 from spawn.core.events import Data, Draft, Event, QueueResumed, QueueStarted
 from spawn.core.moments import moment, stamp
+from spawn.core.owned import owned_seconds
 from spawn.core.state import JobState, QueueState
 from spawn.core.submission import config_sha256, submit
 from spawn.runner import machine
 from spawn.runner.launcher import ProcessLauncher
-from spawn.runner.loop import FENCED_GRACE, Plans, Runner
+from spawn.runner.loop import FENCED_GRACE, OWNING_SECONDS, Plans, Runner
 from spawn.runner.machine import ownership
 from spawn.runner.owning import Owning, moved_from, own
 from spawn.runner.poller import Poller
@@ -43,18 +44,19 @@ from spawn.runner.start import Committed, News, Refused, RunOrder, Said
 from spawn.runner.threads import ReplicatorThread, ThreadBell
 from spawn.store import lag as hints
 from spawn.store import lock, queues
+from spawn.store import owning as owned_hint
 from spawn.store.failpoints import reached
 from spawn.store.identity import owner
 from spawn.store.instance import instance
 from spawn.store.instance import place as place_here
 from spawn.store.log.ledger import Ledger
+from spawn.store.output import recent
 from spawn.store.paths import QueuePaths, Roots
 from spawn.store.place import Place, open_place
 from spawn.store.place import parse as parse_place
 from spawn.store.replica.claim import claim
 from spawn.store.replica.lease import Owned, Owner
 from spawn.store.requests import Inbox
-from spawn.store.tail import tail
 
 UNEXPECTED = 70
 """Exit code of an error that is ours: systemd starts the runner again after it."""
@@ -128,6 +130,8 @@ def _run(order: RunOrder, tell: "Callable[[News], None]") -> int:
         if session.fenced:
             _put_aside(paths, state.epoch, tell)
         os.close(held)
+        if session.unsaid:
+            return 128 + session.unsaid
         return 1 if session.fenced else _exit_code(state)
     raise Owned(
         f"queue {order.queue_id} was taken over by others again and again",
@@ -170,6 +174,7 @@ class _Session:
         self._store = open_place(self._place, roots.objects)
         self._wrote = False
         self.fenced = ""
+        self.unsaid = 0
 
     def run(self) -> QueueState:
         """Own the queue, run it, and bring what is left to the store; returns its last state.
@@ -205,6 +210,10 @@ class _Session:
             region=self._place.region or self._instance.region,
             fence=owning.fence,
         )
+        if isinstance(opening, QueueResumed):
+            told = owned_hint.find(self._paths.folder, state.epoch)
+            owned = owned_seconds(state, told, every=OWNING_SECONDS)
+            opening = structs.replace(opening, owned_seconds=owned)
         epoch = owning.epoch(state)
         return self._carry(state, plans, opening, epoch, self._replicator(owning, epoch))
 
@@ -217,7 +226,9 @@ class _Session:
         replicator: Replicator,
     ) -> QueueState:
         poller, ledger = self._poller, self._ledger
-        self._launcher.serve(self._paths, self._order.queue_id, state.config.kill_grace, poller)
+        self._launcher.serve(
+            self._paths, self._order.queue_id, lambda: ledger.state.config.kill_grace, poller
+        )
         publisher = ThreadPublisher(self._store, poller.post)
         inbox = Inbox(self._paths.requests)
         if state.ended:
@@ -226,9 +237,6 @@ class _Session:
         poller.watch(inbox, lambda: map(Requested, inbox.read()), also_unasked=True)
         for request in inbox.read():
             poller.post(Requested(request))
-
-        def last_lines(job: JobState) -> tuple[str, ...]:
-            return tail(Path(job.log_file), LAST_LINES, after=job.log_offset)
 
         runner = Runner(
             ledger=ledger,
@@ -240,15 +248,21 @@ class _Session:
             opening=[Draft(opening)],
             epoch=epoch,
             fraction=random.random,
-            last_lines=last_lines,
+            last_lines=lambda job: recent(job, LAST_LINES),
             committed=self._committed,
             say=self._say,
             answered=inbox.done,
             plans=plans,
+            owning=lambda seconds: owned_hint.leave(
+                self._paths.folder, owned_hint.Owning(epoch, seconds)
+            ),
         )
         thread = ReplicatorThread(replicator, over=lambda: poller.post(Drained()))
         thread.start()
         state = runner.run()
+        self.unsaid = runner.unsaid
+        if self.unsaid:
+            return state  # at once: what is left to copy is the next runner's
         publisher.close()
         self._drain(replicator, thread, state)
         self.fenced = replicator.fenced

@@ -1,10 +1,11 @@
 """Starts attempts: a zygote that forks supervisors, one of them always ready."""
 
+import select
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
@@ -18,8 +19,9 @@ from spawn.runner.environment import environment
 from spawn.runner.messages import Go, Message, Order, Over, Ready, Stop, Unable, receive, send
 from spawn.runner.poller import Poller
 from spawn.runner.ports import CannotBegin, CannotPrepare, Ended, Happening, Prepared
-from spawn.runner.reattach import connect
+from spawn.runner.reattach import connect, peer
 from spawn.runner.strays import kill_strays
+from spawn.runner.watch import Watch, rouse
 from spawn.store import failpoints, lock
 from spawn.store.paths import QueuePaths
 
@@ -28,6 +30,12 @@ LOCK_SECONDS = 1.0
 
 DISMISS_SECONDS = 5.0
 """How long a supervisor that is sent away may take to say goodbye."""
+
+ANSWER_SECONDS = 10.0
+"""How long one may take to prepare an attempt: the loop waits for it."""
+
+MARGIN_SECONDS = 5.0
+"""How long an attempt may last beyond its timeout and its grace before its supervisor is ended."""
 
 IDLE = 2
 """Supervisors that are kept for orders to come: each holds a process at its gate."""
@@ -49,13 +57,21 @@ class ProcessLauncher:
         self._adopted: set[str] = set()
         self._channels: dict[str, socket.socket] = {}
         self._open: dict[str, tuple[str, int | None]] = {}
+        self._watch = Watch()
 
-    def serve(self, paths: QueuePaths, queue_id: str, kill_grace: float, poller: Poller) -> None:
-        """Say whose attempts these are, and where their ends are waited for."""
+    def serve(
+        self, paths: QueuePaths, queue_id: str, kill_grace: Callable[[], float], poller: Poller
+    ) -> None:
+        """Say whose attempts these are, and where their ends are waited for.
+
+        Args:
+            kill_grace: Asked for each attempt: a new configuration may change it.
+        """
         self._paths = paths
         self._queue_id = queue_id
         self._kill_grace = kill_grace
         self._poller = poller
+        poller.look(self._look)
 
     def prepare(self, job: JobState, attempt: int) -> Prepared:
         """See `Launcher.prepare`."""
@@ -63,20 +79,23 @@ class ProcessLauncher:
         answer = None
         if ahead is not None:
             channel, order = ahead
-            answer = _answer(channel)
+            answer = _answer(channel, ANSWER_SECONDS)
             if not _is_open(channel):  # it was ready long ago, and may have died since
                 answer = None
                 self._dismiss(channel, order.folder)
         if not isinstance(answer, Ready):
             channel, order = self._order(job, attempt)
-            answer = _answer(channel)
+            answer = _answer(channel, ANSWER_SECONDS)
         if not isinstance(answer, Ready):
             channel.close()
-            why = answer.why if isinstance(answer, Unable) else "its supervisor died"
+            self._zygote.rouse()  # it may be stopped
+            died = "its supervisor died, or does not answer"
+            why = answer.why if isinstance(answer, Unable) else died
             raise CannotPrepare(f"job {job.config.job_id} cannot start now", why=why)
         token = order.token
         self._channels[token] = channel
         self._open[token] = order.folder, answer.pid
+        self._watch.add(token, answer.supervisor, _longest(job, order.kill_grace))
         self._poller.watch(channel, lambda: self._over(token))
         return Prepared(
             token=token,
@@ -105,6 +124,7 @@ class ProcessLauncher:
         """See `Launcher.abandon`."""
         channel = self._channels.pop(token)
         folder, _ = self._open.pop(token)
+        self._watch.forget(token)
         self._poller.forget(channel)
         self._dismiss(channel, folder)
 
@@ -122,12 +142,14 @@ class ProcessLauncher:
         self._open[job.token] = job.folder, job.pid
         self._adopted.add(job.token)
         self._channels[job.token] = channel
+        self._watch.add(job.token, peer(channel)[0], _longest(job, self._kill_grace()))
         self._poller.watch(channel, lambda: self._over(job.token))
 
     def stop(self, token: str, cause: StopCause, grace: float) -> None:
         """See `Launcher.stop`."""
         with suppress(OSError, KeyError):
             send(self._channels[token], Stop(cause=cause, grace=grace))
+            self._watch.hurry(token, grace + MARGIN_SECONDS)
 
     def end(self, job: JobState, cause: StopCause, grace: float) -> None:
         """End an attempt that is no longer ours to follow, and wait until it is over."""
@@ -137,8 +159,8 @@ class ProcessLauncher:
             return
         with channel, suppress(OSError):
             send(channel, Stop(cause=cause, grace=grace))
-            channel.settimeout(grace + DISMISS_SECONDS)
-            receive(channel)
+            rouse(peer(channel)[0])
+            _answer(channel, grace + DISMISS_SECONDS)
 
     def close(self) -> None:
         """End the zygote. Supervisors of open attempts live on."""
@@ -171,7 +193,7 @@ class ProcessLauncher:
                 token=token,
             ),
             timeout=config.timeout,
-            kill_grace=self._kill_grace,
+            kill_grace=self._kill_grace(),
         )
         channel = self._supervisor()
         with suppress(OSError):  # it died: no answer will come
@@ -197,19 +219,27 @@ class ProcessLauncher:
 
     def _over(self, token: str) -> Iterator[Happening]:
         channel = self._channels.pop(token)
+        self._watch.forget(token)
         self._poller.forget(channel)
         message = receive(channel)
         if isinstance(message, Over):
             del self._open[token]
-            if token in self._adopted or len(self._idle) >= IDLE:
+            exit_ = Exit(*message.exit)
+            if token in self._adopted or exit_.unended or len(self._idle) >= IDLE:
                 self._adopted.discard(token)
                 channel.close()
             else:
                 self._idle.append(channel)
-            yield Ended(token, Exit(*message.exit))
+            yield Ended(token, exit_)
         else:
             channel.close()
             yield self._end(token)
+
+    def _look(self) -> Iterator[Happening]:
+        """Let whoever of ours was stopped go on."""
+        self._zygote.rouse()
+        self._watch.look()
+        return iter(())
 
     def _outwait(self, token: str) -> None:
         """Wait for a supervisor that cannot be reached: from another network namespace the lock
@@ -222,16 +252,26 @@ class ProcessLauncher:
     def _end(self, token: str) -> Ended:
         folder, pid = self._open.pop(token)
         exit_ = record.read(Path(folder) / "record", token)
-        if exit_ is None or not exit_.seen:
-            kill_strays(token, pid)
-        return Ended(token, exit_)
+        if exit_ is not None and exit_.seen:
+            return Ended(token, exit_)
+        left = kill_strays(token, pid)
+        return Ended(token, exit_ and exit_._replace(unended=left), left)
 
 
-def _answer(channel: socket.socket) -> Message | None:
+def _answer(channel: socket.socket, seconds: float) -> Message | None:
+    """Wait so long for a message; None when none comes."""
+    poll = select.poll()
+    poll.register(channel, select.POLLIN)
     try:
-        return receive(channel)
+        return receive(channel) if poll.poll(seconds * 1000) else None
     except OSError:
         return None
+
+
+def _longest(job: JobState, grace: float) -> float | None:
+    """Seconds after which an attempt that has a timeout is over, if its supervisor is at work."""
+    timeout = job.config.timeout
+    return None if timeout is None else timeout + grace + MARGIN_SECONDS
 
 
 def _is_open(channel: socket.socket) -> bool:
@@ -271,9 +311,14 @@ class _Zygote:
                     raise CannotPrepare("the zygote cannot be reached", why=str(error)) from error
         return ours
 
+    def rouse(self) -> None:
+        """Let it go on, should somebody have stopped it."""
+        rouse(self._process.pid)
+
     def close(self) -> None:
         """End the zygote by hanging up."""
         self._requests.close()
+        self.rouse()
         self._process.wait()
 
     def _start(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from copy import copy
 from heapq import heappop, heappush
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from spawn.core import decide, resumption
 from spawn.core.config.model import QueueConfig
@@ -25,7 +25,7 @@ from spawn.core.events import (
     RequestRefused,
     Results,
 )
-from spawn.core.exit import Exit, StopCause
+from spawn.core.exit import Exit, StopCause, unended_text
 from spawn.core.moments import moment
 from spawn.core.plan import Finish, Start, foresee, plan
 from spawn.core.state import JobState, QueueState
@@ -60,6 +60,9 @@ AGAIN_SECONDS = 2.0
 LOOK_SECONDS = 10.0
 """How long the loop rests at most."""
 
+OWNING_SECONDS = 10.0
+"""How often the loop tells how long the queue has been ours."""
+
 SLEPT_SECONDS = 30.0
 """A round that comes so late says that the process, or the machine, was asleep."""
 
@@ -75,6 +78,8 @@ class _Attempt(Struct, kw_only=True):
     exit: Exit | None = None
     lost: str = "its supervisor left no record"
     """Why it is lost, where it left no `exit`."""
+    unended: tuple[int, ...] = ()
+    """What of it is another user's, and could not be ended."""
     collected: bool = False
     results: Results | None = None
 
@@ -112,6 +117,7 @@ class Runner:
         committed: Told of every event, after it is durable.
         say: Told what a person should know, a sentence each.
         answered: Told the id of each request whose answer is durable.
+        owning: Told now and then how many seconds the queue has been ours, should we die.
     """
 
     def __init__(
@@ -131,6 +137,7 @@ class Runner:
         say: Callable[[str], None],
         answered: Callable[[str], None],
         plans: Plans,
+        owning: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._ledger = ledger
         self._launcher = launcher
@@ -146,6 +153,8 @@ class Runner:
         self._say = say
         self._answered = answered
         self._plans = plans
+        self._owning = owning
+        self._owned_at = self._told_at = clock.monotonic()
         self._config = plans.config
         self._config_sha256 = config_sha256(plans.config) if plans.config else ""
         self._cancelled_by = plans.by if plans.cancel else ""
@@ -160,6 +169,7 @@ class Runner:
         self._deadline: float | None = None
         self._again: float | None = None
         self._stop_signal: int | None = None
+        self._at_once = False
         self._timed_out = False
         self._finished = False
         self._complaints: set[str] = set()
@@ -169,6 +179,8 @@ class Runner:
         self._round_at: float | None = None
         self._unsure = False
         self._fenced = ""
+        self.unsaid = 0
+        """The signal that ended us before the log could say so, as its disk is full; else 0."""
 
     @property
     def owned(self) -> bool:
@@ -196,6 +208,8 @@ class Runner:
             self._stage(decide.reset_failed(self._ledger.state, by=self._plans.by))
         self._opening_seq = self._ledger.seq
         self._tell(self._ledger.commit())
+        self._owned_at = self._told_at = self._clock.monotonic()
+        self._owning(0.0)
         reached("runner.owned")
         state = self._ledger.state
         self._set_deadline(state.config if self._config is None else self._config)
@@ -235,10 +249,13 @@ class Runner:
     def _note(self, happening: Happening) -> None:
         """Remember what has happened; `_round` decides what it means."""
         match happening:
-            case Ended(token, exit_):
+            case Ended(token, exit_, unended):
                 reached("runner.ended")
                 attempt = self._attempts[token]
                 attempt.ended, attempt.exit = True, exit_
+                attempt.unended = exit_.unended if exit_ else unended
+                if attempt.unended:
+                    self._say(f"{attempt.job_id}: {unended_text(attempt.unended)}")
                 job = self._ledger.state.jobs[attempt.job_id]
                 if _succeeded(exit_) and job.config.result_files:
                     self._publisher.collect(token, job.config, job.folder)
@@ -283,6 +300,7 @@ class Runner:
         first = self._stop_signal is None
         if first:
             self._stop_signal = number
+        self._at_once = not first
         if self._plans.leave_jobs:
             return
         grace = self._ledger.state.config.kill_grace if first else 0.0
@@ -298,6 +316,9 @@ class Runner:
         """Decide, write, act."""
         now = self._clock.monotonic()
         self._again = None
+        if now - self._told_at >= OWNING_SECONDS:
+            self._told_at = now
+            self._owning(now - self._owned_at)
         if self._round_at is not None and now - self._round_at > SLEPT_SECONDS:
             self._unsure = True
             self._replica.confirm()
@@ -340,9 +361,13 @@ class Runner:
             self._publishing = publishing
             seq = self._ledger.seq
             self._unshipped = {key: at for key, at in self._unshipped.items() if at <= seq}
-            self._complain(f"{error}; nothing new starts until it can")
             self._again = now + AGAIN_SECONDS
-            self._finished = False
+            self._finished = self._at_once and self._at_rest
+            if self._finished:
+                self.unsaid = self._stop_signal or 0
+                self._say(f"{error}; stopped all the same: the next runner says how jobs ended")
+                return
+            self._complain(f"{error}; nothing new starts until it can")
             self._find_due()
             self._round_at = self._clock.monotonic()
             return
@@ -397,7 +422,14 @@ class Runner:
             state = self._ledger.state
             job = state.jobs[attempt.job_id]
             if attempt.exit is None:
-                drafts = decide.lost(state, job, attempt.lost)
+                left = unended_text(attempt.unended)
+                drafts = decide.lost(
+                    state,
+                    job,
+                    f"{attempt.lost}; {left}" if left else attempt.lost,
+                    last_lines=self._last_lines(job),
+                    unended=attempt.unended,
+                )
             else:
                 drafts = decide.ended(
                     state,
@@ -453,6 +485,11 @@ class Runner:
         if self._config is None:
             return False
         return self._ledger.state.config_sha256 == self._config_sha256
+
+    @property
+    def _at_rest(self) -> bool:
+        """Whether nothing runs any more that we have to see to its end."""
+        return self._plans.leave_jobs or all(each.ended for each in self._attempts.values())
 
     @property
     def _leaving(self) -> bool:
@@ -519,8 +556,9 @@ class Runner:
         elif isinstance(step, Finish) and self._again is None:
             self._finish(step.verdict)
 
-    def _finish(self, verdict: Data) -> None:
-        self._stage([Draft(verdict)])
+    def _finish(self, verdict: QueueInterrupted | QueueCompleted | QueueFailed) -> None:
+        owned = round(self._clock.monotonic() - self._owned_at, 3)
+        self._stage([Draft(structs.replace(verdict, owned_seconds=owned))])
         self._finished = True
 
     def _stage(self, drafts: Iterable[Draft]) -> None:

@@ -17,14 +17,25 @@ class Output:
 
     def __init__(self, folder: str, job_log: str) -> None:
         self._raw = [_open(f"{folder}/stdout.log"), _open(f"{folder}/stderr.log")]
-        self._combined = _open_combined(job_log)
-        self.offset = 0 if self._combined is None else os.fstat(self._combined).st_size
-        """Where in the combined log this attempt begins, bytes."""
+        self._job_log = job_log
+        self._combined: int | None = None
+        self.offset = _size(job_log)
+        """Where in the combined log this attempt begins, bytes: no other attempt of its job writes
+        to it until then."""
         self.dropped = 0
         """Bytes of raw output that could not be written."""
         self._open_line: int | None = None
         self._second = 0
         self._stamp = b""
+
+    def begin(self) -> bool:
+        """Open the combined log, which people find: not before it is certain that the command runs.
+
+        Returns:
+            Whether there is one.
+        """
+        self._combined = _open_combined(self._job_log)
+        return self._combined is not None
 
     def write(self, stream: int, data: bytes) -> None:
         """Keep what came out of a stream.
@@ -78,6 +89,13 @@ def _open_combined(path: str) -> int | None:
         return _open(path)
     except OSError:
         return None
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
 
 
 def _open(path: str) -> int:

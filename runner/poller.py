@@ -55,6 +55,10 @@ class Poller:
         if also_unasked:
             self._unasked.append(happened)
 
+    def look(self, happened: Callable[[], Iterable[Happening]]) -> None:
+        """Call `happened` every `LOOK_SECONDS`: for what never says that it has news."""
+        self._unasked.append(happened)
+
     def forget(self, source: HasFileno) -> None:
         """Stop watching, before `source` is closed."""
         self._selector.unregister(source)

@@ -25,10 +25,12 @@ class Prepared(Struct, frozen=True):
 
 
 class Ended(Struct, frozen=True):
-    """An attempt is over; `exit` is None when it left no record."""
+    """An attempt is over; `exit` is None when it left no record. `unended` are then those of its
+    processes that are another user's, and could not be ended."""
 
     token: str
     exit: Exit | None
+    unended: tuple[int, ...] = ()
 
 
 class Collected(Struct, frozen=True):

@@ -3,11 +3,13 @@
 import os
 import signal
 import time
-from contextlib import suppress
 from pathlib import Path
 
+LEAVE_SECONDS = 1.0
+"""How long processes that we may not end, another user's, have to end with all others."""
 
-def kill_strays(token: str, session: int | None) -> None:
+
+def kill_strays(token: str, session: int | None) -> tuple[int, ...]:
     """Kill whatever still carries the token or is of the command's session, until nothing is.
 
     For an attempt whose supervisor died: without it, children of the command live on.
@@ -15,15 +17,31 @@ def kill_strays(token: str, session: int | None) -> None:
     Args:
         session: The command's pid, which led a session of its own, where it was seen alive until
             now. None where that is long ago: the number may be a stranger's.
+
+    Returns:
+        Those that are another user's, as `sudo` makes them, and could not be ended.
     """
     quiet = 0
-    while quiet < 2:  # a child that was born during one search is found by the next
+    refused: list[int] = []
+    until = time.monotonic() + LEAVE_SECONDS
+    while quiet < 2 or (refused and time.monotonic() < until):
+        # A child that was born during one search is found by the next.
         strays = _strays(token, session)
-        quiet = 0 if strays else quiet + 1
-        for pid in strays:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        refused = [pid for pid in strays if not _kill(pid)]
+        quiet = 0 if len(strays) > len(refused) else quiet + 1
         time.sleep(0.01)  # they end when the kernel gets to it
+    return tuple(refused)
+
+
+def _kill(pid: int) -> bool:
+    """Kill a process; returns whether that is allowed."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    except PermissionError:
+        return False
+    return True
 
 
 def _strays(token: str, session: int | None) -> list[int]:

@@ -25,6 +25,9 @@ from spawn.store.failpoints import reached
 
 DRAIN_SECONDS = 1.0
 """How long output may keep coming after the command's end."""
+
+LEAVE_SECONDS = 1.0
+"""How long processes that we may not end, another user's, have to end with all others."""
 _CHUNK = 256 * 1024
 _CHANNEL = 3
 
@@ -139,10 +142,10 @@ class _Attempt:
         self._record = record.preallocate(f"{order.folder}/record")
         reached("supervisor.folder")
         self._output = Output(order.folder, order.job_log)
-        _point(order.job_log_link, order.job_log)
         self._stop: StopCause | None = None
         self._kill_at: float | None = None
         self._exit: tuple[int, float, int] | None = None
+        self._unended: tuple[int, ...] = ()
         self._signals = command.signals
         self._pipes = command.pipes
         command.tell(order)
@@ -165,6 +168,8 @@ class _Attempt:
         began = time.monotonic()
         self._command.go()
         reached("supervisor.went")
+        if self._output.begin():
+            _point(self._order.job_log_link, self._order.job_log)
         self._watch(began)
         reached("supervisor.ended")
         wall = time.monotonic() - began
@@ -173,8 +178,8 @@ class _Attempt:
         self._drain()
         self._output.close()
         reached("supervisor.drained")
-        assert self._exit is not None
-        status, cpu, peak = self._exit
+        # A command that we may not end is over for us, and has no status yet: say KILL, as it was.
+        status, cpu, peak = self._exit or (signal.SIGKILL, 0.0, 0)
         code = os.waitstatus_to_exitcode(status)
         self._leave(
             Exit(
@@ -185,8 +190,11 @@ class _Attempt:
                 cpu_seconds=round(cpu, 3),
                 peak_memory_bytes=peak,
                 output_dropped_bytes=self._output.dropped,
+                unended=self._unended,
             )
         )
+        if self._unended:
+            return False  # they are below this process, and no part of another attempt
         return self._channel.fileno() in self._runners
 
     def _watch(self, began: float) -> None:
@@ -205,7 +213,9 @@ class _Attempt:
                 self._end("timeout", self._order.kill_grace)
                 deadline = None
             if self._kill_at is not None and now >= self._kill_at:
-                tree.signal_all(os.getpid(), signal.SIGKILL)
+                killed, refused = tree.signal_all(os.getpid(), signal.SIGKILL)
+                if refused and not any(map(tree.is_alive, killed)):
+                    return  # who is left is not ours to end, and not to be waited for
                 self._kill_at = now + 0.1  # a child may have been born in between
             next_at = min((t for t in (deadline, self._kill_at) if t is not None), default=None)
             # `poll` takes 31 bits of milliseconds: a timeout of weeks is waited for in parts.
@@ -261,10 +271,21 @@ class _Attempt:
                 self._exit = (status, cpu, usage.ru_maxrss * 1024)
 
     def _sweep(self) -> None:
-        """Kill whatever the command left behind; nothing of an attempt outlives it."""
-        while tree.signal_all(os.getpid(), signal.SIGKILL):
-            with suppress(ChildProcessError):
-                os.waitpid(-1, 0)
+        """Kill whatever the command left behind; nothing of an attempt outlives it, but for
+        processes of another user: those are named."""
+        until = time.monotonic() + LEAVE_SECONDS
+        while True:
+            killed, refused = tree.signal_all(os.getpid(), signal.SIGKILL)
+            if not killed and not refused:
+                return
+            if not refused:
+                with suppress(ChildProcessError):
+                    os.waitpid(-1, 0)
+            elif time.monotonic() >= until and not any(map(tree.is_alive, killed)):
+                self._unended = tuple(sorted(refused))
+                return
+            else:
+                time.sleep(0.01)  # a wait for children might be for one that we may not end
             self._reap()
 
     def _drain(self) -> None:

@@ -3,7 +3,6 @@
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import suppress
 
 
 def descendants(pid: int) -> Iterator[int]:
@@ -15,14 +14,35 @@ def descendants(pid: int) -> Iterator[int]:
         stack.extend(children)
 
 
-def signal_all(pid: int, *signals: signal.Signals) -> int:
-    """Send signals to everything below `pid`; returns how many processes there were."""
+def signal_all(pid: int, *signals: signal.Signals) -> tuple[list[int], list[int]]:
+    """Send signals to everything below `pid`.
+
+    Returns:
+        The processes that got them, and those that did not because they are another user's.
+    """
     found = list(descendants(pid))  # all of it first: it falls apart as its parents end
+    refused = []
     for child in found:
         for number in signals:
-            with suppress(ProcessLookupError, PermissionError):
+            try:
                 os.kill(child, number)
-    return len(found)
+            except ProcessLookupError:
+                break
+            except PermissionError:
+                refused.append(child)
+                break
+    if not refused:
+        return found, []
+    return [child for child in found if child not in refused], list(filter(is_alive, refused))
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process is there, and does not just wait to be reaped. Source: proc(5)."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] != b"Z"
+    except OSError:
+        return False
 
 
 def _children(pid: int) -> list[int]:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from spawn.core.errors import QueueNotFound
+from spawn.core.errors import QueueNotFound, SpawnError
 from spawn.store import lock
 from spawn.store.durable import sync
 from spawn.store.paths import QueuePaths, Roots
 
+_PRIVATE = 0o700
 _ASIDE = re.compile(r"\.fenced-(\d+)(?:-(\d+))?$")
 
 
@@ -30,11 +31,17 @@ class Aside(Struct, frozen=True):
 def make(roots: Roots, queue_id: str) -> QueuePaths:
     """Make a queue's folder durably, if it is not there.
 
+    It is its owner's alone: the log has commands and their last lines, and who can write a record
+    or a request in it could forge how a job ended.
+
     Raises:
         OSError: It cannot be made.
     """
     paths = roots.queue(queue_id)
-    paths.folder.mkdir(parents=True, exist_ok=True)
+    paths.folder.parent.mkdir(parents=True, exist_ok=True)
+    paths.folder.mkdir(mode=_PRIVATE, exist_ok=True)
+    if paths.folder.stat().st_mode & 0o077:  # an earlier version made it
+        paths.folder.chmod(_PRIVATE)
     for folder in (roots.state.parent, roots.state, roots.queues, paths.folder):
         sync(folder.parent)
     return paths
@@ -90,22 +97,32 @@ def find(roots: Roots, queue_id: str) -> QueuePaths:
 
     Raises:
         QueueNotFound: It is not.
+        SpawnError: It is another user's.
     """
     paths = roots.queue(queue_id)
-    if not paths.events.exists():
-        if kept := aside(roots, queue_id):
-            raise QueueNotFound(
-                f"queue {queue_id} is not on this machine",
-                why="somebody else took it over; what was here is kept in "
-                f"{kept[-1].folder}, fenced in epoch {kept[-1].epoch}",
-                hint=f"`spawn queue verify {queue_id} --from-s3` reads the log that went on",
-            )
+    try:
+        paths.events.stat()
+        return paths
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except PermissionError:
+        raise SpawnError(
+            f"queue {queue_id} is another user's",
+            why=f"{paths.folder} is open to its owner alone",
+            hint=f"run spawn as {_owner(paths.folder)}",
+        ) from None
+    if kept := aside(roots, queue_id):
         raise QueueNotFound(
             f"queue {queue_id} is not on this machine",
-            why=f"there is no log at {paths.events}",
-            hint="`spawn queue list` shows the queues that are",
+            why="somebody else took it over; what was here is kept in "
+            f"{kept[-1].folder}, fenced in epoch {kept[-1].epoch}",
+            hint=f"`spawn queue verify {queue_id} --from-s3` reads the log that went on",
         )
-    return paths
+    raise QueueNotFound(
+        f"queue {queue_id} is not on this machine",
+        why=f"there is no log at {paths.events}",
+        hint="`spawn queue list` shows the queues that are",
+    )
 
 
 def local(roots: Roots) -> tuple[str, list[str]]:
@@ -127,6 +144,13 @@ def local(roots: Roots) -> tuple[str, list[str]]:
     running = [name for name in newest if lock.is_held(roots.queue(name).lock)]
     chosen = running[0] if running else newest[0]
     return chosen, [name for name in running if name != chosen]
+
+
+def _owner(folder: Path) -> str:
+    try:
+        return f"the user {folder.owner()}"
+    except KeyError:
+        return f"the user {folder.stat().st_uid}"
 
 
 def _born(folder: Path) -> float:

@@ -41,16 +41,20 @@ def post(folder: Path, kind: Literal["cancel", "reset"], *, by: str, at: str) ->
         at: A stamp: requests are answered in their order.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: It cannot be written; nothing of it is left.
     """
     folder.mkdir(exist_ok=True)
     request = Request(id=f"{at}-{token_hex(4)}", kind=kind, by=by)
     part = folder / f".{request.id}.part"
-    with open(part, "wb") as file:
-        file.write(msgspec.json.encode(request))
-        file.flush()
-        os.fsync(file.fileno())
-    part.rename(folder / f"{request.id}.json")
+    try:
+        with open(part, "wb") as file:
+            file.write(msgspec.json.encode(request))
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(folder / f"{request.id}.json")
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
     sync(folder)
     with suppress(OSError):  # nobody listens: the next runner will look
         fd = os.open(folder / _WAKE, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)

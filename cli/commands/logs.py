@@ -49,12 +49,12 @@ def logs(
                 hint=f"did you mean '{close}'?" if close else "",
             )
 
-        def newest() -> "Attempt | None":
+        def newest(over: str) -> "Attempt | None":
             found = attempts(source, roots, job)
             if attempt is None:
                 return found[-1] if found else None
             chosen = [each for each in found if each.number == attempt]
-            if not chosen and not follow:
+            if not chosen and (over or not follow):
                 there = ", ".join(str(each.number) for each in found) or "none"
                 raise InvalidArgument(
                     f"job {job} has no attempt {attempt}", why=f"attempts that began: {there}"
@@ -64,7 +64,7 @@ def logs(
         shown = 0
         while True:
             over = _over(source, job)
-            here = newest()
+            here = newest(over)
             if here is not None and here.number > shown:
                 if shown:
                     print(f"-- attempt {here.number} --", file=sys.stderr, flush=True)

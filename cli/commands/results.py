@@ -33,8 +33,9 @@ def results(
 ) -> None:
     """Download the results of a queue.
 
-    What is there already and agrees is not fetched again. Exit code 1 when a file failed, 3 for
-    no such queue.
+    What is there already and agrees is not fetched again. Of a job that runs again the logs of the
+    attempt before come along. Exit code 1 when a file failed, or nothing is there yet; 3 for no
+    such queue.
     """
     import sys
     import time
@@ -43,6 +44,7 @@ def results(
     from spawn.cli.render.results import job_tree, size, took
     from spawn.cli.render.style import style_for
     from spawn.cli.render.text import printable
+    from spawn.cli.sources.output import attempts
     from spawn.core.config.names import nearest
     from spawn.core.errors import InvalidArgument, SpawnError
     from spawn.store.objects.folder import FolderStore
@@ -60,7 +62,8 @@ def results(
             hint=f"did you mean '{close}'?" if close else "",
         )
     prefix = state.config.result_s3_prefix or source.queue_id
-    objects = FolderStore(bootstrap.machine().objects / prefix.strip("/"))
+    roots = bootstrap.machine()
+    objects = FolderStore(roots.objects / prefix.strip("/"))
     shown = f"./results/{source.queue_id}/" if output is None else f"{str(output).rstrip('/')}/"
     folder = Path(shown)
     if folder.exists() and not folder.is_dir():
@@ -71,12 +74,23 @@ def results(
     began = time.monotonic()
     fetched: list[tuple[str, Fetched]] = []
     waiting = []
+    earlier = []
     for each in state.jobs.values():
         job_id = each.config.job_id
         if job not in (None, job_id):
             continue
         if each.outcome is None or not each.folder:
-            waiting.append(f"{job_id} ({each.state})")
+            before = attempts(source, roots, job_id)[-2:-1] if each.attempt > 1 else []
+            files = []
+            if before and not no_logs:  # an attempt that has another after it left no results
+                where = f"{job_id}/attempts/{before[0].copy.name}/"
+                files = list(fetch(objects, each, folder / job_id, earlier=where))
+            if not files:
+                waiting.append(f"{job_id} ({each.state})")
+                continue
+            earlier.append(f"{job_id} (attempt {before[0].number})")
+            fetched += [(job_id, file) for file in files]
+            print("\n".join(job_tree(job_id, each.state, files, style)) + "\n", flush=True)
             continue
         files = list(fetch(objects, each, folder / job_id, logs=not no_logs, results=not logs_only))
         if not files:
@@ -84,6 +98,12 @@ def results(
         fetched += [(job_id, file) for file in files]
         print("\n".join(job_tree(job_id, each.state, files, style)) + "\n", flush=True)
     seconds = time.monotonic() - began
+    if not fetched:
+        raise SpawnError(
+            f"queue {source.queue_id} has nothing to download yet",
+            why=f"no attempt has ended: {', '.join(waiting)}",
+            hint=f"`spawn queue wait {source.queue_id}` waits for its end",
+        )
     failed = [(job_id, file) for job_id, file in fetched if file.error]
     whole = sum(file.size for _, file in fetched if not (file.error or file.skipped))
     there = sum(1 for _, file in fetched if file.skipped)
@@ -91,6 +111,8 @@ def results(
     print(f"Time: {took(seconds)}")
     if there:
         print(f"Already there: {there} file{'' if there == 1 else 's'}")
+    if earlier:
+        print(f"Of an earlier attempt, as another runs: {', '.join(earlier)}", file=sys.stderr)
     if waiting:
         print(f"Nothing yet of: {', '.join(waiting)}", file=sys.stderr)
     if failed:

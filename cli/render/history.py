@@ -7,6 +7,7 @@ from spawn.cli.render.style import PLAIN, Style
 from spawn.cli.render.text import printable
 from spawn.core import events as e
 from spawn.core.durations import text as duration
+from spawn.core.exit import unended_text
 from spawn.core.moments import moment
 
 _KINDS = {
@@ -49,19 +50,23 @@ def what(event: e.Event[e.Data]) -> str:
         case e.JobCompleted():
             results = data.results
             found = f", {_count(results.files, 'result file')}" if results else ""
-            return f"attempt {event.attempt} completed after {duration(data.wall_seconds)}{found}"
+            after = f"{duration(data.wall_seconds)}{found}{_left(data)}"
+            return f"attempt {event.attempt} completed after {after}"
         case e.JobRetryScheduled():
             return (
                 f"attempt {event.attempt} failed ({_end(data)}) after "
-                f"{duration(data.wall_seconds)}; retry in {duration(data.delay)}: {data.why}"
+                f"{duration(data.wall_seconds)}; retry in {duration(data.delay)}: "
+                f"{data.why}{_left(data)}"
             )
+        case e.JobFailed(exit_code=None):  # it could not begin, or how it ended nobody saw
+            return f"attempt {event.attempt} failed; no retry: {data.why}{_left(data)}"
         case e.JobFailed():
             return (
                 f"attempt {event.attempt} failed ({_end(data)}) after "
-                f"{duration(data.wall_seconds)}; no retry: {data.why}"
+                f"{duration(data.wall_seconds)}; no retry: {data.why}{_left(data)}"
             )
         case e.JobInterrupted():
-            detail = f": {data.detail}" if data.detail else ""
+            detail = f": {data.detail}" if data.detail else _left(data)
             return f"attempt {event.attempt} interrupted ({data.cause}){detail}; budget unspent"
         case e.JobBlocked():
             return f"blocked by {data.by}, which failed"
@@ -94,7 +99,12 @@ def _end(data: e.Outcome) -> str:
         return "timeout"
     if data.signal:
         return f"exit {data.exit_code}, {data.signal}"
-    return "never ran" if data.exit_code is None else f"exit {data.exit_code}"
+    return f"exit {data.exit_code}"
+
+
+def _left(data: e.Outcome) -> str:
+    text = unended_text(data.unended)
+    return f"; {text}" if text else ""
 
 
 def _count(number: int, noun: str) -> str:

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -17,10 +17,10 @@ from spawn.core.report.build import build
 from spawn.core.report.model import Live, Replica, Report
 from spawn.core.report.progress import Progress, from_file, from_output
 from spawn.core.state import JobState, QueueState
-from spawn.store import lag, lock, queues
+from spawn.store import lag, lock, output, queues
 from spawn.store.log import read
+from spawn.store.output import RAW
 from spawn.store.paths import Roots
-from spawn.store.tail import tail
 
 RECENT_LINES = 50
 """Lines of output that are searched for progress."""
@@ -133,20 +133,24 @@ class LocalQueue:
         }
 
     def _look(self, job: JobState) -> Live:
-        log = Path(job.log_file)
-        shown = self._shown(log)
+        shown = self._shown(job)
+        raw = shown != job.log_file and output.is_kept_raw_alone(job)
         if job.state != "running":
-            return Live(log_file=shown)
-        lines = tail(log, RECENT_LINES, after=job.log_offset)
-        return Live(progress=_progress(Path(job.folder), lines), recent=lines, log_file=shown)
+            return Live(log_file=shown, raw_alone=raw)
+        lines = output.recent(job, RECENT_LINES)
+        progress = _progress(Path(job.folder), lines)
+        return Live(progress=progress, recent=lines, log_file=shown, raw_alone=raw)
 
-    def _shown(self, log: Path) -> str:
-        """The short path of a job's log, while it leads there; another queue may have taken it."""
+    def _shown(self, job: JobState) -> str:
+        """The short path of a job's log, while it leads there: another queue may have taken it;
+        else the raw output, where the log is not there; empty where nothing is."""
+        log = Path(job.log_file)
         short = self._roots.log / log.name
-        try:
-            return str(short) if short.is_symlink() and short.samefile(log) else str(log)
-        except OSError:
-            return str(log)
+        with suppress(OSError):
+            if short.is_symlink() and short.samefile(log):
+                return str(short)
+        there = (each for each in (log, Path(job.folder) / RAW[0]) if output.is_there(each))
+        return str(next(there, ""))
 
     def _durations(self, state: QueueState) -> dict[str, float]:
         if state.state not in ("running", "pending"):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
+from spawn.core.exit import unended_text
 from spawn.core.moments import moment
 from spawn.core.plan import is_stopping
 from spawn.core.report.eta import seconds_left
@@ -64,7 +65,7 @@ def build(
         estimated_completion=None if left is None else now + timedelta(seconds=left),
         runner_alive=runner_alive,
         replica=replica if replica is not None and _tells(replica, now) else None,
-        warnings=tuple(_warnings(state, replica)),
+        warnings=tuple(_warnings(state, live, replica)),
     )
 
 
@@ -104,7 +105,7 @@ def _job(
         retry_in=None if retry_at is None else min(job.delay, _since(now, retry_at)),
         why=job.why,
         last_lines=job.last_lines,
-        log_file=live.log_file or job.log_file,
+        log_file=job.log_file if live.log_file is None else live.log_file,
         progress=live.progress if running else None,
         time_remaining=left,
         recent=live.recent,
@@ -199,7 +200,9 @@ def _tells(replica: Replica, now: datetime) -> bool:
     return bool(replica.trouble) or (replica.behind > 0 and late)
 
 
-def _warnings(state: QueueState, replica: Replica | None) -> Iterator[str]:
+def _warnings(
+    state: QueueState, live: Mapping[str, Live], replica: Replica | None
+) -> Iterator[str]:
     owner = state.owner
     if (owner is not None and not owner.fence) or (replica is not None and not replica.fence):
         yield (
@@ -208,6 +211,8 @@ def _warnings(state: QueueState, replica: Replica | None) -> Iterator[str]:
         )
     for job in state.jobs.values():
         job_id = job.config.job_id
+        if live.get(job_id, _NOTHING).raw_alone:
+            yield f"{job_id}: there is no log {job.log_file}; its output is in {job.folder}"
         for pattern in job.unmatched:
             yield f"{job_id}: no file matches result '{pattern}'"
         if job.upload_failed:
@@ -215,6 +220,8 @@ def _warnings(state: QueueState, replica: Replica | None) -> Iterator[str]:
         if job.outcome and job.outcome.output_dropped_bytes:
             dropped = job.outcome.output_dropped_bytes
             yield f"{job_id}: {dropped} bytes of output could not be written"
+        if job.outcome and job.outcome.unended:
+            yield f"{job_id}: {unended_text(job.outcome.unended)}"
 
 
 def _since(earlier: datetime, later: datetime) -> float:

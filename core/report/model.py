@@ -15,7 +15,10 @@ class Live(Struct, frozen=True, kw_only=True):
     progress: Progress | None = None
     recent: tuple[str, ...] = ()
     """The newest lines of output, oldest first."""
-    log_file: str = ""
+    log_file: str | None = None
+    """Where its output can be read; empty for nowhere, None where nobody has looked."""
+    raw_alone: bool = False
+    """Whether that is the attempt's folder, as the job's log could not be written."""
 
 
 class Replica(Struct, frozen=True, kw_only=True):

@@ -54,20 +54,23 @@ def fetch(
     *,
     logs: bool = True,
     results: bool = True,
+    earlier: str = "",
 ) -> Iterator[Fetched]:
-    """Bring the files of a job's newest attempt.
+    """Bring the files of a job's newest attempt, or of an earlier one, which has no results.
 
     Args:
         folder: The job's own; nothing is ever written outside of it.
         logs: Whether its output comes along; `exit_code` and `metadata.json` always do.
         results: Whether its result files come along.
+        earlier: Where the files of an earlier attempt are, with a trailing slash.
 
     Yields:
         Each file, as it has arrived, has failed, or was there.
     """
-    prefix = attempt_prefix(job)
+    prefix = earlier or attempt_prefix(job)
+    results = results and not earlier
     found = dict(list_all(objects, prefix))
-    manifest, broken = _manifest(objects, job, prefix)
+    manifest, broken = ((), "") if earlier else _manifest(objects, job, prefix)
     known = {f"results/{file.name}": file for file in manifest}
     if broken and results:
         yield Fetched(name=_MANIFEST, size=0, error=broken)

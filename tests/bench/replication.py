@@ -1,4 +1,4 @@
-"""How far the log's copy in S3 is behind, and what it costs, beside litestream on the same writes."""
+"""How far the replica is behind and what it costs, beside litestream on the same commits."""
 
 import json
 import os
@@ -51,8 +51,8 @@ def measure(folder: Path) -> list[Figure]:
     return [
         Figure(
             what="replication lag",
-            found=f"p50 {p50:.2f} s, p99 {p99:.2f} s; litestream on the same writes p50 {l50:.2f} s, "
-            f"p99 {l99:.2f} s",
+            found=f"p50 {p50:.2f} s, p99 {p99:.2f} s; "
+            f"litestream on the same writes p50 {l50:.2f} s, p99 {l99:.2f} s",
             claim=f"p50 under {P50} s, p99 under {P99:g} s",
             holds=p50 < P50 and p99 < P99,
             how=f"{JOBS} jobs of 0.2 to 0.4 s in a chain; from each event's own time to the answer "

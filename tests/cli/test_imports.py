@@ -12,7 +12,6 @@ OURS = {
     "spawn.cli",
     "spawn.cli.app",
     "spawn.cli.bootstrap",
-    "spawn.cli.flags",
     "spawn.cli.commands",
     "spawn.cli.commands.cancel",
     "spawn.cli.commands.history",

@@ -159,6 +159,7 @@ def test_the_clock_may_jump_and_nothing_waits_longer_or_shorter(
     assert timedelta(seconds=1) < apart < timedelta(seconds=12)
     assert queue.executed() == [("a", 1), ("a", 2), ("b", 1)]
     assert queue.outcome("b").wall_seconds < 20
+    assert queue.state.owned_seconds < 60  # the jump spent nothing of its global_timeout
     assert world.spawn("status", "q").code == 0
 
 

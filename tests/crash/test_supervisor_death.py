@@ -1,10 +1,19 @@
 """A supervisor that is killed: its job is lost, and nothing of it lives on."""
 
+import contextlib
 import os
 import signal
+from pathlib import Path
+from typing import NoReturn
 
+import pytest
 from tests.support.processes import attempt_processes, carriers, is_alive
 from tests.support.queues import World, job, retry, until
+from tests.support.users import NOBODY
+
+from spawn.core.exit import Exit
+from spawn.runner import reattach
+from spawn.runner.messages import Over, pack
 
 
 def test_a_lost_job_is_ended_whole_and_tried_again_without_spending_budget(world: World) -> None:
@@ -26,12 +35,30 @@ def test_a_lost_job_is_ended_whole_and_tried_again_without_spending_budget(world
     assert queue.state.jobs["a"].attempts == 1
 
 
-def test_a_job_that_is_lost_three_times_in_a_row_fails(world: World) -> None:
-    queue = world.queue(job("a", "kill -9 $PPID; sleep 60", retry=retry(5)), job("b", "true", "a"))
-    assert queue.run().code == 1
+def test_a_job_that_is_lost_three_times_in_a_row_fails_and_shows_what_it_said(
+    world: World,
+) -> None:
+    log = world.roots.queue("q").job_log("a")
+    kept = f"until [ $(grep -c killed {log}) = $JOB_ATTEMPT ]; do sleep 0.02; done"
+    queue = world.queue(
+        job("a", f"echo to be killed; {kept}; kill -9 $PPID; sleep 60", retry=retry(5)),
+        job("b", "true", "a"),
+    )
+    finished = queue.run()
+    assert finished.code == 1
     assert [event.data.cause for event in queue.of("a", "JobInterrupted")] == ["lost", "lost"]
-    assert "3 times in a row" in queue.data("a", "JobFailed").why
+    failed = queue.data("a", "JobFailed")
+    assert (failed.exit_code, failed.why) == (
+        None,
+        "lost with its supervisor or host 3 times in a row; "
+        "the last time its supervisor left no record",
+    )
+    assert failed.last_lines[0].endswith("to be killed")
     assert queue.types("b") == ["JobBlocked"]
+    assert "to be killed" in finished.out
+    told = world.spawn("history", "q").out
+    assert f"attempt 3 failed; no retry: {failed.why}" in told
+    assert "never ran" not in told
 
 
 def test_losses_that_are_not_in_a_row_do_not_add_up(world: World) -> None:
@@ -122,3 +149,41 @@ def test_why_a_job_was_being_ended_is_known_though_its_supervisor_died(world: Wo
     os.kill(queue.supervisor("a"), signal.SIGKILL)
     queue.wait_for("QueueCompleted")
     assert queue.data("a", "JobRetryScheduled").timed_out
+
+
+def test_another_user_cannot_say_how_a_lost_attempt_ended(world: World) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root can be two users")
+    queue = world.queue(job("a", f"[ $JOB_ATTEMPT = 2 ] || {until('never')}"))
+    queue.detach()
+    started = queue.wait_executing("a")
+    supervisor = queue.supervisor("a")
+    queue.kill_runner()
+    os.kill(supervisor, signal.SIGKILL)
+    queue.wait_over("a")
+    forger = os.fork()
+    if forger == 0:
+        _forge(started.token)
+    try:
+        name = f"@spawn-queue/{started.token}\n"
+        queue.until(lambda: name in Path("/proc/net/unix").read_text(), "the name is taken")
+        assert queue.resume().code == 0
+    finally:
+        os.kill(forger, signal.SIGKILL)
+        os.waitpid(forger, 0)
+    assert queue.data("a", "JobInterrupted").cause == "lost"
+    assert queue.executed() == [("a", 1), ("a", 2)]
+
+
+def _forge(token: str) -> NoReturn:
+    """As nobody, tell whoever asks for this attempt that it completed."""
+    try:
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+        listener = reattach.listen(token)
+        while True:
+            connection, _ = listener.accept()
+            with contextlib.suppress(OSError):
+                connection.sendall(pack(Over(tuple(Exit(exit_code=0)))))
+    finally:
+        os._exit(1)

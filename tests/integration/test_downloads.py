@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.support.queues import Finished, Queue, World, job, until
+from tests.support.queues import Finished, Queue, World, job, retry, until
 
 
 def _results(queue: Queue, *flags: str) -> Finished:
@@ -194,6 +194,52 @@ def test_a_queue_that_still_runs_gives_what_there_is(world: World) -> None:
     assert (done.code, done.err) == (0, "Nothing yet of: b (running)\n")
     world.let("go")
     queue.wait_for("QueueCompleted")
+
+
+def test_a_queue_that_has_nothing_yet_says_so_and_no_success(world: World) -> None:
+    queue = world.queue(job("a", until("go")), job("b", "true", "a"))
+    queue.detach()
+    queue.wait_executing("a")
+    for flags in ((), ("--job", "b")):
+        done = _results(queue, *flags)
+        assert done.code == 1
+        assert "queue q has nothing to download yet" in done.err
+        assert "`spawn queue wait q`" in done.err
+        assert "saved" not in done.out
+    assert "a (running), b (pending)" in _results(queue).err
+    assert not (world.folder / "results").exists()
+    world.let("go")
+    queue.wait_for("QueueCompleted")
+
+
+def test_the_logs_of_an_attempt_that_failed_can_be_had_while_the_next_one_runs(
+    world: World,
+) -> None:
+    queue = world.queue(
+        job(
+            "a",
+            f"echo attempt $JOB_ATTEMPT; [ $JOB_ATTEMPT = 1 ] && exit 3; {until('go')}",
+            retry=retry(2),
+        )
+    )
+    queue.detach()
+    queue.wait_executing("a", 2)
+    queue.until(
+        (world.roots.objects / "q/a/attempts/1.1/metadata.json").exists, "its files are kept"
+    )
+    done = _results(queue)
+    folder = world.folder / "results" / "q" / "a"
+    assert done.code == 0
+    assert "Of an earlier attempt, as another runs: a (attempt 1)" in done.err
+    assert (folder / "stdout.log").read_text() == "attempt 1\n"
+    assert (folder / "exit_code").read_text() == "3\n"
+    nothing = _results(queue, "--no-logs")
+    assert (nothing.code, "nothing to download yet" in nothing.err) == (1, True)
+    world.let("go")
+    queue.wait_for("QueueCompleted")
+    queue.wait_idle()
+    assert _results(queue).code == 0
+    assert (folder / "stdout.log").read_text() == "attempt 2\n"
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(world: World) -> None:

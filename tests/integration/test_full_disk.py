@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.processes import attempt_processes
 from tests.support.queues import Queue, World, job, until, world_in
 from tests.support.wait import wait_until
 
@@ -82,9 +83,9 @@ class Told:
         """All that was said."""
         return self._said.read_text().splitlines()
 
-    def stop(self) -> None:
-        """Ask it to stop in good order."""
-        self._process.send_signal(signal.SIGTERM)
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """Ask it to stop in good order; a second time, at once."""
+        self._process.send_signal(number)
 
     def code(self) -> int:
         """Wait for its end; returns its exit code."""
@@ -132,6 +133,56 @@ def test_a_queue_can_be_stopped_while_its_disk_is_full(world: World, disk: Disk)
     assert told.code() == 143
     assert queue.types("a") == ["JobStarted", "JobCompleted"]
     assert queue.resume().code == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_asked_twice_a_queue_stops_at_once_though_its_disk_is_full(
+    world: World, disk: Disk, number: signal.Signals
+) -> None:
+    deaf = f"trap 'touch told' TERM; {until('never')}"
+    queue = world.queue(
+        job("a", f"[ $JOB_ATTEMPT = 2 ] || {{ {deaf}; }}"), job("b", "true", "a"), kill_grace="10m"
+    )
+    told = Told(queue)
+    started = queue.wait_executing("a")
+    disk.fill()
+    told.stop(number)
+    queue.until((world.work / "told").exists, "the job was told")
+    told.stop(number)
+    assert told.code() == 128 + number
+    said = "\n".join(told.lines())
+    assert "cannot be written" in said
+    assert "stopped all the same" in said
+    assert "spawn queue resume q" in said
+    assert attempt_processes(started) == []
+    assert queue.types() == ["QueueSubmitted", "QueueStarted"]
+    assert queue.types("a") == ["JobStarted"]
+    disk.free()
+    assert queue.resume().code == 0
+    assert queue.data("a", "JobInterrupted").cause == "stop"
+    assert queue.executed() == [("a", 1), ("a", 2), ("b", 1)]
+    assert queue.state.jobs["a"].attempts == 1
+
+
+def test_who_cannot_cancel_for_want_of_room_learns_what_else_to_do(
+    world: World, disk: Disk
+) -> None:
+    queue = world.queue(job("a", until("go")))
+    queue.detach()
+    queue.wait_executing("a")
+    disk.fill()
+    refused = world.spawn("cancel", "q")
+    left = [file.name for file in queue.paths.requests.iterdir()]
+    disk.free()
+    assert refused.code == 1
+    assert "queue q could not be asked to end" in refused.err
+    assert "No space left on device" in refused.err
+    assert f"free some space on its disk, or stop the queue by `kill {queue.runner()}`" in (
+        refused.err
+    )
+    assert left == ["wake"]
+    world.let("go")
+    queue.wait_for("QueueCompleted")
 
 
 def test_a_full_disk_drops_output_counts_it_and_does_not_hold_up_the_job(

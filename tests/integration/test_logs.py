@@ -116,3 +116,17 @@ def test_much_output_costs_no_memory_and_may_be_cut_short(world: World) -> None:
     head = world.start("logs", "q", "a", wrapper=("sh", "-c", '"$@" | head -c 5', "sh"))
     out, err = head.communicate(timeout=30)
     assert (len(out), err) == (5, "")
+
+
+def test_an_attempt_that_never_comes_is_not_waited_for(world: World) -> None:
+    queue = world.queue(job("a", f"echo one; {until('go')}"))
+    queue.detach()
+    queue.wait_executing("a")
+    process = world.start("logs", "q", "a", "--attempt", "9", "--follow")
+    world.let("go")
+    queue.wait_for("QueueCompleted")
+    for asked in (process, world.start("logs", "q", "a", "--attempt", "9", "--follow")):
+        out, err = asked.communicate(timeout=30)
+        assert (asked.returncode, out) == (2, "")
+        assert "job a has no attempt 9" in err
+        assert "attempts that began: 1" in err

@@ -1,9 +1,11 @@
 """What a job prints, kept to the byte, and with the time of each line."""
 
 import hashlib
+import json
 import re
+from pathlib import Path
 
-from tests.support.queues import World, job, until
+from tests.support.queues import World, job, retry, until
 
 STAMP = rb"\[[0-2]\d:[0-5]\d:[0-5]\d\] "
 
@@ -89,3 +91,52 @@ def test_a_file_in_the_place_of_the_short_path_stays(world: World) -> None:
     assert queue.run().code == 0
     assert (world.roots.log / "a.log").read_text() == "mine"
     assert b"hello" in queue.combined("a")
+
+
+def test_a_job_that_never_starts_leaves_the_log_of_an_older_queue_alone(world: World) -> None:
+    older = world.queue(job("a", "true"), job("b", "echo older", "a"), queue_id="older")
+    assert older.run().code == 0
+    newer = world.queue(job("a", f"{until('go')}; exit 3"), job("b", "echo newer", "a"))
+    newer.detach()
+    newer.wait_executing("a")
+    folder = newer.paths.jobs / "b"
+    newer.until(lambda: any(folder.glob("*/lock")), "b is foreseen")
+    world.let("go")
+    newer.wait_for("QueueFailed")
+    newer.wait_idle()
+    short = world.roots.log / "b.log"
+    assert short.samefile(older.paths.job_log("b"))
+    assert b"older" in short.read_bytes()
+    assert not newer.paths.job_log("b").exists()
+
+
+def test_without_a_place_for_logs_the_raw_output_tells_how_a_job_is_and_why_it_failed(
+    world: World,
+) -> None:
+    world.home.mkdir()
+    world.roots.log.write_text("not a folder")
+    queue = world.queue(
+        job("a", "echo out 1; echo bad >&2; exit 3", retry=retry(2)),
+        job("b", f"echo Epoch 25/100; {until('go')}"),
+        max_parallel=2,
+        on_failure="continue",
+    )
+    process = queue.start()
+    queue.wait_executing("b")
+    queue.wait_for("JobFailed", "a")
+    queue.until(lambda: queue.stdout("b") != b"", "it has said how far it is")
+    told = world.spawn("status", "q").out
+    report = json.loads(world.spawn("status", "q", "--json").out)
+    (found,) = [each for each in report["job_details"] if each["job_id"] == "b"]
+    world.let("go")
+    out, _ = process.communicate(timeout=30)
+    assert queue.data("a", "JobRetryScheduled").last_lines == ("out 1", "bad")
+    assert queue.data("a", "JobFailed").last_lines == ("out 1", "bad")
+    assert "Progress: Epoch 25/100 (25%)" in told
+    folder = Path(queue.attempt("b").folder)
+    assert f"Log: {folder / 'stdout.log'}" in told
+    assert found["log_file"] == str(folder / "stdout.log")
+    log = queue.paths.job_log("b")
+    assert f"Warning: b: there is no log {log}; its output is in {folder}" in told
+    assert f"Log: {queue.paths.job_log('a')}" not in out
+    assert "bad" in out

@@ -1,12 +1,14 @@
 """What a command finds when it begins, and what it may leave when it ends: nothing."""
 
+import os
 import re
+import signal
 import sqlite3
 import sys
 from pathlib import Path
 
 from tests.support.processes import attempt_processes, children, is_alive, parent
-from tests.support.queues import World, job, until
+from tests.support.queues import World, job, retry, until
 
 
 def test_a_daemon_that_holds_the_output_does_not_hold_up_the_queue(world: World) -> None:
@@ -160,3 +162,65 @@ def test_a_job_that_stops_its_own_supervisor_does_not_begin_again_for_ever(world
     ran = len(queue.executed())
     queue.stop()
     assert ran <= 20
+
+
+STOPS_ITS_SUPERVISOR = "[ $JOB_ATTEMPT = 2 ] || { kill -STOP $PPID; touch up; sleep 61; }"
+
+
+def test_a_job_that_stops_its_supervisor_keeps_its_timeout(world: World) -> None:
+    queue = world.queue(
+        job("a", STOPS_ITS_SUPERVISOR, timeout="300ms", retry=retry(2)), kill_grace="1s"
+    )
+    assert queue.run().code == 0
+    scheduled = queue.data("a", "JobRetryScheduled")
+    assert (scheduled.exit_code, scheduled.timed_out) == (124, True)
+    assert scheduled.wall_seconds < 30
+
+
+def test_a_job_that_stops_its_supervisor_is_stopped_with_its_queue(world: World) -> None:
+    queue = world.queue(job("a", STOPS_ITS_SUPERVISOR))
+    process = queue.start()
+    queue.wait_executing("a")
+    queue.until((world.work / "up").exists, "its supervisor is stopped")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode == 130
+    interrupted = queue.data("a", "JobInterrupted")
+    assert (interrupted.cause, interrupted.signal) == ("stop", "SIGTERM")
+    assert queue.resume().code == 0
+
+
+def test_a_job_that_stops_its_supervisor_is_cancelled_also_without_a_runner(world: World) -> None:
+    queue = world.queue(job("a", STOPS_ITS_SUPERVISOR))
+    queue.detach()
+    started = queue.wait_executing("a")
+    queue.until((world.work / "up").exists, "its supervisor is stopped")
+    queue.kill_runner()
+    assert world.spawn("cancel", "q").code == 0
+    assert queue.data("a", "JobFailed").why == "cancelled"
+    assert attempt_processes(started) == []
+
+
+def test_a_job_that_stops_its_supervisor_again_and_again_is_lost_with_it(world: World) -> None:
+    again = "setsid sh -c 'while :; do kill -STOP '$PPID'; done' & touch up; sleep 61"
+    queue = world.queue(job("a", f"[ $JOB_ATTEMPT = 2 ] || {{ {again}; }}"), kill_grace="1s")
+    process = queue.start()
+    started = queue.wait_executing("a")
+    queue.until((world.work / "up").exists, "it stops its supervisor")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=45)
+    assert process.returncode == 143
+    assert queue.data("a", "JobInterrupted").cause in ("lost", "stop")
+    assert attempt_processes(started) == []
+    assert queue.resume().code == 0
+
+
+def test_a_zygote_that_was_stopped_holds_up_nothing_for_ever(world: World) -> None:
+    queue = world.queue(job("a", until("go")), *(job(f"j{n}", "true") for n in range(5)))
+    queue.detach()
+    queue.wait_executing("a")
+    (zygote,) = children(queue.runner())
+    os.kill(zygote, signal.SIGSTOP)
+    world.let("go")
+    queue.wait_for("QueueCompleted", seconds=60)
+    queue.wait_idle()

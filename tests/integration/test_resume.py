@@ -1,6 +1,7 @@
 """Going on with a queue: by its id, with what failed tried again, with another configuration."""
 
 import json
+import signal
 from typing import Any
 
 import pytest
@@ -28,6 +29,22 @@ def test_an_interrupted_queue_goes_on_by_its_id(world: World) -> None:
     resumed = _resume(queue)
     assert resumed.code == 0
     assert queue.executed() == [("a", 1), ("b", 1), ("b", 2)]
+
+
+def test_what_was_before_is_not_told_again_when_a_queue_goes_on(world: World) -> None:
+    queue = world.queue(
+        job("a", "true"), job("b", f"[ $JOB_ATTEMPT -ge 3 ] || {until('never')}", "a")
+    )
+    for number in (1, 2):
+        process = queue.start() if number == 1 else world.start("resume", "q")
+        queue.wait_executing("b", number)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    lines = _resume(queue).out.splitlines()
+    assert "queue q: resumed by" in lines[0]
+    assert "epoch 3" in lines[0]
+    assert [line.split()[2] for line in lines[1:3]] == ["b:", "b:"]
+    assert not any("submitted" in line or " a: " in line for line in lines)
 
 
 def test_a_failed_queue_is_not_failed_again_for_nothing(world: World) -> None:
@@ -196,3 +213,15 @@ def test_jobs_may_be_left_to_the_next_runner(world: World) -> None:
     process.communicate(timeout=30)
     assert process.returncode == 0
     assert queue.executed() == [("a", 1), ("b", 1)]
+
+
+def test_a_new_grace_holds_for_timeouts_too(world: World) -> None:
+    deaf = "trap 'touch told' TERM; while :; do sleep 0.02; done"
+    queue = world.queue(job("a", "exit 3"), kill_grace="10m")
+    assert queue.run().code == 1
+    edited = _configure(queue, job("a", deaf, timeout="300ms"), kill_grace="400ms")
+    assert _resume(queue, "--config", edited).code == 1
+    failed = queue.of("a", "JobFailed")[-1].data
+    assert (failed.exit_code, failed.timed_out, failed.signal) == (124, True, "SIGKILL")
+    assert (world.work / "told").exists()
+    assert 0.7 <= failed.wall_seconds < 30

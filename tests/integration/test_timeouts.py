@@ -1,7 +1,9 @@
 """Time that is up: a job's, the queue's."""
 
 from tests.support.processes import attempt_processes
-from tests.support.queues import World, job, retry
+from tests.support.queues import World, job, retry, until
+
+from spawn.store import owning
 
 FOREVER = "while :; do sleep 0.05; done"
 
@@ -139,3 +141,19 @@ def test_a_queue_out_of_time_does_not_wait_for_retries(world: World) -> None:
     queue = world.queue(job("a", "exit 1", retry=retry(2, "1m")), global_timeout="500ms")
     assert queue.run().code == 1
     assert queue.state.reason == "global_timeout"
+
+
+def test_the_time_of_a_runner_that_was_killed_is_spent_too(world: World) -> None:
+    queue = world.queue(job("a", until("go")), job("b", "true", "a"), global_timeout="15m")
+    queue.detach()
+    queue.wait_executing("a")
+    queue.kill_runner()
+    left = owning.find(queue.paths.folder, 1)
+    assert left is not None, "it told how long the queue was its own"
+    owning.leave(queue.paths.folder, owning.Owning(1, 1000.0))  # as if it had run for so long
+    finished = queue.resume()
+    assert finished.code == 1
+    assert queue.data("a", "JobInterrupted").cause == "stop"
+    assert (queue.state.state, queue.state.reason) == ("failed", "global_timeout")
+    assert 1000 <= queue.state.owned_seconds < 1100
+    assert "the queue's global_timeout has passed" in finished.out

@@ -17,11 +17,13 @@ from spawn.core import decide
 from spawn.core.config.model import JobConfig, QueueConfig, RetryPolicy
 from spawn.core.events import (
     Draft,
+    EpochEnd,
     JobBlocked,
     JobsSubmitted,
     QueueFailed,
     QueueInterrupted,
     QueueReconfigured,
+    QueueResumed,
     QueueSubmitted,
     RequestRefused,
     Results,
@@ -194,6 +196,15 @@ class Driver:
         self._due.clear()
         self._put(Draft(resumed()))
 
+    def _measured(self, draft: Draft) -> Draft:
+        """Let who ends an epoch, or follows one that died, say how long it was; or not, as logs
+        of before that was measured."""
+        data = draft.data
+        if isinstance(data, EpochEnd | QueueResumed) and self._choose.below(2):
+            seconds = float(self._choose.below(1000))
+            return structs.replace(draft, data=structs.replace(data, owned_seconds=seconds))
+        return draft
+
     def _note(self) -> None:
         self._put(Draft(RequestRefused(request="reset x", why="there is no job x")))
 
@@ -364,6 +375,7 @@ class Driver:
     # writing
 
     def _put(self, *drafts: Draft) -> None:
+        drafts = tuple(map(self._measured, drafts))
         for draft in drafts:
             before = self._fold.partial
             (event,) = self.log.add(draft)

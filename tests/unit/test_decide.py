@@ -131,9 +131,22 @@ def test_two_losses_in_a_row_are_interruptions_and_the_third_fails_the_job() -> 
         log.add(*lost)
     log.job("a", started("a", 3), attempt=3)
     state = log.replay().state
-    failed, blocked = decide.lost(state, state.jobs["a"], "no record")
-    assert isinstance(failed.data, JobFailed)
+    failed, blocked = decide.lost(state, state.jobs["a"], "it left none", last_lines=("oh",))
+    assert failed.data == JobFailed(
+        why="lost with its supervisor or host 3 times in a row; the last time it left none",
+        last_lines=("oh",),
+    )
     assert blocked == Draft(JobBlocked(by="a"), job_id="b")
+    host = Exit(exit_code=143, stop="host", wall_seconds=1.5)
+    failed, _ = decide.ended(
+        state, state.jobs["a"], host, now=START, fraction=0.5, last_lines=("oh",)
+    )
+    assert failed.data == JobFailed(
+        why="lost with its supervisor or host 3 times in a row",
+        exit_code=143,
+        wall_seconds=1.5,
+        last_lines=("oh",),
+    )
 
 
 def test_losses_count_only_in_a_row() -> None:

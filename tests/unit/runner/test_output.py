@@ -27,9 +27,15 @@ def _log(folder: Path) -> Path:
     return folder.parent / "log" / "nightly" / "train.log"
 
 
+def _begin(folder: Path) -> Output:
+    output = Output(str(folder), str(_log(folder)))
+    assert output.begin()
+    return output
+
+
 def _write(folder: Path, *chunks: tuple[int, bytes]) -> bytes:
     """Write chunks; returns the combined log with each time as `T`."""
-    output = Output(str(folder), str(_log(folder)))
+    output = _begin(folder)
     for stream, data in chunks:
         output.write(stream, data)
     output.close()
@@ -68,8 +74,9 @@ def test_the_next_attempt_goes_on_in_the_combined_log_and_knows_where(folder: Pa
     before = _log(folder).read_bytes()
     again = folder.parent / "attempt-2.def"
     again.mkdir()
-    output = Output(again, _log(folder))
+    output = Output(str(again), str(_log(folder)))
     assert output.offset == len(before)
+    assert output.begin()
     output.write(OUT, b"second\n")
     output.close()
     combined = _log(folder).read_bytes()
@@ -113,7 +120,7 @@ def test_raw_bytes_are_exact_and_the_combined_log_holds_the_same_lines(
 
 def test_bytes_that_a_full_disk_refuses_are_counted_and_the_rest_is_kept(folder: Path) -> None:
     (folder / "stdout.log").symlink_to("/dev/full")
-    output = Output(str(folder), str(_log(folder)))
+    output = _begin(folder)
     output.write(OUT, b"12345\n")
     output.write(ERR, b"kept\n")
     output.write(OUT, b"678\n")
@@ -126,7 +133,7 @@ def test_bytes_that_a_full_disk_refuses_are_counted_and_the_rest_is_kept(folder:
 def test_a_combined_log_that_is_full_costs_no_raw_byte(folder: Path) -> None:
     _log(folder).parent.mkdir(parents=True)
     _log(folder).symlink_to("/dev/full")
-    output = Output(str(folder), str(_log(folder)))
+    output = _begin(folder)
     output.write(OUT, b"one\n")
     output.write(ERR, b"two")
     output.close()
@@ -137,7 +144,7 @@ def test_a_combined_log_that_is_full_costs_no_raw_byte(folder: Path) -> None:
 def test_what_a_disk_takes_in_part_counts_as_far_as_it_went(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    output = Output(str(folder), str(_log(folder)))
+    output = _begin(folder)
     write, room = os.write, 7
 
     def nearly_full(fd: int, data: bytes) -> int:
@@ -154,3 +161,20 @@ def test_what_a_disk_takes_in_part_counts_as_far_as_it_went(
     output.close()
     assert output.dropped == 3
     assert (folder / "stdout.log").read_bytes() == b"0123456"
+
+
+def test_nobody_finds_a_log_of_what_has_not_begun(folder: Path) -> None:
+    output = Output(str(folder), str(_log(folder)))
+    assert not _log(folder).parent.exists()
+    output.close()
+    assert not _log(folder).parent.exists()
+
+
+def test_without_a_combined_log_the_raw_output_is_kept_all_the_same(folder: Path) -> None:
+    (folder.parent / "log").write_text("a file where the folder should be")
+    output = Output(str(folder), str(_log(folder)))
+    assert not output.begin()
+    output.write(OUT, b"one\n")
+    output.close()
+    assert (output.offset, output.dropped) == (0, 0)
+    assert (folder / "stdout.log").read_bytes() == b"one\n"

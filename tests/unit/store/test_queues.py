@@ -4,10 +4,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
+from tests.support.users import public_folder, unprivileged
 
-from spawn.core.errors import QueueNotFound
+from spawn.core.errors import QueueNotFound, SpawnError
 from spawn.store import lock, queues
 from spawn.store.paths import QueuePaths, Roots
 
@@ -113,3 +115,33 @@ def test_without_a_queue_local_is_not_found(roots: Roots) -> None:
     with pytest.raises(QueueNotFound, match="no queue was ever run") as caught:
         queues.local(roots)
     assert "spawn queue run" in caught.value.hint
+
+
+def test_a_queues_folder_is_its_owners_alone(roots: Roots) -> None:
+    before = os.umask(0)
+    try:
+        paths = queues.make(roots, "nightly")
+    finally:
+        os.umask(before)
+    assert paths.folder.stat().st_mode & 0o777 == 0o700
+    paths.folder.chmod(0o755)  # as an earlier version made it
+    assert queues.make(roots, "nightly").folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_queue_of_another_user_is_said_to_be_one() -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root can be two users")
+    folder = public_folder()
+    try:
+        roots = Roots(folder / "state", folder / "log", folder / "cache")
+        _make(roots, "nightly", age=0)
+
+        def look() -> None:
+            with pytest.raises(SpawnError, match="another user's") as caught:
+                queues.find(roots, "nightly")
+            assert "run spawn as the user root" in caught.value.hint
+            assert list(queues.names(roots)) == []
+
+        assert unprivileged(look) == ""
+    finally:
+        rmtree(folder)

@@ -1,0 +1,117 @@
+"""Processes of another user, as `sudo` makes them: they cannot be ended, and hold nobody up."""
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.processes import is_alive
+from tests.support.queues import World, job, until
+
+BOUND = ("setpriv", "--bounding-set=-kill", "--inh-caps=-kill")
+"""What makes root one user among others, who may signal no process but their own."""
+STRANGER = "setpriv --reuid=65534 --clear-groups sh -c 'echo $$ >> {pids}; exec sleep 61'"
+
+pytestmark = pytest.mark.tool("setpriv")
+
+
+@pytest.fixture
+def pids(tmp_path: Path) -> Iterator[Path]:
+    """Where strangers write who they are; they are ended after the test."""
+    if os.geteuid() != 0 or subprocess.run([*BOUND, "true"], check=False).returncode:
+        pytest.skip("only root can have strangers")
+    file = Path("/tmp") / f"spawn-strangers-{os.getpid()}"
+    file.touch()
+    file.chmod(0o666)
+    yield file
+    for pid in map(int, file.read_text().split()):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    file.unlink()
+
+
+def _end(world: World, pids: Path) -> list[int]:
+    """End the strangers, who must have been spared; returns who they were."""
+    found = [int(pid) for pid in pids.read_text().split()]
+    alive = [pid for pid in found if is_alive(pid)]
+    for pid in alive:
+        os.kill(pid, signal.SIGKILL)
+    assert alive == found, "somebody ended what is not theirs"
+    return found
+
+
+def test_a_timeout_holds_though_the_command_is_of_another_user(world: World, pids: Path) -> None:
+    stranger = STRANGER.format(pids=pids)
+    queue = world.queue(
+        job("a", f"exec {stranger}", timeout="500ms"), job("b", "true"), kill_grace="300ms"
+    )
+    process = queue.start(wrapper=BOUND)
+    out, err = process.communicate(timeout=30)
+    (pid,) = _end(world, pids)
+    failed = queue.data("a", "JobFailed")
+    assert process.returncode == 1
+    assert (failed.exit_code, failed.timed_out, failed.unended) == (124, True, (pid,))
+    assert failed.wall_seconds < 10
+    said = f"a: process {pid} of another user could not be ended and may live on"
+    assert said in err
+    assert f"Warning: {said}" in out
+    assert said.removeprefix("a: ") in world.spawn("history", "q").out
+
+
+def test_a_queue_is_stopped_though_a_child_of_its_job_is_another_user_s(
+    world: World, pids: Path
+) -> None:
+    queue = world.queue(
+        job("a", f"[ $JOB_ATTEMPT = 2 ] || {{ {STRANGER.format(pids=pids)} & {until('never')}; }}"),
+        kill_grace="300ms",
+    )
+    process = queue.start(wrapper=BOUND)
+    queue.wait_executing("a")
+    queue.until(lambda: pids.read_text() != "", "its child is there")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    (pid,) = _end(world, pids)
+    assert process.returncode == 143
+    interrupted = queue.data("a", "JobInterrupted")
+    assert (interrupted.cause, interrupted.unended) == ("stop", (pid,))
+    assert queue.resume().code == 0
+
+
+def test_a_job_that_leaves_a_process_of_another_user_completes_and_says_so(
+    world: World, pids: Path
+) -> None:
+    there = f"until [ -s {pids} ]; do sleep 0.02; done"
+    queue = world.queue(
+        job("a", f"{STRANGER.format(pids=pids)} & {there}"), *(job(f"j{n}", "true") for n in "123")
+    )
+    process = queue.start(wrapper=BOUND)
+    out, _ = process.communicate(timeout=30)
+    (pid,) = _end(world, pids)
+    assert process.returncode == 0
+    assert queue.data("a", "JobCompleted").unended == (pid,)
+    assert {queue.data(name, "JobCompleted").unended for name in ("j1", "j2", "j3")} == {()}
+    assert f"Warning: a: process {pid} of another user" in out
+
+
+def test_a_lost_job_with_a_process_of_another_user_does_not_end_its_runner(
+    world: World, pids: Path
+) -> None:
+    queue = world.queue(
+        job("a", f"[ $JOB_ATTEMPT = 2 ] || {{ {STRANGER.format(pids=pids)} & {until('never')}; }}"),
+    )
+    process = queue.start(wrapper=BOUND)
+    queue.wait_executing("a")
+    queue.until(lambda: pids.read_text() != "", "its child is there")
+    os.kill(queue.supervisor("a"), signal.SIGKILL)
+    out, err = process.communicate(timeout=30)
+    (pid,) = _end(world, pids)
+    assert process.returncode == 0
+    left = f"process {pid} of another user could not be ended and may live on"
+    lost = queue.data("a", "JobInterrupted")
+    assert (lost.cause, lost.unended) == ("lost", (pid,))
+    assert lost.detail == f"its supervisor left no record; {left}"
+    assert f"interrupted (lost): {lost.detail}; budget unspent" in out
+    assert err.count(f"a: {left}") == 1

@@ -1,0 +1,124 @@
+"""Who may speak to a supervisor, and whom a runner takes for one."""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from secrets import token_hex
+
+import pytest
+from tests.support.users import unprivileged
+from tests.support.wait import wait_until
+
+from spawn.runner import reattach
+from spawn.runner.messages import Over, pack
+
+
+@pytest.fixture
+def token() -> str:
+    """A name that nobody listens at."""
+    return token_hex(8)
+
+
+def _needs_root() -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root can be two users")
+
+
+@contextmanager
+def _nobody(does: Callable[[], object]) -> Iterator[None]:
+    """Another user does something, in a process that is there until the end of the block."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(write)
+        said = unprivileged_here(does)
+        os.read(read, 1)
+        os._exit(bool(said))
+    os.close(read)
+    yield
+    os.close(write)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def unprivileged_here(does: Callable[[], object]) -> bool:
+    """Become nobody for good and do it; whether that failed."""
+    try:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+        does()
+    except BaseException:
+        return True
+    return False
+
+
+def _is_listening(token: str) -> bool:
+    with open("/proc/net/unix") as file:
+        return any(line.rstrip().endswith(f"@spawn-queue/{token}") for line in file)
+
+
+def test_a_supervisor_and_its_runner_find_each_other(token: str) -> None:
+    with reattach.listen(token) as listener:
+        ours = reattach.connect(token)
+        theirs = reattach.accept(listener)
+        assert ours is not None
+        assert theirs is not None
+        with ours, theirs:
+            theirs.sendall(b"hello")
+            assert ours.recv(5) == b"hello"
+            assert reattach.peer(ours) == (os.getpid(), os.getuid())
+
+
+def test_where_nobody_listens_nobody_is_reached(token: str) -> None:
+    assert reattach.connect(token) is None
+
+
+def test_another_user_who_took_the_name_is_nobody_and_tells_us_nothing(token: str) -> None:
+    _needs_root()
+    kept: list[socket.socket] = []
+
+    def forge() -> None:
+        listener = reattach.listen(token)
+        listener.setblocking(False)
+        kept.append(listener)
+
+    with _nobody(forge):
+        wait_until(lambda: _is_listening(token), what="the name is taken")
+        assert reattach.connect(token) is None
+
+
+def test_another_user_has_no_say_in_an_attempt(token: str) -> None:
+    _needs_root()
+    with reattach.listen(token) as listener:
+
+        def intrude() -> None:
+            channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            channel.connect(f"\0spawn-queue/{token}")
+            channel.sendall(pack(Over((0,))))
+
+        assert unprivileged(intrude) == ""
+        assert reattach.accept(listener) is None
+
+
+def test_root_has_a_say_in_everybodys_attempts_and_is_believed_by_all(token: str) -> None:
+    _needs_root()
+    with reattach.listen(token) as listener:
+
+        def connect() -> None:
+            assert reattach.connect(token) is not None
+
+        assert unprivileged(connect) == ""  # who listens is root
+        connection, _ = listener.accept()
+        connection.close()
+
+
+def test_whoever_makes_no_room_for_us_does_not_hold_us_up(
+    token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reattach, "CONNECT_SECONDS", 1.0)
+    with reattach.listen(token) as listener:
+        listener.listen(0)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as first:
+            first.connect(f"\0spawn-queue/{token}")
+            assert reattach.connect(token) is None

@@ -1,0 +1,67 @@
+"""What a job printed last, wherever that is kept."""
+
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+from tests.support.configs import job
+from tests.support.logs import started
+
+from spawn.core.state import JobState
+from spawn.store.output import is_kept_raw_alone, recent
+
+
+@pytest.fixture
+def attempt(tmp_path: Path) -> JobState:
+    """An attempt with three lines on stdout and two on stderr, and no combined log."""
+    folder = tmp_path / "attempt-1.abc"
+    folder.mkdir()
+    (folder / "stdout.log").write_text("o1\no2\no3\n")
+    (folder / "stderr.log").write_text("e1\ne2\n")
+    began = structs.replace(
+        started("a"), folder=str(folder), log_file=str(tmp_path / "a.log"), log_offset=4
+    )
+    return JobState(config=job("a"), index=0, started=began)
+
+
+def test_the_combined_log_tells_from_where_the_attempt_begins(attempt: JobState) -> None:
+    Path(attempt.log_file).write_text("old\n[10:00:00] new\n")
+    assert recent(attempt, 10) == ("[10:00:00] new",)
+    assert not is_kept_raw_alone(attempt)
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (10, ("o1", "o2", "o3", "e1", "e2")),
+        (4, ("o2", "o3", "e1", "e2")),
+        (3, ("o3", "e1", "e2")),
+        (1, ("e2",)),
+    ],
+)
+def test_without_it_both_streams_tell(
+    attempt: JobState, lines: int, expected: tuple[str, ...]
+) -> None:
+    assert recent(attempt, lines) == expected
+    assert is_kept_raw_alone(attempt)
+
+
+def test_a_log_that_has_nothing_of_the_attempt_is_as_good_as_none(attempt: JobState) -> None:
+    Path(attempt.log_file).write_text("old\n")
+    assert recent(attempt, 2) == ("o3", "e2")
+
+
+def test_one_stream_alone_has_all_the_room(attempt: JobState) -> None:
+    (Path(attempt.folder) / "stdout.log").write_text("")
+    assert recent(attempt, 2) == ("e1", "e2")
+    (Path(attempt.folder) / "stdout.log").write_text("o1\no2\no3\n")
+    (Path(attempt.folder) / "stderr.log").write_text("")
+    assert recent(attempt, 2) == ("o2", "o3")
+
+
+def test_nothing_is_said_of_an_attempt_that_is_not_here(tmp_path: Path) -> None:
+    away = structs.replace(started("a"), folder=str(tmp_path / "gone"), log_file="/no/a.log")
+    attempt = JobState(config=job("a"), index=0, started=away)
+    assert recent(attempt, 5) == ()
+    assert not is_kept_raw_alone(attempt)
+    assert recent(JobState(config=job("a"), index=0), 5) == ()
