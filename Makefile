@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs bench clean
+.PHONY: help demo test check docs bench soak clean
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -33,6 +33,9 @@ check: $(READY) ## Format, lint, types, import contracts
 
 docs: $(READY) ## Write what is generated: the table of moves, docs/states.md, docs/commands/queue.md
 	@$(BIN)/python -m tests.support.generate
+
+soak: $(READY) ## Play COUNT simulated schedules from seed SEED on (10000 from 0)
+	@$(BIN)/python -m tests.sim $(or $(COUNT),10000) $(or $(SEED),0)
 
 bench: $(READY) ## Measure what the project claims, as ratios in one run; writes docs/benchmarks.md
 	@$(BIN)/python -m tests.bench
