@@ -31,6 +31,8 @@ def verify(
     from spawn.core.errors import QueueNotFound
 
     if from_s3:
+        if queue_id == "local":
+            queue_id = bootstrap.find(queue_id).queue_id
         _replica(queue_id, bucket, prefix, region, profile)
         return
     try:

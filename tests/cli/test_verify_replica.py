@@ -178,7 +178,11 @@ def test_without_a_bucket_it_is_the_regions(home: Home, server: s3.Server) -> No
     assert done.stderr.startswith(f"Error: nobody knows in which bucket queue {ID} is\nHint: ")
 
 
-@pytest.mark.parametrize("target", ["a/b", "local", "i-0123456789abcdef0"])
+def test_local_is_the_queue_of_this_machine(home: Home, here: Path) -> None:
+    assert f"\nRead from: {here}/ (" in home("queue", "verify", "local", "--from-s3").stdout
+
+
+@pytest.mark.parametrize("target", ["a/b", "", "i-0123456789abcdef0"])
 def test_what_cannot_be_a_queue_is_2(home: Home, target: str) -> None:
     done = home("queue", "verify", target, "--from-s3", "--bucket", "team")
     assert (done.returncode, done.stdout) == (2, "")
@@ -199,6 +203,30 @@ def test_no_such_queue_there_is_3_with_where_was_looked(home: Home, server: s3.S
     done = home("queue", "verify", "nope", "--from-s3", *flags, **server.environ)
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.startswith(f"Error: queue nope is not at s3://team/taken/: {ID} is there\n")
+
+
+def test_a_queue_that_was_submitted_and_has_not_begun_is_3_and_said_to_be(
+    home: Home, here: Path
+) -> None:
+    for prefix in (names.LOG, names.PACKS, names.LEASE):
+        for key in objects(here, prefix):
+            (here / key).unlink()
+    done = home("queue", "verify", ID, "--from-s3")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "it was submitted, and has not begun" in done.stderr
+
+
+def test_a_log_whose_segments_were_all_taken_away_is_not_one_that_has_not_begun(
+    home: Home, here: Path
+) -> None:
+    for left, told in ((names.PACKS, "and no segment"), (names.LEASE, "segments are missing")):
+        for key in objects(here, names.LOG):
+            (here / key).unlink()
+        done = home("queue", "verify", ID, "--from-s3")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert told in done.stderr
+        for key in objects(here, left):
+            (here / key).unlink()
 
 
 def test_a_store_that_does_not_let_us_is_1_in_words(home: Home, server: s3.Server) -> None:
