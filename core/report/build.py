@@ -188,6 +188,11 @@ def _reason(state: QueueState) -> str:
 
 
 def _warnings(state: QueueState) -> Iterator[str]:
+    if state.owner is not None and not state.owner.fence:
+        yield (
+            "the log has no fence in its object store, which ignores conditional writes: "
+            "two machines could both run this queue"
+        )
     for job in state.jobs.values():
         job_id = job.config.job_id
         for pattern in job.unmatched:

@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.support.s3 import CREDENTIALS, Server, answers, daemon, free_port
 from tests.support.wait import wait_until
 
-PROGRAMS = ("ceph-mon", "ceph-osd", "radosgw")
+PROGRAMS = ("ceph", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin")
 _FSID = "7e2d7c9e-0000-4000-8000-000000000001"
 _OSD = "7e2d7c9e-0000-4000-8000-000000000002"
 _CONF = """\
