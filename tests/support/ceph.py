@@ -68,7 +68,8 @@ def _ask(conf: Path, *question: str) -> str:
     """Ask the monitor; who asks early may be told that the cluster is a wrong one: empty then."""
     command = ["ceph", "-c", str(conf), "--connect-timeout", "30", *question]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    (conf.parent / "ceph.out").open("a").write(f"{question}: {done.returncode} {done.stderr}")
+    with open(conf.parent / "ceph.out", "a") as log:
+        log.write(f"{question}: {done.returncode} {done.stderr}")
     return done.stdout if done.returncode == 0 else ""
 
 
