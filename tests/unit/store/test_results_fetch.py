@@ -1,7 +1,6 @@
 """Names that come from an object store: none leads out of the folder."""
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,12 +23,12 @@ class Hostile:
     def __init__(self, names: list[str]) -> None:
         self._names = names
 
-    def list(self, prefix: str) -> Iterator[tuple[str, int]]:
-        """See `Objects.list`."""
-        yield from ((prefix + name, 1) for name in self._names)
+    def list(self, prefix: str, after: str = "") -> list[tuple[str, int]]:
+        """See `ObjectStore.list`: all on one page."""
+        return [] if after else [(prefix + name, 1) for name in self._names]
 
     def open(self, key: str) -> BinaryIO:
-        """See `Objects.open`."""
+        """See `ObjectStore.open`."""
         return io.BytesIO(b"!")
 
 
