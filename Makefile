@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs bench soak clean
+.PHONY: help demo test test-s3 check docs bench soak clean
 
 help: ## Show what there is to make
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 16
 
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; PYTHON=... names one" >&2; exit 1; }
@@ -23,7 +23,10 @@ demo: $(READY) ## Watch a real pipeline run to its end, and see where its result
 	@examples/pipeline/demo $(BIN)/spawn
 
 test: $(READY) ## Run the tests
-	@$(BIN)/python -m pytest -n auto
+	@$(BIN)/python -m pytest -n auto -m "not s3server"
+
+test-s3: $(READY) ## Run those against other S3 servers: Ceph's radosgw (to be installed) and rclone
+	@SPAWN_REQUIRE_S3_SERVERS=1 $(BIN)/python -m pytest -n auto -m s3server
 
 check: $(READY) ## Format, lint, types, import contracts
 	@$(BIN)/ruff format --check .

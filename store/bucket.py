@@ -13,6 +13,9 @@ from spawn.store.place import Place
 
 _HOME = "us-east-1"
 """The one region that must not be named when a bucket is made there."""
+_BLOCKS = ("IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+"""What is set everywhere. With `BlockPublicAcls`, which AWS has as well, Ceph 16 refuses every PUT;
+ACLs that are ignored open nothing either."""
 
 
 def ensure_bucket(place: Place, say: Callable[[str], None], *, chosen: bool = True) -> Place:
@@ -84,7 +87,7 @@ def _make(client: Any, bucket: str, say: Callable[[str], None]) -> _Found:
         if code_of(error) == "BucketAlreadyOwnedByYou":
             return _Found.OURS  # another queue made it meanwhile
         raise
-    blocks = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+    blocks = [*_BLOCKS, *(["BlockPublicAcls"] if on_aws(client) else [])]
     rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
     try:
         client.put_public_access_block(

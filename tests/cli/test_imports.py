@@ -75,7 +75,16 @@ AS_JSON = {"spawn.cli.render.as_json", "spawn.core.report.as_json"}
 OTHERS = {"annotated_doc", "msgspec", "shellingham", "typer", "typing_extensions"}
 """Typer brings the first and the fourth's helper; msgspec, on Python 3.11, the last."""
 
-NEVER = {"alembic", "asyncio", "boto3", "hypothesis", "rich", "sqlalchemy", "transitions"}
+NEVER = {
+    "alembic",
+    "asyncio",
+    "boto3",
+    "botocore",
+    "hypothesis",
+    "rich",
+    "sqlalchemy",
+    "transitions",
+}
 
 PROGRAM = """
 import json, sys

@@ -13,9 +13,11 @@ from pathlib import Path
 from tests.support.s3 import CREDENTIALS, Server, answers, daemon, free_port
 from tests.support.wait import wait_until
 
-PROGRAMS = ("ceph-mon", "ceph-osd", "radosgw")
+PROGRAMS = ("ceph", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin")
 _FSID = "7e2d7c9e-0000-4000-8000-000000000001"
 _OSD = "7e2d7c9e-0000-4000-8000-000000000002"
+_TRIES = 5
+"""An OSD that asks the monitor too early is told that its cluster is a wrong one, and ends."""
 _CONF = """\
 [global]
 fsid = {fsid}
@@ -58,10 +60,17 @@ def missing() -> str:
 
 
 def _settled(osd: "subprocess.Popen[bytes]", conf: Path) -> bool:
-    """Whether it is up, or has ended: asked too early it is told that its cluster is wrong."""
-    ask = ["ceph", "-c", str(conf), "--connect-timeout", "30", "osd", "stat"]
-    told = subprocess.run(ask, capture_output=True, text=True, timeout=60, check=True).stdout
-    return "1 up" in told or osd.poll() is not None
+    """Whether it is up, or has ended."""
+    return "1 up" in _ask(conf, "osd", "stat") or osd.poll() is not None
+
+
+def _ask(conf: Path, *question: str) -> str:
+    """Ask the monitor; who asks early may be told that the cluster is a wrong one: empty then."""
+    command = ["ceph", "-c", str(conf), "--connect-timeout", "30", *question]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    with open(conf.parent / "ceph.out", "a") as log:
+        log.write(f"{question}: {done.returncode} {done.stderr}")
+    return done.stdout if done.returncode == 0 else ""
 
 
 @contextmanager
@@ -91,12 +100,11 @@ def radosgw(folder: Path) -> Iterator[Server]:
         run("monmaptool", "--create", "--add", "a", at, "--fsid", _FSID, monmap)
         run("ceph-mon", "-c", str(conf), "--mkfs", "-i", "a", "--monmap", monmap)
         start("ceph-mon", "mon.a")
-        run("ceph", "-c", str(conf), "--connect-timeout", "30", "osd", "new", _OSD, "0")
+        wait_until(lambda: _ask(conf, "osd", "new", _OSD, "0") != "", seconds=60, what="ceph-mon")
         run("ceph-osd", "-c", str(conf), "-i", "0", "--mkfs", "--osd-uuid", _OSD)
-        while True:
+        for _ in range(_TRIES):
             osd = start("ceph-osd", "osd.0")
-            settled = partial(_settled, osd, conf)
-            wait_until(settled, seconds=60, what="ceph-osd is up")
+            wait_until(partial(_settled, osd, conf), seconds=60, what="ceph-osd is up")
             if osd.poll() is None:
                 break
         keys = [
