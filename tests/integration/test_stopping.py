@@ -150,3 +150,48 @@ def test_a_command_line_told_to_stop_before_the_queue_began_says_so(world: World
     out, err = process.communicate(timeout=30)
     assert process.returncode == 143, out + err
     assert "is not on this machine" not in err
+
+
+def test_a_job_whose_time_was_up_before_the_stop_has_timed_out(world: World) -> None:
+    queue = world.queue(
+        job("a", "trap 'touch told' TERM; while :; do sleep 0.05; done", timeout="200ms"),
+        kill_grace="10m",
+    )
+    process = queue.start()
+    queue.until((world.work / "told").exists, "its time is up")
+    for number in (signal.SIGINT, signal.SIGTERM):  # two of one kind may arrive as one
+        os.kill(queue.runner(), number)
+    process.communicate(timeout=30)
+    assert process.returncode in (130, 143)
+    failed = queue.data("a", "JobFailed")
+    assert (failed.exit_code, failed.timed_out, failed.signal) == (124, True, "SIGKILL")
+
+
+def test_a_job_that_was_stopped_before_its_time_was_up_has_not_timed_out(world: World) -> None:
+    queue = world.queue(
+        job("a", "trap 'touch told' TERM; while :; do sleep 0.05; done", timeout="1500ms"),
+        kill_grace="3s",
+    )
+    process = queue.start()
+    queue.wait_executing("a")
+    stop(queue, process, signal.SIGTERM, "runner")
+    assert process.returncode == 143
+    interrupted = queue.data("a", "JobInterrupted")
+    assert (interrupted.cause, interrupted.signal) == ("stop", "SIGKILL")
+    assert interrupted.wall_seconds > 1.5
+
+
+def test_a_job_that_was_stopped_with_its_queue_is_not_cancelled_by_who_comes_later(
+    world: World,
+) -> None:
+    queue = world.queue(
+        job("a", "trap 'touch told' TERM; while :; do sleep 0.05; done"), kill_grace="2s"
+    )
+    process = queue.start()
+    queue.wait_executing("a")
+    os.kill(queue.runner(), signal.SIGTERM)
+    queue.until((world.work / "told").exists, "the job was told")
+    assert world.spawn("cancel", "q").code == 0
+    process.communicate(timeout=30)
+    assert queue.data("a", "JobInterrupted").cause == "stop"
+    assert queue.state.reason == "cancelled"
