@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,18 @@ def test_every_failpoint_is_explained() -> None:
     said = text[text.index("## What is true at each crash point") : text.index("## Decisions")]
     for name in NAMES:
         assert f"`{name}`" in said or f"`.{name.partition('.')[2]}`" in said, name
+
+
+def test_every_row_of_the_crash_matrix_names_tests_that_are_there() -> None:
+    root = Path(__file__).parents[2]
+    text = (root / "ARCHITECTURE.md").read_text()
+    said = text[text.index("## What is true at each crash point") : text.index("## Decisions")]
+    there = "".join(file.read_text() for file in (root / "tests").rglob("test_*.py"))
+    rows = re.findall(r"^\| `(?:runner|publisher|supervisor)\..*$", said, re.MULTILINE)
+    assert rows
+    for row in rows:
+        held_by = row.rstrip(" |").rpartition(" | ")[2]
+        named = re.findall(r"`(test_\w+)`", held_by)
+        assert named or held_by == "campaign", row
+        for name in named:
+            assert f"def {name}(" in there, name
