@@ -109,6 +109,7 @@ def _run(order: RunOrder, tell: "Callable[[News], None]") -> int:
     if held is None:
         raise _alive(order)
     reached("runner.locked")
+    queues.close_to_others(paths)  # an earlier version left it open
     _redirect(paths.runner_log)
     launcher = ProcessLauncher(os.environb)  # before any thread and any SQLite
     for _ in range(TAKEOVERS):
@@ -211,7 +212,8 @@ class _Session:
             fence=owning.fence,
         )
         if isinstance(opening, QueueResumed):
-            told = owned_hint.find(self._paths.folder, state.epoch)
+            here = not plans.moved_from  # elsewhere somebody else's epoch has this number
+            told = owned_hint.find(self._paths.folder, state.epoch) if here else None
             owned = owned_seconds(state, told, every=OWNING_SECONDS)
             opening = structs.replace(opening, owned_seconds=owned)
         epoch = owning.epoch(state)

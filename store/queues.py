@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -29,10 +30,7 @@ class Aside(Struct, frozen=True):
 
 
 def make(roots: Roots, queue_id: str) -> QueuePaths:
-    """Make a queue's folder durably, if it is not there.
-
-    It is its owner's alone: the log has commands and their last lines, and who can write a record
-    or a request in it could forge how a job ended.
+    """Make a queue's folder durably, if it is not there. It is its owner's alone.
 
     Raises:
         OSError: It cannot be made.
@@ -40,11 +38,20 @@ def make(roots: Roots, queue_id: str) -> QueuePaths:
     paths = roots.queue(queue_id)
     paths.folder.parent.mkdir(parents=True, exist_ok=True)
     paths.folder.mkdir(mode=_PRIVATE, exist_ok=True)
-    if paths.folder.stat().st_mode & 0o077:  # an earlier version made it
-        paths.folder.chmod(_PRIVATE)
     for folder in (roots.state.parent, roots.state, roots.queues, paths.folder):
         sync(folder.parent)
     return paths
+
+
+def close_to_others(paths: QueuePaths) -> None:
+    """Make a queue's folder its owner's alone, should it have been made otherwise.
+
+    The log has commands and what they printed last, and whoever could write a record or a request
+    in it could forge how a job ended.
+    """
+    with suppress(PermissionError):  # a file system without modes of its own, as vfat
+        if paths.folder.stat().st_mode & 0o077:
+            paths.folder.chmod(_PRIVATE)
 
 
 def names(roots: Roots) -> Iterator[str]:

@@ -10,7 +10,7 @@ from tests.support.queues import Queue, World, job, retry
 
 from spawn.core.config.parse import parse
 from spawn.core.events import JobInterrupted
-from spawn.runner.start import RunnerProcess, RunOrder
+from spawn.runner.start import Committed, RunnerProcess, RunOrder
 
 EXECUTIONS = {
     "flaky": 3,
@@ -82,8 +82,16 @@ def start(queue: Queue, **environ: str) -> RunnerProcess:
         return RunnerProcess(order)
 
 
+def wait_owned(runner: RunnerProcess) -> bool:
+    """Wait until a runner owns its queue; False when it has ended before."""
+    while (news := runner.news()) is not None:
+        if any(isinstance(each, Committed) for each in news):
+            return True
+    return False
+
+
 def kill_after(runner: RunnerProcess, seconds: float) -> bool:
-    """Kill a runner at this age; returns whether it was still there."""
+    """Kill a runner so many seconds from now; returns whether it was still there."""
     process = os.pidfd_open(runner.pid)
     try:
         ended, _, _ = select.select([process], [], [], seconds)

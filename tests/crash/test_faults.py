@@ -19,12 +19,18 @@ BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 def test_a_command_that_is_killed_by_its_pid_has_failed_and_is_retried(world: World) -> None:
     queue = world.queue(job("a", f"[ $JOB_ATTEMPT = 2 ] || {until('never')}", retry=retry(2)))
-    queue.detach()
+    process = queue.start()
     os.kill(queue.wait_executing("a").pid, signal.SIGTERM)
-    queue.wait_for("QueueCompleted")
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "")
     failed = queue.data("a", "JobRetryScheduled")
-    assert (failed.exit_code, failed.signal) == (143, "SIGTERM")
-    assert "exit 143, SIGTERM" in world.spawn("history", "q").out
+    assert (failed.exit_code, failed.signal, failed.timed_out) == (143, "SIGTERM", False)
+    assert queue.types("a") == ["JobStarted", "JobRetryScheduled", "JobStarted", "JobCompleted"]
+    assert queue.types() == ["QueueSubmitted", "QueueStarted", "QueueCompleted"]
+    assert queue.state.jobs["a"].attempts == 2
+    said = "attempt 1 failed (exit 143, SIGTERM) after"
+    assert f"a: {said}" in out
+    assert said in world.spawn("history", "q").out
 
 
 def test_a_command_and_all_its_children_killed_is_a_failure_too(world: World) -> None:
@@ -50,6 +56,11 @@ def test_a_job_that_kills_its_process_group_kills_nothing_else(world: World) -> 
         "SIGKILL",
         "no attempts left (1 of 1)",
     )
+    assert "✗ a: exit 137 (SIGKILL), no attempts left (1 of 1)" in finished.out
+    assert finished.err == ""
+    assert queue.types("a") == ["JobStarted", "JobFailed"]
+    assert queue.types("b") == []
+    assert queue.types() == ["QueueSubmitted", "QueueStarted", "QueueFailed"]
 
 
 def test_a_job_that_runs_out_of_memory_fails_in_its_own_words(world: World) -> None:

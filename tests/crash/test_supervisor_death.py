@@ -21,7 +21,7 @@ def test_a_lost_job_is_ended_whole_and_tried_again_without_spending_budget(world
         job("a", "[ $JOB_ATTEMPT = 2 ] || { sleep 71 & setsid sleep 72 & touch up; wait; }"),
         job("b", "true", "a"),
     )
-    queue.detach()
+    process = queue.start()
     started = queue.wait_executing("a")
     queue.until((world.work / "up").exists, "its children are there")
     os.kill(queue.supervisor("a"), signal.SIGKILL)
@@ -30,7 +30,11 @@ def test_a_lost_job_is_ended_whole_and_tried_again_without_spending_budget(world
     assert not is_alive(started.pid)
     interrupted = queue.data("a", "JobInterrupted")
     assert (interrupted.cause, interrupted.exit_code) == ("lost", None)
-    queue.wait_for("QueueCompleted")
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "")
+    assert "a: attempt 1 interrupted (lost): its supervisor left no record; budget unspent" in out
+    assert queue.types("a") == ["JobStarted", "JobInterrupted", "JobStarted", "JobCompleted"]
+    assert queue.types() == ["QueueSubmitted", "QueueStarted", "QueueCompleted"]
     assert queue.executed() == [("a", 1), ("a", 2), ("b", 1)]
     assert queue.state.jobs["a"].attempts == 1
 

@@ -224,3 +224,39 @@ def test_a_zygote_that_was_stopped_holds_up_nothing_for_ever(world: World) -> No
     world.let("go")
     queue.wait_for("QueueCompleted", seconds=60)
     queue.wait_idle()
+
+
+def test_whoever_holds_the_output_from_outside_holds_up_nobody(world: World) -> None:
+    queue = world.queue(job("a", f"echo before; {until('go')}; echo after"), job("b", "true", "a"))
+    queue.detach()
+    started = queue.wait_executing("a")
+    held = os.open(f"/proc/{started.pid}/fd/1", os.O_WRONLY)  # no process of the attempt has it
+    try:
+        world.let("go")
+        queue.wait_for("JobCompleted", "a", seconds=20)
+        queue.wait_for("QueueCompleted")
+    finally:
+        os.close(held)
+    assert queue.stdout("a") == b"before\nafter\n"
+
+
+def test_a_command_ends_with_its_supervisor_though_nobody_is_there_to_end_it(
+    world: World,
+) -> None:
+    queue = world.queue(job("a", f"[ $JOB_ATTEMPT = 2 ] || {until('never')}"))
+    queue.detach()
+    started = queue.wait_executing("a")
+    supervisor = queue.supervisor("a")
+    queue.kill_runner()
+    assert is_alive(started.pid)
+    os.kill(supervisor, signal.SIGKILL)
+    queue.until(lambda: not is_alive(started.pid), "the command has ended")
+    assert queue.resume().code == 0
+
+
+def test_when_memory_runs_out_a_command_goes_before_its_supervisor(world: World) -> None:
+    queue = world.queue(job("a", "cat /proc/$$/oom_score_adj; cat /proc/$PPID/oom_score_adj"))
+    assert queue.run().code == 0
+    command, supervisor = queue.stdout("a").split()
+    assert int(command) == 500
+    assert int(supervisor) < int(command)

@@ -225,3 +225,14 @@ def test_a_new_grace_holds_for_timeouts_too(world: World) -> None:
     assert (failed.exit_code, failed.timed_out, failed.signal) == (124, True, "SIGKILL")
     assert (world.work / "told").exists()
     assert 0.7 <= failed.wall_seconds < 30
+
+
+def test_a_folder_that_was_open_to_others_is_closed_to_them(world: World) -> None:
+    queue = world.queue(job("a", f"[ $JOB_ATTEMPT = 2 ] || {until('go')}"))
+    queue.detach()
+    queue.wait_executing("a")
+    assert queue.paths.folder.stat().st_mode & 0o777 == 0o700
+    queue.stop()
+    queue.paths.folder.chmod(0o755)
+    assert _resume(queue).code == 0
+    assert queue.paths.folder.stat().st_mode & 0o777 == 0o700

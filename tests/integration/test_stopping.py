@@ -48,8 +48,14 @@ def test_a_job_that_ends_well_after_a_stop_is_still_not_completed(world: World) 
     )
     process = queue.start()
     queue.wait_executing("a")
-    stop(queue, process, signal.SIGTERM, "runner")
+    out, _ = stop(queue, process, signal.SIGTERM, "runner")
+    assert process.returncode == 143
     assert queue.types("a") == ["JobStarted", "JobInterrupted"]
+    interrupted = queue.data("a", "JobInterrupted")
+    assert (interrupted.cause, interrupted.exit_code, interrupted.signal) == ("stop", 0, None)
+    assert queue.types() == ["QueueSubmitted", "QueueStarted", "QueueInterrupted"]
+    assert "a: attempt 1 interrupted (stop); budget unspent" in out
+    assert "the runner was stopped by SIGTERM" in out
     assert queue.resume().code == 0
 
 
@@ -64,8 +70,17 @@ def test_every_job_that_runs_is_stopped_and_nothing_else_starts(world: World) ->
     assert queue.state.counts["pending"] == 6
 
 
-@pytest.mark.parametrize("whom", ["command line", "runner"])
-def test_a_second_interrupt_stops_at_once(world: World, whom: str) -> None:
+@pytest.mark.parametrize(
+    ("whom", "notes"),
+    [
+        (
+            "command line",
+            ["Stopping in good order; Ctrl-C again stops at once.", "Stopping at once."],
+        ),
+        ("runner", []),
+    ],
+)
+def test_a_second_interrupt_stops_at_once(world: World, whom: str, notes: list[str]) -> None:
     queue = world.queue(job("a", "trap 'touch told' TERM; while :; do sleep 0.05; done"))
     process = queue.start()
     queue.wait_executing("a")
@@ -73,9 +88,16 @@ def test_a_second_interrupt_stops_at_once(world: World, whom: str) -> None:
     os.kill(pid, signal.SIGINT)
     queue.until((world.work / "told").exists, "the job was told")
     os.kill(pid, signal.SIGINT)
-    process.communicate(timeout=20)  # the grace is 30 s
+    out, err = process.communicate(timeout=20)  # the grace is 30 s
     assert process.returncode == 130
-    assert queue.data("a", "JobInterrupted").signal == "SIGKILL"
+    interrupted = queue.data("a", "JobInterrupted")
+    assert (interrupted.cause, interrupted.signal) == ("stop", "SIGKILL")
+    assert queue.types("a") == ["JobStarted", "JobInterrupted"]
+    assert queue.types() == ["QueueSubmitted", "QueueStarted", "QueueInterrupted"]
+    assert queue.events()[-1].data.detail == "SIGINT"
+    assert "a: attempt 1 interrupted (stop); budget unspent" in out
+    assert "Go on: spawn queue resume q" in out
+    assert [line for line in err.splitlines() if line] == notes
 
 
 def test_a_stopped_job_is_stopped_too(world: World) -> None:
@@ -128,3 +150,48 @@ def test_a_command_line_told_to_stop_before_the_queue_began_says_so(world: World
     out, err = process.communicate(timeout=30)
     assert process.returncode == 143, out + err
     assert "is not on this machine" not in err
+
+
+def test_a_job_whose_time_was_up_before_the_stop_has_timed_out(world: World) -> None:
+    queue = world.queue(
+        job("a", "trap 'touch told' TERM; while :; do sleep 0.05; done", timeout="200ms"),
+        kill_grace="10m",
+    )
+    process = queue.start()
+    queue.until((world.work / "told").exists, "its time is up")
+    for number in (signal.SIGINT, signal.SIGTERM):  # two of one kind may arrive as one
+        os.kill(queue.runner(), number)
+    process.communicate(timeout=30)
+    assert process.returncode in (130, 143)
+    failed = queue.data("a", "JobFailed")
+    assert (failed.exit_code, failed.timed_out, failed.signal) == (124, True, "SIGKILL")
+
+
+def test_a_job_that_was_stopped_before_its_time_was_up_has_not_timed_out(world: World) -> None:
+    queue = world.queue(
+        job("a", "trap 'touch told' TERM; while :; do sleep 0.05; done", timeout="1500ms"),
+        kill_grace="3s",
+    )
+    process = queue.start()
+    queue.wait_executing("a")
+    stop(queue, process, signal.SIGTERM, "runner")
+    assert process.returncode == 143
+    interrupted = queue.data("a", "JobInterrupted")
+    assert (interrupted.cause, interrupted.signal) == ("stop", "SIGKILL")
+    assert interrupted.wall_seconds > 1.5
+
+
+def test_a_job_that_was_stopped_with_its_queue_is_not_cancelled_by_who_comes_later(
+    world: World,
+) -> None:
+    queue = world.queue(
+        job("a", "trap 'touch told' TERM; while :; do sleep 0.05; done"), kill_grace="2s"
+    )
+    process = queue.start()
+    queue.wait_executing("a")
+    os.kill(queue.runner(), signal.SIGTERM)
+    queue.until((world.work / "told").exists, "the job was told")
+    assert world.spawn("cancel", "q").code == 0
+    process.communicate(timeout=30)
+    assert queue.data("a", "JobInterrupted").cause == "stop"
+    assert queue.state.reason == "cancelled"

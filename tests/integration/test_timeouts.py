@@ -1,7 +1,7 @@
 """Time that is up: a job's, the queue's."""
 
 from tests.support.processes import attempt_processes
-from tests.support.queues import World, job, retry, until
+from tests.support.queues import Finished, Queue, World, job, retry, until
 
 from spawn.store import owning
 
@@ -27,15 +27,19 @@ def test_a_timeout_of_its_own_making_is_no_timeout(world: World) -> None:
 
 def test_a_job_that_ignores_term_is_killed_after_its_grace(world: World) -> None:
     queue = world.queue(job("a", f"trap '' TERM; {FOREVER}", timeout="200ms"), kill_grace="400ms")
-    assert queue.run().code == 1
+    finished = queue.run()
+    assert finished.code == 1
     failed = queue.data("a", "JobFailed")
     assert (failed.exit_code, failed.timed_out, failed.signal) == (124, True, "SIGKILL")
+    _timed_out(queue, finished)
     assert 0.6 <= failed.wall_seconds < 5
 
 
 def test_a_job_that_answers_its_timeout_with_success_is_not_completed(world: World) -> None:
     queue = world.queue(job("a", f"trap 'echo bye; exit 0' TERM; {FOREVER}", timeout="300ms"))
-    assert queue.run().code == 1
+    finished = queue.run()
+    assert finished.code == 1
+    _timed_out(queue, finished)
     failed = queue.data("a", "JobFailed")
     assert (failed.exit_code, failed.timed_out, failed.signal) == (124, True, None)
     assert queue.stdout("a") == b"bye\n"
@@ -43,10 +47,21 @@ def test_a_job_that_answers_its_timeout_with_success_is_not_completed(world: Wor
 
 def test_a_stopped_job_gets_its_timeout_too(world: World) -> None:
     queue = world.queue(job("a", "kill -STOP $$; sleep 60", timeout="300ms"), kill_grace="1m")
-    assert queue.run().code == 1
+    finished = queue.run()
+    assert finished.code == 1
     failed = queue.data("a", "JobFailed")
-    assert (failed.exit_code, failed.timed_out) == (124, True)
+    assert (failed.exit_code, failed.timed_out, failed.signal) == (124, True, "SIGTERM")
+    _timed_out(queue, finished)
     assert failed.wall_seconds < 20
+
+
+def _timed_out(queue: Queue, finished: Finished) -> None:
+    """What the log and the command line say of a queue whose one job had a timeout."""
+    assert queue.types("a") == ["JobStarted", "JobFailed"]
+    assert queue.types() == ["QueueSubmitted", "QueueStarted", "QueueFailed"]
+    assert "a: attempt 1 failed (timeout) after" in finished.out
+    assert "✗ a: exit 124 (timeout), no attempts left (1 of 1)" in finished.out
+    assert finished.err == ""
 
 
 def test_at_a_timeout_the_whole_tree_ends_before_the_log_says_so(world: World) -> None:

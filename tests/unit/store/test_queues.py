@@ -125,7 +125,8 @@ def test_a_queues_folder_is_its_owners_alone(roots: Roots) -> None:
         os.umask(before)
     assert paths.folder.stat().st_mode & 0o777 == 0o700
     paths.folder.chmod(0o755)  # as an earlier version made it
-    assert queues.make(roots, "nightly").folder.stat().st_mode & 0o777 == 0o700
+    queues.close_to_others(paths)
+    assert paths.folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_queue_of_another_user_is_said_to_be_one() -> None:
