@@ -123,7 +123,7 @@ class Machines:
 
     def on(self, world: World, queue: Queue) -> Queue:
         """The same queue, as another machine has it, or will."""
-        there = Queue(world, queue.queue_id, json.loads(queue.file.read_text()))
+        there = Queue(world, queue.queue_id, queue.config)
         world.queues.append(there)
         return there
 
