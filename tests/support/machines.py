@@ -132,6 +132,15 @@ class Machines:
         self.kill(world)
         shutil.rmtree(world.home)
 
+    def arrivals(self, queue_id: str = "q") -> dict[int, float]:
+        """When each event came to the store: UNIX times by seq."""
+        remote = self.remote(queue_id)
+        return {
+            json.loads(line.split(b" ", 1)[1])["seq"]: put.at
+            for put in self.proxy.puts(f"^{queue_id}/_spawn/log/")
+            for line in remote.read(put.key.removeprefix(f"{queue_id}/")).splitlines()
+        }
+
     def kill(self, world: World) -> None:
         """Kill every process of a machine."""
         while alive := world.processes():
