@@ -24,12 +24,16 @@ LIFE_SECONDS = 3.0
 
 
 def _queue(world: World, durability: str) -> Queue:
+    links = {"local": 15, "s3": 6}[durability]  # each waits for a segment there
     jobs = [
         job("first", "sleep 0.1"),
         job("flaky", "[ $JOB_ATTEMPT -ge 3 ]", "first", retry=retry(5, "200ms")),
         *(job(f"wide-{n}", f"sleep 0.{n}", "first") for n in range(1, 5)),
-        *(job(f"chain-{n}", "sleep 0.15", f"chain-{n - 1}" if n else "first") for n in range(15)),
-        job("last", "true", "chain-14", "flaky", *(f"wide-{n}" for n in range(1, 5))),
+        *(
+            job(f"chain-{n}", "sleep 0.15", f"chain-{n - 1}" if n else "first")
+            for n in range(links)
+        ),
+        job("last", "true", f"chain-{links - 1}", "flaky", *(f"wide-{n}" for n in range(1, 5))),
     ]
     return world.queue(*jobs, max_parallel=2, durability=durability)
 

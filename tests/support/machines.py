@@ -55,6 +55,11 @@ class Remote:
         ].read()
         return found
 
+    def write(self, key: str, value: dict[str, Any]) -> None:
+        """Put an object there, as somebody else might."""
+        body = json.dumps(value).encode()
+        self._client.put_object(Bucket=self.bucket, Key=self._prefix + key, Body=body)
+
     @property
     def lease(self) -> dict[str, Any]:
         """What the lease says."""
@@ -107,15 +112,25 @@ class Machines:
         self.bucket = bucket
         self.all: list[World] = []
 
-    def machine(self, name: str = "a") -> World:
-        """Another machine."""
-        environ = {**CREDENTIALS, "AWS_ENDPOINT_URL": self.proxy.endpoint}
+    def machine(self, name: str = "a", through: Proxy | None = None) -> World:
+        """Another machine.
+
+        Args:
+            through: Its own way to the store, where the others' is not to be touched.
+        """
+        environ = {**CREDENTIALS, "AWS_ENDPOINT_URL": (through or self.proxy).endpoint}
         made = World(self._folder, self._folder / name, {**environ, "SPAWN_BUCKET": self.bucket})
         for other in self.all:
             other.others.append(made)
             made.others.append(other)
         self.all.append(made)
         return made
+
+    @contextmanager
+    def way(self) -> Iterator[Proxy]:
+        """A way to the store of its own."""
+        with proxy(self._server) as through:
+            yield through
 
     def remote(self, queue_id: str = "q") -> Remote:
         """What the store has of a queue."""
