@@ -112,11 +112,13 @@ def _run(order: RunOrder, tell: "Callable[[News], None]") -> int:
     queues.close_to_others(paths)  # an earlier version left it open
     _redirect(paths.runner_log)
     launcher = ProcessLauncher(os.environb)  # before any thread and any SQLite
+    against = ""
     for _ in range(TAKEOVERS):
-        session = _Session(order, roots, paths, launcher, tell)
+        session = _Session(order, roots, paths, launcher, tell, against)
         try:
             state = session.run()
         except _Overtaken:
+            against = session.against
             session.close()
             session.discard()
             continue
@@ -154,6 +156,7 @@ class _Session:
         paths: QueuePaths,
         launcher: ProcessLauncher,
         tell: "Callable[[News], None]",
+        against: str = "",
     ) -> None:
         self._order = order
         self._paths = paths
@@ -174,6 +177,8 @@ class _Session:
         self._objects = roots.objects
         self._store = open_place(self._place, roots.objects)
         self._wrote = False
+        self.against = against
+        """The nonce of the lease that `--force` is meant for; empty before it was seen."""
         self.fenced = ""
         self.unsaid = 0
 
@@ -188,6 +193,8 @@ class _Session:
         if not ledger.empty and order.task == "run":
             raise _exists(order.queue_id, ledger.state)
         owning = self._own()
+        if not self.against and owning.found is not None and owning.found.seen is not None:
+            self.against = owning.found.seen.lease.nonce
         if ledger.empty:
             self._submit(owning.config)
         elif self._fresh and order.task == "run":
@@ -304,6 +311,7 @@ class _Session:
             end=self._end,
             gone=self._gone,
             say=self._say,
+            against=self.against,
         )
 
     def _choose_place(self) -> Place:

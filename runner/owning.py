@@ -48,6 +48,7 @@ def own(
     end: Callable[[JobState], None],
     gone: Callable[[str, str | None], str],
     say: Callable[[str], None],
+    against: str = "",
 ) -> Owning:
     """Reconcile a log with its replica, and see that the queue may be ours.
 
@@ -60,6 +61,7 @@ def own(
         end: Ends what still runs here of an attempt that is over by the log.
         gone: Says why an instance of a region certainly runs nothing; empty when it may.
         say: Told what a person should know.
+        against: The nonce of the only lease that `force` is meant for; empty: whichever is there.
 
     Raises:
         Owned: Somebody else owns it, or may.
@@ -93,6 +95,8 @@ def own(
         if now is None or now.token != job.token or now.state != "running":
             end(job)
     fence = honoured and (ledger.state.owner.fence if ledger.state.owner else True)
+    if against and found.seen is not None and found.seen.lease.nonce != against:
+        force = False  # somebody took it meanwhile, and is alive for certain
     allow(_in_store(ledger, found), found, me, fence=fence, force=force, gone=gone)
     return Owning(found=found, fence=fence)
 

@@ -161,6 +161,8 @@ class Replicator:
             while not self._over:
                 self._turn()
         except Fenced as fence:
+            if self._drain_until is not None and self._claimed and not self.behind:
+                return  # all of ours is there: whoever has the queue now goes on from it
             self.fenced = str(fence)
             self._post(FencedOff(self.fenced))
 

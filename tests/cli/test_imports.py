@@ -65,7 +65,6 @@ OURS = {
     "spawn.store.lock",
     "spawn.store.log",
     "spawn.store.log.read",
-    "spawn.store.output",
     "spawn.store.paths",
     "spawn.store.queues",
     "spawn.store.tail",

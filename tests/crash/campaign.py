@@ -3,9 +3,12 @@
 import os
 import select
 import signal
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
+from msgspec import structs
 from tests.support.queues import Queue, World, job, retry
 
 from spawn.core.config.parse import parse
@@ -65,8 +68,13 @@ def queue(world: World) -> Queue:
     return world.queue(*jobs, max_parallel=2, on_failure="continue", kill_grace="50ms")
 
 
-def start(queue: Queue, **environ: str) -> RunnerProcess:
-    """Start a runner of the queue, whether it is there or not, and nothing beside it."""
+def start(queue: Queue, changes: Mapping[str, Any] | None = None, **environ: str) -> RunnerProcess:
+    """Start a runner of the queue, whether it is there or not, and nothing beside it.
+
+    Args:
+        changes: What its order has otherwise.
+        environ: What its environment has on top.
+    """
     world = queue.world
     config = parse(queue.file.read_bytes(), base_directory=str(world.folder), name="q.json")
     order = RunOrder(
@@ -79,7 +87,7 @@ def start(queue: Queue, **environ: str) -> RunnerProcess:
         file="q.json",
     )
     with patch.dict(os.environ, {**world.environ, **environ}, clear=True):
-        return RunnerProcess(order)
+        return RunnerProcess(structs.replace(order, **(changes or {})))
 
 
 def wait_owned(runner: RunnerProcess) -> bool:

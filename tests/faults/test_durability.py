@@ -1,7 +1,5 @@
 """`durability: "s3"`: what a job rests on is in the object store before the job starts."""
 
-import json
-
 from tests.support.machines import Machines, same
 from tests.support.queues import job
 
@@ -48,15 +46,9 @@ def test_no_job_of_a_chain_overtakes_the_store(machines: Machines) -> None:
         done = queue.run()
     assert done.code == 0, done.err
     same(queue, machines.remote())
-    there = {}
-    for put in machines.proxy.puts("_spawn/log/"):
-        for line in machines.remote().read(put.key.removeprefix("q/")).splitlines():
-            there[line.split(b" ", 1)[1]] = put.at
-    at = {}
-    for event in machines.remote().events():
-        at[event["type"], event.get("job_id")] = event
-    lines = {json.loads(line)["seq"]: when for line, when in there.items()}
+    there = machines.arrivals()
+    at = {(event["type"], event.get("job_id")): event for event in machines.remote().events()}
     for number in range(1, 6):
         completed = at["JobCompleted", f"j{number - 1}"]
         started = at["JobStarted", f"j{number}"]
-        assert lines[completed["seq"]] <= moment(started["at"]).timestamp()
+        assert there[completed["seq"]] <= moment(started["at"]).timestamp()

@@ -1,6 +1,5 @@
 """The object store fails in every way that it can; the queue goes on, and nothing of it is lost."""
 
-import os
 import time
 from contextlib import ExitStack
 from typing import Any
@@ -9,12 +8,13 @@ import pytest
 from tests.support.machines import Machines, same
 from tests.support.proxy import WRITES, Fault
 from tests.support.queues import Queue, World, job, retry, until
+from tests.support.soak import scaled
 
 from spawn.core.moments import moment
 
-LONG = float(os.environ.get("SPAWN_TEST_OUTAGE", "20"))
+LONG = scaled(12, 180)
 """Seconds of the long outage."""
-SEEDS = int(os.environ.get("SPAWN_TEST_FAULT_SEEDS", "3"))
+SEEDS = scaled(2, 100)
 """How many mixes of faults are tried."""
 LATE_SECONDS = 0.7
 RECOVERED_SECONDS = 25.0
@@ -92,7 +92,7 @@ def test_a_long_outage_is_told_and_caught_up_with(machines: Machines) -> None:
         "the store has caught up",
         RECOVERED_SECONDS,
     )
-    print(f"outage of {LONG:.0f} s: caught up {time.monotonic() - over:.1f} s after its end")
+    print(f"outage of {LONG} s: caught up {time.monotonic() - over:.1f} s after its end")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert "the log does not get to s3://" in err

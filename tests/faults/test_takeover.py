@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from tests.support.machines import Machines, same
+from tests.support.machines import Machines, log_of, same
 from tests.support.processes import attempt_processes, is_alive
 from tests.support.queues import Queue, World, job, retry, until
 
@@ -27,7 +27,7 @@ def _begun(world: World, **fields: object) -> Queue:
     """A queue whose second job runs, all of it known to the store."""
     return world.queue(
         job("first", "true"),
-        job("second", until("go"), "first"),
+        job("second", f"trap '' TERM; {until('go')}", "first"),
         job("third", "true", "second"),
         **fields,
     )
@@ -154,3 +154,166 @@ def test_a_lease_that_has_expired_is_not_taken_without_force_while_a_job_may_run
     assert "it ran on" in there.data("second", "JobInterrupted").detail
     assert there.executed() == [("second", 2), ("third", 1)]
     same(there, machines.remote())
+
+
+def _each_for_itself(world: World) -> Queue:
+    """A queue whose jobs wait to be let go on the machine that they run on."""
+    mine = "until [ -e $JOB_ID-${SPAWN_HOME##*/} ]; do sleep 0.02; done"
+    return world.queue(
+        job("first", mine), job("second", mine, "first"), job("third", mine, "second")
+    )
+
+
+def test_a_machine_that_was_cut_off_while_it_went_on_is_fenced_when_it_is_back(
+    machines: Machines,
+) -> None:
+    with machines.way() as way:
+        a, b = machines.machine("a", way), machines.machine("b")
+        here = _each_for_itself(a)
+        process = here.start()
+        here.wait_executing("first")
+        _in_store(machines, here)
+        way.down()
+        a.let("first-a")
+        started = here.wait_executing("second")
+        there = machines.on(b, here)
+        after = b.start("resume", "q", "--from-s3", "--force")
+        there.wait_executing("first", 2)
+        b.let("first-b")
+        again = there.wait_executing("second")
+        way.up()
+        healed = time.monotonic()
+        _, err = process.communicate(timeout=60)
+        print(f"fenced {time.monotonic() - healed:.1f} s after it could reach the store")
+    assert process.returncode == 1
+    assert "somebody else owns the queue" in err
+    assert attempt_processes(started) == []
+    assert attempt_processes(again)
+    (kept,) = queues.aside(a.roots, "q")
+    lines = log_of(kept / "events.db")
+    theirs = machines.remote().lines()
+    assert lines[:3] == theirs[:3]
+    assert lines[3] != theirs[3], "it went on by itself"
+    assert verify(kept / "events.db", "q").state.reason == "fenced"
+    b.let("second-b")
+    b.let("third-b")
+    after.communicate(timeout=40)
+    assert after.returncode == 0
+    assert there.executed() == [("first", 2), ("second", 1), ("third", 1)]
+    same(there, machines.remote())
+
+
+def _alone(queue: Queue) -> None:
+    """Let the runner die and its job live on."""
+    os.kill(queue.runner(), signal.SIGKILL)
+    queue.wait_idle()
+
+
+@pytest.mark.parametrize("alive", [True, False], ids=["at work", "done"])
+def test_who_comes_back_to_a_queue_that_went_on_elsewhere_ends_its_job_and_is_told(
+    machines: Machines, alive: bool
+) -> None:
+    a, b = machines.machine("a"), machines.machine("b")
+    here = _each_for_itself(a)
+    here.detach()
+    started = here.wait_executing("first")
+    _in_store(machines, here)
+    _alone(here)
+    there = machines.on(b, here)
+    after = b.start("resume", "q", "--from-s3", "--force")
+    there.wait_executing("first", 2)
+    if not alive:
+        for name in ("first-b", "second-b", "third-b"):
+            b.let(name)
+        after.communicate(timeout=40)
+    done = a.spawn("resume", "q")
+    assert done.code == 1
+    if alive:
+        assert "queue q is owned by" in done.err
+    else:
+        assert "nothing is left to do" in done.err
+    assert attempt_processes(started) == [], "its job is dead"
+    if alive:
+        for name in ("first-b", "second-b", "third-b"):
+            b.let(name)
+        after.communicate(timeout=40)
+    assert after.returncode == 0
+    same(there, machines.remote())
+
+
+def test_who_comes_back_with_events_that_the_other_never_saw_is_put_aside(
+    machines: Machines,
+) -> None:
+    with machines.way() as way:
+        a, b = machines.machine("a", way), machines.machine("b")
+        here = _each_for_itself(a)
+        here.detach()
+        here.wait_executing("first")
+        _in_store(machines, here)
+        way.down()
+        a.let("first-a")
+        started = here.wait_executing("second")
+        _alone(here)
+        there = machines.on(b, here)
+        after = b.start("resume", "q", "--from-s3", "--force")
+        there.wait_executing("first", 2)
+        way.up()
+        done = a.spawn("resume", "q")
+    assert done.code == 1
+    assert "somebody else owns the queue; what was here is kept in" in done.err
+    assert attempt_processes(started) == []
+    (kept,) = queues.aside(a.roots, "q")
+    assert verify(kept / "events.db", "q").state.reason == "fenced"
+    for name in ("first-b", "second-b", "third-b"):
+        b.let(name)
+    after.communicate(timeout=40)
+    assert after.returncode == 0
+    same(there, machines.remote())
+
+
+def test_of_two_who_take_over_at_once_one_owns_the_queue_and_the_other_is_told(
+    machines: Machines,
+) -> None:
+    a = machines.machine("a")
+    here = _each_for_itself(a)
+    here.detach()
+    here.wait_executing("first")
+    _in_store(machines, here)
+    machines.lose(a)
+    both = [machines.machine("b"), machines.machine("c")]
+    on = [machines.on(world, here) for world in both]
+    with machines.proxy.fault("hold", "PUT", key="_spawn/") as rule:
+        takers = [world.start("resume", "q", "--from-s3", "--force") for world in both]
+        on[0].until(lambda: rule.hits == 2, "both claim it")
+    for job_id in ("first", "second", "third"):
+        for world in both:
+            world.let(f"{job_id}-{world.home.name}")
+    told = [taker.communicate(timeout=60) for taker in takers]
+    said = [f"{t.returncode} {out}{err}" for t, (out, err) in zip(takers, told, strict=True)]
+    assert sorted(taker.returncode for taker in takers) == [0, 1], said
+    (winner,) = [queue for queue, taker in zip(on, takers, strict=True) if taker.returncode == 0]
+    (err,) = [err for (_, err), taker in zip(told, takers, strict=True) if taker.returncode == 1]
+    assert "queue q is owned by" in err or "nothing is left to do" in err
+    assert winner.executed() == [("first", 2), ("second", 1), ("third", 1)]
+    same(winner, machines.remote())
+
+
+def test_a_queue_that_had_ended_before_somebody_claimed_it_has_completed(
+    machines: Machines,
+) -> None:
+    with machines.way() as way:
+        a = machines.machine("a", way)
+        here = a.queue(job("first", until("go")))
+        process = here.start()
+        here.wait_executing("first")
+        _in_store(machines, here)
+        with way.fault("hold", "PUT", key="lease") as rule:
+            a.let("go")
+            here.wait_for("QueueCompleted")
+            here.until(lambda: rule.hits > 0, "it hands the queue back")
+            lease = machines.remote().lease
+            machines.remote().write("_spawn/lease.json", {**lease, "epoch": 2, "nonce": "other"})
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert queues.aside(a.roots, "q") == []
+    same(here, machines.remote())

@@ -55,6 +55,11 @@ class Remote:
         ].read()
         return found
 
+    def write(self, key: str, value: dict[str, Any]) -> None:
+        """Put an object there, as somebody else might."""
+        body = json.dumps(value).encode()
+        self._client.put_object(Bucket=self.bucket, Key=self._prefix + key, Body=body)
+
     @property
     def lease(self) -> dict[str, Any]:
         """What the lease says."""
@@ -107,9 +112,13 @@ class Machines:
         self.bucket = bucket
         self.all: list[World] = []
 
-    def machine(self, name: str = "a") -> World:
-        """Another machine."""
-        environ = {**CREDENTIALS, "AWS_ENDPOINT_URL": self.proxy.endpoint}
+    def machine(self, name: str = "a", through: Proxy | None = None) -> World:
+        """Another machine.
+
+        Args:
+            through: Its own way to the store, where the others' is not to be touched.
+        """
+        environ = {**CREDENTIALS, "AWS_ENDPOINT_URL": (through or self.proxy).endpoint}
         made = World(self._folder, self._folder / name, {**environ, "SPAWN_BUCKET": self.bucket})
         for other in self.all:
             other.others.append(made)
@@ -117,13 +126,19 @@ class Machines:
         self.all.append(made)
         return made
 
+    @contextmanager
+    def way(self) -> Iterator[Proxy]:
+        """A way to the store of its own."""
+        with proxy(self._server) as through:
+            yield through
+
     def remote(self, queue_id: str = "q") -> Remote:
         """What the store has of a queue."""
         return Remote(self._server, self.bucket, queue_id)
 
     def on(self, world: World, queue: Queue) -> Queue:
         """The same queue, as another machine has it, or will."""
-        there = Queue(world, queue.queue_id, json.loads(queue.file.read_text()))
+        there = Queue(world, queue.queue_id, queue.config)
         world.queues.append(there)
         return there
 
@@ -131,6 +146,15 @@ class Machines:
         """Let every process of a machine die at once, and its disk be gone."""
         self.kill(world)
         shutil.rmtree(world.home)
+
+    def arrivals(self, queue_id: str = "q") -> dict[int, float]:
+        """When each event came to the store: UNIX times by seq."""
+        remote = self.remote(queue_id)
+        return {
+            json.loads(line.split(b" ", 1)[1])["seq"]: put.at
+            for put in self.proxy.puts(f"^{queue_id}/_spawn/log/")
+            for line in remote.read(put.key.removeprefix(f"{queue_id}/")).splitlines()
+        }
 
     def kill(self, world: World) -> None:
         """Kill every process of a machine."""

@@ -61,13 +61,15 @@ class Rule:
 
 class Asked(Struct, frozen=True):
     """A request that came. `key` is without the bucket; `at` is the UNIX time of the server's
-    answer; `status` is that answer, or None when nothing was asked of it."""
+    answer, so many `seconds` after the request; `status` is that answer, or None when nothing was
+    asked of it."""
 
     at: float
     method: str
     key: str
     status: int | None
     fault: str = ""
+    seconds: float = 0.0
 
 
 class Proxy:
@@ -240,6 +242,7 @@ class _Handler(BaseHTTPRequestHandler):
         fault = rule.fault if rule is not None else ""
         self._status: int | None = None
         self._answered_at = 0.0
+        came = time.time()
         try:
             if rule is None:
                 self._pass(body)
@@ -263,7 +266,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._pass(body, ahead=rule.seconds)
         finally:
             at = self._answered_at or time.time()
-            self._proxy.asked.append(Asked(at, self.command, key, self._status, fault))
+            self._proxy.asked.append(Asked(at, self.command, key, self._status, fault, at - came))
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _any  # noqa: N815
 

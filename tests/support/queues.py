@@ -67,6 +67,7 @@ class Queue:
     def __init__(self, world: "World", queue_id: str, config: dict[str, Any]) -> None:
         self.world = world
         self.queue_id = queue_id
+        self.config = config
         self.paths: QueuePaths = world.roots.queue(queue_id)
         self.file = world.folder / f"{queue_id}.json"
         self.file.write_text(json.dumps(config))

@@ -1,0 +1,108 @@
+"""A runner that dies while it claims, ships, packs or hands back: one log, wherever it goes on."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from tests.crash import campaign
+from tests.support.machines import Machines, same
+from tests.support.queues import Queue, World, job, retry
+from tests.support.soak import some
+
+from spawn.store.failpoints import NAMES, VARIABLE
+
+POINTS = [
+    ("replica.claiming", 1),
+    ("replica.claimed", 1),
+    ("replica.shipping", 3),
+    ("replica.shipped", 2),
+    ("replica.packing", 1),
+    ("replica.packed", 1),
+    ("replica.draining", 1),
+]
+"""The point, and which of those who come to it dies."""
+MORE = [(f"replica.{what}", count) for what in ("shipping", "shipped") for count in (1, 2, 4, 5)]
+
+LATE = ("replica.packing", "replica.packed", "replica.draining")
+"""Points that the second machine can come to only if the first did not get so far."""
+
+points = pytest.mark.parametrize(("name", "count"), some(POINTS, MORE))
+
+
+def _queue(world: World, name: str = "") -> Queue:
+    """Jobs for some seconds: for so long that eight segments are shipped where they are packed."""
+    links = 14 if "pack" in name else 4
+    jobs = [
+        job("a", "true"),
+        job("b", "[ $JOB_ATTEMPT != 1 ]", "a", retry=retry(3, "50ms")),
+        *(job(f"c{n}", "sleep 0.35", f"c{n - 1}" if n else "b") for n in range(links)),
+        job("d", "true", f"c{links - 1}"),
+    ]
+    return world.queue(*jobs)
+
+
+def _dies(machines: Machines, queue: Queue, name: str, count: int, **order: Any) -> None:
+    """Let a runner die at a point."""
+    counter = queue.world.folder / f"{queue.world.home.name}-counter"
+    order["bucket"] = machines.bucket
+    runner = campaign.start(queue, order, **{VARIABLE: f"{name}:{count}:{counter}"})
+    assert campaign.kill_after(runner, 60) is False, "it came to the point and died there"
+    assert counter.stat().st_size == count
+
+
+def test_every_point_of_the_replica_is_tried() -> None:
+    named = [name for name in NAMES if name.startswith("replica.")]
+    assert named == [name for name, _ in POINTS]
+
+
+@points
+def test_a_runner_that_dies_over_the_replica_costs_nothing_at_home(
+    machines: Machines, name: str, count: int
+) -> None:
+    a = machines.machine("a")
+    queue = _queue(a, name)
+    _dies(machines, queue, name, count)
+    done = queue.resume()
+    assert done.code == 0, done.err
+    ran = Counter(job_id for job_id, _ in queue.executed())
+    assert ran == {**dict.fromkeys(queue.state.jobs, 1), "b": 2}, "each as if nothing had happened"
+    same(queue, machines.remote())
+
+
+@points
+def test_a_machine_that_dies_over_the_replica_is_followed_by_another_and_that_by_a_third(
+    machines: Machines, name: str, count: int
+) -> None:
+    a, b, c = machines.machine("a"), machines.machine("b"), machines.machine("c")
+    first = _queue(a, name)
+    _dies(machines, first, *(("runner.ended", 3) if name in LATE else (name, count)))
+    machines.lose(a)
+    second = machines.on(b, first)
+    completed = _completed(machines)
+    _dies(machines, second, name, 1, task="resume", from_s3=True, force=True)
+    assert not completed & _executed(second), "completed, and run again"
+    machines.lose(b)
+    third = machines.on(c, first)
+    completed = _completed(machines)
+    done = c.spawn("resume", "q", "--from-s3", "--force")
+    if name == "replica.draining":
+        assert (done.code, done.err) == (
+            1,
+            "Error: queue q has completed; nothing is left to do\n",
+        )
+        assert completed == {each["job_id"] for each in first.config["jobs"]}
+        return
+    assert done.code == 0, done.err
+    assert not completed & _executed(third), "completed, and run again"
+    assert third.state.counts["completed"] == len(third.state.jobs)
+    same(third, machines.remote())
+
+
+def _completed(machines: Machines) -> set[str]:
+    """The jobs whose completion the store has."""
+    events = machines.remote().events()
+    return {event["job_id"] for event in events if event["type"] == "JobCompleted"}
+
+
+def _executed(queue: Queue) -> set[str]:
+    return {job_id for job_id, _ in queue.executed()}

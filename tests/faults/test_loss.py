@@ -1,0 +1,97 @@
+"""A machine is gone, at any instant, with all that was on it; another goes on from the store."""
+
+import json
+import os
+import random
+import signal
+import time
+from typing import Any
+
+import pytest
+from tests.crash import campaign
+from tests.support.machines import Machines, log_of, same
+from tests.support.queues import Queue, World, job, retry
+from tests.support.soak import scaled
+
+from spawn.core.moments import moment
+
+SEEDS = scaled(8, 100)
+"""How many machines are lost."""
+RECOVERY_SECONDS = 1.0
+"""What happened so long before a loss is in the store, however slow that is not."""
+LIFE_SECONDS = 3.0
+"""How long a machine may live at most: the queue takes longer."""
+
+
+def _queue(world: World, durability: str) -> Queue:
+    links = {"local": 15, "s3": 6}[durability]  # each waits for a segment there
+    jobs = [
+        job("first", "sleep 0.1"),
+        job("flaky", "[ $JOB_ATTEMPT -ge 3 ]", "first", retry=retry(5, "200ms")),
+        *(job(f"wide-{n}", f"sleep 0.{n}", "first") for n in range(1, 5)),
+        *(
+            job(f"chain-{n}", "sleep 0.15", f"chain-{n - 1}" if n else "first")
+            for n in range(links)
+        ),
+        job("last", "true", f"chain-{links - 1}", "flaky", *(f"wide-{n}" for n in range(1, 5))),
+    ]
+    return world.queue(*jobs, max_parallel=2, durability=durability)
+
+
+def _lose(machines: Machines, world: World, queue: Queue) -> tuple[list[bytes], float]:
+    """Lose a machine; returns the log that is gone with it, and when it was gone."""
+    os.kill(queue.runner(), signal.SIGKILL)
+    at = time.time()
+    machines.kill(world)
+    log = log_of(queue.paths.events)
+    machines.lose(world)
+    return log, at
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_a_machine_lost_at_a_random_instant_costs_a_second_at_most(
+    machines: Machines, seed: int
+) -> None:
+    chance = random.Random(seed)
+    durability = ("local", "s3")[seed % 2]
+    a, b = machines.machine("a"), machines.machine("b")
+    here = _queue(a, durability)
+    runner = campaign.start(here, {"bucket": machines.bucket})
+    here.wait_for("QueueStarted")
+    until = time.monotonic() + chance.uniform(0.0, LIFE_SECONDS)
+    here.until(lambda: time.monotonic() > until, "it lives for so long")
+    log, gone = _lose(machines, a, here)
+    campaign.kill_after(runner, 10)
+    there = machines.remote()
+    kept = there.lines()
+    assert kept == log[: len(kept)], "one log"
+    lost = [json.loads(line.split(b" ", 1)[1]) for line in log[len(kept) :]]
+    lag = max((gone - moment(event["at"]).timestamp() for event in lost), default=0.0)
+    slow = max((put.seconds for put in machines.proxy.asked), default=0.0)
+    lags = _lags(machines, there.events())
+    print(
+        f"seed {seed}, {durability}: {len(lost)} of {len(log)} events lost, {lag:.2f} s old; "
+        f"on their way at most {max(lags, default=0):.2f} s; slowest request {slow:.2f} s"
+    )
+    assert lag <= RECOVERY_SECONDS + slow
+    completed = {e["job_id"] for e in there.events() if e["type"] == "JobCompleted"}
+    if durability == "s3":
+        needs = {each["job_id"]: each["depends_on"] for each in here.config["jobs"]}
+        for job_id, _ in here.executed():
+            assert set(needs[job_id]) <= completed, f"{job_id} rests on what was lost"
+    done = b.spawn("resume", "q", "--from-s3", "--force")
+    assert done.code == 0, done.err
+    after = machines.on(b, here)
+    assert not completed & {job_id for job_id, _ in after.executed()}, "completed, and run again"
+    assert after.state.counts["completed"] == len(after.state.jobs)
+    same(after, there)
+
+
+def _lags(machines: Machines, events: list[dict[str, Any]]) -> list[float]:
+    """How long each event was on its way to the store."""
+    arrived = machines.arrivals()
+    return [
+        arrived[event["seq"]] - moment(event["at"]).timestamp()
+        for event in events
+        if event["seq"] in arrived
+    ]
