@@ -6,10 +6,12 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 from tests.support.processes import is_alive
 from tests.support.queues import World, job, until
+from tests.support.users import public_folder
 
 BOUND = ("setpriv", "--bounding-set=-kill", "--inh-caps=-kill")
 """What makes root one user among others, who may signal no process but their own."""
@@ -19,18 +21,19 @@ pytestmark = pytest.mark.tool("setpriv")
 
 
 @pytest.fixture
-def pids(tmp_path: Path) -> Iterator[Path]:
+def pids() -> Iterator[Path]:
     """Where strangers write who they are; they are ended after the test."""
     if os.geteuid() != 0 or subprocess.run([*BOUND, "true"], check=False).returncode:
         pytest.skip("only root can have strangers")
-    file = Path("/tmp") / f"spawn-strangers-{os.getpid()}"
+    folder = public_folder()
+    file = folder / "pids"
     file.touch()
     file.chmod(0o666)
     yield file
     for pid in map(int, file.read_text().split()):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    file.unlink()
+    rmtree(folder)
 
 
 def _end(world: World, pids: Path) -> list[int]:
