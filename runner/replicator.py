@@ -99,6 +99,7 @@ class Replicator:
         self._shipper: Shipper | None = None
         self._holder: Holder | None = None
         self._packer = Packer(store, log)
+        self._taken = False
         self._packed = False
         self._claimed = False
         self._committed = 0
@@ -213,10 +214,12 @@ class Replicator:
         """
         found = self._found
         if found is None:
-            try:
-                self._fence = self._take() and self._fence
-            except QueueExists as error:
-                raise Fenced(str(error)) from None
+            if not self._taken:  # what was done is not done again when the rest fails
+                try:
+                    self._fence = self._take() and self._fence
+                except QueueExists as error:
+                    raise Fenced(str(error)) from None
+                self._taken = True
             found = reconcile(self._store, self._queue_id, self._log, _refuse)
             _expect_ours(found.seen, self._owner, self._epoch)
             self._found = found
