@@ -14,7 +14,15 @@ from spawn.core.errors import QueueExists, SpawnError
 from spawn.runner.ports import Clock, Confirmed, FencedOff, Happening, Shipped
 from spawn.store.failpoints import reached
 from spawn.store.objects.port import ObjectStore, Unavailable
-from spawn.store.replica.lease import RENEW_SECONDS, Fenced, Holder, Owner, Seen, describe
+from spawn.store.replica.lease import (
+    RENEW_SECONDS,
+    TTL_SECONDS,
+    Fenced,
+    Holder,
+    Owner,
+    Seen,
+    describe,
+)
 from spawn.store.replica.pack import Packer
 from spawn.store.replica.reconcile import Found, reconcile
 from spawn.store.replica.ship import Log, Shipper
@@ -192,6 +200,8 @@ class Replicator:
                 self._post(Shipped(self._shipper.seq))
             return True
         if self._drain_until is not None and not self.behind:
+            # What is left is a courtesy: a lease that is not handed back expires as soon as this.
+            self._drain_until = min(self._drain_until, now + TTL_SECONDS)
             self._packer.pack_all(self._shipper.seq)
             reached("replica.draining")
             self._holder.renew(handed_back=True)
