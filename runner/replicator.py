@@ -14,7 +14,15 @@ from spawn.core.errors import QueueExists, SpawnError
 from spawn.runner.ports import Clock, Confirmed, FencedOff, Happening, Shipped
 from spawn.store.failpoints import reached
 from spawn.store.objects.port import ObjectStore, StoreError, Unavailable
-from spawn.store.replica.lease import RENEW_SECONDS, Fenced, Holder, Owner, Seen, describe
+from spawn.store.replica.lease import (
+    RENEW_SECONDS,
+    TTL_SECONDS,
+    Fenced,
+    Holder,
+    Owner,
+    Seen,
+    describe,
+)
 from spawn.store.replica.pack import Packer
 from spawn.store.replica.reconcile import Found, reconcile
 from spawn.store.replica.ship import Log, Shipper
@@ -100,6 +108,7 @@ class Replicator:
         self._shipper: Shipper | None = None
         self._holder: Holder | None = None
         self._packer = Packer(store, log)
+        self._taken = False
         self._packed = False
         self._claimed = False
         self._committed = 0
@@ -203,6 +212,8 @@ class Replicator:
                 self._post(Shipped(self._shipper.seq))
             return True
         if self._drain_until is not None and not self.behind:
+            # What is left is a courtesy: a lease that is not handed back expires as soon as this.
+            self._drain_until = min(self._drain_until, now + TTL_SECONDS)
             self._pack(now)
             reached("replica.draining")
             self._renew(handed_back=self._hand_back)
@@ -243,10 +254,12 @@ class Replicator:
         """
         found = self._found
         if found is None:
-            try:
-                self._fence = self._take() and self._fence
-            except QueueExists as error:
-                raise Fenced(str(error)) from None
+            if not self._taken:  # what was done is not done again when the rest fails
+                try:
+                    self._fence = self._take() and self._fence
+                except QueueExists as error:
+                    raise Fenced(str(error)) from None
+                self._taken = True
             found = reconcile(self._store, self._queue_id, self._log, _refuse)
             _expect_ours(found.seen, self._owner, self._epoch)
             self._found = found

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from spawn.core.errors import CorruptLog
 from spawn.core.replay import Row
 from spawn.store.failpoints import reached
-from spawn.store.objects.port import Exists, ObjectStore
+from spawn.store.objects.port import Exists, NotThere, ObjectStore, Unavailable
 from spawn.store.replica import lines, names
 from spawn.store.replica.lease import Fenced
 
@@ -82,6 +82,8 @@ class Shipper:
             there = list(lines.decode(key, self._store.read(key).data, first))
         except CorruptLog as error:
             raise Fenced(f"{key} is somebody else's: {error}") from None
+        except NotThere:
+            raise Unavailable(f"{key} is gone", why="it was there a moment ago") from None
         ours = iter(self._log(first - 1))
         for seq, _, line, hash_ in there:
             mine = next(ours, None)

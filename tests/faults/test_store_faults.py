@@ -112,7 +112,7 @@ def test_a_mix_of_faults_from_the_first_request_to_the_last_loses_nothing(
     machines.proxy.seed(seed)
     with ExitStack() as faults:
         for fault in ("500", "503", "reset"):
-            faults.enter_context(machines.proxy.fault(fault, share=0.08))
+            faults.enter_context(machines.proxy.fault(fault, share=0.05))
         faults.enter_context(machines.proxy.fault("lose", *WRITES, share=0.15))
         faults.enter_context(machines.proxy.fault("late", share=0.2, seconds=0.3))
         done = queue.run()

@@ -71,7 +71,7 @@ def test_a_runner_that_slept_through_a_takeover_is_out_within_15_s(
     assert "somebody else owns the queue; what was here is kept in" in err
     assert attempt_processes(started) == [], "its job is dead"
     assert attempt_processes(again), "the other's is alive"
-    (kept,) = queues.aside(a.roots, "q")
+    (kept,) = [each.folder for each in queues.aside(a.roots, "q")]
     assert kept.name == "q.fenced-1"
     assert not here.paths.folder.exists()
     told = verify(kept / "events.db", "q").state
@@ -189,7 +189,7 @@ def test_a_machine_that_was_cut_off_while_it_went_on_is_fenced_when_it_is_back(
     assert "somebody else owns the queue" in err
     assert attempt_processes(started) == []
     assert attempt_processes(again)
-    (kept,) = queues.aside(a.roots, "q")
+    (kept,) = [each.folder for each in queues.aside(a.roots, "q")]
     lines = log_of(kept / "events.db")
     theirs = machines.remote().lines()
     assert lines[:3] == theirs[:3]
@@ -262,7 +262,7 @@ def test_who_comes_back_with_events_that_the_other_never_saw_is_put_aside(
     assert done.code == 1
     assert "somebody else owns the queue; what was here is kept in" in done.err
     assert attempt_processes(started) == []
-    (kept,) = queues.aside(a.roots, "q")
+    (kept,) = [each.folder for each in queues.aside(a.roots, "q")]
     assert verify(kept / "events.db", "q").state.reason == "fenced"
     for name in ("first-b", "second-b", "third-b"):
         b.let(name)

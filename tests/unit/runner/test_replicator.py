@@ -1,0 +1,97 @@
+"""The replicator, with a clock that goes on only while it rests."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from tests.cli import samples
+
+from spawn.core import chain
+from spawn.core.replay import Row
+from spawn.runner.ports import Happening
+from spawn.runner.replicator import Lag, Replicator
+from spawn.store.objects.folder import FolderStore
+from spawn.store.objects.port import Unavailable
+from spawn.store.replica.lease import TTL_SECONDS, Owner
+from spawn.store.replica.names import LEASE
+from spawn.store.replica.reconcile import Found
+
+
+class Time:
+    """Clock and bell: rest is what takes time."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def wall(self) -> datetime:
+        """See `Clock.wall`."""
+        return datetime(2026, 1, 27, tzinfo=UTC) + timedelta(seconds=self.seconds)
+
+    def monotonic(self) -> float:
+        """See `Clock.monotonic`."""
+        return self.seconds
+
+    def wait(self, seconds: float | None) -> None:
+        """See `Bell.wait`."""
+        assert seconds is not None, "nobody would wake it"
+        self.seconds += seconds + 0.001
+
+    def ring(self) -> None:
+        """See `Bell.ring`."""
+
+
+class NoHandingBack(FolderStore):
+    """A store where a lease, once it is there, stays."""
+
+    def replace(self, key: str, data: bytes, *, etag: str) -> str:
+        """See `ObjectStore.replace`."""
+        assert key == LEASE
+        raise Unavailable("it cannot be reached")
+
+
+def _replicator(store: FolderStore, rows: list[Row], time: Time, lags: list[Lag]) -> Replicator:
+    happened: list[Happening] = []
+    return Replicator(
+        store=store,
+        queue_id=samples.QUEUE_ID,
+        log=lambda after: rows[after:],
+        found=Found(0, chain.genesis(samples.QUEUE_ID), None),
+        take=lambda: True,
+        fence=True,
+        owner=Owner(place="p", instance_id="local", hostname="h"),
+        epoch=1,
+        nonce="n",
+        clock=time,
+        bell=time,
+        fraction=lambda: 0.5,
+        post=happened.append,
+        report=lags.append,
+    )
+
+
+def test_a_lease_that_cannot_be_handed_back_holds_nobody_up_for_longer_than_it_lasts(
+    tmp_path: Path,
+) -> None:
+    rows = list(samples.training().rows)
+    time, lags = Time(), []  # type: tuple[Time, list[Lag]]
+    replicator = _replicator(NoHandingBack(tmp_path), rows, time, lags)
+    replicator.committed(len(rows))
+    replicator.drain(3600.0)
+    replicator.run()
+    assert (replicator.behind, replicator.fenced) == (0, "")
+    assert TTL_SECONDS <= time.seconds < TTL_SECONDS + 25
+    assert lags[-1].trouble
+
+
+def test_a_log_that_is_not_there_yet_is_tried_for_as_long_as_it_is_told(tmp_path: Path) -> None:
+    class Down(FolderStore):
+        def create(self, key: str, data: bytes) -> str:
+            raise Unavailable("it cannot be reached")
+
+    rows = list(samples.training().rows)
+    time = Time()
+    replicator = _replicator(Down(tmp_path), rows, time, [])
+    replicator.committed(len(rows))
+    replicator.drain(600.0)
+    replicator.run()
+    assert replicator.behind == len(rows)
+    assert 600 <= time.seconds < 625
