@@ -7,7 +7,9 @@ Source: "Identify EC2 instances" and "Instance metadata service" of the EC2 user
 import http.client
 import json
 import os
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,6 +23,8 @@ _MACHINE_ID = Path("/etc/machine-id")
 _ENDPOINT = "http://169.254.169.254"
 _DOCUMENT = "/latest/dynamic/instance-identity/document"
 _SECONDS = 2
+_PAUSES = (0.0, 0.3, 1.0)
+"""Before each try: an instance that took itself for another machine would wait for itself."""
 
 
 class Instance(Struct, frozen=True):
@@ -42,11 +46,12 @@ def instance(environ: Mapping[str, str]) -> Instance:
         return Instance()
     if endpoint is None and not _of_ec2():
         return Instance()
-    try:
-        document = json.loads(_ask(endpoint or _ENDPOINT))
-        return Instance(document["instanceId"], document["region"])
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
-        return Instance()
+    for pause in _PAUSES:
+        time.sleep(pause)
+        with suppress(OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+            document = json.loads(_ask(endpoint or _ENDPOINT))
+            return Instance(document["instanceId"], document["region"])
+    return Instance()
 
 
 def place(instance: Instance, state: Path) -> str:

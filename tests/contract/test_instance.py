@@ -2,37 +2,16 @@
 
 import json
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.support.answers import Answer, Answering, Asked, answering
+from tests.support.imds import ENDPOINT, metadata
 from tests.support.s3 import free_port
 
 from spawn.store import instance as module
 from spawn.store.instance import Instance, instance, place
 
-ENDPOINT = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
 DOCUMENT = {"instanceId": "i-0abc1234def567890", "region": "eu-west-1", "accountId": "1"}
-
-
-@contextmanager
-def metadata(document: bytes, *, token_status: int = 200) -> Iterator[Answering]:
-    """A metadata service that wants a token, as version 2 does."""
-
-    def answer(asked: Asked) -> Answer:
-        if (asked.method, asked.path) == ("PUT", "/latest/api/token"):
-            wanted = asked.headers.get("x-aws-ec2-metadata-token-ttl-seconds", "")
-            return Answer(token_status if wanted.isdigit() else 400, b"secret==")
-        if asked.headers.get("x-aws-ec2-metadata-token") != "secret==":
-            return Answer(401)
-        if asked.path == "/latest/dynamic/instance-identity/document":
-            return Answer(body=document)
-        return Answer(404)
-
-    with answering(answer) as server:
-        yield server
 
 
 @pytest.fixture
