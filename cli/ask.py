@@ -5,13 +5,14 @@ from typing import Literal
 
 from spawn.cli import bootstrap
 from spawn.cli.sources.local import LocalQueue
-from spawn.core.errors import SpawnError
+from spawn.core.errors import RunnerAlive, SpawnError
 from spawn.core.events import Data, Event, JobReset, QueueCompleted, QueueFailed, RequestRefused
 from spawn.core.moments import stamp
 from spawn.store import requests
 from spawn.store.identity import owner
 
 POLL_SECONDS = 0.1
+OUTLAST_SECONDS = 60.0
 
 
 def ask(source: LocalQueue, kind: Literal["cancel", "reset"]) -> list[Event[Data]]:
@@ -59,6 +60,33 @@ def _unheard(source: LocalQueue, kind: str, error: OSError) -> SpawnError:
 
 
 _WORDS = {"cancel": "end", "reset": "try again what failed"}
+
+
+def outlasted(source: LocalQueue) -> bool:
+    """Wait for a runner whose queue has ended, or was stopped, and which only brings the rest of
+    the log to the object store.
+
+    Returns:
+        Whether it is gone.
+
+    Raises:
+        RunnerAlive: It is still at it after a while: the store cannot be reached.
+    """
+    with source:
+        source.refresh()
+        if source.state.state in ("pending", "running"):
+            return False
+    until = time.monotonic() + OUTLAST_SECONDS
+    while source.runner_alive():
+        if time.monotonic() > until:
+            raise RunnerAlive(
+                f"the last runner of queue {source.queue_id} is still at work",
+                why="it brings the rest of the log to the object store",
+                hint=f"`spawn queue status {source.queue_id}` says what holds it up; a signal to "
+                "it ends it",
+            )
+        time.sleep(POLL_SECONDS)
+    return True
 
 
 def _answers(event: Event[Data], request: requests.Request) -> bool:

@@ -20,29 +20,29 @@ from spawn import __version__
 from spawn.core import resumption
 from spawn.core.config.model import QueueConfig
 from spawn.core.errors import (
-    InvalidArgument,
     QueueExists,
     QueueNotFound,
     RunnerAlive,
     SpawnError,
 )
 from spawn.core.events import Data, Draft, Event, QueueResumed, QueueStarted
-from spawn.core.moments import moment, stamp
+from spawn.core.moments import moment
 from spawn.core.owned import owned_seconds
 from spawn.core.state import JobState, QueueState
 from spawn.core.submission import config_sha256, submit
 from spawn.runner import machine
+from spawn.runner.lag import LagReport
 from spawn.runner.launcher import ProcessLauncher
 from spawn.runner.loop import FENCED_GRACE, OWNING_SECONDS, Plans, Runner
 from spawn.runner.machine import ownership
 from spawn.runner.owning import Owning, moved_from, own
+from spawn.runner.placing import choose_place
 from spawn.runner.poller import Poller
 from spawn.runner.ports import Drained, Requested, Signalled
 from spawn.runner.publisher import ThreadPublisher
-from spawn.runner.replicator import Lag, Replicator
+from spawn.runner.replicator import Replicator
 from spawn.runner.start import Committed, News, Refused, RunOrder, Said
 from spawn.runner.threads import ReplicatorThread, ThreadBell
-from spawn.store import lag as hints
 from spawn.store import lock, queues
 from spawn.store import owning as owned_hint
 from spawn.store.failpoints import reached
@@ -52,8 +52,7 @@ from spawn.store.instance import place as place_here
 from spawn.store.log.ledger import Ledger
 from spawn.store.output import recent
 from spawn.store.paths import QueuePaths, Roots
-from spawn.store.place import Place, open_place
-from spawn.store.place import parse as parse_place
+from spawn.store.place import open_place
 from spawn.store.replica.claim import claim
 from spawn.store.replica.lease import Owned, Owner
 from spawn.store.requests import Inbox
@@ -173,7 +172,8 @@ class _Session:
             hostname=socket.gethostname(),
             region=self._instance.region,
         )
-        self._place = self._choose_place()
+        state = None if self._fresh else self._ledger.state
+        self._place = choose_place(order, state, self._instance)
         self._objects = roots.objects
         self._store = open_place(self._place, roots.objects)
         self._wrote = False
@@ -314,33 +314,6 @@ class _Session:
             against=self.against,
         )
 
-    def _choose_place(self) -> Place:
-        """Where the queue's log and results are: as it was, as it is ordered, as it is configured,
-        or, on EC2, the region's bucket."""
-        order = self._order
-        config = order.config
-        state = None if self._ledger.empty else self._ledger.state
-        if state is not None:
-            config = state.config
-        prefix = order.prefix or (config and config.result_s3_prefix) or order.queue_id
-        bucket = order.bucket or (config and config.result_s3_bucket) or None
-        region = order.region or self._instance.region
-        if state is not None and state.owner is not None and not (order.from_s3 and order.bucket):
-            known = parse_place(state.owner.results_location)
-            bucket, prefix = known or (None, (config and config.result_s3_prefix) or order.queue_id)
-            region = order.region or state.owner.region
-        elif order.no_s3:
-            bucket = None
-        elif bucket is None and region and (self._instance.on_ec2 or order.from_s3):
-            bucket = f"spawn-results-{region}"
-        if bucket is None and order.from_s3:
-            raise InvalidArgument(
-                f"nobody knows in which bucket queue {order.queue_id} is",
-                hint="--bucket names it, or --region, for the bucket spawn-results-<region>",
-            )
-        prefix = str(prefix).strip("/")
-        return Place(bucket=bucket, prefix=prefix, region=region, profile=order.profile)
-
     def _whole_config(self) -> QueueConfig:
         """The configuration as it was submitted, with the queue's id."""
         if not self._ledger.empty:
@@ -439,7 +412,7 @@ class _Session:
             bell=ThreadBell(),
             fraction=random.random,
             post=self._poller.post,
-            report=_LagReport(self._paths.folder, self._store.location, self._say),
+            report=LagReport(self._paths.folder, self._store.location, self._say),
         )
 
     def _settle(self, owning: Owning) -> None:
@@ -454,8 +427,8 @@ class _Session:
         less."""
         seconds = END_DRAIN_SECONDS if state.ended else STOP_DRAIN_SECONDS
         replicator.drain(seconds, hand_back=not state.running)
-        while thread.is_alive():
-            for happening in self._poller.wait(1.0):
+        while not thread.over:
+            for happening in self._poller.wait(None):  # `Drained` at the latest
                 if isinstance(happening, Signalled):
                     replicator.drain(0)
         if replicator.behind and not replicator.fenced:
@@ -473,37 +446,6 @@ class _Session:
         with suppress(OSError):  # its disk may be what is full
             print(text, file=sys.stderr, flush=True)
         self._tell(Said(text))
-
-
-class _LagReport:
-    """Leaves a hint for status, and says aloud when the replica stands still or goes on."""
-
-    def __init__(self, folder: Path, location: str, say: Callable[[str], None]) -> None:
-        self._folder = folder
-        self._location = location
-        self._say = say
-        self._since = ""
-        before = hints.find(folder)
-        self._known = before.seq if before is not None and before.location == location else 0
-        """What an earlier runner knew to be there."""
-
-    def __call__(self, lag: Lag) -> None:
-        if lag.trouble and not self._since:
-            self._since = stamp(datetime.now(UTC))
-            goes = "the queue goes on" if lag.established else "nothing new begins until it can"
-            self._say(f"the log does not get to {self._location}: {lag.trouble}; {goes}")
-        elif not lag.trouble and self._since:
-            self._since = ""
-            self._say(f"the log gets to {self._location} again")
-        hint = hints.Lag(
-            location=self._location,
-            seq=lag.seq if lag.established else max(lag.seq, self._known),
-            established=lag.established,
-            trouble=lag.trouble,
-            since=self._since,
-            fence=lag.fence,
-        )
-        hints.leave(self._folder, hint)
 
 
 def _put_aside(paths: QueuePaths, epoch: int, tell: "Callable[[News], None]") -> None:

@@ -34,6 +34,8 @@ class ReplicatorThread(Thread):
     def __init__(self, replicator: Replicator, over: Callable[[], None]) -> None:
         super().__init__(name="replicator", daemon=True)
         self._replicator = replicator
+        self.over = False
+        """Whether it has ended: true before `over` is called."""
         self._over = over
 
     def run(self) -> None:
@@ -44,4 +46,5 @@ class ReplicatorThread(Thread):
             print("the replica stands still:", file=sys.stderr)
             traceback.print_exc()
         finally:
+            self.over = True
             self._over()

@@ -66,6 +66,7 @@ def resume(
     `run`; 1 also when there is nothing to do.
     """
     from spawn.cli import bootstrap
+    from spawn.cli.ask import outlasted
     from spawn.cli.configuration import load
     from spawn.cli.follow import detached, follow
     from spawn.core.durations import parse
@@ -87,7 +88,7 @@ def resume(
     else:
         source = bootstrap.find(queue_id)
         queue_id = source.queue_id
-        if source.runner_alive():
+        if source.runner_alive() and not outlasted(source):
             if config is not None or global_timeout is not None or not retry_failed:
                 raise RunnerAlive(
                     f"queue {queue_id} is running",

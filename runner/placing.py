@@ -1,0 +1,37 @@
+"""Where a queue's log and results are."""
+
+from spawn.core.errors import InvalidArgument
+from spawn.core.state import QueueState
+from spawn.runner.start import RunOrder
+from spawn.store.instance import Instance
+from spawn.store.place import Place, parse
+
+
+def choose_place(order: RunOrder, state: QueueState | None, instance: Instance) -> Place:
+    """As it was, as it is ordered, as it is configured, or, on EC2, the region's bucket.
+
+    Args:
+        state: Of the log that is here; None where there is none.
+
+    Raises:
+        InvalidArgument: A queue is to come from a bucket that nobody names.
+    """
+    config = order.config if state is None else state.config
+    prefix = (config and config.result_s3_prefix) or order.queue_id
+    bucket = order.bucket or (config and config.result_s3_bucket) or None
+    region = order.region or instance.region
+    if state is not None and state.owner is not None and not (order.from_s3 and order.bucket):
+        bucket, prefix = parse(state.owner.results_location) or (None, prefix)
+        region = order.region or state.owner.region
+    else:
+        prefix = order.prefix or prefix
+        if order.no_s3:
+            bucket = None
+        elif bucket is None and region and (instance.on_ec2 or order.from_s3):
+            bucket = f"spawn-results-{region}"
+    if bucket is None and order.from_s3:
+        raise InvalidArgument(
+            f"nobody knows in which bucket queue {order.queue_id} is",
+            hint="--bucket names it, or --region, for the bucket spawn-results-<region>",
+        )
+    return Place(bucket=bucket, prefix=prefix.strip("/"), region=region, profile=order.profile)
