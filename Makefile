@@ -5,6 +5,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Most tests wait for processes more than they compute.
+WORKERS ?= $(shell echo $$(( $$(nproc) + $$(nproc) / 2 )))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-s3 check docs bench soak clean
@@ -23,10 +25,10 @@ demo: $(READY) ## Watch a real pipeline run to its end, and see where its result
 	@examples/pipeline/demo $(BIN)/spawn
 
 test: $(READY) ## Run the tests
-	@$(BIN)/python -m pytest -n auto -m "not s3server"
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not s3server"
 
 test-s3: $(READY) ## Run those against other S3 servers: Ceph's radosgw (to be installed) and rclone
-	@SPAWN_REQUIRE_S3_SERVERS=1 $(BIN)/python -m pytest -n auto -m s3server
+	@SPAWN_REQUIRE_S3_SERVERS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m s3server
 
 check: $(READY) ## Format, lint, types, import contracts
 	@$(BIN)/ruff format --check .

@@ -2,12 +2,15 @@
 
 import os
 import shutil
+import signal
 
 import pytest
 from hypothesis import settings
 
 settings.register_profile("spawn", deadline=None, print_blob=True)
 settings.load_profile("spawn")
+# A shell that runs us in the background has SIGINT ignored, and so would be all that we start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 pytest_plugins = ["tests.support.servers"]
