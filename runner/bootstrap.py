@@ -272,7 +272,7 @@ class _Session:
         self.unsaid = runner.unsaid
         if self.unsaid:
             return state  # at once: what is left to copy is the next runner's
-        publisher.close()
+        publisher.close(STOP_DRAIN_SECONDS)
         self._drain(replicator, thread, state)
         self.fenced = replicator.fenced
         if self.fenced:
@@ -412,6 +412,7 @@ class _Session:
             bell=ThreadBell(),
             fraction=random.random,
             post=self._poller.post,
+            free=self._place.bucket is None,
             report=LagReport(self._paths.folder, self._store.location, self._say),
         )
 

@@ -63,6 +63,9 @@ LOOK_SECONDS = 10.0
 OWNING_SECONDS = 10.0
 """How often the loop tells how long the queue has been ours."""
 
+PUBLISH_SECONDS = 10.0
+"""How long a stop waits for files on their way to the object store; the next runner brings them."""
+
 SLEPT_SECONDS = 30.0
 """A round that comes so late says that the process, or the machine, was asleep."""
 
@@ -179,6 +182,8 @@ class Runner:
         self._round_at: float | None = None
         self._unsure = False
         self._fenced = ""
+        self._stopping_at: float | None = None
+        """When a stop first had nothing left to wait for but copies."""
         self.unsaid = 0
         """The signal that ended us before the log could say so, as its disk is full; else 0."""
 
@@ -497,6 +502,15 @@ class Runner:
         return bool(self._stop_signal or self._timed_out or self._cancelled_by or self._fenced)
 
     @property
+    def _impatient(self) -> bool:
+        """Whether a stop has waited long enough for what is left to be copied."""
+        if self._stop_signal is None:
+            return False
+        if self._stopping_at is None:
+            self._stopping_at = self._clock.monotonic()
+        return self._clock.monotonic() - self._stopping_at >= PUBLISH_SECONDS
+
+    @property
     def _begins(self) -> bool:
         """Whether the queue is ours for all we know: nothing begins before."""
         offline = self._plans.offline and self._ledger.state.config.durability != "s3"
@@ -541,7 +555,9 @@ class Runner:
                 self._finish(QueueInterrupted(cause="fenced", detail=self._fenced))
             return
         leaving_jobs = self._stop_signal is not None and self._plans.leave_jobs
-        if (state.running and not leaving_jobs) or self._publishing or self._published:
+        if (state.running and not leaving_jobs) or self._published:
+            return
+        if self._publishing and not self._impatient:
             return
         step = plan(state, self._first_due(), self._unshipped)
         if isinstance(step, Finish) and isinstance(step.verdict, QueueCompleted):

@@ -38,10 +38,10 @@ class ThreadPublisher:
         """See `Publisher.publish`."""
         self._work.put(lambda: Published(token, self._publish(token, job)))
 
-    def close(self) -> None:
-        """Finish what was asked for."""
+    def close(self, seconds: float) -> None:
+        """Finish what was asked for, but for no longer than this: the next runner does the rest."""
         self._work.put(None)
-        self._thread.join()
+        self._thread.join(seconds)
 
     def _run(self) -> None:
         while (task := self._work.get()) is not None:

@@ -68,6 +68,7 @@ class Replicator:
         fence: Whether it does, for all we know.
         epoch: That the runner's opening has in the log.
         nonce: Tells this runner from every other.
+        free: Whether requests cost nothing: then what is left at the end goes at once.
         fraction: A random number in [0, 1), for jitter.
         post: Takes what the loop must know. From this thread.
         report: Told how far the replica is, whenever that changes.
@@ -90,6 +91,7 @@ class Replicator:
         fraction: Callable[[], float],
         post: Callable[[Happening], None],
         report: Callable[[Lag], None],
+        free: bool = False,
     ) -> None:
         self._store = store
         self._queue_id = queue_id
@@ -105,6 +107,7 @@ class Replicator:
         self._fraction = fraction
         self._post = post
         self._report = report
+        self._free = free
         self._shipper: Shipper | None = None
         self._holder: Holder | None = None
         self._packer = Packer(store, log)
@@ -132,7 +135,7 @@ class Replicator:
     def _ship_at(self) -> float:
         """When the next segment may go. What is left at the end need not be spread evenly."""
         if self._drain_until is not None:
-            return self._puts[0] + 2 * SPACING_SECONDS
+            return -inf if self._free else self._puts[0] + 2 * SPACING_SECONDS
         return self._puts[1] + SPACING_SECONDS
 
     # for the loop, from its thread

@@ -7,11 +7,13 @@ from spawn.core.errors import InvalidConfig, SpawnError
 
 
 def show(error: SpawnError) -> None:
-    """Write an error to stderr."""
+    """Write an error to stderr. What it quotes may be foreign."""
+    from spawn.cli.render.text import printable
+
     style = style_for(sys.stderr)
-    lines = [f"{style('failed', 'Error:')} {error}"]
+    lines = [f"{style('failed', 'Error:')} {printable(str(error))}"]
     if isinstance(error, InvalidConfig):
-        lines += [f"  {problem}" for problem in error.problems]
+        lines += [f"  {printable(str(problem))}" for problem in error.problems]
     if error.hint:
-        lines.append(f"{style('dim', 'Hint:')} {error.hint}")
+        lines.append(f"{style('dim', 'Hint:')} {printable(error.hint)}")
     print("\n".join(lines), file=sys.stderr)

@@ -191,9 +191,12 @@ class Schedule:
 
         def life() -> None:
             try:
+                against = ""
                 for _ in range(5):
-                    if not self._run(host, process, take=take, force=force):
+                    again = self._run(host, process, take=take, force=force, against=against)
+                    if again is None:
                         break
+                    against = again
                 self.checker.left(host)
             except StoreError as error:
                 self.kernel.trace(f"{process.name}: {error}")
@@ -205,8 +208,14 @@ class Schedule:
 
         self.kernel.start(process, life)
 
-    def _run(self, host: Host, process: Process, *, take: bool, force: bool) -> bool:
-        """What `runner.bootstrap` does; returns whether a takeover must be tried again."""
+    def _run(
+        self, host: Host, process: Process, *, take: bool, force: bool, against: str
+    ) -> str | None:
+        """What `runner.bootstrap` does.
+
+        Returns:
+            The lease that a takeover is to be tried against again; None when it is over.
+        """
         kernel = self.kernel
         ledger = Ledger(host.disk, QUEUE_ID)
         fresh = ledger.empty
@@ -229,7 +238,10 @@ class Schedule:
             end=launcher.end,
             gone=lambda instance, _: "" if self._is_there(instance) else "terminated",
             say=lambda text: kernel.trace(f"{process.name} says {text}"),
+            against=against,
         )
+        if not against and owning.found is not None and owning.found.seen is not None:
+            against = owning.found.seen.lease.nonce
         if ledger.empty:
             drafts = submit(
                 owning.config or self.config, file="q.json", file_sha256="00", version="0"
@@ -241,7 +253,7 @@ class Schedule:
                 host.put_aside()
             if owning.found is not None and owning.found.seq < ledger.seq:
                 self._settle(host, ledger, owning, client, me, clock)
-            return False
+            return None
         kind = QueueStarted if state.state == "pending" else QueueResumed
         opening = kind(
             instance_id=host.name,
@@ -296,9 +308,9 @@ class Schedule:
                 launcher.end(state.jobs[job_id])
             if fresh and not runner.owned and take:
                 host.disk = type(host.disk)(host, QUEUE_ID)
-                return True
+                return against
             host.put_aside()
-        return False
+        return None
 
     def _replicator(
         self,
