@@ -292,7 +292,7 @@ class Replicator:
         self._failures = min(self._failures + 1, 10)
         self._again = self._clock.monotonic() + pause * (0.5 + self._fraction() / 2)
         if self._failures > 1 or not isinstance(error, Unavailable):
-            self._tell(str(error))
+            self._tell(error.why or error.what)
         if self._confirm:  # it cannot be known: the queue goes on, as in any outage
             self._confirm = False
             self._post(Confirmed())

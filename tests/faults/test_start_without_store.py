@@ -80,7 +80,7 @@ def test_running_jobs_are_taken_up_without_the_store_and_nothing_new_begins(
         assert queue.types("second") == []
         status = a.status("q")
         assert status["replica"]["behind"] > 0
-        assert "cannot be reached" in status["replica"]["trouble"]
+        assert "Could not connect" in status["replica"]["trouble"]
         assert "Replica: " in a.spawn("status", "q").out
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
