@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import append, chain, replay, replication, runner, sizes, status
+from tests.bench import append, chain, replay, replication, restore, runner, sizes, status
 from tests.bench.figures import page
 
 MEASURES = {
@@ -15,6 +15,7 @@ MEASURES = {
     "runner": runner,
     "status": status,
     "replication": replication,
+    "restore": restore,
 }
 
 
