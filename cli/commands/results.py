@@ -47,7 +47,7 @@ def results(
     from spawn.cli.sources.output import attempts
     from spawn.core.config.names import nearest
     from spawn.core.errors import InvalidArgument, SpawnError
-    from spawn.store.objects.folder import FolderStore
+    from spawn.store.place import Place, open_place, parse
     from spawn.store.results.fetch import Fetched, fetch
 
     if logs_only and no_logs:
@@ -63,7 +63,10 @@ def results(
         )
     prefix = state.config.result_s3_prefix or source.queue_id
     roots = bootstrap.machine()
-    objects = FolderStore(roots.objects / prefix.strip("/"))
+    place = Place(prefix=prefix.strip("/"))
+    if state.owner is not None and (at := parse(state.owner.results_location)) is not None:
+        place = Place(bucket=at[0], prefix=at[1], region=state.owner.region)
+    objects = open_place(place, roots.objects)
     shown = f"./results/{source.queue_id}/" if output is None else f"{str(output).rstrip('/')}/"
     folder = Path(shown)
     if folder.exists() and not folder.is_dir():

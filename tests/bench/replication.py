@@ -41,7 +41,7 @@ def measure(folder: Path) -> list[Figure]:
             ours = _lags(log, proxy.asked)
             requests = list(proxy.asked)
             idle, memory = _idle(folder, environ, proxy)
-            theirs = _litestream(folder, environ, log, proxy)
+            theirs, their_puts, their_idle = _litestream(folder, environ, log, proxy)
     puts = [each for each in requests if each.method == "PUT"]
     logs = [each for each in puts if "_spawn/" in each.key]
     dollars = _dollars(requests) / JOBS * 1000
@@ -63,7 +63,9 @@ def measure(folder: Path) -> list[Figure]:
             what="what S3 costs",
             found=f"{len(logs) / JOBS * 1000:.0f} PUTs for the log of 1,000 such jobs, "
             f"{len(puts) / JOBS * 1000:.0f} with their output: {dollars:.3f} dollars; "
-            f"{hourly:.4f} dollars an idle hour ({len(idle) / IDLE_SECONDS * 3600:.0f} requests)",
+            f"{hourly:.4f} dollars an idle hour ({len(idle) / IDLE_SECONDS * 3600:.0f} requests); "
+            f"litestream on the same writes: {their_puts / JOBS * 1000:.0f} PUTs, "
+            f"{_dollars(their_idle) / IDLE_SECONDS * 3600:.4f} dollars an idle hour",
             claim="none when nothing happens but the lease, every 10 s",
             holds=len(idle) <= IDLE_SECONDS / 10 + 1,
             how=f"requests counted between runner and server; idle: {IDLE_SECONDS} s of a job that "
@@ -143,8 +145,14 @@ def _idle(folder: Path, environ: dict[str, str], proxy: Proxy) -> tuple[list[Ask
     return found, int(line.split()[1]) / 1024
 
 
-def _litestream(folder: Path, environ: dict[str, str], log: Path, proxy: Proxy) -> list[float]:
-    """Write the same rows at the same distances, and see when litestream brings them."""
+def _litestream(
+    folder: Path, environ: dict[str, str], log: Path, proxy: Proxy
+) -> tuple[list[float], int, list[Asked]]:
+    """Write the same rows at the same distances, and see when litestream brings them.
+
+    Returns:
+        The lag of each, the PUTs meanwhile, and the requests while nothing is written.
+    """
     database = folder / "litestream.db"
     connection = sqlite3.connect(database, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
@@ -167,12 +175,17 @@ def _litestream(folder: Path, environ: dict[str, str], log: Path, proxy: Proxy) 
             connection.execute("INSERT INTO events VALUES (?, ?)", (seq, line))
             commits.append(time.time())
         time.sleep(3)
+        end = len(proxy.asked)
+        time.sleep(IDLE_SECONDS)
+        idle = proxy.asked[end:]
     connection.close()
-    puts = [each.at for each in proxy.asked[before:] if each.method == "PUT" and "ltx" in each.key]
-    return [
+    all_puts = [each for each in proxy.asked[before:end] if each.method in ("PUT", "POST")]
+    puts = [each.at for each in all_puts if "ltx" in each.key]
+    lags = [
         next(at for at in puts if at - PUT_SECONDS >= committed) - committed
         for committed in commits
     ]
+    return lags, len(all_puts), idle
 
 
 @contextmanager
