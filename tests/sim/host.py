@@ -79,7 +79,7 @@ class Attempt:
         self.command = Command(host, self.job_id, self.attempt, self.token, epoch)
         host.kernel.trace(f"{host.name} executes {self.job_id} {self.attempt}")
         host.checker.executes(self.command, host.disk.model, host.place)
-        seconds = host.rng.choice([0.0, 0.3, 2.0, 10.0, 40.0]) * host.rng.uniform(0.5, 1.5)
+        seconds = host.rng.choice([0.0, 0.3, 2.0, 10.0, 40.0, 200.0]) * host.rng.uniform(0.5, 1.5)
         code = 0 if host.rng.random() < host.success else host.rng.choice([1, 3, 127])
         host.kernel.at(seconds, lambda: self.end(Exit(exit_code=code, wall_seconds=seconds)))
 
