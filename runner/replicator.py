@@ -181,13 +181,15 @@ class Replicator:
     def _turn(self) -> None:
         now = self._clock.monotonic()
         if now >= self._again:
+            # Only what is begun after the question answers it: a request may have slept as we did.
+            asked = self._confirm
             try:
                 if self._work(now):
                     self._failures = 0
                     self._tell("")
                     return
             except SpawnError as error:  # of the store, or of the disk that the log is on
-                self._fail(error)
+                self._fail(error, asked=asked)
         if self._drain_until is not None and self._clock.monotonic() >= self._drain_until:
             self._over = True
             return
@@ -202,8 +204,9 @@ class Replicator:
         assert self._holder is not None
         if now >= self._renew_at or self._confirm:
             self._renew_at = now + RENEW_SECONDS
+            asked = self._confirm
             self._renew()
-            if self._confirm:
+            if asked:
                 self._confirm = False
                 self._post(Confirmed())
             return True
@@ -287,13 +290,13 @@ class Replicator:
         self._claimed = True
         self._renew_at = self._clock.monotonic() + RENEW_SECONDS
 
-    def _fail(self, error: SpawnError) -> None:
+    def _fail(self, error: SpawnError, *, asked: bool) -> None:
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._failures)
         self._failures = min(self._failures + 1, 10)
         self._again = self._clock.monotonic() + pause * (0.5 + self._fraction() / 2)
         if self._failures > 1 or not isinstance(error, Unavailable):
             self._tell(error.why or error.what)
-        if self._confirm:  # it cannot be known: the queue goes on, as in any outage
+        if asked:  # it cannot be known: the queue goes on, as in any outage
             self._confirm = False
             self._post(Confirmed())
 

@@ -143,6 +143,8 @@ class Schedule:
     def _pause(self) -> None:
         host = self._someone(running=True)
         if host is not None and host.runner is not None:
+            if host.runner.asleep_until > self.kernel.now:
+                return  # it sleeps already
             seconds = self.rng.choice([5.0, 50.0, 150.0])
             self.kernel.trace(f"{host.name} sleeps {seconds:.0f} s")
             host.runner.asleep_until = self.kernel.now + seconds
