@@ -65,7 +65,6 @@ class Schedule:
         self.people = Process(kernel, "people")
         self.processes = 0
         self.done = False
-        self.forced = 0
 
     def play(self) -> None:
         """Play it out.
@@ -186,7 +185,6 @@ class Schedule:
         process = Process(self.kernel, f"{host.name}{self.processes}")
         host.runner = process
         process.forced = force
-        self.forced += force
         host.awake_since = self.kernel.now
         how = "takes over" if take else "starts"
         self.kernel.trace(f"{process.name} {how}{' by force' if force else ''}")
@@ -379,8 +377,9 @@ class Schedule:
         expect(not remote.open, f"attempts without an outcome: {remote.open}")
         owner = remote.owners[remote.epoch]
         for command in self.checker.alive:
-            # Nobody may have come back to a machine that the queue was taken from by force.
-            left = command.host.place != owner and self.forced and not command.host.running
+            # Nobody may have come back to a machine that the queue was taken from: by force, or
+            # when its runner had died before the store knew of what it had begun.
+            left = command.host.place != owner and not command.host.running
             expect(left, f"the queue has ended and {command.job} still runs")
         (host,) = [host for host in self.hosts if host.place == owner]
         if host.there:
