@@ -1,7 +1,7 @@
 """A queue of this machine, read from its own log."""
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from spawn.core.codec import decode
 from spawn.core.errors import QueueNotFound
 from spawn.core.events import Data, Event
 from spawn.core.moments import moment
-from spawn.core.replay import Replay
+from spawn.core.replay import Replay, Row
 from spawn.core.report.build import build
 from spawn.core.report.model import Live, Replica, Report
 from spawn.core.report.progress import Progress, from_file, from_output
@@ -82,6 +82,11 @@ class LocalQueue:
         self._replay.feed(rows)
         events = (decode(line, type_) for _, type_, line, _ in rows)
         return [event for event in events if event is not None]
+
+    def rows(self) -> Iterator[Row]:
+        """Every event as the log holds it, in order."""
+        assert self._connection is not None, "use LocalQueue in a with"
+        return read.rows(self._connection)
 
     def runner_alive(self) -> bool:
         """Whether a runner holds the queue."""
