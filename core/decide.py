@@ -3,7 +3,7 @@
 Each function returns drafts that belong in one transaction.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from typing import TypedDict
 
@@ -164,6 +164,46 @@ def reset(state: QueueState, job: JobState, *, reason: ResetReason, by: str) -> 
             by_ = blockers.get(other_id, blocker)
             drafts.append(Draft(JobBlocked(by=by_), job_id=other_id))
     return drafts
+
+
+def without_results(state: QueueState, elsewhere: Collection[str]) -> list[JobState]:
+    """The completed jobs that must run again: their results were lost with their machine before
+    they were in the object store, and a job that has yet to run, or must again, needs them.
+
+    Args:
+        elsewhere: Completed jobs with results whose files are not on this machine.
+
+    Returns:
+        In the order of the graph, what comes first first.
+    """
+    needs = {job_id: job.config.depends_on for job_id, job in state.jobs.items()}
+    again: dict[str, JobState] = {}
+    for job_id in reversed(dag.sort(needs)) if elsewhere else ():
+        job = state.jobs[job_id]
+        lost = job_id in elsewhere and job.state == "completed" and job.uploaded is None
+        if lost and is_needed(state, job, again):
+            again[job_id] = job
+    return list(reversed(again.values()))
+
+
+def wanted(state: QueueState, elsewhere: Collection[str]) -> list[JobState]:
+    """The completed jobs of `elsewhere` that some job that has yet to run depends on, in the
+    file's order."""
+    jobs = [state.jobs[job_id] for job_id in elsewhere if job_id in state.jobs]
+    jobs.sort(key=lambda job: job.index)
+    return [job for job in jobs if job.state == "completed" and is_needed(state, job)]
+
+
+def is_needed(state: QueueState, job: JobState, again: Collection[str] = ()) -> bool:
+    """Whether a job that has yet to run depends on this one.
+
+    Args:
+        again: Completed jobs that will run once more.
+    """
+    return any(
+        state.jobs[other].state != "completed" or other in again
+        for other in state.dependents.get(job.config.job_id, ())
+    )
 
 
 def reset_failed(state: QueueState, *, by: str, request: str = "") -> list[Draft]:

@@ -200,6 +200,13 @@ class ResultsUploaded(Data, frozen=True, kw_only=True):
     unmatched: tuple[str, ...] = ()
 
 
+class ResultsDelayed(Data, frozen=True, kw_only=True):
+    """The object store has failed for `upload_wait`: what depends on the job waits no longer for
+    its results to be there. They are still on their way."""
+
+    error: str
+
+
 class ResultsUploadFailed(Data, frozen=True, kw_only=True):
     """Some result file is not in the object store, and will not be without help."""
 
@@ -261,6 +268,7 @@ AnyData = (
     | JobUnblocked
     | JobReset
     | ResultsUploaded
+    | ResultsDelayed
     | ResultsUploadFailed
     | QueueSubmitted
     | JobsSubmitted
@@ -287,6 +295,7 @@ TYPES: dict[str, type[Data]] = {
     "JobUnblocked": JobUnblocked,
     "JobReset": JobReset,
     "ResultsUploaded": ResultsUploaded,
+    "ResultsDelayed": ResultsDelayed,
     "ResultsUploadFailed": ResultsUploadFailed,
     "QueueReconfigured": QueueReconfigured,
     "QueueInterrupted": QueueInterrupted,

@@ -28,6 +28,7 @@ from spawn.core.events import (
     QueueStarted,
     QueueSubmitted,
     RequestRefused,
+    ResultsDelayed,
     ResultsUploaded,
     ResultsUploadFailed,
 )
@@ -78,16 +79,16 @@ def evolve(state: QueueState, event: Event[Data]) -> None:
             job.started = data
             job.started_at = event.at
             job.outcome = None
-            job.uploaded = job.upload_failed = None
+            job.uploaded = job.upload_failed = job.delayed = None
         case JobCompleted():
             _end(state, job, event, data)
             state.move(job, "completed")
-            held = bool(job.config.result_files)
-            if held:
+            job.holding = bool(job.config.result_files)
+            if job.holding:
                 state.uploading[job_id] = None
             for other in _dependents(state, job):
                 other.unmet -= 1
-                if not held:
+                if not job.holding:
                     _release(state, other)
         case JobRetryScheduled():
             _end(state, job, event, data)
@@ -115,13 +116,18 @@ def evolve(state: QueueState, event: Event[Data]) -> None:
             if data.request:
                 state.answered[data.request] = None
         case ResultsUploaded():
+            _settle(state, job)
             job.uploaded, job.upload_failed = data, None
+            state.uploading.pop(job_id, None)
             state.unsaved.pop(job_id, None)
+        case ResultsDelayed():
             _settle(state, job)
+            job.delayed = data
         case ResultsUploadFailed():
-            job.upload_failed = data
-            state.unsaved[job_id] = None
             _settle(state, job)
+            job.upload_failed = data
+            state.uploading.pop(job_id, None)
+            state.unsaved[job_id] = None
         case (
             QueueSubmitted()
             | JobsSubmitted()
@@ -175,6 +181,7 @@ def _evolve_queue(state: QueueState, event: Event[Data], before: str) -> None:
             | JobUnblocked()
             | JobReset()
             | ResultsUploaded()
+            | ResultsDelayed()
             | ResultsUploadFailed()
             | RequestRefused()
         ):
@@ -201,8 +208,9 @@ def _release(state: QueueState, job: JobState) -> None:
 
 
 def _settle(state: QueueState, job: JobState) -> None:
-    if job.config.job_id in state.uploading:
-        del state.uploading[job.config.job_id]
+    """Let go what waits for a job's results."""
+    if job.holding:
+        job.holding = False
         for other in _dependents(state, job):
             _release(state, other)
 
@@ -210,14 +218,14 @@ def _settle(state: QueueState, job: JobState) -> None:
 def _reset(state: QueueState, job: JobState) -> None:
     job_id = job.config.job_id
     if job.state == "completed":
-        held = job_id in state.uploading
         for other in _dependents(state, job):
             other.unmet += 1
-            other.missing += not held
+            other.missing += not job.holding
+        job.holding = False
     for index in (state.uploading, state.unsaved, state.failed):
         index.pop(job_id, None)
     job.failures = job.losses = 0
-    job.uploaded = job.upload_failed = None
+    job.uploaded = job.upload_failed = job.delayed = None
     state.move(job, "pending")
 
 

@@ -16,6 +16,7 @@ from spawn.core.events import (
     QueueReconfigured,
     QueueStarted,
     QueueSubmitted,
+    ResultsDelayed,
     ResultsUploaded,
     ResultsUploadFailed,
 )
@@ -75,6 +76,8 @@ def check(state: QueueState, event: Event[Data]) -> None:
             _contradicts(event, f"attempt {job.attempt} is the newest, not {event.attempt}")
         if type_ == "JobCompleted" and event.data.exit_code:  # type: ignore[attr-defined]
             _contradicts(event, "its exit code is not 0")
+        if type_ == "ResultsDelayed" and not job.holding:
+            _contradicts(event, "nothing waits for its results")
     elif isinstance(event.data, JobBlocked):
         if event.data.by not in state.failed:
             _contradicts(event, f"job {event.data.by} has not failed")
@@ -110,7 +113,7 @@ def _check_queue(state: QueueState, event: Event[Data]) -> None:
 OF_AN_ATTEMPT = frozenset(
     name
     for name, cls in TYPES.items()
-    if issubclass(cls, Outcome | ResultsUploaded | ResultsUploadFailed)
+    if issubclass(cls, Outcome | ResultsUploaded | ResultsDelayed | ResultsUploadFailed)
 )
 _INCOMPLETE = "jobs of the configuration are missing before it"
 JOB_EVENTS = frozenset(event for moves in JOB_MOVES.values() for event in moves)

@@ -26,6 +26,7 @@ JOB_TRANSITIONS: list[dict[str, Any]] = [
     {"trigger": "JobUnblocked", "source": "blocked", "dest": "pending"},
     {"trigger": "JobReset", "source": ["failed", "completed"], "dest": "pending"},
     {"trigger": "ResultsUploaded", "source": "completed", "dest": _STAYS},
+    {"trigger": "ResultsDelayed", "source": "completed", "dest": _STAYS},
     {"trigger": "ResultsUploadFailed", "source": "completed", "dest": _STAYS},
 ]
 QUEUE_TRANSITIONS: list[dict[str, Any]] = [

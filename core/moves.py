@@ -16,6 +16,7 @@ JOB_MOVES: dict[str, dict[str, str]] = {
     },
     "completed": {
         "JobReset": "pending",
+        "ResultsDelayed": "completed",
         "ResultsUploadFailed": "completed",
         "ResultsUploaded": "completed",
     },
@@ -51,6 +52,7 @@ QUEUE_MOVES: dict[str, dict[str, str]] = {
         "QueueInterrupted": "interrupted",
         "QueueReconfigured": "running",
         "QueueResumed": "running",
+        "ResultsDelayed": "running",
         "ResultsUploadFailed": "running",
         "ResultsUploaded": "running",
     },

@@ -43,9 +43,9 @@ def plan(state: QueueState, due: JobState | None = None, held: Collection[str] =
             ready = due
         if ready is not None:
             return Start(ready)
-    if state.running or state.uploading or held:
+    if state.running or state.uploading:
         return Wait()
-    if not stopping and any(not state.jobs[job_id].missing for job_id in state.retrying):
+    if not stopping and (held or any(not state.jobs[job_id].missing for job_id in state.retrying)):
         return Wait()
     return Finish(verdict(state))
 

@@ -19,6 +19,7 @@ from spawn.core.events import (
     Outcome,
     QueueStarted,
     Results,
+    ResultsDelayed,
     ResultsUploaded,
     ResultsUploadFailed,
 )
@@ -53,6 +54,10 @@ class JobState(Struct, kw_only=True):
     ended_at: str = ""
     uploaded: ResultsUploaded | None = None
     upload_failed: ResultsUploadFailed | None = None
+    delayed: ResultsDelayed | None = None
+    """Why what depends on the job does not wait for its results."""
+    holding: bool = False
+    """Whether what depends on the job waits for its results to be in the object store."""
 
     @property
     def token(self) -> str:
@@ -228,7 +233,7 @@ class QueueState(Struct, kw_only=True):
         for job in self.jobs.values():
             needs = [self.jobs[need] for need in job.config.depends_on]
             job.unmet = sum(need.state != "completed" for need in needs)
-            job.missing = job.unmet + sum(need.config.job_id in self.uploading for need in needs)
+            job.missing = job.unmet + sum(need.holding for need in needs)
             job.queued = False
             if job.state == "pending" and not job.missing:
                 self.enqueue(job)

@@ -56,6 +56,7 @@ from spawn.store.place import open_place
 from spawn.store.replica.claim import claim
 from spawn.store.replica.lease import Owned, Owner
 from spawn.store.requests import Inbox
+from spawn.store.results.owed import owed
 
 UNEXPECTED = 70
 """Exit code of an error that is ours: systemd starts the runner again after it."""
@@ -262,6 +263,11 @@ class _Session:
             say=self._say,
             answered=inbox.done,
             plans=plans,
+            owed=owed(
+                self._order.queue_id,
+                ledger.log.rows(),
+                failed_too=self._order.task == "resume",
+            ),
             owning=lambda seconds: owned_hint.leave(
                 self._paths.folder, owned_hint.Owning(epoch, seconds)
             ),
@@ -381,7 +387,6 @@ class _Session:
         return Plans(
             by=order.by or owner(),
             retry_failed=order.retry_failed,
-            retry_uploads=order.task == "resume",
             config=config,
             cancel=order.task == "cancel",
             leave_jobs=order.leave_jobs,

@@ -22,6 +22,7 @@ from spawn.core.events import (
     QueueCompleted,
     QueueFailed,
     QueueInterrupted,
+    QueueReconfigured,
     RequestRefused,
     Results,
 )
@@ -40,15 +41,19 @@ from spawn.runner.ports import (
     Ended,
     FencedOff,
     Happening,
+    Hindered,
     Launcher,
     Published,
     Publisher,
+    PutBack,
     Replica,
     Requested,
     Shipped,
     Signalled,
+    Troubled,
     Waiter,
 )
+from spawn.runner.saving import Saving
 from spawn.store.failpoints import reached
 from spawn.store.log.ledger import Ledger
 from spawn.store.log.write import LogFull
@@ -99,7 +104,6 @@ class Plans(Struct, frozen=True, kw_only=True):
 
     by: str = ""
     retry_failed: bool = False
-    retry_uploads: bool = False
     config: QueueConfig | None = None
     cancel: bool = False
     leave_jobs: bool = False
@@ -121,6 +125,7 @@ class Runner:
         say: Told what a person should know, a sentence each.
         answered: Told the id of each request whose answer is durable.
         owning: Told now and then how many seconds the queue has been ours, should we die.
+        owed: Attempts that were over before us, whose files may not be in the object store.
     """
 
     def __init__(
@@ -141,6 +146,7 @@ class Runner:
         answered: Callable[[str], None],
         plans: Plans,
         owning: Callable[[float], None] = lambda _: None,
+        owed: Iterable[JobState] = (),
     ) -> None:
         self._ledger = ledger
         self._launcher = launcher
@@ -157,6 +163,7 @@ class Runner:
         self._answered = answered
         self._plans = plans
         self._owning = owning
+        self._owed = owed
         self._owned_at = self._told_at = clock.monotonic()
         self._config = plans.config
         self._config_sha256 = config_sha256(plans.config) if plans.config else ""
@@ -164,8 +171,9 @@ class Runner:
         self._requests: list[Request | Unreadable] = []
         self._cancels: list[str] = []
         self._attempts: dict[str, _Attempt] = {}
-        self._publishing: dict[str, str] = {}
-        self._published: list[Published] = []
+        self._saving = Saving(publisher, clock, self._complain)
+        self._seeking = True
+        """Whether it may have changed who needs which results."""
         self._retries: list[tuple[float, str, int]] = []
         self._due: list[int] = []
         self._held_up: list[int] = []
@@ -230,6 +238,7 @@ class Runner:
                 attempt.lost = "the machine was restarted while it ran"
             else:
                 self._launcher.adopt(job)
+                self._publisher.follow(job.token, copy(job))
         reached("runner.adopted")
         if self._cancelled_by:
             self._stop_all("cancel", state.config.kill_grace)
@@ -237,12 +246,9 @@ class Runner:
             job = state.jobs[job_id]
             left = (moment(job.retry_at) - self._clock.wall()).total_seconds()
             self._retry_in(job, min(job.delay, max(0.0, left)))
-        for job in state.jobs.values():
-            # Whatever has not reached the object store for certain is brought again.
-            if job.outcome is None or job.uploaded:
-                continue
-            if job.upload_failed is None or self._plans.retry_uploads:
-                self._publish(copy(job))
+        self._saving.begin(state, self._launcher.holds)
+        for job in self._owed:
+            self._publish(job)
 
     def _set_deadline(self, config: QueueConfig) -> None:
         if config.global_timeout is None:
@@ -272,7 +278,9 @@ class Runner:
                 self._attempts[token].results = results
             case Published():
                 reached("runner.published")
-                self._published.append(happening)
+                self._saving.take(happening)
+            case Troubled() | PutBack() | Hindered():
+                self._saving.take(happening)
             case Signalled(number):
                 self._interrupt(number)
             case Requested(request):
@@ -343,14 +351,16 @@ class Runner:
             heappush(self._due, self._held_up.pop())
         prepared: list[str] = []
         closed: list[JobState] = []
-        published, self._published = self._published, []
         requests, self._requests = self._requests, []
-        publishing = dict(self._publishing)
         try:
-            self._stage_published(published)
+            for drafts in self._saving.drafts(self._ledger.state, by=self._plans.by):
+                self._stage(drafts)
             self._stage_answers(requests)
             closed = self._stage_ends()
             self._stage_config()
+            if self._seeking and not self._leaving:
+                for drafts in self._saving.seek(self._ledger.state, by=self._plans.by):
+                    self._stage(drafts)
             self._stage_starts(prepared)
             if prepared:
                 reached("runner.prepared")
@@ -361,9 +371,8 @@ class Runner:
             for token in prepared:
                 self._launcher.abandon(token)
                 del self._attempts[token]
-            self._published = published + self._published
             self._requests = requests + self._requests
-            self._publishing = publishing
+            self._seeking = True
             seq = self._ledger.seq
             self._unshipped = {key: at for key, at in self._unshipped.items() if at <= seq}
             self._again = now + AGAIN_SECONDS
@@ -378,8 +387,13 @@ class Runner:
             return
         if events:
             reached("runner.committed")
+        self._saving.written()
+        if not self._leaving:
+            self._seeking = False
         for token in prepared:
             self._launcher.go(token)
+            job = self._ledger.state.jobs[self._attempts[token].job_id]
+            self._publisher.follow(token, copy(job))
         if prepared:
             reached("runner.went")
         if closed:
@@ -406,13 +420,6 @@ class Runner:
             coming = foresee(self._ledger.state)
             if coming is not None:
                 self._launcher.foresee(coming, coming.attempt + 1)
-
-    def _stage_published(self, published: list[Published]) -> None:
-        for done in published:
-            job = self._ledger.state.jobs[self._publishing.pop(done.token)]
-            if done.outcome is not None and job.token == done.token:
-                draft = Draft(done.outcome, job_id=job.config.job_id, attempt=job.attempt)
-                self._stage([draft])
 
     def _stage_ends(self) -> list[JobState]:
         """Stage the outcome of each attempt that is over.
@@ -465,7 +472,7 @@ class Runner:
     def _stage_config(self) -> None:
         """Let a new configuration take over, once nothing runs."""
         state = self._ledger.state
-        if self._config is None or state.running or self._leaving or self._publishing:
+        if self._config is None or state.running or self._leaving or self._saving.busy:
             return
         fresh = resumption.mended(state, self._config)
         said = resumption.changes(state, self._config)
@@ -521,7 +528,7 @@ class Runner:
         if not self._begins:
             return
         while not self._leaving and (self._config is None or self._reconfigured):
-            step = plan(self._ledger.state, self._first_due(), self._unshipped)
+            step = plan(self._ledger.state, self._first_due(), self._held)
             if not isinstance(step, Start):
                 return
             job = step.job
@@ -555,11 +562,12 @@ class Runner:
                 self._finish(QueueInterrupted(cause="fenced", detail=self._fenced))
             return
         leaving_jobs = self._stop_signal is not None and self._plans.leave_jobs
-        if (state.running and not leaving_jobs) or self._published:
+        self._saving.rest(state, leaving=self._leaving)
+        if state.running and not leaving_jobs:
             return
-        if self._publishing and not self._impatient:
+        if self._saving.busy and not self._impatient:
             return
-        step = plan(state, self._first_due(), self._unshipped)
+        step = plan(state, self._first_due(), self._held)
         if isinstance(step, Finish) and isinstance(step.verdict, QueueCompleted):
             self._finish(step.verdict)  # whatever else was asked for came too late
         elif self._cancelled_by:
@@ -577,7 +585,15 @@ class Runner:
         self._stage([Draft(structs.replace(verdict, owned_seconds=owned))])
         self._finished = True
 
+    @property
+    def _held(self) -> set[str]:
+        """Completed jobs whose dependents wait all the same."""
+        return self._unshipped.keys() | self._saving.held.keys()
+
     def _stage(self, drafts: Iterable[Draft]) -> None:
+        drafts = list(drafts)
+        if any(isinstance(draft.data, JobReset | QueueReconfigured) for draft in drafts):
+            self._seeking = True
         self._ledger.stage(drafts, at=self._clock.wall())
 
     def _tell(self, events: list[Event[Data]]) -> None:
@@ -587,9 +603,8 @@ class Runner:
         self._committed(events)
 
     def _publish(self, job: JobState) -> None:
-        if job.folder and not self._fenced:
-            self._publishing[job.token] = job.config.job_id
-            self._publisher.publish(job.token, job)
+        if not self._fenced:
+            self._saving.publish(job)
 
     def _retry_in(self, job: JobState, seconds: float) -> None:
         due = self._clock.monotonic() + seconds
@@ -598,7 +613,8 @@ class Runner:
     def _first_due(self) -> JobState | None:
         while self._due:
             job = self._ledger.state.job_at(self._due[0])
-            if job.state == "retrying" and not job.missing:
+            needs = job.config.depends_on
+            if job.state == "retrying" and not job.missing and not self._held & set(needs):
                 return job
             heappop(self._due)
             if job.state == "retrying":
@@ -616,6 +632,7 @@ class Runner:
             self._retries[0][0] if self._retries else None,
             None if self._timed_out else self._deadline,
             self._again,
+            *self._saving.due(self._ledger.state.config.upload_wait),
         )
         now = self._clock.monotonic()
         left = [time - now for time in times if time is not None]

@@ -47,6 +47,31 @@ class Published(Struct, frozen=True):
     outcome: ResultsUploaded | ResultsUploadFailed | None
 
 
+class Troubled(Struct, frozen=True):
+    """An attempt's files cannot be brought to the object store for now, `since` a moment of the
+    monotonic clock; None: it gets on again."""
+
+    token: str
+    since: float | None
+    why: str = ""
+
+
+class PutBack(Struct, frozen=True):
+    """The results of a completed job are where the job had left them; or `gone` says why they
+    can never be."""
+
+    job_id: str
+    token: str
+    gone: str = ""
+
+
+class Hindered(Struct, frozen=True):
+    """Results cannot be put back for now; it is tried again."""
+
+    job_id: str
+    why: str
+
+
 class Signalled(Struct, frozen=True):
     """Somebody asks the runner to stop: the number of a signal."""
 
@@ -83,6 +108,9 @@ Happening = (
     Ended
     | Collected
     | Published
+    | Troubled
+    | PutBack
+    | Hindered
     | Signalled
     | Requested
     | Shipped
@@ -150,14 +178,33 @@ class Launcher(Protocol):
 
 
 class Publisher(Protocol):
-    """Lists result files and brings an attempt's files to the object store, in the background."""
+    """Lists result files, and brings an attempt's files to the object store and back, in the
+    background."""
 
     def collect(self, token: str, job: JobConfig, folder: str) -> None:
         """List the results and make them durable; a `Collected` follows."""
         ...
 
     def publish(self, token: str, job: JobState) -> None:
-        """Copy the attempt's files; a `Published` follows. May be repeated after a crash."""
+        """Copy the attempt's files; a `Published` follows. May be repeated after a crash.
+
+        What may pass is tried until it has, or until `give_up`; a `Troubled` tells of it.
+        """
+        ...
+
+    def follow(self, token: str, job: JobState) -> None:
+        """Copy what an attempt prints while it runs, now and then, until it is published."""
+        ...
+
+    def put_back(self, job: JobState) -> None:
+        """Bring a completed job's results to where it had left them; a `PutBack` follows.
+
+        What may pass is tried until it has; a `Hindered` tells of it.
+        """
+        ...
+
+    def give_up(self) -> None:
+        """Try nothing again of what fails from now on; each `Published` then says so."""
         ...
 
 

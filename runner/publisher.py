@@ -1,17 +1,34 @@
-"""Lists and copies an attempt's files on a thread of its own, so that the loop never waits."""
+"""Lists and copies attempts' files on threads of its own, so that the loop never waits."""
 
+import random
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Thread
+
+import msgspec
 
 from spawn.core.config.model import JobConfig
 from spawn.core.events import Results, ResultsUploaded, ResultsUploadFailed
 from spawn.core.state import JobState
-from spawn.runner.ports import Collected, Happening, Published
-from spawn.store.objects.port import ObjectStore
-from spawn.store.results.manifest import collect
-from spawn.store.results.publish import publish
+from spawn.runner.ports import Collected, Happening, Hindered, Published, PutBack, Troubled
+from spawn.runner.workers import Workers
+from spawn.store.objects.port import NotThere, ObjectStore, StoreError, Unavailable
+from spawn.store.results import parts
+from spawn.store.results.manifest import collect, load
+from spawn.store.results.publish import LOGS, Lost, attempt_prefix, publish
+from spawn.store.results.restore import Gone, put_back
+
+ATTEMPTS_AT_ONCE = 4
+FILES_AT_ONCE = 8
+TRIES = 3
+"""How often what cannot pass by itself is tried, should it pass all the same."""
+AGAIN_SECONDS = (1.0, 4.0)
+"""How long after each of those."""
+MOST_SECONDS = 60.0
+"""The longest wait between tries of what may pass."""
+PIECE_SECONDS = 30.0
+"""How often the output of a job that runs is copied."""
 
 
 class ThreadPublisher:
@@ -23,42 +40,158 @@ class ThreadPublisher:
     """
 
     def __init__(self, store: ObjectStore, post: Callable[[Happening], None]) -> None:
-        self._store = store
-        self._post = post
-        self._work: SimpleQueue[Callable[[], Happening] | None] = SimpleQueue()
+        self.store = store
+        self.post = post
+        self.given_up = False
+        self.files = (
+            ThreadPoolExecutor(FILES_AT_ONCE, thread_name_prefix="copier") if store.far else None
+        )
         self._failures: dict[str, str] = {}
-        self._thread = Thread(target=self._run, name="publisher", daemon=True)
-        self._thread.start()
+        self._followed: dict[str, JobState] = {}
+        self._collectors = Workers("collector")
+        self._uploaders = Workers("uploader", ATTEMPTS_AT_ONCE)
+        self._followers = Workers("follower")
+        self._restorers = Workers("restorer")
+        self._all = (self._collectors, self._uploaders, self._followers, self._restorers)
 
     def collect(self, token: str, job: JobConfig, folder: str) -> None:
         """See `Publisher.collect`."""
-        self._work.put(lambda: Collected(token, self._collect(token, job, Path(folder))))
+        self._collectors.add(lambda: self._collect(token, job, Path(folder)))
 
     def publish(self, token: str, job: JobState) -> None:
         """See `Publisher.publish`."""
-        self._work.put(lambda: Published(token, self._publish(token, job)))
+        self.given_up = False
+        fresh = token in self._followed
+        self._followed.pop(token, None)
+        failure = self._failures.pop(token, "")
+        self._uploaders.add(_Upload(self, token, job, fresh=fresh, failure=failure))
+
+    def follow(self, token: str, job: JobState) -> None:
+        """See `Publisher.follow`."""
+        self._followed[token] = job
+        if self.store.far:
+            ends = dict.fromkeys(LOGS, 0)
+            self._followers.add(lambda: self._follow(token, job, ends), PIECE_SECONDS)
+
+    def put_back(self, job: JobState) -> None:
+        """See `Publisher.put_back`."""
+        self._restorers.add(_Restore(self, job))
+
+    def give_up(self) -> None:
+        """See `Publisher.give_up`."""
+        self.given_up = True
+        self._uploaders.hurry()
 
     def close(self, seconds: float) -> None:
         """Finish what was asked for, but for no longer than this: the next runner does the rest."""
-        self._work.put(None)
-        self._thread.join(seconds)
+        self._followed.clear()
+        until = time.monotonic() + seconds
+        for workers in self._all:
+            workers.close(max(0.0, until - time.monotonic()))
 
-    def _run(self) -> None:
-        while (task := self._work.get()) is not None:
-            self._post(task())
-
-    def _collect(self, token: str, job: JobConfig, folder: Path) -> Results | None:
+    def _collect(self, token: str, job: JobConfig, folder: Path) -> None:
+        results: Results | None = None
         try:
-            return collect(job, folder)
+            results = collect(job, folder)
         except Exception as error:  # the loop waits for an answer, whatever happens here
             self._failures[token] = str(error)
-            return None
+        self.post(Collected(token, results))
 
-    def _publish(self, token: str, job: JobState) -> ResultsUploaded | ResultsUploadFailed | None:
-        failure = self._failures.pop(token, "")
+    def _follow(self, token: str, job: JobState, ends: dict[str, int]) -> float | None:
+        """Bring what an attempt has printed since."""
+        for log in LOGS:
+            if token not in self._followed:
+                return None
+            try:
+                file = Path(job.folder, log)
+                ends[log] = parts.send(self.store, attempt_prefix(job), log, file, ends[log])
+            except (OSError, StoreError, NotThere):
+                continue  # the next time brings that too
+        return PIECE_SECONDS
+
+
+class _Upload:
+    """One attempt's way to the store, try after try."""
+
+    def __init__(
+        self, publisher: ThreadPublisher, token: str, job: JobState, *, fresh: bool, failure: str
+    ) -> None:
+        self._publisher = publisher
+        self._token = token
+        self._job = job
+        self._fresh = fresh
+        self._failure = failure
+        self._tries = 0
+        self._failing_since: float | None = None
+
+    def __call__(self) -> float | None:
+        publisher = self._publisher
+        fresh, self._fresh = self._fresh, False
+        began = time.monotonic()
         try:
-            outcome = publish(self._store, job)
-        except Exception as error:
-            failure, outcome = failure or str(error), None
-        promised = job.state == "completed" and bool(job.config.result_files)
-        return ResultsUploadFailed(error=failure) if failure and promised else outcome
+            uploaded = publish(publisher.store, self._job, fresh=fresh, pool=publisher.files)
+        except Unavailable as error:
+            return self._wait(str(error), began)
+        except (StoreError, Lost, OSError, msgspec.DecodeError) as error:
+            self._tries += 1
+            if self._tries < TRIES and not publisher.given_up:
+                return AGAIN_SECONDS[self._tries - 1]
+            self._end(None, self._failure or str(error))
+        except Exception as error:  # a fault of ours: the queue must not wait for ever
+            self._end(None, self._failure or repr(error))
+        else:
+            self._end(uploaded, self._failure)
+        return None
+
+    def _wait(self, why: str, began: float) -> float | None:
+        """Try again later, unless nobody wants that any more."""
+        first = self._failing_since is None
+        since = self._failing_since = began if self._failing_since is None else self._failing_since
+        if self._publisher.given_up:
+            self._end(None, self._failure or why)
+            return None
+        if first:
+            self._publisher.post(Troubled(self._token, since, why))
+        backoff = min(MOST_SECONDS, 1.0 + time.monotonic() - since)
+        return backoff * random.uniform(0.5, 1.0)  # not all at the same moment
+
+    def _end(self, uploaded: ResultsUploaded | None, failure: str) -> None:
+        job = self._job
+        outcome: ResultsUploaded | ResultsUploadFailed | None = uploaded
+        if failure and job.state == "completed" and job.config.result_files:
+            outcome = ResultsUploadFailed(error=failure, unmatched=_unmatched(Path(job.folder)))
+        self._publisher.post(Published(self._token, outcome))
+
+
+class _Restore:
+    """One job's results on their way back, try after try."""
+
+    def __init__(self, publisher: ThreadPublisher, job: JobState) -> None:
+        self._publisher = publisher
+        self._job = job
+        self._tries = 0
+        self._backoff = 1.0
+
+    def __call__(self) -> float | None:
+        job_id, post = self._job.config.job_id, self._publisher.post
+        try:
+            put_back(self._publisher.store, self._job)
+        except Gone as error:
+            self._tries += 1
+            if self._tries < TRIES:
+                return AGAIN_SECONDS[self._tries - 1]
+            post(PutBack(job_id, self._job.token, str(error)))
+            return None
+        except Exception as error:  # whatever it is, the job cannot run without them
+            post(Hindered(job_id, str(error)))
+            self._backoff = min(MOST_SECONDS, self._backoff * 2)
+            return self._backoff * random.uniform(0.5, 1.0)
+        post(PutBack(job_id, self._job.token))
+        return None
+
+
+def _unmatched(folder: Path) -> tuple[str, ...]:
+    try:
+        return load(folder).unmatched
+    except (OSError, msgspec.DecodeError):
+        return ()

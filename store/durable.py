@@ -3,6 +3,10 @@
 import os
 from pathlib import Path
 
+MANY = 200
+"""More files than this are flushed together, with all else that the machine has yet to write: each
+alone costs a wait for the disk."""
+
 
 def sync(path: Path | str) -> None:
     """Flush a file's content, or a folder's names, to the disk.

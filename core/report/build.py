@@ -120,7 +120,7 @@ def _blocked_by(state: QueueState, job: JobState) -> tuple[str, ...]:
     return tuple(
         need
         for need in job.config.depends_on
-        if state.jobs[need].state != "completed" or need in state.uploading
+        if state.jobs[need].state != "completed" or state.jobs[need].holding
     )
 
 
@@ -215,6 +215,8 @@ def _warnings(
             yield f"{job_id}: there is no log {job.log_file}; its output is in {job.folder}"
         for pattern in job.unmatched:
             yield f"{job_id}: no file matches result '{pattern}'"
+        if job.delayed and not (job.uploaded or job.upload_failed):
+            yield f"{job_id}: results are not saved yet, and nothing waits: {job.delayed.error}"
         if job.upload_failed:
             yield f"{job_id}: results not saved: {job.upload_failed.error}"
         if job.outcome and job.outcome.output_dropped_bytes:

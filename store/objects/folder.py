@@ -2,16 +2,19 @@
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from errno import EINVAL, EISDIR, EOPNOTSUPP
 from fcntl import LOCK_EX, flock
 from hashlib import file_digest, md5, sha256
+from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO
 
-from spawn.store.durable import sync
+from spawn.store.durable import MANY, sync
 from spawn.store.objects.port import PAGE, Changed, Exists, NotThere, Object, Unavailable
 
 _CHUNK = 1024 * 1024
@@ -26,11 +29,17 @@ class FolderStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._unsettled: deque[Path] = deque()
 
     @property
     def location(self) -> str:
         """Where people find it: an absolute path with a trailing slash."""
         return f"{self._root}/"
+
+    @property
+    def far(self) -> bool:
+        """It is not."""
+        return False
 
     def has(self, key: str) -> bool:
         """Whether there is an object under a key."""
@@ -81,16 +90,8 @@ class FolderStore:
 
     def list(self, prefix: str, after: str = "") -> list[tuple[str, int]]:
         """See `ObjectStore.list`."""
-        root = self._root / prefix
-        found = []
         with _unavailable(prefix):
-            for folder, _, files in os.walk(root):
-                for name in files:
-                    path = Path(folder, name)
-                    key = prefix + str(path.relative_to(root))
-                    if key > after and not (name.startswith(".") and name.endswith(".part")):
-                        found.append((key, path.lstat().st_size))
-        return sorted(found)[:PAGE]
+            return list(islice(_walk(self._root / prefix, prefix, after), PAGE))
 
     def open(self, key: str) -> BinaryIO:
         """See `ObjectStore.open`."""
@@ -140,11 +141,29 @@ class FolderStore:
                 with _unavailable(key):
                     if not self.has(key):
                         with suppress(Exists):
-                            digest = self._link_new(key, chunks(), durable=True)
+                            digest = self._link_new(key, chunks(), durable=False)
+                            self._unsettled.append(self._root / key)
                             return size, digest
+                    self._unsettled.append(self._root / key)  # of a try that may have ended early
                     return self._there(key)
             except _OfSource as error:
                 raise error.error from None
+
+    def settle(self) -> None:
+        """See `ObjectStore.settle`. Of many files the whole disk's buffers are written at once."""
+        paths = [self._unsettled.popleft() for _ in range(len(self._unsettled))]
+        if len(paths) > MANY:
+            os.sync()
+            return
+        try:
+            with _unavailable("what was copied"):
+                for path in paths:
+                    sync(path)
+                for folder in {path.parent for path in paths}:
+                    self._sync_folders(folder)
+        except BaseException:
+            self._unsettled.extend(paths)
+            raise
 
     def _there(self, key: str) -> tuple[int, str]:
         """Size and SHA-256 of what an earlier try kept under a key."""
@@ -180,6 +199,28 @@ class FolderStore:
             sync(each)
             if each == self._root.parent:
                 return
+
+
+def _walk(folder: Path, prefix: str, after: str) -> Iterator[tuple[str, int]]:
+    """The files below a folder in the order of their keys, only those after one."""
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted(
+                (
+                    (f"{each.name}/" if each.is_dir(follow_symlinks=False) else each.name, each)
+                    for each in entries
+                ),
+                key=itemgetter(0),
+            )
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for name, entry in found:
+        key = prefix + name
+        if name.endswith("/"):
+            if key > after or after.startswith(key):
+                yield from _walk(folder / entry.name, key, after)
+        elif key > after and not (name.startswith(".") and name.endswith(".part")):
+            yield key, entry.stat(follow_symlinks=False).st_size
 
 
 def _etag(data: bytes) -> str:

@@ -59,6 +59,12 @@ class ObjectStore(Protocol):
         """Where people find it, with a trailing slash."""
         ...
 
+    @property
+    def far(self) -> bool:
+        """Whether it is reached over a network: it may fail alone, and what was sent is not read
+        back without need."""
+        ...
+
     def create(self, key: str, data: bytes) -> str:
         """Keep bytes under a new key; returns their ETag.
 
@@ -125,7 +131,7 @@ class ObjectStore(Protocol):
     def put_file(
         self, key: str, source: Path, *, accept: Callable[[], None] | None = None
     ) -> tuple[int, str]:
-        """Keep a copy of a file, unless the key is taken.
+        """Keep a copy of a file, unless the key is taken. Durable after `settle`.
 
         Args:
             accept: Called after the read; what it raises keeps the copy from getting its name. Not
@@ -137,6 +143,10 @@ class ObjectStore(Protocol):
         Raises:
             OSError: The file cannot be read.
         """
+        ...
+
+    def settle(self) -> None:
+        """Make every copy of a file durable that `put_file` has made so far."""
         ...
 
 

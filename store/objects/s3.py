@@ -6,6 +6,7 @@ endpoints come by boto3's chain, `AWS_ENDPOINT_URL` included.
 
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from hashlib import sha256
 from io import BufferedReader, RawIOBase
@@ -16,10 +17,14 @@ from typing import Any, BinaryIO, cast
 from botocore.exceptions import BotoCoreError, ClientError
 
 from spawn.store.objects.aws import account, code_of, connect, errors, on_aws
+from spawn.store.objects.budget import Budget
 from spawn.store.objects.port import PAGE, Changed, Exists, NotThere, Object
 
-PART_BYTES = 16 * 1024 * 1024
-"""Files are held in memory this much at a time."""
+PART_BYTES = 8 * 1024 * 1024
+"""Larger files are sent in parts of this size."""
+MEMORY_BYTES = 4 * PART_BYTES
+"""What is held of files in memory, all that are sent at once together."""
+PARTS_AT_ONCE = 4
 MAX_PARTS = 10_000
 """Source: "Amazon S3 multipart upload limits" of the S3 user guide."""
 _READ_BYTES = 1024 * 1024
@@ -51,11 +56,18 @@ class S3Store:
         self._making = Lock()
         self._bare_etag = False
         self._refuses = False
+        self._budget = Budget(MEMORY_BYTES)
+        self._senders: ThreadPoolExecutor | None = None
 
     @property
     def location(self) -> str:
         """See `ObjectStore.location`."""
         return f"s3://{self._bucket}/{self._prefix}"
+
+    @property
+    def far(self) -> bool:
+        """It is."""
+        return True
 
     def create(self, key: str, data: bytes) -> str:
         """See `ObjectStore.create`."""
@@ -135,29 +147,26 @@ class S3Store:
     ) -> tuple[int, str]:
         """See `ObjectStore.put_file`."""
         with open(source, "rb") as file:
-            bytes_each = part_bytes(os.fstat(file.fileno()).st_size)
-            part = file.read(bytes_each)
-            if len(part) < bytes_each:
-                if accept is not None:
-                    accept()
-                if self._keep(key, part):
-                    return len(part), sha256(part).hexdigest()
-                return self._there(key)
-            if self.has(key):  # much would be sent in vain
-                return self._there(key)
-            digest = sha256()
-            size = 0
-            with self._upload(key) as (send, complete):
-                while part:
-                    digest.update(part)
-                    size += len(part)
-                    send(part)
-                    part = file.read(bytes_each)
-                if accept is not None:
-                    accept()
-                complete()
-                return size, digest.hexdigest()
+            size = os.fstat(file.fileno()).st_size
+            bytes_each = part_bytes(size)
+            if size < bytes_each:
+                with self._budget.of(size):
+                    data = file.read(bytes_each)
+                    if accept is not None:
+                        accept()
+                    if self._keep(key, data):
+                        return len(data), sha256(data).hexdigest()
+            elif not self.has(key):  # else much would be sent in vain
+                with self._upload(key) as upload:
+                    sent, digest = upload.send(file, bytes_each)
+                    if accept is not None:
+                        accept()
+                    upload.complete()
+                    return sent, digest
         return self._there(key)
+
+    def settle(self) -> None:
+        """See `ObjectStore.settle`. All is durable here."""
 
     def _keep(self, key: str, data: bytes) -> bool:
         """Put it, unless the key is taken; returns whether it was put.
@@ -183,36 +192,32 @@ class S3Store:
         return size, digest.hexdigest()
 
     @contextmanager
-    def _upload(self, key: str) -> Iterator[tuple[Callable[[bytes], None], Callable[[], None]]]:
+    def _upload(self, key: str) -> Iterator["_Upload"]:
         """An upload in parts; given up unless it is completed. A key that is taken by then ends
         the block."""
-        parts: list[dict[str, Any]] = []
-        with self._errors(key):
-            upload = self._ask("create_multipart_upload", Key=self._prefix + key)["UploadId"]
-        names = {"Key": self._prefix + key, "UploadId": upload}
-
-        def send(data: bytes) -> None:
-            number = len(parts) + 1
-            with self._errors(key):
-                found = self._ask("upload_part", Body=data, PartNumber=number, **names)
-            parts.append({"ETag": found["ETag"], "PartNumber": number})
-
-        def complete() -> None:
-            with self._errors(key):
-                self._ask(
-                    "complete_multipart_upload",
-                    MultipartUpload={"Parts": parts},
-                    IfNoneMatch="*",
-                    **names,
-                )
-
+        self._forget_uploads(key)
+        upload = _Upload(self, key)
         try:
-            yield send, complete
+            yield upload
         except BaseException as error:
-            with suppress(BotoCoreError, ClientError):
-                self._ask("abort_multipart_upload", **names)
+            upload.abort()
             if not isinstance(error, Exists):
                 raise
+
+    def _forget_uploads(self, key: str) -> None:
+        """Give up what runners that died have left of this key: S3 keeps it, and it costs."""
+        name = self._prefix + key
+        with suppress(BotoCoreError, ClientError):  # not ours to see, or not to be had: never mind
+            found = self._ask("list_multipart_uploads", Prefix=name)
+            for each in found.get("Uploads", ()):
+                if each["Key"] == name:
+                    self._ask("abort_multipart_upload", Key=name, UploadId=each["UploadId"])
+
+    def _pool(self) -> ThreadPoolExecutor:
+        with self._making:
+            if self._senders is None:
+                self._senders = ThreadPoolExecutor(PARTS_AT_ONCE, thread_name_prefix="sender")
+            return self._senders
 
     def _put(self, key: str, data: bytes, **condition: str) -> str:
         found = self._ask("put_object", Key=self._prefix + key, Body=data, **condition)
@@ -251,6 +256,75 @@ class S3Store:
         self, key: str, missing: type[Exception] | None = None
     ) -> AbstractContextManager[None]:
         return errors(self.location, self._bucket, key, missing)
+
+
+class _Upload:
+    """One upload in parts, several of them on their way at once."""
+
+    def __init__(self, store: S3Store, key: str) -> None:
+        self._store = store
+        self._key = key
+        with store._errors(key):
+            found = store._ask("create_multipart_upload", Key=store._prefix + key)
+        self._names = {"Key": store._prefix + key, "UploadId": found["UploadId"]}
+        self._parts: list[Future[dict[str, Any]]] = []
+        self._held = 0
+
+    def send(self, file: BinaryIO, bytes_each: int) -> tuple[int, str]:
+        """Send a file; returns how many bytes it had, and their SHA-256 in hex."""
+        digest = sha256()
+        size = 0
+        budget, pool = self._store._budget, self._store._pool()
+        self._held = bytes_each
+        while True:
+            budget.take(bytes_each)
+            try:
+                data = file.read(bytes_each)
+                for part in self._parts:
+                    if part.done():
+                        part.result()  # no use in sending more when one has failed
+                if not data:
+                    break
+                self._parts.append(pool.submit(self._send, data, len(self._parts) + 1))
+            except BaseException:
+                budget.give(bytes_each)
+                raise
+            digest.update(data)
+            size += len(data)
+        budget.give(bytes_each)
+        return size, digest.hexdigest()
+
+    def complete(self) -> None:
+        """Give the whole its key.
+
+        Raises:
+            Exists: It is taken.
+        """
+        parts = [part.result() for part in self._parts]
+        with self._store._errors(self._key):
+            self._store._ask(
+                "complete_multipart_upload",
+                MultipartUpload={"Parts": parts},
+                IfNoneMatch="*",
+                **self._names,
+            )
+
+    def abort(self) -> None:
+        """Give it up, as far as the store lets us."""
+        for part in self._parts:
+            if part.cancel():
+                self._store._budget.give(self._held)
+        wait(self._parts)
+        with suppress(BotoCoreError, ClientError):
+            self._store._ask("abort_multipart_upload", **self._names)
+
+    def _send(self, data: bytes, number: int) -> dict[str, Any]:
+        try:
+            with self._store._errors(self._key):
+                found = self._store._ask("upload_part", Body=data, PartNumber=number, **self._names)
+        finally:
+            self._store._budget.give(self._held)
+        return {"ETag": found["ETag"], "PartNumber": number}
 
 
 class _Body(RawIOBase):

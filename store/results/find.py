@@ -49,33 +49,64 @@ def find(patterns: Sequence[str], working_directory: str) -> tuple[list[Found], 
     return [_stat(name, path) for name, path in sorted(_distinct(names))], tuple(unmatched)
 
 
+def may_find(patterns: Sequence[str], working_directory: str, path: str) -> bool:
+    """Whether `find` could have found a file of this path, were it there."""
+    if os.path.normpath(path) != path:
+        return False
+    for pattern in patterns:
+        whole = os.path.normpath(os.path.join(working_directory, pattern))  # noqa: PTH118
+        if path == whole or path.startswith(whole.rstrip("/") + "/"):
+            return True
+        wild = _wild(pattern, working_directory)
+        if wild is not None and path.startswith(wild.start.rstrip("/") + "/"):
+            below = PurePosixPath(os.path.relpath(path, wild.start))
+            if any(wild.wanted.fullmatch(str(each)) for each in (below, *below.parents[:-1])):
+                return True
+    return False
+
+
+class _Wild(Struct, frozen=True):
+    """A pattern with wildcards: the folder that it begins in, and what must match below."""
+
+    start: str
+    wanted: re.Pattern[str]
+    depth: int | None
+    """How many folders deep a match is; None for any."""
+
+
+def _wild(pattern: str, working_directory: str) -> _Wild | None:
+    parts = pattern.rstrip("/").split("/")
+    fixed = next((i for i, part in enumerate(parts) if _WILD.search(part)), len(parts))
+    if fixed == len(parts):
+        return None
+    start = os.path.normpath(os.path.join(working_directory, "/".join(parts[:fixed]) or "."))  # noqa: PTH118
+    if pattern.startswith("/"):
+        start = os.path.normpath("/".join(parts[:fixed]) or "/")
+    depth = None if "**" in parts else len(parts) - fixed
+    return _Wild(start, re.compile(_regex(parts[fixed:])), depth)
+
+
 def _matches(pattern: str, working_directory: str) -> Iterator[str]:
     """Yield what a pattern names, as absolute paths, each folder's entries in order."""
     whole = os.path.join(working_directory, pattern)  # noqa: PTH118, it keeps `**` as it is
     if os.path.lexists(whole):  # a file may be called `a[1].txt`
         yield os.path.normpath(whole)
         return
-    parts = pattern.rstrip("/").split("/")
-    only_folders = pattern.endswith("/")
-    fixed = next((i for i, part in enumerate(parts) if _WILD.search(part)), len(parts))
-    if fixed == len(parts):
+    wild = _wild(pattern, working_directory)
+    if wild is None:
         return
-    start = os.path.normpath(os.path.join(working_directory, "/".join(parts[:fixed]) or "."))  # noqa: PTH118
-    if pattern.startswith("/"):
-        start = os.path.normpath("/".join(parts[:fixed]) or "/")
-    wanted = re.compile(_regex(parts[fixed:]))
+    start, only_folders = wild.start, pattern.endswith("/")
     root = os.path.realpath(start)
-    deepest = None if "**" in parts else len(parts) - fixed
     for folder, folders, files in os.walk(start):
         entries, folder_names = sorted([*folders, *files]), set(folders)
         folders.sort()
-        if deepest is not None and len(Path(folder).relative_to(start).parts) + 1 >= deepest:
+        if wild.depth is not None and len(Path(folder).relative_to(start).parts) + 1 >= wild.depth:
             folders.clear()
         for name in entries:
             path = os.path.join(folder, name)  # noqa: PTH118
             if only_folders and name not in folder_names:
                 continue
-            if wanted.fullmatch(os.path.relpath(path, start)) and _stays(path, root):
+            if wild.wanted.fullmatch(os.path.relpath(path, start)) and _stays(path, root):
                 yield path
 
 
@@ -134,8 +165,8 @@ def _files(path: str) -> Iterator[tuple[str, str]]:
 
 
 def _stays(path: str, root: str) -> bool:
-    """Whether `path` is below `root` also when links are followed."""
-    return os.path.realpath(path).startswith(root.rstrip("/") + "/")
+    """Whether `path`, found below `root` without following links, is so when they are followed."""
+    return not Path(path).is_symlink() or os.path.realpath(path).startswith(root.rstrip("/") + "/")
 
 
 def _distinct(names: dict[str, str]) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ from msgspec import Struct
 from spawn.core.codec import clean
 from spawn.core.config.model import JobConfig
 from spawn.core.events import Results
-from spawn.store.durable import sync
+from spawn.store.durable import MANY, sync
 from spawn.store.failpoints import reached
 from spawn.store.results.find import Found, find
 
@@ -37,7 +37,9 @@ def collect(job: JobConfig, folder: Path) -> Results:
     for file in files:
         if clean(file.path) != file.path:
             raise OSError(EILSEQ, "a result's name is not UTF-8", clean(file.path))
-    for file in files:
+    if len(files) > MANY:
+        os.sync()
+    for file in files if len(files) <= MANY else ():
         with suppress(OSError):  # gone or unreadable: the upload will say so
             sync(file.path)
     data = msgspec.json.encode(Manifest(files=tuple(files), unmatched=unmatched))

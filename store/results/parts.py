@@ -5,10 +5,13 @@ stream takes their place when the attempt has ended.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
-from spawn.store.objects.port import NotThere, ObjectStore, list_all
+from spawn.store.objects.port import Exists, NotThere, ObjectStore, list_all
 
 FOLDER = "parts/"
+_PIECE = 4 * 1024 * 1024
+"""The largest piece, in bytes."""
 
 
 def key(prefix: str, log: str, offset: int) -> str:
@@ -19,6 +22,28 @@ def key(prefix: str, log: str, offset: int) -> str:
         log: `stdout.log` or `stderr.log`.
     """
     return f"{prefix}{FOLDER}{log}/{offset:016d}"
+
+
+def send(store: ObjectStore, prefix: str, log: str, file: Path, at: int) -> int:
+    """Bring what a stream has gained since byte `at`, as pieces; returns where it ends now.
+
+    Raises:
+        OSError: The file cannot be read.
+        StoreError: The store fails; what was sent before stays.
+    """
+    with open(file, "rb") as stream:
+        stream.seek(at)
+        while data := stream.read(_PIECE):
+            try:
+                store.create(key(prefix, log, at), data)
+                at += len(data)
+            except Exists:  # an earlier runner's, or a request of ours whose answer was lost
+                there = sum(size for _, size in pieces(store, prefix, log, at))
+                if not there:
+                    return at
+                at += there
+                stream.seek(at)
+    return at
 
 
 def pieces(store: ObjectStore, prefix: str, log: str, after: int = 0) -> Iterator[tuple[str, int]]:

@@ -1,52 +1,87 @@
 """Bring an attempt's output and results to the object store."""
 
 import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor, Future
+from concurrent.futures import wait as wait_for
+from hashlib import file_digest
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
+from msgspec import Struct
 
-from spawn.core.events import ResultsUploaded, ResultsUploadFailed
+from spawn.core.events import ResultsUploaded
 from spawn.core.state import JobState
 from spawn.store.failpoints import reached
-from spawn.store.objects.port import ObjectStore, StoreError
+from spawn.store.objects.port import ObjectStore, list_all
 from spawn.store.results.find import Found
-from spawn.store.results.manifest import Manifest, load
+from spawn.store.results.journal import Journal, Sent
+from spawn.store.results.manifest import NAME, load
 
 LOGS = ("stdout.log", "stderr.log")
+_WINDOW = 64
+"""Files that are on their way at most."""
+_SAVED = "saved"
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 
-class _Lost(Exception):
-    """A result file is not what the manifest says."""
+class Lost(Exception):
+    """A result file is not what the manifest says, or is none that can be read."""
 
 
-def publish(store: ObjectStore, job: JobState) -> ResultsUploaded | ResultsUploadFailed | None:
+class Kept(Found, frozen=True, kw_only=True):
+    """A result file as the manifest in the store has it: as it was found, and what was read."""
+
+    sha256: str
+
+
+class Listed(Struct, frozen=True, kw_only=True):
+    """The manifest in the store: what an attempt has left there."""
+
+    files: tuple[Kept, ...]
+    unmatched: tuple[str, ...] = ()
+
+
+def publish(
+    store: ObjectStore, job: JobState, *, fresh: bool = False, pool: Executor | None = None
+) -> ResultsUploaded | None:
     """Copy an attempt's files into the store; what is there already is left as it is.
+
+    May be repeated after any failure, and goes on where it was.
 
     Args:
         job: As it was when the attempt ended.
+        fresh: Whether nobody has tried before, so that nothing can be there.
+        pool: Where several files are copied at once.
 
     Returns:
-        How the results fared; None for an attempt that promises none.
+        What the store has of its results; None for an attempt that promises none.
+
+    Raises:
+        Lost: A result file is gone, unreadable, or another than when the job completed.
+        OSError: The list of results, or output, cannot be read.
+        msgspec.DecodeError: The list of results is none.
+        StoreError: The store fails.
     """
     prefix = attempt_prefix(job)
-    promised = job.state == "completed" and bool(job.config.result_files)
-    if not promised and store.has(prefix + "metadata.json"):
-        return None  # it is the last one that is put
     folder = Path(job.folder)
-    try:
-        for log in LOGS:
-            if (folder / log).exists():
-                store.link(prefix + log, folder / log)
+    promised = job.state == "completed" and bool(job.config.result_files)
+    there = {} if fresh else dict(list_all(store, prefix))
+    for log in LOGS:
+        if prefix + log not in there and (folder / log).exists():
+            store.link(prefix + log, folder / log)
+    if prefix + "exit_code" not in there:
         store.put(prefix + "exit_code", _exit_code(job), durable=False)
+    if prefix + "metadata.json" not in there:
         store.put(prefix + "metadata.json", _metadata(job), durable=False)
-        reached("publisher.logs")
-        if not promised:
-            return None
-        return _publish_results(store, prefix, load(folder))
-    except (OSError, StoreError, _Lost, msgspec.DecodeError) as error:
-        if not promised:
-            return None
-        return ResultsUploadFailed(error=str(error))
+    reached("publisher.logs")
+    uploaded = _publish_results(store, prefix, folder, there, pool) if promised else None
+    _mark(folder)
+    return uploaded
 
 
 def attempt_prefix(job: JobState) -> str:
@@ -54,35 +89,100 @@ def attempt_prefix(job: JobState) -> str:
     return f"{job.config.job_id}/attempts/{job.epoch}.{job.attempt}/"
 
 
-def _publish_results(store: ObjectStore, prefix: str, manifest: Manifest) -> ResultsUploaded:
-    entries = []
-    for file in manifest.files:
-        size, digest = _copy(store, f"{prefix}results/{file.name}", file)
+def is_saved(folder: Path) -> bool:
+    """Whether all files of an attempt are known to be in the store."""
+    return (folder / _SAVED).exists()
+
+
+def _mark(folder: Path) -> None:
+    """Spare the next runner the question. Whatever is lost of this is only asked again."""
+    try:
+        os.close(os.open(folder / _SAVED, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError:
+        return
+
+
+def _publish_results(
+    store: ObjectStore,
+    prefix: str,
+    folder: Path,
+    there: Mapping[str, int],
+    pool: Executor | None,
+) -> ResultsUploaded:
+    manifest = load(folder)
+    journal = Journal(folder)
+
+    def keep(file: Found) -> Kept:
+        key = f"{prefix}results/{file.name}"
+        sent = journal.find(file.name) if store.far else None
+        if sent is None or there.get(key) != sent.size:
+            sent = _send(store, key, file, taken=key in there)
+            if store.far:
+                journal.note(sent)
         reached("publisher.file")
-        entries.append({**msgspec.to_builtins(file), "sha256": digest, "size": size})
-    key = prefix + "manifest.json"
-    data = msgspec.json.encode({"files": entries, "unmatched": manifest.unmatched}, order="sorted")
-    stored = store.put(key, data)
+        return Kept(**msgspec.structs.asdict(file), sha256=sent.sha256)
+
+    kept = tuple(_each(keep, manifest.files, pool))
+    store.settle()
+    data = msgspec.json.encode(Listed(files=kept, unmatched=manifest.unmatched), order="sorted")
+    stored = store.put(prefix + NAME, data)
     reached("publisher.uploaded")
     return ResultsUploaded(
-        files=len(entries),
-        size=sum(file.size for file in manifest.files),
-        key=key,
+        files=len(kept),
+        size=sum(file.size for file in kept),
+        key=prefix + NAME,
         sha256=stored,
         unmatched=manifest.unmatched,
     )
 
 
-def _copy(store: ObjectStore, key: str, file: Found) -> tuple[int, str]:
+def _send(store: ObjectStore, key: str, file: Found, *, taken: bool) -> Sent:
+    """Copy a file, or find that an earlier try did.
+
+    Raises:
+        Lost: See `publish`; or what has its key in the store is another file.
+    """
+
     def same() -> None:
         if _identity(os.stat(file.path)) != (file.size, file.mtime_ns, file.inode):
-            raise _Lost(f"changed: {file.path} is not what it was when the job completed")
+            raise Lost(f"changed: {file.path} is not what it was when the job completed")
 
     try:
         same()
-        return store.put_file(key, Path(file.path), accept=same)
+        size, digest = store.put_file(key, Path(file.path), accept=same)
+        if taken and digest != _digest(file.path):
+            raise Lost(f"taken: {key} has other bytes in the object store")
     except FileNotFoundError:
-        raise _Lost(f"gone: {file.path}") from None
+        raise Lost(f"gone: {file.path}") from None
+    except OSError as error:
+        raise Lost(f"unreadable: {file.path}: {error.strerror or error}") from None
+    if size != file.size:
+        raise Lost(f"taken: {key} has {size} bytes in the object store instead of {file.size}")
+    return Sent(file.name, size, digest)
+
+
+def _each(work: Callable[[T], U], items: Iterable[T], pool: Executor | None) -> Iterator[U]:
+    """Do the work for each item, in order, several at once where there is a pool."""
+    if pool is None:
+        yield from map(work, items)
+        return
+    open_: deque[Future[U]] = deque()
+    try:
+        for item in items:
+            open_.append(pool.submit(work, item))
+            if len(open_) >= _WINDOW:
+                yield open_.popleft().result()
+        while open_:
+            yield open_.popleft().result()
+    finally:
+        for future in open_:
+            future.cancel()
+        wait_for(open_)
+
+
+def _digest(path: str) -> str:
+    with open(path, "rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 def _identity(found: os.stat_result) -> tuple[int, int, int]:

@@ -31,6 +31,9 @@ def expect(condition: object, what: str) -> None:
 class LogModel:
     """One log, read line by line."""
 
+    promising: frozenset[str] = frozenset()
+    """The jobs that have results."""
+
     def __init__(self, queue_id: str) -> None:
         self.queue_id = queue_id
         self.lines: list[tuple[bytes, bytes]] = []
@@ -40,6 +43,11 @@ class LogModel:
         self.open: dict[str, tuple[int, str]] = {}
         self.attempts: dict[str, int] = {}
         self.completed: dict[str, int] = {}
+        self.made_by: dict[str, str] = {}
+        """The attempt that completed each job, by token."""
+        self.saved: set[str] = set()
+        self.again: set[str] = set()
+        """The jobs that are made again, as their results were lost."""
         self.tokens: set[str] = set()
         self.ended = False
 
@@ -71,13 +79,26 @@ class LogModel:
             self.open[job] = (attempt, event["data"]["token"])
             self.tokens.add(event["data"]["token"])
         elif kind in OUTCOMES:
-            expect(self.open.pop(job, (0,))[0] == attempt, f"seq {seq}: {kind} of no open attempt")
+            number, token = self.open.pop(job, (0, ""))
+            expect(number == attempt, f"seq {seq}: {kind} of no open attempt")
             if kind == "JobCompleted":
                 self.completed[job] = seq
+                self.made_by[job] = token
+                self.saved.discard(job)
+                self.again.discard(job)
+        elif kind == "ResultsUploaded":
+            self.saved.add(job)
         elif kind == "JobReset":
+            if event["data"]["reason"] == "results_lost":
+                expect(job in self.completed, f"seq {seq}: {job} is made again though it failed")
+                expect(job not in self.saved, f"seq {seq}: {job} is made again though it is saved")
+                self.again.add(job)
             self.completed.pop(job, None)
         elif kind in ("QueueCompleted", "QueueFailed"):
             self.ended = True
+            if kind == "QueueCompleted":
+                unsaved = self.promising & self.completed.keys() - self.saved
+                expect(not unsaved, f"seq {seq}: completed without the results of {unsaved}")
         return event
 
 
@@ -193,11 +214,16 @@ class Checker:
             expect(other.host is not command.host, f"two attempts of {job} on one machine")
             expect(other.epoch != epoch, f"two attempts of {job} in one epoch")
             self.overlaps += 1
+        for need in self._needs[job]:
+            if need in local.promising:
+                made = local.made_by[need] in command.host.files
+                expect(made, f"{job} begins without the results of {need}")
         if self._durable:
             for need in self._needs[job]:
                 expect(need in self.remote.completed, f"{job} begins before {need} is in the store")
         if self.remote.owners.get(self.remote.epoch) == place and self.remote.epoch == epoch:
-            expect(job not in self.remote.completed, f"{job} runs again though it completed")
+            again = job not in self.remote.completed or job in local.again
+            expect(again, f"{job} runs again though it completed")
         self._in_time(command, "begins")
         self._awake(command)
         self.alive.append(command)

@@ -10,11 +10,11 @@ from tests.sim.kernel import Crashed, Kernel, Process, Signal
 from tests.sim.store import Client
 
 from spawn.core.config.model import JobConfig
-from spawn.core.events import Results, ResultsUploaded
+from spawn.core.events import Results, ResultsUploaded, ResultsUploadFailed
 from spawn.core.exit import Exit, StopCause
 from spawn.core.replay import Row
 from spawn.core.state import JobState
-from spawn.runner.ports import Collected, Ended, Happening, Prepared, Published
+from spawn.runner.ports import Collected, Ended, Happening, Prepared, Published, PutBack, Troubled
 from spawn.store.log.ledger import Entry
 from spawn.store.log.write import LogFull
 
@@ -96,6 +96,8 @@ class Attempt:
         if self.state != "running":
             return
         self.state = "over"
+        if exit_.exit_code == 0:
+            self.host.files.add(self.token)
         if recorded:
             self.exit = exit_._replace(stop=self.stop)
         assert self.command is not None
@@ -143,11 +145,16 @@ class Host:
         self.disk = Disk(self, queue_id)
         self.aside: list[Disk] = []
         self.attempts: dict[str, Attempt] = {}
+        self.folders: set[str] = set()
+        """The attempts that were made here, by token."""
+        self.files: set[str] = set()
+        """The attempts whose results are here."""
         self.runner: Process | None = None
         self.client: Client | None = None
         self.awake_since = 0.0
         self._crash = crash
         self.stop: Callable[[], None] = lambda: None
+        self.troubled: Callable[[], bool] = lambda: False
 
     def maybe_crash(self, point: str) -> None:
         """Die here, if this is where."""
@@ -186,6 +193,8 @@ class Host:
         """Be gone, disk and all."""
         self.power_off()
         self.there = False
+        self.folders.clear()
+        self.files.clear()
         self.disk = Disk(self, self.queue_id)
 
     def put_aside(self) -> None:
@@ -259,6 +268,7 @@ class SimLauncher:
         token = f"{self._host.rng.getrandbits(64):016x}"
         made = Attempt(self._host, job, attempt, token)
         self._host.attempts[token] = made
+        self._host.folders.add(token)
         return Prepared(token=token, pid=4711, folder=f"/{token}", log_file="", log_offset=0)
 
     def foresee(self, job: JobState, attempt: int) -> None:
@@ -276,7 +286,7 @@ class SimLauncher:
 
     def holds(self, job: JobState) -> bool:
         """See `Launcher.holds`."""
-        return job.token in self._host.attempts
+        return job.token in self._host.folders
 
     def adopt(self, job: JobState) -> None:
         """See `Launcher.adopt`."""
@@ -307,8 +317,10 @@ class SimLauncher:
 class SimPublisher:
     """See `Publisher`."""
 
-    def __init__(self, host: Host, process: Process, post: Callable[[Happening], None]) -> None:
-        self._host, self._process, self._post = host, process, post
+    def __init__(
+        self, host: Host, process: Process, post: Callable[[Happening], None], saved: set[str]
+    ) -> None:
+        self._host, self._process, self._post, self._saved = host, process, post, saved
 
     def collect(self, token: str, job: JobConfig, folder: str) -> None:
         """See `Publisher.collect`."""
@@ -316,14 +328,46 @@ class SimPublisher:
 
     def publish(self, token: str, job: JobState) -> None:
         """See `Publisher.publish`."""
-        outcome = None
+        host, rng = self._host, self._host.rng
+        seconds = rng.uniform(0.0, 3.0)
+        if host.troubled() and rng.random() < 0.1:
+            seconds = rng.choice([20.0, 400.0, 5000.0]) * rng.uniform(0.5, 1.5)
+            self._post(Troubled(token, host.kernel.now, "unreachable"))
+
+        def save() -> None:
+            if self._process.alive and token in host.files:
+                self._saved.add(token)
+
+        host.kernel.at(seconds, save)
+        outcome: ResultsUploaded | ResultsUploadFailed | None = None
         if job.state == "completed" and job.config.result_files:
             outcome = ResultsUploaded(files=1, size=1, key="k", sha256="00")
-        self._later(Published(token, outcome))
+            if token not in host.files:
+                outcome = ResultsUploadFailed(error="gone")
+        self._later(Published(token, outcome), seconds + rng.uniform(0.0, 1.0))
 
-    def _later(self, happening: Happening) -> None:
+    def follow(self, token: str, job: JobState) -> None:
+        """See `Publisher.follow`."""
+
+    def put_back(self, job: JobState) -> None:
+        """See `Publisher.put_back`."""
+
+        def arrive() -> None:
+            if self._process.alive:
+                found = job.token in self._saved
+                if found:
+                    self._host.files.add(job.token)
+                self._post(PutBack(job.config.job_id, job.token, "" if found else "gone"))
+
+        self._host.kernel.at(self._host.rng.uniform(0.0, 20.0), arrive)
+
+    def give_up(self) -> None:
+        """See `Publisher.give_up`."""
+
+    def _later(self, happening: Happening, seconds: float | None = None) -> None:
         def tell() -> None:
             if self._process.alive:
                 self._post(happening)
 
-        self._host.kernel.at(self._host.rng.uniform(0.0, 3.0), tell)
+        rng = self._host.rng
+        self._host.kernel.at(rng.uniform(0.0, 3.0) if seconds is None else seconds, tell)

@@ -5,9 +5,10 @@ must come to its end within a day.
 """
 
 from collections.abc import Callable
+from copy import copy
 from random import Random
 
-from tests.sim.checker import Checker, expect
+from tests.sim.checker import Checker, LogModel, expect
 from tests.sim.host import Host, Inbox, SimBell, SimClock, SimLauncher, SimPublisher
 from tests.sim.kernel import Crashed, Kernel, Process, Signal
 from tests.sim.store import Bucket, Client, Faults
@@ -42,6 +43,7 @@ class Schedule:
         self.rng = rng = Random(seed)
         self.kernel = kernel = Kernel()
         self.config = _config(rng)
+        LogModel.promising = frozenset(job.job_id for job in self.config.jobs if job.result_files)
         needs = {job.job_id: job.depends_on for job in self.config.jobs}
         self.checker = Checker(
             QUEUE_ID, lambda: kernel.now, needs, durable=self.config.durability == "s3"
@@ -62,6 +64,7 @@ class Schedule:
         for host in self.hosts:
             host.success = rng.choice([1.0, 0.85, 0.6])
             host.log_full = self.log_full
+            host.troubled = lambda: self.troubled
         self.people = Process(kernel, "people")
         self.processes = 0
         self.done = False
@@ -273,7 +276,7 @@ class Schedule:
         runner = Runner(
             ledger=ledger,
             launcher=launcher,
-            publisher=SimPublisher(host, process, inbox.post),
+            publisher=SimPublisher(host, process, inbox.post, self.bucket.saved),
             replica=replicator,
             clock=clock,
             waiter=inbox,
@@ -284,6 +287,11 @@ class Schedule:
             committed=lambda _: None,
             say=lambda text: kernel.trace(f"{process.name} says {text}"),
             answered=lambda _: None,
+            owed=[
+                copy(job)
+                for job in state.jobs.values()
+                if job.outcome and job.token in host.folders and not job.uploaded
+            ],
             plans=Plans(
                 rebooted=same and state.owner is not None and state.owner.boot_id != str(host.boot),
                 moved_from=moved_from(state, me),

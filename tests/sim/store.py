@@ -33,6 +33,8 @@ class Bucket:
         self.faults = faults
         self.rng = rng
         self.objects: dict[str, tuple[bytes, float]] = {}
+        self.saved: set[str] = set()
+        """The attempts whose results are here, by token."""
         self.written: Callable[[str, bytes, bytes | None, Process], None] = lambda *_: None
 
     def put(self, key: str, data: bytes, condition: str | None, by: Process) -> str:

@@ -36,6 +36,7 @@ from spawn.core.events import (
     QueueSubmitted,
     RequestRefused,
     Results,
+    ResultsDelayed,
     ResultsUploaded,
     ResultsUploadFailed,
 )
@@ -173,6 +174,7 @@ def _third_epoch(log: LogBuilder) -> None:
     log.job("train", started("train", 4), done, attempt=4)
     log.job("evaluate", started("evaluate"), done, attempt=1)
     log.job("export", started("export"), done, attempt=1)
+    log.job("export", ResultsDelayed(error="it cannot be reached"), attempt=1)
     log.job("export", ResultsUploadFailed(error="denied", unmatched=("model.pth",)), attempt=1)
     key = "export/attempts/3.1/manifest.json"
     log.job("export", ResultsUploaded(files=0, size=0, key=key, sha256=DIGEST), attempt=1)

@@ -27,6 +27,7 @@ from spawn.core.events import (
     QueueSubmitted,
     RequestRefused,
     Results,
+    ResultsDelayed,
     ResultsUploaded,
     ResultsUploadFailed,
 )
@@ -267,8 +268,10 @@ class Driver:
         self._put(*decide.lost(self.state, job, "its supervisor left no record"))
 
     def _upload(self, job: JobState, *, ok: bool | None = None) -> None:
-        data: ResultsUploaded | ResultsUploadFailed
-        if ok or (ok is None and self._choose.below(4)):
+        data: ResultsUploaded | ResultsDelayed | ResultsUploadFailed
+        if ok is None and job.holding and not self._choose.below(4):
+            data = ResultsDelayed(error="unreachable")
+        elif ok or (ok is None and self._choose.below(4)):
             key = f"{job.config.job_id}/attempts/{job.epoch}.{job.attempt}/manifest.json"
             data = ResultsUploaded(files=1, size=2, key=key, sha256="0" * 64, unmatched=("*.csv",))
         else:

@@ -28,12 +28,17 @@ LEADS_TO = {
     "JobUnblocked": "pending",
     "JobReset": "pending",
 }
-UPLOADS = {"ResultsUploaded": "saved", "ResultsUploadFailed": "unsaved"}
+UPLOADS = {
+    "ResultsUploaded": "saved",
+    "ResultsDelayed": "late",
+    "ResultsUploadFailed": "unsaved",
+}
 OUTCOMES = ("JobCompleted", "JobRetryScheduled", "JobFailed", "JobInterrupted")
 
 
 class NaiveJob(Struct):
-    """One job; `upload` is empty where nothing is promised, else `due`, `saved` or `unsaved`."""
+    """One job; `upload` is empty where nothing is promised, else `due`, `late`, `saved` or
+    `unsaved`."""
 
     config: JobConfig
     state: str = "pending"
@@ -134,7 +139,7 @@ def disagreements(naive: NaiveQueue, state: QueueState) -> list[str]:
         "running": (list(state.running), naive.entered("running")),
         "retrying": (set(state.retrying), set(naive.entered("retrying"))),
         "failed": (list(state.failed), naive.entered("failed")),
-        "uploading": (set(state.uploading), naive.with_upload("due")),
+        "uploading": (set(state.uploading), naive.with_upload("due") | naive.with_upload("late")),
         "unsaved": (set(state.unsaved), naive.with_upload("unsaved")),
         "unmet": ({i: j.unmet for i, j in jobs}, {i: naive.unmet(j) for i, j in _items(naive)}),
         "missing": (

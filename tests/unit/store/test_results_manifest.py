@@ -11,11 +11,11 @@ from tests.support.configs import job
 from tests.support.logs import LogBuilder, running
 
 from spawn.core.config.model import JobConfig, QueueConfig
-from spawn.core.events import JobCompleted, JobStarted, ResultsUploaded, ResultsUploadFailed
+from spawn.core.events import JobCompleted, JobStarted, ResultsUploaded
 from spawn.core.state import JobState
 from spawn.store.objects.folder import FolderStore
 from spawn.store.results.manifest import NAME, collect, load
-from spawn.store.results.publish import publish
+from spawn.store.results.publish import Lost, publish
 
 
 @pytest.fixture
@@ -134,6 +134,30 @@ def test_publishing_again_after_a_crash_says_the_same_and_changes_nothing(
     assert _objects(root) == before
 
 
+def test_what_has_the_name_of_a_result_in_the_store_is_not_taken_for_it(
+    work: Path, folder: Path, root: Path
+) -> None:
+    state = _completed(_config(work, "model.pth"), folder)
+    for other in (b"WEIGHTS", b"longer weights"):
+        there = root / "train/attempts/1.1/results/model.pth"
+        there.parent.mkdir(parents=True, exist_ok=True)
+        there.write_bytes(other)
+        with pytest.raises(Lost, match=r"^taken: "):
+            publish(FolderStore(root), state)
+
+
+def test_more_results_than_are_made_durable_one_by_one_are_all_kept(
+    work: Path, folder: Path, root: Path
+) -> None:
+    for number in range(250):
+        (work / "out" / f"{number}.txt").write_text(str(number))
+    state = _completed(_config(work, "out"), folder)
+    uploaded = publish(FolderStore(root), state)
+    assert uploaded is not None
+    assert uploaded.files == 251
+    assert _objects(root)["train/attempts/1.1/results/out/249.txt"] == b"249"
+
+
 def test_a_job_that_promises_nothing_has_its_logs_published_all_the_same(
     work: Path, folder: Path, root: Path
 ) -> None:
@@ -150,10 +174,8 @@ def test_a_result_that_is_not_what_it_was_fails_the_upload(
         (work / "model.pth").unlink()
     else:
         (work / "model.pth").write_bytes(b"other weights")
-    failed = publish(FolderStore(root), state)
-    assert isinstance(failed, ResultsUploadFailed)
-    assert failed.error.startswith(f"{how}: ")
-    assert "model.pth" in failed.error
+    with pytest.raises(Lost, match=f"^{how}: .*model.pth"):
+        publish(FolderStore(root), state)
 
 
 def test_a_result_that_was_replaced_by_one_of_the_same_size_and_time_is_found(
@@ -165,9 +187,8 @@ def test_a_result_that_was_replaced_by_one_of_the_same_size_and_time_is_found(
     (work / "new").write_bytes(b"WEIGHTS")
     (work / "new").replace(path)
     os.utime(path, ns=times)
-    failed = publish(FolderStore(root), state)
-    assert isinstance(failed, ResultsUploadFailed)
-    assert failed.error.startswith("changed: ")
+    with pytest.raises(Lost, match=r"^changed: "):
+        publish(FolderStore(root), state)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{}", b"\xff"])
@@ -178,9 +199,8 @@ def test_without_a_valid_manifest_the_upload_fails_with_a_reason(
     (folder / NAME).unlink()
     if content is not None:
         (folder / NAME).write_bytes(content)
-    failed = publish(FolderStore(root), state)
-    assert isinstance(failed, ResultsUploadFailed)
-    assert failed.error
+    with pytest.raises((OSError, msgspec.DecodeError)):
+        publish(FolderStore(root), state)
 
 
 def test_bytes_of_a_result_that_changed_are_not_left_under_its_name(
@@ -189,7 +209,8 @@ def test_bytes_of_a_result_that_changed_are_not_left_under_its_name(
     """Nothing is overwritten: what is there first stays for ever."""
     state = _completed(_config(work, "model.pth"), folder)
     (work / "model.pth").write_bytes(b"half-written")
-    assert isinstance(publish(FolderStore(root), state), ResultsUploadFailed)
+    with pytest.raises(Lost):
+        publish(FolderStore(root), state)
     assert "train/attempts/1.1/results/model.pth" not in _objects(root)
 
 

@@ -1,0 +1,162 @@
+"""What the loop knows of files on their way to the object store, and back from it."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from spawn.core import decide
+from spawn.core.events import Draft, ResultsDelayed, ResultsUploadFailed
+from spawn.core.plan import is_stopping
+from spawn.core.state import JobState, QueueState
+from spawn.runner.ports import Clock, Hindered, Published, Publisher, PutBack, Troubled
+
+GIVE_UP_SECONDS = 3600.0
+"""How long after the last job the queue tries to bring what it has promised to the store."""
+
+
+class Saving:
+    """Decides what follows from uploads and from results that are put back.
+
+    Nothing here is remembered that the log does not say, but for what is under way.
+
+    Args:
+        say: Told what a person should know, once each time that it is so.
+    """
+
+    def __init__(self, publisher: Publisher, clock: Clock, say: Callable[[str], None]) -> None:
+        self._publisher = publisher
+        self._clock = clock
+        self._say = say
+        self._under_way: dict[str, str] = {}
+        self._troubled: dict[str, Troubled] = {}
+        self._done: list[Published] = []
+        self._elsewhere: dict[str, str] = {}
+        """The tokens of completed jobs' attempts that were made on another machine."""
+        self._coming: dict[str, None] = {}
+        self._gone: dict[str, PutBack] = {}
+        self._idle_since: float | None = None
+
+    def begin(self, state: QueueState, holds: Callable[[JobState], bool]) -> None:
+        """Take up what there is.
+
+        Args:
+            holds: Whether an attempt was on this machine.
+        """
+        for job_id, job in state.jobs.items():
+            if job.state == "completed" and job.config.result_files and not holds(job):
+                self._elsewhere[job_id] = job.token
+
+    def publish(self, job: JobState) -> None:
+        """Bring an attempt's files to the store."""
+        if job.folder:
+            self._elsewhere.pop(job.config.job_id, None)
+            self._under_way[job.token] = job.config.job_id
+            self._publisher.publish(job.token, job)
+
+    def take(self, happening: Published | Troubled | PutBack | Hindered) -> None:
+        """Note what has happened to files."""
+        match happening:
+            case Published(token):
+                self._done.append(happening)
+                self._troubled.pop(token, None)
+            case Troubled(token, since, why):
+                self._troubled[token] = happening
+                if since is not None and token in self._under_way:
+                    self._say(f"{self._under_way[token]}: its files are not saved yet: {why}")
+            case PutBack(job_id, _, gone):
+                if gone:
+                    self._gone[job_id] = happening
+                    self._say(f"{job_id} runs again: {gone}")
+                else:
+                    self._coming.pop(job_id, None)
+            case Hindered(job_id, why):
+                self._say(f"the results of {job_id} cannot be put back yet: {why}")
+
+    @property
+    def held(self) -> dict[str, None]:
+        """Completed jobs whose dependents wait until their files are here."""
+        return self._coming
+
+    @property
+    def busy(self) -> bool:
+        """Whether an attempt's files are on their way to the store."""
+        return len(self._under_way) > len(self._done)
+
+    def drafts(self, state: QueueState, *, by: str) -> Iterator[list[Draft]]:
+        """What follows for the log, a few events at a time; the state must have taken each before
+        the next is asked for. The same again until `written`."""
+        for done in self._done:
+            job = state.jobs.get(self._under_way.get(done.token, ""))
+            if job is not None and done.outcome is not None and job.token == done.token:
+                yield [Draft(done.outcome, job_id=job.config.job_id, attempt=job.attempt)]
+        now = self._clock.monotonic()
+        for token, trouble in self._troubled.items():
+            job = state.jobs.get(self._under_way.get(token, ""))
+            if job is None or job.token != token or trouble.since is None:
+                continue
+            late = now - trouble.since >= state.config.upload_wait
+            if late and job.holding and decide.is_needed(state, job):
+                delayed = ResultsDelayed(error=trouble.why)
+                yield [Draft(delayed, job_id=job.config.job_id, attempt=job.attempt)]
+        for job_id, gone in self._gone.items():
+            job = state.jobs[job_id]
+            if job.token == gone.token and job.state == "completed":
+                yield decide.reset(state, job, reason="results_lost", by=by)
+
+    def written(self) -> None:
+        """The log has taken all of that."""
+        for done in self._done:
+            self._under_way.pop(done.token, None)
+        for job_id in self._gone:
+            self._coming.pop(job_id, None)
+        self._done.clear()
+        self._gone.clear()
+
+    def seek(self, state: QueueState, *, by: str) -> Iterator[list[Draft]]:
+        """See that whoever has yet to run finds the results that it depends on, or that they are
+        made again. To be asked at the beginning, and whenever jobs were reset or came anew.
+
+        Yields:
+            As `drafts` does.
+        """
+        elsewhere = {
+            job_id: state.jobs[job_id]
+            for job_id, token in self._elsewhere.items()
+            if job_id in state.jobs and state.jobs[job_id].token == token
+        }
+        for job in decide.without_results(state, elsewhere):
+            yield decide.reset(state, job, reason="results_lost", by=by)
+        for job_id, job in elsewhere.items():
+            if job_id in state.uploading:
+                lost = ResultsUploadFailed(error="they are on a machine that the queue has left")
+                yield [Draft(lost, job_id=job_id, attempt=job.attempt)]
+        for job in decide.wanted(state, elsewhere):
+            job_id = job.config.job_id
+            del self._elsewhere[job_id]
+            self._coming[job_id] = None
+            self._publisher.put_back(job)
+
+    def rest(self, state: QueueState, *, leaving: bool) -> None:
+        """Give up what cannot be saved, long enough after the last job.
+
+        Args:
+            leaving: Whether no further job begins in any case.
+        """
+        now = self._clock.monotonic()
+        waits = bool(state.running)
+        if not leaving and not is_stopping(state):
+            jobs = map(state.jobs.__getitem__, state.uploading)
+            held = any(job.holding and decide.is_needed(state, job) for job in jobs)
+            waits = waits or bool(state.retrying) or held
+        if waits or not self._troubled:
+            self._idle_since = None
+        elif self._idle_since is None:
+            self._idle_since = now
+        elif now - self._idle_since >= GIVE_UP_SECONDS:
+            self._publisher.give_up()
+
+    def due(self, upload_wait: float) -> Iterable[float]:
+        """Moments of the monotonic clock, all ahead, at which there may be more to say."""
+        now = self._clock.monotonic()
+        moments = [each.since + upload_wait for each in self._troubled.values() if each.since]
+        if self._idle_since is not None:
+            moments.append(self._idle_since + GIVE_UP_SECONDS)
+        return [each for each in moments if each > now]

@@ -1,0 +1,46 @@
+"""Which attempts' files may not be in the object store yet, though the attempts are over."""
+
+from collections.abc import Iterable, Iterator
+from copy import copy
+from pathlib import Path
+
+from spawn.core.codec import decode
+from spawn.core.replay import Replay, Row
+from spawn.core.state import JobState
+from spawn.store.results.publish import is_saved
+
+_OUTCOMES = {b"JobCompleted", b"JobFailed", b"JobRetryScheduled", b"JobInterrupted"}
+
+
+def owed(queue_id: str, rows: Iterable[Row], *, failed_too: bool) -> Iterator[JobState]:
+    """The attempts whose files are here and not known to be in the store, oldest first.
+
+    Each as it was when it ended, also where others have followed it.
+
+    Args:
+        rows: The whole log.
+        failed_too: Whether results that were given up are among them.
+    """
+    replay = Replay(queue_id)
+    ended: dict[str, JobState] = {}
+    for row in rows:
+        replay.feed([row])
+        if row[1] not in _OUTCOMES:
+            continue
+        job = _job(replay, row)
+        folder = Path(job.folder)
+        if job.folder and folder.is_dir() and not is_saved(folder):
+            ended[job.token] = job
+    for token, job in ended.items():
+        now = replay.state.jobs.get(job.config.job_id)
+        newest = now if now is not None and now.token == token else None
+        if newest and (newest.uploaded or (newest.upload_failed and not failed_too)):
+            continue
+        yield job
+
+
+def _job(replay: Replay, row: Row) -> JobState:
+    event = decode(row[2], row[1])
+    assert event is not None
+    assert event.job_id is not None
+    return copy(replay.state.jobs[event.job_id])

@@ -1,0 +1,109 @@
+"""Put an attempt's results back where its job had left them, on a machine that has not got them."""
+
+import os
+from hashlib import file_digest, sha256
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from spawn.core.config.model import JobConfig
+from spawn.core.state import JobState
+from spawn.store.durable import sync
+from spawn.store.objects.port import NotThere, ObjectStore
+from spawn.store.results.find import may_find
+from spawn.store.results.publish import Kept, Listed, attempt_prefix
+
+_CHUNK = 1024 * 1024
+
+
+class Gone(Exception):
+    """The store does not have the results that the log says it has."""
+
+
+def put_back(store: ObjectStore, job: JobState) -> int:
+    """Bring the results of a completed job to the paths that they were found at.
+
+    A file that is there and agrees is left; any other gives way, as it would to the job itself.
+    Modes and times are those that the files had. May be repeated.
+
+    Args:
+        job: With its `ResultsUploaded`.
+
+    Returns:
+        How many files were brought.
+
+    Raises:
+        Gone: The list or a file is not in the store, or not what the log and the list say.
+        StoreError: The store fails.
+        OSError: A file cannot be written here.
+    """
+    prefix = attempt_prefix(job)
+    brought = 0
+    for file in _listed(store, prefix, job).files:
+        path = _path(job.config, file)
+        if _agrees(path, file):
+            continue
+        _bring(store, f"{prefix}results/{file.name}", path, file)
+        brought += 1
+    return brought
+
+
+def _listed(store: ObjectStore, prefix: str, job: JobState) -> Listed:
+    assert job.uploaded is not None
+    try:
+        data = store.read(job.uploaded.key).data
+    except NotThere:
+        raise Gone(f"{job.uploaded.key} is not in the object store") from None
+    if sha256(data).hexdigest() != job.uploaded.sha256:
+        raise Gone(f"{job.uploaded.key} is not the list that the log knows")
+    try:
+        return msgspec.json.decode(data, type=Listed)
+    except msgspec.DecodeError as error:
+        raise Gone(f"{job.uploaded.key} cannot be read: {error}") from None
+
+
+def _path(job: JobConfig, file: Kept) -> Path:
+    """Where a file belongs: only where the job's own patterns could have found it."""
+    path = PurePosixPath(file.path)
+    plain = path.is_absolute() and ".." not in path.parts and "\0" not in file.path
+    if not plain or not may_find(job.result_files, job.working_directory, file.path):
+        raise Gone(f"{file.path} is no result of job {job.job_id}")
+    return Path(file.path)
+
+
+def _agrees(path: Path, file: Kept) -> bool:
+    try:
+        if path.is_symlink() or path.stat().st_size != file.size:
+            return False
+        with open(path, "rb") as there:
+            return file_digest(there, "sha256").hexdigest() == file.sha256
+    except OSError:
+        return False
+
+
+def _bring(store: ObjectStore, key: str, path: Path, file: Kept) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name[:100]}.{file.sha256[:16]}.part")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    digest = sha256()
+    size = 0
+    try:
+        with store.open(key) as source, open(os.open(part, flags, 0o600), "wb") as out:
+            while chunk := source.read(_CHUNK):
+                digest.update(chunk)
+                size += len(chunk)
+                if size > file.size:
+                    break
+                out.write(chunk)
+            if size != file.size or digest.hexdigest() != file.sha256:
+                raise Gone(f"{key} is not what the log knows")
+            out.flush()
+            os.fchmod(out.fileno(), file.mode & 0o777)
+            os.utime(out.fileno(), ns=(file.mtime_ns, file.mtime_ns))
+            os.fsync(out.fileno())
+        part.replace(path)
+        sync(path.parent)
+    except NotThere:
+        raise Gone(f"{key} is not in the object store") from None
+    finally:
+        part.unlink(missing_ok=True)
