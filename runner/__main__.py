@@ -1,7 +1,11 @@
-"""`python -m spawn.runner`: what `spawn.runner.start` starts."""
+"""`python -m spawn.runner FD`: run the queue that stdin orders. For `runner.start`."""
 
+import os
 import sys
 
 from spawn.runner.bootstrap import main
 
-sys.exit(main())
+if __name__ == "__main__":
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)  # threads that still wait for a store are waited for by nobody

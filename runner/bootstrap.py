@@ -278,8 +278,7 @@ class _Session:
         self.unsaid = runner.unsaid
         if self.unsaid:
             return state  # at once: what is left to copy is the next runner's
-        publisher.close(STOP_DRAIN_SECONDS)
-        self._drain(replicator, thread, state)
+        self._drain(replicator, thread, publisher, state)
         self.fenced = replicator.fenced
         if self.fenced:
             for job_id in state.running:  # left to a next runner that will not be
@@ -428,15 +427,27 @@ class _Session:
         replicator.drain(STOP_DRAIN_SECONDS)
         replicator.run()
 
-    def _drain(self, replicator: Replicator, thread: ReplicatorThread, state: QueueState) -> None:
-        """Wait until the whole log is in the store; who stops us, or stopped the queue, waits
-        less."""
+    def _drain(
+        self,
+        replicator: Replicator,
+        thread: ReplicatorThread,
+        publisher: ThreadPublisher,
+        state: QueueState,
+    ) -> None:
+        """Wait until the whole log and all output are in the store; who stops us, or stopped the
+        queue, waits less."""
         seconds = END_DRAIN_SECONDS if state.ended else STOP_DRAIN_SECONDS
+        until = self._clock.monotonic() + seconds
         replicator.drain(seconds, hand_back=not state.running)
-        while not thread.over:
-            for happening in self._poller.wait(None):  # `Drained` at the latest
+        while not (thread.over and publisher.idle):
+            left = until - self._clock.monotonic()
+            if left <= 0 and not publisher.idle:
+                publisher.abandon()
+            for happening in self._poller.wait(max(0.0, left) if not publisher.idle else None):
                 if isinstance(happening, Signalled):
                     replicator.drain(0)
+                    publisher.abandon()
+        publisher.close()
         if replicator.behind and not replicator.fenced:
             self._say(
                 f"{replicator.behind} events are not in {self._store.location} yet; "

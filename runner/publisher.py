@@ -11,6 +11,7 @@ import msgspec
 from spawn.core.config.model import JobConfig
 from spawn.core.events import Results, ResultsUploaded, ResultsUploadFailed
 from spawn.core.state import JobState
+from spawn.runner.backoff import Backoff
 from spawn.runner.ports import Collected, Happening, Hindered, Published, PutBack, Troubled
 from spawn.runner.workers import Workers
 from spawn.store.objects.port import NotThere, ObjectStore, StoreError, Unavailable
@@ -25,8 +26,9 @@ TRIES = 3
 """How often what cannot pass by itself is tried, should it pass all the same."""
 AGAIN_SECONDS = (1.0, 4.0)
 """How long after each of those."""
+FIRST_SECONDS = 0.5
 MOST_SECONDS = 60.0
-"""The longest wait between tries of what may pass."""
+"""The shortest and the longest wait between tries of what may pass."""
 PIECE_SECONDS = 30.0
 """How often the output of a job that runs is copied."""
 
@@ -47,6 +49,8 @@ class ThreadPublisher:
             ThreadPoolExecutor(FILES_AT_ONCE, thread_name_prefix="copier") if store.far else None
         )
         self._failures: dict[str, str] = {}
+        self._open: set[str] = set()
+        self.backoff = Backoff(FIRST_SECONDS, MOST_SECONDS)
         self._followed: dict[str, JobState] = {}
         self._collectors = Workers("collector")
         self._uploaders = Workers("uploader", ATTEMPTS_AT_ONCE)
@@ -64,6 +68,7 @@ class ThreadPublisher:
         fresh = token in self._followed
         self._followed.pop(token, None)
         failure = self._failures.pop(token, "")
+        self._open.add(token)
         self._uploaders.add(_Upload(self, token, job, fresh=fresh, failure=failure))
 
     def follow(self, token: str, job: JobState) -> None:
@@ -82,12 +87,25 @@ class ThreadPublisher:
         self.given_up = True
         self._uploaders.hurry()
 
-    def close(self, seconds: float) -> None:
-        """Finish what was asked for, but for no longer than this: the next runner does the rest."""
+    @property
+    def idle(self) -> bool:
+        """Whether no attempt's files are on their way; a `Published` comes with the change."""
+        return not self._open
+
+    def abandon(self) -> None:
+        """Wait no longer for what is on its way: the next runner brings it."""
+        self._open.clear()
+
+    def published(self, outcome: Published) -> None:
+        """Tell that an attempt's files are there, or never will be."""
+        self._open.discard(outcome.token)
+        self.post(outcome)
+
+    def close(self) -> None:
+        """Begin nothing any more; what is on its way is the next runner's."""
         self._followed.clear()
-        until = time.monotonic() + seconds
         for workers in self._all:
-            workers.close(max(0.0, until - time.monotonic()))
+            workers.close()
 
     def _collect(self, token: str, job: JobConfig, folder: Path) -> None:
         results: Results | None = None
@@ -122,14 +140,19 @@ class _Upload:
         self._fresh = fresh
         self._failure = failure
         self._tries = 0
-        self._failing_since: float | None = None
+        self._failures = 0
+        self._failing_since = 0.0
 
     def __call__(self) -> float | None:
         publisher = self._publisher
+        if (pause := publisher.backoff.pause()) and not publisher.given_up:
+            return pause
         fresh, self._fresh = self._fresh, False
         began = time.monotonic()
         try:
-            uploaded = publish(publisher.store, self._job, fresh=fresh, pool=publisher.files)
+            uploaded = publish(
+                publisher.store, self._job, fresh=fresh, pool=publisher.files, went=self._went
+            )
         except Unavailable as error:
             return self._wait(str(error), began)
         except (StoreError, Lost, OSError, msgspec.DecodeError) as error:
@@ -145,22 +168,25 @@ class _Upload:
 
     def _wait(self, why: str, began: float) -> float | None:
         """Try again later, unless nobody wants that any more."""
-        first = self._failing_since is None
-        since = self._failing_since = began if self._failing_since is None else self._failing_since
+        self._failures += 1
+        if self._failures == 1:
+            self._failing_since = began
         if self._publisher.given_up:
             self._end(None, self._failure or why)
             return None
-        if first:
-            self._publisher.post(Troubled(self._token, since, why))
-        backoff = min(MOST_SECONDS, 1.0 + time.monotonic() - since)
-        return backoff * random.uniform(0.5, 1.0)  # not all at the same moment
+        if self._failures == 2:
+            self._publisher.post(Troubled(self._token, self._failing_since, why))
+        return self._publisher.backoff.failed()
+
+    def _went(self) -> None:
+        self._publisher.backoff.went()
 
     def _end(self, uploaded: ResultsUploaded | None, failure: str) -> None:
         job = self._job
         outcome: ResultsUploaded | ResultsUploadFailed | None = uploaded
         if failure and job.state == "completed" and job.config.result_files:
             outcome = ResultsUploadFailed(error=failure, unmatched=_unmatched(Path(job.folder)))
-        self._publisher.post(Published(self._token, outcome))
+        self._publisher.published(Published(self._token, outcome))
 
 
 class _Restore:

@@ -26,6 +26,7 @@ class Saving:
         self._clock = clock
         self._say = say
         self._under_way: dict[str, str] = {}
+        self._promised: set[str] = set()
         self._troubled: dict[str, Troubled] = {}
         self._done: list[Published] = []
         self._elsewhere: dict[str, str] = {}
@@ -49,6 +50,8 @@ class Saving:
         if job.folder:
             self._elsewhere.pop(job.config.job_id, None)
             self._under_way[job.token] = job.config.job_id
+            if job.state == "completed" and job.config.result_files:
+                self._promised.add(job.token)
             self._publisher.publish(job.token, job)
 
     def take(self, happening: Published | Troubled | PutBack | Hindered) -> None:
@@ -77,8 +80,13 @@ class Saving:
 
     @property
     def busy(self) -> bool:
-        """Whether an attempt's files are on their way to the store."""
-        return len(self._under_way) > len(self._done)
+        """Whether the queue's end must wait for files on their way to the store: for what was
+        promised, and for output as long as that gets on."""
+        done = {each.token for each in self._done}
+        return any(
+            token not in done and (token in self._promised or token not in self._troubled)
+            for token in self._under_way
+        )
 
     def drafts(self, state: QueueState, *, by: str) -> Iterator[list[Draft]]:
         """What follows for the log, a few events at a time; the state must have taken each before
@@ -105,6 +113,7 @@ class Saving:
         """The log has taken all of that."""
         for done in self._done:
             self._under_way.pop(done.token, None)
+            self._promised.discard(done.token)
         for job_id in self._gone:
             self._coming.pop(job_id, None)
         self._done.clear()

@@ -45,14 +45,11 @@ class Workers:
             self._tasks = [(0.0, number, task) for _, number, task in sorted(self._tasks)]
             self._changed.notify_all()
 
-    def close(self, seconds: float) -> None:
-        """Finish what is due, but for no longer than this; what waits for later is dropped."""
+    def close(self) -> None:
+        """Begin no other task."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        until = time.monotonic() + seconds
-        for thread in self._threads:
-            thread.join(max(0.0, until - time.monotonic()))
 
     def _run(self) -> None:
         while (task := self._next()) is not None:
@@ -64,10 +61,10 @@ class Workers:
         with self._changed:
             while True:
                 left = self._tasks[0][0] - time.monotonic() if self._tasks else None
-                if left is not None and left <= 0:
-                    return heappop(self._tasks)[2]
                 if self._closing:
                     return None
+                if left is not None and left <= 0:
+                    return heappop(self._tasks)[2]
                 self._idle += 1
                 self._changed.wait(left)
                 self._idle -= 1

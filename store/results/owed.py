@@ -13,7 +13,8 @@ _OUTCOMES = {b"JobCompleted", b"JobFailed", b"JobRetryScheduled", b"JobInterrupt
 
 
 def owed(queue_id: str, rows: Iterable[Row], *, failed_too: bool) -> Iterator[JobState]:
-    """The attempts whose files are here and not known to be in the store, oldest first.
+    """The attempts whose files are here and not known to be in the store, oldest first. Of results
+    the log alone knows.
 
     Each as it was when it ended, also where others have followed it.
 
@@ -29,7 +30,8 @@ def owed(queue_id: str, rows: Iterable[Row], *, failed_too: bool) -> Iterator[Jo
             continue
         job = _job(replay, row)
         folder = Path(job.folder)
-        if job.folder and folder.is_dir() and not is_saved(folder):
+        promised = job.state == "completed" and job.config.result_files
+        if job.folder and folder.is_dir() and (promised or not is_saved(folder)):
             ended[job.token] = job
     for token, job in ended.items():
         now = replay.state.jobs.get(job.config.job_id)

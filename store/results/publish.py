@@ -47,7 +47,12 @@ class Listed(Struct, frozen=True, kw_only=True):
 
 
 def publish(
-    store: ObjectStore, job: JobState, *, fresh: bool = False, pool: Executor | None = None
+    store: ObjectStore,
+    job: JobState,
+    *,
+    fresh: bool = False,
+    pool: Executor | None = None,
+    went: Callable[[], None] = lambda: None,
 ) -> ResultsUploaded | None:
     """Copy an attempt's files into the store; what is there already is left as it is.
 
@@ -57,6 +62,7 @@ def publish(
         job: As it was when the attempt ended.
         fresh: Whether nobody has tried before, so that nothing can be there.
         pool: Where several files are copied at once.
+        went: Called whenever the store has done something, from any thread.
 
     Returns:
         What the store has of its results; None for an attempt that promises none.
@@ -74,12 +80,14 @@ def publish(
     for log in LOGS:
         if prefix + log not in there and (folder / log).exists():
             store.link(prefix + log, folder / log)
+            went()
     if prefix + "exit_code" not in there:
         store.put(prefix + "exit_code", _exit_code(job), durable=False)
     if prefix + "metadata.json" not in there:
         store.put(prefix + "metadata.json", _metadata(job), durable=False)
+    went()
     reached("publisher.logs")
-    uploaded = _publish_results(store, prefix, folder, there, pool) if promised else None
+    uploaded = _publish_results(store, prefix, folder, there, pool, went) if promised else None
     _mark(folder)
     return uploaded
 
@@ -90,7 +98,7 @@ def attempt_prefix(job: JobState) -> str:
 
 
 def is_saved(folder: Path) -> bool:
-    """Whether all files of an attempt are known to be in the store."""
+    """Whether all files of an attempt are in the store, though the log may not say so yet."""
     return (folder / _SAVED).exists()
 
 
@@ -108,6 +116,7 @@ def _publish_results(
     folder: Path,
     there: Mapping[str, int],
     pool: Executor | None,
+    went: Callable[[], None],
 ) -> ResultsUploaded:
     manifest = load(folder)
     journal = Journal(folder)
@@ -119,6 +128,7 @@ def _publish_results(
             sent = _send(store, key, file, taken=key in there)
             if store.far:
                 journal.note(sent)
+        went()
         reached("publisher.file")
         return Kept(**msgspec.structs.asdict(file), sha256=sent.sha256)
 
