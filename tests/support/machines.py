@@ -60,6 +60,19 @@ class Remote:
         body = json.dumps(value).encode()
         self._client.put_object(Bucket=self.bucket, Key=self._prefix + key, Body=body)
 
+    def put(self, key: str, body: bytes) -> None:
+        """Put bytes there, as somebody else might."""
+        self._client.put_object(Bucket=self.bucket, Key=self._prefix + key, Body=body)
+
+    def delete(self, key: str) -> None:
+        """Take an object away."""
+        self._client.delete_object(Bucket=self.bucket, Key=self._prefix + key)
+
+    def uploads(self) -> list[str]:
+        """The keys of uploads in parts that nobody has completed or given up."""
+        found = self._client.list_multipart_uploads(Bucket=self.bucket)
+        return [each["Key"] for each in found.get("Uploads", ())]
+
     @property
     def lease(self) -> dict[str, Any]:
         """What the lease says."""

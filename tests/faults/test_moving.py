@@ -1,0 +1,168 @@
+"""A machine is gone, and another has nothing of it: the jobs that follow find their input."""
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from tests.support.machines import Machines, same
+from tests.support.proxy import WRITES
+from tests.support.queues import Queue, World, job, until
+
+
+def _pipeline(world: World, *extra: str, **fields: object) -> Queue:
+    """preprocess → train → evaluate, each of which reads what the one before left."""
+    return world.queue(
+        job(
+            "preprocess",
+            "mkdir -p data/deep; seq 5 > data/clean.csv; echo '{}' > data/deep/stats.json;"
+            " echo scratch > scratch; chmod 750 data/clean.csv",
+            result_files=["data/*.csv", "data/deep"],
+        ),
+        job(
+            "train",
+            f"{until('go')}; cat data/clean.csv data/deep/stats.json > model",
+            "preprocess",
+            result_files=["model"],
+        ),
+        job("evaluate", "wc -l < model > score", "train", result_files=["score"]),
+        **fields,
+    )
+
+
+def _lose(machines: Machines, world: World, queue: Queue) -> None:
+    """Let the machine be gone, and whatever its jobs have left."""
+    os.kill(queue.runner(), signal.SIGKILL)
+    machines.lose(world)
+    for left in world.work.iterdir():
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def _resume(world: World, *flags: str) -> tuple[int, str]:
+    done = world.spawn("resume", "q", "--from-s3", "--force", *flags)
+    return done.code, done.err
+
+
+def _here(world: World, name: str) -> Path:
+    return world.work / name
+
+
+def test_a_pipeline_goes_on_where_its_machine_died(machines: Machines) -> None:
+    a, b = machines.machine("a"), machines.machine("b")
+    here = _pipeline(a)
+    here.detach()
+    here.wait_executing("train")
+    here.until(lambda: len(machines.remote().events()) == len(here.events()), "all is there")
+    before = (a.work / "data/clean.csv").stat()
+    _lose(machines, a, here)
+    there = machines.on(b, here)
+    b.let("go")
+    code, err = _resume(b)
+    assert code == 0, err
+    assert there.state.state == "completed"
+    after = _here(b, "data/clean.csv").stat()
+    assert (after.st_mode, after.st_mtime_ns) == (before.st_mode, before.st_mtime_ns)
+    assert _here(b, "score").read_text() == "6\n"
+    assert not _here(b, "scratch").exists(), "what is no result does not travel"
+    assert there.types("preprocess").count("JobStarted") == 1
+    assert there.executed() == [("train", 2), ("evaluate", 1)]
+    same(there, machines.remote())
+
+
+def test_a_job_whose_results_were_lost_with_its_machine_runs_again(machines: Machines) -> None:
+    a, b = machines.machine("a"), machines.machine("b")
+    here = _pipeline(a)
+    with machines.proxy.fault("500", *WRITES, key="/results/"):
+        here.detach()
+        here.wait_for("JobCompleted", "preprocess")
+        here.until(
+            lambda: "JobCompleted" in [e["type"] for e in machines.remote().events()],
+            "its completion is there",
+        )
+        _lose(machines, a, here)
+    there = machines.on(b, here)
+    b.let("go")
+    code, err = _resume(b)
+    assert code == 0, err
+    types = there.types("preprocess")
+    assert types == [
+        *("JobStarted", "JobCompleted", "JobReset"),
+        *("JobStarted", "JobCompleted", "ResultsUploaded"),
+    ]
+    assert there.data("preprocess", "JobReset").reason == "results_lost"
+    assert _here(b, "score").read_text() == "6\n"
+
+
+def test_results_that_nobody_needs_are_missed_and_not_made_again(machines: Machines) -> None:
+    a, b = machines.machine("a"), machines.machine("b")
+    here = a.queue(
+        job("leaf", "echo 1 > leaf", result_files=["leaf"]),
+        job("other", until("go")),
+    )
+    with machines.proxy.fault("500", *WRITES, key="/results/"):
+        here.detach()
+        here.wait_executing("other")
+        here.until(lambda: len(machines.remote().events()) == len(here.events()), "all is there")
+        _lose(machines, a, here)
+    there = machines.on(b, here)
+    b.let("go")
+    code, err = _resume(b)
+    assert code == 1, err
+    assert there.state.state == "failed"
+    assert there.state.reason == "results"
+    assert there.types("leaf") == ["JobStarted", "JobCompleted", "ResultsUploadFailed"]
+
+
+@pytest.mark.parametrize("harm", ["gone", "changed", "cut", "list", "list gone"])
+def test_results_that_are_not_what_the_log_knows_are_made_again(
+    machines: Machines, harm: str
+) -> None:
+    a, b = machines.machine("a"), machines.machine("b")
+    here = _pipeline(a)
+    here.detach()
+    here.wait_executing("train")
+    here.until(lambda: len(machines.remote().events()) == len(here.events()), "all is there")
+    remote = machines.remote()
+    _lose(machines, a, here)
+    prefix = "preprocess/attempts/1.1/"
+    match harm:
+        case "gone":
+            remote.delete(f"{prefix}results/clean.csv")
+        case "changed":
+            remote.put(f"{prefix}results/clean.csv", b"1\n2\n3\n4\n6\n")
+        case "cut":
+            remote.put(f"{prefix}results/clean.csv", b"1\n2\n")
+        case "list":
+            body = remote.read(f"{prefix}manifest.json").replace(b"clean.csv", b"../evil.csv")
+            remote.put(f"{prefix}manifest.json", body)
+        case _:
+            remote.delete(f"{prefix}manifest.json")
+    there = machines.on(b, here)
+    b.let("go")
+    code, err = _resume(b)
+    assert code == 0, err
+    assert "JobReset" in there.types("preprocess")
+    assert there.data("preprocess", "JobReset").reason == "results_lost"
+    assert _here(b, "score").read_text() == "6\n"
+    assert not list(b.work.rglob("*evil*"))
+    assert not list(b.work.rglob("*.part"))
+
+
+def test_a_store_that_fails_while_results_come_back_only_takes_longer(machines: Machines) -> None:
+    a, b = machines.machine("a"), machines.machine("b")
+    here = _pipeline(a)
+    here.detach()
+    here.wait_executing("train")
+    here.until(lambda: len(machines.remote().events()) == len(here.events()), "all is there")
+    _lose(machines, a, here)
+    there = machines.on(b, here)
+    b.let("go")
+    with machines.proxy.fault("503", "GET", key="attempts/1.1/results/"):
+        process = b.start("resume", "q", "--from-s3", "--force")
+        there.until(lambda: "cannot be put back yet" in there.told(), "it says so")
+        assert "JobStarted" not in there.types("train")[2:]
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert there.types("preprocess").count("JobStarted") == 1
+    assert _here(b, "score").read_text() == "6\n"

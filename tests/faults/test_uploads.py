@@ -1,0 +1,155 @@
+"""Results and output on their way to a store that fails in every way that it can."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from tests.support.machines import Machines, same
+from tests.support.proxy import WRITES, Fault
+from tests.support.queues import Queue, World, job, until
+
+POINTS = ("publisher.logs", "publisher.file", "publisher.uploaded", "runner.published")
+
+
+def _left(world: World) -> Queue:
+    """A job that leaves small files and a large one, and one that needs them."""
+    return world.queue(
+        job(
+            "make",
+            "mkdir -p out/deep; for n in $(seq 20); do echo $n > out/deep/$n; done;"
+            " head -c 20000000 /dev/urandom > out/large; sha256sum < out/large > sum",
+            result_files=["out"],
+        ),
+        job("use", 'test "$(sha256sum < out/large)" = "$(cat sum)"', "make"),
+    )
+
+
+def _whole(machines: Machines, world: World, attempt: str = "1.1") -> None:
+    """See that the store has every file as it was made, and a manifest that says so."""
+    remote = machines.remote()
+    prefix = f"make/attempts/{attempt}/"
+    listed = json.loads(remote.read(f"{prefix}manifest.json"))["files"]
+    assert len(listed) == 21
+    for file in listed:
+        body = remote.read(f"{prefix}results/{file['name']}")
+        assert body == Path(file["path"]).read_bytes()
+        assert len(body) == file["size"]
+
+
+@pytest.mark.parametrize("fault", ["500", "503", "reset", "lose", "late"])
+def test_nothing_partial_is_taken_for_whole(machines: Machines, fault: Fault) -> None:
+    a = machines.machine()
+    queue = _left(a)
+    machines.proxy.seed(7)
+    with machines.proxy.fault(fault, *WRITES, key="/attempts/", share=0.25, seconds=0.3):
+        done = queue.run()
+    assert done.code == 0, done.err
+    assert queue.types("make") == ["JobStarted", "JobCompleted", "ResultsUploaded"]
+    _whole(machines, a)
+    assert machines.remote().uploads() == [], "no upload in parts is left open"
+
+
+def test_who_depends_on_results_waits_for_them_only_so_long(machines: Machines) -> None:
+    a = machines.machine()
+    queue = a.queue(
+        job("make", "echo 1 > x", result_files=["x"]),
+        job("use", "cat x", "make"),
+        upload_wait="1s",
+    )
+    with machines.proxy.fault("503", *WRITES, key="/attempts/"):
+        process = queue.start()
+        queue.wait_for("JobCompleted", "use")
+        assert queue.types("make") == ["JobStarted", "JobCompleted", "ResultsDelayed"]
+        status = a.spawn("status", "q").out
+        assert "make: results are not saved yet, and nothing waits" in status
+        assert queue.state.state == "running"
+    _, err = process.communicate(timeout=90)
+    assert process.returncode == 0, err
+    assert queue.types("make")[-1] == "ResultsUploaded"
+    assert queue.state.state == "completed"
+    same(queue, machines.remote())
+
+
+def test_a_store_that_refuses_is_asked_three_times_and_resume_brings_what_is_left(
+    machines: Machines,
+) -> None:
+    a = machines.machine()
+    queue = a.queue(job("make", "echo 1 > x", result_files=["x"]), job("use", "cat x", "make"))
+    with machines.proxy.fault("403", *WRITES, key="/results/"):
+        done = queue.run()
+        tries = [each for each in machines.proxy.asked if "/results/" in each.key and each.fault]
+    assert done.code == 1
+    assert len(tries) == 3
+    assert queue.types("make") == ["JobStarted", "JobCompleted", "ResultsUploadFailed"]
+    assert "AccessDenied" in queue.data("make", "ResultsUploadFailed").error
+    assert queue.state.reason == "results"
+    assert "the results of make are not saved" in done.out
+    again = a.spawn("resume", "q")
+    assert again.code == 0, again.err
+    assert queue.types("make")[-1] == "ResultsUploaded"
+    assert queue.executed() == [("make", 1), ("use", 1)]
+    same(queue, machines.remote())
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_runner_that_dies_between_completion_and_upload_loses_nothing(
+    machines: Machines, point: str
+) -> None:
+    a = machines.machine()
+    queue = _left(a)
+    count = 5 if point == "publisher.file" else 1
+    a.environ["SPAWN_FAILPOINT"] = f"{point}:{count}:{a.folder / 'counter'}"
+    queue.start().communicate(timeout=60)
+    del a.environ["SPAWN_FAILPOINT"]
+    assert queue.types("make")[:2] == ["JobStarted", "JobCompleted"]
+    sent = {each.key for each in machines.proxy.puts("/results/")}
+    done = queue.resume()
+    assert done.code == 0, done.err
+    assert queue.types("make") == ["JobStarted", "JobCompleted", "ResultsUploaded"]
+    assert queue.executed() == [("make", 1), ("use", 1)]
+    _whole(machines, a)
+    again = [each.key for each in machines.proxy.puts("/results/") if "/large" not in each.key]
+    assert len(again) == len(set(again)), "nothing is sent twice"
+    assert bool(sent) == (point != "publisher.logs")
+    assert machines.remote().uploads() == []
+
+
+def test_the_output_of_a_job_that_runs_is_in_the_store_in_pieces(machines: Machines) -> None:
+    a = machines.machine()
+    queue = a.queue(job("talk", f"echo one; echo oops >&2; {until('go')}; echo two"))
+    queue.detach()
+    queue.wait_executing("talk")
+    parts = "talk/attempts/1.1/parts/"
+    queue.until(lambda: len(machines.remote().keys(parts)) == 2, "both streams are there")
+    assert machines.remote().read(f"{parts}stdout.log/{0:016d}") == b"one\n"
+    assert machines.remote().read(f"{parts}stderr.log/{0:016d}") == b"oops\n"
+    os.kill(queue.runner(), signal.SIGKILL)
+    queue.wait_idle()
+    a.let("go")
+    assert queue.resume().code == 0
+    assert machines.remote().read("talk/attempts/1.1/stdout.log") == b"one\ntwo\n"
+
+
+def test_the_logs_of_every_attempt_reach_a_store_that_was_away(machines: Machines) -> None:
+    a = machines.machine()
+    queue = a.queue(
+        job(
+            "flaky",
+            "echo try $JOB_ATTEMPT; [ $JOB_ATTEMPT = 3 ]",
+            retry={"max_attempts": 3, "backoff": "fixed", "base_delay": "50ms"},
+        )
+    )
+    with machines.proxy.fault("503", *WRITES, key="/attempts/"):
+        process = queue.start()
+        queue.wait_for("JobCompleted", "flaky")
+        os.kill(queue.runner(), signal.SIGKILL)
+        process.communicate(timeout=30)
+    assert queue.resume().code == 0
+    for number in (1, 2, 3):
+        prefix = f"flaky/attempts/1.{number}/"
+        assert machines.remote().read(f"{prefix}stdout.log") == f"try {number}\n".encode()
+        metadata = json.loads(machines.remote().read(f"{prefix}metadata.json"))
+        assert metadata["attempt"] == number
+        assert metadata["status"] == ("completed" if number == 3 else "retrying")
