@@ -95,6 +95,8 @@ def job_rows(
         yield f"    └─ Time remaining: ~{duration(job.time_remaining)} (est)"
     if job.status in ("failed", "retrying") and job.why:
         yield f"    └─ {printable(job.why)}"
+    if job.results in ("saving", "delayed") and not report.ended:
+        yield "    └─ Results: on their way to where they are kept"
 
 
 def foot(report: Report, zone: tzinfo | None, style: Style) -> Iterator[list[str]]:

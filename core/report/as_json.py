@@ -75,6 +75,7 @@ def _job(job: JobReport, zone: tzinfo | None) -> Iterator[tuple[str, Any]]:
         "time_remaining": _duration(job.time_remaining),
         "last_lines": list(job.last_lines) or None,
         "attempt": job.attempt,
+        "results": job.results or None,
         "depends_on": list(job.config.depends_on) or None,
         "ended_at": _when(job.ended_at, zone),
     }

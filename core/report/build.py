@@ -109,7 +109,18 @@ def _job(
         progress=live.progress if running else None,
         time_remaining=left,
         recent=live.recent,
+        results=_results(state, job),
     )
+
+
+def _results(state: QueueState, job: JobState) -> str:
+    if job.uploaded:
+        return "saved"
+    if job.upload_failed:
+        return "failed"
+    if job.config.job_id not in state.uploading:
+        return ""
+    return "delayed" if job.delayed else "saving"
 
 
 def _blocked_by(state: QueueState, job: JobState) -> tuple[str, ...]:

@@ -66,6 +66,9 @@ class JobReport(Struct, frozen=True, kw_only=True):
     progress: Progress | None = None
     time_remaining: float | None = None
     recent: tuple[str, ...] = ()
+    results: str = ""
+    """Of a completed job that promises some: `saving`, `delayed`, `saved` or `failed`; else empty.
+    """
 
     @property
     def job_id(self) -> str:
