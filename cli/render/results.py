@@ -79,4 +79,5 @@ def _entries(files: Sequence[Fetched]) -> Iterator[str]:
 def _row(name: str, file: Fetched) -> str:
     if file.error:
         return f"{printable(name)}: {printable(file.error)}"
-    return f"{printable(name)} ({size(file.size)})" + " (unverified)" * (not file.verified)
+    notes = " (unverified)" * (not file.verified) + " (so far)" * file.partial
+    return f"{printable(name)} ({size(file.size)}){notes}"

@@ -101,6 +101,18 @@ class FolderStore:
             except FileNotFoundError:
                 raise NotThere(key) from None
 
+    def open_range(self, key: str, at: int, size: int, etag: str = "") -> tuple[BinaryIO, str]:
+        """See `ObjectStore.open_range`."""
+        file = self.open(key)
+        with _unavailable(key):
+            there = os.fstat(file.fileno())
+            found = f"{there.st_ino}-{there.st_size}-{there.st_mtime_ns}"
+            file.seek(at)
+        if etag and found != etag:
+            file.close()
+            raise Changed(key)
+        return file, found
+
     def put(self, key: str, data: bytes, *, durable: bool = True) -> str:
         """See `ObjectStore.put`."""
         with _unavailable(key):

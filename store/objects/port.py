@@ -112,6 +112,22 @@ class ObjectStore(Protocol):
         """
         ...
 
+    def open_range(self, key: str, at: int, size: int, etag: str = "") -> tuple[BinaryIO, str]:
+        """Read part of an object: `size` bytes, at least 1, from byte `at` on.
+
+        Args:
+            etag: Which object it must be; empty for any.
+
+        Returns:
+            What to read from, which may break off early, and the object's ETag, which is its
+            writer's own: two objects of one ETag are the same.
+
+        Raises:
+            NotThere: There is none.
+            Changed: It is another one.
+        """
+        ...
+
     def put(self, key: str, data: bytes, *, durable: bool = True) -> str:
         """Keep bytes under a key, unless it is taken; returns the SHA-256 in hex of what is there.
 

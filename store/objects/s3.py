@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from spawn.store.objects.aws import account, code_of, connect, errors, on_aws
 from spawn.store.objects.budget import Budget
-from spawn.store.objects.port import PAGE, Changed, Exists, NotThere, Object
+from spawn.store.objects.port import PAGE, Changed, Exists, NotThere, Object, Unavailable
 
 PART_BYTES = 8 * 1024 * 1024
 """Larger files are sent in parts of this size."""
@@ -133,6 +133,29 @@ class S3Store:
         with self._errors(key, missing=NotThere):
             body = self._ask("get_object", Key=self._prefix + key)["Body"]
         return BufferedReader(_Body(body, lambda: self._errors(key)), _READ_BYTES)
+
+    def open_range(self, key: str, at: int, size: int, etag: str = "") -> tuple[BinaryIO, str]:
+        """See `ObjectStore.open_range`."""
+        extra = {"IfMatch": etag} if etag else {}
+        try:
+            with self._errors(key, missing=NotThere):
+                found = self._ask(
+                    "get_object",
+                    Key=self._prefix + key,
+                    Range=f"bytes={at}-{at + size - 1}",
+                    **extra,
+                )
+        except Exists:
+            raise Changed(key) from None
+        body = found["Body"]
+        if not str(found.get("ContentRange", "")).startswith(f"bytes {at}-{at + size - 1}/"):
+            body.close()
+            raise Unavailable(
+                f"{self.location} cannot be read",
+                why=f"it answers with other bytes of {key} than those that it was asked for",
+            )
+        stream = BufferedReader(_Body(body, lambda: self._errors(key)), _READ_BYTES)
+        return stream, str(found["ETag"])
 
     def put(self, key: str, data: bytes, *, durable: bool = True) -> str:
         """See `ObjectStore.put`. All is durable here."""

@@ -12,7 +12,8 @@ from spawn.core.config.model import JobConfig
 from spawn.core.events import JobFailed
 from spawn.core.state import JobState
 from spawn.store.objects.folder import FolderStore
-from spawn.store.results.fetch import fetch
+from spawn.store.objects.port import ObjectStore
+from spawn.store.results.fetch import Choice, Fetch, Fetched
 
 PARTS = st.sampled_from(["..", ".", "", "a", "b", "\0", "x" * 300, "-", "~", "é", "a\nb", "*"])
 NAMES = st.lists(PARTS, min_size=1, max_size=5).map("/".join)
@@ -29,14 +30,20 @@ class Hostile(FolderStore):
         """See `ObjectStore.list`."""
         return [(prefix + name, 1) for name in self._names]
 
-    def open(self, key: str) -> BinaryIO:
-        """See `ObjectStore.open`."""
-        return io.BytesIO(b"!")
+    def open_range(self, key: str, at: int, size: int, etag: str = "") -> tuple[BinaryIO, str]:
+        """See `ObjectStore.open_range`."""
+        return io.BytesIO(b"!"), "e"
 
 
 def _job() -> JobState:
     config = JobConfig(job_id="a", command="true", working_directory="/")
     return JobState(config=config, index=0, state="failed", attempt=1, epoch=1, outcome=JobFailed())
+
+
+def _fetch(objects: ObjectStore, root: Path) -> list[Fetched]:
+    with Fetch(objects, root) as fetch:
+        (brought,) = fetch.run([Choice(job=_job())])
+    return brought.files
 
 
 @settings(max_examples=200)
@@ -46,7 +53,7 @@ def test_no_name_leaves_the_folder(
 ) -> None:
     root = tmp_path_factory.mktemp("names")
     folder = root / "out" / "a"
-    fetched = list(fetch(Hostile(names), _job(), folder))
+    fetched = _fetch(Hostile(names), root / "out")
     written = {path for path in root.rglob("*") if path.is_file()}
     assert all(path.is_relative_to(folder) for path in written)
     assert not any(path.name.endswith(".part") for path in written)
@@ -57,6 +64,67 @@ def test_no_name_leaves_the_folder(
 
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../x", "a//b", "x\0", "y" * 256, "a/"])
 def test_a_name_that_means_harm_is_an_error(tmp_path: Path, name: str) -> None:
-    (file,) = fetch(Hostile([name]), _job(), tmp_path / "a")
+    (file,) = _fetch(Hostile([name]), tmp_path)
     assert file.error
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
+    away = tmp_path / "away"
+    away.mkdir()
+    out = tmp_path / "out"
+    for link in ("a", "a/results"):
+        (out / link).parent.mkdir(parents=True, exist_ok=True)
+        (out / link).symlink_to(away)
+        (file,) = _fetch(Hostile(["results/x"]), out)
+        assert "is in the way" in file.error
+        assert list(away.iterdir()) == []
+        (out / link).unlink()
+
+
+def test_a_link_in_a_files_place_gives_way_and_what_it_leads_to_stays(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_text("mine")
+    (tmp_path / "out/a").mkdir(parents=True)
+    (tmp_path / "out/a/x").symlink_to(target)
+    (file,) = _fetch(Hostile(["x"]), tmp_path / "out")
+    assert file.error == ""
+    assert target.read_text() == "mine"
+    assert (tmp_path / "out/a/x").read_text() == "!"
+
+
+def test_names_that_are_one_file_where_case_does_not_count_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spawn.store.results.inside._is_there", lambda *_: True)
+    files = _fetch(Hostile(["Model", "model", "caf\u00e9", "cafe\u0301"]), tmp_path)
+    failed = {file.name: file.error for file in files if file.error}
+    assert len(failed) == 2
+    assert all("it would be the same file here as" in error for error in failed.values())
+
+
+def test_a_large_object_is_read_in_ranges_and_one_that_changes_meanwhile_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spawn.store.results.download.RANGE", 1000)
+    store = FolderStore(tmp_path / "objects")
+    body = bytes(range(256)) * 40
+    store.put("a/attempts/1.1/x", body)
+    (file,) = _fetch(store, tmp_path / "out")
+    assert file.error == ""
+    assert (tmp_path / "out/a/x").read_bytes() == body
+    reads = 0
+    real = FolderStore.open_range
+
+    def swap(self: FolderStore, key: str, at: int, size: int, etag: str = "") -> object:
+        nonlocal reads
+        reads += 1
+        if reads == 5:
+            (tmp_path / "other").write_bytes(body[::-1])
+            (tmp_path / "other").replace(tmp_path / "objects" / key)
+        return real(self, key, at, size, etag)
+
+    monkeypatch.setattr(FolderStore, "open_range", swap)
+    (file,) = _fetch(store, tmp_path / "again")
+    assert file.error == "it changed while it was read"
+    assert not [path for path in (tmp_path / "again").rglob("*") if path.is_file()]

@@ -1,0 +1,137 @@
+"""A folder that nothing is written outside of, whatever names come from elsewhere."""
+
+import os
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from errno import EEXIST, ELOOP, ENOTDIR
+from fcntl import LOCK_EX, LOCK_NB, flock
+from pathlib import Path
+from secrets import token_hex
+from typing import Self
+
+PARTS = ".spawn-parts"
+"""Where files are until they are whole. No job is called so."""
+LONGEST_NAME = 255
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_MODE = 0o777
+
+
+class Inside:
+    """A folder of a person's choice, made where it is missing; links below it are never followed.
+
+    Raises:
+        OSError: It cannot be made or opened.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._made = [each for each in (root, *root.parents) if not each.exists()]
+        root.mkdir(parents=True, exist_ok=True)
+        self._root = os.open(root, _FOLDER)
+        try:
+            with _making(PARTS):
+                self.parts = _enter(self._root, PARTS)
+        except BaseException:
+            os.close(self._root)
+            raise
+        self.folds = _is_there(PARTS.upper(), self._root)
+        """Whether two names that differ in case alone are one file here."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.parts)
+        with suppress(OSError):  # something of an earlier try is in it, or another download
+            os.rmdir(PARTS, dir_fd=self._root)
+        os.close(self._root)
+        with suppress(OSError):  # they are not empty
+            for each in self._made:
+                each.rmdir()
+
+    @contextmanager
+    def folder(self, names: tuple[str, ...]) -> Iterator[int]:
+        """Open a folder below, made where it is missing.
+
+        Raises:
+            ValueError: A link, or a file, is in its way.
+            OSError: It cannot be made.
+        """
+        here = os.dup(self._root)
+        try:
+            for depth, name in enumerate(names):
+                with _making("/".join(names[: depth + 1])):
+                    below = _enter(here, name)
+                os.close(here)
+                here = below
+            yield here
+        finally:
+            os.close(here)
+
+    def part(self, name: str) -> tuple[int, str]:
+        """Open the part of a file to be, locked; one that is there goes on.
+
+        Args:
+            name: For the file alone; the same again for another try.
+
+        Returns:
+            A descriptor to read and write, and the part's name in `parts`.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        for tried in (f"{name}.part", f"{name}.{token_hex(4)}.part"):
+            fd = os.open(tried, flags, 0o666, dir_fd=self.parts)
+            try:
+                flock(fd, LOCK_EX | LOCK_NB)
+            except OSError:  # another download has it
+                os.close(fd)
+                continue
+            return fd, tried
+        raise OSError(EEXIST, "two other downloads are at it")
+
+
+def parts_of(name: str) -> tuple[str, ...]:
+    """Take a name from outside apart.
+
+    Raises:
+        ValueError: It would lead out of a folder, or no file can be called so.
+    """
+    parts = tuple(name.split("/"))
+    if not parts[0] or ".." in parts or "\0" in name:
+        raise ValueError("its name leads out of the folder")
+    if "" in parts or "." in parts:
+        raise ValueError("no file can be called so")
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in parts):
+        raise ValueError("its name is too long for a file")
+    return parts
+
+
+def folded(name: str) -> str:
+    """The same for all names that a file system without regard to case takes for one."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _enter(here: int, name: str) -> int:
+    try:
+        return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=here)
+    except FileNotFoundError:
+        with suppress(FileExistsError):  # another thread was first
+            os.mkdir(name, _MODE, dir_fd=here)
+        return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=here)
+
+
+@contextmanager
+def _making(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (ELOOP, ENOTDIR):
+            raise ValueError(f"a link or a file is in the way: {path}") from None
+        raise
+
+
+def _is_there(name: str, folder: int) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
