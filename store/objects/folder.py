@@ -15,7 +15,7 @@ from secrets import token_hex
 from typing import BinaryIO
 
 from spawn.store.durable import MANY, sync
-from spawn.store.objects.port import PAGE, Changed, Exists, NotThere, Object, Unavailable
+from spawn.store.objects.port import PAGE, Changed, Exists, NotThere, Object, Stream, Unavailable
 
 _CHUNK = 1024 * 1024
 
@@ -101,7 +101,7 @@ class FolderStore:
             except FileNotFoundError:
                 raise NotThere(key) from None
 
-    def open_range(self, key: str, at: int, size: int, etag: str = "") -> tuple[BinaryIO, str]:
+    def open_range(self, key: str, at: int, size: int, etag: str = "") -> tuple[Stream, str]:
         """See `ObjectStore.open_range`."""
         file = self.open(key)
         with _unavailable(key):

@@ -47,6 +47,18 @@ class Object(Struct, frozen=True):
     age: float
 
 
+class Stream(Protocol):
+    """Bytes of an object as they come. Reading raises `StoreError`, too."""
+
+    def read(self, size: int = -1, /) -> bytes | None:
+        """The next bytes, `size` at most; none at the end."""
+        ...
+
+    def close(self) -> None:
+        """Let the connection go."""
+        ...
+
+
 class ObjectStore(Protocol):
     """An object store.
 
@@ -112,7 +124,7 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def open_range(self, key: str, at: int, size: int, etag: str = "") -> tuple[BinaryIO, str]:
+    def open_range(self, key: str, at: int, size: int, etag: str = "") -> tuple[Stream, str]:
         """Read part of an object: `size` bytes, at least 1, from byte `at` on.
 
         Args:

@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from spawn.store.objects.aws import account, code_of, connect, errors, on_aws
 from spawn.store.objects.budget import Budget
-from spawn.store.objects.port import PAGE, Changed, Exists, NotThere, Object, Unavailable
+from spawn.store.objects.port import PAGE, Changed, Exists, NotThere, Object, Stream, Unavailable
 
 PART_BYTES = 8 * 1024 * 1024
 """Larger files are sent in parts of this size."""
@@ -134,7 +134,7 @@ class S3Store:
             body = self._ask("get_object", Key=self._prefix + key)["Body"]
         return BufferedReader(_Body(body, lambda: self._errors(key)), _READ_BYTES)
 
-    def open_range(self, key: str, at: int, size: int, etag: str = "") -> tuple[BinaryIO, str]:
+    def open_range(self, key: str, at: int, size: int, etag: str = "") -> tuple[Stream, str]:
         """See `ObjectStore.open_range`."""
         extra = {"IfMatch": etag} if etag else {}
         try:
@@ -154,8 +154,7 @@ class S3Store:
                 f"{self.location} cannot be read",
                 why=f"it answers with other bytes of {key} than those that it was asked for",
             )
-        stream = BufferedReader(_Body(body, lambda: self._errors(key)), _READ_BYTES)
-        return stream, str(found["ETag"])
+        return _Body(body, lambda: self._errors(key)), str(found["ETag"])
 
     def put(self, key: str, data: bytes, *, durable: bool = True) -> str:
         """See `ObjectStore.put`. All is durable here."""
@@ -365,6 +364,11 @@ class _Body(RawIOBase):
         """See `RawIOBase.readinto`."""
         with self._errors():
             return int(self._body.readinto(buffer))
+
+    def read(self, size: int | None = -1) -> bytes:
+        """See `RawIOBase.read`; without a copy on the way."""
+        with self._errors():
+            return bytes(self._body.read(None if size is None or size < 0 else size))
 
     def close(self) -> None:
         """Give the connection up, unless all was read."""

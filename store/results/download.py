@@ -5,6 +5,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from contextlib import closing
 from hashlib import sha256
 from threading import Event
 from typing import Protocol
@@ -15,7 +16,7 @@ RANGE = 16 * 1024 * 1024
 """Larger objects are read in ranges of this many bytes, several at once."""
 AHEAD = 8
 """Ranges of one object that are read, or wait for that, before the first of them is hashed."""
-CHUNK = 1024 * 1024
+CHUNK = 256 * 1024
 TRIES = 6
 """How often in a row a read may fail without a byte that is new."""
 FIRST_SECONDS = 0.25
@@ -123,7 +124,7 @@ class Reader:
         while True:
             try:
                 stream, etag = self._objects.open_range(key, at, end - at, etag)
-                with stream:
+                with closing(stream):
                     while at < end and (data := stream.read(min(CHUNK, end - at))):
                         if self._stop.is_set():
                             raise Stopped

@@ -4,7 +4,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import append, chain, replay, replication, restore, runner, sizes, status
+from tests.bench import (
+    append,
+    chain,
+    downloads,
+    replay,
+    replication,
+    restore,
+    runner,
+    sizes,
+    status,
+)
 from tests.bench.figures import page
 
 MEASURES = {
@@ -16,6 +26,7 @@ MEASURES = {
     "status": status,
     "replication": replication,
     "restore": restore,
+    "downloads": downloads,
 }
 
 

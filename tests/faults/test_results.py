@@ -1,7 +1,13 @@
 """What a queue left in a bucket comes back from there."""
 
+import signal
+from pathlib import Path
+
+import pytest
 from tests.support.machines import Machines
-from tests.support.queues import job
+from tests.support.proxy import Fault
+from tests.support.queues import World, job
+from tests.support.wait import wait_until
 
 
 def test_results_are_fetched_from_the_bucket_that_the_log_names(machines: Machines) -> None:
@@ -27,3 +33,115 @@ def test_results_are_fetched_from_the_bucket_that_the_log_names(machines: Machin
     assert "cannot be reached" in lost.err
     assert "Traceback" not in lost.err
     machines.proxy.up()
+
+
+def _large(machines: Machines, size: int = 100_000_000) -> World:
+    """A machine whose queue has left a large result and some small ones."""
+    a = machines.machine()
+    make = f"mkdir out; head -c {size} /dev/urandom > out/large; seq 9 > out/a; seq 8 > out/b"
+    queue = a.queue(job("train", make, result_files=["out"]))
+    assert queue.run().code == 0
+    return a
+
+
+@pytest.mark.parametrize("fault", ["500", "503", "reset", "swallow", "late"])
+def test_a_store_that_fails_now_and_then_only_takes_longer(
+    machines: Machines, fault: Fault
+) -> None:
+    a = _large(machines, 20_000_000 if fault == "swallow" else 100_000_000)
+    machines.proxy.seed(3)
+    with machines.proxy.fault(fault, "GET", key="/attempts/", share=0.2, seconds=0.2):
+        got = a.spawn("results", "q", "-o", str(a.folder / "got"))
+    assert got.code == 0, got.err
+    folder = a.folder / "got/train/results/out"
+    assert (folder / "large").read_bytes() == (a.work / "out/large").read_bytes()
+    assert not [path for path in (a.folder / "got").rglob("*") if ".part" in path.name]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_download_of_a_large_file_goes_on(
+    machines: Machines, number: signal.Signals
+) -> None:
+    a = _large(machines)
+    output = a.folder / "got"
+    with machines.proxy.fault("late", "GET", key="results/out/large", seconds=0.5):
+        process = a.start("results", "q", "-o", str(output))
+        part = output / ".spawn-parts"
+
+        def begun() -> bool:
+            return any(each.stat().st_blocks * 512 > 20_000_000 for each in part.glob("*.part"))
+
+        wait_until(lambda: part.is_dir() and begun(), seconds=30, what="some of it is there")
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == (130 if number == signal.SIGINT else -number), err
+    assert "Traceback" not in err
+    if number == signal.SIGINT:
+        assert "the same command goes on" in err
+    asked = len(machines.proxy.asked)
+    again = a.spawn("results", "q", "-o", str(output))
+    assert again.code == 0, again.err
+    large = [
+        each
+        for each in machines.proxy.asked[asked:]
+        if each.key.endswith("out/large") and not each.fault
+    ]
+    assert 0 < len(large) < 6, "what was there was not read again"
+    body = (output / "train/results/out/large").read_bytes()
+    assert body == (a.work / "out/large").read_bytes()
+    assert not part.exists()
+
+
+def test_a_part_that_is_not_what_it_seems_is_fetched_anew(machines: Machines) -> None:
+    a = _large(machines, 40_000_000)
+    output = a.folder / "got"
+    with machines.proxy.fault("late", "GET", key="results/out/large", seconds=0.5):
+        process = a.start("results", "q", "-o", str(output))
+        part = output / ".spawn-parts"
+
+        def large() -> list[Path]:
+            return [each for each in part.glob("*") if each.stat().st_size == 40_000_000]
+
+        wait_until(lambda: part.is_dir() and large(), seconds=30, what="it is begun")
+        process.kill()
+        process.communicate(timeout=30)
+    (there,) = large()
+    there.write_bytes(b"x" * 40_000_000)
+    again = a.spawn("results", "q", "-o", str(output))
+    assert again.code == 0, again.err
+    body = (output / "train/results/out/large").read_bytes()
+    assert body == (a.work / "out/large").read_bytes()
+
+
+def test_two_downloads_into_one_folder_do_not_harm_each_other(machines: Machines) -> None:
+    a = _large(machines)
+    output = a.folder / "got"
+    both = [a.start("results", "q", "-o", str(output)) for _ in range(2)]
+    for process in both:
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+    body = (output / "train/results/out/large").read_bytes()
+    assert body == (a.work / "out/large").read_bytes()
+
+
+def test_a_hostile_bucket_writes_nothing_outside_and_is_named(machines: Machines) -> None:
+    a = _large(machines, 1000)
+    remote = machines.remote()
+    prefix = "train/attempts/1.1/"
+    for name in (
+        "results/../../../escaped",
+        "results/deep/../../x",
+        "../y",
+        "results/",
+        "results/a/b",
+    ):
+        remote.put(f"{prefix}{name}", b"harm")
+    remote.put(f"{prefix}results/out/a", b"forged, and longer than it was")
+    got = a.spawn("results", "q", "-o", str(a.folder / "got"))
+    assert got.code == 1
+    assert "Traceback" not in got.err
+    assert "instead of 18" in got.err
+    files = [path for path in a.folder.rglob("*") if path.is_file() and path.suffix == ""]
+    assert not any(path.read_bytes() == b"harm" for path in files if path.name != "b")
+    assert not (a.folder / "got/train/results/out/a").exists()
+    assert (a.folder / "got/train/results/out/b").read_text() == (a.work / "out/b").read_text()
