@@ -5,8 +5,11 @@ from typing import Annotated
 
 import typer
 
+from spawn.cli.flags import Bucket, FromS3, Prefix, Profile, Region, where
+
 
 def results(
+    context: typer.Context,
     queue_id: Annotated[
         str, typer.Argument(metavar="QUEUE-ID", help="A queue id, or `local`.", show_default=False)
     ],
@@ -30,6 +33,11 @@ def results(
     no_logs: Annotated[
         bool, typer.Option("--no-logs", help="Download result files only (no logs).")
     ] = False,
+    from_s3: FromS3 = False,
+    bucket: Bucket = None,
+    prefix: Prefix = None,
+    region: Region = None,
+    profile: Profile = None,
 ) -> None:
     """Download the results of a queue.
 
@@ -44,29 +52,22 @@ def results(
     from spawn.cli.render.results import job_tree, size, took
     from spawn.cli.render.style import style_for
     from spawn.cli.render.text import printable
-    from spawn.cli.sources.output import attempts
     from spawn.core.config.names import nearest
     from spawn.core.errors import InvalidArgument, SpawnError
-    from spawn.store.place import Place, open_place, parse
     from spawn.store.results.fetch import Fetched, fetch
 
     if logs_only and no_logs:
         raise InvalidArgument("--logs-only and --no-logs exclude each other")
-    with bootstrap.find(queue_id) as source:
+    asked = where(context, from_s3, bucket, prefix, region, profile)
+    with bootstrap.find(queue_id, where=asked) as source:
         source.refresh()
-        state = source.state
+        state, objects = source.state, source.objects()
     if job is not None and job not in state.jobs:
         close = nearest(job, state.jobs)
         raise InvalidArgument(
             f"queue {source.queue_id} has no job '{job}'",
             hint=f"did you mean '{close}'?" if close else "",
         )
-    prefix = state.config.result_s3_prefix or source.queue_id
-    roots = bootstrap.machine()
-    place = Place(prefix=prefix.strip("/"))
-    if state.owner is not None and (at := parse(state.owner.results_location)) is not None:
-        place = Place(bucket=at[0], prefix=at[1], region=state.owner.region)
-    objects = open_place(place, roots.objects)
     shown = f"./results/{source.queue_id}/" if output is None else f"{str(output).rstrip('/')}/"
     folder = Path(shown)
     if folder.exists() and not folder.is_dir():
@@ -83,11 +84,10 @@ def results(
         if job not in (None, job_id):
             continue
         if each.outcome is None or not each.folder:
-            before = attempts(source, roots, job_id)[-2:-1] if each.attempt > 1 else []
+            before = source.attempts(job_id)[-2:-1] if each.attempt > 1 else []
             files = []
             if before and not no_logs:  # an attempt that has another after it left no results
-                where = f"{job_id}/attempts/{before[0].copy.name}/"
-                files = list(fetch(objects, each, folder / job_id, earlier=where))
+                files = list(fetch(objects, each, folder / job_id, earlier=before[0].prefix))
             if not files:
                 waiting.append(f"{job_id} ({each.state})")
                 continue
