@@ -92,7 +92,7 @@ def recall(roots: Roots, queue_id: str) -> Place | None:
     """The place where a queue was found before; None when that is not known."""
     try:
         found = msgspec.json.decode(_path(roots, queue_id).read_bytes(), type=Place)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return found if found.bucket else None
 

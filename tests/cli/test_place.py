@@ -69,7 +69,11 @@ def test_last_comes_the_regions_bucket(roots: Roots, monkeypatch: pytest.MonkeyP
         place_of(roots, ID, Where())
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff", b'{"bucket":7}', b'{"prefix":"x"}'])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"{", b"[]", b"\xff", b'{"bucket":7}', b'{"prefix":"x"}', b'{"x":' + b"[" * 100_000],
+    ids=range(7),
+)
 def test_what_was_remembered_may_be_damaged(roots: Roots, data: bytes) -> None:
     remember(roots, ID, ONCE)
     (path,) = (roots.cache / "places").iterdir()
