@@ -67,7 +67,7 @@ def _of_bucket(where: Where, *, json: bool, quiet: bool) -> None:
         for seen in found:
             print(seen.queue_id)
     else:
-        _show(list(there.entries(bootstrap.machine(), found, bootstrap.now)), json=json)
+        _show(there.entries(bootstrap.machine(), found, bootstrap.now), json=json)
     if not found:
         bootstrap.say(f"No queues at {there.location}")
     if there.others:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from operator import itemgetter
 from typing import TypeVar
 
 from msgspec import Struct
@@ -94,9 +95,13 @@ class Bucket:
 
     def entries(
         self, roots: Roots, queues: Sequence[Seen], now: Callable[[], datetime]
-    ) -> Iterator[Entry]:
-        """Report queues, in their order. One that cannot be read says so and hides no other."""
-        return _each(lambda seen: _entry(roots, seen, now), queues)
+    ) -> list[Entry]:
+        """Report queues, newest first. One that cannot be read says so and hides no other."""
+        found = list(_each(lambda seen: _entry(roots, seen, now), queues))
+        # The log knows better than the store, whose clock has whole seconds.
+        read = [(each.report.submitted_at, each) for each in found if each.report is not None]
+        newest = [entry for _, entry in sorted(read, key=itemgetter(0), reverse=True)]
+        return [*newest, *(entry for entry in found if entry.report is None)]
 
     def _look(self, prefix: str) -> Seen | None:
         place = Place(

@@ -81,6 +81,7 @@ class ReplicaQueue:
         self._booting: QueueState | None = None
         self._boot_log: tuple[str, ...] = ()
         self._looked_at: datetime | None = None
+        self._heard_at: datetime | None = None
         self._pieces = Pieces(store)
         self._said_silent = False
 
@@ -216,8 +217,12 @@ class ReplicaQueue:
                 if error.seq <= 1:
                     self._expect_ours()
                 raise
+        looked_at = now()
+        if caught.seen is not None and (self._seen is None or self._seen.etag != caught.seen.etag):
+            # Once for each lease: a store's clock has whole seconds, and its age would waver.
+            self._heard_at = looked_at - timedelta(seconds=caught.seen.age)
         self._seen = caught.seen
-        self._looked_at = now()
+        self._looked_at = looked_at
         if self._cache.damaged:
             self._say(
                 f"What was cached of queue {self.queue_id} was damaged from event "
@@ -296,13 +301,7 @@ class ReplicaQueue:
     def _heard(self, state: QueueState, now: datetime) -> datetime:
         """When the queue was last known to be run."""
         last = moment(state.last_at)
-        heard = self._heard_at()
-        return min(now, last if heard is None else max(last, heard))
-
-    def _heard_at(self) -> datetime | None:
-        if self._seen is None or self._looked_at is None:
-            return None
-        return self._looked_at - timedelta(seconds=self._seen.age)
+        return min(now, last if self._heard_at is None else max(last, self._heard_at))
 
     def _origin(self) -> Origin:
         state = None if self._replay.empty else self._replay.state
@@ -310,7 +309,7 @@ class ReplicaQueue:
             location=self._store.location,
             events=self._replay.seq,
             last_at=None if state is None else moment(state.last_at),
-            heard_at=self._heard_at(),
+            heard_at=None if self._seen is None else self._heard_at,
             handed_back=self._seen is not None and self._seen.lease.handed_back,
             boot_log=self._boot_log,
         )
