@@ -178,11 +178,15 @@ class ReplicaQueue:
     def audit(self) -> tuple[Audited, str]:
         """Check every object of the log, past the cache; returns what it amounts to, and where.
 
+        What this machine has read there before must be there still.
+
         Raises:
             QueueNotFound: The queue is not there, or has not begun.
             CorruptLog: With the object or the event that is wrong.
             StoreError: The store cannot be read.
         """
+        if self._cache.kept_at is not None:
+            self._catch_up()
         with self._asking():
             try:
                 return audit(self._store, self.queue_id), self._store.location

@@ -50,6 +50,11 @@ class Cache:
         """The newest event; 0 for none."""
         return len(self._starts)
 
+    @property
+    def kept_at(self) -> Path | None:
+        """The file that it is in; None when there is none."""
+        return self._path if self._path is not None and self._path.is_file() else None
+
     @contextmanager
     def updating(self) -> Iterator[None]:
         """Hold the cache while it is brought up to date, what others have added included."""

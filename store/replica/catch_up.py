@@ -45,7 +45,10 @@ def catch_up(store: ObjectStore, cache: Cache) -> Caught:
         _fetch(store, anew, seen)
         both = min(anew.seq, before)
         if both < before and anew.hash == cache.hash_at(both):
-            raise restore.ends_before(both, before)
+            error = restore.ends_before(both, before)
+            if cache.kept_at is not None:
+                error.hint = f"{cache.kept_at} has them; without it this machine forgets them"
+            raise error
     except BaseException:
         anew.drop()
         raise

@@ -390,12 +390,16 @@ def test_a_log_that_became_shorter_is_corrupt(machines: Machines) -> None:
     segments = remote.keys("_spawn/log/")
     _delete(machines, f"q/{segments[-1]}")
     first = int(Path(segments[-1]).stem)
-    done = b.spawn("status", "q")
-    assert (done.code, done.out) == (1, "")
-    assert (
-        f"Error: the log in the store ends with event {first - 1}: this machine has read "
-        f"{len(log)} events there before\n"
-    ) in done.err
+    (kept,) = (b.home / "cache" / "replicas").rglob("q.jsonl")
+    for command in ("status", "verify"):
+        done = b.spawn(command, "q")
+        assert (done.code, done.out) == (1, "")
+        assert (
+            f"Error: the log in the store ends with event {first - 1}: this machine has read "
+            f"{len(log)} events there before\nHint: {kept} has them; "
+        ) in done.err
+    kept.unlink()
+    assert b.spawn("verify", "q").code == 0, "nobody else can tell"
 
 
 # a queue that has not begun
