@@ -58,7 +58,7 @@ def list_queues(
 def _of_bucket(where: Where, *, json: bool, quiet: bool) -> None:
     from spawn.cli import bootstrap
     from spawn.cli.sources import bucket
-    from spawn.cli.sources.replica import asking
+    from spawn.cli.sources.words import asking
 
     there = bucket.Bucket(where)
     with asking(there):

@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from msgspec import structs
 
 from spawn.cli.sources.output import Attempt, StoredStream, attempts
 from spawn.cli.sources.pieces import Newest, Pieces
+from spawn.cli.sources.words import asking, not_found, summary
 from spawn.core.config.model import QueueConfig
-from spawn.core.durations import text as duration
 from spawn.core.errors import CorruptLog, QueueNotFound
 from spawn.core.events import seal
 from spawn.core.moments import moment, stamp
@@ -32,15 +32,6 @@ from spawn.store.results.publish import attempt_prefix
 BOOT_SECONDS = 15 * 60.0
 """How long an instance may take until its queue begins; then it is taken for lost."""
 BOOT_LINES = 12
-
-
-class Located(Protocol):
-    """What can be asked, and says where it is."""
-
-    @property
-    def location(self) -> str:
-        """As people write it."""
-        ...
 
 
 class ReplicaQueue:
@@ -324,65 +315,6 @@ class ReplicaQueue:
             self._found = None
             assert self._looked_at is not None
             self._say(summary(self._origin(), self.state, self._looked_at))
-
-
-def summary(origin: Origin, state: QueueState, now: datetime) -> str:
-    """Say what was read and how old it is, in a line."""
-
-    def ago(then: datetime) -> str:
-        return f"{duration((now - then).total_seconds())} ago"
-
-    read = f"Read from {origin.location}: "
-    if origin.last_at is None:
-        if origin.boot_log:
-            return f"{read}submitted {ago(moment(state.submitted_at))}; its instance failed to boot"
-        return f"{read}submitted {ago(moment(state.submitted_at))}, and has not begun"
-    events = f"{origin.events} event{'' if origin.events == 1 else 's'}"
-    read += f"{events}, the last {ago(origin.last_at)}"
-    if state.ended or origin.heard_at is None:
-        return read
-    if origin.handed_back:
-        return f"{read}; its runner stopped {ago(origin.heard_at)}"
-    return f"{read}; its runner was last heard of {ago(origin.heard_at)}"
-
-
-def not_found(queue_id: str, location: str, elsewhere: str, *, why: str = "") -> QueueNotFound:
-    """Say that a queue is nowhere, and where that is.
-
-    Args:
-        elsewhere: Why it is not on this machine; empty when nobody looked there.
-    """
-    hint = "--bucket and --prefix say where it is"
-    if not elsewhere:
-        return QueueNotFound(f"queue {queue_id} is not at {location}", why=why, hint=hint)
-    return QueueNotFound(
-        f"queue {queue_id} is neither on this machine nor at {location}",
-        why="; ".join(filter(None, (elsewhere, why))),
-        hint=f"`spawn queue list` shows the queues that are here; {hint}",
-    )
-
-
-@contextmanager
-def asking(store: Located, missing: str = "") -> Iterator[None]:
-    """Give whatever goes wrong with a replica a hint of what to do, and where it is.
-
-    Args:
-        missing: That the queue is not on this machine, in words, where that is why it is asked.
-    """
-    try:
-        yield
-    except StoreError as error:
-        error.hint = error.hint or (
-            "try again later; --bucket, --region and AWS_ENDPOINT_URL say whom to ask"
-        )
-        if missing:
-            error.what = f"{missing}, and {error.what}"
-        raise
-    except CorruptLog as error:
-        where = f"this is the log at {store.location}"
-        if where not in error.hint:
-            error.hint = f"{error.hint}; {where}" if error.hint else where
-        raise
 
 
 def _pending(queue_id: str, config: QueueConfig, at: str) -> QueueState:

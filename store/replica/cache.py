@@ -18,13 +18,11 @@ from spawn.core.errors import CorruptLog
 from spawn.core.replay import Row
 from spawn.store import lock
 from spawn.store.replica import lines, restore
+from spawn.store.replica.kept import BLOCK, File, Memory
 
 LOCK_SECONDS = 10.0
 """How long another reader may hold the cache before we go on without it."""
 _POLL_SECONDS = 0.02
-_BLOCK = 256 * 1024
-_LONGEST = 128 * 1024
-"""Bytes that a line may have here: more is no event."""
 
 
 class Cache:
@@ -40,7 +38,7 @@ class Cache:
         self.damaged = 0
         """The first event that what was kept did not have as it was written; 0 for none."""
         self._path = path
-        self._kept: _File | _Memory = _Memory()
+        self._kept: File | Memory = Memory()
         self._starts = array("Q")
         self._end = 0
         self._trusted = 0
@@ -118,7 +116,7 @@ class Cache:
                 waiting += chain.export(hash_, line)
                 waiting += b"\n"
                 self.hash = hash_
-                if len(waiting) >= _BLOCK:
+                if len(waiting) >= BLOCK:
                     self._write(waiting)
         finally:
             self._write(waiting)
@@ -141,7 +139,7 @@ class Cache:
             part = self._path.with_name(f".{self._path.name}.part")
             with suppress(OSError):
                 part.unlink(missing_ok=True)
-                other._kept = _File(part)
+                other._kept = File(part)
                 other._path = part
         return other
 
@@ -175,15 +173,15 @@ class Cache:
 
     def _go_alone(self) -> None:
         """Go on in memory; what others do with the file is theirs."""
-        if isinstance(self._kept, _File):
-            self._kept = _Memory(self._kept.read(0, self._end))
+        if isinstance(self._kept, File):
+            self._kept = Memory(self._kept.read(0, self._end))
         self._path = None
 
     def _load(self) -> None:
         assert self._path is not None
         try:
-            if not isinstance(self._kept, _File):
-                self._kept = _File(self._path)
+            if not isinstance(self._kept, File):
+                self._kept = File(self._path)
             elif not self._kept.is_at(self._path):  # another reader has put a new one there
                 self._go_alone()
                 return
@@ -194,7 +192,7 @@ class Cache:
         except OSError:
             self._go_alone()
 
-    def _read_on(self, kept: "_File") -> None:
+    def _read_on(self, kept: "File") -> None:
         """Take in what is in the file behind what is known; cut off what does not continue it."""
         size = kept.size
         key = str(self._path)
@@ -207,89 +205,6 @@ class Cache:
         if self._end < size:
             self.damaged = self.seq + 1
             kept.cut(self._end)
-
-
-class _File:
-    """Bytes in a file of ours."""
-
-    def __init__(self, path: Path) -> None:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._fd = os.open(path, flags, 0o600)
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return os.fstat(self._fd).st_size
-
-    def is_at(self, path: Path) -> bool:
-        """Whether it still is the file that is called so."""
-        try:
-            return os.path.samestat(os.fstat(self._fd), path.stat())
-        except FileNotFoundError:
-            return False
-
-    def read(self, start: int, size: int) -> bytes:
-        """Bytes from a place on."""
-        found = b"".join(self._blocks(start, start + size))
-        if len(found) < size:
-            raise OSError(f"a cache has lost its byte {start + len(found)}")
-        return found
-
-    def lines(self, start: int, end: int) -> Iterator[bytes]:
-        """The lines between two places, without their ends. One that has no end is left out."""
-        rest = b""
-        for block in self._blocks(start, end):
-            *whole, rest = (rest + block).split(b"\n")
-            yield from whole
-            if len(rest) > _LONGEST:
-                return
-
-    def write(self, at: int, data: bytes | bytearray) -> None:
-        """Write at a place."""
-        view = memoryview(data)
-        while view:
-            done = os.pwrite(self._fd, view, at)
-            view = view[done:]
-            at += done
-
-    def cut(self, end: int) -> None:
-        """Leave so many bytes."""
-        os.ftruncate(self._fd, end)
-
-    def _blocks(self, start: int, end: int) -> Iterator[bytes]:
-        while start < end and (block := os.pread(self._fd, min(_BLOCK, end - start), start)):
-            start += len(block)
-            yield block
-
-    def __del__(self) -> None:
-        with suppress(OSError, AttributeError):
-            os.close(self._fd)
-
-
-class _Memory:
-    """Bytes of this process alone."""
-
-    def __init__(self, data: bytes = b"") -> None:
-        self._data = bytearray(data)
-
-    def read(self, start: int, size: int) -> bytes:
-        """Bytes from a place on."""
-        return bytes(self._data[start : start + size])
-
-    def lines(self, start: int, end: int) -> Iterator[bytes]:
-        """The lines between two places, without their ends."""
-        while start < end:
-            stop = self._data.index(b"\n", start)
-            yield bytes(self._data[start:stop])
-            start = stop + 1
-
-    def write(self, at: int, data: bytes | bytearray) -> None:
-        """Write at a place."""
-        self._data[at:] = data
-
-    def cut(self, end: int) -> None:
-        """Leave so many bytes."""
-        del self._data[end:]
 
 
 def _forget(path: Path) -> None:
