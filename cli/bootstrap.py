@@ -4,12 +4,18 @@ clock."""
 import os
 import sys
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from spawn.cli.sources.local import LocalQueue
-from spawn.core.errors import InvalidArgument, SpawnError
+from spawn.core.errors import InvalidArgument, QueueNotFound, SpawnError
 from spawn.core.ids import is_instance_id, why_not_queue_id
 from spawn.store import queues
 from spawn.store.paths import Roots, roots
+
+if TYPE_CHECKING:
+    from spawn.cli.flags import Where
+    from spawn.cli.sources.queue import QueueSource
+    from spawn.cli.sources.replica import ReplicaQueue
 
 
 def machine() -> Roots:
@@ -22,35 +28,106 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def find(target: str, *, queue: str | None = None) -> LocalQueue:
-    """Find the queue that a target means: `local`, or a queue id.
+def say(text: str) -> None:
+    """Tell the person something beside the data; what it quotes may be foreign."""
+    from spawn.cli.render.text import printable
+
+    print(printable(text), file=sys.stderr, flush=True)
+
+
+def find(target: str, *, queue: str | None = None, where: "Where | None" = None) -> "QueueSource":
+    """Find the queue that a target means, to read it: on this machine, else in S3.
 
     Args:
+        target: `local`, or a queue id.
         queue: Picks one of several queues of the target.
+        where: Where to look in S3, and whether to look there first.
 
     Raises:
         InvalidArgument: The target cannot be either.
-        QueueNotFound: There is no such queue.
+        QueueNotFound: There is no such queue here, and nobody knows a bucket that it may be in.
         SpawnError: The target is an instance.
     """
+    from_s3 = where is not None and where.from_s3
+    queue_id = _queue_id(target, queue, known=not from_s3)
+    if from_s3:
+        return replica(queue_id, where)
+    try:
+        source = _local(queue_id, where)
+    except QueueNotFound as error:
+        try:
+            return replica(queue_id, where, elsewhere=error)
+        except InvalidArgument:
+            raise only_here(error) from None
+    if where is not None and where.typed and (where.bucket or where.prefix):
+        say(f"Queue {queue_id} is on this machine; --from-s3 reads its log in S3 instead")
+    return source
+
+
+def find_local(target: str) -> LocalQueue:
+    """Find the queue of this machine that a target means, to do something with it.
+
+    Raises:
+        InvalidArgument: The target cannot be a queue.
+        QueueNotFound: It is not here.
+        SpawnError: The target is an instance.
+    """
+    return LocalQueue(machine(), _queue_id(target, None))
+
+
+def replica(
+    queue_id: str, where: "Where | None" = None, *, elsewhere: QueueNotFound | None = None
+) -> "ReplicaQueue":
+    """A queue as S3 has it; nothing is asked yet.
+
+    Args:
+        elsewhere: Why it is not read on this machine, unless that was asked for.
+
+    Raises:
+        InvalidArgument: It cannot be a queue, or nobody knows the bucket.
+    """
+    from spawn.cli.flags import Where
+    from spawn.cli.sources.open_replica import open_replica
+
+    return open_replica(machine(), queue_id, where or Where(), say=say, elsewhere=elsewhere)
+
+
+def only_here(error: QueueNotFound) -> QueueNotFound:
+    """Say that a queue is not on this machine, and that nobody knows in which bucket to look."""
+    error.hint += "; --bucket or --region says where in S3 to look"
+    return error
+
+
+def _local(queue_id: str, where: "Where | None") -> LocalQueue:
     here = machine()
+    if where is None:
+        return LocalQueue(here, queue_id)
+    return LocalQueue(here, queue_id, region=where.region, profile=where.profile)
+
+
+def _queue_id(target: str, queue: str | None, *, known: bool = True) -> str:
+    """The id of the queue that a target means.
+
+    Args:
+        known: Whether others that run on this machine are worth a word.
+    """
     if is_instance_id(target):
         raise SpawnError(
             f"instance {target} cannot be asked from here",
-            why="this version of spawn reads the queues of the machine it runs on",
+            why="this version of spawn reads the queues of the machine it runs on, and of S3",
             hint="run `spawn queue status local` there",
         )
     if target == "local":
         queue = queue or os.environ.get("SPAWN_QUEUE")
         if queue:
-            return find(queue)
-        chosen, others = queues.local(here)
-        if others:
+            return _queue_id(queue, None)
+        chosen, others = queues.local(machine())
+        if others and known:
             print(f"Also running: {', '.join(others)} (--queue ID shows it)", file=sys.stderr)
-        return LocalQueue(here, chosen)
+        return chosen
     why = why_not_queue_id(target)
     if why is not None:
         raise InvalidArgument(f"'{target}' is not a queue id", why=why)
     if queue is not None and queue != target:
         raise InvalidArgument("--queue goes with `local`", why=f"{target} is a queue already")
-    return LocalQueue(here, target)
+    return target

@@ -3,7 +3,12 @@
 from typing import Annotated
 
 import typer
+from msgspec import Struct
 
+FromS3 = Annotated[
+    bool,
+    typer.Option("--from-s3", help="Read its log in S3, also where this machine has one."),
+]
 Bucket = Annotated[
     str | None,
     typer.Option(
@@ -54,3 +59,34 @@ def typed(context: typer.Context, *names: str) -> bool:
     """Whether one of these flags was typed, and not just set in the environment."""
     sources = (context.get_parameter_source(name) for name in names)
     return any(source is not None and source.name == "COMMANDLINE" for source in sources)
+
+
+class Where(Struct, frozen=True, kw_only=True):
+    """Where to look for a queue, as far as somebody said. Named in S3, as the flags are."""
+
+    from_s3: bool = False
+    bucket: str | None = None
+    prefix: str | None = None
+    region: str | None = None
+    profile: str | None = None
+    typed: bool = True
+    """Whether bucket or prefix were typed: those of the environment are but defaults."""
+
+
+def where(
+    context: typer.Context,
+    from_s3: bool,
+    bucket: str | None,
+    prefix: str | None,
+    region: str | None,
+    profile: str | None,
+) -> Where:
+    """Take a command's flags together."""
+    return Where(
+        from_s3=from_s3,
+        bucket=bucket,
+        prefix=prefix,
+        region=region,
+        profile=profile,
+        typed=typed(context, "bucket", "prefix"),
+    )

@@ -247,7 +247,8 @@ def summary(report: Report, style: Style) -> Iterator[str]:
         yield style("warning", f"Warning: {printable(warning)}")
     yield f"Results Location: {report.results_location}"
     if report.status == "interrupted":
-        yield f"Go on: spawn queue resume {report.queue_id}"
+        flag = " --from-s3" if report.origin is not None else ""
+        yield f"Go on: spawn queue resume {report.queue_id}{flag}"
     else:
         yield f"Details: spawn queue status {report.queue_id}"
 

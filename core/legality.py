@@ -1,7 +1,9 @@
 """Judge whether an event fits the state that it meets: the tables, and what they cannot say."""
 
+from collections.abc import Iterable
 from typing import NoReturn
 
+from spawn.core.config.model import JobConfig
 from spawn.core.errors import CorruptLog, IllegalTransition
 from spawn.core.events import (
     NOTES,
@@ -20,6 +22,7 @@ from spawn.core.events import (
     ResultsUploaded,
     ResultsUploadFailed,
 )
+from spawn.core.ids import is_safe
 from spawn.core.moves import JOB_MOVES, QUEUE_MOVES
 from spawn.core.state import QueueState
 
@@ -36,6 +39,7 @@ def check_first(event: Event[Data]) -> None:
         )
     if event.data.jobs_total < len(event.data.config.jobs):
         _contradicts(event, "it holds more jobs than it announces")
+    _expect_safe(event, event.data.config.jobs)
 
 
 def check(state: QueueState, event: Event[Data]) -> None:
@@ -92,6 +96,7 @@ def _check_queue(state: QueueState, event: Event[Data]) -> None:
     if isinstance(data, JobsSubmitted):
         if state.whole or len(state.jobs) + len(data.jobs) > state.jobs_total:
             _contradicts(event, "all jobs were submitted before it")
+        _expect_safe(event, data.jobs)
     elif not state.whole:
         _contradicts(event, _INCOMPLETE)
     if isinstance(data, QueueStarted):
@@ -99,8 +104,10 @@ def _check_queue(state: QueueState, event: Event[Data]) -> None:
             _contradicts(event, f"epoch {event.epoch} follows epoch {state.epoch}")
     elif event.epoch != state.epoch:
         _contradicts(event, f"it is of epoch {event.epoch}, the log of {state.epoch}")
-    if isinstance(data, QueueReconfigured) and data.jobs_total < len(data.config.jobs):
-        _contradicts(event, "it holds more jobs than it announces")
+    if isinstance(data, QueueReconfigured):
+        if data.jobs_total < len(data.config.jobs):
+            _contradicts(event, "it holds more jobs than it announces")
+        _expect_safe(event, data.config.jobs)
     if isinstance(data, QueueCompleted):
         if state.counts["completed"] != len(state.jobs):
             _contradicts(event, "not every job is completed")
@@ -108,6 +115,14 @@ def _check_queue(state: QueueState, event: Event[Data]) -> None:
             _contradicts(event, "results are not uploaded")
     elif state.running and state.state == "running" and event.type in _NEEDS_REST:
         _contradicts(event, f"job {next(iter(state.running))} still runs")
+
+
+def _expect_safe(event: Event[Data], jobs: Iterable[JobConfig]) -> None:
+    """See that job ids are names. No configuration has others: somebody else wrote this log, and
+    what is made of them here are paths."""
+    for job in jobs:
+        if not is_safe(job.job_id):
+            _contradicts(event, f"{job.job_id!r} is no job id")
 
 
 OF_AN_ATTEMPT = frozenset(

@@ -22,7 +22,7 @@ def cancel(
     from spawn.core.errors import SpawnError
     from spawn.runner.start import RunnerProcess, RunOrder
 
-    with bootstrap.find(queue_id) as source:
+    with bootstrap.find_local(queue_id) as source:
         source.refresh()
         before = source.state.state if source.state.ended else ""
         if not before and source.runner_alive():

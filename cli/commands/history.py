@@ -4,8 +4,11 @@ from typing import Annotated
 
 import typer
 
+from spawn.cli.flags import Bucket, FromS3, Prefix, Profile, Region, where
+
 
 def history(
+    context: typer.Context,
     queue_id: Annotated[
         str, typer.Argument(metavar="QUEUE-ID", help="A queue id, or `local`.", show_default=False)
     ],
@@ -15,36 +18,49 @@ def history(
     json: Annotated[
         bool, typer.Option("--json", help="Print the events as the log holds them, a line each.")
     ] = False,
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="As it was then; see `status --at`.", show_default=False),
+    ] = None,
+    from_s3: FromS3 = False,
+    bucket: Bucket = None,
+    prefix: Prefix = None,
+    region: Region = None,
+    profile: Profile = None,
 ) -> None:
     """Show the audit trail: when, what, why.
 
-    A line an event, oldest first.
+    A line an event, oldest first: of this machine's own log, else of the one in S3.
     """
     import sys
 
     from spawn.cli import bootstrap
     from spawn.cli.render.history import line
     from spawn.cli.render.style import style_for
+    from spawn.cli.times import moment
     from spawn.core.codec import decode
     from spawn.core.config.names import nearest
     from spawn.core.errors import InvalidArgument
-    from spawn.store.log import read
+    from spawn.core.moments import stamp
 
     style = style_for(sys.stdout)
-    with bootstrap.find(queue_id) as source:
-        source.refresh()
+    then = None if at is None else stamp(moment(at, bootstrap.now()))
+    asked = where(context, from_s3, bucket, prefix, region, profile)
+    with bootstrap.find(queue_id, where=asked) as source:
+        source.refresh(until=then)
         if job is not None and job not in source.state.jobs:
             close = nearest(job, source.state.jobs)
             raise InvalidArgument(
                 f"queue {source.queue_id} has no job '{job}'",
                 hint=f"did you mean '{close}'?" if close else "",
             )
-        with read.opened(source.paths.events) as connection:
-            for _, type_, raw, _ in read.rows(connection):
-                event = decode(raw, type_)
-                if job is not None and (event is None or event.job_id != job):
-                    continue
-                if json:
-                    print(raw.decode())
-                elif event is not None:
-                    print(line(event, None, style))
+        for seq, type_, raw, _ in source.rows():
+            if seq > source.seq:
+                break
+            event = decode(raw, type_)
+            if job is not None and (event is None or event.job_id != job):
+                continue
+            if json:
+                print(raw.decode())
+            elif event is not None:
+                print(line(event, None, style))

@@ -1,20 +1,46 @@
 """`spawn queue list`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spawn.cli.flags import Bucket, Profile, Region, Where, typed
+
+if TYPE_CHECKING:
+    from spawn.cli.sources.listing import Entry
+
 
 def list_queues(
+    context: typer.Context,
     json: Annotated[bool, typer.Option("--json", help="Output in JSON format.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only ids, newest first.")] = False,
+    from_s3: Annotated[
+        bool,
+        typer.Option("--from-s3", help="Those of a bucket; naming it by a flag says so, too."),
+    ] = False,
+    bucket: Bucket = None,
+    prefix: Annotated[
+        str | None,
+        typer.Option(
+            "--prefix",
+            metavar="PREFIX",
+            help="Those below it in the bucket, or the one that is there.",
+            show_default=False,
+        ),
+    ] = None,
+    region: Region = None,
+    profile: Profile = None,
 ) -> None:
-    """List the queues of this machine, newest first."""
-    import sys
-
+    """List queues, newest first: of this machine, or, with --bucket, of a bucket."""
     from spawn.cli import bootstrap
-    from spawn.cli.render.listing import as_json, table
-    from spawn.cli.render.style import style_for
+
+    if from_s3 or typed(context, "bucket", "prefix", "region"):
+        _of_bucket(
+            Where(bucket=bucket, prefix=prefix, region=region, profile=profile),
+            json=json,
+            quiet=quiet,
+        )
+        return
     from spawn.cli.sources.listing import listing
     from spawn.store import queues
 
@@ -24,9 +50,39 @@ def list_queues(
             print(name)
         return
     entries = list(listing(here, bootstrap.now()))
+    _show(entries, json=json)
+    if not (entries or json):
+        bootstrap.say("No queues on this machine yet: `spawn queue run FILE` runs one.")
+
+
+def _of_bucket(where: Where, *, json: bool, quiet: bool) -> None:
+    from spawn.cli import bootstrap
+    from spawn.cli.sources import bucket
+    from spawn.cli.sources.words import asking
+
+    there = bucket.Bucket(where)
+    with asking(there):
+        found = there.queues()
+    if quiet:
+        for seen in found:
+            print(seen.queue_id)
+    else:
+        _show(there.entries(bootstrap.machine(), found, bootstrap.now), json=json)
+    if not found:
+        bootstrap.say(f"No queues at {there.location}")
+    if there.others:
+        shown = ", ".join(there.others[:3])
+        more = f" and {len(there.others) - 3} more" if len(there.others) > 3 else ""
+        bootstrap.say(f"No queue right in {shown}{more}; --prefix looks below one")
+
+
+def _show(entries: "list[Entry]", *, json: bool) -> None:
+    import sys
+
+    from spawn.cli.render.listing import as_json, table
+    from spawn.cli.render.style import style_for
+
     if json:
         print(as_json(entries))
     elif entries:
         print("\n".join(table(entries, style_for(sys.stdout))))
-    else:
-        print("No queues on this machine yet: `spawn queue run FILE` runs one.", file=sys.stderr)

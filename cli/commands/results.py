@@ -5,8 +5,11 @@ from typing import Annotated
 
 import typer
 
+from spawn.cli.flags import Bucket, FromS3, Prefix, Profile, Region, where
+
 
 def results(
+    context: typer.Context,
     queue_id: Annotated[
         str, typer.Argument(metavar="QUEUE-ID", help="A queue id, or `local`.", show_default=False)
     ],
@@ -30,6 +33,11 @@ def results(
     no_logs: Annotated[
         bool, typer.Option("--no-logs", help="Download result files only (no logs).")
     ] = False,
+    from_s3: FromS3 = False,
+    bucket: Bucket = None,
+    prefix: Prefix = None,
+    region: Region = None,
+    profile: Profile = None,
 ) -> None:
     """Download the results of a queue.
 
@@ -41,12 +49,12 @@ def results(
     from spawn.cli.download import before, download
     from spawn.core.config.names import nearest
     from spawn.core.errors import InvalidArgument
-    from spawn.store.place import Place, open_place, parse
     from spawn.store.results.fetch import Choice
 
     if logs_only and no_logs:
         raise InvalidArgument("--logs-only and --no-logs exclude each other")
-    with bootstrap.find(queue_id) as source:
+    asked = where(context, from_s3, bucket, prefix, region, profile)
+    with bootstrap.find(queue_id, where=asked) as source:
         source.refresh()
         state = source.state
         if job is not None and job not in state.jobs:
@@ -55,11 +63,7 @@ def results(
                 f"queue {source.queue_id} has no job '{job}'",
                 hint=f"did you mean '{close}'?" if close else "",
             )
-        prefix = state.config.result_s3_prefix or source.queue_id
-        place = Place(prefix=prefix.strip("/"))
-        if state.owner is not None and (at := parse(state.owner.results_location)) is not None:
-            place = Place(bucket=at[0], prefix=at[1], region=state.owner.region)
-        objects = open_place(place, bootstrap.machine().objects)
+        objects = source.objects()
         wanted = [each for each in state.jobs.values() if job in (None, each.config.job_id)]
         again = {each.config.job_id for each in wanted if each.outcome is None and each.attempt > 1}
         earlier = before(source.rows(), again) if again and not no_logs else {}

@@ -86,7 +86,7 @@ def resume(
         if why is not None:
             raise InvalidArgument(f"'{queue_id}' is not a queue id", why=why)
     else:
-        source = bootstrap.find(queue_id)
+        source = bootstrap.find_local(queue_id)
         queue_id = source.queue_id
         if source.runner_alive() and not outlasted(source):
             if config is not None or global_timeout is not None or not retry_failed:

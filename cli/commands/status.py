@@ -4,8 +4,11 @@ from typing import Annotated
 
 import typer
 
+from spawn.cli.flags import Bucket, FromS3, Prefix, Profile, Region, where
+
 
 def status(
+    context: typer.Context,
     target: Annotated[
         str, typer.Argument(metavar="TARGET", help="`local`, or a queue id.", show_default=False)
     ],
@@ -31,10 +34,16 @@ def status(
             "--queue", metavar="ID", help="Which one `local` means; SPAWN_QUEUE is read too."
         ),
     ] = None,
+    from_s3: FromS3 = False,
+    bucket: Bucket = None,
+    prefix: Prefix = None,
+    region: Region = None,
+    profile: Profile = None,
 ) -> None:
     """Check queue execution status.
 
-    Replayed from the queue's event log. Exit code 0 whatever the status is; 3 for no such queue.
+    Replayed from the queue's event log: this machine's own, else the one in S3. Exit code 0
+    whatever the status is; 3 for no such queue.
     """
     from spawn.cli import bootstrap
     from spawn.cli.times import interval, moment
@@ -43,7 +52,8 @@ def status(
     seconds = interval(refresh)
     if watch and at is not None:
         raise InvalidArgument("--watch and --at exclude each other")
-    with bootstrap.find(target, queue=queue) as source:
+    asked = where(context, from_s3, bucket, prefix, region, profile)
+    with bootstrap.find(target, queue=queue, where=asked) as source:
         if watch:
             from spawn.cli.watch import watch as watch_
 

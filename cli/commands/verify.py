@@ -4,19 +4,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spawn.cli.flags import Bucket, Prefix, Profile, Region
+from spawn.cli.flags import Bucket, FromS3, Prefix, Profile, Region, Where, where
 
 if TYPE_CHECKING:
+    from spawn.core.errors import QueueNotFound
     from spawn.store.log.verify import Verified
 
 
 def verify(
+    context: typer.Context,
     queue_id: Annotated[
         str, typer.Argument(metavar="QUEUE-ID", help="A queue id, or `local`.", show_default=False)
     ],
-    from_s3: Annotated[
-        bool, typer.Option("--from-s3", help="Check its log in S3 instead, every object of it.")
-    ] = False,
+    from_s3: FromS3 = False,
     bucket: Bucket = None,
     prefix: Prefix = None,
     region: Region = None,
@@ -24,21 +24,30 @@ def verify(
 ) -> None:
     """Check that a queue's log is whole and legal.
 
-    Nothing changed, nothing missing, every step allowed where it stands. Exit code 1 with the
-    first event that is wrong. Names what was kept when somebody else took the queue over.
+    Nothing changed, nothing missing, every step allowed where it stands; of a log in S3 every
+    object. Exit code 1 with the first event that is wrong. Names what was kept when somebody else
+    took the queue over.
     """
     from spawn.cli import bootstrap
-    from spawn.core.errors import QueueNotFound
+    from spawn.core.errors import InvalidArgument, QueueNotFound
+    from spawn.core.ids import why_not_queue_id
 
+    asked = where(context, from_s3, bucket, prefix, region, profile)
     if from_s3:
         if queue_id == "local":
-            queue_id = bootstrap.find(queue_id).queue_id
-        _replica(queue_id, bucket, prefix, region, profile)
+            queue_id = bootstrap.find_local(queue_id).queue_id
+        _replica(queue_id, asked)
         return
     try:
-        source = bootstrap.find(queue_id)
-    except QueueNotFound:
-        _kept_aside(queue_id)
+        source = bootstrap.find_local(queue_id)
+    except QueueNotFound as error:
+        if why_not_queue_id(queue_id) is None:
+            _kept_aside(queue_id)
+            try:
+                _replica(queue_id, asked, elsewhere=error)
+                return
+            except InvalidArgument:
+                raise bootstrap.only_here(error) from None
         raise
     from spawn.store.log.verify import verify as verify_
 
@@ -46,30 +55,13 @@ def verify(
     _kept_aside(source.queue_id)
 
 
-def _replica(
-    queue_id: str,
-    bucket: str | None,
-    prefix: str | None,
-    region: str | None,
-    profile: str | None,
-) -> None:
+def _replica(queue_id: str, asked: Where, *, elsewhere: "QueueNotFound | None" = None) -> None:
     from spawn.cli import bootstrap
     from spawn.cli.render.lease import line
-    from spawn.cli.sources.replica import asking, open_replica
-    from spawn.store.replica.audit import audit
 
-    store = open_replica(
-        bootstrap.machine(),
-        queue_id,
-        bucket=bucket,
-        prefix=prefix,
-        region=region,
-        profile=profile,
-    )
-    with asking(store):
-        audited = audit(store, queue_id)
+    audited, location = bootstrap.replica(queue_id, asked, elsewhere=elsewhere).audit()
     _say(queue_id, audited.verified)
-    print(f"Read from: {store.location} ({audited.segments} segments, {audited.packs} packs)")
+    print(f"Read from: {location} ({audited.segments} segments, {audited.packs} packs)")
     if not audited.as_submitted:
         print("Note: queue.json is not a configuration that the log ever had")
     if not audited.verified.state.ended:

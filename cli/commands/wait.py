@@ -1,17 +1,28 @@
 """`spawn queue wait`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from spawn.cli.flags import Bucket, FromS3, Prefix, Profile, Region, where
+
+if TYPE_CHECKING:
+    from spawn.core.report.model import Report
 
 UNOWNED_SECONDS = 15.0
 """How long a queue may be without a runner: a service may be about to start it again."""
 
 
 def wait(
+    context: typer.Context,
     queue_id: Annotated[
         str, typer.Argument(metavar="QUEUE-ID", help="A queue id, or `local`.", show_default=False)
     ],
+    from_s3: FromS3 = False,
+    bucket: Bucket = None,
+    prefix: Prefix = None,
+    region: Region = None,
+    profile: Profile = None,
 ) -> None:
     """Wait for a queue's end, and print how it has ended.
 
@@ -22,25 +33,44 @@ def wait(
 
     from spawn.cli import bootstrap
     from spawn.cli.follow import summary
+    from spawn.cli.patience import Patience
     from spawn.cli.render.style import style_for
-    from spawn.core.errors import SpawnError
 
-    with bootstrap.find(queue_id) as source:
+    asked = where(context, from_s3, bucket, prefix, region, profile)
+    with bootstrap.find(queue_id, where=asked) as source:
+        patience = Patience()
         owned_at = time.monotonic()
-        while True:
-            alive = source.runner_alive()  # asked first: what it wrote is then there to be read
-            source.refresh()
-            if source.state.state not in ("pending", "running"):
-                break
-            if alive:
+        alive, known = source.runner_alive(), True  # asked first: what it wrote is then there
+        source.refresh()
+        while source.state.state in ("pending", "running"):
+            if alive or not known:
                 owned_at = time.monotonic()
             elif time.monotonic() - owned_at > UNOWNED_SECONDS:
-                raise SpawnError(
-                    f"queue {source.queue_id} is {source.state.state} and nobody runs it",
-                    hint=f"`spawn queue resume {source.queue_id}` goes on with it",
-                )
-            time.sleep(1)
+                raise _left(source.report(bootstrap.now()))
+            time.sleep(max(1.0, source.poll_seconds))
+            alive, known = source.runner_alive(), patience.refresh(source)
         report = source.report(bootstrap.now())
     print(report.status, flush=True)
     print("\n".join(summary(report, style_for(sys.stderr))), file=sys.stderr)
     raise typer.Exit(0 if report.status == "completed" else 1)
+
+
+def _left(report: "Report") -> Exception:
+    """Say that nobody runs a queue which has not ended, and since when, if it ran elsewhere."""
+    from spawn.cli import bootstrap
+    from spawn.core.durations import text as duration
+    from spawn.core.errors import SpawnError
+
+    why, flag = "", ""
+    if report.origin is not None:
+        flag = " --from-s3"
+        if report.origin.boot_log:
+            why = "its instance failed to boot"
+        elif report.origin.heard_at is not None:
+            ago = duration((bootstrap.now() - report.origin.heard_at).total_seconds())
+            why = f"its runner was last heard of {ago} ago"
+    return SpawnError(
+        f"queue {report.queue_id} is {report.status} and nobody runs it",
+        why=why,
+        hint=f"`spawn queue resume {report.queue_id}{flag}` goes on with it",
+    )

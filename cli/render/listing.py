@@ -6,6 +6,7 @@ import msgspec
 
 from spawn.cli.render.status import when
 from spawn.cli.render.style import Style
+from spawn.cli.render.text import printable
 from spawn.cli.sources.listing import Entry
 from spawn.core.durations import text as duration
 from spawn.core.report.as_json import as_json as report_json
@@ -20,7 +21,8 @@ def table(entries: Sequence[Entry], style: Style) -> Iterator[str]:
     for entry in entries:
         report = entry.report
         if report is None:
-            yield f"{entry.queue_id:<{width}}  {style('failed', 'unreadable')}   {entry.error}"
+            error = printable(entry.error)
+            yield f"{entry.queue_id:<{width}}  {style('failed', 'unreadable')}   {error}"
             continue
         done = f"{report.counts['completed']}/{report.counts['total']} done"
         started = when(report.started_at or report.submitted_at, None)
@@ -34,10 +36,15 @@ def table(entries: Sequence[Entry], style: Style) -> Iterator[str]:
 
 def as_json(entries: Sequence[Entry]) -> str:
     """Write the queues as a JSON array, without their jobs."""
-    found = []
+    found: list[dict[str, object]] = []
     for entry in entries:
         if entry.report is None:
-            found.append({"queue_id": entry.queue_id, "status": "unreadable", "error": entry.error})
+            unread: dict[str, object] = {
+                "queue_id": entry.queue_id,
+                "status": "unreadable",
+                "error": entry.error,
+            }
+            found.append(unread | ({"location": entry.location} if entry.location else {}))
             continue
         shown = report_json(entry.report, None)
         del shown["job_details"]

@@ -46,7 +46,10 @@ def render(report: Report, zone: tzinfo | None, style: Style = PLAIN) -> Iterato
 def head(report: Report, zone: tzinfo | None, style: Style) -> Iterator[str]:
     """The first block: which queue, where, since when."""
     yield f"Queue: {report.queue_id}"
-    yield f"Instance: {report.instance_id}"
+    if report.origin is not None and report.origin.booting:
+        yield f"Instance: booting since {when(report.submitted_at, zone)}"
+    else:
+        yield f"Instance: {report.instance_id}"
     reason = f" ({printable(report.reason)})" if report.reason else ""
     yield f"Status: {style(report.status, report.status)}{reason}"
     if report.started_at is not None:
@@ -116,6 +119,9 @@ def foot(report: Report, zone: tzinfo | None, style: Style) -> Iterator[list[str
         coming.append(_estimated(report, zone))
     if coming:
         yield coming
+    if report.origin is not None and report.origin.boot_log:
+        lines = map(printable, report.origin.boot_log)
+        yield ["Boot Log:", *(f"    {line}" for line in lines)]
     warnings = [style("warning", f"Warning: {printable(text)}") for text in _warnings(report)]
     if warnings:
         yield warnings
@@ -216,7 +222,11 @@ def _all(job_ids: tuple[str, ...]) -> str:
 
 
 def _warnings(report: Report) -> Iterator[str]:
-    go_on = f"`spawn queue resume {report.queue_id}` goes on with it"
+    flag = " --from-s3" if report.origin is not None else ""
+    go_on = f"`spawn queue resume {report.queue_id}{flag}` goes on with it"
+    if report.origin is not None and report.origin.boot_log:
+        yield f"its instance could not be set up; {go_on}"
+        return
     if report.status == "interrupted":
         yield f"the queue was interrupted; {go_on}"
     elif report.runner_alive is False and not report.ended:

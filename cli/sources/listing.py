@@ -1,4 +1,4 @@
-"""The queues of this machine, a report each."""
+"""The queues of this machine, or of a bucket, a report each."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -14,11 +14,12 @@ from spawn.store.paths import Roots
 
 
 class Entry(Struct, frozen=True):
-    """A queue: its report, or why its log cannot be read."""
+    """A queue: its report, or why its log cannot be read. One of a bucket has a location, too."""
 
     queue_id: str
     report: Report | None
     error: str = ""
+    location: str = ""
 
 
 def listing(roots: Roots, now: datetime) -> Iterator[Entry]:

@@ -6,7 +6,7 @@ from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from spawn.core.codec import decode
 from spawn.core.errors import QueueNotFound
@@ -22,6 +22,10 @@ from spawn.store.log import read
 from spawn.store.output import RAW
 from spawn.store.paths import Roots
 
+if TYPE_CHECKING:
+    from spawn.cli.sources.output import Attempt, Stream
+    from spawn.store.objects.port import ObjectStore
+
 RECENT_LINES = 50
 """Lines of output that are searched for progress."""
 
@@ -29,13 +33,28 @@ RECENT_LINES = 50
 class LocalQueue:
     """Reads a queue's log as it grows, and looks at its jobs' files. Use it in a `with`.
 
+    Args:
+        region: Of the bucket of its results, instead of the one that the log says.
+        profile: Of the AWS configuration, to ask for them.
+
     Raises:
         QueueNotFound: The queue is not here.
     """
 
-    def __init__(self, roots: Roots, queue_id: str) -> None:
+    poll_seconds = 0.5
+
+    def __init__(
+        self,
+        roots: Roots,
+        queue_id: str,
+        *,
+        region: str | None = None,
+        profile: str | None = None,
+    ) -> None:
         self.queue_id = queue_id
         self._roots = roots
+        self._region = region
+        self._profile = profile
         self.paths = queues.find(roots, queue_id)
         self._replay = Replay(queue_id)
         self._open = ExitStack()
@@ -58,6 +77,11 @@ class LocalQueue:
     def state(self) -> QueueState:
         """The state as of the newest `refresh`."""
         return self._replay.state
+
+    @property
+    def seq(self) -> int:
+        """The newest event of that state."""
+        return self._replay.seq
 
     def refresh(self, *, until: str | None = None) -> None:
         """Fold what the log has gained.
@@ -87,6 +111,40 @@ class LocalQueue:
         """Every event as the log holds it, in order."""
         assert self._connection is not None, "use LocalQueue in a with"
         return read.rows(self._connection)
+
+    def attempts(self, job_id: str) -> "list[Attempt]":
+        """The attempts of a job that ever ran, oldest first."""
+        from spawn.cli.sources.output import attempts
+
+        with read.opened(self.paths.events) as connection:
+            return attempts(read.rows(connection), job_id)
+
+    def output(self, attempt: "Attempt", name: str) -> "Stream":
+        """One stream of an attempt: where it was written, else the copy in the object store.
+
+        Raises:
+            SpawnError: Its bytes are gone.
+        """
+        from spawn.cli.sources.output import FileStream, StoredStream
+
+        try:
+            return FileStream(attempt.folder / name)
+        except (FileNotFoundError, NotADirectoryError):
+            stored = StoredStream(self.objects(), attempt, name)
+            stored.expect()
+            return stored
+
+    def objects(self) -> "ObjectStore":
+        """The object store of its results: the one that the log names, else a folder here."""
+        from spawn.store.place import Place, open_place, parse
+
+        state = self.state
+        prefix = (state.config.result_s3_prefix or self.queue_id).strip("/")
+        place = Place(prefix=prefix)
+        if state.owner is not None and (at := parse(state.owner.results_location)) is not None:
+            region = self._region or state.owner.region
+            place = Place(bucket=at[0], prefix=at[1], region=region, profile=self._profile)
+        return open_place(place, self._roots.objects)
 
     def runner_alive(self) -> bool:
         """Whether a runner holds the queue."""

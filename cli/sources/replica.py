@@ -1,92 +1,326 @@
-"""A queue's log in an object store: where it is, for every command that reads it."""
+"""A queue of any machine, read from its log in an object store."""
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Self
 
-from spawn.core.errors import CorruptLog, InvalidArgument, SpawnError
-from spawn.core.events import QueueStarted
-from spawn.core.ids import why_not_queue_id
-from spawn.store import queues
-from spawn.store.instance import instance
-from spawn.store.log import read
-from spawn.store.objects.port import ObjectStore, StoreError
-from spawn.store.paths import Roots
-from spawn.store.place import Place, open_place, parse
+from msgspec import structs
+
+from spawn.cli.sources.output import Attempt, StoredStream, attempts
+from spawn.cli.sources.pieces import Newest, Pieces
+from spawn.cli.sources.words import asking, not_found, summary
+from spawn.core.config.model import QueueConfig
+from spawn.core.errors import CorruptLog, QueueNotFound
+from spawn.core.events import seal
+from spawn.core.moments import moment, stamp
+from spawn.core.replay import Replay, Row
+from spawn.core.report.build import build
+from spawn.core.report.model import Live, Origin, Report
+from spawn.core.state import QueueState
+from spawn.core.submission import submit
+from spawn.store.objects.port import NoBucket, ObjectStore, StoreError
+from spawn.store.replica.audit import Audited, audit
+from spawn.store.replica.cache import Cache
+from spawn.store.replica.catch_up import catch_up
+from spawn.store.replica.lease import Seen, look
+from spawn.store.replica.names import QUEUE
+from spawn.store.replica.submitted import Submitted, boot_log, submitted
+from spawn.store.results.publish import attempt_prefix
+
+BOOT_SECONDS = 15 * 60.0
+"""How long an instance may take until its queue begins; then it is taken for lost."""
+BOOT_LINES = 12
 
 
-def open_replica(
-    roots: Roots,
-    queue_id: str,
-    *,
-    bucket: str | None = None,
-    prefix: str | None = None,
-    region: str | None = None,
-    profile: str | None = None,
-) -> ObjectStore:
-    """Open the object store that a queue's log is in; nothing is asked of it yet.
+class ReplicaQueue:
+    """Reads a queue's log in an object store as it grows, and its jobs' output there.
 
-    What is not given is taken from the queue's log on this machine, also from one that was kept
-    aside; without any, the bucket is the region's and the prefix the queue's id.
-
-    Raises:
-        InvalidArgument: It cannot be a queue, or nobody knows the bucket.
+    Args:
+        cache: What was read before.
+        say: Tells a person something; called once for what was read, and when what was cached was
+            of no use.
+        elsewhere: Why it is not read on this machine, for the error that it is not there either;
+            empty where it was asked for.
+        guessed: Whether nobody named the bucket; without one the queue is not there then.
+        found: Called once the queue was found there.
     """
-    why = why_not_queue_id(queue_id)
-    if why is not None:
-        raise InvalidArgument(f"'{queue_id}' is not a queue id", why=why)
-    known = _known(roots, queue_id)
-    if known is not None and bucket is None and parse(known.results_location) is None:
-        # An absolute path stays what it is below any folder.
-        return open_place(Place(prefix=prefix or known.results_location), roots.objects)
-    at = parse(known.results_location) if known else None
-    if known is not None and at is not None and bucket in (None, at[0]):
-        bucket = at[0]
-        prefix = prefix or at[1]
-        region = region or known.region
-    if bucket is None:
-        region = region or _region()
-        if region is None:
-            raise InvalidArgument(
-                f"nobody knows in which bucket queue {queue_id} is",
-                hint="--bucket names it, or --region, for the bucket spawn-results-<region>",
-            )
-        bucket = f"spawn-results-{region}"
-    place = Place(
-        bucket=bucket, prefix=(prefix or queue_id).strip("/"), region=region, profile=profile
-    )
-    return open_place(place, roots.objects)
 
+    poll_seconds = 5.0
 
-@contextmanager
-def asking(store: ObjectStore) -> Iterator[None]:
-    """Give whatever goes wrong with a replica a hint of what to do, and where it is."""
-    try:
-        yield
-    except StoreError as error:
-        error.hint = error.hint or (
-            "try again later; --bucket, --region and AWS_ENDPOINT_URL say whom to ask"
+    def __init__(
+        self,
+        queue_id: str,
+        store: ObjectStore,
+        cache: Cache,
+        *,
+        say: Callable[[str], None],
+        elsewhere: str = "",
+        guessed: bool = False,
+        found: Callable[[], None] | None = None,
+    ) -> None:
+        self.queue_id = queue_id
+        self._store = store
+        self._cache = cache
+        self._say = say
+        self._elsewhere = elsewhere
+        self._guessed = guessed
+        self._found = found
+        self._replay = Replay(queue_id)
+        self._seen: Seen | None = None
+        self._booting: QueueState | None = None
+        self._boot_log: tuple[str, ...] = ()
+        self._looked_at: datetime | None = None
+        self._heard_at: datetime | None = None
+        self._pieces = Pieces(store)
+        self._said_silent = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        return None
+
+    @property
+    def state(self) -> QueueState:
+        """See `QueueSource.state`."""
+        return self._booting or self._replay.state
+
+    @property
+    def seq(self) -> int:
+        """See `QueueSource.seq`."""
+        return self._replay.seq
+
+    def refresh(self, *, until: str | None = None) -> None:
+        """See `QueueSource.refresh`.
+
+        Raises:
+            StoreError: The store cannot be asked.
+        """
+        self._catch_up()
+        if not self._cache.seq:
+            self._boot(until)
+        else:
+            self._booting = None
+            self._fold(self._cache.rows(self._replay.seq), until)
+        self._tell()
+
+    def rows(self) -> Iterator[Row]:
+        """See `QueueSource.rows`."""
+        return self._cache.rows()
+
+    def runner_alive(self) -> bool:
+        """Whether a runner's lease holds, as of the newest `refresh`; before that none is called
+        dead."""
+        if self._looked_at is None:
+            return True
+        if self._booting is not None and self._seen is None:
+            age = (self._looked_at - moment(self._booting.submitted_at)).total_seconds()
+            return age < BOOT_SECONDS and not self._boot_log
+        seen = self._seen
+        return seen is not None and not (seen.expired or seen.lease.handed_back)
+
+    def report(self, now: datetime, *, past: bool = False) -> Report:
+        """See `QueueSource.report`. A queue whose runner is silent is reported as of when it was
+        last heard of: what it did since then nobody knows."""
+        if past:
+            return structs.replace(build(self.state, now), origin=self._origin())
+        return self._report(now, output=True)
+
+    def _report(self, now: datetime, *, output: bool) -> Report:
+        state = self.state
+        origin = self._origin()
+        alive = None if state.ended else self.runner_alive()
+        silent = alive is False and not origin.booting and not state.ended_at
+        report = build(
+            state,
+            self._heard(state, now) if silent else now,
+            live=self._live(state, alive=bool(alive)) if output else None,
+            runner_alive=alive,
         )
-        raise
-    except CorruptLog as error:
-        where = f"this is the log at {store.location}"
-        error.hint = f"{error.hint}; {where}" if error.hint else where
-        raise
+        jobs = report.jobs
+        if not alive:  # its numbers are nobody's any more, and nobody works on what is left
+            jobs = tuple(structs.replace(job, pid=0, time_remaining=None) for job in jobs)
+        instance = "unknown" if origin.booting else report.instance_id
+        return structs.replace(report, jobs=jobs, instance_id=instance, origin=origin)
+
+    def summary(self, now: datetime) -> Report:
+        """The report without its jobs' output, which costs no request."""
+        return self._report(now, output=False)
+
+    def attempts(self, job_id: str) -> list[Attempt]:
+        """See `QueueSource.attempts`."""
+        return attempts(self.rows(), job_id)
+
+    def output(self, attempt: Attempt, name: str) -> StoredStream:
+        """See `QueueSource.output`. Nothing is expected of it: it may be on its way."""
+        return StoredStream(self._store, attempt, name)
+
+    def objects(self) -> ObjectStore:
+        """See `QueueSource.objects`."""
+        return self._store
+
+    def audit(self) -> tuple[Audited, str]:
+        """Check every object of the log, past the cache; returns what it amounts to, and where.
+
+        What this machine has read there before must be there still.
+
+        Raises:
+            QueueNotFound: The queue is not there, or has not begun.
+            CorruptLog: With the object or the event that is wrong.
+            StoreError: The store cannot be read.
+        """
+        if self._cache.kept_at is not None:
+            self._catch_up()
+        with self._asking():
+            try:
+                return audit(self._store, self.queue_id), self._store.location
+            except QueueNotFound as error:
+                if error.why or not self._elsewhere:  # something is there
+                    raise
+                raise not_found(self.queue_id, self._store.location, self._elsewhere) from None
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """See `asking`. That nobody made the bucket that the queue would be in by default says that
+        it is not there."""
+        missing = f"queue {self.queue_id} is not on this machine ({self._elsewhere})"
+        with asking(self._store, missing if self._elsewhere else ""):
+            try:
+                yield
+            except NoBucket as error:
+                if not self._guessed:
+                    raise
+                raise not_found(
+                    self.queue_id, self._store.location, self._elsewhere, why=error.what
+                ) from None
+
+    def _catch_up(self) -> None:
+        from spawn.cli.bootstrap import now
+
+        with self._asking():
+            try:
+                with self._cache.updating():
+                    caught = catch_up(self._store, self._cache)
+            except CorruptLog as error:
+                if error.seq <= 1:
+                    self._expect_ours()
+                raise
+        looked_at = now()
+        if caught.seen is not None and (self._seen is None or self._seen.etag != caught.seen.etag):
+            # Once for each lease: a store's clock has whole seconds, and its age would waver.
+            self._heard_at = looked_at - timedelta(seconds=caught.seen.age)
+        self._seen = caught.seen
+        self._looked_at = looked_at
+        if self._cache.damaged:
+            self._say(
+                f"What was cached of queue {self.queue_id} was damaged from event "
+                f"{self._cache.damaged} on; that was read anew"
+            )
+            self._cache.damaged = 0
+        if caught.differs:
+            self._say(
+                f"Event {caught.differs} at {self._store.location} is not what it was when this "
+                "machine read it before; all was read anew"
+            )
+            self._replay = Replay(self.queue_id)
+
+    def _fold(self, rows: Iterator[Row], until: str | None) -> None:
+        with asking(self._store):
+            self._replay.feed(rows, until=until)
+        if self._replay.empty:
+            raise QueueNotFound(f"queue {self.queue_id} was not submitted at that time")
+
+    def _boot(self, until: str | None) -> None:
+        """Take what is known of a queue whose log has nothing yet."""
+        found = self._expect_ours()
+        if found is None:
+            raise CorruptLog(
+                f"{QUEUE} is gone", why=f"{self._store.location} has the lease of a queue"
+            )
+        with asking(self._store):
+            self._boot_log = boot_log(self._store, BOOT_LINES)
+        assert self._looked_at is not None
+        at = stamp(self._looked_at - timedelta(seconds=found.age))
+        if until is not None and at > until:
+            raise QueueNotFound(f"queue {self.queue_id} was not submitted at that time")
+        self._booting = _pending(self.queue_id, found.config, at)
+
+    def _expect_ours(self) -> Submitted | None:
+        """See that the place is this queue's; returns what was submitted, if that is there.
+
+        Raises:
+            QueueNotFound: It is another's, or nobody's.
+        """
+        with asking(self._store):
+            found = submitted(self._store)
+            leased = found is None and look(self._store) is not None
+        if found is not None and found.config.queue_id == self.queue_id:
+            return found
+        if leased:
+            return None
+        why = f"{found.config.queue_id} is there" if found else ""
+        raise not_found(self.queue_id, self._store.location, self._elsewhere, why=why)
+
+    def _live(self, state: QueueState, *, alive: bool) -> Mapping[str, Live]:
+        """Where each job's output is: on its machine while that lives, else in the store."""
+        running = [job for job in state.jobs.values() if job.state == "running" and job.folder]
+        found = self._newest([attempt_prefix(job) for job in running])
+        live = {}
+        for job in state.jobs.values():
+            if not job.log_file:
+                continue
+            prefix = attempt_prefix(job)
+            progress, recent = found.get(prefix, (None, ()))
+            where = job.log_file if alive else self._store.location + prefix
+            live[job.config.job_id] = Live(progress=progress, recent=recent, log_file=where)
+        return live
+
+    def _newest(self, prefixes: Sequence[str]) -> Mapping[str, Newest]:
+        """The newest output of attempts. Without it a status is as true: that it cannot be read is
+        said, once."""
+        try:
+            return self._pieces.newest(prefixes)
+        except StoreError as error:
+            if not self._said_silent:
+                self._say(f"What running jobs print cannot be read: {error}")
+            self._said_silent = True
+            return {}
+
+    def _heard(self, state: QueueState, now: datetime) -> datetime:
+        """When the queue was last known to be run."""
+        last = moment(state.last_at)
+        return min(now, last if self._heard_at is None else max(last, self._heard_at))
+
+    def _origin(self) -> Origin:
+        state = None if self._replay.empty else self._replay.state
+        return Origin(
+            location=self._store.location,
+            events=self._replay.seq,
+            last_at=None if state is None else moment(state.last_at),
+            heard_at=None if self._seen is None else self._heard_at,
+            handed_back=self._seen is not None and self._seen.lease.handed_back,
+            boot_log=self._boot_log,
+        )
+
+    def _tell(self) -> None:
+        if self._found is not None:
+            self._found()
+            self._found = None
+            assert self._looked_at is not None
+            self._say(summary(self._origin(), self.state, self._looked_at))
 
 
-def _known(roots: Roots, queue_id: str) -> QueueStarted | None:
-    """What a log here says of where the queue is: the queue's own, else the last kept aside."""
-    kept = [each.events for each in reversed(queues.aside(roots, queue_id))]
-    for path in [roots.queue(queue_id).events, *kept]:
-        with suppress(SpawnError), read.opened(path) as connection:  # it may be what is damaged
-            found = read.owner(connection)
-            if found is not None:
-                return found
-    return None
-
-
-def _region() -> str | None:
-    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
-        if os.environ.get(name):
-            return os.environ[name]
-    return instance(os.environ).region
+def _pending(queue_id: str, config: QueueConfig, at: str) -> QueueState:
+    """The state of a queue that was submitted, as its log will begin."""
+    replay = Replay(queue_id)
+    for draft in submit(config, file="", file_sha256="", version=""):
+        event = seal(draft, seq=replay.seq + 1, queue_id=queue_id, at=at, epoch=0)
+        replay.apply(event, b"")
+    return replay.state

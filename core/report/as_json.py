@@ -8,7 +8,7 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from spawn.core.durations import compact
-from spawn.core.report.model import JobReport, Replica, Report
+from spawn.core.report.model import JobReport, Origin, Replica, Report
 
 
 def as_json(report: Report, zone: tzinfo | None) -> dict[str, Any]:
@@ -39,6 +39,7 @@ def as_json(report: Report, zone: tzinfo | None) -> dict[str, Any]:
         replica=None if report.replica is None else _replica(report.replica, zone),
         warnings=list(report.warnings) or None,
         as_of=_when(report.as_of, zone),
+        read_from=None if report.origin is None else _origin(report.origin, zone),
     )
 
 
@@ -92,6 +93,18 @@ def _replica(replica: Replica, zone: tzinfo | None) -> dict[str, Any]:
         behind=replica.behind,
         since=_when(replica.since, zone),
         trouble=replica.trouble or None,
+    )
+
+
+def _origin(origin: Origin, zone: tzinfo | None) -> dict[str, Any]:
+    return _known(
+        location=origin.location,
+        events=origin.events,
+        last_event_at=_when(origin.last_at, zone),
+        runner_heard_at=_when(origin.heard_at, zone),
+        handed_back=origin.handed_back or None,
+        booting=origin.booting or None,
+        boot_log=list(origin.boot_log) or None,
     )
 
 

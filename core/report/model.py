@@ -35,6 +35,26 @@ class Replica(Struct, frozen=True, kw_only=True):
     """Whether the store honours conditional writes."""
 
 
+class Origin(Struct, frozen=True, kw_only=True):
+    """What a report of a queue on another machine rests on: the log's copy in the object store."""
+
+    location: str
+    events: int
+    last_at: datetime | None
+    """When the newest of them happened; None where there is none yet."""
+    heard_at: datetime | None = None
+    """When a runner last said that it owns the queue; None when none ever did."""
+    handed_back: bool = False
+    """Whether it said then that it owns it no more."""
+    boot_log: tuple[str, ...] = ()
+    """The end of what the bootstrap of its instance printed, which has failed."""
+
+    @property
+    def booting(self) -> bool:
+        """Whether the queue was submitted, and its log has nothing yet."""
+        return not self.events
+
+
 class JobReport(Struct, frozen=True, kw_only=True):
     """One job."""
 
@@ -102,6 +122,8 @@ class Report(Struct, frozen=True, kw_only=True):
     replica: Replica | None = None
     """Where it has something to tell."""
     warnings: tuple[str, ...] = ()
+    origin: Origin | None = None
+    """What it rests on, if that is not this machine's own log."""
 
     @property
     def ended(self) -> bool:

@@ -18,7 +18,7 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
-from spawn.store.objects.port import Changed, Denied, Exists, Unavailable
+from spawn.store.objects.port import Changed, Denied, Exists, NoBucket, Unavailable
 
 _CONNECT_SECONDS = 5
 _READ_SECONDS = 15
@@ -80,7 +80,7 @@ def errors(
         if code in _DIFFERS or status == 412:
             raise (Exists if missing is not Changed else Changed)(key) from None
         if code in _NO_BUCKET:
-            raise Denied(
+            raise NoBucket(
                 f"there is no bucket {bucket}", why=_text(error), hint=_HINT_BUCKET
             ) from None
         if (code in _GONE or status == 404) and missing is not None:

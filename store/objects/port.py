@@ -27,6 +27,10 @@ class Denied(StoreError):
     """It refuses us, or what we ask for is not there: a person must do something."""
 
 
+class NoBucket(Denied):
+    """There is no such bucket."""
+
+
 class NotThere(Exception):
     """No object has this key."""
 

@@ -115,6 +115,28 @@ class S3Store:
             for each in found.get("Contents", ())
         ]
 
+    def folders(self) -> Iterator[str]:
+        """Names of the folders right below this place, in order; a request for each `PAGE`."""
+        after: dict[str, str] = {}
+        while True:
+            with self._errors(""):
+                found = self._ask(
+                    "list_objects_v2", Prefix=self._prefix, Delimiter="/", MaxKeys=PAGE, **after
+                )
+            for each in found.get("CommonPrefixes", ()):
+                yield each["Prefix"].removeprefix(self._prefix).rstrip("/")
+            if not found.get("IsTruncated"):
+                return
+            after = {"ContinuationToken": found["NextContinuationToken"]}
+
+    def at(self, prefix: str) -> "S3Store":
+        """Another place of the same bucket, asked over the same connections."""
+        other = S3Store(bucket=self._bucket, prefix=prefix, owner=self._owner)
+        with self._errors(""):
+            other._made = self._client()
+        other._owner = self._owner
+        return other
+
     def has(self, key: str) -> bool:
         """See `ObjectStore.has`.
 

@@ -76,7 +76,7 @@ def look(store: ObjectStore) -> Seen | None:
 def _decode(store: ObjectStore, found: Object) -> Lease:
     try:
         return msgspec.json.decode(found.data, type=Lease)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CorruptLog(
             "the queue's lease cannot be read", why=f"{store.location}{LEASE}: {error}"
         ) from None

@@ -41,16 +41,29 @@ def decode(key: str, data: bytes, first: int) -> Iterator[Row]:
     if not data.endswith(b"\n"):
         raise CorruptLog(f"{key} is not whole", seq=first, why="its last line has no end")
     for seq, exported in enumerate(data[:-1].split(b"\n"), first):
-        try:
-            hash_, line = chain.parse(exported)
-            head = _seq.decode(line)
-            type_ = head.type.encode()
-        except _NOT_AN_EVENT as error:
-            raise CorruptLog(
-                f"{key} holds something that is no event", seq=seq, why=f"at seq {seq}: {error}"
-            ) from None
-        if head.seq != seq:
-            raise CorruptLog(
-                f"{key} is not what was written", seq=seq, why=f"seq {head.seq} is where {seq} was"
-            )
-        yield seq, type_, line, hash_
+        yield parse(key, exported, seq)
+
+
+def parse(key: str, exported: bytes, seq: int) -> Row:
+    """Read one event as it travels.
+
+    Args:
+        key: The object or file that it is in.
+        seq: The seq that it must have.
+
+    Raises:
+        CorruptLog: It is no event, or another one.
+    """
+    try:
+        hash_, line = chain.parse(exported)
+        head = _seq.decode(line)
+        type_ = head.type.encode()
+    except _NOT_AN_EVENT as error:
+        raise CorruptLog(
+            f"{key} holds something that is no event", seq=seq, why=f"at seq {seq}: {error}"
+        ) from None
+    if head.seq != seq:
+        raise CorruptLog(
+            f"{key} is not what was written", seq=seq, why=f"seq {head.seq} is where {seq} was"
+        )
+    return seq, type_, line, hash_

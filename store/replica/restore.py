@@ -5,6 +5,7 @@ the next event is looked for, so that no log seems to end where only its packs d
 """
 
 from collections.abc import Iterator
+from typing import Protocol
 
 from spawn.core import chain
 from spawn.core.errors import CorruptLog
@@ -19,25 +20,69 @@ BACK = PAGE // 2
 """Events before the one looked for, among which a list begins: a segment has at least one."""
 
 
-def read(store: ObjectStore, queue_id: str, *, after: int = 0, hash_: bytes = b"") -> Iterator[Row]:
+class Known(Protocol):
+    """What a reader has of a log from an earlier look."""
+
+    def size_from(self, seq: int) -> int | None:
+        """Bytes of the events from a seq on, as a segment holds them; None to have the newest
+        segment read and compared whatever its size."""
+        ...
+
+    def hash_at(self, seq: int) -> bytes:
+        """The chain's hash up to an event."""
+        ...
+
+
+def read(
+    store: ObjectStore,
+    queue_id: str,
+    *,
+    after: int = 0,
+    hash_: bytes = b"",
+    known: Known | None = None,
+) -> Iterator[Row]:
     """Read the events after a seq, in order, and see that they continue the chain.
 
     Memory is that of one pack.
 
     Args:
         hash_: The chain's hash up to `after`; empty for the whole log.
+        known: What the reader has up to `after`. A segment that ends there is not read again, and
+            whatever is read of it must agree: one list is then all that no news costs.
 
     Raises:
-        CorruptLog: An object was changed, cut, swapped, or is missing; it is named.
+        CorruptLog: An object was changed, cut, swapped, or is missing; it is named. Or the log is
+            not the one that is known, or ends before.
     """
     hash_ = hash_ or chain.genesis(queue_id)
-    for key, first in _objects(store, after):
+    begin = after
+    reached = 0
+    for key, first, whole in _objects(store, after, known):
+        if whole:
+            reached = begin
+            continue
         for row in rows_of(key, first, fetch(store, key, first)):
+            reached = max(reached, row[0])
             if row[0] <= after:
+                if known is not None and row[0] <= begin and known.hash_at(row[0]) != row[3]:
+                    raise CorruptLog(
+                        f"event {row[0]} is not what it was", seq=row[0], why=f"{key} has another"
+                    )
                 continue
             hash_ = follow(key, row, after, hash_)
             after = row[0]
             yield row
+    if known is not None and reached < begin:
+        raise ends_before(reached, begin)
+
+
+def ends_before(seq: int, known: int) -> CorruptLog:
+    """Say that a log has become shorter, which none ever does."""
+    return CorruptLog(
+        f"the log in the store ends with event {seq}",
+        seq=seq + 1,
+        why=f"this machine has read {known} events there before",
+    )
 
 
 def follow(key: str, row: Row, after: int, hash_: bytes) -> bytes:
@@ -139,21 +184,37 @@ def foreign(key: str) -> CorruptLog:
     return CorruptLog(f"{key} is none of the log's objects", hint="take it away")
 
 
-def _objects(store: ObjectStore, after: int) -> Iterator[tuple[str, int]]:
-    """The objects to read, in order: `(key, first seq)`."""
+def _objects(
+    store: ObjectStore, after: int, known: Known | None
+) -> Iterator[tuple[str, int, bool]]:
+    """The objects to read, in order: `(key, first seq, whether all of it is known)`."""
     at = after + 1
     page, end = _segments(store, at)
+    if page and known is not None and _is_whole(known, page[0], after):
+        key, _ = page.pop(0)
+        yield key, first_of(key), True
+        if not page and end:
+            return
+        if not page:
+            page, end = _list(store, key)
     if len(page) > FEW or not page:
         for first, last in _packs(store):
             if last > after:
-                yield names.pack(first, last), first
+                yield names.pack(first, last), first, False
                 at = last + 1
         if at > after + 1:
             page, end = _segments(store, at)
     while page:
-        for key in page:
-            yield key, first_of(key)
-        page, end = ([], True) if end else _list(store, page[-1])
+        for key, _ in page:
+            yield key, first_of(key), False
+        page, end = ([], True) if end else _list(store, page[-1][0])
+
+
+def _is_whole(known: Known, segment: tuple[str, int], after: int) -> bool:
+    """Whether a segment ends with what is known, by its size."""
+    key, size = segment
+    first = first_of(key)
+    return first <= after and known.size_from(first) == size
 
 
 def _packs(store: ObjectStore) -> Iterator[tuple[int, int]]:
@@ -173,27 +234,27 @@ def _packs(store: ObjectStore) -> Iterator[tuple[int, int]]:
         at = max(here) + 1
 
 
-def _segments(store: ObjectStore, at: int) -> tuple[list[str], bool]:
+def _segments(store: ObjectStore, at: int) -> tuple[list[tuple[str, int]], bool]:
     """Segments in order, from the one that holds event `at`, or would, if it is there.
 
     Returns:
-        The first of them, and whether they are all.
+        The first of them, `(key, bytes)`, and whether they are all.
     """
     back = BACK
     while True:
         cursor = max(0, at - back)
         page, end = _list(store, names.segment(cursor))
-        before = [key for key in page if first_of(key) <= at]
+        before = [each for each in page if first_of(each[0]) <= at]
         while len(before) == len(page) and not end:
-            more, end = _list(store, page[-1])
+            more, end = _list(store, page[-1][0])
             page = before[-1:] + more
-            before = [key for key in page if first_of(key) <= at]
+            before = [each for each in page if first_of(each[0]) <= at]
         if before or not cursor:
             return page[max(0, len(before) - 1) :], end
         back *= 4  # that segment has many events
 
 
-def _list(store: ObjectStore, after: str) -> tuple[list[str], bool]:
+def _list(store: ObjectStore, after: str) -> tuple[list[tuple[str, int]], bool]:
     """A page of segments after a key, and whether it is the last."""
     found = store.list(names.LOG, after)
-    return [key for key, _ in found], len(found) < PAGE
+    return found, len(found) < PAGE

@@ -33,7 +33,10 @@ def test_an_unknown_queue_is_3(finished: Home, command: str) -> None:
     done = finished("queue", command, "nope")
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.startswith("Error: queue nope is not on this machine: ")
-    assert "\nHint: `spawn queue list` shows the queues that are\n" in done.stderr
+    assert done.stderr.endswith(
+        "\nHint: `spawn queue list` shows the queues that are; "
+        "--bucket or --region says where in S3 to look\n"
+    )
 
 
 def test_debug_shows_where_an_error_comes_from_and_changes_no_exit_code(finished: Home) -> None:

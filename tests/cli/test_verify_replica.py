@@ -319,16 +319,36 @@ def test_what_was_kept_aside_is_named_with_whether_it_holds(home: Home, here: Pa
 
 
 @pytest.mark.parametrize("command", ["verify", "status", "history", "wait"])
-def test_a_queue_that_is_gone_from_here_is_3_and_what_was_kept_of_it_is_named(
-    home: Home, command: str
+def test_a_queue_that_went_on_elsewhere_is_read_there_and_what_was_kept_of_it_is_named(
+    home: Home, server: s3.Server, command: str
 ) -> None:
     kept = _keep(home, f"{ID}.fenced-2")
-    done = home("queue", command, ID)
-    assert done.returncode == 3
-    assert done.stderr == (
-        f"Error: queue {ID} is not on this machine: somebody else took it over; "
-        f"what was here is kept in {kept}, fenced in epoch 2\n"
-        f"Hint: `spawn queue verify {ID} --from-s3` reads the log that went on\n"
-    )
     told = f"Kept aside: {kept}, fenced in epoch 2: {TRAINING.seq} events, the chain holds\n"
+    why = f"somebody else took it over; what was here is kept in {kept}, fenced in epoch 2"
+    nobody = {**server.environ, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{s3.free_port()}"}
+    done = home("queue", command, ID, **nobody)
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        f"Error: queue {ID} is not on this machine ({why}), and "
+        f"s3://spawn-results-us-east-1/{ID}/ cannot be reached: "
+    )
     assert done.stdout == (told if command == "verify" else "")
+    bucket = server.client()
+    for each in bucket.list_objects_v2(Bucket="spawn-results-us-east-1").get("Contents", ()):
+        bucket.delete_object(Bucket="spawn-results-us-east-1", Key=each["Key"])
+    done = home("queue", command, ID, **server.environ)
+    assert done.returncode == 3
+    assert done.stderr.startswith(
+        f"Error: queue {ID} is neither on this machine nor at "
+        f"s3://spawn-results-us-east-1/{ID}/: {why}\nHint: "
+    )
+    if command == "wait":
+        return
+    _in_bucket(server, "spawn-results-us-east-1", ID)
+    done = home("queue", command, ID, **server.environ)
+    assert done.returncode == 0, done.stderr
+    if command == "verify":
+        assert f"\nRead from: s3://spawn-results-us-east-1/{ID}/ (" in done.stdout
+        assert done.stdout.startswith(told)
+    else:
+        assert done.stderr.startswith(f"Read from s3://spawn-results-us-east-1/{ID}/: ")

@@ -13,7 +13,15 @@ from tests.support.answers import Answer, Asked, answering, error
 from tests.support.s3 import CREDENTIALS, free_port
 
 from spawn.store.objects import aws, s3
-from spawn.store.objects.port import Changed, Denied, Exists, NotThere, StoreError, Unavailable
+from spawn.store.objects.port import (
+    Changed,
+    Denied,
+    Exists,
+    NoBucket,
+    NotThere,
+    StoreError,
+    Unavailable,
+)
 from spawn.store.objects.s3 import S3Store
 
 OWNER = "123456789012"
@@ -87,7 +95,7 @@ every = pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS.keys())
         (403, "InvalidAccessKeyId", Denied, "--profile"),
         (403, "SignatureDoesNotMatch", Denied, "--profile"),
         (400, "InvalidToken", Denied, "--profile"),
-        (404, "NoSuchBucket", Denied, "--bucket"),
+        (404, "NoSuchBucket", NoBucket, "--bucket"),
         (400, "AuthorizationHeaderMalformed", Denied, "--region"),
         (400, "KeyTooLongError", Denied, ""),
         (403, "AllAccessDisabled", Denied, ""),

@@ -63,7 +63,8 @@ class CountingStore(FolderStore):
             self._keys[prefix] = [prefix + path.name for path in found]
         keys = self._keys[prefix]
         begin = bisect_right(keys, after)
-        return [(key, 0) for key in keys[begin : begin + PAGE]]
+        page = keys[begin : begin + PAGE]
+        return [(key, (self.folder / key).stat().st_size) for key in page]
 
 
 class ForgetfulStore(CountingStore):

@@ -1,0 +1,120 @@
+"""Where a queue's log and results are: said, known from its log, remembered, or the region's."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from secrets import token_hex
+
+import msgspec
+from msgspec import Struct
+
+from spawn.cli.flags import Where
+from spawn.core.errors import InvalidArgument, SpawnError
+from spawn.core.events import QueueStarted
+from spawn.core.ids import why_not_queue_id
+from spawn.store import queues
+from spawn.store.instance import instance
+from spawn.store.log import read
+from spawn.store.paths import Roots
+from spawn.store.place import Place, parse
+
+
+class Found(Struct, frozen=True):
+    """A place, and whether nobody has named it: it is but where a queue would be."""
+
+    place: Place
+    guessed: bool = False
+
+
+def place_of(roots: Roots, queue_id: str, where: Where) -> Found:
+    """Find the place of a queue's log; nothing is asked of it.
+
+    What was typed counts first; then what the queue's log on this machine says, also one that was
+    kept aside; then what was remembered; then the environment; then the region's bucket, with the
+    queue's id as prefix.
+
+    Raises:
+        InvalidArgument: It cannot be a queue, or nobody knows the bucket.
+    """
+    why = why_not_queue_id(queue_id)
+    if why is not None:
+        raise InvalidArgument(f"'{queue_id}' is not a queue id", why=why)
+    bucket, prefix, region = where.bucket, where.prefix, where.region
+    profile = where.profile
+    known = _known(roots, queue_id)
+    if known is not None and not where.typed:
+        bucket = prefix = None  # those of the environment are for queues that nobody knows
+    remembered = recall(roots, queue_id) if known is None else None
+    if known is not None and bucket is None and parse(known.results_location) is None:
+        # An absolute path stays what it is below any folder.
+        return Found(Place(prefix=prefix or known.results_location))
+    if known is not None:
+        at = parse(known.results_location)
+        if at is not None and bucket in (None, at[0]):
+            bucket, prefix = at[0], prefix or at[1]
+            region = region or known.region
+    elif remembered is not None and (bucket in (None, remembered.bucket) or not where.typed):
+        bucket = remembered.bucket
+        prefix = prefix if prefix and where.typed else remembered.prefix
+        region = region or remembered.region
+        profile = profile or remembered.profile
+    guessed = bucket is None
+    if bucket is None:
+        region = region or region_here()
+        if region is None:
+            raise InvalidArgument(
+                f"nobody knows in which bucket queue {queue_id} is",
+                hint="--bucket names it, or --region, for the bucket spawn-results-<region>",
+            )
+        bucket = f"spawn-results-{region}"
+    prefix = (prefix or queue_id).strip("/")
+    place = Place(bucket=bucket, prefix=prefix, region=region, profile=profile)
+    return Found(place, guessed)
+
+
+def remember(roots: Roots, queue_id: str, place: Place) -> None:
+    """Keep the place of a queue that was found there, for the next command. No place, no error:
+    it only spares flags."""
+    if place.bucket is None or recall(roots, queue_id) == place:
+        return
+    path = _path(roots, queue_id)
+    part = path.with_name(f".{path.name}.{token_hex(4)}.part")
+    with suppress(OSError):
+        path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(fd, "wb") as file:
+            file.write(msgspec.json.encode(place))
+        part.replace(path)
+
+
+def recall(roots: Roots, queue_id: str) -> Place | None:
+    """The place where a queue was found before; None when that is not known."""
+    try:
+        found = msgspec.json.decode(_path(roots, queue_id).read_bytes(), type=Place)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return found if found.bucket else None
+
+
+def region_here() -> str | None:
+    """The region that the environment names, or that this instance is in."""
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        if os.environ.get(name):
+            return os.environ[name]
+    return instance(os.environ).region
+
+
+def _path(roots: Roots, queue_id: str) -> Path:
+    return roots.cache / "places" / f"{queue_id}.json"
+
+
+def _known(roots: Roots, queue_id: str) -> QueueStarted | None:
+    """What a log here says of where the queue is: the queue's own, else the last kept aside."""
+    kept = [each.events for each in reversed(queues.aside(roots, queue_id))]
+    for path in [roots.queue(queue_id).events, *kept]:
+        with suppress(SpawnError), read.opened(path) as connection:  # it may be what is damaged
+            found = read.owner(connection)
+            if found is not None:
+                return found
+    return None

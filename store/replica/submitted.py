@@ -1,0 +1,50 @@
+"""A queue that was submitted and whose log has no event yet: all that is known of it."""
+
+import msgspec
+from msgspec import Struct
+
+from spawn.core.codec import clean
+from spawn.core.config import canonical
+from spawn.core.config.model import QueueConfig
+from spawn.core.errors import CorruptLog
+from spawn.store.objects.port import NotThere, ObjectStore
+from spawn.store.replica.names import QUEUE
+
+BOOT_LOG = "_spawn/boot.log"
+"""What the bootstrap of an instance printed, when it has failed."""
+
+
+class Submitted(Struct, frozen=True):
+    """The configuration as it was submitted; `age` is seconds since then, by the store's clock."""
+
+    config: QueueConfig
+    age: float
+
+
+def submitted(store: ObjectStore) -> Submitted | None:
+    """Read `queue.json`; None when there is none.
+
+    Raises:
+        CorruptLog: It cannot be read.
+    """
+    try:
+        found = store.read(QUEUE)
+    except NotThere:
+        return None
+    try:
+        fields = msgspec.json.decode(found.data)
+        fields.pop("claimed_by", "")
+        config = canonical.decode(msgspec.json.encode(fields))
+    except (msgspec.DecodeError, UnicodeError, RecursionError, AttributeError, TypeError) as error:
+        raise CorruptLog(f"{store.location}{QUEUE} cannot be read", why=str(error)) from None
+    return Submitted(config, found.age)
+
+
+def boot_log(store: ObjectStore, lines: int) -> tuple[str, ...]:
+    """The end of what a failed bootstrap printed, oldest line first; empty when none has failed."""
+    try:
+        data = store.read(BOOT_LOG).data
+    except NotThere:
+        return ()
+    text = clean(data[-64 * 1024 :]).replace("\r", "\n")
+    return tuple([line for line in text.split("\n") if line.strip()][-lines:])
