@@ -17,6 +17,7 @@ from spawn.cli.commands.status import status
 from spawn.cli.commands.validate import validate
 from spawn.cli.commands.verify import verify
 from spawn.cli.commands.wait import wait
+from spawn.cli.commands.why import why
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
 
@@ -44,6 +45,7 @@ queue.command()(status)
 queue.command()(wait)
 queue.command()(logs)
 queue.command()(results)
+queue.command()(why)
 queue.command()(history)
 queue.command("list")(list_queues)
 queue.command()(verify)

@@ -23,13 +23,12 @@ def spans(timeline: Timeline, job_id: str) -> list[Span]:
     timeline's.
     """
     line = timeline.lines[job_id]
-    found = [
+    return [
         piece
         for span in _raw(timeline, line)
         for piece in without_gaps(span, timeline.gaps)
         if piece.end > piece.start or piece.kind == "run"
     ]
-    return found
 
 
 def without_gaps(span: Span, gaps: list[tuple[float, float]]) -> Iterator[Span]:
