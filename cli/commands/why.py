@@ -34,7 +34,7 @@ def why(
     from spawn.core.errors import InvalidArgument
     from spawn.core.moments import stamp
     from spawn.core.replay import Replay
-    from spawn.core.why.answer import explain
+    from spawn.core.why.answer import explain, recall
 
     with opened(queue_id, at) as (source, then):
         if job not in source.state.jobs:
@@ -48,15 +48,8 @@ def why(
         alive = source.report(now).runner_alive if asked else None
         fold = Replay(source.queue_id)  # of its own: it says how far the log is read
         fold.feed(source.rows(), until=None if then is None else stamp(then))
-        answer = explain(
-            fold.state,
-            source.rows(),
-            job,
-            now=now,
-            last=fold.seq,
-            runner_alive=alive,
-            past=then is not None,
-        )
+        history = recall(fold.state, source.rows(), [job], last=fold.seq)
+    answer = explain(fold.state, history, job, now=now, runner_alive=alive, past=then is not None)
     if json:
         import msgspec
 

@@ -19,27 +19,33 @@ SHOWN = 5
 """Jobs that are named where many could be."""
 
 
+def recall(state: QueueState, rows: Iterable[Row], job_ids: Iterable[str], *, last: int) -> History:
+    """Gather what `explain` needs of these jobs, in one pass over the whole log.
+
+    Args:
+        state: After the event with seq `last`; nothing after that counts.
+    """
+    subjects = {each for job_id in job_ids for each in (job_id, trace(state, job_id).jobs[-1])}
+    return gather(rows, subjects, last=last)
+
+
 def explain(
     state: QueueState,
-    rows: Iterable[Row],
+    history: History,
     job_id: str,
     *,
     now: datetime,
-    last: int,
     runner_alive: bool | None = None,
     past: bool = False,
 ) -> Why:
     """Say why a job is where it is.
 
     Args:
-        state: After the event with seq `last`.
-        rows: The whole log; nothing after `last` counts.
+        history: What `recall` gathered.
         runner_alive: Whether a runner holds the queue, if that is known.
         past: `now` is long ago: nothing can be done about it.
     """
     chain = trace(state, job_id)
-    root = state.jobs[chain.jobs[-1]]
-    history = gather(rows, {job_id, root.config.job_id}, last=last)
     found = list(_once(_facts(state, chain, history, now, runner_alive)))
     return Why(
         queue_id=state.queue_id,
