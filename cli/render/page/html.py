@@ -9,6 +9,8 @@ _UNSEEN = re.compile(
 )
 """Controls, colours of terminals, and what makes text read other than it is written."""
 _VOID = frozenset({"meta"})
+_LINES = frozenset({"section", "tr", "li", "article", "header", "head", "title"})
+"""Elements that end a line of the file, so that it can be read and compared."""
 
 
 class Safe(str):
@@ -45,15 +47,14 @@ def tag(name: str, /, *children: Child, **attributes: str | float | None) -> Saf
     )
     if name in _VOID:
         return Safe(f"<{name}{written}>")
-    return Safe(f"<{name}{written}>{safe(children)}</{name}>")
+    end = "\n" * (name in _LINES)
+    return Safe(f"<{name}{written}>{safe(children)}</{name}>{end}")
 
 
 def section(ident: str, title: str, *children: Child) -> Safe:
     """A part of the page with its heading."""
     heading = tag("h2", title, id=f"{ident}-title")
-    return tag("section", heading, *children, id=ident, aria_labelledby=f"{ident}-title") + Safe(
-        "\n"
-    )  # type: ignore[return-value]
+    return tag("section", heading, *children, id=ident, aria_labelledby=f"{ident}-title")
 
 
 def table(caption: str, heads: Iterable[str], rows: Iterable[Safe], class_: str = "") -> Safe:

@@ -3,44 +3,53 @@
 from collections.abc import Iterator
 
 from spawn.cli.render.page.choose import choose, left_out
-from spawn.cli.render.page.html import Safe, cell, section, table, tag
+from spawn.cli.render.page.html import Child, Safe, cell, section, table, tag
 from spawn.cli.render.page.rows import exit_words
-from spawn.cli.render.page.sheet import GLYPHS, Sheet
+from spawn.cli.render.page.sheet import GLYPHS, Sheet, short
 from spawn.cli.render.results import size
 from spawn.cli.render.words import plural
-from spawn.core.durations import text as duration
 from spawn.core.report.model import JobReport
 
 ROWS = 1000
 _COMMAND = 160
 HEADS = (
-    "Job", "State", "Attempts", "Started", "Duration", "Exit", "CPU", "Peak memory", "Results",
+    "State", "Attempts", "Started", "Duration", "Exit", "CPU", "Peak memory", "Results",
     "Notes",
 )  # fmt: skip
 
 
 def jobs(sheet: Sheet) -> Safe:
-    """The section of the jobs."""
+    """The section of the jobs; a column in which nothing stands is left out."""
     shown = choose(sheet, ROWS)
+    values = [_values(sheet, job) for job in shown]
+    heads = [head for head in HEADS if any(row[head] for row in values)]
     return section(
         "jobs",
         "Jobs",
         table(
             "In the order of the configuration. Durations, exit codes, CPU time and memory are "
             "those of the newest attempt.",
-            HEADS,
-            (_row(sheet, job) for job in shown),
+            ("Job", *heads),
+            (_row(job, row, heads) for job, row in zip(shown, values, strict=True)),
         ),
         left_out(sheet, len(shown)),
     )
 
 
-def _row(sheet: Sheet, job: JobReport) -> Safe:
-    state = sheet.state.jobs[job.job_id]
-    outcome = state.outcome
-    line = sheet.timeline.lines[job.job_id]
+def _row(job: JobReport, values: dict[str, Child], heads: list[str]) -> Safe:
     command = job.config.command
     shown = command if len(command) <= _COMMAND else f"{command[:_COMMAND]}…"
+    return tag(
+        "tr",
+        tag("th", job.job_id, tag("span", shown, class_="what"), scope="row"),
+        (cell(head, values[head], number=head != "Notes") for head in heads),
+        id=f"job-{job.job_id}",
+    )
+
+
+def _values(sheet: Sheet, job: JobReport) -> dict[str, Child]:
+    outcome = sheet.state.jobs[job.job_id].outcome
+    line = sheet.timeline.lines[job.job_id]
     number = len(line.attempts) + line.folded
     tries = f"{job.attempts}/{job.max_attempts}"
     if number > job.attempts:
@@ -48,24 +57,17 @@ def _row(sheet: Sheet, job: JobReport) -> Safe:
     took = job.elapsed if job.status == "running" else job.duration
     cpu = outcome.cpu_seconds if outcome else 0.0
     memory = outcome.peak_memory_bytes if outcome else 0
-    return tag(
-        "tr",
-        tag("th", job.job_id, tag("span", shown, class_="what"), scope="row"),
-        cell(
-            "State", tag("span", f"{GLYPHS[job.status]} {job.status}", class_=f"state {job.status}")
-        ),
-        cell("Attempts", tries, number=True),
-        cell(
-            "Started", sheet.clock(line.attempts[-1].start) if line.attempts else None, number=True
-        ),
-        cell("Duration", None if took is None else _short(took), number=True),
-        cell("Exit", _exit(job), number=True),
-        cell("CPU", _short(cpu) if cpu else None, number=True),
-        cell("Peak memory", size(memory) if memory else None, number=True),
-        cell("Results", _results(sheet, job)),
-        cell("Notes", "; ".join(_notes(sheet, job))),
-        id=f"job-{job.job_id}",
-    ) + Safe("\n")  # type: ignore[return-value]
+    return {
+        "State": tag("span", f"{GLYPHS[job.status]} {job.status}", class_=job.status),
+        "Attempts": tries,
+        "Started": sheet.clock(line.attempts[-1].start) if line.attempts else "",
+        "Duration": "" if took is None else short(took),
+        "Exit": _exit(job),
+        "CPU": short(cpu) if cpu else "",
+        "Peak memory": size(memory) if memory else "",
+        "Results": _results(sheet, job),
+        "Notes": "; ".join(_notes(sheet, job)),
+    }
 
 
 def _exit(job: JobReport) -> str:
@@ -103,7 +105,3 @@ def _notes(sheet: Sheet, job: JobReport) -> Iterator[str]:
     outcome = state.outcome
     if outcome is not None and outcome.output_dropped_bytes:
         yield f"{size(outcome.output_dropped_bytes)} of output could not be written"
-
-
-def _short(seconds: float) -> str:
-    return f"{seconds:.1f}s" if 0 < seconds < 10 else duration(seconds)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from spawn.cli.render.page.html import Safe, cell, section, table, tag
-from spawn.cli.render.page.sheet import Sheet
+from spawn.cli.render.page.sheet import Sheet, short
 from spawn.cli.render.words import plural
 from spawn.core.durations import text as duration
 from spawn.core.timeline.path import Stretch
@@ -60,7 +60,7 @@ def _row(sheet: Sheet, stretch: Stretch, whole: float) -> Safe:
     name = (
         tag("a", stretch.job_id, href=f"#job-{stretch.job_id}", class_="plain")
         if stretch.job_id
-        else tag("span", "after the last job", class_="soft")
+        else tag("span", "after the last job", class_="soft light")
     )
     meter = tag("span", class_="meter", style=f"width:{share:.1f}%", title=f"{share:.0f}%")
     return tag(
@@ -68,8 +68,8 @@ def _row(sheet: Sheet, stretch: Stretch, whole: float) -> Safe:
         tag("th", name, scope="row"),
         cell("From", sheet.clock(stretch.start), number=True),
         cell("To", sheet.clock(stretch.end), number=True),
-        cell("Took", _short(stretch.seconds), number=True),
-        cell("Share", meter, f"{share:.0f}%", number=True),
+        cell("Took", short(stretch.seconds), number=True),
+        cell("Share", tag("span", meter, class_="scale"), f"{share:.0f}%", number=True),
         cell("Of that", ", ".join(_parts(stretch))),
     )
 
@@ -77,14 +77,13 @@ def _row(sheet: Sheet, stretch: Stretch, whole: float) -> Safe:
 def _parts(stretch: Stretch) -> Iterator[str]:
     runs = [span for span in stretch.spans if span.kind == "run"]
     if runs:
-        ran = _short(stretch.total("run"))
+        ran = short(stretch.total("run"))
         yield f"ran {ran}" + (f" in {len(runs)} attempts" if len(runs) > 1 else "")
+    first = sum(s.seconds for s in stretch.spans if s.kind == "unowned" and s.start == 0)
+    if first >= 0.5:
+        yield f"waited {short(first)} for a runner to begin"
     for kind, words in _WAITS.items():
-        seconds = stretch.total(kind)
+        seconds = stretch.total(kind) - (first if kind == "unowned" else 0.0)
         if seconds >= 0.5:
             verb = "" if kind in ("blocked", "folded") else "waited " if kind != "tail" else ""
-            yield f"{verb}{_short(seconds)} {words}"
-
-
-def _short(seconds: float) -> str:
-    return f"{seconds:.1f}s" if 0 < seconds < 10 else duration(seconds)
+            yield f"{verb}{short(seconds)} {words}"

@@ -17,6 +17,8 @@ ROWS = 400
 _MANY = 40
 """From so many rows on they are low."""
 _GAPS = 20
+_SEEN = 0.15
+"""Percent of the axis that a wait must take to be drawn; an attempt is, however short."""
 _SPANS = 150
 """Spans that are drawn of one job."""
 
@@ -44,16 +46,22 @@ def rows(sheet: Sheet) -> Safe:
     scale = Scale(sheet.timeline)
     ticks = scale.ticks(sheet.zone)
     jobs = choose(sheet, ROWS)
-    gaps = sorted(sheet.timeline.gaps, key=lambda gap: gap[0] - gap[1])[:_GAPS]
+    seen = [gap for gap in sheet.timeline.gaps if scale(gap[1]) - scale(gap[0]) >= _SEEN]
+    gaps = sorted(seen, key=lambda gap: gap[0] - gap[1])[:_GAPS]
     on_path = {stretch.job_id: stretch for stretch in sheet.path if stretch.job_id}
     drawn: set[str] = {"gap"} if gaps else set()
     lines = []
     for job in jobs:
         line = sheet.timeline.lines[job.job_id]
         pieces = spans(sheet.timeline, job.job_id)[-_SPANS:]
+        visible = [
+            span
+            for span in pieces
+            if span.kind in ("run", "folded") or scale(span.end) - scale(span.start) >= _SEEN
+        ]
         marks = [*(_gap(scale, *gap) for gap in gaps)]
-        marks += [mark for piece in pieces for mark in _mark(sheet, scale, piece)]
-        drawn |= {_class(piece) for piece in pieces}
+        marks += [mark for piece in visible for mark in _mark(sheet, scale, piece)]
+        drawn |= {_class(piece) for piece in visible}
         stretch = on_path.get(job.job_id)
         if stretch is not None:
             drawn.add("chain")
@@ -72,7 +80,6 @@ def rows(sheet: Sheet) -> Safe:
                 tag("span", _sum(job, line), class_="sum"),
                 class_="row critical" if stretch is not None else "row",
             )
-            + "\n"
         )
     marked = (
         tag(
@@ -96,11 +103,11 @@ def rows(sheet: Sheet) -> Safe:
                 class_="axis",
                 aria_hidden="true",
             ),
-            tag("ol", map(Safe, lines), class_="rows"),
+            tag("ol", lines, class_="rows"),
             class_="many" if len(jobs) > _MANY else None,
             style=grid if ticks else None,
         ),
-        tag("p", _cut(sheet, scale), class_="soft") if scale.cuts else None,
+        tag("p", _cut(sheet, scale), class_="soft small") if scale.cuts else None,
         left_out(sheet, len(jobs)),
         _legend(drawn),
     )

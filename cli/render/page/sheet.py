@@ -5,6 +5,7 @@ from datetime import datetime, tzinfo
 
 from msgspec import Struct
 
+from spawn.core.durations import text as duration
 from spawn.core.report.model import Report
 from spawn.core.state import QueueState
 from spawn.core.timeline.model import Timeline
@@ -12,15 +13,16 @@ from spawn.core.timeline.path import Stretch
 from spawn.core.why.model import Why
 
 GLYPHS = {
-    "pending": "⏸\ufe0e",
+    "pending": "‖",
     "running": "▶\ufe0e",
     "completed": "✓",
     "failed": "✗",
     "retrying": "↻",
     "blocked": "⊘",
-    "interrupted": "⏹\ufe0e",
+    "interrupted": "■",
 }
-"""As on a terminal; the selectors keep browsers from drawing pictures."""
+"""As on a terminal, where every font has them; the selector keeps browsers from drawing
+pictures."""
 
 
 class Sheet(Struct, frozen=True, kw_only=True):
@@ -55,3 +57,10 @@ class Sheet(Struct, frozen=True, kw_only=True):
         if job.outcome is None or not job.folder or not self.report.results_location:
             return ""
         return f"{self.report.results_location}{job_id}/attempts/{job.epoch}.{job.attempt}/"
+
+
+def short(seconds: float) -> str:
+    """A duration for a table: what is short with a decimal."""
+    if 0 < seconds < 9.95:
+        return f"{seconds:.1f}".removesuffix(".0") + "s"
+    return duration(seconds)

@@ -55,7 +55,7 @@ def _facts(sheet: Sheet) -> Iterator[tuple[str, Child, bool]]:
         yield "Estimated end", sheet.when(report.estimated_completion), False
     yield "Instance", report.instance_id, False
     if len(epochs) == 1:
-        yield "Run by", _who(epochs[0]), False
+        yield "Run by", epochs[0].owner.owner, False
     elif epochs:
         shown = [_epoch(sheet, epoch) for epoch in epochs[-_OWNERS:]]
         left = len(epochs) - len(shown)
@@ -70,10 +70,9 @@ def _fact(name: str, value: Child, wide: bool) -> Safe:
 
 
 def _who(epoch: Epoch) -> str:
-    where = epoch.owner.instance_id
-    host = epoch.owner.hostname
-    at = host if where == "local" else f"{where} ({host})"
-    return f"{epoch.owner.owner} on {at}"
+    owner = epoch.owner
+    where = owner.hostname if owner.instance_id == "local" else owner.instance_id
+    return owner.owner if owner.owner.endswith(f"@{where}") else f"{owner.owner} on {where}"
 
 
 def _epoch(sheet: Sheet, epoch: Epoch) -> Safe:
@@ -83,7 +82,7 @@ def _epoch(sheet: Sheet, epoch: Epoch) -> Safe:
         "interrupted": f"interrupted ({epoch.cause})",
         "died": "died",
         "completed": "completed it",
-        "failed": "ended it",
+        "failed": f"ended failed ({epoch.cause})",
     }[epoch.fate]
     span = f"{sheet.clock(epoch.start)} to {end}" if end else f"since {sheet.clock(epoch.start)}"
     return tag("li", f"Epoch {epoch.number}: {_who(epoch)}, {span}, {fate}")
