@@ -1,7 +1,7 @@
 """Where the files are: links to those beside the page, places of the others."""
 
 from spawn.cli.render.page.failures import links
-from spawn.cli.render.page.html import Safe, cell, section, table, tag
+from spawn.cli.render.page.html import Child, Safe, cell, section, table, tag
 from spawn.cli.render.page.sheet import Sheet
 from spawn.cli.render.results import size
 from spawn.cli.render.words import plural
@@ -22,12 +22,13 @@ def files(sheet: Sheet) -> Safe | None:
         else f"`spawn queue results {queue_id}` downloads them."
     )
     left = len(jobs) - ROWS
-    heads = ("Job", *(["Beside this page"] if linked else []), "Results", "Kept in")
+    saved = any(sheet.state.jobs[job.job_id].uploaded for job in jobs)
+    heads = ["Job", *["Beside this page"] * linked, *["Results"] * saved, "Kept in"]
     return section(
         "files",
         "Files",
         table(
-            note.replace("`", ""), heads, (_row(sheet, job.job_id, linked) for job in jobs[:ROWS])
+            note.replace("`", ""), heads, (_row(sheet, job.job_id, heads) for job in jobs[:ROWS])
         ),
         tag("p", f"{plural(left, 'job')} more, laid out alike.", class_="soft")
         if left > 0
@@ -35,13 +36,16 @@ def files(sheet: Sheet) -> Safe | None:
     )
 
 
-def _row(sheet: Sheet, job_id: str, linked: bool) -> Safe:
+def _row(sheet: Sheet, job_id: str, heads: list[str]) -> Safe:
     saved = sheet.state.jobs[job_id].uploaded
     told = f"{plural(saved.files, 'file')}, {size(saved.size)}" if saved and saved.files else None
+    values: dict[str, Child] = {
+        "Beside this page": links(sheet, job_id),
+        "Results": told,
+        "Kept in": tag("code", sheet.folder(job_id)),
+    }
     return tag(
         "tr",
         tag("th", job_id, scope="row"),
-        cell("Beside", links(sheet, job_id)) if linked else None,
-        cell("Results", told),
-        cell("Kept in", tag("code", sheet.folder(job_id))),
+        (cell(head, values[head]) for head in heads[1:]),
     )

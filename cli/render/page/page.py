@@ -41,8 +41,8 @@ def page(sheet: Sheet) -> str:
         tag(
             "main",
             rows(sheet),
-            path(sheet),
             failures(sheet),
+            path(sheet),
             jobs(sheet),
             files(sheet),
             audit(sheet),
