@@ -340,6 +340,31 @@ def two_machines() -> Log:
     return log
 
 
+def long() -> Log:
+    """Names as long as they may be, and a failure without an end."""
+    names = ["x" * 128, "y-" * 64]
+    config = configs.queue(
+        configs.job(names[0], attempts=30, command="z" * 3000, result_files=("w" * 300,)),
+        configs.job(names[1], names[0]),
+        queue_name="v" * 200,
+    )
+    log = Log()
+    log.now = moment("14:00:00")
+    log.add(*submission(config))
+    log.at("14:00:01", owner())
+    for attempt in range(1, 30):
+        clock = f"14:{attempt:02}:00"
+        log.start(clock, names[0], 1, attempt)
+        more = {"last_lines": ("u" * 3000,)}
+        log.at(clock, again(clock, 1, 1.0, attempt, 30, 0.0, **more), job=names[0], attempt=attempt)
+    log.start("14:30:00", names[0], 1, 30)
+    end = JobFailed(exit_code=1, wall_seconds=0.1, why="t" * 500, last_lines=("u" * 3000,) * 10)
+    log.at("14:31:00", end, job=names[0], attempt=30)
+    log.at("14:31:00", JobBlocked(by=names[0]), job=names[1])
+    log.at("14:31:00", QueueFailed(reason="jobs", detail=names[0]))
+    return log
+
+
 def many(jobs: int = 300) -> Log:
     """Layers of jobs that run four at a time; some need another attempt."""
     chance = random.Random(7)
