@@ -42,8 +42,8 @@ from spawn.core.timeline.model import (
     Timeline,
 )
 
-MOST_ATTEMPTS = 50
-"""Attempts of a job that are told apart: the newest."""
+MOST_ATTEMPTS = 25
+"""Attempts of a job that are told apart: at least so many of the newest, at most twice as many."""
 MOST_ENTRIES = 200
 """Lines of the audit: the newest."""
 MOST_NAMES = 10

@@ -396,7 +396,7 @@ def many(jobs: int = 300) -> Log:
         at = max(ready, free[slot])
         tries = 2 if chance.random() < 0.05 else 1
         for attempt in range(1, tries + 1):
-            took = 5 + chance.expovariate(1 / 60)
+            took = (5 + chance.expovariate(1 / 60)) * min(1.0, 600 / jobs)
             events.append((at, 1, name, "start", attempt, took))
             events.append(
                 (at + took, 0, name, "end" if attempt == tries else "again", attempt, took)

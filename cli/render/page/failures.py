@@ -11,7 +11,7 @@ from spawn.core.why.model import Why
 MOST = 25
 """Failures that are told at length."""
 _PAST = 12
-_COMMAND = 2000
+_COMMAND = 600
 
 
 def failures(sheet: Sheet) -> Safe | None:

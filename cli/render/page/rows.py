@@ -19,8 +19,10 @@ _MANY = 40
 _GAPS = 20
 _SEEN = 0.15
 """Percent of the axis that a wait must take to be drawn; an attempt is, however short."""
-_SPANS = 150
-"""Spans that are drawn of one job."""
+_SPANS = 8000
+"""Spans that are drawn in all, so that a page of many attempts can still be sent."""
+_LEAST_SPANS, _MOST_SPANS = 20, 150
+"""Of one job."""
 
 WORDS: dict[Kind, str] = {
     "needs": "waits for a dependency",
@@ -48,12 +50,13 @@ def rows(sheet: Sheet) -> Safe:
     jobs = choose(sheet, ROWS)
     seen = [gap for gap in sheet.timeline.gaps if scale(gap[1]) - scale(gap[0]) >= _SEEN]
     gaps = sorted(seen, key=lambda gap: gap[0] - gap[1])[:_GAPS]
+    most = min(_MOST_SPANS, max(_LEAST_SPANS, _SPANS // max(1, len(jobs))))
     on_path = {stretch.job_id: stretch for stretch in sheet.path if stretch.job_id}
     drawn: set[str] = {"gap"} if gaps else set()
     lines = []
     for job in jobs:
         line = sheet.timeline.lines[job.job_id]
-        pieces = spans(sheet.timeline, job.job_id)[-_SPANS:]
+        pieces = _newest(spans(sheet.timeline, job.job_id), most)
         visible = [
             span
             for span in pieces
@@ -111,6 +114,14 @@ def rows(sheet: Sheet) -> Safe:
         left_out(sheet, len(jobs)),
         _legend(drawn),
     )
+
+
+def _newest(found: list[Span], most: int) -> list[Span]:
+    """The newest spans; what is older is one that says so."""
+    if len(found) <= most:
+        return found
+    kept = found[-most:]
+    return [Span(kind="folded", start=found[0].start, end=kept[0].start), *kept]
 
 
 def _line(place: float) -> str:
