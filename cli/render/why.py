@@ -93,7 +93,8 @@ def sentence(fact: Fact, why: Why, zone: tzinfo | None) -> str:
         case "unsaved":
             return f"Its results are not saved: {fact.reason}."
         case "saved":
-            return f"{plural(fact.files, 'result file')} ({size(fact.size)}) of it are saved."
+            verb = "is" if fact.files == 1 else "are"
+            return f"{plural(fact.files, 'result file')} of it {verb} saved, {size(fact.size)}."
         case "stopping":
             ends = f" The queue ends when {named(fact.others)} has ended." if fact.others else ""
             failed = named((*fact.chain,)) + (f" and {fact.more} more" if fact.more else "")

@@ -235,7 +235,7 @@ def test_a_job_waits_for_results_that_are_on_their_way() -> None:
         "Its results are still being saved; what depends on it waits for up to 5m.",
     ]
     log.at("14:00:11", ResultsUploaded(files=2, size=2048, key="k", sha256="0" * 64), job="a")
-    assert "2 result files (2 KB) of it are saved." in told(log, "a", "14:00:12")
+    assert "2 result files of it are saved, 2 KB." in told(log, "a", "14:00:12")
 
 
 def test_results_that_could_not_be_saved_are_named_with_what_to_do() -> None:
