@@ -9,6 +9,7 @@ from spawn.cli.commands.cancel import cancel
 from spawn.cli.commands.history import history
 from spawn.cli.commands.list_ import list_queues
 from spawn.cli.commands.logs import logs
+from spawn.cli.commands.report import report
 from spawn.cli.commands.results import results
 from spawn.cli.commands.resume import resume
 from spawn.cli.commands.run import run
@@ -17,6 +18,7 @@ from spawn.cli.commands.status import status
 from spawn.cli.commands.validate import validate
 from spawn.cli.commands.verify import verify
 from spawn.cli.commands.wait import wait
+from spawn.cli.commands.why import why
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
 
@@ -44,7 +46,9 @@ queue.command()(status)
 queue.command()(wait)
 queue.command()(logs)
 queue.command()(results)
+queue.command()(why)
 queue.command()(history)
+queue.command()(report)
 queue.command("list")(list_queues)
 queue.command()(verify)
 queue.command()(validate)

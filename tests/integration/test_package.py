@@ -31,9 +31,10 @@ def test_the_wheel_installs_one_package_that_runs(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
     assert sorted(path.name for path in site.iterdir() if path.suffix != ".dist-info") == ["spawn"]
-    inside = {path.relative_to(site / "spawn") for path in (site / "spawn").rglob("*.py")}
+    inside = {path.relative_to(site / "spawn") for path in (site / "spawn").rglob("*.*")}
     for folder in FOLDERS:
-        there = {path.relative_to(ROOT) for path in (ROOT / folder).rglob("*.py")}
+        code = [path for kind in ("*.py", "*.css") for path in (ROOT / folder).rglob(kind)]
+        there = {path.relative_to(ROOT) for path in code}
         assert there <= inside
     (site / "queue.json").write_text('{"jobs": [{"job_id": "a", "command": "true"}]}')
     run = [sys.executable, "-m", "spawn.cli", "queue", "run", "queue.json", "--no-s3"]

@@ -1,0 +1,69 @@
+"""`spawn queue report`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spawn.cli.flags import Bucket, FromS3, Prefix, Profile, Region, where
+
+
+def report(
+    context: typer.Context,
+    queue_id: Annotated[
+        str, typer.Argument(metavar="QUEUE-ID", help="A queue id, or `local`.", show_default=False)
+    ],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where to write it, `-` for stdout. Default: ./QUEUE-ID-report.html",
+            show_default=False,
+        ),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="As it was then: `2026-01-27T15:04:05`, `15:04` today, or `10m ago`.",
+            show_default=False,
+        ),
+    ] = None,
+    from_s3: FromS3 = False,
+    bucket: Bucket = None,
+    prefix: Prefix = None,
+    region: Region = None,
+    profile: Profile = None,
+) -> None:
+    """Write a queue as one HTML page that needs no network.
+
+    Timeline, critical path, jobs, failures with their last lines, audit. In the folder that
+    `results` downloads to, its links lead to the files there. It shows commands and output: look at
+    it before you send it on.
+    """
+    import sys
+
+    from spawn.cli import bootstrap
+    from spawn.cli.account import opened
+    from spawn.cli.beside import beside, checked, write
+    from spawn.cli.render.page.page import page
+    from spawn.cli.sheet import sheet
+
+    with opened(queue_id, at, where(context, from_s3, bucket, prefix, region, profile)) as (
+        source,
+        then,
+    ):
+        now = then or bootstrap.now()
+        if output == "-":
+            text = page(sheet(source, now, past=then is not None))
+        else:
+            target = checked(Path(output or f"{source.queue_id}-report.html"), source.queue_id)
+            there = beside(target, source.state.jobs)
+            text = page(sheet(source, now, past=then is not None, there=there))
+    if output == "-":
+        sys.stdout.write(text)
+    else:
+        write(target, text)
+        print(f"Report written to: {target}")

@@ -1,0 +1,70 @@
+"""`spawn queue why`."""
+
+from typing import Annotated
+
+import typer
+
+from spawn.cli.flags import Bucket, FromS3, Prefix, Profile, Region, where
+
+
+def why(
+    context: typer.Context,
+    queue_id: Annotated[
+        str, typer.Argument(metavar="QUEUE-ID", help="A queue id, or `local`.", show_default=False)
+    ],
+    job: Annotated[str, typer.Argument(metavar="JOB", help="A job's id.", show_default=False)],
+    json: Annotated[bool, typer.Option("--json", help="The causes as objects.")] = False,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="As it was then: `2026-01-27T15:04:05`, `15:04` today, or `10m ago`.",
+            show_default=False,
+        ),
+    ] = None,
+    from_s3: FromS3 = False,
+    bucket: Bucket = None,
+    prefix: Prefix = None,
+    region: Region = None,
+    profile: Profile = None,
+) -> None:
+    """Say why a job waits, is tried again, is blocked or has failed.
+
+    In sentences: the answer, its causes, what came before, what to do next. Only what the log says.
+    """
+    import sys
+
+    from spawn.cli import bootstrap
+    from spawn.cli.account import opened
+    from spawn.cli.render.style import style_for
+    from spawn.cli.render.why import as_json, render
+    from spawn.core.config.names import nearest
+    from spawn.core.errors import InvalidArgument
+    from spawn.core.moments import stamp
+    from spawn.core.replay import Replay
+    from spawn.core.why.answer import explain, recall
+
+    with opened(queue_id, at, where(context, from_s3, bucket, prefix, region, profile)) as (
+        source,
+        then,
+    ):
+        if job not in source.state.jobs:
+            close = nearest(job, source.state.jobs)
+            raise InvalidArgument(
+                f"queue {source.queue_id} has no job '{job}'",
+                hint=f"did you mean '{close}'?" if close else "",
+            )
+        now = then or bootstrap.now()
+        asked = then is None and not source.state.ended
+        alive = source.report(now).runner_alive if asked else None
+        fold = Replay(source.queue_id)  # of its own: it says how far the log is read
+        fold.feed(source.rows(), until=None if then is None else stamp(then))
+        history = recall(fold.state, source.rows(), [job], last=fold.seq)
+    answer = explain(fold.state, history, job, now=now, runner_alive=alive, past=then is not None)
+    if json:
+        import msgspec
+
+        shaped = as_json(answer, None)
+        print(msgspec.json.format(msgspec.json.encode(shaped), indent=2).decode())
+    else:
+        print("\n".join(render(answer, None, style_for(sys.stdout))))

@@ -1,0 +1,1 @@
+"""A queue as one HTML file that needs nothing but itself."""

@@ -1,0 +1,51 @@
+"""Where the files are: links to those beside the page, places of the others."""
+
+from spawn.cli.render.page.failures import links
+from spawn.cli.render.page.html import Child, Safe, cell, section, table, tag
+from spawn.cli.render.page.sheet import Sheet
+from spawn.cli.render.results import size
+from spawn.cli.render.words import plural
+
+ROWS = 300
+
+
+def files(sheet: Sheet) -> Safe | None:
+    """The section of the files; None while no attempt has ended."""
+    jobs = [job for job in sheet.report.jobs if sheet.folder(job.job_id)]
+    if not jobs:
+        return None
+    queue_id = sheet.report.queue_id
+    linked = any(links(sheet, job.job_id) for job in jobs)
+    note = (
+        "The links lead to files that lie beside this page, as `spawn queue results` puts them."
+        if linked
+        else f"`spawn queue results {queue_id}` downloads them."
+    )
+    left = len(jobs) - ROWS
+    saved = any(sheet.state.jobs[job.job_id].uploaded for job in jobs)
+    heads = ["Job", *["Beside this page"] * linked, *["Results"] * saved, "Kept in"]
+    return section(
+        "files",
+        "Files",
+        table(
+            note.replace("`", ""), heads, (_row(sheet, job.job_id, heads) for job in jobs[:ROWS])
+        ),
+        tag("p", f"{plural(left, 'job')} more, laid out alike.", class_="soft")
+        if left > 0
+        else None,
+    )
+
+
+def _row(sheet: Sheet, job_id: str, heads: list[str]) -> Safe:
+    saved = sheet.state.jobs[job_id].uploaded
+    told = f"{plural(saved.files, 'file')}, {size(saved.size)}" if saved and saved.files else None
+    values: dict[str, Child] = {
+        "Beside this page": links(sheet, job_id),
+        "Results": told,
+        "Kept in": tag("code", sheet.folder(job_id)),
+    }
+    return tag(
+        "tr",
+        tag("th", job_id, scope="row"),
+        (cell(head, values[head]) for head in heads[1:]),
+    )

@@ -1,0 +1,75 @@
+"""HTML that cannot be broken out of: whatever is no `Safe` is escaped."""
+
+import re
+from collections.abc import Iterable
+from html import escape
+
+_UNSEEN = re.compile(
+    "\x1b\\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]"
+)
+"""Controls, colours of terminals, and what makes text read other than it is written."""
+_VOID = frozenset({"meta"})
+_LINES = frozenset({"section", "tr", "li", "article", "header", "head", "title"})
+"""Elements that end a line of the file, so that it can be read and compared."""
+
+
+class Safe(str):
+    """Text that is HTML already."""
+
+    __slots__ = ()
+
+
+Child = str | None | Iterable["Child"]
+
+
+def clean(text: str) -> str:
+    """Foreign text without what cannot be seen; tabs and line breaks stay."""
+    return _UNSEEN.sub("", text)
+
+
+def safe(child: Child) -> Safe:
+    """Escape text; HTML stays, None is nothing, many are put side by side."""
+    if child is None:
+        return Safe("")
+    if isinstance(child, Safe):
+        return child
+    if isinstance(child, str):
+        return Safe(escape(clean(child)))
+    return Safe("".join(map(safe, child)))
+
+
+def tag(name: str, /, *children: Child, **attributes: str | float | None) -> Safe:
+    """An element. `class_` is `class`, `aria_label` is `aria-label`; None leaves one out."""
+    written = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{safe(str(value))}"'
+        for key, value in attributes.items()
+        if value is not None
+    )
+    if name in _VOID:
+        return Safe(f"<{name}{written}>")
+    end = "\n" * (name in _LINES)
+    return Safe(f"<{name}{written}>{safe(children)}</{name}>{end}")
+
+
+def section(ident: str, title: str, *children: Child) -> Safe:
+    """A part of the page with its heading."""
+    heading = tag("h2", title, id=f"{ident}-title")
+    return tag("section", heading, *children, id=ident, aria_labelledby=f"{ident}-title")
+
+
+def table(caption: str, heads: Iterable[str], rows: Iterable[Safe], class_: str = "") -> Safe:
+    """A table, for `cell` and `head` in rows; on a narrow screen each row becomes a card."""
+    return tag(
+        "table",
+        tag("caption", caption),
+        tag("thead", tag("tr", (tag("th", each, scope="col") for each in heads))),
+        tag("tbody", rows),
+        class_=class_ or None,
+    )
+
+
+def cell(label: str, *children: Child, number: bool = False) -> Safe:
+    """A cell; `label` is its column's name, which a card shows beside it."""
+    inner = safe(children)
+    kind = " ".join(["number"] * number + ["none"] * (not inner)) or None
+    return tag("td", inner, class_=kind, data_label=label)

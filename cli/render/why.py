@@ -1,0 +1,283 @@
+"""Why a job is where it is, in sentences, and as objects."""
+
+from collections.abc import Iterator
+from datetime import datetime, tzinfo
+from typing import Any, assert_never
+
+import msgspec
+
+from spawn.cli.render.results import size
+from spawn.cli.render.style import PLAIN, Style
+from spawn.cli.render.text import printable
+from spawn.cli.render.words import plural
+from spawn.core.durations import text as duration
+from spawn.core.why.advice import named
+from spawn.core.why.model import Advice, Fact, Why
+
+_SHOWN = 8
+"""Facts of the past that are told; the rest is counted."""
+_CAUSES = {
+    "stop": "the runner was stopped",
+    "spot": "the spot instance was taken back",
+    "fenced": "another runner had taken the queue over",
+    "host": "its machine was shut down, or something else ended its supervisor",
+    "lost": "its machine or supervisor died",
+    "never_began": "its command had not begun when the runner ended",
+}
+
+
+def render(why: Why, zone: tzinfo | None, style: Style = PLAIN) -> Iterator[str]:
+    """Write the answer, the causes, what came before, and what to do next, a line each.
+
+    Args:
+        zone: The reader's; None is the machine's own.
+    """
+    now = [fact for fact in why.facts if not fact.before]
+    for index, fact in enumerate(now):
+        text = printable(sentence(fact, why, zone))
+        yield style("bold", text) if index == 0 else text
+        if fact.last_lines:
+            yield "Its last lines:"
+            yield from (style("dim", f"  {printable(line)}") for line in fact.last_lines)
+    past = [fact for fact in why.facts if fact.before]
+    if past:
+        yield "Its history, oldest first:"
+        left = len(past) - _SHOWN
+        if left > 0:
+            yield f"  … {plural(left, 'line')} more; `spawn queue history {why.queue_id}` has all"
+        yield from (f"  {printable(sentence(fact, why, zone))}" for fact in past[-_SHOWN:])
+    for index, advice in enumerate(why.next):
+        yield f"{'Next' if index == 0 else 'Or'}: {step(advice)}"
+
+
+def step(advice: Advice) -> str:
+    """An advice as one sentence."""
+    return f"`{advice.command}` {advice.does}."
+
+
+def as_json(why: Why, zone: tzinfo | None) -> dict[str, Any]:
+    """Shape the answer for a script; moments are whole seconds with their offset."""
+    shaped: dict[str, Any] = _localized(msgspec.to_builtins(why, builtin_types=(datetime,)), zone)
+    for fact, plain in zip(why.facts, shaped["facts"], strict=True):
+        plain["text"] = printable(sentence(fact, why, zone))
+    return {
+        "queue_id": shaped["queue_id"],
+        "job_id": shaped["job_id"],
+        "status": shaped["state"],
+        "chain": shaped["facts"],
+        "next": shaped["next"],
+        "as_of": shaped["as_of"],
+    }
+
+
+def sentence(fact: Fact, why: Why, zone: tzinfo | None) -> str:
+    """Say one fact. What is foreign in it is as the log holds it."""
+    at = "" if fact.at is None else when(fact.at, why, zone)
+    until = "" if fact.until is None else when(fact.until, why, zone)
+    match fact.kind:
+        case "state":
+            return f"{fact.job_id} is {fact.state}: it has not {_yet(why, fact)}."
+        case "waits":
+            return _waits(fact)
+        case "attempt":
+            return _attempt(fact, at, until, why)
+        case "turn":
+            return _turn(fact, at)
+        case "next_up":
+            return "Nothing holds it up: it starts next."
+        case "saving":
+            wait = f" for up to {duration(fact.limit)}" if fact.limit else ""
+            return f"Its results are still being saved; what depends on it waits{wait}."
+        case "unsaved" if fact.others:
+            return f"No file matches {_quoted(fact.others)}."
+        case "unsaved":
+            return f"Its results are not saved: {fact.reason}."
+        case "saved":
+            verb = "is" if fact.files == 1 else "are"
+            return f"{plural(fact.files, 'result file')} of it {verb} saved, {size(fact.size)}."
+        case "stopping":
+            ends = f" The queue ends when {named(fact.others)} has ended." if fact.others else ""
+            failed = named((*fact.chain,)) + (f" and {fact.more} more" if fact.more else "")
+            return f"Nothing new starts: {failed} failed at {at}, and on_failure is stop.{ends}"
+        case "not_started":
+            return f"The queue was submitted at {at}, and no runner has begun it."
+        case "interrupted":
+            what = f"the queue was interrupted: {_interruption(fact)}"
+            return f"{at}: {what}." if fact.before else f"At {at} {what}."
+        case "ended":
+            return _ended(fact, at)
+        case "no_runner":
+            return (
+                f"No runner holds the queue now. The last was of {fact.by} on {fact.host}, "
+                f"epoch {fact.epoch}; its last event is of {at}."
+            )
+        case "retry":
+            return _retry(fact, until, why)
+        case "reset" if fact.reason == "results_lost":
+            return f"{at}: {fact.job_id} was reset, as its results were lost."
+        case "reset":
+            return f"{at}: {fact.by} had {fact.job_id} tried again, with a fresh budget."
+        case "owner":
+            took = f"{fact.by} took the queue over on {fact.host}, epoch {fact.epoch}"
+            return f"{at}: {took}." if fact.before else f"At {at} {took}, while it ran."
+        case "reconfigured":
+            return f"{at}: the configuration was changed: {'; '.join(fact.others)}."
+        case "refused":
+            return f"{at}: a request was refused: {fact.reason}."
+        case "left_out":
+            return f"{plural(fact.more, 'older attempt')} left out."
+        case _ as never:
+            assert_never(never)
+
+
+def when(moment: datetime, why: Why, zone: tzinfo | None) -> str:
+    """A moment: its time and zone, and its day if that is not the reader's today."""
+    here, today = moment.astimezone(zone), why.as_of.astimezone(zone).date()
+    return f"{here:%H:%M:%S %Z}" if here.date() == today else f"{here:%Y-%m-%d %H:%M:%S %Z}"
+
+
+def exit_text(fact: Fact) -> str:
+    """How an attempt ended: `exit code 137 (SIGKILL)`, `timeout`."""
+    if fact.timed_out:
+        return "it ran into its timeout" + (f" of {duration(fact.limit)}" if fact.limit else "")
+    if fact.exit_code is None:
+        return ""
+    return f"exit code {fact.exit_code}" + (f" ({fact.signal})" if fact.signal else "")
+
+
+def _yet(why: Why, fact: Fact) -> str:
+    tried = any(other.kind == "attempt" and other.job_id == fact.job_id for other in why.facts)
+    return "begun again" if tried else "begun"
+
+
+def _waits(fact: Fact) -> str:
+    nearest, *rest = fact.chain[1:]
+    text = f"{fact.job_id} is {fact.state}: it waits for {nearest}"
+    shown = rest if len(rest) <= 6 else [*rest[:3], f"{len(rest) - 5} more", *rest[-2:]]
+    for job_id in shown:
+        text += f", which waits for {job_id}"
+    if fact.others:
+        more = [*fact.others, f"{fact.more} more"] if fact.more else list(fact.others)
+        text += f"; also for {named(more, len(more))}"
+    return f"{text}."
+
+
+def _number(fact: Fact) -> str:
+    """`attempt 2 of 3`; where interruptions or resets came between, the budget on its own."""
+    if fact.attempt == fact.spent:
+        return f"attempt {fact.attempt} of {fact.most}"
+    return f"attempt {fact.attempt} ({fact.spent} of {fact.most} of its budget)"
+
+
+def _attempt(fact: Fact, at: str, until: str, why: Why) -> str:
+    took = "" if not fact.seconds else f" after {duration(fact.seconds)}"
+    ended = exit_text(fact)
+    if fact.before:
+        return _earlier(fact, at, until, took, ended)
+    subject = fact.job_id
+    match fact.result:
+        case "running":
+            since = duration((why.as_of - fact.at).total_seconds()) if fact.at else ""
+            timeout = ""
+            if fact.limit is not None and fact.at is not None:
+                left = fact.limit - (why.as_of - fact.at).total_seconds()
+                timeout = f", {duration(left)} of its timeout are left" if left > 0 else ""
+            return f"{subject} is running since {at} ({since}): {_number(fact)}{timeout}."
+        case "completed":
+            return f"{subject} completed at {until} on {_number(fact)}{took}."
+        case "failed":
+            how = f": {ended}{took}" if ended else ""
+            return f"{subject} failed on {_number(fact)} at {until}{how}. {_final(fact)}"
+        case "retrying":
+            return f"{subject} is retrying: {_number(fact)} failed at {until}: {ended}{took}."
+    return f"{subject} was interrupted at {until}: {_cause(fact)}."
+
+
+def _final(fact: Fact) -> str:
+    if fact.reason == "cancelled":
+        return "The queue was cancelled."
+    if not fact.exit_code:
+        return f"{fact.reason[:1].upper()}{fact.reason[1:]}."
+    return f"It is not tried again: {fact.reason}."
+
+
+def _earlier(fact: Fact, at: str, until: str, took: str, ended: str) -> str:
+    head, number = f"{until or at}: {fact.job_id}", f"attempt {fact.attempt}"
+    match fact.result:
+        case "running":
+            return f"{head} began {number}."
+        case "completed":
+            return f"{head} completed on {number}{took}."
+        case "interrupted":
+            return f"{head} was interrupted on {number}{took}: {_cause(fact)}; no budget spent."
+        case "retrying":
+            wait = "at once" if not fact.delay else f"after {_short(fact.delay)}"
+            budget = f"{fact.spent} of {fact.most} of its budget"
+            return f"{head} failed on {number}{took}: {ended}; {budget}, tried again {wait}."
+    how = f": {ended}" if ended else ""
+    return f"{head} failed on {number}{took}{how}; {fact.reason}."
+
+
+def _cause(fact: Fact) -> str:
+    text = _CAUSES.get(fact.reason, fact.reason)
+    return f"{text} ({fact.detail})" if fact.detail else text
+
+
+def _turn(fact: Fact, at: str) -> str:
+    if not fact.chain:
+        return f"It is ready and waits for its turn: {fact.others[0]} comes first."
+    one = len(fact.chain) == 1
+    running = named(fact.chain, len(fact.chain)) + (f" and {fact.more} more" if fact.more else "")
+    since = f" since {at}" if one else ""
+    return (
+        f"It is ready and waits for its turn: max_parallel is {fact.most}, and {running} "
+        f"{'runs' if one else 'run'}{since}."
+    )
+
+
+def _interruption(fact: Fact) -> str:
+    match fact.reason:
+        case "signal":
+            return "the runner was stopped" + (f" by {fact.detail}" if fact.detail else "")
+        case "spot":
+            return "the spot instance was taken back"
+        case "fenced":
+            return "another runner took it over" + (f" ({fact.detail})" if fact.detail else "")
+    return fact.reason
+
+
+def _ended(fact: Fact, at: str) -> str:
+    head = f"{at}: the queue" if fact.before else "The queue"
+    tail = "" if fact.before else f" at {at}"
+    match fact.reason:
+        case "cancelled":
+            return f"{head} was cancelled{tail}{f' {fact.detail}' if fact.detail else ''}."
+        case "global_timeout":
+            return f"{head} ended{tail}: its global_timeout had passed."
+    return f"{head} failed{tail}: {fact.detail or 'nothing more could be done'}."
+
+
+def _retry(fact: Fact, until: str, why: Why) -> str:
+    kept = "" if fact.reason == "fixed" else f", at most {duration(fact.limit or 0)}"
+    left = (fact.until - why.as_of).total_seconds() if fact.until else 0.0
+    due = f"due at {until}, in {duration(left)}" if left > 0 else f"it was due at {until}"
+    wait = _short(fact.seconds or 0)
+    return f"Its policy ({fact.reason}{kept}) waits {wait}: attempt {fact.spent + 1} is {due}."
+
+
+def _short(seconds: float) -> str:
+    return duration(seconds) if seconds >= 1 or not seconds else f"{seconds:.1f}s"
+
+
+def _quoted(names: tuple[str, ...]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
+
+
+def _localized(value: Any, zone: tzinfo | None) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(zone).isoformat(timespec="seconds")
+    if isinstance(value, dict):
+        return {key: _localized(each, zone) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_localized(each, zone) for each in value]
+    return value

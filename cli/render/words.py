@@ -1,0 +1,6 @@
+"""Counted nouns."""
+
+
+def plural(number: int, noun: str) -> str:
+    """A number with its noun: `1 job`, `3 jobs`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

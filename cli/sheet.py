@@ -1,0 +1,69 @@
+"""Make a page's sheet of a queue: one pass for its state and times, one for its failures."""
+
+from datetime import datetime, tzinfo
+from itertools import islice
+
+from msgspec import structs
+
+from spawn.cli.render.page.failures import MOST
+from spawn.cli.render.page.sheet import Sheet
+from spawn.cli.sources.queue import QueueSource
+from spawn.core.moments import stamp
+from spawn.core.report.build import build
+from spawn.core.report.model import Live, Report
+from spawn.core.state import QueueState
+from spawn.core.timeline.collect import Collector
+from spawn.core.timeline.path import critical_path
+from spawn.core.why.answer import explain, recall
+
+
+def sheet(
+    source: QueueSource,
+    now: datetime,
+    *,
+    past: bool = False,
+    zone: tzinfo | None = None,
+    there: frozenset[str] = frozenset(),
+) -> Sheet:
+    """Gather all that a page says.
+
+    State, report and timeline come from one reading of the log, so that they agree with each other
+    though the queue goes on meanwhile.
+
+    Args:
+        past: `now` is long ago.
+        there: Files that lie beside the page.
+    """
+    collector = Collector(source.queue_id)
+    collector.feed(source.rows(), until=stamp(now) if past else None)
+    state = collector.fold.state
+    report = build(state, now) if past else _report(state, source.report(now), now)
+    dead = report.runner_alive is False
+    timeline = collector.timeline(now=None if dead else now)
+    failed = list(islice(state.failed, MOST))
+    whys = {}
+    if failed:
+        history = recall(state, source.rows(), failed, last=collector.fold.seq)
+        whys = {job_id: explain(state, history, job_id, now=now) for job_id in failed}
+    return Sheet(
+        state=state,
+        report=report,
+        timeline=timeline,
+        path=critical_path(timeline),
+        whys=whys,
+        zone=zone,
+        there=there,
+    )
+
+
+def _report(state: QueueState, seen: Report, now: datetime) -> Report:
+    """Report a state with what the source saw of the machine, a moment earlier or later."""
+    live = {
+        job.job_id: Live(progress=job.progress, recent=job.recent, log_file=job.log_file)
+        for job in seen.jobs
+        if job.job_id in state.jobs
+    }
+    alive = None if state.ended else seen.runner_alive
+    report = build(state, now, live=live, runner_alive=alive, replica=seen.replica)
+    expected = seen.estimated_completion if not state.ended_at else None
+    return structs.replace(report, estimated_completion=expected)

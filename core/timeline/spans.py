@@ -1,0 +1,92 @@
+"""What a job's time went into, without a hole and without an overlap."""
+
+from collections.abc import Iterator
+
+from spawn.core.timeline.model import Completion, Kind, Line, Span, Timeline
+
+WAITS: frozenset[Kind] = frozenset({"needs", "saving", "turn", "retry", "blocked", "rest", "tail"})
+"""Kinds that a gap without an owner explains better."""
+_AS: dict[str, Kind] = {
+    "retrying": "retry",
+    "blocked": "blocked",
+    "completed": "rest",
+    "failed": "rest",
+    "absent": "absent",
+    "folded": "folded",
+}
+
+
+def spans(timeline: Timeline, job_id: str) -> list[Span]:
+    """A job's spans, each beginning where the one before ends.
+
+    From when the job came into the configuration to its end; of one that has none, to the
+    timeline's.
+    """
+    line = timeline.lines[job_id]
+    return [
+        piece
+        for span in _raw(timeline, line)
+        for piece in without_gaps(span, timeline.gaps)
+        if piece.end > piece.start or piece.kind == "run"
+    ]
+
+
+def without_gaps(span: Span, gaps: list[tuple[float, float]]) -> Iterator[Span]:
+    """A wait, cut where nobody owned the queue."""
+    if span.kind not in WAITS:
+        yield span
+        return
+    at = span.start
+    for start, end in gaps:
+        start, end = max(at, start), min(end, span.end)
+        if start >= end:
+            continue
+        if start > at:
+            yield Span(kind=span.kind, start=at, end=start, of=span.of)
+        yield Span(kind="unowned", start=start, end=end)
+        at = end
+    if span.end > at or span.start == span.end:
+        yield Span(kind=span.kind, start=at, end=span.end, attempt=span.attempt, of=span.of)
+
+
+def complete_at(line: Line, at: float) -> Completion | None:
+    """The completion that held at a time; None if the job was not completed then."""
+    for completion in reversed(line.completions):
+        if completion.at <= at:
+            undone = completion.undone
+            return completion if undone is None or undone >= at else None
+    return None
+
+
+def _raw(timeline: Timeline, line: Line) -> Iterator[Span]:
+    for index, move in enumerate(line.moves):
+        last = index == len(line.moves) - 1
+        if last and move.state in ("completed", "failed", "absent"):
+            return
+        end = max(move.at, timeline.end) if last else line.moves[index + 1].at
+        attempt = move.attempt
+        if attempt is not None:
+            until = end if attempt.ran_until is None else min(end, attempt.ran_until)
+            yield Span(kind="run", start=move.at, end=until, attempt=attempt)
+            yield Span(kind="unseen", start=until, end=end, attempt=attempt)
+        elif move.state == "pending":
+            yield from _pending(timeline, line, move.at, end)
+        else:
+            yield Span(kind=_AS[move.state], start=move.at, end=end, of=move.by)
+
+
+def _pending(timeline: Timeline, line: Line, start: float, end: float) -> Iterator[Span]:
+    """What a job waited for that might have started."""
+    last, settling = "", ""
+    met = saved = start
+    for need in timeline.needs[line.job_id]:
+        held = complete_at(timeline.lines[need], end)
+        at = end if held is None else held.at
+        if at > met:
+            met, last = min(at, end), need
+        settled = end if held is None or held.settled is None else held.settled
+        if settled > saved:
+            saved, settling = min(settled, end), need
+    yield Span(kind="needs", start=start, end=met, of=last)
+    yield Span(kind="saving", start=met, end=max(met, saved), of=settling)
+    yield Span(kind="turn", start=max(met, saved), end=end)

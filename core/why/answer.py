@@ -1,0 +1,217 @@
+"""Put the causes of a job's state together, the answer first, and what to do last."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from msgspec import structs
+
+from spawn.core.moments import moment
+from spawn.core.plan import is_stopping
+from spawn.core.replay import Row
+from spawn.core.state import JobState, QueueState
+from spawn.core.why import facts
+from spawn.core.why.advice import advice
+from spawn.core.why.chain import Chain, trace
+from spawn.core.why.model import Fact, Why
+from spawn.core.why.past import History, gather
+
+SHOWN = 5
+"""Jobs that are named where many could be."""
+
+
+def recall(state: QueueState, rows: Iterable[Row], job_ids: Iterable[str], *, last: int) -> History:
+    """Gather what `explain` needs of these jobs, in one pass over the whole log.
+
+    Args:
+        state: After the event with seq `last`; nothing after that counts.
+    """
+    subjects = {each for job_id in job_ids for each in (job_id, trace(state, job_id).jobs[-1])}
+    return gather(rows, subjects, last=last)
+
+
+def explain(
+    state: QueueState,
+    history: History,
+    job_id: str,
+    *,
+    now: datetime,
+    runner_alive: bool | None = None,
+    past: bool = False,
+) -> Why:
+    """Say why a job is where it is.
+
+    Args:
+        history: What `recall` gathered.
+        runner_alive: Whether a runner holds the queue, if that is known.
+        past: `now` is long ago: nothing can be done about it.
+    """
+    chain = trace(state, job_id)
+    found = list(_once(_facts(state, chain, history, now, runner_alive)))
+    return Why(
+        queue_id=state.queue_id,
+        job_id=job_id,
+        state=state.jobs[job_id].state,
+        as_of=now,
+        facts=tuple(found),
+        next=() if past else tuple(advice(state, chain, runner_alive)),
+    )
+
+
+def _facts(
+    state: QueueState, chain: Chain, history: History, now: datetime, alive: bool | None
+) -> Iterator[Fact]:
+    asked, root = state.jobs[chain.jobs[0]], state.jobs[chain.jobs[-1]]
+    root_id = root.config.job_id
+    if len(chain.jobs) > 1:
+        yield Fact(
+            kind="waits",
+            job_id=chain.jobs[0],
+            state=asked.state,
+            chain=chain.jobs,
+            others=chain.others[:SHOWN],
+            more=max(0, len(chain.others) - SHOWN),
+        )
+    past = history.jobs[root_id]
+    newest = past.tries[-1] if past.tries else None
+    told = newest if newest is not None and root.state not in ("pending", "blocked") else None
+    if told is not None:
+        yield facts.attempt(root, told, lines=root.state in ("failed", "retrying"))
+    else:
+        yield Fact(kind="state", job_id=root_id, state=root.state)
+    if root.state == "running" and told is not None and told.began.epoch != state.epoch:
+        yield structs.replace(_owner_now(history), before=False)
+    yield from _retry(root)
+    yield from _results(state, root)
+    yield from _hold(state, root, alive)
+    yield from facts.history(root, past, history, skip=told)
+    if len(chain.jobs) > 1:
+        mine = history.jobs[chain.jobs[0]]
+        yield from (
+            fact
+            for fact in facts.history(asked, mine, History({}), skip=None)
+            if fact.kind != "left_out"
+        )
+
+
+def _once(found: Iterable[Fact]) -> Iterator[Fact]:
+    """Leave out of the past what has been told already as the cause."""
+    told = set()
+    for fact in found:
+        key = fact.kind, fact.at, fact.job_id
+        if not fact.before or key not in told:
+            yield fact
+        told.add(key)
+
+
+def _owner_now(history: History) -> Fact:
+    owners = [event for event in history.queue if event.type in ("QueueStarted", "QueueResumed")]
+    return facts.owner(owners[-1])
+
+
+def _retry(job: JobState) -> Iterator[Fact]:
+    if job.state != "retrying":
+        return
+    policy = job.config.retry
+    yield Fact(
+        kind="retry",
+        job_id=job.config.job_id,
+        until=moment(job.retry_at),
+        seconds=job.delay,
+        limit=policy.max_delay,
+        reason=policy.backoff,
+        spent=job.failures,
+        most=policy.max_attempts,
+    )
+
+
+def _results(state: QueueState, job: JobState) -> Iterator[Fact]:
+    """What became of the results of a completed job."""
+    job_id = job.config.job_id
+    if job.state != "completed":
+        return
+    if job_id in state.uploading:
+        yield Fact(kind="saving", job_id=job_id, limit=state.config.upload_wait)
+    elif job.upload_failed is not None:
+        yield Fact(kind="unsaved", job_id=job_id, reason=job.upload_failed.error)
+    elif job.uploaded is not None and job.uploaded.files:
+        yield Fact(kind="saved", job_id=job_id, files=job.uploaded.files, size=job.uploaded.size)
+    if job.unmatched:
+        yield Fact(kind="unsaved", job_id=job_id, others=job.unmatched)
+
+
+def _hold(state: QueueState, root: JobState, alive: bool | None) -> Iterator[Fact]:
+    """What keeps the root of a wait from going on, beyond itself."""
+    waiting = root.state in ("pending", "retrying")
+    open_ = waiting or root.state == "running" or root.config.job_id in state.uploading
+    if state.state == "pending":
+        yield Fact(kind="not_started", at=moment(state.submitted_at))
+        return
+    if state.state == "interrupted" and open_:
+        yield _ended(state, "interrupted")
+        return
+    if state.ended:
+        if waiting:
+            yield _ended(state, "ended")
+            yield from _stopping(state)
+        return
+    if alive is False and open_:
+        yield _no_runner(state)
+        return
+    if not waiting:
+        return
+    if is_stopping(state):
+        yield from _stopping(state)
+        return
+    if root.state == "retrying":
+        return
+    running = tuple(state.running)
+    if len(running) >= state.config.max_parallel:
+        yield _turn(state, running)
+        return
+    first = state.next_ready()
+    if first is not None and first is not root:
+        yield Fact(kind="turn", others=(first.config.job_id,), most=state.config.max_parallel)
+    else:
+        yield Fact(kind="next_up", job_id=root.config.job_id)
+
+
+def _turn(state: QueueState, running: tuple[str, ...]) -> Fact:
+    return Fact(
+        kind="turn",
+        chain=running[:SHOWN],
+        more=max(0, len(running) - SHOWN),
+        most=state.config.max_parallel,
+        at=moment(state.jobs[running[0]].started_at),
+    )
+
+
+def _stopping(state: QueueState) -> Iterator[Fact]:
+    if not is_stopping(state):
+        return
+    failed = list(state.failed)
+    yield Fact(
+        kind="stopping",
+        at=moment(state.jobs[failed[0]].ended_at),
+        chain=tuple(failed[:SHOWN]),
+        more=max(0, len(failed) - SHOWN),
+        others=tuple(state.running)[:SHOWN],
+    )
+
+
+def _ended(state: QueueState, kind: str) -> Fact:
+    fact = Fact(kind="ended", at=moment(state.ended_at), reason=state.reason, detail=state.detail)
+    return structs.replace(fact, kind="interrupted") if kind == "interrupted" else fact
+
+
+def _no_runner(state: QueueState) -> Fact:
+    owner = state.owner
+    assert owner is not None
+    where = owner.hostname if owner.instance_id == "local" else owner.instance_id
+    return Fact(
+        kind="no_runner",
+        at=moment(state.last_at),
+        by=owner.owner,
+        host=where,
+        pid=owner.pid,
+        epoch=state.epoch,
+    )

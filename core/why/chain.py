@@ -1,0 +1,68 @@
+"""Which job another one really waits for: the shortest way through what is not complete."""
+
+from msgspec import Struct
+
+from spawn.core.state import JobState, QueueState
+
+ACTIVE = ("running", "retrying", "failed")
+
+
+class Chain(Struct, frozen=True):
+    """A wait. `jobs`: the asked one first, then what it waits for; the last is the root.
+
+    `others` are further dependencies of the asked one that are not done.
+    """
+
+    jobs: tuple[str, ...]
+    others: tuple[str, ...] = ()
+
+
+def trace(state: QueueState, job_id: str) -> Chain:
+    """Follow what a job waits for to the nearest job that waits for no other.
+
+    That one runs, has failed, waits for its retry or its turn, or has results on their way. A
+    blocked job's chain leads to the failed job that the log names.
+    """
+    job = state.jobs[job_id]
+    if not _waits(state, job):
+        return Chain((job_id,))
+    goal = job.blocked_by
+    came_from: dict[str, str] = {job_id: ""}
+    line = [job_id]
+    for each in line:
+        here = state.jobs[each]
+        if each == goal or (not goal and each != job_id and not _waits(state, here)):
+            break
+        for need in pending(state, here):
+            if need not in came_from:
+                came_from[need] = each
+                line.append(need)
+    else:
+        each = line[-1]  # the failed job is no dependency any more: the nearest that is known
+        if goal:
+            return Chain((job_id, goal), _others(state, job, goal))
+    path = [each]
+    while path[-1] != job_id:
+        path.append(came_from[path[-1]])
+    path.reverse()
+    return Chain(tuple(path), _others(state, job, path[1]))
+
+
+def pending(state: QueueState, job: JobState) -> list[str]:
+    """The dependencies that hold a job up: not completed, or their results on the way."""
+    return [
+        need
+        for need in job.config.depends_on
+        if state.jobs[need].state != "completed" or need in state.uploading
+    ]
+
+
+def _waits(state: QueueState, job: JobState) -> bool:
+    """Whether a job waits for another one."""
+    return job.state == "blocked" or (
+        job.state in ("pending", "retrying") and bool(pending(state, job))
+    )
+
+
+def _others(state: QueueState, job: JobState, first: str) -> tuple[str, ...]:
+    return tuple(need for need in pending(state, job) if need != first)

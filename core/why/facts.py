@@ -1,0 +1,169 @@
+"""Facts from events and states, one at a time."""
+
+from collections.abc import Iterator
+
+from spawn.core.events import (
+    Data,
+    Event,
+    JobFailed,
+    JobInterrupted,
+    JobReset,
+    JobRetryScheduled,
+    JobStarted,
+    Outcome,
+    QueueFailed,
+    QueueInterrupted,
+    QueueReconfigured,
+    QueueStarted,
+    RequestRefused,
+)
+from spawn.core.moments import moment
+from spawn.core.state import JobState
+from spawn.core.why.model import Fact
+from spawn.core.why.past import History, Past, Try
+
+_RESULTS = {
+    "JobCompleted": "completed",
+    "JobRetryScheduled": "retrying",
+    "JobFailed": "failed",
+    "JobInterrupted": "interrupted",
+}
+
+
+def attempt(job: JobState, each: Try, *, before: bool = False, lines: bool = False) -> Fact:
+    """An attempt, and how it ended if it has.
+
+    Args:
+        lines: Whether the end of its output comes along.
+    """
+    began = each.began
+    assert isinstance(began.data, JobStarted)
+    facts = Fact(
+        kind="attempt",
+        job_id=job.config.job_id,
+        at=moment(began.at),
+        before=before,
+        attempt=began.attempt or 0,
+        spent=each.spent,
+        most=job.max_attempts,
+        epoch=began.epoch,
+        pid=began.data.pid,
+        result="running",
+        limit=job.config.timeout,
+    )
+    if each.ended is None:
+        return facts
+    data = each.ended.data
+    assert isinstance(data, Outcome)
+    why, detail = "", ""
+    after: float | None = None
+    shown: tuple[str, ...] = ()
+    if isinstance(data, JobInterrupted):
+        why, detail = data.cause, data.detail
+    elif isinstance(data, JobFailed):
+        why, shown = data.why, data.last_lines
+    elif isinstance(data, JobRetryScheduled):
+        why, after, shown = data.why, data.delay, data.last_lines
+    return Fact(
+        kind="attempt",
+        job_id=facts.job_id,
+        at=facts.at,
+        until=moment(each.ended.at),
+        before=before,
+        attempt=facts.attempt,
+        spent=each.spent,
+        most=facts.most,
+        epoch=facts.epoch,
+        pid=facts.pid,
+        result=_RESULTS[each.ended.type],
+        exit_code=data.exit_code,
+        signal=data.signal or "",
+        timed_out=data.timed_out,
+        seconds=data.wall_seconds,
+        limit=facts.limit,
+        delay=after,
+        reason=why,
+        detail=detail,
+        last_lines=shown if lines else (),
+    )
+
+
+def history(job: JobState, past: Past, of: History, *, skip: Try | None) -> list[Fact]:
+    """What happened to a job before, oldest first.
+
+    Args:
+        skip: The attempt that is told elsewhere.
+    """
+    found: list[tuple[int, Fact]] = []
+    if past.left_out:
+        found.append((0, Fact(kind="left_out", more=past.left_out, before=True)))
+    found += [
+        (each.began.seq, attempt(job, each, before=True)) for each in past.tries if each is not skip
+    ]
+    found += [(event.seq, reset(event)) for event in past.resets]
+    began = past.tries[0].began.seq if past.tries else None
+    ended = None
+    if skip is not None and skip.ended is not None and job.state in ("completed", "failed"):
+        ended = skip.ended.seq
+    for event in of.queue:
+        owned = isinstance(event.data, QueueStarted | QueueInterrupted)
+        if ended is not None and event.seq > ended and (owned or job.state == "completed"):
+            continue  # what happened to the queue after the job's end is no cause of it
+        if isinstance(event.data, QueueReconfigured) or (began is not None and event.seq > began):
+            found += [(event.seq, fact) for fact in _queue_fact(job, event)]
+    return [fact for _, fact in sorted(found, key=lambda pair: pair[0])]
+
+
+def reset(event: Event[Data]) -> Fact:
+    """A fresh try that somebody, or a lost machine, asked for."""
+    assert isinstance(event.data, JobReset)
+    return Fact(
+        kind="reset",
+        job_id=event.job_id or "",
+        at=moment(event.at),
+        reason=event.data.reason,
+        by=event.data.by,
+        before=True,
+    )
+
+
+def owner(event: Event[Data]) -> Fact:
+    """A runner took the queue."""
+    data = event.data
+    assert isinstance(data, QueueStarted)
+    where = data.hostname if data.instance_id == "local" else data.instance_id
+    return Fact(
+        kind="owner",
+        at=moment(event.at),
+        by=data.owner,
+        host=where,
+        pid=data.pid,
+        epoch=event.epoch,
+        before=True,
+    )
+
+
+def _queue_fact(job: JobState, event: Event[Data]) -> Iterator[Fact]:
+    data, at = event.data, moment(event.at)
+    if isinstance(data, QueueStarted):
+        yield owner(event)
+    elif isinstance(data, QueueInterrupted):
+        yield Fact(kind="interrupted", at=at, reason=data.cause, detail=data.detail, before=True)
+    elif isinstance(data, QueueFailed) and data.reason not in ("jobs", "results"):
+        yield Fact(kind="ended", at=at, reason=data.reason, detail=data.detail, before=True)
+    elif isinstance(data, RequestRefused):
+        yield Fact(kind="refused", at=at, by=data.request, reason=data.why, before=True)
+    elif isinstance(data, QueueReconfigured):
+        mine = tuple(text for text in data.changes if _concerns(text, job.config.job_id))
+        if mine:
+            yield Fact(kind="reconfigured", at=at, others=mine, before=True)
+
+
+def _concerns(change: str, job_id: str) -> bool:
+    """Whether a change of the configuration is of this job or of the whole queue.
+
+    Source: the words of `core.resumption.changes`.
+    """
+    if change.startswith("job "):
+        return change.startswith((f"job {job_id}:", f"job {job_id} is "))
+    return not change.startswith("and ")

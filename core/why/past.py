@@ -1,0 +1,100 @@
+"""What the log says of some jobs beyond their state: all their attempts, who reset them, who owned
+the queue meanwhile. Memory is for the newest attempts of these jobs."""
+
+from collections.abc import Collection, Iterable
+
+from msgspec import Struct
+
+from spawn.core.codec import decode
+from spawn.core.events import (
+    Data,
+    Event,
+    JobFailed,
+    JobReset,
+    JobRetryScheduled,
+    JobStarted,
+    Outcome,
+    QueueFailed,
+    QueueInterrupted,
+    QueueReconfigured,
+    QueueStarted,
+    RequestRefused,
+)
+from spawn.core.replay import Row
+
+MOST = 20
+"""Attempts, and other events, that are remembered of a job: the newest."""
+_OF_THE_QUEUE = (
+    b"QueueStarted",
+    b"QueueResumed",
+    b"QueueInterrupted",
+    b"QueueFailed",
+    b"QueueReconfigured",
+    b"RequestRefused",
+)
+
+
+class Try(Struct):
+    """One attempt: how it began, and how it ended if it has."""
+
+    began: Event[Data]
+    spent: int
+    ended: Event[Data] | None = None
+
+
+class Past(Struct):
+    """What came before, oldest first."""
+
+    tries: list[Try] = []
+    resets: list[Event[Data]] = []
+    left_out: int = 0
+    """Older attempts that are not remembered."""
+    failures: int = 0
+    """Since the newest reset."""
+
+
+class History(Struct):
+    """The past of some jobs, and of the queue."""
+
+    jobs: dict[str, Past]
+    queue: list[Event[Data]] = []
+    """Who owned it and why no more, refusals, changes of the configuration: the newest."""
+
+
+def gather(rows: Iterable[Row], job_ids: Collection[str], *, last: int) -> History:
+    """Read a log's events up to seq `last`, and keep those of these jobs and of the queue."""
+    history = History({job_id: Past() for job_id in job_ids})
+    names = [f'"{job_id}"'.encode() for job_id in job_ids]
+    for seq, type_, line, _ in rows:
+        if seq > last:
+            break
+        if type_ not in _OF_THE_QUEUE and not any(name in line for name in names):
+            continue
+        event = decode(line, type_)
+        if event is None:
+            continue
+        if event.job_id in history.jobs:
+            _take(history.jobs[event.job_id], event)
+        elif event.job_id is None and isinstance(event.data, _QUEUE):
+            history.queue.append(event)
+            del history.queue[: -10 * MOST]
+    return history
+
+
+_QUEUE = (QueueStarted, QueueInterrupted, QueueFailed, QueueReconfigured, RequestRefused)
+
+
+def _take(past: Past, event: Event[Data]) -> None:
+    data = event.data
+    if isinstance(data, JobStarted):
+        past.tries.append(Try(event, past.failures + 1))
+        if len(past.tries) > MOST:
+            del past.tries[0]
+            past.left_out += 1
+    elif isinstance(data, Outcome):
+        past.tries[-1].ended = event
+        past.failures += isinstance(data, JobRetryScheduled | JobFailed)
+    elif isinstance(data, JobReset):
+        past.failures = 0
+        past.resets.append(event)
+        del past.resets[:-MOST]

@@ -1,0 +1,374 @@
+"""Why a job is where it is, told from logs made by hand and from any legal log."""
+
+import itertools
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from tests.cli.samples import (
+    PIPELINE,
+    SHORT,
+    ZONE,
+    Log,
+    moment,
+    owner,
+    submitted,
+    training,
+)
+from tests.support import configs
+from tests.support.legal import legal_logs
+from tests.support.logs import LogBuilder
+
+from spawn.cli.render.why import as_json, render
+from spawn.core.config.model import QueueConfig
+from spawn.core.events import (
+    JobBlocked,
+    JobCompleted,
+    JobFailed,
+    JobInterrupted,
+    JobReset,
+    JobRetryScheduled,
+    JobStarted,
+    JobUnblocked,
+    QueueFailed,
+    QueueInterrupted,
+    QueueReconfigured,
+    QueueResumed,
+    RequestRefused,
+    Results,
+    ResultsUploaded,
+    ResultsUploadFailed,
+)
+from spawn.core.moments import stamp
+from spawn.core.why.answer import explain, recall
+from spawn.core.why.chain import trace
+from spawn.core.why.model import Why
+
+Q = "queue-20260127-140532"
+
+
+def why(log: LogBuilder, job: str, now: datetime, *, alive: bool | None = True) -> Why:
+    state = log.replay().state
+    history = recall(state, log.rows, [job], last=log.seq)
+    runner = None if state.ended else alive
+    return explain(state, history, job, now=now, runner_alive=runner)
+
+
+def told(log: Log, job: str, clock: str, *, alive: bool | None = True) -> list[str]:
+    return list(render(why(log, job, moment(clock), alive=alive), ZONE))
+
+
+def retry(clock: str, delay: float, **fields: object) -> JobRetryScheduled:
+    due = stamp(moment(clock) + timedelta(seconds=delay))
+    given = {"exit_code": 1, "wall_seconds": 3.0, "why": "attempt 1 of 2 failed", **fields}
+    return JobRetryScheduled(delay=delay, retry_at=due, **given)  # type: ignore[arg-type]
+
+
+def test_a_blocked_job_names_the_failure_at_the_end_of_its_chain_and_what_to_do() -> None:
+    config = configs.queue(
+        configs.job("train", attempts=2), configs.job("evaluate", "train"),
+        configs.job("export", "evaluate"),
+    )  # fmt: skip
+    log = submitted(config, "14:00:00")
+    log.at("14:00:00", owner())
+    log.start("14:00:00", "train", 1)
+    log.at("14:50:00", retry("14:50:00", 10.0), job="train")
+    log.start("14:50:10", "train", 2, 2)
+    end = JobFailed(
+        exit_code=137, signal="SIGKILL", wall_seconds=1854.0, why="no attempts left (2 of 2)",
+        last_lines=("Epoch 26/100", "Out of memory:\x1b[31m killed"),
+    )  # fmt: skip
+    log.at("15:21:04", end, job="train", attempt=2)
+    log.at("15:21:04", JobBlocked(by="train"), job="evaluate")
+    log.at("15:21:04", JobBlocked(by="train"), job="export")
+    log.at("15:21:04", QueueFailed(reason="jobs", detail="train"))
+    assert told(log, "export", "16:00:00") == [
+        "export is blocked: it waits for evaluate, which waits for train.",
+        "train failed on attempt 2 of 2 at 15:21:04 PST: exit code 137 (SIGKILL) after 30m 54s. "
+        "It is not tried again: no attempts left (2 of 2).",
+        "Its last lines:",
+        "  Epoch 26/100",
+        "  Out of memory: killed",
+        "Its history, oldest first:",
+        "  14:50:00 PST: train failed on attempt 1 after 3s: exit code 1; 1 of 2 of its budget, "
+        "tried again after 10s.",
+        f"Next: `spawn queue resume {Q} --retry-failed` tries train again; then evaluate and "
+        "export go on.",
+        f"Or: `spawn queue logs {Q} train` prints all that it printed.",
+    ]
+
+
+def test_a_job_that_runs_says_since_when_and_why_it_is_not_the_first_attempt() -> None:
+    log = submitted(SHORT, "14:00:00")
+    log.at("14:00:00", owner())
+    log.start("14:00:00", "fetch", 1)
+    stopped = JobInterrupted(cause="spot", exit_code=143, wall_seconds=60.0)
+    log.at("14:01:00", stopped, job="fetch")
+    log.at("14:01:00", QueueInterrupted(cause="spot"))
+    log.at("15:00:00", owner(QueueResumed))
+    log.start("15:00:00", "fetch", 2, 2)
+    assert told(log, "fetch", "15:10:00") == [
+        "fetch is running since 15:00:00 PST (10m): attempt 2 (1 of 3 of its budget), 20m of its "
+        "timeout are left.",
+        "Its history, oldest first:",
+        "  14:01:00 PST: fetch was interrupted on attempt 1 after 1m: the spot instance was taken "
+        "back; no budget spent.",
+        "  14:01:00 PST: the queue was interrupted: the spot instance was taken back.",
+        "  15:00:00 PST: ana@ip-10-0-0-1 took the queue over on i-0123456789abcdef0, epoch 2.",
+        f"Next: `spawn queue logs {Q} fetch --follow` shows what it prints.",
+    ]
+
+
+def test_a_job_that_outlived_its_runner_names_the_one_that_took_it_up() -> None:
+    log = training()
+    log.at("15:30:00", owner(QueueResumed))
+    lines = told(log, "train", "15:31:00")
+    assert "At 15:30:00 PST ana@ip-10-0-0-1 took the queue over" in lines[1]
+    assert len([line for line in lines if "took the queue over" in line]) == 1
+
+
+def test_a_retry_says_what_failed_and_when_it_is_due() -> None:
+    log = submitted(configs.queue(configs.job("a", attempts=2)), "14:00:00")
+    log.at("14:00:00", owner())
+    log.start("14:00:00", "a", 1)
+    log.at("14:00:03", retry("14:00:03", 10.0, last_lines=("oops",)), job="a")
+    assert told(log, "a", "14:00:05") == [
+        "a is retrying: attempt 1 of 2 failed at 14:00:03 PST: exit code 1 after 3s.",
+        "Its last lines:",
+        "  oops",
+        "Its policy (exponential, at most 5m) waits 10s: attempt 2 is due at 14:00:13 PST, in 8s.",
+        f"Next: `spawn queue status {Q} --watch` shows how it goes on; nothing needs to be done.",
+    ]
+
+
+def waiting(*, max_parallel: int = 1, on_failure: str = "stop") -> Log:
+    config = configs.queue(
+        *map(configs.job, "abc"), max_parallel=max_parallel, on_failure=on_failure
+    )
+    log = submitted(config, "14:00:00")
+    log.at("14:00:00", owner())
+    log.start("14:00:00", "a", 1)
+    return log
+
+
+def test_a_job_that_waits_for_its_turn_names_who_runs() -> None:
+    lines = told(waiting(), "b", "14:00:30")
+    assert lines[:2] == [
+        "b is pending: it has not begun.",
+        "It is ready and waits for its turn: max_parallel is 1, and a runs since 14:00:00 PST.",
+    ]
+
+
+def test_a_job_that_waits_behind_another_ready_one_names_it() -> None:
+    lines = told(waiting(max_parallel=2), "c", "14:00:30")
+    assert lines[1] == "It is ready and waits for its turn: b comes first."
+
+
+def test_a_job_that_nothing_holds_up_says_so() -> None:
+    assert told(waiting(max_parallel=2), "b", "14:00:30")[1] == (
+        "Nothing holds it up: it starts next."
+    )
+
+
+def test_after_a_failure_that_stops_the_queue_nothing_new_starts() -> None:
+    log = waiting(max_parallel=2)
+    log.start("14:00:01", "b", 2)
+    log.at("14:00:05", JobFailed(exit_code=1, why="no attempts left (1 of 1)"), job="a")
+    assert told(log, "c", "14:00:30")[1] == (
+        "Nothing new starts: a failed at 14:00:05 PST, and on_failure is stop. The queue ends when "
+        "b has ended."
+    )
+    log.at("14:01:00", JobCompleted(exit_code=0, wall_seconds=59.0), job="b")
+    log.at("14:01:00", QueueFailed(reason="jobs", detail="a"))
+    assert told(log, "c", "14:02:00") == [
+        "c is pending: it has not begun.",
+        "The queue failed at 14:01:00 PST: a.",
+        "Nothing new starts: a failed at 14:00:05 PST, and on_failure is stop.",
+        f"Next: `spawn queue resume {Q} --retry-failed` tries a again.",
+    ]
+
+
+def test_a_cancelled_queue_names_who_cancelled_it() -> None:
+    log = waiting()
+    log.at("14:00:05", JobFailed(exit_code=143, signal="SIGTERM", why="cancelled"), job="a")
+    log.at("14:00:05", QueueFailed(reason="cancelled", detail="by ana@laptop"))
+    assert told(log, "b", "14:00:30")[1] == (
+        "The queue was cancelled at 14:00:05 PST by ana@laptop."
+    )
+    lines = told(log, "a", "14:00:30")
+    assert lines[0].endswith("exit code 143 (SIGTERM). The queue was cancelled.")
+    assert "  14:00:05 PST: the queue was cancelled by ana@laptop." in lines
+
+
+def test_a_queue_that_nobody_runs_says_who_was_last() -> None:
+    lines = told(training(), "evaluate", "16:00:00", alive=False)
+    assert lines[2:] == [
+        "No runner holds the queue now. The last was of ana@ip-10-0-0-1 on i-0123456789abcdef0, "
+        "epoch 1; its last event is of 15:21:04 PST.",
+        f"Next: `spawn queue resume {Q}` goes on with the queue.",
+    ]
+
+
+def test_a_queue_that_never_began_says_since_when() -> None:
+    assert told(submitted(SHORT, "14:05:30"), "fetch", "14:06:00", alive=False) == [
+        "fetch is pending: it has not begun.",
+        "The queue was submitted at 14:05:30 PST, and no runner has begun it.",
+        f"Next: `spawn queue resume {Q}` begins the queue here.",
+    ]
+
+
+def uploading() -> Log:
+    config = configs.queue(configs.job("a", result_files=("out/*",)), configs.job("b", "a"))
+    log = submitted(config, "14:00:00")
+    log.at("14:00:00", owner())
+    log.start("14:00:00", "a", 1)
+    found = Results(files=2, size=2048, sha256="0" * 64)
+    log.at("14:00:09", JobCompleted(exit_code=0, wall_seconds=9.0, results=found), job="a")
+    return log
+
+
+def test_a_job_waits_for_results_that_are_on_their_way() -> None:
+    log = uploading()
+    assert told(log, "b", "14:00:10")[:3] == [
+        "b is pending: it waits for a.",
+        "a completed at 14:00:09 PST on attempt 1 of 1 after 9s.",
+        "Its results are still being saved; what depends on it waits for up to 5m.",
+    ]
+    log.at("14:00:11", ResultsUploaded(files=2, size=2048, key="k", sha256="0" * 64), job="a")
+    assert "2 result files of it are saved, 2 KB." in told(log, "a", "14:00:12")
+
+
+def test_results_that_could_not_be_saved_are_named_with_what_to_do() -> None:
+    log = uploading()
+    log.at("14:00:11", ResultsUploadFailed(error="AccessDenied"), job="a")
+    log.start("14:00:12", "b", 2)
+    log.at("14:00:13", JobCompleted(exit_code=0, wall_seconds=1.0), job="b")
+    log.at("14:00:13", QueueFailed(reason="results", detail="a"))
+    assert told(log, "a", "14:00:30")[1:] == [
+        "Its results are not saved: AccessDenied.",
+        f"Next: `spawn queue resume {Q}` tries to save its results again.",
+    ]
+
+
+def test_resets_refusals_and_changes_of_the_configuration_are_told_with_who_and_when() -> None:
+    log = submitted(configs.queue(configs.job("a"), configs.job("b", "a")), "14:00:00")
+    log.at("14:00:00", owner())
+    log.start("14:00:00", "a", 1)
+    log.at("14:00:05", JobFailed(exit_code=1, why="no attempts left (1 of 1)"), job="a")
+    log.at("14:00:05", JobBlocked(by="a"), job="b")
+    log.at("14:00:06", QueueFailed(reason="jobs", detail="a"))
+    log.at("14:10:00", owner(QueueResumed))
+    config = configs.queue(configs.job("a", command="mended"), configs.job("b", "a"))
+    changes = ("job a: command", "job b: timeout", "max_parallel: 1 -> 2")
+    reconfigured = QueueReconfigured(
+        config=config, jobs_total=2, config_sha256="0" * 64, changes=changes
+    )
+    log.at("14:10:01", reconfigured)
+    log.at("14:10:02", JobReset(reason="retry", by="ana@laptop"), job="a")
+    log.at("14:10:02", JobUnblocked(by="a"), job="b")
+    log.at("14:10:03", RequestRefused(request="x", why="no job has failed"))
+    log.start("14:10:04", "a", 2, 2)
+    lines = told(log, "a", "14:11:00")
+    assert lines[0].startswith("a is running since 14:10:04 PST (56s): attempt 2 (1 of 1")
+    assert lines[2:-1] == [
+        "  14:00:05 PST: a failed on attempt 1: exit code 1; no attempts left (1 of 1).",
+        "  14:10:00 PST: ana@ip-10-0-0-1 took the queue over on i-0123456789abcdef0, epoch 2.",
+        "  14:10:01 PST: the configuration was changed: job a: command; max_parallel: 1 -> 2.",
+        "  14:10:02 PST: ana@laptop had a tried again, with a fresh budget.",
+        "  14:10:03 PST: a request was refused: no job has failed.",
+    ]
+
+
+def test_a_command_that_could_not_be_prepared_asks_for_another_configuration() -> None:
+    log = submitted(configs.queue(configs.job("a")), "14:00:00")
+    log.at("14:00:00", owner())
+    log.at("14:00:01", JobStarted(token="", pid=0, folder="", log_file=""), job="a")
+    log.at("14:00:01", JobFailed(why="it needs ${X}, which is not set"), job="a")
+    log.at("14:00:01", QueueFailed(reason="jobs", detail="a"))
+    assert told(log, "a", "14:00:30") == [
+        "a failed on attempt 1 of 1 at 14:00:01 PST. It needs ${X}, which is not set.",
+        f"Next: `spawn queue resume {Q} --config FILE` tries a again with a configuration that "
+        "mends it.",
+        f"Or: `spawn queue resume {Q} --retry-failed` tries a again.",
+    ]
+
+
+def test_a_time_of_another_day_has_its_date() -> None:
+    log = training()
+    now = moment("15:00:00") + timedelta(days=2)
+    lines = list(render(why(log, "preprocess", now), ZONE))
+    assert lines[0].startswith("preprocess completed at 2026-01-27 15:21:04 PST")
+
+
+def test_many_attempts_are_counted_and_the_newest_told() -> None:
+    log = submitted(configs.queue(configs.job("a", attempts=500)), "01:00:00")
+    log.at("01:00:00", owner())
+    for attempt in range(1, 200):
+        clock = f"0{1 + attempt // 60}:{attempt % 60:02}:00"
+        log.start(clock, "a", attempt, attempt)
+        log.at(clock, retry(clock, 0.0), job="a", attempt=attempt)
+    answer = why(log, "a", moment("09:00:00"))
+    attempts = [fact for fact in answer.facts if fact.kind == "attempt"]
+    assert len(attempts) == 20
+    assert [fact.more for fact in answer.facts if fact.kind == "left_out"] == [179]
+    assert len(list(render(answer, ZONE))) < 20
+
+
+def test_the_chain_takes_the_shortest_way_and_names_the_other_dependencies() -> None:
+    config = configs.queue(
+        configs.job("slow"), configs.job("x", "slow"), configs.job("y", "x"),
+        configs.job("z", "y", "slow"),
+    )  # fmt: skip
+    log = submitted(config, "14:00:00")
+    log.at("14:00:00", owner())
+    log.start("14:00:00", "slow", 1)
+    chain = trace(log.replay().state, "z")
+    assert (chain.jobs, chain.others) == (("z", "slow"), ("y",))
+    assert told(log, "z", "14:01:00")[0] == "z is pending: it waits for slow; also for y."
+
+
+def test_text_of_a_job_reaches_no_terminal_raw() -> None:
+    log = submitted(PIPELINE, "14:00:00")
+    log.at("14:00:00", owner())
+    log.start("14:00:00", "preprocess", 1)
+    evil = "\x1b]0;owned\x07\x1b[2J\nx"
+    failed = JobFailed(exit_code=1, why=f"because {evil}", last_lines=(evil,))
+    log.at("14:00:01", failed, job="preprocess")
+    text = "\n".join(told(log, "preprocess", "14:00:02"))
+    assert not [letter for letter in text if ord(letter) < 32 and letter != "\n"]
+    assert "because" in text
+
+
+@given(legal_logs())
+def test_every_job_of_any_log_has_an_answer_that_ends_where_something_can_be_said(
+    log: LogBuilder,
+) -> None:
+    state = log.replay().state
+    for job_id, job in state.jobs.items():
+        answer = why(log, job_id, log.now)
+        lines = list(render(answer, ZONE))
+        assert lines[0].startswith(f"{job_id} ")
+        assert job.state in lines[0]
+        assert answer.next
+        chain = trace(state, job_id).jobs
+        for waiting, needed in itertools.pairwise(chain):
+            known = needed in state.jobs[waiting].config.depends_on
+            assert known or state.jobs[waiting].blocked_by == needed
+        if job.state in ("pending", "retrying", "blocked"):
+            root = state.jobs[chain[-1]]
+            assert root.state != "completed" or chain[-1] in state.uploading
+        shaped = as_json(answer, ZONE)
+        assert next(fact["text"] for fact in shaped["chain"]) in lines[0]
+
+
+@pytest.mark.parametrize("length", [1, 3000])
+def test_a_long_chain_is_followed_without_recursion_and_told_in_short(length: int) -> None:
+    config: QueueConfig = configs.chain(length + 1)
+    log = LogBuilder(Q, step=timedelta(0))
+    from tests.support.logs import submission
+
+    log.add(*submission(config))
+    log.queue(owner())
+    answer = why(log, f"j{length}", log.now)
+    assert len(answer.facts[0].chain) == length + 1
+    assert len(next(render(answer, ZONE))) < 300
