@@ -66,4 +66,4 @@ def _report(state: QueueState, seen: Report, now: datetime) -> Report:
     alive = None if state.ended else seen.runner_alive
     report = build(state, now, live=live, runner_alive=alive, replica=seen.replica)
     expected = seen.estimated_completion if not state.ended_at else None
-    return structs.replace(report, estimated_completion=expected)
+    return structs.replace(report, estimated_completion=expected, origin=seen.origin)

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from errno import EEXIST, ELOOP, ENOTDIR
-from fcntl import LOCK_EX, LOCK_NB, flock
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from pathlib import Path
 from secrets import token_hex
 from typing import Self
@@ -30,7 +30,7 @@ class Inside:
         self._root = os.open(root, _FOLDER)
         try:
             with _making(PARTS):
-                self.parts = _enter(self._root, PARTS)
+                self.parts = _enter_shared(self._root, PARTS)
         except BaseException:
             os.close(self._root)
             raise
@@ -41,9 +41,10 @@ class Inside:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self.parts)
-        with suppress(OSError):  # something of an earlier try is in it, or another download
+        with suppress(OSError):  # something of an earlier try is in it, or another download is
+            flock(self.parts, LOCK_EX | LOCK_NB)
             os.rmdir(PARTS, dir_fd=self._root)
+        os.close(self.parts)
         os.close(self._root)
         with suppress(OSError):  # they are not empty
             for each in self._made:
@@ -117,6 +118,18 @@ def _enter(here: int, name: str) -> int:
         with suppress(FileExistsError):  # another thread was first
             os.mkdir(name, _MODE, dir_fd=here)
         return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=here)
+
+
+def _enter_shared(here: int, name: str) -> int:
+    """Open a folder that others use too, and that whoever comes last takes away."""
+    while True:
+        fd = _enter(here, name)
+        flock(fd, LOCK_SH)
+        with suppress(FileNotFoundError):
+            there = os.stat(name, dir_fd=here, follow_symlinks=False)
+            if there.st_ino == os.fstat(fd).st_ino:
+                return fd
+        os.close(fd)  # it was taken away a moment ago
 
 
 @contextmanager
