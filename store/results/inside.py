@@ -4,7 +4,7 @@ import os
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from errno import EEXIST, ELOOP, ENOTDIR
+from errno import ELOOP, ENOTDIR
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from pathlib import Path
 from secrets import token_hex
@@ -79,15 +79,16 @@ class Inside:
             A descriptor to read and write, and the part's name in `parts`.
         """
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        for tried in (f"{name}.part", f"{name}.{token_hex(4)}.part"):
+        tried = f"{name}.part"
+        while True:
             fd = os.open(tried, flags, 0o666, dir_fd=self.parts)
             try:
                 flock(fd, LOCK_EX | LOCK_NB)
-            except OSError:  # another download has it
-                os.close(fd)
-                continue
-            return fd, tried
-        raise OSError(EEXIST, "two other downloads are at it")
+                if _is_named(fd, tried, self.parts):
+                    return fd, tried
+            except BlockingIOError:  # another download has it
+                tried = f"{name}.{token_hex(4)}.part"
+            os.close(fd)
 
 
 def parts_of(name: str) -> tuple[str, ...]:
@@ -125,11 +126,18 @@ def _enter_shared(here: int, name: str) -> int:
     while True:
         fd = _enter(here, name)
         flock(fd, LOCK_SH)
-        with suppress(FileNotFoundError):
-            there = os.stat(name, dir_fd=here, follow_symlinks=False)
-            if there.st_ino == os.fstat(fd).st_ino:
-                return fd
+        if _is_named(fd, name, here):
+            return fd
         os.close(fd)  # it was taken away a moment ago
+
+
+def _is_named(fd: int, name: str, folder: int) -> bool:
+    """Whether what is open still has its name: it may have been locked after it lost that."""
+    try:
+        there = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return (there.st_dev, there.st_ino) == (os.fstat(fd).st_dev, os.fstat(fd).st_ino)
 
 
 @contextmanager
