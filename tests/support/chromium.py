@@ -98,6 +98,7 @@ class Browser:
         scheme = "dark" if dark else "light"
         self(
             "Emulation.setEmulatedMedia",
+            media="",
             features=[{"name": "prefers-color-scheme", "value": scheme}],
         )
         self.events.clear()
