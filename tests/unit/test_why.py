@@ -166,7 +166,31 @@ def test_a_job_that_waits_behind_another_ready_one_names_it() -> None:
 
 def test_a_job_that_nothing_holds_up_says_so() -> None:
     assert told(waiting(max_parallel=2), "b", "14:00:30")[1] == (
-        "Nothing holds it up: it starts next."
+        "Nothing that the log knows of holds it up: it starts next."
+    )
+
+
+def test_a_retry_whose_time_has_come_waits_for_its_turn() -> None:
+    config = configs.queue(configs.job("a", attempts=2), configs.job("b"))
+    log = submitted(config, "14:00:00")
+    log.at("14:00:00", owner())
+    log.start("14:00:00", "a", 1)
+    log.at("14:00:03", retry("14:00:03", 10.0), job="a")
+    log.start("14:00:03", "b", 2)
+    turn = "It is ready and waits for its turn: max_parallel is 1, and b runs since 14:00:03 PST."
+    assert turn not in told(log, "a", "14:00:05")
+    assert turn in told(log, "a", "14:00:20")
+    assert any("it was due at 14:00:13 PST" in line for line in told(log, "a", "14:00:20"))
+
+
+def test_with_durability_s3_a_job_waits_until_what_it_rests_on_is_there() -> None:
+    config = configs.queue(configs.job("a"), configs.job("b", "a"), durability="s3")
+    log = submitted(config, "14:00:00")
+    log.at("14:00:00", owner())
+    log.start("14:00:00", "a", 1)
+    log.at("14:00:03", JobCompleted(exit_code=0, wall_seconds=3.0), job="a")
+    assert told(log, "b", "14:00:04")[1] == (
+        "It starts as soon as the completions that it rests on are in S3."
     )
 
 
