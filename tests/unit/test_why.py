@@ -324,6 +324,16 @@ def test_a_time_of_another_day_has_its_date() -> None:
     assert lines[0].startswith("preprocess completed at 2026-01-27 15:21:04 PST")
 
 
+def test_a_log_whose_rows_do_not_name_their_types_tells_the_same() -> None:
+    log = training()
+    log.at("15:30:00", QueueInterrupted(cause="spot"))
+    log.at("15:40:00", owner(QueueResumed))
+    state, bare = log.replay().state, [(seq, None, line, hash_) for seq, _, line, hash_ in log.rows]
+    named_, unnamed = (recall(state, rows, ["export"], last=log.seq) for rows in (log.rows, bare))
+    assert named_ == unnamed
+    assert len(named_.queue) == 3
+
+
 def test_many_attempts_are_counted_and_the_newest_told() -> None:
     log = submitted(configs.queue(configs.job("a", attempts=500)), "01:00:00")
     log.at("01:00:00", owner())
