@@ -63,7 +63,7 @@ def report(
             there = beside(target, source.state.jobs)
             text = page(sheet(source, now, past=then is not None, there=there))
     if output == "-":
-        sys.stdout.write(text)
+        sys.stdout.buffer.write(text.encode())  # whatever the terminal's encoding is
     else:
         write(target, text)
         print(f"Report written to: {target}")

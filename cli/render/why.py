@@ -83,8 +83,10 @@ def sentence(fact: Fact, why: Why, zone: tzinfo | None) -> str:
             return _attempt(fact, at, until, why)
         case "turn":
             return _turn(fact, at)
+        case "next_up" if fact.reason == "s3":
+            return "It starts as soon as the completions that it rests on are in S3."
         case "next_up":
-            return "Nothing holds it up: it starts next."
+            return "Nothing that the log knows of holds it up: it starts next."
         case "saving":
             wait = f" for up to {duration(fact.limit)}" if fact.limit else ""
             return f"Its results are still being saved; what depends on it waits{wait}."

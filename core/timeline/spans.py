@@ -22,11 +22,11 @@ def spans(timeline: Timeline, job_id: str) -> list[Span]:
     From when the job came into the configuration to its end; of one that has none, to the
     timeline's.
     """
-    line = timeline.lines[job_id]
+    line, gaps = timeline.lines[job_id], timeline.gaps
     return [
         piece
         for span in _raw(timeline, line)
-        for piece in without_gaps(span, timeline.gaps)
+        for piece in without_gaps(span, gaps)
         if piece.end > piece.start or piece.kind == "run"
     ]
 

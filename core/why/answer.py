@@ -82,7 +82,7 @@ def _facts(
         yield structs.replace(_owner_now(history), before=False)
     yield from _retry(root)
     yield from _results(state, root)
-    yield from _hold(state, root, alive)
+    yield from _hold(state, root, now, alive)
     yield from facts.history(root, past, history, skip=told)
     if len(chain.jobs) > 1:
         mine = history.jobs[chain.jobs[0]]
@@ -139,7 +139,7 @@ def _results(state: QueueState, job: JobState) -> Iterator[Fact]:
         yield Fact(kind="unsaved", job_id=job_id, others=job.unmatched)
 
 
-def _hold(state: QueueState, root: JobState, alive: bool | None) -> Iterator[Fact]:
+def _hold(state: QueueState, root: JobState, now: datetime, alive: bool | None) -> Iterator[Fact]:
     """What keeps the root of a wait from going on, beyond itself."""
     waiting = root.state in ("pending", "retrying")
     open_ = waiting or root.state == "running" or root.config.job_id in state.uploading
@@ -162,17 +162,18 @@ def _hold(state: QueueState, root: JobState, alive: bool | None) -> Iterator[Fac
     if is_stopping(state):
         yield from _stopping(state)
         return
-    if root.state == "retrying":
+    if root.state == "retrying" and moment(root.retry_at) > now:
         return
     running = tuple(state.running)
     if len(running) >= state.config.max_parallel:
         yield _turn(state, running)
         return
     first = state.next_ready()
-    if first is not None and first is not root:
+    if first is not None and first.index < root.index:
         yield Fact(kind="turn", others=(first.config.job_id,), most=state.config.max_parallel)
     else:
-        yield Fact(kind="next_up", job_id=root.config.job_id)
+        kept = state.config.durability if root.config.depends_on else ""
+        yield Fact(kind="next_up", job_id=root.config.job_id, reason=kept)
 
 
 def _turn(state: QueueState, running: tuple[str, ...]) -> Fact:

@@ -68,8 +68,9 @@ def gather(rows: Iterable[Row], job_ids: Collection[str], *, last: int) -> Histo
     for seq, type_, line, _ in rows:
         if seq > last:
             break
-        if type_ not in _OF_THE_QUEUE and not any(name in line for name in names):
-            continue
+        other = type_ is not None and type_ not in _OF_THE_QUEUE
+        if other and not any(name in line for name in names):
+            continue  # spares the decoding of most lines
         event = decode(line, type_)
         if event is None:
             continue

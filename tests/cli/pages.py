@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from tests.cli import samples
 from tests.cli.samples import ZONE, Log, moment, owner
 from tests.support import configs
-from tests.support.logs import submission
+from tests.support.logs import LogBuilder, submission
 
 from spawn.cli.render.page.page import page
 from spawn.cli.render.page.sheet import Sheet
@@ -21,11 +21,13 @@ from spawn.core.events import (
     QueueCompleted,
     QueueFailed,
     QueueInterrupted,
+    QueueReconfigured,
     QueueResumed,
     QueueStarted,
     RequestRefused,
     Results,
     ResultsUploaded,
+    ResultsUploadFailed,
 )
 from spawn.core.moments import stamp
 from spawn.core.report.build import build
@@ -38,7 +40,11 @@ EVIL = "</script></style><img src=x onerror=alert(1)><svg/onload=alert(2)>\"'&\x
 
 
 def sheet(
-    log: Log, now: datetime, *, alive: bool | None = None, there: frozenset[str] = frozenset()
+    log: LogBuilder,
+    now: datetime,
+    *,
+    alive: bool | None = None,
+    there: frozenset[str] = frozenset(),
 ) -> Sheet:
     """The sheet of a log at a moment, in the zone of the samples."""
     collector = Collector(log.queue_id)
@@ -337,6 +343,54 @@ def two_machines() -> Log:
     log.at("13:50:00", JobUnblocked(by="train"), job="export")
     log.at("13:50:30", RequestRefused(request="r1", why="no job has failed"))
     log.start("13:50:31", "train", 701, 3)
+    return log
+
+
+def foreign(text: str) -> Log:
+    """A queue in which every text that spawn did not write is this one."""
+    config = configs.queue(
+        configs.job("a", command=text, result_files=("x",)),
+        configs.job("b", command=text),
+        configs.job("c", "b", command=text),
+        queue_name=text,
+        max_parallel=2,
+        on_failure="continue",
+    )
+    log = Log()
+    log.now = moment("14:00:00")
+    log.add(*submission(config))
+    them = QueueStarted(
+        instance_id=text, hostname=text, boot_id=text, version=text, owner=text, pid=1,
+        results_location=text,
+    )  # fmt: skip
+    log.at("14:00:00", them)
+    log.start("14:00:01", "a", 1)
+    log.start("14:00:01", "b", 2)
+    found = Results(files=1, size=1, sha256="0" * 64)
+    log.at("14:00:02", JobCompleted(exit_code=0, wall_seconds=1.0, results=found), job="a")
+    log.at("14:00:02", ResultsUploadFailed(error=text, unmatched=(text,)), job="a")
+    again_ = JobInterrupted(cause="lost", detail=text)
+    log.at("14:00:03", again_, job="b")
+    log.start("14:00:04", "b", 2, 2)
+    log.at("14:00:05", QueueInterrupted(cause="signal", detail=text))
+    log.at(
+        "14:00:06", QueueResumed(**{name: getattr(them, name) for name in them.__struct_fields__})
+    )
+    log.at("14:00:07", RequestRefused(request=text, why=text))
+    end = JobFailed(exit_code=1, signal=text, wall_seconds=1.0, why=text, last_lines=(text, text))
+    log.at("14:00:08", end, job="b", attempt=2)
+    log.at("14:00:08", JobBlocked(by="b"), job="c")
+    log.at("14:00:09", JobReset(reason="retry", by=text), job="b")
+    log.at("14:00:09", JobUnblocked(by="b"), job="c")
+    slim = configs.queue(*config.jobs, queue_name=text, max_parallel=2, on_failure="continue")
+    log.at(
+        "14:00:09",
+        QueueReconfigured(config=slim, jobs_total=3, config_sha256=text, changes=(text,)),
+    )
+    log.start("14:00:10", "b", 3, 3)
+    log.at("14:00:11", end, job="b", attempt=3)
+    log.at("14:00:11", JobBlocked(by="b"), job="c")
+    log.at("14:00:12", QueueFailed(reason="jobs", detail=text))
     return log
 
 

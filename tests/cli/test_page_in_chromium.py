@@ -136,6 +136,14 @@ def test_a_script_would_not_run(chromium: Browser, tmp_path: Path) -> None:
     assert "Content Security Policy" in str(complaints(chromium))
 
 
+@pytest.mark.parametrize("name", MAKE)
+def test_nothing_is_cut_off_on_a4(chromium: Browser, written: dict[str, Path], name: str) -> None:
+    """A4 without the page's margins is 182 mm wide, 688 CSS pixels."""
+    chromium.show(written[name], width=688)
+    chromium("Emulation.setEmulatedMedia", media="print")
+    assert chromium.value("document.documentElement.scrollWidth") == 688
+
+
 @pytest.mark.parametrize("name", ["completed", "failed", "many"])
 def test_it_prints_on_paper_in_light_colours(
     chromium: Browser, written: dict[str, Path], name: str

@@ -7,11 +7,15 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.cli import pages
 from tests.cli.support import Home, chain
+from tests.support.legal import legal_logs
+from tests.support.logs import LogBuilder
 
 from spawn.cli.render.page.html import Safe, tag
-from spawn.cli.render.page.page import POLICY
+from spawn.cli.render.page.page import POLICY, page
 from spawn.cli.render.page.scale import Scale
 from spawn.cli.render.page.sheet import Sheet
 from spawn.core.report.model import Report
@@ -35,6 +39,7 @@ class Outline(HTMLParser):
         super().__init__()
         self.open: list[str] = []
         self.seen: set[str] = set()
+        self.tags: list[str] = []
         self.attributes: list[tuple[str, str, str]] = []
         self.headings: list[str] = []
         self.words: list[str] = []
@@ -44,6 +49,7 @@ class Outline(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.seen.add(tag)
+        self.tags.append(tag)
         self.attributes += [(tag, name, value or "") for name, value in attrs]
         if tag != "meta":
             self.open.append(tag)
@@ -106,6 +112,42 @@ def test_what_means_harm_is_text_and_shows_nothing_unseen() -> None:
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", html)
     text = "".join(outline.words)
     assert text.count("<img src=x onerror=alert(1)>") >= 4  # title, heading, command, last line
+
+
+TEXTS = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S"]), min_size=1)
+
+
+@settings(max_examples=60)
+@given(
+    TEXTS
+    | st.lists(
+        st.sampled_from(["<", ">", "&", '"', "'", "/", "script", "]]>", "<!--"]), min_size=1
+    ).map("".join)
+)
+def test_no_foreign_text_changes_what_a_page_consists_of(text: str) -> None:
+    plain = Outline(pages.html(pages.foreign("x"), "15:00:00"))
+    found = Outline(pages.html(pages.foreign(text), "15:00:00"))
+    assert found.tags == plain.tags
+    assert [name for _, name, _ in found.attributes] == [name for _, name, _ in plain.attributes]
+
+
+@settings(max_examples=60)
+@given(legal_logs(), st.sampled_from([True, False, None]))
+def test_any_log_makes_a_page(log: LogBuilder, alive: bool | None) -> None:
+    sheet = pages.sheet(log, log.now, alive=alive)
+    outline = Outline(page(sheet))
+    assert outline.seen <= ELEMENTS
+    text = "".join(outline.words)
+    for job_id in log.replay().state.order:
+        assert job_id in text
+
+
+def test_a_queue_that_has_not_begun_has_a_page() -> None:
+    log = pages.samples.submitted(pages.samples.SHORT, "14:05:30")
+    for alive in (False, None):
+        html = pages.html(log, "14:06:00", alive=alive)
+        assert "No job has begun." in html
+        assert "nan" not in html
 
 
 def test_a_queue_looked_at_twice_gives_the_same_bytes() -> None:

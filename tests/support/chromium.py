@@ -7,10 +7,11 @@ writes them to 4, each ended by a NUL.
 import base64
 import json
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from select import select
 from typing import Any
@@ -98,6 +99,7 @@ class Browser:
         scheme = "dark" if dark else "light"
         self(
             "Emulation.setEmulatedMedia",
+            media="",
             features=[{"name": "prefers-color-scheme", "value": scheme}],
         )
         self.events.clear()
@@ -128,7 +130,8 @@ class Browser:
         try:
             self._process.wait(SECONDS)
         finally:
-            self._process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # its session: it and its helpers
             self._process.wait()
             os.close(self._from)
 

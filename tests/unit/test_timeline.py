@@ -115,6 +115,13 @@ def test_a_queue_that_completes_has_a_path_that_ends_with_its_last_job(seed: int
     assert ends[path[-1].job_id] == max(end for end in ends.values() if end is not None)
 
 
+def test_rows_that_do_not_name_their_types_give_the_same_timeline() -> None:
+    log = driven(Seeded(3)).log
+    bare = Collector(log.queue_id)
+    bare.feed([(seq, None, line, hash_) for seq, _, line, hash_ in log.rows])
+    assert bare.timeline() == timeline(log)
+
+
 def test_waits_are_told_apart() -> None:
     log = running(queue(job("a", result_files=("out",)), job("b", "a"), job("c"), max_parallel=2))
     log.job("a", started("a"), attempt=1)  # 3 s after the submission: one step an event

@@ -166,7 +166,31 @@ def test_a_job_that_waits_behind_another_ready_one_names_it() -> None:
 
 def test_a_job_that_nothing_holds_up_says_so() -> None:
     assert told(waiting(max_parallel=2), "b", "14:00:30")[1] == (
-        "Nothing holds it up: it starts next."
+        "Nothing that the log knows of holds it up: it starts next."
+    )
+
+
+def test_a_retry_whose_time_has_come_waits_for_its_turn() -> None:
+    config = configs.queue(configs.job("a", attempts=2), configs.job("b"))
+    log = submitted(config, "14:00:00")
+    log.at("14:00:00", owner())
+    log.start("14:00:00", "a", 1)
+    log.at("14:00:03", retry("14:00:03", 10.0), job="a")
+    log.start("14:00:03", "b", 2)
+    turn = "It is ready and waits for its turn: max_parallel is 1, and b runs since 14:00:03 PST."
+    assert turn not in told(log, "a", "14:00:05")
+    assert turn in told(log, "a", "14:00:20")
+    assert any("it was due at 14:00:13 PST" in line for line in told(log, "a", "14:00:20"))
+
+
+def test_with_durability_s3_a_job_waits_until_what_it_rests_on_is_there() -> None:
+    config = configs.queue(configs.job("a"), configs.job("b", "a"), durability="s3")
+    log = submitted(config, "14:00:00")
+    log.at("14:00:00", owner())
+    log.start("14:00:00", "a", 1)
+    log.at("14:00:03", JobCompleted(exit_code=0, wall_seconds=3.0), job="a")
+    assert told(log, "b", "14:00:04")[1] == (
+        "It starts as soon as the completions that it rests on are in S3."
     )
 
 
@@ -298,6 +322,16 @@ def test_a_time_of_another_day_has_its_date() -> None:
     now = moment("15:00:00") + timedelta(days=2)
     lines = list(render(why(log, "preprocess", now), ZONE))
     assert lines[0].startswith("preprocess completed at 2026-01-27 15:21:04 PST")
+
+
+def test_a_log_whose_rows_do_not_name_their_types_tells_the_same() -> None:
+    log = training()
+    log.at("15:30:00", QueueInterrupted(cause="spot"))
+    log.at("15:40:00", owner(QueueResumed))
+    state, bare = log.replay().state, [(seq, None, line, hash_) for seq, _, line, hash_ in log.rows]
+    named_, unnamed = (recall(state, rows, ["export"], last=log.seq) for rows in (log.rows, bare))
+    assert named_ == unnamed
+    assert len(named_.queue) == 3
 
 
 def test_many_attempts_are_counted_and_the_newest_told() -> None:

@@ -41,7 +41,7 @@ def _row(job: JobReport, values: dict[str, Child], heads: list[str]) -> Safe:
     shown = command if len(command) <= _COMMAND else f"{command[:_COMMAND]}…"
     return tag(
         "tr",
-        tag("th", job.job_id, tag("span", shown, class_="what"), scope="row"),
+        tag("th", job.job_id, tag("span", shown, class_="what", title=shown), scope="row"),
         (cell(head, values[head], number=head != "Notes") for head in heads),
         id=f"job-{job.job_id}",
     )

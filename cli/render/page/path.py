@@ -26,7 +26,7 @@ _WAITS = {
 
 def path(sheet: Sheet) -> Safe:
     """The section of the critical path."""
-    found = sheet.path
+    found = [each for each in sheet.path if each.job_id or each.seconds >= 0.5]
     if not found:
         return section("path", "Critical path", tag("p", "No job has begun.", class_="soft"))
     longest = sorted(found, key=lambda each: -each.seconds)[:_MOST]

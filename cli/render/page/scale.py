@@ -14,6 +14,7 @@ _STEPS = (
 _TICKS = 6
 _CUT_PERCENT = 5.0
 _ALL_CUTS_PERCENT = 30.0
+_MOST_CUTS = 12
 _WORTH = 0.12
 """A gap is cut when it is longer than this share of the time that is not gaps."""
 
@@ -104,4 +105,5 @@ def _cuts(timeline: Timeline) -> list[tuple[float, float]]:
         for line in timeline.lines.values()
         for attempt in line.attempts
     ]
-    return [(start, end) for start, end in long if not any(a < end and b > start for a, b in busy)]
+    idle = [gap for gap in long if not any(a < gap[1] and b > gap[0] for a, b in busy)]
+    return sorted(sorted(idle, key=lambda gap: gap[0] - gap[1])[:_MOST_CUTS])

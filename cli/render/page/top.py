@@ -78,9 +78,9 @@ def _who(epoch: Epoch) -> str:
 def _epoch(sheet: Sheet, epoch: Epoch) -> Safe:
     end = "" if epoch.end is None else sheet.clock(epoch.end)
     fate = {
-        "owns": "owns it",
+        "owns": "owns it" if sheet.report.runner_alive is not False else "gone without a word",
         "interrupted": f"interrupted ({epoch.cause})",
-        "died": "died",
+        "died": "gone without a word",
         "completed": "completed it",
         "failed": f"ended failed ({epoch.cause})",
     }[epoch.fate]
