@@ -50,9 +50,10 @@ def why_final(policy: RetryPolicy, *, failures: int, exit_code: int, timed_out: 
         failures: Failures so far that were the job's own, this one included.
         exit_code: As bash gives it: 1 to 255, death by a signal `128+n`.
     """
-    if failures >= policy.max_attempts:
-        return f"no attempts left ({failures} of {policy.max_attempts})"
     code = TIMED_OUT if timed_out else exit_code
+    if failures >= policy.max_attempts:
+        hopeless = f": {HOPELESS[code]}" if code in HOPELESS else ""
+        return f"no attempts left ({failures} of {policy.max_attempts}){hopeless}"
     name = f"a timeout (exit code {code})" if timed_out else f"exit code {code}"
     if code in policy.dont_retry_on_codes:
         return f"{name} is not retried: dont_retry_on_codes lists it"
