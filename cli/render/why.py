@@ -87,6 +87,8 @@ def sentence(fact: Fact, why: Why, zone: tzinfo | None) -> str:
             return "It starts as soon as the completions that it rests on are in S3."
         case "next_up":
             return "Nothing that the log knows of holds it up: it starts next."
+        case "saving" if fact.reason:
+            return f"Its results are not saved yet, and nothing waits for them: {fact.reason}."
         case "saving":
             wait = f" for up to {duration(fact.limit)}" if fact.limit else ""
             return f"Its results are still being saved; what depends on it waits{wait}."

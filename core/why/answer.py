@@ -130,7 +130,9 @@ def _results(state: QueueState, job: JobState) -> Iterator[Fact]:
     if job.state != "completed":
         return
     if job_id in state.uploading:
-        yield Fact(kind="saving", job_id=job_id, limit=state.config.upload_wait)
+        limit = state.config.upload_wait if job.holding else None
+        reason = job.delayed.error if job.delayed else ""
+        yield Fact(kind="saving", job_id=job_id, limit=limit, reason=reason)
     elif job.upload_failed is not None:
         yield Fact(kind="unsaved", job_id=job_id, reason=job.upload_failed.error)
     elif job.uploaded is not None and job.uploaded.files:

@@ -53,7 +53,7 @@ def pending(state: QueueState, job: JobState) -> list[str]:
     return [
         need
         for need in job.config.depends_on
-        if state.jobs[need].state != "completed" or need in state.uploading
+        if state.jobs[need].state != "completed" or state.jobs[need].holding
     ]
 
 
