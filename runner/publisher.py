@@ -11,7 +11,7 @@ import msgspec
 from spawn.core.config.model import JobConfig
 from spawn.core.events import Results, ResultsUploaded, ResultsUploadFailed
 from spawn.core.state import JobState
-from spawn.runner.backoff import Backoff
+from spawn.runner.backoff import OFTEN, Backoff
 from spawn.runner.ports import Collected, Happening, Hindered, Published, PutBack, Troubled
 from spawn.runner.workers import Workers
 from spawn.store.objects.port import NotThere, ObjectStore, StoreError, Unavailable
@@ -140,12 +140,15 @@ class _Upload:
         self._fresh = fresh
         self._failure = failure
         self._tries = 0
+        self._asked = time.monotonic()
         self._failures = 0
         self._failing_since = 0.0
+        self._told = False
 
     def __call__(self) -> float | None:
         publisher = self._publisher
         if (pause := publisher.backoff.pause()) and not publisher.given_up:
+            self._tell_trouble()
             return pause
         fresh, self._fresh = self._fresh, False
         began = time.monotonic()
@@ -174,12 +177,31 @@ class _Upload:
         if self._publisher.given_up:
             self._end(None, self._failure or why)
             return None
-        if self._failures == 2:
-            self._publisher.post(Troubled(self._token, self._failing_since, why))
-        return self._publisher.backoff.failed()
+        again = self._publisher.backoff.failed(why)
+        if self._failures >= OFTEN:  # though others may get through
+            self._tell(self._failing_since, why)
+        self._tell_trouble()
+        return again
+
+    def _tell_trouble(self) -> None:
+        """Tell that the store fails, for this attempt as for all others."""
+        trouble = self._publisher.backoff.trouble
+        if trouble is not None:
+            since, why = trouble
+            self._tell(max(since, self._asked), why)
+
+    def _tell(self, since: float, why: str) -> None:
+        if not self._told:
+            self._told = True
+            self._publisher.post(Troubled(self._token, since, why))
 
     def _went(self) -> None:
+        """Something of it is there: from any thread, and any number of times."""
         self._publisher.backoff.went()
+        self._failures = 0
+        if self._told:
+            self._told = False
+            self._publisher.post(Troubled(self._token, None))
 
     def _end(self, uploaded: ResultsUploaded | None, failure: str) -> None:
         job = self._job

@@ -60,9 +60,11 @@ class Saving:
             case Published(token):
                 self._done.append(happening)
                 self._troubled.pop(token, None)
-            case Troubled(token, since, why):
+            case Troubled(token, None):
+                self._troubled.pop(token, None)
+            case Troubled(token, _, why):
                 self._troubled[token] = happening
-                if since is not None and token in self._under_way:
+                if token in self._under_way:
                     self._say(f"{self._under_way[token]}: its files are not saved yet: {why}")
             case PutBack(job_id, _, gone):
                 if gone:

@@ -85,7 +85,7 @@ def publish(
         store.put(prefix + "exit_code", _exit_code(job), durable=False)
     if prefix + "metadata.json" not in there:
         store.put(prefix + "metadata.json", _metadata(job), durable=False)
-    went()
+        went()
     reached("publisher.logs")
     uploaded = _publish_results(store, prefix, folder, there, pool, went) if promised else None
     _mark(folder)

@@ -122,7 +122,8 @@ def test_the_output_of_a_job_that_runs_is_in_the_store_in_pieces(machines: Machi
     queue.detach()
     queue.wait_executing("talk")
     parts = "talk/attempts/1.1/parts/"
-    queue.until(lambda: len(machines.remote().keys(parts)) == 2, "both streams are there")
+    there = "both streams are there"
+    queue.until(lambda: len(machines.remote().keys(parts)) == 2, there, seconds=90)
     assert machines.remote().read(f"{parts}stdout.log/{0:016d}") == b"one\n"
     assert machines.remote().read(f"{parts}stderr.log/{0:016d}") == b"oops\n"
     os.kill(queue.runner(), signal.SIGKILL)

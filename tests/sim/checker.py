@@ -43,6 +43,8 @@ class LogModel:
         self.open: dict[str, tuple[int, str]] = {}
         self.attempts: dict[str, int] = {}
         self.completed: dict[str, int] = {}
+        self.once: set[str] = set()
+        """The jobs that have ever completed."""
         self.made_by: dict[str, str] = {}
         """The attempt that completed each job, by token."""
         self.saved: set[str] = set()
@@ -83,6 +85,7 @@ class LogModel:
             expect(number == attempt, f"seq {seq}: {kind} of no open attempt")
             if kind == "JobCompleted":
                 self.completed[job] = seq
+                self.once.add(job)
                 self.made_by[job] = token
                 self.saved.discard(job)
                 self.again.discard(job)
@@ -220,7 +223,7 @@ class Checker:
                 expect(made, f"{job} begins without the results of {need}")
         if self._durable:
             for need in self._needs[job]:
-                expect(need in self.remote.completed, f"{job} begins before {need} is in the store")
+                expect(need in self.remote.once, f"{job} begins before {need} is in the store")
         if self.remote.owners.get(self.remote.epoch) == place and self.remote.epoch == epoch:
             again = job not in self.remote.completed or job in local.again
             expect(again, f"{job} runs again though it completed")
