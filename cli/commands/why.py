@@ -56,11 +56,20 @@ def why(
             )
         now = then or bootstrap.now()
         asked = then is None and not source.state.ended
-        alive = source.report(now).runner_alive if asked else None
+        seen = source.report(now)
+        alive = seen.runner_alive if asked else None
         fold = Replay(source.queue_id)  # of its own: it says how far the log is read
         fold.feed(source.rows(), until=None if then is None else stamp(then))
         history = recall(fold.state, source.rows(), [job], last=fold.seq)
-    answer = explain(fold.state, history, job, now=now, runner_alive=alive, past=then is not None)
+    answer = explain(
+        fold.state,
+        history,
+        job,
+        now=now,
+        runner_alive=alive,
+        past=then is not None,
+        elsewhere=seen.origin is not None,
+    )
     if json:
         import msgspec
 

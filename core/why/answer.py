@@ -12,7 +12,7 @@ from spawn.core.state import JobState, QueueState
 from spawn.core.why import facts
 from spawn.core.why.advice import advice
 from spawn.core.why.chain import Chain, trace
-from spawn.core.why.model import Fact, Why
+from spawn.core.why.model import Advice, Fact, Why
 from spawn.core.why.past import History, gather
 
 SHOWN = 5
@@ -37,6 +37,7 @@ def explain(
     now: datetime,
     runner_alive: bool | None = None,
     past: bool = False,
+    elsewhere: bool = False,
 ) -> Why:
     """Say why a job is where it is.
 
@@ -44,6 +45,7 @@ def explain(
         history: What `recall` gathered.
         runner_alive: Whether a runner holds the queue, if that is known.
         past: `now` is long ago: nothing can be done about it.
+        elsewhere: The log was read from its replica: what goes on here goes on from that.
     """
     chain = trace(state, job_id)
     found = list(_once(_facts(state, chain, history, now, runner_alive)))
@@ -53,8 +55,16 @@ def explain(
         state=state.jobs[job_id].state,
         as_of=now,
         facts=tuple(found),
-        next=() if past else tuple(advice(state, chain, runner_alive)),
+        next=() if past else tuple(_from_here(advice(state, chain, runner_alive), elsewhere)),
     )
+
+
+def _from_here(advice: Iterable[Advice], elsewhere: bool) -> Iterator[Advice]:
+    for each in advice:
+        if elsewhere and each.command.startswith("spawn queue resume "):
+            yield structs.replace(each, command=f"{each.command} --from-s3")
+        else:
+            yield each
 
 
 def _facts(

@@ -76,6 +76,11 @@ def test_every_reading_command_tells_of_a_machine_that_is_gone(machines: Machine
     prep = b.spawn("logs", "q", "prep")
     assert (prep.out, READ.sub("", prep.err)) == ("prepared\n", "careful\n")
     assert b.spawn("logs", "q", "prep", "--stderr", "--follow").out == "careful\n"
+    why = b.spawn("why", "q", "train")
+    assert why.out.startswith("train completed at "), why.err
+    page = b.spawn("report", "q", "-o", "-")
+    assert "<title>" in page.out, page.err
+    assert f"s3://{machines.bucket}/q/" in page.out
     waited = b.spawn("wait", "q")
     assert (waited.code, waited.out) == (0, "completed\n")
     verified = b.spawn("verify", "q")
