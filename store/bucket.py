@@ -1,5 +1,6 @@
 """The bucket: made where it is missing, with public access blocked and everything encrypted."""
 
+import os
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
@@ -8,7 +9,9 @@ from botocore.exceptions import ClientError
 from msgspec import structs
 
 from spawn.store.objects.aws import account, code_of, connect, errors, on_aws
+from spawn.store.objects.encryption import default
 from spawn.store.objects.port import Denied
+from spawn.store.objects.redact import redact
 from spawn.store.place import Place
 
 _HOME = "us-east-1"
@@ -88,7 +91,7 @@ def _make(client: Any, bucket: str, say: Callable[[str], None]) -> _Found:
             return _Found.OURS  # another queue made it meanwhile
         raise
     blocks = [*_BLOCKS, *(["BlockPublicAcls"] if on_aws(client) else [])]
-    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    rule = {"ApplyServerSideEncryptionByDefault": default(os.environ)}
     try:
         client.put_public_access_block(
             Bucket=bucket, PublicAccessBlockConfiguration=dict.fromkeys(blocks, True)
@@ -99,7 +102,7 @@ def _make(client: Any, bucket: str, say: Callable[[str], None]) -> _Found:
     except ClientError as error:
         if on_aws(client):
             raise
-        say(f"made the bucket {bucket}; it takes no settings there: {error}")
+        say(f"made the bucket {bucket}; it takes no settings there: {redact(str(error))}")
     else:
         say(f"made the bucket {bucket} in {region}: public access blocked, encrypted")
     return _Found.OURS

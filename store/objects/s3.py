@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from spawn.store.objects.aws import account, code_of, connect, errors, on_aws
 from spawn.store.objects.budget import Budget
+from spawn.store.objects.encryption import encryption
 from spawn.store.objects.port import PAGE, Changed, Exists, NotThere, Object
 
 PART_BYTES = 8 * 1024 * 1024
@@ -36,6 +37,9 @@ class S3Store:
     Args:
         owner: The account that the bucket must belong to; every request names it. The caller's own
             on AWS, where a bucket's name is global and a stranger may have it.
+
+    Raises:
+        InvalidArgument: The environment's settings of encryption are none.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class S3Store:
         self._region = region
         self._profile = profile
         self._owner = owner or os.environ.get("SPAWN_BUCKET_OWNER")
+        self._encryption = encryption(os.environ)
         self._made: Any = None
         self._making = Lock()
         self._bare_etag = False
@@ -220,7 +225,9 @@ class S3Store:
             return self._senders
 
     def _put(self, key: str, data: bytes, **condition: str) -> str:
-        found = self._ask("put_object", Key=self._prefix + key, Body=data, **condition)
+        found = self._ask(
+            "put_object", Key=self._prefix + key, Body=data, **self._encryption, **condition
+        )
         return str(found["ETag"])
 
     def _first_byte(self, key: str) -> bytes:
@@ -265,7 +272,9 @@ class _Upload:
         self._store = store
         self._key = key
         with store._errors(key):
-            found = store._ask("create_multipart_upload", Key=store._prefix + key)
+            found = store._ask(
+                "create_multipart_upload", Key=store._prefix + key, **store._encryption
+            )
         self._names = {"Key": store._prefix + key, "UploadId": found["UploadId"]}
         self._parts: list[Future[dict[str, Any]]] = []
         self._held = 0
