@@ -29,6 +29,8 @@ PARTS_AT_ONCE = 4
 MAX_PARTS = 10_000
 """Source: "Amazon S3 multipart upload limits" of the S3 user guide."""
 _READ_BYTES = 1024 * 1024
+OWNER = "SPAWN_BUCKET_OWNER"
+"""Names the account that buckets belong to, where it is not our own."""
 
 
 class S3Store:
@@ -55,7 +57,7 @@ class S3Store:
         self._prefix = f"{prefix}/" if prefix else ""
         self._region = region
         self._profile = profile
-        self._owner = owner or os.environ.get("SPAWN_BUCKET_OWNER")
+        self._owner = owner or os.environ.get(OWNER)
         self._encryption = encryption(os.environ)
         self._made: Any = None
         self._making = Lock()
