@@ -295,7 +295,8 @@ class Replicator:
         self._failures = min(self._failures + 1, 10)
         self._again = self._clock.monotonic() + pause * (0.5 + self._fraction() / 2)
         if self._failures > 1 or not isinstance(error, Unavailable):
-            self._tell(error.why or error.what)
+            hint = f" ({error.hint})" if error.hint else ""
+            self._tell(f"{error.why or error.what}{hint}")
         if asked:  # it cannot be known: the queue goes on, as in any outage
             self._confirm = False
             self._post(Confirmed())

@@ -1,5 +1,6 @@
 """The bucket: made where it is missing, with public access blocked and everything encrypted."""
 
+import os
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
@@ -8,7 +9,10 @@ from botocore.exceptions import ClientError
 from msgspec import structs
 
 from spawn.store.objects.aws import account, code_of, connect, errors, on_aws
+from spawn.store.objects.encryption import default
 from spawn.store.objects.port import Denied
+from spawn.store.objects.redact import redact
+from spawn.store.objects.s3 import OWNER
 from spawn.store.place import Place
 
 _HOME = "us-east-1"
@@ -36,13 +40,21 @@ def ensure_bucket(place: Place, say: Callable[[str], None], *, chosen: bool = Tr
     assert place.bucket is not None
     with errors(place.location, place.bucket):
         client = connect("s3", place.region, place.profile)
-        owner = account(place.region, place.profile) if on_aws(client) else None
+        lent = os.environ.get(OWNER)
+        ours = account(place.region, place.profile) if on_aws(client) and not lent else None
+        owner = lent or ours
         found = _look(client, place.bucket, owner)
+        if found is _Found.MISSING and lent:
+            raise Denied(
+                f"there is no bucket {place.bucket}",
+                why=f"{OWNER} says that it is account {lent}'s",
+                hint="that account makes it; --bucket names another",
+            )
         if found is _Found.MISSING:
             found = _make(client, place.bucket, say)
         if found is _Found.OURS:
             return place
-        if chosen:
+        if chosen or lent:
             raise Denied(
                 f"the bucket {place.bucket} refuses us",
                 why="it is a stranger's, or we lack the right to use it",
@@ -50,7 +62,7 @@ def ensure_bucket(place: Place, say: Callable[[str], None], *, chosen: bool = Tr
             )
         owner = owner or account(place.region, place.profile)
     own = structs.replace(place, bucket=f"spawn-results-{owner}-{client.meta.region_name}")
-    say(f"the bucket {place.bucket} is a stranger's; {own.bucket} stands for it")
+    say(f"the bucket {place.bucket} refuses us as a stranger's; {own.bucket} stands for it")
     return ensure_bucket(own, say)
 
 
@@ -88,7 +100,7 @@ def _make(client: Any, bucket: str, say: Callable[[str], None]) -> _Found:
             return _Found.OURS  # another queue made it meanwhile
         raise
     blocks = [*_BLOCKS, *(["BlockPublicAcls"] if on_aws(client) else [])]
-    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    rule = {"ApplyServerSideEncryptionByDefault": default(os.environ)}
     try:
         client.put_public_access_block(
             Bucket=bucket, PublicAccessBlockConfiguration=dict.fromkeys(blocks, True)
@@ -99,7 +111,7 @@ def _make(client: Any, bucket: str, say: Callable[[str], None]) -> _Found:
     except ClientError as error:
         if on_aws(client):
             raise
-        say(f"made the bucket {bucket}; it takes no settings there: {error}")
+        say(f"made the bucket {bucket}; it takes no settings there: {redact(str(error))}")
     else:
         say(f"made the bucket {bucket} in {region}: public access blocked, encrypted")
     return _Found.OURS

@@ -10,6 +10,8 @@ from botocore.exceptions import (
     ClientError,
     ConfigNotFound,
     ConfigParseError,
+    EndpointProviderError,
+    HTTPClientError,
     InvalidConfigError,
     NoCredentialsError,
     NoRegionError,
@@ -19,6 +21,7 @@ from botocore.exceptions import (
 )
 
 from spawn.store.objects.port import Changed, Denied, Exists, NoBucket, Unavailable
+from spawn.store.objects.redact import redact
 
 _CONNECT_SECONDS = 5
 _READ_SECONDS = 15
@@ -61,6 +64,9 @@ _HINT_BUCKET = "--bucket names another, --region where it is"
 _HINT_DENIED = "docs/iam-policies.md has what is needed"
 _HINT_ENDPOINT = "AWS_ENDPOINT_URL, where it is set, names the server: https://..."
 _HINT_CREDENTIALS = "`aws configure`, AWS_PROFILE or --profile give credentials; --region a region"
+_INVALID_HEADER = "Invalid header"
+"""How `http.client` begins to quote a header that it will not send."""
+_UNSENDABLE = "a credential has a line break in it, or another character that none can have"
 
 
 @contextmanager
@@ -90,11 +96,20 @@ def errors(
         hint = "" if busy else _hint(code)
         raise (Unavailable if busy else Denied)(what, why=_text(error), hint=hint) from None
     except _MISCONFIGURED as error:
+        why = _UNSENDABLE if isinstance(error, UnicodeEncodeError) else redact(str(error))
+        raise Denied(f"{location} cannot be asked", why=why, hint=_HINT_CREDENTIALS) from None
+    except EndpointProviderError as error:
         raise Denied(
-            f"{location} cannot be asked", why=str(error), hint=_HINT_CREDENTIALS
+            f"{location} cannot be asked", why=redact(str(error)), hint=_HINT_ENDPOINT
         ) from None
+    except HTTPClientError as error:
+        if _INVALID_HEADER in str(error):  # it would never do, and quotes what it was
+            raise Denied(
+                f"{location} cannot be asked", why=_UNSENDABLE, hint=_HINT_CREDENTIALS
+            ) from None
+        raise Unavailable(f"{location} cannot be reached", why=redact(str(error))) from None
     except (BotoCoreError, OSError) as error:
-        raise Unavailable(f"{location} cannot be reached", why=str(error)) from None
+        raise Unavailable(f"{location} cannot be reached", why=redact(str(error))) from None
 
 
 def connect(service: str, region: str | None, profile: str | None) -> Any:
@@ -109,7 +124,8 @@ def connect(service: str, region: str | None, profile: str | None) -> Any:
     try:
         return session.client(service, config=CONFIG)
     except ValueError as error:  # botocore's own for an address that is none
-        raise Denied(f"{service} cannot be asked", why=str(error), hint=_HINT_ENDPOINT) from None
+        why = redact(str(error))
+        raise Denied(f"{service} cannot be asked", why=why, hint=_HINT_ENDPOINT) from None
 
 
 def on_aws(client: Any) -> bool:
@@ -131,7 +147,7 @@ def code_of(error: ClientError) -> str:
 
 def _text(error: ClientError) -> str:
     said = error.response.get("Error", {})
-    return f"{said.get('Code', '')}: {said.get('Message', '')}".strip(": ")
+    return redact(f"{said.get('Code', '')}: {said.get('Message', '')}".strip(": "))
 
 
 def _hint(code: str) -> str:

@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from spawn.store.objects.aws import account, code_of, connect, errors, on_aws
 from spawn.store.objects.budget import Budget
+from spawn.store.objects.encryption import encryption
 from spawn.store.objects.port import PAGE, Changed, Exists, NotThere, Object, Stream, Unavailable
 
 PART_BYTES = 8 * 1024 * 1024
@@ -28,6 +29,8 @@ PARTS_AT_ONCE = 4
 MAX_PARTS = 10_000
 """Source: "Amazon S3 multipart upload limits" of the S3 user guide."""
 _READ_BYTES = 1024 * 1024
+OWNER = "SPAWN_BUCKET_OWNER"
+"""Names the account that buckets belong to, where it is not our own."""
 
 
 class S3Store:
@@ -36,6 +39,9 @@ class S3Store:
     Args:
         owner: The account that the bucket must belong to; every request names it. The caller's own
             on AWS, where a bucket's name is global and a stranger may have it.
+
+    Raises:
+        InvalidArgument: The environment's settings of encryption are none.
     """
 
     def __init__(
@@ -51,7 +57,8 @@ class S3Store:
         self._prefix = f"{prefix}/" if prefix else ""
         self._region = region
         self._profile = profile
-        self._owner = owner or os.environ.get("SPAWN_BUCKET_OWNER")
+        self._owner = owner or os.environ.get(OWNER)
+        self._encryption = encryption(os.environ)
         self._made: Any = None
         self._making = Lock()
         self._bare_etag = False
@@ -264,7 +271,9 @@ class S3Store:
             return self._senders
 
     def _put(self, key: str, data: bytes, **condition: str) -> str:
-        found = self._ask("put_object", Key=self._prefix + key, Body=data, **condition)
+        found = self._ask(
+            "put_object", Key=self._prefix + key, Body=data, **self._encryption, **condition
+        )
         return str(found["ETag"])
 
     def _first_byte(self, key: str) -> bytes:
@@ -309,7 +318,9 @@ class _Upload:
         self._store = store
         self._key = key
         with store._errors(key):
-            found = store._ask("create_multipart_upload", Key=store._prefix + key)
+            found = store._ask(
+                "create_multipart_upload", Key=store._prefix + key, **store._encryption
+            )
         self._names = {"Key": store._prefix + key, "UploadId": found["UploadId"]}
         self._parts: list[Future[dict[str, Any]]] = []
         self._held = 0

@@ -125,7 +125,7 @@ def test_where_a_stranger_has_the_usual_name_the_accounts_own_stands_for_it(
     with strangers(aws, monkeypatch, **{f"{seen}_usual": theirs[f"{seen}_usual"]}):
         place = ensure_bucket(_place("usual", "eu-west-1"), said.append, chosen=False)
         assert place == _place(own, "eu-west-1")
-        assert f"usual is a stranger's; {own}" in said[0]
+        assert f"usual refuses us as a stranger's; {own}" in said[0]
         again: list[str] = []
         assert ensure_bucket(_place("usual", "eu-west-1"), again.append, chosen=False) == place
         assert again == said[:1]
@@ -156,6 +156,48 @@ def test_where_the_accounts_own_name_refuses_us_too_it_is_denied(
         pytest.raises(Denied, match=f"spawn-results-{ACCOUNT}-us-east-1"),
     ):
         ensure_bucket(_place("usual", "us-east-1"), lambda _: None, chosen=False)
+
+
+def test_a_bucket_that_another_account_lends_is_asked_for_as_that_accounts(
+    aws: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "on_aws", lambda _: True)
+    monkeypatch.setenv("SPAWN_BUCKET_OWNER", "111122223333")
+    name = _name()
+    with strangers(aws, monkeypatch) as front:
+        with pytest.raises(Denied, match="111122223333"):
+            ensure_bucket(_place(name, "us-east-1"), lambda _: None)
+        aws.client().create_bucket(Bucket=name)
+        ensure_bucket(_place(name, "us-east-1"), lambda _: None)
+    assert [asked.method for asked in front.asked] == ["GET", "GET"], "STS is not asked"
+    said = {asked.headers["x-amz-expected-bucket-owner"] for asked in front.asked}
+    assert said == {"111122223333"}
+
+
+def test_a_bucket_of_another_account_that_refuses_us_has_nothing_to_stand_for_it(
+    aws: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPAWN_BUCKET_OWNER", "111122223333")
+    with (
+        strangers(aws, monkeypatch, GET_usual=error(403, "AccessDenied")),
+        pytest.raises(Denied, match="refuses us"),
+    ):
+        ensure_bucket(_place("usual", "us-east-1"), lambda _: None, chosen=False)
+
+
+def test_a_bucket_that_is_made_has_the_encryption_that_is_set(
+    aws: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPAWN_SSE", "aws:kms")
+    monkeypatch.setenv("SPAWN_SSE_KMS_KEY_ID", "alias/queues")
+    name = _name()
+    ensure_bucket(_place(name, "us-east-1"), lambda _: None)
+    found = aws.client().get_bucket_encryption(Bucket=name)
+    (rule,) = found["ServerSideEncryptionConfiguration"]["Rules"]
+    assert rule["ApplyServerSideEncryptionByDefault"] == {
+        "SSEAlgorithm": "aws:kms",
+        "KMSMasterKeyID": "alias/queues",
+    }
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
@@ -22,15 +22,21 @@ from tests.support.s3 import CREDENTIALS
 
 
 class Remote:
-    """What the store has of one queue, asked of the server itself."""
+    """What the store has of one queue, asked of the server itself.
 
-    def __init__(self, server: str, bucket: str, queue_id: str) -> None:
+    Args:
+        keys: Of somebody who may do all there.
+    """
+
+    def __init__(
+        self, server: str, bucket: str, queue_id: str, keys: Mapping[str, str] = CREDENTIALS
+    ) -> None:
         self._client = boto3.client(
             "s3",
             endpoint_url=server,
             region_name="us-east-1",
-            aws_access_key_id="testing",
-            aws_secret_access_key="testing",
+            aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
             config=Config(retries={"total_max_attempts": 1}),
         )
         self.bucket = bucket
@@ -116,13 +122,22 @@ class Machines:
         folder: An empty one.
         server: The store's endpoint.
         bucket: Not there yet; whoever comes first makes it.
+        keys: Of somebody who may do all in the store.
     """
 
-    def __init__(self, folder: Path, server: str, through: Proxy, bucket: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        server: str,
+        through: Proxy,
+        bucket: str,
+        keys: Mapping[str, str] = CREDENTIALS,
+    ) -> None:
         self._folder = folder
         self._server = server
         self.proxy = through
         self.bucket = bucket
+        self._keys = keys
         self.all: list[World] = []
 
     def machine(self, name: str = "a", through: Proxy | None = None) -> World:
@@ -147,7 +162,7 @@ class Machines:
 
     def remote(self, queue_id: str = "q") -> Remote:
         """What the store has of a queue."""
-        return Remote(self._server, self.bucket, queue_id)
+        return Remote(self._server, self.bucket, queue_id, self._keys)
 
     def on(self, world: World, queue: Queue) -> Queue:
         """The same queue, as another machine has it, or will."""
@@ -195,10 +210,12 @@ def same(queue: Queue, remote: Remote) -> None:
 
 
 @contextmanager
-def machines_in(folder: Path, server: str, bucket: str, seed: int = 0) -> Iterator[Machines]:
+def machines_in(
+    folder: Path, server: str, bucket: str, seed: int = 0, keys: Mapping[str, str] = CREDENTIALS
+) -> Iterator[Machines]:
     """Make machines and check them at the end."""
     with proxy(server, seed) as through:
-        made = Machines(folder, server, through, bucket)
+        made = Machines(folder, server, through, bucket, keys)
         try:
             yield made
         finally:

@@ -1,0 +1,341 @@
+"""Whole queues with the rights of `docs/iam-policies.md` and no other.
+
+`tests/support/iam.py` says what moto does not enforce.
+"""
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+from tests.support import iam
+from tests.support.iam import Account, Statement
+from tests.support.imds import ENDPOINT, metadata
+from tests.support.machines import Machines, machines_in, same
+from tests.support.queues import Finished, Queue, World, job, retry, until
+from tests.support.s3 import CREDENTIALS
+
+HINT = "docs/iam-policies.md"
+CORE = ["WriteLogAndResults", "ReadLogAndResults", "SeeWhatIsThere"]
+READS = [
+    ("verify", "q"),
+    ("status", "q"),
+    ("history", "q"),
+    ("logs", "q", "train"),
+    ("results", "q", "--output", "fetched"),
+    ("list",),
+    ("wait", "q"),
+    ("why", "q", "train"),
+    ("report", "q", "--output", "report.html"),
+]
+"""What a person asks. Each is asked of S3 if it knows `--from-s3`."""
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """An AWS account whose IAM is enforced."""
+    with iam.account(tmp_path_factory.mktemp("moto")) as account:
+        yield account
+
+
+@pytest.fixture
+def bucket(tmp_path: Path, account: Account) -> str:
+    """A bucket of the test's own, as an administrator has made it."""
+    name = f"b-{sha256(bytes(tmp_path)).hexdigest()[:32]}"
+    account.client().create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture
+def machines(tmp_path: Path, account: Account, bucket: str) -> Iterator[Machines]:
+    """Machines without a right, until one is given."""
+    with machines_in(tmp_path, account.server.endpoint, bucket, keys=account.admin) as machines:
+        yield machines
+
+
+def _but(policy: list[Statement], sid: str) -> list[Statement]:
+    left = [each for each in policy if each["Sid"] != sid]
+    assert len(left) == len(policy) - 1
+    return left
+
+
+def _instance(account: Account, bucket: str, *more: str, but: str = "") -> dict[str, str]:
+    """Be an instance with the documented policy, more of its statements, and without one."""
+    policy = iam.statements("The instance", bucket)
+    wanted = [each for each in iam.more("The instance", bucket) if each["Sid"] in more]
+    assert len(wanted) == len(more)
+    policy = [*policy, *wanted]
+    return account.role(f"{bucket}-instance", _but(policy, but) if but else policy)
+
+
+def _person(account: Account, bucket: str, *, but: str = "") -> dict[str, str]:
+    """Be a person with the documented policy, or without one of its statements."""
+    policy = iam.statements("The person", bucket)
+    return account.user(f"{bucket}-person", _but(policy, but) if but else policy)
+
+
+def _small(world: World) -> Queue:
+    return world.queue(
+        job("make", "head -c 9437184 /dev/urandom > large; echo 1 > x", result_files=["x", "large"])
+    )
+
+
+def _refused(done: Finished) -> None:
+    """A person is told in words what is not allowed, and where to read what would be."""
+    assert done.code == 1, (done.out, done.err)
+    assert done.err.startswith("Error: ")
+    assert HINT in done.err
+    assert "Traceback" not in done.err
+
+
+# the whole way
+
+
+@pytest.mark.parametrize("more", [(), ("TidyUpUploads", "AskWhatBecameOfTheOwner", "UseTheKey")])
+def test_a_queue_goes_its_whole_way_with_the_documented_rights(
+    machines: Machines, account: Account, bucket: str, more: tuple[str, ...]
+) -> None:
+    a, b, mine = machines.machine("a"), machines.machine("b"), machines.machine("mine")
+    rights = _instance(account, bucket, *more)
+    a.environ |= rights
+    b.environ |= rights
+    here = a.queue(
+        job(
+            "preprocess",
+            "mkdir data; head -c 9437184 /dev/urandom > data/large; seq 5 > data/clean.csv",
+            result_files=["data"],
+        ),
+        job("flaky", "echo try $JOB_ATTEMPT; [ $JOB_ATTEMPT = 2 ]", retry=retry(2)),
+        job(
+            "train",
+            f"{until('go')}; cat data/clean.csv > model; wc -c < data/large >> model",
+            *("preprocess", "flaky"),
+            result_files=["model"],
+        ),
+        kill_grace="1s",
+    )
+    here.detach()
+    here.wait_executing("train")
+    here.stop()
+    assert a.spawn("resume", "q", "--detach").code == 0
+    here.wait_executing("train", 2)
+    here.until(lambda: len(machines.remote().events()) == len(here.events()), "all is there")
+    os.kill(here.runner(), signal.SIGKILL)
+    machines.lose(a)
+    shutil.rmtree(a.work / "data")
+    there = machines.on(b, here)
+    b.let("go")
+    done = b.spawn("resume", "q", "--from-s3", "--force")
+    assert done.code == 0, done.err
+    assert (b.work / "model").read_text() == "1\n2\n3\n4\n5\n9437184\n"
+    assert there.types("preprocess") == ["JobStarted", "JobCompleted", "ResultsUploaded"]
+    same(there, machines.remote())
+    refused = {(each.method, each.key) for each in machines.proxy.asked if each.status == 403}
+    if more:
+        assert not refused, "it asks for no more than it has"
+    assert all(key == "" or method == "DELETE" for method, key in refused), "only to tidy up"
+
+    asked = len(machines.proxy.asked)
+    mine.environ |= _person(account, bucket)
+    for command in _reads(mine):
+        read = mine.spawn(*command, "--bucket", bucket, "--from-s3")
+        assert read.code == 0, (command, read.err)
+    del b.environ["AWS_SESSION_TOKEN"]
+    b.environ |= {name: mine.environ[name] for name in CREDENTIALS}
+    fetched = b.spawn("results", "q", "--output", "mine")
+    assert fetched.code == 0, fetched.err
+    assert (b.folder / "mine/train/results/model").read_bytes() == (b.work / "model").read_bytes()
+    since = machines.proxy.asked[asked:]
+    assert {each.method for each in since} <= {"GET", "HEAD"}
+    assert not [each for each in since if each.status == 403]
+
+
+def _reads(world: World) -> list[tuple[str, ...]]:
+    """The commands that read a queue from S3."""
+    found = [each for each in READS if "--from-s3" in world.spawn(each[0], "--help").out]
+    assert ("verify", "q") in found
+    return found
+
+
+# what each statement is for
+
+
+@pytest.mark.parametrize("sid", CORE)
+def test_an_instance_needs_every_statement(
+    machines: Machines, account: Account, bucket: str, sid: str
+) -> None:
+    a = machines.machine()
+    a.environ |= _instance(account, bucket, but=sid)
+    queue = _small(a)
+    done = queue.run()
+    _refused(done)
+    no_list = "refuses us: it is a stranger's, or we lack the right to use it"
+    assert (no_list if sid == "SeeWhatIsThere" else "refuses us: AccessDenied") in done.err
+    assert queue.executed() == [], "nothing begins"
+
+
+@pytest.mark.parametrize("sid", ["ReadLogAndResults", "SeeWhatIsThere"])
+def test_a_person_needs_every_statement(
+    machines: Machines, account: Account, bucket: str, sid: str
+) -> None:
+    a, mine = machines.machine("a"), machines.machine("mine")
+    a.environ |= _instance(account, bucket)
+    assert _small(a).run().code == 0
+    mine.environ |= _person(account, bucket, but=sid)
+    _refused(mine.spawn("verify", "q", "--from-s3"))
+
+
+def test_a_person_changes_nothing(machines: Machines, account: Account, bucket: str) -> None:
+    a, mine = machines.machine("a"), machines.machine("mine")
+    a.environ |= _instance(account, bucket)
+    queue = a.queue(job("make", "exit 3"))
+    assert queue.run().code == 1
+    before = _all(machines)
+    mine.environ |= _person(account, bucket)
+    there = Queue(mine, "q", queue.config)
+    mine.start("resume", "q", "--from-s3", "--retry-failed", "--force")
+    there.until(lambda: HINT in there.told(), "it says what is needed")
+    assert "nothing new begins until it can" in there.told()
+    machines.kill(mine)
+    assert queue.executed(mine.witnessed()) == []
+    _refused(Queue(mine, "other", queue.config).run())
+    client = account.client("s3", mine.environ)
+    for ask in (
+        lambda: client.put_object(Bucket=bucket, Key="q/_spawn/lease.json", Body=b""),
+        lambda: client.create_multipart_upload(Bucket=bucket, Key="q/x"),
+        lambda: client.delete_object(Bucket=bucket, Key="q/_spawn/lease.json"),
+    ):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            ask()
+    assert _all(machines) == before
+
+
+def _all(machines: Machines) -> dict[str, bytes]:
+    remote = machines.remote()
+    found = remote.keys()
+    return {key: remote.read(key) for key in found}
+
+
+def test_an_instance_deletes_nothing(account: Account, bucket: str) -> None:
+    every = [each["Sid"] for each in iam.more("The instance", bucket)]
+    client = account.client("s3", _instance(account, bucket, *every))
+    client.put_object(Bucket=bucket, Key="q/_spawn/log/000000000001.jsonl", Body=b"")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client.delete_object(Bucket=bucket, Key="q/_spawn/log/000000000001.jsonl")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client.delete_bucket(Bucket=bucket)
+
+
+def test_results_that_may_not_be_written_are_named_and_brought_later(
+    machines: Machines, account: Account, bucket: str
+) -> None:
+    a = machines.machine()
+    core = iam.statements("The instance", bucket)
+    (write,) = [each for each in core if each["Sid"] == "WriteLogAndResults"]
+    write["Resource"] = f"arn:aws:s3:::{bucket}/q/_spawn/*"
+    a.environ |= account.role(f"{bucket}-log", core)
+    queue = _small(a)
+    done = queue.run()
+    assert done.code == 1
+    assert "the results of make are not saved" in done.out
+    assert "AccessDenied" in queue.data("make", "ResultsUploadFailed").error
+    assert "AccessDenied" in a.spawn("status", "q").out
+    a.environ |= _instance(account, bucket)
+    again = a.spawn("resume", "q")
+    assert again.code == 0, again.err
+    assert queue.executed() == [("make", 1)]
+
+
+@pytest.mark.parametrize("may", [True, False])
+def test_uploads_that_broke_off_are_tidied_up_where_that_is_allowed(
+    machines: Machines, account: Account, bucket: str, may: bool
+) -> None:
+    a = machines.machine()
+    a.environ |= _instance(account, bucket, *(["TidyUpUploads"] if may else []))
+    left = "q/make/attempts/1.1/results/large"
+    account.client().create_multipart_upload(Bucket=bucket, Key=left)
+    done = _small(a).run()
+    assert done.code == 0, done.err
+    assert machines.remote().uploads() == ([] if may else [left])
+
+
+@pytest.mark.parametrize("may", [True, False])
+def test_a_missing_bucket_is_made_where_that_is_allowed(
+    machines: Machines, account: Account, may: bool
+) -> None:
+    a = machines.machine()
+    missing = f"{machines.bucket}-x"
+    a.environ |= _instance(account, missing, *(["MakeTheBucket"] if may else []))
+    queue = _small(a)
+    done = queue.run("--bucket", missing)
+    if may:
+        assert done.code == 0, done.err
+        assert f"made the bucket {missing}" in queue.told()
+        account.client().get_bucket_encryption(Bucket=missing)
+    else:
+        _refused(done)
+        assert "refuses us: AccessDenied" in done.err
+        assert queue.executed() == []
+
+
+@pytest.mark.parametrize("may", [True, False])
+def test_ec2_is_asked_about_an_owner_where_that_is_allowed(
+    machines: Machines, account: Account, bucket: str, may: bool
+) -> None:
+    ec2 = account.client("ec2")
+    (image, *_) = ec2.describe_images(Owners=["amazon"])["Images"]
+    made = ec2.run_instances(ImageId=image["ImageId"], MinCount=1, MaxCount=1)
+    instance_id = made["Instances"][0]["InstanceId"]
+    document = {"instanceId": instance_id, "region": "us-east-1"}
+    a, b = machines.machine("a"), machines.machine("b")
+    rights = _instance(account, bucket, *(["AskWhatBecameOfTheOwner"] if may else []))
+    for each in (a, b):
+        each.environ |= rights
+    with metadata(json.dumps(document).encode()) as imds:
+        a.environ |= {ENDPOINT: imds.endpoint, "AWS_EC2_METADATA_DISABLED": "false"}
+        here = a.queue(job("first", until("go")))
+        here.detach()
+        here.wait_executing("first")
+        here.until(lambda: len(machines.remote().events()) == len(here.events()), "all is there")
+    machines.lose(a)
+    ec2.terminate_instances(InstanceIds=[instance_id])
+    b.let("go")
+    done = b.spawn("resume", "q", "--from-s3", "--region", "us-east-1")
+    if may:
+        machines.on(b, here)
+        assert done.code == 0, done.err
+    else:
+        assert done.code == 1
+        assert f"queue q is owned by {instance_id}" in done.err
+        assert "--force" in done.err
+
+
+# the page itself
+
+
+def test_no_documented_policy_deletes_or_has_a_wildcard_among_its_actions() -> None:
+    headings = ("The instance", "The person")
+    found = [each for heading in headings for each in iam.statements(heading, "b")]
+    found += [each for heading in headings for each in iam.more(heading, "b")]
+    assert [each["Sid"] for each in found][:3] == CORE
+    for each in found:
+        actions = each["Action"] if isinstance(each["Action"], list) else [each["Action"]]
+        assert each["Effect"] == "Allow"
+        assert not [name for name in actions if "*" in name or "Delete" in name]
+
+
+def test_the_documented_settings_are_ones_that_a_bucket_takes(
+    account: Account, bucket: str
+) -> None:
+    policy, rules = iam.blocks("The bucket")
+    client = account.client()
+    document = json.dumps(policy).replace(iam.DOCUMENTED_BUCKET, bucket)
+    client.put_bucket_policy(Bucket=bucket, Policy=document)
+    client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=rules)
+    (rule,) = client.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
