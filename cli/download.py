@@ -61,6 +61,8 @@ def download(
                     job = brought.choice.job
                     tree = job_tree(job.config.job_id, job.state, files, style)
                     bar.print("\n".join(tree) + "\n")
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise SpawnError(
             f"nothing can be written to {shown}",

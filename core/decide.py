@@ -25,7 +25,10 @@ from spawn.core.events import (
 )
 from spawn.core.exit import Exit
 from spawn.core.moments import stamp
+from spawn.core.plan import is_stopping
 from spawn.core.state import JobState, QueueState
+
+_TO_RUN = ("pending", "retrying", "running")
 
 MAX_LOSSES = 3
 """Lost attempts in a row that end a job: one that kills its host must not do so for ever."""
@@ -187,10 +190,10 @@ def without_results(state: QueueState, elsewhere: Collection[str]) -> list[JobSt
 
 
 def wanted(state: QueueState, elsewhere: Collection[str]) -> list[JobState]:
-    """The completed jobs of `elsewhere` that some job that has yet to run depends on, in the
-    file's order."""
+    """The completed jobs of `elsewhere` that some job that has yet to run depends on, in the order
+    in which they completed: where two have left a file of one path, the later one's counts."""
     jobs = [state.jobs[job_id] for job_id in elsewhere if job_id in state.jobs]
-    jobs.sort(key=lambda job: job.index)
+    jobs.sort(key=lambda job: (job.ended_at, job.index))
     return [job for job in jobs if job.state == "completed" and is_needed(state, job)]
 
 
@@ -200,8 +203,8 @@ def is_needed(state: QueueState, job: JobState, again: Collection[str] = ()) -> 
     Args:
         again: Completed jobs that will run once more.
     """
-    return any(
-        state.jobs[other].state != "completed" or other in again
+    return not is_stopping(state) and any(
+        state.jobs[other].state in _TO_RUN or other in again
         for other in state.dependents.get(job.config.job_id, ())
     )
 

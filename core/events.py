@@ -214,6 +214,13 @@ class ResultsUploadFailed(Data, frozen=True, kw_only=True):
     unmatched: tuple[str, ...] = ()
 
 
+class OutputNotSaved(Data, frozen=True, kw_only=True):
+    """A note: an attempt's output, or the facts of it, are not in the object store, and will not be
+    before another runner tries."""
+
+    error: str
+
+
 class QueueReconfigured(Data, frozen=True, kw_only=True):
     """A new configuration from here on; completed jobs keep."""
 
@@ -279,6 +286,7 @@ AnyData = (
     | QueueCompleted
     | QueueFailed
     | RequestRefused
+    | OutputNotSaved
 )
 
 TYPES: dict[str, type[Data]] = {
@@ -302,9 +310,10 @@ TYPES: dict[str, type[Data]] = {
     "QueueCompleted": QueueCompleted,
     "QueueFailed": QueueFailed,
     "RequestRefused": RequestRefused,
+    "OutputNotSaved": OutputNotSaved,
 }
 NAMES: dict[type[Data], str] = {cls: name for name, cls in TYPES.items()}
-NOTES = frozenset({"RequestRefused"})
+NOTES = frozenset({"RequestRefused", "OutputNotSaved"})
 
 
 def seal(draft: Draft, *, seq: int, queue_id: str, epoch: int, at: str) -> Event[Data]:

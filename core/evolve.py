@@ -20,6 +20,7 @@ from spawn.core.events import (
     JobStarted,
     JobUnblocked,
     Outcome,
+    OutputNotSaved,
     QueueCompleted,
     QueueFailed,
     QueueInterrupted,
@@ -137,6 +138,7 @@ def evolve(state: QueueState, event: Event[Data]) -> None:
             | QueueCompleted()
             | QueueFailed()
             | RequestRefused()
+            | OutputNotSaved()
         ):
             raise AssertionError(f"{event.type} names a job")
         case _ as never:
@@ -184,6 +186,7 @@ def _evolve_queue(state: QueueState, event: Event[Data], before: str) -> None:
             | ResultsDelayed()
             | ResultsUploadFailed()
             | RequestRefused()
+            | OutputNotSaved()
         ):
             raise AssertionError(f"{event.type} does not move the queue")
         case _ as never:

@@ -65,6 +65,8 @@ TAKEOVERS = 5
 """How often a takeover that somebody else wins is tried."""
 STOP_DRAIN_SECONDS = 30.0
 """How long a runner that was stopped may take to bring the log to the store."""
+AT_ONCE_DRAIN_SECONDS = 2.0
+"""The same for one that was asked to stop a second time."""
 END_DRAIN_SECONDS = 3600.0
 """The same for a queue that has ended."""
 
@@ -278,7 +280,7 @@ class _Session:
         self.unsaid = runner.unsaid
         if self.unsaid:
             return state  # at once: what is left to copy is the next runner's
-        self._drain(replicator, thread, publisher, state)
+        self._drain(replicator, thread, publisher, state, at_once=runner.at_once)
         self.fenced = replicator.fenced
         if self.fenced:
             for job_id in state.running:  # left to a next runner that will not be
@@ -433,10 +435,15 @@ class _Session:
         thread: ReplicatorThread,
         publisher: ThreadPublisher,
         state: QueueState,
+        *,
+        at_once: bool,
     ) -> None:
         """Wait until the whole log and all output are in the store; who stops us, or stopped the
         queue, waits less."""
         seconds = END_DRAIN_SECONDS if state.ended else STOP_DRAIN_SECONDS
+        if at_once:
+            seconds = AT_ONCE_DRAIN_SECONDS
+            publisher.abandon()
         until = self._clock.monotonic() + seconds
         replicator.drain(seconds, hand_back=not state.running)
         while not (thread.over and publisher.idle):

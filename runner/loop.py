@@ -200,6 +200,11 @@ class Runner:
         """Whether the opening is in the object store: the queue was certainly ours."""
         return self._shipped >= self._opening_seq > 0
 
+    @property
+    def at_once(self) -> bool:
+        """Whether somebody asked a second time to stop: nothing is waited for any more."""
+        return self._at_once
+
     def run(self) -> QueueState:
         """Run until the queue has ended or is interrupted; returns its last state.
 
@@ -472,7 +477,7 @@ class Runner:
     def _stage_config(self) -> None:
         """Let a new configuration take over, once nothing runs."""
         state = self._ledger.state
-        if self._config is None or state.running or self._leaving or self._saving.busy:
+        if self._config is None or state.running or self._leaving or self._saving.flows:
             return
         fresh = resumption.mended(state, self._config)
         said = resumption.changes(state, self._config)
@@ -511,11 +516,12 @@ class Runner:
     @property
     def _impatient(self) -> bool:
         """Whether a stop has waited long enough for what is left to be copied."""
-        if self._stop_signal is None:
+        if not self._leaving:
             return False
         if self._stopping_at is None:
             self._stopping_at = self._clock.monotonic()
-        return self._clock.monotonic() - self._stopping_at >= PUBLISH_SECONDS
+        waited = self._clock.monotonic() - self._stopping_at
+        return self._at_once or waited >= PUBLISH_SECONDS
 
     @property
     def _begins(self) -> bool:
@@ -588,7 +594,7 @@ class Runner:
     @property
     def _held(self) -> set[str]:
         """Completed jobs whose dependents wait all the same."""
-        return self._unshipped.keys() | self._saving.held.keys()
+        return self._unshipped.keys() | self._saving.held(self._ledger.state)
 
     def _stage(self, drafts: Iterable[Draft]) -> None:
         drafts = list(drafts)

@@ -41,10 +41,12 @@ class Collected(Struct, frozen=True):
 
 
 class Published(Struct, frozen=True):
-    """An attempt's files are in the object store, or not; `outcome` None: it promised none."""
+    """An attempt's files are in the object store, or not; `outcome` None: it promised none.
+    `unsaved` says why its output is not there."""
 
     token: str
     outcome: ResultsUploaded | ResultsUploadFailed | None
+    unsaved: str = ""
 
 
 class Troubled(Struct, frozen=True):

@@ -2,9 +2,11 @@
 
 import random
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 
 import msgspec
 
@@ -16,8 +18,8 @@ from spawn.runner.ports import Collected, Happening, Hindered, Published, PutBac
 from spawn.runner.workers import Workers
 from spawn.store.objects.port import NotThere, ObjectStore, StoreError, Unavailable
 from spawn.store.results import parts
-from spawn.store.results.manifest import collect, load
-from spawn.store.results.publish import LOGS, Lost, attempt_prefix, publish
+from spawn.store.results.manifest import collect, is_collected, load
+from spawn.store.results.publish import LOGS, Lost, OnlyResults, attempt_prefix, publish
 from spawn.store.results.restore import Gone, put_back
 
 ATTEMPTS_AT_ONCE = 4
@@ -52,6 +54,9 @@ class ThreadPublisher:
         self._open: set[str] = set()
         self.backoff = Backoff(FIRST_SECONDS, MOST_SECONDS)
         self._followed: dict[str, JobState] = {}
+        self.lock = Lock()
+        self._restoring: deque[JobState] = deque()
+        self._restore = _Restore(self, self._restoring)
         self._collectors = Workers("collector")
         self._uploaders = Workers("uploader", ATTEMPTS_AT_ONCE)
         self._followers = Workers("follower")
@@ -80,7 +85,10 @@ class ThreadPublisher:
 
     def put_back(self, job: JobState) -> None:
         """See `Publisher.put_back`."""
-        self._restorers.add(_Restore(self, job))
+        with self.lock:
+            self._restoring.append(job)
+            if len(self._restoring) == 1:
+                self._restorers.add(self._restore)
 
     def give_up(self) -> None:
         """See `Publisher.give_up`."""
@@ -144,6 +152,7 @@ class _Upload:
         self._failures = 0
         self._failing_since = 0.0
         self._told = False
+        self._uploaded: ResultsUploaded | None = None
 
     def __call__(self) -> float | None:
         publisher = self._publisher
@@ -152,12 +161,24 @@ class _Upload:
             return pause
         fresh, self._fresh = self._fresh, False
         began = time.monotonic()
+        promised = self._job.state == "completed" and bool(self._job.config.result_files)
+        folder = Path(self._job.folder)
         try:
+            if promised and not self._failure and not is_collected(folder):
+                collect(self._job.config, folder)  # an earlier runner could not
             uploaded = publish(
                 publisher.store, self._job, fresh=fresh, pool=publisher.files, went=self._went
             )
         except Unavailable as error:
             return self._wait(str(error), began)
+        except OnlyResults as unsaved:
+            self._uploaded = unsaved.uploaded
+            if isinstance(unsaved.cause, Unavailable):
+                return self._wait(str(unsaved.cause), began)
+            self._tries += 1
+            if self._tries < TRIES and not publisher.given_up:
+                return AGAIN_SECONDS[self._tries - 1]
+            self._end(self._uploaded, self._failure, str(unsaved.cause))
         except (StoreError, Lost, OSError, msgspec.DecodeError) as error:
             self._tries += 1
             if self._tries < TRIES and not publisher.given_up:
@@ -175,7 +196,10 @@ class _Upload:
         if self._failures == 1:
             self._failing_since = began
         if self._publisher.given_up:
-            self._end(None, self._failure or why)
+            if self._uploaded is not None:  # only output is missing
+                self._end(self._uploaded, self._failure, why)
+            else:
+                self._end(None, self._failure or why)
             return None
         again = self._publisher.backoff.failed(why)
         if self._failures >= OFTEN:  # though others may get through
@@ -203,39 +227,64 @@ class _Upload:
             self._told = False
             self._publisher.post(Troubled(self._token, None))
 
-    def _end(self, uploaded: ResultsUploaded | None, failure: str) -> None:
+    def _end(self, uploaded: ResultsUploaded | None, failure: str, unsaved: str = "") -> None:
+        """It is over.
+
+        Args:
+            failure: Why its results are not saved.
+            unsaved: Why its output is not.
+        """
         job = self._job
+        promised = job.state == "completed" and bool(job.config.result_files)
+        unsaved = unsaved or ("" if promised else failure)
         outcome: ResultsUploaded | ResultsUploadFailed | None = uploaded
-        if failure and job.state == "completed" and job.config.result_files:
+        if failure and promised:
             outcome = ResultsUploadFailed(error=failure, unmatched=_unmatched(Path(job.folder)))
-        self._publisher.published(Published(self._token, outcome))
+        self._publisher.published(Published(self._token, outcome, unsaved))
 
 
 class _Restore:
-    """One job's results on their way back, try after try."""
+    """Jobs' results on their way back, one job after the other, try after try.
 
-    def __init__(self, publisher: ThreadPublisher, job: JobState) -> None:
+    Args:
+        jobs: The first of them is under way; it goes when it is done.
+    """
+
+    def __init__(self, publisher: ThreadPublisher, jobs: deque[JobState]) -> None:
         self._publisher = publisher
-        self._job = job
+        self._jobs = jobs
         self._tries = 0
-        self._backoff = 1.0
+        self._backoff = FIRST_SECONDS
+        self._newest: dict[str, str] = {}
 
     def __call__(self) -> float | None:
-        job_id, post = self._job.config.job_id, self._publisher.post
+        job = self._jobs[0]
+        job_id, post = job.config.job_id, self._publisher.post
+        gone = ""
         try:
-            put_back(self._publisher.store, self._job)
+            put_back(self._publisher.store, job, self._mine)
         except Gone as error:
             self._tries += 1
             if self._tries < TRIES:
                 return AGAIN_SECONDS[self._tries - 1]
-            post(PutBack(job_id, self._job.token, str(error)))
-            return None
+            gone = str(error)
         except Exception as error:  # whatever it is, the job cannot run without them
             post(Hindered(job_id, str(error)))
             self._backoff = min(MOST_SECONDS, self._backoff * 2)
             return self._backoff * random.uniform(0.5, 1.0)
-        post(PutBack(job_id, self._job.token))
-        return None
+        self._tries, self._backoff = 0, FIRST_SECONDS
+        post(PutBack(job_id, job.token, gone))
+        with self._publisher.lock:
+            self._jobs.popleft()
+            return 0.0 if self._jobs else None
+
+    def _mine(self, path: str) -> bool:
+        """Whether no job that completed later has left a file there."""
+        ended_at = self._jobs[0].ended_at
+        if self._newest.get(path, "") > ended_at:
+            return False
+        self._newest[path] = ended_at
+        return True
 
 
 def _unmatched(folder: Path) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 
 from spawn.core import decide
-from spawn.core.events import Draft, ResultsDelayed, ResultsUploadFailed
+from spawn.core.events import Draft, OutputNotSaved, ResultsDelayed, ResultsUploadFailed
 from spawn.core.plan import is_stopping
 from spawn.core.state import JobState, QueueState
 from spawn.runner.ports import Clock, Hindered, Published, Publisher, PutBack, Troubled
@@ -27,7 +27,10 @@ class Saving:
         self._say = say
         self._under_way: dict[str, str] = {}
         self._promised: set[str] = set()
-        self._troubled: dict[str, Troubled] = {}
+        self._late: dict[str, Troubled] = {}
+        """Attempts that have promised results, while the store fails."""
+        self._stuck: set[str] = set()
+        """Attempts that have not, while it does."""
         self._done: list[Published] = []
         self._elsewhere: dict[str, str] = {}
         """The tokens of completed jobs' attempts that were made on another machine."""
@@ -57,17 +60,21 @@ class Saving:
     def take(self, happening: Published | Troubled | PutBack | Hindered) -> None:
         """Note what has happened to files."""
         match happening:
-            case Published(token):
+            case Published(token, _, unsaved):
                 self._done.append(happening)
-                self._troubled.pop(token, None)
+                self._go_on(token)
+                if unsaved:
+                    self._say(f"{self._under_way[token]}: its output is not saved: {unsaved}")
             case Troubled(token, None):
-                self._troubled.pop(token, None)
+                self._go_on(token)
             case Troubled(token, _, why):
-                self._troubled[token] = happening
-                if token in self._under_way:
-                    self._say(f"{self._under_way[token]}: its files are not saved yet: {why}")
+                if token in self._promised:
+                    self._late[token] = happening
+                else:
+                    self._stuck.add(token)
+                self._say(f"{self._under_way[token]}: its files are not saved yet: {why}")
             case PutBack(job_id, _, gone):
-                if gone:
+                if gone and job_id in self._coming:
                     self._gone[job_id] = happening
                     self._say(f"{job_id} runs again: {gone}")
                 else:
@@ -75,30 +82,44 @@ class Saving:
             case Hindered(job_id, why):
                 self._say(f"the results of {job_id} cannot be put back yet: {why}")
 
-    @property
-    def held(self) -> dict[str, None]:
+    def _go_on(self, token: str) -> None:
+        self._late.pop(token, None)
+        self._stuck.discard(token)
+
+    def held(self, state: QueueState) -> set[str]:
         """Completed jobs whose dependents wait until their files are here."""
-        return self._coming
+        return {
+            job_id
+            for job_id in self._coming
+            if job_id in state.jobs and decide.is_needed(state, state.jobs[job_id])
+        }
 
     @property
     def busy(self) -> bool:
         """Whether the queue's end must wait for files on their way to the store: for what was
         promised, and for output as long as that gets on."""
-        done = {each.token for each in self._done}
-        return any(
-            token not in done and (token in self._promised or token not in self._troubled)
-            for token in self._under_way
-        )
+        return len(self._under_way) - len(self._done) > len(self._stuck)
+
+    @property
+    def flows(self) -> bool:
+        """Whether files are on their way, and get on."""
+        left = len(self._under_way) - len(self._done)
+        return left > len(self._stuck) + len(self._late)
 
     def drafts(self, state: QueueState, *, by: str) -> Iterator[list[Draft]]:
         """What follows for the log, a few events at a time; the state must have taken each before
         the next is asked for. The same again until `written`."""
         for done in self._done:
             job = state.jobs.get(self._under_way.get(done.token, ""))
-            if job is not None and done.outcome is not None and job.token == done.token:
-                yield [Draft(done.outcome, job_id=job.config.job_id, attempt=job.attempt)]
+            if job is None or job.token != done.token:
+                continue
+            job_id, attempt = job.config.job_id, job.attempt
+            if done.outcome is not None and job.state == "completed":
+                yield [Draft(done.outcome, job_id=job_id, attempt=attempt)]
+            if done.unsaved:
+                yield [Draft(OutputNotSaved(error=done.unsaved), job_id=job_id, attempt=attempt)]
         now = self._clock.monotonic()
-        for token, trouble in self._troubled.items():
+        for token, trouble in self._late.items():
             job = state.jobs.get(self._under_way.get(token, ""))
             if job is None or job.token != token or trouble.since is None:
                 continue
@@ -107,8 +128,8 @@ class Saving:
                 delayed = ResultsDelayed(error=trouble.why)
                 yield [Draft(delayed, job_id=job.config.job_id, attempt=job.attempt)]
         for job_id, gone in self._gone.items():
-            job = state.jobs[job_id]
-            if job.token == gone.token and job.state == "completed":
+            job = state.jobs.get(job_id)
+            if job is not None and job.token == gone.token and job.state == "completed":
                 yield decide.reset(state, job, reason="results_lost", by=by)
 
     def written(self) -> None:
@@ -133,6 +154,9 @@ class Saving:
             for job_id, token in self._elsewhere.items()
             if job_id in state.jobs and state.jobs[job_id].token == token
         }
+        for known in (self._elsewhere, self._coming, self._gone):
+            for job_id in [each for each in known if each not in state.jobs]:
+                del known[job_id]
         for job in decide.without_results(state, elsewhere):
             yield decide.reset(state, job, reason="results_lost", by=by)
         for job_id, job in elsewhere.items():
@@ -157,7 +181,7 @@ class Saving:
             jobs = map(state.jobs.__getitem__, state.uploading)
             held = any(job.holding and decide.is_needed(state, job) for job in jobs)
             waits = waits or bool(state.retrying) or held
-        if waits or not self._troubled:
+        if waits or not (self._late or self._stuck):
             self._idle_since = None
         elif self._idle_since is None:
             self._idle_since = now
@@ -167,7 +191,7 @@ class Saving:
     def due(self, upload_wait: float) -> Iterable[float]:
         """Moments of the monotonic clock, all ahead, at which there may be more to say."""
         now = self._clock.monotonic()
-        moments = [each.since + upload_wait for each in self._troubled.values() if each.since]
+        moments = [each.since + upload_wait for each in self._late.values() if each.since]
         if self._idle_since is not None:
             moments.append(self._idle_since + GIVE_UP_SECONDS)
         return [each for each in moments if each > now]

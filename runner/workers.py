@@ -33,7 +33,7 @@ class Workers:
         """Do something, once `delay` seconds have passed."""
         with self._changed:
             heappush(self._tasks, (time.monotonic() + delay, next(self._numbers), task))
-            if not self._idle and len(self._threads) < self._most:
+            if len(self._tasks) > self._idle and len(self._threads) < self._most:
                 thread = Thread(target=self._run, name=self._name, daemon=True)
                 self._threads.append(thread)
                 thread.start()

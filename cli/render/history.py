@@ -78,6 +78,8 @@ def what(event: e.Event[e.Data]) -> str:
         case e.ResultsUploaded():
             unmatched = f"; nothing matched {', '.join(data.unmatched)}" if data.unmatched else ""
             return f"results saved: {_count(data.files, 'file')}, {data.size} bytes{unmatched}"
+        case e.OutputNotSaved():
+            return f"output of attempt {event.attempt} not saved: {data.error}"
         case e.ResultsDelayed():
             return f"results not saved yet; what depends on them goes on: {data.error}"
         case e.ResultsUploadFailed():

@@ -128,7 +128,7 @@ class Reader:
                     while at < end and (data := stream.read(min(CHUNK, end - at))):
                         if self._stop.is_set():
                             raise Stopped
-                        os.pwrite(fd, data, at)
+                        write_all(fd, data, at)
                         at += len(data)
                         failures = 0
                         self._went(len(data))
@@ -154,6 +154,18 @@ class Reader:
                 raise Changed("the file was cut while it was written")
             digest.update(data)
             at += len(data)
+
+
+def write_all(fd: int, data: bytes, at: int) -> None:
+    """Write bytes at a place, all of them: a disk that is nearly full takes a part first.
+
+    Raises:
+        OSError: It takes no more.
+    """
+    left = memoryview(data)
+    while left:
+        written = os.pwrite(fd, left, at)
+        left, at = left[written:], at + written
 
 
 def _is_full(fd: int, at: int, size: int) -> bool:

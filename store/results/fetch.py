@@ -16,7 +16,7 @@ from spawn.core.events import ResultsUploaded
 from spawn.core.state import JobState
 from spawn.store.objects.port import Changed, NotThere, ObjectStore, StoreError, list_all
 from spawn.store.results import parts
-from spawn.store.results.download import RANGE, Reader, Stopped
+from spawn.store.results.download import RANGE, Reader, Stopped, write_all
 from spawn.store.results.inside import Inside, folded, parts_of
 from spawn.store.results.publish import attempt_prefix
 
@@ -242,12 +242,14 @@ class Fetch:
     def _write(self, item: _Item, fd: int) -> int:
         if item.pieces:
             os.ftruncate(fd, 0)
+            size = 0
             for data in parts.read(self._objects, item.prefix, item.name):
                 if self._stop.is_set():
                     raise Stopped
-                os.write(fd, data)
+                write_all(fd, data, size)
+                size += len(data)
                 self._went(len(data))
-            return os.fstat(fd).st_size
+            return size
         known = item.known
         if known is None:
             os.ftruncate(fd, 0)
@@ -273,6 +275,8 @@ def _items(objects: ObjectStore, choice: Choice, prefix: str) -> Iterator[_Item]
     manifest, broken = _manifest(objects, choice.job, prefix) if choice.results else ((), "")
     if broken:
         yield _Item(name=_MANIFEST, error=broken)
+    if choice.results and (missing := _unsaved(choice.job)):
+        yield _Item(name="results", error=missing)
     if choice.logs:
         for log in LOGS:
             if log in names:
@@ -299,6 +303,15 @@ def _items(objects: ObjectStore, choice: Choice, prefix: str) -> Iterator[_Item]
     for name in sorted(names.keys() - own):
         if not name.startswith(parts.FOLDER):
             yield _Item(name=name, prefix=prefix, size=names[name], verified=False)
+
+
+def _unsaved(job: JobState) -> str:
+    """Why the store does not have all results that a job has promised; empty where it has."""
+    if job.state != "completed" or not job.config.result_files or job.uploaded:
+        return ""
+    if job.upload_failed:
+        return f"they are not saved: {job.upload_failed.error}"
+    return "they are not all saved yet"
 
 
 def _length(names: Mapping[str, int], log: str) -> int:

@@ -46,7 +46,8 @@ def find(patterns: Sequence[str], working_directory: str) -> tuple[list[Found], 
                 names.setdefault(file, name)
         if not matched:
             unmatched.append(pattern)
-    return [_stat(name, path) for name, path in sorted(_distinct(names))], tuple(unmatched)
+    found = (_stat(name, path) for name, path in sorted(_distinct(names)))
+    return [file for file in found if file is not None], tuple(unmatched)
 
 
 def may_find(patterns: Sequence[str], working_directory: str, path: str) -> bool:
@@ -97,7 +98,7 @@ def _matches(pattern: str, working_directory: str) -> Iterator[str]:
         return
     start, only_folders = wild.start, pattern.endswith("/")
     root = os.path.realpath(start)
-    for folder, folders, files in os.walk(start):
+    for folder, folders, files in os.walk(start, onerror=_refuse):
         entries, folder_names = sorted([*folders, *files]), set(folders)
         folders.sort()
         if wild.depth is not None and len(Path(folder).relative_to(start).parts) + 1 >= wild.depth:
@@ -156,12 +157,18 @@ def _files(path: str) -> Iterator[tuple[str, str]]:
         yield base.name, path
     elif base.is_dir():
         root = os.path.realpath(base)
-        for folder, folders, files in os.walk(base):
+        for folder, folders, files in os.walk(base, onerror=_refuse):
             folders.sort()
             for file in sorted(files):
                 inner = Path(folder, file)
                 if inner.is_file() and _stays(str(inner), root):
                     yield str(inner.relative_to(base.parent)), str(inner)
+
+
+def _refuse(error: OSError) -> None:
+    """A folder that cannot be read may hold results: nobody is told that all are there."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _stays(path: str, root: str) -> bool:
@@ -193,8 +200,11 @@ def _below_common(paths: list[str]) -> list[str]:
     return [os.path.relpath(path, common) for path in paths]
 
 
-def _stat(name: str, path: str) -> Found:
-    found = os.stat(path)
+def _stat(name: str, path: str) -> Found | None:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None  # it was there a moment ago, as others come and go
     return Found(
         name=name,
         path=path,

@@ -56,6 +56,11 @@ def collect(job: JobConfig, folder: Path) -> Results:
     )
 
 
+def is_collected(folder: Path) -> bool:
+    """Whether an attempt's results were listed."""
+    return (folder / NAME).exists()
+
+
 def load(folder: Path) -> Manifest:
     """Read an attempt's manifest.
 

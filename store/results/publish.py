@@ -15,7 +15,7 @@ from msgspec import Struct
 from spawn.core.events import ResultsUploaded
 from spawn.core.state import JobState
 from spawn.store.failpoints import reached
-from spawn.store.objects.port import ObjectStore, list_all
+from spawn.store.objects.port import ObjectStore, StoreError, list_all
 from spawn.store.results.find import Found
 from spawn.store.results.journal import Journal, Sent
 from spawn.store.results.manifest import NAME, load
@@ -31,6 +31,20 @@ U = TypeVar("U")
 
 class Lost(Exception):
     """A result file is not what the manifest says, or is none that can be read."""
+
+
+class OnlyResults(Exception):
+    """An attempt's output or facts are not all in the store, though its results are.
+
+    Args:
+        uploaded: What `publish` would have returned.
+        cause: What went wrong first.
+    """
+
+    def __init__(self, uploaded: ResultsUploaded | None, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.uploaded = uploaded
+        self.cause = cause
 
 
 class Kept(Found, frozen=True, kw_only=True):
@@ -69,25 +83,38 @@ def publish(
 
     Raises:
         Lost: A result file is gone, unreadable, or another than when the job completed.
-        OSError: The list of results, or output, cannot be read.
+        OSError: The list of results cannot be read.
         msgspec.DecodeError: The list of results is none.
         StoreError: The store fails.
+        OnlyResults: All but its output or facts is there.
     """
     prefix = attempt_prefix(job)
     folder = Path(job.folder)
     promised = job.state == "completed" and bool(job.config.result_files)
     there = {} if fresh else dict(list_all(store, prefix))
-    for log in LOGS:
-        if prefix + log not in there and (folder / log).exists():
-            store.link(prefix + log, folder / log)
+    failed: list[Exception] = []
+
+    def keep(key: str, put: Callable[[], object]) -> None:
+        if key in there:
+            return
+        try:
+            put()
             went()
-    if prefix + "exit_code" not in there:
-        store.put(prefix + "exit_code", _exit_code(job), durable=False)
-    if prefix + "metadata.json" not in there:
-        store.put(prefix + "metadata.json", _metadata(job), durable=False)
-        went()
+        except (OSError, StoreError) as error:  # what else there is may fare better
+            failed.append(error)
+
+    for log in LOGS:
+        if (folder / log).exists():
+            keep(prefix + log, lambda log=log: store.link(prefix + log, folder / log))  # type: ignore[misc]
+    for name, data in (("exit_code", _exit_code(job)), ("metadata.json", _metadata(job))):
+        keep(
+            prefix + name,
+            lambda name=name, data=data: store.put(prefix + name, data, durable=False),  # type: ignore[misc]
+        )
     reached("publisher.logs")
     uploaded = _publish_results(store, prefix, folder, there, pool, went) if promised else None
+    if failed:
+        raise OnlyResults(uploaded, failed[0])
     _mark(folder)
     return uploaded
 

@@ -1,6 +1,7 @@
 """Put an attempt's results back where its job had left them, on a machine that has not got them."""
 
 import os
+from collections.abc import Callable
 from hashlib import file_digest, sha256
 from pathlib import Path, PurePosixPath
 
@@ -20,7 +21,9 @@ class Gone(Exception):
     """The store does not have the results that the log says it has."""
 
 
-def put_back(store: ObjectStore, job: JobState) -> int:
+def put_back(
+    store: ObjectStore, job: JobState, mine: Callable[[str], bool] = lambda _: True
+) -> int:
     """Bring the results of a completed job to the paths that they were found at.
 
     A file that is there and agrees is left; any other gives way, as it would to the job itself.
@@ -28,6 +31,7 @@ def put_back(store: ObjectStore, job: JobState) -> int:
 
     Args:
         job: With its `ResultsUploaded`.
+        mine: Whether a path is for this job to put back.
 
     Returns:
         How many files were brought.
@@ -41,7 +45,7 @@ def put_back(store: ObjectStore, job: JobState) -> int:
     brought = 0
     for file in _listed(store, prefix, job).files:
         path = _path(job.config, file)
-        if _agrees(path, file):
+        if not mine(file.path) or _agrees(path, file):
             continue
         _bring(store, f"{prefix}results/{file.name}", path, file)
         brought += 1

@@ -166,3 +166,22 @@ def test_a_store_that_fails_while_results_come_back_only_takes_longer(machines: 
     assert process.returncode == 0, err
     assert there.types("preprocess").count("JobStarted") == 1
     assert _here(b, "score").read_text() == "6\n"
+
+
+def test_of_two_results_of_one_path_the_later_one_comes_back(machines: Machines) -> None:
+    a, b = machines.machine("a"), machines.machine("b")
+    here = a.queue(
+        job("second", "echo new > shared", "first", result_files=["shared"]),
+        job("first", "echo old > shared", result_files=["shared"]),
+        job("last", f"{until('go')}; cat shared > seen", "first", "second"),
+    )
+    here.detach()
+    here.wait_executing("last")
+    here.until(lambda: len(machines.remote().events()) == len(here.events()), "all is there")
+    _lose(machines, a, here)
+    there = machines.on(b, here)
+    b.let("go")
+    code, err = _resume(b)
+    assert code == 0, err
+    assert there.state.state == "completed"
+    assert _here(b, "seen").read_text() == "new\n"

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -154,3 +155,63 @@ def test_the_logs_of_every_attempt_reach_a_store_that_was_away(machines: Machine
         metadata = json.loads(machines.remote().read(f"{prefix}metadata.json"))
         assert metadata["attempt"] == number
         assert metadata["status"] == ("completed" if number == 3 else "retrying")
+
+
+def test_results_that_are_not_there_are_no_success(machines: Machines) -> None:
+    a = machines.machine()
+    queue = a.queue(job("make", "echo 1 > x", result_files=["x"]))
+    with machines.proxy.fault("403", *WRITES, key="/results/"):
+        assert queue.run().code == 1
+    got = a.spawn("results", "q", "-o", str(a.folder / "got"))
+    assert got.code == 1
+    assert "make/results: they are not saved: " in got.err
+    assert (a.folder / "got/make/exit_code").read_text() == "0\n"
+
+
+def test_output_that_the_store_refuses_is_said_and_takes_nothing_with_it(
+    machines: Machines,
+) -> None:
+    a = machines.machine()
+    queue = a.queue(job("make", "echo 1 > x; echo hi", result_files=["x"]), job("b", "true"))
+    with machines.proxy.fault("403", *WRITES, key=r"std(out|err)\.log"):
+        done = queue.run()
+    assert done.code == 0, done.err
+    assert "make: its output is not saved: " in done.err
+    assert "output of attempt 1 not saved" in a.spawn("history", "q").out
+    assert queue.types("make")[2:] in (
+        ["ResultsUploaded", "OutputNotSaved"],
+        ["OutputNotSaved", "ResultsUploaded"],
+    )
+    assert machines.remote().read("make/attempts/1.1/results/x") == b"1\n"
+    assert machines.remote().read("make/attempts/1.1/exit_code") == b"0\n"
+
+
+def test_a_cancel_does_not_wait_for_a_store_that_is_away(machines: Machines) -> None:
+    a = machines.machine()
+    queue = a.queue(job("make", "echo 1 > x", result_files=["x"]), job("long", until("never")))
+    with machines.proxy.fault("503", *WRITES, key="/attempts/"):
+        process = queue.start()
+        queue.wait_for("JobCompleted", "make")
+        queue.wait_executing("long")
+        asked = a.start("cancel", "q")
+        queue.wait_for("QueueFailed", seconds=40)
+    assert queue.state.reason == "cancelled"
+    for each in (process, asked):
+        each.communicate(timeout=60)
+
+
+def test_a_second_ctrl_c_waits_for_nothing(machines: Machines) -> None:
+    a = machines.machine()
+    queue = a.queue(job("make", "echo 1 > x", result_files=["x"]))
+    with machines.proxy.fault("503", *WRITES, key="/attempts/"):
+        process = queue.start()
+        queue.wait_for("JobCompleted", "make")
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        time.sleep(1)  # what a person does
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        assert time.monotonic() - began < 20
+    assert process.returncode == 130
+    assert queue.resume().code == 0
+    assert queue.types("make")[-1] == "ResultsUploaded"

@@ -3,10 +3,14 @@
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from tests.support.queues import Finished, Queue, World, job, retry, until
+
+from spawn.store.results.download import write_all
 
 
 def _results(queue: Queue, *flags: str) -> Finished:
@@ -247,3 +251,34 @@ def test_a_reader_that_has_seen_enough_is_no_error(world: World) -> None:
     process = world.start("results", "q", wrapper=("sh", "-c", '"$@" | head -1', "sh"))
     out, err = process.communicate(timeout=30)
     assert (out, "Traceback" in err) == ("Downloading results for queue: q\n", False)
+
+
+def test_who_reads_no_further_is_no_error(world: World) -> None:
+    queue = _pipeline(world)
+    spawn = Path(sys.executable).with_name("spawn")
+    command = f"{spawn} queue results {queue.queue_id} -o D | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["/bin/bash", "-c", command],
+        env=world.environ,
+        cwd=world.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_disk_that_fills_up_leaves_no_log_that_looks_whole(tmp_path: Path) -> None:
+    size = 300_000
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)]
+    if os.geteuid() or subprocess.run(mount, check=False).returncode:
+        pytest.skip("no disk can be mounted")
+    try:
+        fd = os.open(disk / "x", os.O_RDWR | os.O_CREAT)
+        with pytest.raises(OSError, match="No space"):
+            write_all(fd, b"x" * 2 * size, 0)
+        os.close(fd)
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

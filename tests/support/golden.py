@@ -27,6 +27,7 @@ from spawn.core.events import (
     JobRetryScheduled,
     JobsSubmitted,
     JobUnblocked,
+    OutputNotSaved,
     QueueCompleted,
     QueueFailed,
     QueueInterrupted,
@@ -174,6 +175,7 @@ def _third_epoch(log: LogBuilder) -> None:
     log.job("train", started("train", 4), done, attempt=4)
     log.job("evaluate", started("evaluate"), done, attempt=1)
     log.job("export", started("export"), done, attempt=1)
+    log.job("export", OutputNotSaved(error="denied"), attempt=1)
     log.job("export", ResultsDelayed(error="it cannot be reached"), attempt=1)
     log.job("export", ResultsUploadFailed(error="denied", unmatched=("model.pth",)), attempt=1)
     key = "export/attempts/3.1/manifest.json"
