@@ -43,7 +43,7 @@ def ensure_bucket(place: Place, say: Callable[[str], None], *, chosen: bool = Tr
         lent = os.environ.get(OWNER)
         ours = account(place.region, place.profile) if on_aws(client) and not lent else None
         owner = lent or ours
-        found = _look(client, place.bucket, owner)
+        found = _look(client, place.bucket, f"{place.prefix}/", owner)
         if found is _Found.MISSING and lent:
             raise Denied(
                 f"there is no bucket {place.bucket}",
@@ -72,12 +72,13 @@ class _Found(Enum):
     REFUSED = auto()
 
 
-def _look(client: Any, bucket: str, owner: str | None) -> _Found:
+def _look(client: Any, bucket: str, prefix: str, owner: str | None) -> _Found:
     """Ask for a bucket. By a list: the errors of a HEAD have no body, so that credentials that
-    are wrong or have expired would look like a stranger's bucket."""
+    are wrong or have expired would look like a stranger's bucket. Of the queue's own prefix: it may
+    be all that we may see."""
     whose = {"ExpectedBucketOwner": owner} if owner else {}
     try:
-        client.list_objects_v2(Bucket=bucket, MaxKeys=1, **whose)
+        client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1, **whose)
     except ClientError as error:
         if code_of(error) == "NoSuchBucket":
             return _Found.MISSING

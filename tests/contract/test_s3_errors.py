@@ -115,6 +115,31 @@ def test_an_error_of_the_server_is_one_of_the_contract(
     assert hint in found.value.hint
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "hint"),
+    [
+        ("AWS_SESSION_TOKEN", "token\n", "--profile"),
+        ("AWS_ACCESS_KEY_ID", "key\n", "--profile"),
+        ("AWS_ENDPOINT_URL", "http://user:pass/word@127.0.0.1:1", "AWS_ENDPOINT_URL"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:1/?token=word", "AWS_ENDPOINT_URL"),
+        ("AWS_ENDPOINT_URL", "127.0.0.1", "AWS_ENDPOINT_URL"),
+    ],
+)
+def test_a_setting_that_can_never_do_is_refused_and_not_tried_again(
+    at: Callable[..., S3Store],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: str,
+    hint: str,
+) -> None:
+    store = at(f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(Denied) as raised:
+        store.read("k")
+    assert hint in raised.value.hint
+    assert not {"token", "word"} & set(str(raised.value).replace("/", " ").split())
+
+
 @every
 @pytest.mark.parametrize(
     ("status", "code", "raised"),

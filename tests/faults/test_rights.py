@@ -3,17 +3,22 @@
 `tests/support/iam.py` says what moto does not enforce.
 """
 
+import http.client
 import json
 import os
 import shutil
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatch
 from hashlib import sha256
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from botocore.exceptions import ClientError
 from tests.support import iam
+from tests.support.answers import Answer, Answering, Asked, answering
 from tests.support.iam import Account, Statement
 from tests.support.imds import ENDPOINT, metadata
 from tests.support.machines import Machines, machines_in, same
@@ -318,6 +323,47 @@ def test_ec2_is_asked_about_an_owner_where_that_is_allowed(
 # the page itself
 
 
+def test_no_key_but_the_leases_is_ever_written_over(
+    machines: Machines, account: Account, bucket: str
+) -> None:
+    """What the policy `NothingIsWrittenOver` demands; moto knows no bucket's policy."""
+    a = machines.machine()
+    with _conditional(account) as front:
+        a.environ |= {**_instance(account, bucket), "AWS_ENDPOINT_URL": front.endpoint}
+        queue = _small(a)
+        assert queue.run().code == 0
+    writes = [each for each in front.asked if each.method in ("PUT", "POST")]
+    assert len(writes) > 8
+    (_, statement, _) = iam.blocks("The bucket")
+    patterns = [each.removeprefix("arn:aws:s3:::my-bucket") for each in statement["Resource"]]
+    for each in writes:
+        creates = "partNumber" not in each.query and each.query != "uploads"
+        key = each.path.removeprefix(f"/{bucket}")
+        meant = any(fnmatch(key, pattern) for pattern in patterns)
+        assert meant == (key != "/q/_spawn/lease.json"), key
+        if creates and meant:
+            assert each.headers.get("if-none-match") == "*", each.path
+
+
+@contextmanager
+def _conditional(account: Account) -> Iterator[Answering]:
+    """The account's server, which keeps the headers of what it is asked."""
+
+    def forward(asked: Asked) -> Answer:
+        connection = http.client.HTTPConnection(urlsplit(account.server.endpoint).netloc)
+        path = f"{asked.path}?{asked.query}" if asked.query else asked.path
+        connection.request(asked.method, path, asked.body, asked.headers)
+        answer = connection.getresponse()
+        body = answer.read()
+        kept = ("Content-Type", "ETag", "Last-Modified")
+        headers = {name: answer.headers[name] for name in kept if name in answer.headers}
+        connection.close()
+        return Answer(answer.status, body, headers)
+
+    with answering(forward) as front:
+        yield front
+
+
 def test_no_documented_policy_deletes_or_has_a_wildcard_among_its_actions() -> None:
     headings = ("The instance", "The person")
     found = [each for heading in headings for each in iam.statements(heading, "b")]
@@ -332,8 +378,9 @@ def test_no_documented_policy_deletes_or_has_a_wildcard_among_its_actions() -> N
 def test_the_documented_settings_are_ones_that_a_bucket_takes(
     account: Account, bucket: str
 ) -> None:
-    policy, rules = iam.blocks("The bucket")
+    policy, more, rules = iam.blocks("The bucket")
     client = account.client()
+    policy["Statement"].append(more)
     document = json.dumps(policy).replace(iam.DOCUMENTED_BUCKET, bucket)
     client.put_bucket_policy(Bucket=bucket, Policy=document)
     client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=rules)

@@ -5,6 +5,7 @@ store, what commands say, and the command lines of its processes.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -39,7 +40,8 @@ def _files(world: World) -> Iterator[tuple[str, bytes]]:
 
 def _command_lines(world: World) -> Iterator[tuple[str, bytes]]:
     for pid in world.processes():
-        yield f"process {pid}", Path(f"/proc/{pid}/cmdline").read_bytes()
+        with suppress(OSError):  # it has just ended
+            yield f"process {pid}", Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def _with_password(endpoint: str) -> str:

@@ -259,7 +259,7 @@ def test_who_reads_no_further_is_no_error(world: World) -> None:
     command = f"{spawn} queue results {queue.queue_id} -o D | head -1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(
         ["/bin/bash", "-c", command],
-        env=world.environ,
+        env={name: value for name, value in world.environ.items() if name != "BASH_ENV"},
         cwd=world.folder,
         capture_output=True,
         text=True,

@@ -52,6 +52,12 @@ def _commands() -> Iterator[str]:
             text = command.get_help(context)
         yield text.replace(f"Usage: {name}", f"Usage: spawn queue {name}").rstrip()
         yield "```"
+    yield ""
+    yield "## See also"
+    yield ""
+    yield "- [Queue configurations](../queue-configs.md): the fields of FILE"
+    yield "- [IAM policies](../iam-policies.md): the rights that it takes in S3"
+    yield "- [Object stores](../object-stores.md): which servers other than AWS will do"
 
 
 def main() -> None:
