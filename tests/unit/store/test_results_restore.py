@@ -1,0 +1,131 @@
+"""Results that are put back where their job had left them, and lists of them that mean harm."""
+
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.configs import job
+
+from spawn.core.events import JobCompleted, JobStarted, ResultsUploaded
+from spawn.core.state import JobState
+from spawn.store.objects.folder import FolderStore
+from spawn.store.results.find import find, may_find
+from spawn.store.results.publish import Kept, Listed
+from spawn.store.results.restore import Gone, put_back
+
+PREFIX = "train/attempts/1.1/"
+BODY = b"weights"
+
+
+def _kept(path: Path | str, name: str = "model", body: bytes = BODY) -> Kept:
+    digest = sha256(body).hexdigest()
+    return Kept(
+        name=name, path=str(path), size=len(body), mode=0o4750, mtime_ns=1, inode=1, sha256=digest
+    )
+
+
+def _job(store: FolderStore, work: Path, *files: Kept) -> JobState:
+    """A completed job whose list, which the log vouches for, says this."""
+    data = msgspec.json.encode(Listed(files=files))
+    for file in files:
+        store.put(f"{PREFIX}results/{file.name}", BODY)
+    key = f"{PREFIX}manifest.json"
+    uploaded = ResultsUploaded(files=1, size=7, key=key, sha256=store.put(key, data))
+    config = job("train", working_directory=str(work), result_files=("out", "*.bin"))
+    started = JobStarted(token="t", pid=1, folder="/gone", log_file="")
+    return JobState(
+        config=config,
+        index=0,
+        state="completed",
+        attempt=1,
+        epoch=1,
+        started=started,
+        outcome=JobCompleted(exit_code=0),
+        uploaded=uploaded,
+    )
+
+
+def test_a_file_comes_back_with_its_mode_and_time_but_never_as_another_user(
+    tmp_path: Path,
+) -> None:
+    work, store = tmp_path / "work", FolderStore(tmp_path / "objects")
+    file = work / "out/deep/model"
+    state = _job(store, work, _kept(file))
+    assert put_back(store, state) == 1
+    assert file.read_bytes() == BODY
+    assert (file.stat().st_mode & 0o7777, file.stat().st_mtime_ns) == (0o750, 1)
+    assert put_back(store, state) == 0, "what is there and agrees is left"
+    assert [path for path in work.rglob("*") if ".part" in path.name] == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/cron.d/x",
+        "{work}/out/../../escaped",
+        "{work}/other",
+        "{work}/sub/x.bin",
+        "relative",
+        "{work}/out/a\0b",
+        "{work}//out/x",
+    ],
+)
+def test_a_list_that_names_what_no_pattern_could_is_not_followed(tmp_path: Path, path: str) -> None:
+    work, store = tmp_path / "work", FolderStore(tmp_path / "objects")
+    state = _job(store, work, _kept(path.format(work=work)))
+    with pytest.raises(Gone, match="is no result of job train"):
+        put_back(store, state)
+    assert not work.exists()
+
+
+@pytest.mark.parametrize("body", [b"", b"weight", b"WEIGHTS", b"weights and more"])
+def test_bytes_that_the_log_does_not_know_take_no_files_place(tmp_path: Path, body: bytes) -> None:
+    work, store = tmp_path / "work", FolderStore(tmp_path / "objects")
+    file = work / "x.bin"
+    state = _job(store, work, _kept(file))
+    work.mkdir()
+    file.write_bytes(b"mine")
+    there = tmp_path / "objects" / PREFIX / "results/model"
+    there.write_bytes(body)
+    with pytest.raises(Gone):
+        put_back(store, state)
+    assert file.read_bytes() == b"mine"
+    assert [path.name for path in work.iterdir()] == ["x.bin"]
+
+
+def test_a_link_in_a_files_place_gives_way_and_what_it_leads_to_stays(tmp_path: Path) -> None:
+    work, store = tmp_path / "work", FolderStore(tmp_path / "objects")
+    work.mkdir()
+    (tmp_path / "mine").write_text("mine")
+    (work / "x.bin").symlink_to(tmp_path / "mine")
+    put_back(store, _job(store, work, _kept(work / "x.bin")))
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert not (work / "x.bin").is_symlink()
+
+
+NAMES = st.sampled_from(["a", "b.csv", ".h", "c[1].txt", "d e"])
+PATTERNS = st.sampled_from(
+    ["*", "**", "**/*.csv", "*/b.csv", "a", "a/", "a/*", "[ab]*", "./a", "a/../a", "?", "c[1].txt"]
+)
+
+
+@given(
+    st.lists(st.lists(NAMES, min_size=1, max_size=3), max_size=6), st.lists(PATTERNS, max_size=3)
+)
+def test_whatever_is_found_could_be_found(
+    tmp_path_factory: pytest.TempPathFactory, files: list[list[str]], patterns: list[str]
+) -> None:
+    root = tmp_path_factory.mktemp("found")
+    for parts in files:
+        path = root.joinpath(*parts)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        except OSError:
+            continue
+    found, _ = find(patterns, str(root))
+    assert all(may_find(patterns, str(root), file.path) for file in found)
+    assert not may_find(patterns, str(root), "/etc/passwd")
