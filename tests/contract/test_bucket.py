@@ -1,13 +1,11 @@
 """The bucket is made where it is missing, and never a stranger's."""
 
-import http.client
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
-from tests.support.answers import Answer, Answering, Asked, answering, error
+from tests.support.answers import Answer, Answering, Asked, answering, error, forward
 from tests.support.s3 import CREDENTIALS, Server, free_port
 
 from spawn.store import bucket as module
@@ -40,21 +38,11 @@ def strangers(
 
     def answer(asked: Asked) -> Answer:
         said = answers.get(f"{asked.method}_{asked.path.split('/')[1].replace('-', '_')}")
-        return said or _forward(server, asked)
+        return said or forward(server, asked)
 
     with answering(answer) as front:
         monkeypatch.setenv("AWS_ENDPOINT_URL", front.endpoint)
         yield front
-
-
-def _forward(server: Server, asked: Asked) -> Answer:
-    connection = http.client.HTTPConnection(urlsplit(server.endpoint).netloc, timeout=30)
-    connection.request(asked.method, f"{asked.path}?{asked.query}", asked.body, asked.headers)
-    answer = connection.getresponse()
-    body = answer.read()
-    headers = {"Content-Type": answer.headers.get("Content-Type", "")}
-    connection.close()
-    return Answer(answer.status, body, headers)
 
 
 def _name() -> str:
@@ -241,7 +229,7 @@ def test_a_server_whose_buckets_have_no_settings_is_no_error_and_is_said_to_be_o
     def answer(asked: Asked) -> Answer:
         if asked.query in ("publicAccessBlock", "encryption"):
             return error(501, "NotImplemented")
-        return _forward(aws, asked)
+        return forward(aws, asked)
 
     said: list[str] = []
     name = _name()

@@ -1,13 +1,11 @@
 """Objects are encrypted as the environment says, whatever makes them."""
 
-import http.client
 import re
 from pathlib import Path
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
-from tests.support.answers import Answer, Asked, answering, error
+from tests.support.answers import Answer, Asked, answering, error, forward
 from tests.support.s3 import Server
 
 from spawn.store.objects import s3
@@ -85,7 +83,7 @@ def test_a_bucket_that_demands_the_header_gets_it_with_each_new_object(
                 return error(403, "AccessDenied")
         else:  # S3 answers 400 where the header has no place
             assert "x-amz-server-side-encryption" not in asked.headers
-        return _forward(moto_server, asked)
+        return forward(moto_server, asked)
 
     monkeypatch.setenv("SPAWN_SSE", "aws:kms")
     with answering(demanding) as front:
@@ -104,7 +102,7 @@ def test_nothing_takes_an_etag_for_an_md5(
         if asked.method == "POST" and "uploadId" in asked.query:
             body = _backwards(body.decode()).encode()
             headers["content-length"] = str(len(body))
-        told = _forward(moto_server, Asked(asked.method, asked.path, asked.query, headers, body))
+        told = forward(moto_server, Asked(asked.method, asked.path, asked.query, headers, body))
         told.headers["ETag"] = _backwards(told.headers.get("ETag", ""))
         return told
 
@@ -117,15 +115,3 @@ def test_nothing_takes_an_etag_for_an_md5(
 
 def _backwards(text: str) -> str:
     return re.sub(r"(\"|&quot;)([0-9a-f]{32})(\"|&quot;)", lambda m: m[1] + m[2][::-1] + m[3], text)
-
-
-def _forward(server: Server, asked: Asked) -> Answer:
-    connection = http.client.HTTPConnection(urlsplit(server.endpoint).netloc, timeout=30)
-    path = f"{asked.path}?{asked.query}" if asked.query else asked.path
-    connection.request(asked.method, path, asked.body, asked.headers)
-    answer = connection.getresponse()
-    body = answer.read()
-    kept = ("Content-Type", "ETag", "Last-Modified")
-    headers = {name: answer.headers[name] for name in kept if name in answer.headers}
-    connection.close()
-    return Answer(answer.status, body, headers)

@@ -3,22 +3,19 @@
 `tests/support/iam.py` says what moto does not enforce.
 """
 
-import http.client
 import json
 import os
 import shutil
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
 from fnmatch import fnmatch
 from hashlib import sha256
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from botocore.exceptions import ClientError
 from tests.support import iam
-from tests.support.answers import Answer, Answering, Asked, answering
+from tests.support.answers import answering, forward
 from tests.support.iam import Account, Statement
 from tests.support.imds import ENDPOINT, metadata
 from tests.support.machines import Machines, machines_in, same
@@ -328,7 +325,7 @@ def test_no_key_but_the_leases_is_ever_written_over(
 ) -> None:
     """What the policy `NothingIsWrittenOver` demands; moto knows no bucket's policy."""
     a = machines.machine()
-    with _conditional(account) as front:
+    with answering(lambda asked: forward(account.server, asked)) as front:
         a.environ |= {**_instance(account, bucket), "AWS_ENDPOINT_URL": front.endpoint}
         queue = _small(a)
         assert queue.run().code == 0
@@ -343,25 +340,6 @@ def test_no_key_but_the_leases_is_ever_written_over(
         assert meant == (key != "/q/_spawn/lease.json"), key
         if creates and meant:
             assert each.headers.get("if-none-match") == "*", each.path
-
-
-@contextmanager
-def _conditional(account: Account) -> Iterator[Answering]:
-    """The account's server, which keeps the headers of what it is asked."""
-
-    def forward(asked: Asked) -> Answer:
-        connection = http.client.HTTPConnection(urlsplit(account.server.endpoint).netloc)
-        path = f"{asked.path}?{asked.query}" if asked.query else asked.path
-        connection.request(asked.method, path, asked.body, asked.headers)
-        answer = connection.getresponse()
-        body = answer.read()
-        kept = ("Content-Type", "ETag", "Last-Modified")
-        headers = {name: answer.headers[name] for name in kept if name in answer.headers}
-        connection.close()
-        return Answer(answer.status, body, headers)
-
-    with answering(forward) as front:
-        yield front
 
 
 def test_no_documented_policy_deletes_or_has_a_wildcard_among_its_actions() -> None:

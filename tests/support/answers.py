@@ -1,5 +1,6 @@
 """A small HTTP server on loopback that answers as it is told, and keeps what it was asked."""
 
+import http.client
 import http.server
 import threading
 from collections.abc import Callable, Iterator
@@ -45,6 +46,21 @@ def error(status: int, code: str, message: str = "said the server") -> Answer:
     """An error as S3 words it."""
     body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
     return Answer(status, body.encode(), {"Content-Type": "application/xml"})
+
+
+def forward(server: Server, asked: Asked) -> Answer:
+    """What another server answers to a request."""
+    connection = http.client.HTTPConnection(urlsplit(server.endpoint).netloc, timeout=30)
+    try:
+        path = f"{asked.path}?{asked.query}" if asked.query else asked.path
+        connection.request(asked.method, path, asked.body, asked.headers)
+        answer = connection.getresponse()
+        body = answer.read()
+        kept = ("Content-Type", "ETag", "Last-Modified")
+        headers = {name: answer.headers[name] for name in kept if name in answer.headers}
+        return Answer(answer.status, body, headers)
+    finally:
+        connection.close()
 
 
 @contextmanager
