@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 from hashlib import sha256
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import msgspec
 import pytest
 from tests.support.configs import job
 from tests.support.logs import LogBuilder, running
+from tests.support.users import public_folder, unprivileged
 
 from spawn.core.config.model import JobConfig, QueueConfig
 from spawn.core.events import JobCompleted, JobStarted, ResultsUploaded
@@ -221,3 +223,37 @@ def test_a_result_whose_name_is_not_utf_8_is_collected_or_refused_as_os_errors_a
         pass
     with contextlib.suppress(OSError):
         collect(_config(work, "out"), folder)
+
+
+def _readable_by_nobody(how: str) -> None:
+    """As a user whom permissions bind: what cannot be read is an error, never passed over."""
+    root = public_folder()
+    try:
+        work, folder = root / "work", root / "attempt"
+        (work / "out/secret").mkdir(parents=True)
+        folder.mkdir()
+        (work / "out/ok").write_bytes(b"1")
+        (work / "out/secret/x").write_bytes(b"2")
+        shut = work / "out/secret" if how == "folder" else work / "out/ok"
+        config = _config(work, "out")
+        if how == "folder":
+            shut.chmod(0)
+            with pytest.raises(PermissionError):
+                collect(config, folder)
+        else:
+            state = _completed(config, folder)
+            shut.chmod(0)
+            with pytest.raises(Lost, match=r"^unreadable: .*/out/ok"):
+                publish(FolderStore(root / "objects"), state)
+        shut.chmod(0o700)
+    finally:
+        shutil.rmtree(root)
+
+
+@pytest.mark.parametrize("how", ["file", "folder"])
+def test_results_that_cannot_be_read_are_named_and_not_passed_over(how: str) -> None:
+    def try_it() -> None:
+        os.umask(0o022)
+        _readable_by_nobody(how)
+
+    assert unprivileged(try_it) == ""
