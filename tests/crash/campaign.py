@@ -50,11 +50,11 @@ def queue(world: World) -> Queue:
         job(
             "stubborn",
             "trap '' TERM; [ $JOB_ATTEMPT_OF_ITS_OWN -ge 2 ] || while :; do sleep 0.02; done",
-            timeout="150ms",
+            timeout="500ms",
             retry=retry(2, "20ms"),
         ),
         job(
-            "slow", "[ $JOB_ATTEMPT_OF_ITS_OWN -ge 2 ] || sleep 9", timeout="100ms", retry=retry(2)
+            "slow", "[ $JOB_ATTEMPT_OF_ITS_OWN -ge 2 ] || sleep 9", timeout="500ms", retry=retry(2)
         ),
         job("killed", "[ $JOB_ATTEMPT_OF_ITS_OWN -ge 2 ] || kill -9 $$", retry=retry(2, "20ms")),
         *(job(f"wide-{number}", "sleep 0.01", "first") for number in (1, 2, 3)),

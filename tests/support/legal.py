@@ -20,6 +20,7 @@ from spawn.core.events import (
     EpochEnd,
     JobBlocked,
     JobsSubmitted,
+    OutputNotSaved,
     QueueFailed,
     QueueInterrupted,
     QueueReconfigured,
@@ -207,7 +208,13 @@ class Driver:
         return draft
 
     def _note(self) -> None:
-        self._put(Draft(RequestRefused(request="reset x", why="there is no job x")))
+        begun = [job_id for job_id, job in self.state.jobs.items() if job.attempt]
+        if begun and self._choose.below(2):
+            job = self._any(begun)
+            note = OutputNotSaved(error="denied")
+            self._put(Draft(note, job_id=job.config.job_id, attempt=job.attempt))
+        else:
+            self._put(Draft(RequestRefused(request="reset x", why="there is no job x")))
 
     def _cancel(self) -> None:
         self._put(Draft(QueueFailed(reason="cancelled", detail="by ana")))
