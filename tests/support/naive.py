@@ -65,7 +65,7 @@ class NaiveQueue:
             self._add(data.config.jobs)
         elif isinstance(data, JobsSubmitted):
             self._add(data.jobs)
-        elif event.job_id is not None:
+        elif event.job_id is not None and not event.note:
             self._take_job(self.jobs[event.job_id], event)
 
     def _add(self, configs: Iterable[JobConfig]) -> None:
