@@ -16,7 +16,7 @@ RANGE = 16 * 1024 * 1024
 """Larger objects are read in ranges of this many bytes, several at once."""
 AHEAD = 8
 """Ranges of one object that are read, or wait for that, before the first of them is hashed."""
-CHUNK = 256 * 1024
+CHUNK = 512 * 1024
 TRIES = 6
 """How often in a row a read may fail without a byte that is new."""
 FIRST_SECONDS = 0.25
@@ -30,7 +30,7 @@ class Stopped(Exception):
 class Sha256(Protocol):
     """What `hashlib.sha256` makes."""
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: bytes | memoryview, /) -> None:
         """Take more bytes."""
         ...
 
@@ -146,14 +146,15 @@ class Reader:
     def _hash(self, fd: int, at: int, size: int, digest: Sha256) -> None:
         """Read back what was written: it is still in memory, and hashed in order."""
         end = at + size
+        buffer = memoryview(bytearray(min(CHUNK, size)))
         while at < end:
             if self._stop.is_set():
                 raise Stopped
-            data = os.pread(fd, min(CHUNK, end - at), at)
-            if not data:
+            read = os.preadv(fd, [buffer[: end - at]], at)
+            if not read:
                 raise Changed("the file was cut while it was written")
-            digest.update(data)
-            at += len(data)
+            digest.update(buffer[:read])
+            at += read
 
 
 def write_all(fd: int, data: bytes, at: int) -> None:
