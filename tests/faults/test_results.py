@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.support.machines import Machines
 from tests.support.proxy import Fault
-from tests.support.queues import World, job
+from tests.support.queues import World, job, until
 from tests.support.wait import wait_until
 
 
@@ -145,3 +145,24 @@ def test_a_hostile_bucket_writes_nothing_outside_and_is_named(machines: Machines
     assert not any(path.read_bytes() == b"harm" for path in files if path.name != "b")
     assert not (a.folder / "got/train/results/out/a").exists()
     assert (a.folder / "got/train/results/out/b").read_text() == (a.work / "out/b").read_text()
+
+
+def test_what_a_job_had_printed_comes_from_a_machine_that_is_gone(machines: Machines) -> None:
+    a, b = machines.machine("a"), machines.machine("b")
+    queue = a.queue(job("talk", f"echo one; echo oops >&2; {until('never')}"))
+    queue.detach()
+    queue.wait_executing("talk")
+    parts = "talk/attempts/1.1/parts/"
+    there = "both streams are there"
+    queue.until(lambda: len(machines.remote().keys(parts)) == 2, there, seconds=90)
+    machines.lose(a)
+    output = b.folder / "from-afar"
+    got = b.spawn("results", "q", "--bucket", machines.bucket, "-o", str(output))
+    assert got.code == 0, got.err
+    assert "stdout.log (4 B) (so far)" in got.out
+    assert "Output so far" in got.err
+    assert (output / "talk/stdout.log").read_bytes() == b"one\n"
+    assert (output / "talk/stderr.log").read_bytes() == b"oops\n"
+    logs = b.spawn("logs", "q", "talk", "--bucket", machines.bucket)
+    assert logs.out == "one\n", logs.err
+    assert "oops\n" in logs.err
