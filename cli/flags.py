@@ -1,4 +1,4 @@
-"""Flags that several commands share: where a queue is in S3."""
+"""Flags that several commands share: where a queue is in S3, and as of when."""
 
 from typing import Annotated
 
@@ -46,6 +46,15 @@ Profile = Annotated[
         metavar="NAME",
         help="Of the AWS configuration.",
         envvar="SPAWN_PROFILE",
+        show_default=False,
+    ),
+]
+At = Annotated[
+    str | None,
+    typer.Option(
+        "--at",
+        metavar="TIME",
+        help="As it was then: `2026-01-27T15:04:05`, `15:04` today, or `10m ago`.",
         show_default=False,
     ),
 ]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spawn.cli.flags import Bucket, FromS3, Prefix, Profile, Region, where
+from spawn.cli.flags import At, Bucket, FromS3, Prefix, Profile, Region, where
 
 
 def report(
@@ -23,14 +23,7 @@ def report(
             show_default=False,
         ),
     ] = None,
-    at: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME",
-            help="As it was then: `2026-01-27T15:04:05`, `15:04` today, or `10m ago`.",
-            show_default=False,
-        ),
-    ] = None,
+    at: At = None,
     from_s3: FromS3 = False,
     bucket: Bucket = None,
     prefix: Prefix = None,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from spawn.cli.flags import Bucket, FromS3, Prefix, Profile, Region, where
+from spawn.cli.flags import At, Bucket, FromS3, Prefix, Profile, Region, where
 
 
 def status(
@@ -20,14 +20,7 @@ def status(
         str,
         typer.Option(help="Refresh interval for --watch, at least 1s.", envvar="SPAWN_REFRESH"),
     ] = "10s",
-    at: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME",
-            help="As it was then: `2026-01-27T15:04:05`, `15:04` today, or `10m ago`.",
-            show_default=False,
-        ),
-    ] = None,
+    at: At = None,
     queue: Annotated[
         str | None,
         typer.Option(

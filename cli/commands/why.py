@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from spawn.cli.flags import Bucket, FromS3, Prefix, Profile, Region, where
+from spawn.cli.flags import At, Bucket, FromS3, Prefix, Profile, Region, where
 
 
 def why(
@@ -14,14 +14,7 @@ def why(
     ],
     job: Annotated[str, typer.Argument(metavar="JOB", help="A job's id.", show_default=False)],
     json: Annotated[bool, typer.Option("--json", help="The causes as objects.")] = False,
-    at: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME",
-            help="As it was then: `2026-01-27T15:04:05`, `15:04` today, or `10m ago`.",
-            show_default=False,
-        ),
-    ] = None,
+    at: At = None,
     from_s3: FromS3 = False,
     bucket: Bucket = None,
     prefix: Prefix = None,

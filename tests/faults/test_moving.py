@@ -39,6 +39,15 @@ def _lose(machines: Machines, world: World, queue: Queue) -> None:
         shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
+def _at_train(machines: Machines, world: World) -> Queue:
+    """A pipeline that trains, all of it known to the store."""
+    queue = _pipeline(world)
+    queue.detach()
+    queue.wait_executing("train")
+    queue.until(lambda: len(machines.remote().events()) == len(queue.events()), "all is there")
+    return queue
+
+
 def _resume(world: World, *flags: str) -> tuple[int, str]:
     done = world.spawn("resume", "q", "--from-s3", "--force", *flags)
     return done.code, done.err
@@ -50,10 +59,7 @@ def _here(world: World, name: str) -> Path:
 
 def test_a_pipeline_goes_on_where_its_machine_died(machines: Machines) -> None:
     a, b = machines.machine("a"), machines.machine("b")
-    here = _pipeline(a)
-    here.detach()
-    here.wait_executing("train")
-    here.until(lambda: len(machines.remote().events()) == len(here.events()), "all is there")
+    here = _at_train(machines, a)
     before = (a.work / "data/clean.csv").stat()
     _lose(machines, a, here)
     there = machines.on(b, here)
@@ -119,10 +125,7 @@ def test_results_that_are_not_what_the_log_knows_are_made_again(
     machines: Machines, harm: str
 ) -> None:
     a, b = machines.machine("a"), machines.machine("b")
-    here = _pipeline(a)
-    here.detach()
-    here.wait_executing("train")
-    here.until(lambda: len(machines.remote().events()) == len(here.events()), "all is there")
+    here = _at_train(machines, a)
     remote = machines.remote()
     _lose(machines, a, here)
     prefix = "preprocess/attempts/1.1/"
@@ -151,10 +154,7 @@ def test_results_that_are_not_what_the_log_knows_are_made_again(
 
 def test_a_store_that_fails_while_results_come_back_only_takes_longer(machines: Machines) -> None:
     a, b = machines.machine("a"), machines.machine("b")
-    here = _pipeline(a)
-    here.detach()
-    here.wait_executing("train")
-    here.until(lambda: len(machines.remote().events()) == len(here.events()), "all is there")
+    here = _at_train(machines, a)
     _lose(machines, a, here)
     there = machines.on(b, here)
     b.let("go")
