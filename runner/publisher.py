@@ -29,7 +29,7 @@ TRIES = 3
 AGAIN_SECONDS = (1.0, 4.0)
 """How long after each of those."""
 FIRST_SECONDS = 0.5
-MOST_SECONDS = 60.0
+MOST_SECONDS = 20.0
 """The shortest and the longest wait between tries of what may pass."""
 PIECE_SECONDS = 30.0
 """How often the output of a job that runs is copied."""
