@@ -221,6 +221,24 @@ class OutputNotSaved(Data, frozen=True, kw_only=True):
     error: str
 
 
+class OutputSaved(Data, frozen=True, kw_only=True):
+    """A note: what an `OutputNotSaved` spoke of is in the object store now."""
+
+
+class ResultsNotPutBack(Data, frozen=True, kw_only=True):
+    """A note: results that a job needs here cannot be brought to this machine for now. What needs
+    them waits, and it is tried again."""
+
+    error: str
+
+
+class ResultsPutBack(Data, frozen=True, kw_only=True):
+    """A note: results that were made on another machine are on this one, where their job had left
+    them. `files`: how many had to be brought."""
+
+    files: int
+
+
 class QueueReconfigured(Data, frozen=True, kw_only=True):
     """A new configuration from here on; completed jobs keep."""
 
@@ -287,6 +305,9 @@ AnyData = (
     | QueueFailed
     | RequestRefused
     | OutputNotSaved
+    | OutputSaved
+    | ResultsNotPutBack
+    | ResultsPutBack
 )
 
 TYPES: dict[str, type[Data]] = {
@@ -311,9 +332,14 @@ TYPES: dict[str, type[Data]] = {
     "QueueFailed": QueueFailed,
     "RequestRefused": RequestRefused,
     "OutputNotSaved": OutputNotSaved,
+    "OutputSaved": OutputSaved,
+    "ResultsNotPutBack": ResultsNotPutBack,
+    "ResultsPutBack": ResultsPutBack,
 }
 NAMES: dict[type[Data], str] = {cls: name for name, cls in TYPES.items()}
-NOTES = frozenset({"RequestRefused", "OutputNotSaved"})
+NOTES = frozenset(
+    {"RequestRefused", "OutputNotSaved", "OutputSaved", "ResultsNotPutBack", "ResultsPutBack"}
+)
 
 
 def seal(draft: Draft, *, seq: int, queue_id: str, epoch: int, at: str) -> Event[Data]:

@@ -21,6 +21,7 @@ from spawn.core.events import (
     JobUnblocked,
     Outcome,
     OutputNotSaved,
+    OutputSaved,
     QueueCompleted,
     QueueFailed,
     QueueInterrupted,
@@ -30,6 +31,8 @@ from spawn.core.events import (
     QueueSubmitted,
     RequestRefused,
     ResultsDelayed,
+    ResultsNotPutBack,
+    ResultsPutBack,
     ResultsUploaded,
     ResultsUploadFailed,
 )
@@ -62,6 +65,7 @@ def evolve(state: QueueState, event: Event[Data]) -> None:
     """Change `state` by one event that is legal in it."""
     before, state.last_at = state.last_at, event.at
     if event.note:
+        _remark(state, event)
         return
     job_id = event.job_id
     if job_id is None:
@@ -81,6 +85,7 @@ def evolve(state: QueueState, event: Event[Data]) -> None:
             job.started_at = event.at
             job.outcome = None
             job.uploaded = job.upload_failed = job.delayed = None
+            job.output_unsaved = job.not_put_back = ""
         case JobCompleted():
             _end(state, job, event, data)
             state.move(job, "completed")
@@ -139,10 +144,29 @@ def evolve(state: QueueState, event: Event[Data]) -> None:
             | QueueFailed()
             | RequestRefused()
             | OutputNotSaved()
+            | OutputSaved()
+            | ResultsNotPutBack()
+            | ResultsPutBack()
         ):
             raise AssertionError(f"{event.type} names a job")
         case _ as never:
             assert_never(never)
+
+
+def _remark(state: QueueState, event: Event[Data]) -> None:
+    """Keep what a note says of a job: it is told, and decides nothing."""
+    job = state.jobs.get(event.job_id or "")
+    if job is None or event.attempt != job.attempt:
+        return
+    match event.data:
+        case OutputNotSaved(error=error):
+            job.output_unsaved = error
+        case OutputSaved():
+            job.output_unsaved = ""
+        case ResultsNotPutBack(error=error):
+            job.not_put_back = error
+        case ResultsPutBack():
+            job.not_put_back = ""
 
 
 def _evolve_queue(state: QueueState, event: Event[Data], before: str) -> None:
@@ -162,6 +186,8 @@ def _evolve_queue(state: QueueState, event: Event[Data], before: str) -> None:
             state.owned_since = event.at
             state.started_at = state.started_at or event.at
             state.ended_at = state.reason = state.detail = ""
+            for job in state.jobs.values():
+                job.not_put_back = ""  # it was said of another machine
         case QueueReconfigured():
             state.config_sha256 = data.config_sha256
             state.jobs_total = data.jobs_total
@@ -187,6 +213,9 @@ def _evolve_queue(state: QueueState, event: Event[Data], before: str) -> None:
             | ResultsUploadFailed()
             | RequestRefused()
             | OutputNotSaved()
+            | OutputSaved()
+            | ResultsNotPutBack()
+            | ResultsPutBack()
         ):
             raise AssertionError(f"{event.type} does not move the queue")
         case _ as never:
@@ -229,6 +258,7 @@ def _reset(state: QueueState, job: JobState) -> None:
         index.pop(job_id, None)
     job.failures = job.losses = 0
     job.uploaded = job.upload_failed = job.delayed = None
+    job.not_put_back = ""
     state.move(job, "pending")
 
 

@@ -56,6 +56,10 @@ class JobState(Struct, kw_only=True):
     upload_failed: ResultsUploadFailed | None = None
     delayed: ResultsDelayed | None = None
     """Why what depends on the job does not wait for its results."""
+    output_unsaved: str = ""
+    """Why the newest attempt's output, or the facts of it, are not in the object store."""
+    not_put_back: str = ""
+    """Why its results cannot be brought to the machine where they are needed, for now."""
     holding: bool = False
     """Whether what depends on the job waits for its results to be in the object store."""
 

@@ -65,6 +65,8 @@ class PutBack(Struct, frozen=True):
     job_id: str
     token: str
     gone: str = ""
+    files: int = 0
+    """How many had to be brought."""
 
 
 class Hindered(Struct, frozen=True):

@@ -260,9 +260,9 @@ class _Restore:
     def __call__(self) -> float | None:
         job = self._jobs[0]
         job_id, post = job.config.job_id, self._publisher.post
-        gone = ""
+        gone, files = "", 0
         try:
-            put_back(self._publisher.store, job, self._mine)
+            files = put_back(self._publisher.store, job, self._mine)
         except Gone as error:
             self._tries += 1
             if self._tries < TRIES:
@@ -273,7 +273,7 @@ class _Restore:
             self._backoff = min(MOST_SECONDS, self._backoff * 2)
             return self._backoff * random.uniform(0.5, 1.0)
         self._tries, self._backoff = 0, FIRST_SECONDS
-        post(PutBack(job_id, job.token, gone))
+        post(PutBack(job_id, job.token, gone, files))
         with self._publisher.lock:
             self._jobs.popleft()
             return 0.0 if self._jobs else None

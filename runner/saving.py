@@ -3,7 +3,15 @@
 from collections.abc import Callable, Iterable, Iterator
 
 from spawn.core import decide
-from spawn.core.events import Draft, OutputNotSaved, ResultsDelayed, ResultsUploadFailed
+from spawn.core.events import (
+    Draft,
+    OutputNotSaved,
+    OutputSaved,
+    ResultsDelayed,
+    ResultsNotPutBack,
+    ResultsPutBack,
+    ResultsUploadFailed,
+)
 from spawn.core.plan import is_stopping
 from spawn.core.state import JobState, QueueState
 from spawn.runner.ports import Clock, Hindered, Published, Publisher, PutBack, Troubled
@@ -35,7 +43,10 @@ class Saving:
         self._elsewhere: dict[str, str] = {}
         """The tokens of completed jobs' attempts that were made on another machine."""
         self._coming: dict[str, None] = {}
-        self._gone: dict[str, PutBack] = {}
+        self._hindered: dict[str, Hindered] = {}
+        """What keeps results from coming back, until the log says so."""
+        self._back: dict[str, PutBack] = {}
+        """Results that are back, or are gone for good, until the log says so."""
         self._idle_since: float | None = None
 
     def begin(self, state: QueueState, holds: Callable[[JobState], bool]) -> None:
@@ -74,12 +85,13 @@ class Saving:
                     self._stuck.add(token)
                 self._say(f"{self._under_way[token]}: its files are not saved yet: {why}")
             case PutBack(job_id, _, gone):
+                self._hindered.pop(job_id, None)
                 if gone and job_id in self._coming:
-                    self._gone[job_id] = happening
                     self._say(f"{job_id} runs again: {gone}")
-                else:
-                    self._coming.pop(job_id, None)
+                if job_id in self._coming:
+                    self._back[job_id] = happening
             case Hindered(job_id, why):
+                self._hindered[job_id] = happening
                 self._say(f"the results of {job_id} cannot be put back yet: {why}")
 
     def _go_on(self, token: str) -> None:
@@ -118,6 +130,8 @@ class Saving:
                 yield [Draft(done.outcome, job_id=job_id, attempt=attempt)]
             if done.unsaved:
                 yield [Draft(OutputNotSaved(error=done.unsaved), job_id=job_id, attempt=attempt)]
+            elif job.output_unsaved:
+                yield [Draft(OutputSaved(), job_id=job_id, attempt=attempt)]
         now = self._clock.monotonic()
         for token, trouble in self._late.items():
             job = state.jobs.get(self._under_way.get(token, ""))
@@ -127,20 +141,31 @@ class Saving:
             if late and job.holding and decide.is_needed(state, job):
                 delayed = ResultsDelayed(error=trouble.why)
                 yield [Draft(delayed, job_id=job.config.job_id, attempt=job.attempt)]
-        for job_id, gone in self._gone.items():
+        for job_id, hindered in self._hindered.items():
             job = state.jobs.get(job_id)
-            if job is not None and job.token == gone.token and job.state == "completed":
+            if job is not None and job.state == "completed" and job.not_put_back != hindered.why:
+                note = ResultsNotPutBack(error=hindered.why)
+                yield [Draft(note, job_id=job_id, attempt=job.attempt)]
+        for job_id, back in self._back.items():
+            job = state.jobs.get(job_id)
+            if job is None or job.token != back.token or job.state != "completed":
+                continue
+            if back.gone:
                 yield decide.reset(state, job, reason="results_lost", by=by)
+            else:
+                note_ = ResultsPutBack(files=back.files)
+                yield [Draft(note_, job_id=job_id, attempt=job.attempt)]
 
     def written(self) -> None:
         """The log has taken all of that."""
         for done in self._done:
             self._under_way.pop(done.token, None)
             self._promised.discard(done.token)
-        for job_id in self._gone:
+        for job_id in self._back:
             self._coming.pop(job_id, None)
         self._done.clear()
-        self._gone.clear()
+        self._back.clear()
+        self._hindered.clear()
 
     def seek(self, state: QueueState, *, by: str) -> Iterator[list[Draft]]:
         """See that whoever has yet to run finds the results that it depends on, or that they are
@@ -154,7 +179,7 @@ class Saving:
             for job_id, token in self._elsewhere.items()
             if job_id in state.jobs and state.jobs[job_id].token == token
         }
-        for known in (self._elsewhere, self._coming, self._gone):
+        for known in (self._elsewhere, self._coming, self._hindered, self._back):
             for job_id in [each for each in known if each not in state.jobs]:
                 del known[job_id]
         for job in decide.without_results(state, elsewhere):

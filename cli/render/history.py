@@ -80,6 +80,12 @@ def what(event: e.Event[e.Data]) -> str:
             return f"results saved: {_count(data.files, 'file')}, {data.size} bytes{unmatched}"
         case e.OutputNotSaved():
             return f"output of attempt {event.attempt} not saved: {data.error}"
+        case e.OutputSaved():
+            return f"output of attempt {event.attempt} saved"
+        case e.ResultsNotPutBack():
+            return f"results cannot be put back here yet: {data.error}"
+        case e.ResultsPutBack():
+            return f"results put back here: {_count(data.files, 'file')} brought"
         case e.ResultsDelayed():
             return f"results not saved yet; what depends on them goes on: {data.error}"
         case e.ResultsUploadFailed():

@@ -99,6 +99,14 @@ def sentence(fact: Fact, why: Why, zone: tzinfo | None) -> str:
         case "saved":
             verb = "is" if fact.files == 1 else "are"
             return f"{plural(fact.files, 'result file')} of it {verb} saved, {size(fact.size)}."
+        case "output_unsaved":
+            return f"Its output is not saved: {fact.reason}."
+        case "not_put_back":
+            also = f", nor those of {named(fact.others)}" if fact.others else ""
+            return (
+                f"The results of {fact.job_id} cannot be brought back to this machine yet{also}; "
+                f"it is tried again: {fact.reason}."
+            )
         case "stopping":
             ends = f" The queue ends when {named(fact.others)} has ended." if fact.others else ""
             failed = named((*fact.chain,)) + (f" and {fact.more} more" if fact.more else "")

@@ -230,6 +230,10 @@ def _warnings(
             yield f"{job_id}: results are not saved yet, and nothing waits: {job.delayed.error}"
         if job.upload_failed:
             yield f"{job_id}: results not saved: {job.upload_failed.error}"
+        if job.output_unsaved:
+            yield f"{job_id}: output not saved: {job.output_unsaved}"
+        if job.not_put_back and not state.ended:
+            yield f"{job_id}: results are not back on this machine yet: {job.not_put_back}"
         if job.outcome and job.outcome.output_dropped_bytes:
             dropped = job.outcome.output_dropped_bytes
             yield f"{job_id}: {dropped} bytes of output could not be written"

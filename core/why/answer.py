@@ -147,6 +147,10 @@ def _results(state: QueueState, job: JobState) -> Iterator[Fact]:
         yield Fact(kind="unsaved", job_id=job_id, reason=job.upload_failed.error)
     elif job.uploaded is not None and job.uploaded.files:
         yield Fact(kind="saved", job_id=job_id, files=job.uploaded.files, size=job.uploaded.size)
+    if job.not_put_back and not state.ended:
+        yield Fact(kind="not_put_back", job_id=job_id, reason=job.not_put_back)
+    if job.output_unsaved:
+        yield Fact(kind="output_unsaved", job_id=job_id, reason=job.output_unsaved)
     if job.unmatched:
         yield Fact(kind="unsaved", job_id=job_id, others=job.unmatched)
 
@@ -175,6 +179,11 @@ def _hold(state: QueueState, root: JobState, now: datetime, alive: bool | None) 
         yield from _stopping(state)
         return
     if root.state == "retrying" and moment(root.retry_at) > now:
+        return
+    away = [need for need in root.config.depends_on if state.jobs[need].not_put_back]
+    if away:
+        reason = state.jobs[away[0]].not_put_back
+        yield Fact(kind="not_put_back", job_id=away[0], reason=reason, others=tuple(away[1:SHOWN]))
         return
     running = tuple(state.running)
     if len(running) >= state.config.max_parallel:

@@ -161,10 +161,19 @@ def test_a_store_that_fails_while_results_come_back_only_takes_longer(machines: 
     with machines.proxy.fault("503", "GET", key="attempts/1.1/results/"):
         process = b.start("resume", "q", "--from-s3", "--force")
         there.until(lambda: "cannot be put back yet" in there.told(), "it says so")
+        there.wait_for("ResultsNotPutBack", "preprocess")
         assert "JobStarted" not in there.types("train")[2:]
+        warned = "preprocess: results are not back on this machine yet: "
+        assert warned in b.spawn("status", "q").out
+        why = b.spawn("why", "q", "train").out
+        assert "The results of preprocess cannot be brought back to this machine yet" in why
+        assert "SlowDown" in why
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert there.types("preprocess").count("JobStarted") == 1
+    assert there.types("preprocess")[-1] == "ResultsPutBack"
+    assert there.data("preprocess", "ResultsPutBack").files == 2
+    assert warned not in b.spawn("status", "q").out
     assert _here(b, "score").read_text() == "6\n"
 
 

@@ -178,12 +178,28 @@ def test_output_that_the_store_refuses_is_said_and_takes_nothing_with_it(
     assert done.code == 0, done.err
     assert "make: its output is not saved: " in done.err
     assert "output of attempt 1 not saved" in a.spawn("history", "q").out
+    assert "Warning: make: output not saved: " in a.spawn("status", "q").out
+    assert "Its output is not saved: " in a.spawn("why", "q", "make").out
     assert queue.types("make")[2:] in (
         ["ResultsUploaded", "OutputNotSaved"],
         ["OutputNotSaved", "ResultsUploaded"],
     )
     assert machines.remote().read("make/attempts/1.1/results/x") == b"1\n"
     assert machines.remote().read("make/attempts/1.1/exit_code") == b"0\n"
+
+
+def test_output_that_the_store_refused_is_brought_by_the_next_runner(machines: Machines) -> None:
+    a = machines.machine()
+    queue = a.queue(job("make", "echo hi"), job("bad", "test -e mended"), on_failure="continue")
+    with machines.proxy.fault("403", *WRITES, key=r"std(out|err)\.log"):
+        assert queue.run().code == 1
+    assert "make: output not saved: " in a.spawn("status", "q").out
+    a.let("mended")
+    done = a.spawn("resume", "q", "--retry-failed")
+    assert done.code == 0, done.err
+    assert queue.types("make")[-1] == "OutputSaved"
+    assert machines.remote().read("make/attempts/1.1/stdout.log") == b"hi\n"
+    assert "not saved" not in a.spawn("status", "q").out
 
 
 def test_a_cancel_does_not_wait_for_a_store_that_is_away(machines: Machines) -> None:

@@ -28,6 +28,7 @@ from spawn.core.events import (
     JobsSubmitted,
     JobUnblocked,
     OutputNotSaved,
+    OutputSaved,
     QueueCompleted,
     QueueFailed,
     QueueInterrupted,
@@ -38,6 +39,8 @@ from spawn.core.events import (
     RequestRefused,
     Results,
     ResultsDelayed,
+    ResultsNotPutBack,
+    ResultsPutBack,
     ResultsUploaded,
     ResultsUploadFailed,
 )
@@ -176,10 +179,12 @@ def _third_epoch(log: LogBuilder) -> None:
     log.job("evaluate", started("evaluate"), done, attempt=1)
     log.job("export", started("export"), done, attempt=1)
     log.job("export", OutputNotSaved(error="denied"), attempt=1)
+    log.job("export", OutputSaved(), attempt=1)
     log.job("export", ResultsDelayed(error="it cannot be reached"), attempt=1)
     log.job("export", ResultsUploadFailed(error="denied", unmatched=("model.pth",)), attempt=1)
     key = "export/attempts/3.1/manifest.json"
     log.job("export", ResultsUploaded(files=0, size=0, key=key, sha256=DIGEST), attempt=1)
+    log.job("export", ResultsNotPutBack(error="denied"), ResultsPutBack(files=0), attempt=1)
     log.job("report", started("report"), done, attempt=1)
     log.queue(QueueCompleted())
 

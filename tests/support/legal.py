@@ -21,6 +21,7 @@ from spawn.core.events import (
     JobBlocked,
     JobsSubmitted,
     OutputNotSaved,
+    OutputSaved,
     QueueFailed,
     QueueInterrupted,
     QueueReconfigured,
@@ -29,6 +30,8 @@ from spawn.core.events import (
     RequestRefused,
     Results,
     ResultsDelayed,
+    ResultsNotPutBack,
+    ResultsPutBack,
     ResultsUploaded,
     ResultsUploadFailed,
 )
@@ -211,7 +214,12 @@ class Driver:
         begun = [job_id for job_id, job in self.state.jobs.items() if job.attempt]
         if begun and self._choose.below(2):
             job = self._any(begun)
-            note = OutputNotSaved(error="denied")
+            note = (
+                OutputNotSaved(error="denied"),
+                OutputSaved(),
+                ResultsNotPutBack(error="denied"),
+                ResultsPutBack(files=1),
+            )[self._choose.below(4)]
             self._put(Draft(note, job_id=job.config.job_id, attempt=job.attempt))
         else:
             self._put(Draft(RequestRefused(request="reset x", why="there is no job x")))
