@@ -4,10 +4,8 @@ Each round: take what has happened, decide, write one transaction, then act. An 
 follows the commit that it rests on, and nothing is remembered that the log does not say.
 """
 
-import signal
 from collections.abc import Callable, Iterable
 from copy import copy
-from heapq import heappop, heappush
 
 from msgspec import Struct, structs
 
@@ -31,6 +29,7 @@ from spawn.core.moments import moment
 from spawn.core.plan import Finish, Start, foresee, plan
 from spawn.core.state import JobState, QueueState
 from spawn.core.submission import config_sha256, reconfigure
+from spawn.runner.leaving import Leaving
 from spawn.runner.ports import (
     CannotBegin,
     CannotPrepare,
@@ -53,6 +52,7 @@ from spawn.runner.ports import (
     Troubled,
     Waiter,
 )
+from spawn.runner.retries import Retries
 from spawn.runner.saving import Saving
 from spawn.store.failpoints import reached
 from spawn.store.log.ledger import Ledger
@@ -67,9 +67,6 @@ LOOK_SECONDS = 10.0
 
 OWNING_SECONDS = 10.0
 """How often the loop tells how long the queue has been ours."""
-
-PUBLISH_SECONDS = 10.0
-"""How long a stop waits for files on their way to the object store; the next runner brings them."""
 
 SLEPT_SECONDS = 30.0
 """A round that comes so late says that the process, or the machine, was asleep."""
@@ -167,21 +164,15 @@ class Runner:
         self._owned_at = self._told_at = clock.monotonic()
         self._config = plans.config
         self._config_sha256 = config_sha256(plans.config) if plans.config else ""
-        self._cancelled_by = plans.by if plans.cancel else ""
+        self._leaving = Leaving(clock, plans.by if plans.cancel else "")
         self._requests: list[Request | Unreadable] = []
         self._cancels: list[str] = []
         self._attempts: dict[str, _Attempt] = {}
         self._saving = Saving(publisher, clock, self._complain)
         self._seeking = True
         """Whether it may have changed who needs which results."""
-        self._retries: list[tuple[float, str, int]] = []
-        self._due: list[int] = []
-        self._held_up: list[int] = []
-        self._deadline: float | None = None
+        self._retries = Retries(clock)
         self._again: float | None = None
-        self._stop_signal: int | None = None
-        self._at_once = False
-        self._timed_out = False
         self._finished = False
         self._complaints: set[str] = set()
         self._opening_seq = 0
@@ -189,9 +180,6 @@ class Runner:
         self._unshipped: dict[str, int] = {}
         self._round_at: float | None = None
         self._unsure = False
-        self._fenced = ""
-        self._stopping_at: float | None = None
-        """When a stop first had nothing left to wait for but copies."""
         self.unsaid = 0
         """The signal that ended us before the log could say so, as its disk is full; else 0."""
 
@@ -203,7 +191,7 @@ class Runner:
     @property
     def at_once(self) -> bool:
         """Whether somebody asked a second time to stop: nothing is waited for any more."""
-        return self._at_once
+        return self._leaving.at_once
 
     def run(self) -> QueueState:
         """Run until the queue has ended or is interrupted; returns its last state.
@@ -230,7 +218,7 @@ class Runner:
         self._owning(0.0)
         reached("runner.owned")
         state = self._ledger.state
-        self._set_deadline(state.config if self._config is None else self._config)
+        self._leaving.set_deadline(self._config or state.config, state)
         for job_id in list(state.running):
             job = state.jobs[job_id]
             attempt = self._attempts[job.token] = _Attempt(job_id=job_id)
@@ -245,22 +233,15 @@ class Runner:
                 self._launcher.adopt(job)
                 self._publisher.follow(job.token, copy(job))
         reached("runner.adopted")
-        if self._cancelled_by:
+        if self._leaving.cancelled_by:
             self._stop_all("cancel", state.config.kill_grace)
         for job_id in state.retrying:
             job = state.jobs[job_id]
             left = (moment(job.retry_at) - self._clock.wall()).total_seconds()
-            self._retry_in(job, min(job.delay, max(0.0, left)))
+            self._retries.wait(job, min(job.delay, max(0.0, left)))
         self._saving.begin(state, self._launcher.holds)
         for job in self._owed:
             self._publish(job)
-
-    def _set_deadline(self, config: QueueConfig) -> None:
-        if config.global_timeout is None:
-            self._deadline = None
-            return
-        left = max(0.0, config.global_timeout - self._ledger.state.owned_seconds)
-        self._deadline = self._clock.monotonic() + left
 
     def _note(self, happening: Happening) -> None:
         """Remember what has happened; `_round` decides what it means."""
@@ -300,29 +281,25 @@ class Runner:
             case Drained():
                 pass  # it was asked to end after us
             case FencedOff(why):
-                self._fenced = why
+                self._leaving.fenced = why
                 self._stop_all("fenced", FENCED_GRACE)
 
     def _take(self, request: Request | Unreadable) -> None:
         """Begin to follow a request; its answer comes with the next commit."""
         if isinstance(request, Request) and request.kind == "cancel":
             self._cancels.append(request.id)
-            if not self._cancelled_by:
-                self._cancelled_by = request.by
+            if not self._leaving.cancelled_by:
+                self._leaving.cancelled_by = request.by
                 self._stop_all("cancel", self._ledger.state.config.kill_grace)
         else:
             self._requests.append(request)
 
     def _interrupt(self, number: int) -> None:
         """Stop in good order; asked a second time, at once."""
-        first = self._stop_signal is None
-        if first:
-            self._stop_signal = number
-        self._at_once = not first
-        if self._plans.leave_jobs:
-            return
-        grace = self._ledger.state.config.kill_grace if first else 0.0
-        self._stop_all("stop", grace)
+        self._leaving.interrupt(number)
+        if not self._plans.leave_jobs:
+            grace = self._ledger.state.config.kill_grace
+            self._stop_all("stop", 0.0 if self._leaving.at_once else grace)
 
     def _stop_all(self, cause: StopCause, grace: float) -> None:
         for token, attempt in self._attempts.items():
@@ -340,20 +317,9 @@ class Runner:
         if self._round_at is not None and now - self._round_at > SLEPT_SECONDS:
             self._unsure = True
             self._replica.confirm()
-        while self._retries and self._retries[0][0] <= now:
-            _, job_id, attempt = heappop(self._retries)
-            job = self._ledger.state.jobs.get(job_id)
-            if job is not None and job.state == "retrying" and job.attempt == attempt:
-                heappush(self._due, job.index)
-        if self._deadline is not None and now >= self._deadline and not self._timed_out:
-            counts = self._ledger.state.counts
-            if counts["completed"] == len(self._ledger.state.jobs):
-                self._deadline = None  # only copies are left to make
-        if self._deadline is not None and now >= self._deadline and not self._timed_out:
-            self._timed_out = True
+        if self._leaving.expire(self._ledger.state):
             self._stop_all("stop", self._ledger.state.config.kill_grace)
-        while self._held_up:  # what held it up may be gone
-            heappush(self._due, self._held_up.pop())
+        self._retries.wake(self._ledger.state)
         prepared: list[str] = []
         closed: list[JobState] = []
         requests, self._requests = self._requests, []
@@ -381,13 +347,13 @@ class Runner:
             seq = self._ledger.seq
             self._unshipped = {key: at for key, at in self._unshipped.items() if at <= seq}
             self._again = now + AGAIN_SECONDS
-            self._finished = self._at_once and self._at_rest
+            self._finished = self._leaving.at_once and self._at_rest
             if self._finished:
-                self.unsaid = self._stop_signal or 0
+                self.unsaid = self._leaving.signal or 0
                 self._say(f"{error}; stopped all the same: the next runner says how jobs ended")
                 return
             self._complain(f"{error}; nothing new starts until it can")
-            self._find_due()
+            self._retries.find(self._ledger.state)
             self._round_at = self._clock.monotonic()
             return
         if events:
@@ -415,7 +381,7 @@ class Runner:
         for job in closed:
             del self._attempts[job.token]
             if job.state == "retrying":
-                self._retry_in(job, job.delay)
+                self._retries.wait(job, job.delay)
             self._publish(job)
         if events:
             self._complaints.clear()
@@ -468,7 +434,7 @@ class Runner:
             state = self._ledger.state
             if isinstance(request, Request) and request.id in state.answered:
                 continue  # by a runner that died before it could take the file away
-            why = _why_refused(request, state, leaving=self._leaving)
+            why = _why_refused(request, state, leaving=bool(self._leaving))
             if why:
                 self._stage([Draft(RequestRefused(request=request.id, why=why))])
             elif isinstance(request, Request):
@@ -485,16 +451,7 @@ class Runner:
         for job_id in fresh:
             self._stage([Draft(JobReset(reason="retry", by=self._plans.by), job_id=job_id)])
         self._stage(decide.reblock(self._ledger.state))
-        self._find_due()
-
-    def _find_due(self) -> None:
-        """Find the retries whose time has come: all that no timer is set for."""
-        state = self._ledger.state
-        timed = {job_id for _, job_id, _ in self._retries}
-        self._held_up.clear()
-        self._due = sorted(
-            state.jobs[job_id].index for job_id in state.retrying if job_id not in timed
-        )
+        self._retries.find(self._ledger.state)
 
     @property
     def _reconfigured(self) -> bool:
@@ -509,21 +466,6 @@ class Runner:
         return self._plans.leave_jobs or all(each.ended for each in self._attempts.values())
 
     @property
-    def _leaving(self) -> bool:
-        """Whether nothing new begins any more."""
-        return bool(self._stop_signal or self._timed_out or self._cancelled_by or self._fenced)
-
-    @property
-    def _impatient(self) -> bool:
-        """Whether a stop has waited long enough for what is left to be copied."""
-        if not self._leaving:
-            return False
-        if self._stopping_at is None:
-            self._stopping_at = self._clock.monotonic()
-        waited = self._clock.monotonic() - self._stopping_at
-        return self._at_once or waited >= PUBLISH_SECONDS
-
-    @property
     def _begins(self) -> bool:
         """Whether the queue is ours for all we know: nothing begins before."""
         offline = self._plans.offline and self._ledger.state.config.durability != "s3"
@@ -534,7 +476,7 @@ class Runner:
         if not self._begins:
             return
         while not self._leaving and (self._config is None or self._reconfigured):
-            step = plan(self._ledger.state, self._first_due(), self._held)
+            step = plan(self._ledger.state, self._due, self._held)
             if not isinstance(step, Start):
                 return
             job = step.job
@@ -563,30 +505,27 @@ class Runner:
 
     def _stage_finish(self) -> None:
         state = self._ledger.state
-        if self._fenced:
+        leaving = self._leaving
+        if leaving.fenced:
             if not state.running:
-                self._finish(QueueInterrupted(cause="fenced", detail=self._fenced))
+                self._finish(leaving.verdict)
             return
-        leaving_jobs = self._stop_signal is not None and self._plans.leave_jobs
-        self._saving.rest(state, leaving=self._leaving)
+        leaving_jobs = leaving.signal is not None and self._plans.leave_jobs
+        self._saving.rest(state, leaving=bool(leaving))
         if state.running and not leaving_jobs:
             return
-        if self._saving.busy and not self._impatient:
+        if self._saving.busy and not leaving.impatient:
             return
-        step = plan(state, self._first_due(), self._held)
+        step = plan(state, self._due, self._held)
         if isinstance(step, Finish) and isinstance(step.verdict, QueueCompleted):
             self._finish(step.verdict)  # whatever else was asked for came too late
-        elif self._cancelled_by:
-            self._finish(QueueFailed(reason="cancelled", detail=f"by {self._cancelled_by}"))
-        elif self._stop_signal is not None:
-            name = signal.Signals(self._stop_signal).name
-            self._finish(QueueInterrupted(cause="signal", detail=name))
-        elif self._timed_out:
-            self._finish(QueueFailed(reason="global_timeout"))
+        elif leaving:
+            self._finish(leaving.verdict)
         elif isinstance(step, Finish) and self._again is None:
             self._finish(step.verdict)
 
-    def _finish(self, verdict: QueueInterrupted | QueueCompleted | QueueFailed) -> None:
+    def _finish(self, verdict: QueueInterrupted | QueueCompleted | QueueFailed | None) -> None:
+        assert verdict is not None
         owned = round(self._clock.monotonic() - self._owned_at, 3)
         self._stage([Draft(structs.replace(verdict, owned_seconds=owned))])
         self._finished = True
@@ -595,6 +534,11 @@ class Runner:
     def _held(self) -> set[str]:
         """Completed jobs whose dependents wait all the same."""
         return self._unshipped.keys() | self._saving.held(self._ledger.state)
+
+    @property
+    def _due(self) -> JobState | None:
+        """The first job whose retry could begin now."""
+        return self._retries.first(self._ledger.state, self._held)
 
     def _stage(self, drafts: Iterable[Draft]) -> None:
         drafts = list(drafts)
@@ -609,23 +553,8 @@ class Runner:
         self._committed(events)
 
     def _publish(self, job: JobState) -> None:
-        if not self._fenced:
+        if not self._leaving.fenced:
             self._saving.publish(job)
-
-    def _retry_in(self, job: JobState, seconds: float) -> None:
-        due = self._clock.monotonic() + seconds
-        heappush(self._retries, (due, job.config.job_id, job.attempt))
-
-    def _first_due(self) -> JobState | None:
-        while self._due:
-            job = self._ledger.state.job_at(self._due[0])
-            needs = job.config.depends_on
-            if job.state == "retrying" and not job.missing and not self._held & set(needs):
-                return job
-            heappop(self._due)
-            if job.state == "retrying":
-                self._held_up.append(job.index)
-        return None
 
     def _complain(self, text: str) -> None:
         """Say what is wrong once, not each time that it is tried again."""
@@ -635,8 +564,8 @@ class Runner:
 
     def _wait_seconds(self) -> float:
         times = (
-            self._retries[0][0] if self._retries else None,
-            None if self._timed_out else self._deadline,
+            self._retries.next_at,
+            self._leaving.deadline,
             self._again,
             *self._saving.due(self._ledger.state.config.upload_wait),
         )
