@@ -8,7 +8,7 @@ from tests.crash import campaign
 from tests.support.queues import Queue, World, job, until
 
 from spawn.core.moments import stamp
-from spawn.runner.bootstrap import SystemClock
+from spawn.runner.clock import SystemClock
 from spawn.store import requests
 from spawn.store.failpoints import VARIABLE
 

@@ -214,7 +214,7 @@ class Schedule:
     def _run(
         self, host: Host, process: Process, *, take: bool, force: bool, against: str
     ) -> str | None:
-        """What `runner.bootstrap` does.
+        """What `runner.session` does.
 
         Returns:
             The lease that a takeover is to be tried against again; None when it is over.

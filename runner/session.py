@@ -1,0 +1,394 @@
+"""One try to own a queue, and to carry it to its end: wires a runner together."""
+
+import os
+import random
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from secrets import token_hex
+
+from msgspec import structs
+
+from spawn import __version__
+from spawn.core import resumption
+from spawn.core.config.model import QueueConfig
+from spawn.core.errors import QueueExists, QueueNotFound
+from spawn.core.events import Data, Draft, Event, QueueResumed, QueueStarted
+from spawn.core.moments import moment
+from spawn.core.owned import owned_seconds
+from spawn.core.state import JobState, QueueState
+from spawn.core.submission import config_sha256, submit
+from spawn.runner import machine
+from spawn.runner.clock import SystemClock
+from spawn.runner.lag import LagReport
+from spawn.runner.launcher import ProcessLauncher
+from spawn.runner.loop import FENCED_GRACE, OWNING_SECONDS, Plans, Runner
+from spawn.runner.machine import ownership
+from spawn.runner.owning import Owning, moved_from, own
+from spawn.runner.placing import choose_place
+from spawn.runner.poller import Poller
+from spawn.runner.ports import Drained, Requested, Signalled
+from spawn.runner.publisher import ThreadPublisher
+from spawn.runner.replicator import Replicator
+from spawn.runner.start import Committed, News, RunOrder, Said
+from spawn.runner.threads import ReplicatorThread, ThreadBell
+from spawn.store import owning as owned_hint
+from spawn.store.failpoints import reached
+from spawn.store.identity import owner
+from spawn.store.instance import instance
+from spawn.store.instance import place as place_here
+from spawn.store.log.ledger import Ledger
+from spawn.store.output import recent
+from spawn.store.paths import QueuePaths, Roots
+from spawn.store.place import open_place
+from spawn.store.replica.claim import claim
+from spawn.store.replica.lease import Owner
+from spawn.store.requests import Inbox
+from spawn.store.results.owed import owed
+
+LAST_LINES = 10
+STOP_DRAIN_SECONDS = 30.0
+"""How long a runner that was stopped may take to bring the log to the store."""
+AT_ONCE_DRAIN_SECONDS = 2.0
+"""The same for one that was asked to stop a second time."""
+END_DRAIN_SECONDS = 3600.0
+"""The same for a queue that has ended."""
+
+
+class Overtaken(Exception):
+    """Somebody else took the queue while we did, before anything of ours began."""
+
+
+class Session:
+    """One try to own a queue and carry it to its end."""
+
+    def __init__(
+        self,
+        order: RunOrder,
+        roots: Roots,
+        paths: QueuePaths,
+        launcher: ProcessLauncher,
+        tell: Callable[[News], None],
+        against: str = "",
+    ) -> None:
+        self._order = order
+        self._paths = paths
+        self._launcher = launcher
+        self._poller = Poller()
+        self._tell = tell
+        self._clock = SystemClock()
+        self._ledger = Ledger(paths.events, order.queue_id)
+        self._fresh = self._ledger.empty
+        self._instance = instance(os.environ)
+        self._me = Owner(
+            place=place_here(self._instance, roots.state),
+            instance_id=self._instance.instance_id,
+            hostname=socket.gethostname(),
+            region=self._instance.region,
+        )
+        state = None if self._fresh else self._ledger.state
+        self._place = choose_place(order, state, self._instance)
+        self._objects = roots.objects
+        self._store = open_place(self._place, roots.objects)
+        self._wrote = False
+        self.against = against
+        """The nonce of the lease that `--force` is meant for; empty before it was seen."""
+        self.fenced = ""
+        self.unsaid = 0
+
+    def run(self) -> QueueState:
+        """Own the queue, run it, and bring what is left to the store; returns its last state.
+
+        Raises:
+            SpawnError: It cannot be run, or need not.
+            Overtaken: The folder that was restored holds nothing of its own.
+        """
+        order, ledger = self._order, self._ledger
+        if not ledger.empty and order.task == "run":
+            raise _exists(order.queue_id, ledger.state)
+        owning = self._own()
+        if not self.against and owning.found is not None and owning.found.seen is not None:
+            self.against = owning.found.seen.lease.nonce
+        if ledger.empty:
+            self._submit(owning.config)
+        elif self._fresh and order.task == "run":
+            raise _exists(order.queue_id, ledger.state)  # it was here, and its folder is gone
+        state = ledger.state
+        found = owning.found
+        if state.ended and found is not None and found.seq < ledger.seq:
+            self._settle(owning)
+        if state.ended and owning.diverged:
+            self.fenced = owning.diverged
+            return state
+        if state.ended and order.task in ("or_resume", "cancel"):
+            return state
+        plans = self._plans()
+        reached("runner.claimed")
+        opening = ownership(
+            QueueStarted if state.state == "pending" else QueueResumed,
+            self._store.location,
+            instance=self._instance,
+            place=self._me.place,
+            region=self._place.region or self._instance.region,
+            fence=owning.fence,
+        )
+        if isinstance(opening, QueueResumed):
+            here = not plans.moved_from  # elsewhere somebody else's epoch has this number
+            told = owned_hint.find(self._paths.folder, state.epoch) if here else None
+            owned = owned_seconds(state, told, every=OWNING_SECONDS)
+            opening = structs.replace(opening, owned_seconds=owned)
+        epoch = owning.epoch(state)
+        return self._carry(state, plans, opening, epoch, self._replicator(owning, epoch))
+
+    def _carry(
+        self,
+        state: QueueState,
+        plans: Plans,
+        opening: QueueStarted,
+        epoch: int,
+        replicator: Replicator,
+    ) -> QueueState:
+        poller, ledger = self._poller, self._ledger
+        self._launcher.serve(
+            self._paths, self._order.queue_id, lambda: ledger.state.config.kill_grace, poller
+        )
+        publisher = ThreadPublisher(self._store, poller.post)
+        inbox = Inbox(self._paths.requests)
+        if state.ended:
+            for request in inbox.read():
+                inbox.done(request.id)  # it was meant for what the queue was before its end
+        poller.watch(inbox, lambda: map(Requested, inbox.read()), also_unasked=True)
+        for request in inbox.read():
+            poller.post(Requested(request))
+
+        runner = Runner(
+            ledger=ledger,
+            launcher=self._launcher,
+            publisher=publisher,
+            replica=replicator,
+            clock=self._clock,
+            waiter=poller,
+            opening=[Draft(opening)],
+            epoch=epoch,
+            fraction=random.random,
+            last_lines=lambda job: recent(job, LAST_LINES),
+            committed=self._committed,
+            say=self._say,
+            answered=inbox.done,
+            plans=plans,
+            owed=owed(
+                self._order.queue_id,
+                ledger.log.rows(),
+                failed_too=self._order.task == "resume",
+            ),
+            owning=lambda seconds: owned_hint.leave(
+                self._paths.folder, owned_hint.Owning(epoch, seconds)
+            ),
+        )
+        thread = ReplicatorThread(replicator, over=lambda: poller.post(Drained()))
+        thread.start()
+        state = runner.run()
+        self.unsaid = runner.unsaid
+        if self.unsaid:
+            return state  # at once: what is left to copy is the next runner's
+        self._drain(replicator, thread, publisher, state, at_once=runner.at_once)
+        self.fenced = replicator.fenced
+        if self.fenced:
+            for job_id in state.running:  # left to a next runner that will not be
+                self._end(state.jobs[job_id])
+        if self.fenced and self._fresh and not runner.owned and self._order.from_s3:
+            raise Overtaken
+        return state
+
+    def discard(self) -> None:
+        """Forget a log that was only fetched."""
+        for name in ("events.db", "events.db-wal", "events.db-shm"):
+            (self._paths.folder / name).unlink(missing_ok=True)
+
+    @property
+    def ours(self) -> bool:
+        """Whether the log has more than what this session fetched to take the queue over."""
+        if self._fresh and self._order.from_s3:
+            return self._wrote
+        return next(iter(self._ledger.log.rows()), None) is not None
+
+    def close(self) -> None:
+        """Close the log."""
+        self._ledger.close()
+
+    def _own(self) -> Owning:
+        """See `own`."""
+        order = self._order
+        return own(
+            self._ledger,
+            self._store,
+            me=self._me,
+            take=None if order.from_s3 else self._take_place,
+            restore=order.from_s3,
+            force=order.force,
+            end=self._end,
+            gone=self._gone,
+            say=self._say,
+            against=self.against,
+        )
+
+    def _whole_config(self) -> QueueConfig:
+        """The configuration as it was submitted, with the queue's id."""
+        if not self._ledger.empty:
+            config = resumption.config_of(self._ledger.state)
+        elif self._order.config is not None and self._order.task in ("run", "or_resume"):
+            config = self._order.config
+        else:
+            raise QueueNotFound(f"queue {self._order.queue_id} was never submitted")
+        return structs.replace(config, queue_id=self._order.queue_id)
+
+    def _ensure_bucket(self) -> None:
+        from spawn.store.bucket import ensure_bucket
+
+        config = self._order.config
+        chosen = bool(self._order.bucket or (config and config.result_s3_bucket))
+        chosen = chosen or not self._ledger.empty  # the log says where it is
+        place = ensure_bucket(self._place, self._say, chosen=chosen)
+        if place != self._place:
+            self._place = place
+            self._store = open_place(place, self._objects)
+
+    def _take_place(self) -> bool:
+        if self._place.bucket:  # an earlier runner may not have reached it to make it
+            self._ensure_bucket()
+        return claim(self._store, self._whole_config(), by=self._me.place)
+
+    def _submit(self, config: QueueConfig | None) -> None:
+        drafts = submit(
+            config or self._order.config or self._whole_config(),
+            file=self._order.file,
+            file_sha256=self._order.file_sha256,
+            version=__version__,
+        )
+        self._ledger.stage(drafts, at=self._clock.wall())
+
+    def _end(self, job: JobState) -> None:
+        """End what still runs here of an attempt that counts no more."""
+        self._launcher.end(job, "fenced", FENCED_GRACE)
+
+    def _gone(self, instance_id: str, region: str | None) -> str:
+        """Say why an instance certainly runs nothing any more."""
+        from spawn.store.ec2 import state_of
+
+        return state_of(instance_id, region, self._place.profile)
+
+    def _plans(self) -> Plans:
+        """What this order wants of the queue that is there.
+
+        Raises:
+            NothingToDo, InvalidArgument: See `resumption.check`.
+        """
+        order, state = self._order, self._ledger.state
+        config = None
+        if order.task == "or_resume" and order.config and state.epoch:
+            if config_sha256(order.config) != state.config_sha256:
+                self._say("the configuration has changed since; the queue goes on with its own")
+        elif order.task == "resume":
+            whole = resumption.config_of(state)
+            config = structs.replace(order.config or whole, queue_id=state.config.queue_id)
+            if order.global_timeout is not None:
+                config = structs.replace(config, global_timeout=order.global_timeout)
+            if not resumption.changes(state, config):
+                config = None
+            resumption.check(state, retry_failed=order.retry_failed, config=config)
+        return Plans(
+            by=order.by or owner(),
+            retry_failed=order.retry_failed,
+            config=config,
+            cancel=order.task == "cancel",
+            leave_jobs=order.leave_jobs,
+            offline=order.offline,
+            rebooted=self._rebooted(state),
+            moved_from=moved_from(state, self._me),
+        )
+
+    def _rebooted(self, state: QueueState) -> bool:
+        """Whether this machine was restarted since the newest epoch began on it."""
+        owner = state.owner
+        if owner is None or owner.place not in ("", self._me.place):
+            return False
+        return bool(owner.boot_id) and machine.boot_id() not in ("", owner.boot_id)
+
+    def _replicator(self, owning: Owning, epoch: int) -> Replicator:
+        return Replicator(
+            store=self._store,
+            queue_id=self._order.queue_id,
+            log=self._ledger.log.rows,
+            found=owning.found,
+            take=self._take_place,
+            fence=owning.fence,
+            owner=self._me,
+            epoch=epoch,
+            nonce=token_hex(8),
+            clock=self._clock,
+            bell=ThreadBell(),
+            fraction=random.random,
+            post=self._poller.post,
+            free=self._place.bucket is None,
+            report=LagReport(self._paths.folder, self._store.location, self._say),
+        )
+
+    def _settle(self, owning: Owning) -> None:
+        """Bring what a queue that has ended still owes to the store."""
+        replicator = self._replicator(owning, owning.epoch(self._ledger.state))
+        replicator.committed(self._ledger.seq)
+        replicator.drain(STOP_DRAIN_SECONDS)
+        replicator.run()
+
+    def _drain(
+        self,
+        replicator: Replicator,
+        thread: ReplicatorThread,
+        publisher: ThreadPublisher,
+        state: QueueState,
+        *,
+        at_once: bool,
+    ) -> None:
+        """Wait until the whole log and all output are in the store; who stops us, or stopped the
+        queue, waits less."""
+        seconds = END_DRAIN_SECONDS if state.ended else STOP_DRAIN_SECONDS
+        if at_once:
+            seconds = AT_ONCE_DRAIN_SECONDS
+            publisher.abandon()
+        until = self._clock.monotonic() + seconds
+        replicator.drain(seconds, hand_back=not state.running)
+        while not (thread.over and publisher.idle):
+            left = until - self._clock.monotonic()
+            if left <= 0 and not publisher.idle:
+                publisher.abandon()
+            for happening in self._poller.wait(max(0.0, left) if not publisher.idle else None):
+                if isinstance(happening, Signalled):
+                    replicator.drain(0)
+                    publisher.abandon()
+        publisher.close()
+        if replicator.behind and not replicator.fenced:
+            self._say(
+                f"{replicator.behind} events are not in {self._store.location} yet; "
+                f"`spawn queue resume {self._order.queue_id}` brings them"
+            )
+
+    def _committed(self, events: list[Event[Data]]) -> None:
+        if events:
+            self._wrote = True
+            self._tell(Committed(events[-1].seq))
+
+    def _say(self, text: str) -> None:
+        with suppress(OSError):  # its disk may be what is full
+            print(text, file=sys.stderr, flush=True)
+        self._tell(Said(text))
+
+
+def _exists(queue_id: str, state: QueueState) -> QueueExists:
+    resume = f"`spawn queue resume {queue_id}` goes on with it, " * (state.state != "completed")
+    return QueueExists(
+        f"queue {queue_id} was run before",
+        why=f"submitted {moment(state.submitted_at).astimezone():%Y-%m-%d %H:%M:%S %Z}, "
+        f"now {state.state}",
+        hint=f"{resume}`--queue-id NEW` runs it anew",
+    )
