@@ -128,13 +128,16 @@ def _since_ours(events: list[Event[Data]]) -> list[Event[Data]]:
 
 
 def _first_commit(runner: RunnerProcess) -> bool:
-    while (news := runner.news()) is not None:
+    """Wait until the queue is ours; tell what the runner says before, such as a bucket made."""
+    began = False
+    while not began and (news := runner.news()) is not None:
         for item in news:
             if isinstance(item, Refused):
                 raise _refusal(runner, item)
-            if isinstance(item, Committed):
-                return True
-    return False
+            if isinstance(item, Said):
+                print(printable(item.text), file=sys.stderr)
+            began = began or isinstance(item, Committed)
+    return began
 
 
 def _say_ended(roots: Roots, queue_id: str) -> None:

@@ -123,7 +123,8 @@ def find(roots: Roots, queue_id: str) -> QueuePaths:
             f"queue {queue_id} is not on this machine",
             why="somebody else took it over; what was here is kept in "
             f"{kept[-1].folder}, fenced in epoch {kept[-1].epoch}",
-            hint=f"`spawn queue verify {queue_id} --from-s3` reads the log that went on",
+            hint=f"`spawn queue status {queue_id} --from-s3` shows how it went on, "
+            f"`spawn queue resume {queue_id} --from-s3` takes it back",
         )
     raise QueueNotFound(
         f"queue {queue_id} is not on this machine",

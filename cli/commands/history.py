@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from spawn.cli.flags import Bucket, FromS3, Prefix, Profile, Region, where
+from spawn.cli.flags import At, Bucket, FromS3, Prefix, Profile, Region, where
 
 
 def history(
@@ -18,10 +18,7 @@ def history(
     json: Annotated[
         bool, typer.Option("--json", help="Print the events as the log holds them, a line each.")
     ] = False,
-    at: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="As it was then; see `status --at`.", show_default=False),
-    ] = None,
+    at: At = None,
     from_s3: FromS3 = False,
     bucket: Bucket = None,
     prefix: Prefix = None,

@@ -112,8 +112,13 @@ def errors(
         raise Unavailable(f"{location} cannot be reached", why=redact(str(error))) from None
 
 
-def connect(service: str, region: str | None, profile: str | None) -> Any:
+def connect(
+    service: str, region: str | None, profile: str | None, *, patience: float | None = None
+) -> Any:
     """A client of a service: credentials and endpoints by boto3's chain.
+
+    Args:
+        patience: How many seconds an answer may stand still, instead of what is usual.
 
     Raises:
         Denied: The endpoint that is configured is none.
@@ -122,7 +127,8 @@ def connect(service: str, region: str | None, profile: str | None) -> Any:
 
     session = boto3.Session(region_name=region, profile_name=profile)
     try:
-        return session.client(service, config=CONFIG)
+        config = CONFIG if patience is None else CONFIG.merge(Config(read_timeout=patience))
+        return session.client(service, config=config)
     except ValueError as error:  # botocore's own for an address that is none
         why = redact(str(error))
         raise Denied(f"{service} cannot be asked", why=why, hint=_HINT_ENDPOINT) from None

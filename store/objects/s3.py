@@ -28,6 +28,9 @@ MEMORY_BYTES = 4 * PART_BYTES
 PARTS_AT_ONCE = 4
 MAX_PARTS = 10_000
 """Source: "Amazon S3 multipart upload limits" of the S3 user guide."""
+COMPLETE_SECONDS = 300.0
+"""How long putting the parts of an object together may take: a server may copy them all.
+Source: "It might take several minutes" of CompleteMultipartUpload in the S3 API reference."""
 _READ_BYTES = 1024 * 1024
 OWNER = "SPAWN_BUCKET_OWNER"
 """Names the account that buckets belong to, where it is not our own."""
@@ -60,6 +63,7 @@ class S3Store:
         self._owner = owner or os.environ.get(OWNER)
         self._encryption = encryption(os.environ)
         self._made: Any = None
+        self._patient: Any = None
         self._making = Lock()
         self._bare_etag = False
         self._refuses = False
@@ -289,8 +293,8 @@ class S3Store:
     def _etag(self, key: str) -> str:
         return str(self._ask("head_object", Key=self._prefix + key)["ETag"])
 
-    def _ask(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        client = self._client()
+    def _ask(self, operation: str, client: Any = None, **arguments: Any) -> dict[str, Any]:
+        client = client or self._client()
         if self._owner:
             arguments["ExpectedBucketOwner"] = self._owner
         answer = getattr(client, operation)(Bucket=self._bucket, **arguments)
@@ -304,6 +308,16 @@ class S3Store:
                     self._owner = account(self._region, self._profile)
                 self._made = client
             return self._made
+
+    def _patient_client(self) -> Any:
+        """For what a server takes its time for."""
+        self._client()  # it knows whose the bucket is
+        with self._making:
+            if self._patient is None:
+                self._patient = connect(
+                    "s3", self._region, self._profile, patience=COMPLETE_SECONDS
+                )
+            return self._patient
 
     def _errors(
         self, key: str, missing: type[Exception] | None = None
@@ -359,6 +373,7 @@ class _Upload:
         with self._store._errors(self._key):
             self._store._ask(
                 "complete_multipart_upload",
+                client=self._store._patient_client(),
                 MultipartUpload={"Parts": parts},
                 IfNoneMatch="*",
                 **self._names,

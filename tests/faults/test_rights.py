@@ -278,6 +278,7 @@ def test_a_missing_bucket_is_made_where_that_is_allowed(
     if may:
         assert done.code == 0, done.err
         assert f"made the bucket {missing}" in queue.told()
+        assert f"made the bucket {missing}" in done.err
         account.client().get_bucket_encryption(Bucket=missing)
     else:
         _refused(done)

@@ -4,12 +4,20 @@ import json
 import os
 import signal
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from botocore.config import Config
 from tests.support.machines import Machines, same
-from tests.support.proxy import WRITES, Fault
+from tests.support.proxy import WRITES, Fault, Rule
 from tests.support.queues import Queue, World, job, until
+from tests.support.s3 import CREDENTIALS
+
+from spawn.store.bucket import ensure_bucket
+from spawn.store.objects import aws
+from spawn.store.objects.s3 import PART_BYTES, S3Store
+from spawn.store.place import Place
 
 POINTS = ("publisher.logs", "publisher.file", "publisher.uploaded", "runner.published")
 
@@ -231,3 +239,25 @@ def test_a_second_ctrl_c_waits_for_nothing(machines: Machines) -> None:
     assert process.returncode == 130
     assert queue.resume().code == 0
     assert queue.types("make")[-1] == "ResultsUploaded"
+
+
+def test_a_store_may_take_its_time_to_put_parts_together(
+    machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": machines.proxy.endpoint}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(aws, "CONFIG", aws.CONFIG.merge(Config(read_timeout=2)))
+    file = tmp_path / "large"
+    file.write_bytes(bytes(2 * PART_BYTES))
+    ensure_bucket(Place(bucket=machines.bucket, prefix="q", region="us-east-1"), print, chosen=True)
+    store = S3Store(bucket=machines.bucket, prefix="q")
+    with ExitStack() as faults:
+        slow: list[Rule] = []
+
+        def begin() -> None:  # all parts are there
+            slow.append(faults.enter_context(machines.proxy.fault("late", "POST", seconds=3)))
+
+        size, _ = store.put_file("large", file, accept=begin)
+    assert slow[0].hits == 1
+    assert size == 2 * PART_BYTES
+    assert store.read("large").data == file.read_bytes()
