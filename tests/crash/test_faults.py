@@ -38,7 +38,7 @@ def test_a_command_and_all_its_children_killed_is_a_failure_too(world: World) ->
     process = queue.start()
     started = queue.wait_executing("a")
     queue.until((world.work / "up").exists, "its children are there")
-    assert len(attempt_processes(started)) == 3
+    queue.until(lambda: len(attempt_processes(started)) == 3, "`touch` is gone")
     os.killpg(started.pid, signal.SIGKILL)  # all at once: one by one, bash might end by itself
     out, _ = process.communicate(timeout=30)
     assert process.returncode == 1
