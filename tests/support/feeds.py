@@ -24,11 +24,14 @@ NAME = "i-0123456789abcdef0"
 
 
 class Feed:
-    """`spawn queue feed` of a world, on a port of its own; to be stopped."""
+    """`spawn queue feed` of a world, on a port of its own; to be stopped.
 
-    def __init__(self, world: World) -> None:
-        environ = {**world.environ, "SPAWN_FEED_PORT": "0"}
-        self.process = world.start("feed", env=environ)
+    Args:
+        port: 0: one that is free.
+    """
+
+    def __init__(self, world: World, port: int = 0) -> None:
+        self.process = world.start("feed", "--port", str(port), cwd="/")
         assert self.process.stderr is not None
         said = self.process.stderr.readline()
         found = re.search(r" on 127\.0\.0\.1:(\d+)\.$", said)
