@@ -6,6 +6,7 @@ import typer
 
 from spawn import __version__
 from spawn.cli.commands.cancel import cancel
+from spawn.cli.commands.feed import feed
 from spawn.cli.commands.history import history
 from spawn.cli.commands.list_ import list_queues
 from spawn.cli.commands.logs import logs
@@ -53,6 +54,7 @@ queue.command("list")(list_queues)
 queue.command()(verify)
 queue.command()(validate)
 queue.command()(schema)
+queue.command()(feed)
 
 
 def _version(wanted: bool) -> None:

@@ -31,7 +31,7 @@ def take(path: str | os.PathLike[str]) -> int | None:
 def is_held(path: str | os.PathLike[str]) -> bool:
     """Whether somebody holds the lock. A file that is not there is held by nobody."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:

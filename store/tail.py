@@ -1,6 +1,7 @@
 """The end of a file that may be large."""
 
 import os
+import stat
 from pathlib import Path
 
 from spawn.core.codec import clean
@@ -20,7 +21,7 @@ def tail(
         At most `lines` lines of valid text; none when the file cannot be read.
     """
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=regular) as file:
             size = file.seek(0, os.SEEK_END)
             start = max(after, size - max_bytes)
             file.seek(start)
@@ -32,3 +33,18 @@ def tail(
     kept = [line for line in whole if line.strip()] or [line for line in found if line.strip()]
     kept = kept[max(0, len(kept) - lines) :]
     return tuple(clean(line)[:width] for line in kept)
+
+
+def regular(path: str, flags: int, *, dir_fd: int | None = None) -> int:
+    """Open a file, for `open`: a pipe that a job has put in its place must not hold us up, and a
+    link must not lead elsewhere.
+
+    Raises:
+        OSError: It cannot be opened, or is no plain file.
+    """
+    more = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    fd = os.open(path, flags | more, dir_fd=dir_fd)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(f"{path} is no plain file")
+    return fd

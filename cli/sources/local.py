@@ -1,33 +1,27 @@
 """A queue of this machine, read from its own log."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import datetime
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from spawn.core.codec import decode
 from spawn.core.errors import QueueNotFound
 from spawn.core.events import Data, Event
-from spawn.core.moments import moment
 from spawn.core.replay import Replay, Row
 from spawn.core.report.build import build
-from spawn.core.report.model import Live, Replica, Report
-from spawn.core.report.progress import Progress, from_file, from_output
-from spawn.core.state import JobState, QueueState
-from spawn.store import lag, lock, output, queues
+from spawn.core.report.model import Report
+from spawn.core.state import QueueState
+from spawn.store import lock, queues
+from spawn.store.live import Lives
 from spawn.store.log import read
-from spawn.store.output import RAW
 from spawn.store.paths import Roots
 
 if TYPE_CHECKING:
     from spawn.cli.sources.output import Attempt, Stream
     from spawn.store.objects.port import ObjectStore
-
-RECENT_LINES = 50
-"""Lines of output that are searched for progress."""
 
 
 class LocalQueue:
@@ -59,7 +53,7 @@ class LocalQueue:
         self._replay = Replay(queue_id)
         self._open = ExitStack()
         self._connection: sqlite3.Connection | None = None
-        self._earlier: dict[str, float] | None = None
+        self._lives = Lives(roots, queue_id)
 
     def __enter__(self) -> Self:
         self._connection = self._open.enter_context(read.opened(self.paths.events))
@@ -162,89 +156,13 @@ class LocalQueue:
         return build(
             state,
             now,
-            live=self._live(state),
-            earlier=self._durations(state),
+            live=self._lives.jobs(state, self.seq),
+            earlier=self._lives.earlier(state),
             runner_alive=self.runner_alive() if not state.ended else None,
-            replica=self._replica(),
+            replica=self._lives.replica(self.seq, self._row),
         )
 
-    def _replica(self) -> Replica | None:
-        """What the newest runner said of the log's copy, against the log."""
-        hint = lag.find(self.paths.folder)
-        if hint is None:
-            return None
-        behind = max(0, self._replay.seq - hint.seq)
-        since = moment(hint.since) if hint.since else None
-        if behind:
-            assert self._connection is not None
-            _, type_, line, _ = next(iter(read.rows(self._connection, hint.seq)))
-            first = decode(line, type_)
-            since = since if first is None else moment(first.at)
-        return Replica(
-            location=hint.location,
-            behind=behind,
-            since=since,
-            trouble=hint.trouble,
-            fence=hint.fence,
-        )
-
-    def _live(self, state: QueueState) -> Mapping[str, Live]:
-        return {
-            job_id: self._look(job)
-            for job_id, job in state.jobs.items()
-            if job.state == "running" or job.log_file
-        }
-
-    def _look(self, job: JobState) -> Live:
-        shown = self._shown(job)
-        raw = shown != job.log_file and output.is_kept_raw_alone(job)
-        if job.state != "running":
-            return Live(log_file=shown, raw_alone=raw)
-        lines = output.recent(job, RECENT_LINES)
-        progress = _progress(Path(job.folder), lines)
-        return Live(progress=progress, recent=lines, log_file=shown, raw_alone=raw)
-
-    def _shown(self, job: JobState) -> str:
-        """The short path of a job's log, while it leads there: another queue may have taken it;
-        else the raw output, where the log is not there; empty where nothing is."""
-        log = Path(job.log_file)
-        short = self._roots.log / log.name
-        with suppress(OSError):
-            if short.is_symlink() and short.samefile(log):
-                return str(short)
-        there = (each for each in (log, Path(job.folder) / RAW[0]) if output.is_there(each))
-        return str(next(there, ""))
-
-    def _durations(self, state: QueueState) -> dict[str, float]:
-        if state.state not in ("running", "pending"):
-            return {}
-        if self._earlier is None:
-            from spawn.store.log.earlier import durations
-
-            others = [name for name in queues.names(self._roots) if name != self.queue_id]
-            self._earlier = durations(
-                [self._roots.queue(name).events for name in others[:8]],
-                {job_id: job.config.command for job_id, job in state.jobs.items()},
-            )
-        return self._earlier
-
-
-def _progress(folder: Path, lines: tuple[str, ...]) -> Progress | None:
-    """The newer of what the progress file and the output say."""
-    said = from_output([_bare(line) for line in lines])
-    file = folder / "progress"
-    try:
-        text = file.read_text("utf-8", "replace")[-4096:]
-        written = file.stat().st_mtime
-        printed = max((folder / name).stat().st_mtime for name in ("stdout.log", "stderr.log"))
-    except OSError:
-        return said
-    told = from_file(text)
-    if told is None or (said is not None and printed > written):
-        return said
-    return told
-
-
-def _bare(line: str) -> str:
-    """A line of a combined log without its time."""
-    return line[11:] if line[:1] == "[" and line[9:11] == "] " else line
+    def _row(self, after: int) -> Row | None:
+        """The first event after a seq."""
+        assert self._connection is not None
+        return next(iter(read.rows(self._connection, after)), None)

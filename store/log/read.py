@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from spawn.core.codec import decode
 from spawn.core.errors import CorruptLog, QueueNotFound
-from spawn.core.events import QueueStarted
+from spawn.core.events import JobStarted, QueueStarted
 from spawn.core.replay import Replay, Row
 
 _ROWS = "SELECT seq, type, line, hash FROM events WHERE seq > ? ORDER BY seq"
@@ -16,6 +16,13 @@ _COLUMNS = "SELECT seq, type, job_id, at, line, hash FROM events ORDER BY seq"
 _OWNER = (
     "SELECT line FROM events WHERE type IN ('QueueStarted', 'QueueResumed')"
     " ORDER BY seq DESC LIMIT 1"
+)
+
+_HASH = "SELECT hash FROM events WHERE seq = ?"
+_STARTS = "SELECT type, line FROM events WHERE type = 'JobStarted' AND job_id = ? ORDER BY seq"
+_MOVE = (
+    "SELECT type FROM events WHERE type IN ('QueueStarted', 'QueueResumed', 'QueueInterrupted',"
+    " 'QueueCompleted', 'QueueFailed') ORDER BY seq DESC LIMIT 1"
 )
 
 NEWBORN_BYTES = 4096
@@ -74,6 +81,31 @@ def owner(connection: sqlite3.Connection) -> QueueStarted | None:
     row = connection.execute(_OWNER).fetchone()
     event = None if row is None else decode(row[0])
     return event.data if event and isinstance(event.data, QueueStarted) else None
+
+
+def hash_at(connection: sqlite3.Connection, seq: int) -> bytes | None:
+    """The chain's hash up to an event, as stored; None where there is no such event."""
+    row = connection.execute(_HASH, (seq,)).fetchone()
+    return None if row is None else bytes(row[0])
+
+
+def started(connection: sqlite3.Connection, job_id: str, attempt: int) -> JobStarted | None:
+    """How an attempt began; None where it never did. Nothing is checked.
+
+    Raises:
+        UnreadableEvent: It is not an event that this version knows.
+    """
+    for type_, line in connection.execute(_STARTS, (job_id,)):
+        event = decode(line, type_)
+        if event is not None and event.attempt == attempt and isinstance(event.data, JobStarted):
+            return event.data
+    return None
+
+
+def last_move(connection: sqlite3.Connection) -> str | None:
+    """The type of the event that last moved the queue as a whole; None before it began."""
+    row = connection.execute(_MOVE).fetchone()
+    return None if row is None else row[0].decode()
 
 
 def replay(path: Path, queue_id: str, *, until: str | None = None) -> Replay:

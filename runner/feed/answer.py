@@ -1,0 +1,173 @@
+"""Answer what is asked: at once, or once there is news."""
+
+import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import msgspec
+
+from spawn import __version__
+from spawn.core import chain
+from spawn.core.errors import CorruptLog, QueueNotFound, SpawnError
+from spawn.core.feed.address import Ask, AskHello, AskOutput, AskPage, AskQueues
+from spawn.core.feed.wire import OLDEST, PROTOCOL, SERVICE, Hello, Listed, Page, Queues
+from spawn.core.replay import Row
+from spawn.runner.feed.output import Outputs
+from spawn.runner.feed.response import Response
+from spawn.runner.feed.watched import Watched
+from spawn.store import lock, queues
+from spawn.store.log import read
+from spawn.store.paths import Roots
+
+PAGE_BYTES = 1024 * 1024
+"""Bytes after which a page takes no further event."""
+FORGET_SECONDS = 120.0
+"""How long the state of a queue is kept that nobody asks about."""
+_STATES = {
+    None: "pending",
+    "QueueStarted": "running",
+    "QueueResumed": "running",
+    "QueueInterrupted": "interrupted",
+    "QueueCompleted": "completed",
+    "QueueFailed": "failed",
+}
+
+
+class Unfinished(Exception):
+    """There is work left to do before there is an answer; ask again at once."""
+
+
+class Answers:
+    """Everything that can be asked about the queues of a machine."""
+
+    def __init__(self, roots: Roots) -> None:
+        self._roots = roots
+        self._watched: dict[str, Watched] = {}
+        self._outputs = Outputs(roots)
+
+    def __call__(self, ask: Ask, *, first: bool, last: bool) -> Response | None:
+        """Answer; None when it is to be asked again later.
+
+        Args:
+            first: Whether it was not asked before.
+            last: Whether there will be no later.
+
+        Raises:
+            SpawnError: There is no answer.
+            Unfinished: Not yet.
+        """
+        match ask:
+            case AskHello():
+                return self._hello()
+            case AskQueues():
+                return Response(msgspec.json.encode(Queues(queues=tuple(self._list()))))
+            case AskPage():
+                return self._page(ask, first=first, last=last)
+            case AskOutput():
+                return self._outputs.read(ask, last=last)
+
+    def forget(self) -> None:
+        """Let go of what nobody has asked about for long."""
+        limit = time.monotonic() - FORGET_SECONDS
+        for queue_id in [each for each, it in self._watched.items() if it.asked_at < limit]:
+            del self._watched[queue_id]
+
+    @property
+    def watching(self) -> bool:
+        """Whether there is something to forget later."""
+        return bool(self._watched)
+
+    def _hello(self) -> Response:
+        try:
+            local, others = queues.local(self._roots)
+        except QueueNotFound:
+            local, others = "", []
+        hello = Hello(
+            service=SERVICE,
+            version=__version__,
+            protocol=PROTOCOL,
+            oldest=OLDEST,
+            uid=os.getuid(),
+            root=str(self._roots.state),
+            local=local,
+            others=tuple(others),
+        )
+        return Response(msgspec.json.encode(hello))
+
+    def _list(self) -> Iterator[Listed]:
+        for queue_id in queues.names(self._roots):
+            paths = self._roots.queue(queue_id)
+            try:
+                with read.opened(paths.events) as connection:
+                    state = _STATES.get(read.last_move(connection), "unreadable")
+            except (SpawnError, OSError):
+                state = "unreadable"
+            yield Listed(queue_id=queue_id, state=state, runs=lock.is_held(paths.lock))
+
+    def _page(self, ask: AskPage, *, first: bool, last: bool) -> Response | None:
+        watched = self._watched.get(ask.queue_id)
+        if watched is None:
+            watched = Watched(self._roots, ask.queue_id)
+            self._watched[ask.queue_id] = watched
+        watched.asked_at = time.monotonic()
+        try:
+            whole = watched.look(fresh=first)
+        except QueueNotFound:
+            del self._watched[ask.queue_id]
+            raise
+        page, lines = _read(ask, watched, whole=whole)
+        if page is None:
+            raise Unfinished
+        news = lines or page.differs or watched.version != ask.since
+        if not (news or last):
+            return None
+        head = msgspec.json.encode(page)
+        return Response(b"\n".join((head, *lines, b"")), "application/x-spawn-page")
+
+
+def _read(ask: AskPage, watched: Watched, *, whole: bool) -> tuple[Page | None, list[bytes]]:
+    """Read the events that are asked for.
+
+    Args:
+        whole: Whether all of the log is folded: only then its end can be told.
+
+    Returns:
+        No page when the log's end is reached before it is folded.
+    """
+    known = bytes.fromhex(ask.hash_)
+    now = datetime.now(UTC)
+    newest = watched.replay.seq
+    lines: list[bytes] = []
+    seq = ask.after
+    if whole and (ask.after, known) == (newest, watched.replay.hash):
+        machine = watched.machine(ask.since)
+        return Page(queue_id=ask.queue_id, seq=seq, now=now, machine=machine), lines
+    with read.opened(watched.paths.events) as connection:
+        if ask.after:
+            there = read.hash_at(connection, ask.after)
+        else:
+            there = chain.genesis(ask.queue_id)
+            known = known or there
+        if there != known:
+            return Page(queue_id=ask.queue_id, seq=0, differs=True, now=now), lines
+        size = 0
+        for row in read.rows(connection, ask.after):
+            if whole and row[0] > newest:
+                break
+            if size >= PAGE_BYTES:
+                return Page(queue_id=ask.queue_id, seq=seq, more=True, now=now), lines
+            lines.append(_line(row))
+            size += len(lines[-1])
+            seq = row[0]
+    if not whole:
+        return None, lines
+    machine = watched.machine(ask.since)
+    return Page(queue_id=ask.queue_id, seq=seq, now=now, machine=machine), lines
+
+
+def _line(row: Row) -> bytes:
+    """An event as it travels. Damage within it travels as well: its reader finds that out."""
+    if type(row[2]) is not bytes or type(row[3]) is not bytes:
+        raise CorruptLog(f"event {row[0]} is not text", seq=row[0])
+    return chain.export(row[3], row[2].replace(b"\n", b" "))

@@ -1,0 +1,177 @@
+"""A queue that somebody asks about: its state, folded once and then as its log grows."""
+
+import os
+import time
+from collections.abc import Mapping
+from itertools import islice
+from secrets import token_hex
+
+from spawn.core.errors import QueueNotFound, SpawnError
+from spawn.core.feed.wire import Machine
+from spawn.core.replay import Replay, Row
+from spawn.core.report.model import Live, Replica
+from spawn.store import lock, queues
+from spawn.store.live import Lives
+from spawn.store.log import read
+from spawn.store.paths import Roots
+
+AT_ONCE = 10_000
+"""Events that are folded before others get their turn: some 40 ms."""
+LOOK_SECONDS = 1.0
+"""How long what a machine knows besides the log is good enough for who just waits for news."""
+_SETTLED_NS = 100_000_000
+"""A file that was written so lately may be written again within one tick of its file system."""
+
+Signature = tuple[tuple[int, int, int] | None, ...]
+
+
+class Watched:
+    """One queue. No database stays open between two looks: SQLite tidies a log up when the last
+    who has it open lets go, and that must stay its runner.
+
+    Raises:
+        QueueNotFound: It is not here.
+    """
+
+    def __init__(self, roots: Roots, queue_id: str) -> None:
+        self.paths = queues.find(roots, queue_id)
+        self.queue_id = queue_id
+        self.replay = Replay(queue_id)
+        self._roots = roots
+        self.asked_at = time.monotonic()
+        self._lives = Lives(roots, queue_id)
+        self._seen: Signature | None = None
+        self._failed: tuple[Signature, SpawnError] | None = None
+        self._nonce = token_hex(4)
+        self._count = 0
+        self._looked_at = float("-inf")
+        self._jobs: dict[str, tuple[int, Live | None]] = {}
+        self._earlier: tuple[int, Mapping[str, float]] = (0, {})
+        self._rest: tuple[bool, Replica | None] = (False, None)
+
+    def look(self, *, fresh: bool) -> bool:
+        """Look at the queue; returns whether all of its log is folded.
+
+        Args:
+            fresh: Whether what is known besides the log must be as of now.
+
+        Raises:
+            QueueNotFound: It is gone, or was not submitted yet.
+            CorruptLog: With the first event that is wrong.
+        """
+        alive = lock.is_held(self.paths.lock)  # first: what it wrote before it died is then seen
+        seq = self.replay.seq
+        if not self._fold():
+            return False
+        now = time.monotonic()
+        if fresh or seq != self.replay.seq or now >= self._looked_at + LOOK_SECONDS:
+            self._looked_at = now
+            self._look_beyond(alive)
+        return True
+
+    def machine(self, since: str) -> Machine:
+        """What is known besides the log, as of the newest look.
+
+        Args:
+            since: The `version` of what the reader knows; empty for nothing.
+        """
+        nonce, _, count = since.partition(".")
+        known = int(count) if nonce == self._nonce and count.isdecimal() else 0
+        alive, replica = self._rest
+        earlier_at, earlier = self._earlier
+        return Machine(
+            version=self.version,
+            whole=not known,
+            runner_alive=alive,
+            replica=replica,
+            jobs={} if known >= self._count else _newer(self._jobs, known),
+            earlier=dict(earlier) if earlier_at > known else None,
+        )
+
+    @property
+    def version(self) -> str:
+        """See `Machine.version`."""
+        return f"{self._nonce}.{self._count}"
+
+    def _look_beyond(self, alive: bool) -> None:
+        state, seq = self.replay.state, self.replay.seq
+        count = self._count + 1
+        changed = False
+        live = self._lives.jobs(state, seq)
+        for job_id, found in live.items():
+            before = self._jobs.get(job_id)
+            if before is None or (before[1] is not found and before[1] != found):
+                self._jobs[job_id] = (count, found)
+                changed = True
+        gone = [each for each, (_, known) in self._jobs.items() if known and each not in live]
+        for job_id in gone:
+            self._jobs[job_id] = (count, None)
+            changed = True
+        earlier = self._lives.earlier(state)
+        if earlier != self._earlier[1]:
+            self._earlier = (count, dict(earlier))
+            changed = True
+        rest = alive, self._lives.replica(seq, self._row)
+        changed = changed or rest != self._rest
+        self._rest = rest
+        if changed or not self._count:
+            self._count = count
+
+    def _fold(self) -> bool:
+        """Fold what the log has gained; returns whether that is all."""
+        signature = self._signature()
+        if signature == self._seen:
+            return True
+        if self._failed is not None and self._failed[0] == signature:
+            raise self._failed[1]
+        try:
+            with read.opened(self.paths.events) as connection:
+                before = self.replay.seq
+                if before and read.hash_at(connection, before) != self.replay.hash:
+                    self._begin_anew()  # another log has taken its place
+                    before = 0
+                self.replay.feed(islice(read.rows(connection, before), AT_ONCE))
+        except SpawnError as error:
+            self._begin_anew()
+            self._failed = signature, error
+            raise
+        if self.replay.seq - before == AT_ONCE:
+            self._seen = signature[:1]
+            return False
+        if self.replay.empty:
+            raise QueueNotFound(f"queue {self.queue_id} was not submitted yet")
+        settled = max(each[2] for each in signature if each) < time.time_ns() - _SETTLED_NS
+        self._seen = signature if settled else signature[:1]
+        return True
+
+    def _begin_anew(self) -> None:
+        self.replay = Replay(self.queue_id)
+        self._lives = Lives(self._roots, self.queue_id)
+        self._seen = None
+
+    def _signature(self) -> Signature:
+        """What tells that nothing was written to the log."""
+        db = self.paths.events
+        found: list[tuple[int, int, int] | None] = []
+        for path in (db, db.with_name(f"{db.name}-wal")):
+            try:
+                at = os.stat(path)
+                found.append((at.st_ino, at.st_size, at.st_mtime_ns))
+            except OSError:
+                if path is db:
+                    raise QueueNotFound(f"queue {self.queue_id} is gone") from None
+                found.append(None)
+        return tuple(found)
+
+    def _row(self, after: int) -> Row | None:
+        with read.opened(self.paths.events) as connection:
+            return next(iter(read.rows(connection, after)), None)
+
+
+def _newer(jobs: Mapping[str, tuple[int, Live | None]], known: int) -> dict[str, Live | None]:
+    """What was found after a count; what is gone is not news to who knows nothing."""
+    return {
+        job_id: live
+        for job_id, (count, live) in jobs.items()
+        if count > known and (known or live is not None)
+    }

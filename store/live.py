@@ -1,0 +1,214 @@
+"""What this machine knows of a queue beyond its log: how far its jobs are, what they print, where
+that is, how far the log's copy is, and how long the same jobs took before. None of it is state."""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from spawn.core.codec import decode
+from spawn.core.moments import moment
+from spawn.core.replay import Row
+from spawn.core.report.model import Live, Replica
+from spawn.core.report.progress import Progress, from_file, from_output
+from spawn.core.state import JobState, QueueState
+from spawn.store import lag, output, queues
+from spawn.store.output import RAW
+from spawn.store.paths import Roots
+from spawn.store.tail import regular
+
+RECENT_LINES = 50
+"""Lines of output that are searched for progress."""
+EARLIER_LOGS = 8
+EARLIER_SECONDS = 10.0
+"""How long nobody asks whether the logs of other queues have grown."""
+_PROGRESS_BYTES = 4096
+_SETTLED_NS = 100_000_000
+"""A folder that was changed so lately may change again within one tick of its file system."""
+
+Stamp = tuple[tuple[int, int, int] | None, ...]
+
+
+class Lives:
+    """Looks at a queue again and again; what cannot have changed is not looked at twice."""
+
+    def __init__(self, roots: Roots, queue_id: str) -> None:
+        self._roots = roots
+        self._paths = roots.queue(queue_id)
+        self._queue_id = queue_id
+        self._seq = -1
+        self._stamp: Stamp | None = None
+        self._live: dict[str, Live] = {}
+        self._restless: list[str] = []
+        self._first: tuple[int, datetime | None] = (-1, None)
+        self._earlier: dict[str, float] = {}
+        self._earlier_of: tuple[object, ...] = ()
+        self._earlier_at = float("-inf")
+
+    def jobs(self, state: QueueState, seq: int) -> Mapping[str, Live]:
+        """Look at the jobs that ever ran.
+
+        Args:
+            seq: The newest event of that state.
+
+        Returns:
+            What there is to tell, by job id; not to be changed.
+        """
+        stamp = self._look_at_folders()
+        jobs: Iterable[JobState] = state.jobs.values()
+        live: dict[str, Live] = {}
+        if stamp is not None and (stamp, seq) == (self._stamp, self._seq):
+            jobs = [state.jobs[job_id] for job_id in self._restless]
+            live = self._live.copy()
+        else:
+            self._restless = []
+        self._stamp, self._seq = stamp, seq
+        restless = []
+        for job in jobs:
+            if job.state != "running" and not job.log_file:
+                continue
+            live[job.config.job_id], rests = self._look(job)
+            if not rests:
+                restless.append(job.config.job_id)
+        self._live, self._restless = live, restless
+        return live
+
+    def replica(self, seq: int, row: Callable[[int], Row | None]) -> Replica | None:
+        """What the newest runner said of the log's copy, against the log.
+
+        Args:
+            seq: The log's newest event.
+            row: Reads the first event after a seq.
+        """
+        hint = lag.find(self._paths.folder)
+        if hint is None:
+            return None
+        behind = max(0, seq - hint.seq)
+        since = moment(hint.since) if hint.since else None
+        if behind:
+            if self._first[0] != hint.seq:
+                self._first = hint.seq, _at(row(hint.seq))
+            since = self._first[1] or since
+        return Replica(
+            location=hint.location,
+            behind=behind,
+            since=since,
+            trouble=hint.trouble,
+            fence=hint.fence,
+        )
+
+    def earlier(self, state: QueueState) -> Mapping[str, float]:
+        """How long the jobs of a queue that goes on took in earlier queues of this machine,
+        seconds, by job id."""
+        if state.state not in ("running", "pending"):
+            return {}
+        now = time.monotonic()
+        if now < self._earlier_at + EARLIER_SECONDS:
+            return self._earlier
+        self._earlier_at = now
+        others = [name for name in queues.names(self._roots) if name != self._queue_id]
+        logs = [self._roots.queue(name).events for name in others[:EARLIER_LOGS]]
+        key = (state.config_sha256, *(_signature(log) for log in logs))
+        if key != self._earlier_of:
+            from spawn.store.log.earlier import durations
+
+            commands = {job_id: job.config.command for job_id, job in state.jobs.items()}
+            self._earlier = durations(logs, commands)
+            self._earlier_of = key
+        return self._earlier
+
+    def _look_at_folders(self) -> Stamp | None:
+        """What tells that no log came, went, or was linked to; None where that cannot be told."""
+        stamp = tuple(_stamp(folder) for folder in (self._roots.log, self._paths.log))
+        newest = max((each[2] for each in stamp if each is not None), default=0)
+        return stamp if newest < time.time_ns() - _SETTLED_NS else None
+
+    def _look(self, job: JobState) -> tuple[Live, bool]:
+        """Look at a job; returns also whether it is the same until the folders of logs change."""
+        shown, raw = self._shown(job)
+        if job.state != "running":
+            return Live(log_file=shown, raw_alone=raw), bool(shown) and not raw
+        if not self._is_ours(job):
+            return Live(log_file=shown), False
+        lines = output.recent(job, RECENT_LINES)
+        progress = _progress(Path(job.folder), lines) if job.folder else None
+        return Live(progress=progress, recent=lines, log_file=shown, raw_alone=raw), False
+
+    def _is_ours(self, job: JobState) -> bool:
+        """Whether what a log names is in its queue's own folders: nothing else is read for it."""
+        return (not job.folder or _inside(job.folder, self._paths.folder)) and (
+            not job.log_file or _inside(job.log_file, self._paths.log)
+        )
+
+    def _shown(self, job: JobState) -> tuple[str, bool]:
+        """The short path of a job's log, while it leads there: another queue may have taken it;
+        else the raw output, where the log is not there; empty where nothing is. And whether the
+        output is kept raw alone."""
+        if not job.log_file:
+            return "", False
+        log = Path(job.log_file)
+        short = self._roots.log / log.name
+        with suppress(OSError):
+            if short.is_symlink() and short.samefile(log):
+                return str(short), False
+        if output.is_there(log):
+            return str(log), False
+        raw = Path(job.folder) / RAW[0]
+        return str(raw) if output.is_there(raw) else "", output.is_kept_raw_alone(job)
+
+
+def _progress(folder: Path, lines: tuple[str, ...]) -> Progress | None:
+    """The newer of what the progress file and the output say."""
+    said = from_output([_bare(line) for line in lines])
+    try:
+        with open(folder / "progress", "rb", opener=regular) as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(max(0, size - _PROGRESS_BYTES))
+            text = file.read(_PROGRESS_BYTES).decode("utf-8", "replace")
+            written = os.fstat(file.fileno()).st_mtime
+        printed = max((folder / name).stat().st_mtime for name in RAW)
+    except OSError:
+        return said
+    told = from_file(text)
+    if told is None or (said is not None and printed > written):
+        return said
+    return told
+
+
+def _inside(path: str, folder: Path) -> bool:
+    """Whether a path leads below a folder, whatever links are on the way."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
+def _bare(line: str) -> str:
+    """A line of a combined log without its time."""
+    return line[11:] if line[:1] == "[" and line[9:11] == "] " else line
+
+
+def _at(row: Row | None) -> datetime | None:
+    """When an event happened."""
+    event = None if row is None else decode(row[2], row[1])
+    return None if event is None else moment(event.at)
+
+
+def _signature(log: Path) -> tuple[object, ...]:
+    """What tells that a log was not written to."""
+    wal = log.with_name(log.name + "-wal")
+    return str(log), *(
+        None if found is None else (found.st_ino, found.st_size, found.st_mtime_ns)
+        for found in (_stat(log), _stat(wal))
+    )
+
+
+def _stamp(folder: Path) -> tuple[int, int, int] | None:
+    found = _stat(folder)
+    return None if found is None else (found.st_dev, found.st_ino, found.st_mtime_ns)
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None

@@ -1,0 +1,206 @@
+"""Clients that mean harm, or are just slow, hold nobody up and fill no memory."""
+
+import contextlib
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.feeds import Feed, taken_apart, until_closed
+from tests.support.queues import World, job
+from tests.support.wait import wait_until
+
+from spawn.core import chain
+from spawn.core.feed.address import AskPage
+from spawn.runner.feed import connection, serve
+from spawn.runner.feed.request import MAX_HEAD
+
+GET = b"GET /v1/hello HTTP/1.1\r\n"
+HOST = b"Host: 127.0.0.1\r\n"
+
+
+def _status(feed: Feed, data: bytes) -> int:
+    return taken_apart(feed.raw(data))[0]
+
+
+def _serves(feed: Feed) -> None:
+    assert feed.json("/v1/hello")["service"] == "spawn-feed"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT"])
+def test_nothing_but_a_get_is_answered(feed: Feed, method: str) -> None:
+    data = f"{method} /v1/hello HTTP/1.1\r\n".encode() + HOST + b"\r\n"
+    assert _status(feed, data) == 405
+
+
+@pytest.mark.parametrize(
+    "host",
+    [b"evil.example", b"evil.example:27296", b"127.0.0.1.evil.example", b"", b"127.0.0.1@evil"],
+)
+def test_a_name_that_was_made_to_mean_this_machine_is_refused(feed: Feed, host: bytes) -> None:
+    assert _status(feed, GET + b"Host: " + host + b"\r\n\r\n") == 421
+
+
+def test_a_request_without_a_host_or_with_two_is_refused(feed: Feed) -> None:
+    assert _status(feed, GET + b"\r\n") == 421
+    assert _status(feed, GET + HOST + b"Host: evil.example\r\n\r\n") == 400
+
+
+@pytest.mark.parametrize("host", [b"localhost", b"LOCALHOST:1", b"127.0.0.1:40000", b"[::1]:5"])
+def test_whatever_end_of_a_tunnel_is_named_is_answered(feed: Feed, host: bytes) -> None:
+    assert _status(feed, GET + b"Host: " + host + b"\r\nConnection: close\r\n\r\n") == 200
+
+
+def test_a_page_of_the_web_is_not_answered(feed: Feed) -> None:
+    assert _status(feed, GET + HOST + b"Origin: https://evil.example\r\n\r\n") == 403
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"\r\n", 400),
+        (b"GET /v1/hello\r\n", 400),
+        (b"GET  /v1/hello HTTP/1.1\r\n", 400),
+        (b"GET /v1/hello HTTP/2.0\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n", 400),
+        (b"GET /v1/\x00 HTTP/1.1\r\n", 400),
+        (GET + HOST + b"no colon\r\n", 400),
+        (GET + HOST + b"Folded: a\r\n b\r\n", 400),
+        (GET + HOST + b"Space : a\r\n", 400),
+        (GET + HOST + b"Content-Length: 5\r\n", 400),
+        (GET + HOST + b"Transfer-Encoding: chunked\r\n", 400),
+        (GET + HOST + b"A: " + b"x" * 3000 + b"\r\n", 431),
+        (GET + HOST + b"A: b\r\n" * 40, 431),
+        (b"GET /" + b"x" * 3000 + b" HTTP/1.1\r\n", 431),
+    ],
+)
+def test_what_is_no_request_is_refused(feed: Feed, head: bytes, status: int) -> None:
+    assert _status(feed, head + b"\r\n") == status
+    _serves(feed)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/",
+        "/v2/hello",
+        "/v1/queues/",
+        "/v1/queues/..",
+        "/v1/queues/q/../../etc",
+        "/v1/queues/%2e%2e",
+        "/v1/queues/local",
+        "/v1/queues/q/output/a/1/lock",
+        "/v1/queues/q/output/../1/stdout.log",
+        "/v1/queues/q/output/a/1/../../../events.db",
+    ],
+)
+def test_what_is_not_offered_is_not_there(world: World, feed: Feed, target: str) -> None:
+    world.queue(job("a", "true")).run("--no-s3")
+    assert feed.get(target)[0] == 404
+
+
+@pytest.mark.parametrize("query", ["after=-1", "after=x", "after=1e3", "hash=zz", "wait=1.5"])
+def test_a_part_that_cannot_be_meant_is_refused(world: World, feed: Feed, query: str) -> None:
+    world.queue(job("a", "true")).run("--no-s3")
+    assert feed.get(f"/v1/queues/q?{query}")[0] == 400
+
+
+def test_what_a_newer_client_asks_besides_is_passed_over(world: World, feed: Feed) -> None:
+    world.queue(job("a", "true")).run("--no-s3")
+    status, _, body = feed.get("/v1/queues/q?colour=blue&after=0", "X-New: 1")
+    assert (status, len(body.splitlines())) == (200, 1 + 5)
+
+
+def test_a_head_without_an_end_is_cut_off(feed: Feed) -> None:
+    assert _status(feed, b"x" * MAX_HEAD) == 431
+    assert _status(feed, GET + b"a" * (MAX_HEAD - len(GET))) == 431
+
+
+def test_requests_that_come_together_are_answered_in_order(world: World, feed: Feed) -> None:
+    world.queue(job("a", "true")).run("--no-s3")
+    asked = [b"/v1/hello", b"/v1/queues", b"/v1/nothing", b"/v1/queues/q"]
+    last = b"GET /v1/hello HTTP/1.1\r\nConnection: close\r\n" + HOST + b"\r\n"
+    data = feed.raw(
+        b"".join(b"GET " + it + b" HTTP/1.1\r\n" + HOST + b"\r\n" for it in asked) + last
+    )
+    assert re.findall(rb"HTTP/1\.1 (\d+) ", data) == [b"200", b"200", b"404", b"200", b"200"]
+
+
+def test_a_request_may_come_byte_by_byte(feed: Feed) -> None:
+    with feed.connect() as sock:
+        for byte in GET + HOST + b"Connection: close\r\n\r\n":
+            sock.sendall(bytes([byte]))
+        assert taken_apart(until_closed(sock))[0] == 200
+
+
+@pytest.fixture
+def crowd(feed: Feed) -> Iterator[contextlib.ExitStack]:
+    """Where connections are kept open."""
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
+def test_a_crowd_that_says_half_a_request_makes_others_wait_no_longer_than_it_may(
+    feed: Feed, crowd: contextlib.ExitStack
+) -> None:
+    held = [crowd.enter_context(feed.connect()) for _ in range(serve.MAX_CLIENTS)]
+    for sock in held:
+        sock.sendall(b"GET /v1")
+    answers: list[int] = []
+
+    def served() -> bool:
+        answers.append(feed.get("/v1/hello")[0])
+        return answers[-1] == 200
+
+    wait_until(served, seconds=connection.HEAD_SECONDS + 5)
+    assert set(answers) <= {200, 503}
+    assert feed.memory() < 60e6
+
+
+def test_who_has_nothing_under_way_makes_way(feed: Feed, crowd: contextlib.ExitStack) -> None:
+    held = [crowd.enter_context(feed.connect()) for _ in range(serve.MAX_CLIENTS)]
+    held[0].sendall(GET + HOST + b"\r\n")
+    assert held[0].recv(100)
+    _serves(feed)
+    assert held[1].recv(100) == b"", "the one that was idle for longest"
+
+
+def test_a_client_that_does_not_read_holds_nobody_up(
+    world: World, feed: Feed, crowd: contextlib.ExitStack
+) -> None:
+    queue = world.queue(job("a", "head -c 50000000 /dev/zero"))
+    queue.run("--no-s3")
+    ask = b"GET /v1/queues/q/output/a/1/stdout.log HTTP/1.1\r\n" + HOST + b"\r\n"
+    for _ in range(serve.MAX_CLIENTS - 1):
+        sock = crowd.enter_context(feed.connect())
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.sendall(ask * 60)
+    for _ in range(20):
+        _serves(feed)
+    assert feed.memory() < 120e6, "an answer each, and not sixty"
+
+
+def test_clients_that_go_leave_nothing(world: World, feed: Feed) -> None:
+    world.queue(job("a", "true")).run("--no-s3")
+    for number in range(100):
+        with feed.connect() as sock:
+            sock.sendall(b"GET /v1/queues/q?wait=25 HTTP/1.1\r\n"[: number % 40] + HOST)
+    _serves(feed)
+    descriptors = Path(f"/proc/{feed.pid}/fd")
+    wait_until(lambda: len(list(descriptors.iterdir())) < 16, what="what was left to be closed")
+
+
+def test_who_waits_for_news_is_told_of_none_after_its_time(world: World, feed: Feed) -> None:
+    world.queue(job("a", "true")).run("--no-s3")
+    with feed.client() as client:
+        page, lines = client.page(AskPage(queue_id="q"))
+        assert page.machine is not None
+        hash_ = chain.parse(lines[-1])[0].hex()
+        ask = AskPage(
+            queue_id="q", after=page.seq, hash_=hash_, since=page.machine.version, wait=1.0
+        )
+        again, lines = client.page(ask)
+    assert (again.seq, lines) == (page.seq, [])
+    assert again.machine is not None
+    assert again.machine.version == page.machine.version

@@ -1,0 +1,226 @@
+"""A watch through a feed: news as it comes, at next to no cost, whatever becomes of the feed."""
+
+import io
+import json
+import re
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from tests.support.configs import job as job_of
+from tests.support.configs import queue as config
+from tests.support.feeds import Feed, Laptop
+from tests.support.logs import QUEUE_ID, running, started
+from tests.support.queues import SECONDS, Queue, World, job, until
+from tests.support.wait import wait_until
+
+from spawn.cli import patience
+from spawn.cli import watch as watching
+from spawn.cli.sources.feed import FeedQueue
+from spawn.store.log.write import LogWriter
+
+
+class Watch:
+    """`status --watch --json` in a thread, every 50 ms."""
+
+    def __init__(self, laptop: Laptop) -> None:
+        self._out = io.StringIO()
+        self.failed: list[BaseException] = []
+        self._laptop = laptop
+        self.thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        try:
+            with self._laptop.open() as source:
+                watching.watch(source, 0.05, as_json=True)
+        except BaseException as error:
+            self.failed.append(error)
+
+    @property
+    def states(self) -> list[str]:
+        """The status of job `a` in every report so far."""
+        lines = self._out.getvalue().splitlines()
+        return [json.loads(line)["job_details"][0]["status"] for line in lines]
+
+
+@contextmanager
+def _watch(laptop: Laptop, said: list[str]) -> Iterator[Watch]:
+    watch = Watch(laptop)
+    with patch.object(sys, "stdout", watch._out), patch.object(patience, "say", said.append):
+        watch.thread.start()
+        try:
+            yield watch
+        finally:
+            watch.thread.join(SECONDS)
+    assert not watch.thread.is_alive()
+    assert not watch.failed, watch.failed
+
+
+def test_a_watch_goes_on_when_the_feed_was_killed_and_came_back(
+    world: World, tmp_path: Path
+) -> None:
+    queue = world.queue(job("a", until("end"))).detach("--no-s3")
+    queue.wait_executing("a")
+    feeds = [Feed(world)]
+    said: list[str] = []
+    try:
+        with _watch(Laptop(tmp_path / "laptop", lambda: feeds[-1].address()), said) as watch:
+            queue.until(lambda: len(watch.states) >= 2, "two reports")
+            feeds[0].stop(signal.SIGKILL)
+            queue.until(lambda: bool(said), "the watch to find out")
+            feeds.append(Feed(world))
+            before = len(watch.states)
+            queue.until(lambda: len(watch.states) >= before + 2, "two more")
+            world.let("end")
+    finally:
+        feeds[-1].stop()
+    assert watch.states[-1] == "completed"
+    assert set(watch.states) == {"running", "completed"}
+    assert re.match(r"the feed of i-\w+ does not answer: .*; trying again for 10m", said[0])
+    assert said[-1].startswith("It can be reached again, after")
+    queue.wait_idle()
+
+
+def test_a_watch_sees_a_runner_die_and_the_next_go_on(world: World, laptop: Laptop) -> None:
+    queue = world.queue(job("a", until("end"))).detach("--no-s3")
+    queue.wait_executing("a")
+    with _watch(laptop, []) as watch:
+        queue.until(lambda: bool(watch.states), "a report")
+        queue.kill_runner()
+        world.let("end")
+        queue.wait_over("a")
+        assert queue.resume().code == 0
+    assert watch.states[-1] == "completed"
+
+
+def test_a_log_that_is_written_while_it_is_read_is_never_torn(world: World, laptop: Laptop) -> None:
+    jobs = [job(f"j{number}", "true") for number in range(120)]
+    queue = world.queue(*jobs, max_parallel=2).detach("--no-s3")
+    with laptop.open() as source:
+        seen = 0
+        while not source.seq or not source.state.ended:
+            source.refresh()
+            assert source.seq >= seen
+            seen = source.seq
+            report = source.report(datetime.now(UTC))
+            assert report.counts["running"] == sum(each.status == "running" for each in report.jobs)
+    queue.wait_idle()
+    assert seen == len(queue.events())
+
+
+@pytest.fixture
+def waiting(world: World) -> Iterator[Queue]:
+    """A queue in which nothing happens."""
+    queue = world.queue(job("a", f"echo 'step 1 of 3'; {until('end')}")).detach("--no-s3")
+    queue.wait_executing("a")
+    queue.until(lambda: b"step" in queue.combined("a"), "output")
+    yield queue
+    world.let("end")
+    queue.wait_idle()
+
+
+def _traffic(source: FeedQueue) -> int:
+    connection = source._client._connection
+    assert connection is not None
+    return connection.sent + connection.received
+
+
+def test_a_refresh_without_news_is_under_a_kilobyte_and_ten_milliseconds(
+    waiting: Queue, feed: Feed, laptop: Laptop
+) -> None:
+    rounds = 200
+    with laptop.open() as source:
+        source.refresh()
+        source.refresh()
+        before = _traffic(source), time.process_time() + feed.cpu()
+        for _ in range(rounds):
+            source.refresh()
+            source.report(datetime.now(UTC))
+        after = _traffic(source), time.process_time() + feed.cpu()
+    assert (after[0] - before[0]) / rounds < 1000
+    assert (after[1] - before[1]) / rounds < 0.010
+
+
+def test_who_waits_costs_next_to_nothing_and_is_told_of_news(
+    waiting: Queue, feed: Feed, laptop: Laptop, world: World
+) -> None:
+    with laptop.open() as source:
+        source.refresh()
+        while source.pause(1.0):  # what it prints, and how far its copy is, come late
+            source.refresh()
+        cpu = feed.cpu()
+        assert not source.pause(2.0)
+        assert feed.cpu() - cpu < 0.1
+        threading.Timer(0.3, world.let, ("end",)).start()
+        began = time.monotonic()
+        while not source.state.ended:
+            assert source.pause(25.0)
+            source.refresh()
+        assert time.monotonic() - began < 20
+        assert source.report(datetime.now(UTC)).status == "completed"
+
+
+def test_news_that_came_while_it_waited_is_not_asked_for_again(
+    world: World, feed: Feed, laptop: Laptop
+) -> None:
+    paths = world.roots.queue(QUEUE_ID)
+    paths.folder.mkdir(parents=True)
+    log = running(config(job_of("a")))
+    path = log.write(paths.events)
+    with laptop.open() as source:
+        source.refresh()
+        log.job("a", started("a"), attempt=1)
+        with closing(LogWriter(path)) as writer:
+            writer.append(log.entries[-1:], expected_seq=log.seq)
+        assert source.pause(25.0)
+        before = _traffic(source)
+        source.refresh()
+        assert _traffic(source) == before
+        assert source.seq == log.seq
+
+
+def test_only_the_jobs_that_have_news_are_told_of(world: World, feed: Feed, laptop: Laptop) -> None:
+    done = [job(f"j{number}", "true") for number in range(30)]
+    last = job(
+        "a", f"{until('one')}; echo 'step 1 of 3'; {until('end')}", *(f"j{n}" for n in range(30))
+    )
+    queue = world.queue(*done, last, max_parallel=4).detach("--no-s3")
+    queue.wait_executing("a")
+    with laptop.open() as source:
+        source.refresh()
+        while source.pause(1.0):
+            source.refresh()
+        world.let("one")
+        before = _traffic(source)
+        wait_until(
+            lambda: source.refresh() or _progress(source) == "step 1/3 (33%)", seconds=SECONDS
+        )
+        assert source._machine is not None
+        assert set(source._machine.jobs) <= {"a"}
+        report = source.report(datetime.now(UTC))
+        assert all(each.log_file for each in report.jobs)
+        assert _traffic(source) > before
+    world.let("end")
+    queue.wait_idle()
+
+
+def _progress(source: FeedQueue) -> str:
+    job = source.report(datetime.now(UTC)).jobs[-1]
+    return job.progress.text if job.progress else ""
+
+
+def test_no_database_stays_open_between_two_looks(
+    waiting: Queue, feed: Feed, laptop: Laptop
+) -> None:
+    with laptop.open() as source:
+        source.refresh()
+    descriptors = Path(f"/proc/{feed.pid}/fd")
+    left = [str(each.readlink()) for each in descriptors.iterdir()]
+    assert not [each for each in left if "events.db" in each]

@@ -1,0 +1,186 @@
+"""Real feeds: processes that serve the queues of a `World`, and clients of every kind."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.support.queues import SECONDS, World
+
+from spawn.cli.sources.feed import FeedQueue
+from spawn.cli.sources.open_feed import open_feed
+from spawn.core.feed.wire import PROTOCOL, SERVICE
+from spawn.store.feed.client import FeedClient
+from spawn.store.paths import Roots
+
+NAME = "i-0123456789abcdef0"
+"""What the machine is called in these tests."""
+
+
+class Feed:
+    """`spawn queue feed` of a world, on a port of its own; to be stopped.
+
+    Args:
+        port: 0: one that is free.
+    """
+
+    def __init__(self, world: World, port: int = 0) -> None:
+        self.process = world.start("feed", "--port", str(port), cwd="/")
+        assert self.process.stderr is not None
+        said = self.process.stderr.readline()
+        found = re.search(r" on 127\.0\.0\.1:(\d+)\.$", said)
+        assert found, said + self.process.stderr.read()
+        self.port = int(found[1])
+
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        return int(self.process.pid)
+
+    def address(self) -> tuple[str, int]:
+        """Where it is."""
+        return "127.0.0.1", self.port
+
+    def connect(self) -> socket.socket:
+        """A connection to it."""
+        sock = socket.create_connection(self.address(), SECONDS)
+        sock.settimeout(SECONDS)
+        return sock
+
+    def raw(self, data: bytes) -> bytes:
+        """Send bytes and read until it closes the connection."""
+        with self.connect() as sock:
+            sock.sendall(data)
+            return until_closed(sock)
+
+    def get(self, target: str, *headers: str) -> tuple[int, dict[str, str], bytes]:
+        """Ask as any client does; returns status, headers and body."""
+        lines = [f"GET {target} HTTP/1.1", "Host: 127.0.0.1", "Connection: close", *headers]
+        return taken_apart(self.raw("\r\n".join((*lines, "", "")).encode()))
+
+    def json(self, target: str) -> Any:
+        """Ask for JSON; of a page the first line."""
+        return json.loads(self.get(target)[2].partition(b"\n")[0])
+
+    def client(self) -> FeedClient:
+        """Our own client of it."""
+        return FeedClient(self.address, NAME)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """End it; returns its exit code."""
+        if self.process.poll() is None:
+            os.kill(self.pid, number)
+        return int(self.process.wait(SECONDS))
+
+    def cpu(self) -> float:
+        """Seconds of CPU that it has used."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory(self) -> int:
+        """Bytes that it holds."""
+        text = Path(f"/proc/{self.pid}/status").read_text()
+        return int(re.findall(r"VmRSS:\s+(\d+) kB", text)[0]) * 1024
+
+
+@contextlib.contextmanager
+def feed_of(world: World) -> Iterator[Feed]:
+    """Serve a world's queues, and end in good order."""
+    feed = Feed(world)
+    try:
+        yield feed
+        assert feed.process.poll() is None, "it has ended by itself"
+    finally:
+        code = feed.stop()
+    assert code == 0, feed.process.stderr.read()
+
+
+class Laptop:
+    """A machine that asks: its cache, and what it was told.
+
+    Args:
+        folder: For its cache.
+        where: Gives the feed's address.
+    """
+
+    def __init__(self, folder: Path, where: Callable[[], tuple[str, int]]) -> None:
+        self.roots = Roots(folder / "state", folder / "log", folder / "cache")
+        self.where = where
+        self.said: list[str] = []
+
+    def open(self, queue: str | None = None) -> FeedQueue:
+        """Open a queue as a new command does."""
+        client = FeedClient(self.where, NAME)
+        return open_feed(self.roots, client, queue=queue, say=self.said.append)
+
+
+def until_closed(sock: socket.socket) -> bytes:
+    """All that comes until the other side closes the connection."""
+    data = b""
+    with contextlib.suppress(ConnectionResetError):
+        while more := sock.recv(65536):
+            data += more
+    return data
+
+
+def taken_apart(data: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of an answer."""
+    head, _, body = data.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    pairs = (line.split(": ", 1) for line in lines)
+    return int(first.split()[1]), {name.lower(): value for name, value in pairs}, body
+
+
+def answered(body: bytes, status: str = "200 OK") -> bytes:
+    """An answer over HTTP, as a program has it that is no feed of this version."""
+    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def hello(**fields: Any) -> bytes:
+    """A feed's hello, or one that pretends to be."""
+    usual = {
+        "service": SERVICE,
+        "version": "9.9.9",
+        "protocol": PROTOCOL,
+        "oldest": PROTOCOL,
+        "uid": 1000,
+        "root": "/var/lib/spawn-queue",
+    }
+    return answered(json.dumps({**usual, **fields}).encode())
+
+
+@contextlib.contextmanager
+def program(*says: bytes | None, first: bytes = b"") -> Iterator[tuple[str, int]]:
+    """A foreign program on a port: what it says to one request after another; None: it closes.
+
+    Args:
+        first: What it says before anybody asks.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        left = list(says)
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    sock, _ = listener.accept()
+                    with sock, contextlib.suppress(OSError):
+                        sock.sendall(first)
+                        while sock.recv(65536):
+                            said = left.pop(0) if left else None
+                            if said is None:
+                                break
+                            sock.sendall(said)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()

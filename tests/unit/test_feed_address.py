@@ -1,0 +1,84 @@
+"""What is asked of a feed is read as it was written."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spawn.core.errors import InvalidArgument
+from spawn.core.feed.address import (
+    DEFAULT_PORT,
+    MAX_WAIT,
+    STREAMS,
+    Ask,
+    AskHello,
+    AskOutput,
+    AskPage,
+    AskQueues,
+    NoSuchAddress,
+    parse,
+    port,
+)
+from spawn.core.ids import why_not_queue_id
+
+IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
+QUEUES = IDS.filter(lambda name: why_not_queue_id(name) is None)
+WAITS = st.integers(0, int(MAX_WAIT)).map(float)
+NUMBERS = st.integers(0, 10**15 - 1)
+
+ASKS = st.one_of(
+    st.just(AskHello()),
+    st.just(AskQueues()),
+    st.builds(
+        AskPage,
+        queue_id=QUEUES,
+        after=NUMBERS,
+        hash_=st.binary(min_size=32, max_size=32).map(bytes.hex),
+        since=st.sampled_from(["", "0a1b2c3d.17"]),
+        wait=WAITS,
+    ),
+    st.builds(
+        AskOutput,
+        queue_id=QUEUES,
+        job_id=IDS,
+        attempt=NUMBERS,
+        name=st.sampled_from(STREAMS),
+        at=NUMBERS,
+        wait=WAITS,
+    ),
+)
+
+
+@given(ASKS)
+def test_an_address_is_read_as_it_was_written(ask: Ask) -> None:
+    assert parse(ask.target) == ask
+    assert ask.target.isascii()
+    assert " " not in ask.target
+
+
+@given(st.text(max_size=60))
+def test_whatever_is_asked_it_is_read_or_refused(target: str) -> None:
+    for text in (target, f"/v1/{target}", f"/v1/queues/{target}", f"/v1/queues/q?{target}"):
+        try:
+            parse(text)
+        except InvalidArgument:
+            continue
+
+
+def test_nobody_waits_longer_than_it_may() -> None:
+    ask = parse("/v1/queues/q?wait=999999")
+    assert isinstance(ask, AskPage)
+    assert ask.wait == MAX_WAIT
+
+
+@pytest.mark.parametrize("queue_id", ["local", "i-0abc", "q.fenced-3", ".", "..", "", "a/b"])
+def test_what_is_no_queue_has_no_address(queue_id: str) -> None:
+    with pytest.raises(NoSuchAddress):
+        parse(f"/v1/queues/{queue_id}")
+
+
+def test_the_port_is_the_default_unless_it_is_set() -> None:
+    assert port({}) == port({"SPAWN_FEED_PORT": ""}) == DEFAULT_PORT
+    assert port({"SPAWN_FEED_PORT": "4711"}) == 4711
+    for text in ("x", "-1", "65536", "1.5", "٣", " 1"):
+        with pytest.raises(InvalidArgument):
+            port({"SPAWN_FEED_PORT": text})
