@@ -28,9 +28,9 @@ def read(
     Raises:
         SpawnError: It cannot be read.
     """
-    from spawn.cli.remote.library import paramiko, with_invoke
+    from spawn.cli.remote.library import paramiko, with_commands
 
-    with_invoke()
+    with_commands()
     config = paramiko().SSHConfig()
     folder = home / ".ssh"
     read_from = [(Path(file), folder)] if file else [(folder / "config", folder)]

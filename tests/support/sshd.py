@@ -47,14 +47,23 @@ class Sshd:
     Args:
         folder: For its files.
         kinds: Of host keys that it has.
+        host: A loopback address.
+        port: 0: one that nobody has.
     """
 
     def __init__(
-        self, folder: Path, lines: Sequence[str] = (), kinds: Sequence[str] = ("ed25519",)
+        self,
+        folder: Path,
+        lines: Sequence[str] = (),
+        kinds: Sequence[str] = ("ed25519",),
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.port = free_port()
+        self.host = host
+        self.port = port or free_port()
         self.host_keys = {kind: folder / f"host_{kind}" for kind in kinds}
         for kind, path in self.host_keys.items():
             if not path.exists():
@@ -72,7 +81,7 @@ class Sshd:
         lines = [
             *self._lines,
             f"Port {self.port}",
-            "ListenAddress 127.0.0.1",
+            f"ListenAddress {self.host}",
             *keys,
             f"AuthorizedKeysFile {self.authorized}",
             "PidFile none",
@@ -84,7 +93,7 @@ class Sshd:
             "PrintMotd no",
             "PrintLastLog no",
             "MaxStartups 100",
-            "LogLevel DEBUG",
+            "LogLevel VERBOSE",
         ]
         config.write_text("\n".join(lines) + "\n")
         if os.getuid() == 0:
@@ -135,7 +144,7 @@ class Sshd:
         assert self._process is not None
         assert self._process.poll() is None, self.log.read_text()
         with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+            return probe.connect_ex((self.host, self.port)) == 0
 
 
 def _children(pid: int) -> list[int]:
@@ -152,10 +161,15 @@ def _children(pid: int) -> list[int]:
 
 @contextmanager
 def sshd(
-    folder: Path, *lines: str, kinds: Sequence[str] = ("ed25519",), allow: Sequence[Path] = ()
+    folder: Path,
+    *lines: str,
+    kinds: Sequence[str] = ("ed25519",),
+    allow: Sequence[Path] = (),
+    host: str = "127.0.0.1",
+    port: int = 0,
 ) -> Iterator[Sshd]:
     """A running sshd that lets some keys in."""
-    made = Sshd(folder, lines, kinds)
+    made = Sshd(folder, lines, kinds, host=host, port=port)
     made.allow(*allow)
     made.start()
     try:
