@@ -1,13 +1,17 @@
 """What EC2 knows of an instance: its state, its addresses, what its console shows."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime
 
 from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
 from msgspec import Struct
 
 from spawn.core.errors import SpawnError
 from spawn.store.objects.aws import code_of, connect, errors
+from spawn.store.objects.port import Unavailable
 
 _UNKNOWN = {"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"}
 GONE = {"shutting-down", "terminated", "stopping", "stopped"}
@@ -46,7 +50,7 @@ def describe(instance_id: str, region: str | None, profile: str | None) -> Descr
         Denied: We may not ask, or nobody says as whom or where.
         Unavailable: EC2 does not answer.
     """
-    with errors(_named(region), ""):
+    with _errors(region):
         client = connect("ec2", region, profile)
         try:
             found = client.describe_instances(InstanceIds=[instance_id])
@@ -68,7 +72,7 @@ def console(instance_id: str, region: str | None, profile: str | None) -> str:
         Denied: We may not ask.
         Unavailable: EC2 does not answer.
     """
-    with errors(_named(region), ""):
+    with _errors(region):
         client = connect("ec2", region, profile)
         try:
             found = client.get_console_output(InstanceId=instance_id, Latest=True)
@@ -92,7 +96,7 @@ def region_of(instance_id: str, region: str | None, profile: str | None) -> str:
         Denied: We may not ask which regions there are.
         Unavailable: EC2 does not answer.
     """
-    with errors(_named(region), ""):
+    with _errors(region):
         client = connect("ec2", region, profile)
         asked = client.meta.region_name
         others = [each["RegionName"] for each in client.describe_regions()["Regions"]]
@@ -136,5 +140,12 @@ def _text(found: object, name: str) -> str:
     return str(found.get(name) or "") if isinstance(found, dict) else ""
 
 
-def _named(region: str | None) -> str:
-    return f"EC2 in {region}" if region else "EC2"
+@contextmanager
+def _errors(region: str | None) -> Iterator[None]:
+    """Say in our words what boto3 says in its own."""
+    named = f"EC2 in {region}" if region else "EC2"
+    try:
+        with errors(named, ""):
+            yield
+    except ResponseParserError:  # no error of botocore's own kind; something else answers there
+        raise Unavailable(f"{named} cannot be reached", why="its answer is no answer") from None

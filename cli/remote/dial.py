@@ -1,4 +1,4 @@
-"""A stream of bytes to a host: over TCP, or through a ProxyCommand. Every step takes a bounded time.
+"""A stream of bytes to a host: over TCP, or through a ProxyCommand; each step's time is bounded.
 
 What is said of a failure is for people: who was called, and what most often is the cause.
 """

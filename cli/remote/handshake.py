@@ -74,6 +74,7 @@ def end(transport: Any) -> None:
     if isinstance(sock, socket.socket):
         with suppress(OSError):
             sock.shutdown(socket.SHUT_RDWR)  # wakes the thread that reads
+    transport.packetizer.complete_handshake()  # a timer would go on if it was not
     transport.close()
     sock.close()  # `close` leaves it open when the connection was lost already
     if transport.is_alive():

@@ -135,7 +135,7 @@ def _forwarder(tunnel: Tunnel, port: int) -> Any:
         logger = quiet("spawn.tunnel")
 
         def handle(self) -> None:
-            self.info = "tunnel"
+            self.info = current_thread().name = "tunnel"
             tunnel.threads.add(current_thread())
             try:
                 self._forward()

@@ -51,10 +51,14 @@ def _leaves_no_thread(request: pytest.FixtureRequest) -> Iterator[None]:
     """What was opened is closed: no thread of paramiko's or of a tunnel's is left."""
     before = set(threading.enumerate())
     yield
-    left = [each for each in threading.enumerate() if each not in before and each.name != "feed"]
+    left = [
+        each
+        for each in threading.enumerate()
+        if each not in before and "process_request_thread" not in each.name  # of a test's server
+    ]
     for each in left:
         each.join(5)
-    assert not [each for each in left if each.is_alive() and not each.name.startswith("name")]
+    assert not [each for each in left if each.is_alive()]
 
 
 @pytest.fixture

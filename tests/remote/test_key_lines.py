@@ -83,8 +83,9 @@ def test_a_block_with_anything_else_in_it_is_no_block(output: str) -> None:
 def test_known_hosts_are_found_by_name_pattern_and_hash(folder: Path) -> None:
     file = folder / "known_hosts"
     file.write_text(
-        f"# a comment\n\ni-0abc,10.0.0.1 {ED}\n[10.0.0.2]:2222 {ED}\n*.example.com,!bad.example.com "
-        f"{ED}\n@revoked i-0abc {OTHER}\n@cert-authority * {OTHER}\nbroken\ni-0abc broken\n"
+        f"# a comment\n\ni-0abc,10.0.0.1 {ED}\n[10.0.0.2]:2222 {ED}\n"
+        f"*.example.com,!bad.example.com {ED}\n@revoked i-0abc {OTHER}\n@cert-authority * {OTHER}\n"
+        "broken\ni-0abc broken\n"
     )
 
     def lines(*names: str) -> list[int]:

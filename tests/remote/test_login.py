@@ -1,6 +1,7 @@
 """As whom, and with which key."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.remote.conftest import REACH
 from tests.support.sshd import INSTANCE, ME, Laptop, Sshd, agent, keygen, public, sshd
+from tests.support.users import public_folder
 
 from spawn.cli.remote.connection import Connection
 from spawn.cli.remote.errors import NotLetIn
@@ -38,22 +40,18 @@ def user() -> Iterator[str]:
         subprocess.run(["userdel", "-f", name], check=True, capture_output=True)
 
 
-def _open(server: Sshd) -> None:
-    """Let sshd read its files as any user."""
-    folder = server.folder
-    while folder != Path("/tmp").resolve() and folder != folder.parent:
-        folder.chmod(0o755)
-        folder = folder.parent
-    server.authorized.chmod(0o644)
-
-
 def test_the_user_of_the_command_line_counts_before_the_configurations(
-    known: Sshd, reach: REACH
+    reach: REACH, person: Laptop
 ) -> None:
-    _open(known)
-    with user() as name:
-        assert whoami(reach(asked=Asked(ssh_user=name)).connect()) == name
-    assert whoami(reach().connect()) == ME
+    folder = public_folder()  # sshd reads what lets a user in as that user
+    try:
+        with user() as name, sshd(folder, allow=[person.key]) as server:
+            person.leads_to(server)
+            person.knows(server.known(INSTANCE))
+            assert whoami(reach(asked=Asked(ssh_user=name)).connect()) == name
+            assert whoami(reach().connect()) == ME
+    finally:
+        shutil.rmtree(folder)
 
 
 def test_the_user_of_the_queues_log_counts_when_the_configuration_has_none(

@@ -137,8 +137,8 @@ class Sshd:
         return f"{name} {words[0]} {words[1]}\n"
 
     def logins(self) -> int:
-        """How many connections it has seen so far."""
-        return self.log.read_text().count("Connection from ")
+        """How often it let somebody in so far."""
+        return self.log.read_text().count("Accepted publickey")
 
     def _listens(self) -> bool:
         assert self._process is not None
