@@ -1,0 +1,72 @@
+"""What goes wrong between here and an instance.
+
+SpawnError
+└── RemoteError        asking over SSH failed
+    ├── Unreachable    nobody who speaks SSH answers: the address may be out of date, or a firewall
+    ├── Gone           EC2 says that it is not running, or knows none of that id
+    ├── HostKeyError   nothing was sent, since nobody vouches for who answers
+    │   ├── HostKeyDiffers  somebody else than expected
+    │   └── HostKeyUnknown  nobody knows whom to expect
+    ├── NotLetIn       it is the right host, and it takes none of our keys
+    ├── PortClosed     it lets us in, and nothing listens on the port there
+    ├── Cut            the connection was there and is lost
+    └── NoSpawn        a command ran there, and there is no `spawn` that understands it
+"""
+
+from spawn.core.errors import SpawnError
+
+
+class RemoteError(SpawnError):
+    """An instance could not be asked over SSH."""
+
+
+class Unreachable(RemoteError):
+    """Nobody answers there, or nobody who speaks SSH."""
+
+
+class Gone(RemoteError):
+    """There is nothing to reach: stopped, terminated, not yet begun, or not known.
+
+    Args:
+        state: EC2's word for its state; `unknown` when it knows none of that id.
+    """
+
+    def __init__(self, what: str, *, state: str, why: str = "", hint: str = "") -> None:
+        super().__init__(what, why=why, hint=hint)
+        self.state = state
+
+
+class HostKeyError(RemoteError):
+    """Nobody vouches for the host that answers."""
+
+
+class HostKeyDiffers(HostKeyError):
+    """The host shows another key than is known of it."""
+
+
+class HostKeyUnknown(HostKeyError):
+    """Nothing is known of the host's key."""
+
+
+class NotLetIn(RemoteError):
+    """The host takes none of our keys."""
+
+
+class PortClosed(RemoteError):
+    """Nothing listens on the instance's port."""
+
+
+class Cut(RemoteError):
+    """A connection that was there is lost."""
+
+
+class NoSpawn(RemoteError):
+    """There is no `spawn` there that can do what was asked.
+
+    Args:
+        version: What the one there calls itself; empty when there is none.
+    """
+
+    def __init__(self, what: str, *, version: str = "", why: str = "", hint: str = "") -> None:
+        super().__init__(what, why=why, hint=hint)
+        self.version = version

@@ -1,0 +1,290 @@
+"""Reach an instance by its id: where it is, who it is, and as whom.
+
+1. The SSH configuration is asked for the id. What it says of the way counts.
+2. An address that it does not name: the one that worked the last time, else EC2's. When nobody
+   answers at a remembered one, or somebody else does, EC2 is asked.
+3. Its host key is verified under the id, whatever the address (`trust.py`).
+
+When it worked the last time, nobody but the instance is asked.
+"""
+
+import os
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread
+
+from msgspec import Struct, structs
+
+from spawn.cli.remote.address import Remembered, recall, remember
+from spawn.cli.remote.connection import Connection, connect
+from spawn.cli.remote.errors import Gone, HostKeyError, RemoteError, Unreachable
+from spawn.cli.remote.library import paramiko, sshtunnel
+from spawn.cli.remote.openssh import Config
+from spawn.cli.remote.own_hosts import OwnHosts
+from spawn.cli.remote.settings import Settings
+from spawn.cli.remote.trust import Source, Trust
+from spawn.cli.remote.tunnel import Tunnel
+from spawn.core.errors import InvalidArgument, SpawnError
+from spawn.core.ids import is_instance_id
+from spawn.core.ssh import console as console_text
+from spawn.core.ssh.key import HostKey, parse
+from spawn.core.ssh.known_hosts import named
+from spawn.store.paths import Roots
+
+DEFAULT_USER = "ec2-user"
+TAG_USER = "spawn:ssh-user"
+"""The tag of an instance that names the user to log in as."""
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """What was said on the command line, as far as it was."""
+
+    ssh_user: str | None = None
+    identity: str | None = None
+    region: str | None = None
+    profile: str | None = None
+
+
+class Told(Struct, frozen=True, kw_only=True):
+    """What the queue's log says of its instance, as read from S3.
+
+    Args:
+        host_keys: Gives the `ssh_host_keys` of the newest `QueueStarted` or `QueueResumed` *of this
+            instance*, as they stand there; called when nothing else is known, as it may cost
+            requests. A `SpawnError` counts as not knowing.
+        user: Whom the runner runs as there; empty when that is not known.
+    """
+
+    host_keys: Callable[[], Sequence[str]] = tuple
+    user: str = ""
+
+
+class Reach:
+    """The way to one instance.
+
+    Args:
+        instance_id: `i-<hex>`.
+        environ: `SPAWN_SSH_CONFIG` names an SSH configuration to read instead of the person's.
+
+    Raises:
+        InvalidArgument: It is no instance id, or the key's file is not there.
+    """
+
+    def __init__(
+        self,
+        instance_id: str,
+        roots: Roots,
+        *,
+        asked: Asked | None = None,
+        told: Told | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        if not is_instance_id(instance_id):
+            raise InvalidArgument(
+                f"'{instance_id}' is not an instance id", hint="i-0123456789abcdef0"
+            )
+        self.instance_id = instance_id
+        self._roots = roots
+        self._asked = asked or Asked()
+        self._told = told or Told()
+        identity = self._asked.identity
+        if identity is not None and not Path(identity).expanduser().is_file():
+            raise InvalidArgument(f"there is no key {identity}", hint="--identity names a file")
+        self._config = Config(os.environ if environ is None else environ)
+        self._kept = recall(roots, instance_id) or Remembered()
+
+    def connect(self) -> Connection:
+        """Open an SSH connection to the instance.
+
+        Raises:
+            Gone: EC2 says that it does not run, or knows none of that id.
+            Unreachable: Nobody answers.
+            HostKeyError: Nobody vouches for who answers.
+            NotLetIn: It takes none of our keys.
+            StoreError: Its address is not known, and EC2 could not be asked for it.
+        """
+        Thread(target=_import, name="import", daemon=True).start()  # while ssh reads its files
+        settings = self._settings()
+        named_by_config = settings.host != self.instance_id or settings.proxy_command
+        if named_by_config:
+            try:
+                return self._connect(settings, Remembered(user=self._kept.user))
+            except Unreachable as error:
+                self._may_be_gone(error)
+                raise
+        if self._kept.host:
+            try:
+                return self._connect(structs.replace(settings, host=self._kept.host), self._kept)
+            except (Unreachable, HostKeyError) as error:
+                fresh = self._fresh(settings, error)
+        else:
+            fresh = self._look_up(settings)
+        try:
+            return self._connect(structs.replace(settings, host=fresh.host), fresh)
+        except Unreachable as error:
+            self._may_be_gone(error)
+            raise
+
+    def tunnel(self, port: int) -> Tunnel:
+        """A tunnel to a port of the instance, which connects again when it is cut.
+
+        Raises:
+            RemoteError: As `connect`.
+        """
+        return Tunnel(self.connect(), port, again=self.connect)
+
+    # what is known
+
+    def _settings(self) -> Settings:
+        settings = self._config.of(self.instance_id, user=self._asked.ssh_user or "")
+        if self._asked.identity is not None:
+            first = str(Path(self._asked.identity).expanduser().absolute())
+            rest = [each for each in settings.identities if each != first]
+            settings = structs.replace(
+                settings, identities=(first, *rest), named=settings.named + 1
+            )
+        return settings
+
+    def _user(self, settings: Settings, kept: Remembered) -> str:
+        return settings.user or self._told.user or kept.user or DEFAULT_USER
+
+    def _connect(self, settings: Settings, how: Remembered) -> Connection:
+        user = self._user(settings, how)
+        region, profile = self._where(how)
+        trust = Trust(
+            self.instance_id,
+            list(dict.fromkeys([self.instance_id, *([settings.alias] if settings.alias else [])])),
+            [named(settings.host, settings.port)],
+            settings.known_hosts,
+            own=OwnHosts(self._roots),
+            sources=[
+                Source("the queue's log in S3", self._of_log),
+                Source("the instance's console", lambda: self._of_console(region, profile)),
+            ],
+            compare=self._compare(region, profile),
+        )
+        found = connect(self._config, settings, user, trust, advice=self._advice(settings, user))
+        remember(self._roots, self.instance_id, structs.replace(how, user=self._worth(user, how)))
+        return found
+
+    def _worth(self, user: str, how: Remembered) -> str:
+        """The user to remember: what neither flag nor configuration says anew each time."""
+        return how.user if self._asked.ssh_user else user
+
+    def _where(self, how: Remembered) -> tuple[str | None, str | None]:
+        return self._asked.region or how.region, self._asked.profile or how.profile
+
+    def _of_log(self) -> list[HostKey]:
+        found = (parse(line) for line in self._told.host_keys())
+        return [key for key in found if key is not None]
+
+    def _of_console(self, region: str | None, profile: str | None) -> Sequence[HostKey]:
+        from spawn.store.instances import console  # boto3 costs 180 ms to import
+
+        return console_text.host_keys(console(self.instance_id, region, profile))
+
+    def _compare(self, region: str | None, profile: str | None) -> str:
+        words = ["aws", "ec2", "get-console-output", "--instance-id", self.instance_id]
+        words += ["--latest", "--output", "text"]
+        words += ["--region", region] if region else []
+        words += ["--profile", profile] if profile else []
+        return f" with what its console shows (`{shlex.join(words)}`)"
+
+    def _advice(self, settings: Settings, user: str) -> str:
+        if settings.user or self._told.user or user != DEFAULT_USER:
+            return ""
+        return f"nobody said whom to log in as, so it was {DEFAULT_USER}: Ubuntu has ubuntu"
+
+    # what EC2 knows
+
+    def _fresh(self, settings: Settings, error: RemoteError) -> Remembered:
+        """The address that EC2 has by now; raises the error of the old one when it is no other."""
+        try:
+            fresh = self._look_up(settings)
+        except Gone:
+            raise
+        except SpawnError:
+            raise error from None
+        if fresh.host == self._kept.host:
+            raise error
+        return fresh
+
+    def _look_up(self, settings: Settings) -> Remembered:
+        from spawn.store.instances import describe, region_of  # boto3 costs 180 ms to import
+
+        region, profile = self._where(self._kept)
+        found = describe(self.instance_id, region, profile)
+        if found is None:
+            raise self._not_known(region, region_of, profile)
+        user = found.tags.get(TAG_USER, "") or self._kept.user
+        # From a host on the way, which is in its network, it has its private address.
+        private_first = [found.private, found.public]
+        addresses = private_first if settings.jumps else private_first[::-1]
+        host = next((each for each in addresses if each), "")
+        if found.state != "running" and (found.state != "pending" or not host):
+            raise _gone(found)
+        if not host:
+            raise Gone(
+                f"instance {self.instance_id} has no address",
+                state=found.state,
+                hint="a ProxyCommand in the SSH configuration leads to it through SSM",
+            )
+        return Remembered(host=host, region=found.region, profile=profile, user=user)
+
+    def _not_known(
+        self,
+        region: str | None,
+        region_of: Callable[[str, str | None, str | None], str],
+        profile: str | None,
+    ) -> Gone:
+        elsewhere = ""
+        with suppress(SpawnError):  # it was worth a try
+            elsewhere = region_of(self.instance_id, region, profile)
+        where = f" in {region}" if region else " in the region of the AWS configuration"
+        if elsewhere:
+            return Gone(
+                f"instance {self.instance_id} is not{where}",
+                state="unknown",
+                why=f"it is in {elsewhere}",
+                hint=f"--region {elsewhere}",
+            )
+        return Gone(
+            f"EC2 knows no instance {self.instance_id}",
+            state="unknown",
+            why="no region of this account has it, or it was terminated an hour ago",
+            hint="--profile names another account, --region another region",
+        )
+
+    def _may_be_gone(self, error: Unreachable) -> None:
+        """Say so instead, when EC2 says that nobody can answer."""
+        from spawn.store.instances import GONE, describe  # boto3 costs 180 ms to import
+
+        region, profile = self._where(self._kept)
+        try:
+            found = describe(self.instance_id, region, profile)
+        except SpawnError:
+            return
+        if found is not None and found.state in GONE:
+            raise _gone(found) from error
+
+
+def _gone(found: object) -> Gone:
+    from spawn.store.instances import Described
+
+    assert isinstance(found, Described)
+    pending = found.state == "pending"
+    since = f" since {found.launched_at:%Y-%m-%d %H:%M:%S} UTC" if found.launched_at else ""
+    return Gone(
+        f"instance {found.instance_id} is {found.state}",
+        state=found.state,
+        why=f"it has been starting{since}" if pending else found.reason,
+        hint="it has an address in a moment" if pending else "its queue's log is in S3: --from-s3",
+    )
+
+
+def _import() -> None:
+    with suppress(ImportError):  # who needs it says so
+        paramiko()
+        sshtunnel()

@@ -1,0 +1,60 @@
+"""A host's public key, as OpenSSH writes it.
+
+Source: RFC 4253 section 6.6 for the encoding, sshd(8) for the lines.
+"""
+
+import base64
+import binascii
+from hashlib import sha256
+
+from msgspec import Struct
+
+TYPES = {
+    "ssh-ed25519": "ED25519",
+    "ecdsa-sha2-nistp256": "ECDSA",
+    "ecdsa-sha2-nistp384": "ECDSA",
+    "ecdsa-sha2-nistp521": "ECDSA",
+    "ssh-rsa": "RSA",
+}
+"""The types that a host may show us, with what people call them."""
+_LONGEST = 8192
+"""Characters; an RSA key of 16,384 bits has 2,800."""
+
+
+class HostKey(Struct, frozen=True):
+    """A public key. `blob` is what goes over the wire, the type included."""
+
+    type: str
+    blob: bytes
+
+    @property
+    def line(self) -> str:
+        """As in a `.pub` file, without a comment."""
+        return f"{self.type} {base64.b64encode(self.blob).decode()}"
+
+    @property
+    def fingerprint(self) -> str:
+        """As `ssh-keygen -l` shows it: `SHA256:...`."""
+        digest = base64.b64encode(sha256(self.blob).digest()).decode().rstrip("=")
+        return f"SHA256:{digest}"
+
+    def __str__(self) -> str:
+        return f"{self.fingerprint} ({TYPES.get(self.type, self.type)})"
+
+
+def parse(text: str) -> HostKey | None:
+    """Read `<type> <base64> [comment]`; None when it is not exactly that.
+
+    The type is said twice, before the key and in it; a line in which the two differ is none.
+    """
+    fields = text.split(None, 2)
+    if len(fields) < 2 or len(text) > _LONGEST or fields[0] not in TYPES:
+        return None
+    try:
+        blob = base64.b64decode(fields[1].encode("ascii"), validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        return None
+    name = fields[0].encode()
+    if not blob.startswith(len(name).to_bytes(4, "big") + name) or len(blob) < len(name) + 8:
+        return None
+    return HostKey(fields[0], blob)

@@ -1,0 +1,151 @@
+"""What EC2 knows of an instance: its state, its addresses, what its console shows."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime
+
+from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
+from msgspec import Struct
+
+from spawn.core.errors import SpawnError
+from spawn.store.objects.aws import code_of, connect, errors
+from spawn.store.objects.port import Unavailable
+
+_UNKNOWN = {"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"}
+GONE = {"shutting-down", "terminated", "stopping", "stopped"}
+"""States in which nobody answers any more."""
+_ASKED_AT_ONCE = 16
+
+
+class Described(Struct, frozen=True, kw_only=True):
+    """An instance, as EC2 describes it.
+
+    `state` is EC2's own word: pending, running, shutting-down, terminated, stopping, stopped.
+    """
+
+    instance_id: str
+    region: str
+    state: str
+    type: str = ""
+    public: str = ""
+    """Its public address; empty when it has none."""
+    private: str = ""
+    launched_at: datetime | None = None
+    key_name: str = ""
+    """The key pair that it was launched with."""
+    reason: str = ""
+    """Why it is in that state, in EC2's words."""
+    tags: dict[str, str] = {}
+
+
+def describe(instance_id: str, region: str | None, profile: str | None) -> Described | None:
+    """Ask EC2 for an instance; None when it knows none of that id in the region.
+
+    Args:
+        region: None: the one that the AWS configuration names.
+
+    Raises:
+        Denied: We may not ask, or nobody says as whom or where.
+        Unavailable: EC2 does not answer.
+    """
+    with _errors(region):
+        client = connect("ec2", region, profile)
+        try:
+            found = client.describe_instances(InstanceIds=[instance_id])
+        except ClientError as error:
+            if code_of(error) in _UNKNOWN:
+                return None
+            raise
+        for reservation in found["Reservations"]:
+            for each in reservation["Instances"]:
+                if each["InstanceId"] == instance_id:
+                    return _described(each, client.meta.region_name)
+    return None
+
+
+def console(instance_id: str, region: str | None, profile: str | None) -> str:
+    """What an instance's console shows, the newest that EC2 has; empty when it has nothing yet.
+
+    Raises:
+        Denied: We may not ask.
+        Unavailable: EC2 does not answer.
+    """
+    with _errors(region):
+        client = connect("ec2", region, profile)
+        try:
+            found = client.get_console_output(InstanceId=instance_id, Latest=True)
+        except ClientError as error:
+            if code_of(error) in _UNKNOWN:
+                return ""
+            # Only instances on Nitro have the newest; the others have that of their start.
+            if code_of(error) != "UnsupportedOperation":
+                raise
+            found = client.get_console_output(InstanceId=instance_id)
+    return str(found.get("Output") or "")
+
+
+def region_of(instance_id: str, region: str | None, profile: str | None) -> str:
+    """Find the region that an instance is in, among those of the account; empty when none has it.
+
+    Args:
+        region: The one that knows nothing of it.
+
+    Raises:
+        Denied: We may not ask which regions there are.
+        Unavailable: EC2 does not answer.
+    """
+    with _errors(region):
+        client = connect("ec2", region, profile)
+        asked = client.meta.region_name
+        others = [each["RegionName"] for each in client.describe_regions()["Regions"]]
+
+    def has(other: str) -> bool:
+        try:
+            return describe(instance_id, other, profile) is not None
+        except SpawnError:  # one region that does not answer hides no other
+            return False
+
+    others = [other for other in others if other != asked]
+    with ThreadPoolExecutor(_ASKED_AT_ONCE) as threads:
+        for other, found in zip(others, threads.map(has, others), strict=True):
+            if found:
+                return str(other)
+    return ""
+
+
+def _described(found: dict[str, object], region: str) -> Described:
+    state = found.get("State")
+    reason = found.get("StateReason")
+    tags = found.get("Tags")
+    launched = found.get("LaunchTime")
+    return Described(
+        instance_id=_text(found, "InstanceId"),
+        region=region,
+        state=_text(state, "Name"),
+        type=_text(found, "InstanceType"),
+        public=_text(found, "PublicIpAddress") or _text(found, "Ipv6Address"),
+        private=_text(found, "PrivateIpAddress"),
+        launched_at=launched if isinstance(launched, datetime) else None,
+        key_name=_text(found, "KeyName"),
+        reason=_text(reason, "Message"),
+        tags={_text(each, "Key"): _text(each, "Value") for each in tags}
+        if isinstance(tags, list)
+        else {},
+    )
+
+
+def _text(found: object, name: str) -> str:
+    return str(found.get(name) or "") if isinstance(found, dict) else ""
+
+
+@contextmanager
+def _errors(region: str | None) -> Iterator[None]:
+    """Say in our words what boto3 says in its own."""
+    named = f"EC2 in {region}" if region else "EC2"
+    try:
+        with errors(named, ""):
+            yield
+    except ResponseParserError:  # no error of botocore's own kind; something else answers there
+        raise Unavailable(f"{named} cannot be reached", why="its answer is no answer") from None

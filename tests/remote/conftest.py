@@ -1,0 +1,138 @@
+"""An instance played by an sshd on loopback, a person with a throw-away key, and no way out."""
+
+import http.server
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.s3 import CREDENTIALS, free_port
+from tests.support.sshd import INSTANCE, Laptop, Sshd, laptop, missing, sshd
+
+from spawn.cli.remote.reach import Reach
+from spawn.store.paths import roots
+
+REACH = Callable[..., Reach]
+
+
+@pytest.fixture(autouse=True)
+def _only_loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail a test that connects to any other address than loopback."""
+    strangers: list[object] = []
+    for name in ("connect", "connect_ex"):
+        real = getattr(socket.socket, name)
+
+        def guarded(self: socket.socket, address: Any, real: Any = real) -> Any:
+            if self.family != socket.AF_UNIX and not str(address[0]).startswith(("127.", "::1")):
+                strangers.append(address)
+                raise OSError(f"{address} is not loopback")
+            return real(self, address)
+
+        monkeypatch.setattr(socket.socket, name, guarded)
+    yield
+    assert not strangers
+
+
+@pytest.fixture(autouse=True)
+def _no_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody answers for AWS, at once; a test that wants it says where it is."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    for name in ("SSH_AUTH_SOCK", "AWS_PROFILE", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _leaves_no_thread(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What was opened is closed: no thread of paramiko's or of a tunnel's is left."""
+    before = set(threading.enumerate())
+    yield
+    left = [
+        each
+        for each in threading.enumerate()
+        if each not in before and "process_request_thread" not in each.name  # of a test's server
+    ]
+    for each in left:
+        each.join(5)
+    assert not [each for each in left if each.is_alive()]
+
+
+@pytest.fixture
+def needs_sshd() -> None:
+    """Skip where there is no sshd; where all must run, fail."""
+    lacks = missing()
+    if lacks:
+        if os.environ.get("SPAWN_REQUIRE_TOOLS"):
+            pytest.fail(f"{lacks} is needed here, and not there")
+        pytest.skip(f"{lacks} is not there: openssh-server and openssh-client have it")
+
+
+@pytest.fixture
+def person(tmp_path: Path, needs_sshd: None) -> Laptop:
+    """Who asks."""
+    return laptop(tmp_path / "laptop")
+
+
+@pytest.fixture
+def server(tmp_path: Path, person: Laptop) -> Iterator[Sshd]:
+    """The instance: it lets the person in, whose configuration leads to it by its id; its key is
+    not known."""
+    with sshd(tmp_path / "instance", allow=[person.key]) as made:
+        person.leads_to(made)
+        yield made
+
+
+@pytest.fixture
+def known(person: Laptop, server: Sshd) -> Sshd:
+    """The instance, and its key is known."""
+    person.knows(server.known(INSTANCE))
+    return server
+
+
+@pytest.fixture
+def reach(person: Laptop) -> REACH:
+    """Make the person's way to the instance."""
+
+    def make(**more: Any) -> Reach:
+        environ = person.environ
+        return Reach(INSTANCE, roots(environ), environ=environ, **more)
+
+    return make
+
+
+class _Answer(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = 1 << 16
+
+    def do_GET(self) -> None:
+        body = self.path.encode() * (100_000 if self.path == "/much" else 1)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:  # type: ignore[override]
+        pass
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        pass  # a connection that was cut
+
+
+@pytest.fixture
+def feed() -> Iterator[int]:
+    """Something that the instance serves on its loopback; gives the port."""
+    with _Server(("127.0.0.1", 0), _Answer) as made:
+        thread = threading.Thread(target=made.serve_forever, args=(0.02,), name="feed")
+        thread.start()
+        yield int(made.server_address[1])
+        made.shutdown()
+        thread.join()

@@ -1,0 +1,246 @@
+"""As whom, and with which key."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from tests.remote.conftest import REACH
+from tests.support.sshd import INSTANCE, ME, Laptop, Sshd, agent, keygen, public, sshd
+from tests.support.users import public_folder
+
+from spawn.cli.remote.connection import Connection
+from spawn.cli.remote.errors import NotLetIn
+from spawn.cli.remote.reach import Asked, Told
+from spawn.cli.remote.run import run
+from spawn.core.errors import InvalidArgument
+
+
+def whoami(connection: Connection) -> str:
+    with connection:
+        out = BytesIO()
+        assert run(connection, "id -un", out, BytesIO()) == 0
+        return out.getvalue().decode().strip()
+
+
+@contextmanager
+def user() -> Iterator[str]:
+    """Another user of this machine, who is gone afterwards."""
+    if os.getuid() != 0:
+        pytest.skip("another user can be made by root alone")
+    name = f"spawn-{os.getpid()}"
+    subprocess.run(["useradd", "-M", "-s", "/bin/sh", "-p", "*", name], check=True)
+    try:
+        yield name
+    finally:
+        subprocess.run(["userdel", "-f", name], check=True, capture_output=True)
+
+
+def test_the_user_of_the_command_line_counts_before_the_configurations(
+    reach: REACH, person: Laptop
+) -> None:
+    folder = public_folder()  # sshd reads what lets a user in as that user
+    try:
+        with user() as name, sshd(folder, allow=[person.key]) as server:
+            person.leads_to(server)
+            person.knows(server.known(INSTANCE))
+            assert whoami(reach(asked=Asked(ssh_user=name)).connect()) == name
+            assert whoami(reach().connect()) == ME
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_the_user_of_the_queues_log_counts_when_the_configuration_has_none(
+    known: Sshd, reach: REACH, person: Laptop
+) -> None:
+    person.configure(f"Host {INSTANCE}\n  HostName 127.0.0.1\n  Port {known.port}\n")
+    assert whoami(reach(told=Told(user=ME)).connect()) == ME
+    assert whoami(reach().connect()) == ME  # remembered
+
+
+def test_a_wrong_user_is_told_of_with_what_was_tried(
+    known: Sshd, reach: REACH, person: Laptop
+) -> None:
+    person.configure(f"Host {INSTANCE}\n  HostName 127.0.0.1\n  Port {known.port}\n")
+    with pytest.raises(NotLetIn) as found:
+        reach().connect()
+    assert found.value.what == f"127.0.0.1:{known.port} does not let ec2-user in"
+    assert str(person.key) in found.value.why
+    assert found.value.hint.startswith("--ssh-user names another user")
+    assert "nobody said whom to log in as, so it was ec2-user" in found.value.hint
+
+
+def test_a_key_that_is_not_wanted_is_told_of(
+    known: Sshd, reach: REACH, person: Laptop, tmp_path: Path
+) -> None:
+    other = keygen(tmp_path / "other")
+    known.authorized.write_text("")
+    with pytest.raises(NotLetIn) as found:
+        reach(asked=Asked(identity=str(other))).connect()
+    assert f"takes none of: {other}, {person.key}" in found.value.why
+
+
+def test_no_key_at_all_is_told_of(known: Sshd, reach: REACH, person: Laptop) -> None:
+    person.key.unlink()
+    with pytest.raises(NotLetIn, match="there is no key to show") as found:
+        reach().connect()
+    assert str(person.key) in found.value.why
+    assert "--identity" in found.value.hint
+
+
+def test_a_named_key_that_is_not_there_is_a_wrong_argument(known: Sshd, reach: REACH) -> None:
+    with pytest.raises(InvalidArgument, match="there is no key /nowhere/key"):
+        reach(asked=Asked(identity="/nowhere/key"))
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
+@pytest.mark.parametrize("form", ["", "PEM"])
+def test_keys_of_every_kind_and_form_are_shown(
+    known: Sshd, reach: REACH, tmp_path: Path, kind: str, form: str
+) -> None:
+    key = keygen(tmp_path / "other", kind, form=form)
+    known.authorized.write_text(f"{public(key)}\n")
+    reach(asked=Asked(identity=str(key))).connect().close()
+
+
+@pytest.mark.parametrize("form", ["", "PEM"])
+def test_a_key_with_a_passphrase_wants_an_agent_and_the_advice_says_how(
+    known: Sshd, reach: REACH, tmp_path: Path, person: Laptop, form: str
+) -> None:
+    key = keygen(tmp_path / "locked", "rsa", passphrase="secret", form=form)
+    known.authorized.write_text(f"{public(key)}\n")
+    person.configure(person.config.read_text().partition("Host *")[0], key=key)
+    with pytest.raises(NotLetIn) as found:
+        reach().connect()
+    assert found.value.why == f"{key}: has a passphrase"
+    assert f"`ssh-add {key}`" in found.value.hint
+
+
+def test_a_file_that_is_no_key_is_passed_over_and_said(
+    known: Sshd, reach: REACH, person: Laptop
+) -> None:
+    person.key.write_text("nonsense")
+    with pytest.raises(NotLetIn) as found:
+        reach().connect()
+    assert f"{person.key}: no private key" in found.value.why
+
+
+def test_a_locked_key_is_found_in_the_agent_without_its_public_file(
+    known: Sshd, reach: REACH, person: Laptop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = [keygen(tmp_path / f"other{n}") for n in range(3)]
+    key = keygen(tmp_path / "locked")
+    known.authorized.write_text(f"{public(key)}\n")
+    text = person.config.read_text().partition("Host *")[0]
+    with agent(tmp_path, *others, key) as path:
+        command = ["ssh-keygen", "-q", "-p", "-N", "secret", "-f", str(key)]
+        subprocess.run(command, check=True, capture_output=True)
+        key.with_name("locked.pub").unlink()
+        person.configure(text, key=key)
+        config = person.config.read_text().replace("IdentityAgent none", f"IdentityAgent {path}")
+        person.config.write_text(config)
+        reach().connect().close()
+    assert "Failed publickey" not in known.log.read_text()
+
+
+@pytest.fixture
+def strict(person: Laptop, tmp_path: Path) -> Iterator[Sshd]:
+    """A host that hangs up after two keys."""
+    with sshd(tmp_path / "strict", "MaxAuthTries 2", allow=[person.key]) as made:
+        person.leads_to(made)
+        person.knows(made.known(INSTANCE))
+        yield made
+
+
+def _with_agent(person: Laptop, path: Path, *, identity: bool) -> None:
+    config = person.config.read_text().replace("IdentityAgent none", f"IdentityAgent {path}")
+    if not identity:
+        config = config.replace(f"    IdentityFile {person.key}\n", "")
+    person.config.write_text(config)
+
+
+def test_the_named_key_is_shown_first_however_many_an_agent_has(
+    strict: Sshd, reach: REACH, person: Laptop, tmp_path: Path
+) -> None:
+    with agent(tmp_path, *[keygen(tmp_path / f"other{n}") for n in range(6)]) as path:
+        _with_agent(person, path, identity=False)
+        with pytest.raises(NotLetIn, match="does not let") as found:
+            reach().connect()
+        assert "it hung up after" in found.value.why
+        assert found.value.hint.startswith("--identity FILE names the right one")
+        reach(asked=Asked(identity=str(person.key))).connect().close()
+        _with_agent(person, path, identity=True)
+        person.configure(person.config.read_text().partition("Host *")[0])
+        reach().connect().close()
+
+
+def test_an_agents_key_is_found_by_its_public_half(
+    strict: Sshd, reach: REACH, person: Laptop, tmp_path: Path
+) -> None:
+    with agent(tmp_path, *[keygen(tmp_path / f"o{n}") for n in range(6)], person.key) as path:
+        _with_agent(person, path, identity=False)
+        identity = str(person.key.with_name("key.pub"))
+        reach(asked=Asked(identity=identity)).connect().close()
+
+
+def test_with_identities_only_an_agents_other_keys_are_left_alone(
+    known: Sshd, reach: REACH, person: Laptop, tmp_path: Path
+) -> None:
+    other = keygen(tmp_path / "other")
+    known.authorized.write_text(f"{public(other)}\n")
+    with agent(tmp_path, other) as path:
+        _with_agent(person, path, identity=True)
+        reach().connect().close()
+        person.config.write_text(person.config.read_text() + "    IdentitiesOnly yes\n")
+        with pytest.raises(NotLetIn):
+            reach().connect()
+
+
+def test_an_agent_that_is_gone_or_no_agent_is_no_reason_to_fail(
+    known: Sshd, reach: REACH, person: Laptop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person.config.write_text(person.config.read_text().replace("    IdentityAgent none\n", ""))
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "nowhere"))
+    reach().connect().close()
+    person.key.unlink()
+    with pytest.raises(NotLetIn) as found:
+        reach().connect()
+    assert f"the agent at {tmp_path}/nowhere" in found.value.why
+
+
+def test_a_certificate_beside_the_key_is_shown(
+    person: Laptop, reach: REACH, tmp_path: Path
+) -> None:
+    authority = keygen(tmp_path / "authority")
+    command = ["ssh-keygen", "-q", "-s", str(authority), "-I", "me", "-n", ME]
+    subprocess.run([*command, f"{person.key}.pub"], check=True, capture_output=True)
+    line = f"TrustedUserCAKeys {authority}.pub"
+    with sshd(tmp_path / "s", line) as server:
+        person.leads_to(server)
+        person.knows(server.known(INSTANCE))
+        reach().connect().close()
+
+
+def test_a_host_that_takes_no_keys_is_told_of(person: Laptop, reach: REACH, tmp_path: Path) -> None:
+    lines = ["PubkeyAuthentication no", "PasswordAuthentication yes"]
+    with sshd(tmp_path / "s", *lines, allow=[person.key]) as server:
+        person.leads_to(server)
+        person.knows(server.known(INSTANCE))
+        with pytest.raises(NotLetIn) as found:
+            reach().connect()
+    assert "it wants: password" in found.value.why
+
+
+def test_a_host_that_wants_a_second_factor_is_told_of(
+    person: Laptop, reach: REACH, tmp_path: Path
+) -> None:
+    lines = ["AuthenticationMethods publickey,password", "PasswordAuthentication yes"]
+    with sshd(tmp_path / "s", *lines, allow=[person.key]) as server:
+        person.leads_to(server)
+        person.knows(server.known(INSTANCE))
+        with pytest.raises(NotLetIn, match="wants more than a key"):
+            reach().connect()

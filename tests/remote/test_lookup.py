@@ -1,0 +1,302 @@
+"""Where an instance is: as it was the last time, else as EC2 says."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.remote.conftest import REACH
+from tests.support.answers import Answer, Answering, Asked, answering
+from tests.support.s3 import Server, free_port
+from tests.support.sshd import INSTANCE, ME, Laptop, Sshd, keygen, sshd
+
+from spawn.cli.remote.errors import Gone, HostKeyDiffers, Unreachable
+from spawn.cli.remote.reach import Asked as Flags
+from spawn.cli.remote.reach import Reach
+from spawn.core.errors import InvalidArgument, SpawnError
+from spawn.store import instances
+from spawn.store.objects.port import Denied, Unavailable
+from spawn.store.paths import roots
+
+KNOWN_AS = "spawn/cache/instances"
+
+
+def described(
+    host: str = "127.0.0.1", state: str = "running", *, private: str = "127.0.0.3", more: str = ""
+) -> str:
+    return (
+        "<DescribeInstancesResponse><reservationSet><item><instancesSet><item>"
+        f"<instanceId>{INSTANCE}</instanceId><instanceState><name>{state}</name></instanceState>"
+        f"<ipAddress>{host}</ipAddress><privateIpAddress>{private}</privateIpAddress>"
+        f"<launchTime>2026-01-27T14:00:00.000Z</launchTime>{more}"
+        "</item></instancesSet></item></reservationSet></DescribeInstancesResponse>"
+    )
+
+
+class Ec2:
+    """EC2, and what it says next."""
+
+    def __init__(self, answering: Answering) -> None:
+        self._answering = answering
+        self.says = described()
+
+    @property
+    def asked(self) -> int:
+        """How often it was asked for the instance."""
+        return sum(b"Action=DescribeInstances" in each.body for each in self._answering.asked)
+
+
+@pytest.fixture
+def ec2(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ec2]:
+    made: list[Ec2] = []
+
+    def answer(asked: Asked) -> Answer:
+        if b"Action=DescribeInstances" in asked.body:
+            return Answer(body=made[0].says.encode())
+        return Answer(
+            403,
+            b"<Response><Errors><Error><Code>UnauthorizedOperation</Code></Error></Errors></Response>",
+        )
+
+    with answering(answer) as found:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", found.endpoint)
+        made.append(Ec2(found))
+        yield made[0]
+
+
+@pytest.fixture
+def unnamed(known: Sshd, person: Laptop) -> Sshd:
+    """The instance, of which the configuration knows the port and no address."""
+    person.configure(f"Host i-*\n    Port {known.port}\n    User {ME}\n")
+    return known
+
+
+def test_an_address_that_the_configuration_names_is_not_asked_for(
+    known: Sshd, reach: REACH, ec2: Ec2
+) -> None:
+    reach().connect().close()
+    assert ec2.asked == 0
+
+
+def test_ec2_is_asked_for_the_address_once(unnamed: Sshd, reach: REACH, ec2: Ec2) -> None:
+    reach().connect().close()
+    assert ec2.asked == 1
+    reach().connect().close()
+    assert ec2.asked == 1
+
+
+def test_a_remembered_address_where_nobody_answers_is_asked_for_anew(
+    unnamed: Sshd, reach: REACH, ec2: Ec2
+) -> None:
+    reach().connect().close()
+    unnamed.stop()
+    unnamed.host = "127.0.0.2"
+    unnamed.start()
+    ec2.says = described("127.0.0.2")
+    reach().connect().close()
+    reach().connect().close()
+    assert ec2.asked == 2
+
+
+def test_a_remembered_address_that_is_anothers_by_now_is_asked_for_anew(
+    unnamed: Sshd, reach: REACH, ec2: Ec2, person: Laptop, tmp_path: Path
+) -> None:
+    reach().connect().close()
+    unnamed.stop()
+    unnamed.host = "127.0.0.2"
+    unnamed.start()
+    ec2.says = described("127.0.0.2")
+    with sshd(tmp_path / "stranger", allow=[person.key], port=unnamed.port) as stranger:
+        reach().connect().close()
+        assert "Accepted" not in stranger.log.read_text()
+        ec2.says = described("127.0.0.1")
+        unnamed.stop()
+        with pytest.raises(HostKeyDiffers):
+            reach().connect()
+
+
+def test_when_ec2_knows_no_other_address_the_first_error_stays(
+    unnamed: Sshd, reach: REACH, ec2: Ec2
+) -> None:
+    reach().connect().close()
+    unnamed.stop()
+    with pytest.raises(Unreachable, match="nothing listens"):
+        reach().connect()
+    assert ec2.asked == 2
+
+
+@pytest.mark.parametrize("state", ["shutting-down", "terminated", "stopping", "stopped"])
+def test_an_instance_that_is_gone_is_said_to_be_so(
+    unnamed: Sshd, reach: REACH, ec2: Ec2, state: str
+) -> None:
+    reach().connect().close()
+    unnamed.stop()
+    ec2.says = described("", state)
+    with pytest.raises(Gone, match=f"is {state}") as found:
+        reach().connect()
+    assert found.value.state == state
+    assert found.value.exit_code == 1
+
+
+def test_one_that_the_configuration_leads_to_is_said_to_be_gone_too(
+    known: Sshd, reach: REACH, ec2: Ec2
+) -> None:
+    known.stop()
+    with pytest.raises(Unreachable):
+        reach().connect()
+    ec2.says = described("", "terminated")
+    with pytest.raises(Gone, match="is terminated"):
+        reach().connect()
+
+
+def test_one_that_starts_and_has_no_address_yet_is_pending(
+    unnamed: Sshd, reach: REACH, ec2: Ec2
+) -> None:
+    ec2.says = described("", "pending", private="")
+    with pytest.raises(Gone, match="is pending") as found:
+        reach().connect()
+    assert found.value.why == "it has been starting since 2026-01-27 14:00:00 UTC"
+
+
+def test_over_a_host_on_the_way_its_private_address_counts(
+    person: Laptop, reach: REACH, ec2: Ec2, tmp_path: Path
+) -> None:
+    ec2.says = described("127.0.0.9")
+    with (
+        sshd(tmp_path / "instance", allow=[person.key], host="127.0.0.3") as server,
+        sshd(tmp_path / "jump", allow=[person.key]) as jump,
+    ):
+        person.configure(
+            f"Host i-*\n  Port {server.port}\n  User {ME}\n  ProxyJump {ME}@127.0.0.1:{jump.port}\n"
+        )
+        person.knows(server.known(INSTANCE), jump.known(f"[127.0.0.1]:{jump.port}"))
+        with reach().connect() as connection:
+            assert connection.where == f"127.0.0.3:{server.port}"
+
+
+def test_one_without_a_public_address_is_tried_at_its_private_one(
+    person: Laptop, reach: REACH, ec2: Ec2, tmp_path: Path
+) -> None:
+    ec2.says = described("")
+    with sshd(tmp_path / "instance", allow=[person.key], host="127.0.0.3") as server:
+        person.configure(f"Host i-*\n  Port {server.port}\n  User {ME}\n")
+        person.knows(server.known(INSTANCE))
+        reach().connect().close()
+
+
+def test_a_tag_names_the_user_when_nothing_else_does(
+    unnamed: Sshd, reach: REACH, ec2: Ec2, person: Laptop
+) -> None:
+    person.configure(f"Host i-*\n  Port {unnamed.port}\n")
+    tag = f"<tagSet><item><key>spawn:ssh-user</key><value>{ME}</value></item></tagSet>"
+    ec2.says = described(more=tag)
+    with reach().connect() as connection:
+        assert connection.user == ME
+    with reach().connect() as connection:
+        assert connection.user == ME
+    assert ec2.asked == 1
+
+
+def test_a_cache_that_is_nonsense_or_cannot_be_had_is_done_without(
+    unnamed: Sshd, reach: REACH, ec2: Ec2, person: Laptop
+) -> None:
+    folder = person.folder / KNOWN_AS
+    folder.mkdir(parents=True)
+    (folder / f"{INSTANCE}.json").write_bytes(b"\xff{")
+    reach().connect().close()
+    assert ec2.asked == 1
+    (folder / f"{INSTANCE}.json").unlink()
+    folder.rmdir()
+    folder.write_text("in the way")
+    reach().connect().close()
+    assert ec2.asked == 2
+
+
+def test_an_address_that_nobody_can_be_asked_for_is_an_error_with_its_reason(
+    unnamed: Sshd, reach: REACH, ec2: Ec2, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ec2.says = ""
+    with pytest.raises(SpawnError):
+        reach().connect()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(Unavailable, match="EC2 cannot be reached"):
+        reach().connect()
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    with pytest.raises(Denied, match="EC2 cannot be asked"):
+        reach().connect()
+
+
+def test_what_is_no_instance_id_is_refused(person: Laptop) -> None:
+    for name in ("i-", "-oProxyCommand=x", "../../etc", "queue", "i-0abc/../x"):
+        with pytest.raises(InvalidArgument):
+            Reach(name, roots(person.environ), environ=person.environ)
+
+
+# EC2 as moto knows it; nothing is ever connected to
+
+
+@pytest.fixture
+def aws(moto_server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    for name, value in moto_server.environ.items():
+        monkeypatch.setenv(name, value)
+    return moto_server
+
+
+def _launch(server: Server) -> str:
+    client = server.client("ec2")
+    (image, *_) = client.describe_images(Owners=["amazon"])["Images"]
+    found = client.run_instances(
+        ImageId=image["ImageId"],
+        InstanceType="m7i.large",
+        MinCount=1,
+        MaxCount=1,
+        KeyName="mine",
+        TagSpecifications=[
+            {"ResourceType": "instance", "Tags": [{"Key": "spawn:queue", "Value": "q"}]}
+        ],
+    )
+    return str(found["Instances"][0]["InstanceId"])
+
+
+def test_an_instance_is_described(aws: Server) -> None:
+    instance_id = _launch(aws)
+    found = instances.describe(instance_id, None, None)
+    assert found is not None
+    assert (found.instance_id, found.region, found.state) == (instance_id, "us-east-1", "running")
+    assert (found.type, found.key_name) == ("m7i.large", "mine")
+    assert found.public.count(".") == found.private.count(".") == 3
+    assert found.launched_at is not None
+    assert found.tags["spawn:queue"] == "q"
+    assert instances.console(instance_id, None, None)
+
+
+def test_one_that_ec2_does_not_know_is_none(aws: Server) -> None:
+    assert instances.describe("i-0ffffffffffffffff", None, None) is None
+    assert instances.region_of("i-0ffffffffffffffff", None, None) == ""
+
+
+def test_one_of_another_region_is_found_and_the_flag_is_named(aws: Server, person: Laptop) -> None:
+    instance_id = _launch(aws)
+    way = Reach(
+        instance_id, roots(person.environ), environ=person.environ, asked=Flags(region="eu-west-1")
+    )
+    with pytest.raises(Gone, match="is not in eu-west-1") as found:
+        way.connect()
+    assert (found.value.why, found.value.hint) == ("it is in us-east-1", "--region us-east-1")
+    assert found.value.state == "unknown"
+
+
+def test_one_that_nobody_knows_is_said_to_be_so(aws: Server, reach: REACH) -> None:
+    with pytest.raises(Gone, match=f"EC2 knows no instance {INSTANCE}") as found:
+        reach().connect()
+    assert found.value.exit_code == 1
+
+
+def test_a_key_of_an_instance_before_is_nothing_to_go_by(
+    unnamed: Sshd, reach: REACH, ec2: Ec2, person: Laptop, tmp_path: Path
+) -> None:
+    reach().connect().close()
+    assert keygen(tmp_path / "unused").exists()
+    own = (person.folder / "spawn/cache/ssh/known_hosts").read_text()
+    assert own.startswith(f"{INSTANCE} ssh-ed25519 ")
+    assert "127.0.0.1 " not in own.partition("spawn:")[0]

@@ -1,0 +1,142 @@
+"""Commands on the instance."""
+
+import shlex
+import threading
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.remote.conftest import REACH
+from tests.support.sshd import Sshd
+from tests.support.wait import wait_until
+
+from spawn import __version__
+from spawn.cli.remote.connection import Connection
+from spawn.cli.remote.errors import Cut, NoSpawn
+from spawn.cli.remote.run import run, run_spawn
+
+
+@pytest.fixture
+def connection(known: Sshd, reach: REACH):  # type: ignore[no-untyped-def]
+    with reach().connect() as made:
+        yield made
+
+
+def test_output_errors_and_exit_code_come_back_apart(connection: Connection) -> None:
+    out, err = BytesIO(), BytesIO()
+    assert run(connection, "echo out; echo err >&2; exit 7", out, err) == 7
+    assert (out.getvalue(), err.getvalue()) == (b"out\n", b"err\n")
+
+
+def test_much_output_of_both_kinds_is_whole(connection: Connection) -> None:
+    out, err = BytesIO(), BytesIO()
+    script = "head -c 3000000 /dev/zero & head -c 3000000 /dev/zero >&2; wait"
+    assert run(connection, script, out, err) == 0
+    assert (len(out.getvalue()), len(err.getvalue())) == (3_000_000, 3_000_000)
+
+
+def test_output_comes_while_the_command_runs(connection: Connection, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    out = BytesIO()
+    script = f"echo one; until test -e {gate}; do :; done; echo two"
+    running = threading.Thread(target=lambda: run(connection, script, out, BytesIO()))
+    running.start()
+    wait_until(lambda: out.getvalue() == b"one\n", what="the first line is here")
+    gate.touch()
+    running.join()
+    assert out.getvalue() == b"one\ntwo\n"
+
+
+def test_nobody_types(connection: Connection) -> None:
+    out = BytesIO()
+    assert run(connection, "cat; echo end", out, BytesIO()) == 0
+    assert out.getvalue() == b"end\n"
+
+
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(words=st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))))
+def test_words_arrive_as_they_are(connection: Connection, words: list[str]) -> None:
+    out = BytesIO()
+    assert run(connection, ["printf", "%s\\0", "first", *words], out, BytesIO()) == 0
+    assert out.getvalue() == b"".join(each.encode() + b"\0" for each in ["first", *words])
+
+
+def test_a_signal_is_255_as_with_ssh(connection: Connection) -> None:
+    assert run(connection, "kill -KILL $$", BytesIO(), BytesIO()) == 255
+
+
+def test_a_cut_is_told_apart_from_an_end(connection: Connection, known: Sshd) -> None:
+    out = BytesIO()
+    raised: list[BaseException] = []
+
+    def running() -> None:
+        try:
+            run(connection, "echo begun; while :; do sleep 1; done", out, BytesIO())
+        except Cut as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=running)
+    thread.start()
+    wait_until(lambda: out.getvalue() == b"begun\n", what="it runs")
+    known.cut()
+    thread.join(30)
+    assert "is lost" in str(raised[0])
+
+
+def _spawn(folder: Path, text: str) -> str:
+    """A `spawn` that a shell finds where it looks last."""
+    program = folder / ".local/bin/spawn"
+    program.parent.mkdir(parents=True)
+    program.write_text(f"#!/bin/sh\n{text}\n")
+    program.chmod(0o755)
+    return f"HOME={shlex.quote(str(folder))}; PATH=/usr/bin:/bin; export HOME PATH; "
+
+
+@pytest.fixture
+def there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):  # type: ignore[no-untyped-def]
+    """Have commands run with another home, in which a `spawn` of ours is."""
+    from spawn.cli.remote import run as module
+
+    real = module._spawn
+
+    def put(text: str | None) -> None:
+        prefix = _spawn(tmp_path / "home", text) if text is not None else "PATH=/usr/bin:/bin; "
+        monkeypatch.setattr(module, "_spawn", lambda words: prefix + real(words))
+
+    monkeypatch.setattr(module, "_PLACES", "/nowhere/bin")
+    return put
+
+
+def test_the_spawn_of_the_instance_is_run(connection: Connection, there) -> None:  # type: ignore[no-untyped-def]
+    there('printf "<%s>" "$@"; exit 3')
+    out = BytesIO()
+    assert run_spawn(connection, ["queue", "cancel", "a b'c"], out, BytesIO()) == 3
+    assert out.getvalue() == b"<queue><cancel><a b'c>"
+
+
+def test_no_spawn_there_is_told_of(connection: Connection, there) -> None:  # type: ignore[no-untyped-def]
+    there(None)
+    with pytest.raises(NoSpawn, match="there is no spawn on") as found:
+        run_spawn(connection, ["queue", "cancel", "q"], BytesIO(), BytesIO())
+    assert found.value.version == ""
+
+
+def test_an_older_or_newer_one_that_does_not_understand_is_told_of(
+    connection: Connection, there
+) -> None:  # type: ignore[no-untyped-def]
+    there('if [ "$1" = --version ]; then echo spawn 0.0.1; else exit 2; fi')
+    with pytest.raises(NoSpawn, match="does not understand `queue cancel q`") as found:
+        run_spawn(connection, ["queue", "cancel", "q"], BytesIO(), BytesIO())
+    assert found.value.version == "0.0.1"
+    assert __version__ in found.value.why
+
+
+def test_a_wrong_argument_to_one_of_this_version_is_its_own_to_say(
+    connection: Connection, there
+) -> None:  # type: ignore[no-untyped-def]
+    there(f'if [ "$1" = --version ]; then echo spawn {__version__}; else exit 2; fi')
+    assert run_spawn(connection, ["queue", "cancel", "q"], BytesIO(), BytesIO()) == 2

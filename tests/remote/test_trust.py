@@ -1,0 +1,241 @@
+"""Nothing is sent to a host that nobody vouches for."""
+
+import base64
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.remote.conftest import REACH
+from tests.support.answers import Answer, Answering, Asked, answering, error
+from tests.support.sshd import INSTANCE, ME, Laptop, Sshd, keygen, public, sshd
+
+from spawn.cli.remote.errors import HostKeyDiffers, HostKeyUnknown
+from spawn.cli.remote.reach import Told
+from spawn.core.errors import SpawnError
+
+OWN = "spawn/cache/ssh/known_hosts"
+
+
+def _key(server: Sshd, kind: str = "ed25519") -> str:
+    return public(server.host_keys[kind])
+
+
+def _console(text: str) -> Answer:
+    body = base64.b64encode(text.encode()).decode()
+    xml = f"<GetConsoleOutputResponse><output>{body}</output></GetConsoleOutputResponse>"
+    return Answer(body=xml.encode())
+
+
+@pytest.fixture
+def shows(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Answer]]:
+    """EC2, whose answers about consoles are the ones in the list; the last one stays."""
+    answers = [error(403, "UnauthorizedOperation")]
+
+    def answer(asked: Asked) -> Answer:
+        if b"GetConsoleOutput" not in asked.body:
+            return error(403, "UnauthorizedOperation")
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+    with answering(answer) as found:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", found.endpoint)
+        yield answers
+
+
+@pytest.fixture
+def nobody_asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answering]:
+    """AWS, to see that it is not asked."""
+    with answering(lambda _: error(403, "UnauthorizedOperation")) as found:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", found.endpoint)
+        yield found
+        assert found.asked == []
+
+
+def test_a_host_that_nobody_knows_is_refused_and_the_advice_lets_it_in(
+    server: Sshd, reach: REACH, person: Laptop
+) -> None:
+    with pytest.raises(HostKeyUnknown) as found:
+        reach().connect()
+    shown = subprocess.run(
+        ["ssh-keygen", "-lf", f"{server.host_keys['ed25519']}.pub"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()[1]
+    assert shown in found.value.why
+    assert f"aws ec2 get-console-output --instance-id {INSTANCE}" in found.value.hint
+    assert "Accepted" not in server.log.read_text()
+    command = found.value.hint.partition("if it agrees: ")[2]
+    subprocess.run(command, shell=True, check=True)
+    reach().connect().close()
+    assert str(person.folder / OWN) in command
+
+
+def test_a_key_of_the_persons_known_hosts_is_accepted_and_kept(
+    known: Sshd, reach: REACH, person: Laptop
+) -> None:
+    reach().connect().close()
+    assert _key(known).split()[1] in (person.folder / OWN).read_text()
+    person.known_hosts.unlink()
+    reach().connect().close()
+
+
+def test_our_own_file_is_the_owners_alone(known: Sshd, reach: REACH, person: Laptop) -> None:
+    reach().connect().close()
+    assert (person.folder / OWN).stat().st_mode & 0o777 == 0o600
+    assert (person.folder / OWN).parent.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("hashed", [False, True])
+def test_a_host_may_be_known_by_its_address_hashed_or_not(
+    server: Sshd, reach: REACH, person: Laptop, hashed: bool
+) -> None:
+    person.knows(server.known(f"[127.0.0.1]:{server.port}"))
+    if hashed:
+        command = ["ssh-keygen", "-q", "-H", "-f", str(person.known_hosts)]
+        subprocess.run(command, check=True, capture_output=True)
+        assert "127.0.0.1" not in person.known_hosts.read_text()
+    reach().connect().close()
+
+
+def test_another_key_under_the_id_is_refused_loudly_and_the_advice_forgets_it(
+    known: Sshd, reach: REACH, person: Laptop, tmp_path: Path
+) -> None:
+    reach().connect().close()
+    before = _key(known)
+    known.stop()
+    known.host_keys["ed25519"].unlink()
+    known.host_keys["ed25519"].with_name("host_ed25519.pub").unlink()
+    keygen(known.host_keys["ed25519"])
+    known.start()
+    assert _key(known) != before
+    with pytest.raises(HostKeyDiffers) as found:
+        reach().connect()
+    assert "nothing was sent" in found.value.what
+    assert found.value.why.count("SHA256:") == 2
+    assert str(person.folder / OWN) in found.value.why
+    command = found.value.hint.partition("`")[2].partition("`")[0]
+    subprocess.run(command, shell=True, check=True, capture_output=True)
+    with pytest.raises(HostKeyDiffers) as found:  # the person's own file has it still
+        reach().connect()
+    command = found.value.hint.partition("`")[2].partition("`")[0]
+    subprocess.run(command, shell=True, check=True, capture_output=True)
+    person.knows(known.known(INSTANCE))
+    reach().connect().close()
+
+
+def test_another_key_of_the_address_alone_is_said_and_no_proof_of_anything(
+    server: Sshd, reach: REACH, person: Laptop, tmp_path: Path
+) -> None:
+    other = keygen(tmp_path / "other")
+    person.knows(f"[127.0.0.1]:{server.port} {public(other)}\n")
+    with pytest.raises(HostKeyUnknown) as found:
+        reach().connect()
+    assert "perhaps of a host before" in found.value.why
+
+
+def test_the_queues_log_vouches_and_what_it_said_is_kept(
+    server: Sshd, reach: REACH, person: Laptop, nobody_asked: Answering
+) -> None:
+    asked = []
+
+    def keys() -> list[str]:
+        asked.append(1)
+        return ["ssh-dss AAAA old", f"{_key(server)} root@ip-10-0-0-1"]
+
+    reach(told=Told(host_keys=keys)).connect().close()
+    reach(told=Told(host_keys=keys)).connect().close()
+    assert asked == [1]
+    assert "the queue's log in S3" in (person.folder / OWN).read_text()
+
+
+def test_the_queues_log_counts_before_the_persons_known_hosts(
+    known: Sshd, reach: REACH, tmp_path: Path
+) -> None:
+    other = public(keygen(tmp_path / "other"))
+    with pytest.raises(HostKeyDiffers, match="not the one that is known") as found:
+        reach(told=Told(host_keys=lambda: [other])).connect()
+    assert "the queue's log in S3" in found.value.why
+
+
+def test_a_log_that_cannot_be_read_counts_as_not_knowing(known: Sshd, reach: REACH) -> None:
+    def keys() -> list[str]:
+        raise SpawnError("no such bucket")
+
+    reach(told=Told(host_keys=keys)).connect().close()
+
+
+def test_the_console_vouches_and_what_it_said_is_kept(
+    server: Sshd, reach: REACH, person: Laptop, shows: list[Answer]
+) -> None:
+    block = "-----BEGIN SSH HOST KEY KEYS-----\r\n{}\r\n-----END SSH HOST KEY KEYS-----\r\n"
+    shows[:] = [_console("booting\r\n" + block.format(_key(server)))]
+    reach().connect().close()
+    assert "the instance's console" in (person.folder / OWN).read_text()
+    shows[:] = [_console("")]
+    reach().connect().close()
+
+
+def test_a_console_with_another_key_is_a_refusal(
+    known: Sshd, reach: REACH, shows: list[Answer], tmp_path: Path
+) -> None:
+    other = public(keygen(tmp_path / "other"))
+    block = f"-----BEGIN SSH HOST KEY KEYS-----\n{other}\n-----END SSH HOST KEY KEYS-----\n"
+    shows[:] = [_console(block)]
+    with pytest.raises(HostKeyDiffers) as found:
+        reach().connect()
+    assert "the instance's console" in found.value.why
+
+
+def test_an_instance_without_the_newest_console_is_asked_for_the_one_of_its_start(
+    server: Sshd, reach: REACH, shows: list[Answer]
+) -> None:
+    block = f"-----BEGIN SSH HOST KEY KEYS-----\n{_key(server)}\n-----END SSH HOST KEY KEYS-----\n"
+    shows[:] = [error(400, "UnsupportedOperation"), _console(block)]
+    shows[0] = Answer(
+        400,
+        b"<Response><Errors><Error><Code>UnsupportedOperation</Code><Message>no</Message></Error>"
+        b"</Errors></Response>",
+    )
+    reach().connect().close()
+
+
+def test_a_revoked_key_is_refused_whoever_vouches(
+    known: Sshd, reach: REACH, person: Laptop
+) -> None:
+    reach().connect().close()
+    person.knows(f"@revoked * {_key(known)}\n")
+    with pytest.raises(HostKeyDiffers, match="revoked"):
+        reach().connect()
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
+def test_a_host_with_several_keys_shows_the_one_that_is_known(
+    person: Laptop, reach: REACH, tmp_path: Path, kind: str
+) -> None:
+    with sshd(tmp_path / "s", kinds=["ed25519", "ecdsa", "rsa"], allow=[person.key]) as server:
+        person.leads_to(server)
+        person.knows(server.known(INSTANCE, kind))
+        reach().connect().close()
+
+
+def test_the_alias_of_the_configuration_counts_beside_the_id(
+    server: Sshd, reach: REACH, person: Laptop
+) -> None:
+    person.leads_to(server, more="HostKeyAlias the-box")
+    person.knows(server.known("the-box"))
+    reach().connect().close()
+
+
+def test_a_person_who_accepts_any_host_is_not_followed(
+    server: Sshd, reach: REACH, person: Laptop
+) -> None:
+    person.leads_to(server, more="StrictHostKeyChecking no")
+    with pytest.raises(HostKeyUnknown):
+        reach().connect()
+
+
+def test_the_user_is_not_told_to_a_stranger(server: Sshd, reach: REACH) -> None:
+    with pytest.raises(HostKeyUnknown):
+        reach().connect()
+    assert ME not in server.log.read_text().replace(str(server.folder), "")

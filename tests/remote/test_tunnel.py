@@ -1,0 +1,347 @@
+"""A port here that is a port there, as long as somebody needs it."""
+
+import http.client
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.remote.conftest import REACH
+from tests.support.s3 import free_port
+from tests.support.sshd import INSTANCE, ME, Laptop, Sshd, keygen, public, sshd
+from tests.support.users import NOBODY
+from tests.support.wait import wait_until
+
+from spawn.cli.remote.errors import Cut, HostKeyUnknown, NotLetIn, PortClosed, Unreachable
+from spawn.cli.remote.tunnel import Tunnel
+
+
+def get(tunnel: Tunnel, path: str = "/hello") -> bytes:
+    connection = http.client.HTTPConnection(*tunnel.address, timeout=30)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().read()
+    finally:
+        connection.close()
+
+
+def test_a_port_of_the_instance_answers_here(known: Sshd, reach: REACH, feed: int) -> None:
+    with reach().tunnel(feed) as tunnel:
+        assert get(tunnel) == b"/hello"
+        assert get(tunnel, "/much") == b"/much" * 100_000
+        assert tunnel.trouble() is None
+        address = tunnel.address
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address)
+
+
+def test_it_listens_on_loopback_alone(known: Sshd, reach: REACH, feed: int) -> None:
+    with reach().tunnel(feed) as tunnel:
+        listening = [
+            line.split()[1]
+            for line in Path("/proc/net/tcp").read_text().splitlines()[1:]
+            if line.split()[1].endswith(f":{tunnel.port:04X}") and line.split()[3] == "0A"
+        ]
+        assert listening == [f"0100007F:{tunnel.port:04X}"]
+        assert tunnel.host == "127.0.0.1"
+
+
+def test_many_at_once_are_served(known: Sshd, reach: REACH, feed: int) -> None:
+    found: list[bytes] = []
+    with reach().tunnel(feed) as tunnel:
+        threads = [
+            threading.Thread(target=lambda: found.append(get(tunnel, "/much"))) for _ in range(8)
+        ]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+    assert found == [b"/much" * 100_000] * 8
+
+
+def test_one_connection_and_one_login_serve_all(known: Sshd, reach: REACH, feed: int) -> None:
+    before = known.logins()
+    with reach().tunnel(feed) as tunnel:
+        for _ in range(5):
+            get(tunnel)
+    assert known.logins() - before == 1
+
+
+def test_a_port_that_nothing_listens_on_is_told_apart_from_a_tunnel_that_is_cut(
+    known: Sshd, reach: REACH
+) -> None:
+    with reach().tunnel(free_port()) as tunnel:
+        with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
+            get(tunnel)
+        trouble = tunnel.trouble()
+        assert isinstance(trouble, PortClosed)
+        assert trouble.what.startswith(f"nothing answers at 127.0.0.1:{tunnel.remote_port}")
+        assert tunnel.connection.alive
+
+
+def test_a_host_that_forwards_nothing_is_told_of(
+    person: Laptop, reach: REACH, tmp_path: Path, feed: int
+) -> None:
+    with sshd(tmp_path / "s", "AllowTcpForwarding no", allow=[person.key]) as server:
+        person.leads_to(server)
+        person.knows(server.known(INSTANCE))
+        with reach().tunnel(feed) as tunnel:
+            with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
+                get(tunnel)
+            trouble = tunnel.trouble()
+    assert isinstance(trouble, PortClosed)
+    assert "AllowTcpForwarding" in trouble.hint
+
+
+def _get_again(tunnel: Tunnel) -> Callable[[], bool]:
+    def again() -> bool:
+        try:
+            return get(tunnel) == b"/hello"
+        except (http.client.HTTPException, OSError):
+            return False
+
+    return again
+
+
+def test_a_connection_that_is_cut_is_made_again_on_the_same_port(
+    known: Sshd, reach: REACH, feed: int
+) -> None:
+    with reach().tunnel(feed) as tunnel:
+        address = tunnel.address
+        for _ in range(3):
+            assert get(tunnel) == b"/hello"
+            known.cut()
+            wait_until(_get_again(tunnel), seconds=30, what="the tunnel is there again")
+            assert tunnel.trouble() is None
+        assert tunnel.address == address
+
+
+def test_while_the_host_is_away_the_trouble_is_named_and_then_it_goes_on(
+    known: Sshd, reach: REACH, feed: int
+) -> None:
+    with reach().tunnel(feed) as tunnel:
+        known.stop()
+        wait_until(lambda: not tunnel.connection.alive, what="the cut is noticed")
+        with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
+            get(tunnel)
+        assert isinstance(tunnel.trouble(), Unreachable)
+        known.start()
+        assert get(tunnel) == b"/hello"
+        assert tunnel.trouble() is None
+
+
+def test_a_request_under_way_when_the_connection_is_cut_ends(known: Sshd, reach: REACH) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        reach().tunnel(silent.getsockname()[1]) as tunnel,
+        socket.create_connection(tunnel.address, timeout=30) as client,
+    ):
+        client.sendall(b"hello")
+        there, _ = silent.accept()
+        assert there.recv(5) == b"hello"
+        known.cut()
+        assert client.recv(1) == b""
+        there.close()
+
+
+def test_another_key_after_a_cut_is_refused(known: Sshd, reach: REACH, feed: int) -> None:
+    with reach().tunnel(feed) as tunnel:
+        known.stop()
+        known.host_keys["ed25519"].unlink()
+        known.host_keys["ed25519"].with_name("host_ed25519.pub").unlink()
+        keygen(known.host_keys["ed25519"])
+        known.start()
+        wait_until(lambda: not tunnel.connection.alive, what="the cut is noticed")
+        with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
+            get(tunnel)
+        trouble = tunnel.trouble()
+    assert trouble is not None
+    assert "not the one that is known" in trouble.what
+
+
+def test_a_tunnel_that_ends_while_somebody_reads_through_it_leaves_nothing(
+    known: Sshd, reach: REACH
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        with reach().tunnel(silent.getsockname()[1]) as tunnel:
+            client = socket.create_connection(tunnel.address, timeout=30)
+            client.sendall(b"x")
+            there, _ = silent.accept()
+        assert client.recv(1) == b""
+        client.close()
+        there.close()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_way_may_lead_over_other_hosts(
+    person: Laptop, reach: REACH, tmp_path: Path, feed: int, count: int
+) -> None:
+    jumps = [Sshd(tmp_path / f"jump{n}") for n in range(count)]
+    with sshd(tmp_path / "instance", allow=[person.key]) as server:
+        try:
+            for each in jumps:
+                each.allow(person.key)
+                each.start()
+                person.knows(each.known(f"[127.0.0.1]:{each.port}"))
+            person.knows(server.known(INSTANCE))
+            person.leads_to(*jumps, server)
+            with reach().tunnel(feed) as tunnel:
+                assert get(tunnel, "/much") == b"/much" * 100_000
+                jumps[0].cut()
+                wait_until(_get_again(tunnel), seconds=30, what="the tunnel is there again")
+            assert all("Accepted publickey" in each.log.read_text() for each in jumps)
+        finally:
+            for each in jumps:
+                each.stop()
+
+
+def test_a_host_on_the_way_that_nobody_knows_is_refused_and_named(
+    known: Sshd, person: Laptop, reach: REACH, tmp_path: Path
+) -> None:
+    with sshd(tmp_path / "jump", allow=[person.key]) as jump:
+        person.leads_to(jump, known)
+        with pytest.raises(HostKeyUnknown, match="host key of jump-0") as found:
+            reach().connect()
+        command = found.value.hint.partition("if it agrees: ")[2].partition(";")[0]
+        assert f"[127.0.0.1]:{jump.port} ssh-ed25519" in command
+        assert "`ssh jump-0` tries it" in found.value.hint
+        person.knows(jump.known(f"[127.0.0.1]:{jump.port}"))
+        reach().connect().close()
+
+
+def test_a_host_on_the_way_that_lets_nobody_in_is_named(
+    known: Sshd, person: Laptop, reach: REACH, tmp_path: Path
+) -> None:
+    with sshd(tmp_path / "jump") as jump:
+        person.knows(jump.known(f"[127.0.0.1]:{jump.port}"))
+        person.leads_to(jump, known)
+        with pytest.raises(NotLetIn) as found:
+            reach().connect()
+    assert "the host jump-0 on the way" in found.value.hint
+
+
+def test_an_instance_that_the_host_before_it_does_not_reach_is_told_of(
+    known: Sshd, person: Laptop, reach: REACH, tmp_path: Path
+) -> None:
+    with sshd(tmp_path / "jump", allow=[person.key]) as jump:
+        person.knows(jump.known(f"[127.0.0.1]:{jump.port}"))
+        person.leads_to(jump, known)
+        known.stop()
+        with pytest.raises(Unreachable, match=f"seen from 127.0.0.1:{jump.port}"):
+            reach().connect()
+
+
+def test_a_way_that_leads_back_to_itself_is_told_of(
+    known: Sshd, person: Laptop, reach: REACH
+) -> None:
+    person.configure(
+        f"Host {INSTANCE}\n  HostName 127.0.0.1\n  ProxyJump a\nHost a\n  ProxyJump b\n"
+        "Host b\n  ProxyJump a\n"
+    )
+    with pytest.raises(Exception, match="is too long"):
+        reach().connect()
+
+
+RELAY = (
+    "import socket,sys,threading,os;s=socket.create_connection((sys.argv[1],int(sys.argv[2])));\n"
+    "def up():\n"
+    "    while d:=os.read(0,65536): s.sendall(d)\n"
+    "    os._exit(0)\n"
+    "threading.Thread(target=up,daemon=True).start()\n"
+    "while d:=s.recv(65536): os.write(1,d)\n"
+)
+
+
+def test_a_proxy_command_is_the_way(
+    known: Sshd, person: Laptop, reach: REACH, tmp_path: Path, feed: int
+) -> None:
+    relay = tmp_path / "relay.py"
+    relay.write_text(RELAY)
+    named = tmp_path / "named"
+    person.configure(
+        f"Host {INSTANCE}\n  Port {known.port}\n  User {ME}\n"
+        f"  ProxyCommand sh -c 'echo %h %r >{named}; exec {sys.executable} {relay} 127.0.0.1 %p'\n"
+    )
+    with reach().tunnel(feed) as tunnel:
+        assert get(tunnel, "/much") == b"/much" * 100_000
+    assert named.read_text() == f"{INSTANCE} {ME}\n"
+
+
+def test_a_proxy_command_that_fails_is_quoted(known: Sshd, person: Laptop, reach: REACH) -> None:
+    person.configure(
+        f"Host {INSTANCE}\n  User {ME}\n"
+        "  ProxyCommand sh -c 'echo TargetNotConnected: no such instance >&2; exit 4'\n"
+    )
+    with pytest.raises(Unreachable, match="leads nowhere") as found:
+        reach().connect()
+    assert "exit code 4: TargetNotConnected: no such instance" in found.value.why
+
+
+def test_another_user_of_this_machine_gets_nothing_through_the_tunnel(
+    known: Sshd, reach: REACH, feed: int
+) -> None:
+    if os.getuid() != 0:
+        pytest.skip("another user can be had by root alone")
+    with reach().tunnel(feed) as tunnel:
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                os.setuid(NOBODY)
+                with socket.create_connection(tunnel.address, timeout=10) as client:
+                    client.sendall(b"GET /secret HTTP/1.0\r\n\r\n")
+                    os.write(write, client.recv(100) or b"nothing")
+            except OSError as error:
+                os.write(write, type(error).__name__.encode())
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        assert os.read(read, 100) in (b"nothing", b"ConnectionResetError", b"BrokenPipeError")
+        os.close(read)
+        os.close(write)
+        assert get(tunnel) == b"/hello"
+
+
+def test_who_ends_a_tunnel_does_not_wait_for_one_that_is_made_again(
+    known: Sshd, reach: REACH, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, going_on = threading.Event(), threading.Event()
+    way = reach()
+    made = way.connect()
+
+    def again() -> object:
+        begun.set()
+        going_on.wait(30)
+        return way.connect()
+
+    tunnel = Tunnel(made, free_port(), again)  # type: ignore[arg-type]
+    with tunnel:
+        known.cut()
+        wait_until(lambda: not made.alive, what="the cut is noticed")
+        client = socket.create_connection(tunnel.address, timeout=30)
+        assert begun.wait(30)
+        threading.Timer(0.5, going_on.set).start()
+    client.close()
+    wait_until(lambda: not tunnel.connection.alive, what="what was made again is closed")
+
+
+def test_a_cut_is_an_error_of_its_own(known: Sshd, reach: REACH, feed: int) -> None:
+    with reach().connect() as connection:
+        known.cut()
+        wait_until(lambda: not connection.alive, what="the cut is noticed")
+        with pytest.raises(Cut):
+            connection.channel("127.0.0.1", feed)
+
+
+def test_known_keys_of_a_host_on_the_way_are_not_taken_for_the_instances(
+    known: Sshd, person: Laptop, reach: REACH, tmp_path: Path
+) -> None:
+    assert public(known.host_keys["ed25519"])
+    with sshd(tmp_path / "jump", allow=[person.key]) as jump:
+        person.leads_to(jump, known)
+        person.knows(known.known(f"[127.0.0.1]:{jump.port}"))
+        with pytest.raises(Exception, match="not the one that is known"):
+            reach().connect()

@@ -1,0 +1,146 @@
+"""Nobody there, or nobody who speaks SSH: known soon, and said as it is."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from tests.remote.conftest import REACH
+from tests.support.s3 import free_port
+from tests.support.sshd import INSTANCE, ME, Laptop, Sshd
+
+from spawn.cli.remote import dial, handshake
+from spawn.cli.remote.errors import Unreachable
+
+
+def _leads_to(person: Laptop, port: int, host: str = "127.0.0.1") -> None:
+    person.configure(f"Host {INSTANCE}\n  HostName {host}\n  Port {port}\n  User {ME}\n")
+
+
+@contextmanager
+def says(text: bytes, *, then_ends: bool) -> Iterator[int]:
+    """Something that says a word to whoever comes; gives its port."""
+    held: list[socket.socket] = []
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            connection.sendall(text)
+            if then_ends:
+                connection.close()
+            else:
+                held.append(connection)
+
+    thread = threading.Thread(target=serve, name="feed")
+    thread.start()
+    try:
+        yield server.getsockname()[1]
+    finally:
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+        thread.join()
+        for each in held:
+            each.close()
+
+
+def test_a_port_that_nothing_listens_on(person: Laptop, reach: REACH) -> None:
+    port = free_port()
+    _leads_to(person, port)
+    with pytest.raises(Unreachable, match=f"nothing listens at 127.0.0.1:{port}") as found:
+        reach().connect()
+    assert "refused" in found.value.why
+
+
+def test_a_name_that_is_none(person: Laptop, reach: REACH) -> None:
+    _leads_to(person, 22, "not..a.name")
+    with pytest.raises(Unreachable, match=r"the name not\.\.a\.name is not found"):
+        reach().connect()
+
+
+def test_name_servers_that_do_not_answer(
+    person: Laptop, reach: REACH, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    going_on = threading.Event()
+    real = socket.getaddrinfo
+
+    def slow(host: str, *more: object, **named: object) -> object:
+        if host == "slow.example":
+            going_on.wait(30)
+            raise socket.gaierror("late")
+        return real(host, *more, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    monkeypatch.setattr(dial, "CONNECT_SECONDS", 0.3)
+    _leads_to(person, 22, "slow.example")
+    try:
+        with pytest.raises(Unreachable) as found:
+            reach().connect()
+    finally:
+        going_on.set()
+    assert found.value.why == "no name server answers"
+
+
+def test_a_host_that_swallows_packets_is_given_up_within_ten_seconds(
+    person: Laptop, reach: REACH
+) -> None:
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        fillers = []
+        for _ in range(4):  # what does not fit into the backlog is not answered
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+            fillers.append(filler)
+        _leads_to(person, full.getsockname()[1])
+        began = time.monotonic()
+        with pytest.raises(Unreachable, match="does not answer") as found:
+            reach().connect()
+        took = time.monotonic() - began
+        for filler in fillers:
+            filler.close()
+    assert "security group" in found.value.hint
+    assert dial.CONNECT_SECONDS - 0.1 <= took < 10
+
+
+def test_a_host_that_takes_the_connection_and_says_nothing(
+    person: Laptop, reach: REACH, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handshake, "BANNER_SECONDS", 0.6)
+    with says(b"", then_ends=False) as port:
+        _leads_to(person, port)
+        with pytest.raises(Unreachable, match="takes the connection and says nothing"):
+            reach().connect()
+
+
+def test_a_host_that_falls_silent_after_its_first_word(
+    person: Laptop, reach: REACH, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handshake, "_AGREE_SECONDS", 0.6)
+    with says(b"SSH-2.0-OpenSSH_9.2\r\n", then_ends=False) as port:
+        _leads_to(person, port)
+        with pytest.raises(Unreachable, match="says nothing"):
+            reach().connect()
+
+
+@pytest.mark.parametrize("text", [b"HTTP/1.0 400 Bad Request\r\n\r\n", b"", b"\xff\x00" * 300])
+def test_something_that_does_not_speak_ssh(person: Laptop, reach: REACH, text: bytes) -> None:
+    with says(text, then_ends=True) as port:
+        _leads_to(person, port)
+        with pytest.raises(Unreachable, match="does not speak SSH with us"):
+            reach().connect()
+
+
+def test_a_host_with_nothing_in_common(person: Laptop, reach: REACH, server: Sshd) -> None:
+    server.stop()
+    server._lines = ("Ciphers chacha20-poly1305@openssh.com",)
+    server.start()
+    person.knows(server.known(INSTANCE))
+    with pytest.raises(Unreachable, match="have no way to speak in common"):
+        reach().connect()

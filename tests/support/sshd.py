@@ -1,0 +1,266 @@
+"""Real sshds on loopback, with keys that are made for one test and a configuration that leads to
+them by an instance's id."""
+
+import contextlib
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from msgspec import Struct
+from tests.support.s3 import free_port
+from tests.support.wait import wait_until
+
+INSTANCE = "i-0123456789abcdef0"
+SSHD = "/usr/sbin/sshd"
+NEEDED = ("ssh", "ssh-keygen", "ssh-agent", "ssh-add")
+ME = pwd.getpwuid(os.getuid()).pw_name
+
+
+def missing() -> str:
+    """The program that these tests lack; empty when all are there."""
+    if not os.access(SSHD, os.X_OK):
+        return "sshd"
+    return next((name for name in NEEDED if shutil.which(name) is None), "")
+
+
+def keygen(path: Path, kind: str = "ed25519", *, passphrase: str = "", form: str = "") -> Path:
+    """Make a key pair; returns the private half's file."""
+    more = ["-m", form] if form else []
+    command = ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", path.name, *more]
+    subprocess.run([*command, "-f", str(path)], check=True, stdin=subprocess.DEVNULL)
+    return path
+
+
+def public(key: Path) -> str:
+    """The public half: type, key and comment."""
+    return key.with_name(f"{key.name}.pub").read_text().strip()
+
+
+class Sshd:
+    """One sshd. `lines` are more of its configuration, and count first.
+
+    Args:
+        folder: For its files.
+        kinds: Of host keys that it has.
+        host: A loopback address.
+        port: 0: one that nobody has.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        lines: Sequence[str] = (),
+        kinds: Sequence[str] = ("ed25519",),
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.host = host
+        self.port = port or free_port()
+        self.host_keys = {kind: folder / f"host_{kind}" for kind in kinds}
+        for kind, path in self.host_keys.items():
+            if not path.exists():
+                keygen(path, kind)
+        self.authorized = folder / "authorized_keys"
+        self.authorized.touch()
+        self.log = folder / "sshd.log"
+        self._lines = lines
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Run, until `stop`; on the same port each time."""
+        config = self.folder / "sshd_config"
+        keys = [f"HostKey {path}" for path in self.host_keys.values()]
+        lines = [
+            *self._lines,
+            f"Port {self.port}",
+            f"ListenAddress {self.host}",
+            *keys,
+            f"AuthorizedKeysFile {self.authorized}",
+            "PidFile none",
+            "StrictModes no",
+            "UsePAM no",
+            "PasswordAuthentication no",
+            "KbdInteractiveAuthentication no",
+            "PermitRootLogin prohibit-password",
+            "PrintMotd no",
+            "PrintLastLog no",
+            "MaxStartups 100",
+            "LogLevel VERBOSE",
+        ]
+        config.write_text("\n".join(lines) + "\n")
+        if os.getuid() == 0:
+            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+        with open(self.log, "ab") as log:
+            self._process = subprocess.Popen(
+                [SSHD, "-D", "-e", "-f", str(config)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={"PATH": os.environ["PATH"]},
+                start_new_session=True,
+            )
+        wait_until(self._listens, seconds=30, what=f"sshd listens: {self.log.read_text()}")
+
+    def stop(self) -> None:
+        """End it and all its connections at once."""
+        if self._process is None:
+            return
+        for pid in [*_children(self._process.pid), self._process.pid]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, 9)
+        self._process.wait()
+        self._process = None
+
+    def cut(self) -> None:
+        """End its connections, and go on listening."""
+        assert self._process is not None
+        for pid in _children(self._process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, 9)
+
+    def allow(self, *keys: Path) -> None:
+        """Let these keys in."""
+        with open(self.authorized, "a") as file:
+            file.writelines(f"{public(key)}\n" for key in keys)
+
+    def known(self, name: str, kind: str = "ed25519") -> str:
+        """The `known_hosts` line that has its key under a name."""
+        words = public(self.host_keys[kind]).split()
+        return f"{name} {words[0]} {words[1]}\n"
+
+    def logins(self) -> int:
+        """How often it let somebody in so far."""
+        return self.log.read_text().count("Accepted publickey")
+
+    def _listens(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, self.log.read_text()
+        with socket.socket() as probe:
+            return probe.connect_ex((self.host, self.port)) == 0
+
+
+def _children(pid: int) -> list[int]:
+    """All that descend from a process, deepest first."""
+    found: list[int] = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = path.read_text().rpartition(")")[2].split()
+            if int(fields[1]) == pid:
+                child = int(path.parent.name)
+                found += [*_children(child), child]
+    return found
+
+
+@contextmanager
+def sshd(
+    folder: Path,
+    *lines: str,
+    kinds: Sequence[str] = ("ed25519",),
+    allow: Sequence[Path] = (),
+    host: str = "127.0.0.1",
+    port: int = 0,
+) -> Iterator[Sshd]:
+    """A running sshd that lets some keys in."""
+    made = Sshd(folder, lines, kinds, host=host, port=port)
+    made.allow(*allow)
+    made.start()
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+@contextmanager
+def agent(folder: Path, *keys: Path) -> Iterator[Path]:
+    """An agent that holds some keys; gives its socket."""
+    path = folder / "agent"
+    process = subprocess.Popen(
+        ["ssh-agent", "-D", "-a", str(path)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(path.exists, what="the agent's socket is there")
+        if keys:
+            subprocess.run(
+                ["ssh-add", "-q", *map(str, keys)],
+                check=True,
+                env={**os.environ, "SSH_AUTH_SOCK": str(path)},
+                stdin=subprocess.DEVNULL,
+            )
+        yield path
+    finally:
+        process.kill()
+        process.wait()
+
+
+class Laptop(Struct, frozen=True):
+    """A person's side: an SSH configuration, `known_hosts`, a key; nothing of the real one."""
+
+    folder: Path
+    key: Path
+
+    @property
+    def config(self) -> Path:
+        """The SSH configuration that is read instead of the person's."""
+        return self.folder / "config"
+
+    @property
+    def known_hosts(self) -> Path:
+        """The person's known hosts."""
+        return self.folder / "known_hosts"
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What makes all of it count."""
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "SPAWN_HOME": str(self.folder / "spawn"),
+            "SPAWN_SSH_CONFIG": str(self.config),
+        }
+
+    def configure(self, text: str, *, key: Path | None = None) -> None:
+        """Write the SSH configuration: what is given, then what keeps it from the real one."""
+        self.config.write_text(
+            f"{text}\nHost *\n"
+            f"    UserKnownHostsFile {self.known_hosts}\n"
+            "    GlobalKnownHostsFile /dev/null\n"
+            f"    IdentityFile {key or self.key}\n"
+            "    IdentityAgent none\n"
+        )
+
+    def leads_to(self, *servers: Sshd, more: str = "") -> None:
+        """Have the instance's id lead to the last of these, over those before it."""
+        *jumps, last = servers
+        text = f"Host {INSTANCE}\n    HostName 127.0.0.1\n    Port {last.port}\n    User {ME}\n"
+        text += f"    {more}\n"
+        if jumps:
+            names = ",".join(f"jump-{number}" for number in range(len(jumps)))
+            text += f"    ProxyJump {names}\n"
+        for number, jump in enumerate(jumps):
+            text += f"Host jump-{number}\n    HostName 127.0.0.1\n    Port {jump.port}\n"
+            text += f"    User {ME}\n"
+        self.configure(text)
+
+    def knows(self, *lines: str) -> None:
+        """Add lines to the known hosts."""
+        with open(self.known_hosts, "a") as file:
+            file.writelines(lines)
+
+
+def laptop(folder: Path) -> Laptop:
+    """A person with one key and an empty configuration."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = Laptop(folder, keygen(folder / "key"))
+    made.configure("")
+    return made
