@@ -35,19 +35,21 @@ def say(text: str) -> None:
     print(printable(text), file=sys.stderr, flush=True)
 
 
-def find(target: str, *, queue: str | None = None, where: "Where | None" = None) -> "QueueSource":
-    """Find the queue that a target means, to read it: on this machine, else in S3.
+def find(target: str, *, where: "Where | None" = None) -> "QueueSource":
+    """Find the queue that a target means, to read it: on this machine, else in S3; that of an
+    instance over SSH.
 
     Args:
-        target: `local`, or a queue id.
-        queue: Picks one of several queues of the target.
-        where: Where to look in S3, and whether to look there first.
+        target: `local`, an instance id, or a queue id.
+        where: Which of its queues, where to look in S3, and whether to look there first.
 
     Raises:
         InvalidArgument: The target cannot be either.
         QueueNotFound: There is no such queue here, and nobody knows a bucket that it may be in.
-        SpawnError: The target is an instance.
     """
+    if is_instance_id(target):
+        return _of_instance(target, where)
+    queue = where.queue if where is not None else None
     from_s3 = where is not None and where.from_s3
     queue_id = _queue_id(target, queue, known=not from_s3)
     if from_s3:
@@ -64,7 +66,7 @@ def find(target: str, *, queue: str | None = None, where: "Where | None" = None)
     return source
 
 
-def find_local(target: str) -> LocalQueue:
+def find_local(target: str, *, queue: str | None = None) -> LocalQueue:
     """Find the queue of this machine that a target means, to do something with it.
 
     Raises:
@@ -72,7 +74,7 @@ def find_local(target: str) -> LocalQueue:
         QueueNotFound: It is not here.
         SpawnError: The target is an instance.
     """
-    return LocalQueue(machine(), _queue_id(target, None))
+    return LocalQueue(machine(), _queue_id(target, queue))
 
 
 def replica(
@@ -98,6 +100,13 @@ def only_here(error: QueueNotFound) -> QueueNotFound:
     return error
 
 
+def _of_instance(instance_id: str, where: "Where | None") -> "QueueSource":
+    from spawn.cli.flags import Where
+    from spawn.cli.sources.instance import InstanceQueue
+
+    return InstanceQueue(instance_id, machine(), where or Where(), say=say)
+
+
 def _local(queue_id: str, where: "Where | None") -> LocalQueue:
     here = machine()
     if where is None:
@@ -113,9 +122,9 @@ def _queue_id(target: str, queue: str | None, *, known: bool = True) -> str:
     """
     if is_instance_id(target):
         raise SpawnError(
-            f"instance {target} cannot be asked from here",
-            why="this version of spawn reads the queues of the machine it runs on, and of S3",
-            hint="run `spawn queue status local` there",
+            f"{target} is an instance",
+            why="this is done on the machine that has the queue",
+            hint=f"`ssh {target}`, then the same with `local`",
         )
     if target == "local":
         queue = queue or os.environ.get("SPAWN_QUEUE")

@@ -58,6 +58,35 @@ At = Annotated[
         show_default=False,
     ),
 ]
+SshUser = Annotated[
+    str | None,
+    typer.Option(
+        "--ssh-user",
+        metavar="NAME",
+        help="Whom to log in as on an instance; ec2-user where nobody says.",
+        envvar="SPAWN_SSH_USER",
+        show_default=False,
+    ),
+]
+Identity = Annotated[
+    str | None,
+    typer.Option(
+        "--identity",
+        metavar="FILE",
+        help="The private key for an instance, beside those of ssh.",
+        envvar="SPAWN_IDENTITY",
+        show_default=False,
+    ),
+]
+Queue = Annotated[
+    str | None,
+    typer.Option(
+        "--queue",
+        metavar="ID",
+        help="Which one `local` or an instance means; SPAWN_QUEUE is read too.",
+        show_default=False,
+    ),
+]
 Offline = Annotated[
     bool,
     typer.Option("--offline", help="Begin though S3 cannot be asked whether the queue is ours."),
@@ -71,31 +100,17 @@ def typed(context: typer.Context, *names: str) -> bool:
 
 
 class Where(Struct, frozen=True, kw_only=True):
-    """Where to look for a queue, as far as somebody said. Named in S3, as the flags are."""
+    """Where to look for a queue, as far as somebody said. Named as the flags are."""
 
+    queue: str | None = None
+    """Which of several: of this machine, or of an instance."""
     from_s3: bool = False
     bucket: str | None = None
     prefix: str | None = None
     region: str | None = None
     profile: str | None = None
+    ssh_user: str | None = None
+    identity: str | None = None
     typed: bool = True
     """Whether bucket or prefix were typed: those of the environment are but defaults."""
 
-
-def where(
-    context: typer.Context,
-    from_s3: bool,
-    bucket: str | None,
-    prefix: str | None,
-    region: str | None,
-    profile: str | None,
-) -> Where:
-    """Take a command's flags together."""
-    return Where(
-        from_s3=from_s3,
-        bucket=bucket,
-        prefix=prefix,
-        region=region,
-        profile=profile,
-        typed=typed(context, "bucket", "prefix"),
-    )

@@ -4,17 +4,39 @@ from typing import Annotated
 
 import typer
 
+from spawn.cli.flags import Identity, Profile, Queue, Region, SshUser, Where
+
 
 def cancel(
     queue_id: Annotated[
-        str, typer.Argument(metavar="QUEUE-ID", help="A queue id, or `local`.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="QUEUE-ID", help="A queue id, `local`, or an instance id.", show_default=False
+        ),
     ],
+    queue: Queue = None,
+    region: Region = None,
+    profile: Profile = None,
+    ssh_user: SshUser = None,
+    identity: Identity = None,
 ) -> None:
     """End a queue for good: what runs is stopped, nothing new starts.
 
-    The queue is then `failed (cancelled)`. Exit code 1 when it had ended before.
+    The queue is then `failed (cancelled)`. Exit code 1 when it had ended before. On an instance it
+    is done by the `spawn` there, over SSH.
     """
     import sys
+
+    from spawn.core.ids import is_instance_id
+
+    if is_instance_id(queue_id):
+        from spawn.cli.bootstrap import machine
+        from spawn.cli.remote.command import on_instance
+
+        where = Where(
+            queue=queue, region=region, profile=profile, ssh_user=ssh_user, identity=identity
+        )
+        raise typer.Exit(on_instance(queue_id, machine(), where, ["cancel"]))
 
     from spawn.cli import bootstrap
     from spawn.cli.ask import ask
@@ -22,7 +44,7 @@ def cancel(
     from spawn.core.errors import SpawnError
     from spawn.runner.start import RunnerProcess, RunOrder
 
-    with bootstrap.find_local(queue_id) as source:
+    with bootstrap.find_local(queue_id, queue=queue) as source:
         source.refresh()
         before = source.state.state if source.state.ended else ""
         if not before and source.runner_alive():

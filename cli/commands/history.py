@@ -4,13 +4,14 @@ from typing import Annotated
 
 import typer
 
-from spawn.cli.flags import At, Bucket, FromS3, Prefix, Profile, Region, where
+from spawn.cli.flags import At, Where
+from spawn.cli.located import located
 
 
+@located
 def history(
-    context: typer.Context,
     queue_id: Annotated[
-        str, typer.Argument(metavar="QUEUE-ID", help="A queue id, or `local`.", show_default=False)
+        str, typer.Argument(metavar="QUEUE-ID", help="A queue id, `local`, or an instance id.", show_default=False)
     ],
     job: Annotated[
         str | None, typer.Option("--job", metavar="JOB", help="Only events of this job.")
@@ -19,11 +20,8 @@ def history(
         bool, typer.Option("--json", help="Print the events as the log holds them, a line each.")
     ] = False,
     at: At = None,
-    from_s3: FromS3 = False,
-    bucket: Bucket = None,
-    prefix: Prefix = None,
-    region: Region = None,
-    profile: Profile = None,
+    *,
+    where: Where,
 ) -> None:
     """Show the audit trail: when, what, why.
 
@@ -42,8 +40,7 @@ def history(
 
     style = style_for(sys.stdout)
     then = None if at is None else stamp(moment(at, bootstrap.now()))
-    asked = where(context, from_s3, bucket, prefix, region, profile)
-    with bootstrap.find(queue_id, where=asked) as source:
+    with bootstrap.find(queue_id, where=where) as source:
         source.refresh(until=then)
         if job is not None and job not in source.state.jobs:
             close = nearest(job, source.state.jobs)

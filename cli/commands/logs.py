@@ -4,13 +4,14 @@ from typing import Annotated
 
 import typer
 
-from spawn.cli.flags import Bucket, FromS3, Prefix, Profile, Region, where
+from spawn.cli.flags import Where
+from spawn.cli.located import located
 
 
+@located
 def logs(
-    context: typer.Context,
     queue_id: Annotated[
-        str, typer.Argument(metavar="QUEUE-ID", help="A queue id, or `local`.", show_default=False)
+        str, typer.Argument(metavar="QUEUE-ID", help="A queue id, `local`, or an instance id.", show_default=False)
     ],
     job: Annotated[str, typer.Argument(metavar="JOB", help="A job's id.", show_default=False)],
     attempt: Annotated[
@@ -23,11 +24,8 @@ def logs(
         bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")
     ] = False,
     stderr: Annotated[bool, typer.Option("--stderr", help="Only its stderr, on stdout.")] = False,
-    from_s3: FromS3 = False,
-    bucket: Bucket = None,
-    prefix: Prefix = None,
-    region: Region = None,
-    profile: Profile = None,
+    *,
+    where: Where,
 ) -> None:
     """Print what a job printed.
 
@@ -41,8 +39,7 @@ def logs(
     from spawn.core.config.names import nearest
     from spawn.core.errors import InvalidArgument
 
-    asked = where(context, from_s3, bucket, prefix, region, profile)
-    with bootstrap.find(queue_id, where=asked) as source:
+    with bootstrap.find(queue_id, where=where) as source:
         source.refresh()
         if job not in source.state.jobs:
             close = nearest(job, source.state.jobs)

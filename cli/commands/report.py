@@ -5,13 +5,14 @@ from typing import Annotated
 
 import typer
 
-from spawn.cli.flags import At, Bucket, FromS3, Prefix, Profile, Region, where
+from spawn.cli.flags import At, Where
+from spawn.cli.located import located
 
 
+@located
 def report(
-    context: typer.Context,
     queue_id: Annotated[
-        str, typer.Argument(metavar="QUEUE-ID", help="A queue id, or `local`.", show_default=False)
+        str, typer.Argument(metavar="QUEUE-ID", help="A queue id, `local`, or an instance id.", show_default=False)
     ],
     output: Annotated[
         str | None,
@@ -24,11 +25,8 @@ def report(
         ),
     ] = None,
     at: At = None,
-    from_s3: FromS3 = False,
-    bucket: Bucket = None,
-    prefix: Prefix = None,
-    region: Region = None,
-    profile: Profile = None,
+    *,
+    where: Where,
 ) -> None:
     """Write a queue as one HTML page that needs no network.
 
@@ -44,7 +42,7 @@ def report(
     from spawn.cli.render.page.page import page
     from spawn.cli.sheet import sheet
 
-    with opened(queue_id, at, where(context, from_s3, bucket, prefix, region, profile)) as (
+    with opened(queue_id, at, where) as (
         source,
         then,
     ):

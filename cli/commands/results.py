@@ -5,13 +5,14 @@ from typing import Annotated
 
 import typer
 
-from spawn.cli.flags import Bucket, FromS3, Prefix, Profile, Region, where
+from spawn.cli.flags import Where
+from spawn.cli.located import located
 
 
+@located
 def results(
-    context: typer.Context,
     queue_id: Annotated[
-        str, typer.Argument(metavar="QUEUE-ID", help="A queue id, or `local`.", show_default=False)
+        str, typer.Argument(metavar="QUEUE-ID", help="A queue id, `local`, or an instance id.", show_default=False)
     ],
     output: Annotated[
         Path | None,
@@ -33,11 +34,8 @@ def results(
     no_logs: Annotated[
         bool, typer.Option("--no-logs", help="Download result files only (no logs).")
     ] = False,
-    from_s3: FromS3 = False,
-    bucket: Bucket = None,
-    prefix: Prefix = None,
-    region: Region = None,
-    profile: Profile = None,
+    *,
+    where: Where,
 ) -> None:
     """Download the results of a queue.
 
@@ -53,8 +51,7 @@ def results(
 
     if logs_only and no_logs:
         raise InvalidArgument("--logs-only and --no-logs exclude each other")
-    asked = where(context, from_s3, bucket, prefix, region, profile)
-    with bootstrap.find(queue_id, where=asked) as source:
+    with bootstrap.find(queue_id, where=where) as source:
         source.refresh()
         state = source.state
         if job is not None and job not in state.jobs:

@@ -5,7 +5,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spawn.cli.flags import Bucket, Offline, Prefix, Profile, Region, typed
+from spawn.cli.flags import (
+    Bucket,
+    Identity,
+    Offline,
+    Prefix,
+    Profile,
+    Queue,
+    Region,
+    SshUser,
+    Where,
+    typed,
+)
 
 if TYPE_CHECKING:
     from spawn.cli.sources.local import LocalQueue
@@ -14,7 +25,10 @@ if TYPE_CHECKING:
 def resume(
     context: typer.Context,
     queue_id: Annotated[
-        str, typer.Argument(metavar="QUEUE-ID", help="A queue id, or `local`.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="QUEUE-ID", help="A queue id, `local`, or an instance id.", show_default=False
+        ),
     ],
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try failed jobs again, with a fresh budget.")
@@ -58,12 +72,16 @@ def resume(
     region: Region = None,
     profile: Profile = None,
     offline: Offline = False,
+    queue: Queue = None,
+    ssh_user: SshUser = None,
+    identity: Identity = None,
 ) -> None:
     """Go on with a queue that was interrupted or has failed.
 
     Jobs that still run are taken up, completed ones keep. A queue that runs now can be told
-    `--retry-failed`. `--from-s3` goes on with one whose machine is gone. Exit codes are those of
-    `run`; 1 also when there is nothing to do.
+    `--retry-failed`. `--from-s3` goes on with one whose machine is gone. On an instance the `spawn`
+    there goes on with it, and leaves it running. Exit codes are those of `run`; 1 also when there
+    is nothing to do.
     """
     from spawn.cli import bootstrap
     from spawn.cli.ask import outlasted
@@ -71,9 +89,25 @@ def resume(
     from spawn.cli.follow import detached, follow
     from spawn.core.durations import parse
     from spawn.core.errors import InvalidArgument, RunnerAlive
-    from spawn.core.ids import why_not_queue_id
+    from spawn.core.ids import is_instance_id, why_not_queue_id
     from spawn.runner.start import RunnerProcess, RunOrder
 
+    if is_instance_id(queue_id):
+        from spawn.cli.remote.command import on_instance
+
+        if config is not None or from_s3 or offline or leave_jobs:
+            raise InvalidArgument(
+                "only --retry-failed and --global-timeout go with an instance",
+                hint=f"`ssh {queue_id}`, then the same with `local`",
+            )
+        where = Where(
+            queue=queue, region=region, profile=profile, ssh_user=ssh_user, identity=identity
+        )
+        flags = ["--retry-failed"] * retry_failed
+        flags += ["--global-timeout", global_timeout] if global_timeout is not None else []
+        raise typer.Exit(
+            on_instance(queue_id, bootstrap.machine(), where, ["resume", "--detach", *flags])
+        )
     if not from_s3 and typed(context, "bucket", "prefix"):
         raise InvalidArgument("--bucket and --prefix go with --from-s3")
     loaded = None if config is None else load(config)
@@ -86,7 +120,7 @@ def resume(
         if why is not None:
             raise InvalidArgument(f"'{queue_id}' is not a queue id", why=why)
     else:
-        source = bootstrap.find_local(queue_id)
+        source = bootstrap.find_local(queue_id, queue=queue)
         queue_id = source.queue_id
         if source.runner_alive() and not outlasted(source):
             if config is not None or global_timeout is not None or not retry_failed:

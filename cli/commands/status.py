@@ -4,13 +4,14 @@ from typing import Annotated
 
 import typer
 
-from spawn.cli.flags import At, Bucket, FromS3, Prefix, Profile, Region, where
+from spawn.cli.flags import At, Where
+from spawn.cli.located import located
 
 
+@located
 def status(
-    context: typer.Context,
     target: Annotated[
-        str, typer.Argument(metavar="TARGET", help="`local`, or a queue id.", show_default=False)
+        str, typer.Argument(metavar="TARGET", help="An instance id, `local`, or a queue id.", show_default=False)
     ],
     json: Annotated[bool, typer.Option("--json", help="Output in JSON format.")] = False,
     watch: Annotated[
@@ -21,22 +22,13 @@ def status(
         typer.Option(help="Refresh interval for --watch, at least 1s.", envvar="SPAWN_REFRESH"),
     ] = "10s",
     at: At = None,
-    queue: Annotated[
-        str | None,
-        typer.Option(
-            "--queue", metavar="ID", help="Which one `local` means; SPAWN_QUEUE is read too."
-        ),
-    ] = None,
-    from_s3: FromS3 = False,
-    bucket: Bucket = None,
-    prefix: Prefix = None,
-    region: Region = None,
-    profile: Profile = None,
+    *,
+    where: Where,
 ) -> None:
     """Check queue execution status.
 
-    Replayed from the queue's event log: this machine's own, else the one in S3. Exit code 0
-    whatever the status is; 3 for no such queue.
+    Replayed from the queue's event log: this machine's own, an instance's over SSH, or the one in
+    S3. Exit code 0 whatever the status is; 3 for no such queue.
     """
     from spawn.cli import bootstrap
     from spawn.cli.times import interval, moment
@@ -45,8 +37,7 @@ def status(
     seconds = interval(refresh)
     if watch and at is not None:
         raise InvalidArgument("--watch and --at exclude each other")
-    asked = where(context, from_s3, bucket, prefix, region, profile)
-    with bootstrap.find(target, queue=queue, where=asked) as source:
+    with bootstrap.find(target, where=where) as source:
         if watch:
             from spawn.cli.watch import watch as watch_
 

@@ -4,23 +4,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spawn.cli.flags import Bucket, FromS3, Prefix, Profile, Region, Where, where
+from spawn.cli.flags import Where
+from spawn.cli.located import located
 
 if TYPE_CHECKING:
     from spawn.core.errors import QueueNotFound
     from spawn.store.log.verify import Verified
 
 
+@located
 def verify(
-    context: typer.Context,
     queue_id: Annotated[
-        str, typer.Argument(metavar="QUEUE-ID", help="A queue id, or `local`.", show_default=False)
+        str, typer.Argument(metavar="QUEUE-ID", help="A queue id, `local`, or an instance id.", show_default=False)
     ],
-    from_s3: FromS3 = False,
-    bucket: Bucket = None,
-    prefix: Prefix = None,
-    region: Region = None,
-    profile: Profile = None,
+    *,
+    where: Where,
 ) -> None:
     """Check that a queue's log is whole and legal.
 
@@ -30,21 +28,23 @@ def verify(
     """
     from spawn.cli import bootstrap
     from spawn.core.errors import InvalidArgument, QueueNotFound
-    from spawn.core.ids import why_not_queue_id
+    from spawn.core.ids import is_instance_id, why_not_queue_id
 
-    asked = where(context, from_s3, bucket, prefix, region, profile)
-    if from_s3:
+    if is_instance_id(queue_id):
+        _instance(queue_id, where)
+        return
+    if where.from_s3:
         if queue_id == "local":
-            queue_id = bootstrap.find_local(queue_id).queue_id
-        _replica(queue_id, asked)
+            queue_id = bootstrap.find_local(queue_id, queue=where.queue).queue_id
+        _replica(queue_id, where)
         return
     try:
-        source = bootstrap.find_local(queue_id)
+        source = bootstrap.find_local(queue_id, queue=where.queue)
     except QueueNotFound as error:
         if why_not_queue_id(queue_id) is None:
             _kept_aside(queue_id)
             try:
-                _replica(queue_id, asked, elsewhere=error)
+                _replica(queue_id, where, elsewhere=error)
                 return
             except InvalidArgument:
                 raise bootstrap.only_here(error) from None
@@ -55,11 +55,25 @@ def verify(
     _kept_aside(source.queue_id)
 
 
-def _replica(queue_id: str, asked: Where, *, elsewhere: "QueueNotFound | None" = None) -> None:
+def _instance(instance_id: str, where: Where) -> None:
+    """Check what an instance's feed serves, or its log in S3."""
+    from spawn.cli import bootstrap
+    from spawn.store.log.verify import Verified
+
+    with bootstrap.find(instance_id, where=where) as source:
+        source.refresh()
+        hash_ = b""
+        for *_, hash_ in source.rows():
+            pass
+        verified = Verified(events=source.seq, hash=hash_.hex(), state=source.state)
+        _say(source.queue_id, verified)
+
+
+def _replica(queue_id: str, where: Where, *, elsewhere: "QueueNotFound | None" = None) -> None:
     from spawn.cli import bootstrap
     from spawn.cli.render.lease import line
 
-    audited, location = bootstrap.replica(queue_id, asked, elsewhere=elsewhere).audit()
+    audited, location = bootstrap.replica(queue_id, where, elsewhere=elsewhere).audit()
     _say(queue_id, audited.verified)
     print(f"Read from: {location} ({audited.segments} segments, {audited.packs} packs)")
     if not audited.as_submitted:

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spawn.cli.flags import Bucket, FromS3, Prefix, Profile, Region, where
+from spawn.cli.flags import Where
+from spawn.cli.located import located
 
 if TYPE_CHECKING:
     from spawn.core.report.model import Report
@@ -13,16 +14,13 @@ UNOWNED_SECONDS = 15.0
 """How long a queue may be without a runner: a service may be about to start it again."""
 
 
+@located
 def wait(
-    context: typer.Context,
     queue_id: Annotated[
-        str, typer.Argument(metavar="QUEUE-ID", help="A queue id, or `local`.", show_default=False)
+        str, typer.Argument(metavar="QUEUE-ID", help="A queue id, `local`, or an instance id.", show_default=False)
     ],
-    from_s3: FromS3 = False,
-    bucket: Bucket = None,
-    prefix: Prefix = None,
-    region: Region = None,
-    profile: Profile = None,
+    *,
+    where: Where,
 ) -> None:
     """Wait for a queue's end, and print how it has ended.
 
@@ -36,8 +34,7 @@ def wait(
     from spawn.cli.patience import Patience
     from spawn.cli.render.style import style_for
 
-    asked = where(context, from_s3, bucket, prefix, region, profile)
-    with bootstrap.find(queue_id, where=asked) as source:
+    with bootstrap.find(queue_id, where=where) as source:
         patience = Patience()
         owned_at = time.monotonic()
         alive, known = source.runner_alive(), True  # asked first: what it wrote is then there

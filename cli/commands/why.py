@@ -4,22 +4,20 @@ from typing import Annotated
 
 import typer
 
-from spawn.cli.flags import At, Bucket, FromS3, Prefix, Profile, Region, where
+from spawn.cli.flags import At, Where
+from spawn.cli.located import located
 
 
+@located
 def why(
-    context: typer.Context,
     queue_id: Annotated[
-        str, typer.Argument(metavar="QUEUE-ID", help="A queue id, or `local`.", show_default=False)
+        str, typer.Argument(metavar="QUEUE-ID", help="A queue id, `local`, or an instance id.", show_default=False)
     ],
     job: Annotated[str, typer.Argument(metavar="JOB", help="A job's id.", show_default=False)],
     json: Annotated[bool, typer.Option("--json", help="The causes as objects.")] = False,
     at: At = None,
-    from_s3: FromS3 = False,
-    bucket: Bucket = None,
-    prefix: Prefix = None,
-    region: Region = None,
-    profile: Profile = None,
+    *,
+    where: Where,
 ) -> None:
     """Say why a job waits, is tried again, is blocked or has failed.
 
@@ -37,7 +35,7 @@ def why(
     from spawn.core.replay import Replay
     from spawn.core.why.answer import explain, recall
 
-    with opened(queue_id, at, where(context, from_s3, bucket, prefix, region, profile)) as (
+    with opened(queue_id, at, where) as (
         source,
         then,
     ):

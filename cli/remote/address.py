@@ -20,6 +20,8 @@ class Remembered(Struct, frozen=True, kw_only=True):
     region: str | None = None
     profile: str | None = None
     user: str = ""
+    queue: str = ""
+    """The queue that it had then."""
 
 
 def recall(roots: Roots, instance_id: str) -> Remembered | None:

@@ -1,0 +1,29 @@
+"""Have an instance's own `spawn` do something with a queue of its: what it prints is ours."""
+
+import sys
+from collections.abc import Sequence
+
+from spawn.cli.flags import Where
+from spawn.cli.remote.run import run_spawn
+from spawn.cli.sources.instance import reach_of
+from spawn.store.paths import Roots
+
+
+def on_instance(instance_id: str, roots: Roots, where: Where, words: Sequence[str]) -> int:
+    """Run `spawn queue <words>` there, as the user whose queues they are.
+
+    Returns:
+        Its exit code.
+
+    Raises:
+        RemoteError: It cannot be asked, or has no `spawn` that understands this.
+    """
+    target = where.queue or "local"
+    name, *flags = words
+    with reach_of(instance_id, roots, where).connect() as connection:
+        return run_spawn(
+            connection,
+            ["queue", name, target, *flags],
+            sys.stdout.buffer,
+            sys.stderr.buffer,
+        )
