@@ -4,13 +4,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
+from ipaddress import ip_address
+from typing import Any
 
 from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 from msgspec import Struct
 
 from spawn.core.errors import SpawnError
-from spawn.store.objects.aws import code_of, connect, errors
+from spawn.store.objects.aws import CONFIG, code_of, connect, errors
 from spawn.store.objects.port import Unavailable
 
 _UNKNOWN = {"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"}
@@ -51,18 +53,7 @@ def describe(instance_id: str, region: str | None, profile: str | None) -> Descr
         Unavailable: EC2 does not answer.
     """
     with _errors(region):
-        client = connect("ec2", region, profile)
-        try:
-            found = client.describe_instances(InstanceIds=[instance_id])
-        except ClientError as error:
-            if code_of(error) in _UNKNOWN:
-                return None
-            raise
-        for reservation in found["Reservations"]:
-            for each in reservation["Instances"]:
-                if each["InstanceId"] == instance_id:
-                    return _described(each, client.meta.region_name)
-    return None
+        return _found(connect("ec2", region, profile), instance_id)
 
 
 def console(instance_id: str, region: str | None, profile: str | None) -> str:
@@ -96,23 +87,46 @@ def region_of(instance_id: str, region: str | None, profile: str | None) -> str:
         Denied: We may not ask which regions there are.
         Unavailable: EC2 does not answer.
     """
+    import boto3
+
     with _errors(region):
         client = connect("ec2", region, profile)
         asked = client.meta.region_name
-        others = [each["RegionName"] for each in client.describe_regions()["Regions"]]
+        names = [each["RegionName"] for each in client.describe_regions()["Regions"]]
+        # One session for all: it reads what EC2 is once, which takes longer than the answer.
+        session = boto3.Session(profile_name=profile)
+        others = [
+            session.client("ec2", region_name=name, config=CONFIG)
+            for name in names
+            if name != asked
+        ]
 
-    def has(other: str) -> bool:
+    def has(other: Any) -> bool:
         try:
-            return describe(instance_id, other, profile) is not None
+            with _errors(region):
+                return _found(other, instance_id) is not None
         except SpawnError:  # one region that does not answer hides no other
             return False
 
-    others = [other for other in others if other != asked]
     with ThreadPoolExecutor(_ASKED_AT_ONCE) as threads:
         for other, found in zip(others, threads.map(has, others), strict=True):
             if found:
-                return str(other)
+                return str(other.meta.region_name)
     return ""
+
+
+def _found(client: Any, instance_id: str) -> Described | None:
+    try:
+        found = client.describe_instances(InstanceIds=[instance_id])
+    except ClientError as error:
+        if code_of(error) in _UNKNOWN:
+            return None
+        raise
+    for reservation in found["Reservations"]:
+        for each in reservation["Instances"]:
+            if each["InstanceId"] == instance_id:
+                return _described(each, client.meta.region_name)
+    return None
 
 
 def _described(found: dict[str, object], region: str) -> Described:
@@ -125,8 +139,8 @@ def _described(found: dict[str, object], region: str) -> Described:
         region=region,
         state=_text(state, "Name"),
         type=_text(found, "InstanceType"),
-        public=_text(found, "PublicIpAddress") or _text(found, "Ipv6Address"),
-        private=_text(found, "PrivateIpAddress"),
+        public=_address(found, "PublicIpAddress") or _address(found, "Ipv6Address"),
+        private=_address(found, "PrivateIpAddress"),
         launched_at=launched if isinstance(launched, datetime) else None,
         key_name=_text(found, "KeyName"),
         reason=_text(reason, "Message"),
@@ -134,6 +148,14 @@ def _described(found: dict[str, object], region: str) -> Described:
         if isinstance(tags, list)
         else {},
     )
+
+
+def _address(found: dict[str, object], name: str) -> str:
+    """An address, if it is one: it is handed to programs."""
+    try:
+        return str(ip_address(_text(found, name)))
+    except ValueError:
+        return ""
 
 
 def _text(found: object, name: str) -> str:

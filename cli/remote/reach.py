@@ -9,6 +9,7 @@ When it worked the last time, nobody but the instance is asked.
 """
 
 import os
+import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -27,6 +28,7 @@ from spawn.cli.remote.settings import Settings
 from spawn.cli.remote.trust import Source, Trust
 from spawn.cli.remote.tunnel import Tunnel
 from spawn.core.errors import InvalidArgument, SpawnError
+from spawn.core.events import QueueStarted
 from spawn.core.ids import is_instance_id
 from spawn.core.ssh import console as console_text
 from spawn.core.ssh.key import HostKey, parse
@@ -36,6 +38,11 @@ from spawn.store.paths import Roots
 DEFAULT_USER = "ec2-user"
 TAG_USER = "spawn:ssh-user"
 """The tag of an instance that names the user to log in as."""
+
+
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+"""A user's name that nobody can take for anything else: it becomes part of a ProxyCommand, and may
+come from a tag or a log."""
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -54,11 +61,29 @@ class Told(Struct, frozen=True, kw_only=True):
         host_keys: Gives the `ssh_host_keys` of the newest `QueueStarted` or `QueueResumed` *of this
             instance*, as they stand there; called when nothing else is known, as it may cost
             requests. A `SpawnError` counts as not knowing.
-        user: Whom the runner runs as there; empty when that is not known.
+        user: Whom the runner runs as there, the `owner` of that event up to the `@`; empty when
+            that is not known without asking.
     """
 
     host_keys: Callable[[], Sequence[str]] = tuple
     user: str = ""
+
+
+def told(owner: Callable[[], QueueStarted | None], instance_id: str) -> Told:
+    """What a queue's log tells of an instance.
+
+    Args:
+        owner: Gives the `owner` of the queue's state as read from S3; called when nothing else
+            knows the instance's keys.
+
+    Who may write the bucket can have it vouch for any key; so can whoever is root there.
+    """
+
+    def keys() -> Sequence[str]:
+        found = owner()
+        return found.ssh_host_keys if found and found.instance_id == instance_id else ()
+
+    return Told(host_keys=keys)
 
 
 class Reach:
@@ -69,7 +94,7 @@ class Reach:
         environ: `SPAWN_SSH_CONFIG` names an SSH configuration to read instead of the person's.
 
     Raises:
-        InvalidArgument: It is no instance id, or the key's file is not there.
+        InvalidArgument: It is no instance id, no user's name, or the key's file is not there.
     """
 
     def __init__(
@@ -89,10 +114,14 @@ class Reach:
         self._roots = roots
         self._asked = asked or Asked()
         self._told = told or Told()
+        user = self._asked.ssh_user
+        if user is not None and _USER.fullmatch(user) is None:
+            raise InvalidArgument(f"'{user}' is not a user's name", hint="--ssh-user ec2-user")
         identity = self._asked.identity
         if identity is not None and not Path(identity).expanduser().is_file():
             raise InvalidArgument(f"there is no key {identity}", hint="--identity names a file")
-        self._config = Config(os.environ if environ is None else environ)
+        self._environ = os.environ if environ is None else environ
+        self._config = Config(self._environ)
         self._kept = recall(roots, instance_id) or Remembered()
 
     def connect(self) -> Connection:
@@ -110,7 +139,7 @@ class Reach:
         named_by_config = settings.host != self.instance_id or settings.proxy_command
         if named_by_config:
             try:
-                return self._connect(settings, Remembered(user=self._kept.user))
+                return self._connect(settings, self._kept)
             except Unreachable as error:
                 self._may_be_gone(error)
                 raise
@@ -133,7 +162,12 @@ class Reach:
         Raises:
             RemoteError: As `connect`.
         """
-        return Tunnel(self.connect(), port, again=self.connect)
+        connection = self.connect()
+        try:
+            return Tunnel(connection, port, again=self.connect)
+        except BaseException:
+            connection.close()
+            raise
 
     # what is known
 
@@ -148,7 +182,9 @@ class Reach:
         return settings
 
     def _user(self, settings: Settings, kept: Remembered) -> str:
-        return settings.user or self._told.user or kept.user or DEFAULT_USER
+        others = (self._told.user, kept.user)
+        known = [each for each in others if _USER.fullmatch(each) is not None]
+        return settings.user or next(iter(known), DEFAULT_USER)
 
     def _connect(self, settings: Settings, how: Remembered) -> Connection:
         user = self._user(settings, how)
@@ -166,7 +202,8 @@ class Reach:
             compare=self._compare(region, profile),
         )
         found = connect(self._config, settings, user, trust, advice=self._advice(settings, user))
-        remember(self._roots, self.instance_id, structs.replace(how, user=self._worth(user, how)))
+        self._kept = structs.replace(how, user=self._worth(user, how))
+        remember(self._roots, self.instance_id, self._kept)
         return found
 
     def _worth(self, user: str, how: Remembered) -> str:
@@ -174,7 +211,9 @@ class Reach:
         return how.user if self._asked.ssh_user else user
 
     def _where(self, how: Remembered) -> tuple[str | None, str | None]:
-        return self._asked.region or how.region, self._asked.profile or how.profile
+        # boto3 reads AWS_DEFAULT_REGION alone; every other tool of AWS reads this one too.
+        region = self._asked.region or how.region or self._environ.get("AWS_REGION") or None
+        return region, self._asked.profile or how.profile
 
     def _of_log(self) -> list[HostKey]:
         found = (parse(line) for line in self._told.host_keys())

@@ -45,7 +45,10 @@ def run(connection: Connection, command: str | Sequence[str], out: BinaryIO, err
                     break
                 if channel.closed or not connection.alive:
                     break
-                select.select([channel], [], [], 1.0)
+                if channel.eof_received:  # it has closed its output, and goes on
+                    channel.status_event.wait(1.0)
+                else:
+                    select.select([channel], [], [], 1.0)
             _pass(channel, out, err)
         while _pass(channel, out, err):
             pass

@@ -14,6 +14,7 @@ from tests.bench import (
     runner,
     sizes,
     status,
+    tunnel,
 )
 from tests.bench.figures import page
 
@@ -24,6 +25,7 @@ MEASURES = {
     "append": append,
     "runner": runner,
     "status": status,
+    "tunnel": tunnel,
     "replication": replication,
     "restore": restore,
     "downloads": downloads,

@@ -9,9 +9,9 @@ from tests.support.answers import Answer, Answering, Asked, answering
 from tests.support.s3 import Server, free_port
 from tests.support.sshd import INSTANCE, ME, Laptop, Sshd, keygen, sshd
 
-from spawn.cli.remote.errors import Gone, HostKeyDiffers, Unreachable
+from spawn.cli.remote.errors import Gone, HostKeyDiffers, NotLetIn, Unreachable
 from spawn.cli.remote.reach import Asked as Flags
-from spawn.cli.remote.reach import Reach
+from spawn.cli.remote.reach import Reach, Told
 from spawn.core.errors import InvalidArgument, SpawnError
 from spawn.store import instances
 from spawn.store.objects.port import Denied, Unavailable
@@ -224,6 +224,35 @@ def test_an_address_that_nobody_can_be_asked_for_is_an_error_with_its_reason(
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     with pytest.raises(Denied, match="EC2 cannot be asked"):
         reach().connect()
+
+
+def test_a_tag_that_is_no_users_name_goes_to_no_shell(
+    unnamed: Sshd, reach: REACH, ec2: Ec2, person: Laptop, tmp_path: Path
+) -> None:
+    person.configure(f"Host i-*\n  Port {unnamed.port}\n")
+    for value in ("a;touch b", "$(touch b)", "-x", "a b"):
+        tag = f"<tagSet><item><key>spawn:ssh-user</key><value>{value}</value></item></tagSet>"
+        ec2.says = described(more=tag)
+        with pytest.raises(NotLetIn, match="does not let ec2-user in"):
+            reach().connect()
+        with pytest.raises(InvalidArgument):
+            reach(asked=Flags(ssh_user=value))
+        with pytest.raises(NotLetIn, match="does not let ec2-user in"):
+            reach(told=Told(user=value)).connect()
+
+
+def test_what_was_known_of_the_region_outlives_an_address_of_the_configuration(
+    unnamed: Sshd, reach: REACH, ec2: Ec2, person: Laptop
+) -> None:
+    reach(asked=Flags(region="eu-west-1")).connect().close()
+    unnamed_config = person.config.read_text()
+    person.leads_to(unnamed)
+    reach().connect().close()
+    person.config.write_text(unnamed_config)
+    reach().connect().close()
+    assert ec2.asked == 1
+    kept = (person.folder / KNOWN_AS / f"{INSTANCE}.json").read_text()
+    assert '"region":"eu-west-1"' in kept
 
 
 def test_what_is_no_instance_id_is_refused(person: Laptop) -> None:

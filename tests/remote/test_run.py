@@ -2,6 +2,7 @@
 
 import shlex
 import threading
+import time
 from io import BytesIO
 from pathlib import Path
 
@@ -56,13 +57,24 @@ def test_nobody_types(connection: Connection) -> None:
 
 
 @settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(words=st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))))
 def test_words_arrive_as_they_are(connection: Connection, words: list[str]) -> None:
     out = BytesIO()
     assert run(connection, ["printf", "%s\\0", "first", *words], out, BytesIO()) == 0
     assert out.getvalue() == b"".join(each.encode() + b"\0" for each in ["first", *words])
+
+
+def test_a_command_that_closes_its_output_is_waited_for_without_haste(
+    connection: Connection, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    threading.Timer(1.0, gate.touch).start()
+    began = time.thread_time()
+    script = f"exec >&- 2>&-; until test -e {gate}; do sleep 0.1; done; exit 5"
+    assert run(connection, script, BytesIO(), BytesIO()) == 5
+    assert time.thread_time() - began < 0.5
 
 
 def test_a_signal_is_255_as_with_ssh(connection: Connection) -> None:

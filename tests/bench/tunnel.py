@@ -1,0 +1,81 @@
+"""What asking an instance costs, beside `ssh` that prints a file: over loopback, with one key."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.bench.figures import Figure, alternate
+from tests.support.sshd import INSTANCE, laptop, missing, sshd
+
+ROUNDS = 25
+CLAIM = 1.6
+_SERVE = """
+import http.server
+class Answer(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = 1 << 16
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "2000")
+        self.end_headers()
+        self.wfile.write(b"x" * 2000)
+    def log_message(self, *_):
+        pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+print(server.server_address[1], flush=True)
+server.serve_forever()
+"""
+_ASK = """
+import http.client, os, sys
+from spawn.cli.remote.reach import Reach
+from spawn.store.paths import roots
+with Reach(sys.argv[1], roots(os.environ)).tunnel(int(sys.argv[2])) as tunnel:
+    connection = http.client.HTTPConnection(*tunnel.address)
+    connection.request("GET", "/")
+    assert len(connection.getresponse().read()) == 2000
+os._exit(0)
+"""
+
+
+def measure(folder: Path) -> Figure:
+    """Time a tunnel and one answer through it, a process each, against `ssh host cat file`."""
+    what, claim = "a tunnel and one answer", f"at most {CLAIM} × `ssh host cat file`"
+    how = f"{ROUNDS} processes of each in turn, over loopback; medians."
+    if missing():
+        return Figure(what, f"{missing()} is not there", claim, False, how)
+    person = laptop(folder / "laptop")
+    data = folder / "data"
+    data.write_text("x" * 2000)
+    with sshd(folder / "instance", allow=[person.key]) as server, _served() as port:
+        person.leads_to(server)
+        person.knows(server.known(INSTANCE), server.known(f"[127.0.0.1]:{server.port}"))
+        cat = ["ssh", "-F", str(person.config), "-o", "BatchMode=yes", INSTANCE, f"cat {data}"]
+        ask = [sys.executable, "-c", _ASK, INSTANCE, str(port)]
+
+        def timed(command: list[str]) -> None:
+            environ = {**os.environ, **person.environ}
+            subprocess.run(command, env=environ, check=True, capture_output=True)
+
+        ours, theirs = alternate(lambda: timed(ask), lambda: timed(cat), ROUNDS)
+    ratio = ours / theirs
+    return Figure(
+        what=what,
+        found=f"{ratio:.2f} × ({ours * 1e3:.0f} ms, ssh {theirs * 1e3:.0f} ms)",
+        claim=claim,
+        holds=ratio <= CLAIM,
+        how=how,
+    )
+
+
+@contextmanager
+def _served() -> Iterator[int]:
+    with subprocess.Popen([sys.executable, "-c", _SERVE], stdout=subprocess.PIPE, text=True) as one:
+        assert one.stdout is not None
+        try:
+            yield int(one.stdout.readline())
+        finally:
+            one.kill()
