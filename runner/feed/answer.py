@@ -36,7 +36,15 @@ _STATES = {
 
 
 class Unfinished(Exception):
-    """There is work left to do before there is an answer; ask again at once."""
+    """There is work left to do before there is an answer; ask again at once.
+
+    Args:
+        meanwhile: What a client can be told that has waited for long.
+    """
+
+    def __init__(self, meanwhile: Response) -> None:
+        super().__init__()
+        self.meanwhile = meanwhile
 
 
 class Answers:
@@ -120,14 +128,14 @@ class Answers:
         page, lines = _read(ask, watched, whole=whole)
         if not (page.more or page.differs):
             if not whole:
-                raise Unfinished
+                again = Page(queue_id=ask.queue_id, seq=ask.after, more=True)
+                raise Unfinished(_written(again, []))
             watched.look(fresh=first)
             page = structs.replace(page, machine=watched.machine(ask.since))
         news = lines or page.differs or watched.version != ask.since
         if not (news or last):
             return None
-        head = msgspec.json.encode(page)
-        return Response(b"\n".join((head, *lines, b"")), "application/x-spawn-page")
+        return _written(page, lines)
 
 
 def _read(ask: AskPage, watched: Watched, *, whole: bool) -> tuple[Page, list[bytes]]:
@@ -157,6 +165,11 @@ def _read(ask: AskPage, watched: Watched, *, whole: bool) -> tuple[Page, list[by
             size += len(lines[-1])
             seq = row[0]
     return structs.replace(page, seq=seq), lines
+
+
+def _written(page: Page, lines: list[bytes]) -> Response:
+    body = b"\n".join((msgspec.json.encode(page), *lines, b""))
+    return Response(body, "application/x-spawn-page")
 
 
 def _line(row: Row) -> bytes:
