@@ -28,8 +28,9 @@ AGAIN_SECONDS = 60.0
 """How long a job that does not run, and whose log nothing seems to have happened to, is not looked
 at: only a person can have moved its files."""
 _PROGRESS_BYTES = 4096
-_SETTLED_NS = 100_000_000
-"""A folder that was changed so lately may change again within one tick of its file system."""
+_SETTLED_NS = 2_500_000_000
+"""A folder that was changed so lately may change again and show the same time: some file systems
+count in steps of two seconds."""
 
 Stamp = tuple[tuple[int, int, int] | None, ...]
 

@@ -174,6 +174,8 @@ class Server:
             response = work.meanwhile
         except SpawnError as error:
             response = fault(error)
+        except OSError as error:
+            response = fault(SpawnError("what was asked for cannot be read", why=str(error)))
         except Exception as error:  # one question must not end the service
             self._complain(error)
             response = refuse(500, "the feed met an error of its own", why=repr(error))

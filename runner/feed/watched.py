@@ -19,8 +19,9 @@ AT_ONCE = 10_000
 """Events that are folded before others get their turn: some 40 ms."""
 LOOK_SECONDS = 1.0
 """How long what a machine knows besides the log is good enough for who just waits for news."""
-_SETTLED_NS = 100_000_000
-"""A file that was written so lately may be written again within one tick of its file system."""
+_SETTLED_NS = 2_500_000_000
+"""A file that was written so lately may be written again and show the same time: some file systems
+count in steps of two seconds."""
 
 Signature = tuple[tuple[int, int, int] | None, ...]
 

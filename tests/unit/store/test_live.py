@@ -50,7 +50,7 @@ class Machine:
     def settle(self) -> None:
         """Let all folders have been changed long ago."""
         for folder in (self.roots.log, self.paths.log, self.paths.jobs):
-            at = folder.stat().st_mtime_ns - 10**9
+            at = folder.stat().st_mtime_ns - 10**10
             os.utime(folder, ns=(at, at))
 
     def look(self, name: str) -> tuple[str | None, bool]:
