@@ -24,9 +24,13 @@ RECENT_LINES = 50
 EARLIER_LOGS = 8
 EARLIER_SECONDS = 10.0
 """How long nobody asks whether the logs of other queues have grown."""
+AGAIN_SECONDS = 60.0
+"""How long a job that does not run, and whose log nothing seems to have happened to, is not looked
+at: only a person can have moved its files."""
 _PROGRESS_BYTES = 4096
-_SETTLED_NS = 100_000_000
-"""A folder that was changed so lately may change again within one tick of its file system."""
+_SETTLED_NS = 2_500_000_000
+"""A folder that was changed so lately may change again and show the same time: some file systems
+count in steps of two seconds."""
 
 Stamp = tuple[tuple[int, int, int] | None, ...]
 
@@ -41,7 +45,7 @@ class Lives:
         self._seq = -1
         self._stamp: Stamp | None = None
         self._live: dict[str, Live] = {}
-        self._restless: list[str] = []
+        self._all_at = float("-inf")
         self._first: tuple[int, datetime | None] = (-1, None)
         self._earlier: dict[str, float] = {}
         self._earlier_of: tuple[object, ...] = ()
@@ -56,23 +60,20 @@ class Lives:
         Returns:
             What there is to tell, by job id; not to be changed.
         """
-        stamp = self._look_at_folders()
+        stamp, now = self._look_at_folders(), time.monotonic()
         jobs: Iterable[JobState] = state.jobs.values()
         live: dict[str, Live] = {}
-        if stamp is not None and (stamp, seq) == (self._stamp, self._seq):
-            jobs = [state.jobs[job_id] for job_id in self._restless]
+        same = stamp is not None and (stamp, seq) == (self._stamp, self._seq)
+        if same and now < self._all_at + AGAIN_SECONDS:
+            jobs = [state.jobs[job_id] for job_id in state.running]
             live = self._live.copy()
         else:
-            self._restless = []
+            self._all_at = now
         self._stamp, self._seq = stamp, seq
-        restless = []
         for job in jobs:
-            if job.state != "running" and not job.log_file:
-                continue
-            live[job.config.job_id], rests = self._look(job)
-            if not rests:
-                restless.append(job.config.job_id)
-        self._live, self._restless = live, restless
+            if job.state == "running" or job.log_file:
+                live[job.config.job_id] = self._look(job)
+        self._live = live
         return live
 
     def replica(self, seq: int, row: Callable[[int], Row | None]) -> Replica | None:
@@ -121,20 +122,20 @@ class Lives:
 
     def _look_at_folders(self) -> Stamp | None:
         """What tells that no log came, went, or was linked to; None where that cannot be told."""
-        stamp = tuple(_stamp(folder) for folder in (self._roots.log, self._paths.log))
+        folders = self._roots.log, self._paths.log, self._paths.jobs
+        stamp = tuple(_stamp(folder) for folder in folders)
         newest = max((each[2] for each in stamp if each is not None), default=0)
         return stamp if newest < time.time_ns() - _SETTLED_NS else None
 
-    def _look(self, job: JobState) -> tuple[Live, bool]:
-        """Look at a job; returns also whether it is the same until the folders of logs change."""
+    def _look(self, job: JobState) -> Live:
         shown, raw = self._shown(job)
         if job.state != "running":
-            return Live(log_file=shown, raw_alone=raw), bool(shown) and not raw
+            return Live(log_file=shown, raw_alone=raw)
         if not self._is_ours(job):
-            return Live(log_file=shown), False
+            return Live(log_file=shown)
         lines = output.recent(job, RECENT_LINES)
         progress = _progress(Path(job.folder), lines) if job.folder else None
-        return Live(progress=progress, recent=lines, log_file=shown, raw_alone=raw), False
+        return Live(progress=progress, recent=lines, log_file=shown, raw_alone=raw)
 
     def _is_ours(self, job: JobState) -> bool:
         """Whether what a log names is in its queue's own folders: nothing else is read for it."""

@@ -132,6 +132,11 @@ class FeedQueue:
         known = page.machine is not None and page.machine.version == self._since
         return bool(lines) or page.differs or not known
 
+    @property
+    def traffic(self) -> int:
+        """Bytes that went over the present connection, both ways."""
+        return self._client.traffic
+
     def rows(self) -> Iterator[Row]:
         """See `QueueSource.rows`."""
         return self._cache.rows()

@@ -74,7 +74,8 @@ class Page(Struct, frozen=True, kw_only=True, omit_defaults=True):
     seq: int
     """The last event that follows, else the one that was named."""
     more: bool = False
-    """Whether there are more events than one answer holds."""
+    """Whether it is to be asked again at once: there are more events than one answer holds, or the
+    feed has not read its log to the end yet."""
     differs: bool = False
     """The log has not got the event that was named: it is another log. Nothing follows."""
     now: datetime | None = None

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import msgspec
+from msgspec import structs
 
 from spawn import __version__
 from spawn.core import chain
@@ -35,7 +36,15 @@ _STATES = {
 
 
 class Unfinished(Exception):
-    """There is work left to do before there is an answer; ask again at once."""
+    """There is work left to do before there is an answer; ask again at once.
+
+    Args:
+        meanwhile: What a client can be told that has waited for long.
+    """
+
+    def __init__(self, meanwhile: Response) -> None:
+        super().__init__()
+        self.meanwhile = meanwhile
 
 
 class Answers:
@@ -112,58 +121,55 @@ class Answers:
             self._watched[ask.queue_id] = watched
         watched.asked_at = time.monotonic()
         try:
-            whole = watched.look(fresh=first)
+            whole = watched.fold()
         except QueueNotFound:
             del self._watched[ask.queue_id]
             raise
         page, lines = _read(ask, watched, whole=whole)
-        if page is None:
-            raise Unfinished
+        if not (page.more or page.differs):
+            if not whole:
+                again = Page(queue_id=ask.queue_id, seq=ask.after, more=True)
+                raise Unfinished(_written(again, []))
+            watched.look(fresh=first)
+            page = structs.replace(page, machine=watched.machine(ask.since))
         news = lines or page.differs or watched.version != ask.since
         if not (news or last):
             return None
-        head = msgspec.json.encode(page)
-        return Response(b"\n".join((head, *lines, b"")), "application/x-spawn-page")
+        return _written(page, lines)
 
 
-def _read(ask: AskPage, watched: Watched, *, whole: bool) -> tuple[Page | None, list[bytes]]:
+def _read(ask: AskPage, watched: Watched, *, whole: bool) -> tuple[Page, list[bytes]]:
     """Read the events that are asked for.
 
     Args:
-        whole: Whether all of the log is folded: only then its end can be told.
-
-    Returns:
-        No page when the log's end is reached before it is folded.
+        whole: Whether all of the log is folded: then nothing is read that it has gained since.
     """
     known = bytes.fromhex(ask.hash_)
-    now = datetime.now(UTC)
     newest = watched.replay.seq
     lines: list[bytes] = []
-    seq = ask.after
+    page = Page(queue_id=ask.queue_id, seq=ask.after, now=datetime.now(UTC))
     if whole and (ask.after, known) == (newest, watched.replay.hash):
-        machine = watched.machine(ask.since)
-        return Page(queue_id=ask.queue_id, seq=seq, now=now, machine=machine), lines
+        return page, lines
     with read.opened(watched.paths.events) as connection:
-        if ask.after:
-            there = read.hash_at(connection, ask.after)
-        else:
-            there = chain.genesis(ask.queue_id)
-            known = known or there
-        if there != known:
-            return Page(queue_id=ask.queue_id, seq=0, differs=True, now=now), lines
-        size = 0
+        genesis = chain.genesis(ask.queue_id)
+        there = read.hash_at(connection, ask.after) if ask.after else genesis
+        if there != (known or genesis):
+            return structs.replace(page, seq=0, differs=True), lines
+        size, seq = 0, ask.after
         for row in read.rows(connection, ask.after):
             if whole and row[0] > newest:
                 break
             if size >= PAGE_BYTES:
-                return Page(queue_id=ask.queue_id, seq=seq, more=True, now=now), lines
+                return structs.replace(page, seq=seq, more=True), lines
             lines.append(_line(row))
             size += len(lines[-1])
             seq = row[0]
-    if not whole:
-        return None, lines
-    machine = watched.machine(ask.since)
-    return Page(queue_id=ask.queue_id, seq=seq, now=now, machine=machine), lines
+    return structs.replace(page, seq=seq), lines
+
+
+def _written(page: Page, lines: list[bytes]) -> Response:
+    body = b"\n".join((msgspec.json.encode(page), *lines, b""))
+    return Response(body, "application/x-spawn-page")
 
 
 def _line(row: Row) -> bytes:

@@ -35,7 +35,7 @@ class Connection:
         """What it waits for."""
         self.first = True
         """Whether nobody has answered that yet, not even that there is no news."""
-        self.ask_until = 0.0
+        self.asked_at = self.ask_until = 0.0
         self.deadline = now + IDLE_SECONDS
         """When it is closed, unless something happens before."""
         self.closed = False
@@ -88,9 +88,10 @@ class Connection:
         self._keep = found.keep
         return found
 
-    def wait(self, ask: Ask, until: float) -> None:
-        """Let it wait for an answer, which comes by then."""
-        self.ask, self.ask_until, self.first = ask, until, True
+    def wait(self, ask: Ask, now: float, seconds: float) -> None:
+        """Let it wait for an answer, for news at most so long."""
+        self.ask, self.first = ask, True
+        self.asked_at, self.ask_until = now, now + seconds
         self.deadline = float("inf")
 
     def send(self, response: Response, now: float, *, keep: bool = True) -> None:

@@ -21,6 +21,8 @@ MAX_REFUSED = 16
 """Clients that are being told that they are not served: others are just cut off."""
 TICK_SECONDS = 0.2
 """How often it is looked for news while somebody waits."""
+SOON_SECONDS = 5.0
+"""When a client is told that its answer takes work, lest it takes us for dead."""
 ROUND_SECONDS = 30.0
 PAUSE_SECONDS = 0.5
 """How long no client is taken after one could not be."""
@@ -153,7 +155,7 @@ class Server:
                 client.send(fault(error), now)
                 continue
             wait = ask.wait if isinstance(ask, AskPage | AskOutput) else 0.0
-            client.wait(ask, now + wait)
+            client.wait(ask, now, wait)
             self._answer(client, now)
             if client.ask is not None:
                 return
@@ -165,11 +167,15 @@ class Server:
         try:
             response = self._answers(client.ask, first=client.first, last=last)
             client.first = False
-        except Unfinished:
+        except Unfinished as work:
             self._hasty = True
-            return
+            if now < client.asked_at + SOON_SECONDS:
+                return
+            response = work.meanwhile
         except SpawnError as error:
             response = fault(error)
+        except OSError as error:
+            response = fault(SpawnError("what was asked for cannot be read", why=str(error)))
         except Exception as error:  # one question must not end the service
             self._complain(error)
             response = refuse(500, "the feed met an error of its own", why=repr(error))

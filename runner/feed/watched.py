@@ -19,8 +19,9 @@ AT_ONCE = 10_000
 """Events that are folded before others get their turn: some 40 ms."""
 LOOK_SECONDS = 1.0
 """How long what a machine knows besides the log is good enough for who just waits for news."""
-_SETTLED_NS = 100_000_000
-"""A file that was written so lately may be written again within one tick of its file system."""
+_SETTLED_NS = 2_500_000_000
+"""A file that was written so lately may be written again and show the same time: some file systems
+count in steps of two seconds."""
 
 Signature = tuple[tuple[int, int, int] | None, ...]
 
@@ -44,30 +45,33 @@ class Watched:
         self._failed: tuple[Signature, SpawnError] | None = None
         self._nonce = token_hex(4)
         self._count = 0
+        self._alive = False
         self._looked_at = float("-inf")
+        self._looked_seq = -1
         self._jobs: dict[str, tuple[int, Live | None]] = {}
         self._earlier: tuple[int, Mapping[str, float]] = (0, {})
         self._rest: tuple[bool, Replica | None] = (False, None)
 
-    def look(self, *, fresh: bool) -> bool:
-        """Look at the queue; returns whether all of its log is folded.
-
-        Args:
-            fresh: Whether what is known besides the log must be as of now.
+    def fold(self) -> bool:
+        """Fold some of what the log has gained; returns whether that is all.
 
         Raises:
             QueueNotFound: It is gone, or was not submitted yet.
             CorruptLog: With the first event that is wrong.
         """
-        alive = lock.is_held(self.paths.lock)  # first: what it wrote before it died is then seen
-        seq = self.replay.seq
-        if not self._fold():
-            return False
-        now = time.monotonic()
-        if fresh or seq != self.replay.seq or now >= self._looked_at + LOOK_SECONDS:
-            self._looked_at = now
-            self._look_beyond(alive)
-        return True
+        self._alive = lock.is_held(self.paths.lock)  # first: what it wrote before it died is seen
+        return self._fold()
+
+    def look(self, *, fresh: bool) -> None:
+        """Look at what is known besides the log, once all of that is folded.
+
+        Args:
+            fresh: Whether it must be as of now.
+        """
+        now, seq = time.monotonic(), self.replay.seq
+        if fresh or seq != self._looked_seq or now >= self._looked_at + LOOK_SECONDS:
+            self._looked_at, self._looked_seq = now, seq
+            self._look_beyond(self._alive)
 
     def machine(self, since: str) -> Machine:
         """What is known besides the log, as of the newest look.
@@ -118,7 +122,6 @@ class Watched:
             self._count = count
 
     def _fold(self) -> bool:
-        """Fold what the log has gained; returns whether that is all."""
         signature = self._signature()
         if signature == self._seen:
             return True
@@ -148,6 +151,7 @@ class Watched:
         self.replay = Replay(self.queue_id)
         self._lives = Lives(self._roots, self.queue_id)
         self._seen = None
+        self._looked_seq = -1
 
     def _signature(self) -> Signature:
         """What tells that nothing was written to the log."""

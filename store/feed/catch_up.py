@@ -10,8 +10,12 @@ from spawn.core.feed.address import AskPage
 from spawn.core.feed.wire import Page
 from spawn.core.replay import Row
 from spawn.store.feed.client import FeedClient
+from spawn.store.feed.errors import NoFeed
 from spawn.store.replica import lines, restore
 from spawn.store.replica.cache import Cache
+
+ROUNDS = 100
+"""How often a feed may say that it is still at work: some minutes."""
 
 Answered = tuple[Page, list[bytes]]
 
@@ -81,6 +85,7 @@ def _fetch(client: FeedClient, cache: Cache, since: str, early: Answered | None)
         CorruptLog: It was read from its beginning, and its chain does not hold.
     """
     fresh = cache.seq == 0
+    rounds = 0
     while True:
         ask = AskPage(queue_id=cache.queue_id, after=cache.seq, hash_=cache.hash.hex(), since=since)
         page, exported = early or client.page(ask)
@@ -90,7 +95,7 @@ def _fetch(client: FeedClient, cache: Cache, since: str, early: Answered | None)
         after = cache.seq
         try:
             cache.extend(_rows(client.name, cache, exported))
-            if cache.seq != page.seq or (page.more and cache.seq == after):
+            if cache.seq != page.seq:
                 raise CorruptLog(
                     f"what {client.name} sent is not whole", seq=cache.seq + 1, why="events miss"
                 )
@@ -101,6 +106,12 @@ def _fetch(client: FeedClient, cache: Cache, since: str, early: Answered | None)
             raise _Differs(str(error)) from None
         if not page.more:
             return page
+        if cache.seq > after:
+            rounds = 0
+            continue
+        rounds += 1  # it has not folded its log yet
+        if rounds > ROUNDS:
+            raise NoFeed(f"the feed of {client.name} does not get to the end of its log")
 
 
 def _rows(name: str, cache: Cache, exported: list[bytes]) -> Iterator[Row]:

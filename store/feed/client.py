@@ -60,6 +60,11 @@ class FeedClient:
         assert self._hello is not None
         return self._hello
 
+    @property
+    def traffic(self) -> int:
+        """Bytes that went over the present connection, both ways."""
+        return 0 if self._connection is None else self._connection.sent + self._connection.received
+
     def queues(self) -> Queues:
         """The queues that are there, newest first."""
         return self._decode(self._ask(AskQueues()).body, Queues)

@@ -25,6 +25,7 @@ COMMANDS = (
     "verify",
     "validate",
     "schema",
+    "feed",
 )
 
 reading = pytest.mark.parametrize("command", READING)

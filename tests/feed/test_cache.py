@@ -1,7 +1,9 @@
 """Only news crosses the wire; what was read before is checked by the chain, and never believed."""
 
+import os
 import shutil
 import sqlite3
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.support.configs import job
 from tests.support.configs import queue as config
-from tests.support.feeds import NAME, Feed, Laptop
+from tests.support.feeds import NAME, Feed, Laptop, feed_of
 from tests.support.logs import (
     QUEUE_ID,
     SECOND,
@@ -31,6 +33,10 @@ from spawn.core.errors import CorruptLog, SpawnError
 from spawn.core.events import QueueInterrupted
 from spawn.core.feed.address import AskPage
 from spawn.core.feed.wire import Page
+from spawn.runner.feed import serve
+from spawn.runner.feed.answer import Answers
+from spawn.runner.feed.listen import listen
+from spawn.runner.feed.serve import Server
 from spawn.store.feed.catch_up import catch_up
 from spawn.store.feed.client import FeedClient
 from spawn.store.log.write import LogWriter
@@ -56,17 +62,11 @@ def _put(world: World, log: LogBuilder) -> Path:
     return log.write(paths.events)
 
 
-def _received(source: FeedQueue) -> int:
-    connection = source._client._connection
-    assert connection is not None
-    return connection.received
-
-
 def _refresh(laptop: Laptop) -> tuple[FeedQueue, int]:
-    """Read a queue as a new command does; returns also the bytes that came."""
+    """Read a queue as a new command does; returns also the bytes that went."""
     with laptop.open(QUEUE_ID) as source:
         source.refresh()
-        return source, _received(source)
+        return source, source.traffic
 
 
 def test_only_events_after_the_newest_cached_ones_cross_the_wire(
@@ -244,6 +244,32 @@ def test_a_log_of_a_hundred_thousand_events_comes_in_pages(
     assert again < 40_000
     with laptop.open(QUEUE_ID) as source:
         source.refresh()
-        before = _received(source)
+        before = source.traffic
         source.refresh()
-        assert _received(source) - before < 600
+        assert source.traffic - before < 600
+
+
+def test_a_feed_that_has_not_folded_its_log_yet_is_asked_again(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has read it all before asks one that was just started."""
+    paths = world.roots.queue(QUEUE_ID)
+    paths.folder.mkdir(parents=True)
+    write_log(paths.events, synthetic(30_000, jobs=20))
+    with feed_of(world) as feed:
+        _refresh(Laptop(tmp_path / "laptop", feed.address))
+    monkeypatch.setattr(serve, "SOON_SECONDS", 0.0)
+    listener = listen(0, world.roots)
+    stop, ours = os.pipe()
+    server = Server(listener, Answers(world.roots), frozenset({os.getuid()}), print)
+    thread = threading.Thread(target=server.run, args=(stop,))
+    thread.start()
+    try:
+        source, received = _refresh(Laptop(tmp_path / "laptop", listener.getsockname))
+    finally:
+        os.close(ours)
+        thread.join()
+        os.close(stop)
+        listener.close()
+    assert (source.seq, source.state.state) == (30_000, "completed")
+    assert received < 10_000

@@ -126,12 +126,6 @@ def waiting(world: World) -> Iterator[Queue]:
     queue.wait_idle()
 
 
-def _traffic(source: FeedQueue) -> int:
-    connection = source._client._connection
-    assert connection is not None
-    return connection.sent + connection.received
-
-
 def test_a_refresh_without_news_is_under_a_kilobyte_and_ten_milliseconds(
     waiting: Queue, feed: Feed, laptop: Laptop
 ) -> None:
@@ -139,11 +133,11 @@ def test_a_refresh_without_news_is_under_a_kilobyte_and_ten_milliseconds(
     with laptop.open() as source:
         source.refresh()
         source.refresh()
-        before = _traffic(source), time.process_time() + feed.cpu()
+        before = source.traffic, time.process_time() + feed.cpu()
         for _ in range(rounds):
             source.refresh()
             source.report(datetime.now(UTC))
-        after = _traffic(source), time.process_time() + feed.cpu()
+        after = source.traffic, time.process_time() + feed.cpu()
     assert (after[0] - before[0]) / rounds < 1000
     assert (after[1] - before[1]) / rounds < 0.010
 
@@ -180,9 +174,9 @@ def test_news_that_came_while_it_waited_is_not_asked_for_again(
         with closing(LogWriter(path)) as writer:
             writer.append(log.entries[-1:], expected_seq=log.seq)
         assert source.pause(25.0)
-        before = _traffic(source)
+        before = source.traffic
         source.refresh()
-        assert _traffic(source) == before
+        assert source.traffic == before
         assert source.seq == log.seq
 
 
@@ -198,7 +192,7 @@ def test_only_the_jobs_that_have_news_are_told_of(world: World, feed: Feed, lapt
         while source.pause(1.0):
             source.refresh()
         world.let("one")
-        before = _traffic(source)
+        before = source.traffic
         wait_until(
             lambda: source.refresh() or _progress(source) == "step 1/3 (33%)", seconds=SECONDS
         )
@@ -206,7 +200,7 @@ def test_only_the_jobs_that_have_news_are_told_of(world: World, feed: Feed, lapt
         assert set(source._machine.jobs) <= {"a"}
         report = source.report(datetime.now(UTC))
         assert all(each.log_file for each in report.jobs)
-        assert _traffic(source) > before
+        assert source.traffic > before
     world.let("end")
     queue.wait_idle()
 

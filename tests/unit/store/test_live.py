@@ -1,0 +1,119 @@
+"""What a machine knows of jobs: what is at rest is not looked at twice, what changes is seen."""
+
+import os
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+from tests.support.configs import job
+from tests.support.configs import queue as config
+from tests.support.logs import running, started
+
+from spawn.core.events import JobCompleted
+from spawn.core.replay import Replay
+from spawn.store import live as looking
+from spawn.store.live import Lives
+from spawn.store.paths import Roots
+
+DONE = JobCompleted(exit_code=0, wall_seconds=1.0, cpu_seconds=0.5, peak_memory_bytes=4096)
+QUEUE = "nightly"
+
+
+class Machine:
+    """A machine with a queue of two jobs: `a` is done, `b` runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.roots = Roots(folder / "state", folder / "log", folder / "cache")
+        self.paths = self.roots.queue(QUEUE)
+        self.paths.log.mkdir(parents=True)
+        log = running(config(job("a"), job("b")))
+        for name in ("a", "b"):
+            attempt = self.paths.attempt(name, 1, f"{name}1")
+            attempt.mkdir(parents=True)
+            for stream in ("stdout.log", "stderr.log"):
+                (attempt / stream).write_text("")
+            self.log(name).write_text(f"[10:00:00] step 1 of 4 of {name}\n")
+            began = structs.replace(
+                started(name), folder=str(attempt), log_file=str(self.log(name))
+            )
+            log.job(name, began, attempt=1)
+            if name == "a":
+                log.job("a", DONE, attempt=1)
+        self.replay: Replay = log.replay()
+        self.lives = Lives(self.roots, QUEUE)
+        self.settle()
+
+    def log(self, name: str) -> Path:
+        """A job's combined log."""
+        return self.paths.job_log(name)
+
+    def settle(self) -> None:
+        """Let all folders have been changed long ago."""
+        for folder in (self.roots.log, self.paths.log, self.paths.jobs):
+            at = folder.stat().st_mtime_ns - 10**10
+            os.utime(folder, ns=(at, at))
+
+    def look(self, name: str) -> tuple[str | None, bool]:
+        """Where a job's output is said to be, and whether it is kept raw alone."""
+        found = self.lives.jobs(self.replay.state, self.replay.seq)[name]
+        return found.log_file, found.raw_alone
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    """One whose folders are at rest."""
+    return Machine(tmp_path)
+
+
+def test_a_log_that_goes_is_not_said_to_be_there(machine: Machine) -> None:
+    assert machine.look("a") == (str(machine.log("a")), False)
+    assert machine.look("a") == (str(machine.log("a")), False)
+    machine.log("a").unlink()
+    raw = machine.paths.attempt("a", 1, "a1") / "stdout.log"
+    assert machine.look("a") == (str(raw), False)
+    raw.write_text("x")
+    (machine.paths.jobs / "new").mkdir()
+    assert machine.look("a") == (str(raw), True)
+
+
+def test_a_short_path_is_shown_while_it_leads_there(machine: Machine) -> None:
+    short = machine.roots.log / "a.log"
+    short.symlink_to(machine.log("a"))
+    assert machine.look("a") == (str(short), False)
+    machine.settle()
+    assert machine.look("a") == (str(short), False)
+    short.unlink()
+    short.symlink_to(machine.log("b"))
+    assert machine.look("a") == (str(machine.log("a")), False), "another queue has taken it"
+
+
+def test_a_job_at_rest_is_looked_at_again_after_a_while(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.log("a").unlink()
+    raw = machine.paths.attempt("a", 1, "a1") / "stdout.log"
+    machine.settle()
+    assert machine.look("a") == (str(raw), False)
+    raw.unlink()
+    assert machine.look("a") == (str(raw), False)
+    monkeypatch.setattr(looking, "AGAIN_SECONDS", 0.0)
+    assert machine.look("a") == ("", False)
+
+
+def test_a_running_job_is_looked_at_each_time(machine: Machine) -> None:
+    for step in (1, 2, 3):
+        machine.log("b").write_text(f"[10:00:00] step {step} of 4\n")
+        progress = machine.lives.jobs(machine.replay.state, machine.replay.seq)["b"].progress
+        assert progress is not None
+        assert progress.text == f"step {step}/4 ({25 * step}%)"
+
+
+def test_nothing_is_read_that_a_log_names_elsewhere(machine: Machine, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.log"
+    secret.write_text("secret\n")
+    running_job = machine.replay.state.jobs["b"]
+    assert running_job.started is not None
+    for fields in ({"log_file": str(secret)}, {"folder": str(tmp_path)}):
+        running_job.started = structs.replace(running_job.started, **fields)
+        found = Lives(machine.roots, QUEUE).jobs(machine.replay.state, machine.replay.seq)["b"]
+        assert (found.recent, found.progress) == ((), None)
