@@ -306,7 +306,7 @@ def test_beside_downloaded_results_its_links_lead_to_them(finished: Home, tmp_pa
     assert "The links lead to files that lie beside this page" in file.read_text()
     alone = finished("queue", "report", "bad", "-o", "-").stdout
     assert 'href="./' not in alone
-    assert "spawn queue results bad downloads them." in alone
+    assert "<code>spawn queue results bad</code> downloads them." in alone
 
 
 def test_a_running_queue_has_a_page_and_an_unknown_one_none(home: Home) -> None:
