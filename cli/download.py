@@ -16,7 +16,7 @@ from spawn.core.codec import decode
 from spawn.core.errors import InvalidArgument, SpawnError
 from spawn.core.replay import Row
 from spawn.store.objects.port import ObjectStore
-from spawn.store.results.fetch import Brought, Choice, Fetch, Fetched
+from spawn.store.results.fetch import UNSAVED, Brought, Choice, Fetch, Fetched
 
 MOST = 100
 """Files that failed, and are listed."""
@@ -29,6 +29,8 @@ class Tally(Struct):
     files: int = 0
     there: int = 0
     failed: list[str] = []
+    unsaved: list[str] = []
+    """Jobs whose results are not in the store, so that nothing can fetch them."""
     waiting: list[str] = []
     earlier: list[str] = []
     partial: list[str] = []
@@ -92,6 +94,8 @@ def _count(brought: Brought, tally: Tally) -> list[Fetched]:
     tally.files += len(files)
     tally.there += sum(file.skipped for file in files)
     tally.size += sum(file.size for file in files if not (file.error or file.skipped))
+    if any(file.error and file.name == UNSAVED for file in files):
+        tally.unsaved.append(job_id)
     tally.failed += [
         f"{job_id}/{printable(file.name)}: {printable(file.error)}" for file in files if file.error
     ]
@@ -121,9 +125,13 @@ def _conclude(queue_id: str, shown: str, tally: Tally, seconds: float) -> None:
             print(f"  {line}", file=sys.stderr)
         if len(tally.failed) > MOST:
             print(f"  … and {len(tally.failed) - MOST} more", file=sys.stderr)
+        hint = "the same command again fetches what is missing"
+        if tally.unsaved:
+            never = len(tally.unsaved) == len(tally.failed)
+            why = f"`spawn queue why {queue_id} {tally.unsaved[0]}` says what to do about results"
+            hint = f"{why} that are not saved" if never else f"{hint}; {why} that are not saved"
         raise SpawnError(
-            f"{len(tally.failed)} of {tally.files} files could not be downloaded",
-            hint="the same command again fetches what is missing",
+            f"{len(tally.failed)} of {tally.files} files could not be downloaded", hint=hint
         )
     tell(f"\nResults saved to: {shown}")
 

@@ -466,6 +466,10 @@ def test_a_queue_whose_instance_boots_is_pending_and_waited_for(machines: Machin
     )
     assert b.spawn("history", "q").out == ""
     assert "Job a has not run: it is waiting\n" in b.spawn("logs", "q", "a").err
+    for command in (("why", "q", "a"), ("report", "q", "-o", "-")):
+        told = b.spawn(*command)
+        assert (told.code, told.out) == (1, "")
+        assert "Error: queue q has not begun: its log has nothing yet\nHint: " in told.err
     waiting = b.start("wait", "q")
     assert "has not begun" in waiting.stderr.readline()
     done = a.spawn("resume", "q", "--from-s3", "--force", "--bucket", machines.bucket)
