@@ -41,8 +41,9 @@ def sheet(
     if seen is not None and seen.origin is not None and not state.ended_at:
         now = min(now, seen.as_of)  # since a silent runner was last heard of nobody knows more
     report = build(state, now) if seen is None else _report(state, seen, now)
-    known = report.runner_alive is not False or report.origin is not None
-    timeline = collector.timeline(now=now if known else None)
+    # Without a runner here nothing changes any more but what outlived it: jobs that run.
+    over = report.runner_alive is False and report.origin is None and not report.counts["running"]
+    timeline = collector.timeline(now=None if over else now)
     failed = list(islice(state.failed, MOST))
     whys = {}
     if failed:

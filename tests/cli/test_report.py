@@ -318,6 +318,16 @@ def test_a_running_queue_has_a_page_and_an_unknown_one_none(home: Home) -> None:
     assert home("queue", "report", "nobody", "-o", "-").returncode == 3
 
 
+def test_a_job_that_outlived_its_runner_is_drawn_up_to_now_as_status_tells_it(home: Home) -> None:
+    home.queue(pages.samples.QUEUE_ID).folder.mkdir(parents=True)
+    pages.samples.training().write(home.queue(pages.samples.QUEUE_ID).events)
+    html = home("queue", "report", pages.samples.QUEUE_ID, "-o", "-").stdout
+    assert "; no runner holds the queue." in html
+    ran = re.search(r'class="bar running" style="left:[\d.]+%;width:([\d.]+)%"', html)
+    assert ran is not None
+    assert float(ran[1]) > 95, "months of which it waited for an hour"
+
+
 def test_a_moment_of_the_past_has_its_page(home: Home) -> None:
     home.queue(pages.samples.QUEUE_ID).folder.mkdir(parents=True)
     pages.failed().write(home.queue(pages.samples.QUEUE_ID).events)
