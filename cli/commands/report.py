@@ -39,7 +39,7 @@ def report(
     import sys
 
     from spawn.cli import bootstrap
-    from spawn.cli.account import opened
+    from spawn.cli.account import expect_begun, opened
     from spawn.cli.beside import beside, checked, write
     from spawn.cli.render.page.page import page
     from spawn.cli.sheet import sheet
@@ -48,6 +48,7 @@ def report(
         source,
         then,
     ):
+        expect_begun(source)
         now = then or bootstrap.now()
         if output == "-":
             text = page(sheet(source, now, past=then is not None))

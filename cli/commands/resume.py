@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spawn.cli.flags import Bucket, Offline, Prefix, Profile, Region, typed
+from spawn.cli.flags import Bucket, Offline, Prefix, Profile, Region, typed, where
 
 if TYPE_CHECKING:
     from spawn.cli.sources.local import LocalQueue
@@ -69,6 +69,7 @@ def resume(
     from spawn.cli.ask import outlasted
     from spawn.cli.configuration import load
     from spawn.cli.follow import detached, follow
+    from spawn.cli.sources.place import place_of
     from spawn.core.durations import parse
     from spawn.core.errors import InvalidArgument, RunnerAlive
     from spawn.core.ids import why_not_queue_id
@@ -97,6 +98,12 @@ def resume(
                 )
             raise typer.Exit(_ask(source))
     roots = bootstrap.machine()
+    if from_s3 and not (loaded and loaded.config.result_s3_bucket):  # as the commands that read
+        asked = where(context, from_s3, bucket, prefix, region, profile)
+        place = place_of(roots, queue_id, asked).place
+        if place.bucket is not None:
+            bucket, prefix, region = place.bucket, place.prefix, place.region
+            profile = place.profile
     order = RunOrder(
         task="resume",
         queue_id=queue_id,

@@ -28,7 +28,7 @@ def why(
     import sys
 
     from spawn.cli import bootstrap
-    from spawn.cli.account import opened
+    from spawn.cli.account import expect_begun, opened
     from spawn.cli.render.style import style_for
     from spawn.cli.render.why import as_json, render
     from spawn.core.config.names import nearest
@@ -47,6 +47,7 @@ def why(
                 f"queue {source.queue_id} has no job '{job}'",
                 hint=f"did you mean '{close}'?" if close else "",
             )
+        expect_begun(source)
         now = then or bootstrap.now()
         asked = then is None and not source.state.ended
         seen = source.report(now)

@@ -27,6 +27,8 @@ RANGES_AT_ONCE = 3
 AHEAD = 64
 """Files that are under way, or wait for that, before the first of them is there."""
 JOBS_AHEAD = 8
+UNSAVED = "results"
+"""The name under which it is told that results are missing that a job has promised."""
 _MANIFEST = "manifest.json"
 
 
@@ -276,7 +278,7 @@ def _items(objects: ObjectStore, choice: Choice, prefix: str) -> Iterator[_Item]
     if broken:
         yield _Item(name=_MANIFEST, error=broken)
     if choice.results and (missing := _unsaved(choice.job)):
-        yield _Item(name="results", error=missing)
+        yield _Item(name=UNSAVED, error=missing)
     if choice.logs:
         for log in LOGS:
             if log in names:
