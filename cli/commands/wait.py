@@ -61,9 +61,8 @@ def _left(report: "Report") -> Exception:
     from spawn.core.durations import text as duration
     from spawn.core.errors import SpawnError
 
-    why, flag = "", ""
+    why = ""
     if report.origin is not None:
-        flag = " --from-s3"
         if report.origin.boot_log:
             why = "its instance failed to boot"
         elif report.origin.heard_at is not None:
@@ -72,5 +71,5 @@ def _left(report: "Report") -> Exception:
     return SpawnError(
         f"queue {report.queue_id} is {report.status} and nobody runs it",
         why=why,
-        hint=f"`spawn queue resume {report.queue_id}{flag}` goes on with it",
+        hint=report.resume,
     )

@@ -48,9 +48,9 @@ def why(
                 hint=f"did you mean '{close}'?" if close else "",
             )
         expect_begun(source)
-        now = then or bootstrap.now()
         asked = then is None and not source.state.ended
-        seen = source.report(now)
+        seen = source.report(then or bootstrap.now())
+        now = then or seen.as_of  # of a silent queue: when it was last heard of
         alive = seen.runner_alive if asked else None
         fold = Replay(source.queue_id)  # of its own: it says how far the log is read
         fold.feed(source.rows(), until=None if then is None else stamp(then))

@@ -175,7 +175,8 @@ def test_who_waits_for_a_dead_queue_is_told_so(machines: Machines) -> None:
         done = b.spawn("wait", "q", *_flags(machines))
     assert (done.code, done.out) == (1, "")
     assert "Error: queue q is running and nobody runs it: its runner was last heard of" in done.err
-    assert "\nHint: `spawn queue resume q --from-s3` goes on with it\n" in done.err
+    hint = "`spawn queue resume q --from-s3` goes on with it, and needs `--force` unless EC2 says"
+    assert f"\nHint: {hint} that its machine is gone\n" in done.err
     a.let("go")
     assert queue.resume().code == 0
 

@@ -37,6 +37,28 @@ def test_results_are_fetched_from_the_bucket_that_the_log_names(machines: Machin
     machines.proxy.up()
 
 
+def test_large_output_that_is_there_does_not_come_again(machines: Machines) -> None:
+    a = machines.machine()
+    queue = a.queue(job("talk", "seq 100000"))
+    assert queue.run().code == 0
+    got = a.folder / "got"
+    assert a.spawn("results", "q", "-o", str(got)).code == 0
+
+    def fetched() -> int:
+        return sum(
+            asked.method == "GET" and asked.key.endswith("/stdout.log")
+            for asked in machines.proxy.asked
+        )
+
+    before = fetched()
+    assert before == 1
+    assert a.spawn("results", "q", "-o", str(got)).code == 0
+    assert fetched() == before
+    (got / "talk/stdout.log").write_text("something else\n")
+    assert a.spawn("results", "q", "-o", str(got)).code == 0
+    assert (got / "talk/stdout.log").read_text() == "".join(f"{n}\n" for n in range(1, 100001))
+
+
 def _large(machines: Machines, size: int = 100_000_000) -> World:
     """A machine whose queue has left a large result and some small ones."""
     a = machines.machine()
