@@ -19,6 +19,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
     ProfileNotFound,
 )
+from botocore.session import Session
 
 from spawn.store.objects.port import Changed, Denied, Exists, NoBucket, Unavailable
 from spawn.store.objects.redact import redact
@@ -112,15 +113,20 @@ def errors(
         raise Unavailable(f"{location} cannot be reached", why=redact(str(error))) from None
 
 
-def connect(service: str, region: str | None, profile: str | None) -> Any:
+def connect(
+    service: str, region: str | None, profile: str | None, below: Session | None = None
+) -> Any:
     """A client of a service: credentials and endpoints by boto3's chain.
+
+    Args:
+        below: The session that holds both; a new one when it is None.
 
     Raises:
         Denied: The endpoint that is configured is none.
     """
     import boto3
 
-    session = boto3.Session(region_name=region, profile_name=profile)
+    session = boto3.Session(region_name=region, profile_name=profile, botocore_session=below)
     try:
         return session.client(service, config=CONFIG)
     except ValueError as error:  # botocore's own for an address that is none
