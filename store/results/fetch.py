@@ -22,8 +22,8 @@ from spawn.store.results.publish import Whole, attempt_prefix
 
 FACTS = ("exit_code", "metadata.json")
 LOGS = ("stdout.log", "stderr.log")
-FILES_AT_ONCE = 6
-RANGES_AT_ONCE = 3
+FILES_AT_ONCE = 8
+RANGES_AT_ONCE = 4
 AHEAD = 64
 """Files that are under way, or wait for that, before the first of them is there."""
 JOBS_AHEAD = 8
