@@ -8,6 +8,7 @@ from spawn.cli import bootstrap
 from spawn.cli.flags import Where
 from spawn.cli.sources.queue import QueueSource
 from spawn.cli.times import moment
+from spawn.core.errors import SpawnError
 from spawn.core.moments import stamp
 
 
@@ -32,3 +33,16 @@ def opened(
     with bootstrap.find(target, where=where) as source:
         source.refresh(until=None if then is None else stamp(then))
         yield source, then
+
+
+def expect_begun(source: QueueSource) -> None:
+    """See that a queue's log has something to tell.
+
+    Raises:
+        SpawnError: It was submitted, and its log has nothing yet.
+    """
+    if not source.seq:
+        raise SpawnError(
+            f"queue {source.queue_id} has not begun: its log has nothing yet",
+            hint=f"`spawn queue status {source.queue_id}` shows what is known of it",
+        )

@@ -11,11 +11,12 @@ from spawn.cli.progress import progress
 from spawn.cli.render.results import job_tree, size, took
 from spawn.cli.render.style import style_for
 from spawn.cli.render.text import printable
+from spawn.cli.tell import tell
 from spawn.core.codec import decode
 from spawn.core.errors import InvalidArgument, SpawnError
 from spawn.core.replay import Row
 from spawn.store.objects.port import ObjectStore
-from spawn.store.results.fetch import Brought, Choice, Fetch, Fetched
+from spawn.store.results.fetch import UNSAVED, Brought, Choice, Fetch, Fetched
 
 MOST = 100
 """Files that failed, and are listed."""
@@ -28,6 +29,8 @@ class Tally(Struct):
     files: int = 0
     there: int = 0
     failed: list[str] = []
+    unsaved: list[str] = []
+    """Jobs whose results are not in the store, so that nothing can fetch them."""
     waiting: list[str] = []
     earlier: list[str] = []
     partial: list[str] = []
@@ -45,8 +48,8 @@ def download(
     shown = f"./results/{queue_id}/" if output is None else f"{str(output).rstrip('/')}/"
     if Path(shown).exists() and not Path(shown).is_dir():
         raise InvalidArgument(f"{shown} is not a folder", hint="--output names another")
-    print(f"Downloading results for queue: {queue_id}\n")
-    print(f"Source: {objects.location}\nDestination: {shown}\n\nJobs:", flush=True)
+    tell(f"Downloading results for queue: {queue_id}\n")
+    tell(f"Source: {objects.location}\nDestination: {shown}\n\nJobs:")
     style = style_for(sys.stdout)
     tally = Tally()
     began = time.monotonic()
@@ -55,23 +58,23 @@ def download(
             progress() as bar,
             Fetch(objects, Path(shown), coming=bar.coming, went=bar.went) as fetch,
         ):
-            for brought in fetch.run(choices):
-                files = _count(brought, tally)
-                if files:
-                    job = brought.choice.job
-                    tree = job_tree(job.config.job_id, job.state, files, style)
-                    bar.print("\n".join(tree) + "\n")
-    except BrokenPipeError:
-        raise
+            try:
+                for brought in fetch.run(choices):
+                    files = _count(brought, tally)
+                    if files:
+                        job = brought.choice.job
+                        tree = job_tree(job.config.job_id, job.state, files, style)
+                        bar.print("\n".join(tree) + "\n")
+            except KeyboardInterrupt:  # said first: what is under way may have to be waited for
+                bar.close()
+                print("Interrupted: the same command goes on where it was.", file=sys.stderr)
+                raise
     except OSError as error:
         raise SpawnError(
             f"nothing can be written to {shown}",
             why=error.strerror or str(error),
             hint="--output names another folder",
         ) from None
-    except KeyboardInterrupt:
-        print("Interrupted: the same command goes on where it was.", file=sys.stderr)
-        raise
     _conclude(queue_id, shown, tally, time.monotonic() - began)
 
 
@@ -91,6 +94,8 @@ def _count(brought: Brought, tally: Tally) -> list[Fetched]:
     tally.files += len(files)
     tally.there += sum(file.skipped for file in files)
     tally.size += sum(file.size for file in files if not (file.error or file.skipped))
+    if any(file.error and file.name == UNSAVED for file in files):
+        tally.unsaved.append(job_id)
     tally.failed += [
         f"{job_id}/{printable(file.name)}: {printable(file.error)}" for file in files if file.error
     ]
@@ -104,10 +109,10 @@ def _conclude(queue_id: str, shown: str, tally: Tally, seconds: float) -> None:
             why=f"no attempt has ended: {', '.join(tally.waiting)}",
             hint=f"`spawn queue wait {queue_id}` waits for its end",
         )
-    print(f"Total downloaded: {size(tally.size)}")
-    print(f"Time: {took(seconds)}")
+    tell(f"Total downloaded: {size(tally.size)}")
+    tell(f"Time: {took(seconds)}")
     if tally.there:
-        print(f"Already there: {tally.there} file{'' if tally.there == 1 else 's'}")
+        tell(f"Already there: {tally.there} file{'' if tally.there == 1 else 's'}")
     for what, job_ids in (
         ("Of an earlier attempt, as another runs", tally.earlier),
         ("Output so far, as the attempt runs or its machine is gone", tally.partial),
@@ -120,11 +125,15 @@ def _conclude(queue_id: str, shown: str, tally: Tally, seconds: float) -> None:
             print(f"  {line}", file=sys.stderr)
         if len(tally.failed) > MOST:
             print(f"  … and {len(tally.failed) - MOST} more", file=sys.stderr)
+        hint = "the same command again fetches what is missing"
+        if tally.unsaved:
+            never = len(tally.unsaved) == len(tally.failed)
+            why = f"`spawn queue why {queue_id} {tally.unsaved[0]}` says what to do about results"
+            hint = f"{why} that are not saved" if never else f"{hint}; {why} that are not saved"
         raise SpawnError(
-            f"{len(tally.failed)} of {tally.files} files could not be downloaded",
-            hint="the same command again fetches what is missing",
+            f"{len(tally.failed)} of {tally.files} files could not be downloaded", hint=hint
         )
-    print(f"\nResults saved to: {shown}")
+    tell(f"\nResults saved to: {shown}")
 
 
 def before(rows: Iterable[Row], job_ids: Collection[str]) -> dict[str, str]:

@@ -5,6 +5,12 @@ from typing import Annotated
 import typer
 from msgspec import Struct
 
+QueueId = Annotated[
+    str,
+    typer.Argument(
+        metavar="QUEUE-ID", help="A queue id, `local`, or an instance id.", show_default=False
+    ),
+]
 FromS3 = Annotated[
     bool,
     typer.Option("--from-s3", help="Read its log in S3, also where this machine has one."),
@@ -113,4 +119,3 @@ class Where(Struct, frozen=True, kw_only=True):
     identity: str | None = None
     typed: bool = True
     """Whether bucket or prefix were typed: those of the environment are but defaults."""
-

@@ -29,7 +29,7 @@ def run(argv: list[str]) -> int:
     try:
         return _run([arg for arg in argv if arg != "--debug"])
     except BrokenPipeError:
-        _mute()
+        mute()
         return 0
     except KeyboardInterrupt:
         return 130
@@ -82,7 +82,7 @@ def _have_streams() -> None:
             stream.reconfigure(errors="replace")
 
 
-def _mute() -> None:
+def mute() -> None:
     """Who read us has seen enough; what is still buffered goes nowhere."""
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())

@@ -2,9 +2,23 @@
 
 import os
 import sys
+import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
+from threading import Event, Lock, Thread
+
+from spawn.cli.render.bar import bar
+from spawn.cli.render.style import style_for
+from spawn.cli.tell import tell
+
+FRAME_SECONDS = 0.1
+SPEED_SECONDS = 10.0
+"""The speed is that of the last so many."""
+COLUMNS = 80
+"""Of a terminal that does not say."""
+CLEAR = "\r\x1b[J"
+"""Also what a terminal that was made narrower has folded below the bar."""
 
 
 class Progress:
@@ -19,54 +33,86 @@ class Progress:
         """So many more bytes are to come."""
         with self._lock:
             self.total += size
-            self._changed()
 
     def went(self, size: int) -> None:
         """So many have come."""
         with self._lock:
             self.done += size
-            self._changed()
 
     def print(self, text: str) -> None:
         """Print to stdout, above the bar."""
-        print(text, flush=True)
+        tell(text)
 
-    def _changed(self) -> None:
-        """Let it be seen."""
+    def close(self) -> None:
+        """Take the bar away; another time changes nothing."""
+
+
+class _Drawn(Progress):
+    """Draws a line over itself, from a thread of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._style = style_for(sys.stderr)
+        self._screen = Lock()
+        self._over = Event()
+        self._seen = deque([(time.monotonic(), 0)])
+        self._thread = Thread(target=self._run, name="bar", daemon=True)
+        self._thread.start()
+
+    def print(self, text: str) -> None:
+        """See `Progress.print`."""
+        with self._screen:
+            self._write(CLEAR)
+            tell(text)
+            if not self._over.is_set():
+                self._draw()
+
+    def close(self) -> None:
+        """See `Progress.close`."""
+        with self._screen:
+            if not self._over.is_set():
+                self._over.set()
+                self._write(CLEAR)
+
+    def _run(self) -> None:
+        while not self._over.wait(FRAME_SECONDS):
+            with self._screen:
+                if not self._over.is_set():
+                    self._draw()
+
+    def _draw(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            done, total = self.done, self.total
+        while len(self._seen) > 1 and now - self._seen[1][0] > SPEED_SECONDS:
+            self._seen.popleft()
+        then, before = self._seen[0]
+        self._seen.append((now, done))
+        speed = (done - before) / (now - then) if now > then else 0.0
+        self._write(CLEAR + bar(done, total, speed, _width(), self._style))
+
+    def _write(self, text: str) -> None:
+        try:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+        except OSError:  # the terminal is gone; the files are not
+            self._over.set()
+
+
+def _width() -> int:
+    """Of the terminal as it is now, whatever COLUMNS said when it began, and where stdout goes."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or COLUMNS
+    except OSError:
+        return COLUMNS
 
 
 @contextmanager
 def progress() -> Iterator[Progress]:
     """Show a bar on stderr, if that is a terminal; it is gone at the end."""
-    if not sys.stderr.isatty() or os.environ.get("TERM", "dumb") == "dumb":
-        yield Progress()
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-    from rich.progress import Progress as Bar
-
-    columns = BarColumn(bar_width=None), DownloadColumn(), TransferSpeedColumn()
-    bar = Bar(
-        *columns, TimeRemainingColumn(compact=True), console=Console(stderr=True), transient=True
-    )
-    task = bar.add_task("", total=None)
-
-    class Shown(Progress):
-        def print(self, text: str) -> None:
-            if not sys.stdout.isatty():
-                print(text, flush=True)
-                return
-            bar.stop()
-            print(text, flush=True)
-            bar.start()
-
-        def _changed(self) -> None:
-            bar.update(task, total=self.total or None, completed=self.done)
-
-    with bar:
-        yield Shown()
+    dumb = not sys.stderr.isatty() or os.environ.get("TERM", "dumb") == "dumb"
+    shown = Progress() if dumb else _Drawn()
+    try:
+        yield shown
+    finally:
+        shown.close()

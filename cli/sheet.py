@@ -37,9 +37,13 @@ def sheet(
     collector = Collector(source.queue_id)
     collector.feed(source.rows(), until=stamp(now) if past else None)
     state = collector.fold.state
-    report = build(state, now) if past else _report(state, source.report(now), now)
-    dead = report.runner_alive is False
-    timeline = collector.timeline(now=None if dead else now)
+    seen = None if past else source.report(now)
+    if seen is not None and seen.origin is not None and not state.ended_at:
+        now = min(now, seen.as_of)  # since a silent runner was last heard of nobody knows more
+    report = build(state, now) if seen is None else _report(state, seen, now)
+    # Without a runner here nothing changes any more but what outlived it: jobs that run.
+    over = report.runner_alive is False and report.origin is None and not report.counts["running"]
+    timeline = collector.timeline(now=None if over else now)
     failed = list(islice(state.failed, MOST))
     whys = {}
     if failed:

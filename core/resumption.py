@@ -18,10 +18,13 @@ def config_of(state: QueueState) -> QueueConfig:
     return structs.replace(state.config, jobs=tuple(job.config for job in state.jobs.values()))
 
 
-def check(state: QueueState, *, retry_failed: bool, config: QueueConfig | None) -> None:
+def check(
+    state: QueueState, *, retry_failed: bool, config: QueueConfig | None, from_s3: bool = False
+) -> None:
     """See that there is something to do.
 
     Args:
+        from_s3: Whether it was asked for from another machine, for the advice.
         config: A new configuration, if there is one.
 
     Raises:
@@ -29,6 +32,7 @@ def check(state: QueueState, *, retry_failed: bool, config: QueueConfig | None) 
         InvalidArgument: The new configuration cannot take the place of the old one.
     """
     queue_id = state.queue_id
+    again = f"spawn queue resume {queue_id}{' --from-s3' if from_s3 else ''}"
     if state.state == "completed":
         raise NothingToDo(f"queue {queue_id} has completed; nothing is left to do")
     if config is not None:
@@ -47,7 +51,7 @@ def check(state: QueueState, *, retry_failed: bool, config: QueueConfig | None) 
     if state.reason == "global_timeout" and not state.failed:
         raise NothingToDo(
             f"queue {queue_id} has used up its global_timeout",
-            hint=f"`spawn queue resume {queue_id} --global-timeout DURATION` gives it more",
+            hint=f"`{again} --global-timeout DURATION` gives it more",
         )
     if not retry_failed:
         failed = ", ".join(list(state.failed)[:5]) or "what is left of it"
@@ -56,7 +60,7 @@ def check(state: QueueState, *, retry_failed: bool, config: QueueConfig | None) 
             why=f"{len(state.failed)} of its jobs failed: {failed}"
             if state.failed
             else "cancelled",
-            hint=f"`spawn queue resume {queue_id} --retry-failed` tries {failed} again",
+            hint=f"`{again} --retry-failed` tries {failed} again",
         )
 
 

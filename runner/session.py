@@ -88,9 +88,15 @@ class Session:
             region=self._instance.region,
         )
         state = None if self._fresh else self._ledger.state
-        self._place = choose_place(order, state, self._instance)
         self._objects = roots.objects
-        self._store = open_place(self._place, roots.objects)
+        try:
+            self._place = choose_place(order, state, self._instance)
+            self._store = open_place(self._place, roots.objects)
+        except BaseException:
+            self.close()
+            if self._fresh:
+                self.discard()  # a log without an event would be taken for a queue's
+            raise
         self._wrote = False
         self.against = against
         """The nonce of the lease that `--force` is meant for; empty before it was seen."""
@@ -296,7 +302,12 @@ class Session:
                 config = structs.replace(config, global_timeout=order.global_timeout)
             if not resumption.changes(state, config):
                 config = None
-            resumption.check(state, retry_failed=order.retry_failed, config=config)
+            resumption.check(
+                state,
+                retry_failed=order.retry_failed,
+                config=config,
+                from_s3=order.from_s3,
+            )
         return Plans(
             by=order.by or owner(),
             retry_failed=order.retry_failed,

@@ -1,19 +1,12 @@
 """`spawn queue cancel`."""
 
-from typing import Annotated
-
 import typer
 
-from spawn.cli.flags import Identity, Profile, Queue, Region, SshUser, Where
+from spawn.cli.flags import Identity, Profile, Queue, QueueId, Region, SshUser, Where
 
 
 def cancel(
-    queue_id: Annotated[
-        str,
-        typer.Argument(
-            metavar="QUEUE-ID", help="A queue id, `local`, or an instance id.", show_default=False
-        ),
-    ],
+    queue_id: QueueId,
     queue: Queue = None,
     region: Region = None,
     profile: Profile = None,

@@ -4,15 +4,13 @@ from typing import Annotated
 
 import typer
 
-from spawn.cli.flags import At, Where
+from spawn.cli.flags import At, QueueId, Where
 from spawn.cli.located import located
 
 
 @located
 def history(
-    queue_id: Annotated[
-        str, typer.Argument(metavar="QUEUE-ID", help="A queue id, `local`, or an instance id.", show_default=False)
-    ],
+    queue_id: QueueId,
     job: Annotated[
         str | None, typer.Option("--job", metavar="JOB", help="Only events of this job.")
     ] = None,

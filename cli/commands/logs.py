@@ -4,15 +4,13 @@ from typing import Annotated
 
 import typer
 
-from spawn.cli.flags import Where
+from spawn.cli.flags import QueueId, Where
 from spawn.cli.located import located
 
 
 @located
 def logs(
-    queue_id: Annotated[
-        str, typer.Argument(metavar="QUEUE-ID", help="A queue id, `local`, or an instance id.", show_default=False)
-    ],
+    queue_id: QueueId,
     job: Annotated[str, typer.Argument(metavar="JOB", help="A job's id.", show_default=False)],
     attempt: Annotated[
         int | None,

@@ -5,15 +5,13 @@ from typing import Annotated
 
 import typer
 
-from spawn.cli.flags import At, Where
+from spawn.cli.flags import At, QueueId, Where
 from spawn.cli.located import located
 
 
 @located
 def report(
-    queue_id: Annotated[
-        str, typer.Argument(metavar="QUEUE-ID", help="A queue id, `local`, or an instance id.", show_default=False)
-    ],
+    queue_id: QueueId,
     output: Annotated[
         str | None,
         typer.Option(
@@ -37,7 +35,7 @@ def report(
     import sys
 
     from spawn.cli import bootstrap
-    from spawn.cli.account import opened
+    from spawn.cli.account import expect_begun, opened
     from spawn.cli.beside import beside, checked, write
     from spawn.cli.render.page.page import page
     from spawn.cli.sheet import sheet
@@ -46,6 +44,7 @@ def report(
         source,
         then,
     ):
+        expect_begun(source)
         now = then or bootstrap.now()
         if output == "-":
             text = page(sheet(source, now, past=then is not None))

@@ -5,15 +5,13 @@ from typing import Annotated
 
 import typer
 
-from spawn.cli.flags import Where
+from spawn.cli.flags import QueueId, Where
 from spawn.cli.located import located
 
 
 @located
 def results(
-    queue_id: Annotated[
-        str, typer.Argument(metavar="QUEUE-ID", help="A queue id, `local`, or an instance id.", show_default=False)
-    ],
+    queue_id: QueueId,
     output: Annotated[
         Path | None,
         typer.Option(

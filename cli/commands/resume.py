@@ -12,6 +12,7 @@ from spawn.cli.flags import (
     Prefix,
     Profile,
     Queue,
+    QueueId,
     Region,
     SshUser,
     Where,
@@ -24,12 +25,7 @@ if TYPE_CHECKING:
 
 def resume(
     context: typer.Context,
-    queue_id: Annotated[
-        str,
-        typer.Argument(
-            metavar="QUEUE-ID", help="A queue id, `local`, or an instance id.", show_default=False
-        ),
-    ],
+    queue_id: QueueId,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try failed jobs again, with a fresh budget.")
     ] = False,
@@ -87,11 +83,23 @@ def resume(
     from spawn.cli.ask import outlasted
     from spawn.cli.configuration import load
     from spawn.cli.follow import detached, follow
+    from spawn.cli.sources.place import place_of
     from spawn.core.durations import parse
     from spawn.core.errors import InvalidArgument, RunnerAlive
     from spawn.core.ids import is_instance_id, why_not_queue_id
     from spawn.runner.start import RunnerProcess, RunOrder
 
+    where = Where(
+        queue=queue,
+        from_s3=from_s3,
+        bucket=bucket,
+        prefix=prefix,
+        region=region,
+        profile=profile,
+        ssh_user=ssh_user,
+        identity=identity,
+        typed=typed(context, "bucket", "prefix"),
+    )
     if is_instance_id(queue_id):
         from spawn.cli.remote.command import on_instance
 
@@ -100,9 +108,6 @@ def resume(
                 "only --retry-failed and --global-timeout go with an instance",
                 hint=f"`ssh {queue_id}`, then the same with `local`",
             )
-        where = Where(
-            queue=queue, region=region, profile=profile, ssh_user=ssh_user, identity=identity
-        )
         flags = ["--retry-failed"] * retry_failed
         flags += ["--global-timeout", global_timeout] if global_timeout is not None else []
         raise typer.Exit(
@@ -131,6 +136,11 @@ def resume(
                 )
             raise typer.Exit(_ask(source))
     roots = bootstrap.machine()
+    if from_s3 and not (loaded and loaded.config.result_s3_bucket):  # as the commands that read
+        place = place_of(roots, queue_id, where).place
+        if place.bucket is not None:
+            bucket, prefix, region = place.bucket, place.prefix, place.region
+            profile = place.profile
     order = RunOrder(
         task="resume",
         queue_id=queue_id,

@@ -11,7 +11,10 @@ from spawn.cli.located import located
 @located
 def status(
     target: Annotated[
-        str, typer.Argument(metavar="TARGET", help="An instance id, `local`, or a queue id.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="TARGET", help="An instance id, `local`, or a queue id.", show_default=False
+        ),
     ],
     json: Annotated[bool, typer.Option("--json", help="Output in JSON format.")] = False,
     watch: Annotated[

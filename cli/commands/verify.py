@@ -1,10 +1,8 @@
 """`spawn queue verify`."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from spawn.cli.flags import Where
+from spawn.cli.flags import QueueId, Where
 from spawn.cli.located import located
 
 if TYPE_CHECKING:
@@ -14,9 +12,7 @@ if TYPE_CHECKING:
 
 @located
 def verify(
-    queue_id: Annotated[
-        str, typer.Argument(metavar="QUEUE-ID", help="A queue id, `local`, or an instance id.", show_default=False)
-    ],
+    queue_id: QueueId,
     *,
     where: Where,
 ) -> None:
@@ -57,14 +53,14 @@ def verify(
 
 def _instance(instance_id: str, where: Where) -> None:
     """Check what an instance's feed serves, or its log in S3."""
+    from collections import deque
+
     from spawn.cli import bootstrap
     from spawn.store.log.verify import Verified
 
     with bootstrap.find(instance_id, where=where) as source:
         source.refresh()
-        hash_ = b""
-        for *_, hash_ in source.rows():
-            pass
+        ((*_, hash_),) = deque(source.rows(), maxlen=1)
         verified = Verified(events=source.seq, hash=hash_.hex(), state=source.state)
         _say(source.queue_id, verified)
 

@@ -1,10 +1,10 @@
 """`spawn queue wait`."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from spawn.cli.flags import Where
+from spawn.cli.flags import QueueId, Where
 from spawn.cli.located import located
 
 if TYPE_CHECKING:
@@ -16,9 +16,7 @@ UNOWNED_SECONDS = 15.0
 
 @located
 def wait(
-    queue_id: Annotated[
-        str, typer.Argument(metavar="QUEUE-ID", help="A queue id, `local`, or an instance id.", show_default=False)
-    ],
+    queue_id: QueueId,
     *,
     where: Where,
 ) -> None:
@@ -58,9 +56,8 @@ def _left(report: "Report") -> Exception:
     from spawn.core.durations import text as duration
     from spawn.core.errors import SpawnError
 
-    why, flag = "", ""
+    why = ""
     if report.origin is not None:
-        flag = " --from-s3"
         if report.origin.boot_log:
             why = "its instance failed to boot"
         elif report.origin.heard_at is not None:
@@ -69,5 +66,5 @@ def _left(report: "Report") -> Exception:
     return SpawnError(
         f"queue {report.queue_id} is {report.status} and nobody runs it",
         why=why,
-        hint=f"`spawn queue resume {report.queue_id}{flag}` goes on with it",
+        hint=report.resume,
     )

@@ -4,15 +4,13 @@ from typing import Annotated
 
 import typer
 
-from spawn.cli.flags import At, Where
+from spawn.cli.flags import At, QueueId, Where
 from spawn.cli.located import located
 
 
 @located
 def why(
-    queue_id: Annotated[
-        str, typer.Argument(metavar="QUEUE-ID", help="A queue id, `local`, or an instance id.", show_default=False)
-    ],
+    queue_id: QueueId,
     job: Annotated[str, typer.Argument(metavar="JOB", help="A job's id.", show_default=False)],
     json: Annotated[bool, typer.Option("--json", help="The causes as objects.")] = False,
     at: At = None,
@@ -26,7 +24,7 @@ def why(
     import sys
 
     from spawn.cli import bootstrap
-    from spawn.cli.account import opened
+    from spawn.cli.account import expect_begun, opened
     from spawn.cli.render.style import style_for
     from spawn.cli.render.why import as_json, render
     from spawn.core.config.names import nearest
@@ -45,9 +43,10 @@ def why(
                 f"queue {source.queue_id} has no job '{job}'",
                 hint=f"did you mean '{close}'?" if close else "",
             )
-        now = then or bootstrap.now()
+        expect_begun(source)
         asked = then is None and not source.state.ended
-        seen = source.report(now)
+        seen = source.report(then or bootstrap.now())
+        now = then or seen.as_of  # of a silent queue: when it was last heard of
         alive = seen.runner_alive if asked else None
         fold = Replay(source.queue_id)  # of its own: it says how far the log is read
         fold.feed(source.rows(), until=None if then is None else stamp(then))

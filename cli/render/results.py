@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 
 from spawn.cli.render.style import GLYPHS, Style
 from spawn.cli.render.text import printable
+from spawn.cli.render.words import plural
 from spawn.core.durations import text as duration
 from spawn.store.results.fetch import Fetched
 
 _HIDDEN = ("exit_code", "metadata.json")
 _MOST = 20
-"""Files of one folder that are listed; the rest is counted."""
+"""Files and folders in `results/` that are listed; the rest is counted."""
 
 
 def size(count: int) -> str:
@@ -58,22 +59,29 @@ def _shown(file: Fetched) -> bool:
 
 def _entries(files: Sequence[Fetched]) -> Iterator[str]:
     folders: dict[str, list[Fetched]] = {}
-    shown = []
+    single: list[str] = []
     for file in files:
         name, slash, _ = file.name.removeprefix("results/").partition("/")
         if slash:
             folders.setdefault(name, []).append(file)
         else:
-            shown.append(_row(name, file))
+            single.append(_row(name, file))
+    folded: list[str] = []
     for name, inside in folders.items():
         whole = sum(file.size for file in inside if not file.error)
         failed = sum(1 for file in inside if file.error)
         unknown = any(not file.verified for file in inside)
         note = f" {failed} failed" * bool(failed) + " (unverified)" * unknown
-        shown.append(f"{printable(name)}/ ({size(whole)}){note}")
-    yield from shown[:_MOST]
-    if len(shown) > _MOST:
-        yield f"… and {len(shown) - _MOST} more"
+        folded.append(f"{printable(name)}/ ({size(whole)}){note}")
+    half = _MOST // 2  # many files do not hide the folders, nor these the files
+    yield from _first(single, max(half, _MOST - len(folded)), "file")
+    yield from _first(folded, max(half, _MOST - len(single)), "folder")
+
+
+def _first(rows: list[str], most: int, what: str) -> Iterator[str]:
+    yield from rows[:most]
+    if len(rows) > most:
+        yield f"… and {plural(len(rows) - most, f'more {what}')}"
 
 
 def _row(name: str, file: Fetched) -> str:

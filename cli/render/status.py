@@ -222,8 +222,7 @@ def _all(job_ids: tuple[str, ...]) -> str:
 
 
 def _warnings(report: Report) -> Iterator[str]:
-    flag = " --from-s3" if report.origin is not None else ""
-    go_on = f"`spawn queue resume {report.queue_id}{flag}` goes on with it"
+    go_on = report.resume
     if report.origin is not None and report.origin.boot_log:
         yield f"its instance could not be set up; {go_on}"
         return

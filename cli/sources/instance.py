@@ -124,7 +124,8 @@ class InstanceQueue:
         except NoFeed as error:
             trouble = self._tunnel.trouble() if self._tunnel is not None else None
             if not self._gives_up(trouble or error):
-                raise Unavailable(*_words(trouble or error)) from None
+                said = trouble or error
+                raise Unavailable(said.what, why=said.why, hint=said.hint) from None
             self._at.refresh(until=until)
         self._silent_since = None
         self._remember()
@@ -174,9 +175,7 @@ class InstanceQueue:
             self._to_replica(error)
 
     def _to_feed(self) -> None:
-        reach = reach_of(
-            self._id, self._roots, self._where, told=Told(host_keys=self._keys_of_log)
-        )
+        reach = reach_of(self._id, self._roots, self._where, told=Told(host_keys=self._keys_of_log))
         tunnel = self._open.enter_context(reach.tunnel(port(os.environ)))
         client = FeedClient(lambda: tunnel.address, self._id)
         try:
@@ -192,7 +191,9 @@ class InstanceQueue:
             client.hello  # noqa: B018, a queue that was named is asked for only later
         except NoFeed as error:
             trouble = tunnel.trouble()
-            raise (_no_feed(self._id) if isinstance(trouble, PortClosed) else trouble or error) from None
+            raise (
+                _no_feed(self._id) if isinstance(trouble, PortClosed) else trouble or error
+            ) from None
         self._tunnel = tunnel
 
     def _keys_of_log(self) -> Sequence[str]:
@@ -205,9 +206,7 @@ class InstanceQueue:
             owners = (decode(raw, type_) for _, type_, raw, _ in source.rows() if _owns(type_))
             data = [each.data for each in owners if each is not None]
         ours = [
-            each
-            for each in data
-            if isinstance(each, QueueStarted) and each.instance_id == self._id
+            each for each in data if isinstance(each, QueueStarted) and each.instance_id == self._id
         ]
         return ours[-1].ssh_host_keys if ours else ()
 
@@ -321,7 +320,3 @@ def _no_feed(instance_id: str) -> PortClosed:
 
 def _owns(type_: bytes | None) -> bool:
     return type_ in (None, b"QueueStarted", b"QueueResumed")
-
-
-def _words(error: SpawnError) -> tuple[str, str, str]:
-    return error.what, error.why, error.hint

@@ -18,9 +18,15 @@ class QueueSource(Protocol):
     One read from S3 raises `StoreError` from whatever asks for more; what was read before stays.
     """
 
-    queue_id: str
-    poll_seconds: float
-    """How often it is worth a look."""
+    @property
+    def queue_id(self) -> str:
+        """The queue's id."""
+        ...
+
+    @property
+    def poll_seconds(self) -> float:
+        """How often it is worth a look."""
+        ...
 
     def __enter__(self) -> Self: ...
 

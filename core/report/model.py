@@ -129,3 +129,13 @@ class Report(Struct, frozen=True, kw_only=True):
     def ended(self) -> bool:
         """Whether the queue has reached its end."""
         return self.status in ("completed", "failed")
+
+    @property
+    def resume(self) -> str:
+        """What goes on with it, as a sentence without an end."""
+        if self.origin is None:
+            return f"`spawn queue resume {self.queue_id}` goes on with it"
+        said = f"`spawn queue resume {self.queue_id} --from-s3` goes on with it"
+        if self.counts["running"] and not self.origin.handed_back:
+            said += ", and needs `--force` unless EC2 says that its machine is gone"
+        return said

@@ -66,7 +66,12 @@ def _after_failure(state: QueueState, root: JobState, chain: Chain) -> Iterator[
 def _after_completion(state: QueueState, root: JobState, resume: str) -> Iterator[Advice]:
     job_id = root.config.job_id
     if root.upload_failed is not None and state.ended:
-        yield Advice(command=resume, does="tries to save its results again")
+        does = "tries to save its results again, as they were when it completed"
+        yield Advice(command=resume, does=does)
+        yield Advice(
+            command="spawn queue run FILE --queue-id NEW",
+            does="makes them anew, where they are gone or have changed",
+        )
     elif job_id in state.uploading:
         yield Advice(
             command=f"spawn queue status {state.queue_id}",

@@ -19,6 +19,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
     ProfileNotFound,
 )
+from botocore.session import Session
 
 from spawn.store.objects.port import Changed, Denied, Exists, NoBucket, Unavailable
 from spawn.store.objects.redact import redact
@@ -113,11 +114,17 @@ def errors(
 
 
 def connect(
-    service: str, region: str | None, profile: str | None, *, patience: float | None = None
+    service: str,
+    region: str | None,
+    profile: str | None,
+    below: Session | None = None,
+    *,
+    patience: float | None = None,
 ) -> Any:
     """A client of a service: credentials and endpoints by boto3's chain.
 
     Args:
+        below: The session that holds both; a new one when it is None.
         patience: How many seconds an answer may stand still, instead of what is usual.
 
     Raises:
@@ -125,7 +132,7 @@ def connect(
     """
     import boto3
 
-    session = boto3.Session(region_name=region, profile_name=profile)
+    session = boto3.Session(region_name=region, profile_name=profile, botocore_session=below)
     try:
         config = CONFIG if patience is None else CONFIG.merge(Config(read_timeout=patience))
         return session.client(service, config=config)

@@ -12,7 +12,7 @@ from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 from secrets import token_hex
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from spawn.store.durable import MANY, sync
 from spawn.store.objects.port import PAGE, Changed, Exists, NotThere, Object, Stream, Unavailable
@@ -111,7 +111,7 @@ class FolderStore:
         if etag and found != etag:
             file.close()
             raise Changed(key)
-        return file, found
+        return cast("Stream", file), found
 
     def put(self, key: str, data: bytes, *, durable: bool = True) -> str:
         """See `ObjectStore.put`."""

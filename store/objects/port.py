@@ -58,6 +58,10 @@ class Stream(Protocol):
         """The next bytes, `size` at most; none at the end."""
         ...
 
+    def readinto(self, buffer: memoryview, /) -> int | None:
+        """The next bytes, into memory of the caller's; returns how many, 0 at the end."""
+        ...
+
     def close(self) -> None:
         """Let the connection go."""
         ...

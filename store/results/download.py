@@ -7,16 +7,16 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from contextlib import closing
 from hashlib import sha256
-from threading import Event
+from threading import Event, local
 from typing import Protocol
 
-from spawn.store.objects.port import Changed, ObjectStore, Unavailable
+from spawn.store.objects.port import Changed, ObjectStore, StoreError, Stream, Unavailable
 
-RANGE = 16 * 1024 * 1024
+RANGE = 8 * 1024 * 1024
 """Larger objects are read in ranges of this many bytes, several at once."""
 AHEAD = 8
 """Ranges of one object that are read, or wait for that, before the first of them is hashed."""
-CHUNK = 512 * 1024
+CHUNK = 256 * 1024
 TRIES = 6
 """How often in a row a read may fail without a byte that is new."""
 FIRST_SECONDS = 0.25
@@ -59,6 +59,7 @@ class Reader:
         self._ranges = ranges
         self._stop = stop or Event()
         self._went = went
+        self._rooms = local()
 
     def copy(self, key: str, size: int, fd: int, *, resume: bool = False) -> str:
         """Write an object into a file that is open for reading and writing.
@@ -79,63 +80,110 @@ class Reader:
         """
         os.ftruncate(fd, size)
         digest = sha256()
-        if size <= RANGE:
-            if not (resume and _is_full(fd, 0, size)):
-                self._bring(key, fd, 0, size, "")
+        if size > RANGE:
+            self._in_ranges(key, size, fd, digest, resume=resume)
+        elif resume and _is_full(fd, 0, size):
             self._hash(fd, 0, size, digest)
-            return digest.hexdigest()
+        elif size:
+            self._bring(key, fd, 0, size, "", self._room(CHUNK), digest)
+        return digest.hexdigest()
+
+    def _in_ranges(self, key: str, size: int, fd: int, digest: Sha256, *, resume: bool) -> None:
+        """Have ranges read at once, and each hashed when the one before it is."""
+        coming: deque[Future[str]] = deque()
+        before: Future[str] | None = None
         etag = ""
-        coming: deque[tuple[int, int, Future[str] | None]] = deque()
         try:
             for at in range(0, size, RANGE):
                 length = min(RANGE, size - at)
-                future = None
-                if resume and _is_full(fd, at, length):
-                    self._went(length)
-                elif not etag:  # whose it is, all the others must be
-                    etag = self._bring(key, fd, at, length, "")
-                else:
-                    future = self._ranges.submit(self._bring, key, fd, at, length, etag)
-                coming.append((at, length, future))
+                there = resume and _is_full(fd, at, length)
+                before = self._ranges.submit(
+                    self._one, key, fd, at, length, etag, there, before, digest
+                )
+                coming.append(before)
+                if not etag:  # whose the first is, all the others must be
+                    etag = before.result()
                 if len(coming) >= AHEAD:
-                    self._take(fd, *coming.popleft(), digest)
-            while coming:
-                self._take(fd, *coming.popleft(), digest)
+                    coming.popleft().result()
+            for each in coming:
+                each.result()
         except BaseException:
-            for _, _, future in coming:
-                if future is not None and not future.cancel():
-                    future.exception()  # the descriptor is about to be closed
+            for each in coming:
+                if not each.cancel():
+                    each.exception()  # the descriptor is about to be closed
             raise
-        return digest.hexdigest()
 
-    def _take(
-        self, fd: int, at: int, size: int, future: Future[str] | None, digest: Sha256
-    ) -> None:
-        if future is not None:
-            future.result()
-        self._hash(fd, at, size, digest)
+    def _one(
+        self,
+        key: str,
+        fd: int,
+        at: int,
+        size: int,
+        etag: str,
+        there: bool,
+        before: Future[str] | None,
+        digest: Sha256,
+    ) -> str:
+        """Read a range, wait for its turn, hash it; returns the object's ETag, if that was told.
 
-    def _bring(self, key: str, fd: int, at: int, size: int, etag: str) -> str:
-        """Write one range, however often it breaks off; returns the object's ETag."""
-        end = at + size
+        Who it waits for was begun before it, so somebody always goes on.
+        """
+        room = self._room(RANGE)
+        if not there:
+            etag = self._bring(key, fd, at, size, etag, room, None)
+        if before is not None:
+            before.result()
+        if there:
+            self._went(size)
+            self._hash(fd, at, size, digest)
+        else:
+            digest.update(room[:size])
+        return etag
+
+    def _bring(
+        self,
+        key: str,
+        fd: int,
+        at: int,
+        size: int,
+        etag: str,
+        room: memoryview,
+        digest: Sha256 | None,
+    ) -> str:
+        """Write one range, however often it breaks off; returns the object's ETag.
+
+        Args:
+            room: Where it is read into, over and over again where it is smaller.
+            digest: Takes the bytes as they come.
+        """
+        begin, end = at, at + size
         failures = 0
-        if not size:
-            return ""
         while True:
             try:
                 stream, etag = self._objects.open_range(key, at, end - at, etag)
                 with closing(stream):
-                    while at < end and (data := stream.read(min(CHUNK, end - at))):
+                    while at < end:
+                        free = room[(at - begin) % len(room) :][: min(CHUNK, end - at)]
+                        got, error = _fill(stream, free)
                         if self._stop.is_set():
                             raise Stopped
-                        write_all(fd, data, at)
-                        at += len(data)
-                        failures = 0
-                        self._went(len(data))
+                        if got:
+                            write_all(fd, free[:got], at)
+                            if digest is not None:
+                                digest.update(free[:got])
+                            at += got
+                            failures = 0
+                            self._went(got)
+                        if error is not None:
+                            raise error
+                        if not got:
+                            break
                 if at == end:
                     return etag
                 raise Unavailable(f"{key} breaks off", why=f"{end - at} bytes of it are missing")
             except Unavailable:
+                if at == end:
+                    return etag
                 failures += 1
                 if failures >= TRIES:
                     raise
@@ -144,9 +192,9 @@ class Reader:
                 raise Stopped
 
     def _hash(self, fd: int, at: int, size: int, digest: Sha256) -> None:
-        """Read back what was written: it is still in memory, and hashed in order."""
+        """Hash what a file has already."""
         end = at + size
-        buffer = memoryview(bytearray(min(CHUNK, size)))
+        buffer = self._room(CHUNK)[:CHUNK]
         while at < end:
             if self._stop.is_set():
                 raise Stopped
@@ -156,8 +204,26 @@ class Reader:
             digest.update(buffer[:read])
             at += read
 
+    def _room(self, size: int) -> memoryview:
+        """This thread's memory, of that size at least: new memory costs as much as reading does."""
+        room: memoryview | None = getattr(self._rooms, "room", None)
+        if room is None or len(room) < size:
+            room = self._rooms.room = memoryview(bytearray(size))
+        return room[:size]
 
-def write_all(fd: int, data: bytes, at: int) -> None:
+
+def _fill(stream: Stream, room: memoryview) -> tuple[int, StoreError | None]:
+    """Read until memory is full, or no more comes; returns how much, and why not more."""
+    got = 0
+    try:
+        while got < len(room) and (more := stream.readinto(room[got:])):
+            got += more
+    except StoreError as error:
+        return got, error
+    return got, None
+
+
+def write_all(fd: int, data: bytes | memoryview, at: int) -> None:
     """Write bytes at a place, all of them: a disk that is nearly full takes a part first.
 
     Raises:

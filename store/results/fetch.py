@@ -18,16 +18,21 @@ from spawn.store.objects.port import Changed, NotThere, ObjectStore, StoreError,
 from spawn.store.results import parts
 from spawn.store.results.download import RANGE, Reader, Stopped, write_all
 from spawn.store.results.inside import Inside, folded, parts_of
-from spawn.store.results.publish import attempt_prefix
+from spawn.store.results.publish import Whole, attempt_prefix
 
 FACTS = ("exit_code", "metadata.json")
 LOGS = ("stdout.log", "stderr.log")
-FILES_AT_ONCE = 6
-RANGES_AT_ONCE = 3
+FILES_AT_ONCE = 8
+RANGES_AT_ONCE = 4
 AHEAD = 64
 """Files that are under way, or wait for that, before the first of them is there."""
 JOBS_AHEAD = 8
+UNSAVED = "results"
+"""The name under which it is told that results are missing that a job has promised."""
+WORTH_KNOWING = 256 * 1024
+"""Smaller output is brought again sooner than it is compared, bytes."""
 _MANIFEST = "manifest.json"
+_FACTS = "metadata.json"
 
 
 class Known(Struct, frozen=True):
@@ -79,6 +84,10 @@ class Brought(Struct, frozen=True):
 
 class _Manifest(Struct, frozen=True):
     files: tuple[Known, ...]
+
+
+class _Noted(Struct, frozen=True):
+    output: dict[str, Whole] = {}
 
 
 class _Item(Struct, frozen=True, kw_only=True):
@@ -276,11 +285,13 @@ def _items(objects: ObjectStore, choice: Choice, prefix: str) -> Iterator[_Item]
     if broken:
         yield _Item(name=_MANIFEST, error=broken)
     if choice.results and (missing := _unsaved(choice.job)):
-        yield _Item(name="results", error=missing)
+        yield _Item(name=UNSAVED, error=missing)
     if choice.logs:
+        output = _output(objects, prefix, names)
         for log in LOGS:
             if log in names:
-                yield _Item(name=log, prefix=prefix, size=names[log])
+                known = output.get(log)
+                yield _Item(name=log, prefix=prefix, size=names[log], known=known)
             elif size := _length(names, log):
                 yield _Item(name=log, prefix=prefix, size=size, pieces=True)
     for name in FACTS:
@@ -312,6 +323,21 @@ def _unsaved(job: JobState) -> str:
     if job.upload_failed:
         return f"they are not saved: {job.upload_failed.error}"
     return "they are not all saved yet"
+
+
+def _output(objects: ObjectStore, prefix: str, names: Mapping[str, int]) -> dict[str, Known]:
+    """What large output hashes to, as its attempt has noted: so that it need not come twice."""
+    if max((names.get(log, 0) for log in LOGS), default=0) < WORTH_KNOWING or _FACTS not in names:
+        return {}
+    try:
+        noted = msgspec.json.decode(objects.read(prefix + _FACTS).data, type=_Noted).output
+    except (NotThere, StoreError, msgspec.DecodeError, UnicodeDecodeError):
+        return {}
+    return {
+        log: Known(log, whole.size, whole.sha256)
+        for log, whole in noted.items()
+        if names.get(log) == whole.size
+    }
 
 
 def _length(names: Mapping[str, int], log: str) -> int:

@@ -12,8 +12,12 @@ _WILD = re.compile(r"[*?\[]")
 _GROUP = re.compile(r"\[(!?)(\]?[^\]]*)\]")
 
 
-class Found(Struct, frozen=True, kw_only=True):
-    """A result file as it was found. `name` is its path below the attempt's `results/`."""
+class Found(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A result file as it was found.
+
+    `name` is its path below the attempt's `results/`. Bytes that are no text stand in `name` and
+    `path` as `\\xff`; `raw` has those of the path then, in hex.
+    """
 
     name: str
     path: str
@@ -21,6 +25,16 @@ class Found(Struct, frozen=True, kw_only=True):
     mode: int
     mtime_ns: int
     inode: int
+    raw: str = ""
+
+    @property
+    def place(self) -> str:
+        """The path for the system.
+
+        Raises:
+            ValueError: `raw` is no hex.
+        """
+        return os.fsdecode(bytes.fromhex(self.raw)) if self.raw else self.path
 
 
 def find(patterns: Sequence[str], working_directory: str) -> tuple[list[Found], tuple[str, ...]]:
@@ -167,7 +181,7 @@ def _files(path: str) -> Iterator[tuple[str, str]]:
 
 def _refuse(error: OSError) -> None:
     """A folder that cannot be read may hold results: nobody is told that all are there."""
-    if not isinstance(error, FileNotFoundError):
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
         raise error
 
 
@@ -200,14 +214,20 @@ def _below_common(paths: list[str]) -> list[str]:
     return [os.path.relpath(path, common) for path in paths]
 
 
+def _text(name: str) -> str:
+    """A name in UTF-8, which both S3 and JSON want."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 def _stat(name: str, path: str) -> Found | None:
     try:
         found = os.stat(path)
     except FileNotFoundError:
         return None  # it was there a moment ago, as others come and go
     return Found(
-        name=name,
-        path=path,
+        name=_text(name),
+        path=_text(path),
+        raw="" if _text(path) == path else os.fsencode(path).hex(),
         size=found.st_size,
         mode=found.st_mode & 0o7777,
         mtime_ns=found.st_mtime_ns,

@@ -2,14 +2,12 @@
 
 import os
 from contextlib import suppress
-from errno import EILSEQ
 from hashlib import sha256
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
-from spawn.core.codec import clean
 from spawn.core.config.model import JobConfig
 from spawn.core.events import Results
 from spawn.store.durable import MANY, sync
@@ -30,18 +28,15 @@ def collect(job: JobConfig, folder: Path) -> Results:
     """Find a job's result files, make them durable, and write the manifest durably.
 
     Raises:
-        OSError: A file's name is not UTF-8, or the manifest could not be written.
+        OSError: A folder cannot be read, or the manifest cannot be written.
     """
     reached("publisher.collecting")
     files, unmatched = find(job.result_files, job.working_directory)
-    for file in files:
-        if clean(file.path) != file.path:
-            raise OSError(EILSEQ, "a result's name is not UTF-8", clean(file.path))
     if len(files) > MANY:
         os.sync()
     for file in files if len(files) <= MANY else ():
         with suppress(OSError):  # gone or unreadable: the upload will say so
-            sync(file.path)
+            sync(file.place)
     data = msgspec.json.encode(Manifest(files=tuple(files), unmatched=unmatched))
     part = folder / f"{NAME}.part"
     with open(part, "wb") as out:

@@ -53,6 +53,13 @@ class Kept(Found, frozen=True, kw_only=True):
     sha256: str
 
 
+class Whole(Struct, frozen=True):
+    """How large an object is, bytes, and what it hashes to: so that a copy of it is known again."""
+
+    size: int
+    sha256: str
+
+
 class Listed(Struct, frozen=True, kw_only=True):
     """The manifest in the store: what an attempt has left there."""
 
@@ -103,10 +110,20 @@ def publish(
         except (OSError, StoreError) as error:  # what else there is may fare better
             failed.append(error)
 
+    output: dict[str, Whole] = {}
+
+    def bring(log: str) -> None:
+        if store.far:
+            output[log] = Whole(*store.put_file(prefix + log, folder / log))
+        else:
+            store.link(prefix + log, folder / log)
+
     for log in LOGS:
         if (folder / log).exists():
-            keep(prefix + log, lambda log=log: store.link(prefix + log, folder / log))  # type: ignore[misc]
-    for name, data in (("exit_code", _exit_code(job)), ("metadata.json", _metadata(job))):
+            keep(prefix + log, lambda log=log: bring(log))  # type: ignore[misc]
+        if store.far and prefix + log in there:  # by an earlier try
+            output[log] = Whole(there[prefix + log], _digest(str(folder / log)))
+    for name, data in (("exit_code", _exit_code(job)), ("metadata.json", _metadata(job, output))):
         keep(
             prefix + name,
             lambda name=name, data=data: store.put(prefix + name, data, durable=False),  # type: ignore[misc]
@@ -181,13 +198,13 @@ def _send(store: ObjectStore, key: str, file: Found, *, taken: bool) -> Sent:
     """
 
     def same() -> None:
-        if _identity(os.stat(file.path)) != (file.size, file.mtime_ns, file.inode):
+        if _identity(os.stat(file.place)) != (file.size, file.mtime_ns, file.inode):
             raise Lost(f"changed: {file.path} is not what it was when the job completed")
 
     try:
         same()
-        size, digest = store.put_file(key, Path(file.path), accept=same)
-        if taken and digest != _digest(file.path):
+        size, digest = store.put_file(key, Path(file.place), accept=same)
+        if taken and digest != _digest(file.place):
             raise Lost(f"taken: {key} has other bytes in the object store")
     except FileNotFoundError:
         raise Lost(f"gone: {file.path}") from None
@@ -231,7 +248,7 @@ def _exit_code(job: JobState) -> bytes:
     return b"\n" if code is None else f"{code}\n".encode()
 
 
-def _metadata(job: JobState) -> bytes:
+def _metadata(job: JobState, output: Mapping[str, Whole]) -> bytes:
     facts = {
         "job_id": job.config.job_id,
         "status": job.state,
@@ -242,5 +259,6 @@ def _metadata(job: JobState) -> bytes:
         "ended_at": job.ended_at,
         "why": job.why,
         "outcome": job.outcome,
+        "output": output,
     }
     return msgspec.json.format(msgspec.json.encode(facts), indent=2) + b"\n"

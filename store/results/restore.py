@@ -45,7 +45,7 @@ def put_back(
     brought = 0
     for file in _listed(store, prefix, job).files:
         path = _path(job.config, file)
-        if not mine(file.path) or _agrees(path, file):
+        if not mine(str(path)) or _agrees(path, file):
             continue
         _bring(store, f"{prefix}results/{file.name}", path, file)
         brought += 1
@@ -68,11 +68,15 @@ def _listed(store: ObjectStore, prefix: str, job: JobState) -> Listed:
 
 def _path(job: JobConfig, file: Kept) -> Path:
     """Where a file belongs: only where the job's own patterns could have found it."""
-    path = PurePosixPath(file.path)
-    plain = path.is_absolute() and ".." not in path.parts and "\0" not in file.path
-    if not plain or not may_find(job.result_files, job.working_directory, file.path):
+    try:
+        place = file.place
+    except ValueError:
+        raise Gone(f"{file.path} has no place") from None
+    path = PurePosixPath(place)
+    plain = path.is_absolute() and ".." not in path.parts and "\0" not in place
+    if not plain or not may_find(job.result_files, job.working_directory, place):
         raise Gone(f"{file.path} is no result of job {job.job_id}")
-    return Path(file.path)
+    return Path(place)
 
 
 def _agrees(path: Path, file: Kept) -> bool:

@@ -80,3 +80,17 @@ def test_the_json_is_pure_and_says_what_it_rests_on(home: Home, silent: Path) ->
 def test_a_folder_of_this_machine_is_read_without_a_cache(home: Home, silent: Path) -> None:
     home("queue", "status", ID, "--from-s3")
     assert not home.roots.cache.exists()
+
+
+def test_its_page_is_of_when_it_was_last_heard_of_and_shows_what_ran_until_then(
+    home: Home, silent: Path
+) -> None:
+    done = home("queue", "report", ID, "--from-s3", "-o", "-")
+    assert done.returncode == 0, done.stderr
+    html = done.stdout
+    assert "As of 2026-01-27 15:55:32 PST; no runner holds the queue." in html
+    assert "<dt>Elapsed</dt><dd>1h 50m</dd>" in html
+    ran = re.search(r'class="bar running" style="left:[\d.]+%;width:([\d.]+)%"', html)
+    assert ran is not None
+    assert 30 < float(ran[1]) < 33, "34 of 110 minutes"
+    assert "ran 34m 28s" in html, "and that is the end of the critical path"

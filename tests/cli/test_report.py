@@ -306,7 +306,7 @@ def test_beside_downloaded_results_its_links_lead_to_them(finished: Home, tmp_pa
     assert "The links lead to files that lie beside this page" in file.read_text()
     alone = finished("queue", "report", "bad", "-o", "-").stdout
     assert 'href="./' not in alone
-    assert "spawn queue results bad downloads them." in alone
+    assert "<code>spawn queue results bad</code> downloads them." in alone
 
 
 def test_a_running_queue_has_a_page_and_an_unknown_one_none(home: Home) -> None:
@@ -316,6 +316,16 @@ def test_a_running_queue_has_a_page_and_an_unknown_one_none(home: Home) -> None:
     assert "As of " in html
     assert "waits for a" in html
     assert home("queue", "report", "nobody", "-o", "-").returncode == 3
+
+
+def test_a_job_that_outlived_its_runner_is_drawn_up_to_now_as_status_tells_it(home: Home) -> None:
+    home.queue(pages.samples.QUEUE_ID).folder.mkdir(parents=True)
+    pages.samples.training().write(home.queue(pages.samples.QUEUE_ID).events)
+    html = home("queue", "report", pages.samples.QUEUE_ID, "-o", "-").stdout
+    assert "; no runner holds the queue." in html
+    ran = re.search(r'class="bar running" style="left:[\d.]+%;width:([\d.]+)%"', html)
+    assert ran is not None
+    assert float(ran[1]) > 95, "months of which it waited for an hour"
 
 
 def test_a_moment_of_the_past_has_its_page(home: Home) -> None:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -229,6 +230,58 @@ def test_an_object_is_read_in_pieces_from_its_beginning(store: ObjectStore) -> N
     assert store.read("k").data == data
 
 
+def _part(store: ObjectStore, key: str, at: int, size: int, etag: str = "") -> tuple[bytes, str]:
+    """Part of an object, read in two ways, and its ETag."""
+    stream, found = store.open_range(key, at, size, etag)
+    with closing(stream):
+        room = memoryview(bytearray(size))
+        got = stream.readinto(room[: (size + 1) // 2]) or 0
+        rest = bytearray()
+        while more := stream.read(size - got - len(rest)):
+            rest += more
+    return bytes(room[:got]) + bytes(rest), found
+
+
+def test_parts_of_an_object_are_read_and_no_more(store: ObjectStore) -> None:
+    data = os.urandom(300_000)
+    store.put("k", data)
+    etags = set()
+    for at, size in ((0, 1), (0, 300_000), (299_999, 1), (100, 200_001), (65_000, 70_000)):
+        part, etag = _part(store, "k", at, size)
+        assert part == data[at : at + size]
+        etags.add(etag)
+        assert _part(store, "k", at, size, etag) == (part, etag)
+    assert len(etags) == 1
+    assert all(etags)
+
+
+def test_a_part_of_another_object_than_was_meant_is_not_read(subject: Subject) -> None:
+    store = subject.store
+    first = store.create("k", b"one")
+    _, etag = _part(store, "k", 0, 3)
+    store.replace("k", b"two", etag=first)
+    for _ in range(2):
+        with pytest.raises(Changed):
+            store.open_range("k", 0, 3, etag)
+    assert _part(store, "k", 0, 3)[0] == b"two"
+
+
+def test_a_part_of_what_is_not_there_is_said_not_to_be(store: ObjectStore) -> None:
+    store.put("k", b"one")
+    for _ in range(2):
+        with pytest.raises(NotThere):
+            store.open_range("none", 0, 1)
+        assert _part(store, "k", 0, 3)[0] == b"one"
+
+
+def test_parts_are_read_by_many_at_once(store: ObjectStore) -> None:
+    data = os.urandom(1_000_000)
+    store.put("k", data)
+    with ThreadPoolExecutor(8) as pool:
+        parts = pool.map(lambda n: _part(store, "k", n * 10_000, 10_000)[0], range(100))
+        assert b"".join(parts) == data
+
+
 @pytest.mark.parametrize("key", ODD)
 def test_a_key_may_have_any_characters(subject: Subject, tmp_path: Path, key: str) -> None:
     if len(key.encode()) > 200 and subject.kind == "rclone":
@@ -239,6 +292,7 @@ def test_a_key_may_have_any_characters(subject: Subject, tmp_path: Path, key: st
     assert store.read(key).data == b"1"
     store.replace(key, b"22", etag=etag)
     assert store.has(key)
+    assert _part(store, key, 0, 2)[0] == _part(store, key, 0, 2)[0] == b"22"
     assert store.list("train/results/") == [(key, 2)]
     (tmp_path / "file").write_bytes(b"file")
     store.put_file(f"{key}.file", tmp_path / "file")
@@ -439,6 +493,7 @@ def test_a_stranger_is_denied_everything(
             for ask in (
                 lambda s: s.read("k"),
                 lambda s: s.open("k"),
+                lambda s: s.open_range("k", 0, 1),
                 lambda s: s.has("k"),
                 lambda s: s.list(""),
                 lambda s: s.create("new", b""),

@@ -175,9 +175,37 @@ def test_who_waits_for_a_dead_queue_is_told_so(machines: Machines) -> None:
         done = b.spawn("wait", "q", *_flags(machines))
     assert (done.code, done.out) == (1, "")
     assert "Error: queue q is running and nobody runs it: its runner was last heard of" in done.err
-    assert "\nHint: `spawn queue resume q --from-s3` goes on with it\n" in done.err
+    hint = "`spawn queue resume q --from-s3` goes on with it, and needs `--force` unless EC2 says"
+    assert f"\nHint: {hint} that its machine is gone\n" in done.err
     a.let("go")
     assert queue.resume().code == 0
+
+
+def test_the_advice_to_go_on_can_be_followed_where_the_queue_was_looked_at(
+    machines: Machines,
+) -> None:
+    a = machines.machine("a")
+    queue = a.queue(job("a", "exit 3"))
+    assert queue.run().code == 1
+    machines.lose(a)
+    b = _elsewhere(machines)
+    asked = b.spawn("why", "q", "a", *_flags(machines))
+    assert "`spawn queue resume q --retry-failed --from-s3` tries a again" in asked.out
+    page = b.spawn("report", "q", "-o", "-")
+    assert "<code>spawn queue resume q --retry-failed --from-s3</code>" in page.out
+    went = b.spawn("resume", "q", "--retry-failed", "--from-s3")
+    assert (went.code, "a: attempt 2 started" in went.out) == (1, True), went.err
+
+
+def test_a_resume_that_finds_no_queue_leaves_nothing_that_hides_it(machines: Machines) -> None:
+    _gone(machines)
+    b = _elsewhere(machines)
+    b.environ["AWS_DEFAULT_REGION"] = "us-east-1"
+    refused = b.spawn("resume", "q", "--from-s3")
+    assert (refused.code, "there is no bucket spawn-results-us-east-1" in refused.err) == (1, True)
+    found = b.spawn("status", "q", *_flags(machines))
+    assert (found.code, "Status: completed" in found.out) == (0, True), found.err
+    assert b.spawn("status", "q").code == 0
 
 
 def test_a_queue_that_was_stopped_in_good_order_is_interrupted(machines: Machines) -> None:
@@ -439,6 +467,10 @@ def test_a_queue_whose_instance_boots_is_pending_and_waited_for(machines: Machin
     )
     assert b.spawn("history", "q").out == ""
     assert "Job a has not run: it is waiting\n" in b.spawn("logs", "q", "a").err
+    for command in (("why", "q", "a"), ("report", "q", "-o", "-")):
+        told = b.spawn(*command)
+        assert (told.code, told.out) == (1, "")
+        assert "Error: queue q has not begun: its log has nothing yet\nHint: " in told.err
     waiting = b.start("wait", "q")
     assert "has not begun" in waiting.stderr.readline()
     done = a.spawn("resume", "q", "--from-s3", "--force", "--bucket", machines.bucket)

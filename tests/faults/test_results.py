@@ -1,13 +1,17 @@
 """What a queue left in a bucket comes back from there."""
 
+import re
 import signal
 from pathlib import Path
 
 import pytest
 from tests.support.machines import Machines
 from tests.support.proxy import Fault
-from tests.support.queues import World, job, until
+from tests.support.queues import SPAWN, World, job, until
+from tests.support.terminal import terminal
 from tests.support.wait import wait_until
+
+from spawn.store.results.download import RANGE
 
 
 def test_results_are_fetched_from_the_bucket_that_the_log_names(machines: Machines) -> None:
@@ -33,6 +37,28 @@ def test_results_are_fetched_from_the_bucket_that_the_log_names(machines: Machin
     assert "cannot be reached" in lost.err
     assert "Traceback" not in lost.err
     machines.proxy.up()
+
+
+def test_large_output_that_is_there_does_not_come_again(machines: Machines) -> None:
+    a = machines.machine()
+    queue = a.queue(job("talk", "seq 100000"))
+    assert queue.run().code == 0
+    got = a.folder / "got"
+    assert a.spawn("results", "q", "-o", str(got)).code == 0
+
+    def fetched() -> int:
+        return sum(
+            asked.method == "GET" and asked.key.endswith("/stdout.log")
+            for asked in machines.proxy.asked
+        )
+
+    before = fetched()
+    assert before == 1
+    assert a.spawn("results", "q", "-o", str(got)).code == 0
+    assert fetched() == before
+    (got / "talk/stdout.log").write_text("something else\n")
+    assert a.spawn("results", "q", "-o", str(got)).code == 0
+    assert (got / "talk/stdout.log").read_text() == "".join(f"{n}\n" for n in range(1, 100001))
 
 
 def _large(machines: Machines, size: int = 100_000_000) -> World:
@@ -62,7 +88,8 @@ def test_a_store_that_fails_now_and_then_only_takes_longer(
 def test_an_interrupted_download_of_a_large_file_goes_on(
     machines: Machines, number: signal.Signals
 ) -> None:
-    a = _large(machines, 200_000_000)  # twelve ranges
+    size = 200_000_000
+    a = _large(machines, size)
     output = a.folder / "got"
     with machines.proxy.fault("late", "GET", key="results/out/large", seconds=0.5):
         process = a.start("results", "q", "-o", str(output))
@@ -86,7 +113,7 @@ def test_an_interrupted_download_of_a_large_file_goes_on(
         for each in machines.proxy.asked[asked:]
         if each.key.endswith("out/large") and not each.fault
     ]
-    assert 0 < len(large) < 12, "what was there was not read again"
+    assert 0 < len(large) < size // RANGE, "what was there was not read again"
     body = (output / "train/results/out/large").read_bytes()
     assert body == (a.work / "out/large").read_bytes()
     assert not part.exists()
@@ -166,3 +193,52 @@ def test_what_a_job_had_printed_comes_from_a_machine_that_is_gone(machines: Mach
     logs = b.spawn("logs", "q", "talk", "--bucket", machines.bucket)
     assert logs.out == "one\n", logs.err
     assert "oops\n" in logs.err
+
+
+_FRAME = re.compile(r"\r\x1b\[J([^\n]*?)(?=\r\x1b\[J)")
+"""A line that is written over."""
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_on_a_terminal_a_bar_goes_before_each_job_and_leaves_no_trace(
+    machines: Machines, columns: int
+) -> None:
+    a = _large(machines, 40_000_000)
+    command = [SPAWN, "queue", "results", "q", "-o", "got"]
+    with (
+        machines.proxy.fault("late", "GET", key="results/out/large", seconds=0.5),
+        terminal(command, a.environ | {"NO_COLOR": "1"}, a.folder, columns=columns) as shown,
+    ):
+        assert shown.end() == 0, shown.text
+    frames = [frame for frame in _FRAME.findall(shown.text) if frame]
+    assert any("% " in frame and " of 38 MB" in frame for frame in frames), frames
+    assert all(len(frame) <= columns - 3 for frame in frames)
+    left = _FRAME.sub("", shown.text).replace("\r\x1b[J", "")
+    assert "\x1b" not in left
+    piped = a.spawn("results", "q", "-o", "got")
+    assert re.sub(r"(Total|Time|Already).*\n", "", left) == re.sub(
+        r"(Total|Time|Already).*\n", "", piped.out
+    )
+
+
+def test_ctrl_c_is_answered_at_once_though_the_store_holds_and_the_second_ends_it(
+    machines: Machines,
+) -> None:
+    a = _large(machines, 40_000_000)
+    command = [SPAWN, "queue", "results", "q", "-o", "got"]
+    with (
+        machines.proxy.fault("hold", "GET", key="results/out/large") as held,
+        terminal(command, a.environ, a.folder, columns=80) as shown,
+    ):
+        wait_until(lambda: held.hits > 0 and "%" in shown.text, seconds=30, what="it waits")
+        shown.type("\x03")
+        wait_until(
+            lambda: "\r\x1b[JInterrupted: the same command goes on" in shown.text,
+            seconds=10,
+            what="it is said",
+        )
+        if shown.process.poll() is None:
+            shown.type("\x03")
+        assert shown.end(10) == 130
+    assert shown.text.endswith("goes on where it was.\n^C") or shown.text.endswith("it was.\n")
+    assert "Traceback" not in shown.text

@@ -21,6 +21,8 @@ PASSWORD = "marker-of-the-password-2d4b9a"
 TROUBLE = "does not get to"
 NOWHERE = "http://127.0.0.1:1"
 MARKERS = [each.encode() for each in (VALUE, KEY, TOKEN, PASSWORD)]
+SIGNS = (b"AWS4-HMAC", b"X-Amz-Signature", b"Signature=")
+"""What a request that may be made has in it."""
 SECRETS = {
     "MY_SECRET": VALUE,
     "AWS_SECRET_ACCESS_KEY": KEY,
@@ -157,4 +159,25 @@ def test_a_store_that_cannot_be_asked_is_no_reason_to_tell_how_we_would_have(
     assert "Error: " in read.err
     assert "Hint: " in read.err
     found.append(_said(read))
+    assert {name: told for name, data in found if (told := _leaks(data))} == {}
+
+
+def test_results_that_cannot_be_had_are_no_reason_to_tell_how_they_were_asked_for(
+    machines: Machines,
+) -> None:
+    a = machines.machine()
+    a.environ |= SECRETS
+    queue = a.queue(job("j", "seq 9 > a; seq 8 > b", result_files=["a", "b"]))
+    assert queue.run().code == 0
+    found = []
+    for fault in ("403", "500", "reset"):
+        asked = len(machines.proxy.asked)
+        with machines.proxy.fault(fault, "GET", key="/results/"):
+            got = a.spawn("results", "q", "-o", fault, "--debug")
+        assert len(machines.proxy.asked) > asked
+        assert (got.code, "j/results/a: " in got.err) == (1, True), got.err
+        found.append(_said(got))
+    found += _files(a)
+    signs = {name: sign for name, data in found for sign in SIGNS if sign in data}
+    assert signs == {}
     assert {name: told for name, data in found if (told := _leaks(data))} == {}

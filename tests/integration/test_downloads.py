@@ -266,6 +266,18 @@ def test_who_reads_no_further_is_no_error(world: World) -> None:
         check=False,
     )
     assert (done.returncode, "Error" in done.stderr) == (0, False), done.stderr
+    there = _tree(world.folder / "D")
+    assert there["train/results/model"] == (world.work / "out/model").read_bytes()
+    assert "test/exit_code" in there, "0 means that every file is there"
+
+
+def test_a_full_disk_behind_stdout_is_not_taken_for_that_of_the_files(world: World) -> None:
+    _pipeline(world)
+    with open("/dev/full", "w") as full:
+        process = world.start("results", "q", "-o", "D", stdout=full)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert err == "Error: stdout cannot be written: No space left on device\n"
 
 
 def test_a_disk_that_fills_up_leaves_no_log_that_looks_whole(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """Much of everything: memory stays bounded, and nothing is lost."""
 
+import os
 import re
 import shutil
+import subprocess
 from contextlib import suppress
 from pathlib import Path
 
@@ -156,7 +158,7 @@ def test_a_hundred_thousand_small_results_are_saved(world: World) -> None:
     assert found >= 100 * count
 
 
-def test_a_result_larger_than_memory_should_be_is_saved_in_little_of_it(
+def test_a_result_larger_than_memory_should_be_is_saved_and_fetched_in_little_of_it(
     tmp_path: Path,
 ) -> None:
     size = scaled(600 << 20, 5 << 30)
@@ -176,4 +178,12 @@ def test_a_result_larger_than_memory_should_be_is_saved_in_little_of_it(
         assert totals == {"files": 1, "size": size}
         assert peak < 200 * MB
         queue.wait_idle()
+        fetch = world.start("results", "q", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(fetch.pid, 0)
+        fetch.returncode = os.waitstatus_to_exitcode(status)
+        assert fetch.returncode == 0
+        assert usage.ru_maxrss < 160 * MB
+        fetched = world.folder / "results/q/last/results/large"
+        assert fetched.stat().st_size == size
+        fetched.unlink()
         shutil.rmtree(tmp_path / "buckets")

@@ -270,7 +270,10 @@ def test_results_that_could_not_be_saved_are_named_with_what_to_do() -> None:
     log.at("14:00:13", QueueFailed(reason="results", detail="a"))
     assert told(log, "a", "14:00:30")[1:] == [
         "Its results are not saved: AccessDenied.",
-        f"Next: `spawn queue resume {Q}` tries to save its results again.",
+        f"Next: `spawn queue resume {Q}` tries to save its results again, as they were when it "
+        "completed.",
+        "Or: `spawn queue run FILE --queue-id NEW` makes them anew, where they are gone or have "
+        "changed.",
     ]
 
 

@@ -21,6 +21,9 @@ def failures(sheet: Sheet) -> Safe | None:
         return None
     told = [sheet.whys[job_id] for job_id in failed if job_id in sheet.whys]
     left = len(failed) - len(told)
+    resume = f"spawn queue resume {sheet.report.queue_id} --retry-failed"
+    if sheet.report.origin is not None:
+        resume += " --from-s3"
     return section(
         "failures",
         "Failures",
@@ -31,7 +34,7 @@ def failures(sheet: Sheet) -> Safe | None:
         tag(
             "p",
             "What to do: ",
-            tag("code", f"spawn queue resume {sheet.report.queue_id} --retry-failed"),
+            tag("code", resume),
             " tries what failed again; what waits for it then goes on.",
         ),
     )

@@ -16,10 +16,14 @@ def files(sheet: Sheet) -> Safe | None:
         return None
     queue_id = sheet.report.queue_id
     linked = any(links(sheet, job.job_id) for job in jobs)
-    note = (
-        "The links lead to files that lie beside this page, as `spawn queue results` puts them."
+    note: Child = (
+        (
+            "The links lead to files that lie beside this page, as ",
+            tag("code", "spawn queue results"),
+            " puts them.",
+        )
         if linked
-        else f"`spawn queue results {queue_id}` downloads them."
+        else (tag("code", f"spawn queue results {queue_id}"), " downloads them.")
     )
     left = len(jobs) - ROWS
     saved = any(sheet.state.jobs[job.job_id].uploaded for job in jobs)
@@ -27,9 +31,7 @@ def files(sheet: Sheet) -> Safe | None:
     return section(
         "files",
         "Files",
-        table(
-            note.replace("`", ""), heads, (_row(sheet, job.job_id, heads) for job in jobs[:ROWS])
-        ),
+        table(note, heads, (_row(sheet, job.job_id, heads) for job in jobs[:ROWS])),
         tag("p", f"{plural(left, 'job')} more, laid out alike.", class_="soft")
         if left > 0
         else None,

@@ -57,7 +57,7 @@ def section(ident: str, title: str, *children: Child) -> Safe:
     return tag("section", heading, *children, id=ident, aria_labelledby=f"{ident}-title")
 
 
-def table(caption: str, heads: Iterable[str], rows: Iterable[Safe], class_: str = "") -> Safe:
+def table(caption: Child, heads: Iterable[str], rows: Iterable[Safe], class_: str = "") -> Safe:
     """A table, for `cell` and `head` in rows; on a narrow screen each row becomes a card."""
     return tag(
         "table",

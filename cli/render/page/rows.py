@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from spawn.cli.render.page.choose import choose, left_out
 from spawn.cli.render.page.html import Safe, section, tag
 from spawn.cli.render.page.scale import Scale
-from spawn.cli.render.page.sheet import GLYPHS, Sheet
+from spawn.cli.render.page.sheet import GLYPHS, Sheet, short
 from spawn.cli.render.words import plural
 from spawn.core.durations import text as duration
 from spawn.core.report.model import JobReport
@@ -188,7 +188,7 @@ def attempt_text(sheet: Sheet, attempt: Attempt) -> str:
     took = attempt.wall_seconds or until - attempt.start
     return (
         f"attempt {attempt.number}: {RESULTS[attempt.result]}{how}, {sheet.clock(attempt.start)} "
-        f"to {sheet.clock(until)}, {duration(took)}"
+        f"to {sheet.clock(until)}, {short(took)}"
     )
 
 
@@ -196,10 +196,10 @@ def _sum(job: JobReport, line: Line) -> str:
     number = len(line.attempts) + line.folded
     more = f" · {number} attempts" if number > 1 else ""
     if job.status == "running":
-        return f"{duration(job.elapsed or 0)}{more}"
+        return f"{short(job.elapsed or 0)}{more}"
     if job.duration is None:
         return job.status
-    return f"{duration(job.duration)}{more}"
+    return f"{short(job.duration)}{more}"
 
 
 def _told(

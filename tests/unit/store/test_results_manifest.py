@@ -1,6 +1,5 @@
 """The list of an attempt's results, and what becomes of it."""
 
-import contextlib
 import os
 import shutil
 from hashlib import sha256
@@ -18,6 +17,7 @@ from spawn.core.state import JobState
 from spawn.store.objects.folder import FolderStore
 from spawn.store.results.manifest import NAME, collect, load
 from spawn.store.results.publish import Lost, publish
+from spawn.store.results.restore import put_back
 
 
 @pytest.fixture
@@ -216,13 +216,20 @@ def test_bytes_of_a_result_that_changed_are_not_left_under_its_name(
     assert "train/attempts/1.1/results/model.pth" not in _objects(root)
 
 
-def test_a_result_whose_name_is_not_utf_8_is_collected_or_refused_as_os_errors_are(
-    work: Path, folder: Path
+def test_a_result_whose_name_is_no_text_is_saved_and_put_back(
+    work: Path, folder: Path, root: Path
 ) -> None:
-    with open(os.fsencode(work / "out") + b"/caf\xe9.csv", "w"):
-        pass
-    with contextlib.suppress(OSError):
-        collect(_config(work, "out"), folder)
+    strange = os.fsencode(work / "out") + b"/caf\xe9.csv"
+    with open(strange, "wb") as file:
+        file.write(b"1")
+    (work / "out/plain").write_bytes(b"2")
+    state, store = _completed(_config(work, "out"), folder), FolderStore(root)
+    state.uploaded = publish(store, state)
+    assert "train/attempts/1.1/results/out/caf\\xe9.csv" in _objects(root)
+    shutil.rmtree(work / "out")
+    put_back(store, state)
+    assert Path(os.fsdecode(strange)).read_bytes() == b"1"
+    assert (work / "out/plain").read_bytes() == b"2"
 
 
 def _readable_by_nobody(how: str) -> None:

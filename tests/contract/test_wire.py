@@ -1,0 +1,387 @@
+"""Objects that are asked for without boto3: as it would, and it when anything is odd."""
+
+import re
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from time import monotonic
+
+import pytest
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.credentials import Credentials
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.s3 import CREDENTIALS
+from tests.support.talk import CLOSE, Says, certificate, talking
+
+from spawn.store.objects import aws
+from spawn.store.objects.port import Changed, Denied, NotThere, StoreError, Unavailable
+from spawn.store.objects.s3 import S3Store
+from spawn.store.objects.way import Way
+
+OWNER = "123456789012"
+BODY = b"0123456789"
+DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    for name in ("HTTP_PROXY", "http_proxy", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> float:
+    """Timeouts that a test can wait for; returns them."""
+    seconds = 0.3
+    hasty = aws.CONFIG.merge(Config(connect_timeout=seconds, read_timeout=seconds))
+    monkeypatch.setattr(aws, "CONFIG", hasty)
+    return seconds
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., S3Store]:
+    """Make a store at a port of this machine."""
+
+    def make(port: int, scheme: str = "http", **options: str) -> S3Store:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"{scheme}://127.0.0.1:{port}")
+        return S3Store(bucket="bucket", prefix="q", **options)
+
+    return make
+
+
+def _by_boto3(head: str) -> bool:
+    return "amz-sdk-request" in head.lower()
+
+
+def _header(head: str, name: str) -> str:
+    found = re.search(rf"^{name}: (.*)\r$", head, re.IGNORECASE | re.MULTILINE)
+    return found[1] if found else ""
+
+
+def _answer(head: str, body: bytes = BODY, etag: str = '"e"', **more: str) -> bytes:
+    """The range that was asked for, as S3 gives it."""
+    found = re.search(r"bytes=(\d+)-(\d+)", head)
+    assert found is not None
+    at, last = int(found[1]), int(found[2])
+    part = body[at : last + 1]
+    headers = {
+        "Content-Length": str(len(part)),
+        "Content-Range": f"bytes {at}-{last}/{len(body)}",
+        "ETag": etag,
+        "Last-Modified": DATE,
+        **{name.replace("_", "-"): value for name, value in more.items()},
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 206 Partial Content\r\n{lines}\r\n".encode() + part
+
+
+def _said(status: int, code: str, **more: str) -> bytes:
+    body = f"<Error><Code>{code}</Code><Message>it &lt;said&gt;</Message></Error>"
+    lines = "".join(f"{name}: {value}\r\n" for name, value in more.items())
+    return f"HTTP/1.1 {status} x\r\nContent-Length: {len(body)}\r\n{lines}\r\n{body}".encode()
+
+
+def _to_the_wire(odd: bytes | None) -> Says:
+    """Good answers for boto3, and one for all else."""
+    return lambda head: _answer(head) if _by_boto3(head) else odd
+
+
+def _read(store: S3Store, key: str = "k", etag: str = "") -> bytes:
+    stream, _ = store.open_range(key, 0, len(BODY), etag)
+    with closing(stream):
+        found = bytearray()
+        while more := stream.read(4):
+            found += more
+    return bytes(found)
+
+
+def test_once_boto3_has_shown_the_way_objects_are_asked_for_without_it(
+    at: Callable[..., S3Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "a-token")
+    with talking(_answer) as server:
+        store = at(server.port, owner=OWNER)
+        for key in ("k", "späte/a b+c", "k"):
+            assert _read(store, key, '"e"') == BODY
+        first, *others = server.asked
+        assert len(server.connections) == 2  # boto3's and ours, each kept
+    assert [_by_boto3(head) for head in (first, *others)] == [True, False, False]
+    assert others[0].startswith("GET /bucket/q/sp%C3%A4te/a%20b%2Bc HTTP/1.1\r\n")
+    for head in (first, others[1]):
+        assert head.startswith("GET /bucket/q/k HTTP/1.1\r\n")
+        assert _header(head, "Host") == f"127.0.0.1:{server.port}"
+        assert _header(head, "Range") == "bytes=0-9"
+        assert _header(head, "If-Match") == '"e"'
+        assert _header(head, "x-amz-expected-bucket-owner") == OWNER
+        assert _header(head, "x-amz-security-token") == "a-token"
+    assert _header(first, "User-Agent") == _header(others[1], "User-Agent")
+    signed = re.search(r"SignedHeaders=([^,]*)", others[1])
+    assert signed is not None
+    assert set(signed[1].split(";")) >= {
+        *("host", "range", "if-match", "x-amz-date", "x-amz-content-sha256"),
+        *("x-amz-expected-bucket-owner", "x-amz-security-token"),
+    }
+
+
+def test_another_place_of_the_bucket_is_asked_in_the_same_way(at: Callable[..., S3Store]) -> None:
+    with talking(_answer) as server:
+        store = at(server.port)
+        _read(store)
+        assert _read(store.at("other"), "x") == BODY
+        assert server.asked[1].startswith("GET /bucket/other/x HTTP/1.1\r\n")
+        assert not _by_boto3(server.asked[1])
+
+
+ODD = {
+    "chunked": b"HTTP/1.1 206 x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+    "no length": b"HTTP/1.1 206 x\r\nETag: e\r\n\r\nx" + CLOSE,
+    "negative length": b"HTTP/1.1 206 x\r\nContent-Length: -1\r\n\r\n" + CLOSE,
+    "two lengths": b"HTTP/1.1 206 x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab" + CLOSE,
+    "more than promised": b"HTTP/1.1 206 x\r\nContent-Length: 1\r\n\r\nab" + CLOSE,
+    "compressed": b"HTTP/1.1 206 x\r\nContent-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx",
+    "old": b"HTTP/1.0 206 x\r\nContent-Length: 1\r\n\r\nx" + CLOSE,
+    "folded": b"HTTP/1.1 206 x\r\nA: b\r\n c\r\nContent-Length: 0\r\n\r\n",
+    "no http": b"SSH-2.0-OpenSSH\r\n\r\n",
+    "interim": b"HTTP/1.1 100 Continue\r\n\r\n",
+    "endless": b"HTTP/1.1 206 x\r\n" + b"A: b\r\n" * 20_000 + b"\r\n" + CLOSE,
+    "moved": _said(301, "PermanentRedirect", Location="http://127.0.0.1:1/"),
+    "moved for now": _said(307, "TemporaryRedirect", Location="http://127.0.0.1:1/"),
+    "denied": _said(403, "SignatureDoesNotMatch"),
+    "elsewhere": _said(400, "AuthorizationHeaderMalformed"),
+    "nothing": b"HTTP/1.1 204 No Content\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD.keys())
+def test_boto3_asks_again_where_the_answer_is_odd_and_then_always(
+    at: Callable[..., S3Store], odd: bytes
+) -> None:
+    with talking(_to_the_wire(odd)) as server:
+        store = at(server.port)
+        for _ in range(6):
+            assert _read(store) == BODY
+        assert sum(not _by_boto3(head) for head in server.asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "raised", "why"),
+    [
+        (_said(503, "SlowDown"), Unavailable, "SlowDown: it <said>"),
+        (_said(500, "InternalError"), Unavailable, "InternalError"),
+        (b"HTTP/1.1 502 x\r\nContent-Length: 0\r\n\r\n", Unavailable, ""),
+        (_said(429, "TooManyRequests"), Unavailable, "TooManyRequests"),
+        (_said(409, "OperationAborted"), Unavailable, "OperationAborted"),
+        (_said(404, "NoSuchKey"), NotThere, ""),
+        (_said(404, "NoSuchBucket"), Denied, "NoSuchBucket"),
+        (_said(412, "PreconditionFailed"), Changed, ""),
+        (CLOSE, Unavailable, "closed without an answer"),
+        (b"HTTP/1.1 206 x\r\nContent-Le" + CLOSE, Unavailable, "broke off"),
+    ],
+)
+def test_a_plain_error_is_one_of_the_contract_and_asked_for_once(
+    at: Callable[..., S3Store], answer: bytes, raised: type[Exception], why: str
+) -> None:
+    with talking(_to_the_wire(answer)) as server:
+        store = at(server.port)
+        _read(store)
+        with pytest.raises(raised) as found:
+            _read(store)
+        assert [_by_boto3(head) for head in server.asked] == [True, False]
+    if isinstance(found.value, StoreError):
+        assert why in found.value.why
+        assert not re.search("Signature|Credential|AWS4|X-Amz", str(found.value))
+
+
+def test_what_boto3_is_denied_too_is_denied(at: Callable[..., S3Store]) -> None:
+    denied = False
+    with talking(lambda head: _said(403, "AccessDenied") if denied else _answer(head)) as server:
+        store = at(server.port)
+        _read(store)
+        denied = True
+        with pytest.raises(Denied, match="AccessDenied"):
+            _read(store)
+
+
+def test_an_answer_that_breaks_off_is_unavailable_and_the_next_is_whole(
+    at: Callable[..., S3Store],
+) -> None:
+    half = True
+    with talking(
+        lambda head: _answer(head)[:-3] + CLOSE if half and not _by_boto3(head) else _answer(head)
+    ) as server:
+        store = at(server.port)
+        _read(store)
+        with pytest.raises(Unavailable, match="broke off"):
+            _read(store)
+        half = False
+        assert _read(store) == BODY
+
+
+def test_an_answer_that_stands_still_is_unavailable_within_the_timeouts(
+    at: Callable[..., S3Store], hurried: float
+) -> None:
+    for cut in (0, 20, -3):
+        with talking(
+            lambda head, cut=cut: _answer(head) if _by_boto3(head) else _answer(head)[:cut] or None  # type: ignore[misc]
+        ) as server:
+            store = at(server.port)
+            _read(store)
+            began = monotonic()
+            with pytest.raises(Unavailable, match="timed out"):
+                _read(store)
+            assert hurried <= monotonic() - began < 20 * hurried
+
+
+def test_a_connection_that_was_closed_in_between_is_nobodys_fault(
+    at: Callable[..., S3Store],
+) -> None:
+    with talking(lambda head: _answer(head) + CLOSE) as server:
+        store = at(server.port)
+        for _ in range(10):
+            assert _read(store) == BODY
+        assert [_by_boto3(head) for head in server.asked] == [True] + [False] * 9
+
+
+def test_a_connection_that_is_to_be_closed_is_not_used_again(at: Callable[..., S3Store]) -> None:
+    with talking(lambda head: _answer(head, Connection="close")) as server:
+        store = at(server.port)
+        for _ in range(3):
+            assert _read(store) == BODY
+        assert len(server.connections) == 3
+
+
+def test_another_object_than_was_meant_is_not_taken_from_a_store_that_ignores_conditions(
+    at: Callable[..., S3Store],
+) -> None:
+    with talking(_answer) as server:
+        store = at(server.port)
+        for _ in range(2):
+            with pytest.raises(Changed):
+                _read(store, etag='"other"')
+        assert _read(store, etag='"e"') == BODY
+
+
+def test_other_bytes_than_were_asked_for_are_not_taken(at: Callable[..., S3Store]) -> None:
+    whole = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\nETag: e\r\n\r\n" + BODY
+    with talking(_to_the_wire(whole)) as server:
+        store = at(server.port)
+        _read(store)
+        with pytest.raises(Unavailable, match="other bytes"):
+            _read(store)
+
+
+@pytest.mark.parametrize("how", ["environment", "folder", "profile"])
+def test_tls_believes_whom_boto3_is_told_to_believe(
+    at: Callable[..., S3Store], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: str
+) -> None:
+    bundle, context = certificate(tmp_path)
+    profile = {}
+    if how == "profile":
+        (tmp_path / "config").write_text(
+            f"[profile p]\nca_bundle = {bundle}\naws_access_key_id = k\naws_secret_access_key = s\n"
+        )
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+        profile = {"profile": "p"}
+    elif how == "environment":
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(bundle))
+    else:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    with talking(_answer, context) as server:
+        store = at(server.port, "https", **profile)
+        for _ in range(3):
+            assert _read(store) == BODY
+        assert [_by_boto3(head) for head in server.asked] == [True, False, False]
+
+
+def test_tls_believes_nobody_else(
+    at: Callable[..., S3Store], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    bundle, context = certificate(tmp_path)
+    (tmp_path / "other").mkdir()
+    other, _ = certificate(tmp_path / "other")
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(other))
+    with talking(_answer, context) as server:
+        with pytest.raises(Unavailable):
+            _read(at(server.port, "https"))
+        assert server.asked == []
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(bundle))
+        store = at(server.port, "https")
+        _read(store)
+        (tmp_path / "certificate.pem").write_bytes(other.read_bytes())
+        assert _read(store) == BODY  # boto3's own connection stands
+
+
+def test_through_a_proxy_boto3_goes_alone(
+    at: Callable[..., S3Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with talking(_answer) as proxy:
+        store = at(1)
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("NO_PROXY", "")
+        for _ in range(2):
+            assert _read(store) == BODY
+        assert all(_by_boto3(head) for head in proxy.asked)
+        assert proxy.asked[0].startswith("GET http://127.0.0.1:1/bucket/q/k HTTP/1.1")
+
+
+@pytest.mark.parametrize("signature", ["s3", UNSIGNED], ids=["v2", "none"])
+def test_another_signature_is_boto3s_own(
+    at: Callable[..., S3Store], monkeypatch: pytest.MonkeyPatch, signature: object
+) -> None:
+    signing = aws.CONFIG.merge(Config(signature_version=signature))
+    monkeypatch.setattr(aws, "CONFIG", signing)
+    with talking(_answer) as server:
+        store = at(server.port)
+        for _ in range(2):
+            assert _read(store) == BODY
+        assert all(_by_boto3(head) for head in server.asked)
+
+
+class _Turning:
+    """Credentials that are others each time."""
+
+    def __init__(self, *tokens: str) -> None:
+        self._tokens = iter(tokens)
+
+    def get_frozen_credentials(self) -> object:
+        return Credentials("key", "secret", next(self._tokens)).get_frozen_credentials()
+
+
+def _way(credentials: object) -> Way:
+    return Way(
+        scheme="https",
+        host="bucket.example.com",
+        port=443,
+        base="/",
+        region="eu-west-1",
+        headers={},
+        credentials=credentials,
+    )
+
+
+def test_credentials_that_were_refreshed_count_at_once() -> None:
+    way = _way(_Turning("first", "second"))
+    for token in ("first", "second"):
+        request = way.request("k", {})
+        assert request is not None
+        assert _header(request.decode(), "X-Amz-Security-Token") == token
+        assert _header(request.decode(), "Host") == "bucket.example.com"
+
+
+@given(st.text(max_size=6).filter(lambda token: not token.isascii() or not token.isprintable()))
+def test_a_credential_that_cannot_be_sent_is_not(token: str) -> None:
+    assert _way(_Turning(f"a{token}b")).request("k", {}) is None
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
+def test_whatever_a_key_has_a_request_is_one(key: str) -> None:
+    request = _way(Credentials("key", "secret")).request(key, {"Range": "bytes=0-1"})
+    assert request is not None
+    lines = request.split(b"\r\n")
+    assert re.fullmatch(rb"GET /[!-~]* HTTP/1\.1", lines[0])
+    assert lines[-2:] == [b"", b""]
+    assert b"" not in lines[:-2]

@@ -1,0 +1,124 @@
+"""A server on loopback that says exactly the bytes that it is told to, to each request in turn."""
+
+import datetime
+import ipaddress
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from msgspec import Struct
+
+Says = Callable[[str], bytes | None]
+"""What to answer to a request's head; None: nothing, and the connection stays open."""
+
+
+class Talking(Struct, frozen=True):
+    """The server, and the heads of what it was asked. `connections` counts them."""
+
+    port: int
+    asked: list[str]
+    connections: list[int]
+
+
+@contextmanager
+def talking(says: Says, tls: ssl.SSLContext | None = None) -> Iterator[Talking]:
+    """Serve until the end of the block. An answer that ends in `CLOSE` is the connection's last."""
+    asked: list[str] = []
+    connections: list[int] = []
+    held: list[socket.socket] = []
+
+    def serve(sock: socket.socket) -> None:
+        with suppress(OSError):
+            connection = tls.wrap_socket(sock, server_side=True) if tls else sock
+            held.append(connection)
+            with connection.makefile("rb") as file:
+                while head := _head(file):
+                    asked.append(head)
+                    answer = says(asked[-1])
+                    if answer is None:
+                        continue
+                    connection.sendall(answer.removesuffix(CLOSE))
+                    if answer.endswith(CLOSE):
+                        connection.shutdown(socket.SHUT_RDWR)
+                        return
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                sock, _ = listening.accept()
+                held.append(sock)
+                connections.append(1)
+                threads.append(threading.Thread(target=serve, args=(sock,)))
+                threads[-1].start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threads = [threading.Thread(target=accept)]
+        threads[0].start()
+        try:
+            yield Talking(listening.getsockname()[1], asked, connections)
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            threads[0].join()
+            for each in held:
+                with suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+            for thread in threads:
+                thread.join()
+            for each in held:
+                each.close()
+
+
+CLOSE = b"\0close\0"
+
+
+def _head(file: BinaryIO) -> str:
+    """The next request's line and headers; empty at the end."""
+    lines = []
+    while (line := file.readline()) not in (b"", b"\r\n"):
+        lines.append(line)
+    return b"".join(lines).decode("latin-1")
+
+
+def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
+    """A certificate for 127.0.0.1 that vouches for itself alone, and a server's TLS with it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = datetime.datetime.now(datetime.UTC)
+    day = datetime.timedelta(days=1)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - day)
+        .not_valid_after(now + day)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            critical=False,
+        )
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "certificate.pem"
+    path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    both = folder / "both.pem"
+    both.write_bytes(
+        path.read_bytes()
+        + key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(both)
+    return path, context

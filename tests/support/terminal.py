@@ -1,0 +1,68 @@
+"""A terminal that a command runs on."""
+
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import termios
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Thread
+
+
+class Terminal:
+    """What a command on it has written, and a keyboard."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", master: int) -> None:
+        self.process = process
+        self._master = master
+        self._seen = bytearray()
+        self._thread = Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    @property
+    def text(self) -> str:
+        """All so far, controls included, lines ended by a newline alone."""
+        return bytes(self._seen).decode(errors="replace").replace("\r\n", "\n")
+
+    def type(self, keys: str) -> None:
+        """Press keys: `\\x03` is Ctrl-C."""
+        os.write(self._master, keys.encode())
+
+    def end(self, seconds: float = 60.0) -> int:
+        """Wait for the command's end and the last it wrote; returns its exit code."""
+        code = self.process.wait(seconds)
+        self._thread.join(seconds)
+        return code
+
+    def _read(self) -> None:
+        with suppress(OSError):  # nobody has it open any more
+            while data := os.read(self._master, 1 << 16):
+                self._seen += data
+
+
+@contextmanager
+def terminal(
+    command: Sequence[str], environ: Mapping[str, str], folder: Path, *, columns: int
+) -> Iterator[Terminal]:
+    """Run a command as a shell does on a terminal of 24 rows; killed at the end of the block."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    run = ["setsid", "--ctty", "--wait", *command]
+    process = subprocess.Popen(
+        run,
+        env={**environ, "TERM": "xterm"},
+        cwd=folder,
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+    )
+    os.close(slave)
+    try:
+        yield Terminal(process, master)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
