@@ -251,9 +251,9 @@ def summary(report: Report, style: Style) -> Iterator[str]:
     yield f"Results Location: {report.results_location}"
     if report.status == "interrupted":
         flag = " --from-s3" if report.origin is not None else ""
-        yield f"Go on: spawn queue resume {report.queue_id}{flag}"
+        yield f"Go on: spawn queue resume {report.target or report.queue_id}{flag}"
     else:
-        yield f"Details: spawn queue status {report.queue_id}"
+        yield f"Details: spawn queue status {report.target or report.queue_id}"
 
 
 def _glyph(event: Event[Data]) -> str:

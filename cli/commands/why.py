@@ -59,6 +59,7 @@ def why(
         runner_alive=alive,
         past=then is not None,
         elsewhere=seen.origin is not None,
+        target=seen.target,
     )
     if json:
         import msgspec

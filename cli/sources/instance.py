@@ -140,7 +140,9 @@ class InstanceQueue:
 
     def report(self, now: datetime, *, past: bool = False) -> Report:
         """See `QueueSource.report`."""
-        return self._at.report(now, past=past)
+        report = self._at.report(now, past=past)
+        asked = isinstance(self._source, FeedQueue)
+        return structs.replace(report, target=self._id) if asked else report
 
     def attempts(self, job_id: str) -> list[Attempt]:
         """See `QueueSource.attempts`."""

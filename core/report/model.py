@@ -124,6 +124,8 @@ class Report(Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     origin: Origin | None = None
     """What it rests on, if that is not this machine's own log."""
+    target: str = ""
+    """What it was asked for by, for the next command, where that is not the queue's id."""
 
     @property
     def ended(self) -> bool:
@@ -134,7 +136,7 @@ class Report(Struct, frozen=True, kw_only=True):
     def resume(self) -> str:
         """What goes on with it, as a sentence without an end."""
         if self.origin is None:
-            return f"`spawn queue resume {self.queue_id}` goes on with it"
+            return f"`spawn queue resume {self.target or self.queue_id}` goes on with it"
         said = f"`spawn queue resume {self.queue_id} --from-s3` goes on with it"
         if self.counts["running"] and not self.origin.handed_back:
             said += ", and needs `--force` unless EC2 says that its machine is gone"

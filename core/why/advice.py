@@ -10,14 +10,14 @@ from spawn.core.why.model import Advice
 _SHOWN = 3
 
 
-def advice(state: QueueState, chain: Chain, alive: bool | None) -> Iterator[Advice]:
+def advice(state: QueueState, chain: Chain, alive: bool | None, target: str) -> Iterator[Advice]:
     """Advise on the asked job, the first of `chain`, whose state the last explains."""
     root = state.jobs[chain.jobs[-1]]
-    resume = f"spawn queue resume {state.queue_id}"
+    resume = f"spawn queue resume {target}"
     if root.state == "failed":
-        yield from _after_failure(state, root, chain)
+        yield from _after_failure(state, root, chain, target)
     elif root.state == "completed":
-        yield from _after_completion(state, root, resume)
+        yield from _after_completion(state, root, target)
     elif state.reason == "global_timeout" and state.ended and not state.failed:
         yield Advice(
             command=f"{resume} --global-timeout DURATION",
@@ -32,18 +32,20 @@ def advice(state: QueueState, chain: Chain, alive: bool | None) -> Iterator[Advi
         yield Advice(command=resume, does="goes on with the queue")
     elif root.state == "running":
         yield Advice(
-            command=f"spawn queue logs {state.queue_id} {root.config.job_id} --follow",
+            command=f"spawn queue logs {target} {root.config.job_id} --follow",
             does="shows what it prints",
         )
     else:
         yield Advice(
-            command=f"spawn queue status {state.queue_id} --watch",
+            command=f"spawn queue status {target} --watch",
             does="shows how it goes on; nothing needs to be done",
         )
 
 
-def _after_failure(state: QueueState, root: JobState, chain: Chain) -> Iterator[Advice]:
-    resume, job_id = f"spawn queue resume {state.queue_id}", root.config.job_id
+def _after_failure(
+    state: QueueState, root: JobState, chain: Chain, target: str
+) -> Iterator[Advice]:
+    resume, job_id = f"spawn queue resume {target}", root.config.job_id
     then = ""
     if len(chain.jobs) > 1:
         waiting = chain.jobs[-2::-1]
@@ -58,13 +60,13 @@ def _after_failure(state: QueueState, root: JobState, chain: Chain) -> Iterator[
     yield Advice(command=f"{resume} --retry-failed", does=_tries(_all_failed(state, job_id)) + then)
     if root.folder:
         yield Advice(
-            command=f"spawn queue logs {state.queue_id} {job_id}",
+            command=f"spawn queue logs {target} {job_id}",
             does="prints all that it printed",
         )
 
 
-def _after_completion(state: QueueState, root: JobState, resume: str) -> Iterator[Advice]:
-    job_id = root.config.job_id
+def _after_completion(state: QueueState, root: JobState, target: str) -> Iterator[Advice]:
+    job_id, resume = root.config.job_id, f"spawn queue resume {target}"
     if root.upload_failed is not None and state.ended:
         does = "tries to save its results again, as they were when it completed"
         yield Advice(command=resume, does=does)
@@ -74,12 +76,12 @@ def _after_completion(state: QueueState, root: JobState, resume: str) -> Iterato
         )
     elif job_id in state.uploading:
         yield Advice(
-            command=f"spawn queue status {state.queue_id}",
+            command=f"spawn queue status {target}",
             does="says whether the object store can be reached",
         )
     else:
         yield Advice(
-            command=f"spawn queue results {state.queue_id} --job {job_id}",
+            command=f"spawn queue results {target} --job {job_id}",
             does="downloads its output and results",
         )
 

@@ -38,6 +38,7 @@ def explain(
     runner_alive: bool | None = None,
     past: bool = False,
     elsewhere: bool = False,
+    target: str = "",
 ) -> Why:
     """Say why a job is where it is.
 
@@ -46,8 +47,10 @@ def explain(
         runner_alive: Whether a runner holds the queue, if that is known.
         past: `now` is long ago: nothing can be done about it.
         elsewhere: The log was read from its replica: what goes on here goes on from that.
+        target: What the queue was asked for by, for the next command; its id when empty.
     """
     chain = trace(state, job_id)
+    found_advice = advice(state, chain, runner_alive, target or state.queue_id)
     found = list(_once(_facts(state, chain, history, now, runner_alive)))
     return Why(
         queue_id=state.queue_id,
@@ -55,7 +58,7 @@ def explain(
         state=state.jobs[job_id].state,
         as_of=now,
         facts=tuple(found),
-        next=() if past else tuple(_from_here(advice(state, chain, runner_alive), elsewhere)),
+        next=() if past else tuple(_from_here(found_advice, elsewhere)),
     )
 
 

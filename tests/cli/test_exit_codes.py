@@ -71,14 +71,6 @@ def test_a_target_that_cannot_be_a_queue_is_2(finished: Home, command: str, targ
     assert f"'{target}' is not a queue id: an id is 1 to 128 letters" in done.stderr
 
 
-@reading
-def test_an_instance_is_1_and_says_what_to_do_there(finished: Home, command: str) -> None:
-    done = finished("queue", command, "i-0123456789abcdef0")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("Error: instance i-0123456789abcdef0 cannot be asked from here: ")
-    assert "\nHint: run `spawn queue status local` there\n" in done.stderr
-
-
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -29,6 +29,7 @@ OURS = {
     "spawn.cli.commands.wait",
     "spawn.cli.commands.why",
     "spawn.cli.flags",
+    "spawn.cli.located",
     "spawn.cli.main",
     "spawn.cli.render",
     "spawn.cli.render.errors",
