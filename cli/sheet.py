@@ -1,5 +1,6 @@
 """Make a page's sheet of a queue: one pass for its state and times, one for its failures."""
 
+from collections.abc import Callable, Iterable
 from datetime import datetime, tzinfo
 from itertools import islice
 
@@ -9,12 +10,14 @@ from spawn.cli.render.page.failures import MOST
 from spawn.cli.render.page.sheet import Sheet
 from spawn.cli.sources.queue import QueueSource
 from spawn.core.moments import stamp
+from spawn.core.replay import Row
 from spawn.core.report.build import build
 from spawn.core.report.model import Live, Report
 from spawn.core.state import QueueState
 from spawn.core.timeline.collect import Collector
 from spawn.core.timeline.path import critical_path
 from spawn.core.why.answer import explain, recall
+from spawn.core.why.model import Why
 
 
 def sheet(
@@ -44,20 +47,26 @@ def sheet(
     # Without a runner here nothing changes any more but what outlived it: jobs that run.
     over = report.runner_alive is False and report.origin is None and not report.counts["running"]
     timeline = collector.timeline(now=None if over else now)
-    failed = list(islice(state.failed, MOST))
-    whys = {}
-    if failed:
-        history = recall(state, source.rows(), failed, last=collector.fold.seq)
-        whys = {job_id: explain(state, history, job_id, now=now) for job_id in failed}
     return Sheet(
         state=state,
         report=report,
         timeline=timeline,
         path=critical_path(timeline),
-        whys=whys,
+        whys=whys(state, source.rows, now=now, last=collector.fold.seq),
         zone=zone,
         there=there,
     )
+
+
+def whys(
+    state: QueueState, rows: Callable[[], Iterable[Row]], *, now: datetime, last: int
+) -> dict[str, Why]:
+    """Explain what failed, results that are not saved among it; of many, the first."""
+    failed = list(islice((*state.failed, *state.unsaved), MOST))
+    if not failed:
+        return {}
+    history = recall(state, rows(), failed, last=last)
+    return {job_id: explain(state, history, job_id, now=now) for job_id in failed}
 
 
 def _report(state: QueueState, seen: Report, now: datetime) -> Report:

@@ -10,6 +10,7 @@ from tests.support.logs import LogBuilder, submission
 
 from spawn.cli.render.page.page import page
 from spawn.cli.render.page.sheet import Sheet
+from spawn.cli.sheet import whys
 from spawn.core.events import (
     JobBlocked,
     JobCompleted,
@@ -33,7 +34,6 @@ from spawn.core.moments import stamp
 from spawn.core.report.build import build
 from spawn.core.timeline.collect import Collector
 from spawn.core.timeline.path import critical_path
-from spawn.core.why.answer import explain, recall
 
 EVIL = "</script></style><img src=x onerror=alert(1)><svg/onload=alert(2)>\"'&\x1b[31m\u202e"
 """What a hostile job prints."""
@@ -51,13 +51,12 @@ def sheet(
     collector.feed(log.rows)
     state = collector.fold.state
     timeline = collector.timeline(now=None if alive is False else now)
-    history = recall(state, log.rows, state.failed, last=log.seq)
     return Sheet(
         state=state,
         report=build(state, now, runner_alive=None if state.ended else alive),
         timeline=timeline,
         path=critical_path(timeline),
-        whys={job_id: explain(state, history, job_id, now=now) for job_id in state.failed},
+        whys=whys(state, lambda: log.rows, now=now, last=log.seq),
         zone=ZONE,
         there=there,
     )
@@ -286,6 +285,21 @@ def failed() -> Log:
     log.at("14:36:00", JobBlocked(by="train"), job="evaluate")
     log.at("14:36:00", JobBlocked(by="train"), job="export")
     log.at("14:36:00", QueueFailed(reason="jobs", detail="train", owned_seconds=2159.0))
+    return log
+
+
+def unsaved() -> Log:
+    """Every job completed, and results of one could not be saved."""
+    config = configs.queue(configs.job("train", result_files=("model",)))
+    log = Log()
+    log.now = moment("14:00:00")
+    log.add(*submission(config))
+    log.at("14:00:01", owner())
+    log.start("14:00:01", "train", 300)
+    done = JobCompleted(exit_code=0, wall_seconds=9.0)
+    log.at("14:00:10", done, job="train")
+    log.at("14:00:12", ResultsUploadFailed(error="changed: /w/model"), job="train", attempt=1)
+    log.at("14:00:12", QueueFailed(reason="results", detail="train"))
     return log
 
 

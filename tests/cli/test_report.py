@@ -166,6 +166,14 @@ def test_every_job_every_attempt_and_every_wait_is_on_the_timeline() -> None:
     assert "attempt 2: failed, exit 1, 14:28:10 to 14:36:00, 7m 50s" in timeline
 
 
+def test_results_that_are_not_saved_are_a_failure() -> None:
+    outline = Outline(pages.html(pages.unsaved(), "14:01:00"))
+    assert "Failures" in outline.headings
+    words = " ".join(outline.words)
+    assert "Its results are not saved: changed: /w/model." in words
+    assert "tries to save what is not saved again." in words
+
+
 def test_a_page_says_what_a_running_queue_is_as_of() -> None:
     html = pages.html(pages.two_machines(), "14:10:00", alive=True)
     assert "As of 2026-01-27 14:10:00 PST. Times are PST, UTC-08:00." in html

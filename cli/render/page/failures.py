@@ -15,13 +15,17 @@ _COMMAND = 600
 
 
 def failures(sheet: Sheet) -> Safe | None:
-    """The section of the failures; None when nothing failed."""
-    failed = list(sheet.state.failed)
+    """The section of the failures, results that are not saved among them; None without any."""
+    failed = [*sheet.state.failed, *sheet.state.unsaved]
     if not failed:
         return None
     told = [sheet.whys[job_id] for job_id in failed if job_id in sheet.whys]
     left = len(failed) - len(told)
-    resume = f"spawn queue resume {sheet.report.queue_id} --retry-failed"
+    resume = f"spawn queue resume {sheet.report.target or sheet.report.queue_id}"
+    then = " tries to save what is not saved again."
+    if sheet.state.failed:
+        resume += " --retry-failed"
+        then = " tries what failed again; what waits for it then goes on."
     if sheet.report.origin is not None:
         resume += " --from-s3"
     return section(
@@ -35,7 +39,7 @@ def failures(sheet: Sheet) -> Safe | None:
             "p",
             "What to do: ",
             tag("code", resume),
-            " tries what failed again; what waits for it then goes on.",
+            then,
         ),
     )
 
