@@ -47,7 +47,6 @@ _MISCONFIGURED = (
     InvalidConfigError,
     NoCredentialsError,
     NoRegionError,
-    ParamValidationError,
     PartialCredentialsError,
     ProfileNotFound,
     UnicodeEncodeError,
@@ -67,6 +66,8 @@ _HINT_ENDPOINT = "AWS_ENDPOINT_URL, where it is set, names the server: https://.
 _HINT_CREDENTIALS = "`aws configure`, AWS_PROFILE or --profile give credentials; --region a region"
 _INVALID_HEADER = "Invalid header"
 """How `http.client` begins to quote a header that it will not send."""
+_INVALID_BUCKET = "Invalid bucket name"
+"""How botocore begins to say that, before it quotes its regular expressions."""
 _UNSENDABLE = "a credential has a line break in it, or another character that none can have"
 
 
@@ -96,6 +97,14 @@ def errors(
         what = f"{location} {'cannot be reached' if busy else 'refuses us'}"
         hint = "" if busy else _hint(code)
         raise (Unavailable if busy else Denied)(what, why=_text(error), hint=hint) from None
+    except ParamValidationError as error:
+        if _INVALID_BUCKET not in str(error):
+            raise Denied(f"{location} cannot be asked", why=redact(str(error))) from None
+        raise NoBucket(
+            f"'{bucket}' is no name for a bucket",
+            why="one has 3 to 63 small letters, digits, dots and hyphens",
+            hint=_HINT_BUCKET,
+        ) from None
     except _MISCONFIGURED as error:
         why = _UNSENDABLE if isinstance(error, UnicodeEncodeError) else redact(str(error))
         raise Denied(f"{location} cannot be asked", why=why, hint=_HINT_CREDENTIALS) from None

@@ -29,6 +29,7 @@ from spawn.store.objects.port import (
     Changed,
     Denied,
     Exists,
+    NoBucket,
     NotThere,
     ObjectStore,
     Unavailable,
@@ -453,6 +454,13 @@ def test_a_file_that_is_not_accepted_after_it_was_read_leaves_nothing(
         subject.store.put_file("k", source, accept=refuse)
     assert subject.keys() == []
     assert subject.unfinished() == 0
+
+
+def test_a_name_that_no_bucket_can_have_is_said_so() -> None:
+    with pytest.raises(NoBucket) as caught:
+        S3Store(bucket="no bucket", prefix="q", region="us-east-1").read("k")
+    assert "is no name for a bucket" in str(caught.value)
+    assert "regex" not in str(caught.value)
 
 
 def test_an_error_of_who_accepts_arrives_as_it_is(subject: Subject, tmp_path: Path) -> None:
