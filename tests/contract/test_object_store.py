@@ -458,7 +458,7 @@ def test_a_file_that_is_not_accepted_after_it_was_read_leaves_nothing(
 
 def test_a_name_that_no_bucket_can_have_is_said_so() -> None:
     with pytest.raises(NoBucket) as caught:
-        S3Store(bucket="no bucket", prefix="q", region="us-east-1").read("k")
+        S3Store(bucket="bad!name", prefix="q", region="us-east-1").read("k")
     assert "is no name for a bucket" in str(caught.value)
     assert "regex" not in str(caught.value)
 
