@@ -20,7 +20,7 @@ from tests.contract.subjects import (
     REPLACES_IF,
     Subject,
 )
-from tests.support.s3 import Server
+from tests.support.s3 import CREDENTIALS, Server
 from tests.support.wait import wait_until
 
 from spawn.store.objects.folder import FolderStore
@@ -456,7 +456,9 @@ def test_a_file_that_is_not_accepted_after_it_was_read_leaves_nothing(
     assert subject.unfinished() == 0
 
 
-def test_a_name_that_no_bucket_can_have_is_said_so() -> None:
+def test_a_name_that_no_bucket_can_have_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}.items():
+        monkeypatch.setenv(name, value)
     with pytest.raises(NoBucket) as caught:
         S3Store(bucket="bad!name", prefix="q", region="us-east-1").read("k")
     assert "is no name for a bucket" in str(caught.value)
