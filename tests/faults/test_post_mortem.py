@@ -200,9 +200,10 @@ def test_the_advice_to_go_on_can_be_followed_where_the_queue_was_looked_at(
 def test_a_resume_that_finds_no_queue_leaves_nothing_that_hides_it(machines: Machines) -> None:
     _gone(machines)
     b = _elsewhere(machines)
-    b.environ["AWS_DEFAULT_REGION"] = "us-east-1"
+    b.environ["AWS_DEFAULT_REGION"] = "ap-southeast-4"  # where no other test has a bucket
     refused = b.spawn("resume", "q", "--from-s3")
-    assert (refused.code, "there is no bucket spawn-results-us-east-1" in refused.err) == (1, True)
+    missing = "there is no bucket spawn-results-ap-southeast-4"
+    assert (refused.code, missing in refused.err) == (1, True)
     found = b.spawn("status", "q", *_flags(machines))
     assert (found.code, "Status: completed" in found.out) == (0, True), found.err
     assert b.spawn("status", "q").code == 0

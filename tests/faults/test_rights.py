@@ -135,7 +135,8 @@ def test_a_queue_goes_its_whole_way_with_the_documented_rights(
     done = b.spawn("resume", "q", "--from-s3", "--force")
     assert done.code == 0, done.err
     assert (b.work / "model").read_text() == "1\n2\n3\n4\n5\n9437184\n"
-    assert there.types("preprocess") == ["JobStarted", "JobCompleted", "ResultsUploaded"]
+    made = ["JobStarted", "JobCompleted", "ResultsUploaded"]
+    assert there.types("preprocess") == [*made, "ResultsPutBack"]
     same(there, machines.remote())
     refused = {(each.method, each.key) for each in machines.proxy.asked if each.status == 403}
     if more:
