@@ -72,9 +72,10 @@ def measure(folder: Path) -> Figure:
         holds=ratio >= CLAIM,
         how=f"{SMALL:,} files of 16 KiB and one of 1 GiB from `rclone serve s3` on loopback; whole "
         f"processes, in turn, the median of {ROUNDS}. Ours alone compares every byte with what the "
-        "log vouches for. Of its CPU time half is the large object (SHA-256, then the kernel's copies "
-        "from socket to file), a fifth the small files (signing, making and renaming them), a sixth "
-        "the start; the next bottleneck is that start: botocore's imports and its client.",
+        "log vouches for. Of its CPU time half is the large object (SHA-256, then the kernel's "
+        "copies from socket to file), a fifth the small files (signing, making and renaming "
+        "them), a sixth the start; the next bottleneck is that start: botocore's imports and its "
+        "client.",
     )
 
 
