@@ -24,10 +24,12 @@ $(READY): pyproject.toml
 demo: $(READY) ## Watch a real pipeline run to its end, and see where its results are
 	@examples/pipeline/demo $(BIN)/spawn
 
-test: $(READY) ## Run the tests
+test: $(READY) ## Run the tests; as root, first install the programs that they use
+	@tests/tools jq tmux sqlite3 faketime chromium sshd ssh
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not s3server"
 
-test-s3: $(READY) ## Run those against other S3 servers: Ceph's radosgw (to be installed) and rclone
+test-s3: $(READY) ## Run those against other S3 servers: Ceph's radosgw and rclone
+	@tests/tools ceph-mon ceph-osd radosgw
 	@SPAWN_REQUIRE_S3_SERVERS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m s3server
 
 check: $(READY) ## Format, lint, types, import contracts
