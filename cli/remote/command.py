@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from spawn.cli.flags import Where
 from spawn.cli.remote.run import run_spawn
-from spawn.cli.sources.instance import reach_of
+from spawn.cli.remote.way import reach_of
 from spawn.store.paths import Roots
 
 
