@@ -36,7 +36,8 @@ def neither(instance_id: str, error: SpawnError, other: SpawnError) -> SpawnErro
             hint=joined(error.hint, other.hint),
         )
     if isinstance(other, NotTagged):
-        error.hint = joined("" if isinstance(error, Gone) else error.hint, other.hint)
+        over = isinstance(error, Gone) and error.state not in ("unknown", "pending")
+        error.hint = joined("" if over else error.hint, other.hint)
         return error
     if isinstance(other, InvalidArgument):
         error.hint = joined(error.hint, f"{other}: {other.hint}")

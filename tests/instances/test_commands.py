@@ -1,9 +1,14 @@
 """Every command, asked of an instance."""
 
 import json
+import sys
+from pathlib import Path
 
+import pytest
 from tests.support.instances import Instance, Person
-from tests.support.queues import job, until
+from tests.support.queues import SECONDS, job, until
+
+from spawn import __version__
 
 
 def test_the_status_of_a_running_queue_is_the_instances_own(
@@ -34,3 +39,184 @@ def test_history_is_the_log_of_the_instance(instance: Instance, person: Person) 
     assert (finished.code, finished.err) == (0, "")
     types = [json.loads(line)["type"] for line in finished.out.splitlines()]
     assert types == [event.type for event in queue.events()]
+
+
+def test_why_a_job_waits_is_told(instance: Instance, person: Person) -> None:
+    queue = instance.queue(job("train", until("end")), job("evaluate", "true", "train")).detach()
+    queue.wait_executing("train")
+    finished = person.spawn("why", instance.id, "evaluate")
+    assert (finished.code, finished.err) == (0, "")
+    assert finished.out.startswith("evaluate is pending: it waits for train")
+    assert finished.out == instance.world.spawn("why", "local", "evaluate").out.replace(
+        "local", instance.id
+    )
+    instance.world.let("end")
+    queue.wait_for("QueueCompleted")
+
+
+def test_output_is_the_instances_to_the_byte(instance: Instance, person: Person) -> None:
+    queue = instance.queue(job("one", "printf 'a\\tb'; printf 'wrong' >&2"))
+    assert queue.run().code == 0
+    finished = person.spawn("logs", instance.id, "one")
+    assert (finished.code, finished.out, finished.err) == (0, "a\tb", "wrong")
+
+
+def test_results_come_from_the_bucket(instance: Instance, person: Person) -> None:
+    queue = instance.queue(job("one", "echo model > out.bin", result_files=["out.bin"]))
+    assert queue.run().code == 0
+    finished = person.spawn("results", instance.id, "-o", "there")
+    assert finished.code == 0, finished.err
+    there = person.laptop.folder / "there" / "one"
+    assert (there / "results" / "out.bin").read_text() == "model\n"
+
+
+def test_results_of_a_queue_without_a_bucket_are_said_to_be_there_alone(
+    instance: Instance, person: Person
+) -> None:
+    assert instance.queue(job("one", "true"), s3=False).run("--no-s3").code == 0
+    finished = person.spawn("results", instance.id)
+    assert finished.code == 1
+    assert f"the results of queue q are on {instance.id} alone: it has no bucket" in finished.err
+    assert "run `spawn queue results q` there" in finished.err
+
+
+def test_a_log_is_verified_from_afar(instance: Instance, person: Person) -> None:
+    assert instance.queue(job("one", "true")).run().code == 0
+    finished = person.spawn("verify", instance.id)
+    assert (finished.code, finished.err) == (0, "")
+    assert finished.out == instance.world.spawn("verify", "q").out
+
+
+def test_a_report_is_written_of_it(instance: Instance, person: Person) -> None:
+    assert instance.queue(job("one", "true")).run().code == 0
+    finished = person.spawn("report", instance.id)
+    assert (finished.code, finished.err) == (0, "")
+    assert "one" in (person.laptop.folder / "q-report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "ended"), [("true", 0, "completed"), ("false", 1, "failed")]
+)
+def test_its_end_is_waited_for(
+    instance: Instance, person: Person, command: str, code: int, ended: str
+) -> None:
+    queue = instance.queue(job("one", f"{until('end')}; {command}")).detach()
+    queue.wait_executing("one")
+    waiting = person.start("wait", instance.id)
+    instance.world.let("end")
+    out, err = waiting.communicate(timeout=SECONDS)
+    assert (waiting.returncode, out) == (code, f"{ended}\n"), err
+
+
+def test_as_it_was_then(instance: Instance, person: Person) -> None:
+    queue = instance.queue(job("one", "true"))
+    assert queue.run().code == 0
+    started = queue.of("one", "JobStarted")[0].at
+    report = person.status(instance.id, "--at", started)
+    assert report["status"] == "running"
+    assert report["jobs"]["completed"] == 0
+
+
+def test_a_queue_is_cancelled_by_its_own_spawn(instance: Instance, person: Person) -> None:
+    queue = instance.queue(job("one", until("never")), kill_grace="1s").detach()
+    queue.wait_executing("one")
+    finished = person.spawn("cancel", instance.id)
+    assert (finished.code, finished.out) == (0, "Queue q is cancelled\n"), finished.err
+    assert queue.state.reason == "cancelled"
+    again = person.spawn("cancel", instance.id)
+    assert again.code == 1
+    assert "queue q has failed already" in again.err
+
+
+def test_of_two_queues_the_named_one_is_cancelled(instance: Instance, person: Person) -> None:
+    made = [
+        instance.queue(job("one", until("end")), queue_id=name, kill_grace="1s").detach()
+        for name in ("first", "second")
+    ]
+    for queue in made:
+        queue.wait_executing("one")
+    assert person.spawn("cancel", instance.id, "--queue", "first").code == 0
+    first, second = made
+    assert first.state.reason == "cancelled"
+    assert not second.state.ended
+    finished = person.spawn("cancel", instance.id, SPAWN_QUEUE="second")
+    assert finished.out == "Queue second is cancelled\n", finished.err
+    second.wait_idle()
+
+
+def test_failed_jobs_are_tried_again_by_its_own_spawn_and_it_is_left_running(
+    instance: Instance, person: Person
+) -> None:
+    queue = instance.queue(job("one", "test -e end"))
+    assert queue.run().code == 1
+    instance.world.let("end")
+    finished = person.spawn("resume", instance.id, "--retry-failed")
+    assert finished.code == 0, finished.err
+    queue.wait_for("QueueCompleted")
+    queue.wait_idle()
+
+
+def test_without_anything_to_do_resume_says_so(instance: Instance, person: Person) -> None:
+    assert instance.queue(job("one", "true")).run().code == 0
+    finished = person.spawn("resume", instance.id)
+    assert finished.code == 1
+    assert "Hint: " in finished.err
+
+
+@pytest.mark.parametrize("flags", [("--config", "x.json"), ("--from-s3",), ("--leave-jobs",)])
+def test_what_cannot_be_asked_of_an_instance_is_refused_before_it_is_asked(
+    bare: Instance, person: Person, flags: tuple[str, ...]
+) -> None:
+    finished = person.spawn("resume", bare.id, *flags)
+    assert finished.code == 2
+    assert "only --retry-failed and --global-timeout go with an instance" in finished.err
+    assert bare.server.logins() == 0
+
+
+def test_a_cancel_is_never_done_elsewhere_than_on_the_instance(
+    instance: Instance, person: Person
+) -> None:
+    queue = instance.queue(job("one", until("end"))).detach()
+    queue.wait_executing("one")
+    person.status(instance.id)
+    instance.server.stop()
+    finished = person.spawn("cancel", instance.id)
+    assert finished.code == 1
+    assert "nothing listens at 127.0.0.1" in finished.err
+    assert not queue.state.ended
+    instance.world.let("end")
+    queue.wait_for("QueueCompleted")
+
+
+def test_an_instance_without_spawn_says_where_it_was_looked_for(
+    bare: Instance, person: Person
+) -> None:
+    with_path = [each.replace(f"{Path(sys.executable).parent}:", "") for each in bare.server._lines]
+    bare.server.stop()
+    bare.server._lines = with_path
+    bare.server.start()
+    finished = person.spawn("cancel", bare.id)
+    assert finished.code == 1
+    assert "there is no spawn on" in finished.err
+    assert "--ssh-user names the user who has it" in finished.err
+
+
+@pytest.mark.parametrize("version", ["0.0.1", "99.0.0"])
+def test_a_spawn_of_another_version_that_does_not_understand_is_named(
+    bare: Instance, person: Person, tmp_path: Path, version: str
+) -> None:
+    other = tmp_path / "bin"
+    other.mkdir()
+    program = other / "spawn"
+    program.write_text(
+        f'#!/bin/sh\n[ "$1" = --version ] && exec echo "spawn {version}"\n'
+        "echo \"No such command 'cancel'\" >&2; exit 2\n"
+    )
+    program.chmod(0o755)
+    bare.server.stop()
+    bare.server._lines = [each.replace('"PATH=', f'"PATH={other}:') for each in bare.server._lines]
+    bare.server.start()
+    finished = person.spawn("cancel", bare.id)
+    assert finished.code == 1
+    assert f"it is version {version}, and this is {__version__}" in finished.err
+    assert "does not understand `queue cancel local`" in finished.err

@@ -1,4 +1,4 @@
-"""Where an instance cannot be asked, its queue's log in S3 is read, and that is said in one line."""
+"""Where an instance cannot be asked, its queue's log in S3 is read; a line says so."""
 
 import json
 import signal
@@ -223,7 +223,9 @@ def test_a_tag_that_names_no_queue_is_no_argument_of_the_person(
     assert "--queue ID names one" in finished.err
 
 
-def test_who_answers_for_another_instance_is_not_believed(instance: Instance, person: Person) -> None:
+def test_who_answers_for_another_instance_is_not_believed(
+    instance: Instance, person: Person
+) -> None:
     assert instance.queue(job("one", "true")).run().code == 0
     other = launch(instance.aws)
     instance.silence()
