@@ -50,8 +50,8 @@ from spawn.store.place import Place, parse
 SILENT_SECONDS = 30.0
 """How long an instance may be silent until its queue's log in S3 is read instead."""
 _STRANGE = (NotAFeed, OtherProtocol)
-_NOBODY = (Unreachable, Gone, PortClosed, NotForwarded, Cut, NoFeed, *_STRANGE)
-"""No feed of ours answers: the log in S3 is what there is to know."""
+_NOBODY = (Unreachable, Gone, PortClosed, NotForwarded, Cut, StoreError, *_STRANGE)
+"""No feed of ours answers, or EC2 does not say where: the log in S3 is what there is to know."""
 _REFUSES = (HostKeyError, NotLetIn, Refused)
 """It is for a person to decide what to believe, or whom to be."""
 
@@ -259,6 +259,8 @@ class InstanceQueue:
             self._silent_since = now
         silent = now - self._silent_since >= SILENT_SECONDS
         kept = self._source
+        if self._refreshed:  # whatever runs there by now, this is the queue that is read
+            self._where = structs.replace(self._where, queue=self.queue_id)
         if silent or not self._refreshed or isinstance(error, (Gone, *_STRANGE)):
             try:
                 self._to_replica(error)

@@ -39,6 +39,8 @@ def neither(instance_id: str, error: SpawnError, other: SpawnError) -> SpawnErro
         over = isinstance(error, Gone) and error.state not in ("unknown", "pending")
         error.hint = joined("" if over else error.hint, other.hint)
         return error
+    if str(other) == str(error):
+        return error
     if isinstance(other, InvalidArgument):
         error.hint = joined(error.hint, f"{other}: {other.hint}")
         return error

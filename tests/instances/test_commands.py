@@ -1,6 +1,7 @@
 """Every command, asked of an instance."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -48,9 +49,15 @@ def test_why_a_job_waits_is_told(instance: Instance, person: Person) -> None:
     assert (finished.code, finished.err) == (0, "")
     assert finished.out.startswith("evaluate is pending: it waits for train")
     there = instance.world.spawn("why", "local", "evaluate").out
-    assert finished.out == there.replace("queue logs q ", f"queue logs {instance.id} ")
+    there = there.replace("queue logs q ", f"queue logs {instance.id} ")
+    assert _untimed(finished.out) == _untimed(there)
     instance.world.let("end")
     queue.wait_for("QueueCompleted")
+
+
+def _untimed(text: str) -> str:
+    """Without how long something has lasted by now."""
+    return re.sub(r"\(\d+s\)", "", text)
 
 
 def test_output_is_the_instances_to_the_byte(instance: Instance, person: Person) -> None:
@@ -84,6 +91,14 @@ def test_a_log_is_verified_from_afar(instance: Instance, person: Person) -> None
     finished = person.spawn("verify", instance.id)
     assert (finished.code, finished.err) == (0, "")
     assert finished.out == instance.world.spawn("verify", "q").out
+
+
+def test_its_log_in_s3_is_verified_object_by_object(instance: Instance, person: Person) -> None:
+    assert instance.queue(job("one", "true")).run().code == 0
+    person.status(instance.id)
+    finished = person.spawn("verify", instance.id, "--from-s3")
+    assert (finished.code, finished.err) == (0, "")
+    assert f"Read from: s3://{instance.bucket}/q/ (" in finished.out
 
 
 def test_a_report_is_written_of_it(instance: Instance, person: Person) -> None:
@@ -127,20 +142,29 @@ def test_a_queue_is_cancelled_by_its_own_spawn(instance: Instance, person: Perso
     assert "queue q has failed already" in again.err
 
 
-def test_of_two_queues_the_named_one_is_cancelled(instance: Instance, person: Person) -> None:
-    made = [
-        instance.queue(job("one", until("end")), queue_id=name, kill_grace="1s").detach()
-        for name in ("first", "second")
+def test_of_several_queues_the_named_one_is_cancelled(instance: Instance, person: Person) -> None:
+    names = ("first", "second", "third")
+    for name in names:
+        queue = instance.queue(job("one", until("never")), queue_id=name, kill_grace="1s")
+        queue.detach().wait_executing("one")
+    shown = person.spawn("status", instance.id, "--json")
+    (by_flag, by_name) = {*names} - {json.loads(shown.out)["queue_id"]}
+    said = [
+        person.spawn("cancel", instance.id, "--queue", by_flag),
+        person.spawn("cancel", instance.id, SPAWN_QUEUE=by_name),
+        person.spawn("cancel", instance.id),
     ]
-    for queue in made:
-        queue.wait_executing("one")
-    assert person.spawn("cancel", instance.id, "--queue", "first").code == 0
-    first, second = made
-    assert first.state.reason == "cancelled"
-    assert not second.state.ended
-    finished = person.spawn("cancel", instance.id, SPAWN_QUEUE="second")
-    assert finished.out == "Queue second is cancelled\n", finished.err
-    second.wait_idle()
+    left = json.loads(shown.out)["queue_id"]
+    assert [each.out for each in said] == [
+        f"Queue {each} is cancelled\n" for each in (by_flag, by_name, left)
+    ]
+
+
+def test_what_is_no_queue_is_no_word_of_a_command_there(bare: Instance, person: Person) -> None:
+    finished = person.spawn("cancel", bare.id, SPAWN_QUEUE="--help")
+    assert finished.code == 2
+    assert "'--help' is not a queue id" in finished.err
+    assert bare.server.logins() == 0
 
 
 def test_failed_jobs_are_tried_again_by_its_own_spawn_and_it_is_left_running(

@@ -154,6 +154,36 @@ def test_a_queue_that_was_named_is_not_taken_for_the_newest_later(
     assert json.loads(status(person, instance, "--queue", "old").out)["queue_id"] == "old"
 
 
+def test_where_ec2_does_not_say_where_it_is_the_log_in_s3_is_read(
+    instance: Instance, person: Person
+) -> None:
+    assert instance.queue(job("one", "true")).run().code == 0
+    seen(person, instance)
+    person.laptop.configure("")
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    finished = person.spawn("status", instance.id, "--json", AWS_ENDPOINT_URL_EC2=nowhere)
+    assert json.loads(finished.out)["queue_id"] == "q"
+    assert f"{instance.id} cannot be asked: EC2 cannot be reached" in one_line(finished)
+
+
+def test_a_queue_that_has_not_begun_is_all_pending_while_its_instance_starts(
+    bare: Instance, person: Person
+) -> None:
+    queue = bare.queue(job("one", "true"))
+    bare.tag(spawn_queue_id="q", spawn_results_location=f"s3://{bare.bucket}/q/")
+    config = {**queue.config, "queue_id": "q"}
+    bare.aws.client().put_object(
+        Bucket=bare.bucket, Key="q/_spawn/queue.json", Body=json.dumps(config).encode()
+    )
+    bare.server.stop()
+    finished = status(person, bare)
+    assert json.loads(finished.out)["jobs"]["pending"] == 1
+    assert "and has not begun" in one_line(finished)
+    verified = person.spawn("verify", bare.id)
+    assert verified.code == 1
+    assert "queue q has not begun" in verified.err
+
+
 def test_from_s3_asks_the_instance_nothing(instance: Instance, person: Person) -> None:
     assert instance.queue(job("one", "true")).run().code == 0
     seen(person, instance)
