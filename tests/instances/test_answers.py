@@ -15,7 +15,7 @@ from msgspec import structs
 from tests.support.answers import Answer, Asked, answering, forward
 from tests.support.feeds import answered, hello
 from tests.support.instances import Instance, Person, launch
-from tests.support.queues import Finished, job, until
+from tests.support.queues import SECONDS, Finished, job, until
 from tests.support.sshd import ME, agent, keygen, public, sshd
 
 from spawn.core import chain
@@ -61,6 +61,26 @@ def test_a_host_key_that_is_not_the_known_one_is_no_reason_to_read_elsewhere(
         assert "Accepted" not in stranger.log.read_text()
         finished = person.spawn("status", instance.id, "--json", "--from-s3")
     assert json.loads(finished.out)["status"] == "completed"
+
+
+def test_a_host_key_that_changes_under_a_watch_ends_it(
+    instance: Instance, person: Person, tmp_path: Path
+) -> None:
+    queue = instance.queue(job("one", until("end"))).detach()
+    queue.wait_executing("one")
+    watching = person.start("status", instance.id, "--watch", "--json", "--refresh", "1s")
+    assert watching.stdout is not None
+    assert json.loads(watching.stdout.readline())["status"] == "running"
+    port = instance.server.port
+    instance.server.stop()
+    with sshd(tmp_path / "stranger", allow=[person.laptop.key], port=port) as stranger:
+        _, err = watching.communicate(timeout=SECONDS)
+        assert "Accepted" not in stranger.log.read_text()
+    assert watching.returncode == 1
+    assert "is not the one that is known: nothing was sent" in err
+    assert "Read from" not in err
+    instance.world.let("end")
+    queue.wait_for("QueueCompleted")
 
 
 def test_a_host_key_that_nobody_knows_is_refused_and_accepted_as_is_told(
