@@ -12,8 +12,6 @@ from typing import Self
 from msgspec import structs
 
 from spawn.cli.flags import Where
-from spawn.cli.remote.address import Remembered, recall
-from spawn.cli.remote.address import remember as remember_instance
 from spawn.cli.remote.errors import (
     Cut,
     Gone,
@@ -27,16 +25,14 @@ from spawn.cli.remote.reach import Told
 from spawn.cli.remote.tunnel import Tunnel
 from spawn.cli.remote.way import reach_of
 from spawn.cli.sources.feed import FeedQueue
+from spawn.cli.sources.learned import host_keys, learn, learn_tagged
 from spawn.cli.sources.open_feed import open_feed
 from spawn.cli.sources.open_replica import open_replica
 from spawn.cli.sources.output import Attempt, Stream
-from spawn.cli.sources.place import remember
 from spawn.cli.sources.replica import ReplicaQueue
 from spawn.cli.sources.silent import because, joined, neither, said
 from spawn.cli.sources.whereabouts import asked_queue, whereabouts
-from spawn.core.codec import decode
 from spawn.core.errors import QueueNotFound, SpawnError
-from spawn.core.events import QueueStarted
 from spawn.core.feed.address import port
 from spawn.core.replay import Row
 from spawn.core.report.model import Report
@@ -45,7 +41,6 @@ from spawn.store.feed.client import FeedClient
 from spawn.store.feed.errors import NoFeed, NotAFeed, OtherProtocol, Refused
 from spawn.store.objects.port import ObjectStore, StoreError, Unavailable
 from spawn.store.paths import Roots
-from spawn.store.place import Place, parse
 
 SILENT_SECONDS = 30.0
 """How long an instance may be silent until its queue's log in S3 is read instead."""
@@ -233,15 +228,9 @@ class InstanceQueue:
 
     def _keys_of_log(self) -> Sequence[str]:
         """The host keys that the queue's log in S3 has of this instance, the newest epoch's."""
-        source = self._replica(lambda _: None)
-        with source:
+        with self._replica(lambda _: None) as source:
             source.refresh()
-            owners = (decode(raw, type_) for _, type_, raw, _ in source.rows() if _owns(type_))
-            data = [each.data for each in owners if each is not None]
-        ours = [
-            each for each in data if isinstance(each, QueueStarted) and each.instance_id == self._id
-        ]
-        return ours[-1].ssh_host_keys if ours else ()
+            return host_keys(source.rows(), self._id)
 
     # its queue in S3
 
@@ -330,29 +319,9 @@ class InstanceQueue:
 
     def _remember(self) -> None:
         """Which queue it has, and where that is in S3: for when it does not answer any more."""
-        kept = recall(self._roots, self._id) or Remembered()
         if isinstance(self._source, ReplicaQueue):
-            if self._tagged and not kept.queue:  # tags are gone an hour after the instance
-                self._keep(structs.replace(kept, queue=self.queue_id))
-            return
-        owner = self._at.state.owner
-        if owner is None:
-            return
-        at = parse(owner.results_location)
-        if self.queue_id == self._newest:
-            self._keep(structs.replace(kept, queue=self.queue_id, alone=at is None))
-        if at is not None:
-            place = Place(
-                bucket=at[0],
-                prefix=at[1],
-                region=self._where.region or owner.region,
-                profile=self._where.profile,
-            )
-            remember(self._roots, self.queue_id, place)
-
-    def _keep(self, how: Remembered) -> None:
-        remember_instance(self._roots, self._id, how)
-
-
-def _owns(type_: bytes | None) -> bool:
-    return type_ in (None, b"QueueStarted", b"QueueResumed")
+            if self._tagged:
+                learn_tagged(self._roots, self._id, self.queue_id)
+        elif self._at.state.owner is not None:
+            newest = self.queue_id == self._newest
+            learn(self._roots, self._id, self._where, self._at.state.owner, self.queue_id, newest)

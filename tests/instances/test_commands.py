@@ -214,9 +214,9 @@ def test_a_cancel_is_never_done_elsewhere_than_on_the_instance(
 def test_an_instance_without_spawn_says_where_it_was_looked_for(
     bare: Instance, person: Person
 ) -> None:
-    with_path = [each.replace(f"{Path(sys.executable).parent}:", "") for each in bare.server._lines]
+    with_path = [each.replace(f"{Path(sys.executable).parent}:", "") for each in bare.server.lines]
     bare.server.stop()
-    bare.server._lines = with_path
+    bare.server.lines = with_path
     bare.server.start()
     finished = person.spawn("cancel", bare.id)
     assert finished.code == 1
@@ -237,7 +237,7 @@ def test_a_spawn_of_another_version_that_does_not_understand_is_named(
     )
     program.chmod(0o755)
     bare.server.stop()
-    bare.server._lines = [each.replace('"PATH=', f'"PATH={other}:') for each in bare.server._lines]
+    bare.server.lines = [each.replace('"PATH=', f'"PATH={other}:') for each in bare.server.lines]
     bare.server.start()
     finished = person.spawn("cancel", bare.id)
     assert finished.code == 1

@@ -104,7 +104,7 @@ def test_where_nothing_is_forwarded_that_is_said(instance: Instance, person: Per
     instance.server.stop()
     config = instance.server.folder / "sshd_config"
     assert config.exists()
-    instance.server._lines = [*instance.server._lines, "AllowTcpForwarding no"]
+    instance.server.lines = [*instance.server.lines, "AllowTcpForwarding no"]
     instance.server.start()
     assert "lets us in, and forwards nothing to" in one_line(status(person, instance))
 

@@ -71,7 +71,7 @@ class Sshd:
         self.authorized = folder / "authorized_keys"
         self.authorized.touch()
         self.log = folder / "sshd.log"
-        self._lines = lines
+        self.lines = lines
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -79,7 +79,7 @@ class Sshd:
         config = self.folder / "sshd_config"
         keys = [f"HostKey {path}" for path in self.host_keys.values()]
         lines = [
-            *self._lines,
+            *self.lines,
             f"Port {self.port}",
             f"ListenAddress {self.host}",
             *keys,
