@@ -280,7 +280,7 @@ class Session:
 
     def _gone(self, instance_id: str, region: str | None) -> str:
         """Say why an instance certainly runs nothing any more."""
-        from spawn.store.ec2 import state_of
+        from spawn.store.instances import state_of
 
         return state_of(instance_id, region, self._place.profile)
 

@@ -1,23 +1,22 @@
 """What EC2 knows of an instance: its state, its addresses, what its console shows."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import datetime
 from ipaddress import ip_address
 from typing import Any
 
 from botocore.exceptions import ClientError
-from botocore.parsers import ResponseParserError
 from msgspec import Struct
 
 from spawn.core.errors import SpawnError
 from spawn.store.objects.aws import CONFIG, code_of, connect, errors
-from spawn.store.objects.port import Unavailable
 
 _UNKNOWN = {"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"}
 GONE = {"shutting-down", "terminated", "stopping", "stopped"}
 """States in which nobody answers any more."""
+_OVER = {"stopped", "terminated"}
+"""States in which nothing runs there any more."""
 _ASKED_AT_ONCE = 16
 
 
@@ -54,6 +53,19 @@ def describe(instance_id: str, region: str | None, profile: str | None) -> Descr
     """
     with _errors(region):
         return _found(connect("ec2", region, profile), instance_id)
+
+
+def state_of(instance_id: str, region: str | None, profile: str | None) -> str:
+    """Say that an instance is stopped or terminated; empty when it may run something, or nobody
+    knows.
+
+    An instance that EC2 does not know is not said to be gone: it may be another account's.
+    """
+    try:
+        found = describe(instance_id, region, profile)
+    except SpawnError:
+        return ""
+    return found.state if found is not None and found.state in _OVER else ""
 
 
 def console(instance_id: str, region: str | None, profile: str | None) -> str:
@@ -162,12 +174,6 @@ def _text(found: object, name: str) -> str:
     return str(found.get(name) or "") if isinstance(found, dict) else ""
 
 
-@contextmanager
-def _errors(region: str | None) -> Iterator[None]:
+def _errors(region: str | None) -> AbstractContextManager[None]:
     """Say in our words what boto3 says in its own."""
-    named = f"EC2 in {region}" if region else "EC2"
-    try:
-        with errors(named, ""):
-            yield
-    except ResponseParserError:  # no error of botocore's own kind; something else answers there
-        raise Unavailable(f"{named} cannot be reached", why="its answer is no answer") from None
+    return errors(f"EC2 in {region}" if region else "EC2", "")

@@ -56,10 +56,17 @@ def _instance(instance_id: str, where: Where) -> None:
     from collections import deque
 
     from spawn.cli import bootstrap
+    from spawn.cli.account import expect_begun
+    from spawn.cli.sources.whereabouts import whereabouts
     from spawn.store.log.verify import Verified
 
+    if where.from_s3:
+        found = whereabouts(instance_id, bootstrap.machine(), where)
+        _replica(found.queue, found.where)
+        return
     with bootstrap.find(instance_id, where=where) as source:
         source.refresh()
+        expect_begun(source)
         ((*_, hash_),) = deque(source.rows(), maxlen=1)
         verified = Verified(events=source.seq, hash=hash_.hex(), state=source.state)
         _say(source.queue_id, verified)

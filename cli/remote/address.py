@@ -22,6 +22,8 @@ class Remembered(Struct, frozen=True, kw_only=True):
     user: str = ""
     queue: str = ""
     """The queue that it had then."""
+    alone: bool = False
+    """Whether that queue has no copy in S3."""
 
 
 def recall(roots: Roots, instance_id: str) -> Remembered | None:

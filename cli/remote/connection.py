@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from spawn.cli.remote.dial import Program, call
-from spawn.cli.remote.errors import Cut, PortClosed, RemoteError, Unreachable
+from spawn.cli.remote.errors import Cut, NotForwarded, PortClosed, RemoteError, Unreachable
 from spawn.cli.remote.handshake import end, shake
 from spawn.cli.remote.library import paramiko
 from spawn.cli.remote.openssh import Config
@@ -57,7 +57,8 @@ class Connection:
         """Open a stream from the far end to a port.
 
         Raises:
-            PortClosed: Nothing listens there, or the host forwards nothing.
+            PortClosed: Nothing listens there.
+            NotForwarded: The host forwards nothing to it.
             Cut: The connection is lost.
         """
         library = paramiko()
@@ -173,13 +174,13 @@ def _command(config: Config, settings: Settings, user: str) -> str:
     return expand(settings.proxy_command, tokens)
 
 
-def _closed(where: str, host: str, port: int, code: int, text: str) -> PortClosed:
+def _closed(where: str, host: str, port: int, code: int, text: str) -> RemoteError:
     if code == _REFUSED:
         return PortClosed(f"nothing answers at {host}:{port}, seen from {where}", why=text)
     if code == _FORBIDDEN:
-        return PortClosed(
+        return NotForwarded(
             f"{where} lets us in, and forwards nothing to {host}:{port}",
             why=text,
             hint="AllowTcpForwarding and PermitOpen in its sshd_config say what it forwards",
         )
-    return PortClosed(f"{where} opens no way to {host}:{port}", why=text)
+    return NotForwarded(f"{where} opens no way to {host}:{port}", why=text)

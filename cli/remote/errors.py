@@ -9,6 +9,7 @@ SpawnError
     │   └── HostKeyUnknown  nobody knows whom to expect
     ├── NotLetIn       it is the right host, and it takes none of our keys
     ├── PortClosed     it lets us in, and nothing listens on the port there
+    ├── NotForwarded   it lets us in, and forwards nothing to that port
     ├── Cut            the connection was there and is lost
     └── NoSpawn        a command ran there, and there is no `spawn` that understands it
 """
@@ -29,11 +30,15 @@ class Gone(RemoteError):
 
     Args:
         state: EC2's word for its state; `unknown` when it knows none of that id.
+        elsewhere: The region that has it instead, when that is known.
     """
 
-    def __init__(self, what: str, *, state: str, why: str = "", hint: str = "") -> None:
+    def __init__(
+        self, what: str, *, state: str, why: str = "", hint: str = "", elsewhere: str = ""
+    ) -> None:
         super().__init__(what, why=why, hint=hint)
         self.state = state
+        self.elsewhere = elsewhere
 
 
 class HostKeyError(RemoteError):
@@ -54,6 +59,10 @@ class NotLetIn(RemoteError):
 
 class PortClosed(RemoteError):
     """Nothing listens on the instance's port."""
+
+
+class NotForwarded(RemoteError):
+    """The host lets us in, and opens no way to the port."""
 
 
 class Cut(RemoteError):

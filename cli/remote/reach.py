@@ -28,7 +28,6 @@ from spawn.cli.remote.settings import Settings
 from spawn.cli.remote.trust import Source, Trust
 from spawn.cli.remote.tunnel import Tunnel
 from spawn.core.errors import InvalidArgument, SpawnError
-from spawn.core.events import QueueStarted
 from spawn.core.ids import is_instance_id
 from spawn.core.ssh import console as console_text
 from spawn.core.ssh.key import HostKey, parse
@@ -60,30 +59,14 @@ class Told(Struct, frozen=True, kw_only=True):
     Args:
         host_keys: Gives the `ssh_host_keys` of the newest `QueueStarted` or `QueueResumed` *of this
             instance*, as they stand there; called when nothing else is known, as it may cost
-            requests. A `SpawnError` counts as not knowing.
+            requests. A `SpawnError` counts as not knowing. Who may write the bucket can have it
+            vouch for any key; so can whoever is root there.
         user: Whom the runner runs as there, the `owner` of that event up to the `@`; empty when
             that is not known without asking.
     """
 
     host_keys: Callable[[], Sequence[str]] = tuple
     user: str = ""
-
-
-def told(owner: Callable[[], QueueStarted | None], instance_id: str) -> Told:
-    """What a queue's log tells of an instance.
-
-    Args:
-        owner: Gives the `owner` of the queue's state as read from S3; called when nothing else
-            knows the instance's keys.
-
-    Who may write the bucket can have it vouch for any key; so can whoever is root there.
-    """
-
-    def keys() -> Sequence[str]:
-        found = owner()
-        return found.ssh_host_keys if found and found.instance_id == instance_id else ()
-
-    return Told(host_keys=keys)
 
 
 class Reach:
@@ -202,7 +185,11 @@ class Reach:
             compare=self._compare(region, profile),
         )
         found = connect(self._config, settings, user, trust, advice=self._advice(settings, user))
-        self._kept = structs.replace(how, user=self._worth(user, how))
+        # Which queue it has may have been learned since this began.
+        now = recall(self._roots, self.instance_id) or how
+        self._kept = structs.replace(
+            how, user=self._worth(user, how), queue=now.queue, alone=now.alone
+        )
         remember(self._roots, self.instance_id, self._kept)
         return found
 
@@ -270,7 +257,9 @@ class Reach:
                 state=found.state,
                 hint="a ProxyCommand in the SSH configuration leads to it through SSM",
             )
-        return Remembered(host=host, region=found.region, profile=profile, user=user)
+        return structs.replace(
+            self._kept, host=host, region=found.region, profile=profile, user=user
+        )
 
     def _not_known(
         self,
@@ -288,6 +277,7 @@ class Reach:
                 state="unknown",
                 why=f"it is in {elsewhere}",
                 hint=f"--region {elsewhere}",
+                elsewhere=elsewhere,
             )
         return Gone(
             f"EC2 knows no instance {self.instance_id}",
@@ -297,7 +287,7 @@ class Reach:
         )
 
     def _may_be_gone(self, error: Unreachable) -> None:
-        """Say so instead, when EC2 says that nobody can answer."""
+        """Say so instead, when EC2 says that nobody can answer, or nobody yet."""
         from spawn.store.instances import GONE, describe  # boto3 costs 180 ms to import
 
         region, profile = self._where(self._kept)
@@ -305,7 +295,10 @@ class Reach:
             found = describe(self.instance_id, region, profile)
         except SpawnError:
             return
-        if found is not None and found.state in GONE:
+        if found is None:
+            where = f" in {region}" if region else ""
+            error.why += f"; EC2 knows no instance {self.instance_id}{where}"
+        elif found.state in GONE or found.state == "pending":
             raise _gone(found) from error
 
 
@@ -319,7 +312,9 @@ def _gone(found: object) -> Gone:
         f"instance {found.instance_id} is {found.state}",
         state=found.state,
         why=f"it has been starting{since}" if pending else found.reason,
-        hint="it has an address in a moment" if pending else "its queue's log is in S3: --from-s3",
+        hint="it answers in a minute or two"
+        if pending
+        else f"`spawn queue status {found.instance_id}` reads its queue's log in S3",
     )
 
 

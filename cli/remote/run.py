@@ -17,6 +17,9 @@ _LOST = -1
 """What paramiko calls an exit without a code: a signal, or a connection that is gone."""
 SIGNALLED = 255
 """Our exit code for it, as `ssh` has it."""
+_SESSION = "SSH_CLIENT SSH2_CLIENT SSH_CONNECTION SSH_TTY"
+"""What says that this is somebody's session. The bash of a job that inherits it may take itself for
+one, and reads `~/.bashrc`. Source: bash(1), INVOCATION, on the remote shell daemon."""
 _PLACES = "/usr/local/bin:/opt/spawn/bin"
 """Where else `spawn` may be: a shell that nobody logs in to reads no profile."""
 
@@ -94,7 +97,7 @@ def run_spawn(
 
 
 def _spawn(arguments: Sequence[str]) -> str:
-    script = f'PATH="$PATH:$HOME/.local/bin:{_PLACES}"; exec spawn "$@"'
+    script = f'unset {_SESSION}; PATH="$PATH:$HOME/.local/bin:{_PLACES}"; exec spawn "$@"'
     return shlex.join(["/bin/sh", "-c", script, "sh", *arguments])
 
 

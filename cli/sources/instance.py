@@ -12,37 +12,43 @@ from typing import Self
 from msgspec import structs
 
 from spawn.cli.flags import Where
-from spawn.cli.remote.address import Remembered, recall
-from spawn.cli.remote.address import remember as remember_instance
-from spawn.cli.remote.errors import Cut, Gone, PortClosed, Unreachable
-from spawn.cli.remote.reach import Asked, Reach, Told
+from spawn.cli.remote.errors import (
+    Cut,
+    Gone,
+    HostKeyError,
+    NotForwarded,
+    NotLetIn,
+    PortClosed,
+    Unreachable,
+)
+from spawn.cli.remote.reach import Told
 from spawn.cli.remote.tunnel import Tunnel
+from spawn.cli.remote.way import reach_of
 from spawn.cli.sources.feed import FeedQueue
+from spawn.cli.sources.learned import host_keys, learn, learn_tagged
 from spawn.cli.sources.open_feed import open_feed
 from spawn.cli.sources.open_replica import open_replica
 from spawn.cli.sources.output import Attempt, Stream
-from spawn.cli.sources.place import remember
 from spawn.cli.sources.replica import ReplicaQueue
-from spawn.core.codec import decode
-from spawn.core.errors import SpawnError
-from spawn.core.events import QueueStarted
+from spawn.cli.sources.silent import because, joined, neither, said
+from spawn.cli.sources.whereabouts import asked_queue, whereabouts
+from spawn.core.errors import QueueNotFound, SpawnError
 from spawn.core.feed.address import port
 from spawn.core.replay import Row
 from spawn.core.report.model import Report
 from spawn.core.state import QueueState
 from spawn.store.feed.client import FeedClient
-from spawn.store.feed.errors import NoFeed
-from spawn.store.objects.port import ObjectStore, Unavailable
+from spawn.store.feed.errors import NoFeed, NotAFeed, OtherProtocol, Refused
+from spawn.store.objects.port import ObjectStore, StoreError, Unavailable
 from spawn.store.paths import Roots
-from spawn.store.place import Place, parse
 
 SILENT_SECONDS = 30.0
 """How long an instance may be silent until its queue's log in S3 is read instead."""
-TAG_QUEUE = "spawn:queue-id"
-TAG_RESULTS = "spawn:results-location"
-"""Tags of an instance: the queue that it was launched for, and where that is in S3."""
-_NOBODY = (Unreachable, PortClosed, Cut, NoFeed)
-"""Nobody answers: the log in S3 is what there is to know."""
+_STRANGE = (NotAFeed, OtherProtocol)
+_NOBODY = (Unreachable, Gone, PortClosed, NotForwarded, Cut, StoreError, *_STRANGE)
+"""No feed of ours answers, or EC2 does not say where: the log in S3 is what there is to know."""
+_REFUSES = (HostKeyError, NotLetIn, Refused)
+"""It is for a person to decide what to believe, or whom to be."""
 
 
 class InstanceQueue:
@@ -65,13 +71,17 @@ class InstanceQueue:
     ) -> None:
         self._id = instance_id
         self._roots = roots
-        self._asked_queue = where.queue or os.environ.get("SPAWN_QUEUE")
+        self._asked_queue = asked_queue(where)
         self._where = where
         self._say = say
         self._open = ExitStack()
         self._source: FeedQueue | ReplicaQueue | None = None
         self._tunnel: Tunnel | None = None
         self._silent_since: float | None = None
+        self._refreshed = False
+        self._fell: SpawnError | None = None
+        self._tagged = False
+        self._newest = ""
 
     def __enter__(self) -> Self:
         try:
@@ -118,17 +128,34 @@ class InstanceQueue:
 
         Raises:
             Unavailable: It does not answer, which may pass.
+            HostKeyError, NotLetIn: Somebody else answers by now, or it lets us in no more.
         """
         try:
-            self._at.refresh(until=until)
-        except NoFeed as error:
+            if isinstance(self._source, ReplicaQueue):
+                self._read(until)
+            else:
+                self._at.refresh(until=until)
+        except (NoFeed, *_STRANGE) as error:
             trouble = self._tunnel.trouble() if self._tunnel is not None else None
-            if not self._gives_up(trouble or error):
-                said = trouble or error
-                raise Unavailable(said.what, why=said.why, hint=said.hint) from None
-            self._at.refresh(until=until)
+            self._turn(said(self._id, trouble or error))
+            self._read(until)
         self._silent_since = None
+        self._refreshed = True
         self._remember()
+
+    def pause(self, seconds: float) -> bool:
+        """Wait until there is news for `refresh`, at most so long; returns whether there may be.
+
+        The feed is asked to wait: nothing is asked meanwhile. What else is read is not waited for:
+        the time just passes.
+        """
+        if not isinstance(self._source, FeedQueue):
+            time.sleep(seconds)
+            return True
+        try:
+            return self._source.pause(seconds)
+        except (NoFeed, *_STRANGE):
+            return True  # `refresh` finds out
 
     def rows(self) -> Iterator[Row]:
         """See `QueueSource.rows`."""
@@ -167,14 +194,12 @@ class InstanceQueue:
         """Open the way to its feed, else to S3."""
         try:
             self._to_feed()
-        except Gone as error:
-            self._open.close()
-            if error.state == "unknown":
-                raise
-            self._to_replica(error)
         except _NOBODY as error:
             self._open.close()
-            self._to_replica(error)
+            self._to_replica(said(self._id, error))
+        except _REFUSES as error:
+            self._advise(error)
+            raise
 
     def _to_feed(self) -> None:
         reach = reach_of(self._id, self._roots, self._where, told=Told(host_keys=self._keys_of_log))
@@ -190,135 +215,113 @@ class InstanceQueue:
                 profile=self._where.profile,
             )
             self._source = self._open.enter_context(source)
-            client.hello  # noqa: B018, a queue that was named is asked for only later
+            self._newest = client.hello.local  # a queue that was named is asked for only later
         except NoFeed as error:
-            trouble = tunnel.trouble()
-            raise (
-                _no_feed(self._id) if isinstance(trouble, PortClosed) else trouble or error
-            ) from None
+            raise (tunnel.trouble() or error) from None
         self._tunnel = tunnel
+
+    def _advise(self, error: SpawnError) -> None:
+        """Where its queue is known, there is another way to read of it."""
+        with suppress(SpawnError):
+            whereabouts(self._id, self._roots, self._where, ask_ec2=False)
+            error.hint = joined(error.hint, "--from-s3 reads its queue's log in S3 meanwhile")
 
     def _keys_of_log(self) -> Sequence[str]:
         """The host keys that the queue's log in S3 has of this instance, the newest epoch's."""
-        source = self._replica(lambda _: None)
-        if source is None:
-            return ()
-        with source:
+        with self._replica(lambda _: None) as source:
             source.refresh()
-            owners = (decode(raw, type_) for _, type_, raw, _ in source.rows() if _owns(type_))
-            data = [each.data for each in owners if each is not None]
-        ours = [
-            each for each in data if isinstance(each, QueueStarted) and each.instance_id == self._id
-        ]
-        return ours[-1].ssh_host_keys if ours else ()
+            return host_keys(source.rows(), self._id)
 
     # its queue in S3
 
-    def _to_replica(self, error: SpawnError | None) -> None:
-        """Read the log in S3 from here on.
+    def _turn(self, error: SpawnError) -> None:
+        """Turn to S3 when the instance is gone, or has been silent for long.
 
         Raises:
-            SpawnError: The error that brought us here, where nobody knows of a queue in S3.
+            Unavailable: Not yet, or nobody knows of its queue in S3.
         """
-        say = self._say
-        if error is not None:
-            why = error.what
-
-            def say(text: str) -> None:
-                self._say(f"{why[:1].upper()}{why[1:]}. {text}")
-
-        source = self._replica(say)
-        if source is None and error is not None:
-            error.hint = f"{error.hint}; " if error.hint else ""
-            error.hint += "a queue's own id reads its log in S3"
-            raise error
-        if source is None:
-            raise SpawnError(
-                f"nobody knows which queue of {self._id} is in S3",
-                hint=f"`spawn queue status QUEUE-ID --from-s3`, or --queue ID with {self._id}",
-            )
-        self._tunnel = None
-        self._source = self._open.enter_context(source)
-
-    def _replica(self, say: Callable[[str], None]) -> ReplicaQueue | None:
-        """The replica of the queue that the instance has or had; None where nobody knows it."""
-        queue, where = self._asked_queue or self._kept.queue, self._where
-        if not queue or not where.bucket:
-            tags = self._tags() if not queue else {}
-            queue = queue or tags.get(TAG_QUEUE, "")
-            at = parse(tags.get(TAG_RESULTS, ""))
-            if at is not None and not where.typed:
-                where = structs.replace(where, bucket=at[0], prefix=at[1])
-        if not queue:
-            return None
-        where = structs.replace(where, from_s3=True, region=where.region or self._kept.region)
-        return open_replica(self._roots, queue, where, say=say)
-
-    def _tags(self) -> dict[str, str]:
-        from spawn.store.instances import describe  # boto3 costs 180 ms to import
-
-        with suppress(SpawnError):
-            region = self._where.region or self._kept.region
-            found = describe(self._id, region, self._where.profile or self._kept.profile)
-            return found.tags if found is not None else {}
-        return {}
-
-    def _gives_up(self, error: SpawnError) -> bool:
-        """Turn to S3 when the instance is gone, or has been silent for long."""
+        if isinstance(error, _REFUSES):
+            self._advise(error)
+            raise error from None
         now = time.monotonic()
         if self._silent_since is None:
             self._silent_since = now
         silent = now - self._silent_since >= SILENT_SECONDS
-        if not isinstance(self._source, FeedQueue) or not (silent or isinstance(error, Gone)):
-            return False
         kept = self._source
+        if self._refreshed:  # whatever runs there by now, this is the queue that is read
+            self._where = structs.replace(self._where, queue=self.queue_id)
+        if silent or not self._refreshed or isinstance(error, (Gone, *_STRANGE)):
+            try:
+                self._to_replica(error)
+                return
+            except SpawnError:
+                self._source = kept
+                if not self._refreshed or isinstance(error, _STRANGE):
+                    raise
+        raise Unavailable(error.what, why=error.why, hint=error.hint) from None
+
+    def _to_replica(self, error: SpawnError | None) -> None:
+        """Read the log in S3 from here on.
+
+        Args:
+            error: Why the instance is not asked; None: nobody wanted to.
+
+        Raises:
+            SpawnError: Nobody knows of a queue in S3; it says also why the instance is not asked.
+        """
+        say = self._say
+        if error is not None:
+            because_ = because(self._id, error)
+
+            def say(text: str) -> None:
+                self._say(f"{because_}. {text}")
+
+        if isinstance(error, Gone) and error.elsewhere:
+            raise error
+        unknown = isinstance(error, Gone) and error.state == "unknown"
         try:
-            self._to_replica(error)
-        except SpawnError:
-            self._source = kept
-            return False
-        return True
+            source = self._replica(say, ask_ec2=not unknown)
+        except SpawnError as other:
+            if error is None:
+                raise
+            raise neither(self._id, error, other) from None
+        self._fell = error
+        self._tunnel = None
+        self._source = self._open.enter_context(source)
+
+    def _replica(self, say: Callable[[str], None], *, ask_ec2: bool = True) -> ReplicaQueue:
+        """The replica of the queue that the instance has or had.
+
+        Raises:
+            Alone, NotTagged, SpawnError: See `whereabouts`.
+        """
+        found = whereabouts(self._id, self._roots, self._where, ask_ec2=ask_ec2)
+        self._tagged = found.tagged
+        return open_replica(self._roots, found.queue, found.where, say=say)
+
+    def _read(self, until: str | None) -> None:
+        """Refresh the replica; when that fails at first, say also why it is read at all.
+
+        Raises:
+            SpawnError: It cannot be read.
+        """
+        fell, self._fell = self._fell, None
+        try:
+            self._at.refresh(until=until)
+        except (StoreError, QueueNotFound) as error:
+            if fell is not None:
+                error.why = joined(f"{error.what}: {error.why}" if error.why else error.what)
+                error.what = because(self._id, fell)
+                error.hint = joined(fell.hint, error.hint)
+            raise
 
     # what is kept for the next time
 
-    @property
-    def _kept(self) -> Remembered:
-        return recall(self._roots, self._id) or Remembered()
-
     def _remember(self) -> None:
         """Which queue it has, and where that is in S3: for when it does not answer any more."""
-        owner = self._at.state.owner
-        at = parse(owner.results_location) if owner is not None else None
-        if owner is None or at is None or owner.instance_id != self._id:
-            return
-        remember_instance(self._roots, self._id, structs.replace(self._kept, queue=self.queue_id))
-        place = Place(
-            bucket=at[0],
-            prefix=at[1],
-            region=self._where.region or owner.region,
-            profile=self._where.profile,
-        )
-        remember(self._roots, self.queue_id, place)
-
-
-def reach_of(instance_id: str, roots: Roots, where: Where, *, told: Told | None = None) -> Reach:
-    """The way to an instance, as the flags say."""
-    asked = Asked(
-        ssh_user=where.ssh_user,
-        identity=where.identity,
-        region=where.region,
-        profile=where.profile,
-    )
-    return Reach(instance_id, roots, asked=asked, told=told)
-
-
-def _no_feed(instance_id: str) -> PortClosed:
-    return PortClosed(
-        f"no feed runs on {instance_id}",
-        why=f"nothing listens on its port {port(os.environ)}",
-        hint="`spawn queue feed` serves it, there",
-    )
-
-
-def _owns(type_: bytes | None) -> bool:
-    return type_ in (None, b"QueueStarted", b"QueueResumed")
+        if isinstance(self._source, ReplicaQueue):
+            if self._tagged:
+                learn_tagged(self._roots, self._id, self.queue_id)
+        elif self._at.state.owner is not None:
+            newest = self.queue_id == self._newest
+            learn(self._roots, self._id, self._where, self._at.state.owner, self.queue_id, newest)

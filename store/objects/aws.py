@@ -19,6 +19,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
     ProfileNotFound,
 )
+from botocore.parsers import ResponseParserError
 from botocore.session import Session
 
 from spawn.store.objects.port import Changed, Denied, Exists, NoBucket, Unavailable
@@ -118,6 +119,8 @@ def errors(
                 f"{location} cannot be asked", why=_UNSENDABLE, hint=_HINT_CREDENTIALS
             ) from None
         raise Unavailable(f"{location} cannot be reached", why=redact(str(error))) from None
+    except ResponseParserError:  # no error of botocore's own kind; something else answers there
+        raise Unavailable(f"{location} cannot be reached", why="its answer is no answer") from None
     except (BotoCoreError, OSError) as error:
         raise Unavailable(f"{location} cannot be reached", why=redact(str(error))) from None
 

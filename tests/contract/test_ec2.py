@@ -4,7 +4,7 @@ import pytest
 from tests.support.answers import Answer, answering, error
 from tests.support.s3 import CREDENTIALS, Server, free_port
 
-from spawn.store.ec2 import state_of
+from spawn.store.instances import state_of
 
 
 @pytest.fixture

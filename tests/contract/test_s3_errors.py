@@ -497,3 +497,12 @@ def test_a_key_that_is_not_unicode_is_denied(
     }
     with answering(_all_well) as server, pytest.raises(Denied):
         ask[name](at(server.endpoint))
+
+
+def test_an_answer_that_is_no_answer_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Answer(body=b"<html><p>Sign in to this network", headers={"Content-Type": "text/html"})
+    with answering(lambda _: page) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.endpoint)
+        with pytest.raises(Unavailable) as found, aws.errors("STS", ""):
+            aws.account("us-east-1", None)
+    assert str(found.value) == "STS cannot be reached: its answer is no answer"

@@ -11,9 +11,8 @@ from tests.support.answers import Answer, Answering, Asked, answering, error
 from tests.support.sshd import INSTANCE, ME, Laptop, Sshd, keygen, public, sshd
 
 from spawn.cli.remote.errors import HostKeyDiffers, HostKeyUnknown
-from spawn.cli.remote.reach import Told, told
+from spawn.cli.remote.reach import Told
 from spawn.core.errors import SpawnError
-from spawn.core.events import QueueStarted
 
 OWN = "spawn/cache/ssh/known_hosts"
 
@@ -157,25 +156,6 @@ def test_the_queues_log_counts_before_the_persons_known_hosts(
     with pytest.raises(HostKeyDiffers, match="not the one that is known") as found:
         reach(told=Told(host_keys=lambda: [other])).connect()
     assert "the queue's log in S3" in found.value.why
-
-
-def test_only_the_log_of_this_very_instance_vouches(
-    known: Sshd, reach: REACH, tmp_path: Path
-) -> None:
-    owner = QueueStarted(
-        instance_id="i-0fedcba9876543210",
-        hostname="h",
-        boot_id="b",
-        version="1",
-        owner=f"{ME}@h",
-        pid=1,
-        results_location="/",
-        ssh_host_keys=(public(keygen(tmp_path / "other")),),
-    )
-    assert told(lambda: owner, INSTANCE).host_keys() == ()
-    assert told(lambda: None, INSTANCE).host_keys() == ()
-    assert told(lambda: owner, owner.instance_id).host_keys() == owner.ssh_host_keys
-    reach(told=told(lambda: owner, INSTANCE)).connect().close()
 
 
 def test_a_log_that_cannot_be_read_counts_as_not_knowing(known: Sshd, reach: REACH) -> None:

@@ -15,7 +15,14 @@ from tests.support.sshd import INSTANCE, ME, Laptop, Sshd, keygen, public, sshd
 from tests.support.users import NOBODY
 from tests.support.wait import wait_until
 
-from spawn.cli.remote.errors import Cut, HostKeyUnknown, NotLetIn, PortClosed, Unreachable
+from spawn.cli.remote.errors import (
+    Cut,
+    HostKeyUnknown,
+    NotForwarded,
+    NotLetIn,
+    PortClosed,
+    Unreachable,
+)
 from spawn.cli.remote.tunnel import Tunnel
 
 
@@ -92,7 +99,7 @@ def test_a_host_that_forwards_nothing_is_told_of(
             with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
                 get(tunnel)
             trouble = tunnel.trouble()
-    assert isinstance(trouble, PortClosed)
+    assert isinstance(trouble, NotForwarded)
     assert "AllowTcpForwarding" in trouble.hint
 
 

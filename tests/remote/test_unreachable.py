@@ -139,7 +139,7 @@ def test_something_that_does_not_speak_ssh(person: Laptop, reach: REACH, text: b
 
 def test_a_host_with_nothing_in_common(person: Laptop, reach: REACH, server: Sshd) -> None:
     server.stop()
-    server._lines = ("Ciphers chacha20-poly1305@openssh.com",)
+    server.lines = ("Ciphers chacha20-poly1305@openssh.com",)
     server.start()
     person.knows(server.known(INSTANCE))
     with pytest.raises(Unreachable, match="have no way to speak in common"):

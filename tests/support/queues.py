@@ -37,10 +37,13 @@ UNOWNED_SECONDS = 5.0
 """How long a queue that somebody waits for may be without a runner."""
 
 _WITNESS = """\
-printf '%s %s %s\\n' "$QUEUE_ID" "$JOB_ID" "$JOB_ATTEMPT" >> {truth}
-unset BASH_ENV
+if [ -n "$JOB_ID" ]; then
+  printf '%s %s %s\\n' "$QUEUE_ID" "$JOB_ID" "$JOB_ATTEMPT" >> {truth}
+  unset BASH_ENV
+fi
 """
-"""What bash reads before each command: the attempt says for itself that it was executed."""
+"""What bash reads before each command: the attempt says for itself that it was executed. A shell
+that is no job's, as one that somebody logs in to, says nothing."""
 
 
 def job(job_id: str, command: str, *needs: str, **fields: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -71,7 +72,7 @@ class Sshd:
         self.authorized = folder / "authorized_keys"
         self.authorized.touch()
         self.log = folder / "sshd.log"
-        self._lines = lines
+        self.lines = lines
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -79,7 +80,7 @@ class Sshd:
         config = self.folder / "sshd_config"
         keys = [f"HostKey {path}" for path in self.host_keys.values()]
         lines = [
-            *self._lines,
+            *self.lines,
             f"Port {self.port}",
             f"ListenAddress {self.host}",
             *keys,
@@ -113,11 +114,18 @@ class Sshd:
         """End it and all its connections at once."""
         if self._process is None:
             return
-        for pid in [*_children(self._process.pid), self._process.pid]:
+        main = self._process.pid
+        # One that forks just now would leave a child that holds the port for a moment.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(main, signal.SIGSTOP)
+        wait_until(lambda: _state(main) in "TZX", what="sshd stands still")
+        children = _children(main)
+        for pid in [*children, main]:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, 9)
+                os.kill(pid, signal.SIGKILL)
         self._process.wait()
         self._process = None
+        wait_until(lambda: all(_state(pid) in "ZX" for pid in children), what="its children end")
 
     def cut(self) -> None:
         """End its connections, and go on listening."""
@@ -157,6 +165,14 @@ def _children(pid: int) -> list[int]:
                 child = int(path.parent.name)
                 found += [*_children(child), child]
     return found
+
+
+def _state(pid: int) -> str:
+    """A process's state as proc(5) has it; X when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "X"
 
 
 @contextmanager

@@ -1,0 +1,54 @@
+"""What is said of an instance that cannot be asked."""
+
+import os
+
+from spawn.cli.remote.errors import Gone, PortClosed
+from spawn.cli.sources.whereabouts import NotTagged
+from spawn.core.errors import InvalidArgument, SpawnError
+from spawn.core.feed.address import port
+
+
+def said(instance_id: str, error: SpawnError) -> SpawnError:
+    """The same in words that say what to do."""
+    if not isinstance(error, PortClosed):
+        return error
+    return PortClosed(
+        f"no feed runs on {instance_id}",
+        why=f"nothing listens on its port {port(os.environ)}",
+        hint="`spawn queue feed` serves its queues, there",
+    )
+
+
+def because(instance_id: str, error: SpawnError) -> str:
+    """That it cannot be asked, and why."""
+    said = str(error)
+    if instance_id not in said:
+        said = f"{instance_id} cannot be asked: {said}"
+    return said[:1].upper() + said[1:] if not said.startswith(instance_id) else said
+
+
+def neither(instance_id: str, error: SpawnError, other: SpawnError) -> SpawnError:
+    """What to say where the instance does not answer, and nobody knows of a queue in S3."""
+    if isinstance(other, NotTagged) and isinstance(error, PortClosed):
+        return NotTagged(
+            other.what,
+            why=f"{error.what}, and {other.why}",
+            hint=joined(error.hint, other.hint),
+        )
+    if isinstance(other, NotTagged):
+        over = isinstance(error, Gone) and error.state not in ("unknown", "pending")
+        error.hint = joined("" if over else error.hint, other.hint)
+        return error
+    if str(other) == str(error):
+        return error
+    if isinstance(other, InvalidArgument):
+        error.hint = joined(error.hint, f"{other}: {other.hint}")
+        return error
+    error.why = joined(error.why, str(other))
+    error.hint = joined(error.hint, other.hint)
+    return error
+
+
+def joined(*parts: str) -> str:
+    """The parts that say something, in one line."""
+    return "; ".join(filter(None, parts))

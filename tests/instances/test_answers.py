@@ -1,0 +1,389 @@
+"""What is said when an instance does not answer as it should: what happened, why, what to do."""
+
+import base64
+import json
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+from tests.support.answers import Answer, Asked, answering, forward
+from tests.support.feeds import answered, hello
+from tests.support.instances import Instance, Person, launch
+from tests.support.queues import SECONDS, Finished, job, until
+from tests.support.sshd import ME, agent, keygen, public, sshd
+
+from spawn.core import chain
+from spawn.core.codec import encode
+from spawn.core.events import QueueStarted
+from spawn.store.replica import lines, names
+
+BOUND = 20.0
+"""Seconds within which every answer is there, on a machine that is busy with other tests."""
+
+
+def refused(person: Person, target: str, *flags: str, **environ: str) -> Finished:
+    """A status that is an error, soon, in words, and without any data."""
+    began = time.monotonic()
+    finished = person.spawn("status", target, *flags, **environ)
+    assert time.monotonic() - began < BOUND
+    assert (finished.code, finished.out) == (1, ""), finished
+    assert "Traceback" not in finished.err
+    assert "Hint: " in finished.err
+    return finished
+
+
+def ran(instance: Instance) -> None:
+    """A queue that ran on it."""
+    assert instance.queue(job("one", "echo done")).run().code == 0
+
+
+# who answers
+
+
+def test_a_host_key_that_is_not_the_known_one_is_no_reason_to_read_elsewhere(
+    instance: Instance, person: Person, tmp_path: Path
+) -> None:
+    ran(instance)
+    assert person.status(instance.id)["queue_id"] == "q"
+    port = instance.server.port
+    instance.server.stop()
+    with sshd(tmp_path / "stranger", allow=[person.laptop.key], port=port) as stranger:
+        said = refused(person, instance.id).err
+        assert "is not the one that is known: nothing was sent" in said
+        assert "ssh-keygen -R" in said
+        assert "--from-s3 reads its queue's log in S3 meanwhile" in said
+        assert "Accepted" not in stranger.log.read_text()
+        finished = person.spawn("status", instance.id, "--json", "--from-s3")
+    assert json.loads(finished.out)["status"] == "completed"
+
+
+def test_a_host_key_that_changes_under_a_watch_ends_it(
+    instance: Instance, person: Person, tmp_path: Path
+) -> None:
+    queue = instance.queue(job("one", until("end"))).detach()
+    queue.wait_executing("one")
+    watching = person.start("status", instance.id, "--watch", "--json", "--refresh", "1s")
+    assert watching.stdout is not None
+    assert json.loads(watching.stdout.readline())["status"] == "running"
+    port = instance.server.port
+    instance.server.stop()
+    with sshd(tmp_path / "stranger", allow=[person.laptop.key], port=port) as stranger:
+        _, err = watching.communicate(timeout=SECONDS)
+        assert "Accepted" not in stranger.log.read_text()
+    assert watching.returncode == 1
+    assert "is not the one that is known: nothing was sent" in err
+    assert "Read from" not in err
+    instance.world.let("end")
+    queue.wait_for("QueueCompleted")
+
+
+def test_a_host_key_that_nobody_knows_is_refused_and_accepted_as_is_told(
+    instance: Instance, person: Person
+) -> None:
+    ran(instance)
+    person.laptop.known_hosts.unlink()
+    said = refused(person, instance.id).err
+    assert f"nobody vouches for the host key of {instance.id}" in said
+    assert "aws ec2 get-console-output" in said
+    accept = said.split("if it agrees: ")[1].strip()
+    subprocess.run(["bash", "-c", accept], check=True)
+    assert person.status(instance.id)["queue_id"] == "q"
+
+
+def test_a_host_key_is_known_from_the_queues_log_in_s3(instance: Instance, person: Person) -> None:
+    ran(instance)
+    person.laptop.known_hosts.unlink()
+    _copy(instance, "vouched", (public(instance.server.host_keys["ed25519"]),))
+    instance.tag(spawn_queue_id="q", spawn_results_location=f"s3://{instance.bucket}/vouched/")
+    assert person.status(instance.id)["queue_id"] == "q"
+    assert "the queue's log in S3" in (person.cache / "ssh" / "known_hosts").read_text()
+
+
+def test_the_log_of_another_instance_vouches_for_nothing(
+    instance: Instance, person: Person
+) -> None:
+    ran(instance)
+    person.laptop.known_hosts.unlink()
+    shown = public(instance.server.host_keys["ed25519"])
+    _copy(instance, "vouched", (shown,), owner="i-0fedcba9876543210")
+    instance.tag(spawn_queue_id="q", spawn_results_location=f"s3://{instance.bucket}/vouched/")
+    said = refused(person, instance.id).err
+    assert f"nobody vouches for the host key of {instance.id}" in said
+
+
+def test_a_host_key_is_known_from_the_instances_console(instance: Instance, person: Person) -> None:
+    ran(instance)
+    person.laptop.known_hosts.unlink()
+    shown = public(instance.server.host_keys["ed25519"])
+    console = f"-----BEGIN SSH HOST KEY KEYS-----\n{shown}\n-----END SSH HOST KEY KEYS-----\n"
+    text = base64.b64encode(console.encode()).decode()
+    xml = f"<GetConsoleOutputResponse><output>{text}</output></GetConsoleOutputResponse>"
+    with ec2(instance, b"GetConsoleOutput", xml) as endpoint:
+        assert person.status(instance.id, AWS_ENDPOINT_URL_EC2=endpoint)["queue_id"] == "q"
+    assert "the instance's console" in (person.cache / "ssh" / "known_hosts").read_text()
+
+
+def test_a_key_is_refused_by_name_and_way_on(instance: Instance, person: Person) -> None:
+    ran(instance)
+    assert person.status(instance.id)["queue_id"] == "q"
+    other = keygen(person.laptop.folder / "other")
+    person.laptop.key.rename(person.laptop.folder / "kept")
+    other.rename(person.laptop.key)
+    said = refused(person, instance.id).err
+    assert f"does not let {ME} in: it takes none of: {person.laptop.key}" in said
+    assert "--ssh-user names another user, --identity FILE another key" in said
+    assert "--from-s3 reads its queue's log in S3 meanwhile" in said
+    kept = str(person.laptop.folder / "kept")
+    assert person.status(instance.id, "--identity", kept)["queue_id"] == "q"
+
+
+def test_a_user_that_is_not_there_is_not_let_in(instance: Instance, person: Person) -> None:
+    said = refused(person, instance.id, "--ssh-user", "nobody-of-that-name").err
+    assert "does not let nobody-of-that-name in" in said
+
+
+def test_without_any_key_it_says_where_it_looked(instance: Instance, person: Person) -> None:
+    person.laptop.key.unlink()
+    said = refused(person, instance.id).err
+    assert f"there is no key to show to 127.0.0.1:{instance.server.port}" in said
+    assert "--identity FILE names the private key" in said
+
+
+def test_of_an_agent_with_several_keys_the_right_one_is_found(
+    instance: Instance, person: Person, tmp_path: Path
+) -> None:
+    ran(instance)
+    others = [keygen(tmp_path / f"other-{number}") for number in range(3)]
+    with agent(tmp_path, *others, person.laptop.key) as path:
+        person.laptop.key.rename(tmp_path / "away")
+        instance.leads(f"Host *\n    IdentityAgent {path}")
+        assert person.status(instance.id)["queue_id"] == "q"
+
+
+def test_a_second_sshd_on_the_way_is_gone_over(
+    instance: Instance, person: Person, tmp_path: Path
+) -> None:
+    ran(instance)
+    with sshd(tmp_path / "jump", allow=[person.laptop.key]) as jump:
+        person.laptop.knows(jump.known(f"[127.0.0.1]:{jump.port}"))
+        instance.leads(
+            f"Host i-*\n    ProxyJump gate\nHost gate\n    HostName 127.0.0.1\n"
+            f"    Port {jump.port}\n    User {ME}\n"
+        )
+        assert person.status(instance.id)["queue_id"] == "q"
+        assert jump.logins() == 1
+
+
+# nobody answers
+
+
+def test_a_closed_port_is_said_to_be_closed(bare: Instance, person: Person) -> None:
+    bare.server.stop()
+    said = refused(person, bare.id).err
+    assert f"nothing listens at 127.0.0.1:{bare.server.port}" in said
+    assert "takes a minute" in said
+
+
+@pytest.mark.parametrize("says", ["nothing at all", "nothing after the connection"])
+def test_a_host_that_swallows_packets_is_given_up(
+    bare: Instance, person: Person, says: str
+) -> None:
+    bare.server.stop()
+    with swallowing(accepts=says != "nothing at all") as port:
+        bare.server.port = port
+        bare.leads()
+        said = refused(person, bare.id).err
+    if says == "nothing at all":
+        assert f"127.0.0.1:{port} does not answer: no connection within 5 s" in said
+        assert "security group" in said
+    else:
+        assert f"127.0.0.1:{port} takes the connection and says nothing" in said
+
+
+@pytest.mark.parametrize("state", ["stopped", "terminated"])
+def test_an_instance_that_does_not_run_is_said_not_to(
+    bare: Instance, person: Person, state: str
+) -> None:
+    bare.vanish(state)
+    said = refused(person, bare.id).err
+    assert f"instance {bare.id} is {state}" in said
+    assert "--queue ID and --bucket NAME read a queue's log in S3" in said
+
+
+def test_an_instance_that_is_starting_is_said_to_be(bare: Instance, person: Person) -> None:
+    bare.server.stop()
+    xml = (
+        "<DescribeInstancesResponse><reservationSet><item><instancesSet><item>"
+        f"<instanceId>{bare.id}</instanceId><instanceState><name>pending</name></instanceState>"
+        "<launchTime>2026-01-27T14:00:00.000Z</launchTime>"
+        "</item></instancesSet></item></reservationSet></DescribeInstancesResponse>"
+    )
+    with ec2(bare, b"Action=DescribeInstances", xml) as endpoint:
+        said = refused(person, bare.id, AWS_ENDPOINT_URL_EC2=endpoint).err
+    assert f"instance {bare.id} is pending: it has been starting since 2026-01-27 14:00:00" in said
+    assert "it answers in a minute or two" in said
+
+
+def test_an_instance_that_nobody_knows_is_not_found(bare: Instance, person: Person) -> None:
+    bare.server.stop()
+    said = refused(person, "i-0fedcba9876543210").err
+    assert "nothing listens at 127.0.0.1" in said
+    assert "EC2 knows no instance i-0fedcba9876543210" in said
+    person.laptop.configure("")
+    said = refused(person, "i-0fedcba9876543210").err
+    assert "EC2 knows no instance i-0fedcba9876543210: no region of this account has it" in said
+    assert "--profile names another account, --region another region" in said
+
+
+def test_an_instance_of_another_region_is_said_to_be_there(bare: Instance, person: Person) -> None:
+    person.laptop.configure("")
+    said = refused(person, bare.id, AWS_DEFAULT_REGION="eu-west-1").err
+    assert f"instance {bare.id} is not in the region of the AWS configuration" in said
+    assert "it is in us-east-1" in said
+    assert "Hint: --region us-east-1" in said
+
+
+# something else answers
+
+
+def test_a_foreign_program_on_the_feeds_port_is_not_believed(
+    bare: Instance, person: Person
+) -> None:
+    ran(bare)
+    with serving(person.port, answered(b"<html>It works</html>")):
+        said = refused(person, bare.id).err
+        assert f"what answers on the feed's port of {bare.id} is no feed of spawn" in said
+        bare.tag(spawn_queue_id="q", spawn_results_location=f"s3://{bare.bucket}/q/")
+        finished = person.spawn("status", bare.id, "--json")
+    assert json.loads(finished.out)["status"] == "completed"
+    assert "is no feed of spawn" in finished.err
+
+
+@pytest.mark.parametrize(
+    ("protocols", "side"), [((2, 3), "here"), ((0, 0), "there")], ids=["newer", "older"]
+)
+def test_a_feed_of_another_version_says_which_side_to_update(
+    bare: Instance, person: Person, protocols: tuple[int, int], side: str
+) -> None:
+    oldest, protocol = protocols
+    with serving(person.port, hello(oldest=oldest, protocol=protocol)):
+        said = refused(person, bare.id).err
+    assert f"the feed of {bare.id} speaks another protocol" in said
+    assert f"update spawn {side}" in said
+
+
+# which queue
+
+
+def test_an_instance_without_a_queue_has_none(instance: Instance, person: Person) -> None:
+    finished = person.spawn("status", instance.id)
+    assert (finished.code, finished.out) == (3, "")
+    assert f"no queue was ever run on {instance.id}" in finished.err
+
+
+def test_a_queue_that_is_not_on_the_instance_is_not_found(
+    instance: Instance, person: Person
+) -> None:
+    ran(instance)
+    finished = person.spawn("status", instance.id, "--queue", "other")
+    assert (finished.code, finished.out) == (3, "")
+    assert f"queue other is not on {instance.id}" in finished.err
+
+
+def test_of_two_queues_the_other_is_named_and_can_be_picked(
+    instance: Instance, person: Person
+) -> None:
+    for name in ("first", "second"):
+        instance.queue(job("one", until("end")), queue_id=name).detach().wait_executing("one")
+    finished = person.spawn("status", instance.id, "--json")
+    shown = json.loads(finished.out)["queue_id"]
+    (other,) = {"first", "second"} - {shown}
+    assert finished.err == f"Also running: {other} (--queue ID shows it)\n"
+    assert person.status(instance.id, "--queue", other)["queue_id"] == other
+    assert person.status(instance.id, SPAWN_QUEUE=other)["queue_id"] == other
+    instance.world.let("end")
+    for queue in instance.world.queues:
+        queue.wait_for("QueueCompleted")
+
+
+def test_another_instance_is_not_this_one(bare: Instance, person: Person) -> None:
+    other = launch(bare.aws)
+    said = refused(person, other).err
+    assert f"nobody vouches for the host key of {other}" in said
+
+
+@contextmanager
+def ec2(instance: Instance, action: bytes, xml: str) -> Iterator[str]:
+    """EC2 that gives one answer of its own to an action; gives its endpoint."""
+
+    def answer(asked: Asked) -> Answer:
+        return Answer(body=xml.encode()) if action in asked.body else forward(instance.aws, asked)
+
+    with answering(answer) as server:
+        yield server.endpoint
+
+
+def _copy(instance: Instance, prefix: str, keys: tuple[str, ...], *, owner: str = "") -> None:
+    """Put the queue's log into the bucket once more, as if its machine had these host keys."""
+    (queue,) = instance.world.queues
+    rows, hash_ = [], chain.genesis("q")
+    for event in queue.events():
+        if isinstance(event.data, QueueStarted):
+            data = structs.replace(
+                event.data, ssh_host_keys=keys, instance_id=owner or event.data.instance_id
+            )
+            event = structs.replace(event, data=data)
+        line = encode(event)
+        hash_ = chain.link(hash_, line)
+        rows.append((event.seq, event.type.encode(), line, hash_))
+    instance.aws.client().put_object(
+        Bucket=instance.bucket, Key=f"{prefix}/{names.segment(1)}", Body=lines.encode(rows)
+    )
+
+
+@contextmanager
+def swallowing(*, accepts: bool) -> Iterator[int]:
+    """A port that takes connections and says nothing, or one that takes none and refuses none."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(16 if accepts else 0)
+        port = int(listener.getsockname()[1])
+        waiting = []
+        if not accepts:  # the queue of those who wait is full
+            for _ in range(2):
+                one = socket.socket()
+                one.setblocking(False)
+                with suppress(BlockingIOError):
+                    one.connect(("127.0.0.1", port))
+                waiting.append(one)
+        yield port
+        for one in waiting:
+            one.close()
+
+
+@contextmanager
+def serving(port: int, answer: bytes) -> Iterator[None]:
+    """A program on a port that gives one answer to everything."""
+    with socket.create_server(("127.0.0.1", port)) as listener:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    sock, _ = listener.accept()
+                    with sock, suppress(OSError):
+                        while sock.recv(65536):
+                            sock.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()

@@ -1,0 +1,245 @@
+"""Every command, asked of an instance."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from tests.support.instances import Instance, Person
+from tests.support.queues import SECONDS, job, until
+
+from spawn import __version__
+
+
+def test_the_status_of_a_running_queue_is_the_instances_own(
+    instance: Instance, person: Person
+) -> None:
+    queue = instance.queue(
+        job("prepare", "echo ready"), job("train", f"echo go; {until('end')}", "prepare")
+    ).detach()
+    queue.wait_executing("train")
+    report = person.status(instance.id)
+    assert (report["queue_id"], report["instance_id"], report["status"]) == (
+        "q",
+        instance.id,
+        "running",
+    )
+    there = instance.world.status()
+    same = ("queue_id", "instance_id", "status", "started_at", "jobs", "results_location")
+    assert {key: report[key] for key in same} == {key: there[key] for key in same}
+    instance.world.let("end")
+    queue.wait_for("QueueCompleted")
+    assert person.status(instance.id)["status"] == "completed"
+
+
+def test_history_is_the_log_of_the_instance(instance: Instance, person: Person) -> None:
+    queue = instance.queue(job("one", "true"))
+    assert queue.run().code == 0
+    finished = person.spawn("history", instance.id, "--json")
+    assert (finished.code, finished.err) == (0, "")
+    types = [json.loads(line)["type"] for line in finished.out.splitlines()]
+    assert types == [event.type for event in queue.events()]
+
+
+def test_why_a_job_waits_is_told(instance: Instance, person: Person) -> None:
+    queue = instance.queue(job("train", until("end")), job("evaluate", "true", "train")).detach()
+    queue.wait_executing("train")
+    finished = person.spawn("why", instance.id, "evaluate")
+    assert (finished.code, finished.err) == (0, "")
+    assert finished.out.startswith("evaluate is pending: it waits for train")
+    there = instance.world.spawn("why", "local", "evaluate").out
+    there = there.replace("queue logs q ", f"queue logs {instance.id} ")
+    assert _untimed(finished.out) == _untimed(there)
+    instance.world.let("end")
+    queue.wait_for("QueueCompleted")
+
+
+def _untimed(text: str) -> str:
+    """Without how long something has lasted by now."""
+    return re.sub(r"\(\d+s\)", "", text)
+
+
+def test_output_is_the_instances_to_the_byte(instance: Instance, person: Person) -> None:
+    queue = instance.queue(job("one", "printf 'a\\tb'; printf 'wrong' >&2"))
+    assert queue.run().code == 0
+    finished = person.spawn("logs", instance.id, "one")
+    assert (finished.code, finished.out, finished.err) == (0, "a\tb", "wrong")
+
+
+def test_results_come_from_the_bucket(instance: Instance, person: Person) -> None:
+    queue = instance.queue(job("one", "echo model > out.bin", result_files=["out.bin"]))
+    assert queue.run().code == 0
+    finished = person.spawn("results", instance.id, "-o", "there")
+    assert finished.code == 0, finished.err
+    there = person.laptop.folder / "there" / "one"
+    assert (there / "results" / "out.bin").read_text() == "model\n"
+
+
+def test_results_of_a_queue_without_a_bucket_are_said_to_be_there_alone(
+    instance: Instance, person: Person
+) -> None:
+    assert instance.queue(job("one", "true"), s3=False).run("--no-s3").code == 0
+    finished = person.spawn("results", instance.id)
+    assert finished.code == 1
+    assert f"the results of queue q are on {instance.id} alone: it has no bucket" in finished.err
+    assert "run `spawn queue results q` there" in finished.err
+
+
+def test_a_log_is_verified_from_afar(instance: Instance, person: Person) -> None:
+    assert instance.queue(job("one", "true")).run().code == 0
+    finished = person.spawn("verify", instance.id)
+    assert (finished.code, finished.err) == (0, "")
+    assert finished.out == instance.world.spawn("verify", "q").out
+
+
+def test_its_log_in_s3_is_verified_object_by_object(instance: Instance, person: Person) -> None:
+    assert instance.queue(job("one", "true")).run().code == 0
+    person.status(instance.id)
+    finished = person.spawn("verify", instance.id, "--from-s3")
+    assert (finished.code, finished.err) == (0, "")
+    assert f"Read from: s3://{instance.bucket}/q/ (" in finished.out
+
+
+def test_a_report_is_written_of_it(instance: Instance, person: Person) -> None:
+    assert instance.queue(job("one", "true")).run().code == 0
+    finished = person.spawn("report", instance.id)
+    assert (finished.code, finished.err) == (0, "")
+    assert "one" in (person.laptop.folder / "q-report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "ended"), [("true", 0, "completed"), ("false", 1, "failed")]
+)
+def test_its_end_is_waited_for(
+    instance: Instance, person: Person, command: str, code: int, ended: str
+) -> None:
+    queue = instance.queue(job("one", f"{until('end')}; {command}")).detach()
+    queue.wait_executing("one")
+    waiting = person.start("wait", instance.id)
+    instance.world.let("end")
+    out, err = waiting.communicate(timeout=SECONDS)
+    assert (waiting.returncode, out) == (code, f"{ended}\n"), err
+
+
+def test_as_it_was_then(instance: Instance, person: Person) -> None:
+    queue = instance.queue(job("one", "true"))
+    assert queue.run().code == 0
+    started = queue.of("one", "JobStarted")[0].at
+    report = person.status(instance.id, "--at", started)
+    assert report["status"] == "running"
+    assert report["jobs"]["completed"] == 0
+
+
+def test_a_queue_is_cancelled_by_its_own_spawn(instance: Instance, person: Person) -> None:
+    queue = instance.queue(job("one", until("never")), kill_grace="1s").detach()
+    queue.wait_executing("one")
+    finished = person.spawn("cancel", instance.id)
+    assert (finished.code, finished.out) == (0, "Queue q is cancelled\n"), finished.err
+    assert queue.state.reason == "cancelled"
+    again = person.spawn("cancel", instance.id)
+    assert again.code == 1
+    assert "queue q has failed already" in again.err
+
+
+def test_of_several_queues_the_named_one_is_cancelled(instance: Instance, person: Person) -> None:
+    names = ("first", "second", "third")
+    for name in names:
+        queue = instance.queue(job("one", until("never")), queue_id=name, kill_grace="1s")
+        queue.detach().wait_executing("one")
+    shown = person.spawn("status", instance.id, "--json")
+    (by_flag, by_name) = {*names} - {json.loads(shown.out)["queue_id"]}
+    said = [
+        person.spawn("cancel", instance.id, "--queue", by_flag),
+        person.spawn("cancel", instance.id, SPAWN_QUEUE=by_name),
+        person.spawn("cancel", instance.id),
+    ]
+    left = json.loads(shown.out)["queue_id"]
+    assert [each.out for each in said] == [
+        f"Queue {each} is cancelled\n" for each in (by_flag, by_name, left)
+    ]
+
+
+def test_what_is_no_queue_is_no_word_of_a_command_there(bare: Instance, person: Person) -> None:
+    finished = person.spawn("cancel", bare.id, SPAWN_QUEUE="--help")
+    assert finished.code == 2
+    assert "'--help' is not a queue id" in finished.err
+    assert bare.server.logins() == 0
+
+
+def test_failed_jobs_are_tried_again_by_its_own_spawn_and_it_is_left_running(
+    instance: Instance, person: Person
+) -> None:
+    queue = instance.queue(job("one", "test -e end"))
+    assert queue.run().code == 1
+    instance.world.let("end")
+    finished = person.spawn("resume", instance.id, "--retry-failed")
+    assert finished.code == 0, finished.err
+    queue.wait_for("QueueCompleted")
+    queue.wait_idle()
+
+
+def test_without_anything_to_do_resume_says_so(instance: Instance, person: Person) -> None:
+    assert instance.queue(job("one", "true")).run().code == 0
+    finished = person.spawn("resume", instance.id)
+    assert finished.code == 1
+    assert "queue q has completed; nothing is left to do" in finished.err
+
+
+@pytest.mark.parametrize("flags", [("--config", "x.json"), ("--from-s3",), ("--leave-jobs",)])
+def test_what_cannot_be_asked_of_an_instance_is_refused_before_it_is_asked(
+    bare: Instance, person: Person, flags: tuple[str, ...]
+) -> None:
+    finished = person.spawn("resume", bare.id, *flags)
+    assert finished.code == 2
+    assert "only --retry-failed and --global-timeout go with an instance" in finished.err
+    assert bare.server.logins() == 0
+
+
+def test_a_cancel_is_never_done_elsewhere_than_on_the_instance(
+    instance: Instance, person: Person
+) -> None:
+    queue = instance.queue(job("one", until("end"))).detach()
+    queue.wait_executing("one")
+    person.status(instance.id)
+    instance.server.stop()
+    finished = person.spawn("cancel", instance.id)
+    assert finished.code == 1
+    assert "nothing listens at 127.0.0.1" in finished.err
+    assert not queue.state.ended
+    instance.world.let("end")
+    queue.wait_for("QueueCompleted")
+
+
+def test_an_instance_without_spawn_says_where_it_was_looked_for(
+    bare: Instance, person: Person
+) -> None:
+    with_path = [each.replace(f"{Path(sys.executable).parent}:", "") for each in bare.server.lines]
+    bare.server.stop()
+    bare.server.lines = with_path
+    bare.server.start()
+    finished = person.spawn("cancel", bare.id)
+    assert finished.code == 1
+    assert "there is no spawn on" in finished.err
+    assert "--ssh-user names the user who has it" in finished.err
+
+
+@pytest.mark.parametrize("version", ["0.0.1", "99.0.0"])
+def test_a_spawn_of_another_version_that_does_not_understand_is_named(
+    bare: Instance, person: Person, tmp_path: Path, version: str
+) -> None:
+    other = tmp_path / "bin"
+    other.mkdir()
+    program = other / "spawn"
+    program.write_text(
+        f'#!/bin/sh\n[ "$1" = --version ] && exec echo "spawn {version}"\n'
+        "echo \"No such command 'cancel'\" >&2; exit 2\n"
+    )
+    program.chmod(0o755)
+    bare.server.stop()
+    bare.server.lines = [each.replace('"PATH=', f'"PATH={other}:') for each in bare.server.lines]
+    bare.server.start()
+    finished = person.spawn("cancel", bare.id)
+    assert finished.code == 1
+    assert f"it is version {version}, and this is {__version__}" in finished.err
+    assert "does not understand `queue cancel local`" in finished.err

@@ -1,0 +1,264 @@
+"""Where an instance cannot be asked, its queue's log in S3 is read; a line says so."""
+
+import json
+import signal
+
+import pytest
+from tests.support.instances import Instance, Person, launch
+from tests.support.queues import Finished, job, until
+from tests.support.s3 import free_port
+
+
+def one_line(finished: Finished) -> str:
+    """All that was said beside the data."""
+    (line,) = finished.err.splitlines()
+    return line
+
+
+def status(person: Person, instance: Instance, *flags: str) -> Finished:
+    """The status as JSON, whatever it is."""
+    return person.spawn("status", instance.id, "--json", *flags)
+
+
+def seen(person: Person, instance: Instance) -> None:
+    """Have the person's machine read the queue from the instance once."""
+    assert person.status(instance.id)["queue_id"] == "q"
+
+
+def test_of_an_instance_that_was_terminated_the_log_in_s3_is_read(
+    instance: Instance, person: Person
+) -> None:
+    assert instance.queue(job("one", "echo done")).run().code == 0
+    seen(person, instance)
+    instance.vanish()
+    finished = status(person, instance)
+    assert finished.code == 0
+    report = json.loads(finished.out)
+    assert (report["queue_id"], report["status"]) == ("q", "completed")
+    line = one_line(finished)
+    assert line.startswith(f"Instance {instance.id} is terminated")
+    assert f"Read from s3://{instance.bucket}/q/: 5 events, the last " in line
+    assert line.endswith(" ago")
+
+
+def test_a_machine_that_never_saw_the_queue_finds_it_by_the_instances_tags(
+    bare: Instance, person: Person
+) -> None:
+    assert bare.queue(job("one", "true"), result_s3_prefix="deep/er").run().code == 0
+    bare.tag(spawn_queue_id="q", spawn_results_location=f"s3://{bare.bucket}/deep/er/")
+    bare.vanish("stopped")
+    finished = status(person, bare)
+    assert json.loads(finished.out)["status"] == "completed"
+    assert f"Instance {bare.id} is stopped" in one_line(finished)
+    kept = json.loads((person.cache / "instances" / f"{bare.id}.json").read_text())
+    assert kept["queue"] == "q"  # an hour later its tags are gone
+
+
+def test_a_machine_that_never_saw_the_queue_may_be_told_of_it(
+    bare: Instance, person: Person
+) -> None:
+    assert bare.queue(job("one", "true")).run().code == 0
+    bare.vanish()
+    finished = status(person, bare, "--queue", "q", "--bucket", bare.bucket)
+    assert json.loads(finished.out)["status"] == "completed"
+    one_line(finished)
+
+
+def test_of_an_instance_that_ec2_has_forgotten_a_queue_that_was_seen_is_read(
+    instance: Instance, person: Person
+) -> None:
+    assert instance.queue(job("one", "true")).run().code == 0
+    seen(person, instance)
+    instance.vanish()
+    # EC2 forgets an instance an hour after its end: as one of another account is not known.
+    cache = person.cache / "instances"
+    other = "i-0fedcba9876543210"
+    kept = (cache / f"{instance.id}.json").read_text()
+    (cache / f"{other}.json").write_text(kept)
+    finished = person.spawn("status", other, "--json")
+    assert json.loads(finished.out)["queue_id"] == "q"
+    assert f"EC2 knows no instance {other}" in one_line(finished)
+
+
+def test_where_no_feed_runs_the_log_in_s3_is_read(instance: Instance, person: Person) -> None:
+    assert instance.queue(job("one", "true")).run().code == 0
+    seen(person, instance)
+    instance.silence()
+    line = one_line(status(person, instance))
+    assert line.startswith(
+        f"No feed runs on {instance.id}: nothing listens on its port {person.port}. Read from s3://"
+    )
+
+
+def test_where_nothing_listens_the_log_in_s3_is_read(instance: Instance, person: Person) -> None:
+    assert instance.queue(job("one", "true")).run().code == 0
+    seen(person, instance)
+    instance.server.stop()
+    line = one_line(status(person, instance))
+    assert line.startswith(f"{instance.id} cannot be asked: nothing listens at 127.0.0.1:")
+
+
+def test_where_nothing_is_forwarded_that_is_said(instance: Instance, person: Person) -> None:
+    assert instance.queue(job("one", "true")).run().code == 0
+    seen(person, instance)
+    instance.server.stop()
+    config = instance.server.folder / "sshd_config"
+    assert config.exists()
+    instance.server.lines = [*instance.server.lines, "AllowTcpForwarding no"]
+    instance.server.start()
+    assert "lets us in, and forwards nothing to" in one_line(status(person, instance))
+
+
+def test_a_queue_that_runs_is_told_of_as_of_when_it_was_last_heard_of(
+    instance: Instance, person: Person
+) -> None:
+    queue = instance.queue(job("one", until("end"))).detach()
+    queue.wait_executing("one")
+    seen(person, instance)
+    instance.silence(signal.SIGKILL)
+
+    def there() -> bool:
+        finished = status(person, instance)
+        report = json.loads(finished.out)
+        return report["status"] == "running" and "its runner was last heard of" in finished.err
+
+    queue.until(there, "S3 has it running")
+    instance.world.let("end")
+    queue.wait_for("QueueCompleted")
+
+
+def test_a_queue_without_a_bucket_is_not_taken_for_an_older_one_that_has_one(
+    instance: Instance, person: Person
+) -> None:
+    assert instance.queue(job("one", "true"), queue_id="old").run().code == 0
+    assert person.status(instance.id)["queue_id"] == "old"
+    assert instance.queue(job("one", "true"), queue_id="new", s3=False).run("--no-s3").code == 0
+    assert person.status(instance.id)["queue_id"] == "new"
+    instance.silence()
+    finished = person.spawn("status", instance.id)
+    assert finished.code == 1
+    assert "its queue new has no bucket: its log is on the instance alone" in finished.err
+    assert "`spawn queue feed` serves its queues, there" in finished.err
+    assert json.loads(person.spawn("status", "old", "--json").out)["status"] == "completed"
+
+
+def test_a_queue_that_was_named_is_not_taken_for_the_newest_later(
+    instance: Instance, person: Person
+) -> None:
+    assert instance.queue(job("one", "true"), queue_id="old").run().code == 0
+    assert instance.queue(job("one", "true"), queue_id="new").run().code == 0
+    assert person.status(instance.id)["queue_id"] == "new"
+    assert person.status(instance.id, "--queue", "old")["queue_id"] == "old"
+    instance.silence()
+    assert json.loads(status(person, instance).out)["queue_id"] == "new"
+    assert json.loads(status(person, instance, "--queue", "old").out)["queue_id"] == "old"
+
+
+def test_where_ec2_does_not_say_where_it_is_the_log_in_s3_is_read(
+    instance: Instance, person: Person
+) -> None:
+    assert instance.queue(job("one", "true")).run().code == 0
+    seen(person, instance)
+    person.laptop.configure("")
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    finished = person.spawn("status", instance.id, "--json", AWS_ENDPOINT_URL_EC2=nowhere)
+    assert json.loads(finished.out)["queue_id"] == "q"
+    assert f"{instance.id} cannot be asked: EC2 cannot be reached" in one_line(finished)
+
+
+def test_a_queue_that_has_not_begun_is_all_pending_while_its_instance_starts(
+    bare: Instance, person: Person
+) -> None:
+    queue = bare.queue(job("one", "true"))
+    bare.tag(spawn_queue_id="q", spawn_results_location=f"s3://{bare.bucket}/q/")
+    config = {**queue.config, "queue_id": "q"}
+    bare.aws.client().put_object(
+        Bucket=bare.bucket, Key="q/_spawn/queue.json", Body=json.dumps(config).encode()
+    )
+    bare.server.stop()
+    finished = status(person, bare)
+    assert json.loads(finished.out)["jobs"]["pending"] == 1
+    assert "and has not begun" in one_line(finished)
+    verified = person.spawn("verify", bare.id)
+    assert verified.code == 1
+    assert "queue q has not begun" in verified.err
+
+
+def test_from_s3_asks_the_instance_nothing(instance: Instance, person: Person) -> None:
+    assert instance.queue(job("one", "true")).run().code == 0
+    seen(person, instance)
+    before = instance.server.logins()
+    finished = status(person, instance, "--from-s3")
+    assert json.loads(finished.out)["queue_id"] == "q"
+    assert one_line(finished).startswith("Read from s3://")
+    assert instance.server.logins() == before
+
+
+def test_a_log_that_is_in_s3_no_more_is_said_beside_why_it_was_looked_for(
+    instance: Instance, person: Person
+) -> None:
+    assert instance.queue(job("one", "true")).run().code == 0
+    seen(person, instance)
+    instance.silence()
+    client = instance.aws.client()
+    for each in client.list_objects_v2(Bucket=instance.bucket)["Contents"]:
+        client.delete_object(Bucket=instance.bucket, Key=each["Key"])
+    finished = person.spawn("status", instance.id)
+    assert finished.code == 3
+    assert f"o feed runs on {instance.id}" in finished.err
+    assert f"queue q is not at s3://{instance.bucket}/q/" in finished.err
+
+
+def test_s3_that_cannot_be_asked_either_is_said_beside_it(
+    instance: Instance, person: Person
+) -> None:
+    assert instance.queue(job("one", "true")).run().code == 0
+    seen(person, instance)
+    instance.silence()
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    finished = person.spawn("status", instance.id, AWS_ENDPOINT_URL=nowhere)
+    assert finished.code == 1
+    assert f"o feed runs on {instance.id}" in finished.err
+    assert "cannot be reached" in finished.err
+
+
+@pytest.mark.parametrize("flags", [(), ("--from-s3",)])
+def test_an_instance_of_which_no_queue_is_known_has_none(
+    bare: Instance, person: Person, flags: tuple[str, ...]
+) -> None:
+    finished = person.spawn("status", bare.id, *flags)
+    assert finished.code == 3
+    assert f"no queue of {bare.id} is known" in finished.err
+    assert "it has no tag spawn:queue-id" in finished.err
+    assert "--queue ID and --bucket NAME" in finished.err
+
+
+def test_a_terminated_instance_of_which_no_queue_is_known_is_an_error(
+    bare: Instance, person: Person
+) -> None:
+    bare.vanish()
+    finished = person.spawn("status", bare.id)
+    assert finished.code == 1
+    assert f"instance {bare.id} is terminated" in finished.err
+    assert "--queue ID and --bucket NAME" in finished.err
+
+
+def test_a_tag_that_names_no_queue_is_no_argument_of_the_person(
+    bare: Instance, person: Person
+) -> None:
+    bare.tag(spawn_queue_id="../etc")
+    finished = person.spawn("status", bare.id)
+    assert finished.code == 1
+    assert "'../etc'" in finished.err
+    assert "--queue ID names one" in finished.err
+
+
+def test_who_answers_for_another_instance_is_not_believed(
+    instance: Instance, person: Person
+) -> None:
+    assert instance.queue(job("one", "true")).run().code == 0
+    other = launch(instance.aws)
+    instance.silence()
+    finished = person.spawn("status", other)
+    assert finished.code == 1  # another host answers for it: nobody vouches
+    assert "nobody vouches for the host key" in finished.err
