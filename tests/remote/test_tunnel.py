@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from tests.remote.conftest import REACH
-from tests.support.s3 import free_port
 from tests.support.sshd import INSTANCE, ME, Laptop, Sshd, keygen, public, sshd
 from tests.support.users import NOBODY
 from tests.support.wait import wait_until
@@ -71,9 +70,9 @@ def test_one_connection_and_one_login_serve_all(known: Sshd, reach: REACH, feed:
 
 
 def test_a_port_that_nothing_listens_on_is_told_apart_from_a_tunnel_that_is_cut(
-    known: Sshd, reach: REACH
+    known: Sshd, reach: REACH, closed_port: int
 ) -> None:
-    with reach().tunnel(free_port()) as tunnel:
+    with reach().tunnel(closed_port) as tunnel:
         with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
             get(tunnel)
         trouble = tunnel.trouble()
@@ -306,7 +305,7 @@ def test_another_user_of_this_machine_gets_nothing_through_the_tunnel(
 
 
 def test_who_ends_a_tunnel_does_not_wait_for_one_that_is_made_again(
-    known: Sshd, reach: REACH, monkeypatch: pytest.MonkeyPatch
+    known: Sshd, reach: REACH, closed_port: int
 ) -> None:
     begun, going_on = threading.Event(), threading.Event()
     way = reach()
@@ -317,7 +316,7 @@ def test_who_ends_a_tunnel_does_not_wait_for_one_that_is_made_again(
         going_on.wait(30)
         return way.connect()
 
-    tunnel = Tunnel(made, free_port(), again)  # type: ignore[arg-type]
+    tunnel = Tunnel(made, closed_port, again)  # type: ignore[arg-type]
     with tunnel:
         known.cut()
         wait_until(lambda: not made.alive, what="the cut is noticed")
