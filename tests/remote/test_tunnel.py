@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 from tests.remote.conftest import REACH
+from tests.support.relay import relay
 from tests.support.sshd import INSTANCE, ME, Laptop, Sshd, keygen, public, sshd
 from tests.support.users import NOBODY
 from tests.support.wait import wait_until
 
+from spawn.cli.remote import connection as module
 from spawn.cli.remote.errors import Cut, HostKeyUnknown, NotLetIn, PortClosed, Unreachable
 from spawn.cli.remote.tunnel import Tunnel
 
@@ -325,6 +327,23 @@ def test_who_ends_a_tunnel_does_not_wait_for_one_that_is_made_again(
         threading.Timer(0.5, going_on.set).start()
     client.close()
     wait_until(lambda: not tunnel.connection.alive, what="what was made again is closed")
+
+
+def test_a_connection_on_which_nobody_answers_any_more_is_given_up_and_made_again(
+    known: Sshd, person: Laptop, reach: REACH, feed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_CHANNEL_SECONDS", 2.0)
+    with relay(known.port) as between:
+        person.configure(
+            f"Host {INSTANCE}\n  HostName 127.0.0.1\n  Port {between.port}\n  User {ME}\n"
+        )
+        with reach().tunnel(feed) as tunnel:
+            assert get(tunnel) == b"/hello"
+            between.swallow()
+            with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
+                get(tunnel)
+            assert isinstance(tunnel.trouble(), Cut)
+            assert get(tunnel) == b"/hello"
 
 
 def test_a_cut_is_an_error_of_its_own(known: Sshd, reach: REACH, feed: int) -> None:
