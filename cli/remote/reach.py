@@ -238,84 +238,23 @@ class Reach:
         return fresh
 
     def _look_up(self, settings: Settings) -> Remembered:
-        from spawn.store.instances import describe, region_of  # boto3 costs 180 ms to import
+        from spawn.cli.remote.lookup import address, running  # boto3 costs 180 ms to import
 
         region, profile = self._where(self._kept)
-        found = describe(self.instance_id, region, profile)
-        if found is None:
-            raise self._not_known(region, region_of, profile)
-        user = found.tags.get(TAG_USER, "") or self._kept.user
-        # From a host on the way, which is in its network, it has its private address.
-        private_first = [found.private, found.public]
-        addresses = private_first if settings.jumps else private_first[::-1]
-        host = next((each for each in addresses if each), "")
-        if found.state != "running" and (found.state != "pending" or not host):
-            raise _gone(found)
-        if not host:
-            raise Gone(
-                f"instance {self.instance_id} has no address",
-                state=found.state,
-                hint="a ProxyCommand in the SSH configuration leads to it through SSM",
-            )
+        found = running(self.instance_id, region, profile)
         return structs.replace(
-            self._kept, host=host, region=found.region, profile=profile, user=user
-        )
-
-    def _not_known(
-        self,
-        region: str | None,
-        region_of: Callable[[str, str | None, str | None], str],
-        profile: str | None,
-    ) -> Gone:
-        elsewhere = ""
-        with suppress(SpawnError):  # it was worth a try
-            elsewhere = region_of(self.instance_id, region, profile)
-        where = f" in {region}" if region else " in the region of the AWS configuration"
-        if elsewhere:
-            return Gone(
-                f"instance {self.instance_id} is not{where}",
-                state="unknown",
-                why=f"it is in {elsewhere}",
-                hint=f"--region {elsewhere}",
-                elsewhere=elsewhere,
-            )
-        return Gone(
-            f"EC2 knows no instance {self.instance_id}",
-            state="unknown",
-            why="no region of this account has it, or it was terminated an hour ago",
-            hint="--profile names another account, --region another region",
+            self._kept,
+            host=address(found, from_within=bool(settings.jumps)),
+            region=found.region,
+            profile=profile,
+            user=found.tags.get(TAG_USER, "") or self._kept.user,
         )
 
     def _may_be_gone(self, error: Unreachable) -> None:
         """Say so instead, when EC2 says that nobody can answer, or nobody yet."""
-        from spawn.store.instances import GONE, describe  # boto3 costs 180 ms to import
+        from spawn.cli.remote.lookup import asked  # boto3 costs 180 ms to import
 
-        region, profile = self._where(self._kept)
-        try:
-            found = describe(self.instance_id, region, profile)
-        except SpawnError:
-            return
-        if found is None:
-            where = f" in {region}" if region else ""
-            error.why += f"; EC2 knows no instance {self.instance_id}{where}"
-        elif found.state in GONE or found.state == "pending":
-            raise _gone(found) from error
-
-
-def _gone(found: object) -> Gone:
-    from spawn.store.instances import Described
-
-    assert isinstance(found, Described)
-    pending = found.state == "pending"
-    since = f" since {found.launched_at:%Y-%m-%d %H:%M:%S} UTC" if found.launched_at else ""
-    return Gone(
-        f"instance {found.instance_id} is {found.state}",
-        state=found.state,
-        why=f"it has been starting{since}" if pending else found.reason,
-        hint="it answers in a minute or two"
-        if pending
-        else f"`spawn queue status {found.instance_id}` reads its queue's log in S3",
-    )
+        asked(error, self.instance_id, *self._where(self._kept))
 
 
 def _import() -> None:

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from spawn.cli.remote.connection import Connection
-from spawn.cli.remote.errors import RemoteError
+from spawn.cli.remote.errors import Cut, RemoteError
 from spawn.cli.remote.library import paramiko, quiet, sshtunnel
 from spawn.cli.remote.peer import is_ours
 from spawn.core.errors import SpawnError
@@ -106,23 +106,35 @@ class Tunnel:
         Raises:
             RemoteError: It cannot be; `trouble` says so too.
         """
+        connection: Connection | None = None
         try:
-            with self._lock:
-                if self._closed:
-                    raise RemoteError("the tunnel is closed")
-                if not self._connection.alive and self._again is not None:
-                    self._connection.close()
-                    self._connection = self._again()
-                    if self._closed:
-                        self._connection.close()
-                        raise RemoteError("the tunnel is closed")
-                connection = self._connection
+            connection = self._live()
             found = connection.channel(LOOPBACK, self.remote_port)
+        except Cut as error:
+            if connection is not None:  # nobody answers on it any more, though nobody hung up
+                connection.close()
+            self._trouble = error
+            raise
         except SpawnError as error:
             self._trouble = error
             raise
+        except OSError as error:
+            self._trouble = RemoteError("the connection cannot be made again", why=str(error))
+            raise self._trouble from error
         self._trouble = None
         return found
+
+    def _live(self) -> Connection:
+        """The connection, another one if it is lost."""
+        with self._lock:
+            if not self._closed and not self._connection.alive and self._again is not None:
+                self._connection.close()
+                self._connection = self._again()
+                if self._closed:
+                    self._connection.close()
+            if self._closed:
+                raise RemoteError("the tunnel is closed")
+            return self._connection
 
 
 def _forwarder(tunnel: Tunnel, port: int) -> Any:

@@ -1,14 +1,16 @@
 """What asking an instance costs, beside `ssh` that prints a file: over loopback, with one key."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.bench.figures import Figure, alternate
-from tests.support.sshd import INSTANCE, laptop, missing, sshd
+from tests.support.sshd import INSTANCE, ME, laptop, missing, sshd
+from tests.support.users import another_user, public_folder
 
 ROUNDS = 25
 CLAIM = 1.6
@@ -48,10 +50,18 @@ def measure(folder: Path) -> Figure:
     if missing():
         return Figure(what, f"{missing()} is not there", claim, False, how)
     person = laptop(folder / "laptop")
-    data = folder / "data"
+    public = public_folder()
+    data = public / "data"
     data.write_text("x" * 2000)
-    with sshd(folder / "instance", allow=[person.key]) as server, _served() as port:
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, public)
+        server = stack.enter_context(sshd(public, allow=[person.key]))
+        port = stack.enter_context(_served())
         person.leads_to(server)
+        if os.getuid() == 0:  # root's shell may have much to read before it runs anything
+            name = stack.enter_context(another_user())
+            text = person.config.read_text().replace(f"User {ME}", f"User {name}")
+            person.config.write_text(text)
         person.knows(server.known(INSTANCE), server.known(f"[127.0.0.1]:{server.port}"))
         cat = ["ssh", "-F", str(person.config), "-o", "BatchMode=yes", INSTANCE, f"cat {data}"]
         ask = [sys.executable, "-c", _ASK, INSTANCE, str(port)]

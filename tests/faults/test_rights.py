@@ -22,7 +22,11 @@ from tests.support.machines import Machines, machines_in, same
 from tests.support.queues import Finished, Queue, World, job, retry, until
 from tests.support.s3 import CREDENTIALS
 
+from spawn.store import instances
+from spawn.store.objects.port import Denied
+
 HINT = "docs/iam-policies.md"
+FIND = "FindAnInstance"
 CORE = ["WriteLogAndResults", "ReadLogAndResults", "SeeWhatIsThere"]
 READS = [
     ("verify", "q"),
@@ -317,6 +321,31 @@ def test_ec2_is_asked_about_an_owner_where_that_is_allowed(
         assert done.code == 1
         assert f"queue q is owned by {instance_id}" in done.err
         assert "--force" in done.err
+
+
+@pytest.mark.parametrize("may", [True, False])
+def test_an_instance_is_looked_up_where_that_is_allowed(
+    account: Account, bucket: str, monkeypatch: pytest.MonkeyPatch, may: bool
+) -> None:
+    ec2 = account.client("ec2")
+    (image, *_) = ec2.describe_images(Owners=["amazon"])["Images"]
+    made = ec2.run_instances(ImageId=image["ImageId"], MinCount=1, MaxCount=1)
+    instance_id = made["Instances"][0]["InstanceId"]
+    policy = iam.statements("The person", bucket)
+    if may:
+        policy += [each for each in iam.more("The person", bucket) if each["Sid"] == FIND]
+    for name, value in account.user(f"{bucket}-finder", policy).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", account.server.endpoint)
+    if may:
+        assert instances.describe(instance_id, None, None) is not None
+        assert instances.console(instance_id, None, None)
+        assert instances.region_of(instance_id, "eu-west-1", None) == "us-east-1"
+        return
+    for ask in (instances.describe, instances.console, instances.region_of):
+        with pytest.raises(Denied) as found:
+            ask(instance_id, None, None)
+        assert HINT in found.value.hint
 
 
 # the page itself

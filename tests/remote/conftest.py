@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.s3 import CREDENTIALS, free_port
+from tests.support.s3 import CREDENTIALS
 from tests.support.sshd import INSTANCE, Laptop, Sshd, laptop, missing, sshd
 
 from spawn.cli.remote.reach import Reach
@@ -41,7 +41,7 @@ def _no_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody answers for AWS, at once; a test that wants it says where it is."""
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     for name in ("SSH_AUTH_SOCK", "AWS_PROFILE", "AWS_REGION"):
         monkeypatch.delenv(name, raising=False)
 
@@ -125,6 +125,14 @@ class _Server(http.server.ThreadingHTTPServer):
 
     def handle_error(self, *_: object) -> None:
         pass  # a connection that was cut
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port that nothing listens on, and that nobody else can take."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield int(taken.getsockname()[1])
 
 
 @pytest.fixture

@@ -4,14 +4,13 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 from tests.remote.conftest import REACH
 from tests.support.sshd import INSTANCE, ME, Laptop, Sshd, agent, keygen, public, sshd
-from tests.support.users import public_folder
+from tests.support.users import another_user, public_folder
 
 from spawn.cli.remote.connection import Connection
 from spawn.cli.remote.errors import NotLetIn
@@ -27,25 +26,14 @@ def whoami(connection: Connection) -> str:
         return out.getvalue().decode().strip()
 
 
-@contextmanager
-def user() -> Iterator[str]:
-    """Another user of this machine, who is gone afterwards."""
-    if os.getuid() != 0:
-        pytest.skip("another user can be made by root alone")
-    name = f"spawn-{os.getpid()}"
-    subprocess.run(["useradd", "-M", "-s", "/bin/sh", "-p", "*", name], check=True)
-    try:
-        yield name
-    finally:
-        subprocess.run(["userdel", "-f", name], check=True, capture_output=True)
-
-
 def test_the_user_of_the_command_line_counts_before_the_configurations(
     reach: REACH, person: Laptop
 ) -> None:
+    if os.getuid() != 0:
+        pytest.skip("another user can be made by root alone")
     folder = public_folder()  # sshd reads what lets a user in as that user
     try:
-        with user() as name, sshd(folder, allow=[person.key]) as server:
+        with another_user() as name, sshd(folder, allow=[person.key]) as server:
             person.leads_to(server)
             person.knows(server.known(INSTANCE))
             assert whoami(reach(asked=Asked(ssh_user=name)).connect()) == name

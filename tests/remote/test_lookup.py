@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.remote.conftest import REACH
 from tests.support.answers import Answer, Answering, Asked, answering
-from tests.support.s3 import Server, free_port
+from tests.support.s3 import Server
 from tests.support.sshd import INSTANCE, ME, Laptop, Sshd, keygen, sshd
 
 from spawn.cli.remote.errors import Gone, HostKeyDiffers, NotLetIn, Unreachable
@@ -217,7 +217,7 @@ def test_an_address_that_nobody_can_be_asked_for_is_an_error_with_its_reason(
     ec2.says = ""
     with pytest.raises(SpawnError):
         reach().connect()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     with pytest.raises(Unavailable, match="EC2 cannot be reached"):
         reach().connect()
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")

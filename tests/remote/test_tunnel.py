@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 from tests.remote.conftest import REACH
-from tests.support.s3 import free_port
+from tests.support.relay import relay
 from tests.support.sshd import INSTANCE, ME, Laptop, Sshd, keygen, public, sshd
 from tests.support.users import NOBODY
 from tests.support.wait import wait_until
 
+from spawn.cli.remote import connection as module
 from spawn.cli.remote.errors import (
     Cut,
     HostKeyUnknown,
@@ -78,9 +79,9 @@ def test_one_connection_and_one_login_serve_all(known: Sshd, reach: REACH, feed:
 
 
 def test_a_port_that_nothing_listens_on_is_told_apart_from_a_tunnel_that_is_cut(
-    known: Sshd, reach: REACH
+    known: Sshd, reach: REACH, closed_port: int
 ) -> None:
-    with reach().tunnel(free_port()) as tunnel:
+    with reach().tunnel(closed_port) as tunnel:
         with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
             get(tunnel)
         trouble = tunnel.trouble()
@@ -313,7 +314,7 @@ def test_another_user_of_this_machine_gets_nothing_through_the_tunnel(
 
 
 def test_who_ends_a_tunnel_does_not_wait_for_one_that_is_made_again(
-    known: Sshd, reach: REACH, monkeypatch: pytest.MonkeyPatch
+    known: Sshd, reach: REACH, closed_port: int
 ) -> None:
     begun, going_on = threading.Event(), threading.Event()
     way = reach()
@@ -324,7 +325,7 @@ def test_who_ends_a_tunnel_does_not_wait_for_one_that_is_made_again(
         going_on.wait(30)
         return way.connect()
 
-    tunnel = Tunnel(made, free_port(), again)  # type: ignore[arg-type]
+    tunnel = Tunnel(made, closed_port, again)  # type: ignore[arg-type]
     with tunnel:
         known.cut()
         wait_until(lambda: not made.alive, what="the cut is noticed")
@@ -333,6 +334,23 @@ def test_who_ends_a_tunnel_does_not_wait_for_one_that_is_made_again(
         threading.Timer(0.5, going_on.set).start()
     client.close()
     wait_until(lambda: not tunnel.connection.alive, what="what was made again is closed")
+
+
+def test_a_connection_on_which_nobody_answers_any_more_is_given_up_and_made_again(
+    known: Sshd, person: Laptop, reach: REACH, feed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_CHANNEL_SECONDS", 2.0)
+    with relay(known.port) as between:
+        person.configure(
+            f"Host {INSTANCE}\n  HostName 127.0.0.1\n  Port {between.port}\n  User {ME}\n"
+        )
+        with reach().tunnel(feed) as tunnel:
+            assert get(tunnel) == b"/hello"
+            between.swallow()
+            with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
+                get(tunnel)
+            assert isinstance(tunnel.trouble(), Cut)
+            assert get(tunnel) == b"/hello"
 
 
 def test_a_cut_is_an_error_of_its_own(known: Sshd, reach: REACH, feed: int) -> None:

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 
 import pytest
 from tests.remote.conftest import REACH
-from tests.support.s3 import free_port
 from tests.support.sshd import INSTANCE, ME, Laptop, Sshd
 
 from spawn.cli.remote import dial, handshake
@@ -49,8 +48,8 @@ def says(text: bytes, *, then_ends: bool) -> Iterator[int]:
             each.close()
 
 
-def test_a_port_that_nothing_listens_on(person: Laptop, reach: REACH) -> None:
-    port = free_port()
+def test_a_port_that_nothing_listens_on(person: Laptop, reach: REACH, closed_port: int) -> None:
+    port = closed_port
     _leads_to(person, port)
     with pytest.raises(Unreachable, match=f"nothing listens at 127.0.0.1:{port}") as found:
         reach().connect()

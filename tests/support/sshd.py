@@ -4,16 +4,17 @@ them by an instance's id."""
 import contextlib
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import Struct
-from tests.support.s3 import free_port
 from tests.support.wait import wait_until
 
 INSTANCE = "i-0123456789abcdef0"
@@ -64,7 +65,8 @@ class Sshd:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.host = host
-        self.port = port or free_port()
+        self._given = port != 0
+        self.port = port or low_port()
         self.host_keys = {kind: folder / f"host_{kind}" for kind in kinds}
         for kind, path in self.host_keys.items():
             if not path.exists():
@@ -77,6 +79,21 @@ class Sshd:
 
     def start(self) -> None:
         """Run, until `stop`; on the same port each time."""
+        while True:
+            self._run()
+            try:
+                wait_until(self._decided, seconds=30, what="sshd listens")
+            except AssertionError as error:
+                raise AssertionError(self.log.read_text()) from error
+            if self._process is not None and self._process.poll() is None:
+                self._given = True
+                return
+            text = self.log.read_text()
+            assert "Address already in use" in text, text
+            assert not self._given, text  # somebody was faster, the first time
+            self.port = low_port()
+
+    def _run(self) -> None:
         config = self.folder / "sshd_config"
         keys = [f"HostKey {path}" for path in self.host_keys.values()]
         lines = [
@@ -108,7 +125,6 @@ class Sshd:
                 env={"PATH": os.environ["PATH"]},
                 start_new_session=True,
             )
-        wait_until(self._listens, seconds=30, what=f"sshd listens: {self.log.read_text()}")
 
     def stop(self) -> None:
         """End it and all its connections at once."""
@@ -148,11 +164,36 @@ class Sshd:
         """How often it let somebody in so far."""
         return self.log.read_text().count("Accepted publickey")
 
-    def _listens(self) -> bool:
+    def _decided(self) -> bool:
+        """It has ended, or listens: this one, not another that has its port."""
         assert self._process is not None
-        assert self._process.poll() is None, self.log.read_text()
-        with socket.socket() as probe:
-            return probe.connect_ex((self.host, self.port)) == 0
+        return self._process.poll() is not None or self._pid_listens(self._process.pid)
+
+    def _pid_listens(self, pid: int) -> bool:
+        number = int.from_bytes(socket.inet_aton(self.host), sys.byteorder)
+        address = f"{number:08X}:{self.port:04X}"
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[1] == address and fields[3] == "0A":
+                return f"socket:[{fields[9]}]" in _sockets(pid)
+        return False
+
+
+def _sockets(pid: int) -> set[str]:
+    found = set()
+    for each in Path(f"/proc/{pid}/fd").glob("*"):
+        with contextlib.suppress(OSError):
+            found.add(str(each.readlink()))
+    return found
+
+
+def low_port() -> int:
+    """A port that nobody has, and that no outgoing connection is given while a server is down."""
+    while True:
+        port = random.SystemRandom().randrange(15_000, 32_000)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _children(pid: int) -> list[int]:

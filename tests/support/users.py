@@ -1,8 +1,10 @@
 """Do something as a user who is nobody special."""
 
 import os
+import subprocess
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -39,6 +41,17 @@ def public_folder() -> Path:
     folder = Path(mkdtemp(prefix="spawn-test-"))
     folder.chmod(0o755)
     return folder
+
+
+@contextmanager
+def another_user() -> Iterator[str]:
+    """A user of this machine who can log in by a key, and is gone afterwards; root makes one."""
+    name = f"spawn-{os.getpid()}"
+    subprocess.run(["useradd", "-M", "-s", "/bin/sh", "-p", "*", name], check=True)
+    try:
+        yield name
+    finally:
+        subprocess.run(["userdel", "-f", name], check=True, capture_output=True)
 
 
 def _outcome(function: Callable[[], object]) -> str:
