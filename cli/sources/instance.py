@@ -18,6 +18,7 @@ from spawn.cli.remote.errors import Cut, Gone, PortClosed, Unreachable
 from spawn.cli.remote.reach import Asked, Reach, Told
 from spawn.cli.remote.tunnel import Tunnel
 from spawn.cli.sources.feed import FeedQueue
+from spawn.cli.sources.moving import MovingStream
 from spawn.cli.sources.open_feed import open_feed
 from spawn.cli.sources.open_replica import open_replica
 from spawn.cli.sources.output import Attempt, Stream
@@ -130,6 +131,17 @@ class InstanceQueue:
         self._silent_since = None
         self._remember()
 
+    def pause(self, seconds: float) -> bool:
+        """Wait until there is news for `refresh`, at most so long; returns whether there is.
+
+        Raises:
+            NoFeed: It cannot be asked.
+        """
+        if isinstance(self._source, FeedQueue):
+            return self._source.pause(seconds)
+        time.sleep(seconds)
+        return True
+
     def rows(self) -> Iterator[Row]:
         """See `QueueSource.rows`."""
         return self._at.rows()
@@ -149,8 +161,8 @@ class InstanceQueue:
         return self._at.attempts(job_id)
 
     def output(self, attempt: Attempt, name: str) -> Stream:
-        """See `QueueSource.output`."""
-        return self._at.output(attempt, name)
+        """See `QueueSource.output`. It goes on in S3 where its instance went meanwhile."""
+        return MovingStream(lambda: self._at.output(attempt, name), lambda: self._source)
 
     def objects(self) -> ObjectStore:
         """See `QueueSource.objects`."""
