@@ -37,7 +37,7 @@ UNOWNED_SECONDS = 5.0
 """How long a queue that somebody waits for may be without a runner."""
 
 _WITNESS = """\
-printf '%s %s %s\\n' "$QUEUE_ID" "$JOB_ID" "$JOB_ATTEMPT" >> {truth}
+[ -z "$QUEUE_ID" ] || printf '%s %s %s\\n' "$QUEUE_ID" "$JOB_ID" "$JOB_ATTEMPT" >> {truth}
 unset BASH_ENV
 """
 """What bash reads before each command: the attempt says for itself that it was executed."""
