@@ -1,9 +1,11 @@
 """The live view on a terminal: drawn over itself, and no taller than the terminal."""
 
+import signal
 import sys
+import threading
 import time
-from types import TracebackType
-from typing import Self
+from types import FrameType, TracebackType
+from typing import Any, Self
 
 from rich.console import Console
 from rich.live import Live
@@ -29,8 +31,13 @@ class LiveView:
         self._drawn = float("-inf")
         self._console = Console(highlight=False, soft_wrap=False)
         self._live = Live(console=self._console, auto_refresh=False, vertical_overflow="crop")
+        self._shown: Report | None = None
+        self._drawing = self._broken = False
+        self._on_resize: Any = None
 
     def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._on_resize = signal.signal(signal.SIGWINCH, self._resized)
         self._live.start()
         return self
 
@@ -40,6 +47,8 @@ class LiveView:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self._on_resize is not None:
+            signal.signal(signal.SIGWINCH, self._on_resize)
         self._live.stop()
 
     def events(self, events: list[Event[Data]], source: LocalQueue) -> None:
@@ -53,10 +62,20 @@ class LiveView:
 
     def show(self, report: Report) -> None:
         """Draw a report over the one before."""
-        width, height = self._console.size
-        lines = screen(report, None, self._style, width=width, height=height - 1)
-        self._live.update(self._text(lines), refresh=True)
-        self._drawn = time.monotonic()
+        self._drawing = True
+        try:
+            if self._broken:
+                self._broken = False
+                self._console.clear()
+            width, height = self._console.size
+            lines = screen(report, None, self._style, width=width, height=height - 1)
+            self._live.update(self._text(lines), refresh=True)
+            self._drawn = time.monotonic()
+            self._shown = report
+        finally:
+            self._drawing = False
+        if self._broken:
+            self.show(report)
 
     def say(self, text: str) -> None:
         """See `View.say`."""
@@ -69,6 +88,13 @@ class LiveView:
         self._console.print()
         for line in summary(report, self._style):
             self._console.print(Text.from_ansi(line), soft_wrap=True)
+
+    def _resized(self, _number: int, _frame: FrameType | None) -> None:
+        """Draw anew: the terminal has broken the lines that do not fit any more, so where they
+        begin is known no longer."""
+        self._broken = True
+        if self._shown is not None and not self._drawing:
+            self.show(self._shown)
 
     def _text(self, lines: list[str]) -> Text:
         text = Text(no_wrap=True, overflow="ellipsis")

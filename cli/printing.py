@@ -1,7 +1,7 @@
 """Print what a job printed, once or as it grows."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import IO
 
 from msgspec import Struct
@@ -39,10 +39,14 @@ def print_output(source: QueueSource, wanted: Wanted, outs: Mapping[str, IO[byte
         over = _over(source, wanted.job_id, alive=look())
         here = _chosen(source, wanted, over)
         if here is not None and here.number > shown:
+            streams = look.open(here, outs)
+            if streams is None:
+                time.sleep(source.poll_seconds)
+                continue
             if shown:
                 say(f"-- attempt {here.number} --")
             shown = here.number
-            _print_attempt(source, wanted, here, outs, look)
+            _print_attempt(source, wanted, here, streams, outs, look)
             if wanted.attempt is not None or not wanted.follow:
                 return
             continue
@@ -68,6 +72,16 @@ class _Look:
         known = not self._follow or self._patience.refresh(self._source)
         return alive or not known
 
+    def open(self, attempt: Attempt, names: Iterable[str]) -> dict[str, Stream] | None:
+        """Open an attempt's streams; None when they cannot be asked for now."""
+        try:
+            return {name: self._source.output(attempt, name) for name in names}
+        except Unavailable as error:
+            if not self._follow:
+                raise
+            self._patience.bear(error)
+            return None
+
     def copy(self, stream: Stream, out: IO[bytes], *, ended: bool) -> bool:
         """Copy what there is of a stream; returns whether it could be asked for."""
         try:
@@ -84,10 +98,10 @@ def _print_attempt(
     source: QueueSource,
     wanted: Wanted,
     attempt: Attempt,
+    streams: Mapping[str, Stream],
     outs: Mapping[str, IO[bytes]],
     look: _Look,
 ) -> None:
-    streams = {name: source.output(attempt, name) for name in outs}
     try:
         while True:
             alive = look()

@@ -6,18 +6,22 @@ from collections.abc import Iterator
 
 from spawn.cli.bootstrap import now
 from spawn.cli.patience import Patience
+from spawn.cli.pause import RETRY_SECONDS, pause
 from spawn.cli.render.as_json import compact
 from spawn.cli.render.status import render
 from spawn.cli.render.style import style_for
 from spawn.cli.sources.queue import QueueSource
 from spawn.core.report.model import Report
 
+DRAW_SECONDS = 1.0
+"""How soon news is drawn after what was drawn before."""
+
 
 def watch(source: QueueSource, seconds: float, *, as_json: bool) -> None:
     """Show a queue's status every `seconds`, and once more when it has ended.
 
-    On a terminal it is drawn over itself; elsewhere one status follows another, with `as_json`
-    one compact object a line.
+    On a terminal it is drawn over itself, and news of a source that can wait for it is drawn as it
+    comes; elsewhere one status follows another, with `as_json` one compact object a line.
     """
     if as_json:
         for report in _reports(source, seconds):
@@ -26,7 +30,7 @@ def watch(source: QueueSource, seconds: float, *, as_json: bool) -> None:
         from spawn.cli.live import LiveView
 
         with LiveView() as view:
-            for report in _reports(source, seconds):
+            for report in _reports(source, seconds, at_once=True):
                 view.show(report)
     else:
         style = style_for(sys.stdout)
@@ -36,8 +40,13 @@ def watch(source: QueueSource, seconds: float, *, as_json: bool) -> None:
             print("\n".join(render(report, None, style)), flush=True)
 
 
-def _reports(source: QueueSource, seconds: float) -> Iterator[Report]:
-    """A report every `seconds`; none while the store cannot be reached, which is borne with."""
+def _reports(source: QueueSource, seconds: float, *, at_once: bool = False) -> Iterator[Report]:
+    """A report every `seconds`, and one of the end when it comes; none while the queue cannot be
+    asked, which is borne with.
+
+    Args:
+        at_once: Whether any news is worth a report.
+    """
     source.refresh()
     patience = Patience()
     while True:
@@ -45,6 +54,15 @@ def _reports(source: QueueSource, seconds: float) -> Iterator[Report]:
         yield report
         if report.ended:
             return
-        time.sleep(seconds)
+        due = time.monotonic() + seconds
+        while (left := due - time.monotonic()) > 0:
+            looked_at = time.monotonic()
+            if not pause(source, left):
+                continue
+            time.sleep(max(0.0, looked_at + min(seconds, DRAW_SECONDS) - time.monotonic()))
+            if not patience.refresh(source):
+                time.sleep(min(seconds, RETRY_SECONDS))
+            elif at_once or source.state.ended:
+                break
         while not patience.refresh(source):
-            time.sleep(seconds)
+            time.sleep(min(seconds, RETRY_SECONDS))

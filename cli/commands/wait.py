@@ -10,6 +10,8 @@ from spawn.cli.located import located
 if TYPE_CHECKING:
     from spawn.core.report.model import Report
 
+LOOK_SECONDS = 5.0
+"""How often a source is looked at that can wait for news meanwhile."""
 UNOWNED_SECONDS = 15.0
 """How long a queue may be without a runner: a service may be about to start it again."""
 
@@ -30,6 +32,7 @@ def wait(
     from spawn.cli import bootstrap
     from spawn.cli.follow import summary
     from spawn.cli.patience import Patience
+    from spawn.cli.pause import Waits, pause
     from spawn.cli.render.style import style_for
 
     with bootstrap.find(queue_id, where=where) as source:
@@ -42,7 +45,8 @@ def wait(
                 owned_at = time.monotonic()
             elif time.monotonic() - owned_at > UNOWNED_SECONDS:
                 raise _left(source.report(bootstrap.now()))
-            time.sleep(max(1.0, source.poll_seconds))
+            told = isinstance(source, Waits)
+            pause(source, LOOK_SECONDS if told else max(1.0, source.poll_seconds))
             alive, known = source.runner_alive(), patience.refresh(source)
         report = source.report(bootstrap.now())
     print(report.status, flush=True)

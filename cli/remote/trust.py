@@ -85,7 +85,7 @@ class Trust:
             HostKeyUnknown: Nobody knows the host.
         """
         self._refuse_revoked(shown, where)
-        found = self._first or self._asked() or self._in_files(self._names)
+        found = self._first or self._named(shown) or self._asked() or self._in_files(self._names)
         if found is None:
             by_address = self._in_files(self._addresses)
             if by_address is None or shown not in by_address.keys:
@@ -104,6 +104,12 @@ class Trust:
             return None
         keys = self._own.keys(self.name)
         return Expected(keys, str(self._own.path), self._own.path) if keys else None
+
+    def _named(self, shown: HostKey) -> Expected | None:
+        """The person's own word for this very key under the id: no id is ever another host's, and
+        nobody else need be asked."""
+        found = self._in_files(self._names)
+        return found if found is not None and shown in found.keys else None
 
     def _asked(self) -> Expected | None:
         for source in self._sources:

@@ -12,7 +12,7 @@ from threading import Lock, Thread, current_thread
 from types import TracebackType
 from typing import Any, Self
 
-from spawn.cli.remote.connection import Connection
+from spawn.cli.remote.connection import Connection, cut
 from spawn.cli.remote.errors import Cut, RemoteError
 from spawn.cli.remote.library import paramiko, quiet, sshtunnel
 from spawn.cli.remote.peer import is_ours
@@ -45,6 +45,8 @@ class Tunnel:
         self._lock = Lock()
         self._closed = False
         self._trouble: SpawnError | None = None
+        self.accepts = False
+        """Whether anybody has begun to take connections here."""
         self.threads: set[Thread] = set()
         """Those that accept and forward now."""
         self._forwarder = _forwarder(self, port)
@@ -52,9 +54,16 @@ class Tunnel:
         self.host, self.port = LOOPBACK, 0
 
     def __enter__(self) -> Self:
+        if not self._connection.alive:
+            where = self._connection.where
+            self._connection.close()
+            raise cut(where)
         try:
             self._forwarder.start()
             self.port = int(self._forwarder.local_bind_port)
+        except sshtunnel().BaseSSHTunnelForwarderError as error:
+            self.close()
+            raise cut(self._connection.where, str(error)) from None
         except BaseException:
             self.close()
             raise
@@ -185,6 +194,7 @@ def _forwarder(tunnel: Tunnel, port: int) -> Any:
         def _serve_forever_wrapper(
             self, server: Any, poll_interval: float = _ACCEPT_SECONDS
         ) -> None:
+            tunnel.accepts = True
             tunnel.threads.add(current_thread())
             server.serve_forever(poll_interval)
             tunnel.threads.discard(current_thread())
@@ -193,7 +203,8 @@ def _forwarder(tunnel: Tunnel, port: int) -> Any:
             for server in self._server_list:
                 with suppress(OSError):
                     server.socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
-                server.shutdown()
+                if tunnel.accepts:  # else it would be waited for, for ever
+                    server.shutdown()
                 server.server_close()
             self.is_alive = False
 

@@ -10,7 +10,7 @@ from msgspec import structs
 
 from spawn.cli.sources.output import Attempt, StoredStream, Stream, attempts
 from spawn.core.errors import QueueNotFound, SpawnError
-from spawn.core.feed.address import AskOutput, AskPage
+from spawn.core.feed.address import MAX_WAIT, AskOutput, AskPage
 from spawn.core.feed.wire import Machine
 from spawn.core.replay import Replay, Row
 from spawn.core.report.build import build
@@ -124,7 +124,7 @@ class FeedQueue:
             after=self._cache.seq,
             hash_=self._cache.hash.hex(),
             since=self._since,
-            wait=seconds,
+            wait=min(seconds, MAX_WAIT),
         )
         at = self._cache.seq, self._cache.hash
         page, lines = self._client.page(ask)

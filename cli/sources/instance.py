@@ -26,6 +26,7 @@ from spawn.cli.remote.tunnel import Tunnel
 from spawn.cli.remote.way import reach_of
 from spawn.cli.sources.feed import FeedQueue
 from spawn.cli.sources.learned import host_keys, learn, learn_tagged
+from spawn.cli.sources.moving import MovingStream
 from spawn.cli.sources.open_feed import open_feed
 from spawn.cli.sources.open_replica import open_replica
 from spawn.cli.sources.output import Attempt, Stream
@@ -144,18 +145,18 @@ class InstanceQueue:
         self._remember()
 
     def pause(self, seconds: float) -> bool:
-        """Wait until there is news for `refresh`, at most so long; returns whether there may be.
+        """Wait until there is news for `refresh`, at most so long; returns whether there is.
 
-        The feed is asked to wait: nothing is asked meanwhile. What else is read is not waited for:
-        the time just passes.
+        Raises:
+            NoFeed: It cannot be asked.
         """
-        if not isinstance(self._source, FeedQueue):
-            time.sleep(seconds)
-            return True
-        try:
-            return self._source.pause(seconds)
-        except (NoFeed, *_STRANGE):
-            return True  # `refresh` finds out
+        if isinstance(self._source, FeedQueue):
+            try:
+                return self._source.pause(seconds)
+            except _STRANGE:
+                return True  # `refresh` says what it is
+        time.sleep(seconds)
+        return True
 
     def rows(self) -> Iterator[Row]:
         """See `QueueSource.rows`."""
@@ -176,8 +177,8 @@ class InstanceQueue:
         return self._at.attempts(job_id)
 
     def output(self, attempt: Attempt, name: str) -> Stream:
-        """See `QueueSource.output`."""
-        return self._at.output(attempt, name)
+        """See `QueueSource.output`. It goes on in S3 where its instance went meanwhile."""
+        return MovingStream(lambda: self._at.output(attempt, name), lambda: self._source)
 
     def objects(self) -> ObjectStore:
         """See `QueueSource.objects`."""

@@ -149,9 +149,17 @@ def test_the_queues_log_vouches_and_what_it_said_is_kept(
     assert "the queue's log in S3" in (person.folder / OWN).read_text()
 
 
-def test_the_queues_log_counts_before_the_persons_known_hosts(
-    known: Sshd, reach: REACH, tmp_path: Path
+def test_what_the_person_knows_of_the_id_needs_no_question(known: Sshd, reach: REACH) -> None:
+    def keys() -> list[str]:
+        raise AssertionError("nobody need be asked")
+
+    reach(told=Told(host_keys=keys)).connect().close()
+
+
+def test_the_queues_log_counts_before_another_key_in_the_persons_known_hosts(
+    server: Sshd, person: Laptop, reach: REACH, tmp_path: Path
 ) -> None:
+    person.knows(f"{INSTANCE} {public(keygen(tmp_path / 'older'))}\n")
     other = public(keygen(tmp_path / "other"))
     with pytest.raises(HostKeyDiffers, match="not the one that is known") as found:
         reach(told=Told(host_keys=lambda: [other])).connect()
@@ -177,7 +185,7 @@ def test_the_console_vouches_and_what_it_said_is_kept(
 
 
 def test_a_console_with_another_key_is_a_refusal(
-    known: Sshd, reach: REACH, shows: list[Answer], tmp_path: Path
+    server: Sshd, reach: REACH, shows: list[Answer], tmp_path: Path
 ) -> None:
     other = public(keygen(tmp_path / "other"))
     block = f"-----BEGIN SSH HOST KEY KEYS-----\n{other}\n-----END SSH HOST KEY KEYS-----\n"

@@ -370,3 +370,13 @@ def test_known_keys_of_a_host_on_the_way_are_not_taken_for_the_instances(
         person.knows(known.known(f"[127.0.0.1]:{jump.port}"))
         with pytest.raises(Exception, match="not the one that is known"):
             reach().connect()
+
+
+def test_a_connection_that_is_lost_before_the_tunnel_opens_is_cut(
+    known: Sshd, reach: REACH, feed: int
+) -> None:
+    tunnel = reach().tunnel(feed)
+    known.cut()
+    wait_until(lambda: not tunnel.connection.alive)
+    with pytest.raises(Cut), tunnel:
+        pass

@@ -240,6 +240,8 @@ def instance_in(folder: Path, aws: Server, *, public: Path | None = None) -> Ite
         session = {**environ, "SPAWN_HOME": str(world.home), "BASH_ENV": world.environ["BASH_ENV"]}
         # Over SSH its own `spawn` is found as on a real one, and knows the same folders.
         session["PATH"] = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
+        # Its shell reads what is in its own home, and not what the person has who runs the tests.
+        session["HOME"] = str(place)
         lines = "SetEnv " + " ".join(f'"{name}={value}"' for name, value in session.items())
         with sshd((public or folder) / "sshd", lines, allow=[person.laptop.key]) as server:
             made = Instance(instance_id, world, server, person, aws, bucket)

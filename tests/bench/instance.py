@@ -1,0 +1,93 @@
+"""What asking an instance costs by whole commands, beside `ssh` that prints a file."""
+
+import shutil
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.bench.figures import Figure
+from tests.support.instances import Instance, instance_in
+from tests.support.queues import SPAWN, job, until
+from tests.support.s3 import moto
+from tests.support.sshd import missing
+
+ROUNDS = 21
+CLAIM = 1.6
+_READ = ("feeds", "instances", "places")
+"""What is cached of queues and of the way to them; hosts' keys are not among it, as `ssh` has
+them too."""
+
+
+def measure(folder: Path) -> list[Figure]:
+    """Time `spawn queue status i-...` cold and warm against `ssh host cat file`."""
+    claim = f"at most {CLAIM} × `ssh host cat file`"
+    lacks = missing()
+    if lacks:
+        return [Figure("`queue status <instance>`", f"{lacks} is not there", claim, False, "")]
+    with moto(folder) as aws, instance_in(folder, aws) as instance:
+        instance.serve()
+        queue = instance.queue(job("a", "true"), job("b", until("end"), "a")).detach()
+        queue.wait_executing("b")
+        try:
+            return _figures(instance, claim)
+        finally:
+            instance.world.let("end")
+            queue.wait_idle()
+
+
+def _figures(instance: Instance, claim: str) -> list[Figure]:
+    person = instance.person
+    server = instance.server
+    person.laptop.knows(server.known(f"[{server.host}]:{server.port}"))
+    data = person.laptop.folder / "data"
+    data.write_text("x" * 2000)
+    environ = {key: value for key, value in person.environ.items() if key != "PYTHONPATH"}
+    status = [SPAWN, "queue", "status", instance.id]
+    ssh = ["ssh", "-F", str(person.laptop.config), "-o", "BatchMode=yes"]
+    cat = [*ssh, instance.id, f"cat {data}"]
+
+    def timed(command: list[str]) -> float:
+        began = time.perf_counter()
+        subprocess.run(command, env=environ, check=True, capture_output=True)
+        return time.perf_counter() - began
+
+    def forget(*names: str) -> None:
+        for name in names:
+            shutil.rmtree(person.cache / name, ignore_errors=True)
+
+    def compared(before: Callable[[], None], rounds: int) -> tuple[float, str]:
+        pairs = []
+        for _ in range(rounds):
+            before()
+            pairs.append((timed(status), timed(cat)))
+        ratio = statistics.median(ours / theirs for ours, theirs in pairs)
+        ours, theirs = (statistics.median(each) * 1e3 for each in zip(*pairs, strict=True))
+        return ratio, f"{ratio:.2f} × ({ours:.0f} ms, ssh {theirs:.0f} ms)"
+
+    timed(status)
+    cold, cold_said = compared(lambda: forget(*_READ), ROUNDS)
+    timed(status)
+    warm, warm_said = compared(lambda: None, ROUNDS)
+    every = [each.name for each in person.cache.iterdir()]
+    _, first_said = compared(lambda: forget(*every), 7)
+    pairs = f"{ROUNDS} pairs of processes over loopback, the same keys; the median of the ratios."
+    return [
+        Figure(
+            what="`queue status <instance>`, nothing read before",
+            found=cold_said,
+            claim=claim,
+            holds=cold <= CLAIM,
+            how=f"{pairs} The host's key is known to both. A machine that was never asked is known "
+            f"by nobody yet, so its log in S3 and its console are asked for its key first: that "
+            f"once, {first_said}.",
+        ),
+        Figure(
+            what="`queue status <instance>`, read before",
+            found=warm_said,
+            claim=claim,
+            holds=warm <= CLAIM,
+            how=pairs,
+        ),
+    ]

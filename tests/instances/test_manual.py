@@ -1,0 +1,138 @@
+"""The manual page's status sections as they are typed, by bash and jq, of an instance.
+
+The page's blocks stand in tests/cli/golden/page_*.sh. What is put in place of their words is in
+`SUBSTITUTIONS`; nothing else is changed, and no program is stood in for.
+"""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.instances.test_watch import Staying
+from tests.support.instances import Instance, Person
+from tests.support.queues import SECONDS, SPAWN, Finished, job, until
+from tests.support.wait import wait_until
+
+pytestmark = pytest.mark.tool("jq")
+
+BLOCKS = Path(__file__).parents[1] / "cli" / "golden"
+SUBSTITUTIONS = {
+    "i-0123456789abcdef0": "{instance}",
+    "i-1234567890": "{instance}",
+    "sleep 30": "sleep 0.2",
+}
+"""The page's words, and what is typed for them here."""
+
+
+def block(name: str, instance: Instance) -> str:
+    """One of the page's blocks, for an instance."""
+    text = (BLOCKS / name).read_text()
+    for said, typed in SUBSTITUTIONS.items():
+        assert "{" not in said
+        text = text.replace(said, typed.format(instance=instance.id))
+    return text
+
+
+def bash(person: Person, script: str) -> Finished:
+    """Run a script as the person does."""
+    done = subprocess.run(
+        ["bash", "-c", script],
+        env=environ(person),
+        cwd=person.laptop.folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=4 * SECONDS,
+        check=False,
+    )
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def environ(person: Person) -> dict[str, str]:
+    """The person's, with `spawn` on the path."""
+    return {**person.environ, "PATH": f"{Path(SPAWN).parent}:{person.environ['PATH']}"}
+
+
+def monitored(instance: Instance, person: Person, last: str) -> tuple[int, str]:
+    """Run the monitoring script over a queue of two jobs, the last of which is `last`."""
+    queue = instance.queue(
+        job("first", until("go")), job("last", last, "first"), queue_id="watched"
+    ).detach()
+    queue.wait_executing("first")
+    seen = person.laptop.folder / "seen"
+    with (
+        seen.open("w") as out,
+        subprocess.Popen(
+            ["bash", "-c", block("page_monitor.sh", instance)],
+            env=environ(person),
+            cwd=person.laptop.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+        ) as script,
+    ):
+        try:
+            wait_until(lambda: "Progress: 0 / 2\n" in seen.read_text(), seconds=SECONDS)
+            instance.world.let("go")
+            code = script.wait(4 * SECONDS)
+        finally:
+            script.kill()
+            instance.world.let("go")
+    queue.wait_idle()
+    return code, seen.read_text()
+
+
+def test_the_monitoring_script_comes_to_a_completed_queues_end_with_its_results(
+    instance: Instance, person: Person
+) -> None:
+    code, said = monitored(instance, person, "echo made")
+    assert code == 0, said
+    assert "Queue completed successfully!\n" in said
+    results = person.laptop.folder / "results" / "watched"
+    assert (results / "last" / "stdout.log").read_text() == "made\n"
+    assert (results / "last" / "exit_code").read_text().strip() == "0"
+
+
+def test_the_monitoring_script_comes_to_a_failed_queues_end_and_exits_1(
+    instance: Instance, person: Person
+) -> None:
+    code, said = monitored(instance, person, "exit 3")
+    assert code == 1
+    assert said.endswith("Queue failed!\nFailed job: last\n")
+
+
+def test_a_job_is_checked_as_the_page_says(instance: Instance, person: Person) -> None:
+    queue = instance.queue(job("preprocess", "true"), job("train", "true"), queue_id="checked")
+    assert queue.run().code == 0
+    script = f'INSTANCE={instance.id}\n{block("page_check_job.sh", instance)}\necho "$QUEUE_ID"'
+    done = bash(person, script)
+    assert (done.code, done.err) == (0, "")
+    printed, _, queue_id = done.out.rstrip().rpartition("\n")
+    assert queue_id == "checked"
+    assert json.loads(printed) == person.status(instance.id)["job_details"][1]
+
+
+def test_failed_jobs_are_found_as_the_page_says(instance: Instance, person: Person) -> None:
+    assert instance.queue(job("good", "true"), job("bad", "exit 7", "good")).run().code == 1
+    done = bash(person, block("page_failed_job.sh", instance))
+    assert (done.code, done.err) == (0, "")
+    found = json.loads(done.out)
+    assert (found["job_id"], found["exit_code"]) == ("bad", 7)
+
+
+def test_each_status_line_of_the_page_does_what_it_says(instance: Instance, person: Person) -> None:
+    queue = instance.queue(job("a", until("end"))).detach()
+    queue.wait_executing("a")
+    plain, as_json, *watches = block("page_status.sh", instance).splitlines()
+    text = bash(person, plain)
+    assert (text.code, text.err) == (0, "")
+    assert f"Queue: q\nInstance: {instance.id}\nStatus: running\n" in text.out
+    assert json.loads(bash(person, as_json).out)["instance_id"] == instance.id
+    staying = [Staying(person, *line.split()[2:]) for line in watches]
+    for watch in staying:
+        watch.until(lambda watch=watch: "Status: running" in watch.out, "its first status")
+    instance.world.let("end")
+    for watch in staying:
+        assert watch.end() == 0, watch.err
+        assert "Status: completed" in watch.out
+    queue.wait_idle()

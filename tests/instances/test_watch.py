@@ -1,0 +1,302 @@
+"""What stays: `--watch`, `wait` and `logs --follow` of an instance, whatever happens meanwhile."""
+
+import json
+import re
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.instances import Instance, Person
+from tests.support.queues import SECONDS, SPAWN, Queue, job, retry, until
+from tests.support.terminal import terminal
+from tests.support.wait import wait_until
+
+
+class Staying:
+    """A command of the person's that stays; what it says is in files."""
+
+    def __init__(self, person: Person, *command: str, **environ: str) -> None:
+        self._out = person.laptop.folder / f"out-{len(person.started)}"
+        self._err = person.laptop.folder / f"err-{len(person.started)}"
+        with self._out.open("w") as out, self._err.open("w") as err:
+            self.process: subprocess.Popen[str] = person.start(
+                *command, environ=environ, stdout=out, stderr=err
+            )
+
+    @property
+    def out(self) -> str:
+        """Its data so far."""
+        return self._out.read_text()
+
+    @property
+    def err(self) -> str:
+        """Its talk so far."""
+        return self._err.read_text()
+
+    @property
+    def reports(self) -> list[Any]:
+        """Its whole lines so far, as JSON."""
+        return [json.loads(line) for line in self.out.split("\n")[:-1]]
+
+    def until(self, condition: Callable[[], object], what: str, seconds: float = SECONDS) -> None:
+        """Wait for something while it stays."""
+
+        def there() -> bool:
+            found = bool(condition())
+            assert found or self.process.poll() is None, f"it has ended: {self.out}{self.err}"
+            return found
+
+        try:
+            wait_until(there, seconds=seconds, what=what)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.out}\n{self.err}") from None
+
+    def end(self, seconds: float = 2 * SECONDS) -> int:
+        """Wait for its end; returns its exit code."""
+        return int(self.process.wait(seconds))
+
+
+def statuses(reports: list[Any]) -> list[str]:
+    """The queue's status in each."""
+    return [each["status"] for each in reports]
+
+
+@pytest.fixture
+def running(instance: Instance) -> Iterator[Queue]:
+    """A queue of the instance that runs until `end` is let; it ends with the test."""
+    queue = instance.queue(job("a", f"echo begun; {until('end')}; echo over")).detach()
+    queue.wait_executing("a")
+    yield queue
+    instance.world.let("end")
+    queue.wait_idle()
+
+
+@contextmanager
+def watching(person: Person, target: str, *flags: str) -> Iterator[Staying]:
+    """`--watch --json` every second, after its first report; it must end with the queue and 0."""
+    staying = Staying(person, "status", target, "--watch", "--refresh", "1s", "--json", *flags)
+    staying.until(lambda: staying.reports, "a report")
+    yield staying
+    assert staying.end() == 0, staying.err
+    assert statuses(staying.reports)[-1] == "completed", staying.out
+    assert set(statuses(staying.reports)[:-1]) <= {"running"}
+
+
+def test_a_watch_goes_over_one_login_and_ends_with_the_queue(
+    instance: Instance, person: Person, running: Queue
+) -> None:
+    with watching(person, instance.id) as watch:
+        watch.until(lambda: len(watch.reports) >= 3, "three reports")
+        instance.world.let("end")
+    assert instance.server.logins() == 1
+    assert watch.err == ""
+    assert watch.reports[-1]["job_details"][0]["exit_code"] == 0
+    assert all(line == line.strip() for line in watch.out.splitlines())
+
+
+def test_the_end_is_told_when_it_comes_and_not_at_the_next_refresh(
+    instance: Instance, person: Person, running: Queue
+) -> None:
+    watch = Staying(person, "status", instance.id, "--watch", "--refresh", "1h", "--json")
+    watch.until(lambda: watch.reports, "a report")
+    instance.world.let("end")
+    assert watch.end() == 0
+    assert statuses(watch.reports) == ["running", "completed"]
+
+
+def test_a_tunnel_that_is_cut_is_made_again_and_nobody_need_know(
+    instance: Instance, person: Person, running: Queue
+) -> None:
+    with watching(person, instance.id) as watch:
+        for _ in range(2):
+            instance.server.cut()
+            before = len(watch.reports)
+            watch.until(lambda before=before: len(watch.reports) >= before + 2, "it to go on")
+        instance.world.let("end")
+    assert instance.server.logins() >= 2
+
+
+def test_an_instance_that_is_away_for_a_while_is_said_once_and_watched_on(
+    instance: Instance, person: Person, running: Queue
+) -> None:
+    with watching(person, instance.id) as watch:
+        instance.server.stop()
+        watch.until(lambda: "trying again" in watch.err, "it to find out")
+        instance.server.start()
+        watch.until(lambda: "can be reached again" in watch.err, "it to come back")
+        before = len(watch.reports)
+        watch.until(lambda: len(watch.reports) > before, "another report")
+        instance.world.let("end")
+    assert watch.err.count("trying again") == 1
+    assert "Traceback" not in watch.err
+
+
+def test_a_feed_that_dies_and_comes_back_is_watched_on(
+    instance: Instance, person: Person, running: Queue
+) -> None:
+    with watching(person, instance.id) as watch:
+        instance.silence(signal.SIGKILL)
+        watch.until(lambda: "trying again" in watch.err, "it to find out")
+        instance.serve()
+        watch.until(lambda: "can be reached again" in watch.err, "it to come back")
+        instance.world.let("end")
+
+
+def test_a_runner_that_dies_is_told_and_the_next_one_is_watched(
+    instance: Instance, person: Person, running: Queue
+) -> None:
+    with watching(person, instance.id) as watch:
+        running.kill_runner()
+        watch.until(lambda: not watch.reports[-1]["runner_alive"], "it is told")
+        instance.world.let("end")
+        running.wait_over("a")
+        assert running.resume().code == 0
+
+
+def test_a_watch_of_an_instance_that_is_terminated_goes_on_in_s3(
+    instance: Instance, person: Person, running: Queue
+) -> None:
+    with watching(person, instance.id) as watch:
+        instance.vanish()
+        watch.until(lambda: "s3://" in watch.err, "it to turn to S3", 2 * SECONDS)
+        before = len(watch.reports)
+        watch.until(lambda: len(watch.reports) > before, "a report from S3")
+        instance.world.let("end")
+    assert f"nstance {instance.id} is terminated" in watch.err
+
+
+@pytest.mark.parametrize(
+    ("last", "word", "code"), [("true", "completed", 0), ("false", "failed", 1)]
+)
+def test_wait_hears_of_the_end_over_a_cut(
+    instance: Instance, person: Person, last: str, word: str, code: int
+) -> None:
+    queue = instance.queue(job("a", f"{until('end')}; {last}")).detach()
+    queue.wait_executing("a")
+    waiting = Staying(person, "wait", instance.id)
+    waiting.until(lambda: [*person.cache.glob("feeds/*/q.jsonl")], "it to have read the log")
+    instance.server.cut()
+    waiting.until(lambda: instance.server.logins() == 2, "it to come again")
+    instance.world.let("end")
+    assert waiting.end() == code, waiting.err
+    assert waiting.out == f"{word}\n"
+    queue.wait_idle()
+
+
+def test_output_is_followed_over_a_cut_and_a_retry_to_the_byte(
+    instance: Instance, person: Person
+) -> None:
+    queue = instance.queue(
+        job(
+            "a",
+            f"echo one $JOB_ATTEMPT; {until('two')}; echo two; "
+            f"{until('end')}; [ $JOB_ATTEMPT = 2 ]",
+            retry=retry(2),
+        )
+    ).detach()
+    queue.wait_executing("a")
+    logs = Staying(person, "logs", instance.id, "a", "--follow")
+    logs.until(lambda: logs.out == "one 1\n", "its first line")
+    instance.server.cut()
+    instance.world.let("two")
+    logs.until(lambda: logs.out == "one 1\ntwo\n", "its second line")
+    instance.server.cut()
+    instance.world.let("end")
+    assert logs.end() == 0, logs.err
+    assert logs.out == "one 1\ntwo\none 2\ntwo\n"
+    queue.wait_idle()
+
+
+def test_output_is_followed_into_s3_when_the_instance_is_terminated(
+    instance: Instance, person: Person, running: Queue
+) -> None:
+    logs = Staying(person, "logs", instance.id, "a", "--follow")
+    logs.until(lambda: logs.out == "begun\n", "its first line")
+    instance.vanish()
+    logs.until(lambda: "s3://" in logs.err, "it to turn to S3", 2 * SECONDS)
+    instance.world.let("end")
+    assert logs.end() == 0, logs.err
+    assert logs.out == "begun\nover\n"
+
+
+@pytest.mark.tool("faketime")
+@pytest.mark.parametrize("off", ["+3600s", "-3600s"])
+def test_a_laptop_whose_clock_is_an_hour_off_tells_times_as_the_instance_does(
+    instance: Instance, person: Person, running: Queue, off: str
+) -> None:
+    clock = clock_off(person, off)
+    told = person.status(instance.id, **clock)
+    there = instance.world.status()
+    assert told["started_at"] == there["started_at"]
+    assert seconds(told["elapsed"]) <= seconds(there["elapsed"]) < 600
+    assert seconds(told["job_details"][0]["elapsed"]) < 600
+    flags = ("--watch", "--refresh", "1s", "--json")
+    watch = Staying(person, "status", instance.id, *flags, **clock)
+    watch.until(lambda: len(watch.reports) >= 2, "two reports")
+    instance.world.let("end")
+    assert watch.end() == 0
+    assert all(seconds(each["elapsed"]) < 600 for each in watch.reports)
+
+
+_SLEEP = """\
+import select, time
+time.sleep = lambda seconds: select.select([], [], [], seconds) and None
+exec(open({guard!r}).read())
+"""
+"""libfaketime knows `clock_nanosleep` only by a clock that it changes too, and Python's `sleep` by
+another; so who sleeps here waits for nothing."""
+
+
+def clock_off(person: Person, off: str) -> dict[str, str]:
+    """An environment in which a clock is wrong, and time passes as ever."""
+    found = subprocess.run(
+        ["faketime", "-f", "+0", "printenv", "LD_PRELOAD"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    folder = person.laptop.folder / "clock"
+    folder.mkdir()
+    guard = str(Path(person.environ["PYTHONPATH"]) / "sitecustomize.py")
+    (folder / "sitecustomize.py").write_text(_SLEEP.format(guard=guard))
+    return {
+        "PYTHONPATH": str(folder),
+        "LD_PRELOAD": found.stdout.strip(),
+        "FAKETIME": off,
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+
+
+def seconds(text: str) -> int:
+    """What a duration of the JSON amounts to."""
+    unit = {"h": 3600, "m": 60, "s": 1}
+    return sum(int(number) * unit[name] for number, name in re.findall(r"(\d+)([hms])", text))
+
+
+def test_a_refresh_below_a_second_is_refused(instance: Instance, person: Person) -> None:
+    finished = person.spawn("status", instance.id, "--watch", "--refresh", "500ms")
+    assert finished.code == 2
+    assert "1s" in finished.err
+
+
+def test_news_is_drawn_on_a_terminal_as_it_comes_and_ctrl_c_ends_the_view_alone(
+    instance: Instance, person: Person, tmp_path: Path
+) -> None:
+    queue = instance.queue(job("a", until("one")), job("b", until("end"), "a")).detach()
+    queue.wait_executing("a")
+    command = [SPAWN, "queue", "status", instance.id, "--watch", "--refresh", "1h"]
+    with terminal(command, person.environ, tmp_path, columns=80) as screen:
+        wait_until(lambda: "a" in screen.text and "▶" in screen.text, seconds=SECONDS)
+        instance.world.let("one")
+        wait_until(lambda: "1 completed, 1 running" in screen.text, seconds=SECONDS)
+        screen.type("\x03")
+        assert screen.end() == 130
+        assert "Traceback" not in screen.text
+        assert screen.text.rstrip().endswith("\x1b[?25h"), "the cursor is not shown again"
+    assert queue.state.state == "running"
+    instance.world.let("end")
+    queue.wait_idle()
