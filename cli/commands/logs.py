@@ -27,8 +27,9 @@ def logs(
 ) -> None:
     """Print what a job printed.
 
-    Its stdout on stdout, its stderr on stderr, to the byte. Of a job of another machine what is in
-    S3: all of it once its attempt has ended; while it runs, what was copied so far.
+    Its stdout on stdout, its stderr on stderr, to the byte. Of an instance that answers: as it is
+    there. Of any other machine what is in S3: all of it once its attempt has ended; while it runs,
+    what was copied so far.
     """
     import sys
 
