@@ -238,7 +238,7 @@ def test_a_store_that_does_not_let_us_is_1_in_words(home: Home, server: s3.Serve
         ("team", none, "cannot be asked"),
         ("team", {"AWS_ENDPOINT_URL": nobody}, "cannot be reached"),
         ("team", {"AWS_PROFILE": "nobody"}, "cannot be asked"),
-        ("Not a bucket", {}, "cannot be asked"),
+        ("Not a bucket", {}, "is no name for a bucket: "),
     ):
         done = home(*flags, bucket, **{**server.environ, **environment})
         assert (done.returncode, done.stdout) == (1, ""), done.stderr
