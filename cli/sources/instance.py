@@ -170,7 +170,12 @@ class InstanceQueue:
         """See `QueueSource.report`."""
         report = self._at.report(now, past=past)
         asked = isinstance(self._source, FeedQueue)
-        return structs.replace(report, target=self._id) if asked else report
+        return structs.replace(report, target=self._target) if asked else report
+
+    @property
+    def _target(self) -> str:
+        """What a next command names: with the queue, where that was picked."""
+        return f"{self._id} --queue {self.queue_id}" if self._asked_queue else self._id
 
     def attempts(self, job_id: str) -> list[Attempt]:
         """See `QueueSource.attempts`."""

@@ -3,11 +3,10 @@
 import os
 from contextlib import suppress
 from pathlib import Path
-from secrets import token_hex
 
-import msgspec
 from msgspec import Struct
 
+from spawn.cli import kept
 from spawn.cli.flags import Where
 from spawn.core.errors import InvalidArgument, SpawnError
 from spawn.core.events import QueueStarted
@@ -75,26 +74,14 @@ def place_of(roots: Roots, queue_id: str, where: Where) -> Found:
 def remember(roots: Roots, queue_id: str, place: Place) -> None:
     """Keep the place of a queue that was found there, for the next command. No place, no error:
     it only spares flags."""
-    if place.bucket is None or recall(roots, queue_id) == place:
-        return
-    path = _path(roots, queue_id)
-    part = path.with_name(f".{path.name}.{token_hex(4)}.part")
-    with suppress(OSError):
-        path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(fd, "wb") as file:
-            file.write(msgspec.json.encode(place))
-        part.replace(path)
+    if place.bucket is not None and recall(roots, queue_id) != place:
+        kept.write(_path(roots, queue_id), place)
 
 
 def recall(roots: Roots, queue_id: str) -> Place | None:
     """The place where a queue was found before; None when that is not known."""
-    try:
-        found = msgspec.json.decode(_path(roots, queue_id).read_bytes(), type=Place)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    return found if found.bucket else None
+    found = kept.read(_path(roots, queue_id), Place)
+    return found if found is not None and found.bucket else None
 
 
 def region_here() -> str | None:
@@ -111,8 +98,8 @@ def _path(roots: Roots, queue_id: str) -> Path:
 
 def _known(roots: Roots, queue_id: str) -> QueueStarted | None:
     """What a log here says of where the queue is: the queue's own, else the last kept aside."""
-    kept = [each.events for each in reversed(queues.aside(roots, queue_id))]
-    for path in [roots.queue(queue_id).events, *kept]:
+    aside = [each.events for each in reversed(queues.aside(roots, queue_id))]
+    for path in [roots.queue(queue_id).events, *aside]:
         with suppress(SpawnError), read.opened(path) as connection:  # it may be what is damaged
             found = read.owner(connection)
             if found is not None:

@@ -307,6 +307,8 @@ def test_of_two_queues_the_other_is_named_and_can_be_picked(
     assert finished.err == f"Also running: {other} (--queue ID shows it)\n"
     assert person.status(instance.id, "--queue", other)["queue_id"] == other
     assert person.status(instance.id, SPAWN_QUEUE=other)["queue_id"] == other
+    why = person.spawn("why", instance.id, "one", "--queue", other).out
+    assert f"`spawn queue logs {instance.id} --queue {other} one --follow`" in why
     instance.world.let("end")
     for queue in instance.world.queues:
         queue.wait_for("QueueCompleted")
