@@ -90,12 +90,12 @@ def start(queue: Queue, changes: Mapping[str, Any] | None = None, **environ: str
         return RunnerProcess(structs.replace(order, **(changes or {})))
 
 
-def wait_owned(runner: RunnerProcess) -> bool:
-    """Wait until a runner owns its queue; False when it has ended before."""
-    while (news := runner.news()) is not None:
-        if any(isinstance(each, Committed) for each in news):
-            return True
-    return False
+def wait_commits(runner: RunnerProcess, count: int) -> int:
+    """Wait until a runner has told of so many commits, or has ended; returns how many it told."""
+    told = 0
+    while told < count and (news := runner.news()) is not None:
+        told += sum(isinstance(each, Committed) for each in news)
+    return told
 
 
 def kill_after(runner: RunnerProcess, seconds: float) -> bool:
