@@ -1,7 +1,7 @@
 """The manual page's status sections as they are typed, by bash and jq, of an instance.
 
-The page's blocks stand in tests/cli/golden/page_*.sh. What is put in place of their words is in
-`SUBSTITUTIONS`; nothing else is changed, and no program is stood in for.
+What is put in place of the page's words is in `SUBSTITUTIONS`; nothing else is changed, and no
+program is stood in for.
 """
 
 import json
@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from tests.instances.test_watch import Staying
 from tests.support.instances import Instance, Person
+from tests.support.page import block, command, scripts
 from tests.support.queues import SECONDS, SPAWN, Finished, job, until
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.tool("jq")
 
-BLOCKS = Path(__file__).parents[1] / "cli" / "golden"
 SUBSTITUTIONS = {
     "i-0123456789abcdef0": "{instance}",
     "i-1234567890": "{instance}",
@@ -25,12 +25,11 @@ SUBSTITUTIONS = {
 """The page's words, and what is typed for them here."""
 
 
-def block(name: str, instance: Instance) -> str:
-    """One of the page's blocks, for an instance."""
-    text = (BLOCKS / name).read_text()
-    for said, typed in SUBSTITUTIONS.items():
+def typed(text: str, instance: Instance) -> str:
+    """What the page says, for an instance."""
+    for said, instead in SUBSTITUTIONS.items():
         assert "{" not in said
-        text = text.replace(said, typed.format(instance=instance.id))
+        text = text.replace(said, instead.format(instance=instance.id))
     return text
 
 
@@ -64,7 +63,7 @@ def monitored(instance: Instance, person: Person, last: str) -> tuple[int, str]:
     with (
         seen.open("w") as out,
         subprocess.Popen(
-            ["bash", "-c", block("page_monitor.sh", instance)],
+            ["bash", "-c", typed(block("while true"), instance)],
             env=environ(person),
             cwd=person.laptop.folder,
             stdin=subprocess.DEVNULL,
@@ -104,7 +103,8 @@ def test_the_monitoring_script_comes_to_a_failed_queues_end_and_exits_1(
 def test_a_job_is_checked_as_the_page_says(instance: Instance, person: Person) -> None:
     queue = instance.queue(job("preprocess", "true"), job("train", "true"), queue_id="checked")
     assert queue.run().code == 0
-    script = f'INSTANCE={instance.id}\n{block("page_check_job.sh", instance)}\necho "$QUEUE_ID"'
+    check = typed(block('select(.job_id == "train")'), instance)
+    script = f'INSTANCE={instance.id}\n{check}\necho "$QUEUE_ID"'
     done = bash(person, script)
     assert (done.code, done.err) == (0, "")
     printed, _, queue_id = done.out.rstrip().rpartition("\n")
@@ -114,7 +114,7 @@ def test_a_job_is_checked_as_the_page_says(instance: Instance, person: Person) -
 
 def test_failed_jobs_are_found_as_the_page_says(instance: Instance, person: Person) -> None:
     assert instance.queue(job("good", "true"), job("bad", "exit 7", "good")).run().code == 1
-    done = bash(person, block("page_failed_job.sh", instance))
+    done = bash(person, typed(command("--json | jq '.job_details[]"), instance))
     assert (done.code, done.err) == (0, "")
     found = json.loads(done.out)
     assert (found["job_id"], found["exit_code"]) == ("bad", 7)
@@ -123,7 +123,8 @@ def test_failed_jobs_are_found_as_the_page_says(instance: Instance, person: Pers
 def test_each_status_line_of_the_page_does_what_it_says(instance: Instance, person: Person) -> None:
     queue = instance.queue(job("a", until("end"))).detach()
     queue.wait_executing("a")
-    plain, as_json, *watches = block("page_status.sh", instance).splitlines()
+    lines = [text for text in scripts() if text.startswith("spawn queue status i-")]
+    plain, as_json, *watches = typed("".join(lines), instance).splitlines()
     text = bash(person, plain)
     assert (text.code, text.err) == (0, "")
     assert f"Queue: q\nInstance: {instance.id}\nStatus: running\n" in text.out

@@ -7,6 +7,9 @@ from pathlib import Path
 from spawn.core import derive
 
 ROOT = Path(__file__).parents[2]
+QUEUE = ROOT / "docs" / "commands" / "queue.md"
+REFERENCE = "## Reference\n"
+"""What comes before it in that page is written by hand, the rest is not."""
 
 
 def generated() -> dict[Path, str]:
@@ -14,7 +17,7 @@ def generated() -> dict[Path, str]:
     return {
         ROOT / "core" / "moves.py": derive.moves_module(),
         ROOT / "docs" / "states.md": derive.states_page(),
-        ROOT / "docs" / "commands" / "queue.md": "\n".join(_commands()) + "\n",
+        QUEUE: QUEUE.read_text().partition(REFERENCE)[0] + "\n".join(_commands()) + "\n",
     }
 
 
@@ -27,13 +30,8 @@ def _commands() -> Iterator[str]:
     os.environ["COLUMNS"] = "88"
     root = typer.main.get_command(app)
     queue = root.commands["queue"]  # type: ignore[attr-defined]
-    yield "# spawn queue"
-    yield ""
-    yield "Generated from the help texts by `make docs`. Targets: `local`, the queue that runs on"
-    yield "this machine, else its newest; a queue's id; or an instance's, which is asked over SSH."
-    yield "A queue that is not on this machine, or whose instance does not answer, is read from"
-    yield "its copy in S3, in the bucket that a flag names, that was remembered, or that is the"
-    yield "region's."
+    yield REFERENCE
+    yield "Written from the help texts by `make docs`."
     yield ""
     yield "| exit code | means |"
     yield "| --- | --- |"
@@ -44,7 +42,7 @@ def _commands() -> Iterator[str]:
     yield "| 130, 143 | of `run`: interrupted by Ctrl-C, by SIGTERM |"
     for name, command in queue.commands.items():
         yield ""
-        yield f"## {name}"
+        yield f"### {name}"
         yield ""
         yield "```"
         with command.make_context(
@@ -57,6 +55,8 @@ def _commands() -> Iterator[str]:
     yield "## See also"
     yield ""
     yield "- [Queue configurations](../queue-configs.md): the fields of FILE"
+    yield "- [spawn launch](launch.md): an instance with a queue"
+    yield "- [spawn status](status.md): an instance, and what else is done with one"
     yield "- [IAM policies](../iam-policies.md): the rights that it takes in S3"
     yield "- [Object stores](../object-stores.md): which servers other than AWS will do"
 
