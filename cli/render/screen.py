@@ -2,7 +2,7 @@
 
 from datetime import tzinfo
 
-from spawn.cli.render.status import counts, foot, job_rows, render, when, widths
+from spawn.cli.render.status import counts, foot, job_rows, render, standing, when, widths
 from spawn.cli.render.style import PLAIN, Style
 from spawn.cli.render.text import printable
 from spawn.core.durations import text as duration
@@ -38,7 +38,7 @@ def screen(
 
 
 def _head(report: Report, zone: tzinfo | None, style: Style) -> list[str]:
-    """What `head` of the status says in a line each, in two."""
+    """What `head` of the status says in a line each, in two, and what stands out."""
     name = f" ({printable(report.queue_name)})" if report.queue_name else ""
     reason = f" ({printable(report.reason)})" if report.reason else ""
     started = f"   Started: {when(report.started_at, zone)}" if report.started_at else ""
@@ -46,6 +46,7 @@ def _head(report: Report, zone: tzinfo | None, style: Style) -> list[str]:
         f"Queue: {style('bold', report.queue_id)}{name}   Instance: {report.instance_id}",
         f"Status: {style(report.status, report.status)}{reason}   "
         f"Elapsed: {duration(report.elapsed)}{started}",
+        *standing(report, style),
     ]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.support.instances import Instance, Person
 from tests.support.queues import SECONDS, SPAWN, Queue, job, retry, until
+from tests.support.sshd import sshd
 from tests.support.terminal import terminal
 from tests.support.wait import wait_until
 
@@ -144,6 +145,38 @@ def test_a_feed_that_dies_and_comes_back_is_watched_on(
         instance.serve()
         watch.until(lambda: "can be reached again" in watch.err, "it to come back")
         instance.world.let("end")
+
+
+def test_a_watch_in_s3_goes_back_to_the_instance_when_it_answers_again(
+    instance: Instance, person: Person, running: Queue
+) -> None:
+    assert person.status(instance.id)["status"] == "running"
+    instance.silence()
+    with watching(person, instance.id) as watch:
+        assert watch.reports[0]["read_from"]["location"] == f"s3://{instance.bucket}/q/"
+        instance.serve()
+        watch.until(lambda: "answers again" in watch.err, "it to go back")
+        before = len(watch.reports)
+        watch.until(lambda: len(watch.reports) > before, "a report of the instance")
+        assert "read_from" not in watch.reports[-1]
+        instance.world.let("end")
+    assert watch.err.count("Read from s3://") == 1
+    assert "reached again" not in watch.err
+
+
+def test_a_watch_in_s3_says_so_and_ends_when_somebody_else_answers(
+    instance: Instance, person: Person, running: Queue, tmp_path: Path
+) -> None:
+    assert person.status(instance.id)["status"] == "running"
+    instance.server.stop()
+    watch = Staying(person, "status", instance.id, "--watch", "--refresh", "1s")
+    watch.until(lambda: "Jobs: 1 total" in watch.out, "a report")
+    frame = f"Status: running\nRead from: s3://{instance.bucket}/q/ (as of "
+    assert frame in watch.out
+    with sshd(tmp_path / "stranger", allow=[person.laptop.key], port=instance.server.port):
+        assert watch.end() == 1
+    assert "is not the one that is known: nothing was sent" in watch.err
+    assert "--from-s3 reads its queue's log in S3 meanwhile" in watch.err
 
 
 def test_a_runner_that_dies_is_told_and_the_next_one_is_watched(
