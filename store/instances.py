@@ -8,6 +8,7 @@ from datetime import datetime
 from ipaddress import ip_address
 from typing import Any
 
+from botocore.config import Config
 from botocore.exceptions import ClientError
 from msgspec import Struct
 
@@ -21,8 +22,9 @@ GONE = {"shutting-down", "terminated", "stopping", "stopped"}
 _OVER = {"stopped", "terminated"}
 """States in which nothing runs there any more."""
 _ASKED_AT_ONCE = 16
-SEARCH_SECONDS = 5.0
+SEARCH_SECONDS = 8.0
 """How long all regions together may take to say whether they have an instance."""
+_BRIEF = CONFIG.merge(Config(read_timeout=SEARCH_SECONDS))
 _HINT = "check the network, --region and --profile; AWS_ENDPOINT_URL, where it is set, names EC2"
 
 
@@ -163,7 +165,7 @@ def _others(region: str | None, profile: str | None) -> list[Any]:
         # One session for all: it reads what EC2 is once, which takes longer than the answer.
         session = boto3.Session(profile_name=profile)
         return [
-            session.client("ec2", region_name=name, config=CONFIG)
+            session.client("ec2", region_name=name, config=_BRIEF)
             for name in names
             if name != client.meta.region_name
         ]

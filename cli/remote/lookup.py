@@ -76,10 +76,12 @@ def asked(error: Unreachable, instance_id: str, region: str | None, profile: str
 
 
 def _not_known(instance_id: str, region: str | None, profile: str | None) -> Gone:
-    searched = Searched()
+    searched, unasked = Searched(), ""
     if not is_mistyped_instance_id(instance_id):
-        with suppress(SpawnError):  # it was worth a try
+        try:
             searched = region_of(instance_id, region, profile)
+        except SpawnError as error:  # it was worth a try
+            unasked = str(error)
     elsewhere = searched.region
     if elsewhere:
         where = f" in {region}" if region else " in the region of the AWS configuration"
@@ -91,6 +93,8 @@ def _not_known(instance_id: str, region: str | None, profile: str | None) -> Gon
             elsewhere=elsewhere,
         )
     why = "no region of this account has it, or it was terminated an hour ago"
+    if unasked:
+        why = f"it was terminated an hour ago, or is in another region: {unasked}"
     if searched.silent:
         names = named(searched.silent)
         why = f"it was terminated an hour ago, or is in a region that did not answer: {names}"

@@ -11,6 +11,8 @@ from spawn.core.report.model import JobReport, Report
 _URGENCY = {"running": 0, "failed": 1, "retrying": 2, "pending": 3, "blocked": 4, "completed": 5}
 _OUTPUT = 4
 _LEAST_ROWS = 3
+_LEAST_NAME = 16
+"""Letters of a job's id that are shown on whatever terminal; a third of it is theirs."""
 
 
 def screen(
@@ -33,7 +35,7 @@ def screen(
     if room < _LEAST_ROWS:
         bottom = []
         room = height - len(top)
-    rows = _rows(report, max(_LEAST_ROWS, room - len(output)), zone, style)
+    rows = _rows(report, max(_LEAST_ROWS, room - len(output)), width, zone, style)
     return [*top, *rows, *output, *bottom][:height]
 
 
@@ -50,8 +52,9 @@ def _head(report: Report, zone: tzinfo | None, style: Style) -> list[str]:
     ]
 
 
-def _rows(report: Report, room: int, zone: tzinfo | None, style: Style) -> list[str]:
-    columns = widths(report, zone, least=0)
+def _rows(report: Report, room: int, width: int, zone: tzinfo | None, style: Style) -> list[str]:
+    ids, firsts = widths(report, zone, least=0)
+    columns = min(ids, max(_LEAST_NAME, width // 3)), firsts
     drawn = {job.job_id: list(job_rows(job, report, columns, zone, style)) for job in report.jobs}
     if sum(map(len, drawn.values())) <= room:
         return [row for job in report.jobs for row in drawn[job.job_id]]

@@ -102,7 +102,8 @@ def job_rows(
     ids, firsts = columns
     first = _first_field(job, report, zone)
     attempts = f"Attempts: {job.attempts}/{job.max_attempts}"
-    row = f"{job.job_id:<{ids}}{status} {first:<{firsts}}{attempts:<16} {_last_field(job)}"
+    name = job.job_id if len(job.job_id) < ids else f"{job.job_id[: ids - 2]}…"
+    row = f"{name:<{ids}}{status} {first:<{firsts - 1}} {attempts:<16} {_last_field(job)}"
     yield f"  {glyph} {row.rstrip()}"
     if job.progress is not None:
         yield f"    └─ Progress: {printable(job.progress.text)}"

@@ -94,7 +94,7 @@ def test_what_looks_like_an_instance_id_is_no_queue_unless_there_is_one(home: Ho
 def test_of_a_job_that_is_not_there_those_that_are_are_named(finished: Home) -> None:
     done = finished("queue", "logs", "good", "zzzzzz")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "Error: queue good has no job 'zzzzzz'\nHint: it has GOOD\n"
+    assert done.stderr == "Error: queue good has no job 'zzzzzz'\nHint: it has fetch and count\n"
 
 
 def test_the_short_path_of_a_log_belongs_to_the_newest_queue_with_that_job(home: Home) -> None:

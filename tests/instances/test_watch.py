@@ -6,6 +6,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from tests.support.instances import Instance, Person
 from tests.support.queues import SECONDS, SPAWN, Queue, job, retry, until
 from tests.support.sshd import sshd
-from tests.support.terminal import terminal
+from tests.support.terminal import Terminal, terminal
 from tests.support.wait import wait_until
 
 
@@ -310,6 +311,12 @@ def seconds(text: str) -> int:
     return sum(int(number) * unit[name] for number, name in re.findall(r"(\d+)([hms])", text))
 
 
+def anew(screen: Terminal, after: int) -> str:
+    """What was drawn on a screen that was cleared, without controls."""
+    _, cleared, text = screen.text[after:].partition("\x1b[2J")
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text) if cleared else ""
+
+
 def test_a_refresh_below_a_second_is_refused(instance: Instance, person: Person) -> None:
     finished = person.spawn("status", instance.id, "--watch", "--refresh", "500ms")
     assert finished.code == 2
@@ -326,6 +333,12 @@ def test_news_is_drawn_on_a_terminal_as_it_comes_and_ctrl_c_ends_the_view_alone(
         wait_until(lambda: "a" in screen.text and "▶" in screen.text, seconds=SECONDS)
         instance.world.let("one")
         wait_until(lambda: "1 completed, 1 running" in screen.text, seconds=SECONDS)
+        for columns in (60, 200):
+            before = len(screen.text)
+            screen.resize(columns)
+            drawn = partial(anew, screen, before)
+            wait_until(lambda drawn=drawn: "Jobs: 2 total" in drawn(), seconds=SECONDS)
+            assert all(len(line) <= columns for line in drawn().splitlines()), drawn()
         screen.type("\x03")
         assert screen.end() == 130
         assert "Traceback" not in screen.text

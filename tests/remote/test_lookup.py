@@ -1,6 +1,7 @@
 """Where an instance is: as it was the last time, else as EC2 says."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -11,6 +12,7 @@ from tests.support.queues import SECONDS
 from tests.support.s3 import Server
 from tests.support.sshd import INSTANCE, ME, Laptop, Sshd, keygen, sshd
 
+from spawn.cli.remote import lookup
 from spawn.cli.remote.errors import Gone, HostKeyDiffers, NotLetIn, Unreachable
 from spawn.cli.remote.lookup import running
 from spawn.cli.remote.reach import Asked as Flags
@@ -275,7 +277,9 @@ def test_regions_that_do_not_say_are_named(monkeypatch: pytest.MonkeyPatch) -> N
             return Answer(body=f"{body}</DescribeRegionsResponse>".encode())
         if "/us-west-2/" in asked.headers["authorization"]:
             return Answer(500)
-        return Answer(body=b"<DescribeInstancesResponse/>")
+        return Answer(
+            body=b"<DescribeInstancesResponse><reservationSet/></DescribeInstancesResponse>"
+        )
 
     with answering(answer) as found:
         monkeypatch.setenv("AWS_ENDPOINT_URL", found.endpoint)
@@ -288,14 +292,20 @@ def test_regions_that_do_not_say_are_named(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_search_for_a_region_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     over = Event()
 
-    def answer(_: Asked) -> Answer:
-        over.wait(SECONDS)
-        return Answer(500)
+    def answer(asked: Asked) -> Answer:
+        if b"Action=DescribeRegions" in asked.body:
+            over.wait(SECONDS)
+        return Answer(
+            body=b"<DescribeInstancesResponse><reservationSet/></DescribeInstancesResponse>"
+        )
 
     with answering(answer) as found:
         monkeypatch.setenv("AWS_ENDPOINT_URL", found.endpoint)
         with pytest.raises(Unavailable, match="EC2 does not say which regions there are"):
             instances.region_of(INSTANCE, "us-east-1", None, seconds=0.1)
+        with pytest.raises(Gone, match="or is in another region: EC2 does not say which"):
+            monkeypatch.setattr(lookup, "region_of", partial(instances.region_of, seconds=0.1))
+            running(INSTANCE, "us-east-1", None)
         over.set()
 
 
