@@ -241,7 +241,7 @@ def test_an_instance_that_nobody_knows_is_not_found(bare: Instance, person: Pers
     assert "EC2 knows no instance i-0fedcba9876543210" in said
     person.laptop.configure("")
     said = refused(person, "i-0fedcba9876543210").err
-    assert "EC2 knows no instance i-0fedcba9876543210: no region of this account has it" in said
+    assert "EC2 knows no instance i-0fedcba9876543210: " in said
     assert "--profile names another account, --region another region" in said
     mistyped = person.spawn("status", "i-12345")
     assert (mistyped.code, mistyped.out) == (2, "")

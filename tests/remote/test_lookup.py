@@ -285,6 +285,7 @@ def test_regions_that_do_not_say_are_named(monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setenv("AWS_ENDPOINT_URL", found.endpoint)
         searched = instances.region_of(INSTANCE, "us-east-1", None, seconds=SECONDS)
         assert searched == instances.Searched(silent=("us-west-2",))
+        monkeypatch.setattr(lookup, "region_of", partial(instances.region_of, seconds=SECONDS))
         with pytest.raises(Gone, match="in a region that did not answer: us-west-2"):
             running(INSTANCE, "us-east-1", None)
 
@@ -303,8 +304,8 @@ def test_the_search_for_a_region_has_an_end(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv("AWS_ENDPOINT_URL", found.endpoint)
         with pytest.raises(Unavailable, match="EC2 does not say which regions there are"):
             instances.region_of(INSTANCE, "us-east-1", None, seconds=0.1)
+        monkeypatch.setattr(lookup, "region_of", partial(instances.region_of, seconds=0.1))
         with pytest.raises(Gone, match="or is in another region: EC2 does not say which"):
-            monkeypatch.setattr(lookup, "region_of", partial(instances.region_of, seconds=0.1))
             running(INSTANCE, "us-east-1", None)
         over.set()
 
@@ -349,10 +350,13 @@ def test_an_instance_is_described(aws: Server) -> None:
 
 def test_one_that_ec2_does_not_know_is_none(aws: Server) -> None:
     assert instances.describe("i-0ffffffffffffffff", None, None) is None
-    assert instances.region_of("i-0ffffffffffffffff", None, None).region == ""
+    assert instances.region_of("i-0ffffffffffffffff", None, None, seconds=SECONDS).region == ""
 
 
-def test_one_of_another_region_is_found_and_the_flag_is_named(aws: Server, person: Laptop) -> None:
+def test_one_of_another_region_is_found_and_the_flag_is_named(
+    aws: Server, person: Laptop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookup, "region_of", partial(instances.region_of, seconds=SECONDS))
     instance_id = _launch(aws)
     way = Reach(
         instance_id, roots(person.environ), environ=person.environ, asked=Flags(region="eu-west-1")
