@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 
 from spawn.cli.sources.local import LocalQueue
 from spawn.core.errors import InvalidArgument, QueueNotFound, SpawnError
-from spawn.core.ids import is_instance_id, why_not_queue_id
+from spawn.core.ids import (
+    INSTANCE_RULE,
+    is_instance_id,
+    is_mistyped_instance_id,
+    why_not_queue_id,
+)
 from spawn.store import queues
 from spawn.store.paths import Roots, roots
 
@@ -57,6 +62,7 @@ def find(target: str, *, where: "Where | None" = None) -> "QueueSource":
     try:
         source = _local(queue_id, where)
     except QueueNotFound as error:
+        _expect_no_instance(queue_id, where)
         try:
             return replica(queue_id, where, elsewhere=error)
         except InvalidArgument:
@@ -70,11 +76,25 @@ def find_local(target: str, *, queue: str | None = None) -> LocalQueue:
     """Find the queue of this machine that a target means, to do something with it.
 
     Raises:
-        InvalidArgument: The target cannot be a queue.
+        InvalidArgument: The target cannot be a queue, or means one of several that run.
         QueueNotFound: It is not here.
         SpawnError: The target is an instance.
     """
-    return LocalQueue(machine(), _queue_id(target, queue))
+    queue_id = _queue_id(target, queue, change=True)
+    try:
+        return LocalQueue(machine(), queue_id)
+    except QueueNotFound:
+        _expect_no_instance(queue_id, None)
+        raise
+
+
+def no_instance(instance_id: str) -> InvalidArgument:
+    """Say that something is no instance id, and that nothing else is called so."""
+    return InvalidArgument(
+        f"'{instance_id}' looks like an instance id, and is none",
+        why=f"{INSTANCE_RULE}; nor is there a queue of that name",
+        hint="`spawn list` shows the instances, `spawn queue list` the queues",
+    )
 
 
 def replica(
@@ -107,6 +127,16 @@ def _of_instance(instance_id: str, where: "Where | None") -> "QueueSource":
     return InstanceQueue(instance_id, machine(), where or Where(), say=say)
 
 
+def _expect_no_instance(queue_id: str, where: "Where | None") -> None:
+    """Take what is not here for an instance id that was mistyped, where it looks like one and
+    nobody knows of such a queue elsewhere."""
+    from spawn.cli.sources.place import recall
+
+    named = where is not None and where.typed and (where.bucket or where.prefix)
+    if is_mistyped_instance_id(queue_id) and not named and recall(machine(), queue_id) is None:
+        raise no_instance(queue_id) from None
+
+
 def _local(queue_id: str, where: "Where | None") -> LocalQueue:
     here = machine()
     if where is None:
@@ -114,11 +144,12 @@ def _local(queue_id: str, where: "Where | None") -> LocalQueue:
     return LocalQueue(here, queue_id, region=where.region, profile=where.profile)
 
 
-def _queue_id(target: str, queue: str | None, *, known: bool = True) -> str:
+def _queue_id(target: str, queue: str | None, *, known: bool = True, change: bool = False) -> str:
     """The id of the queue that a target means.
 
     Args:
         known: Whether others that run on this machine are worth a word.
+        change: Whether it is to be changed: then it is not for us to choose one of several.
     """
     if is_instance_id(target):
         raise SpawnError(
@@ -131,6 +162,12 @@ def _queue_id(target: str, queue: str | None, *, known: bool = True) -> str:
         if queue:
             return _queue_id(queue, None)
         chosen, others = queues.local(machine())
+        if others and change:
+            raise InvalidArgument(
+                f"{len(others) + 1} queues run on this machine: {', '.join([chosen, *others])}",
+                why="only one of them can be meant",
+                hint="--queue ID says which",
+            )
         if others and known:
             print(f"Also running: {', '.join(others)} (--queue ID shows it)", file=sys.stderr)
         return chosen

@@ -245,12 +245,14 @@ def summary(report: Report, style: Style) -> Iterator[str]:
             glyph = style("failed", GLYPHS["failed"])
             yield f"  {glyph} {job.job_id}: exit {exit_text(job)}, {printable(job.why)}"
             if job.log_file:
-                yield f"    Log: {job.log_file}"
+                # Of an instance that was asked it is a path over there.
+                there = f" on {report.instance_id}" if report.target and not report.origin else ""
+                yield f"    Log: {job.log_file}{there}"
     for warning in report.warnings:
         yield style("warning", f"Warning: {printable(warning)}")
     yield f"Results Location: {report.results_location}"
     if report.status == "interrupted":
-        flag = " --from-s3" if report.origin is not None else ""
+        flag = " --from-s3" if report.origin is not None and not report.there else ""
         yield f"Go on: spawn queue resume {report.target or report.queue_id}{flag}"
     else:
         yield f"Details: spawn queue status {report.target or report.queue_id}"

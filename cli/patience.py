@@ -1,6 +1,7 @@
 """Bear with a store that cannot be reached for a while, for commands that stay."""
 
 import time
+from typing import Protocol, runtime_checkable
 
 from spawn.cli.bootstrap import say
 from spawn.cli.sources.queue import QueueSource
@@ -9,6 +10,16 @@ from spawn.store.objects.port import Unavailable
 
 PATIENCE_SECONDS = 600.0
 """How long a store may not answer."""
+
+
+@runtime_checkable
+class Moves(Protocol):
+    """A source that may turn to another place, and says so itself."""
+
+    @property
+    def place(self) -> object:
+        """Where it reads by now."""
+        ...
 
 
 class Patience:
@@ -23,11 +34,14 @@ class Patience:
         Raises:
             SpawnError: What waiting does not help, or has not helped for `PATIENCE_SECONDS`.
         """
+        before = source.place if isinstance(source, Moves) else None
         try:
             source.refresh()
         except Unavailable as error:
             self.bear(error)
             return False
+        if isinstance(source, Moves) and source.place is not before:
+            self._since = None  # who could not be reached is not who answers
         self.well()
         return True
 

@@ -6,6 +6,9 @@ from datetime import datetime
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _ASIDE = re.compile(r".*\.fenced-\d+(-\d+)?")
 _INSTANCE = re.compile(r"i-[0-9a-f]+")
+_INSTANCE_LIKE = re.compile(r"i-[0-9a-z]+", re.IGNORECASE)
+_INSTANCE_DIGITS = (8, 17)
+INSTANCE_RULE = "one is i- and 17 hex digits, or 8, in small letters"
 ID_RULE = "1 to 128 letters, digits, '.', '_' or '-', the first a letter or digit"
 
 
@@ -17,6 +20,13 @@ def is_safe(name: str) -> bool:
 def is_instance_id(name: str) -> bool:
     """Whether `name` reads as an EC2 instance id, `i-<hex>`."""
     return _INSTANCE.fullmatch(name) is not None
+
+
+def is_mistyped_instance_id(name: str) -> bool:
+    """Whether `name` looks like an instance id and EC2 gives no such: `i-xyz`, `i-12345`."""
+    if is_instance_id(name):
+        return len(name) - len("i-") not in _INSTANCE_DIGITS
+    return _INSTANCE_LIKE.fullmatch(name) is not None
 
 
 def why_not_queue_id(name: str) -> str | None:

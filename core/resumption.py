@@ -34,7 +34,10 @@ def check(
     queue_id = state.queue_id
     again = f"spawn queue resume {queue_id}{' --from-s3' if from_s3 else ''}"
     if state.state == "completed":
-        raise NothingToDo(f"queue {queue_id} has completed; nothing is left to do")
+        raise NothingToDo(
+            f"queue {queue_id} has completed; nothing is left to do",
+            hint=f"`spawn queue results {queue_id}` downloads its results",
+        )
     if config is not None:
         _check_config(state, config)
         left = [job_id for job_id in state.failed if job_id not in mended(state, config)]
@@ -55,11 +58,14 @@ def check(
         )
     if not retry_failed:
         failed = ", ".join(list(state.failed)[:5]) or "what is left of it"
+        cancelled = state.reason == "cancelled"
         raise NothingToDo(
-            f"queue {queue_id} has failed and would fail again",
-            why=f"{len(state.failed)} of its jobs failed: {failed}"
-            if state.failed
-            else "cancelled",
+            f"queue {queue_id} was cancelled"
+            if cancelled
+            else f"queue {queue_id} has failed and would fail again",
+            why="what was stopped or had failed is not tried again by itself"
+            if cancelled
+            else f"{len(state.failed)} of its jobs failed: {failed}",
             hint=f"`{again} --retry-failed` tries {failed} again",
         )
 

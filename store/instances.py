@@ -1,16 +1,20 @@
 """What EC2 knows of an instance: its state, its addresses, what its console shows."""
 
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from datetime import datetime
 from ipaddress import ip_address
 from typing import Any
 
+from botocore.config import Config
 from botocore.exceptions import ClientError
 from msgspec import Struct
 
 from spawn.core.errors import SpawnError
 from spawn.store.objects.aws import CONFIG, code_of, connect, errors
+from spawn.store.objects.port import Unavailable
 
 _UNKNOWN = {"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"}
 GONE = {"shutting-down", "terminated", "stopping", "stopped"}
@@ -18,6 +22,12 @@ GONE = {"shutting-down", "terminated", "stopping", "stopped"}
 _OVER = {"stopped", "terminated"}
 """States in which nothing runs there any more."""
 _ASKED_AT_ONCE = 16
+SEARCH_SECONDS = 8.0
+"""How long all regions together may take to say whether they have an instance."""
+_USUAL = ("us-east-1", "us-west-2", "eu-west-1")
+"""Regions that most instances are in: asked first."""
+_BRIEF = CONFIG.merge(Config(read_timeout=SEARCH_SECONDS))
+_HINT = "check the network, --region and --profile; AWS_ENDPOINT_URL, where it is set, names EC2"
 
 
 class Described(Struct, frozen=True, kw_only=True):
@@ -39,6 +49,13 @@ class Described(Struct, frozen=True, kw_only=True):
     reason: str = ""
     """Why it is in that state, in EC2's words."""
     tags: dict[str, str] = {}
+
+
+class Searched(Struct, frozen=True):
+    """The region that has an instance, empty for none, and those that did not say in time."""
+
+    region: str = ""
+    silent: tuple[str, ...] = ()
 
 
 def describe(instance_id: str, region: str | None, profile: str | None) -> Described | None:
@@ -89,42 +106,80 @@ def console(instance_id: str, region: str | None, profile: str | None) -> str:
     return str(found.get("Output") or "")
 
 
-def region_of(instance_id: str, region: str | None, profile: str | None) -> str:
-    """Find the region that an instance is in, among those of the account; empty when none has it.
+def region_asked(region: str | None, profile: str | None) -> str:
+    """The region that is asked where nobody names one; empty when there is none."""
+    try:
+        with _errors(region):
+            return str(connect("ec2", region, profile).meta.region_name)
+    except SpawnError:
+        return ""
+
+
+def region_of(
+    instance_id: str,
+    region: str | None,
+    profile: str | None,
+    *,
+    seconds: float = SEARCH_SECONDS,
+) -> Searched:
+    """Find the region that an instance is in, among those of the account.
 
     Args:
         region: The one that knows nothing of it.
+        seconds: That all of it may take.
 
     Raises:
         Denied: We may not ask which regions there are.
         Unavailable: EC2 does not answer.
     """
+    until = time.monotonic() + seconds
+    threads = ThreadPoolExecutor(_ASKED_AT_ONCE)
+    try:
+        listed = threads.submit(_others, region, profile)
+        try:
+            others = listed.result(seconds)
+        except TimeoutError:
+            raise Unavailable("EC2 does not say which regions there are", hint=_HINT) from None
+        asked = {threads.submit(_has, other, instance_id): other for other in others}
+        silent = {str(other.meta.region_name) for other in others}
+        try:
+            for each in as_completed(asked, max(0.0, until - time.monotonic())):
+                name = str(asked[each].meta.region_name)
+                found = each.result()
+                if found:
+                    return Searched(name)
+                if found is not None:
+                    silent.discard(name)
+        except TimeoutError:
+            pass  # who has not said by now is silent
+        return Searched(silent=tuple(sorted(silent)))
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _others(region: str | None, profile: str | None) -> list[Any]:
+    """Clients of all regions but the one that is asked first."""
     import boto3
 
     with _errors(region):
         client = connect("ec2", region, profile)
-        asked = client.meta.region_name
         names = [each["RegionName"] for each in client.describe_regions()["Regions"]]
         # One session for all: it reads what EC2 is once, which takes longer than the answer.
         session = boto3.Session(profile_name=profile)
-        others = [
-            session.client("ec2", region_name=name, config=CONFIG)
-            for name in names
-            if name != asked
+        return [
+            session.client("ec2", region_name=name, config=_BRIEF)
+            for name in sorted(names, key=lambda name: (name not in _USUAL, name))
+            if name != client.meta.region_name
         ]
 
-    def has(other: Any) -> bool:
-        try:
-            with _errors(region):
-                return _found(other, instance_id) is not None
-        except SpawnError:  # one region that does not answer hides no other
-            return False
 
-    with ThreadPoolExecutor(_ASKED_AT_ONCE) as threads:
-        for other, found in zip(others, threads.map(has, others), strict=True):
-            if found:
-                return str(other.meta.region_name)
-    return ""
+def _has(client: Any, instance_id: str) -> bool | None:
+    """Whether a region has an instance; None: it does not say, which hides no other."""
+    try:
+        with _errors(None):
+            return _found(client, instance_id) is not None
+    except SpawnError:
+        return None
 
 
 def _found(client: Any, instance_id: str) -> Described | None:
@@ -174,6 +229,12 @@ def _text(found: object, name: str) -> str:
     return str(found.get(name) or "") if isinstance(found, dict) else ""
 
 
-def _errors(region: str | None) -> AbstractContextManager[None]:
+@contextmanager
+def _errors(region: str | None) -> Iterator[None]:
     """Say in our words what boto3 says in its own."""
-    return errors(f"EC2 in {region}" if region else "EC2", "")
+    try:
+        with errors(f"EC2 in {region}" if region else "EC2", ""):
+            yield
+    except Unavailable as error:
+        error.hint = error.hint or _HINT
+        raise

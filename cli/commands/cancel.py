@@ -34,6 +34,7 @@ def cancel(
     from spawn.cli import bootstrap
     from spawn.cli.ask import ask
     from spawn.cli.follow import ended
+    from spawn.core.durations import text as duration
     from spawn.core.errors import SpawnError
     from spawn.runner.start import RunnerProcess, RunOrder
 
@@ -41,7 +42,8 @@ def cancel(
         source.refresh()
         before = source.state.state if source.state.ended else ""
         if not before and source.runner_alive():
-            print("Stopping what runs; its grace is up to kill_grace.", file=sys.stderr)
+            grace = duration(source.state.config.kill_grace)
+            print(f"Stopping what runs; it may take up to {grace} to end.", file=sys.stderr)
             ask(source, "cancel")
             source.refresh()
         if not source.state.ended:
@@ -58,8 +60,11 @@ def cancel(
             source.refresh()
         state = source.state
     if before or state.reason != "cancelled":
+        cancelled = state.reason == "cancelled"
         raise SpawnError(
-            f"queue {source.queue_id} has {state.state} already",
-            why="it had ended before it could be cancelled",
+            f"queue {source.queue_id} {'was cancelled' if cancelled else f'has {state.state}'} "
+            "already",
+            why="" if cancelled else "it had ended before it could be cancelled",
+            hint=f"`spawn queue status {source.queue_id}` shows how it ended",
         )
     print(f"Queue {source.queue_id} is cancelled")

@@ -28,24 +28,19 @@ def history(
     import sys
 
     from spawn.cli import bootstrap
+    from spawn.cli.jobs import expect_job
     from spawn.cli.render.history import line
     from spawn.cli.render.style import style_for
     from spawn.cli.times import moment
     from spawn.core.codec import decode
-    from spawn.core.config.names import nearest
-    from spawn.core.errors import InvalidArgument
     from spawn.core.moments import stamp
 
     style = style_for(sys.stdout)
     then = None if at is None else stamp(moment(at, bootstrap.now()))
     with bootstrap.find(queue_id, where=where) as source:
         source.refresh(until=then)
-        if job is not None and job not in source.state.jobs:
-            close = nearest(job, source.state.jobs)
-            raise InvalidArgument(
-                f"queue {source.queue_id} has no job '{job}'",
-                hint=f"did you mean '{close}'?" if close else "",
-            )
+        if job is not None:
+            expect_job(job, source.state.jobs, source.queue_id)
         for seq, type_, raw, _ in source.rows():
             if seq > source.seq:
                 break

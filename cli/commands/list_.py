@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spawn.cli.flags import Bucket, Profile, Region, Where, typed
+from spawn.cli.flags import Bucket, Identity, Profile, Region, SshUser, Where, typed
 
 if TYPE_CHECKING:
     from spawn.cli.sources.listing import Entry
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 def list_queues(
     context: typer.Context,
+    target: Annotated[
+        str,
+        typer.Argument(metavar="[TARGET]", help="An instance id, or `local`.", show_default=False),
+    ] = "local",
     json: Annotated[bool, typer.Option("--json", help="Output in JSON format.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only ids, newest first.")] = False,
     from_s3: Annotated[
@@ -30,10 +34,18 @@ def list_queues(
     ] = None,
     region: Region = None,
     profile: Profile = None,
+    ssh_user: SshUser = None,
+    identity: Identity = None,
 ) -> None:
-    """List queues, newest first: of this machine, or, with --bucket, of a bucket."""
+    """List queues, newest first: of this machine, an instance, or, with --bucket, a bucket."""
     from spawn.cli import bootstrap
 
+    if target != "local":
+        if from_s3 or typed(context, "bucket", "prefix"):
+            raise _one_of_both(target)
+        where = Where(region=region, profile=profile, ssh_user=ssh_user, identity=identity)
+        _of_instance(target, where, json=json, quiet=quiet)
+        return
     if from_s3 or typed(context, "bucket", "prefix", "region"):
         _of_bucket(
             Where(bucket=bucket, prefix=prefix, region=region, profile=profile),
@@ -53,6 +65,45 @@ def list_queues(
     _show(entries, json=json)
     if not (entries or json):
         bootstrap.say("No queues on this machine yet: `spawn queue run FILE` runs one.")
+
+
+def _one_of_both(target: str) -> Exception:
+    from spawn.core.errors import InvalidArgument
+
+    return InvalidArgument(
+        f"the queues are listed of {target} or of a bucket, not of both",
+        hint=f"`spawn queue status {target} --from-s3` reads the log of its queue in S3",
+    )
+
+
+def _of_instance(target: str, where: Where, *, json: bool, quiet: bool) -> None:
+    import sys
+
+    from spawn.cli import bootstrap
+    from spawn.cli.render.listing import there, there_as_json
+    from spawn.cli.render.style import style_for
+    from spawn.cli.sources.there import queues
+    from spawn.core.errors import InvalidArgument
+    from spawn.core.ids import is_instance_id, is_mistyped_instance_id
+
+    if is_mistyped_instance_id(target) and not is_instance_id(target):
+        raise bootstrap.no_instance(target)
+    if not is_instance_id(target):
+        raise InvalidArgument(
+            f"'{target}' has no list of queues",
+            why="an instance has one, this machine (`local`), and a bucket",
+            hint=f"`spawn queue status {target}` shows a queue; --bucket NAME lists a bucket's",
+        )
+    found = queues(target, bootstrap.machine(), where)
+    if quiet:
+        for each in found:
+            print(each.queue_id)
+    elif json:
+        print(there_as_json(found))
+    elif found:
+        print("\n".join(there(found, style_for(sys.stdout))))
+    if not (found or json):
+        bootstrap.say(f"No queues on {target} yet")
 
 
 def _of_bucket(where: Where, *, json: bool, quiet: bool) -> None:

@@ -34,18 +34,12 @@ def logs(
     import sys
 
     from spawn.cli import bootstrap
+    from spawn.cli.jobs import expect_job
     from spawn.cli.printing import Wanted, print_output
-    from spawn.core.config.names import nearest
-    from spawn.core.errors import InvalidArgument
 
     with bootstrap.find(queue_id, where=where) as source:
         source.refresh()
-        if job not in source.state.jobs:
-            close = nearest(job, source.state.jobs)
-            raise InvalidArgument(
-                f"queue {source.queue_id} has no job '{job}'",
-                hint=f"did you mean '{close}'?" if close else "",
-            )
+        expect_job(job, source.state.jobs, source.queue_id)
         outs = {"stderr.log": sys.stdout.buffer if stderr else sys.stderr.buffer}
         if not stderr:
             outs = {"stdout.log": sys.stdout.buffer, **outs}

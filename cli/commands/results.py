@@ -43,7 +43,7 @@ def results(
     """
     from spawn.cli import bootstrap
     from spawn.cli.download import before, download
-    from spawn.core.config.names import nearest
+    from spawn.cli.jobs import expect_job
     from spawn.core.errors import InvalidArgument
     from spawn.store.results.fetch import Choice
 
@@ -52,12 +52,8 @@ def results(
     with bootstrap.find(queue_id, where=where) as source:
         source.refresh()
         state = source.state
-        if job is not None and job not in state.jobs:
-            close = nearest(job, state.jobs)
-            raise InvalidArgument(
-                f"queue {source.queue_id} has no job '{job}'",
-                hint=f"did you mean '{close}'?" if close else "",
-            )
+        if job is not None:
+            expect_job(job, state.jobs, source.queue_id)
         objects = source.objects()
         wanted = [each for each in state.jobs.values() if job in (None, each.config.job_id)]
         again = {each.config.job_id for each in wanted if each.outcome is None and each.attempt > 1}

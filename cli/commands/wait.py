@@ -34,7 +34,10 @@ def wait(
     from spawn.cli.patience import Patience
     from spawn.cli.pause import Waits, pause
     from spawn.cli.render.style import style_for
+    from spawn.core.ids import is_instance_id
 
+    if is_instance_id(queue_id):
+        bootstrap.say(f"Asking {queue_id}; one that does not answer takes a while to be known.")
     with bootstrap.find(queue_id, where=where) as source:
         patience = Patience()
         owned_at = time.monotonic()

@@ -25,10 +25,9 @@ def why(
 
     from spawn.cli import bootstrap
     from spawn.cli.account import expect_begun, opened
+    from spawn.cli.jobs import expect_job
     from spawn.cli.render.style import style_for
     from spawn.cli.render.why import as_json, render
-    from spawn.core.config.names import nearest
-    from spawn.core.errors import InvalidArgument
     from spawn.core.moments import stamp
     from spawn.core.replay import Replay
     from spawn.core.why.answer import explain, recall
@@ -37,12 +36,7 @@ def why(
         source,
         then,
     ):
-        if job not in source.state.jobs:
-            close = nearest(job, source.state.jobs)
-            raise InvalidArgument(
-                f"queue {source.queue_id} has no job '{job}'",
-                hint=f"did you mean '{close}'?" if close else "",
-            )
+        expect_job(job, source.state.jobs, source.queue_id)
         expect_begun(source)
         asked = then is None and not source.state.ended
         seen = source.report(then or bootstrap.now())
@@ -58,7 +52,7 @@ def why(
         now=now,
         runner_alive=alive,
         past=then is not None,
-        elsewhere=seen.origin is not None,
+        elsewhere=seen.origin is not None and not seen.there,
         target=seen.target,
     )
     if json:

@@ -2,9 +2,11 @@
 
 from contextlib import suppress
 
-from spawn.cli.remote.errors import Gone, Unreachable
+from spawn.cli.remote.errors import Gone, HostKeyUnknown, Unreachable
 from spawn.core.errors import SpawnError
-from spawn.store.instances import GONE, Described, describe, region_of
+from spawn.core.ids import is_mistyped_instance_id
+from spawn.core.why.advice import named
+from spawn.store.instances import GONE, Described, Searched, describe, region_asked, region_of
 
 
 def running(instance_id: str, region: str | None, profile: str | None) -> Described:
@@ -48,6 +50,14 @@ def address(found: Described, *, from_within: bool) -> str:
     )
 
 
+def known(error: HostKeyUnknown, instance_id: str, region: str | None, profile: str | None) -> None:
+    """Where EC2 knows no such instance, add that to why nobody knows the host's key."""
+    with suppress(SpawnError):
+        if describe(instance_id, region, profile) is None:
+            where = region_asked(region, profile) or "its region"
+            error.why += f"; EC2 knows no such instance in {where}"
+
+
 def asked(error: Unreachable, instance_id: str, region: str | None, profile: str | None) -> None:
     """Ask EC2 about an instance that does not answer, and add what it says to the error.
 
@@ -66,9 +76,13 @@ def asked(error: Unreachable, instance_id: str, region: str | None, profile: str
 
 
 def _not_known(instance_id: str, region: str | None, profile: str | None) -> Gone:
-    elsewhere = ""
-    with suppress(SpawnError):  # it was worth a try
-        elsewhere = region_of(instance_id, region, profile)
+    searched, unasked = Searched(), ""
+    if not is_mistyped_instance_id(instance_id):
+        try:
+            searched = region_of(instance_id, region, profile)
+        except SpawnError as error:  # it was worth a try
+            unasked = str(error)
+    elsewhere = searched.region
     if elsewhere:
         where = f" in {region}" if region else " in the region of the AWS configuration"
         return Gone(
@@ -78,10 +92,16 @@ def _not_known(instance_id: str, region: str | None, profile: str | None) -> Gon
             hint=f"--region {elsewhere}",
             elsewhere=elsewhere,
         )
+    why = "no region of this account has it, or it was terminated an hour ago"
+    if unasked:
+        why = f"it was terminated an hour ago, or is in another region: {unasked}"
+    if searched.silent:
+        names = named(searched.silent)
+        why = f"it was terminated an hour ago, or is in a region that did not answer: {names}"
     return Gone(
         f"EC2 knows no instance {instance_id}",
         state="unknown",
-        why="no region of this account has it, or it was terminated an hour ago",
+        why=why,
         hint="--profile names another account, --region another region",
     )
 

@@ -20,7 +20,13 @@ from msgspec import Struct, structs
 
 from spawn.cli.remote.address import Remembered, recall, remember
 from spawn.cli.remote.connection import Connection, connect
-from spawn.cli.remote.errors import Gone, HostKeyError, RemoteError, Unreachable
+from spawn.cli.remote.errors import (
+    Gone,
+    HostKeyError,
+    HostKeyUnknown,
+    RemoteError,
+    Unreachable,
+)
 from spawn.cli.remote.library import paramiko, sshtunnel
 from spawn.cli.remote.openssh import Config
 from spawn.cli.remote.own_hosts import OwnHosts
@@ -184,7 +190,15 @@ class Reach:
             ],
             compare=self._compare(region, profile),
         )
-        found = connect(self._config, settings, user, trust, advice=self._advice(settings, user))
+        try:
+            found = connect(
+                self._config, settings, user, trust, advice=self._advice(settings, user)
+            )
+        except HostKeyUnknown as error:
+            from spawn.cli.remote.lookup import known  # boto3 costs 180 ms to import
+
+            known(error, self.instance_id, region, profile)
+            raise
         # Which queue it has may have been learned since this began.
         now = recall(self._roots, self.instance_id) or how
         self._kept = structs.replace(

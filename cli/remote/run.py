@@ -4,7 +4,7 @@ import select
 import shlex
 from collections.abc import Sequence
 from io import BytesIO
-from typing import BinaryIO
+from typing import Protocol
 
 from spawn import __version__
 from spawn.cli.remote.connection import Connection, cut
@@ -24,7 +24,19 @@ _PLACES = "/usr/local/bin:/opt/spawn/bin"
 """Where else `spawn` may be: a shell that nobody logs in to reads no profile."""
 
 
-def run(connection: Connection, command: str | Sequence[str], out: BinaryIO, err: BinaryIO) -> int:
+class Sink(Protocol):
+    """Where what a command prints is passed on to."""
+
+    def write(self, data: bytes, /) -> int:
+        """Take some of it."""
+        ...
+
+    def flush(self) -> None:
+        """Let go of it."""
+        ...
+
+
+def run(connection: Connection, command: str | Sequence[str], out: Sink, err: Sink) -> int:
     """Run a command; what it prints is passed on as it comes.
 
     Args:
@@ -65,9 +77,7 @@ def run(connection: Connection, command: str | Sequence[str], out: BinaryIO, err
     return SIGNALLED if code == _LOST else code
 
 
-def run_spawn(
-    connection: Connection, arguments: Sequence[str], out: BinaryIO, err: BinaryIO
-) -> int:
+def run_spawn(connection: Connection, arguments: Sequence[str], out: Sink, err: Sink) -> int:
     """Run the instance's own `spawn` with these arguments.
 
     Returns:
@@ -108,7 +118,7 @@ def _version(connection: Connection) -> str:
     return words[-1] if code == 0 and len(words) == 2 and words[0] == "spawn" else ""
 
 
-def _pass(channel: object, out: BinaryIO, err: BinaryIO) -> bool:
+def _pass(channel: object, out: Sink, err: Sink) -> bool:
     """Pass on what is there; whether there was anything."""
     found = False
     for ready, read, to in (("recv_ready", "recv", out), ("recv_stderr_ready", "recv_stderr", err)):

@@ -9,6 +9,7 @@ from spawn.cli.render.style import Style
 from spawn.cli.render.text import printable
 from spawn.cli.sources.listing import Entry
 from spawn.core.durations import text as duration
+from spawn.core.feed.wire import Listed
 from spawn.core.report.as_json import as_json as report_json
 
 
@@ -50,3 +51,21 @@ def as_json(entries: Sequence[Entry]) -> str:
         del shown["job_details"]
         found.append(shown)
     return msgspec.json.format(msgspec.json.encode(found), indent=2).decode()
+
+
+def there(queues: Sequence[Listed], style: Style) -> Iterator[str]:
+    """Write the queues of another machine as a table."""
+    width = max(len("QUEUE"), *(len(each.queue_id) for each in queues))
+    yield style("bold", f"{'QUEUE':<{width}}  STATUS")
+    for each in queues:
+        lost = "  (no runner)" if each.state == "running" and not each.runs else ""
+        yield f"{each.queue_id:<{width}}  {style(each.state, each.state)}{lost}"
+
+
+def there_as_json(queues: Sequence[Listed]) -> str:
+    """Write them as a JSON array."""
+    shown = [
+        {"queue_id": each.queue_id, "status": each.state, "runner_alive": each.runs}
+        for each in queues
+    ]
+    return msgspec.json.format(msgspec.json.encode(shown), indent=2).decode()

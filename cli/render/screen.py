@@ -2,7 +2,7 @@
 
 from datetime import tzinfo
 
-from spawn.cli.render.status import counts, foot, job_rows, render, when, widths
+from spawn.cli.render.status import counts, foot, job_rows, render, standing, when, widths
 from spawn.cli.render.style import PLAIN, Style
 from spawn.cli.render.text import printable
 from spawn.core.durations import text as duration
@@ -11,6 +11,8 @@ from spawn.core.report.model import JobReport, Report
 _URGENCY = {"running": 0, "failed": 1, "retrying": 2, "pending": 3, "blocked": 4, "completed": 5}
 _OUTPUT = 4
 _LEAST_ROWS = 3
+_LEAST_NAME = 16
+"""Letters of a job's id that are shown on whatever terminal; a third of it is theirs."""
 
 
 def screen(
@@ -33,12 +35,12 @@ def screen(
     if room < _LEAST_ROWS:
         bottom = []
         room = height - len(top)
-    rows = _rows(report, max(_LEAST_ROWS, room - len(output)), zone, style)
+    rows = _rows(report, max(_LEAST_ROWS, room - len(output)), width, zone, style)
     return [*top, *rows, *output, *bottom][:height]
 
 
 def _head(report: Report, zone: tzinfo | None, style: Style) -> list[str]:
-    """What `head` of the status says in a line each, in two."""
+    """What `head` of the status says in a line each, in two, and what stands out."""
     name = f" ({printable(report.queue_name)})" if report.queue_name else ""
     reason = f" ({printable(report.reason)})" if report.reason else ""
     started = f"   Started: {when(report.started_at, zone)}" if report.started_at else ""
@@ -46,11 +48,13 @@ def _head(report: Report, zone: tzinfo | None, style: Style) -> list[str]:
         f"Queue: {style('bold', report.queue_id)}{name}   Instance: {report.instance_id}",
         f"Status: {style(report.status, report.status)}{reason}   "
         f"Elapsed: {duration(report.elapsed)}{started}",
+        *standing(report, style),
     ]
 
 
-def _rows(report: Report, room: int, zone: tzinfo | None, style: Style) -> list[str]:
-    columns = widths(report, zone, least=0)
+def _rows(report: Report, room: int, width: int, zone: tzinfo | None, style: Style) -> list[str]:
+    ids, firsts = widths(report, zone, least=0)
+    columns = min(ids, max(_LEAST_NAME, width // 3)), firsts
     drawn = {job.job_id: list(job_rows(job, report, columns, zone, style)) for job in report.jobs}
     if sum(map(len, drawn.values())) <= room:
         return [row for job in report.jobs for row in drawn[job.job_id]]

@@ -52,6 +52,7 @@ def head(report: Report, zone: tzinfo | None, style: Style) -> Iterator[str]:
         yield f"Instance: {report.instance_id}"
     reason = f" ({printable(report.reason)})" if report.reason else ""
     yield f"Status: {style(report.status, report.status)}{reason}"
+    yield from standing(report, style)
     if report.started_at is not None:
         yield f"Started: {when(report.started_at, zone)}"
     yield f"Elapsed: {duration(report.elapsed)}"
@@ -59,6 +60,17 @@ def head(report: Report, zone: tzinfo | None, style: Style) -> Iterator[str]:
         yield f"Ended: {when(report.ended_at, zone)}"
     if report.queue_name:
         yield f"Name: {printable(report.queue_name)}"
+
+
+def standing(report: Report, style: Style) -> Iterator[str]:
+    """What a status is worth: whether anybody works on it, and from where it was read."""
+    if report.runner_alive is False and report.status in ("pending", "running"):
+        yield style("warning", "Runner: none holds this queue now")
+    origin = report.origin
+    if origin is not None:
+        live = report.runner_alive is not None and origin.age is not None
+        age = f" (as of {duration(origin.age or 0)} ago)" if live else ""
+        yield f"Read from: {origin.location}{age}"
 
 
 def counts(report: Report) -> str:
@@ -90,7 +102,8 @@ def job_rows(
     ids, firsts = columns
     first = _first_field(job, report, zone)
     attempts = f"Attempts: {job.attempts}/{job.max_attempts}"
-    row = f"{job.job_id:<{ids}}{status} {first:<{firsts}}{attempts:<16} {_last_field(job)}"
+    name = job.job_id if len(job.job_id) < ids else f"{job.job_id[: ids - 2]}…"
+    row = f"{name:<{ids}}{status} {first:<{firsts - 1}} {attempts:<16} {_last_field(job)}"
     yield f"  {glyph} {row.rstrip()}"
     if job.progress is not None:
         yield f"    └─ Progress: {printable(job.progress.text)}"

@@ -9,7 +9,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Self
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from spawn.cli.flags import Where
 from spawn.cli.remote.errors import (
@@ -24,6 +24,7 @@ from spawn.cli.remote.errors import (
 from spawn.cli.remote.reach import Told
 from spawn.cli.remote.tunnel import Tunnel
 from spawn.cli.remote.way import reach_of
+from spawn.cli.sources.again import Again
 from spawn.cli.sources.feed import FeedQueue
 from spawn.cli.sources.learned import host_keys, learn, learn_tagged
 from spawn.cli.sources.moving import MovingStream
@@ -31,7 +32,7 @@ from spawn.cli.sources.open_feed import open_feed
 from spawn.cli.sources.open_replica import open_replica
 from spawn.cli.sources.output import Attempt, Stream
 from spawn.cli.sources.replica import ReplicaQueue
-from spawn.cli.sources.silent import because, joined, neither, said
+from spawn.cli.sources.silent import because, expect_instance, joined, neither, said
 from spawn.cli.sources.whereabouts import asked_queue, whereabouts
 from spawn.core.errors import QueueNotFound, SpawnError
 from spawn.core.feed.address import port
@@ -46,14 +47,30 @@ from spawn.store.paths import Roots
 SILENT_SECONDS = 30.0
 """How long an instance may be silent until its queue's log in S3 is read instead."""
 _STRANGE = (NotAFeed, OtherProtocol)
+_LETS_IN = (PortClosed, NotForwarded, NoFeed, *_STRANGE)
+"""It lets us in, and no feed of ours answers there."""
+_FOREVER = ("shutting-down", "terminated", "unknown")
+"""States that EC2 says of an instance that will not come back."""
 _NOBODY = (Unreachable, Gone, PortClosed, NotForwarded, Cut, StoreError, *_STRANGE)
 """No feed of ours answers, or EC2 does not say where: the log in S3 is what there is to know."""
 _REFUSES = (HostKeyError, NotLetIn, Refused)
 """It is for a person to decide what to believe, or whom to be."""
 
 
+class _Feed(Struct, frozen=True):
+    """An open way to a feed. `newest`: the queue that the instance itself means."""
+
+    source: FeedQueue
+    tunnel: Tunnel
+    newest: str
+    open: ExitStack
+
+
 class InstanceQueue:
     """Reads a queue of an instance as `QueueSource` says. Opened by `with`.
+
+    While it is read from S3 by a command that stays, the instance is asked again beside that, and
+    read again when it answers.
 
     Who answers there and is not whom we expect, or does not let us in, is an error: it is for a
     person to decide what to believe.
@@ -75,9 +92,10 @@ class InstanceQueue:
         self._asked_queue = asked_queue(where)
         self._where = where
         self._say = say
-        self._open = ExitStack()
+        self._feed: _Feed | None = None
         self._source: FeedQueue | ReplicaQueue | None = None
-        self._tunnel: Tunnel | None = None
+        self._again: Again[_Feed] | None = None
+        self._not_asked: SpawnError | None = None
         self._silent_since: float | None = None
         self._refreshed = False
         self._fell: SpawnError | None = None
@@ -91,7 +109,7 @@ class InstanceQueue:
             else:
                 self._ask()
         except BaseException:
-            self._open.close()
+            self._close()
             raise
         return self
 
@@ -101,8 +119,13 @@ class InstanceQueue:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool | None:
-        self._open.close()
+        self._close()
         return None
+
+    @property
+    def place(self) -> object:
+        """Where it is read by now: another one when it turned to S3, or back."""
+        return self._source
 
     @property
     def queue_id(self) -> str:
@@ -125,19 +148,21 @@ class InstanceQueue:
         return self._at.seq
 
     def refresh(self, *, until: str | None = None) -> None:
-        """See `QueueSource.refresh`. An instance that has gone meanwhile is asked no more.
+        """See `QueueSource.refresh`. What does not answer is read from S3, until it does again.
 
         Raises:
             Unavailable: It does not answer, which may pass.
             HostKeyError, NotLetIn: Somebody else answers by now, or it lets us in no more.
         """
+        if self._refreshed and until is None:
+            self._return()
         try:
             if isinstance(self._source, ReplicaQueue):
                 self._read(until)
             else:
                 self._at.refresh(until=until)
         except (NoFeed, *_STRANGE) as error:
-            trouble = self._tunnel.trouble() if self._tunnel is not None else None
+            trouble = self._feed.tunnel.trouble() if self._feed is not None else None
             self._turn(said(self._id, trouble or error))
             self._read(until)
         self._silent_since = None
@@ -155,7 +180,10 @@ class InstanceQueue:
                 return self._source.pause(seconds)
             except _STRANGE:
                 return True  # `refresh` says what it is
-        time.sleep(seconds)
+        if not self._ask_again():
+            time.sleep(seconds)
+        elif self._again is not None:
+            self._again.wait(seconds)
         return True
 
     def rows(self) -> Iterator[Row]:
@@ -169,8 +197,11 @@ class InstanceQueue:
     def report(self, now: datetime, *, past: bool = False) -> Report:
         """See `QueueSource.report`."""
         report = self._at.report(now, past=past)
-        asked = isinstance(self._source, FeedQueue)
-        return structs.replace(report, target=self._target) if asked else report
+        if isinstance(self._source, FeedQueue):
+            return structs.replace(report, target=self._target)
+        if isinstance(self._not_asked, _LETS_IN):  # what goes on with it can be done there
+            return structs.replace(report, target=f"{self._id} --queue {self.queue_id}", there=True)
+        return report
 
     @property
     def _target(self) -> str:
@@ -199,32 +230,109 @@ class InstanceQueue:
     def _ask(self) -> None:
         """Open the way to its feed, else to S3."""
         try:
-            self._to_feed()
+            self._to_feed(self._feed_of(self._asked_queue))
         except _NOBODY as error:
-            self._open.close()
-            self._to_replica(said(self._id, error))
+            try:
+                self._to_replica(said(self._id, error))
+            except SpawnError as other:
+                expect_instance(self._id, other)
+                raise
         except _REFUSES as error:
             self._advise(error)
             raise
 
-    def _to_feed(self) -> None:
+    def _feed_of(self, queue: str | None) -> _Feed:
+        """Open the way to its feed.
+
+        Raises:
+            RemoteError, NoFeed, NotAFeed, OtherProtocol, Refused: There is none.
+            QueueNotFound: It has no queue.
+        """
         reach = reach_of(self._id, self._roots, self._where, told=Told(host_keys=self._keys_of_log))
-        tunnel = self._open.enter_context(reach.tunnel(port(os.environ)))
-        client = FeedClient(lambda: tunnel.address, self._id)
+        with ExitStack() as opened:
+            tunnel = opened.enter_context(reach.tunnel(port(os.environ)))
+            client = FeedClient(lambda: tunnel.address, self._id)
+            try:
+                source = open_feed(
+                    self._roots,
+                    client,
+                    queue=queue,
+                    say=self._say,
+                    region=self._where.region,
+                    profile=self._where.profile,
+                )
+                opened.enter_context(source)
+                newest = client.hello.local  # a queue that was named is asked for only later
+            except NoFeed as error:
+                raise (tunnel.trouble() or error) from None
+            return _Feed(source, tunnel, newest, opened.pop_all())
+
+    def _to_feed(self, feed: _Feed) -> None:
+        self._feed, self._source = feed, feed.source
+        self._newest = feed.newest
+        self._not_asked = None
+
+    def _close(self) -> None:
+        if self._again is not None:
+            self._again.close()
+            self._again = None
+        if self._feed is not None:
+            self._feed.open.close()
+            self._feed = None
+
+    # back from S3
+
+    def _ask_again(self) -> bool:
+        """Have the instance asked beside what is done, if it may come back; whether it is."""
+        error = self._not_asked
+        if error is None or (isinstance(error, Gone) and error.state in _FOREVER):
+            return False
+        if self._again is None:
+            queue = self.queue_id
+
+            def ask() -> _Feed | None:
+                try:
+                    feed = self._feed_of(queue)
+                except (*_NOBODY, QueueNotFound):
+                    return None
+                try:
+                    feed.source.refresh()
+                except BaseException as error:
+                    feed.open.close()
+                    if isinstance(error, (*_NOBODY, QueueNotFound)):  # or it has not begun there
+                        return None
+                    raise
+                return feed
+
+            self._again = Again(ask, lambda feed: feed.open.close())
+        return True
+
+    def _return(self) -> None:
+        """Read the instance again, if it answers by now.
+
+        Raises:
+            HostKeyError, NotLetIn, Refused: Who answers is not whom we expect, or does not let us
+                in.
+        """
+        if not self._ask_again() or self._again is None:
+            return
         try:
-            source = open_feed(
-                self._roots,
-                client,
-                queue=self._asked_queue,
-                say=self._say,
-                region=self._where.region,
-                profile=self._where.profile,
-            )
-            self._source = self._open.enter_context(source)
-            self._newest = client.hello.local  # a queue that was named is asked for only later
-        except NoFeed as error:
-            raise (tunnel.trouble() or error) from None
-        self._tunnel = tunnel
+            feed = self._again.take()
+        except _REFUSES as error:
+            self._advise(error)
+            raise
+        if feed is None:
+            return
+        self._again = None
+        state, seq = self.state, self.seq
+        with suppress(*_NOBODY, QueueNotFound):
+            feed.source.refresh()
+            # One that was away may have what another machine has gone on with since.
+            if feed.source.seq >= seq and feed.source.state.epoch >= state.epoch:
+                self._to_feed(feed)
+                self._say(f"{self._id} answers again: its queue is read there, and not from S3")
+                return
+        feed.open.close()
 
     def _advise(self, error: SpawnError) -> None:
         """Where its queue is known, there is another way to read of it."""
@@ -234,7 +342,8 @@ class InstanceQueue:
 
     def _keys_of_log(self) -> Sequence[str]:
         """The host keys that the queue's log in S3 has of this instance, the newest epoch's."""
-        with self._replica(lambda _: None) as source:
+        source, _ = self._replica(lambda _: None)
+        with source:
             source.refresh()
             return host_keys(source.rows(), self._id)
 
@@ -286,24 +395,27 @@ class InstanceQueue:
             raise error
         unknown = isinstance(error, Gone) and error.state == "unknown"
         try:
-            source = self._replica(say, ask_ec2=not unknown)
+            source, tagged = self._replica(say, ask_ec2=not unknown)
         except SpawnError as other:
             if error is None:
                 raise
             raise neither(self._id, error, other) from None
-        self._fell = error
-        self._tunnel = None
-        self._source = self._open.enter_context(source)
+        self._fell = self._not_asked = error
+        self._source, self._tagged = source, tagged
+        if self._feed is not None:
+            self._feed.open.close()
+            self._feed = None
 
-    def _replica(self, say: Callable[[str], None], *, ask_ec2: bool = True) -> ReplicaQueue:
-        """The replica of the queue that the instance has or had.
+    def _replica(
+        self, say: Callable[[str], None], *, ask_ec2: bool = True
+    ) -> tuple[ReplicaQueue, bool]:
+        """The replica of the queue that the instance has or had, and whether tags alone name it.
 
         Raises:
             Alone, NotTagged, SpawnError: See `whereabouts`.
         """
         found = whereabouts(self._id, self._roots, self._where, ask_ec2=ask_ec2)
-        self._tagged = found.tagged
-        return open_replica(self._roots, found.queue, found.where, say=say)
+        return open_replica(self._roots, found.queue, found.where, say=say), found.tagged
 
     def _read(self, until: str | None) -> None:
         """Refresh the replica; when that fails at first, say also why it is read at all.

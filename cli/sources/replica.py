@@ -304,6 +304,7 @@ class ReplicaQueue:
             location=self._store.location,
             events=self._replay.seq,
             last_at=None if state is None else moment(state.last_at),
+            looked_at=self._looked_at,
             heard_at=None if self._seen is None else self._heard_at,
             handed_back=self._seen is not None and self._seen.lease.handed_back,
             boot_log=self._boot_log,

@@ -6,6 +6,7 @@ from spawn.cli.remote.errors import Gone, PortClosed
 from spawn.cli.sources.whereabouts import NotTagged
 from spawn.core.errors import InvalidArgument, SpawnError
 from spawn.core.feed.address import port
+from spawn.core.ids import is_mistyped_instance_id
 
 
 def said(instance_id: str, error: SpawnError) -> SpawnError:
@@ -17,6 +18,21 @@ def said(instance_id: str, error: SpawnError) -> SpawnError:
         why=f"nothing listens on its port {port(os.environ)}",
         hint="`spawn queue feed` serves its queues, there",
     )
+
+
+def expect_instance(instance_id: str, error: SpawnError) -> None:
+    """Take an id that nobody knows for one that was mistyped, where EC2 gives no such ids.
+
+    Raises:
+        InvalidArgument: It is none.
+    """
+    unknown = isinstance(error, NotTagged) or (
+        isinstance(error, Gone) and error.state == "unknown" and not error.elsewhere
+    )
+    if unknown and is_mistyped_instance_id(instance_id):
+        from spawn.cli.bootstrap import no_instance
+
+        raise no_instance(instance_id) from None
 
 
 def because(instance_id: str, error: SpawnError) -> str:
@@ -40,6 +56,7 @@ def neither(instance_id: str, error: SpawnError, other: SpawnError) -> SpawnErro
         error.hint = joined("" if over else error.hint, other.hint)
         return error
     if str(other) == str(error):
+        error.hint = joined(error.hint, "--queue ID and --bucket NAME read a queue's log in S3")
         return error
     if isinstance(other, InvalidArgument):
         error.hint = joined(error.hint, f"{other}: {other.hint}")

@@ -42,12 +42,22 @@ class Origin(Struct, frozen=True, kw_only=True):
     events: int
     last_at: datetime | None
     """When the newest of them happened; None where there is none yet."""
+    looked_at: datetime | None = None
+    """When the copy was read."""
     heard_at: datetime | None = None
     """When a runner last said that it owns the queue; None when none ever did."""
     handed_back: bool = False
     """Whether it said then that it owns it no more."""
     boot_log: tuple[str, ...] = ()
     """The end of what the bootstrap of its instance printed, which has failed."""
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since anything was heard of the queue, as of when it was read."""
+        heard = [each for each in (self.last_at, self.heard_at) if each is not None]
+        if not heard or self.looked_at is None:
+            return None
+        return max(0.0, (self.looked_at - max(heard)).total_seconds())
 
     @property
     def booting(self) -> bool:
@@ -126,6 +136,8 @@ class Report(Struct, frozen=True, kw_only=True):
     """What it rests on, if that is not this machine's own log."""
     target: str = ""
     """What it was asked for by, for the next command, where that is not the queue's id."""
+    there: bool = False
+    """Whether that names a machine which can be told to go on, though its log was read from S3."""
 
     @property
     def ended(self) -> bool:
@@ -135,7 +147,7 @@ class Report(Struct, frozen=True, kw_only=True):
     @property
     def resume(self) -> str:
         """What goes on with it, as a sentence without an end."""
-        if self.origin is None:
+        if self.origin is None or self.there:
             return f"`spawn queue resume {self.target or self.queue_id}` goes on with it"
         said = f"`spawn queue resume {self.queue_id} --from-s3` goes on with it"
         if self.counts["running"] and not self.origin.handed_back:

@@ -10,14 +10,20 @@ from spawn.core.why.model import Advice
 _SHOWN = 3
 
 
-def advice(state: QueueState, chain: Chain, alive: bool | None, target: str) -> Iterator[Advice]:
-    """Advise on the asked job, the first of `chain`, whose state the last explains."""
+def advice(
+    state: QueueState, chain: Chain, alive: bool | None, target: str, resume: str
+) -> Iterator[Advice]:
+    """Advise on the asked job, the first of `chain`, whose state the last explains.
+
+    Args:
+        target: What to ask of the queue by.
+        resume: The command that goes on with it.
+    """
     root = state.jobs[chain.jobs[-1]]
-    resume = f"spawn queue resume {target}"
     if root.state == "failed":
-        yield from _after_failure(state, root, chain, target)
+        yield from _after_failure(state, root, chain, target, resume)
     elif root.state == "completed":
-        yield from _after_completion(state, root, target)
+        yield from _after_completion(state, root, target, resume)
     elif state.reason == "global_timeout" and state.ended and not state.failed:
         yield Advice(
             command=f"{resume} --global-timeout DURATION",
@@ -43,9 +49,9 @@ def advice(state: QueueState, chain: Chain, alive: bool | None, target: str) -> 
 
 
 def _after_failure(
-    state: QueueState, root: JobState, chain: Chain, target: str
+    state: QueueState, root: JobState, chain: Chain, target: str, resume: str
 ) -> Iterator[Advice]:
-    resume, job_id = f"spawn queue resume {target}", root.config.job_id
+    job_id = root.config.job_id
     then = ""
     if len(chain.jobs) > 1:
         waiting = chain.jobs[-2::-1]
@@ -65,8 +71,10 @@ def _after_failure(
         )
 
 
-def _after_completion(state: QueueState, root: JobState, target: str) -> Iterator[Advice]:
-    job_id, resume = root.config.job_id, f"spawn queue resume {target}"
+def _after_completion(
+    state: QueueState, root: JobState, target: str, resume: str
+) -> Iterator[Advice]:
+    job_id = root.config.job_id
     if root.upload_failed is not None and state.ended:
         does = "tries to save its results again, as they were when it completed"
         yield Advice(command=resume, does=does)

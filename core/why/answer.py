@@ -50,7 +50,9 @@ def explain(
         target: What the queue was asked for by, for the next command; its id when empty.
     """
     chain = trace(state, job_id)
-    found_advice = advice(state, chain, runner_alive, target or state.queue_id)
+    target = target or state.queue_id
+    resume = f"spawn queue resume {state.queue_id if elsewhere else target}"
+    found_advice = advice(state, chain, runner_alive, target, resume)
     found = list(_once(_facts(state, chain, history, now, runner_alive)))
     return Why(
         queue_id=state.queue_id,

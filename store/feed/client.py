@@ -148,7 +148,9 @@ class FeedClient:
                 what = f"the queue is not on {self.name}"
                 if isinstance(ask, AskPage):
                     what = f"queue {ask.queue_id} is not on {self.name}"
-                return QueueNotFound(what, why=why, hint=f"`spawn queue list` on {self.name}")
+                return QueueNotFound(
+                    what, why=why, hint=f"`spawn queue list {self.name}` shows those that are"
+                )
             case "corrupt_log":
                 hint = f"{fault.hint}; " if fault.hint else ""
                 return CorruptLog(

@@ -71,6 +71,30 @@ def test_local_names_others_that_run_on_stderr_alone(home: Home) -> None:
     assert json.loads(done.stdout)["queue_id"] == "second"
     assert done.stderr == "Also running: first (--queue ID shows it)\n"
     assert home("queue", "status", "local", "--queue", "first").stderr == ""
+    for command in (["cancel"], ["resume"], ["resume", "--retry-failed"]):
+        refused = home("queue", command[0], "local", *command[1:])
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert refused.stderr == (
+            "Error: 2 queues run on this machine: second, first: only one of them can be meant\n"
+            "Hint: --queue ID says which\n"
+        )
+    assert {home.status(queue_id)["status"] for queue_id in ("first", "second")} == {"running"}
+
+
+def test_what_looks_like_an_instance_id_is_no_queue_unless_there_is_one(home: Home) -> None:
+    for command in ("status", "cancel", "history", "list"):
+        done = home("queue", command, "i-xyz")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith("Error: 'i-xyz' looks like an instance id, and is none: ")
+    quick = {"queue_id": "i-xyz", "jobs": [{"job_id": "a", "command": "true"}]}
+    assert home("queue", "run", home.config(quick)).returncode == 0
+    assert home.status("i-xyz")["status"] == "completed"
+
+
+def test_of_a_job_that_is_not_there_those_that_are_are_named(finished: Home) -> None:
+    done = finished("queue", "logs", "good", "zzzzzz")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "Error: queue good has no job 'zzzzzz'\nHint: it has fetch and count\n"
 
 
 def test_the_short_path_of_a_log_belongs_to_the_newest_queue_with_that_job(home: Home) -> None:

@@ -16,6 +16,7 @@ from tests.support.answers import Answer, Asked, answering, forward
 from tests.support.feeds import answered, hello
 from tests.support.instances import Instance, Person, launch
 from tests.support.queues import SECONDS, Finished, job, until
+from tests.support.s3 import free_port
 from tests.support.sshd import ME, agent, keygen, public, sshd
 
 from spawn.core import chain
@@ -88,7 +89,10 @@ def test_a_host_key_that_nobody_knows_is_refused_and_accepted_as_is_told(
 ) -> None:
     ran(instance)
     person.laptop.known_hosts.unlink()
+    stranger = refused(person, "i-0fedcba9876543210").err
+    assert "; EC2 knows no such instance in us-east-1" in stranger
     said = refused(person, instance.id).err
+    assert "EC2 knows no such" not in said
     assert f"nobody vouches for the host key of {instance.id}" in said
     assert "aws ec2 get-console-output" in said
     accept = said.split("if it agrees: ")[1].strip()
@@ -237,8 +241,16 @@ def test_an_instance_that_nobody_knows_is_not_found(bare: Instance, person: Pers
     assert "EC2 knows no instance i-0fedcba9876543210" in said
     person.laptop.configure("")
     said = refused(person, "i-0fedcba9876543210").err
-    assert "EC2 knows no instance i-0fedcba9876543210: no region of this account has it" in said
+    assert "EC2 knows no instance i-0fedcba9876543210: " in said
     assert "--profile names another account, --region another region" in said
+    mistyped = person.spawn("status", "i-12345")
+    assert (mistyped.code, mistyped.out) == (2, "")
+    assert "'i-12345' looks like an instance id, and is none" in mistyped.err
+    assert person.spawn("cancel", "i-12345").code == 2
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    said = refused(person, bare.id, AWS_ENDPOINT_URL_EC2=nowhere).err
+    assert "Hint: check the network, --region and --profile" in said
+    assert "--queue ID and --bucket NAME read a queue's log in S3" in said
 
 
 def test_an_instance_of_another_region_is_said_to_be_there(bare: Instance, person: Person) -> None:

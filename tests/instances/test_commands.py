@@ -139,7 +139,14 @@ def test_a_queue_is_cancelled_by_its_own_spawn(instance: Instance, person: Perso
     assert queue.state.reason == "cancelled"
     again = person.spawn("cancel", instance.id)
     assert again.code == 1
-    assert "queue q has failed already" in again.err
+    assert again.err == (
+        "Error: queue q was cancelled already\n"
+        f"Hint: `spawn queue status {instance.id} --queue q` shows how it ended\n"
+    )
+    resumed = person.spawn("resume", instance.id)
+    assert resumed.code == 1
+    assert "queue q was cancelled: what was stopped" in resumed.err
+    assert f"`spawn queue resume {instance.id} --retry-failed --queue q` tries one" in resumed.err
 
 
 def test_of_several_queues_the_named_one_is_cancelled(instance: Instance, person: Person) -> None:
@@ -149,6 +156,20 @@ def test_of_several_queues_the_named_one_is_cancelled(instance: Instance, person
         queue.detach().wait_executing("one")
     shown = person.spawn("status", instance.id, "--json")
     (by_flag, by_name) = {*names} - {json.loads(shown.out)["queue_id"]}
+    refused = person.spawn("cancel", instance.id)
+    assert (refused.code, refused.out) == (2, "")
+    assert f"3 queues run on {instance.id}: " in refused.err
+    assert "--queue ID says which" in refused.err
+    listed = person.spawn("list", instance.id, "--json")
+    assert json.loads(listed.out) == [
+        {"queue_id": name, "status": "running", "runner_alive": True}
+        for name in ("third", "second", "first")
+    ]
+    assert person.spawn("list", instance.id, "-q").out == "third\nsecond\nfirst\n"
+    assert person.spawn("list", instance.id).out.splitlines()[:2] == [
+        "QUEUE   STATUS",
+        "third   running",
+    ]
     said = [
         person.spawn("cancel", instance.id, "--queue", by_flag),
         person.spawn("cancel", instance.id, SPAWN_QUEUE=by_name),
@@ -184,6 +205,7 @@ def test_without_anything_to_do_resume_says_so(instance: Instance, person: Perso
     finished = person.spawn("resume", instance.id)
     assert finished.code == 1
     assert "queue q has completed; nothing is left to do" in finished.err
+    assert f"`spawn queue results {instance.id} --queue q` downloads" in finished.err
 
 
 @pytest.mark.parametrize("flags", [("--config", "x.json"), ("--from-s3",), ("--leave-jobs",)])
@@ -243,3 +265,19 @@ def test_a_spawn_of_another_version_that_does_not_understand_is_named(
     assert finished.code == 1
     assert f"it is version {version}, and this is {__version__}" in finished.err
     assert "does not understand `queue cancel local`" in finished.err
+
+
+def test_where_an_instance_is_gone_resume_says_how_to_go_on_elsewhere(
+    instance: Instance, person: Person
+) -> None:
+    assert instance.queue(job("one", "false")).run().code == 1
+    person.status(instance.id)
+    instance.vanish("stopped")
+    finished = person.spawn("resume", instance.id, "--retry-failed")
+    assert finished.code == 1
+    assert f"instance {instance.id} is stopped" in finished.err
+    command = f"`spawn queue resume q --from-s3 --retry-failed --bucket {instance.bucket}"
+    assert command in finished.err
+    listed = person.spawn("list", instance.id)
+    assert listed.code == 1
+    assert "`spawn queue list --bucket NAME` lists those of a bucket" in listed.err

@@ -90,6 +90,22 @@ def test_where_no_feed_runs_the_log_in_s3_is_read(instance: Instance, person: Pe
     )
 
 
+def test_what_goes_on_with_a_queue_is_advised_where_it_can_be_done(
+    instance: Instance, person: Person
+) -> None:
+    assert instance.queue(job("one", "echo so; false")).run().code == 1
+    seen(person, instance)
+    instance.silence()
+    there = person.spawn("why", instance.id, "one").out
+    named = f"{instance.id} --queue q"
+    assert f"Next: `spawn queue resume {named} --retry-failed` tries one again." in there
+    assert f"Or: `spawn queue logs {named} one` prints" in there
+    instance.vanish()
+    gone = person.spawn("why", instance.id, "one").out
+    assert "Next: `spawn queue resume q --retry-failed --from-s3` tries one again." in gone
+    assert "Or: `spawn queue logs q one` prints" in gone
+
+
 def test_where_nothing_listens_the_log_in_s3_is_read(instance: Instance, person: Person) -> None:
     assert instance.queue(job("one", "true")).run().code == 0
     seen(person, instance)

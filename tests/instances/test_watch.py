@@ -6,13 +6,15 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.instances import Instance, Person
 from tests.support.queues import SECONDS, SPAWN, Queue, job, retry, until
-from tests.support.terminal import terminal
+from tests.support.sshd import sshd
+from tests.support.terminal import Terminal, terminal
 from tests.support.wait import wait_until
 
 
@@ -146,6 +148,38 @@ def test_a_feed_that_dies_and_comes_back_is_watched_on(
         instance.world.let("end")
 
 
+def test_a_watch_in_s3_goes_back_to_the_instance_when_it_answers_again(
+    instance: Instance, person: Person, running: Queue
+) -> None:
+    assert person.status(instance.id)["status"] == "running"
+    instance.silence()
+    with watching(person, instance.id) as watch:
+        assert watch.reports[0]["read_from"]["location"] == f"s3://{instance.bucket}/q/"
+        instance.serve()
+        watch.until(lambda: "answers again" in watch.err, "it to go back")
+        before = len(watch.reports)
+        watch.until(lambda: len(watch.reports) > before, "a report of the instance")
+        assert "read_from" not in watch.reports[-1]
+        instance.world.let("end")
+    assert watch.err.count("Read from s3://") == 1
+    assert "reached again" not in watch.err
+
+
+def test_a_watch_in_s3_says_so_and_ends_when_somebody_else_answers(
+    instance: Instance, person: Person, running: Queue, tmp_path: Path
+) -> None:
+    assert person.status(instance.id)["status"] == "running"
+    instance.server.stop()
+    watch = Staying(person, "status", instance.id, "--watch", "--refresh", "1s")
+    watch.until(lambda: "Jobs: 1 total" in watch.out, "a report")
+    frame = f"Status: running\nRead from: s3://{instance.bucket}/q/ (as of "
+    assert frame in watch.out
+    with sshd(tmp_path / "stranger", allow=[person.laptop.key], port=instance.server.port):
+        assert watch.end() == 1
+    assert "is not the one that is known: nothing was sent" in watch.err
+    assert "--from-s3 reads its queue's log in S3 meanwhile" in watch.err
+
+
 def test_a_runner_that_dies_is_told_and_the_next_one_is_watched(
     instance: Instance, person: Person, running: Queue
 ) -> None:
@@ -277,6 +311,12 @@ def seconds(text: str) -> int:
     return sum(int(number) * unit[name] for number, name in re.findall(r"(\d+)([hms])", text))
 
 
+def anew(screen: Terminal, after: int) -> str:
+    """What was drawn on a screen that was cleared, without controls."""
+    _, cleared, text = screen.text[after:].partition("\x1b[2J")
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text) if cleared else ""
+
+
 def test_a_refresh_below_a_second_is_refused(instance: Instance, person: Person) -> None:
     finished = person.spawn("status", instance.id, "--watch", "--refresh", "500ms")
     assert finished.code == 2
@@ -293,6 +333,12 @@ def test_news_is_drawn_on_a_terminal_as_it_comes_and_ctrl_c_ends_the_view_alone(
         wait_until(lambda: "a" in screen.text and "▶" in screen.text, seconds=SECONDS)
         instance.world.let("one")
         wait_until(lambda: "1 completed, 1 running" in screen.text, seconds=SECONDS)
+        for columns in (60, 200):
+            before = len(screen.text)
+            screen.resize(columns)
+            drawn = partial(anew, screen, before)
+            wait_until(lambda drawn=drawn: "Jobs: 2 total" in drawn(), seconds=SECONDS)
+            assert all(len(line) <= columns for line in drawn().splitlines()), drawn()
         screen.type("\x03")
         assert screen.end() == 130
         assert "Traceback" not in screen.text

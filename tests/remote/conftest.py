@@ -57,7 +57,7 @@ def _leaves_no_thread(request: pytest.FixtureRequest) -> Iterator[None]:
         if each not in before and "process_request_thread" not in each.name  # of a test's server
     ]
     for each in left:
-        each.join(5)
+        each.join(30)
     assert not [each for each in left if each.is_alive()]
 
 

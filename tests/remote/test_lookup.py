@@ -1,15 +1,20 @@
 """Where an instance is: as it was the last time, else as EC2 says."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from threading import Event
 
 import pytest
 from tests.remote.conftest import REACH
 from tests.support.answers import Answer, Answering, Asked, answering
+from tests.support.queues import SECONDS
 from tests.support.s3 import Server
 from tests.support.sshd import INSTANCE, ME, Laptop, Sshd, keygen, sshd
 
+from spawn.cli.remote import lookup
 from spawn.cli.remote.errors import Gone, HostKeyDiffers, NotLetIn, Unreachable
+from spawn.cli.remote.lookup import running
 from spawn.cli.remote.reach import Asked as Flags
 from spawn.cli.remote.reach import Reach, Told
 from spawn.core.errors import InvalidArgument, SpawnError
@@ -261,6 +266,50 @@ def test_what_is_no_instance_id_is_refused(person: Laptop) -> None:
             Reach(name, roots(person.environ), environ=person.environ)
 
 
+def test_regions_that_do_not_say_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(asked: Asked) -> Answer:
+        if b"Action=DescribeRegions" in asked.body:
+            names = "".join(
+                f"<item><regionName>{name}</regionName></item>"
+                for name in ("us-east-1", "eu-west-1", "us-west-2")
+            )
+            body = f"<DescribeRegionsResponse><regionInfo>{names}</regionInfo>"
+            return Answer(body=f"{body}</DescribeRegionsResponse>".encode())
+        if "/us-west-2/" in asked.headers["authorization"]:
+            return Answer(500)
+        return Answer(
+            body=b"<DescribeInstancesResponse><reservationSet/></DescribeInstancesResponse>"
+        )
+
+    with answering(answer) as found:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", found.endpoint)
+        searched = instances.region_of(INSTANCE, "us-east-1", None, seconds=SECONDS)
+        assert searched == instances.Searched(silent=("us-west-2",))
+        monkeypatch.setattr(lookup, "region_of", partial(instances.region_of, seconds=SECONDS))
+        with pytest.raises(Gone, match="in a region that did not answer: us-west-2"):
+            running(INSTANCE, "us-east-1", None)
+
+
+def test_the_search_for_a_region_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = Event()
+
+    def answer(asked: Asked) -> Answer:
+        if b"Action=DescribeRegions" in asked.body:
+            over.wait(SECONDS)
+        return Answer(
+            body=b"<DescribeInstancesResponse><reservationSet/></DescribeInstancesResponse>"
+        )
+
+    with answering(answer) as found:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", found.endpoint)
+        with pytest.raises(Unavailable, match="EC2 does not say which regions there are"):
+            instances.region_of(INSTANCE, "us-east-1", None, seconds=0.1)
+        monkeypatch.setattr(lookup, "region_of", partial(instances.region_of, seconds=0.1))
+        with pytest.raises(Gone, match="or is in another region: EC2 does not say which"):
+            running(INSTANCE, "us-east-1", None)
+        over.set()
+
+
 # EC2 as moto knows it; nothing is ever connected to
 
 
@@ -301,10 +350,13 @@ def test_an_instance_is_described(aws: Server) -> None:
 
 def test_one_that_ec2_does_not_know_is_none(aws: Server) -> None:
     assert instances.describe("i-0ffffffffffffffff", None, None) is None
-    assert instances.region_of("i-0ffffffffffffffff", None, None) == ""
+    assert instances.region_of("i-0ffffffffffffffff", None, None, seconds=SECONDS).region == ""
 
 
-def test_one_of_another_region_is_found_and_the_flag_is_named(aws: Server, person: Laptop) -> None:
+def test_one_of_another_region_is_found_and_the_flag_is_named(
+    aws: Server, person: Laptop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookup, "region_of", partial(instances.region_of, seconds=SECONDS))
     instance_id = _launch(aws)
     way = Reach(
         instance_id, roots(person.environ), environ=person.environ, asked=Flags(region="eu-west-1")

@@ -31,6 +31,10 @@ class Terminal:
         """Press keys: `\\x03` is Ctrl-C."""
         os.write(self._master, keys.encode())
 
+    def resize(self, columns: int) -> None:
+        """Make it wider or narrower, as a window manager does; who runs on it is told."""
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+
     def end(self, seconds: float = 60.0) -> int:
         """Wait for the command's end and the last it wrote; returns its exit code."""
         code = self.process.wait(seconds)

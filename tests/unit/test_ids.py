@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spawn.core.ids import is_instance_id, is_safe, new_queue_id, why_not_queue_id
+from spawn.core.ids import (
+    is_instance_id,
+    is_mistyped_instance_id,
+    is_safe,
+    new_queue_id,
+    why_not_queue_id,
+)
 
 GOOD = ["a", "0", "train-v2.1", "A_b", "queue-20260127-220532", "x" * 128, "i-am", "a..b"]
 BAD = ["", ".", "..", "-a", "_a", ".a", "a/b", "a b", "é", "a\n", "a\0", "x" * 129, "ａ"]
@@ -43,3 +49,13 @@ def test_a_queue_without_a_name_is_called_after_its_moment() -> None:
     name = new_queue_id(datetime(2026, 1, 27, 22, 5, 32, tzinfo=UTC))
     assert name == "queue-20260127-220532"
     assert why_not_queue_id(name) is None
+
+
+@pytest.mark.parametrize("name", ["i-xyz", "i-12345", "i-0ABCDEF012", "I-0123456789abcdef0"])
+def test_what_looks_like_an_instance_id_and_is_none_is_known(name: str) -> None:
+    assert is_mistyped_instance_id(name)
+
+
+@pytest.mark.parametrize("name", ["i-0123456789abcdef0", "i-01234567", "i-am", "i", "i-", "q"])
+def test_an_instance_id_and_what_looks_like_none_is_not_mistyped(name: str) -> None:
+    assert is_mistyped_instance_id(name) == (name == "i-am")

@@ -1,0 +1,39 @@
+"""The queues of an instance, as its feed lists them."""
+
+import os
+from collections.abc import Sequence
+
+from spawn.cli.flags import Where
+from spawn.cli.remote.errors import Gone, HostKeyError, NotLetIn, RemoteError
+from spawn.cli.remote.way import reach_of
+from spawn.cli.sources.silent import expect_instance, joined, said
+from spawn.core.feed.address import port
+from spawn.core.feed.wire import Listed
+from spawn.store.feed.client import FeedClient
+from spawn.store.feed.errors import NoFeed
+from spawn.store.paths import Roots
+
+_HINT = "`spawn queue list --bucket NAME` lists those of a bucket"
+
+
+def queues(instance_id: str, roots: Roots, where: Where) -> Sequence[Listed]:
+    """Ask for them, newest first.
+
+    Raises:
+        InvalidArgument: It is no instance.
+        RemoteError, NoFeed, NotAFeed, OtherProtocol, Refused: It cannot be asked.
+    """
+    try:
+        with (
+            reach_of(instance_id, roots, where).tunnel(port(os.environ)) as tunnel,
+            FeedClient(lambda: tunnel.address, instance_id) as client,
+        ):
+            try:
+                return client.queues().queues
+            except NoFeed as error:
+                raise said(instance_id, tunnel.trouble() or error) from None
+    except RemoteError as error:
+        expect_instance(instance_id, error)
+        if not isinstance(error, (HostKeyError, NotLetIn)):
+            error.hint = _HINT if isinstance(error, Gone) else joined(error.hint, _HINT)
+        raise

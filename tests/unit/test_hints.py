@@ -1,0 +1,47 @@
+"""What an instance's `spawn` advises, as who asked it from another machine reads it."""
+
+import io
+
+import pytest
+
+from spawn.cli.remote.hints import ForHere, for_here
+
+ID = "i-0123456789abcdef0"
+
+
+@pytest.mark.parametrize(
+    ("there", "here"),
+    [
+        (
+            "Hint: `spawn queue resume q --retry-failed` tries a again",
+            f"Hint: `spawn queue resume {ID} --retry-failed --queue q` tries a again",
+        ),
+        ("Go on: spawn queue resume q\n", f"Go on: spawn queue resume {ID} --queue q\n"),
+        ("`spawn queue why q train`", f"`spawn queue why {ID} train --queue q`"),
+        ("`spawn queue status local`", f"`spawn queue status {ID}`"),
+        ("`spawn queue resume q --from-s3` takes it back",) * 2,
+        (
+            "queue q is not on this machine\nHint: `spawn queue list` shows the queues that are\n",
+            f"queue q is not on {ID}\nHint: `spawn queue list {ID}` shows the queues that are\n",
+        ),
+        (
+            "`spawn queue run FILE` runs one",
+            f"`spawn queue run FILE`, on {ID}, runs one",
+        ),
+        ("3 jobs in the spawn queue are left",) * 2,
+    ],
+)
+def test_its_commands_work_from_here(there: str, here: str) -> None:
+    assert for_here(there, ID) == here
+
+
+def test_it_is_passed_on_line_by_line_however_it_comes_and_bytes_stay() -> None:
+    out = io.BytesIO()
+    sink = ForHere(out, ID)
+    for byte in b"\xff `spawn queue status q`\nand":
+        sink.write(bytes([byte]))
+    assert out.getvalue() == f"\udcff `spawn queue status {ID} --queue q`\n".encode(
+        "utf-8", "surrogateescape"
+    )
+    sink.close()
+    assert out.getvalue().endswith(b"\nand")
