@@ -1,8 +1,10 @@
 """What EC2 knows of an instance: its state, its addresses, what its console shows."""
 
+import re
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any
 
@@ -18,6 +20,15 @@ GONE = {"shutting-down", "terminated", "stopping", "stopped"}
 _OVER = {"stopped", "terminated"}
 """States in which nothing runs there any more."""
 _ASKED_AT_ONCE = 16
+_MOMENT = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
+"""How EC2 says when an instance was stopped: `User initiated (2026-01-27 14:05:32 GMT)`."""
+
+
+class Volume(Struct, frozen=True):
+    """A volume of an instance. `stays`: it is there, and costs, after the instance is gone."""
+
+    volume_id: str
+    stays: bool = False
 
 
 class Described(Struct, frozen=True, kw_only=True):
@@ -39,6 +50,17 @@ class Described(Struct, frozen=True, kw_only=True):
     reason: str = ""
     """Why it is in that state, in EC2's words."""
     tags: dict[str, str] = {}
+    zone: str = ""
+    """Its availability zone."""
+    spot: bool = False
+    """Whether it runs at the spot price, and may be taken back."""
+    platform: str = ""
+    """What is billed, in EC2's words: `Linux/UNIX`."""
+    profile_arn: str = ""
+    """Its instance profile: whose role it has; empty when it has none."""
+    volumes: tuple[Volume, ...] = ()
+    ended_at: datetime | None = None
+    """When it was stopped or terminated, where EC2 says so."""
 
 
 def describe(instance_id: str, region: str | None, profile: str | None) -> Described | None:
@@ -51,7 +73,7 @@ def describe(instance_id: str, region: str | None, profile: str | None) -> Descr
         Denied: We may not ask, or nobody says as whom or where.
         Unavailable: EC2 does not answer.
     """
-    with _errors(region):
+    with ec2_errors(region):
         return _found(connect("ec2", region, profile), instance_id)
 
 
@@ -75,7 +97,7 @@ def console(instance_id: str, region: str | None, profile: str | None) -> str:
         Denied: We may not ask.
         Unavailable: EC2 does not answer.
     """
-    with _errors(region):
+    with ec2_errors(region):
         client = connect("ec2", region, profile)
         try:
             found = client.get_console_output(InstanceId=instance_id, Latest=True)
@@ -101,7 +123,7 @@ def region_of(instance_id: str, region: str | None, profile: str | None) -> str:
     """
     import boto3
 
-    with _errors(region):
+    with ec2_errors(region):
         client = connect("ec2", region, profile)
         asked = client.meta.region_name
         names = [each["RegionName"] for each in client.describe_regions()["Regions"]]
@@ -115,7 +137,7 @@ def region_of(instance_id: str, region: str | None, profile: str | None) -> str:
 
     def has(other: Any) -> bool:
         try:
-            with _errors(region):
+            with ec2_errors(region):
                 return _found(other, instance_id) is not None
         except SpawnError:  # one region that does not answer hides no other
             return False
@@ -137,15 +159,18 @@ def _found(client: Any, instance_id: str) -> Described | None:
     for reservation in found["Reservations"]:
         for each in reservation["Instances"]:
             if each["InstanceId"] == instance_id:
-                return _described(each, client.meta.region_name)
+                return described(each, client.meta.region_name)
     return None
 
 
-def _described(found: dict[str, object], region: str) -> Described:
+def described(found: dict[str, object], region: str) -> Described:
+    """What an answer of EC2 says of one instance."""
     state = found.get("State")
     reason = found.get("StateReason")
     tags = found.get("Tags")
     launched = found.get("LaunchTime")
+    mappings = found.get("BlockDeviceMappings")
+    transition = _MOMENT.search(_text(found, "StateTransitionReason"))
     return Described(
         instance_id=_text(found, "InstanceId"),
         region=region,
@@ -159,7 +184,23 @@ def _described(found: dict[str, object], region: str) -> Described:
         tags={_text(each, "Key"): _text(each, "Value") for each in tags}
         if isinstance(tags, list)
         else {},
+        zone=_text(found.get("Placement"), "AvailabilityZone"),
+        spot=_text(found, "InstanceLifecycle") == "spot",
+        platform=_text(found, "PlatformDetails"),
+        profile_arn=_text(found.get("IamInstanceProfile"), "Arn"),
+        volumes=tuple(_volumes(mappings if isinstance(mappings, list) else [])),
+        ended_at=datetime.fromisoformat(transition[1]).replace(tzinfo=UTC)
+        if transition and _text(state, "Name") in GONE
+        else None,
     )
+
+
+def _volumes(mappings: list[object]) -> Iterator[Volume]:
+    for each in mappings:
+        volume = each.get("Ebs") if isinstance(each, dict) else None
+        if isinstance(volume, dict) and _text(volume, "VolumeId"):
+            stays = not volume.get("DeleteOnTermination")
+            yield Volume(_text(volume, "VolumeId"), stays)
 
 
 def _address(found: dict[str, object], name: str) -> str:
@@ -174,6 +215,6 @@ def _text(found: object, name: str) -> str:
     return str(found.get(name) or "") if isinstance(found, dict) else ""
 
 
-def _errors(region: str | None) -> AbstractContextManager[None]:
+def ec2_errors(region: str | None) -> AbstractContextManager[None]:
     """Say in our words what boto3 says in its own."""
     return errors(f"EC2 in {region}" if region else "EC2", "")
