@@ -6,9 +6,12 @@ import typer
 
 from spawn import __version__
 from spawn.cli.commands.cancel import cancel
+from spawn.cli.commands.connect import connect
 from spawn.cli.commands.feed import feed
 from spawn.cli.commands.history import history
+from spawn.cli.commands.instance_status import instance_status
 from spawn.cli.commands.list_ import list_queues
+from spawn.cli.commands.list_instances import list_instances
 from spawn.cli.commands.logs import logs
 from spawn.cli.commands.report import report
 from spawn.cli.commands.results import results
@@ -16,6 +19,7 @@ from spawn.cli.commands.resume import resume
 from spawn.cli.commands.run import run
 from spawn.cli.commands.schema import schema
 from spawn.cli.commands.status import status
+from spawn.cli.commands.terminate import terminate
 from spawn.cli.commands.validate import validate
 from spawn.cli.commands.verify import verify
 from spawn.cli.commands.wait import wait
@@ -39,6 +43,10 @@ queue = typer.Typer(
     context_settings=_SETTINGS,
 )
 app.add_typer(queue)
+app.command("list")(list_instances)
+app.command("status")(instance_status)
+app.command()(connect)
+app.command()(terminate)
 
 queue.command()(run)
 queue.command()(resume)

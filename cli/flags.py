@@ -55,6 +55,19 @@ Profile = Annotated[
         show_default=False,
     ),
 ]
+InstanceId = Annotated[
+    str, typer.Argument(metavar="INSTANCE", help="An instance's id.", show_default=False)
+]
+InstanceRegion = Annotated[
+    str | None,
+    typer.Option(
+        "--region",
+        metavar="REGION",
+        help="Where the instance is; else where it was, or the configured one.",
+        envvar="SPAWN_REGION",
+        show_default=False,
+    ),
+]
 At = Annotated[
     str | None,
     typer.Option(

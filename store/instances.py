@@ -1,10 +1,11 @@
 """What EC2 knows of an instance: its state, its addresses, what its console shows."""
 
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any
 
@@ -28,6 +29,15 @@ _USUAL = ("us-east-1", "us-west-2", "eu-west-1")
 """Regions that most instances are in: asked first."""
 _BRIEF = CONFIG.merge(Config(read_timeout=SEARCH_SECONDS))
 _HINT = "check the network, --region and --profile; AWS_ENDPOINT_URL, where it is set, names EC2"
+_MOMENT = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
+"""How EC2 says when an instance was stopped: `User initiated (2026-01-27 14:05:32 GMT)`."""
+
+
+class Volume(Struct, frozen=True):
+    """A volume of an instance. `stays`: it is there, and costs, after the instance is gone."""
+
+    volume_id: str
+    stays: bool = False
 
 
 class Described(Struct, frozen=True, kw_only=True):
@@ -49,6 +59,17 @@ class Described(Struct, frozen=True, kw_only=True):
     reason: str = ""
     """Why it is in that state, in EC2's words."""
     tags: dict[str, str] = {}
+    zone: str = ""
+    """Its availability zone."""
+    spot: bool = False
+    """Whether it runs at the spot price, and may be taken back."""
+    platform: str = ""
+    """What is billed, in EC2's words: `Linux/UNIX`."""
+    profile_arn: str = ""
+    """Its instance profile: whose role it has; empty when it has none."""
+    volumes: tuple[Volume, ...] = ()
+    ended_at: datetime | None = None
+    """When it was stopped or terminated, where EC2 says so."""
 
 
 class Searched(Struct, frozen=True):
@@ -68,7 +89,7 @@ def describe(instance_id: str, region: str | None, profile: str | None) -> Descr
         Denied: We may not ask, or nobody says as whom or where.
         Unavailable: EC2 does not answer.
     """
-    with _errors(region):
+    with ec2_errors(region):
         return _found(connect("ec2", region, profile), instance_id)
 
 
@@ -92,7 +113,7 @@ def console(instance_id: str, region: str | None, profile: str | None) -> str:
         Denied: We may not ask.
         Unavailable: EC2 does not answer.
     """
-    with _errors(region):
+    with ec2_errors(region):
         client = connect("ec2", region, profile)
         try:
             found = client.get_console_output(InstanceId=instance_id, Latest=True)
@@ -109,7 +130,7 @@ def console(instance_id: str, region: str | None, profile: str | None) -> str:
 def region_asked(region: str | None, profile: str | None) -> str:
     """The region that is asked where nobody names one; empty when there is none."""
     try:
-        with _errors(region):
+        with ec2_errors(region):
             return str(connect("ec2", region, profile).meta.region_name)
     except SpawnError:
         return ""
@@ -161,7 +182,7 @@ def _others(region: str | None, profile: str | None) -> list[Any]:
     """Clients of all regions but the one that is asked first."""
     import boto3
 
-    with _errors(region):
+    with ec2_errors(region):
         client = connect("ec2", region, profile)
         names = [each["RegionName"] for each in client.describe_regions()["Regions"]]
         # One session for all: it reads what EC2 is once, which takes longer than the answer.
@@ -176,7 +197,7 @@ def _others(region: str | None, profile: str | None) -> list[Any]:
 def _has(client: Any, instance_id: str) -> bool | None:
     """Whether a region has an instance; None: it does not say, which hides no other."""
     try:
-        with _errors(None):
+        with ec2_errors(None):
             return _found(client, instance_id) is not None
     except SpawnError:
         return None
@@ -192,15 +213,18 @@ def _found(client: Any, instance_id: str) -> Described | None:
     for reservation in found["Reservations"]:
         for each in reservation["Instances"]:
             if each["InstanceId"] == instance_id:
-                return _described(each, client.meta.region_name)
+                return described(each, client.meta.region_name)
     return None
 
 
-def _described(found: dict[str, object], region: str) -> Described:
+def described(found: dict[str, object], region: str) -> Described:
+    """What an answer of EC2 says of one instance."""
     state = found.get("State")
     reason = found.get("StateReason")
     tags = found.get("Tags")
     launched = found.get("LaunchTime")
+    mappings = found.get("BlockDeviceMappings")
+    transition = _MOMENT.search(_text(found, "StateTransitionReason"))
     return Described(
         instance_id=_text(found, "InstanceId"),
         region=region,
@@ -214,7 +238,23 @@ def _described(found: dict[str, object], region: str) -> Described:
         tags={_text(each, "Key"): _text(each, "Value") for each in tags}
         if isinstance(tags, list)
         else {},
+        zone=_text(found.get("Placement"), "AvailabilityZone"),
+        spot=_text(found, "InstanceLifecycle") == "spot",
+        platform=_text(found, "PlatformDetails"),
+        profile_arn=_text(found.get("IamInstanceProfile"), "Arn"),
+        volumes=tuple(_volumes(mappings if isinstance(mappings, list) else [])),
+        ended_at=datetime.fromisoformat(transition[1]).replace(tzinfo=UTC)
+        if transition and _text(state, "Name") in GONE
+        else None,
     )
+
+
+def _volumes(mappings: list[object]) -> Iterator[Volume]:
+    for each in mappings:
+        volume = each.get("Ebs") if isinstance(each, dict) else None
+        if isinstance(volume, dict) and _text(volume, "VolumeId"):
+            stays = not volume.get("DeleteOnTermination")
+            yield Volume(_text(volume, "VolumeId"), stays)
 
 
 def _address(found: dict[str, object], name: str) -> str:
@@ -230,7 +270,7 @@ def _text(found: object, name: str) -> str:
 
 
 @contextmanager
-def _errors(region: str | None) -> Iterator[None]:
+def ec2_errors(region: str | None) -> Iterator[None]:
     """Say in our words what boto3 says in its own."""
     try:
         with errors(f"EC2 in {region}" if region else "EC2", ""):

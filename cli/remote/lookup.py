@@ -20,13 +20,25 @@ def running(instance_id: str, region: str | None, profile: str | None) -> Descri
         Denied: We may not ask, or nobody says as whom or where.
         Unavailable: EC2 does not answer.
     """
-    found = describe(instance_id, region, profile)
-    if found is None:
-        raise _not_known(instance_id, region, profile)
+    found = known(instance_id, region, profile)
     if found.state == "pending" and (found.public or found.private):
         return found
     if found.state != "running":
         raise _gone(found)
+    return found
+
+
+def known(instance_id: str, region: str | None, profile: str | None) -> Described:
+    """Ask EC2 for an instance, whatever its state is.
+
+    Raises:
+        Gone: It is in another region (the flag is named), or not known.
+        Denied: We may not ask, or nobody says as whom or where.
+        Unavailable: EC2 does not answer.
+    """
+    found = describe(instance_id, region, profile)
+    if found is None:
+        raise _not_known(instance_id, region, profile)
     return found
 
 

@@ -112,6 +112,8 @@ class Reach:
         self._environ = os.environ if environ is None else environ
         self._config = Config(self._environ)
         self._kept = recall(roots, instance_id) or Remembered()
+        self.last: tuple[Settings, str] | None = None
+        """Where, and as whom, the newest connection was tried."""
 
     def connect(self) -> Connection:
         """Open an SSH connection to the instance.
@@ -177,6 +179,7 @@ class Reach:
 
     def _connect(self, settings: Settings, how: Remembered) -> Connection:
         user = self._user(settings, how)
+        self.last = settings, user
         region, profile = self._where(how)
         trust = Trust(
             self.instance_id,

@@ -1,0 +1,41 @@
+"""`spawn status`."""
+
+from typing import Annotated
+
+import typer
+
+from spawn.cli.flags import InstanceId, InstanceRegion, Profile, Where
+
+
+def instance_status(
+    instance_id: InstanceId,
+    json: Annotated[bool, typer.Option("--json", help="Output in JSON format.")] = False,
+    region: InstanceRegion = None,
+    profile: Profile = None,
+) -> None:
+    """Show an instance: its state, role, queue, tags, and about what it has cost so far.
+
+    EC2, IAM, S3 and AWS's price list are asked, not the instance: `spawn queue status INSTANCE`
+    does that.
+    """
+    from spawn.cli import bootstrap
+    from spawn.cli.sources.ec2 import described
+
+    roots = bootstrap.machine()
+    found, profile = described(instance_id, roots, region, profile)
+    from spawn.cli.sources.facts import facts
+
+    now = bootstrap.now()
+    known = facts(found, roots, Where(region=found.region, profile=profile), now)
+    if json:
+        from spawn.cli.render.instance import as_json
+        from spawn.cli.render.instances import pretty
+
+        print(pretty(as_json(known, None)))
+        return
+    import sys
+
+    from spawn.cli.render.instance import render
+    from spawn.cli.render.style import style_for
+
+    print("\n".join(render(known, now, None, style_for(sys.stdout))))

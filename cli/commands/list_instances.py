@@ -1,0 +1,68 @@
+"""`spawn list`."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from spawn.cli.flags import Profile
+
+
+class Format(StrEnum):
+    """How instances are written."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+def list_instances(
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only ids, newest first.")] = False,
+    form: Annotated[Format, typer.Option("--format", help="How they are written.")] = Format.TABLE,
+    over: Annotated[
+        bool, typer.Option("--all", "-a", help="Also those that were terminated.")
+    ] = False,
+    region: Annotated[
+        str | None,
+        typer.Option(
+            "--region",
+            metavar="REGION",
+            help="Where to look; else in the configured one.",
+            envvar="SPAWN_REGION",
+            show_default=False,
+        ),
+    ] = None,
+    profile: Profile = None,
+) -> None:
+    """List the instances that run queues, newest first.
+
+    Those that are tagged with a queue, as `spawn launch` tags them, in one region.
+    """
+    from spawn.cli import bootstrap
+    from spawn.cli.sources.ec2 import configured
+    from spawn.cli.sources.whereabouts import TAG_QUEUE
+    from spawn.store.fleet import fleet
+
+    found = fleet(TAG_QUEUE, configured(region), profile, over=over)
+    instances = found.instances
+    if quiet:
+        for each in instances:
+            print(each.instance_id)
+    elif form is Format.JSON:
+        from spawn.cli.render.instances import as_json
+
+        print(as_json(instances))
+    elif instances:
+        import sys
+
+        from spawn.cli.render.instances import columns_of, table
+        from spawn.cli.render.style import style_for
+
+        bootstrap.say(f"Instances in {found.region}:")
+        width = columns_of(sys.stdout)
+        print("\n".join(table(instances, bootstrap.now(), style_for(sys.stdout), width)))
+    if not instances:
+        live = "" if over else " that is not terminated"
+        bootstrap.say(
+            f"No instance with a queue{live} in {found.region}: `spawn launch` starts one; "
+            f"--region looks elsewhere{'' if over else ', --all shows the terminated'}"
+        )

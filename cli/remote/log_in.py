@@ -1,0 +1,61 @@
+"""Find the way to an instance, see that it is the instance, and say how `ssh` goes it."""
+
+import os
+import shutil
+import sys
+
+from spawn.cli.flags import Where
+from spawn.cli.remote.errors import NotLetIn
+from spawn.cli.remote.own_hosts import OwnHosts
+from spawn.cli.remote.reach import Told
+from spawn.cli.remote.system_ssh import arguments
+from spawn.cli.remote.way import reach_of
+from spawn.core.errors import SpawnError
+from spawn.store.paths import Roots
+
+
+def log_in(instance_id: str, roots: Roots, where: Where, command: str | None) -> list[str]:
+    """Connect once, to know that `ssh` will; returns its words.
+
+    Raises:
+        SpawnError: There is no `ssh`, or what was learned of the host cannot be kept for it.
+        RemoteError: It cannot be reached, or is not who it should be. That it takes none of our
+            keys is left to `ssh` where somebody can be asked for a passphrase.
+    """
+    program = shutil.which("ssh")
+    if program is None:
+        raise SpawnError(
+            "there is no ssh on this machine", hint="install OpenSSH's client: openssh-client"
+        )
+
+    def keys() -> tuple[str, ...]:
+        from spawn.cli.sources.vouched import keys_of_log
+
+        return tuple(keys_of_log(instance_id, roots, where))
+
+    reach = reach_of(instance_id, roots, where, told=Told(host_keys=keys))
+    interactive = sys.stdin.isatty()
+    try:
+        reach.connect().close()
+    except NotLetIn:
+        if not interactive:
+            raise
+    own = OwnHosts(roots)
+    if not own.keys(instance_id):
+        raise SpawnError(
+            f"the host key of {instance_id} is right, and cannot be kept for ssh",
+            why=f"{own.path} cannot be written",
+            hint="free some space, or let SPAWN_HOME name a folder of yours",
+        )
+    assert reach.last is not None
+    settings, user = reach.last
+    words = arguments(
+        instance_id,
+        settings,
+        user,
+        config=os.environ.get("SPAWN_SSH_CONFIG") or None,
+        known_hosts=own.path,
+        command=command,
+        terminal=interactive and sys.stdout.isatty(),
+    )
+    return [program, *words[1:]]

@@ -1,0 +1,137 @@
+"""Many instances, a line each."""
+
+import os
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import IO, Any
+
+import msgspec
+
+from spawn.cli.render.style import Style
+from spawn.cli.render.text import printable
+from spawn.cli.sources.whereabouts import TAG_QUEUE, TAG_RESULTS
+from spawn.core.durations import text as duration
+from spawn.store.instances import Described
+
+STATES = {
+    "pending": "retrying",
+    "running": "running",
+    "stopping": "interrupted",
+    "stopped": "interrupted",
+    "shutting-down": "dim",
+    "terminated": "dim",
+}
+"""How EC2's states are painted: as the state of a queue or job that is alike."""
+_TITLES = ("INSTANCE", "NAME", "TYPE", "STATE", "AGE", "QUEUE", "ADDRESS")
+_STATE = _TITLES.index("STATE")
+_GIVES_WAY = ("NAME", "QUEUE", "ADDRESS", "TYPE", "AGE")
+"""Columns that are cut, and then left out, on a narrow terminal: the first one first."""
+_LEAST = 8
+_GAP = "  "
+
+
+def table(
+    instances: Sequence[Described], now: datetime, style: Style, width: int | None
+) -> Iterator[str]:
+    """Write instances as a table.
+
+    Args:
+        width: Columns that a line may have; None: as many as it takes. Ids and states are never
+            cut.
+    """
+    rows = [_row(each, now) for each in instances]
+    widths = _fitted(rows, width)
+    yield style("bold", _line(_TITLES, widths))
+    for each, row in zip(instances, rows, strict=True):
+        yield _line(row, widths, style, STATES.get(each.state, ""))
+
+
+def as_json(instances: Sequence[Described]) -> str:
+    """Write instances as a JSON array."""
+    return pretty([shaped(each) for each in instances])
+
+
+def shaped(found: Described) -> dict[str, Any]:
+    """An instance for JSON. What it has not is an empty string, or null for a moment."""
+    at = found.launched_at
+    return {
+        "instance_id": found.instance_id,
+        "name": found.tags.get("Name", ""),
+        "state": found.state,
+        "instance_type": found.type,
+        "market": "spot" if found.spot else "on-demand",
+        "launched_at": None if at is None else at.astimezone().isoformat(timespec="seconds"),
+        "region": found.region,
+        "availability_zone": found.zone,
+        "queue_id": found.tags.get(TAG_QUEUE, ""),
+        "results_location": found.tags.get(TAG_RESULTS, ""),
+        "public_address": found.public,
+        "private_address": found.private,
+        "key_name": found.key_name,
+        "iam_instance_profile": found.profile_arn,
+        "tags": dict(sorted(found.tags.items())),
+    }
+
+
+def pretty(shape: object) -> str:
+    """JSON over many lines."""
+    return msgspec.json.format(msgspec.json.encode(shape), indent=2).decode()
+
+
+def columns_of(stream: IO[str]) -> int | None:
+    """How wide the terminal is that a stream is; None where it is none."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or None
+    except (OSError, ValueError):
+        return None
+
+
+def _row(found: Described, now: datetime) -> tuple[str, ...]:
+    age = "" if found.launched_at is None else duration((now - found.launched_at).total_seconds())
+    return tuple(
+        printable(text) or "-"
+        for text in (
+            found.instance_id,
+            found.tags.get("Name", ""),
+            found.type,
+            found.state,
+            age,
+            found.tags.get(TAG_QUEUE, ""),
+            found.public or found.private,
+        )
+    )
+
+
+def _fitted(rows: Sequence[tuple[str, ...]], width: int | None) -> list[int]:
+    """How wide each column is; 0 for one that is left out."""
+    named = any(row[1] != "-" for row in rows)
+    widths = [max(len(title), *(len(row[at]) for row in rows)) for at, title in enumerate(_TITLES)]
+    if not named:
+        widths[1] = 0
+    if width is None:
+        return widths
+    for least in (_LEAST, 0):
+        for title in _GIVES_WAY:
+            over = _total(widths) - width
+            at = _TITLES.index(title)
+            if over > 0 and widths[at]:
+                widths[at] = max(least, widths[at] - over) if least else 0
+    return widths
+
+
+def _total(widths: Sequence[int]) -> int:
+    shown = [each for each in widths if each]
+    return sum(shown) + len(_GAP) * (len(shown) - 1)
+
+
+def _line(
+    row: Sequence[str], widths: Sequence[int], style: Style | None = None, kind: str = ""
+) -> str:
+    cells = []
+    for at, (text, width) in enumerate(zip(row, widths, strict=True)):
+        if not width:
+            continue
+        cut = text if len(text) <= width else f"{text[: width - 1]}…"
+        cell = f"{cut:<{width}}"
+        cells.append(style(kind, cell) if style is not None and at == _STATE else cell)
+    return _GAP.join(cells).rstrip()
