@@ -1,9 +1,12 @@
 """Flags that several commands share: where a queue is in S3, and as of when."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    from spawn.core.ttl import Ttl as Time
 
 QueueId = Annotated[
     str,
@@ -110,6 +113,39 @@ Offline = Annotated[
     bool,
     typer.Option("--offline", help="Begin though S3 cannot be asked whether the queue is ours."),
 ]
+
+Ttl = Annotated[
+    str | None,
+    typer.Option(
+        "--ttl",
+        metavar="DURATION|MOMENT",
+        help="Stop in good order after `8h`, or at `2026-01-27T22:00:00Z`; exit code 143.",
+        show_default=False,
+    ),
+]
+OnComplete = Annotated[
+    Literal["keep", "stop", "terminate"],
+    typer.Option(
+        "--on-complete",
+        help="Power this EC2 instance off at the queue's end, failed or not, or after --ttl, once "
+        "all is in S3. Its shutdown behavior says whether it is stopped or terminated then.",
+    ),
+]
+
+
+def ttl_of(text: str | None) -> "Time | None":
+    """Read `--ttl`.
+
+    Raises:
+        InvalidArgument: It is neither a duration nor a moment.
+    """
+    from spawn.core.errors import InvalidArgument
+    from spawn.core.ttl import parse
+
+    try:
+        return None if text is None else parse(text)
+    except ValueError as error:
+        raise InvalidArgument(f"--ttl {text}: {error}") from None
 
 
 def typed(context: typer.Context, *names: str) -> bool:

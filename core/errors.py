@@ -7,6 +7,7 @@ SpawnError              1  the operation failed
 ├── QueueExists         1  an id is never used twice
 ├── RunnerAlive         1  another runner holds the queue
 ├── NothingToDo         1  what was asked for would change nothing
+├── TtlPassed         143  the queue's time on this machine is over
 ├── LogConflict         1  an append expected another seq: someone else wrote
 └── CorruptLog          1  the log contradicts itself
     ├── IllegalTransition  an event that its state does not allow
@@ -77,6 +78,13 @@ class RunnerAlive(SpawnError):
 
 class NothingToDo(SpawnError):
     """What was asked for would change nothing."""
+
+
+class TtlPassed(SpawnError):
+    """The queue's time on this machine is over, and it was interrupted for that before: as for one
+    that is interrupted now."""
+
+    exit_code = 143
 
 
 class LogConflict(SpawnError):

@@ -16,7 +16,7 @@ from spawn.core.config.model import JobConfig, QueueConfig
 
 InterruptCause = Literal["stop", "spot", "fenced", "host", "lost", "never_began"]
 QueueFailure = Literal["jobs", "results", "cancelled", "global_timeout"]
-QueueInterruption = Literal["signal", "spot", "fenced"]
+QueueInterruption = Literal["signal", "spot", "ttl", "fenced"]
 ResetReason = Literal["retry", "results_lost"]
 
 
@@ -239,6 +239,37 @@ class ResultsPutBack(Data, frozen=True, kw_only=True):
     files: int
 
 
+class CheckpointSaved(Data, frozen=True, kw_only=True):
+    """A note: what an attempt that was stopped had left of its job's result files is in the object
+    store. `key` and `sha256` are those of its list. The job's next attempt finds the files, also on
+    another machine; without them it would only begin further back."""
+
+    files: int
+    size: int
+    key: str
+    sha256: str
+
+
+class CheckpointNotSaved(Data, frozen=True, kw_only=True):
+    """A note: the files of an attempt that was stopped are on its machine alone."""
+
+    error: str
+
+
+class CheckpointPutBack(Data, frozen=True, kw_only=True):
+    """A note: the files of a checkpoint that was made on another machine are on this one; `files`:
+    how many had to be brought. `error`: or they never will be, and the job begins without them."""
+
+    files: int = 0
+    error: str = ""
+
+
+class MachineKept(Data, frozen=True, kw_only=True):
+    """A note: the machine was to be powered off when the queue ended, and was not: why."""
+
+    why: str
+
+
 class QueueReconfigured(Data, frozen=True, kw_only=True):
     """A new configuration from here on; completed jobs keep."""
 
@@ -308,6 +339,10 @@ AnyData = (
     | OutputSaved
     | ResultsNotPutBack
     | ResultsPutBack
+    | CheckpointSaved
+    | CheckpointNotSaved
+    | CheckpointPutBack
+    | MachineKept
 )
 
 TYPES: dict[str, type[Data]] = {
@@ -335,10 +370,17 @@ TYPES: dict[str, type[Data]] = {
     "OutputSaved": OutputSaved,
     "ResultsNotPutBack": ResultsNotPutBack,
     "ResultsPutBack": ResultsPutBack,
+    "CheckpointSaved": CheckpointSaved,
+    "CheckpointNotSaved": CheckpointNotSaved,
+    "CheckpointPutBack": CheckpointPutBack,
+    "MachineKept": MachineKept,
 }
 NAMES: dict[type[Data], str] = {cls: name for name, cls in TYPES.items()}
 NOTES = frozenset(
-    {"RequestRefused", "OutputNotSaved", "OutputSaved", "ResultsNotPutBack", "ResultsPutBack"}
+    {
+        *("RequestRefused", "OutputNotSaved", "OutputSaved", "ResultsNotPutBack", "ResultsPutBack"),
+        *("CheckpointSaved", "CheckpointNotSaved", "CheckpointPutBack", "MachineKept"),
+    }
 )
 
 

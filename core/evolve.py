@@ -7,6 +7,9 @@ from msgspec import structs
 from spawn.core.config.model import JobConfig, QueueConfig
 from spawn.core.events import (
     AnyData,
+    CheckpointNotSaved,
+    CheckpointPutBack,
+    CheckpointSaved,
     Data,
     EpochEnd,
     Event,
@@ -19,6 +22,7 @@ from spawn.core.events import (
     JobsSubmitted,
     JobStarted,
     JobUnblocked,
+    MachineKept,
     Outcome,
     OutputNotSaved,
     OutputSaved,
@@ -85,9 +89,10 @@ def evolve(state: QueueState, event: Event[Data]) -> None:
             job.started_at = event.at
             job.outcome = None
             job.uploaded = job.upload_failed = job.delayed = None
-            job.output_unsaved = job.not_put_back = ""
+            job.output_unsaved = job.not_put_back = job.checkpoint_unsaved = ""
         case JobCompleted():
             _end(state, job, event, data)
+            job.checkpoint = None
             state.move(job, "completed")
             job.holding = bool(job.config.result_files)
             if job.holding:
@@ -147,6 +152,10 @@ def evolve(state: QueueState, event: Event[Data]) -> None:
             | OutputSaved()
             | ResultsNotPutBack()
             | ResultsPutBack()
+            | CheckpointSaved()
+            | CheckpointNotSaved()
+            | CheckpointPutBack()
+            | MachineKept()
         ):
             raise AssertionError(f"{event.type} names a job")
         case _ as never:
@@ -154,7 +163,10 @@ def evolve(state: QueueState, event: Event[Data]) -> None:
 
 
 def _remark(state: QueueState, event: Event[Data]) -> None:
-    """Keep what a note says of a job: it is told, and decides nothing."""
+    """Keep what a note says: it is told, and decides nothing but from where a job goes on."""
+    if isinstance(event.data, MachineKept):
+        state.kept = event.data.why
+        return
     job = state.jobs.get(event.job_id or "")
     if job is None or event.attempt != job.attempt:
         return
@@ -167,6 +179,14 @@ def _remark(state: QueueState, event: Event[Data]) -> None:
             job.not_put_back = error
         case ResultsPutBack():
             job.not_put_back = ""
+        case CheckpointSaved() as saved if job.state != "completed":
+            job.checkpoint, job.checkpoint_unsaved = saved, ""
+        case CheckpointNotSaved(error=error):
+            job.checkpoint_unsaved = error
+        case CheckpointPutBack(error=error):
+            job.not_put_back = ""
+            if error:
+                job.checkpoint = None
 
 
 def _evolve_queue(state: QueueState, event: Event[Data], before: str) -> None:
@@ -185,7 +205,7 @@ def _evolve_queue(state: QueueState, event: Event[Data], before: str) -> None:
             state.owned_seq = event.seq
             state.owned_since = event.at
             state.started_at = state.started_at or event.at
-            state.ended_at = state.reason = state.detail = ""
+            state.ended_at = state.reason = state.detail = state.kept = ""
             for job in state.jobs.values():
                 job.not_put_back = ""  # it was said of another machine
         case QueueReconfigured():
@@ -216,6 +236,10 @@ def _evolve_queue(state: QueueState, event: Event[Data], before: str) -> None:
             | OutputSaved()
             | ResultsNotPutBack()
             | ResultsPutBack()
+            | CheckpointSaved()
+            | CheckpointNotSaved()
+            | CheckpointPutBack()
+            | MachineKept()
         ):
             raise AssertionError(f"{event.type} does not move the queue")
         case _ as never:

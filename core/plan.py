@@ -34,7 +34,7 @@ def plan(state: QueueState, due: JobState | None = None, held: Collection[str] =
         state: Of a queue that has an owner.
         due: The first in the file's order of the jobs whose `retry_at` has come and that nothing
             holds up.
-        held: Completed jobs whose dependents wait until their completion is in the object store.
+        held: See `QueueState.next_ready`.
     """
     stopping = is_stopping(state)
     if not stopping and len(state.running) < state.config.max_parallel:

@@ -11,6 +11,7 @@ from msgspec import Struct
 from spawn.core import dag
 from spawn.core.config.model import JobConfig, QueueConfig
 from spawn.core.events import (
+    CheckpointSaved,
     JobCompleted,
     JobFailed,
     JobInterrupted,
@@ -60,6 +61,10 @@ class JobState(Struct, kw_only=True):
     """Why the newest attempt's output, or the facts of it, are not in the object store."""
     not_put_back: str = ""
     """Why its results cannot be brought to the machine where they are needed, for now."""
+    checkpoint: CheckpointSaved | None = None
+    """What the next attempt may go on from: of the newest attempt that left one."""
+    checkpoint_unsaved: str = ""
+    """Why what the newest attempt had left is on its machine alone."""
     holding: bool = False
     """Whether what depends on the job waits for its results to be in the object store."""
 
@@ -176,6 +181,8 @@ class QueueState(Struct, kw_only=True):
     """Completed jobs whose results are on their way."""
     unsaved: dict[str, None] = {}
     """Completed jobs whose results could not be uploaded."""
+    kept: str = ""
+    """Why the machine was not powered off at the end of the newest epoch, though it was to be."""
     answered: dict[str, None] = {}
     """Requests that were followed: none is followed twice."""
 
@@ -211,7 +218,8 @@ class QueueState(Struct, kw_only=True):
         """The first job in the file's order that could start now; it stays where it is.
 
         Args:
-            held: Jobs whose dependents wait, though they are completed.
+            held: Jobs that wait though they are ready, and those whose dependents do though they
+                are completed.
         """
         aside: list[int] = []
         found = None
@@ -220,7 +228,7 @@ class QueueState(Struct, kw_only=True):
             if job.state != "pending" or job.missing:
                 job.queued = False
                 heappop(self.ready)
-            elif held and any(need in held for need in job.config.depends_on):
+            elif held and is_held(job, held):
                 aside.append(heappop(self.ready))
             else:
                 found = job
@@ -241,3 +249,8 @@ class QueueState(Struct, kw_only=True):
             job.queued = False
             if job.state == "pending" and not job.missing:
                 self.enqueue(job)
+
+
+def is_held(job: JobState, held: Collection[str]) -> bool:
+    """Whether a job, or one that it depends on, is among these."""
+    return job.config.job_id in held or any(need in held for need in job.config.depends_on)

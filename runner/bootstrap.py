@@ -20,6 +20,9 @@ from spawn.store.failpoints import reached
 from spawn.store.paths import QueuePaths, Roots
 from spawn.store.replica.lease import Owned
 
+IN_GOOD_ORDER = 128 + Signals.SIGTERM
+"""Exit code of a runner that ended before its queue, as its time here was over: that of a SIGTERM,
+so that no service manager takes it for a failure and starts it again."""
 UNEXPECTED = 70
 """Exit code of an error that is ours: systemd starts the runner again after it."""
 TAKEOVERS = 5
@@ -103,6 +106,8 @@ def _redirect(path: Path) -> None:
 
 
 def _exit_code(state: QueueState) -> int:
+    if state.state == "interrupted" and state.reason in ("spot", "ttl"):
+        return IN_GOOD_ORDER
     if state.state == "interrupted":
         return 128 + (Signals[state.detail] if state.detail in Signals.__members__ else 1)
     return 0 if state.state == "completed" else 1

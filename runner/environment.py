@@ -30,10 +30,15 @@ def environment(
         "JOB_ATTEMPT": str(attempt),
         "QUEUE_ID": queue_id,
         "SPAWN_PROGRESS_FILE": f"{folder}/progress",
-        "SPAWN_INTERRUPTION_FILE": f"{folder}/interruption",
+        "SPAWN_INTERRUPTION_FILE": interruption_file(folder),
         "SPAWN_RUN": token,
     }
     return {**runner, **_encode(_resolve(job, runner)), **_encode(told)}
+
+
+def interruption_file(folder: str) -> str:
+    """Where an attempt finds the moment by which it must have ended, once there is one."""
+    return f"{folder}/interruption"
 
 
 def _resolve(job: Mapping[str, str], runner: Mapping[bytes, bytes]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Starts attempts: a zygote that forks supervisors, one of them always ready."""
 
+import os
 import select
 import socket
 import subprocess
@@ -15,7 +16,7 @@ from threading import Thread
 from spawn.core.exit import Exit, StopCause
 from spawn.core.state import JobState
 from spawn.runner import record
-from spawn.runner.environment import environment
+from spawn.runner.environment import environment, interruption_file
 from spawn.runner.messages import Go, Message, Order, Over, Ready, Stop, Unable, receive, send
 from spawn.runner.poller import Poller
 from spawn.runner.ports import CannotBegin, CannotPrepare, Ended, Happening, Prepared
@@ -23,6 +24,7 @@ from spawn.runner.reattach import connect, peer
 from spawn.runner.strays import kill_strays
 from spawn.runner.watch import Watch, rouse
 from spawn.store import failpoints, lock
+from spawn.store.durable import sync
 from spawn.store.paths import QueuePaths
 
 LOCK_SECONDS = 1.0
@@ -129,8 +131,8 @@ class ProcessLauncher:
         self._dismiss(channel, folder)
 
     def holds(self, job: JobState) -> bool:
-        """See `Launcher.holds`. Its folder is in ours; the same path may be another machine's."""
-        return job.folder.startswith(f"{self._paths.jobs}/") and Path(job.folder).is_dir()
+        """See `Launcher.holds`."""
+        return self._paths.has(job.folder)
 
     def adopt(self, job: JobState) -> None:
         """See `Launcher.adopt`."""
@@ -144,6 +146,18 @@ class ProcessLauncher:
         self._channels[job.token] = channel
         self._watch.add(job.token, peer(channel)[0], _longest(job, self._kill_grace()))
         self._poller.watch(channel, lambda: self._over(job.token))
+
+    def warn(self, token: str, deadline: str) -> None:
+        """See `Launcher.warn`. The file is there as a whole, or not at all."""
+        folder = self._open[token][0]
+        path = Path(interruption_file(folder))
+        part = path.with_name(f"{path.name}.part")
+        with open(part, "w") as out:
+            out.write(f"{deadline}\n")
+            out.flush()
+            os.fsync(out.fileno())
+        part.replace(path)
+        sync(folder)
 
     def stop(self, token: str, cause: StopCause, grace: float) -> None:
         """See `Launcher.stop`."""

@@ -25,28 +25,34 @@ from spawn.core.events import (
     Results,
 )
 from spawn.core.exit import Exit, StopCause, unended_text
-from spawn.core.moments import moment
+from spawn.core.moments import moment, stamp
 from spawn.core.plan import Finish, Start, foresee, plan
 from spawn.core.state import JobState, QueueState
 from spawn.core.submission import config_sha256, reconfigure
+from spawn.core.ttl import Ttl
+from spawn.runner.checkpoints import Checkpoints
 from spawn.runner.leaving import Leaving
 from spawn.runner.ports import (
     CannotBegin,
     CannotPrepare,
+    Checkpointed,
     Clock,
     Collected,
     Confirmed,
     Drained,
     Ended,
+    Faltering,
     FencedOff,
     Happening,
     Hindered,
     Launcher,
+    Noticed,
     Published,
     Publisher,
     PutBack,
     Replica,
     Requested,
+    Returned,
     Shipped,
     Signalled,
     Troubled,
@@ -96,7 +102,8 @@ class Plans(Struct, frozen=True, kw_only=True):
     restarted since the newest epoch, so that nothing of its attempts is alive, and no record that
     one of them left is believed: it outlives processes, not the host. `moved_from`: the machine
     that the queue ran on, if it was another. `offline`: begin though nobody knows whether the
-    queue is ours.
+    queue is ours. `ttl`: how long the queue may stay on this machine. `powers_off`: the machine is
+    powered off when the queue ends, or `ttl` has passed.
     """
 
     by: str = ""
@@ -107,6 +114,8 @@ class Plans(Struct, frozen=True, kw_only=True):
     rebooted: bool = False
     moved_from: str = ""
     offline: bool = False
+    ttl: Ttl | None = None
+    powers_off: bool = False
 
 
 class Runner:
@@ -164,11 +173,17 @@ class Runner:
         self._owned_at = self._told_at = clock.monotonic()
         self._config = plans.config
         self._config_sha256 = config_sha256(plans.config) if plans.config else ""
-        self._leaving = Leaving(clock, plans.by if plans.cancel else "")
+        self._leaving = Leaving(
+            clock,
+            plans.by if plans.cancel else "",
+            ttl=plans.ttl,
+            powers_off=plans.powers_off,
+        )
         self._requests: list[Request | Unreadable] = []
         self._cancels: list[str] = []
         self._attempts: dict[str, _Attempt] = {}
         self._saving = Saving(publisher, clock, self._complain)
+        self._checkpoints = Checkpoints(publisher, self._complain)
         self._seeking = True
         """Whether it may have changed who needs which results."""
         self._retries = Retries(clock)
@@ -192,6 +207,11 @@ class Runner:
     def at_once(self) -> bool:
         """Whether somebody asked a second time to stop: nothing is waited for any more."""
         return self._leaving.at_once
+
+    @property
+    def taken_at(self) -> float | None:
+        """When EC2 takes this instance back, by the monotonic clock; None while it does not."""
+        return self._leaving.taken_at if self._leaving.notice else None
 
     def run(self) -> QueueState:
         """Run until the queue has ended or is interrupted; returns its last state.
@@ -240,6 +260,7 @@ class Runner:
             left = (moment(job.retry_at) - self._clock.wall()).total_seconds()
             self._retries.wait(job, min(job.delay, max(0.0, left)))
         self._saving.begin(state, self._launcher.holds)
+        self._checkpoints.begin(state, self._launcher.holds)
         for job in self._owed:
             self._publish(job)
 
@@ -265,8 +286,14 @@ class Runner:
             case Published():
                 reached("runner.published")
                 self._saving.take(happening)
+            case Hindered(job_id) if self._checkpoints.concerns(job_id):
+                self._checkpoints.take(happening)
             case Troubled() | PutBack() | Hindered():
                 self._saving.take(happening)
+            case Checkpointed() | Faltering() | Returned():
+                self._checkpoints.take(happening)
+            case Noticed():
+                self._take_back(happening)
             case Signalled(number):
                 self._interrupt(number)
             case Requested(request):
@@ -297,9 +324,24 @@ class Runner:
     def _interrupt(self, number: int) -> None:
         """Stop in good order; asked a second time, at once."""
         self._leaving.interrupt(number)
-        if not self._plans.leave_jobs:
+        if not self._leaves_jobs:
             grace = self._ledger.state.config.kill_grace
             self._stop_all("stop", 0.0 if self._leaving.at_once else grace)
+
+    def _take_back(self, notice: Noticed) -> None:
+        """EC2 takes the instance back: tell the jobs until when, and end them before."""
+        grace = self._leaving.take_back(notice, self._ledger.state.config.kill_grace)
+        if grace is None:
+            return
+        deadline = stamp(notice.at)
+        self._say(f"EC2 takes this spot instance back: {notice.action} at {deadline}")
+        for token, attempt in self._attempts.items():
+            if not attempt.ended:
+                try:
+                    self._launcher.warn(token, deadline)
+                except OSError as error:
+                    self._say(f"{attempt.job_id} cannot be told the deadline: {error}")
+        self._stop_all("spot", grace)
 
     def _stop_all(self, cause: StopCause, grace: float) -> None:
         for token, attempt in self._attempts.items():
@@ -326,12 +368,14 @@ class Runner:
         try:
             for drafts in self._saving.drafts(self._ledger.state, by=self._plans.by):
                 self._stage(drafts)
+            self._stage(self._checkpoints.drafts(self._ledger.state))
             self._stage_answers(requests)
             closed = self._stage_ends()
             self._stage_config()
             if self._seeking and not self._leaving:
                 for drafts in self._saving.seek(self._ledger.state, by=self._plans.by):
                     self._stage(drafts)
+                self._checkpoints.seek(self._ledger.state)
             self._stage_starts(prepared)
             if prepared:
                 reached("runner.prepared")
@@ -359,6 +403,7 @@ class Runner:
         if events:
             reached("runner.committed")
         self._saving.written()
+        self._checkpoints.written()
         if not self._leaving:
             self._seeking = False
         for token in prepared:
@@ -382,6 +427,7 @@ class Runner:
             del self._attempts[job.token]
             if job.state == "retrying":
                 self._retries.wait(job, job.delay)
+            self._checkpoints.save(job)
             self._publish(job)
         if events:
             self._complaints.clear()
@@ -426,6 +472,8 @@ class Runner:
             self._stage(drafts)
             if job.state == "completed" and state.config.durability == "s3":
                 self._unshipped[attempt.job_id] = self._ledger.seq
+            if self._leaving and not self._leaving.fenced:
+                self._checkpoints.want(job)
             closed.append(copy(job))
         return closed
 
@@ -463,7 +511,12 @@ class Runner:
     @property
     def _at_rest(self) -> bool:
         """Whether nothing runs any more that we have to see to its end."""
-        return self._plans.leave_jobs or all(each.ended for each in self._attempts.values())
+        return self._leaves_jobs or all(each.ended for each in self._attempts.values())
+
+    @property
+    def _leaves_jobs(self) -> bool:
+        """Whether a stop leaves what runs to the next runner."""
+        return self._plans.leave_jobs and not self._leaving.ends_jobs
 
     @property
     def _begins(self) -> bool:
@@ -510,12 +563,16 @@ class Runner:
             if not state.running:
                 self._finish(leaving.verdict)
             return
-        leaving_jobs = leaving.signal is not None and self._plans.leave_jobs
+        leaving_jobs = leaving.signal is not None and self._leaves_jobs
         self._saving.rest(state, leaving=bool(leaving))
         if state.running and not leaving_jobs:
             return
         if self._saving.busy and not leaving.impatient:
             return
+        if self._checkpoints.busy:
+            if not leaving.gives_up(flows=self._checkpoints.flows):
+                return
+            self._stage(self._checkpoints.drop(state))
         step = plan(state, self._due, self._held)
         if isinstance(step, Finish) and isinstance(step.verdict, QueueCompleted):
             self._finish(step.verdict)  # whatever else was asked for came too late
@@ -532,8 +589,10 @@ class Runner:
 
     @property
     def _held(self) -> set[str]:
-        """Completed jobs whose dependents wait all the same."""
-        return self._unshipped.keys() | self._saving.held(self._ledger.state)
+        """Completed jobs whose dependents wait all the same, and jobs that do themselves."""
+        state = self._ledger.state
+        away = self._saving.held(state) | self._checkpoints.held(state)
+        return self._unshipped.keys() | away
 
     @property
     def _due(self) -> JobState | None:
@@ -565,7 +624,7 @@ class Runner:
     def _wait_seconds(self) -> float:
         times = (
             self._retries.next_at,
-            self._leaving.deadline,
+            self._leaving.next_at,
             self._again,
             *self._saving.due(self._ledger.state.config.upload_wait),
         )

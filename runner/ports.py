@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from spawn.core.config.model import JobConfig
 from spawn.core.errors import SpawnError
-from spawn.core.events import Results, ResultsUploaded, ResultsUploadFailed
+from spawn.core.events import CheckpointSaved, Results, ResultsUploaded, ResultsUploadFailed
 from spawn.core.exit import Exit, StopCause
 from spawn.core.state import JobState
 from spawn.store.requests import Request, Unreadable
@@ -70,10 +70,43 @@ class PutBack(Struct, frozen=True):
 
 
 class Hindered(Struct, frozen=True):
-    """Results cannot be put back for now; it is tried again."""
+    """Results, or a checkpoint, cannot be put back for now; it is tried again."""
 
     job_id: str
     why: str
+
+
+class Checkpointed(Struct, frozen=True):
+    """What an attempt that was stopped had left is in the object store; `saved` None: it had left
+    nothing, or `why` says what keeps it from there for good."""
+
+    token: str
+    saved: CheckpointSaved | None
+    why: str = ""
+
+
+class Faltering(Struct, frozen=True):
+    """A checkpoint cannot be brought to the object store for now; `why` empty: it gets on again."""
+
+    token: str
+    why: str
+
+
+class Returned(Struct, frozen=True):
+    """A job's checkpoint is where its attempt had left it; or `gone` says why it can never be."""
+
+    job_id: str
+    token: str
+    gone: str = ""
+    files: int = 0
+    """How many had to be brought."""
+
+
+class Noticed(Struct, frozen=True):
+    """EC2 takes the instance back at a moment, and does `action` then."""
+
+    action: str
+    at: datetime
 
 
 class Signalled(Struct, frozen=True):
@@ -115,6 +148,10 @@ Happening = (
     | Troubled
     | PutBack
     | Hindered
+    | Checkpointed
+    | Faltering
+    | Returned
+    | Noticed
     | Signalled
     | Requested
     | Shipped
@@ -176,6 +213,15 @@ class Launcher(Protocol):
         """Take up an attempt that an earlier runner started; its `Ended` follows."""
         ...
 
+    def warn(self, token: str, deadline: str) -> None:
+        """Tell an attempt's command the moment by which it must have ended, RFC 3339, in the file
+        that it knows of.
+
+        Raises:
+            OSError: That cannot be written.
+        """
+        ...
+
     def stop(self, token: str, cause: StopCause, grace: float) -> None:
         """Ask for an attempt's end: TERM, after `grace` seconds KILL. May be repeated."""
         ...
@@ -205,6 +251,23 @@ class Publisher(Protocol):
 
         What may pass is tried until it has; a `Hindered` tells of it.
         """
+        ...
+
+    def save_checkpoint(self, token: str, job: JobState) -> None:
+        """Copy what an attempt that was stopped has left of its job's result files; a
+        `Checkpointed` follows.
+
+        What may pass is tried until it has, or until `drop_checkpoints`; a `Faltering` tells of it.
+        """
+        ...
+
+    def drop_checkpoints(self) -> None:
+        """Nobody waits for checkpoints any more; what is half there counts for nothing."""
+        ...
+
+    def return_checkpoint(self, job: JobState) -> None:
+        """Bring a job's checkpoint to where its attempt had left it; a `Returned` follows. See
+        `put_back`."""
         ...
 
     def give_up(self) -> None:

@@ -14,10 +14,21 @@ from spawn.core.config.model import JobConfig
 from spawn.core.events import Results, ResultsUploaded, ResultsUploadFailed
 from spawn.core.state import JobState
 from spawn.runner.backoff import OFTEN, Backoff
-from spawn.runner.ports import Collected, Happening, Hindered, Published, PutBack, Troubled
+from spawn.runner.ports import (
+    Checkpointed,
+    Collected,
+    Faltering,
+    Happening,
+    Hindered,
+    Published,
+    PutBack,
+    Returned,
+    Troubled,
+)
 from spawn.runner.workers import Workers
 from spawn.store.objects.port import NotThere, ObjectStore, StoreError, Unavailable
 from spawn.store.results import parts
+from spawn.store.results.checkpoint import Checkpoint, NotWanted, put_checkpoint_back
 from spawn.store.results.manifest import collect, is_collected, load
 from spawn.store.results.publish import LOGS, Lost, OnlyResults, attempt_prefix, publish
 from spawn.store.results.restore import Gone, put_back
@@ -55,13 +66,18 @@ class ThreadPublisher:
         self.backoff = Backoff(FIRST_SECONDS, MOST_SECONDS)
         self._followed: dict[str, JobState] = {}
         self.lock = Lock()
-        self._restoring: deque[JobState] = deque()
+        self._restoring: deque[tuple[JobState, bool]] = deque()
         self._restore = _Restore(self, self._restoring)
         self._collectors = Workers("collector")
         self._uploaders = Workers("uploader", ATTEMPTS_AT_ONCE)
         self._followers = Workers("follower")
         self._restorers = Workers("restorer")
-        self._all = (self._collectors, self._uploaders, self._followers, self._restorers)
+        self._checkpointers = Workers("checkpointer", ATTEMPTS_AT_ONCE)
+        self.dropped = False
+        self._all = (
+            *(self._collectors, self._uploaders, self._followers),
+            *(self._restorers, self._checkpointers),
+        )
 
     def collect(self, token: str, job: JobConfig, folder: str) -> None:
         """See `Publisher.collect`."""
@@ -85,10 +101,19 @@ class ThreadPublisher:
 
     def put_back(self, job: JobState) -> None:
         """See `Publisher.put_back`."""
-        with self.lock:
-            self._restoring.append(job)
-            if len(self._restoring) == 1:
-                self._restorers.add(self._restore)
+        self._bring_back(job, checkpoint=False)
+
+    def return_checkpoint(self, job: JobState) -> None:
+        """See `Publisher.return_checkpoint`."""
+        self._bring_back(job, checkpoint=True)
+
+    def save_checkpoint(self, token: str, job: JobState) -> None:
+        """See `Publisher.save_checkpoint`."""
+        self._checkpointers.add(_Save(self, token, job))
+
+    def drop_checkpoints(self) -> None:
+        """See `Publisher.drop_checkpoints`."""
+        self.dropped = True
 
     def give_up(self) -> None:
         """See `Publisher.give_up`."""
@@ -111,9 +136,16 @@ class ThreadPublisher:
 
     def close(self) -> None:
         """Begin nothing any more; what is on its way is the next runner's."""
+        self.dropped = True
         self._followed.clear()
         for workers in self._all:
             workers.close()
+
+    def _bring_back(self, job: JobState, *, checkpoint: bool) -> None:
+        with self.lock:
+            self._restoring.append((job, checkpoint))
+            if len(self._restoring) == 1:
+                self._restorers.add(self._restore)
 
     def _collect(self, token: str, job: JobConfig, folder: Path) -> None:
         results: Results | None = None
@@ -243,14 +275,59 @@ class _Upload:
         self._publisher.published(Published(self._token, outcome, unsaved))
 
 
+class _Save:
+    """One attempt's checkpoint on its way to the store, try after try."""
+
+    def __init__(self, publisher: ThreadPublisher, token: str, job: JobState) -> None:
+        self._publisher = publisher
+        self._token = token
+        self._checkpoint = Checkpoint(job, lambda: not publisher.dropped)
+        self._tries = 0
+        self._told = False
+
+    def __call__(self) -> float | None:
+        publisher = self._publisher
+        if publisher.dropped:
+            return None
+        if pause := publisher.backoff.pause():
+            self._falter((publisher.backoff.trouble or (0.0, "it fails"))[1])
+            return pause
+        try:
+            saved = self._checkpoint.save(publisher.store, pool=publisher.files, went=self._went)
+        except NotWanted:
+            return None
+        except Unavailable as error:
+            self._falter(str(error))
+            return publisher.backoff.failed(str(error))
+        except Exception as error:  # whatever it is, the loop waits for an answer
+            self._tries += 1
+            if self._tries < TRIES and isinstance(error, StoreError | OSError):
+                return AGAIN_SECONDS[self._tries - 1]
+            publisher.post(Checkpointed(self._token, None, str(error) or repr(error)))
+        else:
+            publisher.post(Checkpointed(self._token, saved))
+        return None
+
+    def _falter(self, why: str) -> None:
+        self._told = True
+        self._publisher.post(Faltering(self._token, why))
+
+    def _went(self) -> None:
+        self._publisher.backoff.went()
+        if self._told:
+            self._told = False
+            self._publisher.post(Faltering(self._token, ""))
+
+
 class _Restore:
-    """Jobs' results on their way back, one job after the other, try after try.
+    """Jobs' results and checkpoints on their way back, one after the other, try after try.
 
     Args:
-        jobs: The first of them is under way; it goes when it is done.
+        jobs: The first of them is under way; it goes when it is done. Each with whether it is for
+            its checkpoint.
     """
 
-    def __init__(self, publisher: ThreadPublisher, jobs: deque[JobState]) -> None:
+    def __init__(self, publisher: ThreadPublisher, jobs: deque[tuple[JobState, bool]]) -> None:
         self._publisher = publisher
         self._jobs = jobs
         self._tries = 0
@@ -258,11 +335,12 @@ class _Restore:
         self._newest: dict[str, str] = {}
 
     def __call__(self) -> float | None:
-        job = self._jobs[0]
+        job, checkpoint = self._jobs[0]
         job_id, post = job.config.job_id, self._publisher.post
         gone, files = "", 0
         try:
-            files = put_back(self._publisher.store, job, self._mine)
+            bring = put_checkpoint_back if checkpoint else put_back
+            files = bring(self._publisher.store, job, self._mine)
         except Gone as error:
             self._tries += 1
             if self._tries < TRIES:
@@ -273,14 +351,14 @@ class _Restore:
             self._backoff = min(MOST_SECONDS, self._backoff * 2)
             return self._backoff * random.uniform(0.5, 1.0)
         self._tries, self._backoff = 0, FIRST_SECONDS
-        post(PutBack(job_id, job.token, gone, files))
+        post((Returned if checkpoint else PutBack)(job_id, job.token, gone, files))
         with self._publisher.lock:
             self._jobs.popleft()
             return 0.0 if self._jobs else None
 
     def _mine(self, path: str) -> bool:
         """Whether no job that completed later has left a file there."""
-        ended_at = self._jobs[0].ended_at
+        ended_at = self._jobs[0][0].ended_at
         if self._newest.get(path, "") > ended_at:
             return False
         self._newest[path] = ended_at

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from heapq import heappop, heappush
 
-from spawn.core.state import JobState, QueueState
+from spawn.core.state import JobState, QueueState, is_held
 from spawn.runner.ports import Clock
 
 
@@ -49,11 +49,11 @@ class Retries:
         """The first job in the file's order that could be tried again now.
 
         Args:
-            held: Completed jobs whose dependents wait all the same.
+            held: See `QueueState.next_ready`.
         """
         while self._due:
             job = state.job_at(self._due[0])
-            up = job.missing or any(need in held for need in job.config.depends_on)
+            up = job.missing or is_held(job, held)
             if job.state == "retrying" and not up:
                 return job
             heappop(self._due)

@@ -14,7 +14,7 @@ from spawn import __version__
 from spawn.core import resumption
 from spawn.core.config.model import QueueConfig
 from spawn.core.errors import QueueExists, QueueNotFound
-from spawn.core.events import Data, Draft, Event, QueueResumed, QueueStarted
+from spawn.core.events import Data, Draft, Event, MachineKept, QueueResumed, QueueStarted
 from spawn.core.moments import moment
 from spawn.core.owned import owned_seconds
 from spawn.core.state import JobState, QueueState
@@ -25,10 +25,12 @@ from spawn.runner.lag import LagReport
 from spawn.runner.launcher import ProcessLauncher
 from spawn.runner.loop import FENCED_GRACE, OWNING_SECONDS, Plans, Runner
 from spawn.runner.machine import ownership
+from spawn.runner.notices import Notices
 from spawn.runner.owning import Owning, moved_from, own
+from spawn.runner.parting import MISSING, Parting
 from spawn.runner.placing import choose_place
 from spawn.runner.poller import Poller
-from spawn.runner.ports import Drained, Requested, Signalled
+from spawn.runner.ports import Drained, Published, Requested, Signalled
 from spawn.runner.publisher import ThreadPublisher
 from spawn.runner.replicator import Replicator
 from spawn.runner.start import Committed, News, RunOrder, Said
@@ -36,9 +38,10 @@ from spawn.runner.threads import ReplicatorThread, ThreadBell
 from spawn.store import owning as owned_hint
 from spawn.store.failpoints import reached
 from spawn.store.identity import owner
-from spawn.store.instance import instance
+from spawn.store.instance import instance, metadata
 from spawn.store.instance import place as place_here
 from spawn.store.log.ledger import Ledger
+from spawn.store.log.write import LogFull
 from spawn.store.output import recent
 from spawn.store.paths import QueuePaths, Roots
 from spawn.store.place import open_place
@@ -92,6 +95,8 @@ class Session:
         try:
             self._place = choose_place(order, state, self._instance)
             self._store = open_place(self._place, roots.objects)
+            self._parting = Parting(order.on_complete, self._instance, paths, self._store.location)
+            self._parting.check(self._place)
         except BaseException:
             self.close()
             if self._fresh:
@@ -113,6 +118,9 @@ class Session:
         order, ledger = self._order, self._ledger
         if not ledger.empty and order.task == "run":
             raise _exists(order.queue_id, ledger.state)
+        if not ledger.empty:
+            here = self._same_boot(ledger.state)
+            self._parting.expect_time(ledger.state, order.ttl, self._clock.wall(), same_boot=here)
         owning = self._own()
         if not self.against and owning.found is not None and owning.found.seen is not None:
             self.against = owning.found.seen.lease.nonce
@@ -122,12 +130,15 @@ class Session:
             raise _exists(order.queue_id, ledger.state)  # it was here, and its folder is gone
         state = ledger.state
         found = owning.found
+        behind = found is None
         if state.ended and found is not None and found.seq < ledger.seq:
-            self._settle(owning)
+            behind = self._settle(owning) > 0
         if state.ended and owning.diverged:
             self.fenced = owning.diverged
             return state
         if state.ended and order.task in ("or_resume", "cancel"):
+            if self._same_boot(state):  # else somebody has started the machine for another purpose
+                self._part(behind=behind)
             return state
         plans = self._plans()
         reached("runner.claimed")
@@ -194,17 +205,24 @@ class Session:
         )
         thread = ReplicatorThread(replicator, over=lambda: poller.post(Drained()))
         thread.start()
+        notices = Notices(metadata(os.environ), poller.post) if self._instance.on_ec2 else None
+        if notices is not None:
+            notices.start()
         state = runner.run()
+        if notices is not None:
+            notices.close()
         self.unsaid = runner.unsaid
         if self.unsaid:
             return state  # at once: what is left to copy is the next runner's
-        self._drain(replicator, thread, publisher, state, at_once=runner.at_once)
+        missing = self._drain(replicator, thread, publisher, state, runner)
         self.fenced = replicator.fenced
         if self.fenced:
             for job_id in state.running:  # left to a next runner that will not be
                 self._end(state.jobs[job_id])
         if self.fenced and self._fresh and not runner.owned and self._order.from_s3:
             raise Overtaken
+        if not self.fenced:
+            self._part(missing, behind=replicator.behind > 0)
         return state
 
     def discard(self) -> None:
@@ -316,8 +334,28 @@ class Session:
             leave_jobs=order.leave_jobs,
             offline=order.offline,
             rebooted=self._rebooted(state),
+            ttl=order.ttl,
+            powers_off=order.on_complete != "keep",
             moved_from=moved_from(state, self._me),
         )
+
+    def _same_boot(self, state: QueueState) -> bool:
+        """Whether this machine runs without a restart since the newest epoch began on it."""
+        owner = state.owner
+        if owner is None or owner.place != self._me.place:
+            return False
+        return owner.boot_id == machine.boot_id() != ""
+
+    def _part(self, missing: str = "", *, behind: bool) -> None:
+        """See what becomes of the machine, and let the log say so where it is kept after all."""
+        rows = self._ledger.log.rows()
+        why = self._parting.part(self._ledger.state, rows, self._say, missing, behind=behind)
+        if why:
+            try:
+                self._ledger.stage([Draft(MachineKept(why=why))], at=self._clock.wall())
+                self._committed(self._ledger.commit())
+            except LogFull:
+                self._ledger.rollback()
 
     def _rebooted(self, state: QueueState) -> bool:
         """Whether this machine was restarted since the newest epoch began on it."""
@@ -345,12 +383,26 @@ class Session:
             report=LagReport(self._paths.folder, self._store.location, self._say),
         )
 
-    def _settle(self, owning: Owning) -> None:
-        """Bring what a queue that has ended still owes to the store."""
+    def _settle(self, owning: Owning) -> int:
+        """Bring what a queue that has ended still owes to the store; returns how many of its events
+        are not there even so."""
         replicator = self._replicator(owning, owning.epoch(self._ledger.state))
         replicator.committed(self._ledger.seq)
         replicator.drain(STOP_DRAIN_SECONDS)
         replicator.run()
+        return replicator.behind
+
+    def _drain_seconds(self, state: QueueState, runner: Runner) -> float:
+        """How long it may take to bring what is left to the store: who stops us, or stopped the
+        queue, waits less, and EC2 not at all."""
+        if runner.at_once:
+            return AT_ONCE_DRAIN_SECONDS
+        ends = state.ended or self._parting.due(state)
+        seconds = END_DRAIN_SECONDS if ends else STOP_DRAIN_SECONDS
+        if runner.taken_at is not None and not state.ended:
+            left = runner.taken_at - self._clock.monotonic()
+            seconds = max(AT_ONCE_DRAIN_SECONDS, min(seconds, left))
+        return seconds
 
     def _drain(
         self,
@@ -358,14 +410,16 @@ class Session:
         thread: ReplicatorThread,
         publisher: ThreadPublisher,
         state: QueueState,
-        *,
-        at_once: bool,
-    ) -> None:
-        """Wait until the whole log and all output are in the store; who stops us, or stopped the
-        queue, waits less."""
-        seconds = END_DRAIN_SECONDS if state.ended else STOP_DRAIN_SECONDS
-        if at_once:
-            seconds = AT_ONCE_DRAIN_SECONDS
+        runner: Runner,
+    ) -> str:
+        """Wait until the whole log and all output are in the store, for as long as that may take.
+
+        Returns:
+            Why some of it may not be; empty where it is, but for events that are behind.
+        """
+        missing = ""
+        seconds = self._drain_seconds(state, runner)
+        if runner.at_once:
             publisher.abandon()
         until = self._clock.monotonic() + seconds
         replicator.drain(seconds, hand_back=not state.running)
@@ -373,16 +427,21 @@ class Session:
             left = until - self._clock.monotonic()
             if left <= 0 and not publisher.idle:
                 publisher.abandon()
+                missing = MISSING
             for happening in self._poller.wait(max(0.0, left) if not publisher.idle else None):
+                if isinstance(happening, Published) and happening.unsaved:
+                    missing = happening.unsaved
                 if isinstance(happening, Signalled):
                     replicator.drain(0)
                     publisher.abandon()
+                    missing = "somebody asked the runner to stop"
         publisher.close()
         if replicator.behind and not replicator.fenced:
             self._say(
                 f"{replicator.behind} events are not in {self._store.location} yet; "
                 f"`spawn queue resume {self._order.queue_id}` brings them"
             )
+        return missing
 
     def _committed(self, events: list[Event[Data]]) -> None:
         if events:

@@ -10,6 +10,10 @@ import msgspec
 from msgspec import Struct
 
 from spawn.core.config.model import QueueConfig
+from spawn.core.ttl import Ttl
+
+OnComplete = Literal["keep", "stop", "terminate"]
+"""What becomes of the instance when its queue has ended."""
 
 
 class RunOrder(Struct, frozen=True, kw_only=True):
@@ -19,7 +23,8 @@ class RunOrder(Struct, frozen=True, kw_only=True):
     there; `resume` goes on, with `config` instead of its own where one is given; `cancel` ends it.
     `by` is who asks. `global_timeout` is seconds. `from_s3` takes the queue from the object store,
     with `force` also from an owner who may be alive; `offline` begins without asking it. Without
-    `no_s3`, `bucket`, `prefix`, `region` and `profile` say where it is.
+    `no_s3`, `bucket`, `prefix`, `region` and `profile` say where it is. `ttl` is how long the queue
+    may stay on this machine; `on_complete` what becomes of it at the queue's end, or then.
     """
 
     task: Literal["run", "or_resume", "resume", "cancel"]
@@ -43,6 +48,8 @@ class RunOrder(Struct, frozen=True, kw_only=True):
     prefix: str | None = None
     region: str | None = None
     profile: str | None = None
+    ttl: Ttl | None = None
+    on_complete: OnComplete = "keep"
 
 
 class Committed(Struct, frozen=True, tag=True):

@@ -12,17 +12,17 @@ from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from msgspec import Struct
+
+from spawn.store.metadata import ENDPOINT, Metadata
 
 _VENDOR = Path("/sys/class/dmi/id/sys_vendor")
 _XEN = Path("/sys/hypervisor/uuid")
 """Older instance types, t2 among them, run on Xen, and say so instead of whose they are."""
 _MACHINE_ID = Path("/etc/machine-id")
-_ENDPOINT = "http://169.254.169.254"
 _DOCUMENT = "/latest/dynamic/instance-identity/document"
-_SECONDS = 2
+_SECONDS = 2.0
 _PAUSES = (0.0, 0.3, 1.0)
 """Before each try: an instance that took itself for another machine would wait for itself."""
 
@@ -44,14 +44,19 @@ def instance(environ: Mapping[str, str]) -> Instance:
     endpoint = environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT")
     if environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
         return Instance()
-    if endpoint is None and not _of_ec2():
+    if endpoint is None and not is_ec2_hardware():
         return Instance()
     for pause in _PAUSES:
         time.sleep(pause)
         with suppress(OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
-            document = json.loads(_ask(endpoint or _ENDPOINT))
+            document = json.loads(metadata(environ).read(_DOCUMENT) or b"")
             return Instance(document["instanceId"], document["region"])
     return Instance()
+
+
+def metadata(environ: Mapping[str, str]) -> Metadata:
+    """The metadata service of this machine; to be asked on EC2 alone."""
+    return Metadata(environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or ENDPOINT, _SECONDS)
 
 
 def place(instance: Instance, state: Path) -> str:
@@ -61,30 +66,9 @@ def place(instance: Instance, state: Path) -> str:
     return sha256(f"{machine}\0{state}".encode()).hexdigest()[:32]
 
 
-def _of_ec2() -> bool:
+def is_ec2_hardware() -> bool:
+    """Whether the firmware says that this machine is EC2's, whatever the environment says."""
     return _text(_VENDOR) == "Amazon EC2" or _text(_XEN).lower().startswith("ec2")
-
-
-def _ask(endpoint: str) -> bytes:
-    address = urlsplit(endpoint)
-    connection = http.client.HTTPConnection(address.netloc, timeout=_SECONDS)
-    try:
-        ttl = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
-        token = _answer(connection, "PUT", "/latest/api/token", ttl).decode()
-        return _answer(connection, "GET", _DOCUMENT, {"X-aws-ec2-metadata-token": token})
-    finally:
-        connection.close()
-
-
-def _answer(
-    connection: http.client.HTTPConnection, method: str, path: str, headers: dict[str, str]
-) -> bytes:
-    connection.request(method, path, headers=headers)
-    response = connection.getresponse()
-    body = response.read()
-    if response.status != 200:
-        raise http.client.HTTPException(f"{path}: {response.status}")
-    return body
 
 
 def _text(path: Path) -> str:

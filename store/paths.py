@@ -73,6 +73,11 @@ class QueuePaths(Struct, frozen=True):
         """The folder of one attempt."""
         return self.jobs / job_id / f"attempt-{attempt}.{token}"
 
+    def has(self, folder: str) -> bool:
+        """Whether an attempt's folder is one of ours, and there; the same path may be another
+        machine's."""
+        return folder.startswith(f"{self.jobs}/") and Path(folder).is_dir()
+
     def job_log(self, job_id: str) -> Path:
         """The combined output of a job's attempts, each line with its time."""
         return self.log / f"{job_id}.log"

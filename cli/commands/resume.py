@@ -9,13 +9,16 @@ from spawn.cli.flags import (
     Bucket,
     Identity,
     Offline,
+    OnComplete,
     Prefix,
     Profile,
     Queue,
     QueueId,
     Region,
     SshUser,
+    Ttl,
     Where,
+    ttl_of,
     typed,
 )
 
@@ -71,6 +74,8 @@ def resume(
     queue: Queue = None,
     ssh_user: SshUser = None,
     identity: Identity = None,
+    ttl: Ttl = None,
+    on_complete: OnComplete = "keep",
 ) -> None:
     """Go on with a queue that was interrupted or has failed.
 
@@ -100,16 +105,20 @@ def resume(
         identity=identity,
         typed=typed(context, "bucket", "prefix"),
     )
+    lasts = ttl_of(ttl)
     if is_instance_id(queue_id):
         from spawn.cli.remote.command import on_instance
 
         if config is not None or from_s3 or offline or leave_jobs:
             raise InvalidArgument(
-                "only --retry-failed and --global-timeout go with an instance",
+                "only these go with an instance: --retry-failed, --global-timeout, --ttl, "
+                "--on-complete",
                 hint=f"`ssh {queue_id}`, then the same with `local`",
             )
         flags = ["--retry-failed"] * retry_failed
         flags += ["--global-timeout", global_timeout] if global_timeout is not None else []
+        flags += ["--ttl", ttl] if ttl is not None else []
+        flags += ["--on-complete", on_complete] if on_complete != "keep" else []
         raise typer.Exit(
             on_instance(queue_id, bootstrap.machine(), where, ["resume", "--detach", *flags])
         )
@@ -128,7 +137,8 @@ def resume(
         source = bootstrap.find_local(queue_id, queue=queue)
         queue_id = source.queue_id
         if source.runner_alive() and not outlasted(source):
-            if config is not None or global_timeout is not None or not retry_failed:
+            told = config is not None or global_timeout is not None or ttl is not None
+            if told or on_complete != "keep" or not retry_failed:
                 raise RunnerAlive(
                     f"queue {queue_id} is running",
                     hint=f"`spawn queue status {queue_id}` shows it; a new configuration needs "
@@ -160,6 +170,8 @@ def resume(
         prefix=prefix if from_s3 else None,
         region=region,
         profile=profile,
+        ttl=lasts,
+        on_complete=on_complete,
     )
     runner = RunnerProcess(order)
     if detach:

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spawn.cli.flags import Bucket, Offline, Prefix, Profile, Region, typed
+from spawn.cli.flags import (
+    Bucket,
+    Offline,
+    OnComplete,
+    Prefix,
+    Profile,
+    Region,
+    Ttl,
+    ttl_of,
+    typed,
+)
 
 if TYPE_CHECKING:
     from spawn.store.paths import Roots
@@ -41,6 +51,8 @@ def run(
     leave_jobs: Annotated[
         bool, typer.Option("--leave-jobs", help="A stop leaves running jobs to the next runner.")
     ] = False,
+    ttl: Ttl = None,
+    on_complete: OnComplete = "keep",
 ) -> None:
     """Run a queue here and show it until it ends.
 
@@ -58,6 +70,7 @@ def run(
     config = loaded.config
     if no_s3 and typed(context, "bucket", "prefix"):
         raise InvalidArgument("--no-s3 excludes --bucket and --prefix")
+    limit = ttl_of(ttl)
     roots = bootstrap.machine()
     chosen = config.queue_id if queue_id is None else queue_id
     if chosen is None and or_resume:
@@ -83,6 +96,8 @@ def run(
         region=region,
         profile=profile,
         offline=offline,
+        ttl=limit,
+        on_complete=on_complete,
     )
     runner = RunnerProcess(order)
     code = detached(runner, chosen) if detach else follow(runner, roots, chosen)

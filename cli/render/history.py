@@ -22,6 +22,8 @@ _KINDS = {
     "QueueFailed": "failed",
     "QueueInterrupted": "interrupted",
     "RequestRefused": "warning",
+    "CheckpointNotSaved": "warning",
+    "MachineKept": "failed",
 }
 
 
@@ -86,6 +88,17 @@ def what(event: e.Event[e.Data]) -> str:
             return f"results cannot be put back here yet: {data.error}"
         case e.ResultsPutBack():
             return f"results put back here: {_count(data.files, 'file')} brought"
+        case e.CheckpointSaved():
+            files = _count(data.files, "file")
+            return f"checkpoint of attempt {event.attempt} saved: {files}, {data.size} bytes"
+        case e.CheckpointNotSaved():
+            return f"checkpoint of attempt {event.attempt} not saved: {data.error}"
+        case e.CheckpointPutBack(error=""):
+            return f"checkpoint put back here: {_count(data.files, 'file')} brought"
+        case e.CheckpointPutBack():
+            return f"checkpoint not put back; the job begins without it: {data.error}"
+        case e.MachineKept():
+            return f"the machine is not powered off: {data.why}"
         case e.ResultsDelayed():
             return f"results not saved yet; what depends on them goes on: {data.error}"
         case e.ResultsUploadFailed():

@@ -201,6 +201,8 @@ def _reason(state: QueueState) -> str:
             return f"the runner was stopped by {state.detail}"
         case "spot":
             return "the spot instance was taken back"
+        case "ttl":
+            return f"its time on the machine has passed (--ttl {state.detail})"
         case other:
             return other
 
@@ -220,6 +222,8 @@ def _warnings(
             "the log has no fence in its object store, which ignores conditional writes: "
             "two machines could both run this queue"
         )
+    if state.kept:
+        yield f"the machine was to be powered off and is not: {state.kept}"
     for job in state.jobs.values():
         job_id = job.config.job_id
         if live.get(job_id, _NOTHING).raw_alone:
@@ -232,6 +236,8 @@ def _warnings(
             yield f"{job_id}: results not saved: {job.upload_failed.error}"
         if job.output_unsaved:
             yield f"{job_id}: output not saved: {job.output_unsaved}"
+        if job.checkpoint_unsaved and job.state != "completed":
+            yield f"{job_id}: checkpoint not saved, it is on its machine: {job.checkpoint_unsaved}"
         if job.not_put_back and not state.ended:
             yield f"{job_id}: results are not back on this machine yet: {job.not_put_back}"
         if job.outcome and job.outcome.output_dropped_bytes:

@@ -169,14 +169,14 @@ def _publish_results(
         key = f"{prefix}results/{file.name}"
         sent = journal.find(file.name) if store.far else None
         if sent is None or there.get(key) != sent.size:
-            sent = _send(store, key, file, taken=key in there)
+            sent = send(store, key, file, taken=key in there)
             if store.far:
                 journal.note(sent)
         went()
         reached("publisher.file")
         return Kept(**msgspec.structs.asdict(file), sha256=sent.sha256)
 
-    kept = tuple(_each(keep, manifest.files, pool))
+    kept = tuple(each(keep, manifest.files, pool))
     store.settle()
     data = msgspec.json.encode(Listed(files=kept, unmatched=manifest.unmatched), order="sorted")
     stored = store.put(prefix + NAME, data)
@@ -190,8 +190,11 @@ def _publish_results(
     )
 
 
-def _send(store: ObjectStore, key: str, file: Found, *, taken: bool) -> Sent:
+def send(store: ObjectStore, key: str, file: Found, *, taken: bool) -> Sent:
     """Copy a file, or find that an earlier try did.
+
+    Args:
+        taken: Whether something has its key in the store already.
 
     Raises:
         Lost: See `publish`; or what has its key in the store is another file.
@@ -215,7 +218,7 @@ def _send(store: ObjectStore, key: str, file: Found, *, taken: bool) -> Sent:
     return Sent(file.name, size, digest)
 
 
-def _each(work: Callable[[T], U], items: Iterable[T], pool: Executor | None) -> Iterator[U]:
+def each(work: Callable[[T], U], items: Iterable[T], pool: Executor | None) -> Iterator[U]:
     """Do the work for each item, in order, several at once where there is a pool."""
     if pool is None:
         yield from map(work, items)

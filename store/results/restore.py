@@ -41,29 +41,48 @@ def put_back(
         StoreError: The store fails.
         OSError: A file cannot be written here.
     """
-    prefix = attempt_prefix(job)
+    saved = job.uploaded
+    assert saved is not None
+    folder = f"{attempt_prefix(job)}results/"
+    return bring(store, job.config, saved.key, saved.sha256, folder, mine)
+
+
+def bring(
+    store: ObjectStore,
+    job: JobConfig,
+    key: str,
+    digest: str,
+    folder: str,
+    mine: Callable[[str], bool],
+) -> int:
+    """Bring the files of a list in the store to the paths that it names. See `put_back`.
+
+    Args:
+        key: The list's.
+        digest: Its SHA-256 in hex.
+        folder: Where its files are in the store, with a trailing slash.
+    """
     brought = 0
-    for file in _listed(store, prefix, job).files:
-        path = _path(job.config, file)
+    for file in _listed(store, key, digest).files:
+        path = _path(job, file)
         if not mine(str(path)) or _agrees(path, file):
             continue
-        _bring(store, f"{prefix}results/{file.name}", path, file)
+        _bring(store, f"{folder}{file.name}", path, file)
         brought += 1
     return brought
 
 
-def _listed(store: ObjectStore, prefix: str, job: JobState) -> Listed:
-    assert job.uploaded is not None
+def _listed(store: ObjectStore, key: str, digest: str) -> Listed:
     try:
-        data = store.read(job.uploaded.key).data
+        data = store.read(key).data
     except NotThere:
-        raise Gone(f"{job.uploaded.key} is not in the object store") from None
-    if sha256(data).hexdigest() != job.uploaded.sha256:
-        raise Gone(f"{job.uploaded.key} is not the list that the log knows")
+        raise Gone(f"{key} is not in the object store") from None
+    if sha256(data).hexdigest() != digest:
+        raise Gone(f"{key} is not the list that the log knows")
     try:
         return msgspec.json.decode(data, type=Listed)
     except msgspec.DecodeError as error:
-        raise Gone(f"{job.uploaded.key} cannot be read: {error}") from None
+        raise Gone(f"{key} cannot be read: {error}") from None
 
 
 def _path(job: JobConfig, file: Kept) -> Path:

@@ -214,7 +214,7 @@ def test_what_cannot_be_asked_of_an_instance_is_refused_before_it_is_asked(
 ) -> None:
     finished = person.spawn("resume", bare.id, *flags)
     assert finished.code == 2
-    assert "only --retry-failed and --global-timeout go with an instance" in finished.err
+    assert "only these go with an instance: --retry-failed, " in finished.err
     assert bare.server.logins() == 0
 
 

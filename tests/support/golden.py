@@ -18,6 +18,9 @@ from spawn.core import chain
 from spawn.core.config.model import QueueConfig, RetryPolicy
 from spawn.core.events import (
     TYPES,
+    CheckpointNotSaved,
+    CheckpointPutBack,
+    CheckpointSaved,
     Draft,
     JobBlocked,
     JobCompleted,
@@ -27,6 +30,7 @@ from spawn.core.events import (
     JobRetryScheduled,
     JobsSubmitted,
     JobUnblocked,
+    MachineKept,
     OutputNotSaved,
     OutputSaved,
     QueueCompleted,
@@ -146,10 +150,14 @@ def _first_epoch(log: LogBuilder) -> None:
     log.queue(RequestRefused(request="reset tarin", why="there is no job tarin; train?"))
     log.job("train", started("train", 2), attempt=2)
     log.job("train", JobInterrupted(cause="spot", exit_code=143, detail="2 minutes"), attempt=2)
+    key = "train/attempts/1.2/checkpoint.json"
+    log.job("train", CheckpointNotSaved(error="denied"), attempt=2)
+    log.job("train", CheckpointSaved(files=2, size=9, key=key, sha256=DIGEST), attempt=2)
     log.queue(QueueInterrupted(cause="spot", detail="the instance is taken back"))
 
 
 def _second_epoch(log: LogBuilder) -> None:
+    log.job("train", CheckpointPutBack(files=2), attempt=2)
     log.job("train", started("train", 3), attempt=3)
     failed = JobFailed(
         exit_code=124, timed_out=True, wall_seconds=5400.5, why="no more", last_lines=("oh",)
@@ -158,6 +166,7 @@ def _second_epoch(log: LogBuilder) -> None:
     log.job("evaluate", JobBlocked(by="train"))
     log.job("export", JobBlocked(by="train"))
     log.queue(QueueFailed(reason="jobs", detail="train"))
+    log.queue(MachineKept(why="output of train is not in the object store"))
 
 
 def _third_epoch(log: LogBuilder) -> None:

@@ -16,10 +16,14 @@ from tests.support.logs import LogBuilder, owner, resumed, started
 from spawn.core import decide
 from spawn.core.config.model import JobConfig, QueueConfig, RetryPolicy
 from spawn.core.events import (
+    CheckpointNotSaved,
+    CheckpointPutBack,
+    CheckpointSaved,
     Draft,
     EpochEnd,
     JobBlocked,
     JobsSubmitted,
+    MachineKept,
     OutputNotSaved,
     OutputSaved,
     QueueFailed,
@@ -219,8 +223,13 @@ class Driver:
                 OutputSaved(),
                 ResultsNotPutBack(error="denied"),
                 ResultsPutBack(files=1),
-            )[self._choose.below(4)]
+                CheckpointSaved(files=1, size=1, key="k", sha256="00"),
+                CheckpointNotSaved(error="denied"),
+                CheckpointPutBack(error="gone" * self._choose.below(2)),
+            )[self._choose.below(7)]
             self._put(Draft(note, job_id=job.config.job_id, attempt=job.attempt))
+        elif self._choose.below(2):
+            self._put(Draft(MachineKept(why="its log is not all there")))
         else:
             self._put(Draft(RequestRefused(request="reset x", why="there is no job x")))
 
@@ -235,7 +244,7 @@ class Driver:
         if self._choose.below(3):
             for job_id in list(self.state.running):
                 self._put(decide.interrupted(self.state.jobs[job_id], "stop"))
-        cause = ("signal", "spot", "fenced")[self._choose.below(3)]
+        cause = ("signal", "spot", "ttl", "fenced")[self._choose.below(4)]
         self._put(Draft(QueueInterrupted(cause=cause, detail="SIGTERM")))
 
     def _reset(self, job: JobState, reason: Any) -> None:
