@@ -8,6 +8,7 @@ from spawn import __version__
 from spawn.cli.commands.cancel import cancel
 from spawn.cli.commands.feed import feed
 from spawn.cli.commands.history import history
+from spawn.cli.commands.launch import launch
 from spawn.cli.commands.list_ import list_queues
 from spawn.cli.commands.logs import logs
 from spawn.cli.commands.report import report
@@ -39,6 +40,8 @@ queue = typer.Typer(
     context_settings=_SETTINGS,
 )
 app.add_typer(queue)
+
+app.command()(launch)
 
 queue.command()(run)
 queue.command()(resume)
