@@ -19,6 +19,7 @@ from typing import Any
 from msgspec import Struct, structs
 
 from spawn.cli.launch import queue as queues
+from spawn.cli.launch.needing import needing
 from spawn.cli.launch.order import Order
 from spawn.cli.launch.queue import Queue
 from spawn.cli.launch.undo import Undo, undoing
@@ -39,12 +40,13 @@ from spawn.store.ec2.kind import kind
 from spawn.store.ec2.network import Group
 from spawn.store.ec2.profile import Profile
 from spawn.store.ec2.session import Aws
-from spawn.store.objects.port import Unavailable
+from spawn.store.objects.port import Denied, Unavailable
 from spawn.store.paths import Roots, ssh_key
 from spawn.store.place import open_place
 from spawn.store.replica.claim import submit
 
 Say = Callable[[str], None]
+_ENCRYPT = "s3:PutEncryptionConfiguration"
 _LOOKS = 5
 _LOOK_SECONDS = 2.0
 """How often, and how far apart, EC2 is asked for an instance whose reply was lost: it lists what it
@@ -151,10 +153,11 @@ def launch(ready: Ready, roots: Roots, say: Say, *, pause: run.Pause = time.slee
         ready = _make(ready, say)
         queue = ready.queue
         store = open_place(queue.place, roots.objects)
-        if queue.there:
-            queues.forget_boot(store)
         _take_back(undo, ready, list(payload.files))
-        payloads.send(payload, store, ready.launch_id)
+        with needing("s3:PutObject", "s3:GetObject"):
+            if queue.there:
+                queues.forget_boot(store)
+            payloads.send(payload, store, ready.launch_id)
         if ready.parameter:
             undo.add(
                 lambda: parameter.delete(aws, ready.parameter),
@@ -214,7 +217,8 @@ def _make(ready: Ready, say: Say) -> Ready:
     aws, queue = ready.aws, ready.queue
     key, group, place = ready.key, ready.group, queue.place
     if not queue.bucket:
-        place = ensure_bucket(place, say, chosen=queue.chosen)
+        with needing("s3:CreateBucket", "s3:PutBucketPublicAccessBlock", _ENCRYPT):
+            place = ensure_bucket(place, say, chosen=queue.chosen)
     if not key.there:
         key = keys.make(aws, key)
         say(f"made the key pair {key.name}; its private key is {key.file}")
@@ -231,7 +235,8 @@ def _make(ready: Ready, say: Say) -> Ready:
 
 def _submit(ready: Ready, roots: Roots) -> None:
     try:
-        submit(open_place(ready.queue.place, roots.objects), ready.queue.config)
+        with needing("s3:PutObject"):
+            submit(open_place(ready.queue.place, roots.objects), ready.queue.config)
     except QueueExists as error:
         raise QueueExists(
             error.what,
@@ -253,6 +258,9 @@ def _run(ready: Ready, order: run.Order, undo: Undo, pause: run.Pause) -> str:
     """Start the instance. One whose reply was lost is found by its launch's tag."""
     try:
         return run.run(ready.aws, order, pause=pause)
+    except Denied:
+        undo.drop()  # EC2 has said that nothing was started
+        raise
     except Unavailable:
         found = _find(ready, pause)
         if found:

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from spawn.cli.flags import Where
+from spawn.cli.launch.needing import needing
 from spawn.cli.launch.order import Order
 from spawn.cli.sources.open_replica import open_replica
 from spawn.cli.sources.place import place_of
@@ -62,7 +63,8 @@ def fresh(aws: Aws, order: Order, roots: Roots, now: datetime, say: Say) -> Queu
     for queue_id in [order.queue_id] if order.queue_id else _ids(now):
         prefix = (order.prefix or order.parsed.result_s3_prefix or queue_id).strip("/")
         place = Place(bucket=bucket, prefix=prefix, region=aws.region, profile=aws.profile)
-        place, there = find_bucket(place, say, chosen=chosen)
+        with needing("s3:ListBucket"):
+            place, there = find_bucket(place, say, chosen=chosen)
         bucket, chosen = place.bucket, chosen or place.bucket != bucket
         try:
             used = there and _used(aws, open_place(place, roots.objects), queue_id, place)
@@ -112,7 +114,8 @@ def begun(aws: Aws, order: Order, roots: Roots, say: Say) -> Queue:
         )
     place = structs.replace(place, region=place.region or aws.region)
     store = open_place(place, roots.objects)
-    found = submitted(store)
+    with needing("s3:GetObject"):
+        found = submitted(store)
     if found is None:
         raise QueueNotFound(
             f"queue {queue_id} is not at {place.location}",
@@ -163,7 +166,8 @@ def _used(aws: Aws, store: ObjectStore, queue_id: str, place: Place) -> bool:
         QueueExists: There is one that cannot.
     """
     try:
-        fields = msgspec.json.decode(store.read(QUEUE).data)
+        with needing("s3:GetObject"):
+            fields = msgspec.json.decode(store.read(QUEUE).data)
     except NotThere:
         return False
     except (msgspec.DecodeError, UnicodeError):

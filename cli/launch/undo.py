@@ -26,6 +26,10 @@ class Undo:
         """
         self._steps.append((step, by_hand))
 
+    def drop(self) -> None:
+        """The newest step has nothing to take back after all."""
+        self._steps.pop()
+
     def keep(self) -> None:
         """All went well: nothing is taken back any more."""
         self._steps.clear()

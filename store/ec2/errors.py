@@ -76,7 +76,7 @@ def asking(action: str, what: str, region: str = "") -> Iterator[None]:
         except ClientError as error:
             code = code_of(error)
             why = _said(error)
-            if code in _DENIED:
+            if code in _DENIED or (_status(error) == 403 and code not in _NOBODY):
                 raise Denied(
                     f"we may not {what}", why=f"it takes {action}: {why}", hint=_HINT_RIGHTS
                 ) from None
@@ -95,7 +95,11 @@ def _said(error: ClientError) -> str:
     return redact(f"{said.get('Code', '')}: {message}".strip(": "))
 
 
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
 def _busy(error: ClientError, code: str) -> bool:
     """Whether the same again may do: what the shared words call `Unavailable`."""
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    status = _status(error)
     return status >= 500 or status == 429 or "Throttl" in code or code == "RequestLimitExceeded"

@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import botocore.loaders
+import botocore.session
 import pytest
 from msgspec import Struct
 from tests.support import s3
@@ -37,6 +40,8 @@ class Person:
     def __init__(self, folder: Path, aws: Server, capsys: pytest.CaptureFixture[str]) -> None:
         self.folder = folder
         self.aws = aws
+        self.look: Callable[..., Any] = aws.client
+        """Gives a client of who may see all."""
         self._capsys = capsys
         self.queue_id = f"q-{folder.name.strip('.')[:60].rstrip('_-')}"
         self.file = self.config(job("one", "true"))
@@ -58,16 +63,18 @@ class Person:
         """Launch a queue."""
         return self.spawn(*LAUNCH, "--batch-queue", str(file or self.file), *flags)
 
-    def instances(self) -> list[dict[str, Any]]:
-        """Instances of this person's queue that are not terminated."""
-        filters = [{"Name": "tag:spawn:queue-id", "Values": [self.queue_id]}]
-        found = self.aws.client("ec2").describe_instances(Filters=filters)["Reservations"]
-        every = [each for reservation in found for each in reservation["Instances"]]
-        return [each for each in every if each["State"]["Name"] in ("pending", "running")]
+    def instances(self, *, every: bool = False) -> list[dict[str, Any]]:
+        """Instances that live: of this person's queue, or of every queue."""
+        key = {"Name": "tag-key", "Values": ["spawn:queue-id"]}
+        mine = {"Name": "tag:spawn:queue-id", "Values": [self.queue_id]}
+        filters = [key if every else mine]
+        found = self.look("ec2").describe_instances(Filters=filters)["Reservations"]
+        all_ = [each for reservation in found for each in reservation["Instances"]]
+        return [each for each in all_ if each["State"]["Name"] in ("pending", "running")]
 
     def objects(self, prefix: str = "") -> list[str]:
         """Keys of this person's queue."""
-        client = self.aws.client()
+        client = self.look("s3")
         buckets = [each["Name"] for each in client.list_buckets()["Buckets"]]
         return [
             each["Key"].removeprefix(f"{self.queue_id}/")
@@ -80,7 +87,7 @@ class Person:
     def parameters(self) -> list[str]:
         """Names of this person's environments."""
         filters = [{"Key": "Name", "Option": "BeginsWith", "Values": ["/spawn-queue/"]}]
-        client = self.aws.client("ssm")
+        client = self.look("ssm")
         found = client.describe_parameters(ParameterFilters=filters)["Parameters"]
         return [each["Name"] for each in found if self.queue_id in each["Name"]]
 
@@ -103,6 +110,17 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(autouse=True)
+def _models_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What boto3 knows of each service is read once, not in every test: that takes the longest."""
+    monkeypatch.setattr(botocore.session, "create_loader", _loader)
+
+
+@cache
+def _loader(path: str | None) -> Any:
+    return botocore.loaders.create_loader(path)
+
+
 @pytest.fixture
 def person(
     aws: Server,
@@ -118,16 +136,42 @@ def person(
     return Person(tmp_path, aws, capsys)
 
 
-Front = Callable[[Callable[[Asked], Answer | None]], Answering]
+class Front(Protocol):
+    """Puts a server before AWS that answers what it likes, and hands on the rest."""
+
+    def __call__(
+        self, answer: Callable[[Asked], Answer | None], server: Server | None = None
+    ) -> Answering:
+        """Args: `server` is who is asked for the rest."""
+        ...
+
+
+def starts(asked: Asked) -> bool:
+    """Whether EC2 is asked to start an instance, and not just whether it would."""
+    return b"Action=RunInstances" in asked.body and b"DryRun=true" not in asked.body
+
+
+def refusal(code: str, message: str = "said EC2", status: int = 400) -> Answer:
+    """An error as EC2 words it."""
+    body = (
+        f"<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>"
+        "<RequestID>1</RequestID></Response>"
+    )
+    return Answer(status, body.encode(), {"Content-Type": "text/xml"})
+
+
+def capacity(asked: Asked) -> Answer | None:
+    """EC2 has none of these instances now."""
+    return refusal("InsufficientInstanceCapacity") if starts(asked) else None
 
 
 @pytest.fixture
 def front(aws: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Front]:
-    """Puts a server before AWS that answers what it likes, and hands on the rest."""
+    """See `Front`."""
     open_: list[Any] = []
 
-    def make(answer: Callable[[Asked], Answer | None]) -> Answering:
-        manager = answering(lambda asked: answer(asked) or forward(aws, asked))
+    def make(answer: Callable[[Asked], Answer | None], server: Server | None = None) -> Answering:
+        manager = answering(lambda asked: answer(asked) or forward(server or aws, asked))
         made = manager.__enter__()
         open_.append(manager)
         monkeypatch.setenv("AWS_ENDPOINT_URL", made.endpoint)

@@ -1,14 +1,8 @@
 """What a launch makes, and what it says."""
 
-import base64
 import json
-import stat
-from pathlib import Path
 
-from tests.launch.conftest import FROM, NOTHING, TYPE, Person
-
-from spawn.cli.remote.openssh import Config
-from spawn.core.launch import policy
+from tests.launch.conftest import Person
 
 
 def test_a_launch_starts_one_instance_and_prints_its_id(person: Person) -> None:
