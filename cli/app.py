@@ -10,6 +10,7 @@ from spawn.cli.commands.connect import connect
 from spawn.cli.commands.feed import feed
 from spawn.cli.commands.history import history
 from spawn.cli.commands.instance_status import instance_status
+from spawn.cli.commands.launch import launch
 from spawn.cli.commands.list_ import list_queues
 from spawn.cli.commands.list_instances import list_instances
 from spawn.cli.commands.logs import logs
@@ -43,6 +44,7 @@ queue = typer.Typer(
     context_settings=_SETTINGS,
 )
 app.add_typer(queue)
+app.command()(launch)
 app.command("list")(list_instances)
 app.command("status")(instance_status)
 app.command()(connect)

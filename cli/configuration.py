@@ -18,6 +18,8 @@ class Loaded(Struct, frozen=True):
     config: QueueConfig
     name: str
     sha256: str
+    data: bytes = b""
+    """The file as it is."""
 
 
 def load(file: Path) -> Loaded:
@@ -45,4 +47,4 @@ def load(file: Path) -> Loaded:
             f"the folder of {name} has a name that is not UTF-8", hint="rename it"
         )
     config = parse(data, base_directory=str(folder), name=name)
-    return Loaded(config, name, sha256(data).hexdigest())
+    return Loaded(config, name, sha256(data).hexdigest(), data)

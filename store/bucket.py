@@ -37,33 +37,63 @@ def ensure_bucket(place: Place, say: Callable[[str], None], *, chosen: bool = Tr
         Denied: It is a stranger's, or may not be made.
         Unavailable: It cannot be asked for.
     """
+    place, there = find_bucket(place, say, chosen=chosen)
+    if there:
+        return place
     assert place.bucket is not None
     with errors(place.location, place.bucket):
         client = connect("s3", place.region, place.profile)
-        lent = os.environ.get(OWNER)
-        ours = account(place.region, place.profile) if on_aws(client) and not lent else None
-        owner = lent or ours
+        if _make(client, place.bucket, say) is _Found.OURS:
+            return place
+        own = _another(place, client, _owner(place, client), say, chosen=chosen)
+    return ensure_bucket(own, say)
+
+
+def find_bucket(
+    place: Place, say: Callable[[str], None], *, chosen: bool = True
+) -> tuple[Place, bool]:
+    """Find the bucket of a place, and say whether it is there; nothing is made.
+
+    Args and errors are those of `ensure_bucket`.
+    """
+    assert place.bucket is not None
+    with errors(place.location, place.bucket):
+        client = connect("s3", place.region, place.profile)
+        owner = _owner(place, client)
         found = _look(client, place.bucket, f"{place.prefix}/", owner)
+        lent = os.environ.get(OWNER)
         if found is _Found.MISSING and lent:
             raise Denied(
                 f"there is no bucket {place.bucket}",
                 why=f"{OWNER} says that it is account {lent}'s",
                 hint="that account makes it; --bucket names another",
             )
-        if found is _Found.MISSING:
-            found = _make(client, place.bucket, say)
-        if found is _Found.OURS:
-            return place
-        if chosen or lent:
-            raise Denied(
-                f"the bucket {place.bucket} refuses us",
-                why="it is a stranger's, or we lack the right to use it",
-                hint="--bucket names another; docs/iam-policies.md has what is needed",
-            )
-        owner = owner or account(place.region, place.profile)
+        if found is not _Found.REFUSED:
+            return place, found is _Found.OURS
+        own = _another(place, client, owner, say, chosen=chosen)
+    return find_bucket(own, say)
+
+
+def _owner(place: Place, client: Any) -> str | None:
+    """The account that the bucket must belong to; None where nobody would check it."""
+    lent = os.environ.get(OWNER)
+    return lent or (account(place.region, place.profile) if on_aws(client) else None)
+
+
+def _another(
+    place: Place, client: Any, owner: str | None, say: Callable[[str], None], *, chosen: bool
+) -> Place:
+    """The bucket that stands for one which refuses us."""
+    if chosen or os.environ.get(OWNER):
+        raise Denied(
+            f"the bucket {place.bucket} refuses us",
+            why="it is a stranger's, or we lack the right to use it",
+            hint="--bucket names another; docs/iam-policies.md has what is needed",
+        )
+    owner = owner or account(place.region, place.profile)
     own = structs.replace(place, bucket=f"spawn-results-{owner}-{client.meta.region_name}")
     say(f"the bucket {place.bucket} refuses us as a stranger's; {own.bucket} stands for it")
-    return ensure_bucket(own, say)
+    return own
 
 
 class _Found(Enum):

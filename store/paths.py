@@ -1,7 +1,8 @@
 """Where things are kept on a machine.
 
 `SPAWN_HOME` gives `$SPAWN_HOME/{state,log,cache}`; else `/var/lib/spawn-queue` and
-`/var/log/spawn-queue` where both can be written; else the XDG folders of the user.
+`/var/log/spawn-queue` where both can be written; else the XDG folders of the user. What is a
+person's own, their key, is in `$SPAWN_HOME/config`, else in the XDG folder.
 """
 
 import os
@@ -97,6 +98,16 @@ def roots(environ: Mapping[str, str]) -> Roots:
         )
     state = _xdg(environ, "XDG_STATE_HOME", user / ".local" / "state")
     return Roots(state, state / "log", cache)
+
+
+def ssh_key(environ: Mapping[str, str]) -> Path:
+    """The private key of this person's instances, whether it is there or not; nothing is made."""
+    home = environ.get("SPAWN_HOME")
+    if home:
+        base = Path(home).absolute() / "config"
+    else:
+        base = _xdg(environ, "XDG_CONFIG_HOME", Path(environ.get("HOME") or "/") / ".config")
+    return base / "ssh" / "id_ed25519"
 
 
 def _xdg(environ: Mapping[str, str], name: str, default: Path) -> Path:

@@ -38,7 +38,7 @@ from spawn.core.ids import is_instance_id
 from spawn.core.ssh import console as console_text
 from spawn.core.ssh.key import HostKey, parse
 from spawn.core.ssh.known_hosts import named
-from spawn.store.paths import Roots
+from spawn.store.paths import Roots, ssh_key
 
 DEFAULT_USER = "ec2-user"
 TAG_USER = "spawn:ssh-user"
@@ -170,7 +170,17 @@ class Reach:
             settings = structs.replace(
                 settings, identities=(first, *rest), named=settings.named + 1
             )
-        return settings
+        return self._launched(settings)
+
+    def _launched(self, settings: Settings) -> Settings:
+        """The key that `launch` made comes after those that somebody named, and before what ssh
+        would look for."""
+        own = str(ssh_key(self._environ))
+        if own in settings.identities or not Path(own).is_file():
+            return settings
+        at = settings.named
+        identities = (*settings.identities[:at], own, *settings.identities[at:])
+        return structs.replace(settings, identities=identities, named=at + 1)
 
     def _user(self, settings: Settings, kept: Remembered) -> str:
         others = (self._told.user, kept.user)

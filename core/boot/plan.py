@@ -37,3 +37,9 @@ class BootPlan(Struct, frozen=True, kw_only=True):
     on_complete: OnComplete = "keep"
     bucket_owner: str | None = None
     """The account that the bucket belongs to, where it is known."""
+    force: bool = False
+    """With `resume`: though its owner may be alive for all that the instance can tell."""
+    retry_failed: bool = False
+    """With `resume`: failed jobs are tried again when it is taken over, and not at later boots."""
+    kill_grace: float = 30.0
+    """Of the configuration, in seconds: systemd waits longer than that for the queue to stop."""

@@ -6,18 +6,42 @@ from msgspec import Struct
 from spawn.core.config import canonical
 from spawn.core.config.model import QueueConfig
 from spawn.core.errors import CorruptLog, QueueExists, QueueNotFound
-from spawn.store.objects.port import Exists, NotThere, ObjectStore
+from spawn.store.objects.port import Changed, Exists, NotThere, Object, ObjectStore
 from spawn.store.replica.lease import FORCE, TTL_SECONDS, Owned, Owner, look
 from spawn.store.replica.names import QUEUE
+
+_NOBODY = ""
+"""Who has claimed a queue that was submitted for a machine that is yet to boot."""
 
 
 class _Claim(Struct):
     queue_id: str | None = None
-    claimed_by: str = ""
+    claimed_by: str = _NOBODY
+
+
+def submit(store: ObjectStore, config: QueueConfig) -> None:
+    """Create `queue.json` for a machine that is yet to boot. It has nobody's name in it: of those
+    that claim it, the first begins the queue.
+
+    Args:
+        config: With the queue's id.
+
+    Raises:
+        QueueExists: The place is another queue's, or this id was used before. So it is after a try
+            whose reply was lost: nobody can tell whose it was.
+    """
+    if _look(store, config) is None:  # a store that ignores conditional writes would overwrite
+        try:
+            store.create(QUEUE, _encode(config, _NOBODY))
+            return
+        except Exists:
+            _look(store, config)
+    raise _used(store, config)
 
 
 def claim(store: ObjectStore, config: QueueConfig, *, by: str) -> bool:
-    """Create `queue.json`: the configuration as it was submitted, and who submitted it.
+    """Create `queue.json`: the configuration as it was submitted, and who begins it. One that was
+    submitted for nobody yet gets our name, unless somebody else was first.
 
     It is created twice: a store that does not refuse the second ignores conditional writes, and
     the log has no fence there.
@@ -32,15 +56,13 @@ def claim(store: ObjectStore, config: QueueConfig, *, by: str) -> bool:
     Raises:
         QueueExists: The place is another queue's, or this id was used elsewhere.
     """
-    data = msgspec.json.decode(canonical.encode(config))
-    data["claimed_by"] = by
-    encoded = msgspec.json.encode(data, order="sorted")
+    encoded = _encode(config, by)
     for _ in range(2):
         _expect_ours(store, config, by)
         try:
             store.create(QUEUE, encoded)
         except Exists:
-            _expect_ours(store, config, by)
+            _put_name(store, config, by, encoded)
             return True
     return False
 
@@ -56,7 +78,7 @@ def submitted(
 
     Raises:
         QueueNotFound: There is none.
-        Owned: Who submitted it may be about to begin it.
+        Owned: Who submitted it may be about to begin it, or somebody was first.
         CorruptLog: It cannot be read.
     """
     try:
@@ -68,7 +90,7 @@ def submitted(
         ) from None
     try:
         fields = msgspec.json.decode(found.data)
-        by = fields.pop("claimed_by", "")
+        by = fields.pop("claimed_by", _NOBODY)
         config = canonical.decode(msgspec.json.encode(fields))
     except (msgspec.DecodeError, UnicodeDecodeError, AttributeError, TypeError) as error:
         raise CorruptLog(f"{store.location}{QUEUE} cannot be read", why=str(error)) from None
@@ -88,27 +110,73 @@ def submitted(
     try:
         store.create(QUEUE, found.data)
     except Exists:
+        if by == _NOBODY:  # its machine, should it boot yet, finds it taken
+            try:
+                _put_name(store, config, me.place, _encode(config, me.place))
+            except QueueExists as error:
+                raise Owned(str(error), hint=FORCE) from None
         return config, True
     return config, False
 
 
-def _expect_ours(store: ObjectStore, config: QueueConfig, by: str) -> None:
+def _encode(config: QueueConfig, by: str) -> bytes:
+    data = msgspec.json.decode(canonical.encode(config))
+    data["claimed_by"] = by
+    return msgspec.json.encode(data, order="sorted")
+
+
+def _put_name(store: ObjectStore, config: QueueConfig, by: str, encoded: bytes) -> None:
+    """Put our name into a `queue.json` that has nobody's. Who else does so at the same time has
+    read the same bytes, and is refused by them."""
+    while (found := _expect_ours(store, config, by)) is not None:
+        if _claimed(store, found).claimed_by == by:
+            return
+        try:
+            store.replace(QUEUE, encoded, etag=found.etag)
+            return
+        except Changed:
+            continue
+
+
+def _look(store: ObjectStore, config: QueueConfig) -> Object | None:
+    """Read `queue.json`, which must be this queue's, whoever claimed it; None when there is none.
+
+    Raises:
+        QueueExists: The place is another queue's.
+    """
     try:
-        found = msgspec.json.decode(store.read(QUEUE).data, type=_Claim)
+        found = store.read(QUEUE)
     except NotThere:
-        return
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise CorruptLog(f"{store.location}{QUEUE} cannot be read", why=str(error)) from None
-    if found.queue_id != config.queue_id:
+        return None
+    queue_id = _claimed(store, found).queue_id
+    if queue_id != config.queue_id:
         raise QueueExists(
-            f"the results of queue {found.queue_id} are at {store.location}",
+            f"the results of queue {queue_id} are at {store.location}",
             why="two queues cannot keep theirs in one place",
             hint="another result_s3_prefix, or none, keeps them apart",
         )
-    if found.claimed_by not in ("", by):
-        raise QueueExists(
-            f"queue {config.queue_id} is at {store.location} already",
-            why="it was submitted elsewhere, and an id is never used twice",
-            hint=f"`spawn queue resume {config.queue_id} --from-s3` goes on with it, "
-            "`--queue-id NEW` runs it anew",
-        )
+    return found
+
+
+def _expect_ours(store: ObjectStore, config: QueueConfig, by: str) -> Object | None:
+    """Read `queue.json`, which must be this queue's, and ours or nobody's."""
+    found = _look(store, config)
+    if found is not None and _claimed(store, found).claimed_by not in (_NOBODY, by):
+        raise _used(store, config)
+    return found
+
+
+def _claimed(store: ObjectStore, found: Object) -> _Claim:
+    try:
+        return msgspec.json.decode(found.data, type=_Claim)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CorruptLog(f"{store.location}{QUEUE} cannot be read", why=str(error)) from None
+
+
+def _used(store: ObjectStore, config: QueueConfig) -> QueueExists:
+    return QueueExists(
+        f"queue {config.queue_id} is at {store.location} already",
+        why="it was submitted elsewhere, and an id is never used twice",
+        hint=f"`spawn queue resume {config.queue_id} --from-s3` goes on with it, "
+        "`--queue-id NEW` runs it anew",
+    )

@@ -8,22 +8,18 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from threading import Barrier
-from uuid import uuid4
 
 import pytest
 from tests.contract.subjects import (
-    BUCKET,
     COMPLETES_ONCE,
     CREATES_ONCE,
-    KINDS,
     KNOWS_US,
     REPLACES_IF,
     Subject,
 )
-from tests.support.s3 import CREDENTIALS, Server
+from tests.support.s3 import CREDENTIALS
 from tests.support.wait import wait_until
 
-from spawn.store.objects.folder import FolderStore
 from spawn.store.objects.port import (
     PAGE,
     Changed,
@@ -51,25 +47,6 @@ ODD = [
     "tab\tand\x01control",
     "…" * 80,
 ]
-
-
-@pytest.fixture(params=KINDS)
-def subject(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Subject:
-    """A place of its own in each kind of store; the server's credentials are the environment's."""
-    kind = request.param
-    if kind == "folder":
-        root = tmp_path / "objects" / "nightly"
-        return Subject(kind, FolderStore(root), "", root=root)
-    server: Server = request.getfixturevalue(f"{kind}_server")
-    for name, value in server.environ.items():
-        monkeypatch.setenv(name, value)
-    client = server.client()
-    if BUCKET not in [each["Name"] for each in client.list_buckets()["Buckets"]]:
-        client.create_bucket(Bucket=BUCKET)
-    prefix = f"queues/{uuid4()}"
-    return Subject(kind, S3Store(bucket=BUCKET, prefix=prefix), prefix, server=server)
 
 
 @pytest.fixture

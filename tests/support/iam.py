@@ -47,7 +47,7 @@ def more(heading: str, bucket: str) -> list[Statement]:
 
 def _named(found: list[Statement], bucket: str) -> list[Statement]:
     text = json.dumps(found)
-    assert DOCUMENTED_BUCKET in text or "kms" in text
+    assert DOCUMENTED_BUCKET in text or "kms" in text or "spawn-queue" in text
     named: list[Statement] = json.loads(text.replace(DOCUMENTED_BUCKET, bucket))
     return named
 

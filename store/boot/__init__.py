@@ -1,0 +1,1 @@
+"""What a launch sends to its instance: this very version, its pins, the configuration, files."""

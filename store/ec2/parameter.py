@@ -1,0 +1,41 @@
+"""The environment of a launch's jobs, as a SecureString of SSM."""
+
+from spawn.core.launch.names import OURS, TAG_OURS
+from spawn.store.ec2.errors import asking
+from spawn.store.ec2.session import Aws
+
+
+def arn(aws: Aws, name: str) -> str:
+    """The parameter's ARN, as a policy names it."""
+    return f"arn:{aws.partition}:ssm:{aws.region}:{aws.account}:parameter{name}"
+
+
+def put(aws: Aws, name: str, text: str) -> None:
+    """Keep a text under a new name, encrypted with AWS's own key.
+
+    Raises:
+        StoreError: It may not be kept; no value is told.
+    """
+    with asking("ssm:PutParameter", "keep the environment", aws.region):
+        aws.client("ssm").put_parameter(
+            Name=name,
+            Description="The environment of the jobs of a spawn queue",
+            Value=text,
+            Type="SecureString",
+            Tier="Standard",
+            Tags=[{"Key": TAG_OURS, "Value": OURS}],
+        )
+
+
+def delete(aws: Aws, name: str) -> None:
+    """Forget it. One that is not there is no error.
+
+    Raises:
+        StoreError: It may not be deleted.
+    """
+    with asking("ssm:DeleteParameter", "delete the environment", aws.region):
+        # The plural does not fail for what is not there; its right is another one.
+        try:
+            aws.client("ssm").delete_parameter(Name=name)
+        except aws.client("ssm").exceptions.ParameterNotFound:
+            return

@@ -1,0 +1,108 @@
+"""A queue's place is taken once: also where it was submitted for a machine that boots later."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+import msgspec
+import pytest
+from tests.contract.subjects import CREATES_ONCE, LACKS, REPLACES_IF, Subject
+from tests.support.configs import job, queue
+from tests.support.replicas import OWNER
+
+from spawn.core.errors import QueueExists
+from spawn.store.objects.port import ObjectStore
+from spawn.store.replica.claim import claim, submit
+from spawn.store.replica.claim import submitted as take_over
+from spawn.store.replica.lease import Owned
+from spawn.store.replica.names import QUEUE
+from spawn.store.replica.submitted import submitted
+
+CONFIG = queue(job("a"), queue_id="nightly")
+
+
+def _name(store: ObjectStore) -> Any:
+    return msgspec.json.decode(store.read(QUEUE).data)["claimed_by"]
+
+
+def test_what_was_submitted_is_pending_and_nobodys(subject: Subject) -> None:
+    submit(subject.store, CONFIG)
+    found = submitted(subject.again())
+    assert found is not None
+    assert found.config == CONFIG
+    assert _name(subject.store) == ""
+
+
+def test_an_id_is_submitted_once_whether_it_was_claimed_or_not(subject: Subject) -> None:
+    submit(subject.store, CONFIG)
+    for _ in range(2):
+        with pytest.raises(QueueExists, match="nightly is at"):
+            submit(subject.again(), CONFIG)
+        claim(subject.store, CONFIG, by="i-1")
+    assert _name(subject.store) == "i-1"
+    with pytest.raises(QueueExists, match="results of queue nightly"):
+        submit(subject.again(), queue(job("a"), queue_id="other"))
+
+
+def test_who_claims_first_what_was_submitted_begins_it_and_may_try_again(
+    subject: Subject,
+) -> None:
+    submit(subject.store, CONFIG)
+    fence = CREATES_ONCE not in LACKS[subject.kind]
+    for _ in range(2):
+        assert claim(subject.again(), CONFIG, by="i-1") == fence
+        assert _name(subject.store) == "i-1"
+    with pytest.raises(QueueExists, match="never used twice"):
+        claim(subject.again(), CONFIG, by="i-2")
+    assert _name(subject.store) == "i-1"
+
+
+def test_of_eight_that_claim_what_was_submitted_one_begins_it(subject: Subject) -> None:
+    subject.needs(CREATES_ONCE)
+    subject.needs(REPLACES_IF)
+    submit(subject.store, CONFIG)
+    start = Barrier(8)
+
+    def race(number: int) -> bool:
+        store = _Meeting(subject.again(), start.wait)
+        try:
+            return claim(store, CONFIG, by=f"i-{number}")
+        except QueueExists:
+            return False
+
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(race, range(8)))
+    assert won.count(True) == 1
+    assert _name(subject.store) == f"i-{won.index(True)}"
+
+
+def test_who_takes_over_what_was_submitted_keeps_its_machine_from_beginning_it(
+    subject: Subject,
+) -> None:
+    subject.needs(CREATES_ONCE)
+    submit(subject.store, CONFIG)
+    with pytest.raises(Owned, match="submitted elsewhere"):
+        take_over(subject.store, "nightly", OWNER, force=False)
+    assert take_over(subject.store, "nightly", OWNER, force=True) == (CONFIG, True)
+    with pytest.raises(QueueExists):
+        claim(subject.again(), CONFIG, by="i-1")
+    assert claim(subject.again(), CONFIG, by=OWNER.place)
+
+
+class _Meeting:
+    """A store whose users have all read before the first of them replaces anything."""
+
+    def __init__(self, store: ObjectStore, meet: Callable[[], object]) -> None:
+        self._store = store
+        self._meet: Callable[[], object] | None = meet
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def replace(self, key: str, data: bytes, *, etag: str) -> str:
+        """See `ObjectStore.replace`."""
+        meet, self._meet = self._meet, None
+        if meet is not None:
+            meet()
+        return self._store.replace(key, data, etag=etag)

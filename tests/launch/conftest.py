@@ -1,0 +1,182 @@
+"""Launches against AWS as moto knows it: whole commands, in this process."""
+
+import json
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import botocore.loaders
+import botocore.session
+import pytest
+from msgspec import Struct
+from tests.support import s3
+from tests.support.answers import Answer, Answering, Asked, answering, forward
+from tests.support.queues import job
+from tests.support.s3 import Server
+
+from spawn.cli import main
+
+TYPE = "m7i.large"
+FROM = "198.51.100.7/32"
+LAUNCH = ("launch", "--instance-type", TYPE)
+
+
+class Finished(Struct, frozen=True):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Person:
+    """Who launches: a folder of their own, and AWS as a server says it is.
+
+    Args:
+        aws: What is behind it all, for a look at what is there.
+    """
+
+    def __init__(self, folder: Path, aws: Server, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder = folder
+        self.aws = aws
+        self.look: Callable[..., Any] = aws.client
+        """Gives a client of who may see all."""
+        self._capsys = capsys
+        self.queue_id = f"q-{folder.name.strip('.')[:60].rstrip('_-')}"
+        self.file = self.config(job("one", "true"))
+
+    def config(self, *jobs: dict[str, Any], **fields: Any) -> Path:
+        """Write a configuration."""
+        file = self.folder / "pipeline.json"
+        file.write_text(json.dumps({"queue_id": self.queue_id, "jobs": list(jobs), **fields}))
+        return file
+
+    def spawn(self, *command: str) -> Finished:
+        """Run `spawn ...`."""
+        self._capsys.readouterr()
+        code = main.run(list(command))
+        out, err = self._capsys.readouterr()
+        return Finished(code, out, err)
+
+    def launch(self, *flags: str, file: Path | None = None) -> Finished:
+        """Launch a queue."""
+        return self.spawn(*LAUNCH, "--batch-queue", str(file or self.file), *flags)
+
+    def instances(self, *, every: bool = False) -> list[dict[str, Any]]:
+        """Instances that live: of this person's queue, or of every queue."""
+        key = {"Name": "tag-key", "Values": ["spawn:queue-id"]}
+        mine = {"Name": "tag:spawn:queue-id", "Values": [self.queue_id]}
+        filters = [key if every else mine]
+        found = self.look("ec2").describe_instances(Filters=filters)["Reservations"]
+        all_ = [each for reservation in found for each in reservation["Instances"]]
+        return [each for each in all_ if each["State"]["Name"] in ("pending", "running")]
+
+    def objects(self, prefix: str = "") -> list[str]:
+        """Keys of this person's queue."""
+        client = self.look("s3")
+        buckets = [each["Name"] for each in client.list_buckets()["Buckets"]]
+        return [
+            each["Key"].removeprefix(f"{self.queue_id}/")
+            for bucket in buckets
+            for each in client.list_objects_v2(
+                Bucket=bucket, Prefix=f"{self.queue_id}/{prefix}"
+            ).get("Contents", [])
+        ]
+
+    def parameters(self) -> list[str]:
+        """Names of this person's environments."""
+        filters = [{"Key": "Name", "Option": "BeginsWith", "Values": ["/spawn-queue/"]}]
+        client = self.look("ssm")
+        found = client.describe_parameters(ParameterFilters=filters)["Parameters"]
+        return [each["Name"] for each in found if self.queue_id in each["Name"]]
+
+    def costs(self) -> dict[str, Any]:
+        """What is there of this person's queue that costs, or holds a secret."""
+        return {
+            "instances": self.instances(),
+            "sent": self.objects("_spawn/boot/"),
+            "parameters": self.parameters(),
+        }
+
+
+NOTHING = {"instances": [], "sent": [], "parameters": []}
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """AWS of this module's own: what launches make there once is its own."""
+    with s3.moto(tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _models_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What boto3 knows of each service is read once, not in every test: that takes the longest."""
+    monkeypatch.setattr(botocore.session, "create_loader", _loader)
+
+
+@cache
+def _loader(path: str | None) -> Any:
+    return botocore.loaders.create_loader(path)
+
+
+@pytest.fixture
+def person(
+    aws: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Person:
+    """A person with all rights."""
+    for name, value in aws.environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SPAWN_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("SPAWN_SSH_FROM", FROM)
+    return Person(tmp_path, aws, capsys)
+
+
+class Front(Protocol):
+    """Puts a server before AWS that answers what it likes, and hands on the rest."""
+
+    def __call__(
+        self, answer: Callable[[Asked], Answer | None], server: Server | None = None
+    ) -> Answering:
+        """Args: `server` is who is asked for the rest."""
+        ...
+
+
+def starts(asked: Asked) -> bool:
+    """Whether EC2 is asked to start an instance, and not just whether it would."""
+    return b"Action=RunInstances" in asked.body and b"DryRun=true" not in asked.body
+
+
+def refusal(code: str, message: str = "said EC2", status: int = 400) -> Answer:
+    """An error as EC2 words it."""
+    body = (
+        f"<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>"
+        "<RequestID>1</RequestID></Response>"
+    )
+    return Answer(status, body.encode(), {"Content-Type": "text/xml"})
+
+
+def capacity(asked: Asked) -> Answer | None:
+    """EC2 has none of these instances now."""
+    return refusal("InsufficientInstanceCapacity") if starts(asked) else None
+
+
+@pytest.fixture
+def front(aws: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Front]:
+    """See `Front`."""
+    open_: list[Any] = []
+
+    def make(answer: Callable[[Asked], Answer | None], server: Server | None = None) -> Answering:
+        manager = answering(lambda asked: answer(asked) or forward(server or aws, asked))
+        made = manager.__enter__()
+        open_.append(manager)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", made.endpoint)
+        return made
+
+    yield make
+    for manager in open_:
+        manager.__exit__(None, None, None)
