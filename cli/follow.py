@@ -26,6 +26,8 @@ from spawn.runner.start import Committed, Refused, RunnerProcess, Said
 from spawn.store.paths import Roots
 
 TICK_SECONDS = 1.0
+DIED = 70
+"""Exit code when a runner is gone and its queue has not ended: as for an error of our own."""
 
 
 class View(Protocol):
@@ -113,11 +115,13 @@ def follow(runner: RunnerProcess, roots: Roots, queue_id: str) -> int:
     if report.status in ("pending", "running") and code > 128:
         print(f"Go on: spawn queue resume {queue_id}", file=sys.stderr)  # it has said why
     elif report.status in ("pending", "running"):
-        raise SpawnError(
+        died = SpawnError(
             f"the runner of queue {queue_id} ended without a word",
             why=f"signal {-code}" if code < 0 else f"exit code {code}",
             hint=f"its jobs go on; `spawn queue resume {queue_id}` takes them up",
         )
+        died.exit_code = DIED  # a service manager starts the command again
+        raise died
     return code
 
 

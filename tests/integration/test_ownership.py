@@ -72,6 +72,21 @@ def test_or_resume_takes_the_place_of_a_runner_that_dies_while_it_follows(world:
     assert queue.executed() == [("a", 1)]
 
 
+def test_a_runner_that_dies_ends_its_command_so_that_a_service_manager_starts_it_again(
+    world: World,
+) -> None:
+    queue = world.queue(job("a", until("go")))
+    process = queue.start()
+    queue.wait_executing("a")
+    assert queue.state.owner is not None
+    os.kill(queue.state.owner.pid, signal.SIGKILL)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 70
+    assert "ended without a word: signal 9" in err
+    world.let("go")
+    assert queue.resume().code == 0
+
+
 def test_of_eight_runners_at_once_one_runs_the_queue(world: World) -> None:
     queue = world.queue(job("a", until("go")), job("b", "true"))
     processes = [queue.start("--or-resume", "--detach") for _ in range(8)]
