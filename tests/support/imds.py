@@ -24,11 +24,27 @@ class Spot:
         return said
 
 
+_ROLES = "/latest/meta-data/iam/security-credentials/"
+ROLE = {
+    "Code": "Success",
+    "AccessKeyId": "ASIAROLE",
+    "SecretAccessKey": "role-secret",
+    "Token": "role-token",
+    "Expiration": "2099-01-01T00:00:00Z",
+}
+"""The credentials of an instance's role."""
+
+
 @contextmanager
 def metadata(
-    document: bytes, *, token_status: int = 200, spot: Spot | None = None
+    document: bytes, *, token_status: int = 200, role: bool = False, spot: Spot | None = None
 ) -> Iterator[Answering]:
-    """A metadata service that wants a token, as version 2 does."""
+    """A metadata service that wants a token, as version 2 does.
+
+    Args:
+        role: Whether the instance has a role.
+        spot: What it says of the instance's end.
+    """
 
     def answer(asked: Asked) -> Answer:
         if (asked.method, asked.path) == ("PUT", "/latest/api/token"):
@@ -40,6 +56,10 @@ def metadata(
             return Answer(body=document)
         if asked.path == "/latest/meta-data/spot/instance-action" and spot and spot.notice:
             return Answer(body=spot.notice)
+        if role and asked.path == _ROLES:
+            return Answer(body=b"spawn-instance")
+        if role and asked.path == f"{_ROLES}spawn-instance":
+            return Answer(body=json.dumps(ROLE).encode())
         return Answer(404)
 
     with answering(answer) as server:
