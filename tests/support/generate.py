@@ -56,6 +56,7 @@ def _commands() -> Iterator[str]:
     yield ""
     yield "## See also"
     yield ""
+    yield "- [spawn status](status.md): the instance itself; list, connect, terminate"
     yield "- [Queue configurations](../queue-configs.md): the fields of FILE"
     yield "- [IAM policies](../iam-policies.md): the rights that it takes in S3"
     yield "- [Object stores](../object-stores.md): which servers other than AWS will do"
