@@ -65,7 +65,7 @@ def test_who_reads_no_further_ends_it(there: Instance) -> None:
         timeout=2 * SECONDS,
         check=True,
     )
-    assert (done.stdout, done.stderr) == ("y\n141\n", "")
+    assert (done.stdout, done.stderr) == ("y\n255\n", "")  # as ssh has it
 
 
 def test_a_session_has_a_terminal_and_its_exit_code_is_ours(there: Instance) -> None:
@@ -75,7 +75,7 @@ def test_a_session_has_a_terminal_and_its_exit_code_is_ours(there: Instance) -> 
         shown.type("test -t 0 && echo terminal $((6 * 7)); exit 5\n")
         code = shown.end()
     assert code == 5, shown.text
-    assert "\nterminal 42\n" in shown.text
+    assert "terminal 42\n" in shown.text
 
 
 def test_ctrl_c_reaches_a_command_that_a_person_waits_for(there: Instance) -> None:
@@ -91,6 +91,27 @@ def test_ctrl_c_reaches_a_command_that_a_person_waits_for(there: Instance) -> No
         wait_until(lambda: "ready" in shown.text, seconds=SECONDS, what="the command runs")
         shown.type("\x03")
         assert shown.end() == 9, shown.text
+
+
+@pytest.mark.tool("bash")
+def test_the_pages_lines_do_what_they_say(there: Instance) -> None:
+    lines = f"""
+spawn connect {there.id} -c "ps aux | grep python"
+spawn connect {there.id} -c "aws s3 ls"
+"""
+    path = f"{Path(SPAWN).parent}:{there.person.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-ec", lines],
+        env={**there.person.environ, "PATH": path},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=4 * SECONDS,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "grep python" in done.stdout
+    assert done.stdout.rstrip().endswith(there.bucket) or f" {there.bucket}\n" in done.stdout
 
 
 def test_another_host_at_its_address_is_sent_nothing(there: Instance, tmp_path: Path) -> None:
