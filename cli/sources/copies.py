@@ -27,12 +27,15 @@ from spawn.core.feed.address import port
 from spawn.core.replay import Row
 from spawn.core.safety import Copy
 from spawn.store.feed.client import FeedClient
+from spawn.store.feed.errors import NotAFeed, OtherProtocol, Refused
 from spawn.store.instances import GONE, Described
 from spawn.store.objects.port import StoreError, list_all
 from spawn.store.paths import Roots
 from spawn.store.place import parse
 from spawn.store.replica.cache import Cache
 
+_SILENT = (RemoteError, StoreError, NotAFeed, OtherProtocol, Refused)
+"""No feed of ours tells us of its queues: their copies are what there is to know."""
 _LAST = "metadata.json"
 """What an attempt's folder in S3 has once its output is there."""
 
@@ -40,18 +43,28 @@ _LAST = "metadata.json"
 def copies(found: Described, roots: Roots, where: Where) -> list[Copy]:
     """Find out about every queue of an instance.
 
-    Where it cannot be asked, about those that it is known to have, by their copies alone.
+    Where it cannot be asked, or does not know of one that it is known to have, by the copy alone.
 
     Args:
         where: With the instance's region; no queue or place.
     """
+    told: list[Copy] = []
+    answered = False
     if found.state not in GONE:
-        with suppress(RemoteError, StoreError), _feed(found.instance_id, roots, where) as client:
-            return [
+        with suppress(*_SILENT), _feed(found.instance_id, roots, where) as client:
+            listed = client.queues().queues
+            answered = True
+            told = [
                 _of_feed(client, each.queue_id, each.state, found.instance_id, roots, where)
-                for each in client.queues().queues
+                for each in listed
             ]
-    return [_of_replica(each, found, roots) for each in known_queues(found, roots, where)]
+    names = {copy.queue_id for copy in told}
+    others = [each for each in known_queues(found, roots, where) if each.queue not in names]
+    told += [_of_replica(each, found, roots) for each in others]
+    if not told and not answered:
+        trouble = "its instance does not answer, and no queue of it is known"
+        return [Copy(queue_id="unknown", trouble=trouble)]
+    return told
 
 
 @contextmanager
@@ -117,7 +130,9 @@ def _of_replica(known: Known, found: Described, roots: Roots) -> Copy:
     """What the copy alone tells. A runner that has not handed the queue back may know more."""
     queue_id = known.queue
     if known.alone:
-        return Copy(queue_id=queue_id, trouble="it has no bucket, and its instance does not answer")
+        return Copy(
+            queue_id=queue_id, trouble="it has no bucket, and its instance does not tell of it"
+        )
     try:
         replica = open_replica(roots, queue_id, known.where, say=_silent)
         replica.refresh()
@@ -129,7 +144,7 @@ def _of_replica(known: Known, found: Described, roots: Roots) -> Copy:
         )
         return _with_store(copy, replica, found.instance_id)
     except SpawnError as error:
-        return Copy(queue_id=queue_id, trouble=f"its instance does not answer, and {error}")
+        return Copy(queue_id=queue_id, trouble=f"its instance does not tell of it, and {error}")
 
 
 def _with_store(known: Copy, replica: ReplicaQueue, instance_id: str) -> Copy:

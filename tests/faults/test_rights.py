@@ -23,7 +23,9 @@ from tests.support.queues import Finished, Queue, World, job, retry, until
 from tests.support.s3 import CREDENTIALS
 
 from spawn.store import instances
+from spawn.store.fleet import fleet, terminate
 from spawn.store.objects.port import Denied
+from spawn.store.roles import roles_of
 
 HINT = "docs/iam-policies.md"
 FIND = "FindAnInstance"
@@ -341,11 +343,33 @@ def test_an_instance_is_looked_up_where_that_is_allowed(
         assert instances.describe(instance_id, None, None) is not None
         assert instances.console(instance_id, None, None)
         assert instances.region_of(instance_id, "eu-west-1", None).region == "us-east-1"
+        assert fleet("Name", None, None).region == "us-east-1"
         return
-    for ask in (instances.describe, instances.console, instances.region_of):
+    for ask in (instances.describe, instances.console, instances.region_of, fleet):
         with pytest.raises(Denied) as found:
             ask(instance_id, None, None)
         assert HINT in found.value.hint
+
+
+def test_who_may_show_an_instance_may_not_terminate_one(
+    account: Account, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ec2 = account.client("ec2")
+    (image, *_) = ec2.describe_images(Owners=["amazon"])["Images"]
+    made = ec2.run_instances(ImageId=image["ImageId"], MinCount=1, MaxCount=1)
+    instance_id = made["Instances"][0]["InstanceId"]
+    account.client("iam").create_instance_profile(InstanceProfileName=bucket)
+    more = {each["Sid"]: each for each in iam.more("The person", bucket)}
+    policy = [more[FIND], more["ShowAnInstance"]]
+    for name, value in account.user(f"{bucket}-shower", policy).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", account.server.endpoint)
+    assert roles_of(f"arn:aws:iam::123456789012:instance-profile/{bucket}", None, None) == ()
+    with pytest.raises(Denied) as found:
+        terminate(instance_id, "us-east-1", None)
+    assert HINT in found.value.hint
+    assert more["TerminateOurs"]["Action"] == "ec2:TerminateInstances"
+    assert "spawn:queue-id" in json.dumps(more["TerminateOurs"]["Condition"])
 
 
 # the page itself

@@ -13,6 +13,11 @@ from tests.support.sshd import missing
 @pytest.fixture
 def needs_sshd() -> None:
     """Skip where there is no sshd; where all must run, fail."""
+    needs_sshd_()
+
+
+def needs_sshd_() -> None:
+    """What `needs_sshd` does, for fixtures that last longer."""
     lacks = missing()
     if lacks:
         if os.environ.get("SPAWN_REQUIRE_TOOLS"):

@@ -54,6 +54,7 @@ def _commands() -> Iterator[str]:
     yield ""
     yield "## See also"
     yield ""
+    yield "- [spawn status](status.md): the instance itself; list, connect, terminate"
     yield "- [Queue configurations](../queue-configs.md): the fields of FILE"
     yield "- [spawn launch](launch.md): an instance with a queue"
     yield "- [spawn status](status.md): an instance, and what else is done with one"

@@ -1,0 +1,192 @@
+"""`spawn list`: which instances there are, as a table, as JSON, as ids."""
+
+import json
+import subprocess
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs
+
+import pytest
+from tests.around.conftest import Spawn, become
+from tests.support.answers import Answer, Asked, answering
+from tests.support.ec2 import launched, refusal
+from tests.support.s3 import Server, free_port
+
+from spawn.cli.render.instances import table
+from spawn.cli.render.style import PLAIN
+from spawn.store.instances import Described
+
+NOW = datetime(2026, 1, 27, 14, 5, 32, tzinfo=UTC)
+
+
+EMPTY = Answer(body=b"<R><reservationSet></reservationSet></R>")
+
+
+def test_instances_with_a_queue_are_listed_and_others_are_not(aws: Server, spawn: Spawn) -> None:
+    ours = launched(aws, "nightly")
+    other = launched(aws, None)
+    done = spawn("list", "--format", "json")
+    assert (done.code, done.err) == (0, "")
+    assert other not in done.out  # that other tests have instances is no matter
+    (found,) = [each for each in json.loads(done.out) if each["instance_id"] == ours]
+    assert (found["state"], found["instance_type"], found["region"], found["queue_id"]) == (
+        "running",
+        "m7i.large",
+        "us-east-1",
+        "nightly",
+    )
+    assert found["results_location"] == "s3://nobodys/nightly/"
+    assert found["public_address"]
+    assert datetime.fromisoformat(found["launched_at"]).tzinfo is not None
+    assert found["tags"] == {
+        "Name": "pipeline",
+        "spawn:queue-id": "nightly",
+        "spawn:results-location": "s3://nobodys/nightly/",
+    }
+    assert ours in spawn("list", "-q").out.splitlines()
+    shown = spawn("list")
+    assert shown.err == "Instances in us-east-1:\n"
+    (row,) = [line for line in shown.out.splitlines() if line.startswith(ours)]
+    assert row.split()[1:4] == ["pipeline", "m7i.large", "running"]
+
+
+@pytest.mark.tool("jq")
+def test_the_tags_are_found_as_the_page_says(aws: Server, spawn: Spawn) -> None:
+    ours = launched(aws, "nightly")
+    launched(aws, "another")
+    done = subprocess.run(
+        ["jq", f'.[] | select(.instance_id == "{ours}") | .tags'],
+        input=spawn("list", "--format", "json").out,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)["spawn:queue-id"] == "nightly"
+
+
+def test_the_terminated_are_shown_when_asked_for(aws: Server, spawn: Spawn) -> None:
+    gone, stopped = (launched(aws, name) for name in ("gone", "stopped"))
+    client = aws.client("ec2")
+    client.terminate_instances(InstanceIds=[gone])
+    client.stop_instances(InstanceIds=[stopped])
+    live = spawn("list", "--quiet").out.split()
+    assert stopped in live
+    assert gone not in live
+    assert {gone, stopped} <= set(spawn("list", "--quiet", "--all").out.split())
+
+
+def test_where_there_is_none_stdout_is_empty_and_stderr_says_what_to_do(
+    spawn: Spawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with answering(lambda _: EMPTY) as server:
+        become(server.server, monkeypatch)
+        for flags in ([], ["-q"]):
+            done = spawn("list", *flags)
+            assert (done.code, done.out) == (0, "")
+            assert "in us-east-1: `spawn launch` starts one; --region looks elsewhere" in done.err
+        assert spawn("list", "--format", "json").out == "[]\n"
+        assert "in sa-east-1:" in spawn("list", "--region", "sa-east-1").err
+        monkeypatch.setenv("AWS_REGION", "eu-west-3")
+        assert "in eu-west-3:" in spawn("list").err
+
+
+@pytest.mark.parametrize("pages", [1, 3])
+def test_the_newest_is_first_over_many_pages(
+    pages: int, spawn: Spawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hours = [5, 23, 0, 11, 7, 19]
+
+    def answer(asked: Asked) -> Answer:
+        token = int(parse_qs(asked.body.decode()).get("NextToken", ["0"])[0])
+        each = len(hours) // pages
+        some = hours[token * each : (token + 1) * each]
+        more = f"<nextToken>{token + 1}</nextToken>" if token + 1 < pages else ""
+        items = "".join(
+            f"<item><instancesSet><item><instanceId>i-{hour:08}</instanceId>"
+            f"<launchTime>2026-01-27T{hour:02}:00:00.000Z</launchTime></item></instancesSet></item>"
+            for hour in some
+        )
+        body = f"<R><reservationSet>{items}</reservationSet>{more}</R>"
+        return Answer(body=body.encode())
+
+    with answering(answer) as server:
+        become(server.server, monkeypatch)
+        done = spawn("list", "-q")
+        assert len(server.asked) == pages
+    assert (done.code, done.err) == (0, "")
+    assert done.out.split() == [f"i-{hour:08}" for hour in sorted(hours, reverse=True)]
+
+
+def test_that_ec2_cannot_be_asked_is_said(spawn: Spawn, monkeypatch: pytest.MonkeyPatch) -> None:
+    refusals = [
+        (403, "UnauthorizedOperation", "EC2 refuses us", "docs/iam-policies.md"),
+        (400, "ExpiredToken", "EC2 cannot be reached: ExpiredToken", ""),
+        (503, "RequestLimitExceeded", "EC2 cannot be reached: RequestLimitExceeded", ""),
+    ]
+    for status, code, said, hint in refusals:
+        with answering(lambda _, status=status, code=code: refusal(status, code)) as server:
+            become(server.server, monkeypatch)
+            done = spawn("list")
+        assert (done.code, done.out) == (1, "")
+        assert said in done.err
+        assert hint in done.err
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    assert "EC2 cannot be reached" in spawn("list").err
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    done = spawn("list")
+    assert done.code == 1
+    assert "You must specify a region" in done.err
+    assert "--region a region" in done.err
+
+
+def test_another_format_is_a_bad_argument(spawn: Spawn) -> None:
+    done = spawn("list", "--format", "yaml")
+    assert done.code == 2
+    assert "'table', 'json'" in done.err
+
+
+# the table
+
+INSTANCES = [
+    Described(
+        instance_id="i-0123456789abcdef0",
+        region="us-east-1",
+        state="running",
+        type="m7i.large",
+        public="198.51.100.7",
+        launched_at=NOW - timedelta(hours=6, minutes=12),
+        tags={"spawn:queue-id": "queue-20260127-140532", "Name": "nightly-of-the-vision-team"},
+    ),
+    Described(
+        instance_id="i-0fedcba9876543210",
+        region="us-east-1",
+        state="shutting-down",
+        type="g5.12xlarge",
+        tags={"spawn:queue-id": "\x1b[31mred"},
+    ),
+]
+
+
+def test_the_table_has_aligned_columns() -> None:
+    assert list(table(INSTANCES, NOW, PLAIN, None)) == [
+        "INSTANCE             NAME                        TYPE         STATE          AGE     "
+        "QUEUE                  ADDRESS",
+        "i-0123456789abcdef0  nightly-of-the-vision-team  m7i.large    running        6h 12m  "
+        "queue-20260127-140532  198.51.100.7",
+        "i-0fedcba9876543210  -                           g5.12xlarge  shutting-down  -       "
+        "red                    -",
+    ]
+
+
+@pytest.mark.parametrize("width", [200, 120, 100, 80, 60, 40])
+def test_it_fits_its_terminal_and_cuts_no_id_or_state(width: int) -> None:
+    lines = list(table(INSTANCES, NOW, PLAIN, width))
+    assert all(len(line) <= width for line in lines)
+    for each, line in zip(INSTANCES, lines[1:], strict=True):
+        assert line.startswith(each.instance_id)
+        assert each.state in line
+
+
+def test_a_name_is_cut_before_a_queue_is() -> None:
+    line = list(table(INSTANCES, NOW, PLAIN, 105))[1]
+    assert "…" in line
+    assert "queue-20260127-140532" in line

@@ -1,0 +1,58 @@
+"""What `spawn terminate` does not end, and what it says of what stays."""
+
+import pytest
+from tests.around.conftest import Spawn
+from tests.support.ec2 import launched, state_of
+from tests.support.s3 import Server
+
+
+def test_without_a_terminal_or_yes_nothing_is_terminated(aws: Server, spawn: Spawn) -> None:
+    ours = launched(aws)
+    done = spawn("terminate", ours, "--force")
+    assert done.code == 2
+    assert "--yes answers for you" in done.err
+    assert state_of(aws, ours) == "running"
+
+
+def test_an_instance_that_is_not_ours_is_left_alone_by_force_too(aws: Server, spawn: Spawn) -> None:
+    other = launched(aws, None)
+    done = spawn("terminate", other, "--yes", "--force")
+    assert (done.code, done.out) == (1, "")
+    assert f"instance {other} is not one of ours: it has no tag spawn:queue-id" in done.err
+    assert state_of(aws, other) == "running"
+
+
+def test_one_that_is_protected_says_how_that_is_lifted(aws: Server, spawn: Spawn) -> None:
+    ours = launched(aws)
+    aws.client("ec2").modify_instance_attribute(
+        InstanceId=ours, DisableApiTermination={"Value": True}
+    )
+    done = spawn("terminate", ours, "--yes", "--force")
+    assert (done.code, done.out) == (1, "")
+    assert f"instance {ours} is protected from termination" in done.err
+    assert "--no-disable-api-termination` lifts that" in done.err
+    assert state_of(aws, ours) == "running"
+
+
+def test_by_force_it_is_terminated_and_what_stays_is_named(aws: Server, spawn: Spawn) -> None:
+    volume = {"DeviceName": "/dev/sdb", "Ebs": {"VolumeSize": 8, "DeleteOnTermination": False}}
+    ours = launched(aws, BlockDeviceMappings=[volume])
+    done = spawn("terminate", ours, "--yes", "--force")
+    assert (done.code, done.out) == (0, f"Instance {ours} is shutting-down\n")
+    assert "The log and results stay in s3://nobodys/q/" in done.err
+    assert "These volumes stay, and cost, until somebody deletes them: vol-" in done.err
+    again = spawn("terminate", ours)
+    assert (again.code, again.out, again.err) == (0, f"Instance {ours} is terminated already\n", "")
+
+
+def test_where_nobody_can_tell_what_is_in_s3_it_is_not_terminated(
+    aws: Server, spawn: Spawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = launched(aws)
+    aws.client("ec2").stop_instances(InstanceIds=[ours])
+    done = spawn("terminate", ours, "--yes")
+    assert (done.code, done.out) == (1, "")
+    assert "nobody can tell what of queue q is in S3" in done.err
+    assert "there is no bucket nobodys" in done.err
+    assert "`--force` terminates it all the same" in done.err
+    assert state_of(aws, ours) == "stopped"

@@ -1,0 +1,184 @@
+"""`spawn connect`: the system's ssh, once the host is known to be the instance."""
+
+import itertools
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.instances.conftest import needs_sshd_
+from tests.support.instances import Instance, instance_in
+from tests.support.queues import SECONDS, SPAWN, Finished
+from tests.support.s3 import Server
+from tests.support.sshd import keygen, public
+from tests.support.terminal import terminal
+from tests.support.wait import wait_until
+
+from spawn.cli.remote.settings import Settings
+from spawn.cli.remote.system_ssh import arguments
+
+
+@pytest.fixture(scope="module")
+def there(tmp_path_factory: pytest.TempPathFactory, moto_server: Server) -> Iterator[Instance]:
+    """An instance that nothing runs on, for all tests here."""
+    needs_sshd_()
+    with instance_in(tmp_path_factory.mktemp("there"), moto_server) as made:
+        yield made
+
+
+def connect(there: Instance, *flags: str, stdin: bytes = b"", **environ: str) -> Finished:
+    """Run `spawn connect` on the instance to its end."""
+    done = subprocess.run(
+        [SPAWN, "connect", there.id, *flags],
+        env={**there.person.environ, **environ},
+        cwd=there.person.laptop.folder,
+        input=stdin,
+        capture_output=True,
+        timeout=2 * SECONDS,
+        check=False,
+    )
+    return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def test_a_command_is_run_there_as_it_is_and_its_exit_code_is_ours(there: Instance) -> None:
+    done = connect(there, "-c", 'echo "it\'s $((6 * 7))" | tr s S; echo wrong >&2; exit 7')
+    assert (done.code, done.out, done.err) == (7, "it'S 42\n", "wrong\n")
+
+
+def test_stdin_passes_through(there: Instance) -> None:
+    every = bytes(range(256)).replace(b"\x80", b"")
+    done = connect(there, "--command", "md5sum", stdin=every * 4096)
+    told = subprocess.run(["md5sum"], input=every * 4096, capture_output=True, check=True)
+    assert (done.code, done.out) == (0, told.stdout.decode())
+
+
+@pytest.mark.tool("bash")
+def test_who_reads_no_further_ends_it(there: Instance) -> None:
+    script = f"{SPAWN} connect {there.id} -c yes | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", script],
+        env=there.person.environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=2 * SECONDS,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("y\n255\n", "")  # as ssh has it
+
+
+def test_a_session_has_a_terminal_and_its_exit_code_is_ours(there: Instance) -> None:
+    command = [SPAWN, "connect", there.id]
+    folder = there.person.laptop.folder
+    with terminal(command, there.person.environ, folder, columns=80) as shown:
+        shown.type("test -t 0 && echo terminal $((6 * 7)); exit 5\n")
+        code = shown.end()
+    assert code == 5, shown.text
+    assert "terminal 42\n" in shown.text
+
+
+def test_ctrl_c_reaches_a_command_that_a_person_waits_for(there: Instance) -> None:
+    command = [
+        SPAWN,
+        "connect",
+        there.id,
+        "-c",
+        "trap 'exit 9' INT; echo ready; while :; do :; done",
+    ]
+    folder = there.person.laptop.folder
+    with terminal(command, there.person.environ, folder, columns=80) as shown:
+        wait_until(lambda: "ready" in shown.text, seconds=SECONDS, what="the command runs")
+        shown.type("\x03")
+        assert shown.end() == 9, shown.text
+
+
+@pytest.mark.tool("bash")
+def test_the_pages_lines_do_what_they_say(there: Instance) -> None:
+    lines = f"""
+spawn connect {there.id} -c "ps aux | grep python"
+spawn connect {there.id} -c "aws s3 ls"
+"""
+    path = f"{Path(SPAWN).parent}:{there.person.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-ec", lines],
+        env={**there.person.environ, "PATH": path},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=4 * SECONDS,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "grep python" in done.stdout
+    assert done.stdout.rstrip().endswith(there.bucket) or f" {there.bucket}\n" in done.stdout
+
+
+def test_another_host_at_its_address_is_sent_nothing(there: Instance, tmp_path: Path) -> None:
+    words = public(keygen(tmp_path / "other")).split()
+    known = there.person.laptop.known_hosts
+    before = known.read_text()
+    known.write_text(f"{there.id} {words[0]} {words[1]}\n")
+    try:
+        done = connect(there, "-c", "true", SPAWN_HOME=str(tmp_path / "fresh"))
+    finally:
+        known.write_text(before)
+    assert (done.code, done.out) == (1, "")
+    assert "is not the one that is known: nothing was sent" in done.err
+
+
+def test_a_key_that_is_not_taken_is_said_in_our_words(there: Instance, tmp_path: Path) -> None:
+    logins = there.server.logins()
+    there.person.laptop.configure(
+        f"Host i-*\n    HostName {there.server.host}\n    Port {there.server.port}\n",
+        key=keygen(tmp_path / "strange"),
+    )
+    try:
+        done = connect(there, "-c", "true")
+        assert (done.code, done.out) == (1, "")
+        assert "--identity FILE another key" in done.err
+        assert there.server.logins() == logins
+        done = connect(there, "-c", "echo in", "--identity", str(there.person.laptop.key))
+        assert (done.code, done.out, done.err) == (0, "in\n", "")
+    finally:
+        there.leads()
+
+
+def test_without_an_ssh_program_that_is_said(there: Instance, tmp_path: Path) -> None:
+    done = connect(there, "-c", "true", PATH=str(tmp_path))
+    assert done.code == 1
+    assert "there is no ssh on this machine" in done.err
+
+
+def test_ssh_is_told_where_it_is_and_who_it_must_be(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.touch()
+    settings = Settings(
+        name="i-1", host="fe80::1%eth0", identities=(str(key), str(tmp_path / "not-there"))
+    )
+    words = arguments(
+        "i-1",
+        settings,
+        "ubuntu",
+        config="my config",
+        known_hosts=tmp_path / "a b%",
+        command="uptime; id",
+        terminal=False,
+    )
+    options = {each for before, each in itertools.pairwise(words) if before == "-o"}
+    assert {
+        "HostName=fe80::1%%eth0",
+        "HostKeyAlias=i-1",
+        "StrictHostKeyChecking=yes",
+        f'UserKnownHostsFile="{tmp_path}/a b%%"',
+        "GlobalKnownHostsFile=/dev/null",
+    } <= options
+    assert words[:5] == ["ssh", "-F", "my config", "-l", "ubuntu"]
+    assert words[-6:] == ["-i", str(key), "-T", "--", "i-1", "uptime; id"]
+    read = subprocess.run(
+        ["ssh", "-G", "-F", os.devnull, *words[3:-4], "--", "i-1"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert f"\nuserknownhostsfile {tmp_path}/a b%%\n" in read or f"{tmp_path}/a b%" in read

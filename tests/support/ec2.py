@@ -1,0 +1,43 @@
+"""Instances as `spawn launch` makes them, in moto: tagged, with a role."""
+
+from typing import Any
+
+from tests.support.answers import Answer
+from tests.support.s3 import Server
+
+
+def launched(aws: Server, queue_id: str | None = "q", **more: Any) -> str:
+    """Launch an instance for a queue; returns its id.
+
+    Args:
+        queue_id: None: no tag says that it is for one.
+        more: For `RunInstances`.
+    """
+    client = aws.client("ec2")
+    tags = [{"Key": "Name", "Value": "pipeline"}]
+    if queue_id is not None:
+        tags += [
+            {"Key": "spawn:queue-id", "Value": queue_id},
+            {"Key": "spawn:results-location", "Value": f"s3://nobodys/{queue_id}/"},
+        ]
+    image = client.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+    found = client.run_instances(
+        ImageId=image,
+        MinCount=1,
+        MaxCount=1,
+        TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
+        **{"InstanceType": "m7i.large", **more},
+    )
+    return str(found["Instances"][0]["InstanceId"])
+
+
+def refusal(status: int, code: str) -> Answer:
+    """An error as EC2 words it."""
+    said = f"<Errors><Error><Code>{code}</Code><Message>said EC2</Message></Error></Errors>"
+    return Answer(status, f"<Response>{said}</Response>".encode())
+
+
+def state_of(aws: Server, instance_id: str) -> str:
+    """What EC2 says of its state."""
+    found = aws.client("ec2").describe_instances(InstanceIds=[instance_id])
+    return str(found["Reservations"][0]["Instances"][0]["State"]["Name"])

@@ -1,0 +1,137 @@
+"""What would be lost of a queue with its instance, told from logs made by hand."""
+
+import pytest
+from msgspec import structs
+from tests.support.configs import job, queue
+from tests.support.logs import LogBuilder, owner, running, started
+
+from spawn.core.events import (
+    Data,
+    JobCompleted,
+    QueueCompleted,
+    QueueInterrupted,
+    Results,
+    ResultsUploaded,
+    ResultsUploadFailed,
+)
+from spawn.core.safety import Copy, missing
+
+HERE = owner().instance_id
+LOCATION = "s3://bucket/nightly/"
+SAVED = ResultsUploaded(files=1, size=4, key="k", sha256="0")
+
+
+def log(*after: Data, done: bool = True) -> LogBuilder:
+    """A queue of one job that runs, or has completed, and what followed."""
+    made = running(queue(job("train", result_files=("x",))))
+    made.job("train", started("train"), attempt=1)
+    if done:
+        results = Results(files=1, size=4, sha256="0")
+        made.job("train", JobCompleted(exit_code=0, wall_seconds=1.0, results=results), attempt=1)
+    for each in after:
+        if isinstance(each, ResultsUploaded | ResultsUploadFailed):
+            made.job("train", each, attempt=1)
+        else:
+            made.queue(each)
+    return made
+
+
+def whole(made: LogBuilder) -> Copy:
+    """All of it is in S3, and its runner has said so."""
+    return Copy(
+        queue_id="nightly",
+        state=made.replay().state,
+        seq=made.seq,
+        location=LOCATION,
+        stored=made.seq,
+        handed_back=True,
+    )
+
+
+def told(copy: Copy) -> list[str]:
+    return [each.what for each in missing(copy, HERE)]
+
+
+ENDED = whole(log(SAVED, QueueCompleted()))
+
+
+def test_of_a_queue_that_ended_and_is_in_s3_nothing_would_be_lost() -> None:
+    assert told(ENDED) == []
+
+
+def test_one_that_was_interrupted_in_good_order_goes_on_elsewhere() -> None:
+    assert told(whole(log(SAVED, QueueInterrupted(cause="signal")))) == []
+
+
+def test_one_that_never_began_has_nothing_to_lose() -> None:
+    assert told(Copy(queue_id="nightly", location=LOCATION)) == []
+
+
+@pytest.mark.parametrize(
+    ("copy", "what"),
+    [
+        (
+            structs.replace(ENDED, trouble="S3 refuses us"),
+            "nobody can tell what of queue nightly is in S3: S3 refuses us",
+        ),
+        (
+            structs.replace(ENDED, location=""),
+            "queue nightly has no bucket: its log and results are on the instance alone",
+        ),
+        (
+            structs.replace(whole(log(done=False)), alive=True, handed_back=False),
+            "queue nightly is running: train",
+        ),
+        (
+            structs.replace(whole(log(done=False)), handed_back=False),
+            "queue nightly may still run: train",
+        ),
+        (
+            structs.replace(whole(log()), handed_back=False, alive=True),
+            "queue nightly is running",
+        ),
+        (
+            whole(log(QueueInterrupted(cause="signal"))),
+            "results of queue nightly are not in S3: train",
+        ),
+        (
+            whole(log(ResultsUploadFailed(error="gone"), QueueInterrupted(cause="signal"))),
+            "results of queue nightly are not in S3: train",
+        ),
+        (
+            structs.replace(ENDED, unsaved=("a", "b", "c", "d", "e")),
+            "output of queue nightly is not in S3: a, b, c and 2 more",
+        ),
+        (
+            structs.replace(ENDED, stored=ENDED.seq - 1),
+            "1 event of the log of queue nightly is not in S3",
+        ),
+        (
+            structs.replace(ENDED, alive=True),
+            "the runner of queue nightly is still at work, and brings the rest to S3",
+        ),
+        (
+            structs.replace(ENDED, handed_back=False),
+            "the runner of queue nightly has not said that all of it is in S3",
+        ),
+    ],
+)
+def test_whatever_would_be_lost_is_named(copy: Copy, what: str) -> None:
+    assert told(copy) == [what]
+
+
+def test_several_things_are_all_named_each_with_what_to_do() -> None:
+    made = whole(log(QueueInterrupted(cause="signal")))
+    found = missing(structs.replace(made, stored=made.seq - 3, unsaved=("train",)), HERE)
+    assert [each.what for each in found] == [
+        "results of queue nightly are not in S3: train",
+        "output of queue nightly is not in S3: train",
+        "3 events of the log of queue nightly are not in S3",
+    ]
+    assert "spawn queue resume" in found[0].do
+
+
+def test_what_goes_on_elsewhere_is_not_lost_with_an_instance_that_had_it() -> None:
+    copy = structs.replace(whole(log(done=False)), alive=True, handed_back=False)
+    assert missing(copy, "i-0123456789abcdef0") == ()
+    assert missing(structs.replace(copy, stored=copy.seq - 1), "i-0123456789abcdef0")
