@@ -50,6 +50,8 @@ class LogModel:
         self.saved: set[str] = set()
         self.again: set[str] = set()
         """The jobs that are made again, as their results were lost."""
+        self.checkpoints: dict[str, str] = {}
+        """What each job may go on from: keys."""
         self.tokens: set[str] = set()
         self.ended = False
 
@@ -89,6 +91,10 @@ class LogModel:
                 self.made_by[job] = token
                 self.saved.discard(job)
                 self.again.discard(job)
+                self.checkpoints.pop(job, None)
+        elif kind == "CheckpointSaved":
+            expect(job not in self.open, f"seq {seq}: a checkpoint of {job} while it runs")
+            self.checkpoints[job] = event["data"]["key"]
         elif kind == "ResultsUploaded":
             self.saved.add(job)
         elif kind == "JobReset":
@@ -146,6 +152,8 @@ class Checker:
         self._claims: dict[int, str] = {}
         self.executions = 0
         self.overlaps = 0
+        self.returns = 0
+        """Commands that went on from a checkpoint."""
 
     def wrote(self, key: str, data: bytes, before: bytes | None, by: Any) -> None:
         """An object was written."""
@@ -221,6 +229,12 @@ class Checker:
             if need in local.promising:
                 made = local.made_by[need] in command.host.files
                 expect(made, f"{job} begins without the results of {need}")
+        checkpoint = local.checkpoints.get(job)
+        if checkpoint is not None:
+            made = checkpoint.split("/")[1] in command.host.folders
+            made = made or checkpoint in command.host.checkpoints
+            expect(made, f"{job} begins without its checkpoint")
+            self.returns += 1
         if self._durable:
             for need in self._needs[job]:
                 expect(need in self.remote.once, f"{job} begins before {need} is in the store")

@@ -10,11 +10,22 @@ from tests.sim.kernel import Crashed, Kernel, Process, Signal
 from tests.sim.store import Client
 
 from spawn.core.config.model import JobConfig
-from spawn.core.events import Results, ResultsUploaded, ResultsUploadFailed
+from spawn.core.events import CheckpointSaved, Results, ResultsUploaded, ResultsUploadFailed
 from spawn.core.exit import Exit, StopCause
 from spawn.core.replay import Row
 from spawn.core.state import JobState
-from spawn.runner.ports import Collected, Ended, Happening, Prepared, Published, PutBack, Troubled
+from spawn.runner.ports import (
+    Checkpointed,
+    Collected,
+    Ended,
+    Faltering,
+    Happening,
+    Prepared,
+    Published,
+    PutBack,
+    Returned,
+    Troubled,
+)
 from spawn.store.log.ledger import Entry
 from spawn.store.log.write import LogFull
 
@@ -149,11 +160,14 @@ class Host:
         """The attempts that were made here, by token."""
         self.files: set[str] = set()
         """The attempts whose results are here."""
+        self.checkpoints: set[str] = set()
+        """The checkpoints that were put back here."""
         self.runner: Process | None = None
         self.client: Client | None = None
         self.awake_since = 0.0
         self._crash = crash
         self.stop: Callable[[], None] = lambda: None
+        self.notice: Callable[[float], None] = lambda _: None
         self.troubled: Callable[[], bool] = lambda: False
 
     def maybe_crash(self, point: str) -> None:
@@ -195,6 +209,7 @@ class Host:
         self.there = False
         self.folders.clear()
         self.files.clear()
+        self.checkpoints.clear()
         self.disk = Disk(self, self.queue_id)
 
     def put_aside(self) -> None:
@@ -299,6 +314,9 @@ class SimLauncher:
         if attempt.state == "over":
             attempt.tell()
 
+    def warn(self, token: str, deadline: str) -> None:
+        """See `Launcher.warn`."""
+
     def stop(self, token: str, cause: StopCause, grace: float) -> None:
         """See `Launcher.stop`."""
         if token in self._host.attempts:
@@ -321,6 +339,7 @@ class SimPublisher:
         self, host: Host, process: Process, post: Callable[[Happening], None], saved: set[str]
     ) -> None:
         self._host, self._process, self._post, self._saved = host, process, post, saved
+        self._dropped = False
 
     def collect(self, token: str, job: JobConfig, folder: str) -> None:
         """See `Publisher.collect`."""
@@ -358,6 +377,40 @@ class SimPublisher:
                 if found:
                     self._host.files.add(job.token)
                 self._post(PutBack(job.config.job_id, job.token, "" if found else "gone"))
+
+        self._host.kernel.at(self._host.rng.uniform(0.0, 20.0), arrive)
+
+    def save_checkpoint(self, token: str, job: JobState) -> None:
+        """See `Publisher.save_checkpoint`."""
+        host, rng = self._host, self._host.rng
+        key = f"{job.config.job_id}/{token}/checkpoint.json"
+        seconds = rng.uniform(0.0, 20.0)
+        if host.troubled() and rng.random() < 0.1:
+            seconds = rng.choice([20.0, 100.0, 1000.0])
+            self._post(Faltering(token, "unreachable"))
+
+        def save() -> None:
+            if self._process.alive and not self._dropped:
+                self._saved.add(key)
+
+        host.kernel.at(seconds, save)
+        saved = CheckpointSaved(files=1, size=1, key=key, sha256="00")
+        self._later(Checkpointed(token, saved), seconds + rng.uniform(0.0, 1.0))
+
+    def drop_checkpoints(self) -> None:
+        """See `Publisher.drop_checkpoints`."""
+        self._dropped = True
+
+    def return_checkpoint(self, job: JobState) -> None:
+        """See `Publisher.return_checkpoint`."""
+        assert job.checkpoint is not None
+        key = job.checkpoint.key
+        expect(key in self._saved, f"{key} is in a log and not in the store")
+
+        def arrive() -> None:
+            if self._process.alive:
+                self._host.checkpoints.add(key)
+                self._post(Returned(job.config.job_id, job.token, files=1))
 
         self._host.kernel.at(self._host.rng.uniform(0.0, 20.0), arrive)
 

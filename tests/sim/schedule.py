@@ -6,6 +6,7 @@ must come to its end within a day.
 
 from collections.abc import Callable
 from copy import copy
+from datetime import timedelta
 from random import Random
 
 from tests.sim.checker import Checker, LogModel, expect
@@ -19,7 +20,7 @@ from spawn.core.events import Draft, QueueResumed, QueueStarted
 from spawn.core.submission import submit
 from spawn.runner.loop import Plans, Runner
 from spawn.runner.owning import Owning, moved_from, own
-from spawn.runner.ports import Drained, Happening, Signalled
+from spawn.runner.ports import Drained, Happening, Noticed, Signalled
 from spawn.runner.replicator import Replicator
 from spawn.store import failpoints
 from spawn.store.log.ledger import Ledger
@@ -111,6 +112,7 @@ class Schedule:
                 [
                     *(self._kill, self._kill, self._pause, self._power, self._lose, self._stop),
                     *(self._take, self._take, self._force, self._restart, self._restart),
+                    self._spot,
                 ]
             )()
         self.troubled = False
@@ -165,6 +167,22 @@ class Schedule:
         if host is not None and host.runner is not None:
             self.kernel.trace(f"{host.name} is told to stop")
             host.stop()
+
+    def _spot(self) -> None:
+        """EC2 gives notice, and takes the machine back: it is gone, or stopped."""
+        host = self._someone(running=True)
+        if host is None:
+            return
+        seconds = self.rng.choice([120.0, 120.0, 20.0])
+        self.kernel.trace(f"{host.name} is taken back in {seconds:.0f} s")
+        host.notice(seconds)
+
+        def take() -> None:
+            if self.troubled and host.there:
+                gone = len(self._there()) > 1 and self.rng.random() < 0.7
+                host.vanish() if gone else host.power_off()
+
+        self.kernel.at(seconds, take)
 
     def _take(self) -> None:
         host = self._someone(running=False)
@@ -300,6 +318,9 @@ class Schedule:
             ),
         )
         host.stop = lambda: inbox.post(Signalled(TERM))
+        host.notice = lambda left: inbox.post(
+            Noticed("terminate", clock.wall() + timedelta(seconds=left))
+        )
         over = Signal(kernel)
 
         def replicate() -> None:

@@ -1,0 +1,261 @@
+"""EC2 takes an instance back, or its time is over: what ran goes on elsewhere from where it was."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.support.imds import ENDPOINT, Spot, metadata
+from tests.support.machines import Machines, same
+from tests.support.queues import Queue, World, job
+
+from spawn.core.moments import moment
+
+CHECKPOINT = "train/attempts/1.1/checkpoint"
+TRAIN = """\
+epoch=$(cat checkpoints/epoch 2>/dev/null || echo 0)
+echo "from epoch $epoch"
+trap 'cp "$SPAWN_INTERRUPTION_FILE" told 2>/dev/null; exit 143' TERM
+mkdir -p checkpoints
+while [ $epoch -lt 5 ]; do
+  epoch=$((epoch + 1)); echo $epoch > checkpoints/part; mv checkpoints/part checkpoints/epoch
+  if [ $epoch = 3 ]; then touch at3; until [ -e go ]; do sleep 0.02; done; fi
+done
+echo model > model
+"""
+
+
+class Instance:
+    """A machine that is an EC2 instance, with a metadata service of its own."""
+
+    def __init__(self, world: World, spot: Spot) -> None:
+        self.world = world
+        self.spot = spot
+        self.powered_off = world.folder / f"off-{world.home.name}"
+
+
+@contextmanager
+def _instance(machines: Machines, name: str = "a") -> Iterator[Instance]:
+    """A machine of EC2. Its `systemctl` only notes what it is asked."""
+    spot = Spot()
+    document = json.dumps({"instanceId": f"i-0123456789abcde{name}0", "region": "us-east-1"})
+    with metadata(document.encode(), spot=spot) as service:
+        world = machines.machine(name)
+        made = Instance(world, spot)
+        programs = world.folder / f"bin-{name}"
+        programs.mkdir()
+        fake = programs / "systemctl"
+        fake.write_text(f'#!/bin/sh\necho "$@" >> {made.powered_off}\n')
+        fake.chmod(0o755)
+        world.environ["PATH"] = f"{programs}:{world.environ['PATH']}"
+        world.environ["AWS_EC2_METADATA_DISABLED"] = "false"
+        world.environ[ENDPOINT] = service.endpoint
+        yield made
+
+
+@pytest.fixture
+def instance(machines: Machines) -> Iterator[Instance]:
+    """One machine of EC2."""
+    with _instance(machines) as made:
+        yield made
+
+
+def _train(world: World, **fields: Any) -> Queue:
+    return world.queue(
+        job("train", TRAIN, result_files=["checkpoints/", "model"]),
+        job("evaluate", "cat model > score", "train"),
+        **fields,
+    )
+
+
+def _end(queue: Queue) -> Any:
+    return queue.events()[-1].data
+
+
+def _forget(world: World) -> None:
+    """Let nothing be left of what jobs wrote: the next machine has not got it."""
+    for left in sorted(world.work.rglob("*"), reverse=True):
+        left.rmdir() if left.is_dir() else left.unlink()
+
+
+def _goes_on(machines: Machines, queue: Queue, name: str = "b") -> Queue:
+    """Go on with it on a machine that has nothing of it, and see its end."""
+    b = machines.machine(name)
+    there = machines.on(b, queue)
+    b.let("go")
+    done = b.spawn("resume", "q", "--from-s3")
+    assert done.code == 0, done.err
+    assert there.state.state == "completed"
+    return there
+
+
+def test_a_spot_instance_is_taken_back_in_the_middle_of_train(
+    machines: Machines, instance: Instance
+) -> None:
+    a = instance.world
+    here = _train(a, kill_grace="10s")
+    runner = here.start()
+    here.until((a.work / "at3").exists, "train is at epoch 3")
+    deadline = instance.spot.take_back(120)
+    out, err = runner.communicate(timeout=60)
+    assert runner.returncode == 143, err
+    assert (a.work / "told").read_text().strip() == moment(deadline).strftime(
+        "%Y-%m-%dT%H:%M:%S.%fZ"
+    )
+    assert here.types("train") == ["JobStarted", "JobInterrupted", "CheckpointSaved"]
+    assert here.data("train", "JobInterrupted").cause == "spot"
+    end = _end(here)
+    assert (end.cause, moment(end.detail.split()[-1])) == ("spot", moment(deadline))
+    assert end.detail.startswith("terminate at ")
+    assert "spot" in out
+    assert here.types("evaluate") == []
+    remote = machines.remote()
+    assert remote.lease["handed_back"] is True
+    same(here, remote)
+    assert remote.read(f"{CHECKPOINT}/checkpoints/epoch") == b"3\n"
+    assert "from epoch 0" in remote.read("train/attempts/1.1/stdout.log").decode()
+    assert not [key for key in remote.keys("") if "/results/" in key], "they are no results"
+    assert not instance.powered_off.exists(), "EC2 does that"
+    status = a.spawn("status", "q").out
+    assert "the spot instance was taken back" in status
+
+    _forget(a)
+    there = _goes_on(machines, here)
+    assert b"from epoch 3" in there.stdout("train", 2)
+    assert there.data("train", "CheckpointPutBack").files == 1
+    assert "checkpoint put back here: 1 file brought" in there.world.spawn("history", "q").out
+    assert there.executed() == [("train", 2), ("evaluate", 1)]
+
+
+def test_a_checkpoint_that_is_not_what_the_log_knows_is_done_without(
+    machines: Machines, instance: Instance
+) -> None:
+    a = instance.world
+    here = _train(a)
+    here.detach("--on-complete", "stop")
+    here.until((a.work / "at3").exists, "train is at epoch 3")
+    here.stop()
+    assert here.types("train")[-1] == "CheckpointSaved", "a plain stop leaves one too"
+    assert not instance.powered_off.exists(), "whoever stops it may want the machine"
+    machines.remote().put(f"{CHECKPOINT}/checkpoints/epoch", b"9\n")
+    _forget(a)
+    there = _goes_on(machines, here)
+    assert b"from epoch 0" in there.stdout("train", 2)
+    assert "is not what the log knows" in there.data("train", "CheckpointPutBack").error
+
+
+def test_a_notice_while_nothing_runs_ends_the_queue_before_its_retry(
+    machines: Machines, instance: Instance
+) -> None:
+    again = {"max_attempts": 2, "backoff": "fixed", "delay": "1h"}
+    here = instance.world.queue(job("a", "exit 3", retry=again))
+    here.detach()
+    here.wait_for("JobRetryScheduled", "a")
+    instance.spot.take_back(90, "stop")
+    here.wait_idle()
+    assert here.types("a") == ["JobStarted", "JobRetryScheduled"]
+    assert _end(here).cause == "spot"
+    assert _end(here).detail.startswith("stop at ")
+    same(here, machines.remote())
+
+
+def test_what_the_deadline_does_not_leave_time_for_is_no_checkpoint(
+    machines: Machines, instance: Instance
+) -> None:
+    a = instance.world
+    here = _train(a)
+    with machines.proxy.fault("hold", "PUT", key="/checkpoint"):
+        here.detach()
+        here.until((a.work / "at3").exists, "train is at epoch 3")
+        instance.spot.take_back(8)
+        here.wait_idle()
+        assert here.types("train") == ["JobStarted", "JobInterrupted", "CheckpointNotSaved"]
+        assert _end(here).cause == "spot"
+        same(here, machines.remote())
+        assert f"{CHECKPOINT}.json" not in machines.remote().keys("")
+    assert "checkpoint not saved" in a.spawn("status", "q").out
+
+
+def test_a_notice_while_results_are_on_their_way_waits_for_them(
+    machines: Machines, instance: Instance
+) -> None:
+    a = instance.world
+    here = a.queue(
+        job("a", "echo 1 > made", result_files=["made"]),
+        job("b", "cat made", "a", "a2"),
+        job("a2", "true"),
+    )
+    with machines.proxy.fault("hold", "PUT", key="/results/"):
+        here.detach()
+        here.wait_for("JobCompleted", "a")
+        instance.spot.take_back(100)
+        here.until(lambda: "EC2 takes this spot instance back" in here.told(), "it is known")
+    here.wait_idle()
+    assert here.types("a") == ["JobStarted", "JobCompleted", "ResultsUploaded"]
+    assert here.types("b") == []
+    assert _end(here).cause == "spot"
+    same(here, machines.remote())
+
+
+def test_a_queue_whose_ttl_has_passed_is_over_here_until_somebody_gives_it_more(
+    machines: Machines, instance: Instance
+) -> None:
+    a = instance.world
+    here = a.queue(job("a", "true"))
+    at = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
+    done = here.run("--ttl", at, "--on-complete", "stop")
+    assert done.code == 143, done.err
+    assert here.types("a") == []
+    assert (_end(here).cause, _end(here).detail) == ("ttl", at)
+    same(here, machines.remote())
+    assert instance.powered_off.read_text() == "poweroff\n"
+    assert f"--ttl {at}" in a.spawn("status", "q").out
+
+    size = len(here.events())
+    again = here.run("--or-resume", "--ttl", at)
+    assert again.code == 143
+    assert "has passed" in again.err
+    assert "a later --ttl, or none" in again.err
+    assert len(here.events()) == size, "as after a restart of the machine"
+    assert here.run("--or-resume", "--ttl", "1h").code == 0
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_machine_is_powered_off_once_all_is_in_the_store(
+    machines: Machines, instance: Instance, code: int
+) -> None:
+    here = instance.world.queue(job("a", f"echo 1 > made; exit {code}", result_files=["made"]))
+    with machines.proxy.fault("hold", "PUT", key="attempts/.*stdout.log") as held:
+        runner = here.start("--on-complete", "terminate")
+        here.until(lambda: held.hits > 0, "its output is on its way")
+        assert not instance.powered_off.exists()
+    runner.communicate(timeout=60)
+    assert runner.returncode == code
+    assert instance.powered_off.read_text() == "poweroff\n"
+    same(here, machines.remote())
+    assert "a/attempts/1.1/stdout.log" in machines.remote().keys("")
+
+
+def test_a_machine_that_alone_has_something_is_kept_and_says_so(
+    machines: Machines, instance: Instance
+) -> None:
+    a = instance.world
+    here = a.queue(job("a", "echo 1 > made", result_files=["made"]))
+    with machines.proxy.fault("403", "PUT", key="/results/"):
+        done = here.run("--on-complete", "stop")
+    assert done.code == 1, done.err
+    assert not instance.powered_off.exists()
+    assert here.types()[-1] == "MachineKept"
+    assert "results of a are not in s3://" in a.spawn("status", "q").out
+    assert "the machine is NOT powered off" in here.told()
+
+
+def test_off_ec2_no_machine_is_powered_off(machines: Machines) -> None:
+    here = machines.machine("a").queue(job("a", "true"))
+    done = here.run("--on-complete", "stop")
+    assert done.code == 2
+    assert "--on-complete stop is for EC2 instances" in done.err
+    assert not here.paths.events.exists()
+    assert here.run("--ttl", "1h", "--on-complete", "keep").code == 0

@@ -1,0 +1,147 @@
+"""How long a runner that is asked to stop may take, on a clock that a test turns."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from tests.support.configs import job, queue
+from tests.support.logs import LogBuilder, owner, submission
+
+from spawn.core.events import QueueInterrupted
+from spawn.core.state import QueueState
+from spawn.core.ttl import parse
+from spawn.runner.leaving import (
+    CHECKPOINT_SECONDS,
+    DRAIN_SECONDS,
+    PROMISE_SECONDS,
+    PUBLISH_SECONDS,
+    TIMED_CHECKPOINT_SECONDS,
+    Leaving,
+)
+from spawn.runner.ports import Noticed
+
+START = datetime(2026, 1, 27, 22, 0, tzinfo=UTC)
+TERM, INT = 15, 2
+
+
+class Time:
+    """See `Clock`."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def wall(self) -> datetime:
+        """See `Clock.wall`."""
+        return START + timedelta(seconds=self.now - 1000.0)
+
+    def monotonic(self) -> float:
+        """See `Clock.monotonic`."""
+        return self.now
+
+
+@pytest.fixture
+def time() -> Time:
+    """A clock."""
+    return Time()
+
+
+@pytest.fixture
+def state() -> QueueState:
+    """A queue with one job that has yet to run."""
+    log = LogBuilder("q")
+    log.add(*submission(queue(job("a"))))
+    log.queue(owner())
+    return log.replay().state
+
+
+def _noticed(seconds: float, action: str = "terminate") -> Noticed:
+    return Noticed(action, START + timedelta(seconds=seconds))
+
+
+@pytest.mark.parametrize(
+    ("left", "kill_grace", "grace"),
+    [
+        (120, 30, 30),
+        (120, 3, 3),
+        (120, 600, 90),
+        (45, 30, 15),
+        (33, 30, 11),
+        (3, 30, 2),
+        (-9, 30, 2),
+    ],
+)
+def test_jobs_have_what_the_deadline_leaves_them(
+    time: Time, left: float, kill_grace: float, grace: float
+) -> None:
+    assert Leaving(time).take_back(_noticed(left), kill_grace) == grace
+
+
+def test_a_notice_counts_once_and_what_came_first_is_the_reason(time: Time) -> None:
+    leaving = Leaving(time)
+    assert leaving.take_back(_noticed(120), 30) is not None
+    assert leaving.take_back(_noticed(60), 30) is None
+    leaving.interrupt(TERM)
+    assert not leaving.at_once, "the machine that shuts down says TERM too"
+    assert leaving.verdict == QueueInterrupted(
+        cause="spot", detail="terminate at 2026-01-27T22:02:00.000000Z"
+    )
+    leaving.interrupt(TERM)
+    assert leaving.at_once
+
+    other = Leaving(time)
+    other.interrupt(INT)
+    assert other.take_back(_noticed(120), 30) is not None
+    assert other.verdict == QueueInterrupted(cause="signal", detail="SIGINT")
+    assert other.ends_jobs
+
+
+def test_files_and_checkpoints_may_take_what_the_deadline_leaves(time: Time) -> None:
+    leaving = Leaving(time)
+    leaving.take_back(_noticed(120), 30)
+    time.now += 31
+    assert not leaving.impatient
+    assert not leaving.gives_up(flows=False)
+    assert leaving.next_at == 1120 - DRAIN_SECONDS
+    time.now = 1120 - DRAIN_SECONDS
+    assert leaving.impatient
+    assert leaving.gives_up(flows=True)
+
+
+@pytest.mark.parametrize("flows", [True, False])
+def test_a_person_who_stops_waits_for_checkpoints_that_get_on(time: Time, flows: bool) -> None:
+    leaving = Leaving(time)
+    leaving.interrupt(TERM)
+    assert not leaving.gives_up(flows=flows)
+    time.now += (CHECKPOINT_SECONDS if flows else PUBLISH_SECONDS) - 0.1
+    assert not leaving.gives_up(flows=flows)
+    time.now += 0.1
+    assert leaving.gives_up(flows=flows)
+    leaving.interrupt(TERM)
+    assert leaving.gives_up(flows=True)
+
+
+@pytest.mark.parametrize("text", ["8h", "2026-01-28T06:00:00Z"])
+def test_a_ttl_passes_once(time: Time, state: QueueState, text: str) -> None:
+    leaving = Leaving(time, ttl=parse(text))
+    assert not leaving.expire(state)
+    assert leaving.next_at == 1000 + 8 * 3600
+    time.now += 8 * 3600
+    assert leaving.expire(state)
+    assert not leaving.expire(state)
+    assert leaving.ends_jobs
+    assert leaving.verdict == QueueInterrupted(cause="ttl", detail=text)
+    assert not leaving.gives_up(flows=True)
+    time.now += TIMED_CHECKPOINT_SECONDS
+    assert leaving.gives_up(flows=True)
+
+
+def test_what_is_only_here_is_waited_for_before_a_machine_is_powered_off(
+    time: Time, state: QueueState
+) -> None:
+    leaving = Leaving(time, ttl=parse("1h"), powers_off=True)
+    time.now += 3600
+    assert leaving.expire(state)
+    assert not leaving.impatient
+    time.now += PROMISE_SECONDS - 1
+    assert not leaving.impatient
+    leaving.interrupt(TERM)
+    assert leaving.impatient, "a person waits less"
