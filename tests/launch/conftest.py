@@ -17,6 +17,9 @@ from tests.support.queues import job
 from tests.support.s3 import Server
 
 from spawn.cli import main
+from spawn.store.place import Place, open_place
+from spawn.store.replica.claim import claim
+from spawn.store.replica.submitted import submitted
 
 TYPE = "m7i.large"
 FROM = "198.51.100.7/32"
@@ -95,6 +98,14 @@ class Person:
         client = self.look("ssm")
         found = client.describe_parameters(ParameterFilters=filters)["Parameters"]
         return [each["Name"] for each in found if self.queue_id in each["Name"]]
+
+    def claim(self) -> None:
+        """Have the queue begun by another machine."""
+        place = Place(bucket="spawn-results-us-east-1", prefix=self.queue_id, region="us-east-1")
+        store = open_place(place, self.folder)
+        found = submitted(store)
+        assert found is not None
+        claim(store, found.config, by="another machine")
 
     def user_data(self, instance_id: str) -> str:
         """What an instance is told at its first boot."""
