@@ -37,6 +37,16 @@ def launch(
             show_default=False,
         ),
     ] = None,
+    retry_failed: Annotated[
+        bool,
+        typer.Option("--retry-failed", help="With --resume: try failed jobs again."),
+    ] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="With --resume: though its owner may be alive. A job may run twice."
+        ),
+    ] = False,
     region: Annotated[
         str | None,
         typer.Option(
@@ -217,6 +227,8 @@ def launch(
         instance_type=instance_type,
         batch_queue=batch_queue,
         resume=resume,
+        retry_failed=retry_failed,
+        force=force,
         region=region,
         profile=profile,
         sync=sync,
@@ -263,6 +275,8 @@ def _order(
     instance_type: str,
     batch_queue: Path | None,
     resume: str | None,
+    retry_failed: bool,
+    force: bool,
     region: str | None,
     profile: str | None,
     sync: Path | None,
@@ -308,6 +322,8 @@ def _order(
         )
     if resume is not None and queue_id is not None:
         raise InvalidArgument("--resume excludes --queue-id", why="the queue has its id")
+    if resume is None and (retry_failed or force):
+        raise InvalidArgument("--retry-failed and --force go with --resume")
     if on_complete not in _ENDS:
         raise InvalidArgument(
             f"--on-complete {on_complete} cannot be", hint=f"one of {', '.join(_ENDS)}"
@@ -336,6 +352,8 @@ def _order(
         parsed=None if loaded is None else loaded.config,
         queue_id=orders.chosen_id(chosen),
         resume=resume is not None,
+        retry_failed=retry_failed,
+        force=force,
         bucket=bucket,
         prefix=prefix,
         region=region or os.environ.get("AWS_REGION") or None,

@@ -25,9 +25,8 @@ from spawn.cli.launch.queue import Queue
 from spawn.cli.launch.undo import Undo, undoing
 from spawn.core.boot.plan import BootPlan
 from spawn.core.boot.user_data import user_data
-from spawn.core.errors import QueueExists
+from spawn.core.errors import QueueExists, SpawnError
 from spawn.core.launch import names, policy, tags
-from spawn.core.launch.environment import encode
 from spawn.core.launch.sheet import Part, Sheet
 from spawn.core.launch.source import network
 from spawn.store.boot import payload as payloads
@@ -147,9 +146,13 @@ def launch(ready: Ready, roots: Roots, say: Say, *, pause: run.Pause = time.slee
         SpawnError: It could not be started. Nothing is left that costs, or it was said what is.
     """
     aws, order, queue = ready.aws, ready.order, ready.queue
-    # Gathered first: what cannot travel is known before anything is made.
-    payload = payloads.gather(queue.data, sync=order.sync, setup=order.setup)
-    with undoing(say) as undo:
+    with (
+        payloads.gather(queue.data, sync=order.sync, setup=order.setup) as payload,
+        undoing(say) as undo,
+    ):
+        for each in payload.left_out:
+            say(f"stays here: {each}")
+        _data(ready, payload.files)  # what is too long is known before anything is made
         ready = _make(ready, say)
         queue = ready.queue
         store = open_place(queue.place, roots.objects)
@@ -163,8 +166,8 @@ def launch(ready: Ready, roots: Roots, say: Say, *, pause: run.Pause = time.slee
                 lambda: parameter.delete(aws, ready.parameter),
                 f"`aws ssm delete-parameter --name {ready.parameter}` does it",
             )
-            parameter.put(aws, ready.parameter, encode(order.environment))
-        data = user_data(_plan(ready, payload.files))
+            parameter.put(aws, ready.parameter, order.environment)
+        data = _data(ready, payload.files)
         if not queue.there:
             _submit(ready, roots)
         undo.add(lambda: _terminate(ready, pause), _by_hand(ready))
@@ -294,6 +297,17 @@ def _by_hand(ready: Ready) -> str:
     )
 
 
+def _data(ready: Ready, files: dict[str, str]) -> bytes:
+    try:
+        return user_data(_plan(ready, files))
+    except ValueError as error:
+        raise SpawnError(
+            "the instance cannot be told all that it must know",
+            why=str(error),
+            hint="shorter names of queue, bucket, prefix and files",
+        ) from None
+
+
 def _plan(ready: Ready, files: dict[str, str]) -> BootPlan:
     order, place = ready.order, ready.queue.place
     assert place.bucket is not None
@@ -310,6 +324,9 @@ def _plan(ready: Ready, files: dict[str, str]) -> BootPlan:
         ttl_at=order.ttl_at,
         on_complete=order.wanted.on_complete,
         bucket_owner=os.environ.get("SPAWN_BUCKET_OWNER"),
+        force=order.force,
+        retry_failed=order.retry_failed,
+        kill_grace=ready.queue.config.kill_grace,
     )
 
 

@@ -25,27 +25,30 @@ class Order(Struct, frozen=True, kw_only=True):
     queue_id: str | None = None
     """None: one of this second."""
     resume: bool = False
+    retry_failed: bool = False
+    force: bool = False
     bucket: str | None = None
     prefix: str | None = None
     region: str | None = None
     profile: str | None = None
     typed: bool = False
     """Whether bucket or prefix were typed."""
-    environment: dict[str, str] = {}
+    environment: str = ""
+    """The text of `--env-file`."""
     sync: Path | None = None
     setup: Path | None = None
     ttl_at: str | None = None
 
 
-def environment_of(file: Path | None) -> dict[str, str]:
+def environment_of(file: Path | None) -> str:
     """Read `--env-file`.
 
     Raises:
         InvalidArgument: It cannot be read, or is none.
     """
     if file is None:
-        return {}
-    return environment.parse(read(file, "--env-file"), str(file))
+        return ""
+    return environment.check(read(file, "--env-file"), str(file))
 
 
 def read(file: Path, flag: str) -> bytes:

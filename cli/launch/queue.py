@@ -12,6 +12,7 @@ from spawn.cli.launch.needing import needing
 from spawn.cli.launch.order import Order
 from spawn.cli.sources.open_replica import open_replica
 from spawn.cli.sources.place import place_of
+from spawn.core.boot import names
 from spawn.core.config import canonical
 from spawn.core.config.model import QueueConfig
 from spawn.core.config.parse import parse
@@ -24,14 +25,12 @@ from spawn.store.instances import state_of
 from spawn.store.objects.port import Changed, NotThere, ObjectStore
 from spawn.store.paths import Roots
 from spawn.store.place import Place, open_place
-from spawn.store.replica.lease import Owned, Owner, look
+from spawn.store.replica.lease import FORCE, Owned, Owner, look
 from spawn.store.replica.names import QUEUE
 from spawn.store.replica.reconcile import Found, allow
 from spawn.store.replica.submitted import BOOT_LOG, submitted
 
 Say = Callable[[str], None]
-WORK = "/srv/spawn-queue/{}"
-"""Where the configuration lies on the instance: what relative paths in it mean."""
 
 
 class Queue(Struct, frozen=True, kw_only=True):
@@ -72,8 +71,8 @@ def fresh(aws: Aws, order: Order, roots: Roots, now: datetime, say: Say) -> Queu
             if order.queue_id or order.prefix or order.parsed.result_s3_prefix:
                 raise
             continue
-        work = WORK.format(queue_id)
-        config = parse(order.config, base_directory=work, name="the configuration")
+        # Relative paths start from where the configuration lies there.
+        config = parse(order.config, base_directory=names.folder(queue_id), name="the file")
         return Queue(
             queue_id=queue_id,
             place=place,
@@ -125,16 +124,22 @@ def begun(aws: Aws, order: Order, roots: Roots, say: Say) -> Queue:
     with source:
         source.refresh()
         state = source.state
-        if state.state in ("completed", "failed"):
+        if not source.seq and _claimed_by(store) == "":
+            raise SpawnError(
+                f"queue {queue_id} has never begun",
+                why="the instance that it was submitted for is gone, or was never started",
+                hint="`spawn launch --batch-queue FILE` with its id begins it",
+            )
+        if state.state == "completed" or (state.state == "failed" and not order.retry_failed):
             raise NothingToDo(
                 f"queue {queue_id} has {state.state}",
                 why="an instance would have nothing to do",
-                hint=f"`spawn queue resume {queue_id} --from-s3 --retry-failed` tries failed jobs "
-                "again, on this machine"
+                hint="--retry-failed tries its failed jobs again"
                 if state.state == "failed"
                 else f"`spawn queue results {queue_id}` fetches its results",
             )
-        _unowned(queue_id, state, source.seq, store, aws)
+        if not order.force:
+            _unowned(queue_id, state, source.seq, store, aws)
     owner = state.owner.instance_id if state.owner else ""
     others = [each for each in run.of_queue(aws, queue_id, place.location) if each != owner]
     _alone(queue_id, others)
@@ -157,6 +162,12 @@ def forget_boot(store: ObjectStore) -> None:
             store.replace(BOOT_LOG, b"", etag=found.etag)
     except (NotThere, Changed):
         return
+
+
+def _claimed_by(store: ObjectStore) -> str:
+    """Whose name is in a `queue.json` that can be read; empty for nobody's."""
+    fields = msgspec.json.decode(store.read(QUEUE).data)
+    return str(fields.get("claimed_by", ""))
 
 
 def _used(aws: Aws, store: ObjectStore, queue_id: str, place: Place) -> bool:
@@ -218,7 +229,7 @@ def _unowned(queue_id: str, state: object, seq: int, store: ObjectStore, aws: Aw
             error.what,
             why=error.why,
             hint=f"`spawn queue status {queue_id}` shows it; stop its runner or terminate its "
-            "instance, or wait until it has been silent for a minute",
+            f"instance, or wait until it has been silent for a minute; {FORCE}",
         ) from None
 
 

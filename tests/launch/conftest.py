@@ -1,5 +1,6 @@
 """Launches against AWS as moto knows it: whole commands, in this process."""
 
+import base64
 import json
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -16,6 +17,9 @@ from tests.support.queues import job
 from tests.support.s3 import Server
 
 from spawn.cli import main
+from spawn.store.place import Place, open_place
+from spawn.store.replica.claim import claim
+from spawn.store.replica.submitted import submitted
 
 TYPE = "m7i.large"
 FROM = "198.51.100.7/32"
@@ -43,7 +47,11 @@ class Person:
         self.look: Callable[..., Any] = aws.client
         """Gives a client of who may see all."""
         self._capsys = capsys
-        self.queue_id = f"q-{folder.name.strip('.')[:60].rstrip('_-')}"
+        self.name("first")
+
+    def name(self, name: str) -> None:
+        """Have another queue."""
+        self.queue_id = f"{self.folder.name}.{name}"
         self.file = self.config(job("one", "true"))
 
     def config(self, *jobs: dict[str, Any], **fields: Any) -> Path:
@@ -90,6 +98,36 @@ class Person:
         client = self.look("ssm")
         found = client.describe_parameters(ParameterFilters=filters)["Parameters"]
         return [each["Name"] for each in found if self.queue_id in each["Name"]]
+
+    def claim(self) -> None:
+        """Have the queue begun by another machine."""
+        place = Place(bucket="spawn-results-us-east-1", prefix=self.queue_id, region="us-east-1")
+        store = open_place(place, self.folder)
+        found = submitted(store)
+        assert found is not None
+        claim(store, found.config, by="another machine")
+
+    def user_data(self, instance_id: str) -> str:
+        """What an instance is told at its first boot."""
+        found = self.look("ec2").describe_instance_attribute(
+            InstanceId=instance_id, Attribute="userData"
+        )
+        return base64.b64decode(found["UserData"]["Value"]).decode()
+
+    def made(self) -> dict[str, Any]:
+        """What launches make once, and use again."""
+        ec2, iam = self.look("ec2"), self.look("iam")
+        groups = ec2.describe_security_groups()["SecurityGroups"]
+        return {
+            "keys": [each["KeyName"] for each in ec2.describe_key_pairs()["KeyPairs"]],
+            "groups": [(each["GroupId"], each["IpPermissions"]) for each in groups],
+            "roles": [each["RoleName"] for each in iam.list_roles()["Roles"]],
+            "profiles": [
+                each["InstanceProfileName"]
+                for each in iam.list_instance_profiles()["InstanceProfiles"]
+            ],
+            "buckets": [each["Name"] for each in self.look("s3").list_buckets()["Buckets"]],
+        }
 
     def costs(self) -> dict[str, Any]:
         """What is there of this person's queue that costs, or holds a secret."""

@@ -1,13 +1,156 @@
-"""What a launch makes, and what it says."""
+"""What a launch makes in AWS, what it says, and what the second one finds."""
 
-import json
+import stat
+from typing import Any
 
-from tests.launch.conftest import Person
+from tests.launch.conftest import FROM, NOTHING, TYPE, Person
+
+from spawn.cli.remote.reach import TAG_USER, Reach
+from spawn.cli.sources import whereabouts
+from spawn.core.launch import tags
+from spawn.core.launch.names import GROUP
+from spawn.store.paths import roots
 
 
-def test_a_launch_starts_one_instance_and_prints_its_id(person: Person) -> None:
-    done = person.launch()
+def _tags(found: dict[str, Any]) -> dict[str, str]:
+    return {each["Key"]: each["Value"] for each in found["Tags"]}
+
+
+def _attribute(person: Person, instance_id: str, name: str) -> Any:
+    client = person.aws.client("ec2")
+    found = client.describe_instance_attribute(InstanceId=instance_id, Attribute=name)
+    return found[name[0].upper() + name[1:]].get("Value")
+
+
+def test_a_launch_makes_what_is_missing_and_starts_one_instance(person: Person) -> None:
+    env = person.folder / "jobs.env"
+    env.write_text("TOKEN=hunter2\n")
+    flags = ("--env-file", str(env), "--tag", "project=digits", "--on-complete", "terminate")
+    done = person.launch(*flags, "--ttl", "8h", "--volume-size", "50")
     assert done.code == 0, done.err
     (found,) = person.instances()
-    assert done.out == f"{found['InstanceId']}\n"
-    print(done.err, json.dumps(found, default=str))
+    instance_id = found["InstanceId"]
+    assert done.out == f"{instance_id}\n"
+    assert found["InstanceType"] == TYPE
+    assert found["MetadataOptions"]["HttpTokens"] == "required"
+    location = f"s3://spawn-results-us-east-1/{person.queue_id}/"
+    told = _tags(found)
+    assert len(told.pop("spawn:launch-id")) == 32
+    assert told == {
+        whereabouts.TAG_QUEUE: person.queue_id,
+        whereabouts.TAG_RESULTS: location,
+        TAG_USER: "ec2-user",
+        "Name": person.queue_id,
+        "project": "digits",
+    }
+    shutdown = _attribute(person, instance_id, "instanceInitiatedShutdownBehavior")
+    assert shutdown == "terminate"
+    ec2 = person.aws.client("ec2")
+    (device,) = found["BlockDeviceMappings"]
+    (volume,) = ec2.describe_volumes(VolumeIds=[device["Ebs"]["VolumeId"]])["Volumes"]
+    assert (volume["Size"], volume["VolumeType"], volume["Encrypted"]) == (50, "gp3", True)
+    (group,) = found["SecurityGroups"]
+    (rules,) = ec2.describe_security_groups(GroupIds=[group["GroupId"]])["SecurityGroups"]
+    (rule,) = rules["IpPermissions"]
+    assert (rule["FromPort"], rule["ToPort"], rule["IpProtocol"]) == (22, 22, "tcp")
+    assert [each["CidrIp"] for each in rule["IpRanges"]] == [FROM]
+    (name,) = person.parameters()
+    kept = person.aws.client("ssm").get_parameter(Name=name, WithDecryption=True)["Parameter"]
+    assert (kept["Type"], kept["Value"]) == ("SecureString", "TOKEN=hunter2\n")
+    assert "hunter2" not in done.err
+    assert person.objects("_spawn/queue.json")
+    for line in (
+        f"spawn queue status {instance_id} --watch",
+        f"spawn queue results {person.queue_id}",
+        f"spawn terminate {instance_id}",
+        "EC2 charges for it until the queue has ended",
+        "It is stopped at 20",
+    ):
+        assert line in done.err
+    data = person.user_data(instance_id)
+    assert data.startswith("#cloud-config\n")
+    assert name in data
+    assert "hunter2" not in data
+
+
+def test_what_was_made_once_is_used_again(person: Person) -> None:
+    assert person.launch().code == 0
+    before = person.made()
+    person.name("second")
+    done = person.launch()
+    assert done.code == 0, done.err
+    assert person.made() == before
+    assert "made the" not in done.err
+
+
+def test_another_address_is_let_in_too(person: Person) -> None:
+    assert person.launch().code == 0
+    person.name("second")
+    done = person.launch("--ssh-from", "203.0.113.0/24")
+    assert done.code == 0, done.err
+    filters = [{"Name": "group-name", "Values": [GROUP]}]
+    (group,) = person.aws.client("ec2").describe_security_groups(Filters=filters)["SecurityGroups"]
+    found = [each["CidrIp"] for rule in group["IpPermissions"] for each in rule["IpRanges"]]
+    assert {FROM, "203.0.113.0/24"} <= set(found)
+
+
+def test_the_key_is_the_persons_alone_and_is_shown_to_the_instance(
+    person: Person,
+) -> None:
+    done = person.launch()
+    assert done.code == 0, done.err
+    file = person.folder / "home/config/ssh/id_ed25519"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    none = person.folder / "ssh_config"
+    none.write_text("")
+    environ = {"SPAWN_HOME": str(person.folder / "home"), "SPAWN_SSH_CONFIG": str(none)}
+    reach = Reach(done.out.strip(), roots(environ), environ={**environ, "PATH": "/usr/bin:/bin"})
+    settings = reach._settings()
+    assert settings.identities[settings.named - 1] == str(file)
+
+
+def test_the_next_commands_know_where_the_queue_is(person: Person) -> None:
+    done = person.launch()
+    assert done.code == 0, done.err
+    shown = person.spawn("queue", "status", person.queue_id, "--from-s3")
+    assert shown.code == 0, shown.err
+    assert "Instance: booting since" in shown.out
+    assert (person.folder / f"home/cache/instances/{done.out.strip()}.json").exists()
+
+
+def test_a_dry_run_changes_nothing(person: Person) -> None:
+    before = person.made()
+    env = person.folder / "jobs.env"
+    env.write_text("TOKEN=hunter2\n")
+    done = person.launch("--dry-run", "--env-file", str(env), "--spot", "--bucket", "b-dry-run")
+    assert (done.code, done.err) == (0, ""), done
+    assert person.made() == before
+    assert person.costs() == NOTHING
+    assert person.objects() == []
+    assert not (person.folder / "home").exists()
+    assert f"Would run queue {person.queue_id}, in s3://b-dry-run/" in done.out
+    assert "Bucket: b-dry-run would be made" in done.out
+    assert "spot, one-time" in done.out
+    assert "hunter2" not in done.out
+
+
+def test_an_arm_type_gets_an_arm_image(person: Person) -> None:
+    done = person.spawn(
+        "launch", "--instance-type", "m7g.large", "--batch-queue", str(person.file), "--dry-run"
+    )
+    assert done.code == 0, done.err
+    assert "m7g.large (arm64" in done.out
+
+
+def test_a_queue_without_an_id_gets_one_of_this_second(person: Person) -> None:
+    file = person.folder / "nameless.json"
+    file.write_text('{"jobs": [{"job_id": "one", "command": "true"}]}')
+    first = person.launch("--dry-run", file=file)
+    assert first.code == 0, first.err
+    assert "Would run queue queue-20" in first.out
+
+
+def test_the_tags_are_those_that_others_read() -> None:
+    assert (tags.QUEUE, tags.RESULTS) == (whereabouts.TAG_QUEUE, whereabouts.TAG_RESULTS)
+    assert tags.USER == TAG_USER

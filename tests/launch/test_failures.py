@@ -1,0 +1,396 @@
+"""Each way in which a launch can fail: nothing is left that costs, and it says what to do."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+from tests.launch.conftest import (
+    LAUNCH,
+    NOTHING,
+    Front,
+    Person,
+    capacity,
+    refusal,
+    starts,
+)
+from tests.support.answers import Answer, Asked, answering, error, forward
+from tests.support.queues import SECONDS, SPAWN
+from tests.support.s3 import free_port
+
+from spawn.cli.launch import launch as launches
+from spawn.core.errors import SpawnError
+from spawn.core.launch import names
+from spawn.store.ec2 import address, keys, run
+from spawn.store.ec2.errors import asking
+from spawn.store.objects.port import Denied
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(launches, "_LOOK_SECONDS", 0.0)
+
+
+def _env(person: Person) -> tuple[str, str]:
+    file = person.folder / "jobs.env"
+    file.write_text("TOKEN=hunter2\n")
+    return "--env-file", str(file)
+
+
+# what is wrong before anybody is asked
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--ttl", "1s"), "--ttl 1s is too short"),
+        (("--ttl", "soon"), "--ttl soon"),
+        (("--tag", "aws:x=1"), "AWS's own"),
+        (("--tag", "spawn:queue-id=q"), "set by spawn"),
+        (("--tag", "novalue"), "KEY=VALUE"),
+        (("--on-complete", "explode"), "keep, stop, terminate"),
+        (("--spot", "--on-complete", "stop"), "one-time spot"),
+        (("--volume-size", "0"), "1 to 16384"),
+        (("--ssh-from", "0.0.0.0/0"), "whole world"),
+        (("--ssh-from", "home"), "--ssh-from home is no address"),
+        (("--security-group", "sg-1", "--ssh-from", "10.0.0.0/8"), "excludes --ssh-from"),
+        (("--ami", "al2023"), "--ami ami-"),
+        (("--sync", "nowhere"), "--sync nowhere is no folder"),
+        (("--setup", "nowhere"), "--setup nowhere cannot be read"),
+        (("--env-file", "nowhere"), "--env-file nowhere cannot be read"),
+        (("--queue-id", "local"), "cannot be a queue id"),
+        (("--resume", "other"), "--resume excludes --batch-queue"),
+        (("--retry-failed",), "go with --resume"),
+        (("--region", "mars"), "us-east-1"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_makes_no_sense_asks_nobody(
+    person: Person, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    done = person.launch(*flags)
+    assert (done.code, done.out) == (2, ""), done
+    assert said in done.err
+
+
+def test_a_bad_queue_is_told_before_anything_else(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    bad = person.folder / "bad.json"
+    bad.write_text('{"jobs": [{"job_id": "a", "command": "true", "depends_on": ["b"]}]}')
+    done = person.launch(file=bad)
+    assert done.code == 2
+    assert "jobs[0].depends_on" in done.err
+    done = person.spawn(*LAUNCH)
+    assert (done.code, "--batch-queue" in done.err) == (2, True)
+
+
+# what AWS says before anything is made
+
+
+def test_without_credentials_it_says_where_they_come_from(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    done = person.launch()
+    assert (done.code, done.out) == (1, "")
+    assert "Unable to locate credentials" in done.err
+    assert "--profile" in done.err
+
+
+def test_a_profile_that_is_not_there_is_named(person: Person) -> None:
+    done = person.launch("--profile", "nobody")
+    assert (done.code, done.out) == (1, "")
+    assert "nobody" in done.err
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--instance-type", "m99.huge"), "us-east-1 has no instance type m99.huge"),
+        (("--ami", "ami-0123456789abcdef0"), "has no image ami-0123456789abcdef0"),
+        (("--subnet-id", "subnet-0123456789abcdef0"), "has no subnet"),
+        (("--security-group", "sg-0123456789abcdef0"), "has no security group"),
+        (("--key-name", "nobody's"), "has no key pair nobody's"),
+        (("--iam-instance-profile", "none"), "there is no instance profile none"),
+        (("--volume-size", "1"), "--volume-size 1 is too small"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_what_the_region_has_not_got_makes_nothing(
+    person: Person, flags: tuple[str, ...], said: str
+) -> None:
+    before = person.made()
+    done = person.launch(*flags)
+    assert (done.code, done.out) == (2, ""), done
+    assert said in done.err
+    assert person.made() == before
+
+
+def test_a_region_that_answers_nobody_is_said(person: Person, front: Front) -> None:
+    front(lambda asked: refusal("AuthFailure", "not able to validate", 401))
+    done = person.launch("--region", "ap-east-1")
+    assert (done.code, done.out) == (1, "")
+    assert "a region that is not enabled" in done.err
+
+
+def test_an_address_that_nobody_knows_opens_nothing(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SPAWN_SSH_FROM")
+    monkeypatch.setattr(address, "SERVICE", f"http://127.0.0.1:{free_port()}")
+    before = person.made()
+    done = person.launch()
+    assert (done.code, done.out) == (1, "")
+    assert "--ssh-from" in done.err
+    assert person.made() == before
+
+
+@pytest.mark.parametrize("said", [b"203.0.113.9\n", b"<html>", b""])
+def test_our_address_is_one_or_nothing(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(lambda _: Answer(body=said)) as server:
+        monkeypatch.setattr(address, "SERVICE", server.endpoint)
+        if said.startswith(b"203"):
+            assert address.ours() == "203.0.113.9/32"
+            return
+        with pytest.raises(Denied):
+            address.ours()
+
+
+def test_what_has_our_name_and_not_our_tag_is_left_alone(person: Person) -> None:
+    ec2, iam = person.aws.client("ec2"), person.aws.client("iam")
+    bucket = f"b-{person.folder.name[-30:].replace('_', '-')}"
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.0.0/24")["Subnet"]["SubnetId"]
+    here = ("--bucket", bucket, "--subnet-id", subnet)
+
+    def refused(flag: str, *flags: str) -> None:
+        done = person.launch(*here, *flags)
+        assert (done.code, done.out) == (1, ""), done
+        assert "is not ours" in done.err
+        assert flag in done.err
+
+    role = names.role("us-east-1", bucket)
+    iam.create_role(RoleName=role, AssumeRolePolicyDocument="{}")
+    refused("--iam-instance-profile")
+    iam.delete_role(RoleName=role)
+    group = ec2.create_security_group(GroupName=names.GROUP, Description="x", VpcId=vpc)
+    refused("--security-group")
+    file = person.folder / "home/config/ssh/id_ed25519"
+    keys._generate(file)
+    public = keys._public(file)
+    ec2.import_key_pair(KeyName=names.key_pair(public), PublicKeyMaterial=public)
+    refused("--key-name", "--security-group", group["GroupId"])
+    assert person.costs() == NOTHING
+
+
+def test_a_queue_that_was_begun_is_not_launched_again(person: Person) -> None:
+    assert person.launch().code == 0
+    again = person.launch()
+    assert (again.code, again.out) == (1, "")
+    (found,) = person.instances()
+    assert f"{found['InstanceId']} was launched for queue" in again.err
+    assert "spawn terminate" in again.err
+    person.claim()
+    again = person.launch()
+    assert (again.code, again.out) == (1, "")
+    assert f"spawn launch --resume {person.queue_id}" in again.err
+
+
+def test_a_place_of_another_queue_is_refused(person: Person) -> None:
+    assert person.launch().code == 0
+    prefix = person.queue_id
+    person.name("other")
+    done = person.launch("--prefix", prefix)
+    assert (done.code, done.out) == (1, "")
+    assert "two queues cannot keep theirs in one place" in done.err
+
+
+# what EC2 says at last
+
+
+def test_what_ec2_will_not_start_leaves_nothing_and_the_same_again_does_it(
+    person: Person, front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    front(capacity)
+    flags = _env(person)
+    done = person.launch(*flags, "--spot")
+    assert (done.code, done.out) == (1, ""), done
+    assert "InsufficientInstanceCapacity" in done.err
+    assert "--subnet-id in another zone" in done.err
+    assert "hunter2" not in done.err
+    assert person.costs() == NOTHING
+    monkeypatch.setenv("AWS_ENDPOINT_URL", person.aws.endpoint)
+    done = person.launch(*flags, "--spot")
+    assert done.code == 0, done.err
+    assert len(person.instances()) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [
+        ("VcpuLimitExceeded", "Service Quotas"),
+        ("MaxSpotInstanceCountExceeded", "without --spot"),
+        ("Unsupported", "another --instance-type"),
+        ("SomethingNew", ""),
+    ],
+)
+def test_what_ec2_says_is_told_with_what_to_do(code: str, hint: str) -> None:
+    said = {"Error": {"Code": code, "Message": "said EC2"}}
+    with pytest.raises(Denied) as found, asking("ec2:RunInstances", "start an instance"):
+        raise ClientError(said, "RunInstances")
+    assert found.value.why == f"{code}: said EC2"
+    assert hint in found.value.hint
+
+
+def test_a_start_whose_reply_was_lost_is_asked_for_again_as_the_same_one(
+    person: Person, front: Front
+) -> None:
+    """The front keeps what EC2 does: one token, one instance, the same answer."""
+    answers: dict[bytes, Answer] = {}
+    asked_for: list[bytes] = []
+
+    def once(asked: Asked) -> Answer | None:
+        if not starts(asked):
+            return None
+        (token,) = [part for part in asked.body.split(b"&") if part.startswith(b"ClientToken=")]
+        asked_for.append(token)
+        if token in answers:
+            return answers[token]
+        answers[token] = forward(person.aws, asked)
+        return error(500, "InternalError")
+
+    front(once)
+    done = person.launch()
+    assert done.code == 0, done.err
+    assert len(asked_for) == 2
+    (found,) = person.instances()
+    assert done.out == f"{found['InstanceId']}\n"
+
+
+@pytest.mark.parametrize("began", [True, False])
+def test_a_start_of_which_nobody_hears_is_looked_for(
+    person: Person, front: Front, began: bool
+) -> None:
+    tried: list[Asked] = []
+
+    def silent(asked: Asked) -> Answer | None:
+        if not starts(asked):
+            return None
+        if began and not tried:
+            forward(person.aws, asked)
+        tried.append(asked)
+        return error(503, "Unavailable")
+
+    front(silent)
+    done = person.launch(*_env(person))
+    assert len(tried) > 1
+    if began:
+        assert done.code == 0, done.err
+        (found,) = person.instances()
+        assert done.out == f"{found['InstanceId']}\n"
+    else:
+        assert (done.code, done.out) == (1, ""), done
+        assert person.costs() == NOTHING
+
+
+def test_a_profile_that_ec2_does_not_know_yet_is_waited_for(person: Person, front: Front) -> None:
+    message = "Value (spawn-queue) for parameter iamInstanceProfile.name is invalid. Invalid IAM "
+    left = [refusal("InvalidParameterValue", f"{message}Instance Profile name")] * 3
+    front(lambda asked: left.pop() if starts(asked) and left else None)
+    done = person.launch()
+    assert done.code == 0, done.err
+    assert not left
+    assert len(person.instances()) == 1
+
+
+def test_what_another_launch_makes_meanwhile_is_as_good(person: Person, front: Front) -> None:
+    ec2 = person.aws.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.8.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.8.0.0/24")["Subnet"]["SubnetId"]
+    makes = ("CreateSecurityGroup", "AuthorizeSecurityGroupIngress", "ImportKeyPair", "CreateRole")
+    makes += ("CreateInstanceProfile", "AddRoleToInstanceProfile")
+    first: list[str] = []
+
+    def twice(asked: Asked) -> Answer | None:
+        action = asked.body.decode("latin-1").partition("Action=")[2].partition("&")[0]
+        if action in makes:
+            first.append(action)
+            forward(person.aws, asked)
+        return None
+
+    front(twice)
+    done = person.launch("--subnet-id", subnet, "--bucket", f"b-{os.getpid()}-meanwhile")
+    assert done.code == 0, done.err
+    assert sorted(set(first)) == sorted(makes)
+    assert len(person.instances()) == 1
+
+
+# interrupted
+
+
+def _while(
+    person: Person, front: Front, when: Callable[[Asked], bool], number: signal.Signals
+) -> "subprocess.CompletedProcess[str]":
+    """Launch in a process of its own, which gets a signal when AWS is asked for something."""
+    process: list[subprocess.Popen[str]] = []
+
+    def interrupt(asked: Asked) -> Answer | None:
+        if not when(asked):
+            return None
+        answer = forward(person.aws, asked)
+        process[0].send_signal(number)
+        return answer
+
+    made = front(interrupt)
+    command = [SPAWN, *LAUNCH, "--batch-queue", str(person.file), *_env(person)]
+    process.append(
+        subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "AWS_ENDPOINT_URL": made.endpoint},
+        )
+    )
+    out, err = process[0].communicate(timeout=4 * SECONDS)
+    return subprocess.CompletedProcess(command, process[0].returncode, out, err)
+
+
+def _keeps_environment(asked: Asked) -> bool:
+    return asked.headers.get("x-amz-target", "").endswith("PutParameter")
+
+
+@pytest.mark.parametrize(
+    ("when", "number", "code"),
+    [(starts, signal.SIGINT, 130), (_keeps_environment, signal.SIGTERM, 143)],
+    ids=["Ctrl-C while it starts", "SIGTERM before"],
+)
+def test_an_interrupted_launch_takes_back_what_would_cost(
+    person: Person,
+    front: Front,
+    when: Callable[[Asked], bool],
+    number: signal.Signals,
+    code: int,
+) -> None:
+    done = _while(person, front, when, number)
+    assert done.returncode == code, done
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert person.costs() == NOTHING
+    if when is starts:
+        assert "terminated i-" in done.stderr
+
+
+def test_a_key_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "id_ed25519"
+    file.write_text("nonsense")
+    with pytest.raises(SpawnError, match="no key that can be used"):
+        keys._public(file)
