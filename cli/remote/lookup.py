@@ -62,7 +62,9 @@ def address(found: Described, *, from_within: bool) -> str:
     )
 
 
-def known(error: HostKeyUnknown, instance_id: str, region: str | None, profile: str | None) -> None:
+def doubted(
+    error: HostKeyUnknown, instance_id: str, region: str | None, profile: str | None
+) -> None:
     """Where EC2 knows no such instance, add that to why nobody knows the host's key."""
     with suppress(SpawnError):
         if describe(instance_id, region, profile) is None:

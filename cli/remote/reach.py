@@ -208,9 +208,9 @@ class Reach:
                 self._config, settings, user, trust, advice=self._advice(settings, user)
             )
         except HostKeyUnknown as error:
-            from spawn.cli.remote.lookup import known  # boto3 costs 180 ms to import
+            from spawn.cli.remote.lookup import doubted  # boto3 costs 180 ms to import
 
-            known(error, self.instance_id, region, profile)
+            doubted(error, self.instance_id, region, profile)
             raise
         # Which queue it has may have been learned since this began.
         now = recall(self._roots, self.instance_id) or how

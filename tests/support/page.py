@@ -36,8 +36,9 @@ def block(part: str) -> str:
     return found[0]
 
 
-def command(part: str) -> str:
-    """The one line of a shell's block that has a text in it."""
-    found = [line for text in scripts() for line in text.splitlines() if part in line]
+def command(part: str, *, after: int = 0) -> str:
+    """The one line of a shell's block that has a text in it, or so many lines after that one."""
+    texts = [text.splitlines() for text in scripts()]
+    found = [lines[at + after] for lines in texts for at, line in enumerate(lines) if part in line]
     assert len(found) == 1, f"{len(found)} lines have {part!r}"
     return found[0]

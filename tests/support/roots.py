@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 from msgspec import Struct
@@ -14,7 +15,17 @@ from spawn.store import lock
 
 CACHE = Path("/var/tmp/spawn-tests")
 SUITE = "bookworm"
-PACKAGES = "ca-certificates,python3,sudo,systemd"
+PACKAGES = (
+    "awscli",  # Amazon Linux has it
+    "ca-certificates",
+    "cloud-init",
+    "openssh-server",
+    "procps",
+    "python3",
+    "sudo",
+    "systemd",
+    "systemd-sysv",
+)
 _BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 _ENTER = """\
 set -e
@@ -59,37 +70,49 @@ def root(folder: Path) -> Iterator[Root]:
     layer = folder / "layer"
     for each in ("upper", "work", "root"):
         (layer / each).mkdir(parents=True)
-    made = Root(_base(), layer)
-    for path in (Path("/etc/resolv.conf"), _BUNDLE):  # the network here, and whom it trusts
-        if path.exists():
-            there = made.upper / path.relative_to("/")
-            there.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, there)
+    made = Root(base(), layer)
+    trust(made.upper)
     try:
         yield made
     finally:
         shutil.rmtree(layer)
 
 
-def _base() -> Path:
+def trust(system: Path) -> None:
+    """Have a system use this one's network, and trust whom it trusts."""
+    for path in (Path("/etc/resolv.conf"), _BUNDLE):
+        if path.exists():
+            there = system / path.relative_to("/")
+            there.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, there)
+
+
+def base() -> Path:
     """The system underneath, made where it is not there yet: that takes a minute or two."""
     CACHE.mkdir(exist_ok=True)
-    base = CACHE / SUITE
+    made = CACHE / f"{SUITE}-{sha256(repr(PACKAGES).encode()).hexdigest()[:8]}"
     took: list[int] = []  # other tests may be making it
 
     def take() -> bool:
-        held = lock.take(CACHE / f"{SUITE}.lock")
+        held = lock.take(made.with_suffix(".lock"))
         took.extend([] if held is None else [held])
         return bool(took)
 
     wait_until(take, seconds=900, what="the system underneath is made")
     try:
-        if not base.exists():
-            part = CACHE / f"{SUITE}.part"
+        if not made.exists():
+            part = made.with_suffix(".part")
             shutil.rmtree(part, ignore_errors=True)
-            command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE]
-            subprocess.run([*command, str(part)], check=True, capture_output=True)
-            part.rename(base)
+            # Of its own mounts none is left, however it ends.
+            command = [
+                "unshare",
+                "-m",
+                "debootstrap",
+                "--variant=minbase",
+                f"--include={','.join(PACKAGES)}",
+            ]
+            subprocess.run([*command, SUITE, str(part)], check=True, capture_output=True)
+            part.rename(made)
     finally:
         os.close(took[0])
-    return base
+    return made

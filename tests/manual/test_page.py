@@ -1,0 +1,287 @@
+"""Every shell block of docs/commands/queue.md, as a person types it: from a launch to its results.
+
+AWS is moto; the instance that it was asked for is a Debian that is booted by the user data that it
+was given, with systemd, cloud-init and an sshd of its own. Nothing else is stood in for. What is
+typed in place of the page's words is in `SUBSTITUTIONS`.
+"""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.instances import REGION, Person
+from tests.support.machine import USER, Machine, machine, missing
+from tests.support.page import block, command, scripts
+from tests.support.queues import SPAWN
+from tests.support.s3 import Server, moto
+from tests.support.sshd import low_port
+from tests.support.wait import wait_until
+
+pytestmark = [pytest.mark.tool(name) for name in ("jq", "debootstrap", "ssh")]
+
+QUEUE = "pipeline-20260127"
+SUBSTITUTIONS = {
+    "i-0123456789abcdef0": "{instance}",
+    "i-1234567890": "{instance}",
+    "queue-20260127-140532": QUEUE,
+    "--batch-queue pipeline.json": "--batch-queue pipeline.json --sync . --setup setup.sh",
+    "<PID>": "{pid}",
+    "sleep 30": "sleep 0.5",
+}
+"""The page's words, and what is typed for them. `queue-xxx` and `failed-job` are another queue on
+that instance, and a job of its that fails."""
+SETUP = f"""\
+#!/bin/sh
+# The folders that the page's pipeline has its files in.
+install -d -o {USER} /data /models /results /exports /tmp/results
+"""
+PROGRAMS = {
+    "preprocess.py": """\
+import argparse, json, os, pathlib, time
+parser = argparse.ArgumentParser()
+parser.add_argument("--input")
+parser.add_argument("--output", type=pathlib.Path)
+options = parser.parse_args()
+print("preprocess, attempt", os.environ["JOB_ATTEMPT"], flush=True)
+while not os.path.exists("/tmp/go-preprocess"):
+    time.sleep(0.1)
+options.output.mkdir(parents=True)
+(options.output / "cleaned_data.csv").write_text("a,b\\n1,2\\n" * 1000)
+(options.output / "stats.json").write_text(json.dumps({"rows": 1000}))
+""",
+    "train.py": """\
+import argparse, pathlib, time, os
+parser = argparse.ArgumentParser()
+parser.add_argument("--data", type=pathlib.Path)
+parser.add_argument("--epochs", type=int)
+parser.add_argument("--output", type=pathlib.Path)
+options = parser.parse_args()
+rows = len((options.data / "cleaned_data.csv").read_text().splitlines())
+for epoch in range(1, options.epochs + 1):
+    print(f"Epoch {epoch}/{options.epochs}", flush=True)
+    while epoch == 25 and not os.path.exists("/tmp/go-train"):
+        time.sleep(0.1)
+(options.output / "model.pth").write_bytes(bytes(range(256)) * rows)
+(options.output / "metrics.json").write_text('{"loss": 0.234}')
+""",
+    "evaluate.py": """\
+import argparse, pathlib
+parser = argparse.ArgumentParser()
+parser.add_argument("--model", type=pathlib.Path)
+parser.add_argument("--data")
+parser.add_argument("--output", type=pathlib.Path)
+options = parser.parse_args()
+size = options.model.stat().st_size
+(options.output / "eval_results.json").write_text(f'{{"size": {size}}}')
+(options.output / "confusion_matrix.png").write_bytes(b"png")
+""",
+    "export.py": """\
+import argparse, pathlib
+parser = argparse.ArgumentParser()
+parser.add_argument("--model", type=pathlib.Path)
+parser.add_argument("--output", type=pathlib.Path)
+options = parser.parse_args()
+options.output.write_bytes(options.model.read_bytes()[:1000])
+""",
+}
+FAILING = {
+    "queue_id": "queue-xxx",
+    "jobs": [{"job_id": "failed-job", "command": "echo no; exit 7"}],
+}
+
+
+class Typist:
+    """Types what the page says, and knows what was typed.
+
+    Args:
+        person: Whose shell it is.
+    """
+
+    def __init__(self, person: Person) -> None:
+        self.person = person
+        self.folder = person.laptop.folder / "project"
+        self.folder.mkdir()
+        self.words: dict[str, str] = {}
+        self.said: set[str] = set()
+        self.replaced: set[str] = set()
+        self.environ = {
+            **person.environ,
+            "PATH": f"{Path(SPAWN).parent}:{person.environ['PATH']}",
+            "SPAWN_SSH_FROM": "127.0.0.1/32",
+        }
+
+    def text(self, page: str) -> str:
+        """What is typed where the page says this."""
+        self.said |= {line for line in page.splitlines() if line.strip()}
+        for said, instead in SUBSTITUTIONS.items():
+            if said in page:
+                self.replaced.add(said)
+                page = page.replace(said, instead.format(**self.words))
+        return page
+
+    def starts(self, page: str, out: Path) -> "subprocess.Popen[bytes]":
+        """Type this, and do not wait for its end; what it prints goes to a file."""
+        with open(out, "wb") as file:
+            process = subprocess.Popen(
+                ["bash", "-c", self.text(page)],
+                env=self.environ,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.person.started.append(process)  # type: ignore[arg-type] # ended with the test
+        return process
+
+    def types(self, page: str, code: int = 0) -> str:
+        """Type this; returns what it prints on stdout."""
+        done = subprocess.run(
+            ["bash", "-c", self.text(page)],
+            env=self.environ,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == code, f"{page}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+
+@pytest.fixture
+def aws(tmp_path: Path) -> Iterator[Server]:
+    """An AWS of its own: the page's list has the newest instance first, whoever launched it."""
+    lacks = missing()
+    if lacks:
+        if os.environ.get("SPAWN_REQUIRE_TOOLS"):
+            pytest.fail(f"{lacks}, and it is needed here")
+        pytest.skip(lacks)
+    with moto(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def typist(tmp_path: Path, aws: Server) -> Iterator[Typist]:
+    """A person in a folder with the page's pipeline."""
+    person = Person(tmp_path / "laptop", aws)
+    made = Typist(person)
+    for name, text in PROGRAMS.items():
+        (made.folder / name).write_text(text)
+    (made.folder / "pipeline.json").write_text(block('"queue_id": "pipeline-20260127"'))
+    (made.folder / "failing.json").write_text(json.dumps(FAILING))
+    (made.folder / "setup.sh").write_text(SETUP)
+    try:
+        yield made
+    finally:
+        person.close()
+
+
+def launched(aws: Server) -> list[str]:
+    """The ids of the instances that run."""
+    found = aws.client("ec2").describe_instances()["Reservations"]
+    return [each["InstanceId"] for every in found for each in every["Instances"]]
+
+
+def test_every_block_of_the_page_does_what_it_says(
+    tmp_path: Path, aws: Server, typist: Typist
+) -> None:
+    port = low_port()
+    lead = f"Host i-*\n    HostName 127.0.0.1\n    Port {port}\n    User {USER}\n"
+    typist.person.laptop.configure(lead)
+    seen = tmp_path / "seen"
+    watching = typist.starts(block("spawn launch"), seen)
+    wait_until(lambda: launched(aws) or watching.poll() is not None, seconds=60)
+    assert watching.poll() is None, seen.read_text()
+    (instance,) = launched(aws)
+    typist.words["instance"] = instance
+    typist.environ["INSTANCE"] = instance  # the blocks after the first go on in its shell
+    wait_until(lambda: "Status: pending" in seen.read_text(), seconds=60, what="it boots")
+    feed = typist.person.port
+    with machine(tmp_path, aws, instance, region=REGION, port=port, feed_port=feed) as made:
+        try:
+            _while_it_runs(typist, made, watching, seen)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{seen.read_text()}\n{made.told()}") from error
+        _afterwards(typist)
+        typist.types(f"spawn terminate {instance} --yes")
+    assert [line for text in scripts() for line in text.splitlines() if line.strip()] == [
+        line for text in scripts() for line in text.splitlines() if line in typist.said
+    ]
+    assert typist.replaced == set(SUBSTITUTIONS)
+
+
+def _while_it_runs(
+    typist: Typist, made: Machine, watching: "subprocess.Popen[bytes]", seen: Path
+) -> None:
+    wait_until(lambda: "▶ preprocess" in seen.read_text(), seconds=300, what="its queue runs")
+    shown = typist.types("spawn queue status $INSTANCE --json")
+    typist.words["pid"] = str(json.loads(shown)["job_details"][0]["pid"])
+    assert "preprocess.py" in typist.types(command("ps aux"))
+    typist.types(command("kill <PID>"))
+    made.inside("touch", "/tmp/go-preprocess")
+    wait_until(lambda: "▶ train" in seen.read_text(), seconds=120, what="it is tried again")
+    _ask_of_train(typist)
+    _ask_of_the_instance(typist)
+    monitored = seen.with_name("monitored")
+    monitoring = typist.starts(block("while true"), monitored)
+    wait_until(lambda: "Progress: 1 / 4" in monitored.read_text(), seconds=60)
+    made.inside("touch", "/tmp/go-train")
+    assert watching.wait(120) == 0
+    assert "Status: completed" in seen.read_text()
+    assert monitoring.wait(120) == 0, monitored.read_text()
+    assert "Queue completed successfully!" in monitored.read_text()
+    kept = typist.folder / "results" / QUEUE
+    assert (kept / "train" / "results" / "model.pth").stat().st_size == 256 * 2000
+    shown = typist.types("spawn queue status $INSTANCE --json")
+    assert json.loads(shown)["job_details"][0]["attempts"] == 2
+
+
+def _ask_of_train(typist: Typist) -> None:
+    shown = json.loads(typist.types(block('select(.job_id == "train")')))
+    assert (shown["job_id"], shown["status"]) == ("train", "running")
+    tail = typist.folder / "tail"
+    following = typist.starts(command("tail -f"), tail)
+    wait_until(lambda: "Epoch 25/100" in tail.read_text(), seconds=30, what="the log is shown")
+    os.killpg(following.pid, signal.SIGINT)
+    assert following.wait(30) != 0
+    for line in (text for text in scripts() if text.startswith("spawn queue status i-")):
+        if "--watch" not in line:
+            assert QUEUE in typist.types(line)
+
+
+def _ask_of_the_instance(typist: Typist) -> None:
+    tags = json.loads(typist.types(command("spawn list --format json")))
+    assert tags["spawn:queue-id"] == QUEUE
+    assert "running" in typist.types(command("# Check instance status", after=1))
+    assert "spawn" in typist.types(command('grep "IAM"'))
+    assert "spawn-results-us-east-1" in typist.types(command("aws s3 ls"))
+
+
+def _afterwards(typist: Typist) -> None:
+    for line in (text for text in scripts() if text.startswith("spawn queue status i-")):
+        if "--watch" in line:
+            assert "Status: completed" in typist.types(line)
+    typist.types(block("# After queue completes"))
+    assert (typist.folder / "my-results" / "train" / "stdout.log").exists()
+    assert (typist.folder / "train-results" / "train" / "results" / "metrics.json").exists()
+    for line in (text for text in scripts() if text.startswith("spawn queue results queue-2026")):
+        assert "Downloading results" in typist.types(line)
+    tree = [line.split()[-1].strip("/") for line in block("├── preprocess/").splitlines()[1:]]
+    kept = typist.folder / "results" / QUEUE / "preprocess"
+    for name in tree[: tree.index("train")]:
+        assert name == "preprocess" or list(kept.rglob(name)), name
+    where = "--bucket spawn-results-us-east-1 --region us-east-1"
+    run = f"cd /srv/spawn-queue/{QUEUE} && spawn queue run failing.json {where}"
+    typist.types(f"spawn connect $INSTANCE -c '{run}'", code=1)
+    typist.types(command("aws s3 sync"))
+    failed = block("failed-job --logs-only")
+    shown = typist.types(failed)
+    assert '"failed-job"' in shown
+    assert shown.endswith("7\n")
+    assert "Failed job: failed-job" in typist.types(block("while true"), code=1)
