@@ -38,7 +38,8 @@ def on_instance(instance_id: str, roots: Roots, where: Where, words: Sequence[st
     except (Gone, Unreachable) as error:
         expect_instance(instance_id, error)
         if name == "resume":
-            _offer_s3(error, instance_id, roots, where, flags)
+            typed = [each for each in flags if each != "--detach"]  # that is ours, there
+            _offer_s3(error, instance_id, roots, where, typed)
         raise
     with connection, closing(ForHere(sys.stderr.buffer, instance_id)) as err:
         return run_spawn(connection, ["queue", name, target, *flags], sys.stdout.buffer, err)
@@ -63,6 +64,4 @@ def _offer_s3(
         command += ["--bucket", str(place.bucket)]
         command += ["--prefix", place.prefix] if place.prefix != found.queue else []
         command += ["--region", place.region] if place.region else []
-        error.hint = joined(
-            error.hint, f"on a machine that has its files, `{shlex.join(command)}` goes on with it"
-        )
+        error.hint = joined(error.hint, f"`{shlex.join(command)}` goes on with it on this machine")

@@ -89,7 +89,7 @@ def test_a_host_key_that_nobody_knows_is_refused_and_accepted_as_is_told(
 ) -> None:
     ran(instance)
     person.laptop.known_hosts.unlink()
-    stranger = refused(person, "i-0fedcba9876543210").err
+    stranger = person.spawn("status", "i-0fedcba9876543210").err
     assert "; EC2 knows no such instance in us-east-1" in stranger
     said = refused(person, instance.id).err
     assert "EC2 knows no such" not in said
@@ -248,7 +248,7 @@ def test_an_instance_that_nobody_knows_is_not_found(bare: Instance, person: Pers
     assert "'i-12345' looks like an instance id, and is none" in mistyped.err
     assert person.spawn("cancel", "i-12345").code == 2
     nowhere = f"http://127.0.0.1:{free_port()}"
-    said = refused(person, bare.id, AWS_ENDPOINT_URL_EC2=nowhere).err
+    said = person.spawn("status", bare.id, AWS_ENDPOINT_URL_EC2=nowhere).err
     assert "Hint: check the network, --region and --profile" in said
     assert "--queue ID and --bucket NAME read a queue's log in S3" in said
 
