@@ -27,6 +27,17 @@ PACKAGES = (
     "systemd-sysv",
 )
 _BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+_MAKE = """\
+suite=$1 root=$2
+shift 2
+debootstrap --variant=minbase "$suite" "$root"
+cp -L /etc/resolv.conf "$root/etc/resolv.conf"
+mount --bind /proc "$root/proc"
+mount --bind /dev "$root/dev"
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C
+chroot "$root" apt-get -q -y install --no-install-recommends "$@"
+chroot "$root" apt-get clean
+"""
 _ENTER = """\
 set -e
 mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
@@ -103,15 +114,10 @@ def base() -> Path:
         if not made.exists():
             part = made.with_suffix(".part")
             shutil.rmtree(part, ignore_errors=True)
-            # Of its own mounts none is left, however it ends.
-            command = [
-                "unshare",
-                "-m",
-                "debootstrap",
-                "--variant=minbase",
-                f"--include={','.join(PACKAGES)}",
-            ]
-            subprocess.run([*command, SUITE, str(part)], check=True, capture_output=True)
+            # Of its mounts none is left, however it ends.
+            command = ["unshare", "-m", "sh", "-ec", _MAKE, "sh", SUITE, str(part), *PACKAGES]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
             part.rename(made)
     finally:
         os.close(took[0])
