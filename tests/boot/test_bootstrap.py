@@ -228,3 +228,18 @@ def test_a_failure_is_told_beside_the_queue_and_named(booted: Booted) -> None:
     assert booted.bootstrap().returncode == 1
     assert "its SHA-256 is another" in "\n".join(boot_log(booted.store, 3)) != first
     plan.write_text(before)
+
+
+def test_a_runner_that_was_refused_before_its_queue_began_is_told_of_too(booted: Booted) -> None:
+    script = ["/bin/bash", "/opt/spawn-queue/boot/bootstrap.sh", "refused"]
+    environ = booted.environ | {"SERVICE_RESULT": "exit-code"}
+    queues = booted.root.upper / "var/lib/spawn-queue/queues"
+    queues.mkdir(exist_ok=True, parents=True)
+    (queues / "nightly").mkdir(exist_ok=True)
+    events = queues / "nightly/events.db"
+    events.touch()
+    assert booted.root.run(*script, environ=environ).returncode == 0
+    events.rename(queues / "aside")
+    assert booted.root.run(*script, environ=environ).returncode == 1
+    (queues / "aside").rename(events)
+    assert "failed to begin the queue" in boot_log(booted.store, 1)[0]
