@@ -27,7 +27,12 @@ from spawn.store.paths import Roots
 
 TICK_SECONDS = 1.0
 DIED = 70
-"""Exit code when a runner is gone and its queue has not ended: as for an error of our own."""
+"""Exit code of a service whose runner is gone and whose queue has not ended: as of an error of our
+own, for a service manager to start it again."""
+
+
+class RunnerDied(SpawnError):
+    """A runner is gone that was followed, and its queue has not ended."""
 
 
 class View(Protocol):
@@ -115,13 +120,11 @@ def follow(runner: RunnerProcess, roots: Roots, queue_id: str) -> int:
     if report.status in ("pending", "running") and code > 128:
         print(f"Go on: spawn queue resume {queue_id}", file=sys.stderr)  # it has said why
     elif report.status in ("pending", "running"):
-        died = SpawnError(
+        raise RunnerDied(
             f"the runner of queue {queue_id} ended without a word",
             why=f"signal {-code}" if code < 0 else f"exit code {code}",
             hint=f"its jobs go on; `spawn queue resume {queue_id}` takes them up",
         )
-        died.exit_code = DIED  # a service manager starts the command again
-        raise died
     return code
 
 

@@ -87,7 +87,7 @@ def resume(
     from spawn.cli import bootstrap
     from spawn.cli.ask import outlasted
     from spawn.cli.configuration import load
-    from spawn.cli.follow import detached, follow
+    from spawn.cli.follow import DIED, RunnerDied, detached, follow
     from spawn.cli.sources.place import place_of
     from spawn.core.durations import parse
     from spawn.core.errors import InvalidArgument, RunnerAlive
@@ -176,7 +176,12 @@ def resume(
     runner = RunnerProcess(order)
     if detach:
         raise typer.Exit(detached(runner, queue_id))
-    raise typer.Exit(follow(runner, roots, queue_id))
+    try:
+        code = follow(runner, roots, queue_id)
+    except RunnerDied as died:
+        died.exit_code = DIED if from_s3 else died.exit_code  # an instance takes a queue over so
+        raise
+    raise typer.Exit(code)
 
 
 def _ask(source: "LocalQueue") -> int:

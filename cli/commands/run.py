@@ -64,7 +64,7 @@ def run(
     """
     from spawn.cli import bootstrap
     from spawn.cli.configuration import load
-    from spawn.cli.follow import detached, follow
+    from spawn.cli.follow import DIED, RunnerDied, detached, follow
     from spawn.cli.join import join
     from spawn.core.errors import InvalidArgument, RunnerAlive
     from spawn.core.ids import why_not_queue_id
@@ -113,6 +113,9 @@ def run(
             if not or_resume:
                 raise
             code = join(roots, chosen)
+        except RunnerDied as died:
+            died.exit_code = DIED if or_resume else died.exit_code
+            raise
     raise typer.Exit(code)
 
 

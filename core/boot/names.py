@@ -26,3 +26,8 @@ def objects(launch_id: str) -> str:
 def folder(queue_id: str) -> str:
     """The folder that a queue's relative paths start from."""
     return f"{WORK}/{queue_id}"
+
+
+def events(queue_id: str) -> str:
+    """The log of a queue on its instance; see `store.paths`."""
+    return f"{STATE}/queues/{queue_id}/events.db"

@@ -40,6 +40,7 @@ def runner(plan: BootPlan) -> str:
         *(f"Environment={each}" for each in environment),
         *([f"EnvironmentFile={names.ENVIRONMENT}"] if plan.env_parameter else []),
         f"ExecStart={' '.join(map(quote, command(plan)))}",
+        f"ExecStopPost=+/bin/bash {names.BOOT}/bootstrap.sh refused",
         "KillMode=process",
         "Delegate=yes",
         "OOMPolicy=continue",
@@ -90,7 +91,7 @@ def command(plan: BootPlan) -> list[str]:
     take = [_SPAWN, "queue", "resume", plan.queue_id, "--from-s3"]
     take += [*(["--force"] if plan.force else []), *where, *end]
     take += ["--retry-failed"] if plan.retry_failed else []
-    log = f"{names.STATE}/queues/{plan.queue_id}/events.db"
+    log = names.events(plan.queue_id)
     script = f"if [ -e {log} ]; then exec {shlex.join(run)}; fi; exec {shlex.join(take)}"
     return ["/bin/sh", "-c", script]
 

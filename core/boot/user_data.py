@@ -51,6 +51,7 @@ def _plan(plan: BootPlan) -> str:
         "ENV_PARAMETER": plan.env_parameter or "",
         "POWER_OFF": "" if plan.on_complete == "keep" else "yes",
         "WORK": names.folder(plan.queue_id),
+        "EVENTS": names.events(plan.queue_id),
     }
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
 

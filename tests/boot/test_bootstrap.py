@@ -35,7 +35,6 @@ from spawn.store.replica.submitted import boot_log, submitted
 pytestmark = [
     pytest.mark.tool("debootstrap"),
     pytest.mark.skipif(os.getuid() != 0, reason="a root of its own is for root"),
-    pytest.mark.xdist_group("bootstrap"),
 ]
 
 BUCKET = "spawn-boot"
@@ -135,7 +134,7 @@ def booted(
         yield Booted(made, plan, store, environ, done)
 
 
-def test_it_comes_to_its_end_and_says_each_step(booted: Booted) -> None:
+def it_comes_to_its_end_and_says_each_step(booted: Booted) -> None:
     assert booted.done.returncode == 0, booted.log
     steps = re.findall(r"(?m)^[\dT:-]+Z (\w+(?: [\w-]+)?)", booted.log)
     assert steps == [
@@ -146,11 +145,11 @@ def test_it_comes_to_its_end_and_says_each_step(booted: Booted) -> None:
     assert booted.log.count("p$w") == 0
 
 
-def test_the_setup_ran_as_root(booted: Booted) -> None:
+def the_setup_ran_as_root(booted: Booted) -> None:
     assert (booted.root.upper / "root/setup-ran").read_text() == "0\n"
 
 
-def test_folders_are_the_users_and_its_environment_is_nobody_elses(booted: Booted) -> None:
+def folders_are_the_users_and_its_environment_is_nobody_elses(booted: Booted) -> None:
     uid = int(booted.root.run("id", "-u", USER).stdout)
     for name in ("var/lib/spawn-queue", "var/log/spawn-queue", "srv/spawn-queue/nightly"):
         assert (booted.root.upper / name).stat().st_uid == uid
@@ -159,7 +158,7 @@ def test_folders_are_the_users_and_its_environment_is_nobody_elses(booted: Boote
     assert not list((booted.root.upper / "opt/spawn-queue/boot").glob("environment*"))
 
 
-def test_the_services_are_enabled(booted: Booted) -> None:
+def the_services_are_enabled(booted: Booted) -> None:
     wants = booted.root.upper / "etc/systemd/system/multi-user.target.wants"
     assert sorted(path.name for path in wants.iterdir() if path.name.startswith("spawn")) == [
         "spawn-feed.service",
@@ -167,7 +166,7 @@ def test_the_services_are_enabled(booted: Booted) -> None:
     ]
 
 
-def test_what_was_installed_is_what_the_launcher_has(booted: Booted) -> None:
+def what_was_installed_is_what_the_launcher_has(booted: Booted) -> None:
     shown = booted.root.run("/opt/spawn-queue/venv/bin/python", "-m", "pip", "freeze").stdout
     from importlib.metadata import version
 
@@ -183,7 +182,7 @@ def _unit(booted: Booted) -> dict[str, list[str]]:
     return found
 
 
-def test_the_runner_runs_the_queue_that_was_submitted_to_its_end_and_once(booted: Booted) -> None:
+def the_runner_runs_the_queue_that_was_submitted_to_its_end_and_once(booted: Booted) -> None:
     unit = _unit(booted)
     environ = dict(each.split("=", 1) for each in unit["Environment"]) | booted.environ
     environ |= {"HOME": f"/home/{USER}", "SECRET": SECRET}
@@ -205,14 +204,14 @@ def test_the_runner_runs_the_queue_that_was_submitted_to_its_end_and_once(booted
     assert "nothing was run" in again.stderr
 
 
-def test_it_may_run_again_and_what_jobs_changed_stays(booted: Booted) -> None:
+def it_may_run_again_and_what_jobs_changed_stays(booted: Booted) -> None:
     changed = booted.root.upper / "srv/spawn-queue/nightly/work.py"
     changed.write_text("changed")
     assert booted.bootstrap().returncode == 0
     assert changed.read_text() == "changed"
 
 
-def test_a_failure_is_told_beside_the_queue_and_named(booted: Booted) -> None:
+def a_failure_is_told_beside_the_queue_and_named(booted: Booted) -> None:
     plan = booted.root.upper / "opt/spawn-queue/boot/files"
     before = plan.read_text()
     plan.write_text(f"{'0' * 64}  missing\n")
@@ -228,3 +227,37 @@ def test_a_failure_is_told_beside_the_queue_and_named(booted: Booted) -> None:
     assert booted.bootstrap().returncode == 1
     assert "its SHA-256 is another" in "\n".join(boot_log(booted.store, 3)) != first
     plan.write_text(before)
+
+
+def a_runner_that_was_refused_before_its_queue_began_is_told_of_too(booted: Booted) -> None:
+    script = ["/bin/bash", "/opt/spawn-queue/boot/bootstrap.sh", "refused"]
+    environ = booted.environ | {"SERVICE_RESULT": "exit-code"}
+    queues = booted.root.upper / "var/lib/spawn-queue/queues"
+    queues.mkdir(exist_ok=True, parents=True)
+    (queues / "nightly").mkdir(exist_ok=True)
+    events = queues / "nightly/events.db"
+    events.touch()
+    assert booted.root.run(*script, environ=environ).returncode == 0
+    events.rename(queues / "aside")
+    assert booted.root.run(*script, environ=environ).returncode == 1
+    (queues / "aside").rename(events)
+    assert "failed to begin the queue" in boot_log(booted.store, 1)[0]
+
+
+CHECKS = [
+    it_comes_to_its_end_and_says_each_step,
+    the_setup_ran_as_root,
+    folders_are_the_users_and_its_environment_is_nobody_elses,
+    the_services_are_enabled,
+    what_was_installed_is_what_the_launcher_has,
+    the_runner_runs_the_queue_that_was_submitted_to_its_end_and_once,
+    it_may_run_again_and_what_jobs_changed_stays,
+    a_failure_is_told_beside_the_queue_and_named,
+    a_runner_that_was_refused_before_its_queue_began_is_told_of_too,
+]
+"""In this order: some change what is there."""
+
+
+def test_a_machine_that_has_nothing_of_ours_boots_and_runs_its_queue(booted: Booted) -> None:
+    for check in CHECKS:  # one test, for workers that share tests out would each boot a machine
+        check(booted)

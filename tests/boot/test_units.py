@@ -12,7 +12,6 @@ from tests.boot.plans import PLAN
 from spawn.core.boot import units
 from spawn.core.boot.plan import BootPlan
 
-SYSTEMD = Path("/usr/lib/systemd") if Path("/usr/lib/systemd/system").exists() else None
 PLANS = [PLAN, structs.replace(PLAN, resume=True, force=True, retry_failed=True)]
 
 
@@ -34,8 +33,8 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("system")
     shutil.copytree("/usr/lib/systemd/system", made / "usr/lib/systemd/system", symlinks=True)
     (made / "lib").symlink_to("usr/lib")
-    for name in ("usr/local/bin/spawn", "bin/sh"):
-        (made / name).parent.mkdir(parents=True)
+    for name in ("usr/local/bin/spawn", "bin/sh", "bin/bash"):
+        (made / name).parent.mkdir(parents=True, exist_ok=True)
         (made / name).touch(mode=0o755)
     (made / "etc/systemd/system").mkdir(parents=True)
     return made

@@ -76,7 +76,7 @@ def test_a_runner_that_dies_ends_its_command_so_that_a_service_manager_starts_it
     world: World,
 ) -> None:
     queue = world.queue(job("a", until("go")))
-    process = queue.start()
+    process = queue.start("--or-resume")
     queue.wait_executing("a")
     assert queue.state.owner is not None
     os.kill(queue.state.owner.pid, signal.SIGKILL)

@@ -35,6 +35,15 @@ ended() {
 trap ended EXIT
 export REGION BUCKET BUCKET_OWNER
 
+if [ "${1:-}" = refused ]; then # by systemd, when the runner's service has ended
+  if [ "${SERVICE_RESULT:-}" = success ] || [ -e "$EVENTS" ]; then
+    exit 0 # it began, and its log says how it went on
+  fi
+  begin "begin the queue"
+  journalctl --unit spawn-queue.service --lines 20 --output cat --no-pager || true
+  exit 1
+fi
+
 command -v python3 >/dev/null || fail "the image has no python3, which cloud-init images have: use another one"
 id -u "$RUN_AS" >/dev/null 2>&1 || fail "the image has no user $RUN_AS: name the one that it has"
 
