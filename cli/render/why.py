@@ -254,7 +254,7 @@ def _interruption(fact: Fact) -> str:
         case "spot":
             return "the spot instance was taken back"
         case "ttl":
-            return f"its time on the machine had passed (--ttl {fact.detail})"
+            return f"its time on the machine had passed: --ttl {fact.detail}"
         case "fenced":
             return "another runner took it over" + (f" ({fact.detail})" if fact.detail else "")
     return fact.reason

@@ -202,7 +202,7 @@ def _reason(state: QueueState) -> str:
         case "spot":
             return "the spot instance was taken back"
         case "ttl":
-            return f"its time on the machine has passed (--ttl {state.detail})"
+            return f"its time on the machine has passed: --ttl {state.detail}"
         case other:
             return other
 

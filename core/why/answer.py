@@ -185,7 +185,8 @@ def _hold(state: QueueState, root: JobState, now: datetime, alive: bool | None) 
         return
     if root.state == "retrying" and moment(root.retry_at) > now:
         return
-    away = [need for need in root.config.depends_on if state.jobs[need].not_put_back]
+    sought = (root.config.job_id, *root.config.depends_on)  # its own: those of its checkpoint
+    away = [job_id for job_id in sought if state.jobs[job_id].not_put_back]
     if away:
         reason = state.jobs[away[0]].not_put_back
         yield Fact(kind="not_put_back", job_id=away[0], reason=reason, others=tuple(away[1:SHOWN]))

@@ -1,0 +1,68 @@
+"""What a log says of checkpoints, and what that changes."""
+
+from tests.support.configs import job, queue
+from tests.support.logs import LogBuilder, resumed, running, started
+
+from spawn.core.events import (
+    CheckpointNotSaved,
+    CheckpointPutBack,
+    CheckpointSaved,
+    JobCompleted,
+    JobInterrupted,
+    MachineKept,
+    QueueFailed,
+    QueueInterrupted,
+)
+from spawn.core.plan import Start, Wait, plan
+from spawn.core.state import JobState
+
+SAVED = CheckpointSaved(files=1, size=2, key="a/attempts/1.1/checkpoint.json", sha256="00")
+
+
+def _interrupted() -> LogBuilder:
+    log = running(queue(job("a"), job("b")))
+    log.job("a", started("a"), JobInterrupted(cause="spot"), SAVED, attempt=1)
+    return log
+
+
+def _job(log: LogBuilder) -> JobState:
+    return log.replay().state.jobs["a"]
+
+
+def test_it_holds_through_attempts_that_leave_none_until_the_job_completes() -> None:
+    log = _interrupted()
+    assert _job(log).checkpoint == SAVED
+    log.queue(QueueInterrupted(cause="spot"), resumed())
+    log.job("a", started("a", 2), JobInterrupted(cause="lost"), attempt=2)
+    log.job("a", CheckpointNotSaved(error="denied"), attempt=2)
+    assert (_job(log).checkpoint, _job(log).checkpoint_unsaved) == (SAVED, "denied")
+    log.job("a", started("a", 3), attempt=3)
+    assert _job(log).checkpoint_unsaved == ""
+    log.job("a", JobCompleted(exit_code=0), attempt=3)
+    assert _job(log).checkpoint is None
+
+
+def test_one_that_is_not_what_it_was_is_forgotten() -> None:
+    log = _interrupted()
+    log.job("a", CheckpointPutBack(files=1), attempt=1)
+    assert _job(log).checkpoint == SAVED
+    log.job("a", CheckpointPutBack(error="gone"), attempt=1)
+    assert _job(log).checkpoint is None
+
+
+def test_a_job_that_waits_for_its_own_lets_others_go_first() -> None:
+    state = _interrupted().replay().state
+    step = plan(state, held={"a"})
+    assert isinstance(step, Start)
+    assert step.job.config.job_id == "b"
+    alone = running(queue(job("a"))).replay().state
+    assert isinstance(plan(alone, held={"a"}), Wait)
+    assert isinstance(plan(alone), Start)
+
+
+def test_that_a_machine_was_kept_is_known_until_the_queue_goes_on() -> None:
+    log = running(queue(job("a")))
+    log.queue(QueueFailed(reason="cancelled"), MachineKept(why="its log is not all there"))
+    assert log.replay().state.kept == "its log is not all there"
+    log.queue(resumed())
+    assert log.replay().state.kept == ""
