@@ -25,7 +25,8 @@ demo: $(READY) ## Watch a real pipeline run to its end, and see where its result
 	@examples/pipeline/demo $(BIN)/spawn
 
 test: $(READY) ## Run the tests; as root, first install the programs that they use
-	@tests/tools jq tmux sqlite3 faketime chromium sshd ssh
+	@tests/tools jq tmux sqlite3 faketime chromium sshd ssh git \
+		cloud-init debootstrap shellcheck systemd-analyze
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not s3server"
 
 test-s3: $(READY) ## Run those against other S3 servers: Ceph's radosgw and rclone

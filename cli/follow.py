@@ -18,7 +18,7 @@ from spawn.cli.render.style import GLYPHS, Style, style_for
 from spawn.cli.render.text import printable
 from spawn.cli.sources.local import LocalQueue
 from spawn.core.durations import text as duration
-from spawn.core.errors import SpawnError
+from spawn.core.errors import RunnerAlive, SpawnError
 from spawn.core.events import Data, Event
 from spawn.core.moments import moment
 from spawn.core.report.model import Report
@@ -26,6 +26,8 @@ from spawn.runner.start import Committed, Refused, RunnerProcess, Said
 from spawn.store.paths import Roots
 
 TICK_SECONDS = 1.0
+DIED = 70
+"""Exit code when a runner is gone and its queue has not ended: as for an error of our own."""
 
 
 class View(Protocol):
@@ -89,8 +91,8 @@ def follow(runner: RunnerProcess, roots: Roots, queue_id: str) -> int:
                 return 128 - code
             _say_ended(roots, queue_id)
             return code
-        with LocalQueue(roots, queue_id) as source, _view(queue_id) as view:
-            view.events(_since_ours(source.follow()), source)
+        with LocalQueue(roots, queue_id) as source, view_of(queue_id) as view:
+            view.events(since_ours(source.follow()), source)
             while True:
                 ready, _, _ = select.select([runner], [], [], TICK_SECONDS)
                 if ready:
@@ -113,15 +115,17 @@ def follow(runner: RunnerProcess, roots: Roots, queue_id: str) -> int:
     if report.status in ("pending", "running") and code > 128:
         print(f"Go on: spawn queue resume {queue_id}", file=sys.stderr)  # it has said why
     elif report.status in ("pending", "running"):
-        raise SpawnError(
+        died = SpawnError(
             f"the runner of queue {queue_id} ended without a word",
             why=f"signal {-code}" if code < 0 else f"exit code {code}",
             hint=f"its jobs go on; `spawn queue resume {queue_id}` takes them up",
         )
+        died.exit_code = DIED  # a service manager starts the command again
+        raise died
     return code
 
 
-def _since_ours(events: list[Event[Data]]) -> list[Event[Data]]:
+def since_ours(events: list[Event[Data]]) -> list[Event[Data]]:
     """What the runner that we started has written: from where it went on, or from the beginning."""
     resumed = [index for index, event in enumerate(events) if event.type == "QueueResumed"]
     return events[resumed[-1] :] if resumed else events
@@ -150,7 +154,8 @@ def _say_ended(roots: Roots, queue_id: str) -> None:
 def _refusal(runner: RunnerProcess, refused: Refused) -> SpawnError:
     """What a runner refused; it is gone then, and holds nothing any more."""
     runner.wait()
-    error = SpawnError(refused.what, why=refused.why, hint=refused.hint)
+    kind = RunnerAlive if refused.alive else SpawnError
+    error = kind(refused.what, why=refused.why, hint=refused.hint)
     error.exit_code = refused.exit_code
     return error
 
@@ -181,7 +186,8 @@ def _passing_signals(runner: RunnerProcess) -> Iterator[None]:
 
 
 @contextmanager
-def _view(queue_id: str) -> Iterator[View]:
+def view_of(queue_id: str) -> Iterator[View]:
+    """What shows a queue here."""
     if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
         from spawn.cli.live import LiveView
 

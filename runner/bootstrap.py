@@ -33,7 +33,8 @@ def main() -> int:
         order = msgspec.json.decode(sys.stdin.buffer.read(), type=RunOrder)
         return _run(order, tell)
     except SpawnError as error:
-        tell(Refused(error.what, error.why, error.hint, error.exit_code))
+        alive = isinstance(error, RunnerAlive)
+        tell(Refused(error.what, error.why, error.hint, error.exit_code, alive))
         return error.exit_code
     except OSError as error:
         tell(Refused("the runner cannot run", str(error), "", 1))

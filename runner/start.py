@@ -58,12 +58,13 @@ class Said(Struct, frozen=True, tag=True):
 
 
 class Refused(Struct, frozen=True, tag=True):
-    """The runner ends with this error."""
+    """The runner ends with this error. `alive`: another one runs the queue."""
 
     what: str
     why: str
     hint: str
     exit_code: int
+    alive: bool = False
 
 
 News = Committed | Said | Refused

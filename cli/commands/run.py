@@ -36,7 +36,10 @@ def run(
         ),
     ] = None,
     or_resume: Annotated[
-        bool, typer.Option("--or-resume", help="Go on with the queue if it was run before.")
+        bool,
+        typer.Option(
+            "--or-resume", help="Go on with the queue if it was run before; follow it if it runs."
+        ),
     ] = False,
     leave_jobs: Annotated[
         bool, typer.Option("--leave-jobs", help="A stop leaves running jobs to the next runner.")
@@ -50,7 +53,8 @@ def run(
     from spawn.cli import bootstrap
     from spawn.cli.configuration import load
     from spawn.cli.follow import detached, follow
-    from spawn.core.errors import InvalidArgument
+    from spawn.cli.join import join
+    from spawn.core.errors import InvalidArgument, RunnerAlive
     from spawn.core.ids import why_not_queue_id
     from spawn.runner.start import RunnerProcess, RunOrder
 
@@ -84,8 +88,16 @@ def run(
         profile=profile,
         offline=offline,
     )
-    runner = RunnerProcess(order)
-    code = detached(runner, chosen) if detach else follow(runner, roots, chosen)
+    if detach:
+        raise typer.Exit(detached(RunnerProcess(order), chosen))
+    code = None
+    while code is None:
+        try:
+            code = follow(RunnerProcess(order), roots, chosen)
+        except RunnerAlive:
+            if not or_resume:
+                raise
+            code = join(roots, chosen)
     raise typer.Exit(code)
 
 

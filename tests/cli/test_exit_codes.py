@@ -211,7 +211,7 @@ def test_detach_prints_the_id_alone_and_returns_while_the_queue_runs(home: Home)
 def test_a_second_run_of_a_running_queue_is_refused(home: Home) -> None:
     file = home.config({"queue_id": "long", "jobs": chain(home, "a")})
     home("queue", "run", file, "--detach")
-    for flags in ([], ["--or-resume"], ["--detach"]):
+    for flags in ([], ["--detach"], ["--or-resume", "--detach"]):
         done = home("queue", "run", file, *flags)
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr == (

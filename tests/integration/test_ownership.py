@@ -6,6 +6,7 @@ import signal
 from tests.support.processes import is_alive
 from tests.support.queues import World, job, until
 
+from spawn.store import lock
 from spawn.store.log import read
 
 
@@ -14,7 +15,7 @@ def test_a_second_runner_is_refused(world: World) -> None:
     queue.detach()
     queue.wait_executing("a")
     before = len(queue.events())
-    for flags in ((), ("--or-resume",), ("--detach",)):
+    for flags in ((), ("--detach",), ("--or-resume", "--detach")):
         refused = queue.run(*flags)
         assert refused.code == 1
         assert "is being run by another process" in refused.err
@@ -22,6 +23,68 @@ def test_a_second_runner_is_refused(world: World) -> None:
     assert len(queue.events()) == before
     world.let("go")
     queue.wait_for("QueueCompleted")
+
+
+def test_or_resume_follows_a_runner_that_is_there_to_its_end(world: World) -> None:
+    queue = world.queue(job("a", until("go")))
+    queue.detach()
+    queue.wait_executing("a")
+    following = queue.start("--or-resume")
+    assert following.stdout is not None
+    while "a: attempt 1 started" not in following.stdout.readline():
+        assert following.poll() is None
+    world.let("go")
+    out, _ = following.communicate(timeout=30)
+    assert following.returncode == 0
+    assert "1 of 1 jobs completed" in out
+    assert queue.executed() == [("a", 1)]
+
+
+def test_or_resume_passes_a_stop_on_to_the_runner_that_it_follows(world: World) -> None:
+    queue = world.queue(job("a", until("never")))
+    queue.detach()
+    queue.wait_executing("a")
+    following = queue.start("--or-resume")
+    assert following.stdout is not None
+    while "a: attempt 1 started" not in following.stdout.readline():
+        assert following.poll() is None
+    following.send_signal(signal.SIGTERM)
+    following.communicate(timeout=30)
+    assert following.returncode == 143
+    assert queue.state.state == "interrupted"
+    assert not lock.is_held(queue.paths.lock)
+
+
+def test_or_resume_takes_the_place_of_a_runner_that_dies_while_it_follows(world: World) -> None:
+    queue = world.queue(job("a", until("go")))
+    queue.detach()
+    queue.wait_executing("a")
+    following = queue.start("--or-resume")
+    assert following.stdout is not None
+    while "a: attempt 1 started" not in following.stdout.readline():
+        assert following.poll() is None
+    assert queue.state.owner is not None
+    os.kill(queue.state.owner.pid, signal.SIGKILL)
+    queue.wait_for("QueueResumed")
+    world.let("go")
+    following.communicate(timeout=30)
+    assert following.returncode == 0
+    assert queue.executed() == [("a", 1)]
+
+
+def test_a_runner_that_dies_ends_its_command_so_that_a_service_manager_starts_it_again(
+    world: World,
+) -> None:
+    queue = world.queue(job("a", until("go")))
+    process = queue.start()
+    queue.wait_executing("a")
+    assert queue.state.owner is not None
+    os.kill(queue.state.owner.pid, signal.SIGKILL)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 70
+    assert "ended without a word: signal 9" in err
+    world.let("go")
+    assert queue.resume().code == 0
 
 
 def test_of_eight_runners_at_once_one_runs_the_queue(world: World) -> None:

@@ -33,6 +33,8 @@ ENDPOINT = os.environ.get("AWS_ENDPOINT_URL") or ""
 REGION = os.environ.get("REGION", "")
 BUCKET = os.environ.get("BUCKET", "")
 OWNER = os.environ.get("BUCKET_OWNER", "")
+TEXT = "text/plain; charset=utf-8"
+"""Named, for urllib would call it a form."""
 ROLES = "/latest/meta-data/iam/security-credentials/"
 
 
@@ -190,13 +192,13 @@ def put(key: str, file: str) -> None:
     with open(file, "rb") as read:
         body = read.read()
     try:
-        s3("PUT", key, body, if_none_match="*").close()
+        s3("PUT", key, body, content_type=TEXT, if_none_match="*").close()
     except Failed as error:
         if error.status != 412:
             raise
         with s3("HEAD", key) as there:
             etag = there.headers["ETag"]
-        s3("PUT", key, body, if_match=etag).close()
+        s3("PUT", key, body, content_type=TEXT, if_match=etag).close()
 
 
 def parameter(name: str, file: str) -> None:

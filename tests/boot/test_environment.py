@@ -1,0 +1,79 @@
+"""The environment of a launch's jobs reaches them to the letter."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from spawn.core.boot.environment import encode, parse
+
+GENERATOR = Path("/usr/lib/systemd/user-environment-generators/30-systemd-environment-d-generator")
+"""A program of systemd's that reads the same format by the same code, and expands `$` besides."""
+VALUES = {
+    "PLAIN": "a b",
+    "QUOTES": "\"a\" 'b' `id`",
+    "DOLLAR": "$HOME ${X} $",
+    "SLASHES": "\\ \\\\ \\n a\\",
+    "LINES": "one\ntwo\n\n# three\nB=4",
+    "EDGES": "  in blanks\t",
+    "OTHER": "é日🚂 #; %h !",
+}
+
+
+@pytest.mark.skipif(not GENERATOR.exists(), reason="systemd has no environment generator here")
+def test_systemd_reads_back_exactly_what_is_written(tmp_path: Path) -> None:
+    folder = tmp_path / "environment.d"
+    folder.mkdir()
+    doubled = {name: value.replace("$", "$$") for name, value in VALUES.items()}
+    (folder / "x.conf").write_text(encode(doubled))
+    done = subprocess.run(
+        [GENERATOR],
+        env={"XDG_CONFIG_HOME": str(tmp_path), "HOME": str(tmp_path), "PATH": os.defpath},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    named = dict(re.findall(r"(?m)^(\w+)=(.*)$", done.stdout))
+    assert named.keys() >= VALUES.keys()
+    assert {name: _unquoted(named[name]) for name in VALUES} == VALUES
+
+
+def _unquoted(text: str) -> str:
+    """A value as the generator prints it."""
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        text = text[1:-1]
+    escapes = {"n": "\n", "t": "\t"}
+    return re.sub(r"\\(.)", lambda found: escapes.get(found[1], found[1]), text)
+
+
+def test_people_write_lines_and_quotes_where_they_need_them() -> None:
+    text = (
+        "# a comment\n\nA=plain $x \\n \"mid\"\r\nB= spaced \nC='single \\n'\n"
+        'D="one\ntwo \\"q\\" \\n \\\\ \\$ \\x"\nE=\nF=a=b\n'
+    )
+    assert parse(text) == {
+        "A": 'plain $x \\n "mid"',
+        "B": "spaced",
+        "C": "single \\n",
+        "D": 'one\ntwo "q" \n \\ $ \\x',
+        "E": "",
+        "F": "a=b",
+    }
+
+
+def test_what_was_written_is_read_by_us_as_well() -> None:
+    assert parse(encode({k: v for k, v in VALUES.items() if "`" not in v})) == {
+        k: v for k, v in VALUES.items() if "`" not in v
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "line"), [("A=1\nnonsense", 2), ("1A=x", 1), ('A=1\nB="open\nC=2', 2), ("A=\0", 1)]
+)
+def test_a_line_that_is_none_is_named_by_its_number_alone(text: str, line: int) -> None:
+    with pytest.raises(ValueError, match=rf"^line {line} ") as raised:
+        parse(text)
+    assert "nonsense" not in str(raised.value)

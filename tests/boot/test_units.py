@@ -1,0 +1,109 @@
+"""The units are what systemd takes without a word, and say what a queue needs of it."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+from tests.boot.plans import PLAN
+
+from spawn.core.boot import units
+from spawn.core.boot.plan import BootPlan
+
+SYSTEMD = Path("/usr/lib/systemd") if Path("/usr/lib/systemd/system").exists() else None
+PLANS = [PLAN, structs.replace(PLAN, resume=True, force=True, retry_failed=True)]
+
+
+def _said(root: Path) -> str:
+    command = ["systemd-analyze", "verify", f"--root={root}"]
+    done = subprocess.run(
+        [*command, "spawn-queue.service", "spawn-feed.service"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0
+    return done.stderr
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The units that systemd brings, and programs that do nothing."""
+    made = tmp_path_factory.mktemp("system")
+    shutil.copytree("/usr/lib/systemd/system", made / "usr/lib/systemd/system", symlinks=True)
+    (made / "lib").symlink_to("usr/lib")
+    for name in ("usr/local/bin/spawn", "bin/sh"):
+        (made / name).parent.mkdir(parents=True)
+        (made / name).touch(mode=0o755)
+    (made / "etc/systemd/system").mkdir(parents=True)
+    return made
+
+
+@pytest.mark.tool("systemd-analyze")
+@pytest.mark.parametrize("plan", PLANS, ids=["run", "resume"])
+def test_systemd_has_nothing_to_say_of_them(system: Path, plan: BootPlan) -> None:
+    folder = system / "etc/systemd/system"
+    (folder / "spawn-queue.service").write_text(units.runner(plan))
+    (folder / "spawn-feed.service").write_text(units.feed(plan))
+    assert _said(system) == ""
+    (folder / "spawn-feed.service").write_text(units.feed(plan) + "Bogus=1\n")
+    assert "Unknown key 'Bogus'" in _said(system)
+
+
+def test_a_runner_is_left_its_jobs_and_is_started_again_when_it_dies() -> None:
+    text = units.runner(PLAN)
+    for line in (
+        "KillMode=process",
+        "Delegate=yes",
+        "OOMPolicy=continue",
+        "Restart=on-abnormal",
+        "RestartForceExitStatus=70",
+        "SuccessExitStatus=130 143",
+        "After=network-online.target",
+        "TimeoutStopSec=120",
+        "User=ec2-user",
+        "EnvironmentFile=/etc/spawn-queue/environment",
+        "Environment=SPAWN_BUCKET_OWNER=123456789012",
+    ):
+        assert f"\n{line}\n" in text
+
+
+def test_systemd_waits_for_a_long_grace_and_for_what_follows_it() -> None:
+    text = units.runner(structs.replace(PLAN, kill_grace=600.5))
+    assert "\nTimeoutStopSec=691\n" in text
+
+
+def test_the_command_says_all_that_the_plan_has_and_nothing_that_is_usual() -> None:
+    assert units.command(PLAN)[1:] == [
+        *("queue", "run", "--or-resume", "/srv/spawn-queue/nightly/queue-config.json"),
+        *("--queue-id", "nightly", "--bucket", "b", "--prefix", PLAN.prefix.rstrip("/")),
+        *("--region", "us-east-1", "--ttl", "2026-11-28T12:00:00Z", "--on-complete", "terminate"),
+    ]
+    plain = structs.replace(PLAN, ttl_at=None, on_complete="keep", env_parameter=None)
+    assert not {"--ttl", "--on-complete"} & set(units.command(plain))
+    assert "EnvironmentFile" not in units.runner(plain)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_queue_is_taken_over_once_and_then_gone_on_with(tmp_path: Path, *, there: bool) -> None:
+    shell, flag, script = units.command(PLANS[1])
+    assert (shell, flag) == ("/bin/sh", "-c")
+    log = tmp_path / "events.db"
+    if there:
+        log.touch()
+    script = script.replace("/var/lib/spawn-queue/queues/nightly/events.db", str(log))
+    script = script.replace("/usr/local/bin/spawn", "printf '<%s>'")
+    done = subprocess.run(
+        [shell, flag, script.replace("exec ", "")], capture_output=True, text=True
+    )
+    first = "<queue><run><--or-resume>" if there else "<queue><resume><nightly><--from-s3><--force>"
+    assert done.stdout.startswith(first)
+    assert f"<--prefix><{PLAN.prefix.rstrip('/')}>" in done.stdout
+
+
+def test_what_systemd_would_expand_is_escaped() -> None:
+    line = re.search(r"(?m)^ExecStart=.*$", units.runner(PLAN))
+    assert line is not None
+    assert '''"a 'b' %%h $$x \\"é\\"/nightly"''' in line[0]
