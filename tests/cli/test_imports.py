@@ -16,6 +16,7 @@ OURS = {
     "spawn.cli.commands.cancel",
     "spawn.cli.commands.feed",
     "spawn.cli.commands.history",
+    "spawn.cli.commands.launch",
     "spawn.cli.commands.list_",
     "spawn.cli.commands.logs",
     "spawn.cli.commands.report",
