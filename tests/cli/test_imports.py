@@ -18,6 +18,7 @@ OURS = {
     "spawn.cli.commands.feed",
     "spawn.cli.commands.history",
     "spawn.cli.commands.instance_status",
+    "spawn.cli.commands.launch",
     "spawn.cli.commands.list_",
     "spawn.cli.commands.list_instances",
     "spawn.cli.commands.logs",

@@ -17,11 +17,14 @@ from tests.support.queues import job
 from tests.support.s3 import Server
 
 from spawn.cli import main
+from spawn.cli.configuration import load
+from spawn.store.objects.port import ObjectStore
 from spawn.store.place import Place, open_place
-from spawn.store.replica.claim import claim
+from spawn.store.replica.claim import claim, submit
 from spawn.store.replica.submitted import submitted
 
 TYPE = "m7i.large"
+BUCKET = "spawn-results-us-east-1"
 FROM = "198.51.100.7/32"
 LAUNCH = ("launch", "--instance-type", TYPE)
 
@@ -99,10 +102,23 @@ class Person:
         found = client.describe_parameters(ParameterFilters=filters)["Parameters"]
         return [each["Name"] for each in found if self.queue_id in each["Name"]]
 
+    def bucket(self) -> str:
+        """The region's bucket, which is there."""
+        self.look("s3").create_bucket(Bucket=BUCKET)
+        return BUCKET
+
+    def store(self) -> ObjectStore:
+        """Where the queue is."""
+        place = Place(bucket=self.bucket(), prefix=self.queue_id, region="us-east-1")
+        return open_place(place, self.folder)
+
+    def submit(self) -> None:
+        """Leave what a launch leaves that failed at its end."""
+        submit(self.store(), load(self.file).config)
+
     def claim(self) -> None:
         """Have the queue begun by another machine."""
-        place = Place(bucket="spawn-results-us-east-1", prefix=self.queue_id, region="us-east-1")
-        store = open_place(place, self.folder)
+        store = self.store()
         found = submitted(store)
         assert found is not None
         claim(store, found.config, by="another machine")
