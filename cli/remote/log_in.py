@@ -5,7 +5,7 @@ import shutil
 import sys
 
 from spawn.cli.flags import Where
-from spawn.cli.remote.errors import NotLetIn
+from spawn.cli.remote.errors import HostKeyUnknown, NotLetIn
 from spawn.cli.remote.own_hosts import OwnHosts
 from spawn.cli.remote.reach import Told
 from spawn.cli.remote.system_ssh import arguments
@@ -28,15 +28,25 @@ def log_in(instance_id: str, roots: Roots, where: Where, command: str | None) ->
             "there is no ssh on this machine", hint="install OpenSSH's client: openssh-client"
         )
 
+    began = True
+
     def keys() -> tuple[str, ...]:
         from spawn.cli.sources.vouched import keys_of_log
 
-        return tuple(keys_of_log(instance_id, roots, where))
+        nonlocal began
+        found = keys_of_log(instance_id, roots, where)
+        began = found is not None
+        return tuple(found or ())
 
     reach = reach_of(instance_id, roots, where, told=Told(host_keys=keys))
     interactive = sys.stdin.isatty()
     try:
         reach.connect().close()
+    except HostKeyUnknown as error:
+        if not began:
+            error.why += "; it still boots, and the log of its queue will have its key"
+            error.hint = f"wait for `spawn queue status {instance_id}` to say so; or {error.hint}"
+        raise
     except NotLetIn:
         if not interactive:
             raise

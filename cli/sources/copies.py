@@ -69,7 +69,7 @@ def copies(found: Described, roots: Roots, where: Where) -> list[Copy]:
 
 @contextmanager
 def _feed(instance_id: str, roots: Roots, where: Where) -> Iterator[FeedClient]:
-    told = Told(host_keys=lambda: keys_of_log(instance_id, roots, where))
+    told = Told(host_keys=lambda: keys_of_log(instance_id, roots, where) or ())
     reach = reach_of(instance_id, roots, where, told=told)
     with (
         reach.tunnel(port(os.environ)) as tunnel,

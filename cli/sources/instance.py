@@ -13,9 +13,11 @@ from msgspec import Struct, structs
 
 from spawn.cli.flags import Where
 from spawn.cli.remote.errors import (
+    Boots,
     Cut,
     Gone,
     HostKeyError,
+    HostKeyUnknown,
     NotForwarded,
     NotLetIn,
     PortClosed,
@@ -51,7 +53,7 @@ _LETS_IN = (PortClosed, NotForwarded, NoFeed, *_STRANGE)
 """It lets us in, and no feed of ours answers there."""
 _FOREVER = ("shutting-down", "terminated", "unknown")
 """States that EC2 says of an instance that will not come back."""
-_NOBODY = (Unreachable, Gone, PortClosed, NotForwarded, Cut, StoreError, *_STRANGE)
+_NOBODY = (Unreachable, Gone, Boots, PortClosed, NotForwarded, Cut, StoreError, *_STRANGE)
 """No feed of ours answers, or EC2 does not say where: the log in S3 is what there is to know."""
 _REFUSES = (HostKeyError, NotLetIn, Refused)
 """It is for a person to decide what to believe, or whom to be."""
@@ -248,9 +250,24 @@ class InstanceQueue:
             RemoteError, NoFeed, NotAFeed, OtherProtocol, Refused: There is none.
             QueueNotFound: It has no queue.
         """
-        reach = reach_of(self._id, self._roots, self._where, told=Told(host_keys=self._keys_of_log))
+        began = True
+
+        def keys() -> Sequence[str]:
+            nonlocal began
+            found = self._keys_of_log()
+            began = found is not None
+            return found or ()
+
+        reach = reach_of(self._id, self._roots, self._where, told=Told(host_keys=keys))
         with ExitStack() as opened:
-            tunnel = opened.enter_context(reach.tunnel(port(os.environ)))
+            try:
+                tunnel = opened.enter_context(reach.tunnel(port(os.environ)))
+            except HostKeyUnknown as error:
+                if began:
+                    raise
+                raise Boots(
+                    f"{self._id} boots", why="nobody knows its host key yet", hint=error.hint
+                ) from None
             client = FeedClient(lambda: tunnel.address, self._id)
             try:
                 source = open_feed(
@@ -340,8 +357,9 @@ class InstanceQueue:
             whereabouts(self._id, self._roots, self._where, ask_ec2=False)
             error.hint = joined(error.hint, "--from-s3 reads its queue's log in S3 meanwhile")
 
-    def _keys_of_log(self) -> Sequence[str]:
-        """The host keys that the queue's log in S3 has of this instance, the newest epoch's."""
+    def _keys_of_log(self) -> Sequence[str] | None:
+        """The host keys that the queue's log in S3 has of this instance, the newest epoch's; None:
+        it has not begun there."""
         source, _ = self._replica(lambda _: None)
         with source:
             source.refresh()

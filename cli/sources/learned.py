@@ -14,11 +14,11 @@ from spawn.store.paths import Roots
 from spawn.store.place import Place, parse
 
 
-def host_keys(rows: Iterable[Row], instance_id: str) -> Sequence[str]:
+def host_keys(rows: Iterable[Row], instance_id: str) -> Sequence[str] | None:
     """The host keys that a log has of an instance, those of its newest epoch there; other
-    instances that have owned the queue vouch for nothing."""
+    instances that have owned the queue vouch for nothing. None: it has not begun there."""
     owners = (decode(raw, type_) for _, type_, raw, _ in rows if _owns(type_))
-    found: Sequence[str] = ()
+    found: Sequence[str] | None = None
     for each in owners:
         if each is not None and isinstance(each.data, QueueStarted):
             found = each.data.ssh_host_keys if each.data.instance_id == instance_id else found

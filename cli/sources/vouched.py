@@ -9,8 +9,9 @@ from spawn.cli.sources.whereabouts import whereabouts
 from spawn.store.paths import Roots
 
 
-def keys_of_log(instance_id: str, roots: Roots, where: Where) -> Sequence[str]:
-    """The host keys of an instance that the log of its queue in S3 has, the newest epoch's.
+def keys_of_log(instance_id: str, roots: Roots, where: Where) -> Sequence[str] | None:
+    """The host keys of an instance that the log of its queue in S3 has, the newest epoch's; None:
+    the instance has not begun anything there.
 
     Raises:
         SpawnError: Nobody knows of its queue, or it cannot be read.
