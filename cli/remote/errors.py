@@ -7,7 +7,7 @@ SpawnError
     ├── HostKeyError   nothing was sent, since nobody vouches for who answers
     │   ├── HostKeyDiffers  somebody else than expected
     │   └── HostKeyUnknown  nobody knows whom to expect
-    ├── Boots          nobody vouches for it yet: its queue, whose log will, has not begun there
+    ├── Boots          nobody vouches for it, or it lets nobody in, yet: its queue has not begun
     ├── NotLetIn       it is the right host, and it takes none of our keys
     ├── PortClosed     it lets us in, and nothing listens on the port there
     ├── NotForwarded   it lets us in, and forwards nothing to that port
@@ -55,7 +55,7 @@ class HostKeyUnknown(HostKeyError):
 
 
 class Boots(RemoteError):
-    """Nobody can vouch for the host yet, since its queue has not begun there. Nothing was sent."""
+    """Its queue has not begun there, whose log would vouch for it; or it lets nobody in yet."""
 
 
 class NotLetIn(RemoteError):

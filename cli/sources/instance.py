@@ -250,24 +250,15 @@ class InstanceQueue:
             RemoteError, NoFeed, NotAFeed, OtherProtocol, Refused: There is none.
             QueueNotFound: It has no queue.
         """
-        began = True
-
-        def keys() -> Sequence[str]:
-            nonlocal began
-            found = self._keys_of_log()
-            began = found is not None
-            return found or ()
-
-        reach = reach_of(self._id, self._roots, self._where, told=Told(host_keys=keys))
+        told = Told(host_keys=lambda: self._keys_of_log() or ())
+        reach = reach_of(self._id, self._roots, self._where, told=told)
         with ExitStack() as opened:
             try:
                 tunnel = opened.enter_context(reach.tunnel(port(os.environ)))
-            except HostKeyUnknown as error:
-                if began:
+            except (HostKeyUnknown, NotLetIn) as error:
+                if self._begun():
                     raise
-                raise Boots(
-                    f"{self._id} boots", why="nobody knows its host key yet", hint=error.hint
-                ) from None
+                raise Boots(f"{self._id} boots", why=str(error), hint=error.hint) from None
             client = FeedClient(lambda: tunnel.address, self._id)
             try:
                 source = open_feed(
@@ -356,6 +347,13 @@ class InstanceQueue:
         with suppress(SpawnError):
             whereabouts(self._id, self._roots, self._where, ask_ec2=False)
             error.hint = joined(error.hint, "--from-s3 reads its queue's log in S3 meanwhile")
+
+    def _begun(self) -> bool:
+        """Whether its queue has begun there, or nobody knows."""
+        try:
+            return self._keys_of_log() is not None
+        except SpawnError:
+            return True
 
     def _keys_of_log(self) -> Sequence[str] | None:
         """The host keys that the queue's log in S3 has of this instance, the newest epoch's; None:

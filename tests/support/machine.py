@@ -207,7 +207,7 @@ class Machine:
             f"Port {self.port}",
             "ListenAddress 127.0.0.1",
             "HostKey /etc/ssh/ssh_host_ed25519_key",
-            "UsePAM no",
+            "UsePAM yes",
             "PasswordAuthentication no",
             "PrintMotd no",
             f"SetEnv {session} PATH=/usr/local/bin:/usr/bin:/bin",
