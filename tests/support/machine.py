@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from sysconfig import get_path
 from typing import Any
 from uuid import uuid4
 
@@ -34,7 +35,7 @@ _QUIET = (
 """Units that would set up the machine that this one runs on, or are for nobody here."""
 _ENTER = """\
 set -e
-base=$1 layer=$2 group=$3
+base=$1 layer=$2 group=$3 packages=$4
 root=$layer/root
 mount -t overlay overlay -o "lowerdir=$base,upperdir=$layer/upper,workdir=$layer/work" "$root"
 mount -t proc proc "$root/proc"
@@ -51,6 +52,8 @@ done
 mount -t devpts -o newinstance,ptmxmode=0666,mode=620 devpts "$root/dev/pts"
 ln -s pts/ptmx "$root/dev/ptmx"
 ln -s /proc/self/fd "$root/dev/fd"
+mkdir -p "$root/opt/aws"
+mount --bind -o ro "$packages" "$root/opt/aws"
 mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
 mkdir "$root/sys/fs/cgroup/$group"
 echo $$ >"$root/sys/fs/cgroup/$group/cgroup.procs"
@@ -101,13 +104,25 @@ class Machine:
         """
         self._write_disk(imds)
         own = ["unshare", "-m", "-p", "-u", "-i", "--fork", "--kill-child"]
-        self._process = subprocess.Popen(
-            [*own, "sh", "-c", _ENTER, "sh", str(base()), str(self.layer), self._group],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=open(self.layer / "console", "wb"),  # noqa: SIM115, the child's
-            start_new_session=True,
-        )
+        packages = get_path("purelib")
+        with open(self.layer / "console", "wb") as console:
+            self._process = subprocess.Popen(
+                [
+                    *own,
+                    "sh",
+                    "-c",
+                    _ENTER,
+                    "sh",
+                    str(base()),
+                    str(self.layer),
+                    self._group,
+                    packages,
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=console,
+                start_new_session=True,
+            )
 
     @property
     def runs(self) -> bool:
@@ -183,7 +198,7 @@ class Machine:
         self._write("etc/cloud/ds-identify.cfg", b"policy: enabled\n")
         environ = {
             "AWS_ENDPOINT_URL": self._aws.endpoint,
-            ENDPOINT: imds,
+            ENDPOINT: f"{imds}/",  # `aws` wants it so
             "SPAWN_FEED_PORT": str(self._feed_port),
             "PIP_CERT": "/etc/ssl/certs/ca-certificates.crt",
             "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt",
@@ -196,6 +211,9 @@ class Machine:
             path = self.upper / "etc/systemd/system" / unit
             path.parent.mkdir(parents=True, exist_ok=True)
             path.symlink_to("/dev/null")
+        # Amazon Linux has it; this one is of the tests' own environment.
+        aws = '#!/bin/sh\nPYTHONPATH=/opt/aws exec python3 -m awscli "$@"\n'
+        self._write("usr/bin/aws", aws.encode(), 0o755)
         self._write_sshd(environ)
 
     def _write_sshd(self, environ: Mapping[str, str]) -> None:

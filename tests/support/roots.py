@@ -16,7 +16,6 @@ from spawn.store import lock
 CACHE = Path("/var/tmp/spawn-tests")
 SUITE = "bookworm"
 PACKAGES = (
-    "awscli",  # Amazon Linux has it
     "ca-certificates",
     "cloud-init",
     "openssh-server",
