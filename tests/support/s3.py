@@ -93,8 +93,8 @@ def moto(folder: Path) -> Iterator[Server]:
     """Run a moto server; its output goes to a file in `folder`."""
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
-    program = str(Path(sys.executable).with_name("moto_server"))
-    command = [program, "-H", "127.0.0.1", "-p", str(port)]
+    program = str(Path(__file__).with_name("moto_server.py"))
+    command = [sys.executable, program, "-H", "127.0.0.1", "-p", str(port)]
     with daemon(command, folder / "moto.log", CREDENTIALS):
         wait_until(lambda: answers(endpoint), seconds=30, what="moto answers")
         yield Server(endpoint)
