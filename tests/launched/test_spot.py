@@ -28,9 +28,11 @@ from spawn.core.moments import moment
 
 pytestmark = [pytest.mark.tool("debootstrap")]
 
+SPAWN_THERE = "/usr/local/bin/spawn"
 QUEUE = "digits"
 BUCKET = f"spawn-results-{REGION}"
-TOKEN = 'hunter2 $HOME "and" more'
+SECRET = "hunter2"
+TOKEN = f'{SECRET} $HOME "and" more'
 TRAIN = """\
 step=$(ls checkpoints 2>/dev/null | sort -n | tail -n 1)
 echo "from step ${step:=0}, with a token of ${#TOKEN} and $(wc -l <data) rows"
@@ -60,11 +62,12 @@ class Owner:
 
     Args:
         person: Whose shell it is.
+        aws: What is AWS to them.
     """
 
     def __init__(self, person: Person, aws: Server) -> None:
         self.person = person
-        self._aws = aws
+        self.aws = aws
         self.folder = person.laptop.folder / "project"
         self.folder.mkdir()
         (self.folder / "train.sh").write_text(TRAIN)
@@ -88,7 +91,7 @@ class Owner:
 
     def terminates(self, instance_id: str) -> None:
         """Have EC2 say that it is gone."""
-        self._aws.client("ec2").terminate_instances(InstanceIds=[instance_id])
+        self.aws.client("ec2").terminate_instances(InstanceIds=[instance_id])
 
     def history(self) -> list[dict[str, Any]]:
         """The queue's events as they are in S3."""
@@ -96,7 +99,7 @@ class Owner:
 
     def stored(self) -> dict[str, bytes]:
         """All that is in the bucket, by the names below the queue."""
-        client = self._aws.client()
+        client = self.aws.client()
         found = client.list_objects_v2(Bucket=BUCKET)
         assert not found["IsTruncated"]
         return {
@@ -108,7 +111,7 @@ class Owner:
 
     def user_data(self, instance_id: str) -> bytes:
         """What an instance was told, as anybody on it can read it."""
-        client = self._aws.client("ec2")
+        client = self.aws.client("ec2")
         found = client.describe_instance_attribute(InstanceId=instance_id, Attribute="userData")
         return base64.b64decode(found["UserData"]["Value"])
 
@@ -134,7 +137,7 @@ def booted(owner: Owner, folder: Path, instance_id: str, spot: Spot) -> Iterator
     """The instance, which boots; where the test fails, it tells what it knows."""
     with machine(
         folder,
-        owner._aws,
+        owner.aws,
         instance_id,
         region=REGION,
         port=free_port(),
@@ -158,6 +161,11 @@ def types(history: list[dict[str, Any]], job_id: str) -> list[str]:
     return [each["type"] for each in history if each.get("job_id") == job_id]
 
 
+def outputs(stored: dict[str, bytes]) -> list[str]:
+    """What the attempts have printed that are in S3."""
+    return [data.decode() for name, data in stored.items() if name.endswith("/stdout.log")]
+
+
 def work(made: Machine) -> Path:
     """The folder that the jobs run in."""
     return made.upper / names.folder(QUEUE).lstrip("/")
@@ -165,7 +173,7 @@ def work(made: Machine) -> Path:
 
 def inside(made: Machine, *command: str) -> Finished:
     """`spawn queue ...` of the login user, there."""
-    done = made.inside("runuser", "-u", USER, "--", "spawn", "queue", *command)
+    done = made.inside("runuser", "-u", USER, "--", SPAWN_THERE, "queue", *command)
     return Finished(done.returncode, done.stdout, done.stderr)
 
 
@@ -187,7 +195,7 @@ def ends(made: Machine) -> dict[str, str]:
 
 def running(made: Machine) -> tuple[int, int]:
     """The pids of the runner and of what runs of the training."""
-    (parent,) = {says(made)["MainPID"]}
+    parent = says(made)["MainPID"]
     (runner,) = made.inside("ps", "--ppid", parent, "-o", "pid=").stdout.split()
     status = json.loads(inside(made, "status", QUEUE, "--json").out)
     assert status["job_details"][1]["status"] == "running"
@@ -206,7 +214,7 @@ def test_a_spot_instance_is_taken_back_and_another_one_goes_on_from_the_checkpoi
     spot = Spot()
     with booted(owner, tmp_path, first, spot) as made:
         trains(made)
-        _has_its_secret_to_itself(owner, made)
+        _has_its_secret_to_itself(made)
         _loses_its_runner(made)
         _loses_its_power(made)
         deadline = spot.take_back(120)
@@ -221,17 +229,17 @@ def test_a_spot_instance_is_taken_back_and_another_one_goes_on_from_the_checkpoi
         made.start()
         _is_left_on(made)
         assert len(owner.history()) == before
-    assert TOKEN.encode() not in owner.user_data(first) + owner.user_data(second)
-    assert not [name for name, data in owner.stored().items() if TOKEN.encode() in data]
+    assert SECRET.encode() not in owner.user_data(first) + owner.user_data(second)
+    assert not [name for name, data in owner.stored().items() if SECRET.encode() in data]
 
 
-def _has_its_secret_to_itself(owner: Owner, made: Machine) -> None:
-    kept = made.upper / names.ENVIRONMENT.lstrip("/")
-    mode = made.inside("stat", "-c", "%a %U", names.ENVIRONMENT).stdout.split()
-    assert mode == ["600", USER], kept
-    here = made.inside("grep", "-rlF", "hunter2", "/etc", "/opt", "/run", "/srv", "/var", "/tmp")
-    assert here.stdout.split() == [names.ENVIRONMENT]
-    assert "hunter2" not in made.inside("journalctl", "--no-pager").stdout
+def _has_its_secret_to_itself(made: Machine) -> None:
+    """Nothing on the whole disk has it but one file."""
+    mode = made.inside("stat", "-c", "%a %U", names.ENVIRONMENT).stdout
+    assert mode == f"600 {USER}\n"
+    disk = ("/etc", "/home", "/opt", "/root", "/run", "/srv", "/tmp", "/var")
+    assert made.inside("grep", "-rlF", SECRET, *disk).stdout == f"{names.ENVIRONMENT}\n"
+    assert SECRET not in made.inside("journalctl", "--no-pager").stdout
 
 
 def _loses_its_runner(made: Machine) -> None:
@@ -271,13 +279,11 @@ def _is_taken_back(owner: Owner, made: Machine, deadline: str) -> None:
     status = owner.person.spawn("status", QUEUE, "--from-s3")
     assert "the spot instance was taken back" in status.out
     stored = owner.stored()
-    (lease,) = (json.loads(data) for name, data in stored.items() if name == "_spawn/lease.json")
-    assert lease["handed_back"] is True
+    assert json.loads(stored["_spawn/lease.json"])["handed_back"] is True
     kept = [data for name, data in stored.items() if name.endswith("checkpoints/4")]
     assert kept == [b"4\n"]
-    outputs = [stored[name].decode() for name in sorted(stored) if "stdout.log" in name]
-    told = next(text for text in outputs if "from step 3" in text)
-    assert f"with a token of {len(TOKEN)} and 5 rows" in told
+    (told,) = (text for text in outputs(stored) if text.startswith("from step 3,"))
+    assert told.startswith(f"from step 3, with a token of {len(TOKEN)} and 5 rows\n")
     assert moment(told.splitlines()[1]) == moment(deadline)
 
 
@@ -303,8 +309,8 @@ def _has_gone_on(owner: Owner) -> int:
         *("train", "export"),
     ]
     stored = owner.stored()
-    outputs = [stored[name].decode() for name in sorted(stored) if "stdout.log" in name]
-    assert f"from step 4, with a token of {len(TOKEN)} and 5 rows\n" in outputs
+    assert stored["_spawn/boot.log"] == b"", "that was the first one's"
+    assert f"from step 4, with a token of {len(TOKEN)} and 5 rows\n" in outputs(stored)
     got = owner.person.spawn("results", QUEUE, "-o", str(owner.folder / "got"))
     assert got.code == 0, got.err
     exported = owner.folder / "got" / "export" / "results" / "exported"

@@ -109,7 +109,8 @@ class Machine:
         assert not self.runs
         self.stop()
         (self.layer / "boot_id").write_text(f"{uuid4()}\n")
-        own = ["unshare", "-m", "-p", "-u", "-i", "--fork", "--kill-child"]
+        own = ["setpriv", "--pdeathsig", "KILL"]  # it goes with us, however we end
+        own += ["unshare", "-m", "-p", "-u", "-i", "--fork", "--kill-child"]
         packages = get_path("purelib")
         with open(self.layer / "console", "wb") as console:
             self._process = subprocess.Popen(
@@ -204,10 +205,11 @@ class Machine:
         self._write(f"{seed}/meta-data", json.dumps(keys).encode())
         cloud = {
             "datasource_list": ["NoCloud"],
-            "system_info": {"default_user": {"name": USER, "sudo": ["ALL=(ALL) NOPASSWD:ALL"]}},
+            "system_info": {"default_user": {"name": USER, "sudo": False}},  # but what we let it
             "apt": {"preserve_sources_list": True},
             "disable_root": False,
             "ssh_deletekeys": False,
+            "locale": False,
         }
         self._write("etc/cloud/cloud.cfg.d/99-here.cfg", json.dumps(cloud).encode())
         self._write("etc/cloud/ds-identify.cfg", b"policy: enabled\n")
