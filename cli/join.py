@@ -14,7 +14,7 @@ from spawn.cli.bootstrap import now, say
 from spawn.cli.follow import TICK_SECONDS, since_ours, view_of
 from spawn.cli.sources.local import LocalQueue
 from spawn.core.errors import QueueNotFound
-from spawn.core.state import QueueState
+from spawn.runner.exit_code import exit_code
 from spawn.store import lock
 from spawn.store.paths import Roots
 
@@ -60,15 +60,7 @@ def _show(roots: Roots, queue_id: str, asked: list[int]) -> int | None:
         if state.state in ("pending", "running") or (not state.ended and source.seq == before):
             return 128 + asked[0] if asked else None
         view.close(source.report(now()))
-    return _exit_code(state)
-
-
-def _exit_code(state: QueueState) -> int:
-    """As the runner's own is."""
-    if state.state == "interrupted":
-        known = state.detail in signal.Signals.__members__
-        return 128 + (signal.Signals[state.detail] if known else 1)
-    return 0 if state.state == "completed" else 1
+    return exit_code(state)
 
 
 def _holds(pid: int, path: Path) -> bool:

@@ -5,12 +5,11 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from signal import Signals
 
 import msgspec
 
 from spawn.core.errors import RunnerAlive, SpawnError
-from spawn.core.state import QueueState
+from spawn.runner.exit_code import exit_code
 from spawn.runner.launcher import ProcessLauncher
 from spawn.runner.session import Overtaken, Session
 from spawn.runner.start import News, Refused, RunOrder, Said
@@ -20,9 +19,6 @@ from spawn.store.failpoints import reached
 from spawn.store.paths import QueuePaths, Roots
 from spawn.store.replica.lease import Owned
 
-IN_GOOD_ORDER = 128 + Signals.SIGTERM
-"""Exit code of a runner that ended before its queue, as its time here was over: that of a SIGTERM,
-so that no service manager takes it for a failure and starts it again."""
 UNEXPECTED = 70
 """Exit code of an error that is ours: systemd starts the runner again after it."""
 TAKEOVERS = 5
@@ -84,7 +80,7 @@ def _run(order: RunOrder, tell: Callable[[News], None]) -> int:
         os.close(held)
         if session.unsaid:
             return 128 + session.unsaid
-        return 1 if session.fenced else _exit_code(state)
+        return 1 if session.fenced else exit_code(state)
     raise Owned(
         f"queue {order.queue_id} was taken over by others again and again",
         hint="see who else runs `resume --from-s3`",
@@ -104,14 +100,6 @@ def _redirect(path: Path) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
     os.dup2(fd, 2)
     os.close(fd)
-
-
-def _exit_code(state: QueueState) -> int:
-    if state.state == "interrupted" and state.reason in ("spot", "ttl"):
-        return IN_GOOD_ORDER
-    if state.state == "interrupted":
-        return 128 + (Signals[state.detail] if state.detail in Signals.__members__ else 1)
-    return 0 if state.state == "completed" else 1
 
 
 def _alive(order: RunOrder) -> RunnerAlive:

@@ -153,7 +153,13 @@ def test_a_notice_while_nothing_runs_ends_the_queue_before_its_retry(
     here = instance.world.queue(job("a", "exit 3", retry=again))
     here.detach()
     here.wait_for("JobRetryScheduled", "a")
+    following = here.start("--or-resume")  # as systemd does when the one before was killed
+    assert following.stdout is not None
+    while "a: " not in following.stdout.readline():
+        assert following.poll() is None
     instance.spot.take_back(90, "stop")
+    following.communicate(timeout=60)
+    assert following.returncode == 143, "no failure, after which it would be started again"
     here.wait_idle()
     assert here.types("a") == ["JobStarted", "JobRetryScheduled"]
     assert _end(here).cause == "spot"

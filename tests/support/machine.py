@@ -1,7 +1,8 @@
 """An EC2 instance, as far as software goes: a Debian that systemd and cloud-init boot.
 
 It has its own processes, mounts and control groups, and this machine's network. What it is told is
-what EC2 was told. It can be powered off: only its own process 1 ends.
+what EC2 was told, and its firmware says that it is EC2's. It can be powered off, which ends its own
+process 1 alone, and be started again with the disk that it has.
 """
 
 import base64
@@ -16,7 +17,7 @@ from sysconfig import get_path
 from typing import Any
 from uuid import uuid4
 
-from tests.support.imds import ENDPOINT, metadata
+from tests.support.imds import ENDPOINT, Spot, metadata
 from tests.support.roots import base, trust
 from tests.support.s3 import Server
 from tests.support.sshd import keygen, public
@@ -41,7 +42,9 @@ mount -t overlay overlay -o "lowerdir=$base,upperdir=$layer/upper,workdir=$layer
 mount -t proc proc "$root/proc"
 mount --bind "$root/proc/sys" "$root/proc/sys"
 mount -o remount,ro,bind "$root/proc/sys"
-mount -t sysfs -o ro sysfs "$root/sys"
+mount --bind -o ro "$layer/boot_id" "$root/proc/sys/kernel/random/boot_id"
+mount -t sysfs -o ro sysfs "$layer/sys"
+mount -t overlay overlay -o "ro,lowerdir=$layer/firmware:$layer/sys" "$root/sys"
 mount -t tmpfs -o mode=755 tmpfs "$root/run"
 mount -t tmpfs -o mode=755 tmpfs "$root/dev"
 mkdir "$root/dev/shm" "$root/dev/pts"
@@ -76,34 +79,38 @@ class Machine:
     Args:
         folder: For its disk.
         aws: What is AWS to it, and knows it.
+        imds: Where its metadata service is.
     """
 
     def __init__(
-        self, folder: Path, aws: Server, instance_id: str, *, port: int, feed_port: int
+        self, folder: Path, aws: Server, instance_id: str, imds: str, *, port: int, feed_port: int
     ) -> None:
         self.id = instance_id
         self.layer = folder / instance_id
         self.port = port
         self._aws = aws
+        self._imds = imds
         self._feed_port = feed_port
         self._group = f"spawn-{uuid4().hex[:12]}"
         self._process: subprocess.Popen[bytes] | None = None
-        for each in ("upper", "work", "root"):
+        firmware = "firmware/class/dmi/id"
+        for each in ("upper", "work", "root", "sys", firmware):
             (self.layer / each).mkdir(parents=True)
+        (self.layer / firmware / "sys_vendor").write_text("Amazon EC2\n")
+        self._write_disk()
 
     @property
     def upper(self) -> Path:
         """What was written to its disk, as files."""
         return self.layer / "upper"
 
-    def start(self, imds: str) -> None:
-        """Boot it.
-
-        Args:
-            imds: Where its metadata service is.
-        """
-        self._write_disk(imds)
-        own = ["unshare", "-m", "-p", "-u", "-i", "--fork", "--kill-child"]
+    def start(self) -> None:
+        """Boot it, for the first time or again: it has what it had on its disk."""
+        assert not self.runs
+        self.stop()
+        (self.layer / "boot_id").write_text(f"{uuid4()}\n")
+        own = ["setpriv", "--pdeathsig", "KILL"]  # it goes with us, however we end
+        own += ["unshare", "-m", "-p", "-u", "-i", "--fork", "--kill-child"]
         packages = get_path("purelib")
         with open(self.layer / "console", "wb") as console:
             self._process = subprocess.Popen(
@@ -145,10 +152,8 @@ class Machine:
 
     def inside(self, *command: str) -> "subprocess.CompletedProcess[str]":
         """Run a command there as root."""
-        assert self._process is not None
-        (pid,) = (
-            Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        )
+        wait_until(lambda: bool(self._init()), what="it runs, and systemd is its process 1")
+        pid = self._init()
         enter = [
             "nsenter",
             "-t",
@@ -169,6 +174,17 @@ class Machine:
             check=False,
         )
 
+    def _init(self) -> str:
+        """The process that is 1 there, once that is its systemd: before, it is in our root."""
+        assert self._process is not None
+        pid = self._process.pid
+        try:
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            ready = children and Path(f"/proc/{children[0]}/exe").readlink().name == "systemd"
+        except FileNotFoundError:
+            return ""  # it has just ended
+        return children[0] if ready else ""
+
     def told(self) -> str:
         """What can be known of a boot that went wrong."""
         logs = ("var/log/spawn-queue-boot.log", "var/log/cloud-init-output.log", "../console")
@@ -180,7 +196,7 @@ class Machine:
 
     # what it is born with
 
-    def _write_disk(self, imds: str) -> None:
+    def _write_disk(self) -> None:
         trust(self.upper)
         user_data = self._asked("userData").get("UserData", {}).get("Value", "")
         seed = "var/lib/cloud/seed/nocloud"
@@ -189,16 +205,17 @@ class Machine:
         self._write(f"{seed}/meta-data", json.dumps(keys).encode())
         cloud = {
             "datasource_list": ["NoCloud"],
-            "system_info": {"default_user": {"name": USER, "sudo": ["ALL=(ALL) NOPASSWD:ALL"]}},
+            "system_info": {"default_user": {"name": USER, "sudo": False}},  # but what we let it
             "apt": {"preserve_sources_list": True},
             "disable_root": False,
             "ssh_deletekeys": False,
+            "locale": False,
         }
         self._write("etc/cloud/cloud.cfg.d/99-here.cfg", json.dumps(cloud).encode())
         self._write("etc/cloud/ds-identify.cfg", b"policy: enabled\n")
         environ = {
             "AWS_ENDPOINT_URL": self._aws.endpoint,
-            ENDPOINT: f"{imds}/",  # `aws` wants it so
+            ENDPOINT: f"{self._imds}/",  # `aws` wants it so
             "SPAWN_FEED_PORT": str(self._feed_port),
             "PIP_CERT": "/etc/ssl/certs/ca-certificates.crt",
             "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt",
@@ -263,19 +280,27 @@ class Machine:
 
 @contextmanager
 def machine(
-    folder: Path, aws: Server, instance_id: str, *, region: str, port: int, feed_port: int
+    folder: Path,
+    aws: Server,
+    instance_id: str,
+    *,
+    region: str,
+    port: int,
+    feed_port: int,
+    spot: Spot | None = None,
 ) -> Iterator[Machine]:
     """An instance that boots, with a role.
 
     Args:
         port: For its sshd.
         feed_port: For its feed.
+        spot: What its metadata service says of its end.
     """
     document = json.dumps({"instanceId": instance_id, "region": region}).encode()
-    made = Machine(folder, aws, instance_id, port=port, feed_port=feed_port)
-    with metadata(document, role=True) as imds:
+    with metadata(document, role=True, spot=spot) as imds:
+        made = Machine(folder, aws, instance_id, imds.endpoint, port=port, feed_port=feed_port)
         try:
-            made.start(imds.endpoint)
+            made.start()
             yield made
         finally:
             made.stop()

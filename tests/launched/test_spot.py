@@ -1,0 +1,332 @@
+"""A spot instance from its launch to what comes after it, under a systemd that is process 1.
+
+AWS is moto, and the instances are booted by the user data that it was given: the services are those
+that systemd starts, starts again, and leaves alone. Two instances live here. The first one has its
+runner killed, loses power, and is taken back by EC2 in the middle of a training; the second one
+goes on from the checkpoint, and powers itself off.
+"""
+
+import base64
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.imds import Spot
+from tests.support.instances import REGION, Person
+from tests.support.machine import USER, Machine, machine, missing
+from tests.support.queues import SPAWN, Finished, job
+from tests.support.s3 import Server, free_port, moto
+from tests.support.wait import wait_until
+
+from spawn.core.boot import names
+from spawn.core.moments import moment
+
+pytestmark = [pytest.mark.tool("debootstrap")]
+
+SPAWN_THERE = "/usr/local/bin/spawn"
+QUEUE = "digits"
+BUCKET = f"spawn-results-{REGION}"
+SECRET = "hunter2"
+TOKEN = f'{SECRET} $HOME "and" more'
+TRAIN = """\
+step=$(ls checkpoints 2>/dev/null | sort -n | tail -n 1)
+echo "from step ${step:=0}, with a token of ${#TOKEN} and $(wc -l <data) rows"
+mkdir -p checkpoints
+save() { echo $step >part && mv part checkpoints/$step; }
+told() { cat "$SPAWN_INTERRUPTION_FILE" && save; exit 143; }
+trap told TERM
+while [ $step -lt 6 ]; do
+  step=$((step + 1))
+  while [ $step = 4 ]; do touch at4; sleep 0.1; done
+  save
+done
+echo "a model of step $step" >model
+"""
+CONFIG = {
+    "queue_id": QUEUE,
+    "jobs": [
+        job("prepare", "seq 5 >data", result_files=["data"]),
+        job("train", "bash train.sh", "prepare", result_files=["checkpoints/", "model"]),
+        job("export", "cp model exported", "train", result_files=["exported"]),
+    ],
+}
+
+
+class Owner:
+    """Whose queue it is: a person with a folder, and AWS.
+
+    Args:
+        person: Whose shell it is.
+        aws: What is AWS to them.
+    """
+
+    def __init__(self, person: Person, aws: Server) -> None:
+        self.person = person
+        self.aws = aws
+        self.folder = person.laptop.folder / "project"
+        self.folder.mkdir()
+        (self.folder / "train.sh").write_text(TRAIN)
+        (self.folder / "q.json").write_text(json.dumps(CONFIG))
+        (self.folder.parent / "env").write_text(f"TOKEN={TOKEN}\n")
+
+    def launch(self, *flags: str) -> str:
+        """Launch an instance from the folder; returns its id, by which EC2 has it run."""
+        command = [SPAWN, "launch", "--instance-type", "m7i.large", "--sync", ".", *flags]
+        done = subprocess.run(
+            [*command, "--env-file", "../env"],
+            env={**self.person.environ, "SPAWN_SSH_FROM": "127.0.0.1/32"},
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def terminates(self, instance_id: str) -> None:
+        """Have EC2 say that it is gone."""
+        self.aws.client("ec2").terminate_instances(InstanceIds=[instance_id])
+
+    def history(self) -> list[dict[str, Any]]:
+        """The queue's events as they are in S3."""
+        return events(self.person.spawn("history", QUEUE, "--json", "--from-s3"))
+
+    def stored(self) -> dict[str, bytes]:
+        """All that is in the bucket, by the names below the queue."""
+        client = self.aws.client()
+        found = client.list_objects_v2(Bucket=BUCKET)
+        assert not found["IsTruncated"]
+        return {
+            each["Key"].removeprefix(f"{QUEUE}/"): client.get_object(
+                Bucket=BUCKET, Key=each["Key"]
+            )["Body"].read()
+            for each in found["Contents"]
+        }
+
+    def user_data(self, instance_id: str) -> bytes:
+        """What an instance was told, as anybody on it can read it."""
+        client = self.aws.client("ec2")
+        found = client.describe_instance_attribute(InstanceId=instance_id, Attribute="userData")
+        return base64.b64decode(found["UserData"]["Value"])
+
+
+@pytest.fixture
+def owner(tmp_path: Path) -> Iterator[Owner]:
+    """An owner with an AWS of their own."""
+    lacks = missing()
+    if lacks:
+        if os.environ.get("SPAWN_REQUIRE_TOOLS"):
+            pytest.fail(f"{lacks}, and it is needed here")
+        pytest.skip(lacks)
+    with moto(tmp_path) as aws:
+        person = Person(tmp_path / "laptop", aws)
+        try:
+            yield Owner(person, aws)
+        finally:
+            person.close()
+
+
+@contextmanager
+def booted(owner: Owner, folder: Path, instance_id: str, spot: Spot) -> Iterator[Machine]:
+    """The instance, which boots; where the test fails, it tells what it knows."""
+    with machine(
+        folder,
+        owner.aws,
+        instance_id,
+        region=REGION,
+        port=free_port(),
+        feed_port=owner.person.port,
+        spot=spot,
+    ) as made:
+        try:
+            yield made
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{made.told()}") from error
+
+
+def events(done: Finished) -> list[dict[str, Any]]:
+    """What `history --json` has printed."""
+    assert done.code == 0, done.err
+    return [json.loads(line) for line in done.out.splitlines()]
+
+
+def types(history: list[dict[str, Any]], job_id: str) -> list[str]:
+    """What happened to a job."""
+    return [each["type"] for each in history if each.get("job_id") == job_id]
+
+
+def outputs(stored: dict[str, bytes]) -> list[str]:
+    """What the attempts have printed that are in S3."""
+    return [data.decode() for name, data in stored.items() if name.endswith("/stdout.log")]
+
+
+def work(made: Machine) -> Path:
+    """The folder that the jobs run in."""
+    return made.upper / names.folder(QUEUE).lstrip("/")
+
+
+def inside(made: Machine, *command: str) -> Finished:
+    """`spawn queue ...` of the login user, there."""
+    done = made.inside("runuser", "-u", USER, "--", SPAWN_THERE, "queue", *command)
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def says(made: Machine, unit: str = names.RUNNER_UNIT) -> dict[str, str]:
+    """What systemd says of a service."""
+    wanted = "--property=ActiveState,SubState,Result,NRestarts,MainPID,ExecMainStatus"
+    done = made.inside("systemctl", "show", unit, wanted)
+    return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+
+
+def ends(made: Machine) -> dict[str, str]:
+    """Wait until systemd has done with the runner's service; returns what it says then."""
+    rests = ("inactive", "failed")
+    wait_until(
+        lambda: made.runs and says(made).get("ActiveState") in rests, seconds=60, what="it ends"
+    )
+    return says(made)
+
+
+def running(made: Machine) -> tuple[int, int]:
+    """The pids of the runner and of what runs of the training."""
+    parent = says(made)["MainPID"]
+    (runner,) = made.inside("ps", "--ppid", parent, "-o", "pid=").stdout.split()
+    status = json.loads(inside(made, "status", QUEUE, "--json").out)
+    assert status["job_details"][1]["status"] == "running"
+    return int(runner), status["job_details"][1]["pid"]
+
+
+def trains(made: Machine) -> None:
+    """Wait until the training is where it stays."""
+    wait_until(lambda: (work(made) / "at4").exists(), seconds=300, what="train is at step 4")
+
+
+def test_a_spot_instance_is_taken_back_and_another_one_goes_on_from_the_checkpoint(
+    tmp_path: Path, owner: Owner
+) -> None:
+    first = owner.launch("--batch-queue", "q.json", "--spot")
+    spot = Spot()
+    with booted(owner, tmp_path, first, spot) as made:
+        trains(made)
+        _has_its_secret_to_itself(made)
+        _loses_its_runner(made)
+        _loses_its_power(made)
+        deadline = spot.take_back(120)
+        _is_taken_back(owner, made, deadline)
+        _tells_of_a_refused_start(owner, made)
+    owner.terminates(first)
+
+    second = owner.launch("--resume", QUEUE, "--on-complete", "terminate")
+    with booted(owner, tmp_path, second, Spot()) as made:
+        wait_until(lambda: not made.runs, seconds=300, what="it powers itself off")
+        before = _has_gone_on(owner)
+        made.start()
+        _is_left_on(made)
+        assert len(owner.history()) == before
+    assert SECRET.encode() not in owner.user_data(first) + owner.user_data(second)
+    assert not [name for name, data in owner.stored().items() if SECRET.encode() in data]
+
+
+def _has_its_secret_to_itself(made: Machine) -> None:
+    """Nothing on the whole disk has it but one file."""
+    mode = made.inside("stat", "-c", "%a %U", names.ENVIRONMENT).stdout
+    assert mode == f"600 {USER}\n"
+    disk = ("/etc", "/home", "/opt", "/root", "/run", "/srv", "/tmp", "/var")
+    assert made.inside("grep", "-rlF", SECRET, *disk).stdout == f"{names.ENVIRONMENT}\n"
+    assert SECRET not in made.inside("journalctl", "--no-pager").stdout
+
+
+def _loses_its_runner(made: Machine) -> None:
+    runner, train = running(made)
+    made.inside("kill", "-KILL", str(runner))
+    wait_until(lambda: says(made)["NRestarts"] == "1", seconds=60, what="it is started again")
+    wait_until(lambda: "QueueResumed" in inside(made, "history", QUEUE, "--json").out, seconds=60)
+    again, same = running(made)
+    assert again != runner
+    assert same == train, "the training went on meanwhile"
+    history = events(inside(made, "history", QUEUE, "--json"))
+    assert types(history, "train") == ["JobStarted"]
+
+
+def _loses_its_power(made: Machine) -> None:
+    made.stop()
+    (work(made) / "at4").unlink()
+    made.start()
+    trains(made)
+    history = events(inside(made, "history", QUEUE, "--json"))
+    assert types(history, "train") == ["JobStarted", "JobInterrupted", "JobStarted"]
+    assert says(made)["ActiveState"] == "active"
+
+
+def _is_taken_back(owner: Owner, made: Machine, deadline: str) -> None:
+    ended = ends(made)
+    assert (ended["ActiveState"], ended["Result"]) == ("inactive", "success")
+    assert (ended["ExecMainStatus"], ended["NRestarts"]) == ("143", "0")
+    history = owner.history()
+    assert types(history, "train")[-3:] == ["JobStarted", "JobInterrupted", "CheckpointSaved"]
+    assert history[-1]["type"] == "QueueInterrupted"
+    assert history[-1]["data"]["cause"] == "spot"
+    assert [e["data"]["cause"] for e in history if e["type"] == "JobInterrupted"] == [
+        "lost",
+        "spot",
+    ]
+    status = owner.person.spawn("status", QUEUE, "--from-s3")
+    assert "the spot instance was taken back" in status.out
+    stored = owner.stored()
+    assert json.loads(stored["_spawn/lease.json"])["handed_back"] is True
+    kept = [data for name, data in stored.items() if name.endswith("checkpoints/4")]
+    assert kept == [b"4\n"]
+    (told,) = (text for text in outputs(stored) if text.startswith("from step 3,"))
+    assert told.startswith(f"from step 3, with a token of {len(TOKEN)} and 5 rows\n")
+    assert moment(told.splitlines()[1]) == moment(deadline)
+
+
+def _tells_of_a_refused_start(owner: Owner, made: Machine) -> None:
+    made.inside("mv", f"{names.STATE}/queues/{QUEUE}", f"{names.STATE}/aside")
+    (work(made) / names.CONFIG).write_text("{")
+    made.inside("systemctl", "start", names.RUNNER_UNIT)
+    ended = ends(made)
+    assert (ended["Result"], ended["ExecMainStatus"], ended["NRestarts"]) == ("exit-code", "2", "0")
+    boot_log = owner.stored()["_spawn/boot.log"].decode()
+    assert "failed to begin the queue" in boot_log
+    assert names.CONFIG in boot_log
+
+
+def _has_gone_on(owner: Owner) -> int:
+    """Returns how many events it has."""
+    history = owner.history()
+    assert [each["type"] for each in history if each["type"].startswith("Queue")][-1] == (
+        "QueueCompleted"
+    )
+    assert [each.get("job_id") for each in history if each["type"] == "JobStarted"] == [
+        *("prepare", "train", "train"),
+        *("train", "export"),
+    ]
+    stored = owner.stored()
+    assert stored["_spawn/boot.log"] == b"", "that was the first one's"
+    assert f"from step 4, with a token of {len(TOKEN)} and 5 rows\n" in outputs(stored)
+    got = owner.person.spawn("results", QUEUE, "-o", str(owner.folder / "got"))
+    assert got.code == 0, got.err
+    exported = owner.folder / "got" / "export" / "results" / "exported"
+    assert exported.read_text() == "a model of step 6\n"
+    return len(history)
+
+
+def _is_left_on(made: Machine) -> None:
+    """It is started again after its queue's end: somebody wants it."""
+    wait_until(
+        lambda: made.inside("systemctl", "is-active", "multi-user.target").returncode == 0,
+        seconds=60,
+        what="it has booted",
+    )
+    ended = ends(made)
+    assert (ended["Result"], ended["ExecMainStatus"]) == ("success", "0")
+    assert made.inside("systemctl", "is-active", names.FEED_UNIT).stdout == "active\n"
+    assert "poweroff" not in made.inside("systemctl", "list-jobs").stdout
+    assert made.runs
