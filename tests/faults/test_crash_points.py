@@ -88,7 +88,8 @@ def test_a_machine_that_dies_over_the_replica_is_followed_by_another_and_that_by
     if name == "replica.draining":
         assert (done.code, done.err) == (
             1,
-            "Error: queue q has completed; nothing is left to do\n",
+            "Error: queue q has completed; nothing is left to do\n"
+            "Hint: `spawn queue results q` downloads its results\n",
         )
         assert completed == {each["job_id"] for each in first.config["jobs"]}
         return
