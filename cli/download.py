@@ -37,9 +37,17 @@ class Tally(Struct):
 
 
 def download(
-    queue_id: str, objects: ObjectStore, choices: Sequence[Choice], output: Path | None
+    queue_id: str,
+    objects: ObjectStore,
+    choices: Sequence[Choice],
+    output: Path | None,
+    *,
+    asked: str,
 ) -> None:
     """Bring the files of jobs, a folder each, and print the tree of the manual page.
+
+    Args:
+        asked: What the queue was asked for by, for the next command.
 
     Raises:
         InvalidArgument: The output is no folder.
@@ -75,7 +83,7 @@ def download(
             why=error.strerror or str(error),
             hint="--output names another folder",
         ) from None
-    _conclude(queue_id, shown, tally, time.monotonic() - began)
+    _conclude(queue_id, asked, shown, tally, time.monotonic() - began)
 
 
 def _count(brought: Brought, tally: Tally) -> list[Fetched]:
@@ -102,12 +110,12 @@ def _count(brought: Brought, tally: Tally) -> list[Fetched]:
     return files
 
 
-def _conclude(queue_id: str, shown: str, tally: Tally, seconds: float) -> None:
+def _conclude(queue_id: str, asked: str, shown: str, tally: Tally, seconds: float) -> None:
     if not tally.files:
         raise SpawnError(
             f"queue {queue_id} has nothing to download yet",
             why=f"no attempt has ended: {', '.join(tally.waiting)}",
-            hint=f"`spawn queue wait {queue_id}` waits for its end",
+            hint=f"`spawn queue wait {asked}` waits for its end",
         )
     tell(f"Total downloaded: {size(tally.size)}")
     tell(f"Time: {took(seconds)}")

@@ -133,6 +133,25 @@ def find(roots: Roots, queue_id: str) -> QueuePaths:
     )
 
 
+def not_yet(queue_id: str, *, held: bool) -> QueueNotFound:
+    """Say that a queue has a log here without an event.
+
+    Args:
+        held: Whether a runner has it.
+    """
+    if held:
+        return QueueNotFound(
+            f"queue {queue_id} was not submitted yet",
+            why="its runner has only just begun, or waits for S3",
+            hint="ask again in a moment",
+        )
+    return QueueNotFound(
+        f"queue {queue_id} was not submitted",
+        why="its log is empty, and no runner has it",
+        hint="`spawn queue run FILE` submits it",
+    )
+
+
 def local(roots: Roots) -> tuple[str, list[str]]:
     """Choose the queue that `local` means: the one that runs, else the newest.
 

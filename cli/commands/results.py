@@ -71,4 +71,5 @@ def results(
             for each in wanted
         ],
         output,
+        asked=f"{queue_id} --queue {where.queue}" if where.queue else queue_id,
     )

@@ -9,10 +9,11 @@ from contextlib import closing, suppress
 from spawn.cli.flags import Where
 from spawn.cli.remote.errors import Gone, RemoteError, Unreachable
 from spawn.cli.remote.hints import ForHere
+from spawn.cli.remote.lookup import start
 from spawn.cli.remote.run import run_spawn
 from spawn.cli.remote.way import reach_of
 from spawn.cli.sources.silent import expect_instance, joined
-from spawn.cli.sources.whereabouts import asked_queue
+from spawn.cli.sources.whereabouts import Alone, asked_queue, whereabouts
 from spawn.core.errors import InvalidArgument, SpawnError
 from spawn.core.ids import why_not_queue_id
 from spawn.store.paths import Roots
@@ -37,6 +38,8 @@ def on_instance(instance_id: str, roots: Roots, where: Where, words: Sequence[st
         connection = reach_of(instance_id, roots, where).connect()
     except (Gone, Unreachable) as error:
         expect_instance(instance_id, error)
+        if isinstance(error, Gone):
+            _expect_copy(error, instance_id, roots, where)
         if name == "resume":
             typed = [each for each in flags if each != "--detach"]  # that is ours, there
             _offer_s3(error, instance_id, roots, where, typed)
@@ -45,12 +48,22 @@ def on_instance(instance_id: str, roots: Roots, where: Where, words: Sequence[st
         return run_spawn(connection, ["queue", name, target, *flags], sys.stdout.buffer, err)
 
 
+def _expect_copy(error: Gone, instance_id: str, roots: Roots, where: Where) -> None:
+    """Send nobody to a log in S3 that is known not to be there."""
+    try:
+        whereabouts(instance_id, roots, where, ask_ec2=False)
+    except Alone as alone:
+        error.why = joined(error.why, str(alone))
+        error.hint = start(instance_id) if error.state == "stopped" else alone.hint
+    except SpawnError:
+        pass  # its tags may say where
+
+
 def _offer_s3(
     error: RemoteError, instance_id: str, roots: Roots, where: Where, flags: Sequence[str]
 ) -> None:
     """Where its queue is known to be in S3, it can go on on another machine: say how."""
     from spawn.cli.sources.place import place_of
-    from spawn.cli.sources.whereabouts import whereabouts
 
     if isinstance(error, Gone) and (error.state in ("unknown", "pending") or error.elsewhere):
         return

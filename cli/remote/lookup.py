@@ -120,14 +120,20 @@ def _not_known(instance_id: str, region: str | None, profile: str | None) -> Gon
     )
 
 
+def start(instance_id: str) -> str:
+    """How an instance that is stopped answers again."""
+    return f"`aws ec2 start-instances --instance-ids {instance_id}` starts it"
+
+
 def _gone(found: Described) -> Gone:
     pending = found.state == "pending"
     since = f" since {found.launched_at:%Y-%m-%d %H:%M:%S} UTC" if found.launched_at else ""
+    hint = f"`spawn queue status {found.instance_id}` reads its queue's log in S3"
+    if found.state == "stopped":
+        hint = f"{start(found.instance_id)}; {hint}"
     return Gone(
         f"instance {found.instance_id} is {found.state}",
         state=found.state,
         why=f"it has been starting{since}" if pending else found.reason,
-        hint="it answers in a minute or two"
-        if pending
-        else f"`spawn queue status {found.instance_id}` reads its queue's log in S3",
+        hint="it answers in a minute or two" if pending else hint,
     )

@@ -2,7 +2,17 @@
 
 from datetime import tzinfo
 
-from spawn.cli.render.status import counts, foot, job_rows, render, standing, when, widths
+from spawn.cli.render.status import (
+    Columns,
+    counts,
+    foot,
+    job_rows,
+    narrow,
+    render,
+    standing,
+    when,
+    widths,
+)
 from spawn.cli.render.style import PLAIN, Style
 from spawn.cli.render.text import printable
 from spawn.core.durations import text as duration
@@ -53,8 +63,7 @@ def _head(report: Report, zone: tzinfo | None, style: Style) -> list[str]:
 
 
 def _rows(report: Report, room: int, width: int, zone: tzinfo | None, style: Style) -> list[str]:
-    ids, firsts = widths(report, zone, least=0)
-    columns = min(ids, max(_LEAST_NAME, width // 3)), firsts
+    columns = _columns(report, width, zone)
     drawn = {job.job_id: list(job_rows(job, report, columns, zone, style)) for job in report.jobs}
     if sum(map(len, drawn.values())) <= room:
         return [row for job in report.jobs for row in drawn[job.job_id]]
@@ -73,6 +82,17 @@ def _rows(report: Report, room: int, width: int, zone: tzinfo | None, style: Sty
             hidden[job.status] = hidden.get(job.status, 0) + 1
     more = ", ".join(f"{number} {status}" for status, number in hidden.items())
     return [*shown, style("dim", f"  … {more}")]
+
+
+def _columns(report: Report, width: int, zone: tzinfo | None) -> Columns:
+    """The columns as they are printed where that fits; else as narrow as what they hold."""
+    columns = widths(report, zone, least=0)
+    ids = min(columns.ids, max(_LEAST_NAME, width // 3) - 1)
+    if ids == columns.ids and all(
+        len(next(job_rows(job, report, columns, zone, PLAIN))) <= width for job in report.jobs
+    ):
+        return columns
+    return narrow(report, zone, ids=ids, width=width)
 
 
 def _rank(job: JobReport) -> tuple[int, float]:

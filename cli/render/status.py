@@ -6,6 +6,8 @@ Source: the output of the manual page; lines that it does not have follow those 
 from collections.abc import Iterator
 from datetime import datetime, tzinfo
 
+from msgspec import Struct
+
 from spawn.cli.render.style import GLYPHS, PLAIN, Style
 from spawn.cli.render.text import printable
 from spawn.core.durations import text as duration
@@ -15,6 +17,8 @@ RECENT = 4
 """Lines of output that are shown of a job."""
 BLOCKS = 8
 """Jobs that are shown at length."""
+_LEAST_FIRST = 17
+"""Letters that are shown of what follows a job's state: `Started: 15:21:04`."""
 
 
 def render(report: Report, zone: tzinfo | None, style: Style = PLAIN) -> Iterator[str]:
@@ -82,28 +86,69 @@ def counts(report: Report) -> str:
     return ", ".join([total, *parts])
 
 
-def widths(report: Report, zone: tzinfo | None, *, least: int) -> tuple[int, int]:
-    """How wide the columns are of job ids, at least `least`, and of what follows the state."""
+class Columns(Struct, frozen=True):
+    """How wide the columns of the jobs are; `firsts`: of what follows the state.
+
+    Where they are `tight`, what is longer is cut; else job ids alone are. `brief`: attempts without
+    their word.
+    """
+
+    ids: int
+    states: int
+    firsts: int
+    attempts: int
+    tight: bool = False
+    brief: bool = False
+
+
+def widths(report: Report, zone: tzinfo | None, *, least: int) -> Columns:
+    """The columns as they are printed; job ids have at least `least` letters."""
     ids = max((len(job.job_id) for job in report.jobs), default=0)
     firsts = max((len(_first_field(job, report, zone)) for job in report.jobs), default=0)
-    return max(least, ids) + 1, max(20, min(40, firsts)) + 1
+    return Columns(ids=max(least, ids), states=12, firsts=max(20, min(40, firsts)), attempts=16)
+
+
+def narrow(report: Report, zone: tzinfo | None, *, ids: int, width: int) -> Columns:
+    """The columns with no room to spare, so that attempts are whole within `width`.
+
+    Args:
+        ids: Letters of job ids.
+    """
+
+    def longest(texts: Iterator[str]) -> int:
+        return max(map(len, texts), default=0)
+
+    jobs = report.jobs
+    states = longest(job.status for job in jobs)
+    firsts = longest(_first_field(job, report, zone) for job in jobs)
+    last = longest(_last_field(job) for job in jobs)
+    for brief in (False, True):
+        attempts = longest(_attempts(job, brief=brief) for job in jobs)
+        left = width - len(f"  ✓ {'':<{ids}} {'':<{states}}  {'':<{attempts}}")
+        if left >= min(firsts, _LEAST_FIRST):
+            break
+    if left - last - 1 >= min(firsts, _LEAST_FIRST):
+        left -= last + 1
+    firsts = min(firsts, max(_LEAST_FIRST, left))
+    return Columns(ids, states, firsts, attempts, tight=True, brief=brief)
 
 
 def job_rows(
     job: JobReport,
     report: Report,
-    columns: tuple[int, int],
+    columns: Columns,
     zone: tzinfo | None,
     style: Style,
 ) -> Iterator[str]:
     """A job's line, and those below it that say more."""
     glyph = style(job.status, GLYPHS[job.status])
-    status = style(job.status, f"{job.status:<12}")
-    ids, firsts = columns
+    status = style(job.status, f"{job.status:<{columns.states}}")
+    name = _cut(job.job_id, columns.ids)
     first = _first_field(job, report, zone)
-    attempts = f"Attempts: {job.attempts}/{job.max_attempts}"
-    name = job.job_id if len(job.job_id) < ids else f"{job.job_id[: ids - 2]}…"
-    row = f"{name:<{ids}}{status} {first:<{firsts - 1}} {attempts:<16} {_last_field(job)}"
+    if columns.tight:
+        first = _cut(first, columns.firsts)
+    row = f"{name:<{columns.ids}} {status} {first:<{columns.firsts}} "
+    row += f"{_attempts(job, brief=columns.brief):<{columns.attempts}} {_last_field(job)}"
     yield f"  {glyph} {row.rstrip()}"
     if job.progress is not None:
         yield f"    └─ Progress: {printable(job.progress.text)}"
@@ -152,6 +197,14 @@ def exit_text(job: JobReport) -> str:
     if job.timed_out:
         return f"{job.exit_code} (timeout)"
     return f"{job.exit_code} ({job.signal})" if job.signal else str(job.exit_code)
+
+
+def _cut(text: str, size: int) -> str:
+    return text if len(text) <= size else f"{text[: size - 1]}…"
+
+
+def _attempts(job: JobReport, *, brief: bool) -> str:
+    return f"{'' if brief else 'Attempts: '}{job.attempts}/{job.max_attempts}"
 
 
 def _first_field(job: JobReport, report: Report, zone: tzinfo | None) -> str:

@@ -34,7 +34,7 @@ from spawn.cli.sources.open_feed import open_feed
 from spawn.cli.sources.open_replica import open_replica
 from spawn.cli.sources.output import Attempt, Stream
 from spawn.cli.sources.replica import ReplicaQueue
-from spawn.cli.sources.silent import because, expect_instance, joined, neither, said
+from spawn.cli.sources.silent import aside, because, expect_instance, joined, neither, said
 from spawn.cli.sources.whereabouts import asked_queue, whereabouts
 from spawn.core.errors import QueueNotFound, SpawnError
 from spawn.core.feed.address import port
@@ -402,10 +402,10 @@ class InstanceQueue:
         """
         say = self._say
         if error is not None:
-            because_ = because(self._id, error)
+            instead_of = aside(self._id, error)
 
             def say(text: str) -> None:
-                self._say(f"{because_}. {text}")
+                self._say(f"{instead_of}. {text}")
 
         if isinstance(error, Gone) and error.elsewhere:
             raise error

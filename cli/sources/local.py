@@ -90,8 +90,9 @@ class LocalQueue:
         assert self._connection is not None, "use LocalQueue in a with"
         self._replay.feed(read.rows(self._connection, self._replay.seq), until=until)
         if self._replay.empty:
-            when = " at that time" if until else " yet"
-            raise QueueNotFound(f"queue {self.queue_id} was not submitted{when}")
+            if until is None:
+                raise queues.not_yet(self.queue_id, held=self.runner_alive())
+            raise QueueNotFound(f"queue {self.queue_id} was not submitted at that time")
 
     def follow(self) -> list[Event[Data]]:
         """Fold what the log has gained, and return those events."""

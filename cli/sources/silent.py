@@ -2,7 +2,8 @@
 
 import os
 
-from spawn.cli.remote.errors import Gone, PortClosed
+from spawn.cli.remote.errors import Boots, Gone, PortClosed
+from spawn.cli.remote.lookup import start
 from spawn.cli.sources.whereabouts import NotTagged
 from spawn.core.errors import InvalidArgument, SpawnError
 from spawn.core.feed.address import port
@@ -43,8 +44,18 @@ def because(instance_id: str, error: SpawnError) -> str:
     return said[:1].upper() + said[1:] if not said.startswith(instance_id) else said
 
 
+def aside(instance_id: str, error: SpawnError) -> str:
+    """That it cannot be asked, why, and what a person may do about that; what is read instead
+    follows."""
+    passes = isinstance(error, (Gone, Boots))  # or is for ever
+    return because(instance_id, error) + (f" ({error.hint})" if error.hint and not passes else "")
+
+
 def neither(instance_id: str, error: SpawnError, other: SpawnError) -> SpawnError:
     """What to say where the instance does not answer, and nobody knows of a queue in S3."""
+    if isinstance(error, Gone) and error.state not in ("unknown", "pending"):
+        # Its status is what was asked for.
+        error.hint = start(instance_id) if error.state == "stopped" else ""
     if isinstance(other, NotTagged) and isinstance(error, PortClosed):
         return NotTagged(
             other.what,
@@ -52,8 +63,7 @@ def neither(instance_id: str, error: SpawnError, other: SpawnError) -> SpawnErro
             hint=joined(error.hint, other.hint),
         )
     if isinstance(other, NotTagged):
-        over = isinstance(error, Gone) and error.state not in ("unknown", "pending")
-        error.hint = joined("" if over else error.hint, other.hint)
+        error.hint = joined(error.hint, other.hint)
         return error
     if str(other) == str(error):
         error.hint = joined(error.hint, "--queue ID and --bucket NAME read a queue's log in S3")

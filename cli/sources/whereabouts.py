@@ -54,7 +54,11 @@ def whereabouts(
     kept = recall(roots, instance_id) or Remembered()
     queue = asked_queue(where) or kept.queue
     if kept.alone and queue == kept.queue and not (where.typed and where.bucket):
-        raise Alone(f"its queue {queue} has no bucket", why="its log is on the instance alone")
+        raise Alone(
+            f"its queue {queue} has no bucket",
+            why="its log is on the instance alone",
+            hint="--queue ID and --bucket NAME read another queue's log in S3",
+        )
     where = structs.replace(
         where,
         from_s3=True,

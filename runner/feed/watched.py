@@ -142,7 +142,7 @@ class Watched:
             self._seen = signature[:1]
             return False
         if self.replay.empty:
-            raise QueueNotFound(f"queue {self.queue_id} was not submitted yet")
+            raise queues.not_yet(self.queue_id, held=self._alive)
         settled = max(each[2] for each in signature if each) < time.time_ns() - _SETTLED_NS
         self._seen = signature if settled else signature[:1]
         return True

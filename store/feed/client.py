@@ -144,13 +144,13 @@ class FeedClient:
             return self._foreign(f"it says that it is '{fault.service[:40]}'")
         match fault.kind:
             case "queue_not_found":
-                why = f"{fault.what}: {fault.why}" if fault.why else fault.what
-                what = f"the queue is not on {self.name}"
-                if isinstance(ask, AskPage):
-                    what = f"queue {ask.queue_id} is not on {self.name}"
-                return QueueNotFound(
-                    what, why=why, hint=f"`spawn queue list {self.name}` shows those that are"
-                )
+                what = fault.what.replace("this machine", self.name)
+                if self.name not in what:
+                    what = f"{self.name}: {what}"
+                hint = fault.hint
+                if not hint or "spawn queue " in hint:  # what is to be typed there
+                    hint = f"`spawn queue list {self.name}` shows those that are"
+                return QueueNotFound(what, why=fault.why, hint=hint)
             case "corrupt_log":
                 hint = f"{fault.hint}; " if fault.hint else ""
                 return CorruptLog(

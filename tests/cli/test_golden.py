@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from msgspec import structs
 from tests.cli import samples
 from tests.cli.support import GOLDEN
 from tests.support.page import block
@@ -164,6 +165,29 @@ def test_no_two_blank_lines_follow_each_other_and_none_ends_the_text(report: Rep
 @pytest.mark.parametrize("height", [8, 12, 16, 24, 60])
 def test_the_live_view_is_never_taller_than_its_terminal(report: Report, height: int) -> None:
     assert len(screen(report, samples.ZONE, PLAIN, width=80, height=height)) <= height
+
+
+@reports
+@pytest.mark.parametrize("width", [60, 80, 200])
+@pytest.mark.parametrize("longer", ["", "-of-a-model-with-quite-a-long-name"])
+def test_the_live_view_shows_whole_attempts_on_any_width(
+    report: Report, width: int, longer: str
+) -> None:
+    jobs = tuple(
+        structs.replace(
+            job,
+            config=structs.replace(job.config, job_id=f"{job.job_id}{longer}"),
+            blocked_by=tuple(f"{each}{longer}" for each in job.blocked_by),
+        )
+        for job in report.jobs
+    )
+    report = structs.replace(report, jobs=jobs)
+    drawn = screen(report, samples.ZONE, PLAIN, width=width, height=60)
+    for job in report.jobs:
+        start = f" {job.job_id[:12]}"
+        (row,) = (line for line in drawn if start in line[:20] and job.status in line)
+        shown = row[:width]
+        assert re.search(rf" {job.attempts}/{job.max_attempts}( |$)", shown), shown
 
 
 @reports

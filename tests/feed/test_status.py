@@ -17,6 +17,8 @@ from spawn.cli.render.style import Style
 from spawn.cli.sources.local import LocalQueue
 from spawn.core.errors import QueueNotFound
 from spawn.core.moments import moment
+from spawn.store import lock, queues
+from spawn.store.log.write import LogWriter
 
 PLAIN = Style(colour=False)
 
@@ -189,6 +191,30 @@ def test_a_machine_without_a_queue_says_so(feed: Feed, laptop: Laptop) -> None:
     assert "queue other is not on i-0123456789abcdef0" in str(caught.value)
     left = [each for each in laptop.roots.cache.rglob("*") if each.is_file()]
     assert not left, "what is not there leaves nothing"
+
+
+@pytest.mark.parametrize(
+    ("held", "hint"), [(True, "ask again in a moment"), (False, "`spawn queue ")]
+)
+def test_a_log_without_an_event_yet_says_what_to_do(
+    world: World, laptop: Laptop, held: bool, hint: str
+) -> None:
+    paths = queues.make(world.roots, "q")
+    LogWriter(paths.events).close()
+    taken = lock.take(paths.lock)
+    assert taken is not None
+    if not held:
+        os.close(taken)
+    with LocalQueue(world.roots, "q") as here, pytest.raises(QueueNotFound) as told:
+        here.refresh()
+    with laptop.open("q") as there, pytest.raises(QueueNotFound) as asked:
+        there.refresh()
+    if held:
+        os.close(taken)
+    assert asked.value.what == f"i-0123456789abcdef0: {told.value.what}"
+    assert asked.value.why == told.value.why
+    assert told.value.hint.startswith(hint)
+    assert asked.value.hint.startswith(hint)
 
 
 def test_the_past_is_told_as_it_was(world: World, laptop: Laptop) -> None:

@@ -217,6 +217,8 @@ def test_an_instance_that_does_not_run_is_said_not_to(
     bare.vanish(state)
     said = refused(person, bare.id).err
     assert f"instance {bare.id} is {state}" in said
+    start = f"`aws ec2 start-instances --instance-ids {bare.id}` starts it"
+    assert (start in said) == (state == "stopped")
     assert "--queue ID and --bucket NAME read a queue's log in S3" in said
 
 
@@ -275,6 +277,7 @@ def test_a_foreign_program_on_the_feeds_port_is_not_believed(
         finished = person.spawn("status", bare.id, "--json")
     assert json.loads(finished.out)["status"] == "completed"
     assert "is no feed of spawn" in finished.err
+    assert "(SPAWN_FEED_PORT names another port, on both sides). Read from" in finished.err
 
 
 @pytest.mark.parametrize(
@@ -305,7 +308,8 @@ def test_a_queue_that_is_not_on_the_instance_is_not_found(
     ran(instance)
     finished = person.spawn("status", instance.id, "--queue", "other")
     assert (finished.code, finished.out) == (3, "")
-    assert f"queue other is not on {instance.id}" in finished.err
+    assert f"queue other is not on {instance.id}: there is no log at " in finished.err
+    assert "this machine" not in finished.err
 
 
 def test_of_two_queues_the_other_is_named_and_can_be_picked(

@@ -86,7 +86,8 @@ def test_where_no_feed_runs_the_log_in_s3_is_read(instance: Instance, person: Pe
     instance.silence()
     line = one_line(status(person, instance))
     assert line.startswith(
-        f"No feed runs on {instance.id}: nothing listens on its port {person.port}. Read from s3://"
+        f"No feed runs on {instance.id}: nothing listens on its port {person.port} "
+        "(`spawn queue feed` serves its queues, there). Read from s3://"
     )
 
 
@@ -155,6 +156,14 @@ def test_a_queue_without_a_bucket_is_not_taken_for_an_older_one_that_has_one(
     assert finished.code == 1
     assert "its queue new has no bucket: its log is on the instance alone" in finished.err
     assert "`spawn queue feed` serves its queues, there" in finished.err
+    instance.becomes("terminated")
+    instance.server.stop()
+    for command in ("status", "cancel", "results"):
+        finished = person.spawn(command, instance.id)
+        assert (finished.code, finished.out) == (1, "")
+        assert "its queue new has no bucket: its log is on the instance alone" in finished.err
+        assert "reads its queue's log in S3" not in finished.err
+        assert "Hint: --queue ID and --bucket NAME read another queue's log" in finished.err
     assert json.loads(person.spawn("status", "old", "--json").out)["status"] == "completed"
 
 
