@@ -26,7 +26,14 @@ def terminate(
     """
     from spawn.cli import bootstrap
     from spawn.cli.sources.ec2 import described
-    from spawn.cli.terminating import confirm, expect_ours, expect_safe, expect_somebody, remains
+    from spawn.cli.terminating import (
+        confirm,
+        expect_ours,
+        expect_safe,
+        expect_somebody,
+        forget,
+        remains,
+    )
 
     roots = bootstrap.machine()
     found, profile = described(instance_id, roots, region, profile)
@@ -46,5 +53,5 @@ def terminate(
         raise typer.Exit(1)
     state = fleet.terminate(instance_id, found.region, profile)
     print(f"Instance {instance_id} is {state}")
-    for line in remains(found):
+    for line in [*forget(found, profile), *remains(found)]:
         bootstrap.say(line)

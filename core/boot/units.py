@@ -24,8 +24,12 @@ def runner(plan: BootPlan) -> str:
     and nothing but an abnormal end starts it again."""
     stop = max(_LEAST_STOP_SECONDS, ceil(plan.kill_grace) + _DRAIN_SECONDS)
     environment = [f"PATH={path(plan.user)}", "LANG=C.UTF-8"]
-    if plan.bucket_owner is not None:
-        environment.append(f"SPAWN_BUCKET_OWNER={plan.bucket_owner}")
+    store = {
+        "SPAWN_BUCKET_OWNER": plan.bucket_owner,
+        "SPAWN_SSE": plan.sse,
+        "SPAWN_SSE_KMS_KEY_ID": plan.sse_key,
+    }
+    environment += [quote(f"{name}={value}") for name, value in store.items() if value]
     lines = [
         "[Unit]",
         f"Description=spawn: queue {plan.queue_id}",
@@ -97,12 +101,12 @@ def command(plan: BootPlan) -> list[str]:
 
 
 def path(user: str) -> str:
-    """Where the jobs' programs are looked for. Our `python` comes last: it stands in where the
-    image, or the launch's setup, has none."""
+    """Where the jobs' programs are looked for. Our `python` and `pip` come before the image's, and
+    are there only where the image, or the launch's setup, has no `python`."""
     home = "/root" if user == "root" else f"/home/{user}"
     system = ("local/sbin", "local/bin", "sbin", "bin")
     usual = [f"/usr/{each}" for each in system]
-    return ":".join([f"{home}/.local/bin", *usual, "/sbin", "/bin", f"{names.HOME}/bin"])
+    return ":".join([f"{home}/.local/bin", f"{names.HOME}/bin", *usual, "/sbin", "/bin"])
 
 
 def quote(word: str) -> str:

@@ -102,6 +102,14 @@ def test_a_queue_is_taken_over_once_and_then_gone_on_with(tmp_path: Path, *, the
     assert f"<--prefix><{PLAN.prefix.rstrip('/')}>" in done.stdout
 
 
+def test_how_objects_are_encrypted_travels() -> None:
+    key = "arn:aws:kms:us-east-1:111122223333:alias/x%y"
+    text = units.runner(structs.replace(PLAN, sse="aws:kms", sse_key=key))
+    assert "\nEnvironment=SPAWN_SSE=aws:kms\n" in text
+    assert f'\nEnvironment="SPAWN_SSE_KMS_KEY_ID={key.replace("%", "%%")}"\n' in text
+    assert "SPAWN_SSE" not in units.runner(PLAN)
+
+
 def test_what_systemd_would_expand_is_escaped() -> None:
     line = re.search(r"(?m)^ExecStart=.*$", units.runner(PLAN))
     assert line is not None
