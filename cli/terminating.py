@@ -85,13 +85,15 @@ def forget(found: Described, profile: str | None) -> Iterator[str]:
     from spawn.store.ec2 import parameter
 
     try:
-        parameter.forget(name, found.region, profile)
+        there = parameter.forget(name, found.region, profile)
     except SpawnError as error:
         yield (
             f"Warning: the jobs' environment stays in SSM: {error}; `aws ssm delete-parameter "
             f"--region {found.region} --name {name}` deletes it"
         )
     else:
+        if not there:
+            return
         yield f"The jobs' environment ({name}) was deleted from SSM"
 
 

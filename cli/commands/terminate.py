@@ -41,6 +41,8 @@ def terminate(
 
     if fleet.is_over(found.state):
         print(f"Instance {instance_id} is {found.state} already")
+        for line in forget(found, profile):  # one that ended itself could not
+            bootstrap.say(line)
         return
     expect_ours(found)
     if not yes:

@@ -17,6 +17,8 @@ _LEAST_STOP_SECONDS = 120
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@+=,-]+")
 _UNEXPECTED = 70
 """Exit code of a runner that met an error of its own; see `runner.bootstrap`."""
+_OUT_OF_REACH = 75
+"""Of one that was to take a queue over, while S3 could not be reached."""
 
 
 def runner(plan: BootPlan) -> str:
@@ -50,7 +52,7 @@ def runner(plan: BootPlan) -> str:
         "OOMPolicy=continue",
         "Restart=on-abnormal",
         "RestartSec=10",
-        f"RestartForceExitStatus={_UNEXPECTED}",
+        f"RestartForceExitStatus={_UNEXPECTED} {_OUT_OF_REACH}",
         "SuccessExitStatus=130 143",
         f"TimeoutStopSec={stop}",
         "",

@@ -39,21 +39,25 @@ def delete(aws: Aws, name: str) -> None:
     _delete(aws.client("ssm"), name, aws.region)
 
 
-def forget(name: str, region: str, profile: str | None) -> None:
+def forget(name: str, region: str, profile: str | None) -> bool:
     """The same, by who has asked nothing else of a launch's services.
+
+    Returns:
+        Whether it was there.
 
     Raises:
         StoreError: It may not be deleted.
     """
     with asking("ssm:DeleteParameter", "delete the environment", region):
         client = connect("ssm", region, profile)
-    _delete(client, name, region)
+    return _delete(client, name, region)
 
 
-def _delete(client: Any, name: str, region: str) -> None:
+def _delete(client: Any, name: str, region: str) -> bool:
     with asking("ssm:DeleteParameter", "delete the environment", region):
         # The plural does not fail for what is not there; its right is another one.
         try:
             client.delete_parameter(Name=name)
         except client.exceptions.ParameterNotFound:
-            return
+            return False
+    return True

@@ -241,6 +241,8 @@ def a_runner_that_was_refused_before_its_queue_began_is_told_of_too(booted: Boot
     events.touch()
     assert booted.root.run(*script, environ=environ).returncode == 0
     events.rename(queues / "aside")
+    later = environ | {"EXIT_STATUS": "75"}
+    assert booted.root.run(*script, environ=later).returncode == 0, "systemd tries again"
     assert booted.root.run(*script, environ=environ).returncode == 1
     (queues / "aside").rename(events)
     assert "failed to begin the queue" in boot_log(booted.store, 1)[0]

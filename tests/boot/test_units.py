@@ -58,7 +58,7 @@ def test_a_runner_is_left_its_jobs_and_is_started_again_when_it_dies() -> None:
         "Delegate=yes",
         "OOMPolicy=continue",
         "Restart=on-abnormal",
-        "RestartForceExitStatus=70",
+        "RestartForceExitStatus=70 75",
         "SuccessExitStatus=130 143",
         "After=network-online.target",
         "TimeoutStopSec=120",

@@ -68,7 +68,7 @@ def test_a_launch_makes_what_is_missing_and_starts_one_instance(person: Person) 
         f"spawn queue results {person.queue_id}",
         f"spawn terminate {instance_id}",
         "EC2 charges for it until the queue has ended",
-        "It is stopped at 20",
+        "The queue is stopped at 20",
     ):
         assert line in done.err
     data = person.user_data(instance_id)
@@ -145,10 +145,13 @@ def test_the_environment_goes_with_its_instance(person: Person) -> None:
     launched = person.launch("--env-file", str(env))
     assert launched.code == 0, launched.err
     (name,) = person.parameters()
-    ended = person.spawn("terminate", launched.out.strip(), "--yes", "--force")
+    instance_id = launched.out.strip()
+    person.look("ec2").terminate_instances(InstanceIds=[instance_id])  # as it does itself
+    ended = person.spawn("terminate", instance_id)
     assert ended.code == 0, ended.err
     assert f"({name}) was deleted from SSM" in ended.err
     assert person.costs()["parameters"] == []
+    assert person.spawn("terminate", instance_id).err == ""
 
 
 def test_a_tag_that_names_another_parameter_deletes_nothing(person: Person) -> None:
@@ -160,6 +163,7 @@ def test_a_tag_that_names_another_parameter_deletes_nothing(person: Person) -> N
     ec2.create_tags(Resources=[launched.out.strip()], Tags=told)
     ended = person.spawn("terminate", launched.out.strip(), "--yes", "--force")
     assert ended.code == 0, ended.err
+    assert "Instance i-" in ended.out
     assert "SSM" not in ended.err
     assert ssm.get_parameter(Name="/somebody/elses")["Parameter"]["Value"] == "x"
 

@@ -39,6 +39,7 @@ if [ "${1:-}" = refused ]; then # by systemd, when the runner's service has ende
   if [ "${SERVICE_RESULT:-}" = success ] || [ -e "$EVENTS" ]; then
     exit 0 # it began, and its log says how it went on
   fi
+  [ "${EXIT_STATUS:-}" != 75 ] || exit 0 # S3 was out of reach: systemd tries again
   begin "begin the queue"
   journalctl --unit spawn-queue.service --lines 20 --output cat --no-pager || true
   exit 1
