@@ -187,6 +187,7 @@ def test_what_a_job_would_lack_and_a_way_to_the_instance_are_warned_of(
         assert public.startswith(f"Warning: {made['SubnetId']} gives no public address")
         assert "job one will fail" in job_
         assert "${SECRET}" in job_
+        person.config(job("one", "true"))
         assert person.launch("--dry-run", "--subnet-id", first["SubnetId"]).err == ""
     finally:
         ec2.delete_subnet(SubnetId=made["SubnetId"])
