@@ -7,6 +7,8 @@ from spawn.cli.flags import Where
 from spawn.cli.sources.copies import copies
 from spawn.cli.sources.whereabouts import TAG_QUEUE, TAG_RESULTS
 from spawn.core.errors import InvalidArgument, SpawnError
+from spawn.core.launch.names import parameter as parameter_of
+from spawn.core.launch.tags import ENVIRONMENT, LAUNCH
 from spawn.core.safety import missing
 from spawn.store.instances import Described
 from spawn.store.paths import Roots
@@ -72,6 +74,27 @@ def confirm(found: Described, *, force: bool) -> bool:
     if not answer.endswith("\n"):
         print(file=sys.stderr)
     return answer.strip().lower() in ("y", "yes")
+
+
+def forget(found: Described, profile: str | None) -> Iterator[str]:
+    """Delete the environment that was kept for the instance alone, and say what became of it."""
+    name = found.tags.get(ENVIRONMENT, "")
+    ours = parameter_of(found.tags.get(TAG_QUEUE, ""), found.tags.get(LAUNCH, ""))
+    if not name or name != ours:  # whoever tags an instance deletes no other parameter by it
+        return
+    from spawn.store.ec2 import parameter
+
+    try:
+        there = parameter.forget(name, found.region, profile)
+    except SpawnError as error:
+        yield (
+            f"Warning: the jobs' environment stays in SSM: {error}; `aws ssm delete-parameter "
+            f"--region {found.region} --name {name}` deletes it"
+        )
+    else:
+        if not there:
+            return
+        yield f"The jobs' environment ({name}) was deleted from SSM"
 
 
 def remains(found: Described) -> Iterator[str]:

@@ -16,11 +16,15 @@ from spawn.runner.start import News, Refused, RunOrder, Said
 from spawn.runner.telling import Teller
 from spawn.store import lock, queues
 from spawn.store.failpoints import reached
+from spawn.store.objects.port import Unavailable
 from spawn.store.paths import QueuePaths, Roots
 from spawn.store.replica.lease import Owned
 
 UNEXPECTED = 70
 """Exit code of an error that is ours: systemd starts the runner again after it."""
+OUT_OF_REACH = 75
+"""Exit code of a takeover that finds the store out of reach: the same again later may do, and
+systemd tries it. Source: `EX_TEMPFAIL` of sysexits(3)."""
 TAKEOVERS = 5
 """How often a takeover that somebody else wins is tried."""
 
@@ -33,8 +37,10 @@ def main() -> int:
         return _run(order, tell)
     except SpawnError as error:
         alive = isinstance(error, RunnerAlive)
-        tell(Refused(error.what, error.why, error.hint, error.exit_code, alive))
-        return error.exit_code
+        passes = order.from_s3 and isinstance(error, Unavailable)
+        code = OUT_OF_REACH if passes else error.exit_code
+        tell(Refused(error.what, error.why, error.hint, code, alive))
+        return code
     except OSError as error:
         tell(Refused("the runner cannot run", str(error), "", 1))
         return 1

@@ -26,7 +26,14 @@ def terminate(
     """
     from spawn.cli import bootstrap
     from spawn.cli.sources.ec2 import described
-    from spawn.cli.terminating import confirm, expect_ours, expect_safe, expect_somebody, remains
+    from spawn.cli.terminating import (
+        confirm,
+        expect_ours,
+        expect_safe,
+        expect_somebody,
+        forget,
+        remains,
+    )
 
     roots = bootstrap.machine()
     found, profile = described(instance_id, roots, region, profile)
@@ -34,6 +41,8 @@ def terminate(
 
     if fleet.is_over(found.state):
         print(f"Instance {instance_id} is {found.state} already")
+        for line in forget(found, profile):  # one that ended itself could not
+            bootstrap.say(line)
         return
     expect_ours(found)
     if not yes:
@@ -46,5 +55,5 @@ def terminate(
         raise typer.Exit(1)
     state = fleet.terminate(instance_id, found.region, profile)
     print(f"Instance {instance_id} is {state}")
-    for line in remains(found):
+    for line in [*forget(found, profile), *remains(found)]:
         bootstrap.say(line)

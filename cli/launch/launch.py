@@ -23,6 +23,7 @@ from spawn.cli.launch.needing import needing
 from spawn.cli.launch.order import Order
 from spawn.cli.launch.queue import Queue
 from spawn.cli.launch.undo import Undo, undoing
+from spawn.core.boot.environment import unset
 from spawn.core.boot.plan import BootPlan
 from spawn.core.boot.user_data import user_data
 from spawn.core.errors import QueueExists, SpawnError
@@ -39,7 +40,9 @@ from spawn.store.ec2.kind import kind
 from spawn.store.ec2.network import Group
 from spawn.store.ec2.profile import Profile
 from spawn.store.ec2.session import Aws
+from spawn.store.objects import encryption
 from spawn.store.objects.port import Denied, Unavailable
+from spawn.store.objects.s3 import OWNER
 from spawn.store.paths import Roots, ssh_key
 from spawn.store.place import open_place
 from spawn.store.replica.claim import submit
@@ -85,7 +88,14 @@ def look(order: Order, roots: Roots, now: datetime, say: Say) -> Ready:
     sort = kind(aws, wanted.instance_type, spot=wanted.spot)
     found = image(aws, sort, wanted.ami)
     size = volume_gib(found, wanted.volume_gib)
-    vpc_id = networks.vpc(aws, wanted.subnet_id)
+    around = networks.network(aws, wanted.subnet_id)
+    vpc_id = around.vpc_id
+    if not around.public:
+        say(
+            f"Warning: {wanted.subnet_id} gives no public address: the instance needs a NAT "
+            "gateway or another way out to install itself, and SSH comes to it only from within "
+            "that network, as by a ProxyJump"
+        )
     source = ""
     if wanted.security_group is not None:
         group = networks.named(aws, wanted.security_group, vpc_id)
@@ -101,6 +111,11 @@ def look(order: Order, roots: Roots, now: datetime, say: Say) -> Ready:
         queue = queues.begun(aws, order, roots, say)
     else:
         queue = queues.fresh(aws, order, roots, now, say)
+    for job_id, name in unset(queue.config, order.environment):
+        say(
+            f"Warning: job {job_id} will fail: the instance will not have the ${{{name}}} that its "
+            "environment takes; --env-file gives it"
+        )
     launch_id = token_hex(16)
     named = names.parameter(queue.queue_id, launch_id) if order.environment else ""
     arn = parameter.arn(aws, named) if named else ""
@@ -133,6 +148,7 @@ def look(order: Order, roots: Roots, now: datetime, say: Say) -> Ready:
             launch_id=launch_id,
             name=wanted.name or queue.queue_id,
             more=wanted.tags,
+            parameter=named,
         ),
     )
     run.may_run(aws, _order(ready, dry=True))
@@ -323,7 +339,9 @@ def _plan(ready: Ready, files: dict[str, str]) -> BootPlan:
         env_parameter=ready.parameter or None,
         ttl_at=order.ttl_at,
         on_complete=order.wanted.on_complete,
-        bucket_owner=os.environ.get("SPAWN_BUCKET_OWNER"),
+        bucket_owner=os.environ.get(OWNER) or None,
+        sse=os.environ.get(encryption.ALGORITHM) or None,
+        sse_key=os.environ.get(encryption.KEY) or None,
         force=order.force,
         retry_failed=order.retry_failed,
         kill_grace=ready.queue.config.kill_grace,

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from spawn.core.boot import environment
 from spawn.core.config.model import QueueConfig
 from spawn.core.durations import parse as duration
 from spawn.core.errors import InvalidArgument
 from spawn.core.ids import why_not_queue_id
-from spawn.core.launch import environment
 from spawn.core.launch.wanted import Wanted
 from spawn.core.moments import stamp
 

@@ -125,6 +125,7 @@ def begun(aws: Aws, order: Order, roots: Roots, say: Say) -> Queue:
         source.refresh()
         state = source.state
         if not source.seq and _claimed_by(store) == "":
+            _alone(queue_id, run.of_queue(aws, queue_id, place.location))
             raise SpawnError(
                 f"queue {queue_id} has never begun",
                 why="the instance that it was submitted for is gone, or was never started",

@@ -7,6 +7,7 @@ from spawn.cli.remote import address
 from spawn.cli.remote.address import Remembered
 from spawn.cli.sources import place
 from spawn.core.launch.sheet import costs
+from spawn.core.moments import moment
 from spawn.store.paths import Roots
 
 
@@ -32,9 +33,13 @@ def tell_next(ready: Ready, instance_id: str, say: Callable[[str], None]) -> Non
     )
     say(f"Results: {queue.place.location}")
     if ready.order.ttl_at:
-        say(f"It is stopped at {ready.order.ttl_at} at the latest, by this machine's clock")
+        at = moment(ready.order.ttl_at).strftime("%Y-%m-%dT%H:%M:%SZ")
+        say(f"The queue is stopped at {at} at the latest, by this machine's clock")
     if wanted.spot:
-        say("EC2 may take it away; `spawn launch --resume` goes on with its queue then")
+        say(
+            f"EC2 may take it away; `spawn launch --instance-type {wanted.instance_type} --resume "
+            f"{queue.queue_id}` goes on with its queue then"
+        )
     say(costs(wanted, instance_id))
     say("Next:")
     say(f"  spawn queue status {instance_id} --watch")

@@ -3,7 +3,7 @@ answers there."""
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from datetime import datetime
 from types import TracebackType
@@ -28,13 +28,14 @@ from spawn.cli.remote.tunnel import Tunnel
 from spawn.cli.remote.way import reach_of
 from spawn.cli.sources.again import Again
 from spawn.cli.sources.feed import FeedQueue
-from spawn.cli.sources.learned import host_keys, learn, learn_tagged
+from spawn.cli.sources.learned import learn, learn_tagged
 from spawn.cli.sources.moving import MovingStream
 from spawn.cli.sources.open_feed import open_feed
 from spawn.cli.sources.open_replica import open_replica
 from spawn.cli.sources.output import Attempt, Stream
 from spawn.cli.sources.replica import ReplicaQueue
 from spawn.cli.sources.silent import aside, because, expect_instance, joined, neither, said
+from spawn.cli.sources.vouched import keys_of_log
 from spawn.cli.sources.whereabouts import asked_queue, whereabouts
 from spawn.core.errors import QueueNotFound, SpawnError
 from spawn.core.feed.address import port
@@ -250,7 +251,7 @@ class InstanceQueue:
             RemoteError, NoFeed, NotAFeed, OtherProtocol, Refused: There is none.
             QueueNotFound: It has no queue.
         """
-        told = Told(host_keys=lambda: self._keys_of_log() or ())
+        told = Told(host_keys=lambda: keys_of_log(self._id, self._roots, self._where) or ())
         reach = reach_of(self._id, self._roots, self._where, told=told)
         with ExitStack() as opened:
             try:
@@ -351,17 +352,9 @@ class InstanceQueue:
     def _begun(self) -> bool:
         """Whether its queue has begun there, or nobody knows."""
         try:
-            return self._keys_of_log() is not None
+            return keys_of_log(self._id, self._roots, self._where) is not None
         except SpawnError:
             return True
-
-    def _keys_of_log(self) -> Sequence[str] | None:
-        """The host keys that the queue's log in S3 has of this instance, the newest epoch's; None:
-        it has not begun there."""
-        source, _ = self._replica(lambda _: None)
-        with source:
-            source.refresh()
-            return host_keys(source.rows(), self._id)
 
     # its queue in S3
 

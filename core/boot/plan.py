@@ -37,6 +37,10 @@ class BootPlan(Struct, frozen=True, kw_only=True):
     on_complete: OnComplete = "keep"
     bucket_owner: str | None = None
     """The account that the bucket belongs to, where it is known."""
+    sse: str | None = None
+    sse_key: str | None = None
+    """How what goes to S3 is to be encrypted, where the bucket's default is not meant; see
+    `store.objects.encryption`."""
     force: bool = False
     """With `resume`: though its owner may be alive for all that the instance can tell."""
     retry_failed: bool = False

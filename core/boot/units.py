@@ -17,6 +17,8 @@ _LEAST_STOP_SECONDS = 120
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@+=,-]+")
 _UNEXPECTED = 70
 """Exit code of a runner that met an error of its own; see `runner.bootstrap`."""
+_OUT_OF_REACH = 75
+"""Of one that was to take a queue over, while S3 could not be reached."""
 
 
 def runner(plan: BootPlan) -> str:
@@ -24,8 +26,12 @@ def runner(plan: BootPlan) -> str:
     and nothing but an abnormal end starts it again."""
     stop = max(_LEAST_STOP_SECONDS, ceil(plan.kill_grace) + _DRAIN_SECONDS)
     environment = [f"PATH={path(plan.user)}", "LANG=C.UTF-8"]
-    if plan.bucket_owner is not None:
-        environment.append(f"SPAWN_BUCKET_OWNER={plan.bucket_owner}")
+    store = {
+        "SPAWN_BUCKET_OWNER": plan.bucket_owner,
+        "SPAWN_SSE": plan.sse,
+        "SPAWN_SSE_KMS_KEY_ID": plan.sse_key,
+    }
+    environment += [quote(f"{name}={value}") for name, value in store.items() if value]
     lines = [
         "[Unit]",
         f"Description=spawn: queue {plan.queue_id}",
@@ -46,7 +52,7 @@ def runner(plan: BootPlan) -> str:
         "OOMPolicy=continue",
         "Restart=on-abnormal",
         "RestartSec=10",
-        f"RestartForceExitStatus={_UNEXPECTED}",
+        f"RestartForceExitStatus={_UNEXPECTED} {_OUT_OF_REACH}",
         "SuccessExitStatus=130 143",
         f"TimeoutStopSec={stop}",
         "",
@@ -97,12 +103,12 @@ def command(plan: BootPlan) -> list[str]:
 
 
 def path(user: str) -> str:
-    """Where the jobs' programs are looked for. Our `python` comes last: it stands in where the
-    image, or the launch's setup, has none."""
+    """Where the jobs' programs are looked for. Our `python` and `pip` come before the image's, and
+    are there only where the image, or the launch's setup, has no `python`."""
     home = "/root" if user == "root" else f"/home/{user}"
     system = ("local/sbin", "local/bin", "sbin", "bin")
     usual = [f"/usr/{each}" for each in system]
-    return ":".join([f"{home}/.local/bin", *usual, "/sbin", "/bin", f"{names.HOME}/bin"])
+    return ":".join([f"{home}/.local/bin", f"{names.HOME}/bin", *usual, "/sbin", "/bin"])
 
 
 def quote(word: str) -> str:

@@ -46,6 +46,8 @@ def _plan(plan: BootPlan) -> str:
         "REGION": plan.region,
         "BUCKET": plan.bucket,
         "BUCKET_OWNER": plan.bucket_owner or "",
+        "SPAWN_SSE": plan.sse or "",
+        "SPAWN_SSE_KMS_KEY_ID": plan.sse_key or "",
         "OBJECTS": plan.prefix + names.objects(plan.launch_id),
         "BOOT_LOG": f"{plan.prefix}_spawn/boot.log",
         "ENV_PARAMETER": plan.env_parameter or "",

@@ -8,12 +8,15 @@ QUEUE = "spawn:queue-id"
 RESULTS = "spawn:results-location"
 USER = "spawn:ssh-user"
 LAUNCH = "spawn:launch-id"
+ENVIRONMENT = "spawn:env-parameter"
+"""The parameter of SSM with the jobs' environment, if there is one: it goes with the instance."""
 NAME = "Name"
 MOST = 50
 """Source: "Tag your Amazon EC2 resources", tag restrictions."""
 _KEY_LENGTH = 128
 _VALUE_LENGTH = 256
 _OURS = "spawn:"
+_OURS_COUNT = 6
 
 
 def parse(texts: Sequence[str]) -> dict[str, str]:
@@ -31,22 +34,33 @@ def parse(texts: Sequence[str]) -> dict[str, str]:
         if why is not None:
             raise InvalidArgument(f"--tag {text} cannot be", why=why, hint="--tag project=digits")
         found[key] = value
-    if len(found) > MOST - 5:
+    if len(found) > MOST - _OURS_COUNT:
         raise InvalidArgument(
-            f"{len(found)} tags are too many", why=f"EC2 takes {MOST}, and 5 are ours"
+            f"{len(found)} tags are too many", why=f"EC2 takes {MOST}, and {_OURS_COUNT} are ours"
         )
     return found
 
 
 def of_instance(
-    *, queue_id: str, location: str, user: str, launch_id: str, name: str, more: dict[str, str]
+    *,
+    queue_id: str,
+    location: str,
+    user: str,
+    launch_id: str,
+    name: str,
+    more: dict[str, str],
+    parameter: str = "",
 ) -> dict[str, str]:
     """All tags of an instance.
+
+    Args:
+        parameter: Of its jobs' environment; empty for none.
 
     Raises:
         InvalidArgument: One of ours is longer than a tag can be.
     """
     ours = {QUEUE: queue_id, RESULTS: location, USER: user, LAUNCH: launch_id, NAME: name}
+    ours |= {ENVIRONMENT: parameter} if parameter else {}
     for key, value in ours.items():
         if len(value) > _VALUE_LENGTH:
             raise InvalidArgument(

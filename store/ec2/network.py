@@ -17,6 +17,13 @@ _UNKNOWN = {"InvalidSubnetID.NotFound", "InvalidSubnetID.Malformed"}
 _NO_GROUP = {"InvalidGroup.NotFound", "InvalidGroupId.Malformed", "InvalidGroupId.NotFound"}
 
 
+class Network(Struct, frozen=True):
+    """Where an instance will be. `public`: whether it gets a public address there."""
+
+    vpc_id: str
+    public: bool = True
+
+
 class Group(Struct, frozen=True):
     """A security group. `group_id` is empty where it is not made yet; `open` says whether it lets
     the wanted network in."""
@@ -26,7 +33,7 @@ class Group(Struct, frozen=True):
     open: bool = False
 
 
-def vpc(aws: Aws, subnet_id: str | None) -> str:
+def network(aws: Aws, subnet_id: str | None) -> Network:
     """The network that the instance will be in: the subnet's, else the region's default one.
 
     Raises:
@@ -46,14 +53,14 @@ def vpc(aws: Aws, subnet_id: str | None) -> str:
             raise InvalidArgument(
                 f"{aws.region} has no subnet {subnet_id}", hint="--subnet-id names one of it"
             )
-        return str(found[0]["VpcId"])
+        return Network(str(found[0]["VpcId"]), bool(found[0].get("MapPublicIpOnLaunch", True)))
     with asking("ec2:DescribeVpcs", "find the default network", aws.region):
         found = client.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
     if not found:
         raise InvalidArgument(
             f"{aws.region} has no default network", hint="--subnet-id says where to be"
         )
-    return str(found[0]["VpcId"])
+    return Network(str(found[0]["VpcId"]))
 
 
 def named(aws: Aws, group_id: str, vpc_id: str) -> Group:

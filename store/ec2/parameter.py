@@ -1,8 +1,11 @@
 """The environment of a launch's jobs, as a SecureString of SSM."""
 
+from typing import Any
+
 from spawn.core.launch.names import OURS, TAG_OURS
 from spawn.store.ec2.errors import asking
 from spawn.store.ec2.session import Aws
+from spawn.store.objects.aws import connect
 
 
 def arn(aws: Aws, name: str) -> str:
@@ -33,9 +36,28 @@ def delete(aws: Aws, name: str) -> None:
     Raises:
         StoreError: It may not be deleted.
     """
-    with asking("ssm:DeleteParameter", "delete the environment", aws.region):
+    _delete(aws.client("ssm"), name, aws.region)
+
+
+def forget(name: str, region: str, profile: str | None) -> bool:
+    """The same, by who has asked nothing else of a launch's services.
+
+    Returns:
+        Whether it was there.
+
+    Raises:
+        StoreError: It may not be deleted.
+    """
+    with asking("ssm:DeleteParameter", "delete the environment", region):
+        client = connect("ssm", region, profile)
+    return _delete(client, name, region)
+
+
+def _delete(client: Any, name: str, region: str) -> bool:
+    with asking("ssm:DeleteParameter", "delete the environment", region):
         # The plural does not fail for what is not there; its right is another one.
         try:
-            aws.client("ssm").delete_parameter(Name=name)
-        except aws.client("ssm").exceptions.ParameterNotFound:
-            return
+            client.delete_parameter(Name=name)
+        except client.exceptions.ParameterNotFound:
+            return False
+    return True

@@ -6,6 +6,7 @@ from spawn.core.errors import InvalidArgument
 from spawn.core.launch.wanted import why_not_region
 from spawn.store.ec2.errors import asking
 from spawn.store.objects.aws import connect
+from spawn.store.objects.port import Unavailable
 
 SLOW_SECONDS = 60.0
 """EC2 may take this long to say that an instance starts."""
@@ -41,10 +42,21 @@ class Aws:
             raise InvalidArgument(f"'{named}' is no region", why=why, hint="--region names one")
         self.region = str(named)
         self._clients: dict[str, Any] = {}
-        with asking("sts:GetCallerIdentity", "ask who we are", self.region):
-            found = self.client("sts").get_caller_identity()
+        try:
+            with asking("sts:GetCallerIdentity", "ask who we are", self.region):
+                found = self.client("sts").get_caller_identity()
+        except Unavailable as error:
+            if not self._known():
+                error.hint = f"is {self.region} a region? --region names another"
+            raise
         self.account = str(found["Account"])
         self.partition = str(found["Arn"]).split(":")[1]
+
+    def _known(self) -> bool:
+        """Whether botocore has heard of our region: it is older than the newest one."""
+        named = self._below.get_available_regions
+        partitions = self._below.get_available_partitions()
+        return any(self.region in named("ec2", partition) for partition in partitions)
 
     def client(self, service: str) -> Any:
         """The client of a service, made once."""

@@ -16,6 +16,7 @@ from spawn.core.events import ResultsUploaded
 from spawn.core.state import JobState
 from spawn.store.objects.port import Changed, NotThere, ObjectStore, StoreError, list_all
 from spawn.store.results import parts
+from spawn.store.results.checkpoint import FOLDER, LIST
 from spawn.store.results.download import RANGE, Reader, Stopped, write_all
 from spawn.store.results.inside import Inside, folded, parts_of
 from spawn.store.results.publish import Whole, attempt_prefix
@@ -311,9 +312,32 @@ def _items(objects: ObjectStore, choice: Choice, prefix: str) -> Iterator[_Item]
             yield _Item(name=name, prefix=prefix, size=file.size, known=file)
             continue
         yield _Item(name=name, size=file.size, error=error)
+    for item in _checkpoint(objects, choice.job, prefix, names):
+        own.add(item.name)
+        yield item
     for name in sorted(names.keys() - own):
         if not name.startswith(parts.FOLDER):
             yield _Item(name=name, prefix=prefix, size=names[name], verified=False)
+
+
+def _checkpoint(
+    objects: ObjectStore, job: JobState, prefix: str, names: Mapping[str, int]
+) -> Iterator[_Item]:
+    """What the attempt has left as it was stopped, where the log vouches for the list of it."""
+    saved = job.checkpoint
+    if saved is None or saved.key != prefix + LIST:
+        return
+    files, broken = _listed(objects, saved.key, saved.sha256)
+    if broken:
+        yield _Item(name=LIST, error=broken)
+        return
+    listed = Known(LIST, names.get(LIST, 0), saved.sha256)
+    for known in (listed, *(structs.replace(each, name=FOLDER + each.name) for each in files)):
+        if names.get(known.name) == known.size:
+            yield _Item(name=known.name, prefix=prefix, size=known.size, known=known)
+        else:
+            error = f"it is not in the object store as {LIST} has it"
+            yield _Item(name=known.name, size=known.size, error=error)
 
 
 def _unsaved(job: JobState) -> str:
@@ -364,13 +388,18 @@ def _manifest(objects: ObjectStore, job: JobState, prefix: str) -> tuple[tuple[K
     uploaded = job.uploaded
     if not isinstance(uploaded, ResultsUploaded):
         return (), ""
+    return _listed(objects, prefix + _MANIFEST, uploaded.sha256)
+
+
+def _listed(objects: ObjectStore, key: str, digest: str) -> tuple[tuple[Known, ...], str]:
+    """The files of a list that has this SHA-256, and why there are none."""
     try:
-        data = objects.read(prefix + _MANIFEST).data
+        data = objects.read(key).data
     except NotThere:
         return (), "the list of results is not in the object store"
     except StoreError as error:
         return (), f"the list of results cannot be read: {error}"
-    if sha256(data).hexdigest() != uploaded.sha256:
+    if sha256(data).hexdigest() != digest:
         return (), "the list of results is not the one that the log knows"
     try:
         return msgspec.json.decode(data, type=_Manifest).files, ""

@@ -43,7 +43,9 @@ CONFIG = """{"jobs": [
   {"job_id": "a", "command": "python work.py > out.txt && printf %s \\"$SECRET\\" >> out.txt",
    "result_files": ["out.txt"]}
 ]}"""
-SETUP = "#!/bin/sh\nid -u > /root/setup-ran\n"
+SETUP = """#!/bin/sh
+{ id -u; python -c 'import sys; print(sys.version_info >= (3, 11))'; } > /root/setup-ran
+"""
 USER = "worker"
 
 
@@ -138,15 +140,15 @@ def it_comes_to_its_end_and_says_each_step(booted: Booted) -> None:
     assert booted.done.returncode == 0, booted.log
     steps = re.findall(r"(?m)^[\dT:-]+Z (\w+(?: [\w-]+)?)", booted.log)
     assert steps == [
-        *("fetch what", "run the", "find a", "install python3-venv", "it is"),
+        *("fetch what", "find a", "install python3-venv", "run the", "it is"),
         *("install spawn", "make the", "unpack what", "read the", "start the", "done"),
     ]
     assert boot_log(booted.store, 10) == ()
     assert booted.log.count("p$w") == 0
 
 
-def the_setup_ran_as_root(booted: Booted) -> None:
-    assert (booted.root.upper / "root/setup-ran").read_text() == "0\n"
+def the_setup_ran_as_root_with_the_python_of_the_jobs(booted: Booted) -> None:
+    assert (booted.root.upper / "root/setup-ran").read_text() == "0\nTrue\n"
 
 
 def folders_are_the_users_and_its_environment_is_nobody_elses(booted: Booted) -> None:
@@ -239,6 +241,8 @@ def a_runner_that_was_refused_before_its_queue_began_is_told_of_too(booted: Boot
     events.touch()
     assert booted.root.run(*script, environ=environ).returncode == 0
     events.rename(queues / "aside")
+    later = environ | {"EXIT_STATUS": "75"}
+    assert booted.root.run(*script, environ=later).returncode == 0, "systemd tries again"
     assert booted.root.run(*script, environ=environ).returncode == 1
     (queues / "aside").rename(events)
     assert "failed to begin the queue" in boot_log(booted.store, 1)[0]
@@ -246,7 +250,7 @@ def a_runner_that_was_refused_before_its_queue_began_is_told_of_too(booted: Boot
 
 CHECKS = [
     it_comes_to_its_end_and_says_each_step,
-    the_setup_ran_as_root,
+    the_setup_ran_as_root_with_the_python_of_the_jobs,
     folders_are_the_users_and_its_environment_is_nobody_elses,
     the_services_are_enabled,
     what_was_installed_is_what_the_launcher_has,

@@ -4,6 +4,8 @@ by AWS's own library. The branch for dnf is parsed and read; nothing runs it."""
 import ast
 import importlib.util
 import subprocess
+from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 from urllib.parse import urlsplit
@@ -13,6 +15,7 @@ from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.compat import HTTPHeaders
 from botocore.credentials import Credentials
+from tests.support.answers import Answer, Asked, answering
 from tests.support.imds import ROLE, metadata
 
 FOLDER = Path(__file__).parents[2] / "core" / "boot" / "instance"
@@ -74,3 +77,116 @@ def test_it_signs_as_aws_does(
     request.headers = headers
     text = signer.string_to_sign(request, signer.canonical_request(request))
     assert ours["authorization"].endswith(f"Signature={signer.signature(text, request)}")
+
+
+class Times:
+    """An answer that is another the first times."""
+
+    def __init__(self, times: int, first: Answer, then: Answer) -> None:
+        self.left = times
+        self._first = first
+        self._then = then
+
+    def __call__(self, _: Asked) -> Answer:
+        self.left -= 1
+        return self._first if self.left >= 0 else self._then
+
+
+def _run(
+    courier: ModuleType,
+    patch: pytest.MonkeyPatch,
+    answer: Callable[[Asked], Answer],
+    *words: str,
+) -> tuple[int, list[float]]:
+    """Have the courier do something against a server of ours; its pauses are not waited for."""
+    pauses: list[float] = []
+    with metadata(b"{}", role=True) as imds, answering(answer) as server:
+        patch.setattr(courier, "IMDS", imds.endpoint)
+        patch.setattr(courier, "ENDPOINT", server.endpoint)
+        patch.setattr(courier, "REGION", "us-east-1")
+        patch.setattr(courier, "BUCKET", "b")
+        patch.setattr(courier.time, "sleep", pauses.append)
+        patch.setattr(courier.sys, "argv", ["courier.py", *words])
+        return courier.main(), pauses
+
+
+VALUE = Answer(body=b'{"Parameter": {"Value": "A=1"}}')
+SSM_DENIED = Answer(400, b'{"__type": "com.amazonaws.ssm#AccessDeniedException"}')
+S3_DENIED = Answer(403, b"<Error><Code>AccessDenied</Code></Error>")
+
+
+def test_a_right_that_is_not_known_everywhere_yet_is_waited_for(
+    courier: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "got"
+    digest = sha256(b"data").hexdigest()
+    answer = Times(9, S3_DENIED, Answer(body=b"data"))
+    code, pauses = _run(courier, monkeypatch, answer, "fetch", "k", str(file), digest)
+    assert (code, file.read_bytes(), len(pauses)) == (0, b"data", 9)
+    answer = Times(9, SSM_DENIED, VALUE)  # SSM says it with 400
+    assert _run(courier, monkeypatch, answer, "parameter", "/p", str(file))[0] == 0
+    assert file.read_bytes() == b"A=1"
+
+
+def test_a_refusal_that_stays_is_said_after_two_minutes_and_one_that_cannot_pass_at_once(
+    courier: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ("parameter", "/p", str(tmp_path / "got"))
+    code, pauses = _run(courier, monkeypatch, lambda _: SSM_DENIED, *words)
+    assert code == 1
+    assert 120 <= sum(pauses) <= 180
+    assert "AccessDeniedException" in capsys.readouterr().err
+    gone = Answer(400, b'{"__type": "ParameterNotFound"}')
+    assert _run(courier, monkeypatch, lambda _: gone, *words) == (1, [])
+
+
+def test_an_object_that_breaks_off_is_fetched_again(
+    courier: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "got"
+    short = Times(1, Answer(body=b"da", promised=4), Answer(body=b"data"))
+    words = ("fetch", "k", str(file), sha256(b"data").hexdigest())
+    assert _run(courier, monkeypatch, short, *words) == (0, [1])
+    other = Answer(body=b"date")
+    assert _run(
+        courier, monkeypatch, lambda _: other, *words[:2], str(tmp_path / "x"), words[3]
+    ) == (1, [])
+
+
+def test_credentials_that_are_not_there_yet_are_waited_for(
+    courier: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    early = ["", "{}", '{"Code": "Failed"}', "[]"]
+    real = courier.metadata
+
+    def metadata_(path: str, **told: str) -> str:
+        if path.endswith("/spawn-instance") and early:
+            return early.pop()
+        return str(real(path, **told))
+
+    monkeypatch.setattr(courier, "metadata", metadata_)
+    words = ("parameter", "/p", str(tmp_path / "got"))
+    code, pauses = _run(courier, monkeypatch, lambda _: VALUE, *words)
+    assert (code, len(pauses)) == (0, 4)
+
+
+def test_what_it_brings_is_encrypted_as_the_launcher_said(
+    courier: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "log"
+    file.write_text("words")
+    seen: list[dict[str, str]] = []
+
+    def keep(asked: Asked) -> Answer:
+        seen.append(asked.headers)
+        return Answer()
+
+    monkeypatch.setattr(courier, "SSE", "aws:kms")
+    monkeypatch.setattr(courier, "SSE_KEY", "alias/x")
+    assert _run(courier, monkeypatch, keep, "put", "k", str(file))[0] == 0
+    (headers,) = seen
+    assert headers["x-amz-server-side-encryption"] == "aws:kms"
+    assert headers["x-amz-server-side-encryption-aws-kms-key-id"] == "alias/x"

@@ -58,7 +58,7 @@ def test_a_runner_is_left_its_jobs_and_is_started_again_when_it_dies() -> None:
         "Delegate=yes",
         "OOMPolicy=continue",
         "Restart=on-abnormal",
-        "RestartForceExitStatus=70",
+        "RestartForceExitStatus=70 75",
         "SuccessExitStatus=130 143",
         "After=network-online.target",
         "TimeoutStopSec=120",
@@ -100,6 +100,14 @@ def test_a_queue_is_taken_over_once_and_then_gone_on_with(tmp_path: Path, *, the
     first = "<queue><run><--or-resume>" if there else "<queue><resume><nightly><--from-s3><--force>"
     assert done.stdout.startswith(first)
     assert f"<--prefix><{PLAN.prefix.rstrip('/')}>" in done.stdout
+
+
+def test_how_objects_are_encrypted_travels() -> None:
+    key = "arn:aws:kms:us-east-1:111122223333:alias/x%y"
+    text = units.runner(structs.replace(PLAN, sse="aws:kms", sse_key=key))
+    assert "\nEnvironment=SPAWN_SSE=aws:kms\n" in text
+    assert f'\nEnvironment="SPAWN_SSE_KMS_KEY_ID={key.replace("%", "%%")}"\n' in text
+    assert "SPAWN_SSE" not in units.runner(PLAN)
 
 
 def test_what_systemd_would_expand_is_escaped() -> None:

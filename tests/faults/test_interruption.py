@@ -1,6 +1,8 @@
 """EC2 takes an instance back, or its time is over: what ran goes on elsewhere from where it was."""
 
 import json
+import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -226,6 +228,27 @@ def test_a_queue_whose_ttl_has_passed_is_over_here_until_somebody_gives_it_more(
     assert "a later --ttl, or none" in again.err
     assert len(here.events()) == size, "as after a restart of the machine"
     assert here.run("--or-resume", "--ttl", "1h").code == 0
+
+
+def test_a_machine_that_is_started_again_after_its_queues_end_stays(
+    machines: Machines, instance: Instance
+) -> None:
+    if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"], check=False).returncode:
+        pytest.skip("only root can give a process another boot id")
+    here = instance.world.queue(job("a", "true"))
+    assert here.run("--on-complete", "stop").code == 0
+    instance.powered_off.unlink()
+    other = instance.world.folder / "boot_id"
+    other.write_text("11111111-2222-3333-4444-555555555555\n")
+    script = f'mount --bind {other} /proc/sys/kernel/random/boot_id && exec "$@"'
+    unit = ("--or-resume", "--on-complete", "stop")
+    restarted = here.start(*unit, wrapper=("unshare", "-m", "sh", "-c", script, "sh"))
+    _, err = restarted.communicate(timeout=60)
+    assert restarted.returncode == 0, err
+    assert "nothing was run" in err
+    assert not instance.powered_off.exists()
+    assert here.run(*unit).code == 0
+    assert instance.powered_off.exists(), "a runner that died before it could"
 
 
 @pytest.mark.parametrize("code", [0, 1])

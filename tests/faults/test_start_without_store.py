@@ -45,6 +45,26 @@ def test_a_new_queue_begins_without_the_store_when_it_is_told_to(machines: Machi
     same(queue, machines.remote())
 
 
+def test_a_takeover_without_the_store_is_to_be_tried_again_and_then_goes_well(
+    machines: Machines,
+) -> None:
+    a, b = machines.machine("a"), machines.machine("b")
+    queue = _chain(a)
+    queue.detach()
+    queue.wait_executing("first")
+    queue.stop()
+    with machines.proxy.outage():
+        done = b.spawn("resume", "q", "--from-s3")
+        assert done.code == 75, done
+        assert "cannot be reached" in done.err
+    there = machines.on(b, queue)
+    assert not there.paths.events.exists(), "a unit would take it for begun"
+    b.let("go")
+    done = b.spawn("resume", "q", "--from-s3")
+    assert done.code == 0, done.err
+    same(there, machines.remote())
+
+
 def test_a_queue_that_the_store_never_heard_of_is_brought_there_by_the_next_runner(
     machines: Machines,
 ) -> None:

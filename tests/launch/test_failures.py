@@ -91,6 +91,16 @@ def test_a_bad_queue_is_told_before_anything_else(
     assert (done.code, "--batch-queue" in done.err) == (2, True)
 
 
+def test_a_region_that_nobody_has_heard_of_is_asked_about_when_it_does_not_answer(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    done = person.launch("--region", "eu-nowhere-1")
+    assert (done.code, done.out) == (1, "")
+    assert "is eu-nowhere-1 a region? --region names another" in done.err
+    assert "a region?" not in person.launch("--region", "eu-west-1").err
+
+
 # what AWS says before anything is made
 
 

@@ -3,11 +3,13 @@
 import stat
 from typing import Any
 
+import pytest
 from tests.launch.conftest import FROM, NOTHING, TYPE, Person
+from tests.support.queues import job
 
 from spawn.cli.remote.reach import TAG_USER, Reach
 from spawn.cli.sources import whereabouts
-from spawn.core.launch import tags
+from spawn.core.launch import names, tags
 from spawn.core.launch.names import GROUP
 from spawn.store.paths import roots
 
@@ -35,7 +37,9 @@ def test_a_launch_makes_what_is_missing_and_starts_one_instance(person: Person) 
     assert found["MetadataOptions"]["HttpTokens"] == "required"
     location = f"s3://spawn-results-us-east-1/{person.queue_id}/"
     told = _tags(found)
-    assert len(told.pop("spawn:launch-id")) == 32
+    launch_id = told.pop("spawn:launch-id")
+    assert len(launch_id) == 32
+    assert told.pop(tags.ENVIRONMENT) == names.parameter(person.queue_id, launch_id)
     assert told == {
         whereabouts.TAG_QUEUE: person.queue_id,
         whereabouts.TAG_RESULTS: location,
@@ -64,7 +68,7 @@ def test_a_launch_makes_what_is_missing_and_starts_one_instance(person: Person) 
         f"spawn queue results {person.queue_id}",
         f"spawn terminate {instance_id}",
         "EC2 charges for it until the queue has ended",
-        "It is stopped at 20",
+        "The queue is stopped at 20",
     ):
         assert line in done.err
     data = person.user_data(instance_id)
@@ -133,6 +137,72 @@ def test_a_dry_run_changes_nothing(person: Person) -> None:
     assert "Bucket: b-dry-run would be made" in done.out
     assert "spot, one-time" in done.out
     assert "hunter2" not in done.out
+
+
+def test_the_environment_goes_with_its_instance(person: Person) -> None:
+    env = person.folder / "jobs.env"
+    env.write_text("TOKEN=hunter2\n")
+    launched = person.launch("--env-file", str(env))
+    assert launched.code == 0, launched.err
+    (name,) = person.parameters()
+    instance_id = launched.out.strip()
+    person.look("ec2").terminate_instances(InstanceIds=[instance_id])  # as it does itself
+    ended = person.spawn("terminate", instance_id)
+    assert ended.code == 0, ended.err
+    assert f"({name}) was deleted from SSM" in ended.err
+    assert person.costs()["parameters"] == []
+    assert person.spawn("terminate", instance_id).err == ""
+
+
+def test_a_tag_that_names_another_parameter_deletes_nothing(person: Person) -> None:
+    launched = person.launch()
+    assert launched.code == 0, launched.err
+    ssm, ec2 = person.look("ssm"), person.look("ec2")
+    ssm.put_parameter(Name="/somebody/elses", Type="String", Value="x", Overwrite=True)
+    told = [{"Key": tags.ENVIRONMENT, "Value": "/somebody/elses"}]
+    ec2.create_tags(Resources=[launched.out.strip()], Tags=told)
+    ended = person.spawn("terminate", launched.out.strip(), "--yes", "--force")
+    assert ended.code == 0, ended.err
+    assert "Instance i-" in ended.out
+    assert "SSM" not in ended.err
+    assert ssm.get_parameter(Name="/somebody/elses")["Parameter"]["Value"] == "x"
+
+
+def test_what_a_job_would_lack_and_a_way_to_the_instance_are_warned_of(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET", "of the laptop, which the instance has not")
+    wants = {"A": "${TOKEN} ${HOME}", "B": "${SECRET}"}
+    file = person.config(job("one", "true", environment=wants), job("two", "true"))
+    env = person.folder / "jobs.env"
+    env.write_text("TOKEN=hunter2\n")
+    ec2 = person.look("ec2")
+    (first, *_) = ec2.describe_subnets()["Subnets"]
+    made = ec2.create_subnet(VpcId=first["VpcId"], CidrBlock="172.31.250.0/24")["Subnet"]
+    try:
+        flags = ("--dry-run", "--env-file", str(env), "--subnet-id", made["SubnetId"])
+        done = person.launch(*flags, file=file)
+        assert done.code == 0, done.err
+        public, job_ = done.err.splitlines()
+        assert public.startswith(f"Warning: {made['SubnetId']} gives no public address")
+        assert "job one will fail" in job_
+        assert "${SECRET}" in job_
+        person.config(job("one", "true"))
+        assert person.launch("--dry-run", "--subnet-id", first["SubnetId"]).err == ""
+    finally:
+        ec2.delete_subnet(SubnetId=made["SubnetId"])
+
+
+def test_how_the_launcher_has_s3_encrypt_is_told_to_the_instance(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPAWN_SSE", "AES256")
+    monkeypatch.setenv("SPAWN_BUCKET_OWNER", "123456789012")
+    done = person.launch()
+    assert done.code == 0, done.err
+    data = person.user_data(done.out.strip())
+    for line in ("Environment=SPAWN_SSE=AES256", "Environment=SPAWN_BUCKET_OWNER=123456789012"):
+        assert line in data
 
 
 def test_an_arm_type_gets_an_arm_image(person: Person) -> None:

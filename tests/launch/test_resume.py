@@ -39,6 +39,15 @@ def _begun(person: Person, *, end: str = "", handed_back: bool = True) -> Object
     return store
 
 
+def test_a_queue_that_an_instance_is_about_to_begin_is_left_to_it(person: Person) -> None:
+    launched = person.launch()
+    assert launched.code == 0, launched.err
+    done = _resume(person)
+    assert (done.code, done.out) == (1, "")
+    assert f"{launched.out.strip()} was launched for queue" in done.err
+    assert "spawn terminate" in done.err
+
+
 def _resume(person: Person, *flags: str) -> Finished:
     return person.spawn(*LAUNCH, "--resume", person.queue_id, *flags)
 

@@ -17,7 +17,10 @@ from spawn.core.launch import names, policy
 from spawn.core.launch.names import GROUP
 
 PAGE = "The launcher"
-MAKE = ("MakeTheKeyPair", "MakeTheSecurityGroup", "MakeTheRole", "KeepTheEnvironment")
+MAKE = (
+    *("MakeTheKeyPair", "MakeTheSecurityGroup", "OpenOurSecurityGroup", "MakeTheRole"),
+    "KeepTheEnvironment",
+)
 UNASKED = {
     *("ec2:CreateTags", "iam:PassRole", "iam:TagRole", "iam:TagInstanceProfile"),
     "ssm:AddTagsToResource",

@@ -33,12 +33,13 @@ ended() {
 # shellcheck source=/dev/null
 . "$here/plan"
 trap ended EXIT
-export REGION BUCKET BUCKET_OWNER
+export REGION BUCKET BUCKET_OWNER SPAWN_SSE SPAWN_SSE_KMS_KEY_ID
 
 if [ "${1:-}" = refused ]; then # by systemd, when the runner's service has ended
   if [ "${SERVICE_RESULT:-}" = success ] || [ -e "$EVENTS" ]; then
     exit 0 # it began, and its log says how it went on
   fi
+  [ "${EXIT_STATUS:-}" != 75 ] || exit 0 # S3 was out of reach: systemd tries again
   begin "begin the queue"
   journalctl --unit spawn-queue.service --lines 20 --output cat --no-pager || true
   exit 1
@@ -54,14 +55,6 @@ while read -r digest name; do
   courier fetch "$OBJECTS$name" "$files/$name" "$digest"
 done <"$here/files"
 
-if [ -e "$files/setup" ] && [ ! -e "$files/.setup-done" ]; then
-  begin "run the setup"
-  chmod 0700 "$files/setup"
-  # bash runs what has no #! itself. Where this goes wrong, its last words are in the log.
-  (cd / && "$files/setup" </dev/null 3>&-)
-  touch "$files/.setup-done"
-fi
-
 begin "find a Python of 3.11 or newer"
 find_python() {
   for each in python3.11 python3.12 python3.13 python3.14 python3; do
@@ -74,19 +67,44 @@ find_python() {
   return 1
 }
 if ! python=$(find_python); then
+  apt() { apt-get -q -y -o DPkg::Lock::Timeout=300 "$@"; }
   if command -v dnf >/dev/null; then
     begin "install python3.11 with dnf"
-    dnf install -y -q python3.11 python3.11-pip
+    dnf install -y -q python3.11 python3.11-pip || say "it cannot be"
   elif command -v apt-get >/dev/null; then
     begin "install python3-venv with apt"
-    apt-get -q -o DPkg::Lock::Timeout=300 update
-    apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends python3-venv
+    { apt update && apt install --no-install-recommends python3-venv; } || say "it cannot be"
     if ! find_python >/dev/null; then # its python3 is too old
-      apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends python3.11-venv
+      apt install --no-install-recommends python3.11-venv || say "it cannot be"
     fi
   fi
+  python=$(find_python) || python=
+fi
+
+# `python` and `pip` of setup and jobs, a pair: ours, unless the image or the setup has a `python`.
+mkdir -p "$home/bin"
+rm -f "$home/bin/python" "$home/bin/pip"
+ours() {
+  command -v python >/dev/null && return
+  ln -s "$python" "$home/bin/python"
+  "$python" -I -c 'import pip' 2>/dev/null || return 0
+  printf '#!/bin/sh\nexec "%s" -m pip "$@"\n' "$python" >"$home/bin/pip"
+  chmod 0755 "$home/bin/pip"
+}
+[ -z "$python" ] || ours
+if [ -e "$files/setup" ] && [ ! -e "$files/.setup-done" ]; then
+  begin "run the setup"
+  chmod 0700 "$files/setup"
+  # bash runs what has no #! itself. Where this goes wrong, its last words are in the log.
+  (cd / && PATH="$home/bin:$PATH" "$files/setup" </dev/null 3>&-)
+  touch "$files/.setup-done"
+  hash -r
+  ! command -v python >/dev/null || rm -f "$home/bin/python" "$home/bin/pip"
+fi
+if [ -z "$python" ]; then # a setup may have brought one
   python=$(find_python) ||
     fail "no Python of 3.11 or newer, with venv, can be had: the setup may install one, or use another image"
+  ours
 fi
 say "it is $python"
 
@@ -96,9 +114,6 @@ begin "install spawn and what it needs into $home/venv"
 "$home/venv/bin/python" -m pip install --quiet --no-input --disable-pip-version-check \
   --retries 5 --constraint "$files/requirements.txt" "$files"/spawn_queue-*.whl
 ln -sfn "$home/venv/bin/spawn" /usr/local/bin/spawn
-# Jobs say `python`; the service's PATH has this folder last.
-mkdir -p "$home/bin"
-ln -sfn "$python" "$home/bin/python"
 
 begin "make the folders of $RUN_AS"
 group=$(id -gn "$RUN_AS")

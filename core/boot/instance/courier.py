@@ -7,14 +7,15 @@ library, and no `aws`, whose version is not ours.
     courier.py put KEY FILE              a small file, over what is there
     courier.py parameter NAME FILE       a parameter of SSM, decrypted
 
-$REGION, $BUCKET and $BUCKET_OWNER say where; AWS_ENDPOINT_URL and
-AWS_EC2_METADATA_SERVICE_ENDPOINT name other servers than AWS's.
+$REGION, $BUCKET and $BUCKET_OWNER say where, $SPAWN_SSE and $SPAWN_SSE_KMS_KEY_ID how it is to be
+encrypted; AWS_ENDPOINT_URL and AWS_EC2_METADATA_SERVICE_ENDPOINT name other servers than AWS's.
 Sources: "AWS Signature Version 4" of the IAM user guide, "IMDSv2" of the EC2 user guide.
 """
 
 import datetime
 import hashlib
 import hmac
+import http.client
 import json
 import os
 import re
@@ -25,7 +26,9 @@ import urllib.parse
 import urllib.request
 from typing import Any, Callable, Dict, Tuple
 
-TRIES = 6
+PATIENCE = 150
+"""Seconds of pauses: IAM may take a minute or two until a role's rights are known everywhere."""
+LONGEST = 15
 SECONDS = 30
 BLOCK = 1024 * 1024
 IMDS = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or "http://169.254.169.254"
@@ -33,9 +36,15 @@ ENDPOINT = os.environ.get("AWS_ENDPOINT_URL") or ""
 REGION = os.environ.get("REGION", "")
 BUCKET = os.environ.get("BUCKET", "")
 OWNER = os.environ.get("BUCKET_OWNER", "")
+SSE = os.environ.get("SPAWN_SSE", "")
+SSE_KEY = os.environ.get("SPAWN_SSE_KMS_KEY_ID", "")
 TEXT = "text/plain; charset=utf-8"
 """Named, for urllib would call it a form."""
 ROLES = "/latest/meta-data/iam/security-credentials/"
+PASSES = re.compile(
+    "AccessDenied|Throttl|ExpiredToken|InvalidClientToken|UnrecognizedClient|RequestExpired"
+)
+"""What refusals are called that may pass: SSM says them all with status 400."""
 
 
 class Failed(Exception):
@@ -64,7 +73,7 @@ def metadata(path: str, method: str = "GET", **headers: str) -> str:
     except urllib.error.HTTPError as error:
         why = "the instance has no role" if error.code == 404 else f"code {error.code}"
         raise Again("the metadata service gives no credentials: " + why)
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise Again(f"the metadata service does not answer: {error}")
 
 
@@ -72,10 +81,14 @@ def credentials() -> Tuple[str, str, str]:
     """The role's credentials as they are now: access key, secret, session token."""
     token = metadata("/latest/api/token", method="PUT", X_aws_ec2_metadata_token_ttl_seconds="300")
     role = metadata(ROLES, X_aws_ec2_metadata_token=token).split("\n")[0].strip()
-    found = json.loads(metadata(ROLES + role, X_aws_ec2_metadata_token=token))
-    if found.get("Code", "Success") != "Success":
-        raise Again("the metadata service gives no credentials: " + str(found.get("Code")))
-    return found["AccessKeyId"], found["SecretAccessKey"], found["Token"]
+    said = metadata(ROLES + role, X_aws_ec2_metadata_token=token)
+    try:
+        found = json.loads(said)
+        if found.get("Code", "Success") != "Success":
+            raise Again("the metadata service gives no credentials: " + str(found.get("Code")))
+        return found["AccessKeyId"], found["SecretAccessKey"], found["Token"]
+    except (AttributeError, KeyError, ValueError):
+        raise Again("the metadata service gives no credentials yet")
 
 
 def signed(
@@ -124,12 +137,12 @@ def ask(method: str, url: str, service: str, region: str, body: bytes = b"", **h
         text = error.read(8192).decode("utf-8", "replace")
         code = re.search(r"<Code>(\w+)</Code>", text) or re.search(r'"__type":\s*"([\w.#]+)"', text)
         name = code.group(1) if code else f"status {error.code}"
-        failed = Again if error.code in (403, 429) or error.code >= 500 else Failed
-        raised = failed(f"{url} refuses us: {name}")
+        passes = error.code in (403, 429) or error.code >= 500 or PASSES.search(name)
+        raised = (Again if passes else Failed)(f"{url} refuses us: {name}")
         raised.status = error.code
         raised.home = error.headers.get("x-amz-bucket-region", "")
         raise raised
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise Again(f"{url} cannot be reached: {getattr(error, 'reason', error)}")
 
 
@@ -161,6 +174,7 @@ def fetch(key: str, file: str, digest: str) -> None:
         return
     part = file + ".part"
     got = hashlib.sha256()
+    size = 0
     try:
         with s3("GET", key) as answer, open(part, "wb") as out:
             while True:
@@ -169,8 +183,12 @@ def fetch(key: str, file: str, digest: str) -> None:
                     break
                 got.update(block)
                 out.write(block)
-    except (OSError, ValueError) as error:
+                size += len(block)
+            promised = answer.headers.get("Content-Length")
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise Again(f"{key} broke off: {error}")
+    if promised is not None and size < int(promised):
+        raise Again(f"{key} broke off after {size} of {promised} bytes")
     if got.hexdigest() != digest:
         os.unlink(part)
         raise Failed(f"{key} is not what was launched: its SHA-256 is another")
@@ -191,14 +209,19 @@ def put(key: str, file: str) -> None:
     so it is said."""
     with open(file, "rb") as read:
         body = read.read()
+    told = {"content_type": TEXT}
+    if SSE:
+        told["x_amz_server_side_encryption"] = SSE
+    if SSE and SSE_KEY:
+        told["x_amz_server_side_encryption_aws_kms_key_id"] = SSE_KEY
     try:
-        s3("PUT", key, body, content_type=TEXT, if_none_match="*").close()
+        s3("PUT", key, body, if_none_match="*", **told).close()
     except Failed as error:
         if error.status != 412:
             raise
         with s3("HEAD", key) as there:
             etag = there.headers["ETag"]
-        s3("PUT", key, body, content_type=TEXT, if_match=etag).close()
+        s3("PUT", key, body, if_match=etag, **told).close()
 
 
 def parameter(name: str, file: str) -> None:
@@ -221,23 +244,21 @@ def parameter(name: str, file: str) -> None:
 
 
 def main() -> int:
-    """Do what was asked; tried again for a minute where it may pass."""
+    """Do what was asked; tried again where it may pass."""
     tasks: Dict[str, Callable[..., None]] = {"fetch": fetch, "put": put, "parameter": parameter}
     do = tasks[sys.argv[1]]
-    why = Failed()
-    for number in range(TRIES):
+    left, pause = PATIENCE, 1
+    while True:
         try:
             do(*sys.argv[2:])
             return 0
-        except Again as error:
-            why = error
         except Failed as error:
-            why = error
-            break
-        if number < TRIES - 1:
-            time.sleep(2**number)
-    sys.stderr.write(f"{why}\n")
-    return 1
+            if not isinstance(error, Again) or left <= 0:
+                sys.stderr.write(f"{error}\n")
+                return 1
+        time.sleep(pause)
+        left -= pause
+        pause = min(2 * pause, LONGEST)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,18 @@
 """Names that come from an object store: none leads out of the folder."""
 
 import io
+import json
+from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from spawn.core.config.model import JobConfig
-from spawn.core.events import JobFailed
+from spawn.core.events import CheckpointSaved, JobFailed
 from spawn.core.state import JobState
 from spawn.store.objects.folder import FolderStore
 from spawn.store.objects.port import ObjectStore
@@ -101,6 +104,35 @@ def test_names_that_are_one_file_where_case_does_not_count_are_told_apart(
     failed = {file.name: file.error for file in files if file.error}
     assert len(failed) == 2
     assert all("it would be the same file here as" in error for error in failed.values())
+
+
+def test_what_a_stopped_attempt_has_left_is_checked_against_the_log(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "objects")
+    at = "a/attempts/1.1/"
+    files = [{"name": "model", "size": 4, "sha256": sha256(b"half").hexdigest()}]
+    digest = store.put(f"{at}checkpoint.json", json.dumps({"files": files}).encode())
+    store.put(f"{at}checkpoint/model", b"half")
+    store.put(f"{at}checkpoint/stranger", b"?")
+    job = _job()
+    saved = CheckpointSaved(files=1, size=4, key=f"{at}checkpoint.json", sha256=digest)
+
+    def fetch(saved: CheckpointSaved | None, out: str) -> dict[str, tuple[bool, str]]:
+        job.checkpoint = saved
+        with Fetch(store, tmp_path / out) as fetch:
+            (brought,) = fetch.run([Choice(job=job)])
+        return {file.name: (file.verified, file.error) for file in brought.files}
+
+    assert fetch(saved, "out") == {
+        "checkpoint.json": (True, ""),
+        "checkpoint/model": (True, ""),
+        "checkpoint/stranger": (False, ""),
+    }
+    assert (tmp_path / "out/a/checkpoint/model").read_bytes() == b"half"
+    forged = structs.replace(saved, sha256="0" * 64)
+    assert "is not the one that the log knows" in fetch(forged, "forged")["checkpoint.json"][1]
+    assert not fetch(None, "unknown")["checkpoint/model"][0]
+    (tmp_path / "objects" / f"{at}checkpoint/model").write_bytes(b"HALF")
+    assert "not those that the log knows" in fetch(saved, "changed")["checkpoint/model"][1]
 
 
 def test_a_large_object_is_read_in_ranges_and_one_that_changes_meanwhile_is_not_taken(
