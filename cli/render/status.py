@@ -90,7 +90,7 @@ class Columns(Struct, frozen=True):
     """How wide the columns of the jobs are; `firsts`: of what follows the state.
 
     Where they are `tight`, what is longer is cut; else job ids alone are. `brief`: attempts without
-    their word.
+    their word. `last`: whether there is room for what follows them.
     """
 
     ids: int
@@ -99,6 +99,7 @@ class Columns(Struct, frozen=True):
     attempts: int
     tight: bool = False
     brief: bool = False
+    last: bool = True
 
 
 def widths(report: Report, zone: tzinfo | None, *, least: int) -> Columns:
@@ -121,16 +122,15 @@ def narrow(report: Report, zone: tzinfo | None, *, ids: int, width: int) -> Colu
     jobs = report.jobs
     states = longest(job.status for job in jobs)
     firsts = longest(_first_field(job, report, zone) for job in jobs)
-    last = longest(_last_field(job) for job in jobs)
+    size = longest(_last_field(job) for job in jobs) + 1
     for brief in (False, True):
         attempts = longest(_attempts(job, brief=brief) for job in jobs)
         left = width - len(f"  ✓ {'':<{ids}} {'':<{states}}  {'':<{attempts}}")
         if left >= min(firsts, _LEAST_FIRST):
             break
-    if left - last - 1 >= min(firsts, _LEAST_FIRST):
-        left -= last + 1
-    firsts = min(firsts, max(_LEAST_FIRST, left))
-    return Columns(ids, states, firsts, attempts, tight=True, brief=brief)
+    last = left - size >= min(firsts, _LEAST_FIRST)
+    firsts = min(firsts, max(_LEAST_FIRST, left - size * last))
+    return Columns(ids, states, firsts, attempts, tight=True, brief=brief, last=last)
 
 
 def job_rows(
@@ -148,7 +148,9 @@ def job_rows(
     if columns.tight:
         first = _cut(first, columns.firsts)
     row = f"{name:<{columns.ids}} {status} {first:<{columns.firsts}} "
-    row += f"{_attempts(job, brief=columns.brief):<{columns.attempts}} {_last_field(job)}"
+    row += f"{_attempts(job, brief=columns.brief):<{columns.attempts}}"
+    if columns.last:
+        row += f" {_last_field(job)}"
     yield f"  {glyph} {row.rstrip()}"
     if job.progress is not None:
         yield f"    └─ Progress: {printable(job.progress.text)}"

@@ -186,8 +186,8 @@ def test_the_live_view_shows_whole_attempts_on_any_width(
     for job in report.jobs:
         start = f" {job.job_id[:12]}"
         (row,) = (line for line in drawn if start in line[:20] and job.status in line)
-        shown = row[:width]
-        assert re.search(rf" {job.attempts}/{job.max_attempts}( |$)", shown), shown
+        assert len(row) <= width
+        assert re.search(rf" {job.attempts}/{job.max_attempts}( |$)", row), row
 
 
 @reports
