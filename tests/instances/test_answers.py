@@ -117,8 +117,10 @@ def test_the_log_of_another_instance_vouches_for_nothing(
     shown = public(instance.server.host_keys["ed25519"])
     _copy(instance, "vouched", (shown,), owner="i-0fedcba9876543210")
     instance.tag(spawn_queue_id="q", spawn_results_location=f"s3://{instance.bucket}/vouched/")
-    said = refused(person, instance.id).err
-    assert f"nobody vouches for the host key of {instance.id}" in said
+    finished = person.spawn("status", instance.id)
+    assert f"nobody vouches for the host key of {instance.id}: nothing was sent" in finished.err
+    assert f"Read from s3://{instance.bucket}/vouched/" in finished.err
+    assert instance.server.logins() == 0
 
 
 def test_a_host_key_is_known_from_the_instances_console(instance: Instance, person: Person) -> None:
