@@ -8,7 +8,6 @@ goes on from the checkpoint, and powers itself off.
 
 import base64
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,9 +17,9 @@ from typing import Any
 import pytest
 from tests.support.imds import Spot
 from tests.support.instances import REGION, Person
-from tests.support.machine import USER, Machine, machine, missing
+from tests.support.machine import USER, Machine, machine
 from tests.support.queues import SPAWN, Finished, job
-from tests.support.s3 import Server, free_port, moto
+from tests.support.s3 import Server, free_port
 from tests.support.wait import wait_until
 
 from spawn.core.boot import names
@@ -117,19 +116,13 @@ class Owner:
 
 
 @pytest.fixture
-def owner(tmp_path: Path) -> Iterator[Owner]:
+def owner(tmp_path: Path, aws: Server) -> Iterator[Owner]:
     """An owner with an AWS of their own."""
-    lacks = missing()
-    if lacks:
-        if os.environ.get("SPAWN_REQUIRE_TOOLS"):
-            pytest.fail(f"{lacks}, and it is needed here")
-        pytest.skip(lacks)
-    with moto(tmp_path) as aws:
-        person = Person(tmp_path / "laptop", aws)
-        try:
-            yield Owner(person, aws)
-        finally:
-            person.close()
+    person = Person(tmp_path / "laptop", aws)
+    try:
+        yield Owner(person, aws)
+    finally:
+        person.close()
 
 
 @contextmanager

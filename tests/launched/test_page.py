@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 from tests.support.instances import REGION, Person
-from tests.support.machine import USER, Machine, machine, missing
+from tests.support.machine import USER, Machine, machine
 from tests.support.page import block, command, scripts
 from tests.support.queues import SPAWN
-from tests.support.s3 import Server, moto
+from tests.support.s3 import Server
 from tests.support.sshd import low_port
 from tests.support.wait import wait_until
 
@@ -152,18 +152,6 @@ class Typist:
         )
         assert done.returncode == code, f"{page}\n{done.stdout}\n{done.stderr}"
         return done.stdout
-
-
-@pytest.fixture
-def aws(tmp_path: Path) -> Iterator[Server]:
-    """An AWS of its own: the page's list has the newest instance first, whoever launched it."""
-    lacks = missing()
-    if lacks:
-        if os.environ.get("SPAWN_REQUIRE_TOOLS"):
-            pytest.fail(f"{lacks}, and it is needed here")
-        pytest.skip(lacks)
-    with moto(tmp_path) as server:
-        yield server
 
 
 @pytest.fixture
