@@ -6,8 +6,9 @@ import pytest
 import typer.main
 
 from spawn.cli.app import app
+from spawn.core.boot import environment
 from spawn.core.errors import InvalidArgument
-from spawn.core.launch import environment, names, policy, source, tags
+from spawn.core.launch import names, policy, source, tags
 
 
 @pytest.mark.parametrize(
