@@ -150,3 +150,9 @@ def test_status_in_a_pipe_imports_these_modules_and_no_other(
 def test_no_command_that_reads_imports_what_is_heavy(finished: Home, arguments: list[str]) -> None:
     tops = {name.partition(".")[0] for name in imported(finished, "queue", *arguments)}
     assert not tops & NEVER
+
+
+def test_what_asks_an_instance_imports_no_boto3() -> None:
+    code = "import sys, spawn.cli.sources.instance; print('botocore' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
