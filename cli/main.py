@@ -1,5 +1,6 @@
 """`spawn`: where every run of the command line begins and ends."""
 
+import gc
 import os
 import sys
 import traceback
@@ -13,6 +14,7 @@ UNEXPECTED = 70
 
 def main() -> None:
     """Run the command that argv names."""
+    gc.set_threshold(100_000)  # imports and replays make no garbage; looking for it takes 5 %
     _have_streams()
     code = run(sys.argv[1:])
     try:

@@ -146,7 +146,8 @@ def _addresses(host: str, port: int) -> list[Any]:
 
     def ask() -> None:
         try:
-            answer.append(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+            name = host.encode() if host.isascii() else host  # for text, IDNA's tables are loaded
+            answer.append(socket.getaddrinfo(name, port, type=socket.SOCK_STREAM))
         except (OSError, UnicodeError) as error:
             answer.append(error)
 

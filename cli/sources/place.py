@@ -12,7 +12,6 @@ from spawn.core.errors import InvalidArgument, SpawnError
 from spawn.core.events import QueueStarted
 from spawn.core.ids import why_not_queue_id
 from spawn.store import queues
-from spawn.store.instance import instance
 from spawn.store.log import read
 from spawn.store.paths import Roots
 from spawn.store.place import Place, parse
@@ -89,6 +88,8 @@ def region_here() -> str | None:
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         if os.environ.get(name):
             return os.environ[name]
+    from spawn.store.instance import instance  # HTTP costs 20 ms to import
+
     return instance(os.environ).region
 
 
