@@ -17,6 +17,8 @@ from tests.support.sshd import missing
 ROUNDS = 21
 CLAIM = 1.6
 MANY = 100_000
+LONG = 6
+"""Times the status of a short log, its log being here already."""
 
 
 def measure(folder: Path) -> list[Figure]:
@@ -55,19 +57,19 @@ def _figures(instance: Instance, claim: str) -> list[Figure]:
     def forget() -> None:
         shutil.rmtree(person.cache, ignore_errors=True)
 
-    def compared(before: Callable[[], None], rounds: int) -> tuple[float, str]:
+    def compared(before: Callable[[], None], rounds: int) -> tuple[float, float, str]:
         pairs = []
         for _ in range(rounds):
             before()
             pairs.append((timed(status), timed(cat)))
         ratio = statistics.median(ours / theirs for ours, theirs in pairs)
         ours, theirs = (statistics.median(each) * 1e3 for each in zip(*pairs, strict=True))
-        return ratio, f"{ratio:.2f} × ({ours:.0f} ms, ssh {theirs:.0f} ms)"
+        return ratio, ours / 1e3, f"{ratio:.2f} × ({ours:.0f} ms, ssh {theirs:.0f} ms)"
 
     timed(status)
-    cold, cold_said = compared(forget, ROUNDS)
+    cold, _, cold_said = compared(forget, ROUNDS)
     timed(status)
-    warm, warm_said = compared(lambda: None, ROUNDS)
+    warm, short, warm_said = compared(lambda: None, ROUNDS)
     many = [*status, "--queue", "many"]
     paths = instance.world.roots.queue("many")
     paths.folder.mkdir(parents=True)
@@ -92,9 +94,10 @@ def _figures(instance: Instance, claim: str) -> list[Figure]:
         ),
         Figure(
             what=f"`queue status <instance>` of {MANY:,} events",
-            found=f"{first:.1f} s the first time, {again:.2f} s from then on",
-            claim="under 10 s, and under 2 s from then on",
-            holds=first < 10 and again < 2,
+            found=f"{first:.1f} s the first time, from then on {again / short:.1f} × "
+            f"({again:.2f} s)",
+            claim=f"under 10 s, from then on at most {LONG} × a queue of seven events",
+            holds=first < 10 and again <= LONG * short,
             how="A queue of 200 jobs; its log comes over once, and is replayed each time, its "
             "chain verified.",
         ),
