@@ -6,7 +6,14 @@ from msgspec import Struct
 from spawn.core.config import canonical
 from spawn.core.config.model import QueueConfig
 from spawn.core.errors import CorruptLog, QueueExists, QueueNotFound
-from spawn.store.objects.port import Changed, Exists, NotThere, Object, ObjectStore
+from spawn.store.objects.port import (
+    Changed,
+    Exists,
+    NotThere,
+    Object,
+    ObjectStore,
+    Unavailable,
+)
 from spawn.store.replica.lease import FORCE, TTL_SECONDS, Owned, Owner, look
 from spawn.store.replica.names import QUEUE
 
@@ -44,7 +51,8 @@ def claim(store: ObjectStore, config: QueueConfig, *, by: str) -> bool:
     submitted for nobody yet gets our name, unless somebody else was first.
 
     It is created twice: a store that does not refuse the second ignores conditional writes, and
-    the log has no fence there.
+    the log has no fence there. A write that was not answered is looked for: it may have taken
+    effect, and radosgw answers with 500 who loses a race.
 
     Args:
         config: With the queue's id.
@@ -55,16 +63,26 @@ def claim(store: ObjectStore, config: QueueConfig, *, by: str) -> bool:
 
     Raises:
         QueueExists: The place is another queue's, or this id was used elsewhere.
+        StoreError: The store does not say whose it is. It may be ours by now, or come to be: the
+            same again finds out.
     """
     encoded = _encode(config, by)
-    for _ in range(2):
-        _expect_ours(store, config, by)
+    created = False
+    while True:
+        found = _expect_ours(store, config, by)
         try:
             store.create(QUEUE, encoded)
         except Exists:
             _put_name(store, config, by, encoded)
             return True
-    return False
+        except Unavailable:
+            if found is not None or _expect_ours(store, config, by) is None:
+                raise
+            # What was not there is there: ours, or nobody's, and the next try settles it.
+        else:
+            if created:
+                return False
+        created = True
 
 
 def submitted(
@@ -127,15 +145,32 @@ def _encode(config: QueueConfig, by: str) -> bytes:
 
 def _put_name(store: ObjectStore, config: QueueConfig, by: str, encoded: bytes) -> None:
     """Put our name into a `queue.json` that has nobody's. Who else does so at the same time has
-    read the same bytes, and is refused by them."""
-    while (found := _expect_ours(store, config, by)) is not None:
+    read the same bytes, and is refused by them.
+
+    Whether refused or not answered: whose it is by now is read. Ours is ours, by whichever try.
+    """
+    tried = ""
+    failure: Unavailable | None = None
+    while True:
+        found = _expect_ours(store, config, by)
+        if found is None:
+            what = f"{store.location}{QUEUE} is gone"
+            raise Unavailable(what, why="it was there a moment ago")
         if _claimed(store, found).claimed_by == by:
             return
+        if failure is not None and found.etag == tried:
+            raise failure
+        tried = found.etag
         try:
-            store.replace(QUEUE, encoded, etag=found.etag)
+            store.replace(QUEUE, encoded, etag=tried)
             return
         except Changed:
-            continue
+            failure = Unavailable(
+                f"{store.location} cannot be used",
+                why=f"it says that {QUEUE} changed, and it did not",
+            )
+        except Unavailable as error:
+            failure = error
 
 
 def _look(store: ObjectStore, config: QueueConfig) -> Object | None:
