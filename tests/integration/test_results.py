@@ -1,15 +1,15 @@
 """What a job promises to leave, and whether it is kept."""
 
-import contextlib
 import hashlib
 import json
 import os
-import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.queues import Queue, World, job
+from tests.support.queues import SECONDS, Queue, World, job
+
+from spawn.store.failpoints import VARIABLE
 
 
 def kept(queue: Queue, job_id: str) -> Path:
@@ -109,39 +109,33 @@ def test_a_dependent_begins_when_the_results_are_kept(world: World) -> None:
     assert seq["ResultsUploaded", "a"] < seq["JobStarted", "b"]
 
 
+def listed_and_not_sent(world: World, command: str, **fields: Any) -> Queue:
+    """A queue whose one job has completed, and whose runner died before it sent any result."""
+    queue = world.queue(job("a", command, **fields))
+    world.environ[VARIABLE] = f"publisher.logs:1:{world.folder / 'counter'}"
+    queue.start().communicate(timeout=2 * SECONDS)
+    del world.environ[VARIABLE]
+    assert queue.types("a") == ["JobStarted", "JobCompleted"]
+    assert not (kept(queue, "a") / "results").exists()
+    return queue
+
+
 def test_a_result_that_changes_before_it_is_kept_fails_the_queue(world: World) -> None:
-    queue = world.queue(job("a", "touch x; until [ -s x ]; do :; done", result_files=["x"]))
+    queue = listed_and_not_sent(world, "echo 1 > x", result_files=["x"])
     path = world.work / "x"
-    over = threading.Event()
-
-    def write() -> None:
-        while not over.is_set():
-            with contextlib.suppress(OSError), path.open("r+b") as file:
-                while not over.is_set():
-                    os.pwrite(file.fileno(), b"x", 0)
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        finished = queue.run()
-    finally:
-        over.set()
-        writer.join()
+    path.write_text("22\n")
+    finished = queue.resume()
     assert finished.code == 1
     assert queue.data("a", "ResultsUploadFailed").error.startswith(f"changed: {path}")
     assert (queue.state.state, queue.state.reason) == ("failed", "results")
     assert "changed" in finished.out
+    assert queue.executed() == [("a", 1)]
 
 
 def test_a_result_that_goes_before_it_is_kept_fails_the_queue(world: World) -> None:
-    queue = world.queue(
-        job("a", "head -c 100000000 /dev/zero > big; echo 1 > last", result_files=["big", "last"])
-    )
-    queue.detach()
-    folder = Path(queue.wait_for("JobStarted", "a").data.folder)
-    queue.until((folder / "manifest.json").exists, "the results are listed")
+    queue = listed_and_not_sent(world, "echo 1 > x; echo 1 > last", result_files=["x", "last"])
     (world.work / "last").unlink()
-    queue.wait_for("QueueFailed")
+    assert queue.resume().code == 1
     assert queue.data("a", "ResultsUploadFailed").error == f"gone: {world.work / 'last'}"
     assert queue.state.jobs["a"].state == "completed"
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -213,6 +214,32 @@ def test_bytes_of_a_result_that_changed_are_not_left_under_its_name(
     (work / "model.pth").write_bytes(b"half-written")
     with pytest.raises(Lost):
         publish(FolderStore(root), state)
+    assert "train/attempts/1.1/results/model.pth" not in _objects(root)
+
+
+def test_a_result_that_changes_while_it_is_read_is_not_kept(
+    work: Path, folder: Path, root: Path
+) -> None:
+    state = _completed(_config(work, "model.pth"), folder)
+
+    class Meanwhile(FolderStore):
+        """Changes a result when its bytes were read, before it is asked whether they will do."""
+
+        def put_file(
+            self, key: str, source: Path, *, accept: Callable[[], None] | None = None
+        ) -> tuple[int, str]:
+            if accept is None:
+                return super().put_file(key, source)
+            same = accept
+
+            def changed() -> None:
+                source.write_bytes(b"half-written")
+                same()
+
+            return super().put_file(key, source, accept=changed)
+
+    with pytest.raises(Lost, match="changed"):
+        publish(Meanwhile(root), state)
     assert "train/attempts/1.1/results/model.pth" not in _objects(root)
 
 
