@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from spawn.core.boot.names import SERVICE
 from spawn.core.errors import RunnerAlive, SpawnError
 from spawn.runner.exit_code import exit_code
 from spawn.runner.launcher import ProcessLauncher
@@ -24,7 +25,8 @@ UNEXPECTED = 70
 """Exit code of an error that is ours: systemd starts the runner again after it."""
 OUT_OF_REACH = 75
 """Exit code of a takeover that finds the store out of reach: the same again later may do, and
-systemd tries it. Source: `EX_TEMPFAIL` of sysexits(3)."""
+systemd tries it. Only under its unit; a person gets the manual page's 1.
+Source: `EX_TEMPFAIL` of sysexits(3)."""
 TAKEOVERS = 5
 """How often a takeover that somebody else wins is tried."""
 
@@ -37,7 +39,7 @@ def main() -> int:
         return _run(order, tell)
     except SpawnError as error:
         alive = isinstance(error, RunnerAlive)
-        passes = order.from_s3 and isinstance(error, Unavailable)
+        passes = order.from_s3 and isinstance(error, Unavailable) and SERVICE in os.environ
         code = OUT_OF_REACH if passes else error.exit_code
         tell(Refused(error.what, error.why, error.hint, code, alive))
         return code

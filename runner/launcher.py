@@ -13,6 +13,7 @@ from secrets import token_hex
 from shutil import rmtree
 from threading import Thread
 
+from spawn.core.boot import names
 from spawn.core.exit import Exit, StopCause
 from spawn.core.state import JobState
 from spawn.runner import record
@@ -39,6 +40,9 @@ ANSWER_SECONDS = 10.0
 MARGIN_SECONDS = 5.0
 """How long an attempt may last beyond its timeout and its grace before its supervisor is ended."""
 
+_HIDDEN = {failpoints.VARIABLE.encode(), names.SERVICE.encode()}
+"""What a job is not told: it is for the runner alone."""
+
 IDLE = 2
 """Supervisors that are kept for orders to come: each holds a process at its gate."""
 
@@ -51,8 +55,7 @@ class ProcessLauncher:
     """
 
     def __init__(self, environ: Mapping[bytes, bytes]) -> None:
-        hidden = failpoints.VARIABLE.encode()
-        self._environ = {name: value for name, value in environ.items() if name != hidden}
+        self._environ = {name: value for name, value in environ.items() if name not in _HIDDEN}
         self._zygote = _Zygote()
         self._idle = [self._zygote.supervisor()]
         self._ahead: dict[tuple[str, int], tuple[socket.socket, Order]] = {}

@@ -16,6 +16,9 @@ WORK = "/srv/spawn-queue"
 """One folder for each queue: what was synced, and the configuration in it."""
 RUNNER_UNIT = "spawn-queue.service"
 FEED_UNIT = "spawn-feed.service"
+SERVICE = "SPAWN_SERVICE"
+"""Set in the environment of the runner's unit: its exit code is for systemd, which acts on codes
+that mean nothing to a person. Jobs do not get it."""
 
 
 def objects(launch_id: str) -> str:

@@ -18,14 +18,14 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./:@+=,-]+")
 _UNEXPECTED = 70
 """Exit code of a runner that met an error of its own; see `runner.bootstrap`."""
 _OUT_OF_REACH = 75
-"""Of one that was to take a queue over, while S3 could not be reached."""
+"""Of one that was to take a queue over, while S3 could not be reached, as `names.SERVICE` asks."""
 
 
 def runner(plan: BootPlan) -> str:
     """The unit of the runner. A queue that has ended ends it at once, with the queue's exit code,
     and nothing but an abnormal end starts it again."""
     stop = max(_LEAST_STOP_SECONDS, ceil(plan.kill_grace) + _DRAIN_SECONDS)
-    environment = [f"PATH={path(plan.user)}", "LANG=C.UTF-8"]
+    environment = [f"PATH={path(plan.user)}", "LANG=C.UTF-8", f"{names.SERVICE}=1"]
     store = {
         "SPAWN_BUCKET_OWNER": plan.bucket_owner,
         "SPAWN_SSE": plan.sse,

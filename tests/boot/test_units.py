@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 from tests.boot.plans import PLAN
 
-from spawn.core.boot import units
+from spawn.core.boot import names, units
 from spawn.core.boot.plan import BootPlan
 
 PLANS = [PLAN, structs.replace(PLAN, resume=True, force=True, retry_failed=True)]
@@ -59,6 +59,7 @@ def test_a_runner_is_left_its_jobs_and_is_started_again_when_it_dies() -> None:
         "OOMPolicy=continue",
         "Restart=on-abnormal",
         "RestartForceExitStatus=70 75",
+        f"Environment={names.SERVICE}=1",
         "SuccessExitStatus=130 143",
         "After=network-online.target",
         "TimeoutStopSec=120",

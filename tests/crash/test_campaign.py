@@ -9,6 +9,7 @@ import pytest
 from tests.crash import campaign
 from tests.support.queues import World, world_in
 
+from spawn.core.boot.names import SERVICE
 from spawn.store.failpoints import NAMES, VARIABLE
 
 ONCE = ("runner.locked", "runner.claimed", "runner.owned", "runner.adopted", "runner.finished")
@@ -90,10 +91,10 @@ def test_every_failpoint_stands_at_one_place() -> None:
         assert found == 1, f"{name} stands at {found} places"
 
 
-def test_no_job_learns_of_failpoints(world: World) -> None:
-    queue = world.queue({"job_id": "a", "command": f'echo "[${VARIABLE}]"'})
-    runner = campaign.start(queue, **{VARIABLE: f"runner.requested:1:{os.devnull}"})
-    campaign.kill_after(runner, 60)
+def test_no_job_learns_what_is_for_the_runner_alone(world: World) -> None:
+    queue = world.queue({"job_id": "a", "command": f'echo "[${VARIABLE}${SERVICE}]"'})
+    told = {VARIABLE: f"runner.requested:1:{os.devnull}", SERVICE: "1"}
+    campaign.kill_after(campaign.start(queue, **told), 60)
     assert queue.stdout("a") == b"[]\n"
 
 

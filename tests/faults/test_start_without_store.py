@@ -3,8 +3,11 @@
 import os
 import signal
 
+import pytest
 from tests.support.machines import Machines, same
 from tests.support.queues import Queue, World, job, until
+
+from spawn.core.boot.names import SERVICE
 
 
 def _chain(world: World) -> Queue:
@@ -45,17 +48,21 @@ def test_a_new_queue_begins_without_the_store_when_it_is_told_to(machines: Machi
     same(queue, machines.remote())
 
 
+@pytest.mark.parametrize(("service", "code"), [("", 1), ("1", 75)], ids=["person", "systemd"])
 def test_a_takeover_without_the_store_is_to_be_tried_again_and_then_goes_well(
-    machines: Machines,
+    machines: Machines, service: str, code: int
 ) -> None:
+    """Exit code 75 is for the unit, which asks for it; a person gets the manual page's."""
     a, b = machines.machine("a"), machines.machine("b")
     queue = _chain(a)
     queue.detach()
     queue.wait_executing("first")
     queue.stop()
+    if service:
+        b.environ[SERVICE] = service
     with machines.proxy.outage():
         done = b.spawn("resume", "q", "--from-s3")
-        assert done.code == 75, done
+        assert done.code == code, done
         assert "cannot be reached" in done.err
     there = machines.on(b, queue)
     assert not there.paths.events.exists(), "a unit would take it for begun"

@@ -40,7 +40,7 @@ def _commands() -> Iterator[str]:
     yield "| 2 | invalid arguments or configuration |"
     yield "| 3 | queue not found |"
     yield "| 130, 143 | of `run`: interrupted by Ctrl-C, by SIGTERM |"
-    yield "| 75 | of `resume --from-s3`: S3 could not be reached; the same later may do |"
+    yield "| 75 | of `resume --from-s3` as a service of `spawn launch`: S3 could not be reached |"
     for name, command in queue.commands.items():
         yield ""
         yield f"### {name}"
