@@ -27,6 +27,7 @@ OUT_OF_REACH = 75
 """Exit code of a takeover that finds the store out of reach: the same again later may do, and
 systemd tries it. Only under its unit; a person gets the manual page's 1.
 Source: `EX_TEMPFAIL` of sysexits(3)."""
+_AGAIN = "nothing of the queue is here yet; the same command, once the store can be reached"
 TAKEOVERS = 5
 """How often a takeover that somebody else wins is tried."""
 
@@ -39,9 +40,10 @@ def main() -> int:
         return _run(order, tell)
     except SpawnError as error:
         alive = isinstance(error, RunnerAlive)
-        passes = order.from_s3 and isinstance(error, Unavailable) and SERVICE in os.environ
-        code = OUT_OF_REACH if passes else error.exit_code
-        tell(Refused(error.what, error.why, error.hint, code, alive))
+        passes = order.from_s3 and isinstance(error, Unavailable)
+        code = OUT_OF_REACH if passes and SERVICE in os.environ else error.exit_code
+        hint = error.hint or (_AGAIN if passes else "")
+        tell(Refused(error.what, error.why, hint, code, alive))
         return code
     except OSError as error:
         tell(Refused("the runner cannot run", str(error), "", 1))

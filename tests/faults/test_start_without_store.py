@@ -64,6 +64,7 @@ def test_a_takeover_without_the_store_is_to_be_tried_again_and_then_goes_well(
         done = b.spawn("resume", "q", "--from-s3")
         assert done.code == code, done
         assert "cannot be reached" in done.err
+        assert "the same command, once the store can be reached" in done.err
     there = machines.on(b, queue)
     assert not there.paths.events.exists(), "a unit would take it for begun"
     b.let("go")
