@@ -182,11 +182,13 @@ def _others(region: str | None, profile: str | None) -> list[Any]:
     """Clients of all regions but the one that is asked first."""
     import boto3
 
+    from spawn.store.objects.models import session as below
+
     with ec2_errors(region):
         client = connect("ec2", region, profile)
         names = [each["RegionName"] for each in client.describe_regions()["Regions"]]
         # One session for all: it reads what EC2 is once, which takes longer than the answer.
-        session = boto3.Session(profile_name=profile)
+        session = boto3.Session(profile_name=profile, botocore_session=below())
         return [
             session.client("ec2", region_name=name, config=_BRIEF)
             for name in sorted(names, key=lambda name: (name not in _USUAL, name))

@@ -25,10 +25,10 @@ class Aws:
     """
 
     def __init__(self, region: str | None, profile: str | None) -> None:
-        from botocore.session import get_session
+        from spawn.store.objects.models import session
 
         self.profile = profile
-        self._below = get_session()
+        self._below = session()
         if profile is not None:
             self._below.set_config_variable("profile", profile)
         with asking("sts:GetCallerIdentity", "ask who we are"):

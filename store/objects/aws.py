@@ -144,7 +144,11 @@ def connect(
     """
     import boto3
 
-    session = boto3.Session(region_name=region, profile_name=profile, botocore_session=below)
+    from spawn.store.objects.models import session as new
+
+    session = boto3.Session(
+        region_name=region, profile_name=profile, botocore_session=below or new()
+    )
     try:
         config = CONFIG if patience is None else CONFIG.merge(Config(read_timeout=patience))
         return session.client(service, config=config)
@@ -159,9 +163,9 @@ def on_aws(client: Any) -> bool:
     return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
 
 
-def account(region: str | None, profile: str | None) -> str:
-    """The account that we are."""
-    client = connect("sts", region, profile)
+def account(region: str | None, profile: str | None, below: Session | None = None) -> str:
+    """The account that we are. See `connect`."""
+    client = connect("sts", region, profile, below)
     return str(client.get_caller_identity()["Account"])
 
 

@@ -16,7 +16,6 @@ from threading import Lock
 from typing import Any, BinaryIO, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.session import get_session
 from botocore.utils import parse_timestamp
 from msgspec import Struct
 
@@ -24,6 +23,7 @@ from spawn.store.objects.aws import account, code_of, connect, errors, on_aws
 from spawn.store.objects.budget import Budget
 from spawn.store.objects.encryption import encryption
 from spawn.store.objects.lean import Lean
+from spawn.store.objects.models import session
 from spawn.store.objects.port import PAGE, Changed, Exists, NotThere, Object, Stream, Unavailable
 
 PART_BYTES = 8 * 1024 * 1024
@@ -320,13 +320,13 @@ class S3Store:
     def _asking(self) -> "_Asking":
         with self._making:
             if self._made is None:
-                session = get_session()
-                parsers = session.get_component("response_parser_factory")
+                below = session()
+                parsers = below.get_component("response_parser_factory")
                 parsers.set_parser_defaults(timestamp_parser=_moment)
-                client = connect("s3", self._region, self._profile, session)
+                client = connect("s3", self._region, self._profile, below)
                 if self._owner is None and on_aws(client):
-                    self._owner = account(self._region, self._profile)
-                self._made = _Asking(client, Lean(client, session))
+                    self._owner = account(self._region, self._profile, below)
+                self._made = _Asking(client, Lean(client, below))
             return self._made
 
     def _patient_client(self) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.crash import campaign
 from tests.support.queues import World, world_in
+from tests.support.soak import scaled, some
 
 from spawn.core.boot.names import SERVICE
 from spawn.store.failpoints import NAMES, VARIABLE
@@ -17,7 +18,8 @@ ONCE = ("runner.locked", "runner.claimed", "runner.owned", "runner.adopted", "ru
 ELSEWHERE = ("runner.requested", "runner.answered", "runner.stopping")
 """Points that it comes to when somebody asks for something: see `test_requests.py`."""
 OFTEN = {"runner.collected": (1, 2)}
-SEEDS = 20
+COUNTS = some((1, 6), (13,))
+SEEDS = scaled(4, 20)
 KILLS = 10
 
 
@@ -26,7 +28,7 @@ def _points(prefix: str) -> list[tuple[str, int]]:
     return [
         (name, count)
         for name in names
-        for count in OFTEN.get(name, (1,) if name in ONCE or prefix == "publisher." else (1, 6, 13))
+        for count in OFTEN.get(name, (1,) if name in ONCE or prefix == "publisher." else COUNTS)
     ]
 
 

@@ -15,7 +15,7 @@ from tests.support.soak import scaled
 
 from spawn.core.moments import moment
 
-SEEDS = scaled(8, 100)
+SEEDS = scaled(4, 100)
 """How many machines are lost."""
 RECOVERY_SECONDS = 1.0
 """What happened so long before a loss is in the store, however slow that is not."""

@@ -61,7 +61,7 @@ def test_large_output_that_is_there_does_not_come_again(machines: Machines) -> N
     assert (got / "talk/stdout.log").read_text() == "".join(f"{n}\n" for n in range(1, 100001))
 
 
-def _large(machines: Machines, size: int = 100_000_000) -> World:
+def _large(machines: Machines, size: int = 50_000_000) -> World:
     """A machine whose queue has left a large result and some small ones."""
     a = machines.machine()
     make = f"mkdir out; head -c {size} /dev/urandom > out/large; seq 9 > out/a; seq 8 > out/b"
@@ -74,7 +74,7 @@ def _large(machines: Machines, size: int = 100_000_000) -> World:
 def test_a_store_that_fails_now_and_then_only_takes_longer(
     machines: Machines, fault: Fault
 ) -> None:
-    a = _large(machines, 20_000_000 if fault == "swallow" else 100_000_000)
+    a = _large(machines, 20_000_000 if fault == "swallow" else 50_000_000)
     machines.proxy.seed(3)
     with machines.proxy.fault(fault, "GET", key="/attempts/", share=0.2, seconds=0.2):
         got = a.spawn("results", "q", "-o", str(a.folder / "got"))
@@ -88,7 +88,7 @@ def test_a_store_that_fails_now_and_then_only_takes_longer(
 def test_an_interrupted_download_of_a_large_file_goes_on(
     machines: Machines, number: signal.Signals
 ) -> None:
-    size = 200_000_000
+    size = 100_000_000
     a = _large(machines, size)
     output = a.folder / "got"
     with machines.proxy.fault("late", "GET", key="results/out/large", seconds=0.5):
@@ -96,7 +96,7 @@ def test_an_interrupted_download_of_a_large_file_goes_on(
         part = output / ".spawn-parts"
 
         def begun() -> bool:
-            return any(each.stat().st_blocks * 512 > 100_000_000 for each in part.glob("*.part"))
+            return any(each.stat().st_blocks * 512 > 50_000_000 for each in part.glob("*.part"))
 
         wait_until(lambda: part.is_dir() and begun(), seconds=30, what="some of it is there")
         process.send_signal(number)

@@ -75,21 +75,21 @@ def test_bytes_that_are_no_text_are_kept_and_shown_as_text(world: World) -> None
         assert world.spawn(command, "q").code == 0
 
 
-def test_ten_thousand_jobs_run_in_little_memory(world: World) -> None:
-    jobs = [job(f"j{number}", "true") for number in range(10_000)]
+def test_many_jobs_run_in_little_memory(world: World) -> None:
+    count = scaled(2_000, 10_000)
+    jobs = [job(f"j{number}", "true") for number in range(count)]
     queue = world.queue(*jobs, job("last", until("go")), max_parallel=2)
-    assert _run(queue) < 160 * MB
-    assert len(queue.executed()) == 10_001
+    assert _run(queue) < scaled(80, 160) * MB
+    assert len(queue.executed()) == count + 1
 
 
-def test_a_chain_of_five_thousand_runs_in_its_order(world: World) -> None:
-    jobs = [
-        job(f"j{number}", "true", *([f"j{number - 1}"] if number else []))
-        for number in range(5_000)
-    ]
-    queue = world.queue(*jobs, job("last", until("go"), "j4999"))
-    assert _run(queue) < 160 * MB
-    assert [job_id for job_id, _ in queue.executed()][:5_000] == [f"j{n}" for n in range(5_000)]
+def test_a_long_chain_runs_in_its_order(world: World) -> None:
+    names = [f"j{number}" for number in range(scaled(1_000, 5_000))]
+    waits = [(), *((name,) for name in names)]
+    jobs = [job(name, "true", *before) for name, before in zip(names, waits, strict=False)]
+    queue = world.queue(*jobs, job("last", until("go"), names[-1]))
+    assert _run(queue) < scaled(80, 160) * MB
+    assert [job_id for job_id, _ in queue.executed()] == [*names, "last"]
 
 
 def test_a_fan_runs_eight_at_a_time(world: World) -> None:
@@ -139,7 +139,7 @@ def _peak_of(queue: Queue) -> tuple[int, dict[str, int]]:
     return peak, {"files": uploaded.files, "size": uploaded.size}
 
 
-def test_a_hundred_thousand_small_results_are_saved(world: World) -> None:
+def test_many_small_results_are_saved(world: World) -> None:
     make = "mkdir -p out; cd out; for d in $(seq 100); do mkdir $d; done; for d in *; do"
     count = scaled(20, 1000)
     queue = world.queue(

@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from io import BytesIO
 from typing import Any
 
-from moto import server
+from moto import backends, server
 
+_MODULES = tuple(backends.list_of_moto_modules())  # looked up on disk for every request, else
 _CONDITIONS = {"HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH"}
 _one_at_a_time = threading.Lock()
 
@@ -31,4 +32,5 @@ class _Server(server.DomainDispatcherApplication):  # type: ignore[misc] # moto 
 
 if __name__ == "__main__":
     server.DomainDispatcherApplication = _Server
+    backends.list_of_moto_modules = lambda: _MODULES
     server.main()
