@@ -1,11 +1,12 @@
 """Machines for the tests of the command line."""
 
-import shutil
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
-from tests.cli.support import Home
+from tests.cli.support import SPAWN, Home
 
 EXAMPLE = Path(__file__).parents[2] / "examples/pipeline"
 
@@ -43,14 +44,22 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Home:
     return made
 
 
+class Demo(NamedTuple):
+    """A machine, to be read only, on which `make demo` has run."""
+
+    home: Home
+    queue: str
+    """Its id."""
+    told: str
+    """What a person saw."""
+
+
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A machine, to be read only, on which the example pipeline has run as the queue `demo`."""
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     made = Home(tmp_path_factory.mktemp("demo"))
-    ignored = shutil.ignore_patterns("work", "__pycache__")
-    shutil.copytree(EXAMPLE, made.work, ignore=ignored, dirs_exist_ok=True)
-    done = made("queue", "run", "pipeline.json", "--no-s3", "--queue-id", "demo", seconds=300)
-    (made.work / "run.out").write_text(done.stdout)
-    (made.work / "run.err").write_text(done.stderr)
-    assert done.returncode == 0, done.stderr
-    return made
+    program = shlex.join([str(EXAMPLE / "demo"), SPAWN])
+    done = made.bash(program, seconds=300, DEMO_HOME=str(made.root))
+    assert (done.returncode, done.stderr) == (0, "")
+    (made.work,) = made.root.glob("pipeline.*")
+    queue = made("queue", "list", "--quiet").stdout.strip()
+    return Demo(made, queue, done.stdout)

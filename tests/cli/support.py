@@ -61,15 +61,15 @@ class Home:
         out, err = done.stdout.decode(), done.stderr.decode()
         return subprocess.CompletedProcess(arguments, done.returncode, out, err)
 
-    def bash(self, script: str) -> Ended:
+    def bash(self, script: str, *, seconds: float = SECONDS, **environment: str) -> Ended:
         """Run a script to its end, with `spawn` on its PATH."""
         return subprocess.run(
             ["bash", "-c", script],
             capture_output=True,
             text=True,
             cwd=self.work,
-            env=self.environment,
-            timeout=SECONDS,
+            env=self.environment | environment,
+            timeout=seconds,
             check=False,
         )
 

@@ -1,46 +1,58 @@
-"""The example pipeline, run for real through the command line."""
+"""`make demo`: the example pipeline, run for real through the command line."""
 
 import json
 import re
+import subprocess
+from pathlib import Path
 
 import pytest
-from tests.cli.support import Home
+from tests.cli.conftest import Demo
 
 JOBS = ["preprocess", "train", "evaluate", "export"]
 
 
-def test_the_demo_completes_and_says_so_on_the_way(demo: Home) -> None:
-    told = (demo.work / "run.out").read_text()
-    assert (demo.work / "run.err").read_text() == ""
+def test_the_demo_completes_and_says_so_on_the_way(demo: Demo) -> None:
     for job in JOBS:
-        assert re.search(rf"(?m)^\[[\d:]{{8}}\] ✓ {job}: attempt 1 completed after ", told)
-    assert "Queue demo completed: 4 of 4 jobs completed in " in told
+        assert re.search(rf"(?m)^\[[\d:]{{8}}\] ✓ {job}: attempt 1 completed after ", demo.told)
+    assert f"Queue {demo.queue} completed: 4 of 4 jobs completed in " in demo.told
 
 
-def test_the_demos_status_has_four_completed_jobs(demo: Home) -> None:
-    text = demo("queue", "status", "local").stdout
+def test_the_demo_ends_with_where_the_files_are(demo: Demo) -> None:
+    results = f"{demo.home.root}/state/objects/{demo.queue}/"
+    shown, _, rest = demo.told.partition("Results, by job:\n")[2].partition("\n\n")
+    assert rest.splitlines()[0] == f"They are in {results}"
+    files = [line.removeprefix("  ") for line in shown.splitlines()]
+    assert {file.partition("/")[0] for file in files} == set(JOBS)
+    assert all(Path(results, file).is_file() for file in files)
+
+
+def test_the_demos_status_has_four_completed_jobs(demo: Demo) -> None:
+    text = demo.home("queue", "status", "local").stdout
+    assert text in demo.told
     assert "\nStatus: completed\n" in text
     assert "\nJobs: 4 total, 4 completed\n" in text
     assert [line.split()[:3] for line in text.splitlines() if "Attempts: " in line] == [
         ["✓", job, "completed"] for job in JOBS
     ]
-    status = demo.status("demo")
+    status = demo.home.status(demo.queue)
     assert (status["status"], status["jobs"]["completed"]) == ("completed", 4)
     assert [job["exit_code"] for job in status["job_details"]] == [0] * 4
     assert "warnings" not in status
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_the_demos_results_are_at_the_results_location(demo: Home, job: str) -> None:
-    config = json.loads((demo.work / "pipeline.json").read_text())
+def test_the_demos_results_are_at_the_results_location(demo: Demo, job: str) -> None:
+    work = demo.home.work
+    config = json.loads((work / "pipeline.json").read_text())
     wanted = next(each["result_files"] for each in config["jobs"] if each["job_id"] == job)
-    kept = demo.root / "state/objects/demo" / job / "attempts/1.1"
-    assert demo.status("demo")["results_location"] == f"{demo.root}/state/objects/demo/"
+    place = f"{demo.home.root}/state/objects/{demo.queue}/"
+    assert demo.home.status(demo.queue)["results_location"] == place
+    kept = Path(place, job, "attempts/1.1")
     for name in ("stdout.log", "stderr.log", "exit_code", "metadata.json", "manifest.json"):
         assert (kept / name).exists(), name
     assert (kept / "exit_code").read_text().strip() == "0"
     for path in wanted:
-        written = demo.work / path
+        written = work / path
         files = [written] if written.is_file() else [*written.iterdir()]
         assert files
         for file in files:
@@ -48,12 +60,19 @@ def test_the_demos_results_are_at_the_results_location(demo: Home, job: str) -> 
             assert copy.read_bytes() == file.read_bytes(), copy
 
 
-def test_the_demos_log_holds(demo: Home) -> None:
-    done = demo("queue", "verify", "demo")
+def test_the_demos_log_holds(demo: Demo) -> None:
+    done = demo.home("queue", "verify", demo.queue)
     assert (done.returncode, done.stderr) == (0, "")
     assert "the chain holds, every step is legal" in done.stdout
 
 
-def test_the_demos_training_was_told_as_progress(demo: Home) -> None:
-    log = (demo.root / "log/train.log").read_text()
+def test_the_demos_training_was_told_as_progress(demo: Demo) -> None:
+    log = (demo.home.root / "log/train.log").read_text()
     assert re.search(r"^\[\d\d:\d\d:\d\d\] Epoch 100/100$", log, re.MULTILINE)
+
+
+def test_make_demo_is_that_demo() -> None:
+    root = Path(__file__).parents[2]
+    command = ["make", "-C", str(root), "--no-print-directory", "-n", "-o", ".venv/.ready", "demo"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "examples/pipeline/demo .venv/bin/spawn\n"
