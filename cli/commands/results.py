@@ -42,7 +42,7 @@ def results(
     from spawn.cli.download import before, download
     from spawn.cli.jobs import expect_job
     from spawn.core.errors import InvalidArgument
-    from spawn.store.results.fetch import Choice
+    from spawn.store.results.items import Choice
 
     if logs_only and no_logs:
         raise InvalidArgument("--logs-only and --no-logs exclude each other")
