@@ -16,7 +16,8 @@ from spawn.core.codec import decode
 from spawn.core.errors import InvalidArgument, SpawnError
 from spawn.core.replay import Row
 from spawn.store.objects.port import ObjectStore
-from spawn.store.results.fetch import UNSAVED, Brought, Choice, Fetch, Fetched
+from spawn.store.results.fetch import Brought, Fetch, Fetched
+from spawn.store.results.items import UNSAVED, Choice
 
 MOST = 100
 """Files that failed, and are listed."""

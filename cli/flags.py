@@ -1,12 +1,23 @@
 """Flags that several commands share: where a queue is in S3, and as of when."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from msgspec import Struct
 
 if TYPE_CHECKING:
     from spawn.core.ttl import Ttl as Time
+
+
+def option(flag: str, metavar: str, help_: str, envvar: str | None = None) -> Any:
+    """A flag whose value has no default to show."""
+    return typer.Option(flag, metavar=metavar, help=help_, envvar=envvar, show_default=False)
+
+
+def region_option(help_: str) -> Any:
+    """`--region`, of whatever."""
+    return option("--region", "REGION", help_, "SPAWN_REGION")
+
 
 QueueId = Annotated[
     str,
@@ -20,94 +31,60 @@ FromS3 = Annotated[
 ]
 Bucket = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--bucket",
-        metavar="NAME",
-        help="The bucket of its log and results; on EC2 spawn-results-<region>.",
-        envvar="SPAWN_BUCKET",
-        show_default=False,
+        "NAME",
+        "The bucket of its log and results; on EC2 spawn-results-<region>.",
+        "SPAWN_BUCKET",
     ),
 ]
 Prefix = Annotated[
     str | None,
-    typer.Option(
-        "--prefix",
-        metavar="PREFIX",
-        help="Where in the bucket, instead of the queue's id.",
-        envvar="SPAWN_PREFIX",
-        show_default=False,
-    ),
+    option("--prefix", "PREFIX", "Where in the bucket, instead of the queue's id.", "SPAWN_PREFIX"),
 ]
-Region = Annotated[
-    str | None,
-    typer.Option(
-        "--region",
-        metavar="REGION",
-        help="The bucket's.",
-        envvar="SPAWN_REGION",
-        show_default=False,
-    ),
-]
+Region = Annotated[str | None, region_option("The bucket's.")]
 Profile = Annotated[
-    str | None,
-    typer.Option(
-        "--profile",
-        metavar="NAME",
-        help="Of the AWS configuration.",
-        envvar="SPAWN_PROFILE",
-        show_default=False,
-    ),
+    str | None, option("--profile", "NAME", "Of the AWS configuration.", "SPAWN_PROFILE")
 ]
 InstanceId = Annotated[
     str, typer.Argument(metavar="INSTANCE", help="An instance's id.", show_default=False)
 ]
 InstanceRegion = Annotated[
-    str | None,
-    typer.Option(
-        "--region",
-        metavar="REGION",
-        help="Where the instance is; else where it was, or the configured one.",
-        envvar="SPAWN_REGION",
-        show_default=False,
-    ),
+    str | None, region_option("Where the instance is; else where it was, or the configured one.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Output in JSON format.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only ids, newest first.")]
+Detach = Annotated[
+    bool, typer.Option("--detach", "-d", help="Print the queue's id and leave it running.")
+]
+LeaveJobs = Annotated[
+    bool, typer.Option("--leave-jobs", help="A stop leaves running jobs to the next runner.")
 ]
 At = Annotated[
     str | None,
-    typer.Option(
-        "--at",
-        metavar="TIME",
-        help="As it was then: `2026-01-27T15:04:05`, `15:04` today, or `10m ago`.",
-        show_default=False,
-    ),
+    option("--at", "TIME", "As it was then: `2026-01-27T15:04:05`, `15:04` today, or `10m ago`."),
 ]
 SshUser = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--ssh-user",
-        metavar="NAME",
-        help="Whom to log in as on an instance; ec2-user where nobody says.",
-        envvar="SPAWN_SSH_USER",
-        show_default=False,
+        "NAME",
+        "Whom to log in as on an instance; ec2-user where nobody says.",
+        "SPAWN_SSH_USER",
     ),
 ]
 Identity = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--identity",
-        metavar="FILE",
-        help="The private key for an instance, beside those of ssh.",
-        envvar="SPAWN_IDENTITY",
-        show_default=False,
+        "FILE",
+        "The private key for an instance, beside those of ssh.",
+        "SPAWN_IDENTITY",
     ),
 ]
 Queue = Annotated[
     str | None,
-    typer.Option(
-        "--queue",
-        metavar="ID",
-        help="Which one `local` or an instance means; SPAWN_QUEUE is read too.",
-        show_default=False,
-    ),
+    option("--queue", "ID", "Which one `local` or an instance means; SPAWN_QUEUE is read too."),
 ]
 Offline = Annotated[
     bool,
@@ -116,11 +93,10 @@ Offline = Annotated[
 
 Ttl = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--ttl",
-        metavar="DURATION|MOMENT",
-        help="Stop in good order after `8h`, or at `2026-01-27T22:00:00Z`; exit code 143.",
-        show_default=False,
+        "DURATION|MOMENT",
+        "Stop in good order after `8h`, or at `2026-01-27T22:00:00Z`; exit code 143.",
     ),
 ]
 OnComplete = Annotated[

@@ -11,7 +11,7 @@ from spawn.core.errors import QueueExists
 from spawn.core.replay import Replay
 from spawn.core.state import JobState, QueueState
 from spawn.store.log.ledger import Ledger
-from spawn.store.objects.port import Denied, ObjectStore, StoreError
+from spawn.store.objects.port import Denied, SmallObjects, StoreError
 from spawn.store.replica.claim import submitted
 from spawn.store.replica.lease import Fenced, Owner
 from spawn.store.replica.reconcile import Found, allow, reconcile
@@ -39,7 +39,7 @@ class Owning(Struct, frozen=True, kw_only=True):
 
 def own(
     ledger: Ledger,
-    store: ObjectStore,
+    store: SmallObjects,
     *,
     me: Owner,
     take: Callable[[], bool] | None,
@@ -102,7 +102,7 @@ def own(
 
 
 def _reconciled(
-    ledger: Ledger, store: ObjectStore, take: Callable[[], bool] | None
+    ledger: Ledger, store: SmallObjects, take: Callable[[], bool] | None
 ) -> tuple[Found, bool]:
     """Reconcile; where nothing of the queue is in the store yet, take the place first: whoever
     began it could not.

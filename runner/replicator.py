@@ -13,7 +13,7 @@ from msgspec import Struct
 from spawn.core.errors import QueueExists, SpawnError
 from spawn.runner.ports import Clock, Confirmed, FencedOff, Happening, Shipped
 from spawn.store.failpoints import reached
-from spawn.store.objects.port import ObjectStore, StoreError, Unavailable
+from spawn.store.objects.port import SmallObjects, StoreError, Unavailable
 from spawn.store.replica.lease import (
     RENEW_SECONDS,
     TTL_SECONDS,
@@ -77,7 +77,7 @@ class Replicator:
     def __init__(
         self,
         *,
-        store: ObjectStore,
+        store: SmallObjects,
         queue_id: str,
         log: Log,
         found: Found | None,

@@ -21,14 +21,16 @@ from spawn.core.state import JobState, QueueState
 from spawn.core.submission import config_sha256, submit
 from spawn.runner import machine
 from spawn.runner.clock import SystemClock
+from spawn.runner.epoch import OWNING_SECONDS
 from spawn.runner.lag import LagReport
 from spawn.runner.launcher import ProcessLauncher
-from spawn.runner.loop import FENCED_GRACE, OWNING_SECONDS, Plans, Runner
+from spawn.runner.loop import FENCED_GRACE, Runner
 from spawn.runner.machine import ownership
 from spawn.runner.notices import Notices
 from spawn.runner.owning import Owning, moved_from, own
 from spawn.runner.parting import MISSING, Parting
 from spawn.runner.placing import choose_place
+from spawn.runner.plans import Plans
 from spawn.runner.poller import Poller
 from spawn.runner.ports import Drained, Published, Requested, Signalled
 from spawn.runner.publisher import ThreadPublisher
@@ -219,7 +221,7 @@ class Session:
         if self.fenced:
             for job_id in state.running:  # left to a next runner that will not be
                 self._end(state.jobs[job_id])
-        if self.fenced and self._fresh and not runner.owned and self._order.from_s3:
+        if self.fenced and self._fresh and not runner.epoch.owned and self._order.from_s3:
             raise Overtaken
         if not self.fenced:
             self._part(missing, behind=replicator.behind > 0)

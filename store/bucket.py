@@ -8,11 +8,11 @@ from typing import Any
 from botocore.exceptions import ClientError
 from msgspec import structs
 
+from spawn.store.objects.asking import OWNER
 from spawn.store.objects.aws import account, code_of, connect, errors, on_aws
 from spawn.store.objects.encryption import default
 from spawn.store.objects.port import Denied
 from spawn.store.objects.redact import redact
-from spawn.store.objects.s3 import OWNER
 from spawn.store.place import Place
 
 _HOME = "us-east-1"

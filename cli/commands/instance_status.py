@@ -1,15 +1,11 @@
 """`spawn status`."""
 
-from typing import Annotated
-
-import typer
-
-from spawn.cli.flags import InstanceId, InstanceRegion, Profile, Where
+from spawn.cli.flags import InstanceId, InstanceRegion, Json, Profile, Where
 
 
 def instance_status(
     instance_id: InstanceId,
-    json: Annotated[bool, typer.Option("--json", help="Output in JSON format.")] = False,
+    json: Json = False,
     region: InstanceRegion = None,
     profile: Profile = None,
 ) -> None:

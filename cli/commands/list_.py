@@ -4,7 +4,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spawn.cli.flags import Bucket, Identity, Profile, Region, SshUser, Where, typed
+from spawn.cli.flags import (
+    Bucket,
+    Identity,
+    Json,
+    Profile,
+    Quiet,
+    Region,
+    SshUser,
+    Where,
+    option,
+    typed,
+)
 
 if TYPE_CHECKING:
     from spawn.cli.sources.listing import Entry
@@ -16,8 +27,8 @@ def list_queues(
         str,
         typer.Argument(metavar="[TARGET]", help="An instance id, or `local`.", show_default=False),
     ] = "local",
-    json: Annotated[bool, typer.Option("--json", help="Output in JSON format.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only ids, newest first.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
     from_s3: Annotated[
         bool,
         typer.Option("--from-s3", help="Those of a bucket; naming it by a flag says so, too."),
@@ -25,12 +36,7 @@ def list_queues(
     bucket: Bucket = None,
     prefix: Annotated[
         str | None,
-        typer.Option(
-            "--prefix",
-            metavar="PREFIX",
-            help="Those below it in the bucket, or the one that is there.",
-            show_default=False,
-        ),
+        option("--prefix", "PREFIX", "Those below it in the bucket, or the one that is there."),
     ] = None,
     region: Region = None,
     profile: Profile = None,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spawn.cli.flags import Profile
+from spawn.cli.flags import Profile, Quiet, region_option
 
 
 class Format(StrEnum):
@@ -16,20 +16,13 @@ class Format(StrEnum):
 
 
 def list_instances(
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only ids, newest first.")] = False,
+    quiet: Quiet = False,
     form: Annotated[Format, typer.Option("--format", help="How they are written.")] = Format.TABLE,
     over: Annotated[
         bool, typer.Option("--all", "-a", help="Also those that were terminated.")
     ] = False,
     region: Annotated[
-        str | None,
-        typer.Option(
-            "--region",
-            metavar="REGION",
-            help="Where to look; else in the configured one.",
-            envvar="SPAWN_REGION",
-            show_default=False,
-        ),
+        str | None, region_option("Where to look; else in the configured one.")
     ] = None,
     profile: Profile = None,
 ) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spawn.cli.flags import QueueId, Where
+from spawn.cli.flags import QueueId, Where, option
 from spawn.cli.located import located
 
 
@@ -22,10 +22,7 @@ def results(
             show_default=False,
         ),
     ] = None,
-    job: Annotated[
-        str | None,
-        typer.Option("--job", metavar="JOB", help="Only this job's files.", show_default=False),
-    ] = None,
+    job: Annotated[str | None, option("--job", "JOB", "Only this job's files.")] = None,
     logs_only: Annotated[
         bool, typer.Option("--logs-only", help="Download logs only (no result files).")
     ] = False,
@@ -45,7 +42,7 @@ def results(
     from spawn.cli.download import before, download
     from spawn.cli.jobs import expect_job
     from spawn.core.errors import InvalidArgument
-    from spawn.store.results.fetch import Choice
+    from spawn.store.results.items import Choice
 
     if logs_only and no_logs:
         raise InvalidArgument("--logs-only and --no-logs exclude each other")

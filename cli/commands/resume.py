@@ -7,7 +7,9 @@ import typer
 
 from spawn.cli.flags import (
     Bucket,
+    Detach,
     Identity,
+    LeaveJobs,
     Offline,
     OnComplete,
     Prefix,
@@ -18,6 +20,7 @@ from spawn.cli.flags import (
     SshUser,
     Ttl,
     Where,
+    option,
     ttl_of,
     typed,
 )
@@ -34,28 +37,18 @@ def resume(
     ] = False,
     config: Annotated[
         Path | None,
-        typer.Option(
-            "--config",
-            metavar="FILE",
-            help="Go on with this configuration; completed jobs keep.",
-            show_default=False,
-        ),
+        option("--config", "FILE", "Go on with this configuration; completed jobs keep."),
     ] = None,
     global_timeout: Annotated[
         str | None,
-        typer.Option(
+        option(
             "--global-timeout",
-            metavar="DURATION",
-            help="The queue's whole time from now on, what has passed included.",
-            show_default=False,
+            "DURATION",
+            "The queue's whole time from now on, what has passed included.",
         ),
     ] = None,
-    detach: Annotated[
-        bool, typer.Option("--detach", "-d", help="Print the queue's id and leave it running.")
-    ] = False,
-    leave_jobs: Annotated[
-        bool, typer.Option("--leave-jobs", help="A stop leaves running jobs to the next runner.")
-    ] = False,
+    detach: Detach = False,
+    leave_jobs: LeaveJobs = False,
     from_s3: Annotated[
         bool,
         typer.Option("--from-s3", help="Take the queue over from its log in S3, on this machine."),

@@ -8,6 +8,8 @@ import typer
 
 from spawn.cli.flags import (
     Bucket,
+    Detach,
+    LeaveJobs,
     Offline,
     OnComplete,
     Prefix,
@@ -27,9 +29,7 @@ def run(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="The queue's configuration, or `-` for stdin.")
     ],
-    detach: Annotated[
-        bool, typer.Option("--detach", "-d", help="Print the queue's id and leave it running.")
-    ] = False,
+    detach: Detach = False,
     no_s3: Annotated[
         bool,
         typer.Option("--no-s3", help="Keep everything on this machine.", envvar="SPAWN_NO_S3"),
@@ -51,9 +51,7 @@ def run(
             "--or-resume", help="Go on with the queue if it was run before; follow it if it runs."
         ),
     ] = False,
-    leave_jobs: Annotated[
-        bool, typer.Option("--leave-jobs", help="A stop leaves running jobs to the next runner.")
-    ] = False,
+    leave_jobs: LeaveJobs = False,
     ttl: Ttl = None,
     on_complete: OnComplete = "keep",
 ) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from spawn.cli.flags import At, Where
+from spawn.cli.flags import At, Json, Where
 from spawn.cli.located import located
 
 
@@ -16,7 +16,7 @@ def status(
             metavar="TARGET", help="An instance id, `local`, or a queue id.", show_default=False
         ),
     ],
-    json: Annotated[bool, typer.Option("--json", help="Output in JSON format.")] = False,
+    json: Json = False,
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="Continuously update status.")
     ] = False,

@@ -41,8 +41,8 @@ from spawn.store.ec2.network import Group
 from spawn.store.ec2.profile import Profile
 from spawn.store.ec2.session import Aws
 from spawn.store.objects import encryption
+from spawn.store.objects.asking import OWNER
 from spawn.store.objects.port import Denied, Unavailable
-from spawn.store.objects.s3 import OWNER
 from spawn.store.paths import Roots, ssh_key
 from spawn.store.place import open_place
 from spawn.store.replica.claim import submit

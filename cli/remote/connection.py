@@ -1,7 +1,6 @@
 """A connection to an instance: over as many hosts as the way there has."""
 
 import shlex
-from types import TracebackType
 from typing import Any, Self
 
 from spawn.cli.remote.dial import Program, call
@@ -35,12 +34,7 @@ class Connection:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property

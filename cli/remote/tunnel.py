@@ -9,7 +9,6 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Lock, Thread, current_thread
-from types import TracebackType
 from typing import Any, Self
 
 from spawn.cli.remote.connection import Connection, cut
@@ -69,12 +68,7 @@ class Tunnel:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property

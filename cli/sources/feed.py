@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Self
 
 from msgspec import structs
 
 from spawn.cli.sources.output import Attempt, StoredStream, Stream, attempts
+from spawn.cli.sources.words import read_anew
 from spawn.core.errors import QueueNotFound, SpawnError
 from spawn.core.feed.address import MAX_WAIT, AskOutput, AskPage
 from spawn.core.feed.wire import Machine
@@ -68,14 +68,8 @@ class FeedQueue:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool | None:
+    def __exit__(self, *_: object) -> None:
         self._client.close()
-        return None
 
     @property
     def state(self) -> QueueState:
@@ -195,17 +189,11 @@ class FeedQueue:
         return open_place(place, Path())  # a bucket: no folder is asked
 
     def _tell(self, caught: Caught) -> None:
-        if self._cache.damaged:
-            self._say(
-                f"What was cached of queue {self.queue_id} was damaged from event "
-                f"{self._cache.damaged} on; that was read anew"
-            )
-            self._cache.damaged = 0
+        place = f"on {self._client.name}"
+        for text in read_anew(self.queue_id, self._cache.damaged, caught.differs, place):
+            self._say(text)
+        self._cache.damaged = 0
         if caught.differs:
-            self._say(
-                f"Event {caught.differs} on {self._client.name} is not what it was when this "
-                "machine read it before; all was read anew"
-            )
             self._replay = Replay(self.queue_id)
 
     def _take(self, caught: Caught) -> None:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from datetime import datetime
-from types import TracebackType
 from typing import Self
 
 from msgspec import Struct, structs
@@ -116,14 +115,8 @@ class InstanceQueue:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool | None:
+    def __exit__(self, *_: object) -> None:
         self._close()
-        return None
 
     @property
     def place(self) -> object:

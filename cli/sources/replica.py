@@ -3,14 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from types import TracebackType
 from typing import Self
 
 from msgspec import structs
 
 from spawn.cli.sources.output import Attempt, StoredStream, attempts
 from spawn.cli.sources.pieces import Newest, Pieces
-from spawn.cli.sources.words import asking, not_found, summary
+from spawn.cli.sources.words import asking, not_found, read_anew, summary
 from spawn.core.config.model import QueueConfig
 from spawn.core.errors import CorruptLog, QueueNotFound
 from spawn.core.events import seal
@@ -79,13 +78,8 @@ class ReplicaQueue:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool | None:
-        return None
+    def __exit__(self, *_: object) -> None:
+        pass
 
     @property
     def state(self) -> QueueState:
@@ -218,17 +212,11 @@ class ReplicaQueue:
             self._heard_at = looked_at - timedelta(seconds=caught.seen.age)
         self._seen = caught.seen
         self._looked_at = looked_at
-        if self._cache.damaged:
-            self._say(
-                f"What was cached of queue {self.queue_id} was damaged from event "
-                f"{self._cache.damaged} on; that was read anew"
-            )
-            self._cache.damaged = 0
+        place = f"at {self._store.location}"
+        for text in read_anew(self.queue_id, self._cache.damaged, caught.differs, place):
+            self._say(text)
+        self._cache.damaged = 0
         if caught.differs:
-            self._say(
-                f"Event {caught.differs} at {self._store.location} is not what it was when this "
-                "machine read it before; all was read anew"
-            )
             self._replay = Replay(self.queue_id)
 
     def _fold(self, rows: Iterator[Row], until: str | None) -> None:

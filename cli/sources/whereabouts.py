@@ -98,10 +98,10 @@ def whereabouts(
 
 
 def _tags(instance_id: str, where: Where) -> dict[str, str]:
+    from spawn.cli.sources.ec2 import configured
     from spawn.store.instances import describe  # boto3 costs 180 ms to import
 
-    # boto3 reads AWS_DEFAULT_REGION alone; every other tool of AWS reads this one too.
-    region = where.region or os.environ.get("AWS_REGION") or None
+    region = configured(where.region)
     found = describe(instance_id, region, where.profile)
     if found is None:
         raise SpawnError(

@@ -42,6 +42,26 @@ def summary(origin: Origin, state: QueueState, now: datetime) -> str:
     return f"{read}; its runner was last heard of {ago(origin.heard_at)}"
 
 
+def read_anew(queue_id: str, damaged: int, differs: int, place: str) -> Iterator[str]:
+    """Say why what this machine had of a log did not do.
+
+    Args:
+        damaged: The first event that was damaged in the cache; 0 for none.
+        differs: The first event that is another one at the place; 0 for none.
+        place: With its preposition.
+    """
+    if damaged:
+        yield (
+            f"What was cached of queue {queue_id} was damaged from event {damaged} on; that was "
+            "read anew"
+        )
+    if differs:
+        yield (
+            f"Event {differs} {place} is not what it was when this machine read it before; all was "
+            "read anew"
+        )
+
+
 def not_found(queue_id: str, location: str, elsewhere: str, *, why: str = "") -> QueueNotFound:
     """Say that a queue is nowhere, and where that is.
 

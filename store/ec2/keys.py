@@ -9,11 +9,11 @@ from botocore.exceptions import ClientError
 from msgspec import Struct
 
 from spawn.core.errors import InvalidArgument, SpawnError
-from spawn.core.launch.names import OURS, TAG_OURS, key_pair
+from spawn.core.launch.names import key_pair
 from spawn.store.ec2.errors import asking
+from spawn.store.ec2.ours import TAGS, expect_ours
 from spawn.store.ec2.session import Aws
 from spawn.store.objects.aws import code_of
-from spawn.store.objects.port import Denied
 
 _NONE = "InvalidKeyPair.NotFound"
 
@@ -56,12 +56,8 @@ def ours(aws: Aws, file: Path) -> Key:
         return Key("", file=file)
     name = key_pair(public)
     tags = _look(aws, name)
-    if tags is not None and tags.get(TAG_OURS) != OURS:
-        raise Denied(
-            f"the key pair {name} is not ours",
-            why=f"it has no tag {TAG_OURS}={OURS}",
-            hint="--key-name names the one to use, this one too",
-        )
+    if tags is not None:
+        expect_ours(f"key pair {name}", tags, "--key-name")
     return Key(name, there=tags is not None, file=file, public=public)
 
 
@@ -78,13 +74,12 @@ def make(aws: Aws, key: Key) -> Key:
         key = ours(aws, key.file)
     if key.there:
         return key
-    tags = [{"Key": TAG_OURS, "Value": OURS}]
     with asking("ec2:ImportKeyPair", "make a key pair", aws.region):
         try:
             aws.client("ec2").import_key_pair(
                 KeyName=key.name,
                 PublicKeyMaterial=key.public,
-                TagSpecifications=[{"ResourceType": "key-pair", "Tags": tags}],
+                TagSpecifications=[{"ResourceType": "key-pair", "Tags": TAGS}],
             )
         except ClientError as error:
             if code_of(error) != "InvalidKeyPair.Duplicate":
@@ -92,7 +87,8 @@ def make(aws: Aws, key: Key) -> Key:
     return Key(key.name, there=True, file=key.file, public=key.public)
 
 
-def _look(aws: Aws, name: str) -> dict[str, str] | None:
+def _look(aws: Aws, name: str) -> list[dict[str, str]] | None:
+    """The tags of a key pair; None where there is none."""
     with asking("ec2:DescribeKeyPairs", "look for a key pair", aws.region):
         try:
             found = aws.client("ec2").describe_key_pairs(KeyNames=[name])["KeyPairs"]
@@ -100,7 +96,7 @@ def _look(aws: Aws, name: str) -> dict[str, str] | None:
             if code_of(error) != _NONE:
                 raise
             return None
-    return {each["Key"]: each["Value"] for each in found[0].get("Tags", [])} if found else None
+    return found[0].get("Tags", []) if found else None
 
 
 def _public(file: Path) -> bytes:

@@ -6,11 +6,11 @@ from botocore.exceptions import ClientError
 from msgspec import Struct
 
 from spawn.core.errors import InvalidArgument
-from spawn.core.launch.names import GROUP, OURS, TAG_OURS
+from spawn.core.launch.names import GROUP
 from spawn.store.ec2.errors import asking
+from spawn.store.ec2.ours import TAGS, expect_ours
 from spawn.store.ec2.session import Aws
 from spawn.store.objects.aws import code_of
-from spawn.store.objects.port import Denied
 
 SSH = 22
 _UNKNOWN = {"InvalidSubnetID.NotFound", "InvalidSubnetID.Malformed"}
@@ -102,13 +102,8 @@ def ours(aws: Aws, vpc_id: str, source: str) -> Group:
     if not found:
         return Group(vpc_id)
     group = found[0]
-    tags = {each["Key"]: each["Value"] for each in group.get("Tags", [])}
-    if tags.get(TAG_OURS) != OURS:
-        raise Denied(
-            f"the security group {GROUP} ({group['GroupId']}) is not ours",
-            why=f"it has no tag {TAG_OURS}={OURS}",
-            hint="--security-group names the one to use, this one too",
-        )
+    what = f"security group {GROUP} ({group['GroupId']})"
+    expect_ours(what, group.get("Tags", []), "--security-group")
     return Group(vpc_id, str(group["GroupId"]), _lets_in(group, source))
 
 
@@ -133,14 +128,13 @@ def make(aws: Aws, group: Group, source: str) -> Group:
 
 
 def _create(aws: Aws, group: Group, source: str) -> Group:
-    tags = [{"Key": TAG_OURS, "Value": OURS}]
     with asking("ec2:CreateSecurityGroup", "make a security group", aws.region):
         try:
             made = aws.client("ec2").create_security_group(
                 GroupName=GROUP,
                 Description="SSH to instances that run spawn queues",
                 VpcId=group.vpc_id,
-                TagSpecifications=[{"ResourceType": "security-group", "Tags": tags}],
+                TagSpecifications=[{"ResourceType": "security-group", "Tags": TAGS}],
             )
         except ClientError as error:
             if code_of(error) != "InvalidGroup.Duplicate":

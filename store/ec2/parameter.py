@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from spawn.core.launch.names import OURS, TAG_OURS
 from spawn.store.ec2.errors import asking
+from spawn.store.ec2.ours import TAGS
 from spawn.store.ec2.session import Aws
 from spawn.store.objects.aws import connect
 
@@ -26,7 +26,7 @@ def put(aws: Aws, name: str, text: str) -> None:
             Value=text,
             Type="SecureString",
             Tier="Standard",
-            Tags=[{"Key": TAG_OURS, "Value": OURS}],
+            Tags=TAGS,
         )
 
 

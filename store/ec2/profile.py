@@ -8,17 +8,17 @@ from botocore.exceptions import ClientError
 from msgspec import Struct
 
 from spawn.core.errors import InvalidArgument
-from spawn.core.launch.names import OURS, TAG_OURS
 from spawn.core.launch.policy import trust
 from spawn.store.ec2.errors import asking
+from spawn.store.ec2.ours import TAGS, expect_ours
 from spawn.store.ec2.session import Aws
 from spawn.store.objects.aws import code_of
 from spawn.store.objects.port import Denied
 
 POLICY = "spawn-queue"
+_FLAG = "--iam-instance-profile"
 _NONE = "NoSuchEntity"
 _THERE = "EntityAlreadyExists"
-_TAGS = [{"Key": TAG_OURS, "Value": OURS}]
 
 
 class Profile(Struct, frozen=True):
@@ -68,10 +68,10 @@ def look(aws: Aws, name: str, policy: dict[str, Any]) -> Profile:
     with asking("iam:GetRole", "look for the instance's role"):
         role = _found(lambda: aws.client("iam").get_role(RoleName=name)["Role"])
     if role is not None:
-        _ours("role", name, role)
+        expect_ours(f"role {name}", role.get("Tags", []), _FLAG)
     profile = _profile(aws, name)
     if profile is not None:
-        _ours("instance profile", name, profile)
+        expect_ours(f"instance profile {name}", profile.get("Tags", []), _FLAG)
     return Profile(
         name,
         role=role is not None,
@@ -95,7 +95,7 @@ def make(aws: Aws, profile: Profile, policy: dict[str, Any]) -> None:
                     RoleName=name,
                     AssumeRolePolicyDocument=json.dumps(trust(aws.partition)),
                     Description="What instances that run spawn queues may do",
-                    Tags=_TAGS,
+                    Tags=TAGS,
                 )
             )
     if not profile.policy:
@@ -106,7 +106,7 @@ def make(aws: Aws, profile: Profile, policy: dict[str, Any]) -> None:
     if not profile.profile:
         with asking("iam:CreateInstanceProfile", "make the instance's profile"):
             _unless_there(
-                lambda: client.create_instance_profile(InstanceProfileName=name, Tags=_TAGS)
+                lambda: client.create_instance_profile(InstanceProfileName=name, Tags=TAGS)
             )
     if not profile.joined:
         with asking("iam:AddRoleToInstanceProfile", "give the profile its role"):
@@ -149,13 +149,3 @@ def _unless_there(make: Callable[[], object], *also: str) -> None:
     except ClientError as error:
         if code_of(error) not in (_THERE, *also):
             raise
-
-
-def _ours(what: str, name: str, found: dict[str, Any]) -> None:
-    tags = {each["Key"]: each["Value"] for each in found.get("Tags", [])}
-    if tags.get(TAG_OURS) != OURS:
-        raise Denied(
-            f"the {what} {name} is not ours",
-            why=f"it has no tag {TAG_OURS}={OURS}",
-            hint="--iam-instance-profile names the one to use, this one too",
-        )

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from spawn.store.ec2.errors import asking
 from spawn.store.ec2.session import Aws
+from spawn.store.objects.asking import OWNER
 from spawn.store.objects.aws import connect, on_aws
-from spawn.store.objects.s3 import OWNER
 from spawn.store.place import Place
 
 

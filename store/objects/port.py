@@ -67,8 +67,8 @@ class Stream(Protocol):
         ...
 
 
-class ObjectStore(Protocol):
-    """An object store.
+class SmallObjects(Protocol):
+    """Objects that are read and written whole: all that a log's replica needs of a store.
 
     A write that raised `StoreError` may have taken effect, or may yet: S3 does not tell. Whatever
     returned is durable. Every operation raises `Unavailable` or `Denied`.
@@ -77,12 +77,6 @@ class ObjectStore(Protocol):
     @property
     def location(self) -> str:
         """Where people find it, with a trailing slash."""
-        ...
-
-    @property
-    def far(self) -> bool:
-        """Whether it is reached over a network: it may fail alone, and what was sent is not read
-        back without need."""
         ...
 
     def create(self, key: str, data: bytes) -> str:
@@ -122,6 +116,16 @@ class ObjectStore(Protocol):
 
     def has(self, key: str) -> bool:
         """Whether there is an object under a key."""
+        ...
+
+
+class ObjectStore(SmallObjects, Protocol):
+    """Objects of any size besides, as attempts leave them."""
+
+    @property
+    def far(self) -> bool:
+        """Whether it is reached over a network: it may fail alone, and what was sent is not read
+        back without need."""
         ...
 
     def open(self, key: str) -> BinaryIO:
@@ -186,7 +190,7 @@ class ObjectStore(Protocol):
         ...
 
 
-def list_all(store: ObjectStore, prefix: str, after: str = "") -> Iterator[tuple[str, int]]:
+def list_all(store: SmallObjects, prefix: str, after: str = "") -> Iterator[tuple[str, int]]:
     """List every object below a prefix, a page at a time."""
     while page := store.list(prefix, after):
         yield from page

@@ -6,25 +6,22 @@ endpoints come by boto3's chain, `AWS_ENDPOINT_URL` included.
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
-from datetime import UTC, datetime
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, contextmanager
 from hashlib import sha256
 from io import BufferedReader, RawIOBase
 from pathlib import Path
 from threading import Lock
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.utils import parse_timestamp
-from msgspec import Struct
+from botocore.exceptions import ClientError
 
-from spawn.store.objects.aws import account, code_of, connect, errors, on_aws
+from spawn.store.objects.asking import Asking
+from spawn.store.objects.aws import code_of, errors
 from spawn.store.objects.budget import Budget
 from spawn.store.objects.encryption import encryption
-from spawn.store.objects.lean import Lean
-from spawn.store.objects.models import session
 from spawn.store.objects.port import PAGE, Changed, Exists, NotThere, Object, Stream, Unavailable
+from spawn.store.objects.upload import Upload, forget
 
 PART_BYTES = 8 * 1024 * 1024
 """Larger files are sent in parts of this size."""
@@ -33,12 +30,7 @@ MEMORY_BYTES = 4 * PART_BYTES
 PARTS_AT_ONCE = 4
 MAX_PARTS = 10_000
 """Source: "Amazon S3 multipart upload limits" of the S3 user guide."""
-COMPLETE_SECONDS = 300.0
-"""How long putting the parts of an object together may take: a server may copy them all.
-Source: "It might take several minutes" of CompleteMultipartUpload in the S3 API reference."""
 _READ_BYTES = 1024 * 1024
-OWNER = "SPAWN_BUCKET_OWNER"
-"""Names the account that buckets belong to, where it is not our own."""
 
 
 class S3Store:
@@ -61,14 +53,9 @@ class S3Store:
         profile: str | None = None,
         owner: str | None = None,
     ) -> None:
-        self._bucket = bucket
+        self._asking = Asking(bucket, region=region, profile=profile, owner=owner)
         self._prefix = f"{prefix}/" if prefix else ""
-        self._region = region
-        self._profile = profile
-        self._owner = owner or os.environ.get(OWNER)
         self._encryption = encryption(os.environ)
-        self._made: _Asking | None = None
-        self._patient: Any = None
         self._making = Lock()
         self._bare_etag = False
         self._refuses = False
@@ -78,7 +65,7 @@ class S3Store:
     @property
     def location(self) -> str:
         """See `ObjectStore.location`."""
-        return f"s3://{self._bucket}/{self._prefix}"
+        return f"s3://{self._asking.bucket}/{self._prefix}"
 
     @property
     def far(self) -> bool:
@@ -114,7 +101,7 @@ class S3Store:
     def read(self, key: str) -> Object:
         """See `ObjectStore.read`."""
         with self._errors(key, missing=NotThere):
-            found = self._ask("get_object", Key=self._prefix + key)
+            found = self._asking.ask("get_object", Key=self._prefix + key)
             with closing(found["Body"]) as body:  # entered itself it would be the bare stream
                 data = body.read()
         return Object(data, found["ETag"], _age(found))
@@ -123,7 +110,7 @@ class S3Store:
         """See `ObjectStore.list`."""
         extra = {"StartAfter": self._prefix + after} if after else {}
         with self._errors(prefix):
-            found = self._ask(
+            found = self._asking.ask(
                 "list_objects_v2", Prefix=self._prefix + prefix, MaxKeys=PAGE, **extra
             )
         return [
@@ -136,7 +123,7 @@ class S3Store:
         after: dict[str, str] = {}
         while True:
             with self._errors(""):
-                found = self._ask(
+                found = self._asking.ask(
                     "list_objects_v2", Prefix=self._prefix, Delimiter="/", MaxKeys=PAGE, **after
                 )
             for each in found.get("CommonPrefixes", ()):
@@ -147,10 +134,8 @@ class S3Store:
 
     def at(self, prefix: str) -> "S3Store":
         """Another place of the same bucket, asked over the same connections."""
-        other = S3Store(bucket=self._bucket, prefix=prefix, owner=self._owner)
-        with self._errors(""):
-            other._made = self._asking()
-        other._owner = self._owner
+        other = S3Store(bucket=self._asking.bucket, prefix=prefix)
+        other._asking = self._asking
         return other
 
     def has(self, key: str) -> bool:
@@ -169,7 +154,7 @@ class S3Store:
     def open(self, key: str) -> BinaryIO:
         """See `ObjectStore.open`. Reading raises the same errors."""
         with self._errors(key, missing=NotThere):
-            body = self._ask("get_object", Key=self._prefix + key)["Body"]
+            body = self._asking.ask("get_object", Key=self._prefix + key)["Body"]
         return BufferedReader(_Body(body, lambda: self._errors(key)), _READ_BYTES)
 
     def open_range(self, key: str, at: int, size: int, etag: str = "") -> tuple[Stream, str]:
@@ -193,13 +178,13 @@ class S3Store:
     def _range(self, name: str, at: int, size: int, etag: str) -> tuple[Any, str, str]:
         """Ask for part of an object; returns its body, which bytes these are, and its ETag."""
         wanted = f"bytes={at}-{at + size - 1}"
-        lean = self._asking().lean
+        lean = self._asking.lean
         known = lean.knows
         reply = lean.get(name, {"Range": wanted} | ({"If-Match": etag} if etag else {}))
         if reply is not None:
             return reply, reply.headers.get("content-range", ""), reply.headers.get("etag", "")
         condition = {"IfMatch": etag} if etag else {}
-        found = self._ask("get_object", Key=name, Range=wanted, **condition)
+        found = self._asking.ask("get_object", Key=name, Range=wanted, **condition)
         if known:
             lean.missed()
         return found["Body"], str(found.get("ContentRange", "")), str(found.get("ETag", ""))
@@ -262,26 +247,25 @@ class S3Store:
         return size, digest.hexdigest()
 
     @contextmanager
-    def _upload(self, key: str) -> Iterator["_Upload"]:
+    def _upload(self, key: str) -> Iterator[Upload]:
         """An upload in parts; given up unless it is completed. A key that is taken by then ends
         the block."""
-        self._forget_uploads(key)
-        upload = _Upload(self, key)
+        name = self._prefix + key
+        forget(self._asking, name)
+        upload = Upload(
+            self._asking,
+            name,
+            lambda: self._errors(key),
+            extra=self._encryption,
+            budget=self._budget,
+            pool=self._pool(),
+        )
         try:
             yield upload
         except BaseException as error:
             upload.abort()
             if not isinstance(error, Exists):
                 raise
-
-    def _forget_uploads(self, key: str) -> None:
-        """Give up what runners that died have left of this key: S3 keeps it, and it costs."""
-        name = self._prefix + key
-        with suppress(BotoCoreError, ClientError):  # not ours to see, or not to be had: never mind
-            found = self._ask("list_multipart_uploads", Prefix=name)
-            for each in found.get("Uploads", ()):
-                if each["Key"] == name:
-                    self._ask("abort_multipart_upload", Key=name, UploadId=each["UploadId"])
 
     def _pool(self) -> ThreadPoolExecutor:
         with self._making:
@@ -290,14 +274,14 @@ class S3Store:
             return self._senders
 
     def _put(self, key: str, data: bytes, **condition: str) -> str:
-        found = self._ask(
+        found = self._asking.ask(
             "put_object", Key=self._prefix + key, Body=data, **self._encryption, **condition
         )
         return str(found["ETag"])
 
     def _first_byte(self, key: str) -> bytes:
         try:
-            found = self._ask("get_object", Key=self._prefix + key, Range="bytes=0-0")
+            found = self._asking.ask("get_object", Key=self._prefix + key, Range="bytes=0-0")
         except ClientError as error:
             if code_of(error) != "InvalidRange":
                 raise
@@ -306,122 +290,12 @@ class S3Store:
             return bytes(body.read(1))
 
     def _etag(self, key: str) -> str:
-        return str(self._ask("head_object", Key=self._prefix + key)["ETag"])
-
-    def _ask(self, operation: str, client: Any = None, **arguments: Any) -> dict[str, Any]:
-        asking = self._asking()
-        if self._owner:
-            arguments["ExpectedBucketOwner"] = self._owner
-        answer = getattr(client or asking.client, operation)(Bucket=self._bucket, **arguments)
-        if operation == "get_object":
-            asking.lean.learn(arguments["Key"])
-        return cast("dict[str, Any]", answer)
-
-    def _asking(self) -> "_Asking":
-        with self._making:
-            if self._made is None:
-                below = session()
-                parsers = below.get_component("response_parser_factory")
-                parsers.set_parser_defaults(timestamp_parser=_moment)
-                client = connect("s3", self._region, self._profile, below)
-                if self._owner is None and on_aws(client):
-                    self._owner = account(self._region, self._profile, below)
-                self._made = _Asking(client, Lean(client, below))
-            return self._made
-
-    def _patient_client(self) -> Any:
-        """For what a server takes its time for."""
-        self._asking()  # it knows whose the bucket is
-        with self._making:
-            if self._patient is None:
-                self._patient = connect(
-                    "s3", self._region, self._profile, patience=COMPLETE_SECONDS
-                )
-            return self._patient
+        return str(self._asking.ask("head_object", Key=self._prefix + key)["ETag"])
 
     def _errors(
         self, key: str, missing: type[Exception] | None = None
     ) -> AbstractContextManager[None]:
-        return errors(self.location, self._bucket, key, missing)
-
-
-class _Asking(Struct, frozen=True):
-    """What asks: boto3's client, and what does without it where it can."""
-
-    client: Any
-    lean: Lean
-
-
-class _Upload:
-    """One upload in parts, several of them on their way at once."""
-
-    def __init__(self, store: S3Store, key: str) -> None:
-        self._store = store
-        self._key = key
-        with store._errors(key):
-            found = store._ask(
-                "create_multipart_upload", Key=store._prefix + key, **store._encryption
-            )
-        self._names = {"Key": store._prefix + key, "UploadId": found["UploadId"]}
-        self._parts: list[Future[dict[str, Any]]] = []
-        self._held = 0
-
-    def send(self, file: BinaryIO, bytes_each: int) -> tuple[int, str]:
-        """Send a file; returns how many bytes it had, and their SHA-256 in hex."""
-        digest = sha256()
-        size = 0
-        budget, pool = self._store._budget, self._store._pool()
-        self._held = bytes_each
-        while True:
-            budget.take(bytes_each)
-            try:
-                data = file.read(bytes_each)
-                for part in self._parts:
-                    if part.done():
-                        part.result()  # no use in sending more when one has failed
-                if not data:
-                    break
-                self._parts.append(pool.submit(self._send, data, len(self._parts) + 1))
-            except BaseException:
-                budget.give(bytes_each)
-                raise
-            digest.update(data)
-            size += len(data)
-        budget.give(bytes_each)
-        return size, digest.hexdigest()
-
-    def complete(self) -> None:
-        """Give the whole its key.
-
-        Raises:
-            Exists: It is taken.
-        """
-        parts = [part.result() for part in self._parts]
-        with self._store._errors(self._key):
-            self._store._ask(
-                "complete_multipart_upload",
-                client=self._store._patient_client(),
-                MultipartUpload={"Parts": parts},
-                IfNoneMatch="*",
-                **self._names,
-            )
-
-    def abort(self) -> None:
-        """Give it up, as far as the store lets us."""
-        for part in self._parts:
-            if part.cancel():
-                self._store._budget.give(self._held)
-        wait(self._parts)
-        with suppress(BotoCoreError, ClientError):
-            self._store._ask("abort_multipart_upload", **self._names)
-
-    def _send(self, data: bytes, number: int) -> dict[str, Any]:
-        try:
-            with self._store._errors(self._key):
-                found = self._store._ask("upload_part", Body=data, PartNumber=number, **self._names)
-        finally:
-            self._store._budget.give(self._held)
-        return {"ETag": found["ETag"], "PartNumber": number}
+        return errors(self.location, self._asking.bucket, key, missing)
 
 
 class _Body(RawIOBase):
@@ -457,15 +331,6 @@ class _Body(RawIOBase):
 def part_bytes(size: int) -> int:
     """How large the parts are in which a file of this size is uploaded."""
     return max(PART_BYTES, -(-size // MAX_PARTS))
-
-
-def _moment(value: Any) -> datetime:
-    """A time of an answer. botocore's own way would be a third of the work for a page of a list."""
-    try:
-        moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        return cast("datetime", parse_timestamp(value))
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _age(found: dict[str, Any]) -> float:

@@ -16,7 +16,7 @@ from spawn.core.events import QueueReconfigured, QueueSubmitted
 from spawn.core.replay import Replay, Row
 from spawn.core.submission import config_sha256
 from spawn.store.log.verify import Verified, check_config
-from spawn.store.objects.port import NotThere, ObjectStore, list_all
+from spawn.store.objects.port import NotThere, SmallObjects, list_all
 from spawn.store.replica import names, restore
 from spawn.store.replica.lease import Seen, look
 
@@ -42,7 +42,7 @@ class Audited(Struct, frozen=True, kw_only=True):
     edited it before the log did. Nothing rests on it once there is a log."""
 
 
-def audit(store: ObjectStore, queue_id: str) -> Audited:
+def audit(store: SmallObjects, queue_id: str) -> Audited:
     """Check a replica: every segment, the chain through them, legality; every pack against them;
     the lease's head; the configuration that was submitted.
 
@@ -142,7 +142,7 @@ class _Book:
             self.configs.append(event.data.config_sha256)
 
 
-def _packs(store: ObjectStore) -> Iterator[Named]:
+def _packs(store: SmallObjects) -> Iterator[Named]:
     for key, _ in list_all(store, names.PACKS):
         named = names.parse_pack(key)
         if named is None:
@@ -150,7 +150,7 @@ def _packs(store: ObjectStore) -> Iterator[Named]:
         yield key, *named
 
 
-def _fetched(store: ObjectStore, objects: Iterable[Named]) -> Iterator[tuple[str, Iterator[Row]]]:
+def _fetched(store: SmallObjects, objects: Iterable[Named]) -> Iterator[tuple[str, Iterator[Row]]]:
     """Read objects in order, a few of them ahead: a log may have very many segments."""
     waiting = iter(objects)
     with ThreadPoolExecutor(AHEAD) as pool:
@@ -166,7 +166,7 @@ def _fetched(store: ObjectStore, objects: Iterable[Named]) -> Iterator[tuple[str
             yield key, restore.rows_of(key, first, data)
 
 
-def _submitted(store: ObjectStore, queue_id: str) -> QueueConfig | None:
+def _submitted(store: SmallObjects, queue_id: str) -> QueueConfig | None:
     try:
         found = store.read(names.QUEUE)
     except NotThere:
@@ -179,7 +179,7 @@ def _submitted(store: ObjectStore, queue_id: str) -> QueueConfig | None:
         raise CorruptLog(f"{names.QUEUE} cannot be read", why=str(error)) from None
 
 
-def _expect_submitted(store: ObjectStore, submitted: QueueConfig | None, queue_id: str) -> None:
+def _expect_submitted(store: SmallObjects, submitted: QueueConfig | None, queue_id: str) -> None:
     if submitted is None:
         raise CorruptLog(f"{names.QUEUE} is gone", why=f"{store.location} has the log of a queue")
     if submitted.queue_id != queue_id:
@@ -193,7 +193,7 @@ def _was_configured(submitted: QueueConfig | None, hashes: Iterable[str]) -> boo
     return not {config_sha256(submitted), config_sha256(without_id)}.isdisjoint(hashes)
 
 
-def _absent(store: ObjectStore, queue_id: str, *, why: str = "") -> QueueNotFound:
+def _absent(store: SmallObjects, queue_id: str, *, why: str = "") -> QueueNotFound:
     return QueueNotFound(
         f"queue {queue_id} is not at {store.location}",
         why=why,

@@ -5,7 +5,7 @@ from bisect import bisect_left
 from msgspec import Struct
 
 from spawn.core.errors import CorruptLog
-from spawn.store.objects.port import ObjectStore
+from spawn.store.objects.port import SmallObjects
 from spawn.store.replica import restore
 from spawn.store.replica.cache import Cache
 from spawn.store.replica.lease import Seen, look
@@ -20,7 +20,7 @@ class Caught(Struct, frozen=True):
     """The first event that is another than what was read before; 0 when nothing is."""
 
 
-def catch_up(store: ObjectStore, cache: Cache) -> Caught:
+def catch_up(store: SmallObjects, cache: Cache) -> Caught:
     """Fetch what the log in a store has more than a cache, which is being updated.
 
     Without news that is a read of the lease and one list. What is cached must be what the store
@@ -61,7 +61,7 @@ def catch_up(store: ObjectStore, cache: Cache) -> Caught:
     return Caught(seen, differs + 1 if differs < both else 0)
 
 
-def _fetch(store: ObjectStore, cache: Cache, seen: Seen | None) -> None:
+def _fetch(store: SmallObjects, cache: Cache, seen: Seen | None) -> None:
     """Read what is new, and see that all of it is what the lease says.
 
     Raises:

@@ -11,7 +11,7 @@ from spawn.store.objects.port import (
     Exists,
     NotThere,
     Object,
-    ObjectStore,
+    SmallObjects,
     Unavailable,
 )
 from spawn.store.replica.lease import FORCE, TTL_SECONDS, Owned, Owner, look
@@ -26,7 +26,7 @@ class _Claim(Struct):
     claimed_by: str = _NOBODY
 
 
-def submit(store: ObjectStore, config: QueueConfig) -> None:
+def submit(store: SmallObjects, config: QueueConfig) -> None:
     """Create `queue.json` for a machine that is yet to boot. It has nobody's name in it: of those
     that claim it, the first begins the queue.
 
@@ -46,7 +46,7 @@ def submit(store: ObjectStore, config: QueueConfig) -> None:
     raise _used(store, config)
 
 
-def claim(store: ObjectStore, config: QueueConfig, *, by: str) -> bool:
+def claim(store: SmallObjects, config: QueueConfig, *, by: str) -> bool:
     """Create `queue.json`: the configuration as it was submitted, and who begins it. One that was
     submitted for nobody yet gets our name, unless somebody else was first.
 
@@ -86,7 +86,7 @@ def claim(store: ObjectStore, config: QueueConfig, *, by: str) -> bool:
 
 
 def submitted(
-    store: ObjectStore, queue_id: str, me: Owner, *, force: bool
+    store: SmallObjects, queue_id: str, me: Owner, *, force: bool
 ) -> tuple[QueueConfig, bool]:
     """Read the configuration of a queue that was submitted and never began, and see that it may be
     begun.
@@ -143,7 +143,7 @@ def _encode(config: QueueConfig, by: str) -> bytes:
     return msgspec.json.encode(data, order="sorted")
 
 
-def _put_name(store: ObjectStore, config: QueueConfig, by: str, encoded: bytes) -> None:
+def _put_name(store: SmallObjects, config: QueueConfig, by: str, encoded: bytes) -> None:
     """Put our name into a `queue.json` that has nobody's. Who else does so at the same time has
     read the same bytes, and is refused by them.
 
@@ -173,7 +173,7 @@ def _put_name(store: ObjectStore, config: QueueConfig, by: str, encoded: bytes) 
             failure = error
 
 
-def _look(store: ObjectStore, config: QueueConfig) -> Object | None:
+def _look(store: SmallObjects, config: QueueConfig) -> Object | None:
     """Read `queue.json`, which must be this queue's, whoever claimed it; None when there is none.
 
     Raises:
@@ -193,7 +193,7 @@ def _look(store: ObjectStore, config: QueueConfig) -> Object | None:
     return found
 
 
-def _expect_ours(store: ObjectStore, config: QueueConfig, by: str) -> Object | None:
+def _expect_ours(store: SmallObjects, config: QueueConfig, by: str) -> Object | None:
     """Read `queue.json`, which must be this queue's, and ours or nobody's."""
     found = _look(store, config)
     if found is not None and _claimed(store, found).claimed_by not in (_NOBODY, by):
@@ -201,14 +201,14 @@ def _expect_ours(store: ObjectStore, config: QueueConfig, by: str) -> Object | N
     return found
 
 
-def _claimed(store: ObjectStore, found: Object) -> _Claim:
+def _claimed(store: SmallObjects, found: Object) -> _Claim:
     try:
         return msgspec.json.decode(found.data, type=_Claim)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CorruptLog(f"{store.location}{QUEUE} cannot be read", why=str(error)) from None
 
 
-def _used(store: ObjectStore, config: QueueConfig) -> QueueExists:
+def _used(store: SmallObjects, config: QueueConfig) -> QueueExists:
     return QueueExists(
         f"queue {config.queue_id} is at {store.location} already",
         why="it was submitted elsewhere, and an id is never used twice",

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from spawn.core.errors import CorruptLog, SpawnError
-from spawn.store.objects.port import Changed, Exists, NotThere, Object, ObjectStore
+from spawn.store.objects.port import Changed, Exists, NotThere, Object, SmallObjects
 from spawn.store.replica.names import LEASE
 
 RENEW_SECONDS = 10.0
@@ -60,7 +60,7 @@ class Seen(Struct, frozen=True):
         return self.age > TTL_SECONDS
 
 
-def look(store: ObjectStore) -> Seen | None:
+def look(store: SmallObjects) -> Seen | None:
     """Read the lease; None when there is none.
 
     Raises:
@@ -73,7 +73,7 @@ def look(store: ObjectStore) -> Seen | None:
     return Seen(_decode(store, found), found.etag, found.age)
 
 
-def _decode(store: ObjectStore, found: Object) -> Lease:
+def _decode(store: SmallObjects, found: Object) -> Lease:
     try:
         return msgspec.json.decode(found.data, type=Lease)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -93,7 +93,7 @@ class Holder:
 
     def __init__(
         self,
-        store: ObjectStore,
+        store: SmallObjects,
         *,
         owner: Owner,
         epoch: int,

@@ -12,7 +12,7 @@ from itertools import takewhile
 
 from spawn.core.replay import Row
 from spawn.store.failpoints import reached
-from spawn.store.objects.port import Exists, ObjectStore
+from spawn.store.objects.port import Exists, SmallObjects
 from spawn.store.replica import lines, names
 from spawn.store.replica.ship import Log
 
@@ -27,7 +27,7 @@ FEW = 4
 class Packer:
     """Packs one epoch's segments. Each step is few requests, and may be repeated."""
 
-    def __init__(self, store: ObjectStore, log: Log) -> None:
+    def __init__(self, store: SmallObjects, log: Log) -> None:
         self._store = store
         self._log = log
         self._stack: list[tuple[int, int, int]] = []

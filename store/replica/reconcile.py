@@ -8,7 +8,7 @@ from msgspec import Struct
 from spawn.core import chain
 from spawn.core.replay import Replay, Row
 from spawn.core.state import QueueState
-from spawn.store.objects.port import ObjectStore
+from spawn.store.objects.port import SmallObjects
 from spawn.store.replica import restore
 from spawn.store.replica.lease import FORCE, Fenced, Owned, Owner, Seen, describe, look
 from spawn.store.replica.ship import Log
@@ -25,7 +25,7 @@ class Found(Struct, frozen=True):
 
 
 def reconcile(
-    store: ObjectStore,
+    store: SmallObjects,
     queue_id: str,
     log: Log,
     append: Callable[[Iterable[Row]], None],

@@ -10,7 +10,7 @@ from typing import Protocol
 from spawn.core import chain
 from spawn.core.errors import CorruptLog
 from spawn.core.replay import Row
-from spawn.store.objects.port import PAGE, NotThere, ObjectStore
+from spawn.store.objects.port import PAGE, NotThere, SmallObjects
 from spawn.store.replica import lines, names
 from spawn.store.replica.lease import Seen
 
@@ -34,7 +34,7 @@ class Known(Protocol):
 
 
 def read(
-    store: ObjectStore,
+    store: SmallObjects,
     queue_id: str,
     *,
     after: int = 0,
@@ -140,7 +140,7 @@ def expect_head(seen: Seen | None, seq: int, hash_at: dict[int, bytes]) -> None:
         )
 
 
-def fetch(store: ObjectStore, key: str, first: int) -> bytes:
+def fetch(store: SmallObjects, key: str, first: int) -> bytes:
     """Read an object that was listed.
 
     Raises:
@@ -185,7 +185,7 @@ def foreign(key: str) -> CorruptLog:
 
 
 def _objects(
-    store: ObjectStore, after: int, known: Known | None
+    store: SmallObjects, after: int, known: Known | None
 ) -> Iterator[tuple[str, int, bool]]:
     """The objects to read, in order: `(key, first seq, whether all of it is known)`."""
     at = after + 1
@@ -217,7 +217,7 @@ def _is_whole(known: Known, segment: tuple[str, int], after: int) -> bool:
     return first <= after and known.size_from(first) == size
 
 
-def _packs(store: ObjectStore) -> Iterator[tuple[int, int]]:
+def _packs(store: SmallObjects) -> Iterator[tuple[int, int]]:
     """The longest packs that follow each other from the log's beginning: first and last seq."""
     at = 1
     page: list[tuple[int, int]] = []
@@ -234,7 +234,7 @@ def _packs(store: ObjectStore) -> Iterator[tuple[int, int]]:
         at = max(here) + 1
 
 
-def _segments(store: ObjectStore, at: int) -> tuple[list[tuple[str, int]], bool]:
+def _segments(store: SmallObjects, at: int) -> tuple[list[tuple[str, int]], bool]:
     """Segments in order, from the one that holds event `at`, or would, if it is there.
 
     Returns:
@@ -254,7 +254,7 @@ def _segments(store: ObjectStore, at: int) -> tuple[list[tuple[str, int]], bool]
         back *= 4  # that segment has many events
 
 
-def _list(store: ObjectStore, after: str) -> tuple[list[tuple[str, int]], bool]:
+def _list(store: SmallObjects, after: str) -> tuple[list[tuple[str, int]], bool]:
     """A page of segments after a key, and whether it is the last."""
     found = store.list(names.LOG, after)
     return found, len(found) < PAGE

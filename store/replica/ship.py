@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from spawn.core.errors import CorruptLog
 from spawn.core.replay import Row
 from spawn.store.failpoints import reached
-from spawn.store.objects.port import Exists, NotThere, ObjectStore, Unavailable
+from spawn.store.objects.port import Exists, NotThere, SmallObjects, Unavailable
 from spawn.store.replica import lines, names
 from spawn.store.replica.lease import Fenced
 
@@ -26,7 +26,7 @@ class Shipper:
     """
 
     def __init__(
-        self, store: ObjectStore, log: Log, *, seq: int, hash_: bytes, fence: bool = True
+        self, store: SmallObjects, log: Log, *, seq: int, hash_: bytes, fence: bool = True
     ) -> None:
         self._store = store
         self._log = log

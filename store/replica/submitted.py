@@ -7,7 +7,7 @@ from spawn.core.codec import clean
 from spawn.core.config import canonical
 from spawn.core.config.model import QueueConfig
 from spawn.core.errors import CorruptLog
-from spawn.store.objects.port import NotThere, ObjectStore
+from spawn.store.objects.port import NotThere, SmallObjects
 from spawn.store.replica.names import QUEUE
 
 BOOT_LOG = "_spawn/boot.log"
@@ -21,7 +21,7 @@ class Submitted(Struct, frozen=True):
     age: float
 
 
-def submitted(store: ObjectStore) -> Submitted | None:
+def submitted(store: SmallObjects) -> Submitted | None:
     """Read `queue.json`; None when there is none.
 
     Raises:
@@ -40,7 +40,7 @@ def submitted(store: ObjectStore) -> Submitted | None:
     return Submitted(config, found.age)
 
 
-def boot_log(store: ObjectStore, lines: int) -> tuple[str, ...]:
+def boot_log(store: SmallObjects, lines: int) -> tuple[str, ...]:
     """The end of what a failed bootstrap printed, oldest line first; empty when none has failed."""
     try:
         data = store.read(BOOT_LOG).data

@@ -7,7 +7,7 @@ stream takes their place when the attempt has ended.
 from collections.abc import Iterator
 from pathlib import Path
 
-from spawn.store.objects.port import Exists, NotThere, ObjectStore, list_all
+from spawn.store.objects.port import Exists, NotThere, SmallObjects, list_all
 
 FOLDER = "parts/"
 _PIECE = 4 * 1024 * 1024
@@ -24,7 +24,7 @@ def key(prefix: str, log: str, offset: int) -> str:
     return f"{prefix}{FOLDER}{log}/{offset:016d}"
 
 
-def send(store: ObjectStore, prefix: str, log: str, file: Path, at: int) -> int:
+def send(store: SmallObjects, prefix: str, log: str, file: Path, at: int) -> int:
     """Bring what a stream has gained since byte `at`, as pieces; returns where it ends now.
 
     Raises:
@@ -46,7 +46,7 @@ def send(store: ObjectStore, prefix: str, log: str, file: Path, at: int) -> int:
     return at
 
 
-def pieces(store: ObjectStore, prefix: str, log: str, after: int = 0) -> Iterator[tuple[str, int]]:
+def pieces(store: SmallObjects, prefix: str, log: str, after: int = 0) -> Iterator[tuple[str, int]]:
     """The pieces of a stream that follow each other from byte `after` on: `(key, bytes)`.
 
     What lies behind a gap is left out, and so is whatever is no piece.
@@ -59,7 +59,7 @@ def pieces(store: ObjectStore, prefix: str, log: str, after: int = 0) -> Iterato
             at += size
 
 
-def read(store: ObjectStore, prefix: str, log: str, after: int = 0) -> Iterator[bytes]:
+def read(store: SmallObjects, prefix: str, log: str, after: int = 0) -> Iterator[bytes]:
     """What the store has of a stream from byte `after` on, a piece at a time.
 
     Args:

@@ -18,8 +18,9 @@ from spawn.core.config.model import JobConfig, QueueConfig, RetryPolicy
 from spawn.core.errors import SpawnError
 from spawn.core.events import Draft, QueueResumed, QueueStarted
 from spawn.core.submission import submit
-from spawn.runner.loop import Plans, Runner
+from spawn.runner.loop import Runner
 from spawn.runner.owning import Owning, moved_from, own
+from spawn.runner.plans import Plans
 from spawn.runner.ports import Drained, Happening, Noticed, Signalled
 from spawn.runner.replicator import Replicator
 from spawn.store import failpoints
@@ -335,7 +336,7 @@ class Schedule:
         if replicator.fenced:
             for job_id in state.running:
                 launcher.end(state.jobs[job_id])
-            if fresh and not runner.owned and take:
+            if fresh and not runner.epoch.owned and take:
                 host.disk = type(host.disk)(host, QUEUE_ID)
                 return against
             host.put_aside()

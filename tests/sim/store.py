@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from contextlib import suppress
 from hashlib import md5
-from pathlib import Path
 from random import Random
-from typing import Any, BinaryIO
+from typing import Any
 
 from msgspec import Struct
 from tests.sim.kernel import Kernel, Process
@@ -63,7 +62,7 @@ class Bucket:
 
 
 class Client:
-    """One process's way to the bucket. See `ObjectStore`."""
+    """One process's way to the bucket. See `SmallObjects`."""
 
     location = "s3://sim/q/"
 
@@ -76,40 +75,24 @@ class Client:
         """When the newest request that was answered, or failed, was made."""
 
     def create(self, key: str, data: bytes) -> str:
-        """See `ObjectStore.create`."""
+        """See `SmallObjects.create`."""
         return self._ask(lambda: self._bucket.put(key, data, None, self._process), key, write=True)
 
     def replace(self, key: str, data: bytes, *, etag: str) -> str:
-        """See `ObjectStore.replace`."""
+        """See `SmallObjects.replace`."""
         return self._ask(lambda: self._bucket.put(key, data, etag, self._process), key, write=True)
 
     def read(self, key: str) -> Object:
-        """See `ObjectStore.read`."""
+        """See `SmallObjects.read`."""
         return self._ask(lambda: self._bucket.get(key), key)
 
     def list(self, prefix: str, after: str = "") -> list[tuple[str, int]]:
-        """See `ObjectStore.list`."""
+        """See `SmallObjects.list`."""
         return self._ask(lambda: self._bucket.keys(prefix, after), prefix)
 
     def has(self, key: str) -> bool:
-        """See `ObjectStore.has`."""
+        """See `SmallObjects.has`."""
         return self._ask(lambda: key in self._bucket.objects, key)
-
-    def open(self, key: str) -> BinaryIO:
-        """Not of the log."""
-        raise NotImplementedError
-
-    def put(self, key: str, data: bytes, *, durable: bool = True) -> str:
-        """Not of the log."""
-        raise NotImplementedError
-
-    def link(self, key: str, source: Path) -> None:
-        """Not of the log."""
-        raise NotImplementedError
-
-    def put_file(self, key: str, source: Path, *, accept: Any = None) -> tuple[int, str]:
-        """Not of the log."""
-        raise NotImplementedError
 
     def _ask(self, effect: Callable[[], Any], key: str, *, write: bool = False) -> Any:
         kernel, faults, rng = self._bucket.kernel, self._bucket.faults, self._bucket.rng

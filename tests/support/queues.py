@@ -33,7 +33,7 @@ from spawn.store.paths import QueuePaths, Roots
 SPAWN = str(Path(sys.executable).with_name("spawn"))
 SECONDS = 30.0
 """How long anything may take on a machine that is busy with other tests."""
-UNOWNED_SECONDS = 5.0
+UNOWNED_SECONDS = SECONDS
 """How long a queue that somebody waits for may be without a runner."""
 
 _WITNESS = """\

@@ -14,7 +14,9 @@ from spawn.core.config.model import QueueConfig
 from spawn.core.events import Draft, QueueStarted
 from spawn.core.exit import Exit
 from spawn.core.state import JobState, QueueState
-from spawn.runner.loop import OWNING_SECONDS, Plans, Runner
+from spawn.runner.epoch import OWNING_SECONDS
+from spawn.runner.loop import Runner
+from spawn.runner.plans import Plans
 from spawn.runner.ports import Ended, Happening, Prepared, Shipped
 from spawn.store.log.ledger import Ledger
 

@@ -16,7 +16,8 @@ from spawn.core.events import CheckpointSaved, JobFailed
 from spawn.core.state import JobState
 from spawn.store.objects.folder import FolderStore
 from spawn.store.objects.port import ObjectStore
-from spawn.store.results.fetch import Choice, Fetch, Fetched
+from spawn.store.results.fetch import Fetch, Fetched
+from spawn.store.results.items import Choice
 
 PARTS = st.sampled_from(["..", ".", "", "a", "b", "\0", "x" * 300, "-", "~", "é", "a\nb", "*"])
 NAMES = st.lists(PARTS, min_size=1, max_size=5).map("/".join)

@@ -1,0 +1,183 @@
+"""What the loop knows of open attempts beyond the log: from the gate to the outcome."""
+
+from collections.abc import Callable, Iterator
+from copy import copy
+
+from msgspec import Struct
+
+from spawn.core import decide
+from spawn.core.events import Draft, JobStarted, Results
+from spawn.core.exit import Exit, StopCause, unended_text
+from spawn.core.state import JobState, QueueState
+from spawn.runner.plans import Plans
+from spawn.runner.ports import Clock, Collected, Ended, Launcher, Publisher
+from spawn.store.failpoints import reached
+
+
+class _Attempt(Struct, kw_only=True):
+    job_id: str
+    ended: bool = False
+    exit: Exit | None = None
+    lost: str = "its supervisor left no record"
+    """Why it is lost, where it left no `exit`."""
+    unended: tuple[int, ...] = ()
+    """What of it is another user's, and could not be ended."""
+    collected: bool = False
+    results: Results | None = None
+
+
+class Attempts:
+    """Brings attempts to the gate, lets them go, and decides their outcomes.
+
+    Args:
+        fraction: A random number in [0, 1), for jitter.
+        last_lines: The end of an attempt's output, given its job.
+        say: Told what a person should know, a sentence each.
+    """
+
+    def __init__(
+        self,
+        launcher: Launcher,
+        publisher: Publisher,
+        clock: Clock,
+        *,
+        fraction: Callable[[], float],
+        last_lines: Callable[[JobState], tuple[str, ...]],
+        say: Callable[[str], None],
+    ) -> None:
+        self._launcher = launcher
+        self._publisher = publisher
+        self._clock = clock
+        self._fraction = fraction
+        self._last_lines = last_lines
+        self._say = say
+        self._open: dict[str, _Attempt] = {}
+        """By token."""
+        self.prepared: list[str] = []
+        """The tokens of those at the gate, whose `JobStarted` is not durable."""
+
+    def begin(self, state: QueueState, plans: Plans) -> None:
+        """Take up what an earlier runner left."""
+        for job_id in list(state.running):
+            job = state.jobs[job_id]
+            attempt = self._open[job.token] = _Attempt(job_id=job_id)
+            if plans.moved_from and not self._launcher.holds(job):
+                # Its supervisor may be alive there, and even be reached: it is not ours.
+                attempt.ended = attempt.collected = True
+                attempt.lost = f"it ran on {plans.moved_from}"
+            elif plans.rebooted:
+                attempt.ended = attempt.collected = True
+                attempt.lost = "the machine was restarted while it ran"
+            else:
+                self._launcher.adopt(job)
+                self._publisher.follow(job.token, copy(job))
+
+    def take(self, happening: Ended | Collected, state: QueueState) -> None:
+        """Note what has happened to an attempt."""
+        attempt = self._open[happening.token]
+        match happening:
+            case Ended(token, exit_, unended):
+                reached("runner.ended")
+                attempt.ended, attempt.exit = True, exit_
+                attempt.unended = exit_.unended if exit_ else unended
+                if attempt.unended:
+                    self._say(f"{attempt.job_id}: {unended_text(attempt.unended)}")
+                job = state.jobs[attempt.job_id]
+                if _succeeded(exit_) and job.config.result_files:
+                    self._publisher.collect(token, job.config, job.folder)
+                else:
+                    attempt.collected = True
+            case Collected(_, results):
+                reached("runner.collected")
+                attempt.collected = True
+                attempt.results = results
+
+    def warn(self, deadline: str) -> None:
+        """Tell whatever runs the moment by which it must have ended."""
+        for token, attempt in self._open.items():
+            if not attempt.ended:
+                try:
+                    self._launcher.warn(token, deadline)
+                except OSError as error:
+                    self._say(f"{attempt.job_id} cannot be told the deadline: {error}")
+
+    def stop(self, cause: StopCause, grace: float) -> None:
+        """Ask for the end of whatever runs: TERM, after `grace` seconds KILL."""
+        for token, attempt in self._open.items():
+            if not attempt.ended:
+                self._launcher.stop(token, cause, grace)
+        reached("runner.stopping")
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing runs any more."""
+        return all(each.ended for each in self._open.values())
+
+    def ends(self, state: QueueState) -> Iterator[tuple[JobState, list[Draft]]]:
+        """The outcome of each attempt that is over, with its job; the state must have taken each
+        before the next is asked for. The same again until `close`."""
+        for attempt in self._open.values():
+            if attempt.ended and attempt.collected:
+                job = state.jobs[attempt.job_id]
+                yield job, self._outcome(state, job, attempt)
+
+    def _outcome(self, state: QueueState, job: JobState, attempt: _Attempt) -> list[Draft]:
+        if attempt.exit is None:
+            left = unended_text(attempt.unended)
+            return decide.lost(
+                state,
+                job,
+                f"{attempt.lost}; {left}" if left else attempt.lost,
+                last_lines=self._last_lines(job),
+                unended=attempt.unended,
+            )
+        return decide.ended(
+            state,
+            job,
+            attempt.exit,
+            now=self._clock.wall(),
+            fraction=self._fraction(),
+            last_lines=() if _succeeded(attempt.exit) else self._last_lines(job),
+            results=attempt.results,
+        )
+
+    def close(self, job: JobState) -> None:
+        """The log has taken the outcome of this job's attempt."""
+        del self._open[job.token]
+
+    def prepare(self, job: JobState) -> JobStarted:
+        """Bring a job's next attempt to the gate; returns what the log must take before `go`.
+
+        Raises:
+            CannotPrepare, CannotBegin: See `Launcher.prepare`.
+        """
+        ready = self._launcher.prepare(job, job.attempt + 1)
+        self.prepared.append(ready.token)
+        self._open[ready.token] = _Attempt(job_id=job.config.job_id)
+        return JobStarted(
+            token=ready.token,
+            pid=ready.pid,
+            folder=ready.folder,
+            log_file=ready.log_file,
+            log_offset=ready.log_offset,
+        )
+
+    def go(self, state: QueueState) -> None:
+        """The log has taken the start of those at the gate: open it."""
+        for token in self.prepared:
+            self._launcher.go(token)
+            self._publisher.follow(token, copy(state.jobs[self._open[token].job_id]))
+        if self.prepared:
+            reached("runner.went")
+        self.prepared.clear()
+
+    def abandon(self) -> None:
+        """The log has not: drop them."""
+        for token in self.prepared:
+            self._launcher.abandon(token)
+            del self._open[token]
+        self.prepared.clear()
+
+
+def _succeeded(exit_: Exit | None) -> bool:
+    return exit_ is not None and exit_.began and exit_.exit_code == 0 and exit_.stop is None

@@ -1,0 +1,106 @@
+"""How a bucket is asked: as whom, by which clients, and that it is whose it should be."""
+
+import os
+from datetime import UTC, datetime
+from threading import Lock
+from typing import Any, cast
+
+from botocore.session import Session
+from botocore.utils import parse_timestamp
+from msgspec import Struct
+
+from spawn.store.objects.aws import account, connect, on_aws
+from spawn.store.objects.lean import Lean
+from spawn.store.objects.models import session
+
+COMPLETE_SECONDS = 300.0
+"""How long putting the parts of an object together may take: a server may copy them all.
+Source: "It might take several minutes" of CompleteMultipartUpload in the S3 API reference."""
+OWNER = "SPAWN_BUCKET_OWNER"
+"""Names the account that buckets belong to, where it is not our own."""
+
+
+class _Made(Struct, frozen=True):
+    """What asks: boto3's client, and what does without it where it can."""
+
+    below: Session
+    client: Any
+    lean: Lean
+
+
+class Asking:
+    """Asks for a bucket's objects, each request once; from any thread. Clients are made when they
+    are first needed.
+
+    Args:
+        owner: The account that the bucket must belong to; see `S3Store`.
+    """
+
+    def __init__(
+        self, bucket: str, *, region: str | None, profile: str | None, owner: str | None
+    ) -> None:
+        self.bucket = bucket
+        self._region = region
+        self._profile = profile
+        self._owner = owner or os.environ.get(OWNER)
+        self._made: _Made | None = None
+        self._patient: Any = None
+        self._making = Lock()
+
+    def ask(self, operation: str, **arguments: Any) -> dict[str, Any]:
+        """Ask, and return boto3's answer; its errors are for `errors` of aws.py.
+
+        Args:
+            operation: As boto3 calls it.
+            arguments: As boto3 takes them, without the bucket.
+        """
+        made = self._make()
+        answer = self._ask(made.client, operation, arguments)
+        if operation == "get_object":
+            made.lean.learn(arguments["Key"])
+        return answer
+
+    def ask_patiently(self, operation: str, **arguments: Any) -> dict[str, Any]:
+        """Ask for what a server takes its time for."""
+        made = self._make()
+        return self._ask(self._patient_client(made.below), operation, arguments)
+
+    def _ask(self, client: Any, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        if self._owner:
+            arguments["ExpectedBucketOwner"] = self._owner
+        answer = getattr(client, operation)(Bucket=self.bucket, **arguments)
+        return cast("dict[str, Any]", answer)
+
+    @property
+    def lean(self) -> Lean:
+        """What does without boto3, once it has seen how."""
+        return self._make().lean
+
+    def _make(self) -> _Made:
+        with self._making:
+            if self._made is None:
+                below = session()
+                parsers = below.get_component("response_parser_factory")
+                parsers.set_parser_defaults(timestamp_parser=_moment)
+                client = connect("s3", self._region, self._profile, below)
+                if self._owner is None and on_aws(client):
+                    self._owner = account(self._region, self._profile, below)
+                self._made = _Made(below, client, Lean(client, below))
+            return self._made
+
+    def _patient_client(self, below: Session) -> Any:
+        with self._making:
+            if self._patient is None:
+                self._patient = connect(
+                    "s3", self._region, self._profile, below, patience=COMPLETE_SECONDS
+                )
+            return self._patient
+
+
+def _moment(value: Any) -> datetime:
+    """A time of an answer. botocore's own way would be a third of the work for a page of a list."""
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return cast("datetime", parse_timestamp(value))
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
