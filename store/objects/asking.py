@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from threading import Lock
 from typing import Any, cast
 
-from botocore.session import Session
 from botocore.utils import parse_timestamp
 from msgspec import Struct
 
@@ -23,7 +22,6 @@ OWNER = "SPAWN_BUCKET_OWNER"
 class _Made(Struct, frozen=True):
     """What asks: boto3's client, and what does without it where it can."""
 
-    below: Session
     client: Any
     lean: Lean
 
@@ -62,8 +60,8 @@ class Asking:
 
     def ask_patiently(self, operation: str, **arguments: Any) -> dict[str, Any]:
         """Ask for what a server takes its time for."""
-        made = self._make()
-        return self._ask(self._patient_client(made.below), operation, arguments)
+        self._make()  # it knows whose the bucket is
+        return self._ask(self._patient_client(), operation, arguments)
 
     def _ask(self, client: Any, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
         if self._owner:
@@ -85,14 +83,14 @@ class Asking:
                 client = connect("s3", self._region, self._profile, below)
                 if self._owner is None and on_aws(client):
                     self._owner = account(self._region, self._profile, below)
-                self._made = _Made(below, client, Lean(client, below))
+                self._made = _Made(client, Lean(client, below))
             return self._made
 
-    def _patient_client(self, below: Session) -> Any:
+    def _patient_client(self) -> Any:
         with self._making:
             if self._patient is None:
                 self._patient = connect(
-                    "s3", self._region, self._profile, below, patience=COMPLETE_SECONDS
+                    "s3", self._region, self._profile, patience=COMPLETE_SECONDS
                 )
             return self._patient
 
