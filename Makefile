@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Most tests wait for processes more than they compute.
-WORKERS ?= $(shell echo $$(( $$(nproc) + $$(nproc) / 2 )))
+WORKERS ?= $(shell echo $$(( $$(nproc) * 2 )))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-s3 check docs bench soak clean
