@@ -6,6 +6,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from tests.support.queues import SECONDS, SPAWN, Queue, job, retry, until
 from tests.support.sshd import sshd
 from tests.support.terminal import Terminal, terminal
 from tests.support.wait import wait_until
+
+from spawn.core.moments import moment
 
 
 class Staying:
@@ -274,6 +277,22 @@ def test_a_laptop_whose_clock_is_an_hour_off_tells_times_as_the_instance_does(
     instance.world.let("end")
     assert watch.end() == 0
     assert all(seconds(each["elapsed"]) < 600 for each in watch.reports)
+
+
+@pytest.mark.tool("faketime")
+@pytest.mark.parametrize("off", ["+3600s", "-3600s"])
+def test_a_laptop_whose_clock_is_an_hour_off_tells_times_as_the_store_does(
+    instance: Instance, person: Person, running: Queue, off: str
+) -> None:
+    assert person.status(instance.id)["queue_id"] == running.queue_id
+    finished = person.spawn("status", instance.id, "--json", "--from-s3", **clock_off(person, off))
+    told = json.loads(finished.out)
+    there = instance.world.status()
+    assert (told["status"], told["started_at"]) == ("running", there["started_at"])
+    assert seconds(told["elapsed"]) < 600
+    assert abs(moment(told["as_of"]) - moment(there["as_of"])) < timedelta(minutes=10)
+    assert "the last 1h" not in finished.err
+    instance.world.let("end")
 
 
 _SLEEP = """\
