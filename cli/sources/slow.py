@@ -1,12 +1,14 @@
 """Say that something takes its time, while it does."""
 
-import sys
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Timer
 
 SLOW_SECONDS = 4.0
 """How long a person may wonder."""
+_STDERR = 2
+"""What a live view has put in the place of `sys.stderr` says that it is no terminal."""
 
 
 @contextmanager
@@ -22,7 +24,7 @@ def told_when_slow(
     Args:
         watched: Whether somebody does; None: whether stderr is a terminal.
     """
-    if not (sys.stderr.isatty() if watched is None else watched):
+    if not (os.isatty(_STDERR) if watched is None else watched):
         yield
         return
     timer = Timer(seconds, say, [text])
