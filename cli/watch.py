@@ -4,13 +4,14 @@ import sys
 import time
 from collections.abc import Iterator
 
-from spawn.cli.bootstrap import now
+from spawn.cli.bootstrap import now, say
 from spawn.cli.patience import Patience
 from spawn.cli.pause import RETRY_SECONDS, pause
 from spawn.cli.render.as_json import compact
 from spawn.cli.render.status import render
 from spawn.cli.render.style import style_for
 from spawn.cli.sources.queue import QueueSource
+from spawn.cli.sources.slow import SLOW_SECONDS, told_when_slow
 from spawn.core.report.model import Report
 
 DRAW_SECONDS = 1.0
@@ -57,12 +58,25 @@ def _reports(source: QueueSource, seconds: float, *, at_once: bool = False) -> I
         due = time.monotonic() + seconds
         while (left := due - time.monotonic()) > 0:
             looked_at = time.monotonic()
-            if not pause(source, left):
+            with told_when_slow(_late(source), say, seconds=left + SLOW_SECONDS):
+                news = pause(source, left)
+            if not news:
                 continue
             time.sleep(max(0.0, looked_at + min(seconds, DRAW_SECONDS) - time.monotonic()))
-            if not patience.refresh(source):
+            if not _refreshed(source, patience):
                 time.sleep(min(seconds, RETRY_SECONDS))
             elif at_once or source.state.ended:
                 break
-        while not patience.refresh(source):
+        while not _refreshed(source, patience):
             time.sleep(min(seconds, RETRY_SECONDS))
+
+
+def _refreshed(source: QueueSource, patience: Patience) -> bool:
+    with told_when_slow(_late(source), say):
+        return patience.refresh(source)
+
+
+def _late(source: QueueSource) -> str:
+    """That who is asked does not answer, for who looks at what was drawn before."""
+    since = f"{now().astimezone():%H:%M:%S}"
+    return f"Nothing was heard of queue {source.queue_id} since {since}; asking on"

@@ -153,7 +153,8 @@ def not_yet(queue_id: str, *, held: bool) -> QueueNotFound:
 
 
 def local(roots: Roots) -> tuple[str, list[str]]:
-    """Choose the queue that `local` means: the one that runs, else the newest.
+    """Choose the queue that `local` means: the one that runs, else the newest. One whose runner
+    died before it submitted anything counts only where there is no other.
 
     Returns:
         Its id, and the ids of others that run too.
@@ -169,7 +170,14 @@ def local(roots: Roots) -> tuple[str, list[str]]:
             hint="`spawn queue run FILE` runs one",
         )
     running = [name for name in newest if lock.is_held(roots.queue(name).lock)]
-    chosen = running[0] if running else newest[0]
+    from spawn.store.log.read import is_empty  # sqlite3 costs 20 ms to import
+
+    if running:
+        chosen = running[0]
+    else:
+        chosen = next(
+            (name for name in newest if not is_empty(roots.queue(name).events)), newest[0]
+        )
     return chosen, [name for name in running if name != chosen]
 
 

@@ -6,13 +6,15 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing, suppress
 
+from spawn.cli.bootstrap import say
 from spawn.cli.flags import Where
 from spawn.cli.remote.errors import Gone, RemoteError, Unreachable
 from spawn.cli.remote.hints import ForHere
 from spawn.cli.remote.lookup import start
 from spawn.cli.remote.run import run_spawn
 from spawn.cli.remote.way import reach_of
-from spawn.cli.sources.silent import expect_instance, joined
+from spawn.cli.sources.silent import expect_instance, joined, waits
+from spawn.cli.sources.slow import told_when_slow
 from spawn.cli.sources.whereabouts import Alone, asked_queue, whereabouts
 from spawn.core.errors import InvalidArgument, SpawnError
 from spawn.core.ids import why_not_queue_id
@@ -35,7 +37,8 @@ def on_instance(instance_id: str, roots: Roots, where: Where, words: Sequence[st
         raise InvalidArgument(f"'{target}' is not a queue id", why=why)
     name, *flags = words
     try:
-        connection = reach_of(instance_id, roots, where).connect()
+        with told_when_slow(waits(instance_id), say):
+            connection = reach_of(instance_id, roots, where).connect()
     except (Gone, Unreachable) as error:
         expect_instance(instance_id, error)
         if isinstance(error, Gone):

@@ -55,7 +55,15 @@ class HostKeyUnknown(HostKeyError):
 
 
 class Boots(RemoteError):
-    """Its queue has not begun there, whose log would vouch for it; or it lets nobody in yet."""
+    """Its queue has not begun there, whose log would vouch for it; or it lets nobody in yet.
+
+    Args:
+        owner: Who has begun the queue instead; empty: nobody.
+    """
+
+    def __init__(self, what: str, *, owner: str = "", why: str = "", hint: str = "") -> None:
+        super().__init__(what, why=why, hint=hint)
+        self.owner = owner
 
 
 class NotLetIn(RemoteError):

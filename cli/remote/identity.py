@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from spawn.cli.remote.library import paramiko
 from spawn.cli.remote.settings import Settings
+from spawn.core.ssh.key import HostKey
 
 _AGENT_SECONDS = 5
 _MAGIC = b"openssh-key-v1\0"
@@ -53,7 +54,7 @@ class Keyring:
             blob = public_of(file)
             if blob in held:
                 used.add(blob)
-                yield Candidate(f"{file}, of the agent", held[blob], slow=True)
+                yield Candidate(f"the agent's {file}", held[blob], slow=True)
             elif file.is_file():
                 if number < self._settings.named:
                     yield from self._of_files([file])
@@ -62,8 +63,8 @@ class Keyring:
         if not self._settings.identities_only:
             for blob, key in held.items():
                 if blob not in used:
-                    words = key.comment or "a key without a name"
-                    yield Candidate(f"{words}, of the agent", key, slow=True)
+                    words = f"the agent's {key.comment}" if key.comment else "a key of the agent"
+                    yield Candidate(f"{words} ({_print(blob)})", key, slow=True)
         yield from self._of_files(later)
 
     def close(self) -> None:
@@ -153,6 +154,11 @@ def public_of(file: Path) -> bytes | None:
         beside = file if file.suffix == ".pub" else file.with_name(f"{file.name}.pub")
         return base64.b64decode(beside.read_text("utf-8").split()[1], validate=True)
     return None
+
+
+def _print(blob: bytes) -> str:
+    """A key's fingerprint, as `ssh-add -l` shows it: of several, comments tell none apart."""
+    return HostKey("", blob).fingerprint
 
 
 def _fifth(data: bytes) -> bytes:

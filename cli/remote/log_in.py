@@ -31,12 +31,12 @@ def log_in(instance_id: str, roots: Roots, where: Where, command: str | None) ->
     began = True
 
     def keys() -> tuple[str, ...]:
-        from spawn.cli.sources.vouched import keys_of_log
+        from spawn.cli.sources.vouched import vouched
 
         nonlocal began
-        found = keys_of_log(instance_id, roots, where)
-        began = found is not None
-        return tuple(found or ())
+        found = vouched(instance_id, roots, where)
+        began = found.host_keys is not None or bool(found.owner)
+        return tuple(found.host_keys or ())
 
     reach = reach_of(instance_id, roots, where, told=Told(host_keys=keys))
     interactive = sys.stdin.isatty()

@@ -112,6 +112,7 @@ class Reach:
         self._environ = os.environ if environ is None else environ
         self._config = Config(self._environ)
         self._kept = recall(roots, instance_id) or Remembered()
+        self._ec2_silent = False
         self.last: tuple[Settings, str] | None = None
         """Where, and as whom, the newest connection was tried."""
 
@@ -210,7 +211,8 @@ class Reach:
         except HostKeyUnknown as error:
             from spawn.cli.remote.lookup import doubted  # boto3 costs 180 ms to import
 
-            doubted(error, self.instance_id, region, profile)
+            if not self._ec2_silent:
+                doubted(error, self.instance_id, region, profile)
             raise
         # Which queue it has may have been learned since this began.
         now = recall(self._roots, self.instance_id) or how
@@ -236,7 +238,11 @@ class Reach:
     def _of_console(self, region: str | None, profile: str | None) -> Sequence[HostKey]:
         from spawn.store.instances import console  # boto3 costs 180 ms to import
 
-        return console_text.host_keys(console(self.instance_id, region, profile))
+        try:
+            return console_text.host_keys(console(self.instance_id, region, profile))
+        except SpawnError:
+            self._ec2_silent = True  # it would not answer the next question either
+            raise
 
     def _compare(self, region: str | None, profile: str | None) -> str:
         words = ["aws", "ec2", "get-console-output", "--instance-id", self.instance_id]

@@ -7,7 +7,6 @@ is not among its keys.
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -67,6 +66,8 @@ class Trust:
         self._own = own
         self._sources = sources
         self._compare = compare
+        self._silent: list[str] = []
+        """Who was asked in vain, and why."""
         self._first = self._held() if own is not None else None
 
     def preferred(self) -> tuple[str, ...]:
@@ -114,8 +115,10 @@ class Trust:
     def _asked(self) -> Expected | None:
         for source in self._sources:
             keys: tuple[HostKey, ...] = ()
-            with suppress(SpawnError):
+            try:
                 keys = tuple(source.keys())
+            except SpawnError as error:
+                self._silent.append(f"{source.words} cannot be asked: {error}")
             if keys:
                 return Expected(keys, source.words)
         return None
@@ -153,6 +156,7 @@ class Trust:
 
     def _unknown(self, shown: HostKey, where: str, other: Expected | None) -> HostKeyUnknown:
         why = f"{where} shows {shown}, and nobody who was asked knows {self.name}"
+        why = "; ".join([why, *self._silent])
         if other is not None:
             keys = " or ".join(str(key) for key in other.keys)
             why += f"; {other.words} has another for the address, {keys}, perhaps of a host before"

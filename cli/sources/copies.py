@@ -19,7 +19,7 @@ from spawn.cli.sources.known_queues import Known, known_queues
 from spawn.cli.sources.open_feed import cache_path as feed_cache
 from spawn.cli.sources.open_replica import open_replica
 from spawn.cli.sources.replica import ReplicaQueue
-from spawn.cli.sources.vouched import keys_of_log
+from spawn.cli.sources.vouched import vouched
 from spawn.core.codec import decode
 from spawn.core.errors import QueueNotFound, SpawnError
 from spawn.core.events import JobStarted, QueueStarted
@@ -69,7 +69,7 @@ def copies(found: Described, roots: Roots, where: Where) -> list[Copy]:
 
 @contextmanager
 def _feed(instance_id: str, roots: Roots, where: Where) -> Iterator[FeedClient]:
-    told = Told(host_keys=lambda: keys_of_log(instance_id, roots, where) or ())
+    told = Told(host_keys=lambda: vouched(instance_id, roots, where).host_keys or ())
     reach = reach_of(instance_id, roots, where, told=told)
     with (
         reach.tunnel(port(os.environ)) as tunnel,

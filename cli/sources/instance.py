@@ -33,8 +33,18 @@ from spawn.cli.sources.open_feed import open_feed
 from spawn.cli.sources.open_replica import open_replica
 from spawn.cli.sources.output import Attempt, Stream
 from spawn.cli.sources.replica import ReplicaQueue
-from spawn.cli.sources.silent import aside, because, expect_instance, joined, neither, said
-from spawn.cli.sources.vouched import keys_of_log
+from spawn.cli.sources.silent import (
+    aside,
+    because,
+    boots,
+    expect_instance,
+    joined,
+    neither,
+    said,
+    waits,
+)
+from spawn.cli.sources.slow import told_when_slow
+from spawn.cli.sources.vouched import Vouched, vouched
 from spawn.cli.sources.whereabouts import asked_queue, whereabouts
 from spawn.core.errors import QueueNotFound, SpawnError
 from spawn.core.feed.address import port
@@ -109,7 +119,8 @@ class InstanceQueue:
             if self._where.from_s3:
                 self._to_replica(None)
             else:
-                self._ask()
+                with told_when_slow(waits(self._id), self._say):
+                    self._ask()
         except BaseException:
             self._close()
             raise
@@ -244,15 +255,17 @@ class InstanceQueue:
             RemoteError, NoFeed, NotAFeed, OtherProtocol, Refused: There is none.
             QueueNotFound: It has no queue.
         """
-        told = Told(host_keys=lambda: keys_of_log(self._id, self._roots, self._where) or ())
+        log = self._log()
+        told = Told(host_keys=lambda: log().host_keys or ())
         reach = reach_of(self._id, self._roots, self._where, told=told)
         with ExitStack() as opened:
             try:
                 tunnel = opened.enter_context(reach.tunnel(port(os.environ)))
             except (HostKeyUnknown, NotLetIn) as error:
-                if self._begun():
+                not_begun = self._not_begun(log)
+                if not_begun is None:
                     raise
-                raise Boots(f"{self._id} boots", why=str(error), hint=error.hint) from None
+                raise boots(self._id, not_begun, error) from None
             client = FeedClient(lambda: tunnel.address, self._id)
             try:
                 source = open_feed(
@@ -342,12 +355,29 @@ class InstanceQueue:
             whereabouts(self._id, self._roots, self._where, ask_ec2=False)
             error.hint = joined(error.hint, "--from-s3 reads its queue's log in S3 meanwhile")
 
-    def _begun(self) -> bool:
-        """Whether its queue has begun there, or nobody knows."""
-        try:
-            return keys_of_log(self._id, self._roots, self._where) is not None
-        except SpawnError:
-            return True
+    def _log(self) -> Callable[[], Vouched]:
+        """Asks its queue's log in S3, once: who did not answer would not do so sooner."""
+        found: list[Vouched | SpawnError] = []
+
+        def ask() -> Vouched:
+            if not found:
+                try:
+                    found.append(vouched(self._id, self._roots, self._where))
+                except SpawnError as error:
+                    found.append(error)
+            if isinstance(found[0], SpawnError):
+                raise found[0]
+            return found[0]
+
+        return ask
+
+    def _not_begun(self, log: Callable[[], Vouched]) -> Vouched | None:
+        """What the log says of its queue, where that has not begun on it; None: it has, or nobody
+        knows."""
+        with suppress(SpawnError):
+            found = log()
+            return found if found.host_keys is None else None
+        return None
 
     # its queue in S3
 
@@ -375,7 +405,7 @@ class InstanceQueue:
                 self._source = kept
                 if not self._refreshed or isinstance(error, _STRANGE):
                     raise
-        raise Unavailable(error.what, why=error.why, hint=error.hint) from None
+        raise Unavailable(because(self._id, error), hint=error.hint) from None
 
     def _to_replica(self, error: SpawnError | None) -> None:
         """Read the log in S3 from here on.

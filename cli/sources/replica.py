@@ -31,6 +31,9 @@ from spawn.store.results.publish import attempt_prefix
 BOOT_SECONDS = 15 * 60.0
 """How long an instance may take until its queue begins; then it is taken for lost."""
 BOOT_LINES = 12
+SKEW = timedelta(seconds=5)
+"""How far the store's clock may be from ours before its own counts: it tells whole seconds, and its
+answer takes a while."""
 
 
 class ReplicaQueue:
@@ -72,6 +75,7 @@ class ReplicaQueue:
         self._boot_log: tuple[str, ...] = ()
         self._looked_at: datetime | None = None
         self._heard_at: datetime | None = None
+        self._skew = timedelta()
         self._pieces = Pieces(store)
         self._said_silent = False
 
@@ -122,12 +126,14 @@ class ReplicaQueue:
 
     def report(self, now: datetime, *, past: bool = False) -> Report:
         """See `QueueSource.report`. A queue whose runner is silent is reported as of when it was
-        last heard of: what it did since then nobody knows."""
+        last heard of: what it did since then nobody knows. The store's own clock tells how long
+        what has lasted: ours may be wrong."""
         if past:
             return structs.replace(build(self.state, now), origin=self._origin())
         return self._report(now, output=True)
 
     def _report(self, now: datetime, *, output: bool) -> Report:
+        now += self._skew
         state = self.state
         origin = self._origin()
         alive = None if state.ended else self.runner_alive()
@@ -207,6 +213,10 @@ class ReplicaQueue:
                     self._expect_ours()
                 raise
         looked_at = now()
+        if caught.seen is not None and caught.seen.now is not None:
+            skew = caught.seen.now - looked_at
+            self._skew = skew if abs(skew) > SKEW else timedelta()
+        looked_at += self._skew
         if caught.seen is not None and (self._seen is None or self._seen.etag != caught.seen.etag):
             # Once for each lease: a store's clock has whole seconds, and its age would waver.
             self._heard_at = looked_at - timedelta(seconds=caught.seen.age)

@@ -3,6 +3,7 @@
 import os
 
 from spawn.cli.remote.errors import Boots, Gone, PortClosed
+from spawn.cli.sources.vouched import Vouched
 from spawn.cli.sources.whereabouts import NotTagged
 from spawn.core.errors import InvalidArgument, SpawnError
 from spawn.core.feed.address import port
@@ -20,6 +21,14 @@ def said(instance_id: str, error: SpawnError) -> SpawnError:
     )
 
 
+def boots(instance_id: str, log: Vouched, error: SpawnError) -> Boots:
+    """That its queue has not begun there, where nobody vouches for it or it lets nobody in."""
+    what = f"{instance_id} boots"
+    if log.owner:
+        what = f"queue {log.queue} never began on {instance_id}, but on {log.owner}"
+    return Boots(what, owner=log.owner, why=str(error), hint=error.hint)
+
+
 def expect_instance(instance_id: str, error: SpawnError) -> None:
     """Take an id that nobody knows for one that was mistyped, where EC2 gives no such ids.
 
@@ -35,6 +44,11 @@ def expect_instance(instance_id: str, error: SpawnError) -> None:
         raise no_instance(instance_id) from None
 
 
+def waits(instance_id: str) -> str:
+    """That it has not answered so far, for who waits."""
+    return f"{instance_id} has not answered yet; one that does not takes a while to be known"
+
+
 def because(instance_id: str, error: SpawnError) -> str:
     """That it cannot be asked, and why."""
     said = str(error)
@@ -46,7 +60,7 @@ def because(instance_id: str, error: SpawnError) -> str:
 def aside(instance_id: str, error: SpawnError) -> str:
     """That it cannot be asked, why, and what a person may do about that; what is read instead
     follows."""
-    passes = isinstance(error, (Gone, Boots))  # or is for ever
+    passes = isinstance(error, Gone) or (isinstance(error, Boots) and not error.owner)
     return because(instance_id, error) + (f" ({error.hint})" if error.hint and not passes else "")
 
 

@@ -1,6 +1,8 @@
-"""Which host keys a queue's log in S3 vouches for."""
+"""What a queue's log in S3 says of an instance: which host keys it has, and whose the queue is."""
 
 from collections.abc import Sequence
+
+from msgspec import Struct
 
 from spawn.cli.flags import Where
 from spawn.cli.sources.learned import host_keys
@@ -9,9 +11,20 @@ from spawn.cli.sources.whereabouts import whereabouts
 from spawn.store.paths import Roots
 
 
-def keys_of_log(instance_id: str, roots: Roots, where: Where) -> Sequence[str] | None:
-    """The host keys of an instance that the log of its queue in S3 has, the newest epoch's; None:
-    the instance has not begun anything there.
+class Vouched(Struct, frozen=True):
+    """What the log of an instance's queue says.
+
+    `host_keys`: the instance's, the newest epoch's; None: it has not begun anything there.
+    `owner`: the machine that began the queue last, by its instance id or its name; empty: none.
+    """
+
+    queue: str
+    host_keys: Sequence[str] | None
+    owner: str = ""
+
+
+def vouched(instance_id: str, roots: Roots, where: Where) -> Vouched:
+    """Read what the log of an instance's queue in S3 says of it.
 
     Raises:
         SpawnError: Nobody knows of its queue, or it cannot be read.
@@ -19,4 +32,7 @@ def keys_of_log(instance_id: str, roots: Roots, where: Where) -> Sequence[str] |
     found = whereabouts(instance_id, roots, where)
     with open_replica(roots, found.queue, found.where, say=lambda _: None) as source:
         source.refresh()
-        return host_keys(source.rows(), instance_id)
+        owner = source.state.owner
+        named = "" if owner is None else owner.instance_id
+        named = owner.hostname if owner is not None and named == "local" else named
+        return Vouched(found.queue, host_keys(source.rows(), instance_id), named)

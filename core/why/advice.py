@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from spawn.core.ids import is_instance_id
 from spawn.core.retry import HOPELESS
 from spawn.core.state import JobState, QueueState
 from spawn.core.why.chain import Chain
@@ -59,9 +60,12 @@ def _after_failure(
         then = f"; then {named(waiting)} {verb} on"
     code = None if root.outcome is None else root.outcome.exit_code
     if code in HOPELESS or not root.folder:
+        on = resume.split()[3]
+        there = is_instance_id(on)  # a file of its own is all that it can be given
         yield Advice(
-            command=f"{resume} --config FILE",
-            does=f"tries {job_id} again with a configuration that mends it{then}",
+            command=f"spawn queue resume {state.queue_id if there else on} --config FILE",
+            does=f"{f'typed on {on} ' if there else ''}tries {job_id} again with a configuration "
+            f"that mends it{then}",
         )
     yield Advice(command=f"{resume} --retry-failed", does=_tries(_all_failed(state, job_id)) + then)
     if root.folder:

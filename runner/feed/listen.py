@@ -3,14 +3,13 @@
 import errno
 import json
 import os
-import pwd
 import socket
 from contextlib import suppress
 
 from spawn.core.errors import SpawnError
 from spawn.core.feed.address import PORT_VARIABLE, AskHello
 from spawn.core.feed.wire import SERVICE
-from spawn.runner.feed.peer import listener
+from spawn.runner.feed.peer import listener, user
 from spawn.store.paths import Roots
 
 HOST = "127.0.0.1"
@@ -52,7 +51,7 @@ def _taken(port: int, roots: Roots) -> Exception:
     if uid is None:
         return SpawnError(what, hint=hint)
     if uid != os.getuid():
-        return SpawnError(what, why=f"a program of {_user(uid)} listens there", hint=hint)
+        return SpawnError(what, why=f"a program of the user {user(uid)} listens there", hint=hint)
     root = _root(port)
     if root is None:
         return SpawnError(what, why="another program of yours listens there", hint=hint)
@@ -73,10 +72,3 @@ def _root(port: int) -> str | None:
         if isinstance(said, dict) and said.get("service") == SERVICE:
             return str(said.get("root"))
     return None
-
-
-def _user(uid: int) -> str:
-    try:
-        return f"the user {pwd.getpwuid(uid).pw_name}"
-    except KeyError:
-        return f"the user {uid}"

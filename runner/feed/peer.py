@@ -4,6 +4,7 @@ Source: proc(5), /proc/net/tcp. A socket that its process has closed shows uid 0
 0: it is nobody's, and must not be taken for root's.
 """
 
+import pwd
 import socket
 import struct
 from collections.abc import Iterator
@@ -45,6 +46,14 @@ def listener(port: int) -> int | None:
         if state == _LISTENING and inode != "0" and local in places:
             return int(uid)
     return None
+
+
+def user(uid: int) -> str:
+    """A user's name, for people; the number where nobody has it."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _sockets() -> Iterator[tuple[str, str, str, str, str]]:

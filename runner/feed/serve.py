@@ -1,7 +1,6 @@
 """The loop of the feed: one thread, few clients, none of which can hold it."""
 
 import errno
-import os
 import socket
 import time
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from spawn.core.errors import SpawnError
 from spawn.core.feed.address import Ask, AskOutput, AskPage, parse
 from spawn.runner.feed.answer import Unfinished
 from spawn.runner.feed.connection import Connection
-from spawn.runner.feed.peer import owner
+from spawn.runner.feed.peer import owner, user
 from spawn.runner.feed.request import BadRequest
 from spawn.runner.feed.response import Response, fault, refuse
 
@@ -113,7 +112,7 @@ class Server:
         self._clients[sock.fileno()] = client
         if not serves:
             what = "this is another user's feed"
-            why = f"it serves the user {os.getuid()} and root"
+            why = f"it serves {' and '.join(map(user, sorted(self._uids, reverse=True)))}"
             client.send(refuse(403, what, why=why, kind="another_user"), now, keep=False)
         elif not room:
             what = "the feed has too many clients"

@@ -71,6 +71,17 @@ def head(connection: sqlite3.Connection) -> int:
     return int(seq)
 
 
+def is_empty(path: Path) -> bool:
+    """Whether a log is known to have no event: what cannot be read may have some."""
+    try:
+        with opened(path) as connection:
+            return not head(connection)
+    except QueueNotFound:
+        return True
+    except (CorruptLog, OSError):
+        return False
+
+
 def owner(connection: sqlite3.Connection) -> QueueStarted | None:
     """How the newest epoch began; None before the first. Nothing is checked: for who wants to know
     where to look.

@@ -40,6 +40,7 @@ _DIFFERS = {"PreconditionFailed"}
 _GONE = {"NoSuchKey", "NotFound"}
 _NO_BUCKET = {"NoSuchBucket"}
 _STALE = {"ExpiredToken", "ExpiredTokenException", "RequestTimeTooSkewed", "TokenRefreshRequired"}
+_CLOCK = {"RequestExpired", "RequestTimeTooSkewed"}
 _STRANGE = {"InvalidAccessKeyId", "InvalidClientTokenId", "InvalidToken", "SignatureDoesNotMatch"}
 _ELSEWHERE = {"AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 _MISCONFIGURED = (
@@ -65,6 +66,7 @@ _HINT_BUCKET = "--bucket names another, --region where it is"
 _HINT_DENIED = "docs/iam-policies.md has what is needed"
 _HINT_ENDPOINT = "AWS_ENDPOINT_URL, where it is set, names the server: https://..."
 _HINT_CREDENTIALS = "`aws configure`, AWS_PROFILE or --profile give credentials; --region a region"
+_HINT_CLOCK = "this machine's clock is wrong, or was: `timedatectl set-ntp true` sets it"
 _INVALID_HEADER = "Invalid header"
 """How `http.client` begins to quote a header that it will not send."""
 _INVALID_BUCKET = "Invalid bucket name"
@@ -96,7 +98,7 @@ def errors(
             raise missing(key) from None
         busy = code in _BUSY | _RACED | _STALE or status >= 500 or status in (408, 409, 429)
         what = f"{location} {'cannot be reached' if busy else 'refuses us'}"
-        hint = "" if busy else _hint(code)
+        hint = _HINT_CLOCK if code in _CLOCK else "" if busy else _hint(code)
         raise (Unavailable if busy else Denied)(what, why=_text(error), hint=hint) from None
     except ParamValidationError as error:
         if _INVALID_BUCKET not in str(error):

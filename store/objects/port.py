@@ -4,6 +4,7 @@ Keys are relative to the queue's place, with `/` between their parts.
 """
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -44,11 +45,13 @@ class Changed(Exception):
 
 
 class Object(Struct, frozen=True):
-    """An object as it was read. `age` is seconds since it was written, by the store's own clock."""
+    """An object as it was read. `age` is seconds since it was written, by the store's own clock;
+    `now` is what that said; None: it does not say, or it is this machine's."""
 
     data: bytes
     etag: str
     age: float
+    now: datetime | None = None
 
 
 class Stream(Protocol):

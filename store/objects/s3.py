@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager
+from datetime import UTC, datetime
 from hashlib import sha256
 from io import BufferedReader, RawIOBase
 from pathlib import Path
@@ -104,7 +105,8 @@ class S3Store:
             found = self._asking.ask("get_object", Key=self._prefix + key)
             with closing(found["Body"]) as body:  # entered itself it would be the bare stream
                 data = body.read()
-        return Object(data, found["ETag"], _age(found))
+        now = _now(found)
+        return Object(data, found["ETag"], _age(found, now), now)
 
     def list(self, prefix: str, after: str = "") -> list[tuple[str, int]]:
         """See `ObjectStore.list`."""
@@ -333,13 +335,18 @@ def part_bytes(size: int) -> int:
     return max(PART_BYTES, -(-size // MAX_PARTS))
 
 
-def _age(found: dict[str, Any]) -> float:
-    """Seconds since an object was written, by the server's clock alone."""
+def _now(found: dict[str, Any]) -> datetime | None:
+    """What the server's clock said when it answered; None: it does not say."""
     from email.utils import parsedate_to_datetime
 
-    date = found["ResponseMetadata"]["HTTPHeaders"].get("date", "")
     try:
-        now = parsedate_to_datetime(date)
+        now = parsedate_to_datetime(found["ResponseMetadata"]["HTTPHeaders"].get("date", ""))
     except ValueError:
-        return 0.0  # it does not say: as if it were new
-    return max(0.0, float((now - found["LastModified"]).total_seconds()))
+        return None
+    return now if now.tzinfo else now.replace(tzinfo=UTC)
+
+
+def _age(found: dict[str, Any], now: datetime | None) -> float:
+    """Seconds since an object was written, by the server's clock alone; 0, as if it were new, when
+    that does not say."""
+    return 0.0 if now is None else max(0.0, float((now - found["LastModified"]).total_seconds()))

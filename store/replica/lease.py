@@ -4,6 +4,7 @@ Its expiry is told by the store's own clock alone, so that no machine's clock co
 """
 
 from collections.abc import Callable
+from datetime import datetime
 
 import msgspec
 from msgspec import Struct
@@ -48,11 +49,13 @@ class Lease(Struct, frozen=True, kw_only=True):
 
 
 class Seen(Struct, frozen=True):
-    """A lease as it was read. `age` is seconds since it was written, by the store's clock."""
+    """A lease as it was read. `age` is seconds since it was written, by the store's clock, which
+    said `now`; None: there is no other clock than ours."""
 
     lease: Lease
     etag: str
     age: float
+    now: datetime | None = None
 
     @property
     def expired(self) -> bool:
@@ -70,7 +73,7 @@ def look(store: SmallObjects) -> Seen | None:
         found = store.read(LEASE)
     except NotThere:
         return None
-    return Seen(_decode(store, found), found.etag, found.age)
+    return Seen(_decode(store, found), found.etag, found.age, found.now)
 
 
 def _decode(store: SmallObjects, found: Object) -> Lease:

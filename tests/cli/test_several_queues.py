@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 from tests.cli.support import Home, chain
 from tests.cli.tampering import tamper
@@ -61,6 +62,21 @@ def test_local_prefers_a_queue_that_runs_to_a_newer_one_that_does_not(home: Home
     assert json.loads(done.stdout)["queue_id"] == "older"
     assert done.stderr == ""
     assert home("queue", "list", "-q").stdout == "newer\nolder\n"
+
+
+def test_local_is_no_queue_whose_runner_died_before_it_submitted_anything(home: Home) -> None:
+    quick = {"queue_id": "older", "jobs": [{"job_id": "a", "command": "true"}]}
+    assert home("queue", "run", home.config(quick)).returncode == 0
+    newest = home.root / "state" / "queues" / "newest"
+    newest.mkdir()
+    for name in ("events.db", "runner.lock"):
+        (newest / name).touch()
+    assert home("queue", "list", "-q").stdout.splitlines()[-1] == "older"
+    assert home.status("local")["queue_id"] == "older"
+    shutil.rmtree(newest.with_name("older"))
+    done = home("queue", "status", "local")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "is empty: its queue was never submitted" in done.stderr
 
 
 def test_local_names_others_that_run_on_stderr_alone(home: Home) -> None:

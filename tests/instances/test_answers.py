@@ -116,7 +116,11 @@ def test_the_log_of_another_instance_vouches_for_nothing(
     _copy(instance, "vouched", (shown,), owner="i-0fedcba9876543210")
     instance.tag(spawn_queue_id="q", spawn_results_location=f"s3://{instance.bucket}/vouched/")
     finished = person.spawn("status", instance.id)
+    never = f"Queue q never began on {instance.id}, but on i-0fedcba9876543210: "
+    assert finished.err.startswith(never)
+    assert "boots" not in finished.err
     assert f"nobody vouches for the host key of {instance.id}: nothing was sent" in finished.err
+    assert "if it agrees: " in finished.err
     assert f"Read from s3://{instance.bucket}/vouched/" in finished.err
     assert instance.server.logins() == 0
 

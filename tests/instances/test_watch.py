@@ -6,6 +6,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ from typing import Any
 import pytest
 from tests.support.instances import Instance, Person
 from tests.support.queues import SECONDS, SPAWN, Queue, job, retry, until
+from tests.support.relay import relay
 from tests.support.sshd import sshd
 from tests.support.terminal import Terminal, terminal
 from tests.support.wait import wait_until
+
+from spawn.core.moments import moment
 
 
 class Staying:
@@ -276,6 +280,22 @@ def test_a_laptop_whose_clock_is_an_hour_off_tells_times_as_the_instance_does(
     assert all(seconds(each["elapsed"]) < 600 for each in watch.reports)
 
 
+@pytest.mark.tool("faketime")
+@pytest.mark.parametrize("off", ["+3600s", "-3600s"])
+def test_a_laptop_whose_clock_is_an_hour_off_tells_times_as_the_store_does(
+    instance: Instance, person: Person, running: Queue, off: str
+) -> None:
+    assert person.status(instance.id)["queue_id"] == running.queue_id
+    finished = person.spawn("status", instance.id, "--json", "--from-s3", **clock_off(person, off))
+    told = json.loads(finished.out)
+    there = instance.world.status()
+    assert (told["status"], told["started_at"]) == ("running", there["started_at"])
+    assert seconds(told["elapsed"]) < 600
+    assert abs(moment(told["as_of"]) - moment(there["as_of"])) < timedelta(minutes=10)
+    assert "the last 1h" not in finished.err
+    instance.world.let("end")
+
+
 _SLEEP = """\
 import select, time
 time.sleep = lambda seconds: select.select([], [], [], seconds) and None
@@ -321,6 +341,25 @@ def test_a_refresh_below_a_second_is_refused(instance: Instance, person: Person)
     finished = person.spawn("status", instance.id, "--watch", "--refresh", "500ms")
     assert finished.code == 2
     assert "1s" in finished.err
+
+
+def test_a_connection_that_goes_dead_is_told_of_before_it_is_given_up(
+    instance: Instance, person: Person, running: Queue, tmp_path: Path
+) -> None:
+    assert person.status(instance.id)["queue_id"] == running.queue_id
+    with relay(instance.server.port) as between:
+        instance.leads(f"Host {instance.id}\n    Port {between.port}")
+        command = [SPAWN, "queue", "status", instance.id, "--watch", "--refresh", "1s"]
+        with terminal(command, person.environ, tmp_path, columns=100) as screen:
+            wait_until(lambda: "▶" in screen.text, seconds=SECONDS)
+            between.swallow()
+            said = "Nothing was heard of queue q since "
+            wait_until(lambda: said in screen.text, seconds=SECONDS)
+            assert "trying again" not in screen.text
+            before = len(screen.text)
+            wait_until(lambda: "Elapsed" in screen.text[before:], seconds=2 * SECONDS)
+            screen.type("\x03")
+            assert screen.end() == 130
 
 
 def test_news_is_drawn_on_a_terminal_as_it_comes_and_ctrl_c_ends_the_view_alone(

@@ -1,9 +1,11 @@
 """As whom, and with which key."""
 
+import base64
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 
@@ -159,6 +161,10 @@ def test_the_named_key_is_shown_first_however_many_an_agent_has(
         with pytest.raises(NotLetIn, match="does not let") as found:
             reach().connect()
         assert "it hung up after" in found.value.why
+        shown = public(tmp_path / "other0").split()[1]
+        digest = sha256(base64.b64decode(shown)).digest()
+        fingerprint = base64.b64encode(digest).decode().rstrip("=")
+        assert f"the agent's other0 (SHA256:{fingerprint}), " in found.value.why
         assert found.value.hint.startswith("--identity FILE names the right one")
         reach(asked=Asked(identity=str(person.key))).connect().close()
         _with_agent(person, path, identity=True)

@@ -173,6 +173,20 @@ def test_a_log_that_cannot_be_read_counts_as_not_knowing(known: Sshd, reach: REA
     reach(told=Told(host_keys=keys)).connect().close()
 
 
+def test_who_could_not_be_asked_about_a_host_is_not_said_to_know_nothing(
+    server: Sshd, reach: REACH, shows: list[Answer]
+) -> None:
+    def keys() -> list[str]:
+        raise SpawnError("s3://b/q/ cannot be reached", why="no route to host")
+
+    with pytest.raises(HostKeyUnknown) as found:
+        reach(told=Told(host_keys=keys)).connect()
+    why = found.value.why
+    log = "the queue's log in S3 cannot be asked: s3://b/q/ cannot be reached: no route to host"
+    assert f"nobody who was asked knows {INSTANCE}; {log}; " in why
+    assert "; the instance's console cannot be asked: EC2 " in why
+
+
 def test_the_console_vouches_and_what_it_said_is_kept(
     server: Sshd, reach: REACH, person: Laptop, shows: list[Answer]
 ) -> None:

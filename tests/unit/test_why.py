@@ -320,6 +320,21 @@ def test_a_command_that_could_not_be_prepared_asks_for_another_configuration() -
     ]
 
 
+def test_an_instance_is_given_another_configuration_there() -> None:
+    log = submitted(configs.queue(configs.job("a")), "14:00:00")
+    log.at("14:00:00", owner())
+    log.at("14:00:01", JobStarted(token="", pid=0, folder="", log_file=""), job="a")
+    log.at("14:00:01", JobFailed(why="it needs ${X}, which is not set"), job="a")
+    log.at("14:00:01", QueueFailed(reason="jobs", detail="a"))
+    state = log.replay().state
+    history = recall(state, log.rows, ["a"], last=log.seq)
+    on = "i-0123456789abcdef0"
+    found = explain(state, history, "a", now=moment("14:00:30"), target=f"{on} --queue {Q}")
+    first, second = list(render(found, ZONE))[1:]
+    assert first.startswith(f"Next: `spawn queue resume {Q} --config FILE` typed on {on} tries a ")
+    assert second == f"Or: `spawn queue resume {on} --queue {Q} --retry-failed` tries a again."
+
+
 def test_a_time_of_another_day_has_its_date() -> None:
     log = training()
     now = moment("15:00:00") + timedelta(days=2)
