@@ -6,7 +6,7 @@ environment); then `queue.json`, and the instance last.
 
 `queue.json` comes before the instance: it is the fence that keeps two launches from one name, and
 must stand before anything costs. A launch that fails after it leaves one that nobody has claimed,
-which costs nothing, and which the same command takes up.
+which costs nothing, and which the same command takes up: one launch at a time (`turn.py`).
 """
 
 import os
@@ -19,6 +19,7 @@ from typing import Any
 from msgspec import Struct, structs
 
 from spawn.cli.launch import queue as queues
+from spawn.cli.launch import turn
 from spawn.cli.launch.needing import needing
 from spawn.cli.launch.order import Order
 from spawn.cli.launch.queue import Queue
@@ -41,7 +42,7 @@ from spawn.store.ec2.network import Group
 from spawn.store.ec2.profile import Profile
 from spawn.store.ec2.session import Aws
 from spawn.store.objects import encryption
-from spawn.store.objects.port import Denied, Unavailable
+from spawn.store.objects.port import Denied, ObjectStore, Unavailable
 from spawn.store.objects.s3 import OWNER
 from spawn.store.paths import Roots, ssh_key
 from spawn.store.place import open_place
@@ -172,6 +173,7 @@ def launch(ready: Ready, roots: Roots, say: Say, *, pause: run.Pause = time.slee
         ready = _make(ready, say)
         queue = ready.queue
         store = open_place(queue.place, roots.objects)
+        _take_turn(undo, ready, store)
         _take_back(undo, ready, list(payload.files))
         with needing("s3:PutObject", "s3:GetObject"):
             if queue.there:
@@ -262,6 +264,20 @@ def _submit(ready: Ready, roots: Roots) -> None:
             why="another launch was first",
             hint="`spawn list` shows its instance; --queue-id NEW runs it under another name",
         ) from None
+
+
+def _take_turn(undo: Undo, ready: Ready, store: ObjectStore) -> None:
+    undo.add(
+        lambda: turn.give_back(store, ready.launch_id),
+        "the next launch of this queue is refused for ten minutes",
+    )
+    try:
+        with needing("s3:PutObject", "s3:GetObject"):
+            turn.take(ready.aws, store, ready.queue.queue_id, ready.launch_id)
+    except (Denied, QueueExists):
+        undo.drop()  # it is not ours
+        raise
+    queues.expect_alone(ready.aws, ready.queue)  # another may have been done since we looked
 
 
 def _take_back(undo: Undo, ready: Ready, sent_names: list[str]) -> None:

@@ -34,7 +34,8 @@ Say = Callable[[str], None]
 
 
 class Queue(Struct, frozen=True, kw_only=True):
-    """A queue that may be launched. `there`: its `queue.json` is; `bucket`: its bucket is."""
+    """A queue that may be launched. `there`: its `queue.json` is; `bucket`: its bucket is; `owner`:
+    the instance that it may leave."""
 
     queue_id: str
     place: Place
@@ -43,6 +44,7 @@ class Queue(Struct, frozen=True, kw_only=True):
     bucket: bool
     there: bool
     chosen: bool
+    owner: str = ""
 
 
 def fresh(aws: Aws, order: Order, roots: Roots, now: datetime, say: Say) -> Queue:
@@ -142,9 +144,7 @@ def begun(aws: Aws, order: Order, roots: Roots, say: Say) -> Queue:
         if not order.force:
             _unowned(queue_id, state, source.seq, store, aws)
     owner = state.owner.instance_id if state.owner else ""
-    others = [each for each in run.of_queue(aws, queue_id, place.location) if each != owner]
-    _alone(queue_id, others)
-    return Queue(
+    ready = Queue(
         queue_id=queue_id,
         place=place,
         config=found.config,
@@ -152,7 +152,21 @@ def begun(aws: Aws, order: Order, roots: Roots, say: Say) -> Queue:
         bucket=True,
         there=True,
         chosen=True,
+        owner=owner,
     )
+    expect_alone(aws, ready)
+    return ready
+
+
+def expect_alone(aws: Aws, queue: Queue) -> None:
+    """See that no instance is about to begin a queue, or to go on with it.
+
+    Raises:
+        QueueExists: One is.
+        StoreError: EC2 cannot be asked.
+    """
+    found = run.of_queue(aws, queue.queue_id, queue.place.location)
+    _alone(queue.queue_id, [each for each in found if each != queue.owner])
 
 
 def forget_boot(store: ObjectStore) -> None:
