@@ -255,7 +255,7 @@ def launch(
     roots = bootstrap.machine()
     ready = launches.look(order, roots, bootstrap.now(), bootstrap.say)
     if dry_run:
-        for line in lines(launches.sheet(ready)):
+        for line in lines(launches.sheet(ready, bootstrap.say)):
             tell(line)
         return
     instance_id = launches.launch(ready, roots, bootstrap.say)
@@ -355,7 +355,7 @@ def _order(
         retry_failed=retry_failed,
         force=force,
         bucket=bucket,
-        prefix=prefix,
+        prefix=orders.place_in_bucket(prefix or None),
         region=region or os.environ.get("AWS_REGION") or None,
         profile=profile,
         typed=typed,

@@ -24,6 +24,7 @@ from spawn.cli.launch.needing import needing
 from spawn.cli.launch.order import Order
 from spawn.cli.launch.queue import Queue
 from spawn.cli.launch.undo import Undo, undoing
+from spawn.cli.render.results import size
 from spawn.core.boot.environment import unset
 from spawn.core.boot.plan import BootPlan
 from spawn.core.boot.user_data import user_data
@@ -88,7 +89,7 @@ def look(order: Order, roots: Roots, now: datetime, say: Say) -> Ready:
     wanted = order.wanted
     sort = kind(aws, wanted.instance_type, spot=wanted.spot)
     found = image(aws, sort, wanted.ami)
-    size = volume_gib(found, wanted.volume_gib)
+    gib = volume_gib(found, wanted.volume_gib)
     around = networks.network(aws, wanted.subnet_id)
     vpc_id = around.vpc_id
     if not around.public:
@@ -135,7 +136,7 @@ def look(order: Order, roots: Roots, now: datetime, say: Say) -> Ready:
         queue=queue,
         image=found,
         architecture=sort.architecture,
-        volume_gib=size,
+        volume_gib=gib,
         key=key,
         group=group,
         source=source,
@@ -167,9 +168,7 @@ def launch(ready: Ready, roots: Roots, say: Say, *, pause: run.Pause = time.slee
         payloads.gather(queue.data, sync=order.sync, setup=order.setup) as payload,
         undoing(say) as undo,
     ):
-        for each in payload.left_out:
-            say(f"stays here: {each}")
-        _data(ready, payload.files)  # what is too long is known before anything is made
+        _check(ready, payload, say)  # before anything is made
         ready = _make(ready, say)
         queue = ready.queue
         store = open_place(queue.place, roots.objects)
@@ -194,9 +193,16 @@ def launch(ready: Ready, roots: Roots, say: Say, *, pause: run.Pause = time.slee
     return instance_id
 
 
-def sheet(ready: Ready) -> Sheet:
-    """What a dry run tells."""
+def sheet(ready: Ready, say: Say) -> Sheet:
+    """What a dry run tells. What would be sent is gathered for it, and not sent.
+
+    Raises:
+        SpawnError: It cannot be gathered, or is more than an instance can be told.
+    """
     order = ready.order
+    with payloads.gather(ready.queue.data, sync=order.sync, setup=order.setup) as payload:
+        _check(ready, payload, say)
+        sent = _sent(order, payload.size)
     return Sheet(
         wanted=order.wanted,
         region=ready.aws.region,
@@ -209,7 +215,21 @@ def sheet(ready: Ready) -> Sheet:
         tags=ready.tags,
         ttl_at=order.ttl_at,
         resume=order.resume,
+        sent=sent,
     )
+
+
+def _check(ready: Ready, payload: payloads.Payload, say: Say) -> None:
+    """Say what stays here, and see that the instance can be told what it needs."""
+    for each in payload.left_out:
+        say(f"stays here: {each}")
+    _data(ready, payload.files)
+
+
+def _sent(order: Order, count: int) -> str:
+    folder = [] if order.sync is None else [f"the folder {order.sync.resolve()}"]
+    setup = [] if order.setup is None else [f"the setup {order.setup}"]
+    return f"{size(count)}: spawn, the configuration{''.join(f', {e}' for e in folder + setup)}"
 
 
 def _parts(ready: Ready) -> Iterator[Part]:

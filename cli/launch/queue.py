@@ -13,10 +13,16 @@ from spawn.cli.launch.order import Order
 from spawn.cli.sources.open_replica import open_replica
 from spawn.cli.sources.place import place_of
 from spawn.core.boot import names
-from spawn.core.config import canonical
+from spawn.core.config import canonical, rules
 from spawn.core.config.model import QueueConfig
 from spawn.core.config.parse import parse
-from spawn.core.errors import NothingToDo, QueueExists, QueueNotFound, SpawnError
+from spawn.core.errors import (
+    InvalidArgument,
+    NothingToDo,
+    QueueExists,
+    QueueNotFound,
+    SpawnError,
+)
 from spawn.core.ids import new_queue_id
 from spawn.store.bucket import find_bucket
 from spawn.store.ec2 import run
@@ -54,6 +60,7 @@ def fresh(aws: Aws, order: Order, roots: Roots, now: datetime, say: Say) -> Queu
     that failed later: the same command takes it up.
 
     Raises:
+        InvalidArgument: There is no such bucket, and none of that name can be made.
         QueueExists: The name was used, or an instance is about to begin it.
         StoreError: The bucket refuses us, or does not answer.
     """
@@ -66,6 +73,11 @@ def fresh(aws: Aws, order: Order, roots: Roots, now: datetime, say: Say) -> Queu
         place = Place(bucket=bucket, prefix=prefix, region=aws.region, profile=aws.profile)
         with needing("s3:ListBucket"):
             place, there = find_bucket(place, say, chosen=chosen)
+        wrong = None if there or place.bucket is None else rules.bucket(place.bucket)
+        if wrong is not None:
+            raise InvalidArgument(
+                f"the bucket {place.bucket} cannot be made", why=wrong[1], hint="--bucket NAME"
+            )
         bucket, chosen = place.bucket, chosen or place.bucket != bucket
         try:
             used = there and _used(aws, open_place(place, roots.objects), queue_id, place)
