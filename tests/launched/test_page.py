@@ -34,8 +34,8 @@ SUBSTITUTIONS = {
     "<PID>": "{pid}",
     "sleep 30": "sleep 0.5",
 }
-"""The page's words, and what is typed for them, as its own table says. `queue-xxx` and `failed-job` are another queue on
-that instance, and a job of its that fails."""
+"""The page's words, and what is typed for them, as its own table says. `queue-xxx` and `failed-job`
+are another queue on that instance, and a job of its that fails."""
 SETUP = f"""\
 #!/bin/sh
 # The folders that the page's pipeline has its files in.
