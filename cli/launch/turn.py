@@ -87,6 +87,6 @@ def _under_way(queue_id: str, seconds: float) -> QueueExists:
     return QueueExists(
         f"another launch of queue {queue_id} is under way",
         why="it is about to start its instance, or was killed before it could",
-        hint="`spawn list` shows its instance when it has one; otherwise the same command does it "
-        f"in {compact(max(seconds, 1.0))}",
+        hint="`spawn list` shows its instance when it has one; where none appears, type the same "
+        f"again in {compact(max(seconds, 1.0))}",
     )

@@ -64,7 +64,7 @@ def test_a_launch_that_was_killed_holds_the_next_one_up_for_some_minutes_alone(
     person.store().create(turn.KEY, b'{"launch_id":"0123"}')
     done = person.launch()
     assert (done.code, done.out) == (1, "")
-    assert re.search(r"does it in (10m|9m\d+s)$", done.err.strip())
+    assert re.search(r"again in (10m|9m\d+s)$", done.err.strip())
     assert person.instances() == []
     monkeypatch.setattr(turn, "SECONDS", -1.0)
     done = person.launch()

@@ -12,6 +12,8 @@ from tests.support.queues import job
 from tests.support.s3 import Server, free_port
 from tests.support.wait import wait_until
 
+from spawn.core.boot import names
+
 pytestmark = [pytest.mark.tool("debootstrap")]
 
 END = "spawn-end-of-instance"
@@ -53,5 +55,11 @@ def test_an_instance_whose_boot_has_failed_ends_when_its_queue_would_have_ended_
         again = made.inside("systemd-run", "--wait", "--quiet", "/bin/bash", SCRIPT)
         assert again.returncode == 1
         assert made.inside("systemctl", "is-active", f"{END}.timer").stdout == "active\n"
+        events = Path(names.events(QUEUE))
+        made.inside("install", "-d", str(events.parent))
+        made.inside("touch", str(events))
+        assert made.inside("systemctl", "start", f"{END}.service").returncode == 0
+        assert "poweroff" not in made.inside("systemctl", "list-jobs").stdout, "it has begun"
+        made.inside("rm", str(events))
         made.inside("systemctl", "start", "--no-block", f"{END}.service")
         wait_until(lambda: not made.runs, seconds=60, what="it ends")

@@ -37,7 +37,9 @@ ended() {
   fi
   rm -f "$here/tail"
   if [ -n "$end_later" ] && ! systemctl --quiet is-active "$end.timer"; then
-    systemd-run --quiet --unit="$end" --on-active=15min systemctl poweroff ||
+    # Unless the queue has begun by then: the services start again what fails by chance.
+    systemd-run --quiet --unit="$end" --on-active=15min \
+      /bin/sh -c "[ -e '$EVENTS' ] || systemctl poweroff" ||
       say "it cannot be ended from here, and costs until it is terminated"
   fi
   tail -n 20 "$log" >&3 || true
