@@ -258,13 +258,19 @@ def test_what_ec2_will_not_start_leaves_nothing_and_the_same_again_does_it(
     ("code", "hint"),
     [
         ("VcpuLimitExceeded", "Service Quotas"),
+        ("AuthFailure.ServiceLinkedRoleCreationNotPermitted", "create-service-linked-role"),
+        ("MissingInput", "--subnet-id"),
         ("MaxSpotInstanceCountExceeded", "without --spot"),
         ("Unsupported", "another --instance-type"),
         ("SomethingNew", ""),
     ],
 )
 def test_what_ec2_says_is_told_with_what_to_do(code: str, hint: str) -> None:
-    said = {"Error": {"Code": code, "Message": "said EC2"}}
+    status = 403 if code.startswith("AuthFailure.") else 400
+    said = {
+        "Error": {"Code": code, "Message": "said EC2"},
+        "ResponseMetadata": {"HTTPStatusCode": status},
+    }
     with pytest.raises(Denied) as found, asking("ec2:RunInstances", "start an instance"):
         raise ClientError(said, "RunInstances")
     assert found.value.why == f"{code}: said EC2"
