@@ -14,13 +14,19 @@ from tests.support.queues import SPAWN
 from spawn.cli.launch import turn
 
 
-def _meanwhile(person: Person, words: list[str]) -> Callable[[Asked], Answer | None]:
-    """Have a second launch done, from its beginning to its end, while EC2 is asked by the first one
-    to start an instance and has not got it yet."""
+def _takes_its_turn(asked: Asked) -> bool:
+    return asked.method == "PUT" and asked.path.endswith(turn.KEY)
+
+
+def _meanwhile(
+    person: Person, words: list[str], when: Callable[[Asked], bool] = starts
+) -> Callable[[Asked], Answer | None]:
+    """Have a second launch done, from its beginning to its end, while AWS is asked something by the
+    first one and has not got it yet."""
     seconds: list[subprocess.CompletedProcess[str]] = []
 
     def answer(asked: Asked) -> Answer | None:
-        if starts(asked) and not seconds:
+        if when(asked) and not seconds:
             environ = {**os.environ, "AWS_ENDPOINT_URL": person.aws.endpoint}
             done = subprocess.run(
                 [SPAWN, *words],
@@ -55,6 +61,21 @@ def test_of_two_launches_at_once_one_starts_an_instance(
     assert "`spawn list` shows its instance" in said
     (found,) = person.instances()
     assert first.out == f"{found['InstanceId']}\n"
+
+
+def test_a_launch_that_was_done_since_the_other_one_looked_is_seen(
+    person: Person, front: Front
+) -> None:
+    person.submit()
+    words = [*LAUNCH, "--batch-queue", str(person.file)]
+    front(_meanwhile(person, words, _takes_its_turn))
+    first = person.spawn(*words)
+    said = (person.folder / "second").read_text()
+    (found,) = person.instances()
+    assert said.startswith(f"0\n{found['InstanceId']}\n"), said
+    assert (first.code, first.out) == (1, "")
+    assert f"{found['InstanceId']} was launched for queue" in first.err
+    assert "Warning" not in first.err
 
 
 def test_a_launch_that_was_killed_holds_the_next_one_up_for_some_minutes_alone(
