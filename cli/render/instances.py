@@ -114,11 +114,15 @@ def _fitted(rows: Sequence[tuple[str, ...]], width: int | None) -> list[int]:
         widths[1] = 0
     if width is None:
         return widths
+    wanted = list(widths)
     for title, least in _GIVES_WAY:
         over = _total(widths) - width
         at = _TITLES.index(title)
         if over > 0 and widths[at] > least:
             widths[at] = max(least, widths[at] - over) if least else 0
+    queue = _TITLES.index("QUEUE")
+    if widths[queue]:  # what others have left is its own again
+        widths[queue] = min(wanted[queue], widths[queue] + width - _total(widths))
     return widths
 
 

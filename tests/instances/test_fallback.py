@@ -310,4 +310,5 @@ def test_a_queue_that_an_instance_is_to_begin_is_told_with_both_and_none_when_it
     bare.vanish()
     told = json.loads(person.spawn("status", bare.id, "--json").out)
     assert (told["status"], told["runner_alive"]) == ("pending", False)
+    assert "\nInstance: none has begun it since 20" in person.spawn("status", bare.id).out
     assert person.spawn("wait", bare.id).code == 1
