@@ -102,6 +102,12 @@ def remains(found: Described) -> Iterator[str]:
     location = found.tags.get(TAG_RESULTS, "")
     if location:
         yield f"The log and results stay in {location}, which costs what S3 costs"
+    if found.spot_request and LAUNCH not in found.tags:  # a launch's own is for one time
+        yield (
+            f"It came from spot request {found.spot_request}: a persistent one starts another "
+            f"instance, until `aws ec2 cancel-spot-instance-requests --region {found.region} "
+            f"--spot-instance-request-ids {found.spot_request}` ends it"
+        )
     stay = [each.volume_id for each in found.volumes if each.stays]
     if stay:
         yield (

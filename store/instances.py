@@ -63,6 +63,8 @@ class Described(Struct, frozen=True, kw_only=True):
     """Its availability zone."""
     spot: bool = False
     """Whether it runs at the spot price, and may be taken back."""
+    spot_request: str = ""
+    """The spot request that it came from; a persistent one starts another when it is gone."""
     platform: str = ""
     """What is billed, in EC2's words: `Linux/UNIX`."""
     profile_arn: str = ""
@@ -242,6 +244,7 @@ def described(found: dict[str, object], region: str) -> Described:
         else {},
         zone=_text(found.get("Placement"), "AvailabilityZone"),
         spot=_text(found, "InstanceLifecycle") == "spot",
+        spot_request=_text(found, "SpotInstanceRequestId"),
         platform=_text(found, "PlatformDetails"),
         profile_arn=_text(found.get("IamInstanceProfile"), "Arn"),
         volumes=tuple(_volumes(mappings if isinstance(mappings, list) else [])),

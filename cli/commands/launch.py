@@ -181,7 +181,7 @@ def launch(
         retry_failed=retry_failed,
         force=force,
         bucket=bucket,
-        prefix=prefix,
+        prefix=orders.place_in_bucket(prefix or None),
         region=configured(region),
         profile=profile,
         typed=typed(context, "bucket", "prefix"),
@@ -193,7 +193,7 @@ def launch(
     roots = bootstrap.machine()
     ready = launches.look(order, roots, bootstrap.now(), bootstrap.say)
     if dry_run:
-        for line in lines(launches.sheet(ready)):
+        for line in lines(launches.sheet(ready, bootstrap.say)):
             tell(line)
         return
     instance_id = launches.launch(ready, roots, bootstrap.say)

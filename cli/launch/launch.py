@@ -6,7 +6,7 @@ environment); then `queue.json`, and the instance last.
 
 `queue.json` comes before the instance: it is the fence that keeps two launches from one name, and
 must stand before anything costs. A launch that fails after it leaves one that nobody has claimed,
-which costs nothing, and which the same command takes up.
+which costs nothing, and which the same command takes up: one launch at a time (`turn.py`).
 """
 
 import os
@@ -19,10 +19,12 @@ from typing import Any
 from msgspec import Struct, structs
 
 from spawn.cli.launch import queue as queues
+from spawn.cli.launch import turn
 from spawn.cli.launch.needing import needing
 from spawn.cli.launch.order import Order
 from spawn.cli.launch.queue import Queue
 from spawn.cli.launch.undo import Undo, undoing
+from spawn.cli.render.results import size
 from spawn.core.boot.environment import unset
 from spawn.core.boot.plan import BootPlan
 from spawn.core.boot.user_data import user_data
@@ -42,7 +44,7 @@ from spawn.store.ec2.profile import Profile
 from spawn.store.ec2.session import Aws
 from spawn.store.objects import encryption
 from spawn.store.objects.asking import OWNER
-from spawn.store.objects.port import Denied, Unavailable
+from spawn.store.objects.port import Denied, ObjectStore, Unavailable
 from spawn.store.paths import Roots, ssh_key
 from spawn.store.place import open_place
 from spawn.store.replica.claim import submit
@@ -87,7 +89,7 @@ def look(order: Order, roots: Roots, now: datetime, say: Say) -> Ready:
     wanted = order.wanted
     sort = kind(aws, wanted.instance_type, spot=wanted.spot)
     found = image(aws, sort, wanted.ami)
-    size = volume_gib(found, wanted.volume_gib)
+    gib = volume_gib(found, wanted.volume_gib)
     around = networks.network(aws, wanted.subnet_id)
     vpc_id = around.vpc_id
     if not around.public:
@@ -134,7 +136,7 @@ def look(order: Order, roots: Roots, now: datetime, say: Say) -> Ready:
         queue=queue,
         image=found,
         architecture=sort.architecture,
-        volume_gib=size,
+        volume_gib=gib,
         key=key,
         group=group,
         source=source,
@@ -166,12 +168,11 @@ def launch(ready: Ready, roots: Roots, say: Say, *, pause: run.Pause = time.slee
         payloads.gather(queue.data, sync=order.sync, setup=order.setup) as payload,
         undoing(say) as undo,
     ):
-        for each in payload.left_out:
-            say(f"stays here: {each}")
-        _data(ready, payload.files)  # what is too long is known before anything is made
+        _check(ready, payload, say)  # before anything is made
         ready = _make(ready, say)
         queue = ready.queue
         store = open_place(queue.place, roots.objects)
+        _take_turn(undo, ready, store)
         _take_back(undo, ready, list(payload.files))
         with needing("s3:PutObject", "s3:GetObject"):
             if queue.there:
@@ -192,9 +193,16 @@ def launch(ready: Ready, roots: Roots, say: Say, *, pause: run.Pause = time.slee
     return instance_id
 
 
-def sheet(ready: Ready) -> Sheet:
-    """What a dry run tells."""
+def sheet(ready: Ready, say: Say) -> Sheet:
+    """What a dry run tells. What would be sent is gathered for it, and not sent.
+
+    Raises:
+        SpawnError: It cannot be gathered, or is more than an instance can be told.
+    """
     order = ready.order
+    with payloads.gather(ready.queue.data, sync=order.sync, setup=order.setup) as payload:
+        _check(ready, payload, say)
+        sent = _sent(order, payload.size)
     return Sheet(
         wanted=order.wanted,
         region=ready.aws.region,
@@ -207,7 +215,21 @@ def sheet(ready: Ready) -> Sheet:
         tags=ready.tags,
         ttl_at=order.ttl_at,
         resume=order.resume,
+        sent=sent,
     )
+
+
+def _check(ready: Ready, payload: payloads.Payload, say: Say) -> None:
+    """Say what stays here, and see that the instance can be told what it needs."""
+    for each in payload.left_out:
+        say(f"stays here: {each}")
+    _data(ready, payload.files)
+
+
+def _sent(order: Order, count: int) -> str:
+    folder = [] if order.sync is None else [f"the folder {order.sync.resolve()}"]
+    setup = [] if order.setup is None else [f"the setup {order.setup}"]
+    return f"{size(count)}: spawn, the configuration{''.join(f', {e}' for e in folder + setup)}"
 
 
 def _parts(ready: Ready) -> Iterator[Part]:
@@ -262,6 +284,20 @@ def _submit(ready: Ready, roots: Roots) -> None:
             why="another launch was first",
             hint="`spawn list` shows its instance; --queue-id NEW runs it under another name",
         ) from None
+
+
+def _take_turn(undo: Undo, ready: Ready, store: ObjectStore) -> None:
+    undo.add(
+        lambda: turn.give_back(store, ready.launch_id),
+        "the next launch of this queue is refused for ten minutes",
+    )
+    try:
+        with needing("s3:PutObject", "s3:GetObject"):
+            turn.take(ready.aws, store, ready.queue.queue_id, ready.launch_id)
+    except (Denied, QueueExists):
+        undo.drop()  # it is not ours
+        raise
+    queues.expect_alone(ready.aws, ready.queue)  # another may have been done since we looked
 
 
 def _take_back(undo: Undo, ready: Ready, sent_names: list[str]) -> None:

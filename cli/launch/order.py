@@ -7,6 +7,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from spawn.core.boot import environment
+from spawn.core.config import rules
 from spawn.core.config.model import QueueConfig
 from spawn.core.durations import parse as duration
 from spawn.core.errors import InvalidArgument
@@ -77,16 +78,25 @@ def folder(path: Path | None) -> Path | None:
 
 
 def script(path: Path | None) -> Path | None:
-    """See that `--setup` names a program with its `#!`.
+    """See that `--setup` names a program with its `#!`, which Linux understands.
 
     Raises:
         InvalidArgument: It does not.
     """
-    if path is not None and not read(path, "--setup").startswith(b"#!"):
+    if path is None:
+        return None
+    first = read(path, "--setup").partition(b"\n")[0]
+    if not first.startswith(b"#!"):
         raise InvalidArgument(
             f"--setup {path} cannot be run",
             why="it does not begin with #!",
             hint="its first line names what runs it: #!/bin/bash",
+        )
+    if first.endswith(b"\r"):
+        raise InvalidArgument(
+            f"--setup {path} cannot be run",
+            why="its lines end as on Windows, with CR and LF: no program has such a name",
+            hint="save it with LF alone, as `dos2unix` does",
         )
     return path
 
@@ -110,6 +120,18 @@ def until(ttl: str | None, now: datetime) -> str | None:
             hint="--ttl 8h",
         )
     return stamp(now + timedelta(seconds=seconds))
+
+
+def place_in_bucket(prefix: str | None) -> str | None:
+    """See that `--prefix` can be one.
+
+    Raises:
+        InvalidArgument: It cannot.
+    """
+    wrong = None if prefix is None else rules.prefix(prefix.strip("/"))
+    if wrong is not None:
+        raise InvalidArgument(f"--prefix: {wrong[0]}", hint=wrong[1])
+    return prefix
 
 
 def chosen_id(name: str | None) -> str | None:

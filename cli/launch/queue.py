@@ -13,10 +13,16 @@ from spawn.cli.launch.order import Order
 from spawn.cli.sources.open_replica import open_replica
 from spawn.cli.sources.place import place_of
 from spawn.core.boot import names
-from spawn.core.config import canonical
+from spawn.core.config import canonical, rules
 from spawn.core.config.model import QueueConfig
 from spawn.core.config.parse import parse
-from spawn.core.errors import NothingToDo, QueueExists, QueueNotFound, SpawnError
+from spawn.core.errors import (
+    InvalidArgument,
+    NothingToDo,
+    QueueExists,
+    QueueNotFound,
+    SpawnError,
+)
 from spawn.core.ids import new_queue_id
 from spawn.store.bucket import find_bucket
 from spawn.store.ec2 import run
@@ -34,7 +40,8 @@ Say = Callable[[str], None]
 
 
 class Queue(Struct, frozen=True, kw_only=True):
-    """A queue that may be launched. `there`: its `queue.json` is; `bucket`: its bucket is."""
+    """A queue that may be launched. `there`: its `queue.json` is; `bucket`: its bucket is; `owner`:
+    the instance that it may leave."""
 
     queue_id: str
     place: Place
@@ -43,6 +50,7 @@ class Queue(Struct, frozen=True, kw_only=True):
     bucket: bool
     there: bool
     chosen: bool
+    owner: str = ""
 
 
 def fresh(aws: Aws, order: Order, roots: Roots, now: datetime, say: Say) -> Queue:
@@ -52,6 +60,7 @@ def fresh(aws: Aws, order: Order, roots: Roots, now: datetime, say: Say) -> Queu
     that failed later: the same command takes it up.
 
     Raises:
+        InvalidArgument: There is no such bucket, and none of that name can be made.
         QueueExists: The name was used, or an instance is about to begin it.
         StoreError: The bucket refuses us, or does not answer.
     """
@@ -64,6 +73,11 @@ def fresh(aws: Aws, order: Order, roots: Roots, now: datetime, say: Say) -> Queu
         place = Place(bucket=bucket, prefix=prefix, region=aws.region, profile=aws.profile)
         with needing("s3:ListBucket"):
             place, there = find_bucket(place, say, chosen=chosen)
+        wrong = None if there or place.bucket is None else rules.bucket(place.bucket)
+        if wrong is not None:
+            raise InvalidArgument(
+                f"the bucket {place.bucket} cannot be made", why=wrong[1], hint="--bucket NAME"
+            )
         bucket, chosen = place.bucket, chosen or place.bucket != bucket
         try:
             used = there and _used(aws, open_place(place, roots.objects), queue_id, place)
@@ -142,9 +156,7 @@ def begun(aws: Aws, order: Order, roots: Roots, say: Say) -> Queue:
         if not order.force:
             _unowned(queue_id, state, source.seq, store, aws)
     owner = state.owner.instance_id if state.owner else ""
-    others = [each for each in run.of_queue(aws, queue_id, place.location) if each != owner]
-    _alone(queue_id, others)
-    return Queue(
+    ready = Queue(
         queue_id=queue_id,
         place=place,
         config=found.config,
@@ -152,7 +164,21 @@ def begun(aws: Aws, order: Order, roots: Roots, say: Say) -> Queue:
         bucket=True,
         there=True,
         chosen=True,
+        owner=owner,
     )
+    expect_alone(aws, ready)
+    return ready
+
+
+def expect_alone(aws: Aws, queue: Queue) -> None:
+    """See that no instance is about to begin a queue, or to go on with it.
+
+    Raises:
+        QueueExists: One is.
+        StoreError: EC2 cannot be asked.
+    """
+    found = run.of_queue(aws, queue.queue_id, queue.place.location)
+    _alone(queue.queue_id, [each for each in found if each != queue.owner])
 
 
 def forget_boot(store: ObjectStore) -> None:

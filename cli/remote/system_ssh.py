@@ -36,6 +36,7 @@ def arguments(
         "GlobalKnownHostsFile": "/dev/null",
         "UpdateHostKeys": "no",
         "CheckHostIP": "no",
+        "ControlPath": "none",  # a connection that is open was verified by nobody, or as another
         **({"LogLevel": "ERROR"} if command is not None else {}),  # no `Connection closed` after it
     }
     words = ["ssh", *(["-F", config] if config else []), "-l", user]

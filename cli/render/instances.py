@@ -24,9 +24,13 @@ STATES = {
 """How EC2's states are painted: as the state of a queue or job that is alike."""
 _TITLES = ("INSTANCE", "NAME", "TYPE", "STATE", "AGE", "QUEUE", "ADDRESS")
 _STATE = _TITLES.index("STATE")
-_GIVES_WAY = ("NAME", "QUEUE", "ADDRESS", "TYPE", "AGE")
-"""Columns that are cut, and then left out, on a narrow terminal: the first one first."""
 _LEAST = 8
+_GIVES_WAY = (
+    *(("NAME", _LEAST), ("ADDRESS", 0), ("NAME", 0), ("QUEUE", _LEAST)),
+    *(("AGE", 0), ("TYPE", _LEAST), ("TYPE", 0), ("QUEUE", 0)),
+)
+"""What becomes narrower on a narrow terminal, the first one first, and how narrow: 0 is left out.
+Part of an address is of no use."""
 _GAP = "  "
 
 
@@ -110,12 +114,15 @@ def _fitted(rows: Sequence[tuple[str, ...]], width: int | None) -> list[int]:
         widths[1] = 0
     if width is None:
         return widths
-    for least in (_LEAST, 0):
-        for title in _GIVES_WAY:
-            over = _total(widths) - width
-            at = _TITLES.index(title)
-            if over > 0 and widths[at]:
-                widths[at] = max(least, widths[at] - over) if least else 0
+    wanted = list(widths)
+    for title, least in _GIVES_WAY:
+        over = _total(widths) - width
+        at = _TITLES.index(title)
+        if over > 0 and widths[at] > least:
+            widths[at] = max(least, widths[at] - over) if least else 0
+    queue = _TITLES.index("QUEUE")
+    if widths[queue]:  # what others have left is its own again
+        widths[queue] = min(wanted[queue], widths[queue] + width - _total(widths))
     return widths
 
 

@@ -51,7 +51,8 @@ def head(report: Report, zone: tzinfo | None, style: Style) -> Iterator[str]:
     """The first block: which queue, where, since when."""
     yield f"Queue: {report.queue_id}"
     if report.origin is not None and report.origin.booting:
-        yield f"Instance: booting since {when(report.submitted_at, zone)}"
+        known = "none has begun it" if report.runner_alive is False else "booting"
+        yield f"Instance: {known} since {when(report.submitted_at, zone)}"
     else:
         yield f"Instance: {report.instance_id}"
     reason = f" ({printable(report.reason)})" if report.reason else ""

@@ -198,17 +198,28 @@ class InstanceQueue:
         return self._at.rows()
 
     def runner_alive(self) -> bool:
-        """See `QueueSource.runner_alive`."""
-        return self._at.runner_alive()
+        """See `QueueSource.runner_alive`. A queue that has not begun is begun by no instance that
+        is gone."""
+        return self._at.runner_alive() and (self.seq > 0 or not self._is_gone)
 
     def report(self, now: datetime, *, past: bool = False) -> Report:
         """See `QueueSource.report`."""
         report = self._at.report(now, past=past)
         if isinstance(self._source, FeedQueue):
             return structs.replace(report, target=self._target)
+        if report.origin is not None and report.origin.booting and not past:
+            if self._is_gone:
+                return structs.replace(report, runner_alive=False)
+            report = structs.replace(report, instance_id=self._id)
         if isinstance(self._not_asked, _LETS_IN):  # what goes on with it can be done there
             return structs.replace(report, target=f"{self._id} --queue {self.queue_id}", there=True)
         return report
+
+    @property
+    def _is_gone(self) -> bool:
+        """Whether EC2 says that it will not come back."""
+        error = self._not_asked
+        return isinstance(error, Gone) and error.state in _FOREVER
 
     @property
     def _target(self) -> str:
@@ -299,8 +310,7 @@ class InstanceQueue:
 
     def _ask_again(self) -> bool:
         """Have the instance asked beside what is done, if it may come back; whether it is."""
-        error = self._not_asked
-        if error is None or (isinstance(error, Gone) and error.state in _FOREVER):
+        if self._not_asked is None or self._is_gone:
             return False
         if self._again is None:
             queue = self.queue_id

@@ -147,8 +147,10 @@ class ReplicaQueue:
         jobs = report.jobs
         if not alive:  # its numbers are nobody's any more, and nobody works on what is left
             jobs = tuple(structs.replace(job, pid=0, time_remaining=None) for job in jobs)
-        instance = "unknown" if origin.booting else report.instance_id
-        return structs.replace(report, jobs=jobs, instance_id=instance, origin=origin)
+        if origin.booting:  # nothing of it is in a log yet
+            place = self._store.location
+            report = structs.replace(report, instance_id="unknown", results_location=place)
+        return structs.replace(report, jobs=jobs, origin=origin)
 
     def summary(self, now: datetime) -> Report:
         """The report without its jobs' output, which costs no request."""

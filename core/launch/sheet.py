@@ -30,7 +30,8 @@ class Sheet(Struct, frozen=True, kw_only=True):
     tags: dict[str, str]
     ttl_at: str | None = None
     resume: bool = False
-    notes: Sequence[str] = ()
+    sent: str = ""
+    """What would go through S3, and how much that is."""
 
 
 def lines(sheet: Sheet) -> Iterator[str]:
@@ -45,12 +46,13 @@ def lines(sheet: Sheet) -> Iterator[str]:
     for part in sheet.parts:
         state = "would be made" if part.made else "is there"
         yield f"{part.what}: {part.name} {state}" + (f"; {part.more}" if part.more else "")
+    if sheet.sent:
+        yield f"Through S3: {sheet.sent}"
     if sheet.ttl_at:
         yield f"Stops: {sheet.ttl_at} at the latest, by this machine's clock"
     yield f"At the queue's end: {end(wanted)}"
     for key, value in sheet.tags.items():
         yield f"Tag: {key}={value}"
-    yield from sheet.notes
 
 
 def end(wanted: Wanted) -> str:

@@ -34,6 +34,10 @@ _HINTS = {
     "InsufficientInstanceCapacity": "later, another --instance-type, or a --subnet-id in another "
     "zone may have it",
     "InsufficientCapacity": "later, or another --instance-type",
+    "AuthFailure.ServiceLinkedRoleCreationNotPermitted": "`aws iam create-service-linked-role "
+    "--aws-service-name spot.amazonaws.com`, once for the account, by who may "
+    '(docs/iam-policies.md, "MakeTheSpotRole"); or without --spot',
+    "MissingInput": "--subnet-id says where to be",
     "SpotMaxPriceTooLow": "later, or without --spot",
     "MaxSpotInstanceCountExceeded": "without --spot, a smaller --instance-type, or more of the "
     "quota 'All Standard Spot Instance Requests' (Service Quotas)",
@@ -76,7 +80,8 @@ def asking(action: str, what: str, region: str = "") -> Iterator[None]:
         except ClientError as error:
             code = code_of(error)
             why = _said(error)
-            if code in _DENIED or (_status(error) == 403 and code not in _NOBODY):
+            worded = code in _NOBODY or code in _HINTS
+            if code in _DENIED or (_status(error) == 403 and not worded):
                 raise Denied(
                     f"we may not {what}", why=f"it takes {action}: {why}", hint=_HINT_RIGHTS
                 ) from None

@@ -23,6 +23,7 @@ _PAUSE_SECONDS = 2.0
 _PROFILE_TRIES = 30
 """A minute: how long a new profile may take until EC2 knows it."""
 _LIVE = ("pending", "running", "stopping", "stopped")
+_GONE = ("shutting-down", "terminated")
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -88,8 +89,17 @@ def find(aws: Aws, launch_id: str) -> str:
     Raises:
         StoreError: EC2 cannot be asked.
     """
-    found = _live(aws, {LAUNCH: launch_id})
+    found = _tagged(aws, {LAUNCH: launch_id})
     return found[0] if found else ""
+
+
+def was_started(aws: Aws, launch_id: str) -> bool:
+    """Whether EC2 shows an instance of a launch, whatever has become of it.
+
+    Raises:
+        StoreError: EC2 cannot be asked.
+    """
+    return bool(_tagged(aws, {LAUNCH: launch_id}, states=(*_LIVE, *_GONE)))
 
 
 def of_queue(aws: Aws, queue_id: str, location: str) -> list[str]:
@@ -98,7 +108,7 @@ def of_queue(aws: Aws, queue_id: str, location: str) -> list[str]:
     Raises:
         StoreError: EC2 cannot be asked.
     """
-    return _live(aws, {QUEUE: queue_id, RESULTS: location})
+    return _tagged(aws, {QUEUE: queue_id, RESULTS: location})
 
 
 def terminate(aws: Aws, instance_id: str) -> None:
@@ -111,9 +121,9 @@ def terminate(aws: Aws, instance_id: str) -> None:
         aws.client("ec2").terminate_instances(InstanceIds=[instance_id])
 
 
-def _live(aws: Aws, tags: Mapping[str, str]) -> list[str]:
+def _tagged(aws: Aws, tags: Mapping[str, str], *, states: tuple[str, ...] = _LIVE) -> list[str]:
     filters = [{"Name": f"tag:{key}", "Values": [_literal(value)]} for key, value in tags.items()]
-    filters.append({"Name": "instance-state-name", "Values": list(_LIVE)})
+    filters.append({"Name": "instance-state-name", "Values": list(states)})
     with asking("ec2:DescribeInstances", "look for instances", aws.region):
         pages = aws.client("ec2").get_paginator("describe_instances").paginate(Filters=filters)
         return [

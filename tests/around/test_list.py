@@ -186,6 +186,16 @@ def test_it_fits_its_terminal_and_cuts_no_id_or_state(width: int) -> None:
         assert each.state in line
 
 
+def test_on_a_narrow_terminal_queues_stay_and_addresses_do_not() -> None:
+    title, line, _ = table(INSTANCES, NOW, PLAIN, 70)
+    assert title.split() == ["INSTANCE", "TYPE", "STATE", "AGE", "QUEUE"]
+    assert "queue-20" in line
+    assert "198" not in line
+    title, line, _ = table(INSTANCES, NOW, PLAIN, 64)
+    assert title.split() == ["INSTANCE", "TYPE", "STATE", "QUEUE"]
+    assert line.endswith("queue-20260127…"), "the room that the age has left is the queue's"
+
+
 def test_a_name_is_cut_before_a_queue_is() -> None:
     line = list(table(INSTANCES, NOW, PLAIN, 105))[1]
     assert "…" in line

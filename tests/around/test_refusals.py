@@ -1,7 +1,8 @@
 """What `spawn terminate` does not end, and what it says of what stays."""
 
 import pytest
-from tests.around.conftest import Spawn
+from tests.around.conftest import Spawn, become
+from tests.support.answers import Answer, Asked, answering, forward
 from tests.support.ec2 import launched, state_of
 from tests.support.s3 import Server
 
@@ -43,6 +44,26 @@ def test_by_force_it_is_terminated_and_what_stays_is_named(aws: Server, spawn: S
     assert "These volumes stay, and cost, until somebody deletes them: vol-" in done.err
     again = spawn("terminate", ours)
     assert (again.code, again.out, again.err) == (0, f"Instance {ours} is terminated already\n", "")
+
+
+def test_a_spot_request_that_may_start_another_one_is_named(
+    aws: Server, spawn: Spawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = launched(aws)
+
+    def answer(asked: Asked) -> Answer:
+        """As moto does, which says of no instance from which request it came."""
+        said = forward(aws, asked)
+        request = b"</instanceId><spotInstanceRequestId>sir-0123</spotInstanceRequestId>"
+        if b"Action=DescribeInstances" not in asked.body:
+            return said
+        return Answer(said.status, said.body.replace(b"</instanceId>", request), said.headers)
+
+    with answering(answer) as server:
+        become(server.server, monkeypatch)
+        done = spawn("terminate", ours, "--yes", "--force")
+    assert done.code == 0
+    assert "--spot-instance-request-ids sir-0123`" in done.err
 
 
 def test_where_nobody_can_tell_what_is_in_s3_it_is_not_terminated(

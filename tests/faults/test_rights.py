@@ -378,11 +378,17 @@ def test_who_may_show_an_instance_may_not_terminate_one(
 # the page itself
 
 
-def test_no_key_but_the_leases_is_ever_written_over(
-    machines: Machines, account: Account, bucket: str
+@pytest.mark.parametrize("launched", [False, True])
+def test_no_key_of_log_or_files_is_ever_written_over(
+    machines: Machines, account: Account, bucket: str, launched: bool
 ) -> None:
-    """What the policy `NothingIsWrittenOver` demands; moto knows no bucket's policy."""
+    """What the policy `NothingIsWrittenOver` demands; moto knows no bucket's policy. A queue that
+    was launched has a `queue.json` already, which gets a name."""
     a = machines.machine()
+    if launched:
+        config = {"queue_id": "q", "jobs": [{"job_id": "a", "command": "true"}], "claimed_by": ""}
+        data = json.dumps(config).encode()
+        account.client().put_object(Bucket=bucket, Key="q/_spawn/queue.json", Body=data)
     with answering(lambda asked: forward(account.server, asked)) as front:
         a.environ |= {**_instance(account, bucket), "AWS_ENDPOINT_URL": front.endpoint}
         queue = _small(a)
@@ -395,9 +401,11 @@ def test_no_key_but_the_leases_is_ever_written_over(
         creates = "partNumber" not in each.query and each.query != "uploads"
         key = each.path.removeprefix(f"/{bucket}")
         meant = any(fnmatch(key, pattern) for pattern in patterns)
-        assert meant == (key != "/q/_spawn/lease.json"), key
+        assert meant == (key not in ("/q/_spawn/lease.json", "/q/_spawn/queue.json")), key
         if creates and meant:
             assert each.headers.get("if-none-match") == "*", each.path
+    named = [each for each in writes if each.path.endswith("/queue.json")]
+    assert any("if-match" in each.headers for each in named) == launched
 
 
 def test_no_documented_policy_deletes_in_s3_or_has_a_wildcard_among_its_actions() -> None:

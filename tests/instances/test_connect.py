@@ -11,7 +11,7 @@ from tests.instances.conftest import needs_sshd_
 from tests.support.instances import Instance, instance_in
 from tests.support.queues import SECONDS, SPAWN, Finished
 from tests.support.s3 import Server
-from tests.support.sshd import keygen, public
+from tests.support.sshd import ME, keygen, public, sshd
 from tests.support.terminal import terminal
 from tests.support.wait import wait_until
 
@@ -125,6 +125,24 @@ def test_another_host_at_its_address_is_sent_nothing(there: Instance, tmp_path: 
         known.write_text(before)
     assert (done.code, done.out) == (1, "")
     assert "is not the one that is known: nothing was sent" in done.err
+
+
+def test_an_open_connection_to_another_host_is_not_taken(there: Instance, tmp_path: Path) -> None:
+    laptop = there.person.laptop
+    path = tmp_path / "master"
+    with sshd(tmp_path / "other", "", allow=[laptop.key]) as other:
+        master = ["ssh", "-F", str(laptop.config), "-i", str(laptop.key), "-p", str(other.port)]
+        master += ["-o", "StrictHostKeyChecking=no", "-S", str(path), "-MNn", "-l", ME, other.host]
+        with subprocess.Popen(master, stderr=subprocess.DEVNULL) as process:
+            try:
+                wait_until(path.is_socket, what="a connection to another host is open")
+                there.leads(f"Host i-*\n    ControlMaster auto\n    ControlPath {path}\n")
+                done = connect(there, "-c", "echo $SSH_CONNECTION")
+            finally:
+                there.leads()
+                process.kill()
+    assert (done.code, done.err) == (0, "")
+    assert done.out.split()[-1] == str(there.server.port)
 
 
 def test_a_key_that_is_not_taken_is_said_in_our_words(there: Instance, tmp_path: Path) -> None:

@@ -287,3 +287,28 @@ def test_who_answers_for_another_instance_is_not_believed(
     finished = person.spawn("status", other)
     assert finished.code == 1  # another host answers for it: nobody vouches
     assert "nobody vouches for the host key" in finished.err
+
+
+def test_a_queue_that_an_instance_is_to_begin_is_told_with_both_and_none_when_it_is_gone(
+    bare: Instance, person: Person
+) -> None:
+    location = f"s3://{bare.bucket}/soon/"
+    job_ = {"job_id": "a", "command": "true", "working_directory": "/"}
+    config = {"queue_id": "soon", "jobs": [job_]}
+    bare.aws.client().put_object(
+        Bucket=bare.bucket,
+        Key="soon/_spawn/queue.json",
+        Body=json.dumps({**config, "claimed_by": ""}).encode(),
+    )
+    bare.tag(spawn_queue_id="soon", spawn_results_location=location)
+    said = person.spawn("status", bare.id, "--json")
+    assert said.code == 0, said.err
+    told = json.loads(said.out)
+    assert (told["instance_id"], told["results_location"]) == (bare.id, location)
+    assert (told["status"], told["runner_alive"]) == ("pending", True)
+    assert f"Results Location: {location}\n" in person.spawn("status", bare.id).out
+    bare.vanish()
+    told = json.loads(person.spawn("status", bare.id, "--json").out)
+    assert (told["status"], told["runner_alive"]) == ("pending", False)
+    assert "\nInstance: none has begun it since 20" in person.spawn("status", bare.id).out
+    assert person.spawn("wait", bare.id).code == 1

@@ -63,6 +63,8 @@ def _env(person: Person) -> tuple[str, str]:
         (("--setup", "nowhere"), "--setup nowhere cannot be read"),
         (("--env-file", "nowhere"), "--env-file nowhere cannot be read"),
         (("--queue-id", "local"), "cannot be a queue id"),
+        (("--prefix", "../x"), "a part that leads elsewhere"),
+        (("--prefix", "/a//b/"), "has an empty part"),
         (("--resume", "other"), "--resume excludes --batch-queue"),
         (("--retry-failed",), "go with --resume"),
         (("--region", "mars"), "us-east-1"),
@@ -76,6 +78,14 @@ def test_what_makes_no_sense_asks_nobody(
     done = person.launch(*flags)
     assert (done.code, done.out) == (2, ""), done
     assert said in done.err
+
+
+def test_a_setup_that_was_written_on_windows_is_refused(person: Person) -> None:
+    setup = person.folder / "setup.sh"
+    setup.write_bytes(b"#!/bin/bash\r\ndnf install -y gcc\r\n")
+    done = person.launch("--setup", str(setup), "--dry-run")
+    assert (done.code, done.out) == (2, "")
+    assert "with CR and LF" in done.err
 
 
 def test_a_bad_queue_is_told_before_anything_else(
@@ -131,6 +141,7 @@ def test_a_profile_that_is_not_there_is_named(person: Person) -> None:
         (("--key-name", "nobody's"), "has no key pair nobody's"),
         (("--iam-instance-profile", "none"), "there is no instance profile none"),
         (("--volume-size", "1"), "--volume-size 1 is too small"),
+        (("--bucket", "My_Bucket"), "the bucket My_Bucket cannot be made"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
@@ -247,13 +258,19 @@ def test_what_ec2_will_not_start_leaves_nothing_and_the_same_again_does_it(
     ("code", "hint"),
     [
         ("VcpuLimitExceeded", "Service Quotas"),
+        ("AuthFailure.ServiceLinkedRoleCreationNotPermitted", "create-service-linked-role"),
+        ("MissingInput", "--subnet-id"),
         ("MaxSpotInstanceCountExceeded", "without --spot"),
         ("Unsupported", "another --instance-type"),
         ("SomethingNew", ""),
     ],
 )
 def test_what_ec2_says_is_told_with_what_to_do(code: str, hint: str) -> None:
-    said = {"Error": {"Code": code, "Message": "said EC2"}}
+    status = 403 if code.startswith("AuthFailure.") else 400
+    said = {
+        "Error": {"Code": code, "Message": "said EC2"},
+        "ResponseMetadata": {"HTTPStatusCode": status},
+    }
     with pytest.raises(Denied) as found, asking("ec2:RunInstances", "start an instance"):
         raise ClientError(said, "RunInstances")
     assert found.value.why == f"{code}: said EC2"

@@ -1,5 +1,7 @@
 """What a launch makes in AWS, what it says, and what the second one finds."""
 
+import os
+import re
 import stat
 from typing import Any
 
@@ -127,7 +129,13 @@ def test_a_dry_run_changes_nothing(person: Person) -> None:
     before = person.made()
     env = person.folder / "jobs.env"
     env.write_text("TOKEN=hunter2\n")
-    done = person.launch("--dry-run", "--env-file", str(env), "--spot", "--bucket", "b-dry-run")
+    work = person.folder / "work"
+    work.mkdir()
+    empty = person.launch("--dry-run", "--sync", str(work))
+    assert (empty.code, "has nothing to sync" in empty.err) == (2, True)
+    (work / "data").write_bytes(os.urandom(3_000_000))
+    flags = ("--env-file", str(env), "--spot", "--bucket", "b-dry-run", "--sync", str(work))
+    done = person.launch("--dry-run", *flags)
     assert (done.code, done.err) == (0, ""), done
     assert person.made() == before
     assert person.costs() == NOTHING
@@ -136,6 +144,7 @@ def test_a_dry_run_changes_nothing(person: Person) -> None:
     assert f"Would run queue {person.queue_id}, in s3://b-dry-run/" in done.out
     assert "Bucket: b-dry-run would be made" in done.out
     assert "spot, one-time" in done.out
+    assert re.search(r"(?m)^Through S3: 3\.\d+ MB: spawn, .*/work$", done.out)
     assert "hunter2" not in done.out
 
 

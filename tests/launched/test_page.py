@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from tests.support.instances import REGION, Person
 from tests.support.machine import USER, Machine, machine
-from tests.support.page import block, command, scripts
+from tests.support.page import PAGE, block, command, scripts
 from tests.support.queues import SPAWN
 from tests.support.s3 import Server
 from tests.support.sshd import low_port
@@ -27,13 +27,15 @@ QUEUE = "pipeline-20260127"
 SUBSTITUTIONS = {
     "i-0123456789abcdef0": "{instance}",
     "i-1234567890": "{instance}",
+    "<instance-id> [flags]": "{instance}",
+    "<queue-id> [flags]": QUEUE,
     "queue-20260127-140532": QUEUE,
     "--batch-queue pipeline.json": "--batch-queue pipeline.json --sync . --setup setup.sh",
     "<PID>": "{pid}",
     "sleep 30": "sleep 0.5",
 }
-"""The page's words, and what is typed for them. `queue-xxx` and `failed-job` are another queue on
-that instance, and a job of its that fails."""
+"""The page's words, and what is typed for them, as its own table says. `queue-xxx` and `failed-job`
+are another queue on that instance, and a job of its that fails."""
 SETUP = f"""\
 #!/bin/sh
 # The folders that the page's pipeline has its files in.
@@ -203,6 +205,12 @@ def test_every_block_of_the_page_does_what_it_says(
     assert typist.replaced == set(SUBSTITUTIONS)
 
 
+def test_the_page_states_what_is_typed_for_its_words() -> None:
+    rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| `")]
+    stated = [said for said in SUBSTITUTIONS if any(f"`{said}`" in row for row in rows)]
+    assert stated == list(SUBSTITUTIONS)
+
+
 def _says(line: str) -> bool:
     """Whether a line of the page is more than a comment."""
     return bool(line.strip()) and not line.startswith("# ")
@@ -259,6 +267,9 @@ def _afterwards(typist: Typist) -> None:
     for line in (text for text in scripts() if text.startswith("spawn queue status i-")):
         if "--watch" in line:
             assert "Status: completed" in typist.types(line)
+    shown = typist.types(block("<instance-id> [flags]"))
+    assert shown.startswith(f"Queue: {QUEUE}\n")
+    assert "Downloading results for queue: " in shown
     typist.types(block("# After queue completes"))
     assert (typist.folder / "my-results" / "train" / "stdout.log").exists()
     assert (typist.folder / "train-results" / "train" / "results" / "metrics.json").exists()

@@ -12,6 +12,7 @@ chmod 0640 "$log"
 exec 3>&1 >>"$log" 2>&1
 
 step="read the plan"
+end=spawn-end-of-instance
 say() { echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) $*"; }
 begin() { step="$*"; say "$step"; }
 fail() { say "$*"; exit 1; }
@@ -23,9 +24,24 @@ ended() {
   trap - EXIT
   [ "$code" = 0 ] && exit 0
   say "failed to $step (exit code $code); to try again: sudo bash $here/bootstrap.sh"
+  end_later=
+  # A launch that was to end with its queue ends without it, but for a person who is at work here.
+  if [ -n "$POWER_OFF" ] && ! [ -t 0 ]; then
+    end_later=yes
+    say "this instance ends in 15 minutes, as --on-complete says; to keep it: sudo systemctl stop $end.timer"
+  fi
   tail -c 16384 "$log" >"$here/tail"
-  courier put "$BOOT_LOG" "$here/tail" || say "this log could not be brought to s3://$BUCKET/$BOOT_LOG"
+  if ! courier put "$BOOT_LOG" "$here/tail"; then
+    say "this log could not be brought to s3://$BUCKET/$BOOT_LOG: the instance stays, and costs"
+    end_later=
+  fi
   rm -f "$here/tail"
+  if [ -n "$end_later" ] && ! systemctl --quiet is-active "$end.timer"; then
+    # Unless the queue has begun by then: the services start again what fails by chance.
+    systemd-run --quiet --unit="$end" --on-active=15min \
+      /bin/sh -c "[ -e '$EVENTS' ] || systemctl poweroff" ||
+      say "it cannot be ended from here, and costs until it is terminated"
+  fi
   tail -n 20 "$log" >&3 || true
   exit 1
 }
@@ -44,6 +60,8 @@ if [ "${1:-}" = refused ]; then # by systemd, when the runner's service has ende
   journalctl --unit spawn-queue.service --lines 20 --output cat --no-pager || true
   exit 1
 fi
+
+systemctl --quiet stop "$end.timer" 2>/dev/null || true # an earlier try has failed; this one may not
 
 command -v python3 >/dev/null || fail "the image has no python3, which cloud-init images have: use another one"
 id -u "$RUN_AS" >/dev/null 2>&1 || fail "the image has no user $RUN_AS: name the one that it has"

@@ -1,0 +1,113 @@
+"""Launches of one queue take turns: one that is under way counts, though EC2 shows nothing yet."""
+
+import os
+import re
+import subprocess
+from collections.abc import Callable
+
+import pytest
+from tests.launch.conftest import LAUNCH, NOTHING, Front, Person, capacity, starts
+from tests.launch.test_resume import _begun
+from tests.support.answers import Answer, Asked
+from tests.support.queues import SPAWN
+
+from spawn.cli.launch import turn
+
+
+def _takes_its_turn(asked: Asked) -> bool:
+    return asked.method == "PUT" and asked.path.endswith(turn.KEY)
+
+
+def _meanwhile(
+    person: Person, words: list[str], when: Callable[[Asked], bool] = starts
+) -> Callable[[Asked], Answer | None]:
+    """Have a second launch done, from its beginning to its end, while AWS is asked something by the
+    first one and has not got it yet."""
+    seconds: list[subprocess.CompletedProcess[str]] = []
+
+    def answer(asked: Asked) -> Answer | None:
+        if when(asked) and not seconds:
+            environ = {**os.environ, "AWS_ENDPOINT_URL": person.aws.endpoint}
+            done = subprocess.run(
+                [SPAWN, *words],
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            seconds.append(done)
+            (person.folder / "second").write_text(f"{done.returncode}\n{done.stdout}{done.stderr}")
+        return None
+
+    return answer
+
+
+@pytest.mark.parametrize("sort", ["new", "failed before", "resumed"])
+def test_of_two_launches_at_once_one_starts_an_instance(
+    person: Person, front: Front, sort: str
+) -> None:
+    words = [*LAUNCH, "--batch-queue", str(person.file)]
+    if sort == "failed before":
+        person.submit()
+    if sort == "resumed":
+        _begun(person, end="stopped")
+        words = [*LAUNCH, "--resume", person.queue_id]
+    front(_meanwhile(person, words))
+    first = person.spawn(*words)
+    assert first.code == 0, first.err
+    said = (person.folder / "second").read_text()
+    assert said.startswith("1\nError: another launch of queue"), said
+    assert "`spawn list` shows its instance" in said
+    (found,) = person.instances()
+    assert first.out == f"{found['InstanceId']}\n"
+
+
+def test_a_launch_that_was_done_since_the_other_one_looked_is_seen(
+    person: Person, front: Front
+) -> None:
+    person.submit()
+    words = [*LAUNCH, "--batch-queue", str(person.file)]
+    front(_meanwhile(person, words, _takes_its_turn))
+    first = person.spawn(*words)
+    said = (person.folder / "second").read_text()
+    (found,) = person.instances()
+    assert said.startswith(f"0\n{found['InstanceId']}\n"), said
+    assert (first.code, first.out) == (1, "")
+    assert f"{found['InstanceId']} was launched for queue" in first.err
+    assert "Warning" not in first.err
+
+
+def test_a_launch_that_was_killed_holds_the_next_one_up_for_some_minutes_alone(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person.submit()
+    person.store().create(turn.KEY, b'{"launch_id":"0123"}')
+    done = person.launch()
+    assert (done.code, done.out) == (1, "")
+    assert re.search(r"again in (10m|9m\d+s)$", done.err.strip())
+    assert person.instances() == []
+    monkeypatch.setattr(turn, "SECONDS", -1.0)
+    done = person.launch()
+    assert done.code == 0, done.err
+    assert len(person.instances()) == 1
+
+
+def test_a_launch_that_failed_leaves_its_turn_to_the_next_one(
+    person: Person, front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    front(capacity)
+    assert person.launch().code == 1
+    assert person.costs() == NOTHING
+    monkeypatch.setenv("AWS_ENDPOINT_URL", person.aws.endpoint)
+    launched = person.launch()
+    assert launched.code == 0, launched.err
+
+
+def test_an_instance_that_is_gone_already_is_nobodys_turn(person: Person) -> None:
+    launched = person.launch()
+    ids = [launched.out.strip()]
+    person.look("ec2").terminate_instances(InstanceIds=ids)
+    again = person.launch()
+    assert again.code == 0, again.err
+    assert again.out.strip() not in ids
