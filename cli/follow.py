@@ -8,7 +8,7 @@ import select
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from spawn.cli.bootstrap import now
@@ -171,14 +171,12 @@ def _passing_signals(runner: RunnerProcess) -> Iterator[None]:
     def stop(number: int, _frame: object) -> None:
         nonlocal asked
         asked += 1
-        runner.signal(number)
+        # Said before it is done, and past Python's buffers: another signal may come at any line.
         if number == signal.SIGINT:
-            note = (
-                "Stopping in good order; Ctrl-C again stops at once."
-                if asked == 1
-                else "Stopping at once."
-            )
-            print(f"\n{note}", file=sys.stderr)
+            note = b"Stopping in good order; Ctrl-C again stops" if asked == 1 else b"Stopping"
+            with suppress(OSError):
+                os.write(2, b"\n%s at once.\n" % note)
+        runner.signal(number)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
