@@ -154,7 +154,7 @@ def test_a_command_line_told_to_stop_before_the_queue_began_says_so(world: World
 
 def test_a_job_whose_time_was_up_before_the_stop_has_timed_out(world: World) -> None:
     queue = world.queue(
-        job("a", "trap 'touch told' TERM; while :; do sleep 0.05; done", timeout="200ms"),
+        job("a", "trap 'touch told' TERM; while :; do sleep 0.05; done", timeout="2s"),
         kill_grace="10m",
     )
     process = queue.start()
@@ -169,8 +169,8 @@ def test_a_job_whose_time_was_up_before_the_stop_has_timed_out(world: World) -> 
 
 def test_a_job_that_was_stopped_before_its_time_was_up_has_not_timed_out(world: World) -> None:
     queue = world.queue(
-        job("a", "trap 'touch told' TERM; while :; do sleep 0.05; done", timeout="1500ms"),
-        kill_grace="3s",
+        job("a", "trap 'touch told' TERM; while :; do sleep 0.05; done", timeout="5s"),
+        kill_grace="7s",
     )
     process = queue.start()
     queue.wait_executing("a")
@@ -178,7 +178,7 @@ def test_a_job_that_was_stopped_before_its_time_was_up_has_not_timed_out(world: 
     assert process.returncode == 143
     interrupted = queue.data("a", "JobInterrupted")
     assert (interrupted.cause, interrupted.signal) == ("stop", "SIGKILL")
-    assert interrupted.wall_seconds > 1.5
+    assert interrupted.wall_seconds > 5
 
 
 def test_a_job_that_was_stopped_with_its_queue_is_not_cancelled_by_who_comes_later(

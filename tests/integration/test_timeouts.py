@@ -26,17 +26,17 @@ def test_a_timeout_of_its_own_making_is_no_timeout(world: World) -> None:
 
 
 def test_a_job_that_ignores_term_is_killed_after_its_grace(world: World) -> None:
-    queue = world.queue(job("a", f"trap '' TERM; {FOREVER}", timeout="200ms"), kill_grace="400ms")
+    queue = world.queue(job("a", f"trap '' TERM; {FOREVER}", timeout="2s"), kill_grace="400ms")
     finished = queue.run()
     assert finished.code == 1
     failed = queue.data("a", "JobFailed")
     assert (failed.exit_code, failed.timed_out, failed.signal) == (124, True, "SIGKILL")
     _timed_out(queue, finished)
-    assert 0.6 <= failed.wall_seconds < 5
+    assert 2.4 <= failed.wall_seconds < 20
 
 
 def test_a_job_that_answers_its_timeout_with_success_is_not_completed(world: World) -> None:
-    queue = world.queue(job("a", f"trap 'echo bye; exit 0' TERM; {FOREVER}", timeout="300ms"))
+    queue = world.queue(job("a", f"trap 'echo bye; exit 0' TERM; {FOREVER}", timeout="2s"))
     finished = queue.run()
     assert finished.code == 1
     _timed_out(queue, finished)
@@ -82,9 +82,7 @@ def test_at_a_timeout_the_whole_tree_ends_before_the_log_says_so(world: World) -
 
 def test_children_have_their_grace_when_their_shell_ended_at_once(world: World) -> None:
     save = "trap 'sleep 0.3; echo saved; exit 0' TERM; touch up; while :; do sleep 0.05; done"
-    queue = world.queue(
-        job("a", f'bash -c "{save}"; echo after', timeout="600ms"), kill_grace="20s"
-    )
+    queue = world.queue(job("a", f'bash -c "{save}"; echo after', timeout="3s"), kill_grace="20s")
     assert queue.run().code == 1
     assert (world.work / "up").exists()
     assert queue.stdout("a") == b"saved\n"
@@ -96,7 +94,7 @@ def test_every_level_of_the_tree_is_told_that_its_time_is_up(world: World) -> No
         "trap 'echo saved; exit 0' TERM; echo up; while :; do sleep 0.05; done\n"
     )
     queue = world.queue(
-        *(job(f"j{number}", "bash level 6", timeout="1s") for number in range(4)),
+        *(job(f"j{number}", "bash level 6", timeout="4s") for number in range(4)),
         on_failure="continue",
         max_parallel=4,
         kill_grace="3s",

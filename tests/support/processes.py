@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import signal
 from pathlib import Path
 
 from spawn.core.events import JobStarted
@@ -46,6 +47,16 @@ def is_alive(pid: int) -> bool:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return False
+
+
+def ends_by_term(pid: int) -> bool:
+    """Whether a process would end by SIGTERM: it neither ignores nor handles it."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    masks = re.findall(r"^Sig(?:Ign|Cgt):\s([0-9a-f]+)$", status, re.MULTILINE)
+    return not any(int(mask, 16) >> signal.SIGTERM - 1 & 1 for mask in masks)
 
 
 def describe(pid: int) -> str:

@@ -7,6 +7,7 @@ process of it is left, and what ran by the jobs' own account is what the log say
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from typing import Any, Self
 from unittest.mock import patch
 
 from msgspec import Struct
-from tests.support.processes import carriers, describe, parent
+from tests.support.processes import carriers, describe, ends_by_term, parent
 from tests.support.wait import wait_until
 
 from spawn.cli import main
@@ -36,6 +37,7 @@ SECONDS = 30.0
 UNOWNED_SECONDS = SECONDS
 """How long a queue that somebody waits for may be without a runner."""
 
+_TRAP = re.compile(r"^trap '[^']*' TERM", re.MULTILINE)
 _WITNESS = """\
 if [ -n "$JOB_ID" ]; then
   printf '%s %s %s\\n' "$QUEUE_ID" "$JOB_ID" "$JOB_ATTEMPT" >> {truth}
@@ -179,9 +181,12 @@ class Queue:
         return found[count - 1]
 
     def wait_executing(self, job_id: str, attempt: int = 1) -> JobStarted:
-        """Wait until the command of an attempt runs."""
+        """Wait until the command of an attempt runs, and has set the trap for TERM that it sets."""
         self.until(lambda: (job_id, attempt) in self.executed(), f"{job_id} executes")
-        return self.attempt(job_id, attempt)
+        started = self.attempt(job_id, attempt)
+        if _TRAP.search(self.state.jobs[job_id].config.command):
+            self.until(lambda: not ends_by_term(started.pid), f"{job_id} has set its trap")
+        return started
 
     def wait_idle(self) -> None:
         """Wait until no process runs the queue any more."""
