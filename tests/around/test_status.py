@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from tests.around.conftest import Spawn, become
 from tests.support.answers import Answer, Asked, answering, error, forward
-from tests.support.ec2 import launched, refusal
+from tests.support.ec2 import IMAGE, launched, refusal
 from tests.support.instances import make_bucket
 from tests.support.s3 import Server
 
@@ -106,8 +106,7 @@ def test_what_it_has_cost_is_estimated_from_the_price_list(
 
 def test_a_spot_instances_price_is_ec2s(aws: Server, spawn: Spawn) -> None:
     client = aws.client("ec2")
-    (image, *_) = client.describe_images(Owners=["amazon"])["Images"]
-    wanted = {"ImageId": image["ImageId"], "InstanceType": "m7i.large"}
+    wanted = {"ImageId": IMAGE, "InstanceType": "m7i.large"}
     asked = client.request_spot_instances(LaunchSpecification=wanted, SpotPrice="1")
     (request,) = asked["SpotInstanceRequests"]
     found = client.describe_spot_instance_requests(

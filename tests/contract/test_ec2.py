@@ -2,6 +2,7 @@
 
 import pytest
 from tests.support.answers import Answer, answering, error
+from tests.support.ec2 import IMAGE
 from tests.support.s3 import CREDENTIALS, Server, free_port
 
 from spawn.store.instances import state_of
@@ -17,8 +18,7 @@ def aws(moto_server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
 
 def _instance(server: Server) -> str:
     client = server.client("ec2")
-    (image, *_) = client.describe_images(Owners=["amazon"])["Images"]
-    found = client.run_instances(ImageId=image["ImageId"], MinCount=1, MaxCount=1)
+    found = client.run_instances(ImageId=IMAGE, MinCount=1, MaxCount=1)
     return str(found["Instances"][0]["InstanceId"])
 
 

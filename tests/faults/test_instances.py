@@ -2,6 +2,7 @@
 
 import json
 
+from tests.support.ec2 import IMAGE
 from tests.support.imds import ENDPOINT, metadata
 from tests.support.machines import Machines, Remote, same
 from tests.support.queues import job, until
@@ -14,8 +15,7 @@ def test_a_queue_whose_instance_was_terminated_goes_on_elsewhere_without_force(
     machines: Machines, server: Server
 ) -> None:
     ec2 = server.client("ec2")
-    (image, *_) = ec2.describe_images(Owners=["amazon"])["Images"]
-    found = ec2.run_instances(ImageId=image["ImageId"], MinCount=1, MaxCount=1)
+    found = ec2.run_instances(ImageId=IMAGE, MinCount=1, MaxCount=1)
     instance_id = found["Instances"][0]["InstanceId"]
     document = {"instanceId": instance_id, "region": "us-east-1"}
     a, b = machines.machine("a"), machines.machine("b")

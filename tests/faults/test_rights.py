@@ -16,6 +16,7 @@ import pytest
 from botocore.exceptions import ClientError
 from tests.support import iam
 from tests.support.answers import answering, forward
+from tests.support.ec2 import IMAGE
 from tests.support.iam import Account, Statement
 from tests.support.imds import ENDPOINT, metadata
 from tests.support.machines import Machines, machines_in, same
@@ -299,8 +300,7 @@ def test_ec2_is_asked_about_an_owner_where_that_is_allowed(
     machines: Machines, account: Account, bucket: str, may: bool
 ) -> None:
     ec2 = account.client("ec2")
-    (image, *_) = ec2.describe_images(Owners=["amazon"])["Images"]
-    made = ec2.run_instances(ImageId=image["ImageId"], MinCount=1, MaxCount=1)
+    made = ec2.run_instances(ImageId=IMAGE, MinCount=1, MaxCount=1)
     instance_id = made["Instances"][0]["InstanceId"]
     document = {"instanceId": instance_id, "region": "us-east-1"}
     a, b = machines.machine("a"), machines.machine("b")
@@ -331,8 +331,7 @@ def test_an_instance_is_looked_up_where_that_is_allowed(
     account: Account, bucket: str, monkeypatch: pytest.MonkeyPatch, may: bool
 ) -> None:
     ec2 = account.client("ec2")
-    (image, *_) = ec2.describe_images(Owners=["amazon"])["Images"]
-    made = ec2.run_instances(ImageId=image["ImageId"], MinCount=1, MaxCount=1)
+    made = ec2.run_instances(ImageId=IMAGE, MinCount=1, MaxCount=1)
     instance_id = made["Instances"][0]["InstanceId"]
     policy = iam.statements("The person", bucket)
     if may:
@@ -358,8 +357,7 @@ def test_who_may_show_an_instance_may_not_terminate_one(
     account: Account, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ec2 = account.client("ec2")
-    (image, *_) = ec2.describe_images(Owners=["amazon"])["Images"]
-    made = ec2.run_instances(ImageId=image["ImageId"], MinCount=1, MaxCount=1)
+    made = ec2.run_instances(ImageId=IMAGE, MinCount=1, MaxCount=1)
     instance_id = made["Instances"][0]["InstanceId"]
     account.client("iam").create_instance_profile(InstanceProfileName=bucket)
     more = {each["Sid"]: each for each in iam.more("The person", bucket)}

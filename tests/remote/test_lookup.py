@@ -8,6 +8,7 @@ from threading import Event
 import pytest
 from tests.remote.conftest import REACH
 from tests.support.answers import Answer, Answering, Asked, answering
+from tests.support.ec2 import IMAGE
 from tests.support.queues import SECONDS
 from tests.support.s3 import Server
 from tests.support.sshd import INSTANCE, ME, Laptop, Sshd, keygen, sshd
@@ -322,9 +323,8 @@ def aws(moto_server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
 
 def _launch(server: Server) -> str:
     client = server.client("ec2")
-    (image, *_) = client.describe_images(Owners=["amazon"])["Images"]
     found = client.run_instances(
-        ImageId=image["ImageId"],
+        ImageId=IMAGE,
         InstanceType="m7i.large",
         MinCount=1,
         MaxCount=1,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from tests.support.ec2 import IMAGE
 from tests.support.feeds import Feed
 from tests.support.imds import ENDPOINT, metadata
 from tests.support.queues import SECONDS, SPAWN, Finished, Queue, World
@@ -204,8 +205,7 @@ class Instance:
 def launch(aws: Server) -> str:
     """Have EC2 know another instance, which runs; returns its id."""
     client = aws.client("ec2")
-    image = client.describe_images()["Images"][0]["ImageId"]
-    found = client.run_instances(ImageId=image, MinCount=1, MaxCount=1)
+    found = client.run_instances(ImageId=IMAGE, MinCount=1, MaxCount=1)
     return str(found["Instances"][0]["InstanceId"])
 
 

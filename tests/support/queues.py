@@ -376,4 +376,4 @@ def world_in(folder: Path, home: Path | None = None) -> Iterator[World]:
 
 def until(name: str) -> str:
     """A shell command that waits until `World.let` is called with this name."""
-    return f"until [ -e {name} ]; do sleep 0.02; done"
+    return f"until [ -e {name} ]; do sleep 0.05; done"

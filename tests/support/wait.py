@@ -5,13 +5,15 @@ from collections.abc import Callable
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float = 10.0, what: str = "") -> None:
-    """Ask again and again until `condition` holds.
+    """Ask again and again until `condition` holds, ever less often: a long wait that asks all the
+    time takes the time of what is waited for.
 
     Raises:
         AssertionError: It did not, in time.
     """
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
     while not condition():
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - began
+        if waited > seconds:
             raise AssertionError(f"not within {seconds:g} s: {what or condition}")
-        time.sleep(0.005)
+        time.sleep(min(max(0.005, waited / 10), 0.1))
