@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Most tests wait for processes more than they compute.
 WORKERS ?= $(shell echo $$(( $$(nproc) * 2 )))
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+CEPH := ceph-mon ceph-osd radosgw
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-s3 check docs bench soak clean
@@ -26,12 +28,12 @@ demo: $(READY) ## Watch a real pipeline run to its end, and see where its result
 
 test: $(READY) ## Run the tests; as root, first install the programs that they use
 	@tests/tools jq tmux sqlite3 faketime chromium sshd ssh git \
-		cloud-init debootstrap shellcheck systemd-analyze
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not s3server"
+		cloud-init debootstrap shellcheck systemd-analyze $(if $(S3_SERVERS),$(CEPH))
+	@$(PYTEST) $(if $(S3_SERVERS),,-m "not s3server")
 
 test-s3: $(READY) ## Run those against other S3 servers: Ceph's radosgw and rclone
-	@tests/tools ceph-mon ceph-osd radosgw
-	@SPAWN_REQUIRE_S3_SERVERS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m s3server
+	@tests/tools $(CEPH)
+	@SPAWN_REQUIRE_S3_SERVERS=1 $(PYTEST) -m s3server tests/contract tests/integration
 
 check: $(READY) ## Format, lint, types, import contracts
 	@$(BIN)/ruff format --check .

@@ -65,8 +65,13 @@ def _replicate(
     some(
         # The worst of all lengths up to that: as many small packs as there can be before they
         # become larger ones, after as many whole pieces as there can be.
-        [(_one, 0, 84_495), (_many, 40, EVENTS)],
-        [(_one, 8, EVENTS), (_some, 0, EVENTS), (_many, 0, EVENTS)],
+        [(_one, 0, 84_495)],
+        [
+            (_one, 8, EVENTS),
+            (_some, 0, EVENTS),
+            (_many, 0, EVENTS),
+            (_many, 40, EVENTS),
+        ],
     ),
 )
 def test_100_000_events_are_read_in_under_50_requests(

@@ -68,8 +68,8 @@ def test_name_servers_that_do_not_answer(
     going_on = threading.Event()
     real = socket.getaddrinfo
 
-    def slow(host: str, *more: object, **named: object) -> object:
-        if host == "slow.example":
+    def slow(host: bytes, *more: object, **named: object) -> object:
+        if host == b"slow.example":
             going_on.wait(30)
             raise socket.gaierror("late")
         return real(host, *more, **named)  # type: ignore[arg-type]
