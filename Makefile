@@ -4,7 +4,13 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 	2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+# What is installed: the product alone, and what tests, other S3 servers and benchmarks need on top.
 READY := $(VENV)/.ready
+DEV := $(VENV)/.ready-dev
+SERVERS := $(VENV)/.ready-s3-servers
+BENCH := $(VENV)/.ready-bench
 # Most tests wait for processes more than they compute.
 WORKERS ?= $(shell echo $$(( $$(nproc) * 2 )))
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
@@ -18,36 +24,54 @@ help: ## Show what there is to make
 
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; PYTHON=... names one" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		v=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+		echo "$(PYTHON) cannot make a virtual environment: its venv module is missing" >&2; \
+		echo "On Debian and Ubuntu: apt-get install python$$v-venv" >&2; exit 1; }
 	@echo "Setting up $(VENV), once" >&2
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(call install,.)
 	@touch $@
+
+$(VENV)/.ready-%: $(READY)
+	@echo "Installing what is needed for: $*" >&2
+	@$(call install,.[$*])
+	@touch $@
+
+# A line that tells how far it is on a terminal, a line for each package elsewhere.
+define install
+$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --editable '$(1)' | \
+	awk -v tty=$$(test -t 2 && echo 1) 'function say(t) { \
+	printf(tty ? "\r\033[K  %s" : "  %s\n", t) > "/dev/stderr"; fflush("/dev/stderr") } \
+	/^Collecting/ { say(++n ": " $$2) } /^Installing/ { say("installing " n " packages") } \
+	END { if (tty) print "" > "/dev/stderr" }'
+endef
 
 demo: $(READY) ## Watch a real pipeline run to its end, and see where its results are
 	@examples/pipeline/demo $(BIN)/spawn
 
-test: $(READY) ## Run the tests; as root, first install the programs that they use
+test: $(DEV) $(if $(S3_SERVERS),$(SERVERS)) ## Run the tests; as root, first install the programs that they use
 	@tests/tools jq tmux sqlite3 faketime chromium sshd ssh git \
 		cloud-init debootstrap shellcheck systemd-analyze $(if $(S3_SERVERS),$(CEPH))
 	@$(PYTEST) $(if $(S3_SERVERS),,-m "not s3server")
 
-test-s3: $(READY) ## Run those against other S3 servers: Ceph's radosgw and rclone
+test-s3: $(DEV) $(SERVERS) ## Run those against other S3 servers: Ceph's radosgw and rclone
 	@tests/tools $(CEPH)
 	@SPAWN_REQUIRE_S3_SERVERS=1 $(PYTEST) -m s3server tests/contract tests/integration
 
-check: $(READY) ## Format, lint, types, import contracts
+check: $(DEV) ## Format, lint, types, import contracts
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache | tail -n 4
 
-docs: $(READY) ## Write what is generated: the table of moves, docs/states.md, docs/commands/queue.md
+docs: $(DEV) ## Write what is generated: the table of moves, docs/states.md, docs/commands/queue.md
 	@$(BIN)/python -m tests.support.generate
 
-soak: $(READY) ## Play COUNT simulated schedules from seed SEED on (10000 from 0)
+soak: $(DEV) ## Play COUNT simulated schedules from seed SEED on (10000 from 0)
 	@$(BIN)/python -m tests.sim $(or $(COUNT),10000) $(or $(SEED),0)
 
-bench: $(READY) ## Measure what the project claims, as ratios in one run; writes docs/benchmarks.md
+bench: $(DEV) $(BENCH) ## Measure what the project claims, as ratios in one run; writes docs/benchmarks.md
 	@$(BIN)/python -m tests.bench
 
 clean: ## Remove what was set up

@@ -2,10 +2,12 @@
 
 import os
 import sys
+from contextlib import suppress
 
 from spawn.runner.bootstrap import main
 
 if __name__ == "__main__":
     code = main()
-    sys.stderr.flush()
+    with suppress(OSError):  # a full disk, under its log, is no reason for another exit code
+        sys.stderr.flush()
     os._exit(code)  # threads that still wait for a store are waited for by nobody

@@ -90,9 +90,10 @@ def own(
     if ledger.empty:
         config, fence = submitted(store, ledger.queue_id, me, force=force)
         return Owning(found=found, fence=fence, config=config)
+    moved = moved_from(ledger.state, me)  # its owner may not have said yet what that means for jobs
     for job in running:
         now = ledger.state.jobs.get(job.config.job_id)
-        if now is None or now.token != job.token or now.state != "running":
+        if moved or now is None or now.token != job.token or now.state != "running":
             end(job)
     fence = honoured and (ledger.state.owner.fence if ledger.state.owner else True)
     if against and found.seen is not None and found.seen.lease.nonce != against:

@@ -6,12 +6,15 @@ import signal
 
 import pytest
 from hypothesis import settings
+from tests.support import warm
 
 settings.register_profile("spawn", deadline=None, print_blob=True)
 settings.load_profile("spawn")
 # A shell that runs us in the background has SIGINT ignored, and so would be all that we start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+warm.decode_once()
 
 pytest_plugins = ["tests.support.servers"]
 
@@ -27,9 +30,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _cold(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that is marked so starts the real program."""
+    if request.node.get_closest_marker("cold"):
+        monkeypatch.setattr(warm, "cold", True)
+
+
+@pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the person who runs the tests reaches them."""
     for name in list(os.environ):
-        if name.startswith("SPAWN_") and not name.startswith("SPAWN_REQUIRE_"):
+        if name.startswith("SPAWN_") and not name.startswith(("SPAWN_REQUIRE_", "SPAWN_COLD")):
             monkeypatch.delenv(name)
     monkeypatch.delenv("NO_COLOR", raising=False)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from tests.cli.support import SPAWN, Home
+from tests.cli.support import Home
+from tests.support.warm import SPAWN
 
 EXAMPLE = Path(__file__).parents[2] / "examples/pipeline"
 

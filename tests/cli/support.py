@@ -13,13 +13,14 @@ from pathlib import Path
 from select import select
 from typing import IO, Any
 
+from tests.support import warm
 from tests.support.wait import wait_until
+from tests.support.warm import SPAWN
 
 from spawn.store import lock
 from spawn.store.paths import QueuePaths, Roots, roots
 
 SCRIPTS = sysconfig.get_path("scripts")
-SPAWN = str(Path(SCRIPTS, "spawn"))
 SECONDS = 30.0
 """No command of these tests takes so long, unless it hangs."""
 
@@ -49,7 +50,7 @@ class Home:
         self, *arguments: str, stdin: bytes = b"", seconds: float = SECONDS, **environment: str
     ) -> Ended:
         """Run a command to its end, its output into pipes."""
-        done = subprocess.run(
+        done = warm.run(
             [SPAWN, *arguments],
             input=stdin,
             capture_output=True,
@@ -78,7 +79,7 @@ class Home:
         self, *command: str, stdout: int | IO[Any] | None = None, **environment: str
     ) -> Iterator[subprocess.Popen[str]]:
         """Start a command, any program; it is ended with the block at the latest."""
-        with subprocess.Popen(
+        with warm.spawn(
             command,
             stdin=subprocess.DEVNULL,
             stdout=stdout,
@@ -107,7 +108,7 @@ class Home:
         """Run a command on a terminal of 100 columns; returns its exit code and what it drew."""
         keyboard, screen = pty.openpty()
         termios.tcsetwinsize(screen, (40, 100))
-        process = subprocess.Popen(
+        process = warm.spawn(
             [SPAWN, *arguments],
             stdin=screen,
             stdout=screen,

@@ -4,8 +4,9 @@ import re
 import signal
 
 import pytest
-from tests.cli.support import SPAWN, Home, chain
+from tests.cli.support import Home, chain
 from tests.support.wait import wait_until
+from tests.support.warm import SPAWN
 
 from spawn import __version__
 

@@ -4,8 +4,9 @@ import json
 import re
 
 import pytest
-from tests.cli.support import SPAWN, Home, chain
+from tests.cli.support import Home, chain
 from tests.support.wait import wait_until
+from tests.support.warm import SPAWN
 
 ESCAPE = "\x1b"
 COLOUR = re.compile(r"\x1b\[\d*m")

@@ -9,10 +9,12 @@ from typing import Any
 from unittest.mock import patch
 
 from msgspec import structs
+from tests.support import warm
 from tests.support.queues import Queue, World, job, retry
 
 from spawn.core.config.parse import parse
 from spawn.core.events import JobInterrupted
+from spawn.runner import start as start_
 from spawn.runner.start import Committed, RunnerProcess, RunOrder
 
 EXECUTIONS = {
@@ -86,7 +88,8 @@ def start(queue: Queue, changes: Mapping[str, Any] | None = None, **environ: str
         config=config,
         file="q.json",
     )
-    with patch.dict(os.environ, {**world.environ, **environ}, clear=True):
+    environment = patch.dict(os.environ, {**world.environ, **environ}, clear=True)
+    with environment, patch.object(start_, "subprocess", warm.Subprocess):
         return RunnerProcess(structs.replace(order, **(changes or {})))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.instances.conftest import needs_sshd_
+from tests.support import warm
 from tests.support.instances import Instance, instance_in
 from tests.support.queues import SECONDS, SPAWN, Finished
 from tests.support.s3 import Server
@@ -29,7 +30,7 @@ def there(tmp_path_factory: pytest.TempPathFactory, moto_server: Server) -> Iter
 
 def connect(there: Instance, *flags: str, stdin: bytes = b"", **environ: str) -> Finished:
     """Run `spawn connect` on the instance to its end."""
-    done = subprocess.run(
+    done = warm.run(
         [SPAWN, "connect", there.id, *flags],
         env={**there.person.environ, **environ},
         cwd=there.person.laptop.folder,

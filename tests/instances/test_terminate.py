@@ -2,6 +2,7 @@
 
 import subprocess
 
+from tests.support import warm
 from tests.support.instances import Instance
 from tests.support.queues import SECONDS, SPAWN, Finished, job, until
 from tests.support.terminal import terminal
@@ -9,7 +10,7 @@ from tests.support.terminal import terminal
 
 def terminate(instance: Instance, *flags: str) -> Finished:
     """Run `spawn terminate` on the instance to its end, without a terminal."""
-    done = subprocess.run(
+    done = warm.run(
         [SPAWN, "terminate", instance.id, *flags],
         env=instance.person.environ,
         cwd=instance.person.laptop.folder,

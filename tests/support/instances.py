@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from tests.support import warm
 from tests.support.ec2 import IMAGE
 from tests.support.feeds import Feed
 from tests.support.imds import ENDPOINT, metadata
-from tests.support.queues import SECONDS, SPAWN, Finished, Queue, World
+from tests.support.queues import SECONDS, Finished, Queue, World
 from tests.support.s3 import Server, free_port
 from tests.support.sshd import ME, Laptop, Sshd, laptop, sshd
+from tests.support.warm import SPAWN
 
 REGION = "us-east-1"
 _GUARD = """\
@@ -103,7 +105,7 @@ class Person:
             "text": True,
             **options,
         }
-        process = subprocess.Popen([SPAWN, "queue", *command], **settings)
+        process = warm.spawn([SPAWN, "queue", *command], **settings)
         self.started.append(process)
         return process
 

@@ -10,7 +10,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -19,8 +18,10 @@ from typing import Any, Self
 from unittest.mock import patch
 
 from msgspec import Struct
+from tests.support import warm
 from tests.support.processes import carriers, describe, ends_by_term, parent
 from tests.support.wait import wait_until
+from tests.support.warm import SPAWN
 
 from spawn.cli import main
 from spawn.core.codec import decode
@@ -31,7 +32,6 @@ from spawn.store import lock
 from spawn.store.log import read
 from spawn.store.paths import QueuePaths, Roots
 
-SPAWN = str(Path(sys.executable).with_name("spawn"))
 SECONDS = 30.0
 """How long anything may take on a machine that is busy with other tests."""
 UNOWNED_SECONDS = SECONDS
@@ -324,7 +324,7 @@ class World:
             "text": True,
             **options,
         }
-        process = subprocess.Popen([*wrapper, SPAWN, "queue", *command], **settings)
+        process = warm.spawn([*wrapper, SPAWN, "queue", *command], **settings)
         self.started.append(process)
         return process
 
