@@ -4,6 +4,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 	2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
+# Thousands of interpreters are started: none is to compile what another one has compiled.
+unexport PYTHONDONTWRITEBYTECODE PYTHONUNBUFFERED
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 # What is installed: the product alone, and what tests, other S3 servers and benchmarks need on top.

@@ -2,9 +2,10 @@
 
 import pytest
 from tests.sim.schedule import run
+from tests.support.soak import scaled
 
-SCHEDULES = 2000
-BATCH = 100
+SCHEDULES = scaled(600, 2000)
+BATCH = 50
 
 
 @pytest.mark.parametrize("first", range(0, SCHEDULES, BATCH))
@@ -14,5 +15,5 @@ def test_no_schedule_breaks_an_invariant(first: int) -> None:
 
 
 def test_a_seed_gives_the_same_logs_byte_for_byte() -> None:
-    for seed in range(0, 200, 7):
+    for seed in range(0, 200, scaled(20, 7)):
         assert run(seed).digest() == run(seed).digest()

@@ -3,7 +3,6 @@
 import os
 import socket
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
+from tests.support import warm
 from tests.support.wait import wait_until
 
 CREDENTIALS = {
@@ -74,7 +74,7 @@ def daemon(
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """Run a server in the foreground of its own process; its output goes to a file."""
     with open(log, "wb") as file:
-        process = subprocess.Popen(
+        process = warm.spawn(
             command,
             stdin=subprocess.DEVNULL,
             stdout=file,
@@ -93,8 +93,7 @@ def moto(folder: Path) -> Iterator[Server]:
     """Run a moto server; its output goes to a file in `folder`."""
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
-    program = str(Path(__file__).with_name("moto_server.py"))
-    command = [sys.executable, program, "-H", "127.0.0.1", "-p", str(port)]
+    command = [*warm.MOTO, "-H", "127.0.0.1", "-p", str(port)]
     with daemon(command, folder / "moto.log", CREDENTIALS):
         wait_until(lambda: answers(endpoint), seconds=30, what="moto answers")
         yield Server(endpoint)

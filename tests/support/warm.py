@@ -7,6 +7,8 @@ runs is the product's own `main`. The zygote is executed, so supervisors and com
 
 Tests of memory, of imports, of what is installed and some of every kind ask for the real program:
 `pytest.mark.cold`. `SPAWN_COLD=1` and `SPAWN_SOAK=1` run all of them so.
+
+moto's server, which imports for longer still, is forked from another process of the same kind.
 """
 
 import atexit
@@ -25,8 +27,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -34,6 +37,7 @@ from tests.support.soak import SOAK
 
 SPAWN = str(Path(sys.executable).with_name("spawn"))
 RUNNER = [sys.executable, "-m", "spawn.runner"]
+MOTO = [sys.executable, str(Path(__file__).with_name("moto_server.py"))]
 ROOT = Path(__file__).parents[2]
 
 cold = SOAK or os.environ.get("SPAWN_COLD", "") not in ("", "0")
@@ -52,12 +56,13 @@ def spawn(args: Sequence[str], **options: Any) -> "subprocess.Popen[Any]":
     """Start `spawn`, or a runner.
 
     Args:
-        args: `[SPAWN, ...]` or `[*RUNNER, ...]`; anything else is executed.
+        args: `[SPAWN, ...]`, `[*RUNNER, ...]` or `[*MOTO, ...]`; anything else is executed.
         options: For `Popen`. With some, as a user, the program is executed.
     """
+    moto = list(args[:2]) == MOTO
     ours = args[0] == SPAWN or list(args[:3]) == RUNNER
     loaded = "LD_PRELOAD" in (options.get("env") or os.environ)
-    if cold or loaded or not ours or not options.keys() <= _SUPPORTED:
+    if (not moto and (cold or loaded or not ours)) or not options.keys() <= _SUPPORTED:
         return subprocess.Popen(args, **options)
     return _Forked(args, **options)
 
@@ -127,7 +132,7 @@ class _Forked(_Popen):
         ours, theirs = socket.socketpair()
         with theirs:
             message = json.dumps({**order, "fds": list(fds)}).encode()
-            server = _server()
+            server = _server("moto" if order["args"][:2] == MOTO else "spawn")
             socket.send_fds(
                 server, [len(message).to_bytes(4, "big")], [theirs.fileno(), *fds.values()]
             )
@@ -177,38 +182,33 @@ def _exactly(sock: socket.socket, count: int) -> bytes:
     return data
 
 
-_channel: socket.socket | None = None
+@cache
+def _server(of: str) -> socket.socket:
+    """The channel to this session's own process for `spawn` or moto, which is started now."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.warm", of, str(theirs.fileno())],
+            cwd=ROOT,
+            env={**_ENVIRON, "ROOM": "x" * _BLOCK},
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+        )
 
+    def end() -> None:
+        ours.close()
+        process.wait()
 
-def _server() -> socket.socket:
-    """The channel to this session's own process; it is started when it is first needed."""
-    global _channel
-    if _channel is None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.warm", str(theirs.fileno())],
-                cwd=ROOT,
-                env={**_ENVIRON, "ROOM": "x" * _BLOCK},
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-            )
-        _channel = ours
-
-        def end() -> None:
-            ours.close()
-            process.wait()
-
-        atexit.register(end)
-    return _channel
+    atexit.register(end)
+    return ours
 
 
 # the process that is warm
 
 
-def _serve(channel: socket.socket) -> None:
+def _serve(of: str, channel: socket.socket) -> None:
     """Fork what is asked for until whoever asks has gone."""
-    _import_all()
+    _import_spawn() if of == "spawn" else _import_moto()
     gc.collect()
     gc.freeze()
     woken, wake = os.pipe()
@@ -270,7 +270,7 @@ def _has_ended(status: socket.socket, pid: int) -> bool:
     return True
 
 
-def _import_all() -> None:
+def _import_spawn() -> None:
     import sqlalchemy.dialects.sqlite  # noqa: F401
 
     import spawn
@@ -288,18 +288,38 @@ def _import_all() -> None:
     models.session().create_client("s3", region_name="us-east-1")
 
 
+def _import_moto() -> None:
+    for name in ("server", "s3.urls", "s3.responses", "ec2.urls", "ec2.responses", "iam.urls"):
+        importlib.import_module(f"moto.{name}")
+    for name in ("iam.responses", "ssm.urls", "ssm.responses", "sts.urls", "sts.responses"):
+        importlib.import_module(f"moto.{name}")
+    runpy.run_path(MOTO[1])
+    from moto.backends import get_backend
+    from moto.core import DEFAULT_ACCOUNT_ID
+
+    for service, region in (("ec2", "us-east-1"), ("iam", "aws"), ("s3", "aws")):
+        get_backend(service)[DEFAULT_ACCOUNT_ID][region]  # EC2's takes a second to be made
+
+
 def decode_once() -> None:
     """Have what botocore knows of AWS, megabytes of JSON, decoded once a process."""
+    from botocore.loaders import JSONFileLoader
+
     from spawn.store.objects import models
 
-    load, known = models._Files.load_file, {}
+    for loader in (models._Files, JSONFileLoader):
+        loader.load_file = _once(loader.load_file)
+
+
+def _once(load: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
+    known: dict[str, Any] = {}
 
     def load_once(self: Any, path: str) -> Any:
         if path not in known:
             known[path] = load(self, path)
         return known[path]
 
-    models._Files.load_file = load_once  # type: ignore[method-assign]
+    return load_once
 
 
 # what is forked
@@ -316,11 +336,13 @@ def _run(order: dict[str, Any], fds: Mapping[int, int]) -> NoReturn:
 
             sys.argv = list(args)
             main()
-            code = 0
+        elif args[:2] == MOTO:
+            sys.argv = args[1:]
+            runpy.run_path(args[1], run_name="__main__")
         else:
             sys.argv = [args[2], *args[3:]]
             runpy.run_module(args[2] + ".__main__", run_name="__main__")
-            code = 0
+        code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
     except KeyboardInterrupt:  # before `main` was there to take it
@@ -360,11 +382,9 @@ def _become(order: dict[str, Any], fds: Mapping[int, int]) -> None:
     _show(environ)
     time.tzset()
     sys.stdin, sys.stdout, sys.stderr = _stream(0), _stream(1), _stream(2)
-    from spawn.runner import start
-    from spawn.store import failpoints
-
-    importlib.reload(failpoints)
-    start.subprocess = _Subprocess  # type: ignore[attr-defined]
+    if "spawn.runner.start" in sys.modules:
+        importlib.reload(sys.modules["spawn.store.failpoints"])
+        sys.modules["spawn.runner.start"].subprocess = _Subprocess  # type: ignore[attr-defined]
     for folder in environ.get("PYTHONPATH", "").split(os.pathsep):
         if folder and (site := Path(folder, "sitecustomize.py")).exists():
             runpy.run_path(str(site))
@@ -398,4 +418,4 @@ def _show(environ: Mapping[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    _serve(socket.socket(fileno=int(sys.argv[1])))
+    _serve(sys.argv[1], socket.socket(fileno=int(sys.argv[2])))
