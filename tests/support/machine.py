@@ -18,7 +18,7 @@ from typing import Any
 from uuid import uuid4
 
 from tests.support.imds import ENDPOINT, Spot, metadata
-from tests.support.roots import base, trust
+from tests.support.roots import installed, trust
 from tests.support.s3 import Server
 from tests.support.sshd import keygen, public
 from tests.support.wait import wait_until
@@ -120,7 +120,7 @@ class Machine:
                     "-c",
                     _ENTER,
                     "sh",
-                    str(base()),
+                    ":".join(map(str, installed())),
                     str(self.layer),
                     self._group,
                     packages,

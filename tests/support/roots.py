@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -11,7 +11,10 @@ from pathlib import Path
 from msgspec import Struct
 from tests.support.wait import wait_until
 
+from spawn.core.boot import names
 from spawn.store import lock
+from spawn.store.boot import wheel
+from spawn.store.boot.pins import pins
 
 CACHE = Path("/var/tmp/spawn-tests")
 SUITE = "bookworm"
@@ -45,6 +48,17 @@ mount --bind /dev "$2/root/dev"
 root=$2/root
 shift 2
 exec chroot "$root" "$@"
+"""
+
+
+_BUNDLES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+_INSTALL = """\
+venv=$1
+shift
+apt-get -q update
+apt-get -q -y install --no-install-recommends python3-venv
+python3 -m venv "$venv"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint /constraints "$@"
 """
 
 
@@ -99,8 +113,46 @@ def trust(system: Path) -> None:
 
 def base() -> Path:
     """The system underneath, made where it is not there yet: that takes a minute or two."""
+
+    def make(part: Path) -> None:
+        # Of its mounts none is left, however it ends.
+        _run("unshare", "-m", "sh", "-ec", _MAKE, "sh", SUITE, str(part), *PACKAGES)
+
+    return _made(f"{SUITE}-{_digest(repr(PACKAGES))}", make)
+
+
+def installed() -> tuple[Path, Path]:
+    """Layers of a system on which an earlier launch has installed a Python for `spawn` and what it
+    needs, the upper one first: as in an image of one's own. A launch installs `spawn` there."""
+    below, constraints = base(), pins()
+
+    def make(part: Path) -> None:
+        for each in ("upper", "work", "root"):
+            (part / each).mkdir(parents=True)
+        trust(part / "upper")
+        (part / "upper/constraints").write_text(constraints)
+        needs = [each for each in wheel.installed().requires or () if "extra ==" not in each]
+        enter = ["unshare", "-m", "sh", "-c", _ENTER, "sh", str(below), str(part)]
+        bundle = ["env", *(f"{name}=/{_BUNDLE.relative_to('/')}" for name in _BUNDLES)]
+        _run(*enter, *bundle, "sh", "-ec", _INSTALL, "sh", f"{names.HOME}/venv", *needs)
+
+    made = _made(f"{below.name}-{_digest(_INSTALL + constraints)}", make)
+    return made / "upper", below
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:8]
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+
+
+def _made(name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that is kept for later runs of the tests; made, as a whole or not at all."""
     CACHE.mkdir(exist_ok=True)
-    made = CACHE / f"{SUITE}-{sha256(repr(PACKAGES).encode()).hexdigest()[:8]}"
+    made = CACHE / name
     took: list[int] = []  # other tests may be making it
 
     def take() -> bool:
@@ -108,15 +160,12 @@ def base() -> Path:
         took.extend([] if held is None else [held])
         return bool(took)
 
-    wait_until(take, seconds=900, what="the system underneath is made")
+    wait_until(take, seconds=900, what=f"{name} is made")
     try:
         if not made.exists():
             part = made.with_suffix(".part")
             shutil.rmtree(part, ignore_errors=True)
-            # Of its mounts none is left, however it ends.
-            command = ["unshare", "-m", "sh", "-ec", _MAKE, "sh", SUITE, str(part), *PACKAGES]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+            make(part)
             part.rename(made)
     finally:
         os.close(took[0])
