@@ -19,6 +19,19 @@ warm.decode_once()
 pytest_plugins = ["tests.support.servers"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest: each worker is given an equal part of the list, from its start on."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    first = [item for item in items if item.get_closest_marker("long")]
+    rest = [item for item in items if not item.get_closest_marker("long")]
+    items.clear()
+    for number in range(workers):
+        mine = first[number::workers]
+        share = -(-(len(rest) + len(first)) // workers) - len(mine)
+        items += [*mine, *rest[:share]]
+        del rest[:share]
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose program is missing, with the reason; where all must run, fail it."""
     for mark in item.iter_markers("tool"):

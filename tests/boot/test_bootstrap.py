@@ -33,6 +33,7 @@ from spawn.store.replica.claim import submit
 from spawn.store.replica.submitted import boot_log, submitted
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.tool("debootstrap"),
     pytest.mark.skipif(os.getuid() != 0, reason="a root of its own is for root"),
 ]

@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
-from unittest.mock import patch
 
 from msgspec import Struct
 from tests.support import warm
@@ -23,13 +22,13 @@ from tests.support.processes import carriers, describe, ends_by_term, parent
 from tests.support.wait import wait_until
 from tests.support.warm import SPAWN
 
-from spawn.cli import main
 from spawn.core.codec import decode
 from spawn.core.errors import QueueNotFound
 from spawn.core.events import Data, Event, JobStarted, Outcome, QueueStarted
 from spawn.core.state import QueueState
 from spawn.store import lock
 from spawn.store.log import read
+from spawn.store.log.verify import verify
 from spawn.store.paths import QueuePaths, Roots
 
 SECONDS = 30.0
@@ -235,8 +234,7 @@ class Queue:
 
     def check(self) -> None:
         """Check the log, and what ran against it."""
-        with patch.dict(os.environ, SPAWN_HOME=str(self.world.home)):
-            assert main.run(["queue", "verify", self.queue_id]) == 0, self.told()
+        verify(self.paths.events, self.queue_id)
         events = self.events()
         starts = Counter((e.job_id, e.attempt) for e in events if e.type == "JobStarted")
         ends = Counter((e.job_id, e.attempt) for e in events if isinstance(e.data, Outcome))
