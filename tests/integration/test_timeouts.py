@@ -15,7 +15,7 @@ def test_a_timeout_is_124_and_is_retried(world: World) -> None:
     assert queue.run().code == 0
     scheduled = queue.data("a", "JobRetryScheduled")
     assert (scheduled.exit_code, scheduled.timed_out) == (124, True)
-    assert 0.3 <= scheduled.wall_seconds < 5
+    assert 0.3 <= scheduled.wall_seconds < 30
 
 
 def test_a_timeout_of_its_own_making_is_no_timeout(world: World) -> None:
