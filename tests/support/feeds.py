@@ -83,11 +83,6 @@ class Feed:
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def reads(self) -> int:
-        """How many read system calls it has made."""
-        text = Path(f"/proc/{self.pid}/io").read_text()
-        return int(re.findall(r"syscr: (\d+)", text)[0])
-
     def memory(self) -> int:
         """Bytes that it holds."""
         text = Path(f"/proc/{self.pid}/status").read_text()
