@@ -1,4 +1,5 @@
-# Everything here sets itself up: a fresh machine needs Python 3.11 or newer, make and git.
+# Everything here sets itself up. A fresh machine needs Python 3.11 or newer with its venv module,
+# make and git.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	2>/dev/null && echo $$p && break; done)

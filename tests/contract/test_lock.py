@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -135,14 +134,10 @@ def test_asking_never_keeps_a_taker_from_taking(path: Path) -> None:
     """Probes that lock for a moment themselves made 469 of 3,000 takers fail."""
     path.touch()
     with _forever(lambda: lock.is_held(path)), _forever(lambda: lock.is_held(path)):
-        until = time.monotonic() + 0.7
-        takes = 0
-        while time.monotonic() < until:
+        for takes in range(10_000):
             held = lock.take(path)
             assert held is not None, f"after {takes} takes"
             os.close(held)
-            takes += 1
-    assert takes > 100
 
 
 def test_a_holder_is_never_missed_while_others_ask(path: Path) -> None:

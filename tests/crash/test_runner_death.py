@@ -119,14 +119,16 @@ def test_a_stop_is_known_to_the_next_runner_when_the_one_that_asked_died(world: 
 
 
 def test_a_retry_waits_what_is_left_of_its_delay(world: World) -> None:
-    queue = world.queue(job("a", "[ $JOB_ATTEMPT = 2 ]", retry=retry(2, "2500ms")))
+    queue = world.queue(job("a", "[ $JOB_ATTEMPT = 2 ]", retry=retry(2, "6s")))
     queue.detach()
     scheduled = queue.wait_for("JobRetryScheduled", "a")
     queue.kill_runner()
+    late = moment(scheduled.at) + timedelta(seconds=5)
+    wait_until(lambda: datetime.now(UTC) > late, what="most of the delay is over")
     assert queue.resume().code == 0
     resumed = queue.wait_for("QueueResumed")
     again = queue.of("a", "JobStarted")[1]
-    delay = timedelta(seconds=2.5)
+    delay = timedelta(seconds=6)
     # A runner that waited anew would need the whole delay from its own beginning on.
     assert moment(scheduled.at) + delay <= moment(again.at) < moment(resumed.at) + delay
     assert again.epoch == 2
@@ -134,15 +136,23 @@ def test_a_retry_waits_what_is_left_of_its_delay(world: World) -> None:
 
 
 def test_a_retry_that_is_overdue_starts_at_once(world: World) -> None:
-    queue = world.queue(job("a", "[ $JOB_ATTEMPT = 2 ]", retry=retry(2, "3s")))
+    queue = world.queue(
+        job("a", "[ $JOB_ATTEMPT = 2 ]", retry=retry(2, "3s")),
+        job("b", until("go")),
+        job("c", "true", "b"),
+        max_parallel=2,
+    )
     queue.detach()
+    queue.wait_executing("b")
     due = moment(queue.wait_for("JobRetryScheduled", "a").data.retry_at)
     queue.kill_runner()
+    world.let("go")
+    queue.wait_over("b")
     wait_until(lambda: datetime.now(UTC) > due, seconds=20, what="it is overdue")
     assert queue.resume().code == 0
-    resumed = queue.wait_for("QueueResumed")
     again = queue.of("a", "JobStarted")[1]
-    assert moment(again.at) < moment(resumed.at) + timedelta(seconds=3)
+    # A runner that waited anew would finish c first.
+    assert again.seq < queue.of("c", "JobCompleted")[0].seq
 
 
 def test_a_job_whose_runner_and_supervisor_died_is_lost_and_nothing_of_it_lives(

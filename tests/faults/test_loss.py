@@ -12,6 +12,7 @@ from tests.crash import campaign
 from tests.support.machines import Machines, log_of, same
 from tests.support.queues import Queue, World, job, retry
 from tests.support.soak import scaled
+from tests.support.wait import elapsed
 
 from spawn.core.moments import moment
 
@@ -58,8 +59,7 @@ def test_a_machine_lost_at_a_random_instant_costs_a_second_at_most(
     here = _queue(a, durability)
     runner = campaign.start(here, {"bucket": machines.bucket})
     here.wait_for("QueueStarted")
-    until = time.monotonic() + chance.uniform(0.0, LIFE_SECONDS)
-    here.until(lambda: time.monotonic() > until, "it lives for so long")
+    here.until(elapsed(chance.uniform(0.0, LIFE_SECONDS)), "it lives for so long")
     log, gone = _lose(machines, a, here)
     campaign.kill_after(runner, 10)
     there = machines.remote()

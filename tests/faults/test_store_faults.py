@@ -1,6 +1,5 @@
 """The object store fails in every way that it can; the queue goes on, and nothing of it is lost."""
 
-import time
 from contextlib import ExitStack
 from typing import Any
 
@@ -9,6 +8,7 @@ from tests.support.machines import Machines, same
 from tests.support.proxy import WRITES, Fault
 from tests.support.queues import Queue, World, job, retry, until
 from tests.support.soak import scaled
+from tests.support.wait import elapsed
 
 from spawn.core.moments import moment
 
@@ -19,8 +19,9 @@ SEEDS = scaled(2, 100)
 LATE_SECONDS = 0.7
 MIXED_SECONDS = 600.0
 """Enough for pauses that double when one request in three fails, a few times in a row by chance."""
-RECOVERED_SECONDS = 25.0
-"""From the end of a fault until the store has the log: the longest pause between two tries."""
+RECOVERED_SECONDS = 60.0
+"""From the end of a fault until the store has the log: several times the longest pause between two
+tries."""
 
 
 def _queue(world: World, **fields: Any) -> Queue:
@@ -69,9 +70,8 @@ def test_jobs_go_on_while_the_store_fails_and_it_has_all_of_them_afterwards(
         queue.until(lambda: rule.hits >= 3, "the fault was met")
         if fault not in ("late", "lose"):
             assert len(machines.remote().events()) == 3
-    over = time.monotonic()
     _, err = process.communicate(timeout=120)
-    print(f"{fault}: jobs in {_seconds(queue):.2f} s, over {time.monotonic() - over:.1f} s later")
+    print(f"{fault}: jobs in {_seconds(queue):.2f} s")
     assert process.returncode == 0, err
     same(queue, machines.remote())
     _few_writes(machines)
@@ -84,17 +84,15 @@ def test_a_long_outage_is_told_and_caught_up_with(machines: Machines) -> None:
     queue.wait_executing("gate")
     queue.until(lambda: len(machines.remote().events()) == 3, "the store has the start")
     with machines.proxy.outage():
-        began = time.monotonic()
+        over = elapsed(LONG)
         a.let("go")
         queue.until(lambda: _all_are_done(queue), "all jobs are done")
-        queue.until(lambda: time.monotonic() > began + LONG, "it lasts", LONG + 10)
-    over = time.monotonic()
+        queue.until(over, "it lasts", LONG + 10)
     queue.until(
         lambda: len(machines.remote().events()) == len(queue.events()),
         "the store has caught up",
         RECOVERED_SECONDS,
     )
-    print(f"outage of {LONG} s: caught up {time.monotonic() - over:.1f} s after its end")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert "the log does not get to s3://" in err

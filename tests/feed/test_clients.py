@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.feeds import Feed, taken_apart, until_closed
-from tests.support.queues import World, job
+from tests.support.feeds import Feed, feed_of, taken_apart, until_closed
+from tests.support.queues import SECONDS, World, job
 from tests.support.wait import wait_until
 
 from spawn.core import chain
@@ -142,20 +142,41 @@ def crowd(feed: Feed) -> Iterator[contextlib.ExitStack]:
 
 
 def test_a_crowd_that_says_half_a_request_makes_others_wait_no_longer_than_it_may(
-    feed: Feed, crowd: contextlib.ExitStack
+    world: World, tmp_path: Path
 ) -> None:
+    assert connection.HEAD_SECONDS <= 10
+    (tmp_path / "sitecustomize.py").write_text(
+        "from spawn.runner.feed import connection\nconnection.HEAD_SECONDS = 3.0\n"
+    )
+    world.environ["PYTHONPATH"] = str(tmp_path)
+    with feed_of(world) as feed, contextlib.ExitStack() as crowd:
+        _wait_behind_a_crowd(feed, crowd)
+
+
+def _wait_behind_a_crowd(feed: Feed, crowd: contextlib.ExitStack) -> None:
     held = [crowd.enter_context(feed.connect()) for _ in range(serve.MAX_CLIENTS)]
     for sock in held:
         sock.sendall(b"GET /v1")
+    wait_until(lambda: _unread(feed) == [0] * len(held), what="the feed has read all of them")
     answers: list[int] = []
 
     def served() -> bool:
         answers.append(feed.get("/v1/hello")[0])
         return answers[-1] == 200
 
-    wait_until(served, seconds=connection.HEAD_SECONDS + 5)
-    assert set(answers) <= {200, 503}
+    wait_until(served, seconds=SECONDS)
+    assert set(answers) == {200, 503}
     assert feed.memory() < 60e6
+
+
+def _unread(feed: Feed) -> list[int]:
+    """The bytes that the feed has not read, by connection."""
+    lines = Path(f"/proc/{feed.pid}/net/tcp").read_text().splitlines()[1:]
+    fields = [line.split() for line in lines]
+    established = [
+        each for each in fields if each[1].endswith(f":{feed.port:04X}") and each[3] == "01"
+    ]
+    return [int(each[4].partition(":")[2], 16) for each in established]
 
 
 def test_who_has_nothing_under_way_makes_way(feed: Feed, crowd: contextlib.ExitStack) -> None:

@@ -4,14 +4,13 @@ import errno
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.support.processes import attempt_processes
 from tests.support.queues import Queue, World, job, until, world_in
-from tests.support.wait import wait_until
+from tests.support.wait import elapsed, wait_until
 
 
 class Disk:
@@ -220,9 +219,8 @@ def test_waiting_for_room_is_said_once_and_leaves_nothing_behind(world: World, d
     queue.wait_executing("a")
     disk.fill()
     world.let("go")
-    began = time.monotonic()
     told.wait_for("cannot be written")
-    queue.until(lambda: time.monotonic() > began + 5, "it has tried again twice")
+    queue.until(elapsed(5), "it has tried again twice")
     said = told.lines()
     disk.free()
     assert told.code() == 0

@@ -202,7 +202,7 @@ def test_a_queue_may_be_named_like_another_queue_s_log(world: World) -> None:
     queue = world.queue(job("a", "true"), queue_id="a.log")
     queue.detach()
     try:
-        queue.wait_for("JobStarted", "a", seconds=3)
+        queue.wait_for("JobStarted", "a")
         queue.wait_for("QueueCompleted")
     finally:
         queue.stop()

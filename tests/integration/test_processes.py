@@ -18,7 +18,7 @@ def test_a_daemon_that_holds_the_output_does_not_hold_up_the_queue(world: World)
     queue.detach()
     completed = queue.wait_for("JobCompleted", "a")
     assert attempt_processes(queue.attempt("a")) == []
-    assert completed.data.wall_seconds < 10
+    assert completed.data.wall_seconds < 30
     queue.wait_for("QueueCompleted")
     assert queue.stdout("a") == b"done\n"
 

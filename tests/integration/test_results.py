@@ -157,7 +157,7 @@ def test_odd_results_do_not_hold_up_the_queue(world: World, command: str, patter
     started = queue.wait_executing("a")
     queue.wait_over("a")
     try:
-        queue.wait_for("JobCompleted", "a", seconds=5)
+        queue.wait_for("JobCompleted", "a")
     finally:
         if not queue.state.ended:
             os.kill(queue.runner(), 9)

@@ -46,7 +46,7 @@ def test_a_retry_waits_its_delay_and_others_run_meanwhile(world: World) -> None:
     (scheduled,) = queue.of("flaky", "JobRetryScheduled")
     again = queue.of("flaky", "JobStarted")[1]
     waited = (moment(again.at) - moment(scheduled.at)).total_seconds()
-    assert 0.8 <= waited < 3
+    assert 0.8 <= waited < 30
     promised = (moment(scheduled.data.retry_at) - moment(scheduled.at)).total_seconds()
     assert promised == pytest.approx(0.8, abs=0.01)
 

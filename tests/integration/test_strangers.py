@@ -57,7 +57,7 @@ def test_a_timeout_holds_though_the_command_is_of_another_user(world: World, pid
     failed = queue.data("a", "JobFailed")
     assert process.returncode == 1
     assert (failed.exit_code, failed.timed_out, failed.unended) == (124, True, (pid,))
-    assert failed.wall_seconds < 10
+    assert failed.wall_seconds < 30
     said = f"a: process {pid} of another user could not be ended and may live on"
     assert said in err
     assert f"Warning: {said}" in out

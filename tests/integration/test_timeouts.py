@@ -15,7 +15,7 @@ def test_a_timeout_is_124_and_is_retried(world: World) -> None:
     assert queue.run().code == 0
     scheduled = queue.data("a", "JobRetryScheduled")
     assert (scheduled.exit_code, scheduled.timed_out) == (124, True)
-    assert 0.3 <= scheduled.wall_seconds < 5
+    assert 0.3 <= scheduled.wall_seconds < 30
 
 
 def test_a_timeout_of_its_own_making_is_no_timeout(world: World) -> None:
@@ -105,14 +105,14 @@ def test_every_level_of_the_tree_is_told_that_its_time_is_up(world: World) -> No
 
 def test_a_timeout_that_comes_with_the_start_is_not_missed(world: World) -> None:
     queue = world.queue(
-        *(job(f"j{number}", "sleep 2", timeout="1ms") for number in range(12)),
+        *(job(f"j{number}", "sleep 60", timeout="1ms") for number in range(12)),
         on_failure="continue",
         kill_grace="20s",
         max_parallel=4,
     )
     assert queue.run().code == 1
-    late = [name for name in queue.state.jobs if queue.data(name, "JobFailed").wall_seconds > 1.9]
-    assert late == []
+    ended_by = {queue.data(name, "JobFailed").signal for name in queue.state.jobs}
+    assert ended_by == {"SIGTERM"}, "one that missed it is killed after its grace"
 
 
 def test_a_job_may_have_weeks(world: World) -> None:

@@ -3,7 +3,6 @@
 import re
 import shutil
 import subprocess
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -189,7 +188,8 @@ def test_a_result_larger_than_memory_should_be_is_saved_and_fetched_in_little_of
         while fetch.poll() is None:
             with suppress(OSError, ValueError):  # it has just ended
                 peak = max(peak, _peak(fetch.pid))
-            time.sleep(0.02)
+            with suppress(subprocess.TimeoutExpired):
+                fetch.wait(0.02)
         assert fetch.returncode == 0
         assert 0 < peak < 160 * MB
         fetched = world.folder / "results/q/last/results/large"

@@ -2,13 +2,14 @@
 
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 from tests.remote.conftest import REACH
 from tests.support.sshd import INSTANCE, ME, Laptop, Sshd
+from tests.support.timeouts import recorded
+from tests.support.wait import returns
 
 from spawn.cli.remote import dial, handshake
 from spawn.cli.remote.errors import Unreachable
@@ -85,9 +86,11 @@ def test_name_servers_that_do_not_answer(
     assert found.value.why == "no name server answers"
 
 
-def test_a_host_that_swallows_packets_is_given_up_within_ten_seconds(
-    person: Laptop, reach: REACH
+def test_a_host_that_swallows_packets_is_given_up_after_one_connect_timeout(
+    person: Laptop, reach: REACH, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert dial.CONNECT_SECONDS <= 10
+    monkeypatch.setattr(dial, "CONNECT_SECONDS", 0.3)
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -98,14 +101,18 @@ def test_a_host_that_swallows_packets_is_given_up_within_ten_seconds(
             filler.connect_ex(full.getsockname())
             fillers.append(filler)
         _leads_to(person, full.getsockname()[1])
-        began = time.monotonic()
-        with pytest.raises(Unreachable, match="does not answer") as found:
-            reach().connect()
-        took = time.monotonic() - began
+        with (
+            recorded(dial._Quick) as timeouts,
+            pytest.raises(Unreachable, match="does not answer") as found,
+        ):
+            returns(lambda: reach().connect())
         for filler in fillers:
             filler.close()
     assert "security group" in found.value.hint
-    assert dial.CONNECT_SECONDS - 0.1 <= took < 10
+    assert found.value.why == "no connection within 0.3 s"
+    (seconds,) = timeouts
+    assert seconds is not None
+    assert 0 < seconds <= 0.3
 
 
 def test_a_host_that_takes_the_connection_and_says_nothing(

@@ -1,0 +1,51 @@
+"""The feed's loop by itself: how often it looks for news."""
+
+import os
+import socket
+import threading
+
+from tests.support.queues import SECONDS
+
+from spawn.core.feed.address import Ask
+from spawn.runner.feed.response import Response, refuse
+from spawn.runner.feed.serve import TICK_SECONDS, Server
+
+
+class NoNews:
+    """Counts how often it is asked, and answers only when a client has waited long enough."""
+
+    watching = False
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def __call__(self, ask: Ask, *, first: bool, last: bool) -> Response | None:
+        self.looks += 1
+        return refuse(404, "no news") if last else None
+
+    def forget(self) -> None:
+        """Nothing is remembered."""
+
+
+def test_the_loop_looks_once_a_tick_while_a_client_waits() -> None:
+    answers = NoNews()
+    errors: list[BaseException] = []
+    read, write = os.pipe()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        server = Server(listener, answers, frozenset({os.geteuid()}), errors.append)
+        loop = threading.Thread(target=server.run, args=(read,), daemon=True)
+        loop.start()
+        try:
+            with socket.create_connection(listener.getsockname(), SECONDS) as client:
+                client.sendall(b"GET /v1/queues/q?wait=2 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+                assert client.recv(1000).startswith(b"HTTP/1.1 404 ")
+        finally:
+            os.write(write, b"x")
+            loop.join(SECONDS)
+            os.close(read)
+            os.close(write)
+    assert errors == []
+    assert TICK_SECONDS >= 0.1
+    # One as it comes, at most one more in the same round, one a tick, and the last one.
+    assert 2 <= answers.looks <= 2.0 / TICK_SECONDS + 4
