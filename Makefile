@@ -46,7 +46,8 @@ define install
 $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --editable '$(1)' | \
 	awk -v tty=$$(test -t 2 && echo 1) 'function say(t) { \
 	printf(tty ? "\r\033[K  %s" : "  %s\n", t) > "/dev/stderr"; fflush("/dev/stderr") } \
-	/^Collecting/ { say(++n ": " $$2) } /^Installing/ { say("installing " n " packages") } \
+	/^(Collecting|Processing)/ { sub(".*/", "", $$2); say(++n ": " $$2) } \
+	/^Installing/ { say("installing " NF - 3 " packages") } \
 	END { if (tty) print "" > "/dev/stderr" }'
 endef
 

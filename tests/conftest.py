@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+from itertools import islice
 
 import pytest
 from hypothesis import settings
@@ -23,13 +24,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest: each worker is given an equal part of the list, from its start on."""
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     first = [item for item in items if item.get_closest_marker("long")]
-    rest = [item for item in items if not item.get_closest_marker("long")]
-    items.clear()
-    for number in range(workers):
-        mine = first[number::workers]
-        share = -(-(len(rest) + len(first)) // workers) - len(mine)
-        items += [*mine, *rest[:share]]
-        del rest[:share]
+    rest = iter([item for item in items if not item.get_closest_marker("long")])
+    part = -(-len(items) // workers)
+    parts = [first[number::workers] for number in range(workers)]
+    items[:] = [each for mine in parts for each in (*mine, *islice(rest, part - len(mine)))]
+    items += rest
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
