@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from tests.crash import campaign
+from tests.support import warm
 from tests.support.machines import Machines, same
 from tests.support.queues import Queue, World, job, retry
 from tests.support.soak import some
@@ -23,6 +24,9 @@ POINTS = [
 """The point, and which of those who come to it dies."""
 MORE = [(f"replica.{what}", count) for what in ("shipping", "shipped") for count in (1, 2, 4, 5)]
 
+SPACING_SECONDS = 0.1
+"""From one segment to the next, where the product's runner leaves 0.5 s."""
+
 LATE = ("replica.packing", "replica.packed", "replica.draining")
 """Points that the second machine can come to only if the first did not get so far."""
 
@@ -31,11 +35,13 @@ points = pytest.mark.parametrize(("name", "count"), some(POINTS, MORE))
 
 def _queue(world: World, name: str = "") -> Queue:
     """Jobs for some seconds: for so long that eight segments are shipped where they are packed."""
+    seconds = 0.35 if warm.cold else 0.7 * SPACING_SECONDS
     links = 14 if "pack" in name else 4
+    world.hurry("spawn.runner.replicator.SPACING_SECONDS", SPACING_SECONDS)
     jobs = [
         job("a", "true"),
         job("b", "[ $JOB_ATTEMPT != 1 ]", "a", retry=retry(3, "50ms")),
-        *(job(f"c{n}", "sleep 0.35", f"c{n - 1}" if n else "b") for n in range(links)),
+        *(job(f"c{n}", f"sleep {seconds}", f"c{n - 1}" if n else "b") for n in range(links)),
         job("d", "true", f"c{links - 1}"),
     ]
     return world.queue(*jobs)

@@ -48,7 +48,15 @@ def _elsewhere(machines: Machines) -> World:
     """A machine on which nothing says where the store's queues are."""
     b = machines.machine("b")
     del b.environ["SPAWN_BUCKET"]
+    _look_often(b)
     return b
+
+
+def _look_often(world: World) -> None:
+    """Let commands read the store every second, and give up a queue without a runner after two
+    looks."""
+    world.hurry("spawn.cli.sources.replica.ReplicaQueue.poll_seconds", 1.0)
+    world.hurry("spawn.cli.commands.wait.UNOWNED_SECONDS", 1.5)
 
 
 def test_every_reading_command_tells_of_a_machine_that_is_gone(machines: Machines) -> None:
@@ -371,6 +379,7 @@ def test_an_outage_is_borne_with_by_who_waits_and_who_watches(machines: Machines
     with machines.way() as way:
         b = machines.machine("b", way)
         del b.environ["SPAWN_BUCKET"]
+        _look_often(b)
         waiting = b.start("wait", "q", *_flags(machines))
         watching = b.start("status", "q", "--watch", "--json", "--refresh", "1s", *_flags(machines))
         assert json.loads(watching.stdout.readline())["status"] == "running"

@@ -7,13 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from tests.support import warm
 from tests.support.machines import Machines, log_of, same
 from tests.support.processes import attempt_processes, is_alive
 from tests.support.queues import Queue, World, job, retry, until
 
 from spawn.store import queues
 from spawn.store.log.verify import verify
+from spawn.store.replica import lease
 
+RENEW_SECONDS = lease.RENEW_SECONDS if warm.cold else 2.0
+"""From one renewal of the lease to the next."""
 FENCED_SECONDS = 15.0
 """From a runner's waking to its end, when the queue was taken meanwhile."""
 
@@ -39,10 +43,11 @@ def _in_store(machines: Machines, queue: Queue) -> None:
     )
 
 
-@pytest.mark.parametrize("paused", [1.0, 12.0])
+@pytest.mark.parametrize("renewals", [0.1, 1.2])
 def test_a_runner_that_slept_through_a_takeover_is_out_within_15_s(
-    machines: Machines, paused: float
+    machines: Machines, renewals: float
 ) -> None:
+    machines.hurry("spawn.runner.replicator.RENEW_SECONDS", RENEW_SECONDS)
     a, b = machines.machine("a"), machines.machine("b")
     here = _begun(a)
     process = here.start()
@@ -59,7 +64,7 @@ def test_a_runner_that_slept_through_a_takeover_is_out_within_15_s(
     there = machines.on(b, here)
     after = b.start("resume", "q", "--from-s3", "--force")
     again = there.wait_executing("second", 2)
-    there.until(lambda: time.monotonic() > stopped + paused, "it slept for so long")
+    there.until(lambda: time.monotonic() > stopped + renewals * RENEW_SECONDS, "it slept for so long")
     assert is_alive(started.pid), "nobody has told it yet"
     woken = time.monotonic()
     os.kill(runner, signal.SIGCONT)

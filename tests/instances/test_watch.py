@@ -346,6 +346,9 @@ def test_a_refresh_below_a_second_is_refused(instance: Instance, person: Person)
 def test_a_connection_that_goes_dead_is_told_of_before_it_is_given_up(
     instance: Instance, person: Person, running: Queue, tmp_path: Path
 ) -> None:
+    # Long after the view says that it hears nothing.
+    person.hurry("spawn.cli.watch.SLOW_SECONDS", 1.0)
+    person.hurry("spawn.store.feed.client.ANSWER_SECONDS", 5.0)
     assert person.status(instance.id)["queue_id"] == running.queue_id
     with relay(instance.server.port) as between:
         instance.leads(f"Host {instance.id}\n    Port {between.port}")
