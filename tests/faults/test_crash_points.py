@@ -24,9 +24,6 @@ POINTS = [
 """The point, and which of those who come to it dies."""
 MORE = [(f"replica.{what}", count) for what in ("shipping", "shipped") for count in (1, 2, 4, 5)]
 
-SPACING_SECONDS = 0.1
-"""From one segment to the next, where the product's runner leaves 0.5 s."""
-
 LATE = ("replica.packing", "replica.packed", "replica.draining")
 """Points that the second machine can come to only if the first did not get so far."""
 
@@ -34,10 +31,9 @@ points = pytest.mark.parametrize(("name", "count"), some(POINTS, MORE))
 
 
 def _queue(world: World, name: str = "") -> Queue:
-    """Jobs for some seconds: for so long that eight segments are shipped where they are packed."""
-    seconds = 0.35 if warm.cold else 0.7 * SPACING_SECONDS
+    """Jobs that run until enough segments for a pack are shipped, where the point is in packing."""
+    seconds = 0.35 if warm.cold else 0.15
     links = 14 if "pack" in name else 4
-    world.hurry("spawn.runner.replicator.SPACING_SECONDS", SPACING_SECONDS)
     jobs = [
         job("a", "true"),
         job("b", "[ $JOB_ATTEMPT != 1 ]", "a", retry=retry(3, "50ms")),
@@ -45,6 +41,12 @@ def _queue(world: World, name: str = "") -> Queue:
         job("d", "true", f"c{links - 1}"),
     ]
     return world.queue(*jobs)
+
+
+def _ship_often(machines: Machines) -> None:
+    """Ship segments every 0.1 s, not every 0.5 s, and pack four of them, not eight."""
+    machines.hurry("spawn.runner.replicator.SPACING_SECONDS", 0.1)
+    machines.hurry("spawn.store.replica.pack.SEGMENTS", 4)
 
 
 def _dies(machines: Machines, queue: Queue, name: str, count: int, **order: Any) -> None:
@@ -65,6 +67,7 @@ def test_every_point_of_the_replica_is_tried() -> None:
 def test_a_runner_that_dies_over_the_replica_costs_nothing_at_home(
     machines: Machines, name: str, count: int
 ) -> None:
+    _ship_often(machines)
     a = machines.machine("a")
     queue = _queue(a, name)
     _dies(machines, queue, name, count)
@@ -79,6 +82,7 @@ def test_a_runner_that_dies_over_the_replica_costs_nothing_at_home(
 def test_a_machine_that_dies_over_the_replica_is_followed_by_another_and_that_by_a_third(
     machines: Machines, name: str, count: int
 ) -> None:
+    _ship_often(machines)
     a, b, c = machines.machine("a"), machines.machine("b"), machines.machine("c")
     first = _queue(a, name)
     _dies(machines, first, *(("runner.ended", 3) if name in LATE else (name, count)))

@@ -170,6 +170,7 @@ def test_a_live_queue_of_another_machine_is_told_from_a_dead_one(machines: Machi
 
 
 def test_who_waits_for_a_dead_queue_is_told_so(machines: Machines) -> None:
+    machines.hurry("spawn.runner.replicator.RENEW_SECONDS", 1.0)
     a = machines.machine("a")
     queue = a.queue(job("a", until("go"))).detach("--bucket", a.environ["SPAWN_BUCKET"])
     queue.wait_executing("a")

@@ -48,6 +48,7 @@ def test_a_runner_that_slept_through_a_takeover_is_out_within_15_s(
     machines: Machines, renewals: float
 ) -> None:
     machines.hurry("spawn.runner.replicator.RENEW_SECONDS", RENEW_SECONDS)
+    machines.hurry("spawn.runner.loop.FENCED_GRACE", 1.0)
     a, b = machines.machine("a"), machines.machine("b")
     here = _begun(a)
     process = here.start()
