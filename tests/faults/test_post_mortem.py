@@ -387,13 +387,18 @@ def test_an_outage_is_borne_with_by_who_waits_and_who_watches(machines: Machines
         assert waiting.stderr.readline().startswith("Read from ")
         with way.outage():
             assert "cannot be reached" in waiting.stderr.readline()
+            heard = ""
+            while "cannot be reached" not in heard:
+                line = watching.stderr.readline()
+                assert line, heard
+                heard += line
         assert waiting.stderr.readline().startswith("It can be reached again, after ")
         a.let("go")
         out, err = waiting.communicate(timeout=60)
         assert (waiting.returncode, out) == (0, "completed\n"), err
         out, err = watching.communicate(timeout=60)
         assert (watching.returncode, json.loads(out.splitlines()[-1])["status"]) == (0, "completed")
-        assert err.count("cannot be reached") == 1
+        assert (heard + err).count("cannot be reached") == 1
     queue.wait_idle()
 
 

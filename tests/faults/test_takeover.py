@@ -65,7 +65,9 @@ def test_a_runner_that_slept_through_a_takeover_is_out_within_15_s(
     there = machines.on(b, here)
     after = b.start("resume", "q", "--from-s3", "--force")
     again = there.wait_executing("second", 2)
-    there.until(lambda: time.monotonic() > stopped + renewals * RENEW_SECONDS, "it slept for so long")
+    there.until(
+        lambda: time.monotonic() > stopped + renewals * RENEW_SECONDS, "it slept for so long"
+    )
     assert is_alive(started.pid), "nobody has told it yet"
     woken = time.monotonic()
     os.kill(runner, signal.SIGCONT)

@@ -148,7 +148,11 @@ class Machines:
         Args:
             through: Its own way to the store, where the others' is not to be touched.
         """
-        environ = {**CREDENTIALS, **self._environ, "AWS_ENDPOINT_URL": (through or self.proxy).endpoint}
+        environ = {
+            **CREDENTIALS,
+            **self._environ,
+            "AWS_ENDPOINT_URL": (through or self.proxy).endpoint,
+        }
         made = World(self._folder, self._folder / name, {**environ, "SPAWN_BUCKET": self.bucket})
         for other in self.all:
             other.others.append(made)
