@@ -1,6 +1,6 @@
 """Whatever somebody does to a replica: it is named, or the log that comes out is the original."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -61,9 +61,12 @@ ORIGINALS = (
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for all examples."""
-    return tmp_path_factory.mktemp("examples")
+def folder() -> Iterator[Path]:
+    """A folder for all examples: in memory where there is such a place, as each example writes a
+    log, and syncs it."""
+    memory = Path("/dev/shm")
+    with TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
+        yield Path(name)
 
 
 def _told(error: Exception) -> str:

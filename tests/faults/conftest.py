@@ -21,4 +21,6 @@ def machines(tmp_path: Path, server: Server) -> Iterator[Machines]:
     """Machines with a bucket of their own; at the end all that holds for every queue is checked."""
     bucket = f"b-{sha256(bytes(tmp_path)).hexdigest()[:32]}"
     with machines_in(tmp_path, server.endpoint, bucket) as machines:
+        # From one try of a refused upload to the next: the number of tries is what tests are about.
+        machines.hurry("spawn.runner.publisher.AGAIN_SECONDS", [0.1, 0.4])
         yield machines

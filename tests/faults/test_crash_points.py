@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from tests.crash import campaign
+from tests.support import warm
 from tests.support.machines import Machines, same
 from tests.support.queues import Queue, World, job, retry
 from tests.support.soak import some
@@ -30,15 +31,22 @@ points = pytest.mark.parametrize(("name", "count"), some(POINTS, MORE))
 
 
 def _queue(world: World, name: str = "") -> Queue:
-    """Jobs for some seconds: for so long that eight segments are shipped where they are packed."""
+    """Jobs that run until enough segments for a pack are shipped, where the point is in packing."""
+    seconds = 0.35 if warm.cold else 0.15
     links = 14 if "pack" in name else 4
     jobs = [
         job("a", "true"),
         job("b", "[ $JOB_ATTEMPT != 1 ]", "a", retry=retry(3, "50ms")),
-        *(job(f"c{n}", "sleep 0.35", f"c{n - 1}" if n else "b") for n in range(links)),
+        *(job(f"c{n}", f"sleep {seconds}", f"c{n - 1}" if n else "b") for n in range(links)),
         job("d", "true", f"c{links - 1}"),
     ]
     return world.queue(*jobs)
+
+
+def _ship_often(machines: Machines) -> None:
+    """Ship segments every 0.1 s, not every 0.5 s, and pack four of them, not eight."""
+    machines.hurry("spawn.runner.replicator.SPACING_SECONDS", 0.1)
+    machines.hurry("spawn.store.replica.pack.SEGMENTS", 4)
 
 
 def _dies(machines: Machines, queue: Queue, name: str, count: int, **order: Any) -> None:
@@ -59,6 +67,7 @@ def test_every_point_of_the_replica_is_tried() -> None:
 def test_a_runner_that_dies_over_the_replica_costs_nothing_at_home(
     machines: Machines, name: str, count: int
 ) -> None:
+    _ship_often(machines)
     a = machines.machine("a")
     queue = _queue(a, name)
     _dies(machines, queue, name, count)
@@ -73,6 +82,7 @@ def test_a_runner_that_dies_over_the_replica_costs_nothing_at_home(
 def test_a_machine_that_dies_over_the_replica_is_followed_by_another_and_that_by_a_third(
     machines: Machines, name: str, count: int
 ) -> None:
+    _ship_often(machines)
     a, b, c = machines.machine("a"), machines.machine("b"), machines.machine("c")
     first = _queue(a, name)
     _dies(machines, first, *(("runner.ended", 3) if name in LATE else (name, count)))

@@ -36,6 +36,7 @@ def test_a_dependent_starts_only_when_the_completion_it_rests_on_is_in_the_store
 
 
 def test_no_job_of_a_chain_overtakes_the_store(machines: Machines) -> None:
+    machines.hurry("spawn.runner.replicator.LONGEST_PAUSE", 1.0)
     a = machines.machine()
     jobs = [job("j0", "true"), *(job(f"j{n}", "true", f"j{n - 1}") for n in range(1, 6))]
     queue = a.queue(*jobs, durability="s3")

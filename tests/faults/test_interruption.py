@@ -45,6 +45,7 @@ def _instance(machines: Machines, name: str = "a") -> Iterator[Instance]:
     document = json.dumps({"instanceId": f"i-0123456789abcde{name}0", "region": "us-east-1"})
     with metadata(document.encode(), spot=spot) as service:
         world = machines.machine(name)
+        world.hurry("spawn.runner.notices.ASK_SECONDS", 0.2)
         made = Instance(world, spot)
         programs = world.folder / f"bin-{name}"
         programs.mkdir()

@@ -48,7 +48,15 @@ def _elsewhere(machines: Machines) -> World:
     """A machine on which nothing says where the store's queues are."""
     b = machines.machine("b")
     del b.environ["SPAWN_BUCKET"]
+    _look_often(b)
     return b
+
+
+def _look_often(world: World) -> None:
+    """Let commands read the store every second, and give up a queue without a runner after two
+    looks."""
+    world.hurry("spawn.cli.sources.replica.ReplicaQueue.poll_seconds", 1.0)
+    world.hurry("spawn.cli.commands.wait.UNOWNED_SECONDS", 1.5)
 
 
 def test_every_reading_command_tells_of_a_machine_that_is_gone(machines: Machines) -> None:
@@ -162,6 +170,7 @@ def test_a_live_queue_of_another_machine_is_told_from_a_dead_one(machines: Machi
 
 
 def test_who_waits_for_a_dead_queue_is_told_so(machines: Machines) -> None:
+    machines.hurry("spawn.runner.replicator.RENEW_SECONDS", 1.0)
     a = machines.machine("a")
     queue = a.queue(job("a", until("go"))).detach("--bucket", a.environ["SPAWN_BUCKET"])
     queue.wait_executing("a")
@@ -371,19 +380,25 @@ def test_an_outage_is_borne_with_by_who_waits_and_who_watches(machines: Machines
     with machines.way() as way:
         b = machines.machine("b", way)
         del b.environ["SPAWN_BUCKET"]
+        _look_often(b)
         waiting = b.start("wait", "q", *_flags(machines))
         watching = b.start("status", "q", "--watch", "--json", "--refresh", "1s", *_flags(machines))
         assert json.loads(watching.stdout.readline())["status"] == "running"
         assert waiting.stderr.readline().startswith("Read from ")
         with way.outage():
             assert "cannot be reached" in waiting.stderr.readline()
+            heard = ""
+            while "cannot be reached" not in heard:
+                line = watching.stderr.readline()
+                assert line, heard
+                heard += line
         assert waiting.stderr.readline().startswith("It can be reached again, after ")
         a.let("go")
         out, err = waiting.communicate(timeout=60)
         assert (waiting.returncode, out) == (0, "completed\n"), err
         out, err = watching.communicate(timeout=60)
         assert (watching.returncode, json.loads(out.splitlines()[-1])["status"]) == (0, "completed")
-        assert err.count("cannot be reached") == 1
+        assert (heard + err).count("cannot be reached") == 1
     queue.wait_idle()
 
 

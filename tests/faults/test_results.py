@@ -74,6 +74,8 @@ def _large(machines: Machines, size: int = 50_000_000) -> World:
 def test_a_store_that_fails_now_and_then_only_takes_longer(
     machines: Machines, fault: Fault
 ) -> None:
+    machines.hurry("spawn.store.objects.aws.CONFIG.read_timeout", 3)
+    machines.hurry("spawn.store.results.download.MOST_SECONDS", 0.5)
     a = _large(machines, 20_000_000 if fault == "swallow" else 50_000_000)
     machines.proxy.seed(3)
     with machines.proxy.fault(fault, "GET", key="/attempts/", share=0.2, seconds=0.2):
@@ -175,6 +177,7 @@ def test_a_hostile_bucket_writes_nothing_outside_and_is_named(machines: Machines
 
 
 def test_what_a_job_had_printed_comes_from_a_machine_that_is_gone(machines: Machines) -> None:
+    machines.hurry("spawn.runner.publisher.PIECE_SECONDS", 1.0)
     a, b = machines.machine("a"), machines.machine("b")
     queue = a.queue(job("talk", f"echo one; echo oops >&2; {until('never')}"))
     queue.detach()

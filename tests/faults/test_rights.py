@@ -65,6 +65,7 @@ def bucket(tmp_path: Path, account: Account) -> str:
 def machines(tmp_path: Path, account: Account, bucket: str) -> Iterator[Machines]:
     """Machines without a right, until one is given."""
     with machines_in(tmp_path, account.server.endpoint, bucket, keys=account.admin) as machines:
+        machines.hurry("spawn.runner.publisher.AGAIN_SECONDS", [0.1, 0.4])
         yield machines
 
 

@@ -165,6 +165,7 @@ def test_a_store_that_cannot_be_asked_is_no_reason_to_tell_how_we_would_have(
 def test_results_that_cannot_be_had_are_no_reason_to_tell_how_they_were_asked_for(
     machines: Machines,
 ) -> None:
+    machines.hurry("spawn.store.results.download.MOST_SECONDS", 0.1)
     a = machines.machine()
     a.environ |= SECRETS
     queue = a.queue(job("j", "seq 9 > a; seq 8 > b", result_files=["a", "b"]))

@@ -4,6 +4,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from tests.support import warm
 from tests.support.machines import Machines, same
 from tests.support.proxy import WRITES, Fault
 from tests.support.queues import Queue, World, job, retry, until
@@ -12,8 +13,10 @@ from tests.support.wait import elapsed
 
 from spawn.core.moments import moment
 
-LONG = scaled(12, 180)
-"""Seconds of the long outage."""
+LONG = scaled(12, 180) if warm.cold else 3
+"""Seconds of the long outage: several of the pauses between tries."""
+LONGEST_PAUSE = 0.5
+"""Seconds from one try to the next in these tests, where the product's pauses grow to 20 s."""
 SEEDS = scaled(2, 100)
 """How many mixes of faults are tried."""
 LATE_SECONDS = 0.7
@@ -38,6 +41,13 @@ def _queue(world: World, **fields: Any) -> Queue:
     return world.queue(*jobs, max_parallel=2, **fields)
 
 
+def _pause_briefly(machines: Machines) -> None:
+    """Let the pauses between tries double up to `LONGEST_PAUSE`."""
+    machines.hurry("spawn.runner.replicator.LONGEST_PAUSE", LONGEST_PAUSE)
+    machines.hurry("spawn.runner.publisher.FIRST_SECONDS", 0.1)
+    machines.hurry("spawn.runner.publisher.MOST_SECONDS", LONGEST_PAUSE)
+
+
 def _all_are_done(queue: Queue) -> bool:
     return queue.events() != [] and queue.state.counts["completed"] == len(queue.state.jobs)
 
@@ -58,6 +68,7 @@ def _few_writes(machines: Machines) -> None:
 def test_jobs_go_on_while_the_store_fails_and_it_has_all_of_them_afterwards(
     machines: Machines, fault: Fault
 ) -> None:
+    _pause_briefly(machines)
     a = machines.machine()
     queue = _queue(a)
     process = queue.start()
@@ -78,6 +89,7 @@ def test_jobs_go_on_while_the_store_fails_and_it_has_all_of_them_afterwards(
 
 
 def test_a_long_outage_is_told_and_caught_up_with(machines: Machines) -> None:
+    _pause_briefly(machines)
     a = machines.machine()
     queue = _queue(a)
     process = queue.start()
@@ -106,6 +118,7 @@ def test_a_long_outage_is_told_and_caught_up_with(machines: Machines) -> None:
 def test_a_mix_of_faults_from_the_first_request_to_the_last_loses_nothing(
     machines: Machines, seed: int
 ) -> None:
+    _pause_briefly(machines)
     a = machines.machine()
     queue = _queue(a)
     a.let("go")

@@ -54,6 +54,8 @@ def test_a_runner_that_slept_through_a_takeover_stops_at_its_first_renewal(
 
 
 def _sleep_through_a_takeover(machines: Machines, way: Proxy, renewals: int) -> None:
+    machines.hurry("spawn.runner.replicator.RENEW_SECONDS", 2.0)
+    machines.hurry("spawn.runner.loop.FENCED_GRACE", 1.0)
     a, b = machines.machine("a", way), machines.machine("b")
     here = _begun(a)
     process = here.start()

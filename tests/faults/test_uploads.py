@@ -48,6 +48,7 @@ def _whole(machines: Machines, world: World, attempt: str = "1.1") -> None:
 
 @pytest.mark.parametrize("fault", ["500", "503", "reset", "lose", "late"])
 def test_nothing_partial_is_taken_for_whole(machines: Machines, fault: Fault) -> None:
+    machines.hurry("spawn.runner.publisher.FIRST_SECONDS", 0.1)
     a = machines.machine()
     queue = _left(a)
     machines.proxy.seed(7)
@@ -125,6 +126,7 @@ def test_a_runner_that_dies_between_completion_and_upload_loses_nothing(
 
 
 def test_the_output_of_a_job_that_runs_is_in_the_store_in_pieces(machines: Machines) -> None:
+    machines.hurry("spawn.runner.publisher.PIECE_SECONDS", 1.0)
     a = machines.machine()
     queue = a.queue(job("talk", f"echo one; echo oops >&2; {until('go')}; echo two"))
     queue.detach()
@@ -211,6 +213,8 @@ def test_output_that_the_store_refused_is_brought_by_the_next_runner(machines: M
 
 
 def test_a_cancel_does_not_wait_for_a_store_that_is_away(machines: Machines) -> None:
+    machines.hurry("spawn.runner.leaving.PUBLISH_SECONDS", 1.0)
+    machines.hurry("spawn.runner.publisher.MOST_SECONDS", 1.0)
     a = machines.machine()
     queue = a.queue(job("make", "echo 1 > x", result_files=["x"]), job("long", until("never")))
     with machines.proxy.fault("503", *WRITES, key="/attempts/"):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from msgspec import structs
+from tests.support import warm
 from tests.support.answers import Answer, Asked, answering, forward
 from tests.support.feeds import answered, hello
 from tests.support.instances import Instance, Person, launch
@@ -18,6 +19,7 @@ from tests.support.queues import SECONDS, Finished, job, until
 from tests.support.s3 import free_port
 from tests.support.sshd import ME, agent, keygen, public, sshd
 
+from spawn.cli.remote import dial
 from spawn.core import chain
 from spawn.core.codec import encode
 from spawn.core.events import QueueStarted
@@ -202,13 +204,16 @@ def test_a_closed_port_is_said_to_be_closed(bare: Instance, person: Person) -> N
 def test_a_host_that_swallows_packets_is_given_up(
     bare: Instance, person: Person, says: str
 ) -> None:
+    seconds = dial.CONNECT_SECONDS if warm.cold else 1.0
+    person.hurry("spawn.cli.remote.dial.CONNECT_SECONDS", seconds)
+    person.hurry("spawn.cli.remote.handshake.BANNER_SECONDS", seconds)
     bare.server.stop()
     with swallowing(accepts=says != "nothing at all") as port:
         bare.server.port = port
         bare.leads()
         said = refused(person, bare.id).err
     if says == "nothing at all":
-        assert f"127.0.0.1:{port} does not answer: no connection within 5 s" in said
+        assert f"127.0.0.1:{port} does not answer: no connection within {seconds:g} s" in said
         assert "security group" in said
     else:
         assert f"127.0.0.1:{port} takes the connection and says nothing" in said

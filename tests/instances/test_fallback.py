@@ -292,6 +292,8 @@ def test_who_answers_for_another_instance_is_not_believed(
 def test_a_queue_that_an_instance_is_to_begin_is_told_with_both_and_none_when_it_is_gone(
     bare: Instance, person: Person
 ) -> None:
+    person.hurry("spawn.cli.sources.replica.ReplicaQueue.poll_seconds", 1.0)
+    person.hurry("spawn.cli.commands.wait.UNOWNED_SECONDS", 1.5)
     location = f"s3://{bare.bucket}/soon/"
     job_ = {"job_id": "a", "command": "true", "working_directory": "/"}
     config = {"queue_id": "soon", "jobs": [job_]}

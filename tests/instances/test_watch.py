@@ -155,6 +155,7 @@ def test_a_feed_that_dies_and_comes_back_is_watched_on(
 def test_a_watch_in_s3_goes_back_to_the_instance_when_it_answers_again(
     instance: Instance, person: Person, running: Queue
 ) -> None:
+    person.hurry("spawn.cli.sources.again.FIRST_SECONDS", 0.5)
     assert person.status(instance.id)["status"] == "running"
     instance.silence()
     with watching(person, instance.id) as watch:
@@ -198,6 +199,7 @@ def test_a_runner_that_dies_is_told_and_the_next_one_is_watched(
 def test_a_watch_of_an_instance_that_is_terminated_goes_on_in_s3(
     instance: Instance, person: Person, running: Queue
 ) -> None:
+    person.hurry("spawn.cli.sources.replica.ReplicaQueue.poll_seconds", 1.0)
     with watching(person, instance.id) as watch:
         instance.vanish()
         watch.until(lambda: "s3://" in watch.err, "it to turn to S3", 2 * SECONDS)
@@ -252,6 +254,7 @@ def test_output_is_followed_over_a_cut_and_a_retry_to_the_byte(
 def test_output_is_followed_into_s3_when_the_instance_is_terminated(
     instance: Instance, person: Person, running: Queue
 ) -> None:
+    person.hurry("spawn.cli.sources.replica.ReplicaQueue.poll_seconds", 1.0)
     logs = Staying(person, "logs", instance.id, "a", "--follow")
     logs.until(lambda: logs.out == "begun\n", "its first line")
     instance.vanish()
@@ -346,6 +349,9 @@ def test_a_refresh_below_a_second_is_refused(instance: Instance, person: Person)
 def test_a_connection_that_goes_dead_is_told_of_before_it_is_given_up(
     instance: Instance, person: Person, running: Queue, tmp_path: Path
 ) -> None:
+    # Long after the view says that it hears nothing.
+    person.hurry("spawn.cli.watch.SLOW_SECONDS", 1.0)
+    person.hurry("spawn.store.feed.client.ANSWER_SECONDS", 5.0)
     assert person.status(instance.id)["queue_id"] == running.queue_id
     with relay(instance.server.port) as between:
         instance.leads(f"Host {instance.id}\n    Port {between.port}")

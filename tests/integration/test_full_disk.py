@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support import warm
 from tests.support.processes import attempt_processes
 from tests.support.queues import Queue, World, job, until, world_in
 from tests.support.wait import elapsed, wait_until
+
+from spawn.runner import loop
 
 
 class Disk:
@@ -214,13 +217,15 @@ def test_nothing_begins_on_a_full_disk_and_all_does_later(world: World, disk: Di
 
 
 def test_waiting_for_room_is_said_once_and_leaves_nothing_behind(world: World, disk: Disk) -> None:
+    pause = loop.AGAIN_SECONDS if warm.cold else 0.4
+    world.hurry("spawn.runner.loop.AGAIN_SECONDS", pause)
     queue = world.queue(job("a", until("go")), job("b", "true"))
     told = Told(queue)
     queue.wait_executing("a")
     disk.fill()
     world.let("go")
     told.wait_for("cannot be written")
-    queue.until(elapsed(5), "it has tried again twice")
+    queue.until(elapsed(2.5 * pause), "it has tried again twice")
     said = told.lines()
     disk.free()
     assert told.code() == 0

@@ -168,6 +168,8 @@ STOPS_ITS_SUPERVISOR = "[ $JOB_ATTEMPT = 2 ] || { kill -STOP $PPID; touch up; sl
 
 
 def test_a_job_that_stops_its_supervisor_keeps_its_timeout(world: World) -> None:
+    world.hurry("spawn.runner.launcher.MARGIN_SECONDS", 1.0)
+    world.hurry("spawn.runner.poller.LOOK_SECONDS", 0.5)
     queue = world.queue(
         job("a", STOPS_ITS_SUPERVISOR, timeout="300ms", retry=retry(2)), kill_grace="1s"
     )

@@ -111,6 +111,7 @@ def test_a_dependent_begins_when_the_results_are_kept(world: World) -> None:
 
 def listed_and_not_sent(world: World, command: str, **fields: Any) -> Queue:
     """A queue whose one job has completed, and whose runner died before it sent any result."""
+    world.hurry("spawn.runner.publisher.AGAIN_SECONDS", [0.1, 0.4])
     queue = world.queue(job("a", command, **fields))
     world.environ[VARIABLE] = f"publisher.logs:1:{world.folder / 'counter'}"
     queue.start().communicate(timeout=2 * SECONDS)

@@ -169,8 +169,8 @@ def test_a_job_whose_time_was_up_before_the_stop_has_timed_out(world: World) -> 
 
 def test_a_job_that_was_stopped_before_its_time_was_up_has_not_timed_out(world: World) -> None:
     queue = world.queue(
-        job("a", "trap 'touch told' TERM; while :; do sleep 0.05; done", timeout="5s"),
-        kill_grace="7s",
+        job("a", "trap 'touch told' TERM; while :; do sleep 0.05; done", timeout="3s"),
+        kill_grace="4s",
     )
     process = queue.start()
     queue.wait_executing("a")
@@ -178,7 +178,7 @@ def test_a_job_that_was_stopped_before_its_time_was_up_has_not_timed_out(world: 
     assert process.returncode == 143
     interrupted = queue.data("a", "JobInterrupted")
     assert (interrupted.cause, interrupted.signal) == ("stop", "SIGKILL")
-    assert interrupted.wall_seconds > 5
+    assert interrupted.wall_seconds > 3
 
 
 def test_a_job_that_was_stopped_with_its_queue_is_not_cancelled_by_who_comes_later(

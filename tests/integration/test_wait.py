@@ -35,6 +35,7 @@ def test_a_failed_a_cancelled_and_an_interrupted_queue_are_1(world: World) -> No
 
 
 def test_a_queue_that_nobody_runs_is_not_waited_for_for_ever(world: World) -> None:
+    world.hurry("spawn.cli.commands.wait.UNOWNED_SECONDS", 1.0)
     queue = world.queue(job("a", until("go")))
     queue.detach()
     queue.wait_executing("a")

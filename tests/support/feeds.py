@@ -157,7 +157,8 @@ def hello(**fields: Any) -> bytes:
 
 @contextlib.contextmanager
 def program(*says: bytes | None, first: bytes = b"") -> Iterator[tuple[str, int]]:
-    """A foreign program on a port: what it says to one request after another; None: it closes.
+    """A foreign program on a port: what it says to one request after another. None: it hangs up,
+    on the request before where it has said something to that.
 
     Args:
         first: What it says before anybody asks.
@@ -176,6 +177,9 @@ def program(*says: bytes | None, first: bytes = b"") -> Iterator[tuple[str, int]
                             if said is None:
                                 break
                             sock.sendall(said)
+                            if left and left[0] is None:
+                                left.pop(0)
+                                break
 
         thread = threading.Thread(target=serve)
         thread.start()

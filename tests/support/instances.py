@@ -109,6 +109,10 @@ class Person:
         self.started.append(process)
         return process
 
+    def hurry(self, name: str, value: Any) -> None:
+        """Change a constant in the person's commands; see `warm.hurry`."""
+        warm.hurry(self.environ, name, value)
+
     def close(self) -> None:
         """End what was started; fails when any of it wanted to leave loopback."""
         for process in self.started:

@@ -16,6 +16,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+from tests.support import warm
 from tests.support.proxy import Proxy, proxy
 from tests.support.queues import Queue, World
 from tests.support.s3 import CREDENTIALS
@@ -138,6 +139,7 @@ class Machines:
         self.proxy = through
         self.bucket = bucket
         self._keys = keys
+        self._environ: dict[str, str] = {}
         self.all: list[World] = []
 
     def machine(self, name: str = "a", through: Proxy | None = None) -> World:
@@ -146,13 +148,23 @@ class Machines:
         Args:
             through: Its own way to the store, where the others' is not to be touched.
         """
-        environ = {**CREDENTIALS, "AWS_ENDPOINT_URL": (through or self.proxy).endpoint}
+        environ = {
+            **CREDENTIALS,
+            **self._environ,
+            "AWS_ENDPOINT_URL": (through or self.proxy).endpoint,
+        }
         made = World(self._folder, self._folder / name, {**environ, "SPAWN_BUCKET": self.bucket})
         for other in self.all:
             other.others.append(made)
             made.others.append(other)
         self.all.append(made)
         return made
+
+    def hurry(self, name: str, value: Any) -> None:
+        """Change a constant in the processes of every machine; see `warm.hurry`."""
+        warm.hurry(self._environ, name, value)
+        for each in self.all:
+            each.hurry(name, value)
 
     @contextmanager
     def way(self) -> Iterator[Proxy]:

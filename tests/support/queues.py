@@ -326,6 +326,10 @@ class World:
         self.started.append(process)
         return process
 
+    def hurry(self, name: str, value: Any) -> None:
+        """Change a constant in its processes, supervisors excepted; see `warm.hurry`."""
+        warm.hurry(self.environ, name, value)
+
     def let(self, name: str) -> None:
         """Let the commands go on that wait for this name."""
         (self.work / name).touch()

@@ -10,6 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
+from typing import Any
+
+from tests.support import warm
 
 
 class Terminal:
@@ -54,15 +57,17 @@ def terminal(
     """Run a command as a shell does on a terminal of 24 rows; killed at the end of the block."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    run = ["setsid", "--ctty", "--wait", *command]
-    process = subprocess.Popen(
-        run,
-        env={**environ, "TERM": "xterm"},
-        cwd=folder,
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-    )
+    options: dict[str, Any] = {
+        "env": {**environ, "TERM": "xterm"},
+        "cwd": folder,
+        "stdin": slave,
+        "stdout": slave,
+        "stderr": slave,
+    }
+    if warm.cold or command[0] != warm.SPAWN:
+        process = subprocess.Popen(["setsid", "--ctty", "--wait", *command], **options)
+    else:
+        process = warm.spawn(command, start_new_session=True, **options)
     os.close(slave)
     try:
         yield Terminal(process, master)

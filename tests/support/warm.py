@@ -26,6 +26,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -39,6 +40,9 @@ SPAWN = str(Path(sys.executable).with_name("spawn"))
 RUNNER = [sys.executable, "-m", "spawn.runner"]
 MOTO = [sys.executable, str(Path(__file__).with_name("moto_server.py"))]
 ROOT = Path(__file__).parents[2]
+
+CONSTANTS = "SPAWN_TEST_CONSTANTS"
+"""Environment variable with the constants that a forked process changes, as a JSON object."""
 
 cold = SOAK or os.environ.get("SPAWN_COLD", "") not in ("", "0")
 """Whether the real program is started. A test that is marked sets it while it runs."""
@@ -371,6 +375,8 @@ def _become(order: dict[str, Any], fds: Mapping[int, int]) -> None:
             os.closerange(last + 1, number)
         last = number
     os.closerange(last + 1, os.sysconf("SC_OPEN_MAX"))
+    if order["session"] and os.isatty(0):  # `terminal` wants what `setsid --ctty` does
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     os.chdir(order["cwd"])
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         if signal.getsignal(number) not in (signal.SIG_IGN, signal.SIG_DFL, None):
@@ -385,6 +391,8 @@ def _become(order: dict[str, Any], fds: Mapping[int, int]) -> None:
     if "spawn.runner.start" in sys.modules:
         importlib.reload(sys.modules["spawn.store.failpoints"])
         sys.modules["spawn.runner.start"].subprocess = _Subprocess  # type: ignore[attr-defined]
+        for name, value in json.loads(environ.get(CONSTANTS, "{}")).items():
+            set_constant(name, value)
     for folder in environ.get("PYTHONPATH", "").split(os.pathsep):
         if folder and (site := Path(folder, "sitecustomize.py")).exists():
             runpy.run_path(str(site))
@@ -395,6 +403,48 @@ class _Subprocess(Subprocess):
     """The same, in a process that was forked."""
 
     Popen = _Fork
+
+
+def hurry(environ: dict[str, str], name: str, value: Any) -> None:
+    """Change a constant in the processes that get an environment.
+
+    The real program ignores the change: a test must pass with the true value, too.
+
+    Args:
+        environ: Environment of the processes; the change is added to it.
+        name: Dotted name, in the module that reads the constant, or of an attribute of one.
+        value: A JSON value.
+
+    Raises:
+        AttributeError: There is no such constant.
+    """
+    _owner(name)
+    changed = {**json.loads(environ.get(CONSTANTS, "{}")), name: value}
+    environ[CONSTANTS] = json.dumps(changed)
+
+
+def set_constant(name: str, value: Any) -> None:
+    """Change a constant in this process.
+
+    Raises:
+        AttributeError: There is no such constant.
+    """
+    owner, attribute = _owner(name)
+    setattr(owner, attribute, value)
+
+
+def _owner(name: str) -> tuple[Any, str]:
+    """The module or object that has an attribute of this dotted name, and the attribute."""
+    path, _, attribute = name.rpartition(".")
+    try:
+        owner = importlib.import_module(path)
+    except ModuleNotFoundError as error:
+        if error.name != path:
+            raise
+        owner = getattr(*_owner(path))
+    if not hasattr(owner, attribute):
+        raise AttributeError(f"{path} has no {attribute}")
+    return owner, attribute
 
 
 def _stream(fd: int) -> io.TextIOWrapper | None:
