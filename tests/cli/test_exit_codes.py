@@ -43,6 +43,7 @@ def test_an_unknown_queue_is_3(finished: Home, command: str) -> None:
     )
 
 
+@pytest.mark.cold
 def test_debug_shows_where_an_error_comes_from_and_changes_no_exit_code(finished: Home) -> None:
     done = finished("--debug", "queue", "status", "nope")
     assert "Traceback" in done.stderr

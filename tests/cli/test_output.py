@@ -41,22 +41,26 @@ def test_a_pipe_that_nobody_reads_is_no_error(finished: Home, arguments: list[st
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.cold
 def test_a_pipe_that_nobody_reads_is_no_error_to_an_unbuffered_python(finished: Home) -> None:
     done = finished.unread("queue", "history", "bad", PYTHONUNBUFFERED="1")
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.cold
 def test_a_closed_stdout_is_no_error(finished: Home) -> None:
     done = finished.bash("spawn queue status bad >&-")
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.cold
 def test_a_terminal_without_utf_8_gets_what_it_can_show(finished: Home) -> None:
     done = finished("queue", "status", "bad", PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")
     assert "Jobs: 3 total" in done.stdout
 
 
+@pytest.mark.cold
 def test_a_queue_runs_to_its_end_and_exit_code_when_nobody_reads(home: Home) -> None:
     file = home.config({"queue_id": "deaf", "jobs": [{"job_id": "a", "command": "exit 3"}]})
     done = home.unread("queue", "run", file)

@@ -93,6 +93,7 @@ def test_every_failpoint_stands_at_one_place() -> None:
         assert found == 1, f"{name} stands at {found} places"
 
 
+@pytest.mark.cold
 def test_no_job_learns_what_is_for_the_runner_alone(world: World) -> None:
     queue = world.queue({"job_id": "a", "command": f'echo "[${VARIABLE}${SERVICE}]"'})
     told = {VARIABLE: f"runner.requested:1:{os.devnull}", SERVICE: "1"}

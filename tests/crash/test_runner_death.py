@@ -17,6 +17,7 @@ from tests.support.wait import wait_until
 from spawn.core.moments import moment
 
 
+@pytest.mark.cold
 @pytest.mark.parametrize("code", [0, 3])
 def test_a_job_outlives_its_runner_and_the_next_waits_for_it(world: World, code: int) -> None:
     queue = world.queue(job("a", f"{until('go')}; echo whole; exit {code}"), job("b", "true", "a"))

@@ -113,6 +113,7 @@ def test_a_second_look_costs_a_read_and_a_list(machines: Machines) -> None:
         assert asked[0][1] == "q/_spawn/lease.json"
 
 
+@pytest.mark.cold
 def test_time_travel_works_there_too(machines: Machines) -> None:
     log, _, _ = _gone(machines)
     events = [json.loads(exported.split(b" ", 1)[1]) for exported in log]

@@ -54,6 +54,7 @@ def _said(done: Finished) -> tuple[str, bytes]:
     return done.err, (done.out + done.err).encode()
 
 
+@pytest.mark.cold
 def test_a_whole_queue_leaves_no_secret_anywhere(machines: Machines) -> None:
     a = machines.machine()
     a.environ |= {**SECRETS, "AWS_ENDPOINT_URL": _with_password(machines.proxy.endpoint)}

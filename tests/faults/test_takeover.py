@@ -94,6 +94,7 @@ def _sleep_through_a_takeover(machines: Machines, way: Proxy, renewals: int) -> 
     same(there, machines.remote())
 
 
+@pytest.mark.cold
 def test_a_queue_that_was_stopped_in_good_order_is_taken_without_force(machines: Machines) -> None:
     a, b = machines.machine("a"), machines.machine("b")
     here = _begun(a, kill_grace="1s")

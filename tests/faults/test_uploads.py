@@ -102,6 +102,7 @@ def test_a_store_that_refuses_is_asked_three_times_and_resume_brings_what_is_lef
     same(queue, machines.remote())
 
 
+@pytest.mark.cold
 @pytest.mark.parametrize("point", POINTS)
 def test_a_runner_that_dies_between_completion_and_upload_loses_nothing(
     machines: Machines, point: str

@@ -71,6 +71,7 @@ def test_a_queue_in_the_middle_is_reported_as_its_machine_does(
     assert '"status": "failed"' in _same(world, laptop, "q", datetime.now(UTC))
 
 
+@pytest.mark.cold
 @pytest.mark.parametrize("flags", [[], ["--json"]], ids=["text", "json"])
 def test_status_of_the_command_line_says_the_same_byte_for_byte(
     world: World, laptop: Laptop, flags: list[str], capfd: pytest.CaptureFixture[str]

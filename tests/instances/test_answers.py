@@ -100,6 +100,7 @@ def test_a_host_key_that_nobody_knows_is_refused_and_accepted_as_is_told(
     assert person.status(instance.id)["queue_id"] == "q"
 
 
+@pytest.mark.cold
 def test_a_host_key_is_known_from_the_queues_log_in_s3(instance: Instance, person: Person) -> None:
     ran(instance)
     person.laptop.known_hosts.unlink()

@@ -2,6 +2,7 @@
 
 import subprocess
 
+import pytest
 from tests.support import warm
 from tests.support.instances import Instance
 from tests.support.queues import SECONDS, SPAWN, Finished, job, until
@@ -83,6 +84,7 @@ def test_it_is_kept_while_a_part_of_its_log_or_output_is_not_in_s3(instance: Ins
     assert state(instance) == "running"
 
 
+@pytest.mark.cold
 def test_what_no_bucket_has_is_on_the_instance_alone(instance: Instance) -> None:
     tag(instance)
     assert instance.queue(job("one", "true"), s3=False).run("--no-s3").code == 0

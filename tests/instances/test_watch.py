@@ -92,6 +92,7 @@ def watching(person: Person, target: str, *flags: str) -> Iterator[Staying]:
     assert set(statuses(staying.reports)[:-1]) <= {"running"}
 
 
+@pytest.mark.cold
 def test_a_watch_goes_over_one_login_and_ends_with_the_queue(
     instance: Instance, person: Person, running: Queue
 ) -> None:

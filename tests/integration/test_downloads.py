@@ -36,6 +36,7 @@ def _tree(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.cold
 def test_results_come_as_the_manual_page_says(world: World) -> None:
     queue = _pipeline(world)
     done = _results(queue)

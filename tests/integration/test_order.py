@@ -14,6 +14,7 @@ def at_once(world: World) -> int:
     return max(accumulate(1 if mark.startswith("+") else -1 for mark in marks))
 
 
+@pytest.mark.cold
 def test_a_chain_runs_in_order_to_its_end(world: World) -> None:
     queue = world.queue(
         job("export", "echo export >> order", "train"),

@@ -65,7 +65,7 @@ def test_a_torn_or_damaged_record_is_none(
 ) -> None:
     path = _written(tmp_path_factory.mktemp("record") / "record")
     block = bytearray(path.read_bytes())
-    size = len(block.rstrip(b"\n"))
+    size = len(block.rstrip(b"\0"))
     if data.draw(st.booleans()):
         bit = data.draw(st.integers(0, 8 * size - 1))
         block[bit // 8] ^= 1 << bit % 8
