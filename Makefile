@@ -15,7 +15,7 @@ DEV := $(VENV)/.ready-dev
 SERVERS := $(VENV)/.ready-s3-servers
 BENCH := $(VENV)/.ready-bench
 # Most tests wait for processes more than they compute.
-WORKERS ?= $(shell echo $$(( $$(nproc) * 2 )))
+WORKERS ?= $(shell echo $$(( $$(nproc) * 3 )))
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 CEPH := ceph-mon ceph-osd radosgw
 

@@ -17,7 +17,6 @@ from tests.support.wait import wait_until
 from spawn.core.moments import moment
 
 
-@pytest.mark.cold
 @pytest.mark.parametrize("code", [0, 3])
 def test_a_job_outlives_its_runner_and_the_next_waits_for_it(world: World, code: int) -> None:
     queue = world.queue(job("a", f"{until('go')}; echo whole; exit {code}"), job("b", "true", "a"))
@@ -63,6 +62,7 @@ def test_how_a_job_ended_while_nobody_ran_the_queue_is_known(
     assert queue.executed() == [("a", 1)]
 
 
+@pytest.mark.cold
 def test_a_timeout_comes_also_while_nobody_runs_the_queue(world: World) -> None:
     queue = world.queue(
         job("a", "[ $JOB_ATTEMPT = 2 ] || sleep 60", timeout="1500ms", retry=retry(2))

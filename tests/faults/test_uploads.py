@@ -60,6 +60,7 @@ def test_nothing_partial_is_taken_for_whole(machines: Machines, fault: Fault) ->
     assert machines.remote().uploads() == [], "no upload in parts is left open"
 
 
+@pytest.mark.cold
 def test_who_depends_on_results_waits_for_them_only_so_long(machines: Machines) -> None:
     a = machines.machine()
     queue = a.queue(
@@ -102,7 +103,6 @@ def test_a_store_that_refuses_is_asked_three_times_and_resume_brings_what_is_lef
     same(queue, machines.remote())
 
 
-@pytest.mark.cold
 @pytest.mark.parametrize("point", POINTS)
 def test_a_runner_that_dies_between_completion_and_upload_loses_nothing(
     machines: Machines, point: str

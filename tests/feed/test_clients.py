@@ -204,7 +204,7 @@ def test_a_client_that_does_not_read_holds_nobody_up(
 
 def test_clients_that_go_leave_nothing(world: World, feed: Feed) -> None:
     world.queue(job("a", "true")).run("--no-s3")
-    for number in range(100):
+    for number in range(40):
         with feed.connect() as sock:
             sock.sendall(b"GET /v1/queues/q?wait=25 HTTP/1.1\r\n"[: number % 40] + HOST)
     _serves(feed)

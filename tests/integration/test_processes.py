@@ -204,6 +204,8 @@ def test_a_job_that_stops_its_supervisor_is_cancelled_also_without_a_runner(worl
 
 
 def test_a_job_that_stops_its_supervisor_again_and_again_is_lost_with_it(world: World) -> None:
+    world.hurry("spawn.runner.launcher.MARGIN_SECONDS", 1.0)
+    world.hurry("spawn.runner.poller.LOOK_SECONDS", 0.5)
     again = "setsid sh -c 'while :; do kill -STOP '$PPID'; done' & touch up; sleep 61"
     queue = world.queue(job("a", f"[ $JOB_ATTEMPT = 2 ] || {{ {again}; }}"), kill_grace="1s")
     process = queue.start()

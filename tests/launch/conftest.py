@@ -3,12 +3,9 @@
 import base64
 import json
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-import botocore.loaders
-import botocore.session
 import pytest
 from msgspec import Struct
 from tests.support import s3
@@ -162,17 +159,6 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """AWS of this module's own: what launches make there once is its own."""
     with s3.moto(tmp_path_factory.mktemp("moto")) as server:
         yield server
-
-
-@pytest.fixture(autouse=True)
-def _models_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What boto3 knows of each service is read once, not in every test: that takes the longest."""
-    monkeypatch.setattr(botocore.session, "create_loader", _loader)
-
-
-@cache
-def _loader(path: str | None) -> Any:
-    return botocore.loaders.create_loader(path)
 
 
 @pytest.fixture

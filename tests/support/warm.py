@@ -30,7 +30,7 @@ import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -318,6 +318,7 @@ def decode_once() -> None:
 def _once(load: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
     known: dict[str, Any] = {}
 
+    @wraps(load)
     def load_once(self: Any, path: str) -> Any:
         if path not in known:
             known[path] = load(self, path)

@@ -4,9 +4,18 @@ from pathlib import Path
 
 import pytest
 from botocore.exceptions import UnknownServiceError
+from botocore.loaders import JSONFileLoader
 from botocore.session import get_session
 
+from spawn.store.objects import models
 from spawn.store.objects.models import session
+
+
+@pytest.fixture(autouse=True)
+def _read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests share what was decoded once, and botocore changes it."""
+    for loader in (models._Files, JSONFileLoader):
+        monkeypatch.setattr(loader, "load_file", loader.load_file.__wrapped__)
 
 
 @pytest.mark.parametrize("service", ["s3", "sts", "ec2", "iam", "ssm"])
