@@ -20,6 +20,12 @@ warm.decode_once()
 pytest_plugins = ["tests.support.servers"]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Workers share the processes that fork."""
+    if config.getoption("numprocesses", None):
+        warm.start()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest: each worker is given an equal part of the list, from its start on."""
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))

@@ -24,6 +24,7 @@ import runpy
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import termios
@@ -32,6 +33,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, wraps
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, NoReturn
 
 from tests.support.soak import SOAK
@@ -48,6 +50,8 @@ cold = SOAK or os.environ.get("SPAWN_COLD", "") not in ("", "0")
 """Whether the real program is started. A test that is marked sets it while it runs."""
 
 _ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith("SPAWN_")}
+VARIABLE = "WARM"
+"""Names the processes that the workers of one run share."""
 _BLOCK = 32 * 1024
 _HIGH = 500
 _SUPPORTED = {
@@ -133,16 +137,12 @@ class _Forked(_Popen):
     """Forked from the process that is warm; that one tells how it ends."""
 
     def _begin(self, order: dict[str, Any], fds: Mapping[int, int]) -> int:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            message = json.dumps({**order, "fds": list(fds)}).encode()
-            server = _server("moto" if order["args"][:2] == MOTO else "spawn")
-            socket.send_fds(
-                server, [len(message).to_bytes(4, "big")], [theirs.fileno(), *fds.values()]
-            )
-            server.sendall(message)
-        self._status = ours
-        return int.from_bytes(_exactly(ours, 4), "big")
+        self._status = socket.socket(socket.AF_UNIX)
+        self._status.connect(_address("moto" if order["args"][:2] == MOTO else "spawn"))
+        message = json.dumps({**order, "fds": list(fds)}).encode()
+        socket.send_fds(self._status, [len(message).to_bytes(4, "big")], list(fds.values()))
+        self._status.sendall(message)
+        return int.from_bytes(_exactly(self._status, 4), "big")
 
     def _try_wait(self, wait_flags: int) -> tuple[int, int]:
         ready = select.select([self._status], [], [], 0 if wait_flags & os.WNOHANG else None)[0]
@@ -187,31 +187,51 @@ def _exactly(sock: socket.socket, count: int) -> bytes:
 
 
 @cache
-def _server(of: str) -> socket.socket:
-    """The channel to this session's own process for `spawn` or moto, which is started now."""
-    ours, theirs = socket.socketpair()
-    with theirs:
+def _address(of: str) -> str:
+    """Where the process for `spawn` or moto listens; it is started where no other one has."""
+    if VARIABLE not in _ENVIRON:
+        _start(of, token := token_hex(8))
+    return _name(of, _ENVIRON.get(VARIABLE) or token)
+
+
+def start() -> None:
+    """Start both, for all workers that this process starts from here on."""
+    os.environ[VARIABLE] = token_hex(8)
+    for of in ("spawn", "moto"):
+        _start(of, os.environ[VARIABLE])
+
+
+def _name(of: str, token: str) -> str:
+    return f"\0spawn-tests-{token}-{of}"
+
+
+def _start(of: str, token: str) -> None:
+    """Start a process that forks, until this one ends."""
+    listener = socket.socket(socket.AF_UNIX)
+    with listener:
+        listener.bind(_name(of, token))
+        listener.listen(64)
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.warm", of, str(theirs.fileno())],
+            [sys.executable, "-m", "tests.support.warm", of, str(listener.fileno())],
             cwd=ROOT,
             env={**_ENVIRON, "ROOM": "x" * _BLOCK},
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
+            pass_fds=[listener.fileno()],
+            stdin=subprocess.PIPE,
         )
 
     def end() -> None:
-        ours.close()
+        assert process.stdin is not None
+        process.stdin.close()
         process.wait()
 
     atexit.register(end)
-    return ours
 
 
 # the process that is warm
 
 
-def _serve(of: str, channel: socket.socket) -> None:
-    """Fork what is asked for until whoever asks has gone."""
+def _serve(of: str, listener: socket.socket) -> None:
+    """Fork what is asked for until whoever started this has ended: a connection a process."""
     _import_spawn() if of == "spawn" else _import_moto()
     gc.collect()
     gc.freeze()
@@ -222,45 +242,55 @@ def _serve(of: str, channel: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     forked: dict[socket.socket, int] = {}
     alive: set[socket.socket] = set()
+    poll = select.poll()
+    for fd in (0, woken, listener.fileno()):
+        poll.register(fd, select.POLLIN)
     while True:
-        ready = select.select([channel, woken, *forked], [], [])[0]
+        ready = {fd for fd, _ in poll.poll()}
+        if 0 in ready:
+            return
         if woken in ready:
             with suppress(BlockingIOError):
                 os.read(woken, 4096)
         for status in [each for each in alive if _has_ended(each, forked[each])]:
             alive.remove(status)
-        for status in forked.keys() & set(ready) - alive:
+            poll.register(status, select.POLLIN)
+        for status in [each for each in forked if each.fileno() in ready]:
+            poll.unregister(status)
             with status:  # it was told, and has hung up
                 os.waitpid(forked.pop(status), 0)
-        if channel in ready:
-            status = _fork(channel, forked)
-            if status is None:
-                return
+        if listener.fileno() in ready:
+            status = listener.accept()[0]
+            credentials = status.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+            if struct.unpack("3i", credentials)[1] != os.getuid():
+                status.close()
+                continue
+            try:
+                forked[status] = _fork(status)
+            except (RuntimeError, OSError):  # who asked is gone
+                status.close()
+                continue
             alive.add(status)
 
 
-def _fork(channel: socket.socket, forked: dict[socket.socket, int]) -> socket.socket | None:
-    """Fork what is asked for next; None when nothing will be."""
-    head, fds, _, _ = socket.recv_fds(channel, 4, 32)
-    if not head:
-        return None
-    head += _exactly(channel, 4 - len(head))
-    order = json.loads(_exactly(channel, int.from_bytes(head, "big")))
-    status = socket.socket(fileno=fds[0])
+def _fork(status: socket.socket) -> int:
+    """Fork what a connection asks for; its pid is told there."""
+    head, fds, _, _ = socket.recv_fds(status, 4, 32)
+    head += _exactly(status, 4 - len(head))
+    order = json.loads(_exactly(status, int.from_bytes(head, "big")))
     # A signal that comes before it is set up would be lost in what Python runs after a fork.
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     pid = os.fork()
     if pid == 0:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        _run(order, dict(zip(order["fds"], fds[1:], strict=True)))
+        _run(order, dict(zip(order["fds"], fds, strict=True)))
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    for fd in fds[1:]:
+    for fd in fds:
         os.close(fd)
-    forked[status] = pid
     with suppress(OSError):
         status.sendall(pid.to_bytes(4, "big"))
-    return status
+    return pid
 
 
 def _has_ended(status: socket.socket, pid: int) -> bool:
