@@ -9,9 +9,11 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE PYTHONUNBUFFERED
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
-# What is installed: the product alone, and what tests, other S3 servers and benchmarks need on top.
+# What is installed: the product alone, and what tests, linters, other S3 servers and benchmarks
+# need on top.
 READY := $(VENV)/.ready
 DEV := $(VENV)/.ready-dev
+LINT := $(VENV)/.ready-lint
 SERVERS := $(VENV)/.ready-s3-servers
 BENCH := $(VENV)/.ready-bench
 # Most tests wait for processes more than they compute.
@@ -63,7 +65,7 @@ test-s3: $(DEV) $(SERVERS) ## Run those against other S3 servers: Ceph's radosgw
 	@tests/tools $(CEPH)
 	@SPAWN_REQUIRE_S3_SERVERS=1 $(PYTEST) -m s3server tests/contract tests/integration
 
-check: $(DEV) ## Format, lint, types, import contracts
+check: $(LINT) ## Format, lint, types, import contracts
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy

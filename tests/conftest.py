@@ -8,8 +8,9 @@ from itertools import islice
 import pytest
 from hypothesis import settings
 from tests.support import warm
+from tests.support.soak import scaled
 
-settings.register_profile("spawn", deadline=None, print_blob=True)
+settings.register_profile("spawn", deadline=None, print_blob=True, max_examples=scaled(50, 100))
 settings.load_profile("spawn")
 # A shell that runs us in the background has SIGINT ignored, and so would be all that we start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -51,7 +51,7 @@ def queue(world: World) -> Queue:
         job("collect", "cat d/e/x", "folder"),
         job(
             "stubborn",
-            "trap '' TERM; [ $JOB_ATTEMPT_OF_ITS_OWN -ge 2 ] || while :; do sleep 0.02; done",
+            "trap '' TERM; [ $JOB_ATTEMPT_OF_ITS_OWN -ge 2 ] || while :; do nap; done",
             timeout="500ms",
             retry=retry(2, "20ms"),
         ),
@@ -64,7 +64,11 @@ def queue(world: World) -> Queue:
         job("last", "true", "loud", "reader", "collect"),
         job("blocked-last", "true", "blocked-too", "last"),
     ]
-    own = 'JOB_ATTEMPT_OF_ITS_OWN=$(grep -c "^q $JOB_ID " ' + str(world.folder / "truth") + "); "
+    own = (
+        'JOB_ATTEMPT_OF_ITS_OWN=0; while read -r line; do case $line in "q $JOB_ID "*) '
+        "JOB_ATTEMPT_OF_ITS_OWN=$((JOB_ATTEMPT_OF_ITS_OWN + 1));; esac; "
+        f"done <{world.folder}/truth; "
+    )
     for each in jobs:
         each["command"] = own + each["command"]
     return world.queue(*jobs, max_parallel=2, on_failure="continue", kill_grace="50ms")

@@ -11,9 +11,9 @@ def test_a_dependent_starts_only_when_the_completion_it_rests_on_is_in_the_store
 ) -> None:
     a = machines.machine()
     queue = a.queue(
-        job("first", "[ -e held ] || until [ -e held ]; do sleep 0.02; done"),
+        job("first", "[ -e held ] || until [ -e held ]; do nap; done"),
         job("second", "true", "first"),
-        job("apart", "until [ -e late ]; do sleep 0.02; done"),
+        job("apart", "until [ -e late ]; do nap; done"),
         job("apart-too", "true"),
         durability="s3",
         max_parallel=2,

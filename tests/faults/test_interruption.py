@@ -23,7 +23,7 @@ trap 'cp "$SPAWN_INTERRUPTION_FILE" told 2>/dev/null; exit 143' TERM
 mkdir -p checkpoints
 while [ $epoch -lt 5 ]; do
   epoch=$((epoch + 1)); echo $epoch > checkpoints/part; mv checkpoints/part checkpoints/epoch
-  if [ $epoch = 3 ]; then touch at3; until [ -e go ]; do sleep 0.02; done; fi
+  if [ $epoch = 3 ]; then touch at3; until [ -e go ]; do nap; done; fi
 done
 echo model > model
 """

@@ -170,7 +170,7 @@ def test_a_lease_that_has_expired_is_not_taken_without_force_while_a_job_may_run
 
 def _each_for_itself(world: World) -> Queue:
     """A queue whose jobs wait to be let go on the machine that they run on."""
-    mine = "until [ -e $JOB_ID-${SPAWN_HOME##*/} ]; do sleep 0.02; done"
+    mine = "until [ -e $JOB_ID-${SPAWN_HOME##*/} ]; do nap; done"
     return world.queue(
         job("first", mine), job("second", mine, "first"), job("third", mine, "second")
     )

@@ -216,7 +216,7 @@ def test_jobs_may_be_left_to_the_next_runner(world: World) -> None:
 
 
 def test_a_new_grace_holds_for_timeouts_too(world: World) -> None:
-    deaf = "trap 'touch told' TERM; while :; do sleep 0.02; done"
+    deaf = "trap 'touch told' TERM; while :; do nap; done"
     queue = world.queue(job("a", "exit 3"), kill_grace="10m")
     assert queue.run().code == 1
     edited = _configure(queue, job("a", deaf, timeout="300ms"), kill_grace="400ms")

@@ -44,7 +44,7 @@ def test_a_stopped_queue_goes_on_where_it_was(
 
 def test_a_job_that_ends_well_after_a_stop_is_still_not_completed(world: World) -> None:
     queue = world.queue(
-        job("a", "trap 'exit 0' TERM; [ $JOB_ATTEMPT = 2 ] || while :; do sleep 0.05; done")
+        job("a", "trap 'exit 0' TERM; [ $JOB_ATTEMPT = 2 ] || while :; do nap; done")
     )
     process = queue.start()
     queue.wait_executing("a")
@@ -81,7 +81,7 @@ def test_every_job_that_runs_is_stopped_and_nothing_else_starts(world: World) ->
     ],
 )
 def test_a_second_interrupt_stops_at_once(world: World, whom: str, notes: list[str]) -> None:
-    queue = world.queue(job("a", "trap 'touch told' TERM; while :; do sleep 0.05; done"))
+    queue = world.queue(job("a", "trap 'touch told' TERM; while :; do nap; done"))
     process = queue.start()
     queue.wait_executing("a")
     pid = process.pid if whom == "command line" else queue.runner()
@@ -154,7 +154,7 @@ def test_a_command_line_told_to_stop_before_the_queue_began_says_so(world: World
 
 def test_a_job_whose_time_was_up_before_the_stop_has_timed_out(world: World) -> None:
     queue = world.queue(
-        job("a", "trap 'touch told' TERM; while :; do sleep 0.05; done", timeout="2s"),
+        job("a", "trap 'touch told' TERM; while :; do nap; done", timeout="2s"),
         kill_grace="10m",
     )
     process = queue.start()
@@ -169,7 +169,7 @@ def test_a_job_whose_time_was_up_before_the_stop_has_timed_out(world: World) -> 
 
 def test_a_job_that_was_stopped_before_its_time_was_up_has_not_timed_out(world: World) -> None:
     queue = world.queue(
-        job("a", "trap 'touch told' TERM; while :; do sleep 0.05; done", timeout="3s"),
+        job("a", "trap 'touch told' TERM; while :; do nap; done", timeout="3s"),
         kill_grace="4s",
     )
     process = queue.start()
@@ -184,9 +184,7 @@ def test_a_job_that_was_stopped_before_its_time_was_up_has_not_timed_out(world: 
 def test_a_job_that_was_stopped_with_its_queue_is_not_cancelled_by_who_comes_later(
     world: World,
 ) -> None:
-    queue = world.queue(
-        job("a", "trap 'touch told' TERM; while :; do sleep 0.05; done"), kill_grace="2s"
-    )
+    queue = world.queue(job("a", "trap 'touch told' TERM; while :; do nap; done"), kill_grace="2s")
     process = queue.start()
     queue.wait_executing("a")
     os.kill(queue.runner(), signal.SIGTERM)

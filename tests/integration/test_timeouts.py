@@ -5,7 +5,7 @@ from tests.support.queues import Finished, Queue, World, job, retry, until
 
 from spawn.store import owning
 
-FOREVER = "while :; do sleep 0.05; done"
+FOREVER = "while :; do nap; done"
 
 
 def test_a_timeout_is_124_and_is_retried(world: World) -> None:
@@ -81,7 +81,7 @@ def test_at_a_timeout_the_whole_tree_ends_before_the_log_says_so(world: World) -
 
 
 def test_children_have_their_grace_when_their_shell_ended_at_once(world: World) -> None:
-    save = "trap 'sleep 0.3; echo saved; exit 0' TERM; touch up; while :; do sleep 0.05; done"
+    save = "trap 'sleep 0.3; echo saved; exit 0' TERM; touch up; while :; do nap; done"
     queue = world.queue(job("a", f'bash -c "{save}"; echo after', timeout="3s"), kill_grace="20s")
     assert queue.run().code == 1
     assert (world.work / "up").exists()
@@ -91,7 +91,7 @@ def test_children_have_their_grace_when_their_shell_ended_at_once(world: World) 
 def test_every_level_of_the_tree_is_told_that_its_time_is_up(world: World) -> None:
     (world.work / "level").write_text(
         'if [ "$1" -gt 0 ]; then bash level $(($1 - 1)); exit; fi\n'
-        "trap 'echo saved; exit 0' TERM; echo up; while :; do sleep 0.05; done\n"
+        "trap 'echo saved; exit 0' TERM; echo up; while :; do nap; done\n"
     )
     queue = world.queue(
         *(job(f"j{number}", "bash level 6", timeout="4s") for number in range(4)),

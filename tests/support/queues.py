@@ -39,12 +39,14 @@ UNOWNED_SECONDS = SECONDS
 _TRAP = re.compile(r"^trap '[^']*' TERM", re.MULTILINE)
 _WITNESS = """\
 if [ -n "$JOB_ID" ]; then
+  nap() {{ read -rt 0.05 _ <>{fifo} || true; }}
   printf '%s %s %s\\n' "$QUEUE_ID" "$JOB_ID" "$JOB_ATTEMPT" >> {truth}
   unset BASH_ENV
 fi
 """
 """What bash reads before each command: the attempt says for itself that it was executed. A shell
-that is no job's, as one that somebody logs in to, says nothing."""
+that is no job's, as one that somebody logs in to, says nothing. `nap` is a short sleep that
+starts no process."""
 
 
 def job(job_id: str, command: str, *needs: str, **fields: Any) -> dict[str, Any]:
@@ -277,7 +279,10 @@ class World:
         name = "" if home is None else f"-{home.name}"
         self._truth = folder / f"truth{name}"
         witness = folder / f"witness{name}.sh"
-        witness.write_text(_WITNESS.format(truth=self._truth))
+        fifo = folder / "nap"
+        if not fifo.exists():
+            os.mkfifo(fifo)
+        witness.write_text(_WITNESS.format(truth=self._truth, fifo=fifo))
         self.environ = {
             **os.environ,
             "SPAWN_HOME": str(self.home),
@@ -378,4 +383,4 @@ def world_in(folder: Path, home: Path | None = None) -> Iterator[World]:
 
 def until(name: str) -> str:
     """A shell command that waits until `World.let` is called with this name."""
-    return f"until [ -e {name} ]; do sleep 0.05; done"
+    return f"until [ -e {name} ]; do nap 2>/dev/null || sleep 0.05; done"
