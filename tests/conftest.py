@@ -1,5 +1,6 @@
 """What every test can rely on."""
 
+import gc
 import os
 import shutil
 import signal
@@ -36,6 +37,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     parts = [first[number::workers] for number in range(workers)]
     items[:] = [each for mine in parts for each in (*mine, *islice(rest, part - len(mine)))]
     items += rest
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays: looking through it for garbage takes longer than many a test."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
