@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from tests.support import warm
+from tests.support import constants, warm
 from tests.support.ec2 import IMAGE
 from tests.support.feeds import Feed
 from tests.support.imds import ENDPOINT, metadata
@@ -110,8 +110,8 @@ class Person:
         return process
 
     def hurry(self, name: str, value: Any) -> None:
-        """Change a constant in the person's commands; see `warm.hurry`."""
-        warm.hurry(self.environ, name, value)
+        """Change a constant in the person's commands; see `constants.hurry`."""
+        constants.hurry(self.environ, name, value)
 
     def close(self) -> None:
         """End what was started; fails when any of it wanted to leave loopback."""

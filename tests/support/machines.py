@@ -16,7 +16,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from tests.support import warm
+from tests.support import constants
 from tests.support.proxy import Proxy, proxy
 from tests.support.queues import Queue, World
 from tests.support.s3 import CREDENTIALS
@@ -161,8 +161,8 @@ class Machines:
         return made
 
     def hurry(self, name: str, value: Any) -> None:
-        """Change a constant in the processes of every machine; see `warm.hurry`."""
-        warm.hurry(self._environ, name, value)
+        """Change a constant in the processes of every machine; see `constants.hurry`."""
+        constants.hurry(self._environ, name, value)
         for each in self.all:
             each.hurry(name, value)
 

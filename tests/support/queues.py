@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from msgspec import Struct
-from tests.support import warm
+from tests.support import constants, warm
 from tests.support.processes import carriers, describe, ends_by_term, parent
 from tests.support.wait import wait_until
 from tests.support.warm import SPAWN
@@ -332,8 +332,8 @@ class World:
         return process
 
     def hurry(self, name: str, value: Any) -> None:
-        """Change a constant in its processes, supervisors excepted; see `warm.hurry`."""
-        warm.hurry(self.environ, name, value)
+        """Change a constant in its processes, supervisors excepted; see `constants.hurry`."""
+        constants.hurry(self.environ, name, value)
 
     def let(self, name: str) -> None:
         """Let the commands go on that wait for this name."""
