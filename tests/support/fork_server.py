@@ -34,7 +34,7 @@ _HIGH = 500
 
 
 def _serve(of: str, listener: socket.socket) -> None:
-    """Fork what is asked for until whoever started this has ended: a connection a process."""
+    """Fork one process per connection, until stdin is closed."""
     _import_spawn() if of == "spawn" else _import_moto()
     gc.collect()
     gc.freeze()
@@ -70,14 +70,14 @@ def _serve(of: str, listener: socket.socket) -> None:
                 continue
             try:
                 forked[status] = _fork(status)
-            except (RuntimeError, OSError):  # who asked is gone
+            except (RuntimeError, OSError):  # the client is gone
                 status.close()
                 continue
             alive.add(status)
 
 
 def _fork(status: socket.socket) -> int:
-    """Fork what a connection asks for; its pid is told there."""
+    """Fork the process that a connection requests, and send its process id."""
     head, fds, _, _ = socket.recv_fds(status, 4, 32)
     head += exactly(status, 4 - len(head))
     order = json.loads(exactly(status, int.from_bytes(head, "big")))
@@ -97,7 +97,7 @@ def _fork(status: socket.socket) -> int:
 
 
 def _has_ended(status: socket.socket, pid: int) -> bool:
-    """Tell whoever waits for a process when it has ended; it is reaped when that one hangs up."""
+    """Send the exit status of a process that has ended; it is reaped when the client hangs up."""
     found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     if found is None:
         return False

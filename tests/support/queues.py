@@ -44,9 +44,8 @@ if [ -n "$JOB_ID" ]; then
   unset BASH_ENV
 fi
 """
-"""What bash reads before each command: the attempt says for itself that it was executed. A shell
-that is no job's, as one that somebody logs in to, says nothing. `nap` is a short sleep that
-starts no process."""
+"""What bash reads before each command: an attempt records that it was executed. A shell that runs
+no job, such as a login shell, records nothing. `nap` is a short sleep that starts no process."""
 
 
 def job(job_id: str, command: str, *needs: str, **fields: Any) -> dict[str, Any]:
