@@ -90,6 +90,7 @@ class Remote:
         """Every `<hash> <line>` of the log's segments: one log, without a gap, its chain whole."""
         found: list[bytes] = []
         hash_ = self._genesis
+        packs = self.keys("_spawn/packs/")  # before the segments: a pack has only older ones
         for key in self.keys("_spawn/log/"):
             assert key == f"_spawn/log/{len(found) + 1:012d}.jsonl", "one log, without a gap"
             for exported in self.read(key).splitlines():
@@ -97,7 +98,7 @@ class Remote:
                 hash_ = sha256(hash_ + line).digest()
                 assert said.decode() == hash_.hex(), f"{key}: the chain is broken"
                 found.append(exported)
-        for key in self.keys("_spawn/packs/"):
+        for key in packs:
             first, last = map(int, Path(key).stem.split("-"))
             packed = self.read(key).splitlines()
             assert packed == found[first - 1 : last], f"{key} is not what the segments say"
