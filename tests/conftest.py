@@ -25,7 +25,7 @@ pytest_plugins = ["tests.support.servers"]
 def pytest_configure(config: pytest.Config) -> None:
     """Workers share the processes that fork."""
     if config.getoption("numprocesses", None):
-        warm.start()
+        os.environ[warm.VARIABLE] = warm.start()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

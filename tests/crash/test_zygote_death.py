@@ -3,8 +3,11 @@
 import os
 import signal
 
+import pytest
 from tests.support.processes import children, is_alive
 from tests.support.queues import Queue, World, job, until
+
+pytestmark = pytest.mark.cold  # elsewhere its parent is not the runner
 
 
 def zygote(queue: Queue) -> int:

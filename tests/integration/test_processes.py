@@ -7,6 +7,7 @@ import sqlite3
 import sys
 from pathlib import Path
 
+import pytest
 from tests.support.processes import attempt_processes, children, is_alive, parent
 from tests.support.queues import World, job, retry, until
 
@@ -99,6 +100,7 @@ def test_orphans_of_a_job_are_reaped_while_it_runs(world: World) -> None:
     queue.wait_for("QueueCompleted")
 
 
+@pytest.mark.cold
 def test_no_process_is_left_between_jobs_and_no_descriptor_either(world: World) -> None:
     queue = world.queue(
         *(job(f"j{number}", "true") for number in range(60)), job("last", until("go"))
@@ -219,6 +221,7 @@ def test_a_job_that_stops_its_supervisor_again_and_again_is_lost_with_it(world: 
     assert queue.resume().code == 0
 
 
+@pytest.mark.cold
 def test_a_zygote_that_was_stopped_holds_up_nothing_for_ever(world: World) -> None:
     queue = world.queue(job("a", until("go")), *(job(f"j{n}", "true") for n in range(5)))
     queue.detach()

@@ -1,8 +1,8 @@
-"""The process that `tests.support.warm` forks `spawn` and moto from.
+"""The process that `tests.support.warm` forks `spawn`, zygotes or moto from.
 
-`python -m tests.support.fork_server KIND FD`: imports `spawn` or `moto` once, then forks a process
-for each connection to its listening socket FD, until its stdin is closed. A connection carries one
-request, then the process id, then the exit status.
+`python -m tests.support.fork_server KIND FD`: imports what this kind needs once, then forks a
+process for each connection to its listening socket FD, until its stdin is closed. A connection
+carries one request, then the process id, then the exit status.
 """
 
 import ctypes
@@ -27,7 +27,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tests.support import constants
-from tests.support.warm import MOTO, SPAWN, ForkedPopen, Subprocess, decode_once, exactly
+from tests.support.warm import (
+    MOTO,
+    SPAWN,
+    Forked,
+    ForkedPopen,
+    Subprocess,
+    decode_once,
+    exactly,
+)
 
 _HIGH = 500
 """Descriptors that a fork keeps move above this number before they get their own."""
@@ -35,7 +43,7 @@ _HIGH = 500
 
 def _serve(of: str, listener: socket.socket) -> None:
     """Fork one process per connection, until stdin is closed."""
-    _import_spawn() if of == "spawn" else _import_moto()
+    {"spawn": _import_spawn, "zygote": _import_zygote, "moto": _import_moto}[of]()
     gc.collect()
     gc.freeze()
     woken, wake = os.pipe()
@@ -118,11 +126,16 @@ def _import_spawn() -> None:
             continue
         if not each.name.endswith("__main__") and each.name != "spawn.runner.zygote":
             importlib.import_module(each.name)
-    importlib.import_module("spawn.cli.app")
+    cli = importlib.import_module("spawn.cli.app")
+    cli.app = importlib.import_module("typer.main").get_command(cli.app)  # as each command would
     for name in ("boto3", "botocore.auth", "s3transfer", "sshtunnel", "urllib.request"):
         importlib.import_module(name)
     decode_once()
     models.session().create_client("s3", region_name="us-east-1")
+
+
+def _import_zygote() -> None:
+    importlib.import_module("spawn.runner.zygote")
 
 
 def _import_moto() -> None:
@@ -155,6 +168,11 @@ def _run(order: dict[str, Any], fds: Mapping[int, int]) -> NoReturn:
         elif args[:2] == MOTO:
             sys.argv = args[1:]
             runpy.run_path(args[1], run_name="__main__")
+        elif args[-2] == "spawn.runner.zygote":
+            from spawn.runner.zygote import main
+
+            sys.argv = args[-2:]
+            main()
         else:
             sys.argv = [args[2], *args[3:]]
             runpy.run_module(args[2] + ".__main__", run_name="__main__")
@@ -200,8 +218,10 @@ def _become(order: dict[str, Any], fds: Mapping[int, int]) -> None:
     _show(environ)
     time.tzset()
     sys.stdin, sys.stdout, sys.stderr = _stream(0), _stream(1), _stream(2)
-    if "spawn.runner.start" in sys.modules:
+    if "spawn.store.failpoints" in sys.modules:
         importlib.reload(sys.modules["spawn.store.failpoints"])
+    if "spawn.runner.start" in sys.modules:
+        sys.modules["spawn.runner.launcher"].subprocess = _Zygotes  # type: ignore[attr-defined]
         sys.modules["spawn.runner.start"].subprocess = _Subprocess  # type: ignore[attr-defined]
         for name, value in json.loads(environ.get(constants.VARIABLE, "{}")).items():
             constants.set_constant(name, value)
@@ -227,6 +247,12 @@ class _Subprocess(Subprocess):
     """The same, in a process that was forked."""
 
     Popen = _Fork
+
+
+class _Zygotes(Subprocess):
+    """The same for zygotes, which are forked from the process that has imported little."""
+
+    Popen = Forked
 
 
 def _stream(fd: int) -> io.TextIOWrapper | None:

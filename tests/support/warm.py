@@ -3,7 +3,8 @@
 A new interpreter spends 0.1 to 0.7 s of CPU on imports, and a test run starts thousands. A fork
 gets the arguments, environment, folder, streams and session that `Popen` would give a new process,
 and runs the product's own `main`; a runner that it starts is forked from it in the same way.
-Zygotes are executed, so supervisors and jobs are real. moto's server is forked, too.
+Zygotes are forked from a process that has imported what a zygote imports: supervisors and jobs are
+real. moto's server is forked, too.
 
 Tests of memory, imports, streams and installation, and some tests of every kind, start the real
 program: `pytest.mark.cold`. `SPAWN_COLD=1` and `SPAWN_SOAK=1` do so for all tests.
@@ -51,13 +52,21 @@ def spawn(args: Sequence[str], **options: Any) -> "subprocess.Popen[Any]":
         args: `[SPAWN, ...]`, `[*RUNNER, ...]` or `[*MOTO, ...]`; anything else is executed.
         options: For `Popen`. With some, as a user, the program is executed.
     """
-    moto = list(args[:2]) == MOTO
-    ours = args[0] == SPAWN or list(args[:3]) == RUNNER
     environ = options.get("env") or os.environ
+    kind = kind_of(args)
     started = any(environ[name] != _ENVIRON.get(name) for name in _AT_START if name in environ)
-    if (not moto and (cold or started or not ours)) or not options.keys() <= _SUPPORTED:
+    if not kind or (kind != "moto" and (cold or started)) or not options.keys() <= _SUPPORTED:
         return subprocess.Popen(args, **options)
-    return _Forked(args, **options)
+    return Forked(args, **options)
+
+
+def kind_of(args: Sequence[str]) -> str:
+    """Which process forks this program: `spawn`, `zygote` or `moto`; empty for any other."""
+    if list(args[:2]) == MOTO:
+        return "moto"
+    if "spawn.runner.zygote" in args:
+        return "zygote"
+    return "spawn" if args[0] == SPAWN or list(args[:3]) == RUNNER else ""
 
 
 def run(args: Sequence[str], **options: Any) -> "subprocess.CompletedProcess[Any]":
@@ -123,12 +132,12 @@ class ForkedPopen(subprocess.Popen):  # type: ignore[type-arg]
         raise NotImplementedError
 
 
-class _Forked(ForkedPopen):
+class Forked(ForkedPopen):
     """Forked from the process that is warm; that one tells how it ends."""
 
     def _begin(self, order: dict[str, Any], fds: Mapping[int, int]) -> int:
         self._status = socket.socket(socket.AF_UNIX)
-        self._status.connect(_address("moto" if order["args"][:2] == MOTO else "spawn"))
+        self._status.connect(_address(kind_of(order["args"])))
         message = json.dumps({**order, "fds": list(fds)}).encode()
         socket.send_fds(self._status, [len(message).to_bytes(4, "big")], list(fds.values()))
         self._status.sendall(message)
@@ -164,19 +173,23 @@ def exactly(sock: socket.socket, count: int) -> bytes:
     return data
 
 
-@cache
 def _address(of: str) -> str:
-    """Where the process for `spawn` or moto listens; it is started where no other one has."""
-    if VARIABLE not in _ENVIRON:
-        _start(of, token := token_hex(8))
-    return _name(of, _ENVIRON.get(VARIABLE) or token)
+    """Where the process for `spawn`, zygotes or moto listens."""
+    return _name(of, _ENVIRON.get(VARIABLE) or _own_token())
 
 
-def start() -> None:
-    """Start both, for all workers that this process starts from here on."""
-    os.environ[VARIABLE] = token_hex(8)
-    for of in ("spawn", "moto"):
-        _start(of, os.environ[VARIABLE])
+@cache
+def _own_token() -> str:
+    """Names the processes that this one has started for itself, as no other had."""
+    return start()
+
+
+def start() -> str:
+    """Start all, for this process or for all workers that it starts; returns their name."""
+    token = token_hex(8)
+    for of in ("spawn", "zygote", "moto"):
+        _start(of, token)
+    return token
 
 
 def _name(of: str, token: str) -> str:
@@ -192,7 +205,7 @@ def _start(of: str, token: str) -> None:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.fork_server", of, str(listener.fileno())],
             cwd=ROOT,
-            env={**_ENVIRON, "ROOM": "x" * _BLOCK},
+            env={**_ENVIRON, VARIABLE: token, "ROOM": "x" * _BLOCK},
             pass_fds=[listener.fileno()],
             stdin=subprocess.PIPE,
         )
