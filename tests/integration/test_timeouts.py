@@ -91,7 +91,8 @@ def test_children_have_their_grace_when_their_shell_ended_at_once(world: World) 
 def test_every_level_of_the_tree_is_told_that_its_time_is_up(world: World) -> None:
     (world.work / "level").write_text(
         'if [ "$1" -gt 0 ]; then bash level $(($1 - 1)); exit; fi\n'
-        f"trap 'echo saved; exit 0' TERM; echo up; while :; do read -rt 0.1 _ <>{world.folder}/nap; done\n"
+        f"nap() {{ read -rt 0.1 _ <>{world.folder}/nap; }}\n"
+        "trap 'echo saved; exit 0' TERM; echo up; while :; do nap; done\n"
     )
     queue = world.queue(
         *(job(f"j{number}", "bash level 6", timeout="4s") for number in range(4)),
