@@ -1,12 +1,14 @@
 """Machines for the tests of the command line."""
 
 import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from tests.cli.support import Home
+from tests.support.soak import scaled
 from tests.support.warm import SPAWN
 
 EXAMPLE = Path(__file__).parents[2] / "examples/pipeline"
@@ -46,7 +48,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 
 class Demo(NamedTuple):
-    """A machine, to be read only, on which `make demo` has run."""
+    """A machine, to be read only, on which `make demo` has run, with fewer images."""
 
     home: Home
     queue: str
@@ -58,7 +60,11 @@ class Demo(NamedTuple):
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     made = Home(tmp_path_factory.mktemp("demo"))
-    program = shlex.join([str(EXAMPLE / "demo"), SPAWN])
+    example = shutil.copytree(EXAMPLE, made.root / "example")
+    images = example / "data/digits_raw.csv"
+    lines = images.read_text().splitlines(keepends=True)
+    images.write_text("".join(lines[: scaled(500, len(lines))]))
+    program = shlex.join([str(example / "demo"), SPAWN])
     done = made.bash(program, seconds=300, DEMO_HOME=str(made.root))
     assert (done.returncode, done.stderr) == (0, "")
     (made.work,) = made.root.glob("pipeline.*")

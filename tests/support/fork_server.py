@@ -44,6 +44,8 @@ _HIGH = 500
 def _serve(of: str, listener: socket.socket) -> None:
     """Fork one process per connection, until stdin is closed."""
     {"spawn": _import_spawn, "zygote": _import_zygote, "moto": _import_moto}[of]()
+    if of == "moto":
+        gc.set_threshold(20_000)
     gc.collect()
     gc.freeze()
     woken, wake = os.pipe()
