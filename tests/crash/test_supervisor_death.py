@@ -3,7 +3,9 @@
 import contextlib
 import os
 import signal
+import subprocess
 from pathlib import Path
+from secrets import token_hex
 from typing import NoReturn
 
 import pytest
@@ -12,7 +14,7 @@ from tests.support.queues import World, job, retry, until
 from tests.support.users import NOBODY
 
 from spawn.core.exit import Exit
-from spawn.runner import reattach
+from spawn.runner import reattach, strays
 from spawn.runner.messages import Over, pack
 
 
@@ -92,6 +94,26 @@ def test_what_a_command_starts_while_it_is_lost_is_ended_too(world: World) -> No
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     assert left == []
+
+
+def test_a_process_that_starts_during_the_search_for_strays_is_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    search = strays._strays
+    started: list[subprocess.Popen[bytes]] = []
+
+    def search_and_start(token: str, session: int | None) -> list[int]:
+        """Start a process with the token right after the first search."""
+        found = search(token, session)
+        if not started:
+            started.append(subprocess.Popen(["sleep", "60"], env={"SPAWN_RUN": token}))
+        return found
+
+    monkeypatch.setattr(strays, "_strays", search_and_start)
+    assert strays.kill_strays(token_hex(8), None) == ()
+    (process,) = started
+    process.terminate()  # no effect on a process that was killed
+    assert process.wait() == -signal.SIGKILL
 
 
 def test_the_loss_of_one_job_does_not_touch_the_others(world: World) -> None:

@@ -7,6 +7,8 @@ import pytest
 from tests.support.processes import children, is_alive
 from tests.support.queues import Queue, World, job, until
 
+from spawn.store.failpoints import VARIABLE
+
 pytestmark = pytest.mark.cold  # elsewhere its parent is not the runner
 
 
@@ -33,16 +35,21 @@ def test_the_queue_goes_on_without_its_zygote(world: World) -> None:
     assert queue.executed() == [("a", 1), *((f"j{number}", 1) for number in range(4))]
 
 
-def test_the_queue_goes_on_without_the_supervisor_that_waits_for_work(world: World) -> None:
+def test_the_queue_goes_on_without_the_supervisor_that_is_ready_for_the_next_job(
+    world: World,
+) -> None:
     queue = world.queue(job("a", until("go")), job("b", "true"), job("c", "true"))
-    queue.detach()
+    counter = world.folder / "counter"
+    process = queue.start(env={**world.environ, VARIABLE: f"supervisor.ready:2:{counter}"})
     queue.wait_executing("a")
-    supervisor = queue.supervisor("a")
-    queue.until(lambda: len(children(zygote(queue))) == 2, "one waits for work")
-    (spare,) = set(children(zygote(queue))) - {supervisor}
-    os.kill(spare, signal.SIGKILL)
+    first = queue.supervisor("a")
+    queue.until(
+        lambda: counter.stat().st_size == 2 and children(zygote(queue)) == [first],
+        "the second supervisor was ready, and has died",
+    )
     world.let("go")
-    queue.wait_for("QueueCompleted")
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "")
     assert queue.executed() == [("a", 1), ("b", 1), ("c", 1)]
 
 

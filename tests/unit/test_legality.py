@@ -59,6 +59,9 @@ ILLEGAL: dict[str, Damage] = {
         log.queue(resumed()),
         log.add(Draft(started("a"), "a", 1), epoch=1),
     ],
+    "an event of a job in an epoch that has not begun": lambda log: log.add(
+        Draft(started("a"), "a", 1), epoch=2
+    ),
     "a job blocked by one that has not failed": lambda log: log.job("b", JobBlocked(by="a")),
     "a job unblocked by one that does not block it": lambda log: [
         log.job("a", started("a"), JobFailed(why="x"), attempt=1),

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from select import select
 
+import pytest
+
 from spawn.store.requests import Inbox, Request, Unreadable, post, withdraw
 
 AT = "2026-01-27T22:05:32.00000{}Z"
@@ -25,6 +27,21 @@ def test_a_request_wakes_the_runner_and_is_read_once(tmp_path: Path) -> None:
     assert inbox.read() == [sent]
     assert not _ready(inbox)
     assert inbox.read() == []
+
+
+def test_a_request_is_durable_before_it_has_a_name_and_its_name_before_the_runner_wakes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox = Inbox(tmp_path)
+    synced: list[tuple[str, int, bool]] = []
+
+    def fsync(fd: int) -> None:
+        path = Path(f"/proc/self/fd/{fd}").readlink()
+        synced.append((path.name, len(list(tmp_path.glob("*.json"))), _ready(inbox)))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    sent = post(tmp_path, "cancel", by="ana", at=AT.format(1))
+    assert synced == [(f".{sent.id}.part", 0, False), (tmp_path.name, 1, False)]
 
 
 def test_requests_that_came_before_the_runner_are_read_oldest_first(tmp_path: Path) -> None:
