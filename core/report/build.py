@@ -235,6 +235,8 @@ def _warnings(
             yield f"{job_id}: there is no log {job.log_file}; its output is in {job.folder}"
         for pattern in job.unmatched:
             yield f"{job_id}: no file matches result '{pattern}'"
+        for each in job.left_out:
+            yield f"{job_id}: not kept: {each}"
         if job.delayed and not (job.uploaded or job.upload_failed):
             yield f"{job_id}: results are not saved yet, and nothing waits: {job.delayed.error}"
         if job.upload_failed:
