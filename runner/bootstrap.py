@@ -150,7 +150,8 @@ def _open(
             region=place.region,
         )
     else:
-        _say(f"{damage}; {events} events were restored from {store.location}, {kept} is kept", tell)
+        text = f"{damage}; {events} events were restored from {store.location}"
+        _say(text + f"; the damaged log is kept in {kept}" * kept.exists(), tell)
     return order, Session(order, roots, paths, launcher, tell, against)
 
 
