@@ -6,10 +6,12 @@ from datetime import datetime
 
 from spawn.cli import bootstrap
 from spawn.cli.flags import Where
+from spawn.cli.sources.local import LocalQueue
 from spawn.cli.sources.queue import QueueSource
 from spawn.cli.times import moment
 from spawn.core.errors import SpawnError
 from spawn.core.moments import stamp
+from spawn.core.report.build import lost_text
 
 
 @contextmanager
@@ -32,6 +34,8 @@ def opened(
     then = None if at is None else moment(at, bootstrap.now())
     with bootstrap.find(target, where=where) as source:
         source.refresh(until=None if then is None else stamp(then))
+        if isinstance(source, LocalQueue) and source.lost:
+            bootstrap.say(f"Warning: {lost_text(source.queue_id, source.lost)}")
         yield source, then
 
 

@@ -191,13 +191,15 @@ class JobReset(Data, frozen=True, kw_only=True):
 
 
 class ResultsUploaded(Data, frozen=True, kw_only=True):
-    """Every result file of the attempt is in the object store."""
+    """Every result file of the attempt is in the object store. `left_out` names what is in its
+    result folders and is not kept, each with the reason."""
 
     files: int
     size: int
     key: str
     sha256: str
     unmatched: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 class ResultsDelayed(Data, frozen=True, kw_only=True):
@@ -212,6 +214,7 @@ class ResultsUploadFailed(Data, frozen=True, kw_only=True):
 
     error: str
     unmatched: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 class OutputNotSaved(Data, frozen=True, kw_only=True):
@@ -242,12 +245,14 @@ class ResultsPutBack(Data, frozen=True, kw_only=True):
 class CheckpointSaved(Data, frozen=True, kw_only=True):
     """A note: what an attempt that was stopped had left of its job's result files is in the object
     store. `key` and `sha256` are those of its list. The job's next attempt finds the files, also on
-    another machine; without them it would only begin further back."""
+    another machine; without them it would only begin further back. `left_out`: see
+    `ResultsUploaded`."""
 
     files: int
     size: int
     key: str
     sha256: str
+    left_out: tuple[str, ...] = ()
 
 
 class CheckpointNotSaved(Data, frozen=True, kw_only=True):

@@ -129,6 +129,12 @@ class JobState(Struct, kw_only=True):
         return said.unmatched if said else ()
 
     @property
+    def left_out(self) -> tuple[str, ...]:
+        """What is in its result folders and is not kept, of its results or else its checkpoint."""
+        said = self.uploaded or self.upload_failed or self.checkpoint
+        return said.left_out if said else ()
+
+    @property
     def attempts(self) -> int:
         """Budget spent, an attempt that runs or completed included: the `1` of `1/3`."""
         return self.failures + (self.state in ("running", "completed"))

@@ -7,19 +7,25 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+from msgspec import structs
 
 from spawn.core.boot.names import SERVICE
-from spawn.core.errors import RunnerAlive, SpawnError
+from spawn.core.errors import CorruptLog, RunnerAlive, SpawnError, UnreadableEvent
 from spawn.runner.exit_code import exit_code
 from spawn.runner.launcher import ProcessLauncher
+from spawn.runner.placing import place_of_copy
 from spawn.runner.session import Overtaken, Session
 from spawn.runner.start import News, Refused, RunOrder, Said
 from spawn.runner.telling import Teller
 from spawn.store import lock, queues
 from spawn.store.failpoints import reached
-from spawn.store.objects.port import Unavailable
+from spawn.store.instance import instance
+from spawn.store.objects.port import StoreError, Unavailable
+from spawn.store.owning import newest_epoch
 from spawn.store.paths import QueuePaths, Roots
+from spawn.store.place import open_place
 from spawn.store.replica.lease import Owned
+from spawn.store.replica.rebuild import NoCopy, rebuild
 
 UNEXPECTED = 70
 """Exit code of an error that is ours: systemd starts the runner again after it."""
@@ -69,7 +75,7 @@ def _run(order: RunOrder, tell: Callable[[News], None]) -> int:
     launcher = ProcessLauncher(os.environb)  # before any thread and any SQLite
     against = ""
     for _ in range(TAKEOVERS):
-        session = Session(order, roots, paths, launcher, tell, against)
+        order, session = _open(order, roots, paths, launcher, tell, against)
         try:
             state = session.run()
         except Overtaken:
@@ -97,10 +103,76 @@ def _run(order: RunOrder, tell: Callable[[News], None]) -> int:
     )
 
 
+def _open(
+    order: RunOrder,
+    roots: Roots,
+    paths: QueuePaths,
+    launcher: ProcessLauncher,
+    tell: Callable[[News], None],
+    against: str,
+) -> tuple[RunOrder, Session]:
+    """Open a queue's log; one that is damaged is restored from its copy first.
+
+    Returns:
+        The order, changed where the damaged log was given up, and the session.
+
+    Raises:
+        CorruptLog: It cannot be restored, or is not to be.
+    """
+    try:
+        return order, Session(order, roots, paths, launcher, tell, against)
+    except UnreadableEvent:
+        raise  # a newer version wrote it
+    except CorruptLog as error:
+        if order.task == "run":
+            raise
+        damage = error
+    place = place_of_copy(order, paths.events, instance(os.environ), roots.objects)
+    store = open_place(place, roots.objects)
+    try:
+        events, kept = rebuild(paths.events, order.queue_id, store)
+    except StoreError as error:
+        error.what = f"{damage.what}, and {error.what}"
+        raise
+    except CorruptLog as error:
+        if isinstance(error, NoCopy) or not (order.from_s3 and order.force):
+            raise _unrestored(order.queue_id, damage, error) from None
+        kept = queues.put_aside(paths, newest_epoch(paths.folder), "damaged")
+        queues.make(roots, order.queue_id)
+        lock.take(paths.lock)  # held, as the one that was put aside, until this process ends
+        _redirect(paths.runner_log)
+        _say(f"{damage}; it cannot be restored: {error}; what was here is kept in {kept}", tell)
+        order = structs.replace(
+            order,
+            no_s3=place.bucket is None,
+            bucket=place.bucket,
+            prefix=place.prefix,
+            region=place.region,
+        )
+    else:
+        text = f"{damage}; {events} events were restored from {store.location}"
+        _say(text + f"; the damaged log is kept in {kept}" * kept.exists(), tell)
+    return order, Session(order, roots, paths, launcher, tell, against)
+
+
+def _unrestored(queue_id: str, damage: CorruptLog, error: CorruptLog) -> CorruptLog:
+    hint = (
+        f"`spawn queue resume {queue_id} --from-s3 --force` goes on with what the copy has; what "
+        "happened after that is lost, and jobs may run again"
+    )
+    if isinstance(error, NoCopy):
+        hint = "restore it from a backup"
+    why = f"{damage.why}; it cannot be restored from its copy: {error}"
+    return CorruptLog(damage.what, seq=damage.seq, why=why.removeprefix("; "), hint=hint)
+
+
 def _put_aside(paths: QueuePaths, epoch: int, tell: Callable[[News], None]) -> None:
     """Keep the folder of a queue that somebody else owns, under a name that says so."""
     kept = queues.put_aside(paths, epoch)
-    text = f"somebody else owns the queue; what was here is kept in {kept}"
+    _say(f"somebody else owns the queue; what was here is kept in {kept}", tell)
+
+
+def _say(text: str, tell: Callable[[News], None]) -> None:
     print(text, file=sys.stderr, flush=True)
     tell(Said(text))
 

@@ -1,9 +1,13 @@
 """Where a queue's log and results are."""
 
+import os
+from pathlib import Path
+
 from spawn.core.errors import InvalidArgument
 from spawn.core.state import QueueState
 from spawn.runner.start import RunOrder
 from spawn.store.instance import Instance
+from spawn.store.log import read
 from spawn.store.place import Place, parse
 
 
@@ -29,9 +33,28 @@ def choose_place(order: RunOrder, state: QueueState | None, instance: Instance) 
             bucket = None
         elif bucket is None and region and (instance.on_ec2 or order.from_s3):
             bucket = f"spawn-results-{region}"
-    if bucket is None and order.from_s3:
+    if bucket is None and order.from_s3 and not order.no_s3:
         raise InvalidArgument(
             f"nobody knows in which bucket queue {order.queue_id} is",
             hint="--bucket names it, or --region, for the bucket spawn-results-<region>",
         )
     return Place(bucket=bucket, prefix=prefix.strip("/"), region=region, profile=order.profile)
+
+
+def place_of_copy(order: RunOrder, log: Path, instance: Instance, objects: Path) -> Place:
+    """The place of the copy of a log that is damaged: as ordered, as the log says as far as it can
+    be read, or as its last runner noted.
+
+    Args:
+        objects: The folder of places without a bucket.
+
+    Raises:
+        InvalidArgument: A queue is to come from a bucket that nobody names.
+    """
+    noted = read.copy_location(log)
+    if noted is None or (order.from_s3 and order.bucket):
+        return choose_place(order, None, instance)
+    location, region = noted
+    bucket, prefix = parse(location) or (None, os.path.relpath(location, objects))
+    region = order.region or region or instance.region
+    return Place(bucket=bucket, prefix=prefix, region=region, profile=order.profile)

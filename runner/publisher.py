@@ -30,7 +30,14 @@ from spawn.store.objects.port import NotThere, ObjectStore, StoreError, Unavaila
 from spawn.store.results import parts
 from spawn.store.results.checkpoint import Checkpoint, NotWanted, put_checkpoint_back
 from spawn.store.results.manifest import collect, is_collected, load
-from spawn.store.results.publish import LOGS, Lost, OnlyResults, attempt_prefix, publish
+from spawn.store.results.publish import (
+    LOGS,
+    Lost,
+    OnlyResults,
+    attempt_prefix,
+    in_short,
+    publish,
+)
 from spawn.store.results.restore import Gone, put_back
 
 ATTEMPTS_AT_ONCE = 4
@@ -271,7 +278,7 @@ class _Upload:
         unsaved = unsaved or ("" if promised else failure)
         outcome: ResultsUploaded | ResultsUploadFailed | None = uploaded
         if failure and promised:
-            outcome = ResultsUploadFailed(error=failure, unmatched=_unmatched(Path(job.folder)))
+            outcome = _failed(failure, Path(job.folder))
         self._publisher.published(Published(self._token, outcome, unsaved))
 
 
@@ -365,8 +372,10 @@ class _Restore:
         return True
 
 
-def _unmatched(folder: Path) -> tuple[str, ...]:
+def _failed(error: str, folder: Path) -> ResultsUploadFailed:
     try:
-        return load(folder).unmatched
+        manifest = load(folder)
     except (OSError, msgspec.DecodeError):
-        return ()
+        return ResultsUploadFailed(error=error)
+    left_out = in_short(manifest.left_out)
+    return ResultsUploadFailed(error=error, unmatched=manifest.unmatched, left_out=left_out)

@@ -37,6 +37,7 @@ from spawn.runner.publisher import ThreadPublisher
 from spawn.runner.replicator import Replicator
 from spawn.runner.start import Committed, News, RunOrder, Said
 from spawn.runner.threads import ReplicatorThread, ThreadBell
+from spawn.store import lag
 from spawn.store import owning as owned_hint
 from spawn.store.failpoints import reached
 from spawn.store.identity import owner
@@ -49,6 +50,7 @@ from spawn.store.paths import QueuePaths, Roots
 from spawn.store.place import open_place
 from spawn.store.replica.claim import claim
 from spawn.store.replica.lease import Owner
+from spawn.store.replica.rebuild import discard
 from spawn.store.requests import Inbox
 from spawn.store.results.owed import owed
 
@@ -229,7 +231,8 @@ class Session:
 
     def discard(self) -> None:
         """Forget a log that was only fetched."""
-        for name in ("events.db", "events.db-wal", "events.db-shm"):
+        discard(self._paths.events)
+        for name in (lag.NAME, owned_hint.NAME):  # they say what was in it
             (self._paths.folder / name).unlink(missing_ok=True)
 
     @property

@@ -29,8 +29,20 @@ def leave(folder: Path, owning: Owning) -> None:
 
 def find(folder: Path, epoch: int) -> float | None:
     """The seconds that the runner of this epoch told last; None when it left nothing."""
+    found = _read(folder)
+    if found is None or found.epoch != epoch or found.seconds < 0:
+        return None
+    return found.seconds
+
+
+def newest_epoch(folder: Path) -> int:
+    """The newest epoch that began in a queue's folder, as far as this hint tells; 0 for none."""
+    found = _read(folder)
+    return 0 if found is None else found.epoch
+
+
+def _read(folder: Path) -> Owning | None:
     try:
-        found = msgspec.json.decode((folder / NAME).read_bytes(), type=Owning)
+        return msgspec.json.decode((folder / NAME).read_bytes(), type=Owning)
     except (OSError, msgspec.DecodeError):
         return None
-    return found.seconds if found.epoch == epoch and found.seconds >= 0 else None

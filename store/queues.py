@@ -4,22 +4,28 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 from msgspec import Struct
 
 from spawn.core.errors import QueueNotFound, SpawnError
 from spawn.store import lock
 from spawn.store.durable import sync
+from spawn.store.log import head
 from spawn.store.paths import QueuePaths, Roots
 
 _PRIVATE = 0o700
-_ASIDE = re.compile(r"\.fenced-(\d+)(?:-(\d+))?$")
+_ASIDE = re.compile(r"\.(fenced|damaged)-(\d+)(?:-(\d+))?$")
+
+Cause = Literal["fenced", "damaged"]
+"""Why a folder was put aside: another machine owns its queue, or its log could not be restored."""
 
 
 class Aside(Struct, frozen=True):
-    """A folder that was kept of a queue when somebody else took it."""
+    """A folder that was kept of a queue."""
 
     folder: Path
+    cause: Cause
     epoch: int
     """Of the runner that owned the queue here."""
 
@@ -55,7 +61,7 @@ def close_to_others(paths: QueuePaths) -> None:
 
 
 def names(roots: Roots) -> Iterator[str]:
-    """The ids of the queues here that have an event log, newest first."""
+    """The ids of the queues here that have an event log, or have lost it, newest first."""
     try:
         folders = list(roots.queues.iterdir())
     except OSError:
@@ -64,21 +70,19 @@ def names(roots: Roots) -> Iterator[str]:
     for folder in folders:
         if _ASIDE.search(folder.name):
             continue
-        try:
-            (folder / "events.db").stat()
-            ages.append((_born(folder), folder.name))
-        except OSError:
-            continue
+        with suppress(OSError):
+            if _has_log(folder / "events.db"):
+                ages.append((_born(folder), folder.name))
     yield from (name for _, name in sorted(ages, reverse=True))
 
 
-def put_aside(paths: QueuePaths, epoch: int) -> Path:
-    """Rename the folder of a queue that somebody else owns; returns its new path.
+def put_aside(paths: QueuePaths, epoch: int, cause: Cause = "fenced") -> Path:
+    """Rename the folder of a queue; returns its new path.
 
     Args:
         epoch: Of the runner that owned it here.
     """
-    base = f"{paths.folder.name}.fenced-{epoch}"
+    base = f"{paths.folder.name}.{cause}-{epoch}"
     kept = paths.folder.with_name(base)
     number = 1
     while kept.exists():
@@ -90,13 +94,14 @@ def put_aside(paths: QueuePaths, epoch: int) -> Path:
 
 
 def aside(roots: Roots, queue_id: str) -> list[Aside]:
-    """The folders that were kept of a queue when somebody else took it, oldest first."""
+    """The folders that were kept of a queue, oldest first."""
     found = []
-    for folder in roots.queues.glob(f"{queue_id}.fenced-*"):  # an id has no wildcards
+    for folder in roots.queues.glob(f"{queue_id}.*-*"):  # an id has no wildcards
         named = _ASIDE.fullmatch(folder.name.removeprefix(queue_id))
         if named is not None:
-            found.append((int(named[1]), int(named[2] or 1), folder))
-    return [Aside(folder, epoch) for epoch, _, folder in sorted(found)]
+            cause: Cause = "fenced" if named[1] == "fenced" else "damaged"
+            found.append((int(named[2]), int(named[3] or 1), folder, cause))
+    return [Aside(folder, cause, epoch) for epoch, _, folder, cause in sorted(found)]
 
 
 def find(roots: Roots, queue_id: str) -> QueuePaths:
@@ -108,17 +113,15 @@ def find(roots: Roots, queue_id: str) -> QueuePaths:
     """
     paths = roots.queue(queue_id)
     try:
-        paths.events.stat()
-        return paths
-    except (FileNotFoundError, NotADirectoryError):
-        pass
+        if _has_log(paths.events):
+            return paths
     except PermissionError:
         raise SpawnError(
             f"queue {queue_id} is another user's",
             why=f"{paths.folder} is open to its owner alone",
             hint=f"run spawn as {_owner(paths.folder)}",
         ) from None
-    if kept := aside(roots, queue_id):
+    if kept := [each for each in aside(roots, queue_id) if each.cause == "fenced"]:
         raise QueueNotFound(
             f"queue {queue_id} is not on this machine",
             why="somebody else took it over; what was here is kept in "
@@ -179,6 +182,19 @@ def local(roots: Roots) -> tuple[str, list[str]]:
             (name for name in newest if not is_empty(roots.queue(name).events)), newest[0]
         )
     return chosen, [name for name in running if name != chosen]
+
+
+def _has_log(events: Path) -> bool:
+    """Whether a folder has an event log, or shows that it had one.
+
+    Raises:
+        PermissionError: It is another user's.
+    """
+    try:
+        events.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return head.newest(events) > 0
+    return True
 
 
 def _owner(folder: Path) -> str:

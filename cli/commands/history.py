@@ -27,18 +27,14 @@ def history(
     """
     import sys
 
-    from spawn.cli import bootstrap
+    from spawn.cli.account import opened
     from spawn.cli.jobs import expect_job
     from spawn.cli.render.history import line
     from spawn.cli.render.style import style_for
-    from spawn.cli.times import moment
     from spawn.core.codec import decode
-    from spawn.core.moments import stamp
 
     style = style_for(sys.stdout)
-    then = None if at is None else stamp(moment(at, bootstrap.now()))
-    with bootstrap.find(queue_id, where=where) as source:
-        source.refresh(until=then)
+    with opened(queue_id, at, where) as (source, _):
         if job is not None:
             expect_job(job, source.state.jobs, source.queue_id)
         for seq, type_, raw, _ in source.rows():

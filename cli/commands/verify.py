@@ -19,7 +19,8 @@ def verify(
     """Check that a queue's log is whole and legal.
 
     Nothing changed, nothing missing, every step allowed where it stands; of a log in S3 every
-    object. Exit code 1 with the first event that is wrong. Names what was kept when somebody else
+    object. A log on this machine must have what the queue's folder and its copy show to have been
+    in it. Exit code 1 with the first event that is wrong. Names what was kept when somebody else
     took the queue over.
     """
     from spawn.cli import bootstrap
@@ -45,9 +46,15 @@ def verify(
             except InvalidArgument:
                 raise bootstrap.only_here(error) from None
         raise
+    from spawn.cli.sources.local_copy import copy_of
+    from spawn.store.log.verify import evidence
     from spawn.store.log.verify import verify as verify_
 
-    _say(source.queue_id, verify_(source.paths.events, source.queue_id))
+    log = source.paths.events
+    copy = copy_of(bootstrap.machine(), source.queue_id, where)  # before the log is read
+    _say(source.queue_id, verify_(log, source.queue_id, evidence(log, copy.heads)))
+    if copy.note:
+        print(f"Note: {copy.note}")
     _kept_aside(source.queue_id)
 
 
@@ -92,7 +99,7 @@ def _say(queue_id: str, verified: "Verified") -> None:
 
 
 def _kept_aside(queue_id: str) -> None:
-    """Name what was kept when somebody else took the queue over, and whether it holds."""
+    """Name the folders that were kept of a queue, and whether their logs hold."""
     from spawn.cli import bootstrap
     from spawn.core.errors import CorruptLog, QueueNotFound
     from spawn.store import queues
@@ -105,4 +112,4 @@ def _kept_aside(queue_id: str) -> None:
             said = "no events"
         except CorruptLog as error:
             said = f"its log does not hold: {error}"
-        print(f"Kept aside: {kept.folder}, fenced in epoch {kept.epoch}: {said}")
+        print(f"Kept aside: {kept.folder}, {kept.cause} in epoch {kept.epoch}: {said}")

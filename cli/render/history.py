@@ -79,7 +79,8 @@ def what(event: e.Event[e.Data]) -> str:
             return f"reset by {data.by}: {reason}"
         case e.ResultsUploaded():
             unmatched = f"; nothing matched {', '.join(data.unmatched)}" if data.unmatched else ""
-            return f"results saved: {_count(data.files, 'file')}, {data.size} bytes{unmatched}"
+            files = f"{_count(data.files, 'file')}, {data.size} bytes"
+            return f"results saved: {files}{unmatched}{_left_out(data.left_out)}"
         case e.OutputNotSaved():
             return f"output of attempt {event.attempt} not saved: {data.error}"
         case e.OutputSaved():
@@ -90,7 +91,8 @@ def what(event: e.Event[e.Data]) -> str:
             return f"results put back here: {_count(data.files, 'file')} brought"
         case e.CheckpointSaved():
             files = _count(data.files, "file")
-            return f"checkpoint of attempt {event.attempt} saved: {files}, {data.size} bytes"
+            saved = f"checkpoint of attempt {event.attempt} saved: {files}, {data.size} bytes"
+            return saved + _left_out(data.left_out)
         case e.CheckpointNotSaved():
             return f"checkpoint of attempt {event.attempt} not saved: {data.error}"
         case e.CheckpointPutBack(error=""):
@@ -102,7 +104,7 @@ def what(event: e.Event[e.Data]) -> str:
         case e.ResultsDelayed():
             return f"results not saved yet; what depends on them goes on: {data.error}"
         case e.ResultsUploadFailed():
-            return f"results not saved: {data.error}"
+            return f"results not saved: {data.error}{_left_out(data.left_out)}"
         case e.QueueReconfigured():
             return f"reconfigured: {'; '.join(data.changes)}"
         case e.QueueInterrupted():
@@ -123,6 +125,10 @@ def _end(data: e.Outcome) -> str:
     if data.signal:
         return f"exit {data.exit_code}, {data.signal}"
     return f"exit {data.exit_code}"
+
+
+def _left_out(what: tuple[str, ...]) -> str:
+    return f"; not kept: {', '.join(what)}" if what else ""
 
 
 def _left(data: e.Outcome) -> str:

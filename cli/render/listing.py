@@ -32,6 +32,7 @@ def table(entries: Sequence[Entry], style: Style) -> Iterator[str]:
             "  (no runner)" if report.runner_alive is False and report.status == "running" else ""
         )
         elapsed = duration(report.elapsed)
+        lost += "  (log shortened)" if report.lost else ""
         yield f"{entry.queue_id:<{width}}  {state}  {done:<12}  {elapsed:<9}  {started}{lost}"
 
 

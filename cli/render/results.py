@@ -61,8 +61,11 @@ def _entries(files: Sequence[Fetched]) -> Iterator[str]:
     folders: dict[str, list[Fetched]] = {}
     single: list[str] = []
     for file in files:
-        name, slash, _ = file.name.removeprefix("results/").partition("/")
-        if slash:
+        path = file.name.removeprefix("results/")
+        name, slash, _ = path.partition("/")
+        if file.link:  # a folder stands for its files, and would hide it
+            single.append(_row(path, file))
+        elif slash:
             folders.setdefault(name, []).append(file)
         else:
             single.append(_row(name, file))
@@ -87,5 +90,9 @@ def _first(rows: list[str], most: int, what: str) -> Iterator[str]:
 def _row(name: str, file: Fetched) -> str:
     if file.error:
         return f"{printable(name)}: {printable(file.error)}"
+    if file.link:
+        return f"{printable(name)} -> {printable(file.link)}"
+    if file.folder:
+        return f"{printable(name)}/ (empty)"
     notes = " (unverified)" * (not file.verified) + " (so far)" * file.partial
     return f"{printable(name)} ({size(file.size)}){notes}"

@@ -153,6 +153,7 @@ class FeedQueue:
             earlier=self._earlier if goes_on else {},
             runner_alive=self.runner_alive() if not state.ended else None,
             replica=None if self._machine is None else self._machine.replica,
+            lost=0 if self._machine is None else self._machine.lost,
         )
 
     def attempts(self, job_id: str) -> list[Attempt]:

@@ -30,6 +30,6 @@ def listing(roots: Roots, now: datetime) -> Iterator[Entry]:
                 source.refresh()
                 state = source.state
                 alive = None if state.ended else source.runner_alive()
-                yield Entry(queue_id, build(state, now, runner_alive=alive))
+                yield Entry(queue_id, build(state, now, runner_alive=alive, lost=source.lost))
         except SpawnError as error:
             yield Entry(queue_id, None, str(error))

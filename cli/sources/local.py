@@ -16,7 +16,7 @@ from spawn.core.report.model import Report
 from spawn.core.state import QueueState
 from spawn.store import lock, queues
 from spawn.store.live import Lives
-from spawn.store.log import read
+from spawn.store.log import head, read
 from spawn.store.paths import Roots
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ class LocalQueue:
         self._open = ExitStack()
         self._connection: sqlite3.Connection | None = None
         self._lives = Lives(roots, queue_id)
+        self.lost = 0
+        """How many of its newest events the log has lost, as of the newest `refresh`."""
 
     def __enter__(self) -> Self:
         self._connection = self._open.enter_context(read.opened(self.paths.events))
@@ -88,7 +90,10 @@ class LocalQueue:
             CorruptLog: With the first event that is wrong.
         """
         assert self._connection is not None, "use LocalQueue in a with"
+        written = head.newest(self.paths.events)  # first: a runner may append meanwhile
         self._replay.feed(read.rows(self._connection, self._replay.seq), until=until)
+        newest = self.seq if until is None else read.head(self._connection)
+        self.lost = max(0, written - newest)
         if self._replay.empty:
             if until is None:
                 raise queues.not_yet(self.queue_id, held=self.runner_alive())
@@ -153,7 +158,7 @@ class LocalQueue:
         """
         state = self.state
         if past:
-            return build(state, now)
+            return build(state, now, lost=self.lost)
         return build(
             state,
             now,
@@ -161,6 +166,7 @@ class LocalQueue:
             earlier=self._lives.earlier(state),
             runner_alive=self.runner_alive() if not state.ended else None,
             replica=self._lives.replica(self.seq, self._row),
+            lost=self.lost,
         )
 
     def _row(self, after: int) -> Row | None:

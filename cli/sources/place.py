@@ -1,15 +1,13 @@
 """Where a queue's log and results are: said, known from its log, remembered, or the region's."""
 
 import os
-from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
 
 from spawn.cli import kept
 from spawn.cli.flags import Where
-from spawn.core.errors import InvalidArgument, SpawnError
-from spawn.core.events import QueueStarted
+from spawn.core.errors import InvalidArgument
 from spawn.core.ids import why_not_queue_id
 from spawn.store import queues
 from spawn.store.log import read
@@ -43,14 +41,15 @@ def place_of(roots: Roots, queue_id: str, where: Where) -> Found:
     if known is not None and not where.typed:
         bucket = prefix = None  # those of the environment are for queues that nobody knows
     remembered = recall(roots, queue_id) if known is None else None
-    if known is not None and bucket is None and parse(known.results_location) is None:
-        # An absolute path stays what it is below any folder.
-        return Found(Place(prefix=prefix or known.results_location))
     if known is not None:
-        at = parse(known.results_location)
+        location, its_region = known
+        at = parse(location)
+        if bucket is None and at is None:
+            # An absolute path stays what it is below any folder.
+            return Found(Place(prefix=prefix or location))
         if at is not None and bucket in (None, at[0]):
             bucket, prefix = at[0], prefix or at[1]
-            region = region or known.region
+            region = region or its_region
     elif remembered is not None and (bucket in (None, remembered.bucket) or not where.typed):
         bucket = remembered.bucket
         prefix = prefix if prefix and where.typed else remembered.prefix
@@ -97,12 +96,8 @@ def _path(roots: Roots, queue_id: str) -> Path:
     return roots.cache / "places" / f"{queue_id}.json"
 
 
-def _known(roots: Roots, queue_id: str) -> QueueStarted | None:
-    """What a log here says of where the queue is: the queue's own, else the last kept aside."""
+def _known(roots: Roots, queue_id: str) -> tuple[str, str | None] | None:
+    """The location and region that a log here names: the queue's own, else the last kept aside."""
     aside = [each.events for each in reversed(queues.aside(roots, queue_id))]
-    for path in [roots.queue(queue_id).events, *aside]:
-        with suppress(SpawnError), read.opened(path) as connection:  # it may be what is damaged
-            found = read.owner(connection)
-            if found is not None:
-                return found
-    return None
+    places = map(read.copy_location, [roots.queue(queue_id).events, *aside])
+    return next((each for each in places if each is not None), None)

@@ -65,6 +65,8 @@ class Machine(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """By job id; None: there is nothing to tell of it any more."""
     earlier: dict[str, float] | None = None
     """Seconds that jobs took in earlier queues, by job id; None: as before."""
+    lost: int = 0
+    """How many of its newest events the log has lost."""
 
 
 class Page(Struct, frozen=True, kw_only=True, omit_defaults=True):

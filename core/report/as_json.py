@@ -38,6 +38,7 @@ def as_json(report: Report, zone: tzinfo | None) -> dict[str, Any]:
         runner_alive=report.runner_alive,
         replica=None if report.replica is None else _replica(report.replica, zone),
         warnings=list(report.warnings) or None,
+        lost_events=report.lost or None,
         as_of=_when(report.as_of, zone),
         read_from=None if report.origin is None else _origin(report.origin, zone),
     )

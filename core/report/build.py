@@ -24,6 +24,7 @@ def build(
     earlier: Mapping[str, float] | None = None,
     runner_alive: bool | None = None,
     replica: Replica | None = None,
+    lost: int = 0,
 ) -> Report:
     """Report a queue as it is at `now`.
 
@@ -32,6 +33,7 @@ def build(
         earlier: How long each job took in earlier queues, seconds, by job id.
         runner_alive: Whether a runner holds the queue, if that is known.
         replica: How far the log's copy is; told only when it fails, or is late.
+        lost: How many of its newest events the log has lost.
     """
     live = live or {}
     earlier = earlier or {}
@@ -65,7 +67,8 @@ def build(
         estimated_completion=None if left is None else now + timedelta(seconds=left),
         runner_alive=runner_alive,
         replica=replica if replica is not None and _tells(replica, now) else None,
-        warnings=tuple(_warnings(state, live, replica)),
+        warnings=tuple(_warnings(state, live, replica, lost)),
+        lost=lost,
     )
 
 
@@ -214,8 +217,10 @@ def _tells(replica: Replica, now: datetime) -> bool:
 
 
 def _warnings(
-    state: QueueState, live: Mapping[str, Live], replica: Replica | None
+    state: QueueState, live: Mapping[str, Live], replica: Replica | None, lost: int
 ) -> Iterator[str]:
+    if lost:
+        yield lost_text(state.queue_id, lost)
     owner = state.owner
     if (owner is not None and not owner.fence) or (replica is not None and not replica.fence):
         yield (
@@ -230,6 +235,8 @@ def _warnings(
             yield f"{job_id}: there is no log {job.log_file}; its output is in {job.folder}"
         for pattern in job.unmatched:
             yield f"{job_id}: no file matches result '{pattern}'"
+        for each in job.left_out:
+            yield f"{job_id}: not kept: {each}"
         if job.delayed and not (job.uploaded or job.upload_failed):
             yield f"{job_id}: results are not saved yet, and nothing waits: {job.delayed.error}"
         if job.upload_failed:
@@ -245,6 +252,15 @@ def _warnings(
             yield f"{job_id}: {dropped} bytes of output could not be written"
         if job.outcome and job.outcome.unended:
             yield f"{job_id}: {unended_text(job.outcome.unended)}"
+
+
+def lost_text(queue_id: str, lost: int) -> str:
+    """Say that a log has lost its newest events, and what restores them."""
+    events = f"newest {lost} events" if lost > 1 else "newest event"
+    return (
+        f"the log has lost its {events}, and what it says may be out of date; "
+        f"`spawn queue resume {queue_id}` restores it from its copy"
+    )
 
 
 def _since(earlier: datetime, later: datetime) -> float:

@@ -132,6 +132,8 @@ class Report(Struct, frozen=True, kw_only=True):
     replica: Replica | None = None
     """Where it has something to tell."""
     warnings: tuple[str, ...] = ()
+    lost: int = 0
+    """How many of its newest events this machine's log has lost."""
     origin: Origin | None = None
     """What it rests on, if that is not this machine's own log."""
     target: str = ""

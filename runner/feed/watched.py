@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from itertools import islice
 from secrets import token_hex
 
-from spawn.core.errors import QueueNotFound, SpawnError
+from spawn.core.errors import SpawnError
 from spawn.core.feed.wire import Machine
 from spawn.core.replay import Replay, Row
 from spawn.core.report.model import Live, Replica
 from spawn.store import lock, queues
 from spawn.store.live import Lives
-from spawn.store.log import read
+from spawn.store.log import head, read
 from spawn.store.paths import Roots
 
 AT_ONCE = 10_000
@@ -50,7 +50,8 @@ class Watched:
         self._looked_seq = -1
         self._jobs: dict[str, tuple[int, Live | None]] = {}
         self._earlier: tuple[int, Mapping[str, float]] = (0, {})
-        self._rest: tuple[bool, Replica | None] = (False, None)
+        self._written = 0
+        self._rest: tuple[bool, Replica | None, int] = (False, None, 0)
 
     def fold(self) -> bool:
         """Fold some of what the log has gained; returns whether that is all.
@@ -60,6 +61,7 @@ class Watched:
             CorruptLog: With the first event that is wrong.
         """
         self._alive = lock.is_held(self.paths.lock)  # first: what it wrote before it died is seen
+        self._written = head.newest(self.paths.events)
         return self._fold()
 
     def look(self, *, fresh: bool) -> None:
@@ -81,7 +83,7 @@ class Watched:
         """
         nonce, _, count = since.partition(".")
         known = int(count) if nonce == self._nonce and count.isdecimal() else 0
-        alive, replica = self._rest
+        alive, replica, lost = self._rest
         earlier_at, earlier = self._earlier
         return Machine(
             version=self.version,
@@ -90,6 +92,7 @@ class Watched:
             replica=replica,
             jobs={} if known >= self._count else _newer(self._jobs, known),
             earlier=dict(earlier) if earlier_at > known else None,
+            lost=lost,
         )
 
     @property
@@ -115,7 +118,7 @@ class Watched:
         if earlier != self._earlier[1]:
             self._earlier = (count, dict(earlier))
             changed = True
-        rest = alive, self._lives.replica(seq, self._row)
+        rest = alive, self._lives.replica(seq, self._row), max(0, self._written - seq)
         changed = changed or rest != self._rest
         self._rest = rest
         if changed or not self._count:
@@ -162,8 +165,6 @@ class Watched:
                 at = os.stat(path)
                 found.append((at.st_ino, at.st_size, at.st_mtime_ns))
             except OSError:
-                if path is db:
-                    raise QueueNotFound(f"queue {self.queue_id} is gone") from None
                 found.append(None)
         return tuple(found)
 

@@ -12,9 +12,8 @@ from spawn.core.machine import Guard
 from spawn.core.moments import stamp
 from spawn.core.replay import Replay, Row
 from spawn.core.state import QueueState
+from spawn.store.log.read import restored_by
 from spawn.store.log.write import Entry, LogWriter
-
-_HINT = "restore it from a copy"
 
 
 class EventLog(Protocol):
@@ -69,7 +68,11 @@ class Ledger:
         self.log: EventLog = LogWriter(log) if isinstance(log, Path) else log
         self._guard = Guard()
         self._staged: list[Entry] = []
-        self._replay = self._read()
+        try:
+            self._replay = self._read()
+        except BaseException:
+            self.log.close()
+            raise
 
     @property
     def empty(self) -> bool:
@@ -170,6 +173,7 @@ class Ledger:
         try:
             fold.feed(self.log.rows())
         except CorruptLog as error:
-            error.hint = error.hint or f"{self.log.name} was cut or changed; {_HINT}"
+            hint = restored_by(Path(self.log.name))
+            error.hint = error.hint or f"{self.log.name} was cut or changed; {hint}"
             raise
         return fold

@@ -9,21 +9,21 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 
 import spawn.migrations
-from spawn.core.errors import CorruptLog
+from spawn.core.errors import UnreadableEvent
 
 
 def migrate(connection: Connection, path: Path) -> None:
     """Run every migration that the log has not seen, each in one transaction.
 
     Raises:
-        CorruptLog: A newer spawn made the log.
+        UnreadableEvent: A newer spawn made the log.
     """
     config = configuration()
     config.attributes["connection"] = connection
     try:
         upgrade(config, "head")
     except CommandError as error:
-        raise CorruptLog(
+        raise UnreadableEvent(
             f"the event log {path} is of a newer version of spawn",
             why=str(error),
             hint="use that version, or `pip install -U spawn-queue`",

@@ -2,14 +2,16 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
 from spawn.core.codec import decode
-from spawn.core.errors import CorruptLog, QueueNotFound
+from spawn.core.errors import CorruptLog, QueueNotFound, SpawnError
 from spawn.core.events import JobStarted, QueueStarted
 from spawn.core.replay import Replay, Row
+from spawn.store import lag
+from spawn.store.log import head as notes
 
 _ROWS = "SELECT seq, type, line, hash FROM events WHERE seq > ? ORDER BY seq"
 _COLUMNS = "SELECT seq, type, job_id, at, line, hash FROM events ORDER BY seq"
@@ -38,21 +40,30 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
 
     Raises:
         QueueNotFound: There is no log, or one that nothing was ever written to.
-        CorruptLog: SQLite cannot make sense of the file, also while it is read in the `with`.
+        CorruptLog: SQLite cannot make sense of the file, also while it is read in the `with`. Or
+            all events are gone from it.
     """
-    if not path.exists():
-        raise QueueNotFound(f"there is no event log at {path}")
+    written = notes.newest(path)  # before the log is looked at
     try:
+        if not path.exists() and written:
+            raise CorruptLog(f"the event log {path} is gone", why=f"it had {written} events")
+        if not path.exists():
+            raise QueueNotFound(f"there is no event log at {path}")
         with closing(_connect(path)) as connection:
-            _expect_events(connection, path)
+            _expect_events(connection, path, written)
             yield connection
     except CorruptLog as error:
-        error.hint = error.hint or f"{path} was cut or changed; restore it from a copy"
+        error.hint = error.hint or f"{path} was cut or changed; {restored_by(path)}"
         raise
     except (sqlite3.Error, UnicodeDecodeError) as error:  # its messages may quote the damage
         raise CorruptLog(
-            f"the event log {path} cannot be read", why=str(error), hint="restore it from a copy"
+            f"the event log {path} cannot be read", why=str(error), hint=restored_by(path)
         ) from error
+
+
+def restored_by(path: Path) -> str:
+    """The command that restores a damaged log, as a hint."""
+    return f"`spawn queue resume {path.parent.name}` restores it from its copy"
 
 
 def rows(connection: sqlite3.Connection, after: int = 0) -> Iterator[Row]:
@@ -94,6 +105,17 @@ def owner(connection: sqlite3.Connection) -> QueueStarted | None:
     return event.data if event and isinstance(event.data, QueueStarted) else None
 
 
+def copy_location(path: Path) -> tuple[str, str | None] | None:
+    """The location of the copy of a log, and its region where that is known: as the log says, as
+    far as it can be read, or as its last runner noted; None where neither does."""
+    with suppress(SpawnError), opened(path) as connection:
+        found = owner(connection)
+        if found is not None:
+            return found.results_location, found.region
+    noted = lag.find(path.parent)
+    return None if noted is None else (noted.location, None)
+
+
 def hash_at(connection: sqlite3.Connection, seq: int) -> bytes | None:
     """The chain's hash up to an event, as stored; None where there is no such event."""
     row = connection.execute(_HASH, (seq,)).fetchone()
@@ -111,6 +133,13 @@ def started(connection: sqlite3.Connection, job_id: str, attempt: int) -> JobSta
         if event is not None and event.attempt == attempt and isinstance(event.data, JobStarted):
             return event.data
     return None
+
+
+def tokens(connection: sqlite3.Connection) -> set[str]:
+    """The tokens of all attempts that began."""
+    lines = connection.execute("SELECT line FROM events WHERE type = 'JobStarted'")
+    events = (decode(line, b"JobStarted") for (line,) in lines)
+    return {event.data.token for event in events if event and isinstance(event.data, JobStarted)}
 
 
 def last_move(connection: sqlite3.Connection) -> str | None:
@@ -137,14 +166,16 @@ def replay(path: Path, queue_id: str, *, until: str | None = None) -> Replay:
     return fold
 
 
-def _expect_events(connection: sqlite3.Connection, path: Path) -> None:
+def _expect_events(connection: sqlite3.Connection, path: Path, written: int) -> None:
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-    if not tables and path.stat().st_size > NEWBORN_BYTES:
+    if not tables and (written or path.stat().st_size > NEWBORN_BYTES):
         raise CorruptLog(f"the event log {path} is damaged", why="its schema is gone")
     if not tables:
         raise QueueNotFound(f"the event log {path} is empty", why="its queue was never submitted")
     if b"events" not in tables:
         raise CorruptLog(f"{path} is not an event log")
+    if written and not head(connection):
+        raise CorruptLog(f"the event log {path} is empty", why=f"it had {written} events")
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -15,7 +15,7 @@ from spawn.core.codec import columns
 from spawn.core.errors import CorruptLog, LogConflict, SpawnError
 from spawn.core.events import Data, Event
 from spawn.core.replay import Row
-from spawn.store.log import read, schema
+from spawn.store.log import head, read, schema
 from spawn.store.log.read import NEWBORN_BYTES
 
 Entry = tuple[Event[Data], bytes, bytes]
@@ -37,7 +37,8 @@ class LogWriter:
         path: The database; made with today's schema where it is not there.
 
     Raises:
-        CorruptLog: The file is not an event log, or of a newer spawn.
+        CorruptLog: The file is not an event log, of a newer spawn, or shorter than it was. Then it
+            was not written to: what SQLite ignores of a WAL may be of use to a person.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,9 +49,18 @@ class LogWriter:
             poolclass=NullPool,
         )
         sqlalchemy_event.listen(engine, "begin", _begin)
+        known = head.heads(path)
+        if known:
+            with read.opened(path) as connection:
+                head.expect(known, read.head(connection))
         try:
             self._connection = engine.connect()
-            _bring_up_to_date(self._connection, path)
+            self._note = head.HeadNote(path)
+            try:
+                _bring_up_to_date(self._connection, path)
+            except BaseException:
+                self.close()
+                raise
         except DBAPIError as error:
             raise CorruptLog(
                 f"the event log {path} cannot be opened", why=str(error.orig)
@@ -88,15 +98,17 @@ class LogWriter:
             for event, line, hash_ in entries
         ]
         with self._transaction():
-            head = self._connection.exec_driver_sql(
+            newest = self._connection.exec_driver_sql(
                 "SELECT coalesce(max(seq), 0) FROM events"
             ).scalar_one()
-            if head != expected_seq - 1:
+            if newest != expected_seq - 1:
                 raise LogConflict(
-                    f"the log is at seq {head}, not {expected_seq - 1}",
+                    f"the log is at seq {newest}, not {expected_seq - 1}",
                     why="another process wrote to it",
                 )
             self._connection.execute(_INSERT, rows)
+        if entries:
+            self._note.write(entries[-1][0].seq, entries[-1][2])
 
     def adopt(self, rows: Iterable[Row]) -> None:
         """Append events that were written elsewhere, in one durable transaction.
@@ -109,11 +121,15 @@ class LogWriter:
             LogConflict: They do not follow.
             LogFull: The disk is full, or fails; nothing was written.
         """
+        newest: Row | None = None
         with self._transaction():
-            for seq, _, line, hash_ in rows:
+            for newest in rows:
+                seq, _, line, hash_ = newest
                 type_, job_id, at = columns(line)
                 values = {"seq": seq, "type": type_, "job_id": job_id, "at": at}
                 self._connection.execute(_INSERT, {**values, "line": line.decode(), "hash": hash_})
+        if newest is not None:
+            self._note.write(newest[0], newest[3])
 
     def rows(self, after: int = 0) -> Iterator[Row]:
         """The events after a seq, in order, as they are on the disk."""
@@ -141,6 +157,7 @@ class LogWriter:
             with suppress(sqlite3.Error):  # a reader holds an old page: the WAL stays beside it
                 driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
+        self._note.close()
 
     def __enter__(self) -> Self:
         return self

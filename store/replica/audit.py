@@ -15,6 +15,7 @@ from spawn.core.errors import CorruptLog, QueueNotFound
 from spawn.core.events import QueueReconfigured, QueueSubmitted
 from spawn.core.replay import Replay, Row
 from spawn.core.submission import config_sha256
+from spawn.store.log.head import Head
 from spawn.store.log.verify import Verified, check_config
 from spawn.store.objects.port import NotThere, SmallObjects, list_all
 from spawn.store.replica import names, restore
@@ -85,6 +86,26 @@ def audit(store: SmallObjects, queue_id: str) -> Audited:
         seen=seen,
         as_submitted=_was_configured(submitted, book.configs),
     )
+
+
+def newest(store: SmallObjects, queue_id: str) -> tuple[Head, Seen] | None:
+    """The newest event that a replica has, and its lease; None where nothing was shipped.
+
+    Raises:
+        CorruptLog: The lease or an object after it is damaged.
+        StoreError: The store cannot be read.
+    """
+    seen = look(store)
+    if seen is None:
+        return None
+    seq = seen.lease.seq
+    try:
+        hash_ = bytes.fromhex(seen.lease.hash) if seq else b""
+    except ValueError:
+        raise CorruptLog(f"{names.LEASE} has no hash", why=repr(seen.lease.hash)) from None
+    for row in restore.read(store, queue_id, after=seq, hash_=hash_):
+        seq, hash_ = row[0], row[3]
+    return Head(seq=seq, hash=hash_, source=f"its copy at {store.location}"), seen
 
 
 class _Book:

@@ -13,9 +13,9 @@ import msgspec
 from spawn.core.events import CheckpointSaved
 from spawn.core.state import JobState
 from spawn.store.objects.port import ObjectStore
-from spawn.store.results.find import Found, find
+from spawn.store.results.find import Found, Results, find
 from spawn.store.results.journal import Sent
-from spawn.store.results.publish import Kept, Listed, attempt_prefix, each, send
+from spawn.store.results.publish import Kept, attempt_prefix, each, in_short, listed, send
 from spawn.store.results.restore import Gone, bring
 
 LIST = "checkpoint.json"
@@ -37,7 +37,7 @@ class Checkpoint:
     def __init__(self, job: JobState, wanted: Callable[[], bool]) -> None:
         self._job = job
         self._wanted = wanted
-        self._files: list[Found] | None = None
+        self._found: Results | None = None
         self._sent: dict[str, Sent] = {}
         self._lock = Lock()
         self._tried: set[str] = set()
@@ -65,9 +65,9 @@ class Checkpoint:
             StoreError: The store fails.
         """
         config = self._job.config
-        if self._files is None:
-            self._files, _ = find(config.result_files, config.working_directory)
-        if not self._files:
+        if self._found is None:
+            self._found = find(config.result_files, config.working_directory)
+        if not self._found.files:
             return None
         prefix = attempt_prefix(self._job)
 
@@ -78,12 +78,16 @@ class Checkpoint:
             went()
             return Kept(**msgspec.structs.asdict(file), sha256=sent.sha256)
 
-        kept = tuple(each(keep, self._files, pool))
+        kept = tuple(each(keep, self._found.files, pool))
         store.settle()
-        data = msgspec.json.encode(Listed(files=kept), order="sorted")
-        digest = store.put(prefix + LIST, data)
-        size = sum(file.size for file in kept)
-        return CheckpointSaved(files=len(kept), size=size, key=prefix + LIST, sha256=digest)
+        digest = store.put(prefix + LIST, listed(kept, self._found))
+        return CheckpointSaved(
+            files=len(kept),
+            size=sum(file.size for file in kept),
+            key=prefix + LIST,
+            sha256=digest,
+            left_out=in_short(self._found.left_out),
+        )
 
     def _send(self, store: ObjectStore, prefix: str, file: Found) -> Sent:
         with self._lock:

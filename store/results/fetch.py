@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 from spawn.store.objects.port import Changed, NotThere, ObjectStore, StoreError
 from spawn.store.results import parts
 from spawn.store.results.download import RANGE, Reader, Stopped, write_all
-from spawn.store.results.inside import Inside, folded, parts_of
+from spawn.store.results.inside import Inside, expect_inside, folded, parts_of
 from spawn.store.results.items import MANIFEST, Choice, Item, Known, items
 from spawn.store.results.publish import attempt_prefix
 
@@ -31,6 +31,7 @@ class Fetched(Struct, frozen=True, kw_only=True):
     `name` is its path below the job's folder; `error` says why it is not there. `verified`: its
     bytes are those that the log vouches for, or its attempt's own output. `skipped`: it was there
     already, and agreed. `partial`: it is output so far, as the attempt runs or its machine is gone.
+    `link`: it is a link, and its target. `folder`: it is an empty folder.
     """
 
     name: str
@@ -38,6 +39,8 @@ class Fetched(Struct, frozen=True, kw_only=True):
     verified: bool = True
     skipped: bool = False
     partial: bool = False
+    link: str = ""
+    folder: bool = False
     error: str = ""
 
 
@@ -162,6 +165,8 @@ class Fetch:
             verified=item.verified,
             skipped=skipped,
             partial=item.pieces,
+            link=item.link,
+            folder=item.folder,
             error=error,
         )
 
@@ -176,7 +181,15 @@ class Fetch:
         """
         *folders, name = parts_of(f"{job_id}/{item.name}")
         known = item.known
+        if item.folder:
+            folders.append(name)
+        if item.link:
+            expect_inside(folders[2:], item.link)
         with self._inside.folder(tuple(folders)) as folder:
+            if item.folder:
+                return 0, False
+            if item.link:
+                return 0, self._inside.link(folder, name, item.link)
             if known is not None and _agrees(folder, name, known):
                 self._went(known.size)
                 return known.size, True

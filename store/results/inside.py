@@ -2,7 +2,7 @@
 
 import os
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from errno import ELOOP, ENOTDIR
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
@@ -90,6 +90,24 @@ class Inside:
                 tried = f"{name}.{token_hex(4)}.part"
             os.close(fd)
 
+    def link(self, folder: int, name: str, target: str) -> bool:
+        """Make a link in a folder that `folder` has opened; returns whether it was there already.
+
+        Raises:
+            OSError: It cannot be made; a folder of that name is in its way.
+        """
+        with suppress(OSError):
+            if os.readlink(name, dir_fd=folder) == target:
+                return True
+        part = f"{token_hex(8)}.part"
+        os.symlink(target, part, dir_fd=self.parts)
+        try:
+            os.rename(part, name, src_dir_fd=self.parts, dst_dir_fd=folder)
+        except OSError:
+            os.unlink(part, dir_fd=self.parts)
+            raise
+        return False
+
 
 def parts_of(name: str) -> tuple[str, ...]:
     """Take a name from outside apart.
@@ -105,6 +123,26 @@ def parts_of(name: str) -> tuple[str, ...]:
     if any(len(os.fsencode(part)) > LONGEST_NAME for part in parts):
         raise ValueError("its name is too long for a file")
     return parts
+
+
+def expect_inside(folders: Sequence[str], target: str) -> None:
+    """See that a link does not lead out of a folder, whatever other links are in it.
+
+    A target may step up at its beginning alone: after a name it would step up from where a link of
+    that name leads.
+
+    Args:
+        folders: Those that the link is in, below the one that it may not leave.
+
+    Raises:
+        ValueError: It leads out, or is none.
+    """
+    parts = [] if target == "." else target.split("/")
+    up = next((at for at, part in enumerate(parts) if part != ".."), len(parts))
+    if up > len(folders):
+        raise ValueError("it leads out of the folder")
+    if parts[up:]:
+        parts_of("/".join(parts[up:]))
 
 
 def folded(name: str) -> str:

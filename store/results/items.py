@@ -11,7 +11,8 @@ from spawn.core.state import JobState
 from spawn.store.objects.port import NotThere, ObjectStore, StoreError, list_all
 from spawn.store.results import parts
 from spawn.store.results.checkpoint import FOLDER, LIST
-from spawn.store.results.publish import Whole
+from spawn.store.results.find import Folder, Linked
+from spawn.store.results.publish import VERSION, Whole
 
 FACTS = ("exit_code", "metadata.json")
 LOGS = ("stdout.log", "stderr.log")
@@ -46,7 +47,10 @@ class Choice(Struct, frozen=True, kw_only=True):
 
 
 class _Manifest(Struct, frozen=True):
-    files: tuple[Known, ...]
+    files: tuple[Known, ...] = ()
+    links: tuple[Linked, ...] = ()
+    folders: tuple[Folder, ...] = ()
+    v: int = 1
 
 
 class _Noted(Struct, frozen=True):
@@ -54,7 +58,10 @@ class _Noted(Struct, frozen=True):
 
 
 class Item(Struct, frozen=True, kw_only=True):
-    """A file that is to be brought, or has an `error` already. `prefix` is its attempt's."""
+    """A file that is to be brought, or has an `error` already. `prefix` is its attempt's.
+
+    Or a link, with its target, or a folder, which is empty.
+    """
 
     name: str
     prefix: str = ""
@@ -62,13 +69,17 @@ class Item(Struct, frozen=True, kw_only=True):
     known: Known | None = None
     verified: bool = True
     pieces: bool = False
+    link: str = ""
+    folder: bool = False
     error: str = ""
 
 
 def items(objects: ObjectStore, choice: Choice, prefix: str) -> Iterator[Item]:
     """What there is of an attempt, and what is missing: logs, facts, results, then all else."""
     names = {key.removeprefix(prefix): size for key, size in list_all(objects, prefix)}
-    manifest, broken = _manifest(objects, choice.job, prefix) if choice.results else ((), "")
+    manifest, broken = _Manifest(), ""
+    if choice.results:
+        manifest, broken = _manifest(objects, choice.job, prefix)
     if broken:
         yield Item(name=MANIFEST, error=broken)
     if choice.results and (missing := _unsaved(choice.job)):
@@ -87,7 +98,7 @@ def items(objects: ObjectStore, choice: Choice, prefix: str) -> Iterator[Item]:
     own = {MANIFEST, *LOGS, *FACTS}
     if not choice.results:
         return
-    for file in sorted(manifest, key=lambda file: file.name):
+    for file in sorted(manifest.files, key=lambda file: file.name):
         name = f"results/{file.name}"
         own.add(name)
         if name not in names:
@@ -98,6 +109,7 @@ def items(objects: ObjectStore, choice: Choice, prefix: str) -> Iterator[Item]:
             yield Item(name=name, prefix=prefix, size=file.size, known=file)
             continue
         yield Item(name=name, size=file.size, error=error)
+    yield from _shapes(manifest, "results/")
     for item in _checkpoint(objects, choice.job, prefix, names):
         own.add(item.name)
         yield item
@@ -113,17 +125,27 @@ def _checkpoint(
     saved = job.checkpoint
     if saved is None or saved.key != prefix + LIST:
         return
-    files, broken = _listed(objects, saved.key, saved.sha256)
+    manifest, broken = _listed(objects, saved.key, saved.sha256)
     if broken:
         yield Item(name=LIST, error=broken)
         return
     listed = Known(LIST, names.get(LIST, 0), saved.sha256)
-    for known in (listed, *(structs.replace(each, name=FOLDER + each.name) for each in files)):
+    files = (structs.replace(each, name=FOLDER + each.name) for each in manifest.files)
+    for known in (listed, *files):
         if names.get(known.name) == known.size:
             yield Item(name=known.name, prefix=prefix, size=known.size, known=known)
         else:
             error = f"it is not in the object store as {LIST} has it"
             yield Item(name=known.name, size=known.size, error=error)
+    yield from _shapes(manifest, FOLDER)
+
+
+def _shapes(manifest: _Manifest, below: str) -> Iterator[Item]:
+    """The links and the empty folders of a manifest."""
+    for folder in manifest.folders:
+        yield Item(name=below + folder.name, folder=True)
+    for link in manifest.links:
+        yield Item(name=below + link.name, link=link.target)
 
 
 def _unsaved(job: JobState) -> str:
@@ -158,25 +180,28 @@ def _length(names: Mapping[str, int], log: str) -> int:
     return at
 
 
-def _manifest(objects: ObjectStore, job: JobState, prefix: str) -> tuple[tuple[Known, ...], str]:
+def _manifest(objects: ObjectStore, job: JobState, prefix: str) -> tuple[_Manifest, str]:
     """The manifest that the log vouches for, and why there is none where there should be."""
     uploaded = job.uploaded
     if not isinstance(uploaded, ResultsUploaded):
-        return (), ""
+        return _Manifest(), ""
     return _listed(objects, prefix + MANIFEST, uploaded.sha256)
 
 
-def _listed(objects: ObjectStore, key: str, digest: str) -> tuple[tuple[Known, ...], str]:
-    """The files of a list that has this SHA-256, and why there are none."""
+def _listed(objects: ObjectStore, key: str, digest: str) -> tuple[_Manifest, str]:
+    """A list that has this SHA-256, and why there is none."""
     try:
         data = objects.read(key).data
     except NotThere:
-        return (), "the list of results is not in the object store"
+        return _Manifest(), "the list of results is not in the object store"
     except StoreError as error:
-        return (), f"the list of results cannot be read: {error}"
+        return _Manifest(), f"the list of results cannot be read: {error}"
     if sha256(data).hexdigest() != digest:
-        return (), "the list of results is not the one that the log knows"
+        return _Manifest(), "the list of results is not the one that the log knows"
     try:
-        return msgspec.json.decode(data, type=_Manifest).files, ""
+        found = msgspec.json.decode(data, type=_Manifest)
     except msgspec.DecodeError as error:
-        return (), f"the list of results cannot be read: {error}"
+        return _Manifest(), f"the list of results cannot be read: {error}"
+    if found.v > VERSION:
+        return _Manifest(), "the list of results is of a newer version of spawn"
+    return found, ""

@@ -6,13 +6,13 @@ from hashlib import sha256
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from spawn.core.config.model import JobConfig
 from spawn.core.events import Results
 from spawn.store.durable import MANY, sync
 from spawn.store.failpoints import reached
-from spawn.store.results.find import Found, find
+from spawn.store.results.find import Folder, Found, Linked, find
 
 NAME = "manifest.json"
 
@@ -22,6 +22,9 @@ class Manifest(Struct, frozen=True, kw_only=True):
 
     files: tuple[Found, ...]
     unmatched: tuple[str, ...] = ()
+    links: tuple[Linked, ...] = ()
+    folders: tuple[Folder, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 def collect(job: JobConfig, folder: Path) -> Results:
@@ -31,13 +34,14 @@ def collect(job: JobConfig, folder: Path) -> Results:
         OSError: A folder cannot be read, or the manifest cannot be written.
     """
     reached("publisher.collecting")
-    files, unmatched = find(job.result_files, job.working_directory)
+    found = find(job.result_files, job.working_directory)
+    files = found.files
     if len(files) > MANY:
         os.sync()
     for file in files if len(files) <= MANY else ():
         with suppress(OSError):  # gone or unreadable: the upload will say so
             sync(file.place)
-    data = msgspec.json.encode(Manifest(files=tuple(files), unmatched=unmatched))
+    data = msgspec.json.encode(Manifest(**structs.asdict(found)))
     part = folder / f"{NAME}.part"
     with open(part, "wb") as out:
         out.write(data)

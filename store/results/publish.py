@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from concurrent.futures import wait as wait_for
 from hashlib import file_digest
@@ -16,14 +16,20 @@ from spawn.core.events import ResultsUploaded
 from spawn.core.state import JobState
 from spawn.store.failpoints import reached
 from spawn.store.objects.port import ObjectStore, StoreError, list_all
-from spawn.store.results.find import Found
+from spawn.store.results.find import Folder, Found, Linked, Results
 from spawn.store.results.journal import Journal, Sent
-from spawn.store.results.manifest import NAME, load
+from spawn.store.results.manifest import NAME, Manifest, load
 
 LOGS = ("stdout.log", "stderr.log")
 _WINDOW = 64
 """Files that are on their way at most."""
+VERSION = 2
+"""Of the manifest in the store."""
 _SAVED = "saved"
+_MOST = 10
+_LONGEST = 300
+"""How many things that are left out are named in the log, and letters of each: a line there has at
+most 64 KiB."""
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -61,10 +67,17 @@ class Whole(Struct, frozen=True):
 
 
 class Listed(Struct, frozen=True, kw_only=True):
-    """The manifest in the store: what an attempt has left there."""
+    """The manifest in the store: what an attempt has left there.
+
+    Version 2 added `links`, `folders` and `left_out`.
+    """
 
     files: tuple[Kept, ...]
     unmatched: tuple[str, ...] = ()
+    links: tuple[Linked, ...] = ()
+    folders: tuple[Folder, ...] = ()
+    left_out: tuple[str, ...] = ()
+    v: int = 1
 
 
 def publish(
@@ -178,8 +191,7 @@ def _publish_results(
 
     kept = tuple(each(keep, manifest.files, pool))
     store.settle()
-    data = msgspec.json.encode(Listed(files=kept, unmatched=manifest.unmatched), order="sorted")
-    stored = store.put(prefix + NAME, data)
+    stored = store.put(prefix + NAME, listed(kept, manifest))
     reached("publisher.uploaded")
     return ResultsUploaded(
         files=len(kept),
@@ -187,7 +199,21 @@ def _publish_results(
         key=prefix + NAME,
         sha256=stored,
         unmatched=manifest.unmatched,
+        left_out=in_short(manifest.left_out),
     )
+
+
+def listed(kept: tuple[Kept, ...], found: Manifest | Results) -> bytes:
+    """The manifest for the store."""
+    rest = {name: getattr(found, name) for name in ("unmatched", "links", "folders", "left_out")}
+    return msgspec.json.encode(Listed(files=kept, **rest, v=VERSION), order="sorted")
+
+
+def in_short(left_out: Sequence[str]) -> tuple[str, ...]:
+    """What is left out, as the log names it."""
+    named = tuple(each[:_LONGEST] for each in left_out[:_MOST])
+    more = len(left_out) - len(named)
+    return (*named, f"and {more} more") if more else named
 
 
 def send(store: ObjectStore, key: str, file: Found, *, taken: bool) -> Sent:

@@ -1,7 +1,7 @@
 """Put an attempt's results back where its job had left them, on a machine that has not got them."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from hashlib import file_digest, sha256
 from pathlib import Path, PurePosixPath
 
@@ -11,8 +11,9 @@ from spawn.core.config.model import JobConfig
 from spawn.core.state import JobState
 from spawn.store.durable import sync
 from spawn.store.objects.port import NotThere, ObjectStore
-from spawn.store.results.find import may_find
-from spawn.store.results.publish import Kept, Listed, attempt_prefix
+from spawn.store.results.find import Linked, is_behind, may_find
+from spawn.store.results.inside import expect_inside
+from spawn.store.results.publish import VERSION, Kept, Listed, attempt_prefix
 
 _CHUNK = 1024 * 1024
 
@@ -26,8 +27,9 @@ def put_back(
 ) -> int:
     """Bring the results of a completed job to the paths that they were found at.
 
-    A file that is there and agrees is left; any other gives way, as it would to the job itself.
-    Modes and times are those that the files had. May be repeated.
+    A file that is there and agrees is left; any other gives way, as it would to the job itself. So
+    does a link in a result folder: nothing is written through one. Modes and times are those that
+    the files had. Links come last. May be repeated.
 
     Args:
         job: With its `ResultsUploaded`.
@@ -63,12 +65,30 @@ def bring(
         folder: Where its files are in the store, with a trailing slash.
     """
     brought = 0
-    for file in _listed(store, key, digest).files:
-        path = _path(job, file)
-        if not mine(str(path)) or _agrees(path, file):
+    listed = _listed(store, key, digest)
+    links = {link.path for link in listed.links}
+    places = _Places(job, links)
+    for empty in listed.folders:
+        path = places.path(empty.path, empty.path)
+        if mine(str(path)):
+            places.make(path)
+    for file in listed.files:
+        try:
+            path = places.path(file.place, file.path)
+        except ValueError:
+            raise Gone(f"{file.path} has no place") from None
+        if not mine(str(path)):
             continue
-        _bring(store, f"{folder}{file.name}", path, file)
-        brought += 1
+        places.make(path.parent)
+        if not _agrees(path, file):
+            _bring(store, f"{folder}{file.name}", path, file)
+            brought += 1
+    for link in listed.links:
+        path = places.path(link.path, link.path)
+        places.expect_inside(link)
+        if mine(str(path)):
+            places.make(path.parent)
+            _link(path, link.target)
     return brought
 
 
@@ -80,22 +100,83 @@ def _listed(store: ObjectStore, key: str, digest: str) -> Listed:
     if sha256(data).hexdigest() != digest:
         raise Gone(f"{key} is not the list that the log knows")
     try:
-        return msgspec.json.decode(data, type=Listed)
+        listed = msgspec.json.decode(data, type=Listed)
     except msgspec.DecodeError as error:
         raise Gone(f"{key} cannot be read: {error}") from None
+    if listed.v > VERSION:
+        raise Gone(f"{key} is of a newer version of spawn")
+    return listed
 
 
-def _path(job: JobConfig, file: Kept) -> Path:
-    """Where a file belongs: only where the job's own patterns could have found it."""
+class _Places:
+    """Where what a list names belongs on this machine.
+
+    Args:
+        links: The paths of the list's links.
+    """
+
+    def __init__(self, job: JobConfig, links: Container[str]) -> None:
+        self._job = job
+        self._links = links
+        self._made: set[Path] = set()
+
+    def path(self, place: str, shown: str) -> Path:
+        """Where something belongs: only where the job's own patterns could have found it.
+
+        Raises:
+            Gone: They could not.
+        """
+        path = PurePosixPath(place)
+        plain = path.is_absolute() and ".." not in path.parts and "\0" not in place
+        if not plain or not self._may_find(place) or is_behind(place, self._links):
+            raise Gone(f"{shown} is no result of job {self._job.job_id}")
+        return Path(place)
+
+    def make(self, folder: Path) -> None:
+        """Make a folder. A link or a file below a result folder gives way to it."""
+        for each in (*reversed(folder.parents), folder):
+            if each in self._made:
+                continue
+            other = each.is_symlink() or (each.exists() and not each.is_dir())
+            if other and self._may_find(str(each.parent)):
+                each.unlink()
+            if not each.is_dir():
+                each.mkdir(exist_ok=True)
+            self._made.add(each)
+
+    def expect_inside(self, link: Linked) -> None:
+        """See that a link leads to what the job's own patterns could have found.
+
+        Raises:
+            Gone: It does not.
+        """
+        folder = PurePosixPath(link.path).parent
+        leads_to = os.path.normpath(folder / link.target)
+        try:
+            expect_inside(folder.parts[1:], link.target)
+        except ValueError as error:
+            raise Gone(f"{link.path} is no result of job {self._job.job_id}: {error}") from None
+        if not self._may_find(leads_to):
+            raise Gone(f"{link.path} leads out of the results of job {self._job.job_id}")
+
+    def _may_find(self, path: str) -> bool:
+        return may_find(self._job.result_files, self._job.working_directory, path)
+
+
+def _link(path: Path, target: str) -> None:
+    """Make a link, where that is not there."""
+    if path.is_symlink() and str(path.readlink()) == target:
+        return
+    part = path.with_name(f".{path.name[:100]}.link.part")
+    part.unlink(missing_ok=True)
+    part.symlink_to(target)
     try:
-        place = file.place
-    except ValueError:
-        raise Gone(f"{file.path} has no place") from None
-    path = PurePosixPath(place)
-    plain = path.is_absolute() and ".." not in path.parts and "\0" not in place
-    if not plain or not may_find(job.result_files, job.working_directory, place):
-        raise Gone(f"{file.path} is no result of job {job.job_id}")
-    return Path(place)
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()
+        part.replace(path)
+        sync(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _agrees(path: Path, file: Kept) -> bool:
@@ -109,7 +190,6 @@ def _agrees(path: Path, file: Kept) -> bool:
 
 
 def _bring(store: ObjectStore, key: str, path: Path, file: Kept) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name[:100]}.{file.sha256[:16]}.part")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     digest = sha256()

@@ -73,6 +73,7 @@ OURS = {
     "spawn.store.live",
     "spawn.store.lock",
     "spawn.store.log",
+    "spawn.store.log.head",
     "spawn.store.log.read",
     "spawn.store.output",
     "spawn.store.paths",

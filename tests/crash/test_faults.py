@@ -1,6 +1,7 @@
 """What else befalls a queue, with the events, the exit code and the words that it ends in."""
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -10,9 +11,10 @@ from pathlib import Path
 import pytest
 from tests.crash import campaign
 from tests.support.processes import attempt_processes
-from tests.support.queues import World, job, retry, until
+from tests.support.queues import Queue, World, job, retry, until
 
 from spawn.core.moments import moment
+from spawn.store import lag
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
@@ -97,22 +99,101 @@ def test_after_a_restart_of_the_machine_what_ran_is_lost_and_tried_again(world: 
     assert queue.state.jobs["b"].attempts == 1
 
 
-def test_a_log_cut_in_the_middle_of_its_last_page_is_named_and_not_written_to(
+def test_a_log_cut_in_the_middle_of_its_last_page_is_named_and_restored_by_resume(
     world: World,
 ) -> None:
     queue = world.queue(*(job(f"j{number}", "true") for number in range(40)), job("z", "exit 1"))
     assert queue.run().code == 1
     log = queue.paths.events
-    whole = log.read_bytes()
+    whole, events = log.read_bytes(), queue.events()
     log.write_bytes(whole[: len(whole) - 2000])
-    for command in ("status", "verify", "history", "resume", "cancel"):
-        refused = world.spawn(command, "q")
+    for command in (["status"], ["verify"], ["history"], ["cancel"], ["run"]):
+        refused = queue.run() if command == ["run"] else world.spawn(*command, "q")
         assert refused.code == 1, command
         assert str(log) in refused.err, command
-        assert "restore it from a copy" in refused.err, command
+        assert "`spawn queue resume q` restores it from its copy" in refused.err, command
         assert "Traceback" not in refused.err
     assert log.stat().st_size == len(whole) - 2000
-    log.write_bytes(whole)
+    done = world.spawn("resume", "q")
+    assert done.code == 1, "it has failed, and nothing is to be tried again"
+    assert "--retry-failed" in done.err
+    assert queue.events() == events
+    kept = log.with_name("events.db.damaged-1")
+    assert kept.read_bytes() == whole[: len(whole) - 2000]
+
+
+def _shorten(queue: Queue) -> int:
+    """Kill a queue's runner, flip a bit in its log's WAL; returns how many events are gone."""
+    queue.kill_runner()
+    wal = queue.paths.events.with_name("events.db-wal")
+    before = len(queue.events())
+    data = bytearray(wal.read_bytes())
+    data[len(data) * 2 // 3] ^= 1
+    wal.write_bytes(data)
+    after = len(queue.events())
+    assert 0 < after < before
+    return before - after
+
+
+def test_a_queue_whose_log_was_shortened_goes_on_from_its_copy(world: World) -> None:
+    """The job that runs meanwhile is taken up; none that has completed runs again."""
+    queue = world.queue(*(job(f"j{number}", "true") for number in range(8)), job("z", until("go")))
+    queue.detach()
+    queue.wait_executing("z")
+    queue.until(lambda: _copied(queue) == queue.events()[-1].seq, "the copy is up to date")
+    events = queue.events()
+    lost = _shorten(queue)
+    told = world.spawn("verify", "q")
+    assert told.code == 1
+    assert f"the log has lost events {len(events) - lost + 1} to {len(events)}" in told.err
+    assert world.status()["lost_events"] == lost
+    world.let("go")
+    done = world.spawn("resume", "q")
+    assert done.code == 0, done.err
+    assert f"{len(events)} events were restored from" in done.err
+    assert queue.events()[: len(events)] == events
+    assert [each for each, _ in queue.executed()] == [*(f"j{number}" for number in range(8)), "z"]
+    shutil.copy(queue.paths.events, world.folder / "kept")
+    queue.paths.events.unlink()
+    told = world.spawn("verify", "q")
+    assert told.code == 1
+    assert "is gone" in told.err
+    assert "q" in world.spawn("list").out
+    assert world.spawn("resume", "q").code == 1, "it has completed"
+    assert queue.paths.events.read_bytes()[:16] == b"SQLite format 3\0"
+    assert world.spawn("verify", "q").code == 0
+
+
+def test_what_neither_log_nor_copy_has_is_given_up_by_force_alone(world: World) -> None:
+    world.hurry("spawn.runner.replicator.SPACING_SECONDS", 1000.0)  # the copy stays behind
+    queue = world.queue(*(job(f"j{number}", "true") for number in range(4)), job("z", until("go")))
+    queue.detach()
+    queue.wait_executing("z")
+    copied = _copied(queue)
+    assert copied < queue.events()[-1].seq - 4
+    _shorten(queue)
+    size = queue.paths.events.with_name("events.db-wal").stat().st_size
+    for again in range(2):
+        refused = world.spawn("resume", "q")
+        assert refused.code == 1, again
+        assert "it cannot be restored from its copy: the log has lost" in refused.err
+        assert "`spawn queue resume q --from-s3 --force` goes on with what the copy has" in (
+            refused.err
+        )
+    assert queue.paths.events.with_name("events.db-wal").stat().st_size == size, "not written to"
+    world.let("go")
+    done = world.spawn("resume", "q", "--from-s3", "--force")
+    assert done.code == 0, done.err
+    assert f"{queue.paths.folder}.damaged-1" in done.err
+    assert world.spawn("verify", "q").out.count("damaged in epoch 1") == 1
+    ran = [each for each, _ in queue.executed()]
+    assert set(ran) == {"j0", "j1", "j2", "j3", "z"}
+    world.queues.clear()  # jobs ran again, as was said
+
+
+def _copied(queue: Queue) -> int:
+    noted = lag.find(queue.paths.folder)
+    return 0 if noted is None else noted.seq
 
 
 def test_a_write_ahead_log_cut_anywhere_loses_the_newest_events_at_most(world: World) -> None:

@@ -17,12 +17,12 @@ def _pipeline(world: World, *extra: str, **fields: object) -> Queue:
         job(
             "preprocess",
             "mkdir -p data/deep; seq 5 > data/clean.csv; echo '{}' > data/deep/stats.json;"
-            " echo scratch > scratch; chmod 750 data/clean.csv",
+            " echo scratch > scratch; chmod 750 data/clean.csv; ln -s . data/deep/latest",
             result_files=["data/*.csv", "data/deep"],
         ),
         job(
             "train",
-            f"{until('go')}; cat data/clean.csv data/deep/stats.json > model",
+            f"{until('go')}; cat data/clean.csv data/deep/latest/stats.json > model",
             "preprocess",
             result_files=["model"],
         ),

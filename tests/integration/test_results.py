@@ -61,13 +61,24 @@ def test_a_folder_stands_for_all_that_is_in_it(world: World) -> None:
     queue = world.queue(
         job(
             "a",
-            "mkdir -p out/sub; echo 1 > out/x; echo 2 > out/sub/.y; ln -s /etc/passwd out/away;"
-            " ln -s x out/here; mkfifo out/fifo",
+            "mkdir -p out/sub out/void; echo 1 > out/x; echo 2 > out/sub/.y; ln -s x out/here;"
+            " ln -s sub out/latest; ln -s /etc/passwd out/away; mkfifo out/fifo",
             result_files=["out"],
         )
     )
     assert queue.run().code == 0
     assert results(queue) == {"out/x": "1\n", "out/sub/.y": "2\n", "out/here": "1\n"}
+    left_out = ["out/away: a link that leads out of what is kept", "out/fifo: a FIFO"]
+    assert world.status()["warnings"] == [f"a: not kept: {each}" for each in left_out]
+    assert f"not kept: {', '.join(left_out)}" in world.spawn("history", "q").out
+    for _ in range(2):
+        done = world.spawn("results", "q", "-o", str(world.folder / "there"))
+        assert done.code == 0, done.err
+        assert "out/latest -> sub" in done.out
+    there = world.folder / "there/a/results/out"
+    assert (there / "latest").readlink() == Path("sub")
+    assert (there / "latest/.y").read_text() == "2\n"
+    assert list((there / "void").iterdir()) == []
 
 
 def test_files_of_one_name_are_told_apart_by_their_folders(world: World) -> None:

@@ -100,6 +100,8 @@ def _notes(sheet: Sheet, job: JobReport) -> Iterator[str]:
         yield job.progress.text
     if state.unmatched:
         yield f"no file matches {', '.join(state.unmatched)}"
+    if state.left_out:
+        yield f"not kept: {', '.join(state.left_out)}"
     if state.upload_failed is not None:
         yield state.upload_failed.error
     outcome = state.outcome

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from spawn.core.config.model import JobConfig
-from spawn.core.events import CheckpointSaved, JobFailed
+from spawn.core.events import CheckpointSaved, JobFailed, ResultsUploaded
 from spawn.core.state import JobState
 from spawn.store.objects.folder import FolderStore
 from spawn.store.objects.port import ObjectStore
@@ -134,6 +134,48 @@ def test_what_a_stopped_attempt_has_left_is_checked_against_the_log(tmp_path: Pa
     assert not fetch(None, "unknown")["checkpoint/model"][0]
     (tmp_path / "objects" / f"{at}checkpoint/model").write_bytes(b"HALF")
     assert "not those that the log knows" in fetch(saved, "changed")["checkpoint/model"][1]
+
+
+def test_links_of_a_list_are_made_where_they_stay_inside_and_nothing_is_written_through_them(
+    tmp_path: Path,
+) -> None:
+    store = FolderStore(tmp_path / "objects")
+    at = "a/attempts/1.1/"
+    links = {
+        "ckpt/latest": "step1",
+        "ckpt/up": "..",
+        "top": ".",
+        "ckpt/out": "../../x",
+        "ckpt/root": "/etc",
+        "ckpt/back": "up/..",
+        "../away": "x",
+        "ckpt/step1": "x",
+    }
+    names = ["ckpt/step1/w", "ckpt/latest/x"]
+    files = [{"name": each, "size": 1, "sha256": sha256(b"1").hexdigest()} for each in names]
+    linked = [{"name": name, "path": "", "target": each} for name, each in links.items()]
+    empty = [{"name": "void", "path": ""}, {"name": "../void", "path": ""}]
+    data = json.dumps({"files": files, "links": linked, "folders": empty, "v": 2}).encode()
+    for name in names:
+        store.put(f"{at}results/{name}", b"1")
+    job = _job()
+    key = f"{at}manifest.json"
+    job.uploaded = ResultsUploaded(files=2, size=2, key=key, sha256=store.put(key, data))
+    for again in range(2):
+        with Fetch(store, tmp_path / "out") as fetch:
+            (brought,) = fetch.run([Choice(job=job)])
+        failed = {file.name.removeprefix("results/") for file in brought.files if file.error}
+        assert failed >= {"ckpt/out", "ckpt/root", "ckpt/back", "../away", "../void"}, again
+        results = tmp_path / "out/a/results"
+        assert (results / "ckpt/up").readlink() == Path("..")
+        assert (results / "top").readlink() == Path()
+        assert (results / "void").is_dir()
+        # Two names of this list are a folder and a link: whichever came first stays.
+        assert len(failed & {"ckpt/latest", "ckpt/latest/x"}) == 1
+        assert len(failed & {"ckpt/step1", "ckpt/step1/w"}) == 1
+        made = [path for path in tmp_path.rglob("*") if path.is_symlink()]
+        assert all(path.resolve().is_relative_to(results) for path in made)
+    assert not list((tmp_path / "out").rglob("*.part"))
 
 
 def test_a_large_object_is_read_in_ranges_and_one_that_changes_meanwhile_is_not_taken(

@@ -2,14 +2,16 @@
 
 import glob
 import os
+import socket
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spawn.store.results.find import find
+from spawn.store.results.find import Results, find
 
 
 def _make(folder: Path, *names: str) -> Path:
@@ -22,11 +24,11 @@ def _make(folder: Path, *names: str) -> Path:
 
 def _found(folder: Path, *patterns: str) -> Mapping[str, str]:
     """Names in the store, each with the file below `folder` that it stands for."""
-    files, unmatched = find(patterns, str(folder))
-    assert unmatched == ()
-    names = [file.name for file in files]
+    found = find(patterns, str(folder))
+    assert found.unmatched == ()
+    names = [file.name for file in found.files]
     assert sorted(set(names)) == names, "distinct, and sorted"
-    return {file.name: os.path.relpath(file.path, folder) for file in files}
+    return {file.name: os.path.relpath(file.path, folder) for file in found.files}
 
 
 def test_a_file_keeps_its_base_name(tmp_path: Path) -> None:
@@ -41,7 +43,7 @@ def test_what_is_known_of_a_file_is_what_the_disk_says(tmp_path: Path) -> None:
     _make(tmp_path, "a.csv")
     (tmp_path / "a.csv").chmod(0o640)
     stat = (tmp_path / "a.csv").stat()
-    (file,), _ = find(["a.csv"], str(tmp_path))
+    (file,) = find(["a.csv"], str(tmp_path)).files
     assert (file.size, file.mode, file.mtime_ns, file.inode) == (
         5,
         0o640,
@@ -109,22 +111,85 @@ def test_patterns_that_match_nothing_are_named(tmp_path: Path) -> None:
     _make(tmp_path, "a.csv")
     (tmp_path / "empty").mkdir()
     (tmp_path / "dangling").symlink_to("nowhere")
-    files, unmatched = find(["*.pth", "a.csv", "empty", "dangling", "none/x"], str(tmp_path))
-    assert [file.name for file in files] == ["a.csv"]
-    assert unmatched == ("*.pth", "empty", "dangling", "none/x")
+    found = find(["*.pth", "a.csv", "empty", "dangling", "none/x"], str(tmp_path))
+    assert [file.name for file in found.files] == ["a.csv"]
+    assert found.unmatched == ("*.pth", "empty", "dangling", "none/x")
 
 
 def test_no_patterns_find_nothing(tmp_path: Path) -> None:
-    assert find([], str(tmp_path)) == ([], ())
+    assert find([], str(tmp_path)) == Results()
 
 
 def test_a_folder_is_never_left_through_a_link_in_it(tmp_path: Path) -> None:
     _make(tmp_path, "outside/secret", "out/own.txt", "out/deep/own2.txt")
     (tmp_path / "out/to-file").symlink_to("../outside/secret")
     (tmp_path / "out/to-folder").symlink_to("../outside")
-    (tmp_path / "out/deep/up").symlink_to("..")
     (tmp_path / "out/gone").symlink_to("nowhere")
+    (tmp_path / "out/round").symlink_to("round")
+    (tmp_path / "out/whole").symlink_to(tmp_path / "out/deep")
+    (tmp_path / "out/back").symlink_to("../out-link/deep")
+    (tmp_path / "out-link").symlink_to("out")
+    os.mkfifo(tmp_path / "out/fifo")
+    with closing(socket.socket(socket.AF_UNIX)) as server:
+        server.bind(str(tmp_path / "out/sock"))
     assert set(_found(tmp_path, "out")) == {"out/own.txt", "out/deep/own2.txt"}
+    found = find(["out"], str(tmp_path))
+    assert (found.links, found.folders) == ((), ())
+    assert found.left_out == (
+        "out/back: a link that leads out of what is kept",
+        "out/fifo: a FIFO",
+        "out/gone: a link to nothing",
+        "out/round: a link to nothing",
+        "out/sock: a socket",
+        "out/to-file: a link that leads out of what is kept",
+        "out/to-folder: a link that leads out of what is kept",
+        "out/whole: a link with an absolute target",
+    )
+
+
+def test_a_link_to_a_folder_within_the_folder_stays_a_link(tmp_path: Path) -> None:
+    _make(tmp_path, "ckpt/step1/a", "ckpt/deep/step2/b")
+    (tmp_path / "ckpt/latest").symlink_to("./deep/../step1")
+    (tmp_path / "ckpt/newest").symlink_to("latest")
+    (tmp_path / "ckpt/deep/up").symlink_to("..")
+    (tmp_path / "ckpt/void").mkdir()
+    (tmp_path / "ckpt/to-void").symlink_to("void/")
+    found = find(["ckpt", "ckpt/latest", "ckpt/step1/a"], str(tmp_path))
+    assert [file.name for file in found.files] == ["ckpt/deep/step2/b", "ckpt/step1/a"]
+    assert {link.name: link.target for link in found.links} == {
+        "ckpt/deep/up": "..",
+        "ckpt/latest": "step1",
+        "ckpt/newest": "latest",
+        "ckpt/to-void": "void",
+    }
+    assert [folder.name for folder in found.folders] == ["ckpt/void"]
+    assert (found.left_out, found.unmatched) == ((), ())
+
+
+def test_a_link_that_steps_up_from_where_another_one_leads_is_left_out(tmp_path: Path) -> None:
+    _make(tmp_path, "out/a/b/x", "out/y")
+    (tmp_path / "out/jump").symlink_to("a/b")
+    (tmp_path / "out/to-a").symlink_to("jump/..")
+    found = find(["out"], str(tmp_path))
+    assert [link.name for link in found.links] == ["out/jump"]
+    assert found.left_out == ("out/to-a: a link that leads back through another link",)
+
+
+def test_names_keep_a_link_whole(tmp_path: Path) -> None:
+    """The target of a link is called by a pattern of its own first."""
+    _make(tmp_path, "ckpt/step1/a")
+    (tmp_path / "ckpt/latest").symlink_to("step1")
+    found = find(["ckpt/step1", "ckpt"], str(tmp_path))
+    assert [file.name for file in found.files] == ["step1/a"]
+    assert [(link.name, link.target) for link in found.links] == [("latest", "step1")]
+
+
+def test_what_one_pattern_leaves_out_another_may_name(tmp_path: Path) -> None:
+    _make(tmp_path, "data/x", "out/y")
+    (tmp_path / "out/data").symlink_to("../data")
+    found = find(["out", "out/data"], str(tmp_path))
+    assert [os.path.relpath(file.path, tmp_path) for file in found.files] == ["out/data/x", "out/y"]
+    assert found.left_out == ()
 
 
 def test_a_link_to_a_file_within_the_folder_is_one_more_file(tmp_path: Path) -> None:
@@ -175,7 +240,7 @@ def test_a_character_that_is_not_one_of_a_set_is_no_slash(tmp_path: Path) -> Non
 
 def test_a_set_whose_range_is_turned_around_matches_nothing(tmp_path: Path) -> None:
     _make(tmp_path, "a")
-    assert find(["[z-a]"], str(tmp_path)) == ([], ("[z-a]",))
+    assert find(["[z-a]"], str(tmp_path)) == Results(unmatched=("[z-a]",))
 
 
 @pytest.mark.parametrize("pattern", ["*.csv", "deep/*.csv", "*/x.csv"])
@@ -219,7 +284,7 @@ def test_every_file_that_any_pattern_names_is_found_once(
     folders = {str(Path(path).parent) for path in paths} - {"."}
     choices = sorted({*paths, *folders, "**/*.x", "a/*.x"})
     patterns = data.draw(st.lists(st.sampled_from(choices), min_size=1, max_size=4))
-    files, _ = find(patterns, str(folder))
+    files = find(patterns, str(folder)).files
     expected = {
         path
         for path in paths
@@ -247,7 +312,7 @@ def test_wildcards_mean_what_they_mean_elsewhere(
     for match in glob.glob(pattern, root_dir=folder, recursive=True):
         inside = [match] if (folder / match).is_file() else sorted(paths)
         expected |= {path for path in inside if path == match or path.startswith(f"{match}/")}
-    files, _ = find([pattern], str(folder))
+    files = find([pattern], str(folder)).files
     assert {os.path.relpath(file.path, folder) for file in files} == expected
 
 
@@ -257,10 +322,10 @@ def test_files_that_are_named_one_by_one_have_distinct_names_that_end_like_their
     tmp_path_factory: pytest.TempPathFactory, paths: set[str]
 ) -> None:
     folder = _make(tmp_path_factory.mktemp("results"), *paths)
-    files, unmatched = find(sorted(paths), str(folder))
-    names = [file.name for file in files]
+    found = find(sorted(paths), str(folder))
+    names = [file.name for file in found.files]
     assert len(set(names)) == len(paths)
-    assert not unmatched
-    for file in files:
+    assert not found.unmatched
+    for file in found.files:
         assert file.path.endswith(f"/{file.name}")
         assert not file.name.startswith(("/", "../"))

@@ -127,6 +127,33 @@ def test_results_logs_code_and_facts_are_in_the_store_under_the_attempt(
     assert entry["sha256"] == sha256(b"weights").hexdigest()
 
 
+def test_links_and_empty_folders_are_listed_and_restored_and_the_rest_is_named(
+    work: Path, folder: Path, root: Path
+) -> None:
+    (work / "out/step1").mkdir()
+    (work / "out/step1/w").write_bytes(b"1")
+    (work / "out/latest").symlink_to("step1")
+    (work / "out/void").mkdir()
+    for number in range(12):
+        (work / f"out/away{number:02}").symlink_to("/etc")
+    state, store = _completed(_config(work, "out"), folder), FolderStore(root)
+    uploaded = publish(store, state)
+    assert uploaded is not None
+    assert uploaded.files == 2
+    assert uploaded.left_out[0] == "out/away00: a link that leads out of what is kept"
+    assert uploaded.left_out[10:] == ("and 2 more",)
+    listed = msgspec.json.decode(_objects(root)[uploaded.key])
+    assert listed["v"] == 2
+    assert [(each["name"], each["target"]) for each in listed["links"]] == [("out/latest", "step1")]
+    assert [each["name"] for each in listed["folders"]] == ["out/void"]
+    state.uploaded = uploaded
+    shutil.rmtree(work / "out")
+    assert put_back(store, state) == 2
+    assert (work / "out/latest").readlink() == Path("step1")
+    assert (work / "out/latest/w").read_bytes() == b"1"
+    assert (work / "out/void").is_dir()
+
+
 def test_publishing_again_after_a_crash_says_the_same_and_changes_nothing(
     work: Path, folder: Path, root: Path
 ) -> None:

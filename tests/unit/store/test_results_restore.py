@@ -12,7 +12,7 @@ from tests.support.configs import job
 from spawn.core.events import JobCompleted, JobStarted, ResultsUploaded
 from spawn.core.state import JobState
 from spawn.store.objects.folder import FolderStore
-from spawn.store.results.find import find, may_find
+from spawn.store.results.find import Folder, Linked, find, may_find
 from spawn.store.results.publish import Kept, Listed
 from spawn.store.results.restore import Gone, put_back
 
@@ -27,9 +27,21 @@ def _kept(path: Path | str, name: str = "model", body: bytes = BODY) -> Kept:
     )
 
 
-def _job(store: FolderStore, work: Path, *files: Kept) -> JobState:
+def _job(
+    store: FolderStore,
+    work: Path,
+    *files: Kept,
+    links: dict[str, str] | None = None,
+    folders: tuple[str, ...] = (),
+    v: int = 2,
+) -> JobState:
     """A completed job whose list, which the log vouches for, says this."""
-    data = msgspec.json.encode(Listed(files=files))
+    linked = tuple(
+        Linked(name=path, path=f"{work}/{path}", target=target)
+        for path, target in (links or {}).items()
+    )
+    empty = tuple(Folder(name=path, path=f"{work}/{path}") for path in folders)
+    data = msgspec.json.encode(Listed(files=files, links=linked, folders=empty, v=v))
     for file in files:
         store.put(f"{PREFIX}results/{file.name}", BODY)
     key = f"{PREFIX}manifest.json"
@@ -126,6 +138,68 @@ def test_whatever_is_found_could_be_found(
             path.touch()
         except OSError:
             continue
-    found, _ = find(patterns, str(root))
-    assert all(may_find(patterns, str(root), file.path) for file in found)
+    found = find(patterns, str(root))
+    assert all(may_find(patterns, str(root), file.path) for file in found.files)
     assert not may_find(patterns, str(root), "/etc/passwd")
+
+
+def test_links_and_empty_folders_come_back_and_what_is_in_their_way_goes(tmp_path: Path) -> None:
+    work, store = tmp_path / "work", FolderStore(tmp_path / "objects")
+    links = {"out/latest": "step1", "out/deep/up": ".."}
+    state = _job(store, work, _kept(work / "out/step1/model"), links=links, folders=("out/void",))
+    (work / "out/latest").mkdir(parents=True)
+    (work / "out/void").write_text("a file")
+    (work / "out/deep").symlink_to(tmp_path)
+    (work / "out/step1").symlink_to(tmp_path)
+    for _ in range(2):
+        put_back(store, state)
+        assert (work / "out/latest").readlink() == Path("step1")
+        assert (work / "out/deep/up").readlink() == Path("..")
+        assert (work / "out/latest/model").read_bytes() == BODY
+        assert list((work / "out/void").iterdir()) == []
+    assert {path.name for path in tmp_path.iterdir()} == {"work", "objects"}, "none was followed"
+    assert not [path for path in work.rglob("*") if ".part" in path.name]
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [
+        ("out/x", "../../objects"),
+        ("out/x", "/etc"),
+        ("out/x", "y/../../.."),
+        ("out/x", "y/.."),
+        ("out/x", ""),
+        ("out/x", "y//z"),
+        ("out/x", "./y"),
+        ("out/x", "y\0"),
+        ("out/x", "../other"),
+        ("other", "out"),
+        ("out/../../x", "y"),
+    ],
+)
+def test_a_link_that_leads_out_is_not_made(tmp_path: Path, path: str, target: str) -> None:
+    work, store = tmp_path / "work", FolderStore(tmp_path / "objects")
+    with pytest.raises(Gone):
+        put_back(store, _job(store, work, links={path: target}))
+    assert not [each for each in tmp_path.rglob("*") if each.is_symlink()]
+
+
+def test_no_file_is_written_through_a_link_of_the_same_list(tmp_path: Path) -> None:
+    work, store = tmp_path / "work", FolderStore(tmp_path / "objects")
+    state = _job(store, work, _kept(work / "out/latest/model"), links={"out/latest": "step1"})
+    with pytest.raises(Gone):
+        put_back(store, state)
+
+
+def test_a_list_of_a_newer_version_is_not_followed_and_an_old_one_is(tmp_path: Path) -> None:
+    work, store = tmp_path / "work", FolderStore(tmp_path / "objects")
+    with pytest.raises(Gone, match="newer version"):
+        put_back(store, _job(store, work, _kept(work / "out/model"), v=3))
+    old = {"files": [msgspec.to_builtins(_kept(work / "out/model"))], "unmatched": []}
+    state = _job(store, work, _kept(work / "out/model"))
+    store = FolderStore(tmp_path / "old")
+    store.put(f"{PREFIX}results/model", BODY)
+    assert state.uploaded is not None
+    digest = store.put(f"{PREFIX}manifest.json", msgspec.json.encode(old))
+    state.uploaded = msgspec.structs.replace(state.uploaded, sha256=digest)
+    assert put_back(store, state) == 1

@@ -1,0 +1,66 @@
+"""Restore a damaged log from its copy."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from spawn.core.errors import CorruptLog
+from spawn.store.durable import sync
+from spawn.store.log.head import path_of
+from spawn.store.log.verify import evidence, verify
+from spawn.store.log.write import LogWriter
+from spawn.store.objects.port import SmallObjects
+from spawn.store.replica.reconcile import reconcile
+
+
+class NoCopy(CorruptLog):
+    """A damaged log has no copy to be restored from."""
+
+
+def rebuild(log: Path, queue_id: str, store: SmallObjects) -> tuple[int, Path]:
+    """Restore a damaged log from its copy. The damaged one is kept beside it.
+
+    The caller holds the queue's `runner.lock`. May be repeated after any failure.
+
+    Returns:
+        How many events were restored, and where the damaged log is.
+
+    Raises:
+        CorruptLog: The copy is damaged, missing, or does not have all that was in the log.
+        StoreError: The store cannot be read.
+    """
+    known = evidence(log)
+    folder = log.with_name("restored")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        restored = folder / log.name
+        with LogWriter(restored) as writer:
+            found = reconcile(store, queue_id, lambda _: iter(()), writer.adopt)
+        if not found.seq:
+            raise NoCopy(f"there is no copy at {store.location}")
+        verify(restored, queue_id, known)
+        kept = next(each for each in _names(log) if not each.exists())
+        for suffix in ("-wal", "-shm", ""):
+            with suppress(FileNotFoundError):
+                log.with_name(log.name + suffix).rename(kept.with_name(kept.name + suffix))
+        restored.rename(log)
+        path_of(restored).rename(path_of(log))
+        sync(log.parent)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return found.seq, kept
+
+
+def discard(log: Path) -> None:
+    """Remove a log, and the notes on what was in it."""
+    for name in (log.name, f"{log.name}-wal", f"{log.name}-shm", path_of(log).name):
+        log.with_name(name).unlink(missing_ok=True)
+
+
+def _names(log: Path) -> Iterator[Path]:
+    number = 0
+    while True:
+        number += 1
+        yield log.with_name(f"{log.name}.damaged-{number}")
