@@ -16,7 +16,6 @@ from threading import Thread
 from spawn.core.boot import names
 from spawn.core.exit import Exit, StopCause
 from spawn.core.state import JobState
-from spawn.runner import record
 from spawn.runner.environment import environment, interruption_file
 from spawn.runner.messages import Go, Message, Order, Over, Ready, Stop, Unable, receive, send
 from spawn.runner.poller import Poller
@@ -24,7 +23,7 @@ from spawn.runner.ports import CannotBegin, CannotPrepare, Ended, Happening, Pre
 from spawn.runner.reattach import connect, peer
 from spawn.runner.strays import kill_strays
 from spawn.runner.watch import Watch, rouse
-from spawn.store import failpoints, lock
+from spawn.store import failpoints, lock, record
 from spawn.store.durable import sync
 from spawn.store.paths import QueuePaths
 

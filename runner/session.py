@@ -19,7 +19,6 @@ from spawn.core.moments import moment
 from spawn.core.owned import owned_seconds
 from spawn.core.state import JobState, QueueState
 from spawn.core.submission import config_sha256, submit
-from spawn.runner import machine
 from spawn.runner.clock import SystemClock
 from spawn.runner.epoch import OWNING_SECONDS
 from spawn.runner.lag import LagReport
@@ -39,7 +38,7 @@ from spawn.runner.start import Committed, News, RunOrder, Said
 from spawn.runner.threads import ReplicatorThread, ThreadBell
 from spawn.store import owning as owned_hint
 from spawn.store.failpoints import reached
-from spawn.store.identity import owner
+from spawn.store.identity import boot_id, owner
 from spawn.store.instance import instance, metadata
 from spawn.store.instance import place as place_here
 from spawn.store.log.ledger import Ledger
@@ -346,7 +345,7 @@ class Session:
         owner = state.owner
         if owner is None or owner.place != self._me.place:
             return False
-        return owner.boot_id == machine.boot_id() != ""
+        return owner.boot_id == boot_id() != ""
 
     def _part(self, missing: str = "", *, behind: bool) -> None:
         """See what becomes of the machine, and let the log say so where it is kept after all."""
@@ -364,7 +363,7 @@ class Session:
         owner = state.owner
         if owner is None or owner.place not in ("", self._me.place):
             return False
-        return bool(owner.boot_id) and machine.boot_id() not in ("", owner.boot_id)
+        return bool(owner.boot_id) and boot_id() not in ("", owner.boot_id)
 
     def _replicator(self, owning: Owning, epoch: int) -> Replicator:
         return Replicator(

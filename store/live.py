@@ -9,12 +9,15 @@ from datetime import datetime
 from pathlib import Path
 
 from spawn.core.codec import decode
+from spawn.core.exit import Exit
 from spawn.core.moments import moment
 from spawn.core.replay import Row
-from spawn.core.report.model import Live, Replica
+from spawn.core.report.model import Ending, Live, Replica
 from spawn.core.report.progress import Progress, from_file, from_output
+from spawn.core.retry import TIMED_OUT
 from spawn.core.state import JobState, QueueState
-from spawn.store import lag, output, queues
+from spawn.store import lag, lock, output, queues, record
+from spawn.store.identity import boot_id
 from spawn.store.output import RAW
 from spawn.store.paths import Roots
 from spawn.store.tail import regular
@@ -100,6 +103,22 @@ class Lives:
             fence=hint.fence,
         )
 
+    def endings(self, state: QueueState) -> dict[str, Ending]:
+        """How running jobs of a queue without a runner ended that no runner has noticed, by job
+        id. One whose supervisor still holds its lock goes on, and is left out."""
+        restarted = _is_restarted(state)
+        found = {}
+        for job_id in state.running:
+            job = state.jobs[job_id]
+            folder = Path(job.folder)
+            if not self._paths.has(job.folder) or not self._is_ours(job):
+                continue  # it runs on another machine
+            if restarted:
+                found[job_id] = Ending(how="ended when the machine was restarted")
+            elif not lock.is_held(folder / "lock"):
+                found[job_id] = _ending(job, record.read(folder / "record", job.token))
+        return found
+
     def earlier(self, state: QueueState) -> Mapping[str, float]:
         """How long the jobs of a queue that goes on took in earlier queues of this machine,
         seconds, by job id."""
@@ -158,6 +177,29 @@ class Lives:
             return str(log), False
         raw = Path(job.folder) / RAW[0]
         return str(raw) if output.is_there(raw) else "", output.is_kept_raw_alone(job)
+
+
+def _is_restarted(state: QueueState) -> bool:
+    """Whether this machine was restarted since a runner began on it: no record of before then is
+    true, because it was not flushed to disk."""
+    owner = state.owner
+    return owner is not None and owner.boot_id != "" and boot_id() not in ("", owner.boot_id)
+
+
+def _ending(job: JobState, exit_: Exit | None) -> Ending:
+    """How the attempt of a running job ended, once its lock is free."""
+    if exit_ is None or not exit_.seen:
+        return Ending(how="lost its supervisor, which left no record of its end")
+    if not exit_.began:
+        return Ending(how="has not begun: its runner stopped before")
+    timed_out = exit_.stop == "timeout"
+    code = None if job.pid in exit_.unended else exit_.exit_code
+    return Ending(
+        seconds=exit_.wall_seconds,
+        exit_code=TIMED_OUT if timed_out else code,
+        signal=exit_.signal,
+        timed_out=timed_out,
+    )
 
 
 def _progress(folder: Path, lines: tuple[str, ...]) -> Progress | None:

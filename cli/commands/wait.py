@@ -63,7 +63,7 @@ def _left(report: "Report") -> Exception:
     from spawn.core.durations import text as duration
     from spawn.core.errors import SpawnError
 
-    why = ""
+    why = "; ".join(f"{job.job_id} {job.unnoticed}" for job in report.jobs if job.unnoticed)
     if report.origin is not None:
         if report.origin.boot_log:
             why = "its instance failed to boot"

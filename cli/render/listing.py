@@ -11,6 +11,8 @@ from spawn.cli.sources.listing import Entry
 from spawn.core.durations import text as duration
 from spawn.core.feed.wire import Listed
 from spawn.core.report.as_json import as_json as report_json
+from spawn.core.report.model import Report
+from spawn.core.why.advice import named
 
 
 def table(entries: Sequence[Entry], style: Style) -> Iterator[str]:
@@ -28,11 +30,20 @@ def table(entries: Sequence[Entry], style: Style) -> Iterator[str]:
         done = f"{report.counts['completed']}/{report.counts['total']} done"
         started = when(report.started_at or report.submitted_at, None)
         state = style(report.status, f"{report.status:<11}")
-        lost = (
-            "  (no runner)" if report.runner_alive is False and report.status == "running" else ""
-        )
         elapsed = duration(report.elapsed)
-        yield f"{entry.queue_id:<{width}}  {state}  {done:<12}  {elapsed:<9}  {started}{lost}"
+        yield (
+            f"{entry.queue_id:<{width}}  {state}  {done:<12}  {elapsed:<9}  {started}"
+            f"{_mark(report)}"
+        )
+
+
+def _mark(report: Report) -> str:
+    """What stands out of a queue, after its line."""
+    if report.runner_alive is not False or report.status != "running":
+        return ""
+    over = [job.job_id for job in report.jobs if job.unnoticed]
+    unnoticed = f"; {named(over)} over, not noticed" if over else ""
+    return f"  (no runner{unnoticed})"
 
 
 def as_json(entries: Sequence[Entry]) -> str:

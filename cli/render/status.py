@@ -159,6 +159,8 @@ def job_rows(
         yield f"    └─ Time remaining: ~{duration(job.time_remaining)} (est)"
     if job.status in ("failed", "retrying") and job.why:
         yield f"    └─ {printable(job.why)}"
+    if job.unnoticed:
+        yield f"    └─ {job.unnoticed}"
     if job.results in ("saving", "delayed") and not report.ended:
         yield "    └─ Results: on their way to where they are kept"
 
@@ -214,6 +216,8 @@ def _first_field(job: JobReport, report: Report, zone: tzinfo | None) -> str:
     match job.status:
         case "completed" | "failed":
             return f"Duration: {duration(job.duration or 0)}"
+        case "running" if job.unnoticed:
+            return "" if job.duration is None else f"Duration: {duration(job.duration)}"
         case "running" if job.started_at is not None:
             started = job.started_at.astimezone(zone)
             today = started.date() == report.as_of.astimezone(zone).date()
@@ -229,7 +233,7 @@ def _first_field(job: JobReport, report: Report, zone: tzinfo | None) -> str:
 
 
 def _last_field(job: JobReport) -> str:
-    if job.status == "running":
+    if job.status == "running" and not job.unnoticed:
         return f"PID: {job.pid}" if job.pid else ""
     if job.exit_code is None or job.status == "pending":
         return ""
@@ -241,6 +245,12 @@ def _current(job: JobReport, zone: tzinfo | None) -> Iterator[str]:
     yield f"  Command: {printable(job.config.command)}"
     if job.started_at is not None:
         yield f"  Started: {when(job.started_at, zone)}"
+    if job.unnoticed:
+        if job.ended_at is not None:
+            yield f"  Ended: {when(job.ended_at, zone)}"
+        yield f"  Exit: {exit_text(job)}"
+        yield from _output("Last Output:", job, job.recent[-RECENT:])
+        return
     yield f"  Elapsed: {duration(job.elapsed or 0)}"
     if job.config.timeout is not None:
         left = duration(job.timeout_remaining or 0)

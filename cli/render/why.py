@@ -195,6 +195,8 @@ def _attempt(fact: Fact, at: str, until: str, why: Why) -> str:
                 left = fact.limit - (why.as_of - fact.at).total_seconds()
                 timeout = f", {duration(left)} of its timeout are left" if left > 0 else ""
             return f"{subject} is running since {at} ({since}): {_number(fact)}{timeout}."
+        case "unnoticed":
+            return f"{subject} ran since {at}: {_number(fact)}. It {fact.reason}."
         case "completed":
             return f"{subject} completed at {until} on {_number(fact)}{took}."
         case "failed":

@@ -146,13 +146,15 @@ class FeedQueue:
         if past:
             return build(state, now)
         goes_on = state.state in ("running", "pending")
+        machine = self._machine
         return build(
             state,
             now + self._skew,
             live=self._live,
             earlier=self._earlier if goes_on else {},
             runner_alive=self.runner_alive() if not state.ended else None,
-            replica=None if self._machine is None else self._machine.replica,
+            replica=None if machine is None else machine.replica,
+            endings=None if machine is None else machine.endings,
         )
 
     def attempts(self, job_id: str) -> list[Attempt]:

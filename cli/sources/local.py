@@ -1,7 +1,7 @@
 """A queue of this machine, read from its own log."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from datetime import datetime
 from types import TracebackType
@@ -12,7 +12,7 @@ from spawn.core.errors import QueueNotFound
 from spawn.core.events import Data, Event
 from spawn.core.replay import Replay, Row
 from spawn.core.report.build import build
-from spawn.core.report.model import Report
+from spawn.core.report.model import Live, Replica, Report
 from spawn.core.state import QueueState
 from spawn.store import lock, queues
 from spawn.store.live import Lives
@@ -54,6 +54,8 @@ class LocalQueue:
         self._open = ExitStack()
         self._connection: sqlite3.Connection | None = None
         self._lives = Lives(roots, queue_id)
+        self._alive = False
+        """Asked before the log is read: what a runner wrote before it died is then seen."""
 
     def __enter__(self) -> Self:
         self._connection = self._open.enter_context(read.opened(self.paths.events))
@@ -88,6 +90,7 @@ class LocalQueue:
             CorruptLog: With the first event that is wrong.
         """
         assert self._connection is not None, "use LocalQueue in a with"
+        self._alive = self.runner_alive()
         self._replay.feed(read.rows(self._connection, self._replay.seq), until=until)
         if self._replay.empty:
             if until is None:
@@ -97,6 +100,7 @@ class LocalQueue:
     def follow(self) -> list[Event[Data]]:
         """Fold what the log has gained, and return those events."""
         assert self._connection is not None, "use LocalQueue in a with"
+        self._alive = self.runner_alive()
         rows = list(read.rows(self._connection, self._replay.seq))
         self._replay.feed(rows)
         events = (decode(line, type_) for _, type_, line, _ in rows)
@@ -151,17 +155,38 @@ class LocalQueue:
         Args:
             past: `now` is long ago: what the machine says of jobs today does not count.
         """
-        state = self.state
         if past:
-            return build(state, now)
+            return build(self.state, now)
+        return self._report(
+            now,
+            live=self._lives.jobs(self.state, self.seq),
+            earlier=self._lives.earlier(self.state),
+            replica=self._lives.replica(self.seq, self._row),
+        )
+
+    def _report(
+        self,
+        now: datetime,
+        *,
+        live: Mapping[str, Live] | None = None,
+        earlier: Mapping[str, float] | None = None,
+        replica: Replica | None = None,
+    ) -> Report:
+        state = self.state
+        alive = None if state.ended else self._alive
         return build(
             state,
             now,
-            live=self._lives.jobs(state, self.seq),
-            earlier=self._lives.earlier(state),
-            runner_alive=self.runner_alive() if not state.ended else None,
-            replica=self._lives.replica(self.seq, self._row),
+            live=live,
+            earlier=earlier,
+            runner_alive=alive,
+            replica=replica,
+            endings=self._lives.endings(state) if alive is False else None,
         )
+
+    def summary(self, now: datetime) -> Report:
+        """The report without what its jobs print."""
+        return self._report(now)
 
     def _row(self, after: int) -> Row | None:
         """The first event after a seq."""

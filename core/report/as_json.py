@@ -44,7 +44,7 @@ def as_json(report: Report, zone: tzinfo | None) -> dict[str, Any]:
 
 
 def _job(job: JobReport, zone: tzinfo | None) -> Iterator[tuple[str, Any]]:
-    running = job.status == "running"
+    running = job.status == "running" and not job.unnoticed
     timeout = job.config.timeout if running else None
     details = {
         "job_id": job.job_id,
@@ -79,6 +79,7 @@ def _job(job: JobReport, zone: tzinfo | None) -> Iterator[tuple[str, Any]]:
         "results": job.results or None,
         "depends_on": list(job.config.depends_on) or None,
         "ended_at": _when(job.ended_at, zone),
+        "unnoticed": job.unnoticed or None,
     }
     for key, value in details.items():
         if value is not None:

@@ -3,11 +3,14 @@
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
+from msgspec import structs
+
+from spawn.core.durations import text as duration
 from spawn.core.exit import unended_text
 from spawn.core.moments import moment
 from spawn.core.plan import is_stopping
 from spawn.core.report.eta import seconds_left
-from spawn.core.report.model import JobReport, Live, Replica, Report
+from spawn.core.report.model import Ending, JobReport, Live, Replica, Report
 from spawn.core.state import JobState, QueueState
 
 LATE_SECONDS = 5.0
@@ -24,6 +27,7 @@ def build(
     earlier: Mapping[str, float] | None = None,
     runner_alive: bool | None = None,
     replica: Replica | None = None,
+    endings: Mapping[str, Ending] | None = None,
 ) -> Report:
     """Report a queue as it is at `now`.
 
@@ -32,6 +36,7 @@ def build(
         earlier: How long each job took in earlier queues, seconds, by job id.
         runner_alive: Whether a runner holds the queue, if that is known.
         replica: How far the log's copy is; told only when it fails, or is late.
+        endings: How running jobs ended that no runner has noticed, by job id.
     """
     live = live or {}
     earlier = earlier or {}
@@ -39,6 +44,11 @@ def build(
         _job(state, job, now, live.get(job.config.job_id, _NOTHING), earlier)
         for job in state.jobs.values()
     )
+    if endings:
+        jobs = tuple(
+            _unnoticed(job, endings[job.job_id], now) if job.job_id in endings else job
+            for job in jobs
+        )
     started = moment(state.started_at) if state.started_at else None
     ended = moment(state.ended_at) if state.ended_at else None
     left = seconds_left(state, _remaining(jobs, earlier)) if runner_alive is not False else None
@@ -111,6 +121,44 @@ def _job(
         recent=live.recent,
         results=_results(state, job),
     )
+
+
+def _unnoticed(job: JobReport, ending: Ending, now: datetime) -> JobReport:
+    """Report a running job as one whose attempt is over."""
+    ended_at = None
+    if not ending.how and job.started_at is not None:
+        ended_at = job.started_at + timedelta(seconds=ending.seconds)
+    return structs.replace(
+        job,
+        unnoticed=ending_text(ending, None if ended_at is None else _since(ended_at, now)),
+        ended_at=ended_at,
+        duration=None if ended_at is None else ending.seconds,
+        exit_code=ending.exit_code,
+        signal=ending.signal,
+        timed_out=ending.timed_out,
+        pid=0,
+        elapsed=None,
+        timeout_remaining=None,
+        progress=None,
+        time_remaining=None,
+    )
+
+
+def ending_text(ending: Ending, ago: float | None) -> str:
+    """Say how an attempt ended that no runner has noticed.
+
+    Args:
+        ago: Seconds since then; None where that is not known.
+    """
+    how = ending.how
+    if not how:
+        how = "ended" if ago is None else f"ended {duration(ago)} ago"
+        if ending.timed_out:
+            how += " by its timeout"
+        elif ending.exit_code is not None:
+            how += f" with exit {ending.exit_code}"
+            how += f" ({ending.signal})" if ending.signal else ""
+    return f"{how}; the runner has stopped, so the queue has not noticed"
 
 
 def _results(state: QueueState, job: JobState) -> str:

@@ -21,6 +21,20 @@ class Live(Struct, frozen=True, kw_only=True):
     """Whether that is the attempt's folder, as the job's log could not be written."""
 
 
+class Ending(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How an attempt ended that the log still has as running, because no runner has noticed.
+
+    `how` is empty where its record has the end; else it says what is known instead.
+    """
+
+    how: str = ""
+    seconds: float = 0.0
+    """How long it ran."""
+    exit_code: int | None = None
+    signal: str | None = None
+    timed_out: bool = False
+
+
 class Replica(Struct, frozen=True, kw_only=True):
     """How far the log's copy in the object store is, for all its runner has said."""
 
@@ -80,7 +94,10 @@ class JobReport(Struct, frozen=True, kw_only=True):
     elapsed: float | None = None
     """Since the start of an attempt that runs."""
     duration: float | None = None
-    """Of the newest attempt that has ended."""
+    """Of the newest attempt that has ended; None where that is not known."""
+    unnoticed: str = ""
+    """Of a running job whose attempt is over, as no runner has noticed: how it ended, in words. The
+    other fields are then those of an attempt that has ended."""
     timeout_remaining: float | None = None
     exit_code: int | None = None
     signal: str | None = None

@@ -8,6 +8,7 @@ from msgspec import structs
 from spawn.core.moments import moment
 from spawn.core.plan import is_stopping
 from spawn.core.replay import Row
+from spawn.core.report.model import Report
 from spawn.core.state import JobState, QueueState
 from spawn.core.why import facts
 from spawn.core.why.advice import advice
@@ -36,6 +37,7 @@ def explain(
     *,
     now: datetime,
     runner_alive: bool | None = None,
+    seen: Report | None = None,
     past: bool = False,
     elsewhere: bool = False,
     target: str = "",
@@ -45,6 +47,7 @@ def explain(
     Args:
         history: What `recall` gathered.
         runner_alive: Whether a runner holds the queue, if that is known.
+        seen: The queue's report, for what its machine knows beyond the log.
         past: `now` is long ago: nothing can be done about it.
         elsewhere: The log was read from its replica: what goes on here goes on from that.
         target: What the queue was asked for by, for the next command; its id when empty.
@@ -53,7 +56,7 @@ def explain(
     target = target or state.queue_id
     resume = f"spawn queue resume {state.queue_id if elsewhere else target}"
     found_advice = advice(state, chain, runner_alive, target, resume)
-    found = list(_once(_facts(state, chain, history, now, runner_alive)))
+    found = list(_once(_facts(state, chain, history, now, runner_alive, seen)))
     return Why(
         queue_id=state.queue_id,
         job_id=job_id,
@@ -73,7 +76,12 @@ def _from_here(advice: Iterable[Advice], elsewhere: bool) -> Iterator[Advice]:
 
 
 def _facts(
-    state: QueueState, chain: Chain, history: History, now: datetime, alive: bool | None
+    state: QueueState,
+    chain: Chain,
+    history: History,
+    now: datetime,
+    alive: bool | None,
+    seen: Report | None,
 ) -> Iterator[Fact]:
     asked, root = state.jobs[chain.jobs[0]], state.jobs[chain.jobs[-1]]
     root_id = root.config.job_id
@@ -90,7 +98,9 @@ def _facts(
     newest = past.tries[-1] if past.tries else None
     told = newest if newest is not None and root.state not in ("pending", "blocked") else None
     if told is not None:
-        yield facts.attempt(root, told, lines=root.state in ("failed", "retrying"))
+        fact = facts.attempt(root, told, lines=root.state in ("failed", "retrying"))
+        reported = {job.job_id: job for job in seen.jobs} if seen is not None else {}
+        yield facts.unnoticed(fact, reported.get(root_id))
     else:
         yield Fact(kind="state", job_id=root_id, state=root.state)
     if root.state == "running" and told is not None and told.began.epoch != state.epoch:

@@ -40,6 +40,7 @@ class Fact(Struct, frozen=True, kw_only=True, omit_defaults=True):
     most: int = 0
     """The `3` of `1/3`."""
     result: str = ""
+    """Of an attempt. `unnoticed`: it runs by the log, but is over; `reason` says how."""
     exit_code: int | None = None
     signal: str = ""
     timed_out: bool = False

@@ -9,7 +9,7 @@ from secrets import token_hex
 from spawn.core.errors import QueueNotFound, SpawnError
 from spawn.core.feed.wire import Machine
 from spawn.core.replay import Replay, Row
-from spawn.core.report.model import Live, Replica
+from spawn.core.report.model import Ending, Live, Replica
 from spawn.store import lock, queues
 from spawn.store.live import Lives
 from spawn.store.log import read
@@ -50,7 +50,7 @@ class Watched:
         self._looked_seq = -1
         self._jobs: dict[str, tuple[int, Live | None]] = {}
         self._earlier: tuple[int, Mapping[str, float]] = (0, {})
-        self._rest: tuple[bool, Replica | None] = (False, None)
+        self._rest: tuple[bool, Replica | None, dict[str, Ending]] = (False, None, {})
 
     def fold(self) -> bool:
         """Fold some of what the log has gained; returns whether that is all.
@@ -81,13 +81,14 @@ class Watched:
         """
         nonce, _, count = since.partition(".")
         known = int(count) if nonce == self._nonce and count.isdecimal() else 0
-        alive, replica = self._rest
+        alive, replica, endings = self._rest
         earlier_at, earlier = self._earlier
         return Machine(
             version=self.version,
             whole=not known,
             runner_alive=alive,
             replica=replica,
+            endings=endings,
             jobs={} if known >= self._count else _newer(self._jobs, known),
             earlier=dict(earlier) if earlier_at > known else None,
         )
@@ -115,7 +116,8 @@ class Watched:
         if earlier != self._earlier[1]:
             self._earlier = (count, dict(earlier))
             changed = True
-        rest = alive, self._lives.replica(seq, self._row)
+        endings = {} if alive or state.ended else self._lives.endings(state)
+        rest = alive, self._lives.replica(seq, self._row), endings
         changed = changed or rest != self._rest
         self._rest = rest
         if changed or not self._count:

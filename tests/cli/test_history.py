@@ -9,7 +9,8 @@ from tests.cli import samples
 from tests.cli.support import Home
 from tests.cli.tampering import rechained
 
-from spawn.core.events import RequestRefused
+from spawn.core.events import JobCompleted, RequestRefused
+from spawn.core.moments import stamp
 
 KINDS = [
     "QueueSubmitted",
@@ -54,6 +55,25 @@ def test_a_line_says_when_who_what_and_why(home: Home) -> None:
         "    4  2026-01-27 15:21:04  preprocess       attempt 1 completed after 15m 32s",
         "    5  2026-01-27 15:21:04  train            attempt 1 started, pid 12345",
     ]
+
+
+def test_an_end_that_was_seen_late_is_told_with_its_own_time(home: Home) -> None:
+    home.queue(samples.QUEUE_ID).folder.mkdir(parents=True)
+    log = samples.training()
+    ended = stamp(samples.moment("15:30:04"))
+    end = JobCompleted(exit_code=0, wall_seconds=540.0, ended_at=ended)
+    log.at("16:21:04", end, job="train")
+    log.write(home.queue(samples.QUEUE_ID).events)
+    newest = home("queue", "history", "local").stdout.splitlines()[-1]
+    assert newest.endswith("attempt 1 completed after 9m; it had ended at 2026-01-27 15:30:04 PST")
+    (details,) = [job for job in home.status()["job_details"] if job["job_id"] == "train"]
+    assert (details["started_at"], details["duration"], details["ended_at"]) == (
+        "2026-01-27T15:21:04-08:00",
+        "9m",
+        "2026-01-27T15:30:04-08:00",
+    )
+    page = home("queue", "report", "local", "--output", "-")
+    assert "15:21:04 to 15:30:04, 9m" in page.stdout
 
 
 def test_the_history_of_a_job_is_its_lines_alone(finished: Home) -> None:

@@ -127,6 +127,7 @@ def test_a_dead_runner_is_said_to_be_dead(world: World, laptop: Laptop) -> None:
     assert '"runner_alive": false' in _same(world, laptop, "q", datetime.now(UTC))
     world.let("end")
     queue.wait_over("a")
+    assert '"unnoticed": "ended ' in _same(world, laptop, "q", datetime.now(UTC))
     assert queue.resume().code == 0
 
 

@@ -10,8 +10,11 @@ from tests.support.configs import queue as config
 from tests.support.logs import running, started
 
 from spawn.core.events import JobCompleted
+from spawn.core.exit import Exit
 from spawn.core.replay import Replay
+from spawn.core.report.model import Ending
 from spawn.store import live as looking
+from spawn.store import lock, record
 from spawn.store.live import Lives
 from spawn.store.paths import Roots
 
@@ -117,3 +120,32 @@ def test_nothing_is_read_that_a_log_names_elsewhere(machine: Machine, tmp_path: 
         running_job.started = structs.replace(running_job.started, **fields)
         found = Lives(machine.roots, QUEUE).jobs(machine.replay.state, machine.replay.seq)["b"]
         assert (found.recent, found.progress) == ((), None)
+
+
+def test_an_attempt_is_over_once_its_supervisor_has_let_go_and_its_record_says_how(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, folder = machine.replay.state, machine.paths.attempt("b", 1, "b1")
+    owner = state.owner
+    assert owner is not None
+    monkeypatch.setattr(looking, "boot_id", lambda: owner.boot_id)
+    held = lock.take(folder / "lock")
+    assert held is not None
+    assert machine.lives.endings(state) == {}
+    os.close(held)
+    assert "left no record" in machine.lives.endings(state)["b"].how
+    block = record.preallocate(folder / "record")
+    for exit_, ending in (
+        (
+            Exit(exit_code=143, stop="stop", seen=False),
+            Ending(how="lost its supervisor, which left no record of its end"),
+        ),
+        (Exit(exit_code=0, began=False), Ending(how="has not begun: its runner stopped before")),
+        (Exit(exit_code=3, wall_seconds=1.5), Ending(seconds=1.5, exit_code=3)),
+        (Exit(exit_code=143, stop="timeout"), Ending(exit_code=124, timed_out=True)),
+    ):
+        record.write(block, "b1", exit_)
+        assert machine.lives.endings(state) == {"b": ending}
+    os.close(block)
+    monkeypatch.setattr(looking, "boot_id", lambda: "another")
+    assert "restarted" in machine.lives.endings(state)["b"].how
