@@ -90,7 +90,9 @@ def _report(state: QueueState, seen: Report, now: datetime) -> Report:
         if job.job_id in state.jobs
     }
     alive = None if state.ended else seen.runner_alive
-    report = build(state, now, live=live, runner_alive=alive, replica=seen.replica)
+    report = build(
+        state, now, live=live, runner_alive=alive, replica=seen.replica, troubles=seen.troubles
+    )
     expected = seen.estimated_completion if not state.ended_at else None
     over = {job.job_id: job for job in seen.jobs if job.unnoticed}
     jobs = tuple(

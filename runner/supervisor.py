@@ -38,7 +38,11 @@ def supervise(channel_fd: int) -> NoReturn:
     try:
         channel = _detach(channel_fd)
         while True:
-            command = _Command()
+            try:
+                command = _Command()
+            except OSError as error:  # no process, or no descriptor, to be had
+                send(channel, Unable(why=str(error)))
+                break
             reached("supervisor.forked")
             order = _next_order(channel)
             if order is None or not _attempt(channel, order, command):

@@ -1,6 +1,5 @@
 """What events say of the user and of the machine behind them."""
 
-import getpass
 import os
 import socket
 from contextlib import suppress
@@ -11,6 +10,8 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 def owner() -> str:
     """This user on this machine: `user@host`."""
+    import getpass  # not for who only asks for the boot id
+
     try:
         user = getpass.getuser()
     except (KeyError, OSError):

@@ -1,16 +1,12 @@
-"""How an attempt ended, in a block that was made before it began: a full disk cannot refuse it.
-
-The block is not fsynced: it must outlive processes, not the host, whose loss is an end of its own.
-"""
+"""How an attempt ended, in a block that was made before it began: a full disk cannot refuse it."""
 
 import marshal
 import os
-from binascii import crc32
 
 from spawn.core.exit import Exit
+from spawn.store import block
 
 _SIZE = 4096
-_CHECKSUM = 8
 _FORMAT = 4  # of `marshal`: see `spawn.runner.messages`
 
 
@@ -20,9 +16,7 @@ def preallocate(path: str | os.PathLike[str]) -> int:
     Raises:
         OSError: There is no room for it.
     """
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    os.pwrite(fd, bytes(_SIZE), 0)
-    return fd
+    return block.preallocate(path, _SIZE, exclusive=True)
 
 
 def write(fd: int, token: str, exit_: Exit) -> None:
@@ -31,22 +25,15 @@ def write(fd: int, token: str, exit_: Exit) -> None:
     Raises:
         OSError: The block could not be written.
     """
-    body = marshal.dumps((token, exit_._asdict()), _FORMAT)
-    head = b"%08x%08x" % (crc32(body), len(body))
-    os.pwrite(fd, (head + body).ljust(_SIZE, b"\0"), 0)
+    block.write(fd, marshal.dumps((token, exit_._asdict()), _FORMAT), _SIZE)
 
 
 def read(path: str | os.PathLike[str], token: str) -> Exit | None:
     """Read the record of the attempt with this token; None when there is no valid one."""
+    body = block.read(path, _SIZE)
     try:
-        with open(path, "rb") as file:
-            block = file.read(_SIZE)
-        checksum, size = int(block[:_CHECKSUM], 16), int(block[_CHECKSUM : 2 * _CHECKSUM], 16)
-        body = block[2 * _CHECKSUM :][:size]
-        if len(body) != size or crc32(body) != checksum:
-            return None
-        found, fields = marshal.loads(body)
-    except (OSError, ValueError, EOFError, TypeError):
+        found, fields = marshal.loads(body or b"")
+    except (ValueError, EOFError, TypeError):
         return None
     if found != token:
         return None

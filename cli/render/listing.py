@@ -11,6 +11,7 @@ from spawn.cli.sources.listing import Entry
 from spawn.core.durations import text as duration
 from spawn.core.feed.wire import Listed
 from spawn.core.report.as_json import as_json as report_json
+from spawn.core.report.as_json import trouble
 from spawn.core.report.model import Report
 from spawn.core.why.advice import named
 
@@ -39,6 +40,8 @@ def table(entries: Sequence[Entry], style: Style) -> Iterator[str]:
 
 def _mark(report: Report) -> str:
     """What stands out of a queue, after its line."""
+    if report.troubles:
+        return f"  (trouble: {printable(report.troubles[0].what)})"
     if report.runner_alive is not False or report.status != "running":
         return ""
     over = [job.job_id for job in report.jobs if job.unnoticed]
@@ -70,13 +73,20 @@ def there(queues: Sequence[Listed], style: Style) -> Iterator[str]:
     yield style("bold", f"{'QUEUE':<{width}}  STATUS")
     for each in queues:
         lost = "  (no runner)" if each.state == "running" and not each.runs else ""
+        if each.troubles:
+            lost = f"  (trouble: {printable(each.troubles[0].what)})"
         yield f"{each.queue_id:<{width}}  {style(each.state, each.state)}{lost}"
 
 
 def there_as_json(queues: Sequence[Listed]) -> str:
     """Write them as a JSON array."""
     shown = [
-        {"queue_id": each.queue_id, "status": each.state, "runner_alive": each.runs}
+        {
+            "queue_id": each.queue_id,
+            "status": each.state,
+            "runner_alive": each.runs,
+            "troubles": [trouble(found, None) for found in each.troubles],
+        }
         for each in queues
     ]
     return msgspec.json.format(msgspec.json.encode(shown), indent=2).decode()

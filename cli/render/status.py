@@ -11,7 +11,7 @@ from msgspec import Struct
 from spawn.cli.render.style import GLYPHS, PLAIN, Style
 from spawn.cli.render.text import printable
 from spawn.core.durations import text as duration
-from spawn.core.report.model import JobReport, Replica, Report
+from spawn.core.report.model import JobReport, Replica, Report, Trouble
 
 RECENT = 4
 """Lines of output that are shown of a job."""
@@ -57,7 +57,7 @@ def head(report: Report, zone: tzinfo | None, style: Style) -> Iterator[str]:
         yield f"Instance: {report.instance_id}"
     reason = f" ({printable(report.reason)})" if report.reason else ""
     yield f"Status: {style(report.status, report.status)}{reason}"
-    yield from standing(report, style)
+    yield from standing(report, zone, style)
     if report.started_at is not None:
         yield f"Started: {when(report.started_at, zone)}"
     yield f"Elapsed: {duration(report.elapsed)}"
@@ -67,8 +67,9 @@ def head(report: Report, zone: tzinfo | None, style: Style) -> Iterator[str]:
         yield f"Name: {printable(report.queue_name)}"
 
 
-def standing(report: Report, style: Style) -> Iterator[str]:
-    """What a status is worth: whether anybody works on it, and from where it was read."""
+def standing(report: Report, zone: tzinfo | None, style: Style) -> Iterator[str]:
+    """What a status is worth: whether a runner works on it, from where it was read, and what keeps
+    the runner from its work."""
     if report.runner_alive is False and report.status in ("pending", "running"):
         yield style("warning", "Runner: none holds this queue now")
     origin = report.origin
@@ -76,6 +77,15 @@ def standing(report: Report, style: Style) -> Iterator[str]:
         live = report.runner_alive is not None and origin.age is not None
         age = f" (as of {duration(origin.age or 0)} ago)" if live else ""
         yield f"Read from: {origin.location}{age}"
+    for trouble in report.troubles:
+        yield style("warning", trouble_text(trouble, zone))
+
+
+def trouble_text(trouble: Trouble, zone: tzinfo | None) -> str:
+    """What keeps a runner from its work, since when, and what helps."""
+    hint = f"; {trouble.hint}" if trouble.hint else ""
+    since = f"{trouble.since.astimezone(zone):%H:%M:%S}"
+    return printable(f"Trouble since {since}: {trouble.text}{hint}")
 
 
 def counts(report: Report) -> str:
@@ -228,7 +238,8 @@ def _first_field(job: JobReport, report: Report, zone: tzinfo | None) -> str:
         more = f" +{len(job.blocked_by) - 1}" if len(job.blocked_by) > 1 else ""
         return f"Blocked by: {job.blocked_by[0]}{more}"
     if job.status == "pending" and report.status == "running" and report.next_job:
-        return "Waiting: its turn"
+        held = any(trouble.holds for trouble in report.troubles)
+        return "Waiting: trouble" if held else "Waiting: its turn"
     return ""
 
 

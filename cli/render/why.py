@@ -118,6 +118,9 @@ def sentence(fact: Fact, why: Why, zone: tzinfo | None) -> str:
             return f"{at}: {what}." if fact.before else f"At {at} {what}."
         case "ended":
             return _ended(fact, at)
+        case "trouble":
+            helps = f" {fact.detail[:1].upper()}{fact.detail[1:]}." if fact.detail else ""
+            return f"Trouble since {at}: {fact.reason}.{helps}"
         case "no_runner":
             return (
                 f"No runner holds the queue now. The last was of {fact.by} on {fact.host}, "

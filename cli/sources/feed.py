@@ -14,7 +14,7 @@ from spawn.core.feed.address import MAX_WAIT, AskOutput, AskPage
 from spawn.core.feed.wire import Machine
 from spawn.core.replay import Replay, Row
 from spawn.core.report.build import build
-from spawn.core.report.model import Live, Report
+from spawn.core.report.model import Live, Report, Trouble
 from spawn.core.state import QueueState
 from spawn.store.feed.catch_up import Answered, Caught, catch_up
 from spawn.store.feed.client import FeedClient, Output
@@ -140,6 +140,10 @@ class FeedQueue:
         before that none is called dead."""
         return self._machine is None or self._machine.runner_alive
 
+    def troubles(self) -> tuple[Trouble, ...]:
+        """See `QueueSource.troubles`."""
+        return () if self._machine is None else self._machine.troubles
+
     def report(self, now: datetime, *, past: bool = False) -> Report:
         """See `QueueSource.report`. The machine's own clock tells how long what has lasted."""
         state = self.state
@@ -155,6 +159,7 @@ class FeedQueue:
             runner_alive=self.runner_alive() if not state.ended else None,
             replica=None if machine is None else machine.replica,
             endings=None if machine is None else machine.endings,
+            troubles=self.troubles(),
         )
 
     def attempts(self, job_id: str) -> list[Attempt]:

@@ -49,7 +49,7 @@ from spawn.cli.sources.whereabouts import asked_queue, whereabouts
 from spawn.core.errors import QueueNotFound, SpawnError
 from spawn.core.feed.address import port
 from spawn.core.replay import Row
-from spawn.core.report.model import Report
+from spawn.core.report.model import Report, Trouble
 from spawn.core.state import QueueState
 from spawn.store.feed.client import FeedClient
 from spawn.store.feed.errors import NoFeed, NotAFeed, OtherProtocol, Refused
@@ -201,6 +201,10 @@ class InstanceQueue:
         """See `QueueSource.runner_alive`. A queue that has not begun is begun by no instance that
         is gone."""
         return self._at.runner_alive() and (self.seq > 0 or not self._is_gone)
+
+    def troubles(self) -> tuple[Trouble, ...]:
+        """See `QueueSource.troubles`."""
+        return self._at.troubles()
 
     def report(self, now: datetime, *, past: bool = False) -> Report:
         """See `QueueSource.report`."""

@@ -12,9 +12,9 @@ from spawn.core.errors import QueueNotFound
 from spawn.core.events import Data, Event
 from spawn.core.replay import Replay, Row
 from spawn.core.report.build import build
-from spawn.core.report.model import Live, Replica, Report
+from spawn.core.report.model import Live, Replica, Report, Trouble
 from spawn.core.state import QueueState
-from spawn.store import lock, queues
+from spawn.store import lock, queues, troubles
 from spawn.store.live import Lives
 from spawn.store.log import read
 from spawn.store.paths import Roots
@@ -149,6 +149,10 @@ class LocalQueue:
         """Whether a runner holds the queue."""
         return lock.is_held(self.paths.lock)
 
+    def troubles(self) -> tuple[Trouble, ...]:
+        """What keeps a live runner from its work."""
+        return troubles.find(self.paths.folder) if self._alive else ()
+
     def report(self, now: datetime, *, past: bool = False) -> Report:
         """Report the queue.
 
@@ -182,6 +186,7 @@ class LocalQueue:
             runner_alive=alive,
             replica=replica,
             endings=self._lives.endings(state) if alive is False else None,
+            troubles=self.troubles(),
         )
 
     def summary(self, now: datetime) -> Report:

@@ -16,7 +16,7 @@ from spawn.core.events import seal
 from spawn.core.moments import moment, stamp
 from spawn.core.replay import Replay, Row
 from spawn.core.report.build import build
-from spawn.core.report.model import Live, Origin, Report
+from spawn.core.report.model import Live, Origin, Report, Trouble
 from spawn.core.state import QueueState
 from spawn.core.submission import submit
 from spawn.store.objects.port import NoBucket, ObjectStore, StoreError
@@ -123,6 +123,10 @@ class ReplicaQueue:
             return age < BOOT_SECONDS and not self._boot_log
         seen = self._seen
         return seen is not None and not (seen.expired or seen.lease.handed_back)
+
+    def troubles(self) -> tuple[Trouble, ...]:
+        """See `QueueSource.troubles`. They are not in the store."""
+        return ()
 
     def report(self, now: datetime, *, past: bool = False) -> Report:
         """See `QueueSource.report`. A queue whose runner is silent is reported as of when it was

@@ -8,7 +8,7 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from spawn.core.durations import compact
-from spawn.core.report.model import JobReport, Origin, Replica, Report
+from spawn.core.report.model import JobReport, Origin, Replica, Report, Trouble
 
 
 def as_json(report: Report, zone: tzinfo | None) -> dict[str, Any]:
@@ -37,6 +37,7 @@ def as_json(report: Report, zone: tzinfo | None) -> dict[str, Any]:
         next_job=report.next_job,
         runner_alive=report.runner_alive,
         replica=None if report.replica is None else _replica(report.replica, zone),
+        troubles=[trouble(each, zone) for each in report.troubles],
         warnings=list(report.warnings) or None,
         as_of=_when(report.as_of, zone),
         read_from=None if report.origin is None else _origin(report.origin, zone),
@@ -94,6 +95,17 @@ def _replica(replica: Replica, zone: tzinfo | None) -> dict[str, Any]:
         behind=replica.behind,
         since=_when(replica.since, zone),
         trouble=replica.trouble or None,
+    )
+
+
+def trouble(found: Trouble, zone: tzinfo | None) -> dict[str, Any]:
+    """Shape a trouble."""
+    return _known(
+        kind=found.kind,
+        since=_when(found.since, zone),
+        what=found.what,
+        why=found.why or None,
+        hint=found.hint or None,
     )
 
 

@@ -10,7 +10,7 @@ from spawn.core.exit import unended_text
 from spawn.core.moments import moment
 from spawn.core.plan import is_stopping
 from spawn.core.report.eta import seconds_left
-from spawn.core.report.model import Ending, JobReport, Live, Replica, Report
+from spawn.core.report.model import Ending, JobReport, Live, Replica, Report, Trouble
 from spawn.core.state import JobState, QueueState
 
 LATE_SECONDS = 5.0
@@ -28,6 +28,7 @@ def build(
     runner_alive: bool | None = None,
     replica: Replica | None = None,
     endings: Mapping[str, Ending] | None = None,
+    troubles: tuple[Trouble, ...] = (),
 ) -> Report:
     """Report a queue as it is at `now`.
 
@@ -37,6 +38,7 @@ def build(
         runner_alive: Whether a runner holds the queue, if that is known.
         replica: How far the log's copy is; told only when it fails, or is late.
         endings: How running jobs ended that no runner has noticed, by job id.
+        troubles: What keeps the runner from its work.
     """
     live = live or {}
     earlier = earlier or {}
@@ -75,6 +77,7 @@ def build(
         estimated_completion=None if left is None else now + timedelta(seconds=left),
         runner_alive=runner_alive,
         replica=replica if replica is not None and _tells(replica, now) else None,
+        troubles=troubles,
         warnings=tuple(_warnings(state, live, replica)),
     )
 

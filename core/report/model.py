@@ -2,6 +2,7 @@
 seconds."""
 
 from datetime import datetime
+from typing import Literal
 
 from msgspec import Struct
 
@@ -33,6 +34,29 @@ class Ending(Struct, frozen=True, kw_only=True, omit_defaults=True):
     exit_code: int | None = None
     signal: str | None = None
     timed_out: bool = False
+
+
+TroubleKind = Literal["log", "disk", "start", "upload", "checkpoint", "restore", "replica"]
+"""What fails: writing the event log, the disk, starting a job, copying files or a checkpoint to the
+object store, restoring results from there, copying the log there."""
+
+
+class Trouble(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What keeps a runner from its work at present; it tries again."""
+
+    kind: TroubleKind
+    since: datetime
+    what: str
+    why: str = ""
+    hint: str = ""
+    """What a user can do about it."""
+    holds: bool = False
+    """Whether jobs that are ready cannot start because of it."""
+
+    @property
+    def text(self) -> str:
+        """What fails and why, without the hint."""
+        return f"{self.what}: {self.why}" if self.why else self.what
 
 
 class Replica(Struct, frozen=True, kw_only=True):
@@ -148,6 +172,8 @@ class Report(Struct, frozen=True, kw_only=True):
     """Whether a runner holds the queue; None when that was not asked."""
     replica: Replica | None = None
     """Where it has something to tell."""
+    troubles: tuple[Trouble, ...] = ()
+    """What keeps its runner from its work at present."""
     warnings: tuple[str, ...] = ()
     origin: Origin | None = None
     """What it rests on, if that is not this machine's own log."""

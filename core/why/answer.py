@@ -8,7 +8,7 @@ from msgspec import structs
 from spawn.core.moments import moment
 from spawn.core.plan import is_stopping
 from spawn.core.replay import Row
-from spawn.core.report.model import Report
+from spawn.core.report.model import Report, Trouble, TroubleKind
 from spawn.core.state import JobState, QueueState
 from spawn.core.why import facts
 from spawn.core.why.advice import advice
@@ -55,8 +55,9 @@ def explain(
     chain = trace(state, job_id)
     target = target or state.queue_id
     resume = f"spawn queue resume {state.queue_id if elsewhere else target}"
-    found_advice = advice(state, chain, runner_alive, target, resume)
     found = list(_once(_facts(state, chain, history, now, runner_alive, seen)))
+    held = any(fact.kind == "trouble" for fact in found)
+    found_advice = advice(state, chain, runner_alive, target, resume, held=held)
     return Why(
         queue_id=state.queue_id,
         job_id=job_id,
@@ -107,7 +108,12 @@ def _facts(
         yield structs.replace(_owner_now(history), before=False)
     yield from _retry(root)
     yield from _results(state, root)
-    yield from _hold(state, root, now, alive)
+    troubles = tuple(_troubles(state, root, seen)) if seen is not None else ()
+    for fact in _hold(state, root, now, alive):
+        if fact.kind != "next_up" or not any(each.holds for each in troubles):
+            yield fact
+    for each in troubles:
+        yield Fact(kind="trouble", at=each.since, reason=each.text, detail=each.hint)
     yield from facts.history(root, past, history, skip=told)
     if len(chain.jobs) > 1:
         mine = history.jobs[chain.jobs[0]]
@@ -116,6 +122,19 @@ def _facts(
             for fact in facts.history(asked, mine, History({}), skip=None)
             if fact.kind != "left_out"
         )
+
+
+def _troubles(state: QueueState, root: JobState, seen: Report) -> Iterator[Trouble]:
+    """What keeps the runner from going on with the root of a wait."""
+    if root.state in ("pending", "retrying"):
+        kinds: tuple[TroubleKind, ...] = ("log", "disk", "start", "restore", "replica")
+    elif root.state == "running":
+        kinds = ("log", "disk")
+    elif root.config.job_id in state.uploading:
+        kinds = ("log", "disk", "upload")
+    else:
+        return
+    yield from (each for each in seen.troubles if each.kind in kinds)
 
 
 def _once(found: Iterable[Fact]) -> Iterator[Fact]:

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from itertools import islice
 from secrets import token_hex
 
+from msgspec import Struct
+
 from spawn.core.errors import QueueNotFound, SpawnError
 from spawn.core.feed.wire import Machine
 from spawn.core.replay import Replay, Row
-from spawn.core.report.model import Ending, Live, Replica
-from spawn.store import lock, queues
+from spawn.core.report.model import Ending, Live, Replica, Trouble
+from spawn.store import lock, queues, troubles
 from spawn.store.live import Lives
 from spawn.store.log import read
 from spawn.store.paths import Roots
@@ -22,6 +24,16 @@ LOOK_SECONDS = 1.0
 _SETTLED_NS = 2_500_000_000
 """A file that was written so lately may be written again and show the same time: some file systems
 count in steps of two seconds."""
+
+
+class _Rest(Struct, frozen=True):
+    """What is known of the queue as a whole; see `Machine`."""
+
+    alive: bool
+    replica: Replica | None = None
+    endings: dict[str, Ending] = {}
+    troubles: tuple[Trouble, ...] = ()
+
 
 Signature = tuple[tuple[int, int, int] | None, ...]
 
@@ -50,7 +62,7 @@ class Watched:
         self._looked_seq = -1
         self._jobs: dict[str, tuple[int, Live | None]] = {}
         self._earlier: tuple[int, Mapping[str, float]] = (0, {})
-        self._rest: tuple[bool, Replica | None, dict[str, Ending]] = (False, None, {})
+        self._rest = _Rest(alive=False)
 
     def fold(self) -> bool:
         """Fold some of what the log has gained; returns whether that is all.
@@ -81,14 +93,15 @@ class Watched:
         """
         nonce, _, count = since.partition(".")
         known = int(count) if nonce == self._nonce and count.isdecimal() else 0
-        alive, replica, endings = self._rest
+        rest = self._rest
         earlier_at, earlier = self._earlier
         return Machine(
             version=self.version,
             whole=not known,
-            runner_alive=alive,
-            replica=replica,
-            endings=endings,
+            runner_alive=rest.alive,
+            replica=rest.replica,
+            endings=rest.endings,
+            troubles=rest.troubles,
             jobs={} if known >= self._count else _newer(self._jobs, known),
             earlier=dict(earlier) if earlier_at > known else None,
         )
@@ -116,8 +129,12 @@ class Watched:
         if earlier != self._earlier[1]:
             self._earlier = (count, dict(earlier))
             changed = True
-        endings = {} if alive or state.ended else self._lives.endings(state)
-        rest = alive, self._lives.replica(seq, self._row), endings
+        rest = _Rest(
+            alive=alive,
+            replica=self._lives.replica(seq, self._row),
+            endings={} if alive or state.ended else self._lives.endings(state),
+            troubles=troubles.find(self.paths.folder) if alive else (),
+        )
         changed = changed or rest != self._rest
         self._rest = rest
         if changed or not self._count:

@@ -146,6 +146,11 @@ def test_a_log_that_cannot_be_shipped_is_said_to_be_behind(world: World, laptop:
     said = _same(world, laptop, "q", datetime.now(UTC))
     assert '"replica"' in said
     assert '"trouble"' in said
+    assert '"kind": "replica"' in said
+    with laptop.open() as source:
+        source.refresh()
+        (trouble,) = source.troubles()
+        assert "the log does not get to s3://nowhere/q/" in trouble.what
     world.let("end")
     os.kill(queue.runner(), signal.SIGTERM)
     queue.until(lambda: "QueueInterrupted" in queue.types() or queue.state.ended, "its end")

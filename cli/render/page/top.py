@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from spawn.cli.render.page.html import Child, Safe, safe, tag
 from spawn.cli.render.page.scale import zone_name
 from spawn.cli.render.page.sheet import GLYPHS, Sheet
+from spawn.cli.render.status import trouble_text
 from spawn.cli.render.words import plural
 from spawn.core.durations import text as duration
 from spawn.core.timeline.model import Epoch
@@ -108,7 +109,8 @@ def _share(sheet: Sheet) -> Safe:
 
 
 def _warnings(sheet: Sheet) -> Safe:
-    warnings = sheet.report.warnings
+    troubles = (trouble_text(each, sheet.zone) for each in sheet.report.troubles)
+    warnings = [*troubles, *sheet.report.warnings]
     if not warnings:
         return Safe("")
     left = len(warnings) - _WARNINGS

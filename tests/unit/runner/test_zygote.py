@@ -18,6 +18,7 @@ ALLOWED = {
     "spawn.runner.tree",
     "spawn.runner.zygote",
     "spawn.store",
+    "spawn.store.block",
     "spawn.store.failpoints",
     "spawn.store.lock",
     "spawn.store.record",
