@@ -40,10 +40,11 @@ def sheet(
     collector = Collector(source.queue_id)
     collector.feed(source.rows(), until=stamp(now) if past else None)
     state = collector.fold.state
-    seen = None if past else source.report(now)
-    if seen is not None and seen.origin is not None and not state.ended_at:
+    seen = source.report(now, past=past)
+    if not past and seen.origin is not None and not state.ended_at:
         now = min(now, seen.as_of)  # since a silent runner was last heard of nobody knows more
-    report = build(state, now) if seen is None else _report(state, seen, now)
+    report = build(state, now, past=True) if past else _report(state, seen, now)
+    report = structs.replace(report, instance_id=seen.instance_id)
     timeline = collector.timeline(now=_until(report, now))
     for job in report.jobs:
         if job.unnoticed and job.duration is not None:

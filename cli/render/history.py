@@ -31,7 +31,7 @@ _KINDS = {
 
 def line(event: e.Event[e.Data], zone: tzinfo | None, style: Style = PLAIN) -> str:
     """Write an event: `seq  time  who  what`."""
-    at = f"{moment(event.at).astimezone(zone):%Y-%m-%d %H:%M:%S}"
+    at = f"{moment(event.at).astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
     who = event.job_id or "queue"
     said = style(_KINDS.get(event.type, ""), printable(what(event)))
     return f"{event.seq:>5}  {at}  {who:<16} {said}{seen_late(event, zone)}"

@@ -50,6 +50,8 @@ def render(report: Report, zone: tzinfo | None, style: Style = PLAIN) -> Iterato
 def head(report: Report, zone: tzinfo | None, style: Style) -> Iterator[str]:
     """The first block: which queue, where, since when."""
     yield f"Queue: {report.queue_id}"
+    if report.past:
+        yield style("warning", past(report, zone))
     if report.origin is not None and report.origin.booting:
         known = "none has begun it" if report.runner_alive is False else "booting"
         yield f"Instance: {known} since {when(report.submitted_at, zone)}"
@@ -65,6 +67,11 @@ def head(report: Report, zone: tzinfo | None, style: Style) -> Iterator[str]:
         yield f"Ended: {when(report.ended_at, zone)}"
     if report.queue_name:
         yield f"Name: {printable(report.queue_name)}"
+
+
+def past(report: Report, zone: tzinfo | None) -> str:
+    """That a report is not of now."""
+    return f"As of: {when(report.as_of, zone)}, in the past"
 
 
 def standing(report: Report, zone: tzinfo | None, style: Style) -> Iterator[str]:

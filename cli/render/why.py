@@ -32,6 +32,10 @@ def render(why: Why, zone: tzinfo | None, style: Style = PLAIN) -> Iterator[str]
     Args:
         zone: The reader's; None is the machine's own.
     """
+    if why.past:
+        yield style(
+            "warning", f"As of: {why.as_of.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}, in the past"
+        )
     now = [fact for fact in why.facts if not fact.before]
     for index, fact in enumerate(now):
         text = printable(sentence(fact, why, zone))

@@ -148,7 +148,7 @@ class FeedQueue:
         """See `QueueSource.report`. The machine's own clock tells how long what has lasted."""
         state = self.state
         if past:
-            return build(state, now)
+            return build(state, now, past=True)
         goes_on = state.state in ("running", "pending")
         machine = self._machine
         return build(

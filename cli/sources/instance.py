@@ -210,7 +210,9 @@ class InstanceQueue:
         """See `QueueSource.report`."""
         report = self._at.report(now, past=past)
         if isinstance(self._source, FeedQueue):
-            return structs.replace(report, target=self._target)
+            here = report.instance_id == "local"  # over there
+            named = self._id if here else report.instance_id
+            return structs.replace(report, instance_id=named, target=self._target)
         if report.origin is not None and report.origin.booting and not past:
             if self._is_gone:
                 return structs.replace(report, runner_alive=False)

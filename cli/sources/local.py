@@ -160,7 +160,7 @@ class LocalQueue:
             past: `now` is long ago: what the machine says of jobs today does not count.
         """
         if past:
-            return build(self.state, now)
+            return build(self.state, now, past=True)
         return self._report(
             now,
             live=self._lives.jobs(self.state, self.seq),

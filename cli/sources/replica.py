@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from socket import gethostname
 from typing import Self
 
 from msgspec import structs
@@ -133,7 +134,8 @@ class ReplicaQueue:
         last heard of: what it did since then nobody knows. The store's own clock tells how long
         what has lasted: ours may be wrong."""
         if past:
-            return structs.replace(build(self.state, now), origin=self._origin())
+            report = build(self.state, now, past=True)
+            return self._placed(structs.replace(report, origin=self._origin()))
         return self._report(now, output=True)
 
     def _report(self, now: datetime, *, output: bool) -> Report:
@@ -154,7 +156,14 @@ class ReplicaQueue:
         if origin.booting:  # nothing of it is in a log yet
             place = self._store.location
             report = structs.replace(report, instance_id="unknown", results_location=place)
-        return structs.replace(report, jobs=jobs, origin=origin)
+        return self._placed(structs.replace(report, jobs=jobs, origin=origin))
+
+    def _placed(self, report: Report) -> Report:
+        """Name the machine that the queue is on, where it is no instance and not this one."""
+        owner = self.state.owner
+        if owner is None or owner.instance_id != "local" or owner.hostname == gethostname():
+            return report
+        return structs.replace(report, instance_id=owner.hostname)
 
     def summary(self, now: datetime) -> Report:
         """The report without its jobs' output, which costs no request."""

@@ -40,6 +40,7 @@ def as_json(report: Report, zone: tzinfo | None) -> dict[str, Any]:
         troubles=[trouble(each, zone) for each in report.troubles],
         warnings=list(report.warnings) or None,
         as_of=_when(report.as_of, zone),
+        past=report.past or None,
         read_from=None if report.origin is None else _origin(report.origin, zone),
     )
 

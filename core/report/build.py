@@ -29,8 +29,9 @@ def build(
     replica: Replica | None = None,
     endings: Mapping[str, Ending] | None = None,
     troubles: tuple[Trouble, ...] = (),
+    past: bool = False,
 ) -> Report:
-    """Report a queue as it is at `now`.
+    """Report a queue as it is at `now`, which is never before its newest event.
 
     Args:
         live: What the machine knows of jobs, by job id.
@@ -39,7 +40,9 @@ def build(
         replica: How far the log's copy is; told only when it fails, or is late.
         endings: How running jobs ended that no runner has noticed, by job id.
         troubles: What keeps the runner from its work.
+        past: Whether a user has named `now`.
     """
+    now = max(now, moment(state.last_at))  # the clock may have been set back since
     live = live or {}
     earlier = earlier or {}
     jobs = tuple(
@@ -78,6 +81,7 @@ def build(
         runner_alive=runner_alive,
         replica=replica if replica is not None and _tells(replica, now) else None,
         troubles=troubles,
+        past=past,
         warnings=tuple(_warnings(state, live, replica)),
     )
 

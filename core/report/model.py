@@ -175,6 +175,8 @@ class Report(Struct, frozen=True, kw_only=True):
     troubles: tuple[Trouble, ...] = ()
     """What keeps its runner from its work at present."""
     warnings: tuple[str, ...] = ()
+    past: bool = False
+    """Whether it tells of a moment before now, which a user has named."""
     origin: Origin | None = None
     """What it rests on, if that is not this machine's own log."""
     target: str = ""

@@ -52,6 +52,7 @@ def explain(
         elsewhere: The log was read from its replica: what goes on here goes on from that.
         target: What the queue was asked for by, for the next command; its id when empty.
     """
+    now = max(now, moment(state.last_at))  # as a report has it
     chain = trace(state, job_id)
     target = target or state.queue_id
     resume = f"spawn queue resume {state.queue_id if elsewhere else target}"
@@ -63,6 +64,7 @@ def explain(
         job_id=job_id,
         state=state.jobs[job_id].state,
         as_of=now,
+        past=past,
         facts=tuple(found),
         next=() if past else tuple(_from_here(found_advice, elsewhere)),
     )

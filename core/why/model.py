@@ -76,3 +76,5 @@ class Why(Struct, frozen=True, kw_only=True):
     as_of: datetime
     facts: tuple[Fact, ...]
     next: tuple[Advice, ...]
+    past: bool = False
+    """Whether `as_of` is a moment that a user has named."""

@@ -37,6 +37,8 @@ def top(sheet: Sheet) -> Safe:
 def _as_of(sheet: Sheet) -> str:
     report = sheet.report
     zone = zone_name(report.as_of, sheet.zone)
+    if report.past:
+        return f"As of {sheet.when(report.as_of)}, in the past. Times are {zone}."
     if report.ended:
         return f"Times are {zone}."
     alive = "; no runner holds the queue" if report.runner_alive is False else ""
