@@ -100,4 +100,10 @@ def _report(state: QueueState, seen: Report, now: datetime) -> Report:
         over[job.job_id] if job.status == "running" and job.job_id in over else job
         for job in report.jobs
     )
-    return structs.replace(report, jobs=jobs, estimated_completion=expected, origin=seen.origin)
+    return structs.replace(
+        report,
+        jobs=jobs,
+        estimated_completion=expected,
+        estimated_without=seen.estimated_without,
+        origin=seen.origin,
+    )

@@ -302,7 +302,14 @@ def _output(title: str, job: JobReport, lines: tuple[str, ...]) -> Iterator[str]
 def _estimated(report: Report, zone: tzinfo | None) -> str:
     assert report.estimated_completion is not None
     left = (report.estimated_completion - report.as_of).total_seconds()
-    return f"Estimated Completion: {when(report.estimated_completion, zone)} ({duration(left)})"
+    at = when(report.estimated_completion, zone)
+    return f"Estimated Completion: {at} ({duration(left)}){without(report)}"
+
+
+def without(report: Report) -> str:
+    """Which jobs an estimate does not count."""
+    jobs = report.estimated_without
+    return f", without {_names(jobs)}: nothing tells how long that takes" if jobs else ""
 
 
 def _replica(replica: Replica, zone: tzinfo | None) -> str:
@@ -313,9 +320,11 @@ def _replica(replica: Replica, zone: tzinfo | None) -> str:
 
 
 def _all(job_ids: tuple[str, ...]) -> str:
-    verb = "completes" if len(job_ids) == 1 else "complete"
-    shown = ", ".join(job_ids[:3]) + (f" and {len(job_ids) - 3} more" if len(job_ids) > 3 else "")
-    return f"{shown} {verb}"
+    return f"{_names(job_ids)} {'completes' if len(job_ids) == 1 else 'complete'}"
+
+
+def _names(job_ids: tuple[str, ...]) -> str:
+    return ", ".join(job_ids[:3]) + (f" and {len(job_ids) - 3} more" if len(job_ids) > 3 else "")
 
 
 def _warnings(report: Report) -> Iterator[str]:

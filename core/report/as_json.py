@@ -12,12 +12,12 @@ from spawn.core.report.model import JobReport, Origin, Replica, Report, Trouble
 
 
 def as_json(report: Report, zone: tzinfo | None) -> dict[str, Any]:
-    """Shape a report. What is not known is left out.
+    """Shape a report. What is not known is left out, but for the estimate, which is then null.
 
     Args:
         zone: The reader's; None is the machine's own.
     """
-    return _known(
+    shaped = _known(
         queue_id=report.queue_id,
         instance_id=report.instance_id,
         status=report.status,
@@ -29,7 +29,10 @@ def as_json(report: Report, zone: tzinfo | None) -> dict[str, Any]:
         },
         job_details=[dict(_job(job, zone)) for job in report.jobs],
         results_location=report.results_location,
-        estimated_completion=_when(report.estimated_completion, zone),
+    )
+    shaped["estimated_completion"] = _when(report.estimated_completion, zone)
+    return shaped | _known(
+        estimated_without=list(report.estimated_without) or None,
         queue_name=report.queue_name,
         reason=report.reason or None,
         submitted_at=_when(report.submitted_at, zone),

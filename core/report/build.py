@@ -56,7 +56,8 @@ def build(
         )
     started = moment(state.started_at) if state.started_at else None
     ended = moment(state.ended_at) if state.ended_at else None
-    left = seconds_left(state, _remaining(jobs, earlier)) if runner_alive is not False else None
+    estimate = seconds_left(state, _remaining(jobs, earlier))
+    left, without = (None, ()) if runner_alive is False else estimate
     next_job, next_after = _next(state)
     return Report(
         queue_id=state.queue_id,
@@ -78,6 +79,7 @@ def build(
         next_job=next_job,
         next_after=next_after,
         estimated_completion=None if left is None else now + timedelta(seconds=left),
+        estimated_without=without,
         runner_alive=runner_alive,
         replica=replica if replica is not None and _tells(replica, now) else None,
         troubles=troubles,
@@ -194,9 +196,9 @@ def _time_left(elapsed: float | None, live: Live, earlier: float | None) -> floa
     """From the job's own progress, else from how long it took before."""
     if elapsed is None:
         return None
-    if live.progress is not None and live.progress.fraction > 0:
-        fraction = live.progress.fraction
-        return elapsed * (1 - fraction) / fraction
+    progress = live.progress
+    if progress is not None and progress.fraction > progress.base:
+        return elapsed * (1 - progress.fraction) / (progress.fraction - progress.base)
     return None if earlier is None else max(0.0, earlier - elapsed)
 
 

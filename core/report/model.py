@@ -168,6 +168,8 @@ class Report(Struct, frozen=True, kw_only=True):
     next_after: tuple[str, ...] = ()
     """The running jobs that the next one waits for."""
     estimated_completion: datetime | None = None
+    estimated_without: tuple[str, ...] = ()
+    """Jobs whose time is not in the estimate, because nothing tells how long they take."""
     runner_alive: bool | None = None
     """Whether a runner holds the queue; None when that was not asked."""
     replica: Replica | None = None

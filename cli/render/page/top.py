@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from spawn.cli.render.page.html import Child, Safe, safe, tag
 from spawn.cli.render.page.scale import zone_name
 from spawn.cli.render.page.sheet import GLYPHS, Sheet
-from spawn.cli.render.status import trouble_text
+from spawn.cli.render.status import trouble_text, without
 from spawn.cli.render.words import plural
 from spawn.core.durations import text as duration
 from spawn.core.timeline.model import Epoch
@@ -55,7 +55,8 @@ def _facts(sheet: Sheet) -> Iterator[tuple[str, Child, bool]]:
         yield word, sheet.when(report.ended_at), False
     yield "Elapsed", duration(report.elapsed), False
     if report.estimated_completion is not None:
-        yield "Estimated end", sheet.when(report.estimated_completion), False
+        expected = f"{sheet.when(report.estimated_completion)}{without(report)}"
+        yield "Estimated end", expected, False
     yield "Instance", report.instance_id, False
     if len(epochs) == 1:
         yield "Run by", epochs[0].owner.owner, False
