@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from spawn.cli.bootstrap import now
-from spawn.cli.render.history import what
+from spawn.cli.render.history import seen_late, what
 from spawn.cli.render.status import exit_text
 from spawn.cli.render.style import GLYPHS, Style, style_for
 from spawn.cli.render.text import printable
@@ -120,10 +120,11 @@ def follow(runner: RunnerProcess, roots: Roots, queue_id: str) -> int:
     if report.status in ("pending", "running") and code > 128:
         print(f"Go on: spawn queue resume {queue_id}", file=sys.stderr)  # it has said why
     elif report.status in ("pending", "running"):
+        go_on = any(job.status == "running" and not job.unnoticed for job in report.jobs)
         raise RunnerDied(
             f"the runner of queue {queue_id} ended without a word",
             why=f"signal {-code}" if code < 0 else f"exit code {code}",
-            hint=f"its jobs go on; `spawn queue resume {queue_id}` takes them up",
+            hint=f"{'its jobs go on; ' * go_on}`spawn queue resume {queue_id}` takes them up",
         )
     return code
 
@@ -212,7 +213,8 @@ class Lines:
             text = what(event)
             at = f"{moment(event.at).astimezone():%H:%M:%S}"
             who = event.job_id or f"queue {self._queue_id}"
-            self._print(f"[{at}] {_glyph(event)} {who}: {printable(text)}")
+            late = seen_late(event, None)
+            self._print(f"[{at}] {_glyph(event)} {who}: {printable(text)}{late}")
             for line in getattr(event.data, "last_lines", ()):
                 self._print(f"             {printable(line)}")
 

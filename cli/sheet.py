@@ -40,13 +40,17 @@ def sheet(
     collector = Collector(source.queue_id)
     collector.feed(source.rows(), until=stamp(now) if past else None)
     state = collector.fold.state
-    seen = None if past else source.report(now)
-    if seen is not None and seen.origin is not None and not state.ended_at:
+    seen = source.report(now, past=past)
+    if not past and seen.origin is not None and not state.ended_at:
         now = min(now, seen.as_of)  # since a silent runner was last heard of nobody knows more
-    report = build(state, now) if seen is None else _report(state, seen, now)
-    # Without a runner here nothing changes any more but what outlived it: jobs that run.
-    over = report.runner_alive is False and report.origin is None and not report.counts["running"]
-    timeline = collector.timeline(now=None if over else now)
+    report = build(state, now, past=True) if past else _report(state, seen, now)
+    report = structs.replace(report, instance_id=seen.instance_id)
+    timeline = collector.timeline(now=_until(report, now))
+    for job in report.jobs:
+        if job.unnoticed and job.duration is not None:
+            attempt = timeline.lines[job.job_id].attempts[-1]
+            attempt.wall_seconds = job.duration
+            attempt.ran_until = attempt.start + job.duration
     return Sheet(
         state=state,
         report=report,
@@ -56,6 +60,16 @@ def sheet(
         zone=zone,
         there=there,
     )
+
+
+def _until(report: Report, now: datetime) -> datetime | None:
+    """Up to when a timeline goes; None: up to the newest event. Without a runner on this machine
+    nothing changes any more except jobs that outlived it."""
+    runs = any(job.status == "running" and not job.unnoticed for job in report.jobs)
+    if report.runner_alive is not False or report.origin is not None or runs:
+        return now
+    ends = (job.ended_at for job in report.jobs if job.unnoticed and job.ended_at)
+    return max(ends, default=None)
 
 
 def whys(
@@ -77,6 +91,19 @@ def _report(state: QueueState, seen: Report, now: datetime) -> Report:
         if job.job_id in state.jobs
     }
     alive = None if state.ended else seen.runner_alive
-    report = build(state, now, live=live, runner_alive=alive, replica=seen.replica)
+    report = build(
+        state, now, live=live, runner_alive=alive, replica=seen.replica, troubles=seen.troubles
+    )
     expected = seen.estimated_completion if not state.ended_at else None
-    return structs.replace(report, estimated_completion=expected, origin=seen.origin)
+    over = {job.job_id: job for job in seen.jobs if job.unnoticed}
+    jobs = tuple(
+        over[job.job_id] if job.status == "running" and job.job_id in over else job
+        for job in report.jobs
+    )
+    return structs.replace(
+        report,
+        jobs=jobs,
+        estimated_completion=expected,
+        estimated_without=seen.estimated_without,
+        origin=seen.origin,
+    )

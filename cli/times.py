@@ -1,7 +1,7 @@
 """Times and durations as people type them."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from spawn.core import durations
 from spawn.core.errors import InvalidArgument
@@ -28,7 +28,8 @@ def interval(text: str) -> float:
 
 
 def moment(text: str, now: datetime) -> datetime:
-    """Read a moment: ISO 8601, a time of today, or `10m ago`. Without a zone it is the reader's.
+    """Read a moment: ISO 8601, a time of today, or `10m ago`. Without a zone it is the reader's;
+    a zone's name, as other commands print it, may follow.
 
     Raises:
         InvalidArgument: It is none of these, or still to come.
@@ -46,12 +47,36 @@ def _moment(text: str, now: datetime) -> datetime:
     try:
         if ago:
             return now - timedelta(seconds=durations.parse(ago[1]))
-        if re.fullmatch(r"\d{1,2}:\d{2}(:\d{2})?", text):
-            today = now.astimezone().date().isoformat()
-            return datetime.fromisoformat(f"{today}T{text:0>5}").astimezone()
-        return datetime.fromisoformat(text).astimezone()
+        named = re.fullmatch(r"(.*\d)\s+([A-Za-z]{1,5}|[+-]\d{2,4})", text)
+        if named:
+            return _in_zone(_written(named[1], now), named[2])
+        return _written(text, now).astimezone()
     except (ValueError, OverflowError):
         raise InvalidArgument(
             f"--at {text} is not a time",
             hint="write 2026-01-27T15:04:05, 15:04 for today, or '10m ago'",
         ) from None
+
+
+def _written(text: str, now: datetime) -> datetime:
+    """Read a date and a time, or a time of today; without a zone where none is written."""
+    if re.fullmatch(r"\d{1,2}:\d{2}(:\d{2})?", text):
+        text = f"{now.astimezone().date().isoformat()}T{text.zfill(8 if text[5:] else 5)}"
+    return datetime.fromisoformat(text)
+
+
+def _in_zone(naive: datetime, name: str) -> datetime:
+    """Put a time into the zone of this name: UTC, or a name that the reader's own zone has.
+
+    Raises:
+        ValueError: It is another, whose name alone does not say which.
+    """
+    if naive.tzinfo is not None:
+        raise ValueError(name)
+    if name in ("UTC", "GMT", "Z"):
+        return naive.replace(tzinfo=UTC)
+    for fold in (0, 1):
+        found = naive.replace(fold=fold).astimezone()
+        if found.tzname() == name:
+            return found
+    raise ValueError(name)

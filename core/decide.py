@@ -24,7 +24,7 @@ from spawn.core.events import (
     Results,
 )
 from spawn.core.exit import Exit
-from spawn.core.moments import stamp
+from spawn.core.moments import moment, stamp
 from spawn.core.plan import is_stopping
 from spawn.core.state import JobState, QueueState
 
@@ -45,6 +45,7 @@ class _Facts(TypedDict):
     peak_memory_bytes: int
     output_dropped_bytes: int
     unended: tuple[int, ...]
+    ended_at: str
 
 
 def ended(
@@ -76,6 +77,7 @@ def ended(
         "peak_memory_bytes": exit_.peak_memory_bytes,
         "output_dropped_bytes": exit_.output_dropped_bytes,
         "unended": exit_.unended,
+        "ended_at": _ended_at(job, exit_) if exit_.seen else "",
     }
     match exit_.stop:
         case "host" if job.losses + 1 >= MAX_LOSSES:
@@ -105,6 +107,11 @@ def ended(
         **facts,
     )
     return [_draft(job, scheduled)]
+
+
+def _ended_at(job: JobState, exit_: Exit) -> str:
+    """Clocks may jump between: the duration was measured, and start and duration give the end."""
+    return stamp(moment(job.started_at) + timedelta(seconds=exit_.wall_seconds))
 
 
 def failed_to_begin(state: QueueState, job: JobState, why: str) -> list[Draft]:

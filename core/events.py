@@ -118,6 +118,9 @@ class JobStarted(Data, frozen=True, kw_only=True):
 class Outcome(Data, frozen=True, kw_only=True):
     """How an attempt ended, as its supervisor saw it. `signal` is a name such as `SIGKILL`.
 
+    `ended_at`: when the command ended, which a runner may record later: `wall_seconds` after its
+    start. Empty: the event's own time, as in logs of before this field.
+
     `unended` are processes of the attempt that are another user's: they could not be ended, and
     may live on.
     """
@@ -130,6 +133,7 @@ class Outcome(Data, frozen=True, kw_only=True):
     peak_memory_bytes: int = 0
     output_dropped_bytes: int = 0
     unended: tuple[int, ...] = ()
+    ended_at: str = ""
 
 
 class Results(Struct, frozen=True, kw_only=True):

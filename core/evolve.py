@@ -250,7 +250,7 @@ def _end(state: QueueState, job: JobState, event: Event[Data], outcome: Outcome)
     del state.running[job.config.job_id]
     job.losses = 0
     job.outcome = outcome
-    job.ended_at = event.at
+    job.ended_at = outcome.ended_at or event.at
 
 
 def _dependents(state: QueueState, job: JobState) -> list[JobState]:

@@ -53,6 +53,7 @@ class JobState(Struct, kw_only=True):
     outcome: Outcome | None = None
     """How it ended; None while it runs."""
     ended_at: str = ""
+    """When its command ended, as far as that is known."""
     uploaded: ResultsUploaded | None = None
     upload_failed: ResultsUploadFailed | None = None
     delayed: ResultsDelayed | None = None

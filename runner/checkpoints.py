@@ -15,6 +15,7 @@ from spawn.core.events import (
 from spawn.core.plan import is_stopping
 from spawn.core.state import JobState, QueueState
 from spawn.runner.ports import Checkpointed, Faltering, Hindered, Publisher, Returned
+from spawn.runner.troubles import Troubles
 
 _CAUSES = ("stop", "spot", "host")
 _TO_RUN = ("pending", "retrying")
@@ -25,10 +26,13 @@ class Checkpoints:
     """Decides what follows from checkpoints that are saved and put back.
 
     Args:
-        say: Told what a person should know, once each time that it is so.
+        say: Told what a person should know.
     """
 
-    def __init__(self, publisher: Publisher, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, publisher: Publisher, say: Callable[[str], None], troubles: Troubles
+    ) -> None:
+        self._troubles = troubles
         self._publisher = publisher
         self._say = say
         self._wanted: dict[str, str] = {}
@@ -115,23 +119,40 @@ class Checkpoints:
             case Checkpointed(token, _, why):
                 if token in self._wanted:
                     self._done.setdefault(token, happening)
+                    self._troubles.end("checkpoint", self._wanted[token])
                     if why:
                         self._say(f"{self._wanted[token]}: its checkpoint is not saved: {why}")
             case Faltering(token, ""):
                 self._faltering.pop(token, None)
+                self._troubles.end("checkpoint", self._wanted.get(token, ""))
             case Faltering(token, why):
                 if token in self._wanted:
                     self._faltering[token] = why
-                    self._say(f"{self._wanted[token]}: its checkpoint is not saved yet: {why}")
+                    job_id = self._wanted[token]
+                    self._troubles.begin(
+                        "checkpoint",
+                        "the checkpoint of {} is not saved yet",
+                        about=job_id,
+                        why=why,
+                        said=f"{job_id}: its checkpoint is not saved yet: {why}",
+                    )
             case Returned(job_id, token, gone):
                 if self._coming.get(job_id) == token:
                     self._hindered.pop(job_id, None)
+                    self._troubles.end("restore", job_id)
                     self._back[job_id] = happening
                     if gone:
                         self._say(f"{job_id} begins without its checkpoint: {gone}")
             case Hindered(job_id, why):
                 self._hindered[job_id] = why
-                self._say(f"the checkpoint of {job_id} cannot be put back yet: {why}")
+                self._troubles.begin(
+                    "restore",
+                    "the checkpoint of {} cannot be restored yet",
+                    about=job_id,
+                    why=why,
+                    holds=True,
+                    said=f"the checkpoint of {job_id} cannot be put back yet: {why}",
+                )
 
     def drafts(self, state: QueueState) -> Iterator[Draft]:
         """What follows for the log. The same again until `written`."""

@@ -6,13 +6,17 @@ from pathlib import Path
 
 from spawn.core.moments import stamp
 from spawn.runner.replicator import Lag
+from spawn.runner.troubles import Troubles
 from spawn.store import lag as hints
 
 
 class LagReport:
     """Leaves a hint for status, and says aloud when the replica stands still or goes on."""
 
-    def __init__(self, folder: Path, location: str, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, folder: Path, location: str, say: Callable[[str], None], troubles: Troubles
+    ) -> None:
+        self._troubles = troubles
         self._folder = folder
         self._location = location
         self._say = say
@@ -29,6 +33,12 @@ class LagReport:
         elif not lag.trouble and self._since:
             self._since = ""
             self._say(f"the log gets to {self._location} again")
+        if lag.trouble:
+            what = f"the log does not get to {self._location}"
+            holds = not lag.established
+            self._troubles.begin("replica", what, why=lag.trouble, holds=holds)
+        else:
+            self._troubles.end("replica")
         hint = hints.Lag(
             location=self._location,
             seq=lag.seq if lag.established else max(lag.seq, self._known),

@@ -16,7 +16,6 @@ from threading import Thread
 from spawn.core.boot import names
 from spawn.core.exit import Exit, StopCause
 from spawn.core.state import JobState
-from spawn.runner import record
 from spawn.runner.environment import environment, interruption_file
 from spawn.runner.messages import Go, Message, Order, Over, Ready, Stop, Unable, receive, send
 from spawn.runner.poller import Poller
@@ -24,7 +23,7 @@ from spawn.runner.ports import CannotBegin, CannotPrepare, Ended, Happening, Pre
 from spawn.runner.reattach import connect, peer
 from spawn.runner.strays import kill_strays
 from spawn.runner.watch import Watch, rouse
-from spawn.store import failpoints, lock
+from spawn.store import failpoints, lock, record
 from spawn.store.durable import sync
 from spawn.store.paths import QueuePaths
 
@@ -85,7 +84,7 @@ class ProcessLauncher:
         if ahead is not None:
             channel, order = ahead
             answer = _answer(channel, ANSWER_SECONDS)
-            if not _is_open(channel):  # it was ready long ago, and may have died since
+            if not _is_silent(channel):  # it was ready long ago, and may have died since
                 answer = None
                 self._dismiss(channel, order.folder)
         if not isinstance(answer, Ready):
@@ -220,7 +219,7 @@ class ProcessLauncher:
     def _supervisor(self) -> socket.socket:
         while self._idle:
             channel = self._idle.pop()
-            if _is_open(channel):
+            if _is_silent(channel):  # what it has to say before an order is that it cannot
                 return channel
             channel.close()
         return self._zygote.supervisor()
@@ -291,13 +290,15 @@ def _longest(job: JobState, grace: float) -> float | None:
     return None if timeout is None else timeout + grace + MARGIN_SECONDS
 
 
-def _is_open(channel: socket.socket) -> bool:
+def _is_silent(channel: socket.socket) -> bool:
+    """Whether the other end is there, and has sent nothing."""
     try:
-        return bool(channel.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        channel.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except BlockingIOError:
         return True
     except OSError:
-        return False
+        pass
+    return False
 
 
 class _Zygote:

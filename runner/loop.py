@@ -59,6 +59,7 @@ from spawn.runner.ports import (
 from spawn.runner.requests import Requests
 from spawn.runner.retries import Retries
 from spawn.runner.saving import Saving
+from spawn.runner.troubles import Troubles
 from spawn.store.failpoints import reached
 from spawn.store.log.ledger import Ledger
 from spawn.store.log.write import LogFull
@@ -66,6 +67,9 @@ from spawn.store.requests import Request, Unreadable
 
 AGAIN_SECONDS = 2.0
 """How long the loop waits before it tries again what failed through no fault of the queue."""
+
+UNSAID_SECONDS = 5.0
+"""How long a runner that was asked to stop, and whose jobs have ended, tries to log that."""
 
 LOOK_SECONDS = 10.0
 """How long the loop rests at most."""
@@ -85,6 +89,7 @@ class Runner:
         last_lines: The end of an attempt's output, given its job.
         committed: Told of every event, after it is durable.
         say: Told what a person should know, a sentence each.
+        troubles: Where troubles are noted; said alone when absent.
         answered: Told the id of each request whose answer is durable.
         owning: Told now and then how many seconds the queue has been ours, should we die.
         owed: Attempts that were over before us, whose files may not be in the object store.
@@ -109,6 +114,7 @@ class Runner:
         plans: Plans,
         owning: Callable[[float], None] = lambda _: None,
         owed: Iterable[JobState] = (),
+        troubles: Troubles | None = None,
     ) -> None:
         self._ledger = ledger
         self._launcher = launcher
@@ -118,6 +124,7 @@ class Runner:
         self._opening = list(opening)
         self._committed = committed
         self._say = say
+        self._troubles = troubles or Troubles(lambda _: None, say, clock.wall)
         self._plans = plans
         self._owed = owed
         self.epoch = Epoch(epoch, replica, clock, offline=plans.offline, owning=owning)
@@ -134,14 +141,15 @@ class Runner:
         self._attempts = Attempts(
             launcher, publisher, clock, fraction=fraction, last_lines=last_lines, say=say
         )
-        self._saving = Saving(publisher, clock, self._complain)
-        self._checkpoints = Checkpoints(publisher, self._complain)
+        self._saving = Saving(publisher, clock, say, self._troubles)
+        self._checkpoints = Checkpoints(publisher, say, self._troubles)
         self._seeking = True
         """Whether it may have changed who needs which results."""
         self._retries = Retries(clock)
         self._again: float | None = None
+        self._mute_since: float | None = None
+        """When a stop first had nothing left to wait for but a log that cannot be written."""
         self._finished = False
-        self._complaints: set[str] = set()
         self.unsaid = 0
         """The signal that ended us before the log could say so, as its disk is full; else 0."""
 
@@ -279,15 +287,26 @@ class Runner:
             self._seeking = True
             self.epoch.forget(self._ledger.seq)
             self._again = now + AGAIN_SECONDS
-            self._finished = self._leaving.at_once and (self._leaves_jobs or self._attempts.at_rest)
+            self._finished = self._stops_unsaid(now)
             if self._finished:
                 self.unsaid = self._leaving.signal or 0
                 self._say(f"{error}; stopped all the same: the next runner says how jobs ended")
                 return
-            self._complain(f"{error}; nothing new starts until it can")
+            self._troubles.begin(
+                "log",
+                error.what,
+                why=error.why,
+                hint=error.hint,
+                holds=True,
+                said=f"{error}; nothing new starts until it can",
+            )
             self._retries.find(self._ledger.state)
             self.epoch.rest()
             return
+        self._mute_since = None
+        self._troubles.end("log")
+        if self._again is None:
+            self._troubles.end("start")
         if events:
             reached("runner.committed")
         self._saving.written()
@@ -309,14 +328,20 @@ class Runner:
                 self._retries.wait(job, job.delay)
             self._checkpoints.save(job)
             self._publish(job)
-        if events:
-            self._complaints.clear()
         self._tell(events)
         self.epoch.rest()
         if events and not self._finished and not self._leaving and self._config is None:
             coming = foresee(self._ledger.state)
             if coming is not None:
                 self._launcher.foresee(coming, coming.attempt + 1)
+
+    def _stops_unsaid(self, now: float) -> bool:
+        """Whether to stop although the log cannot say so: at once when asked twice."""
+        if self._leaving.signal is None or not (self._leaves_jobs or self._attempts.at_rest):
+            return False
+        if self._mute_since is None:
+            self._mute_since = now
+        return self._leaving.at_once or now >= self._mute_since + UNSAID_SECONDS
 
     def _stage_ends(self) -> list[JobState]:
         """Stage the outcome of each attempt that is over.
@@ -371,7 +396,14 @@ class Runner:
             try:
                 started = self._attempts.prepare(job)
             except CannotPrepare as error:
-                self._complain(str(error))
+                self._troubles.begin(
+                    "start",
+                    error.what,
+                    why=error.why,
+                    hint=error.hint,
+                    holds=True,
+                    said=str(error),
+                )
                 self._again = self._clock.monotonic() + AGAIN_SECONDS
                 return
             except CannotBegin as error:
@@ -439,12 +471,6 @@ class Runner:
     def _publish(self, job: JobState) -> None:
         if not self._leaving.fenced:
             self._saving.publish(job)
-
-    def _complain(self, text: str) -> None:
-        """Say what is wrong once, not each time that it is tried again."""
-        if text not in self._complaints:
-            self._complaints.add(text)
-            self._say(text)
 
     def _wait_seconds(self) -> float:
         times = (

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from spawn import __version__
 from spawn.core.events import QueueResumed, QueueStarted
-from spawn.store.identity import owner
+from spawn.store.identity import boot_id, owner
 from spawn.store.instance import Instance
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _HOST_KEYS = Path("/etc/ssh")
 
 
@@ -43,11 +42,6 @@ def ownership(
         results_location=results_location,
         ssh_host_keys=tuple(_read(path) for path in sorted(_HOST_KEYS.glob("ssh_host_*_key.pub"))),
     )
-
-
-def boot_id() -> str:
-    """Another one after each restart of the machine; empty where it cannot be told."""
-    return _read(_BOOT_ID)
 
 
 def _read(path: Path) -> str:

@@ -15,6 +15,7 @@ from spawn.core.events import (
 from spawn.core.plan import is_stopping
 from spawn.core.state import JobState, QueueState
 from spawn.runner.ports import Clock, Hindered, Published, Publisher, PutBack, Troubled
+from spawn.runner.troubles import Troubles
 
 GIVE_UP_SECONDS = 3600.0
 """How long after the last job the queue tries to bring what it has promised to the store."""
@@ -26,13 +27,20 @@ class Saving:
     Nothing here is remembered that the log does not say, but for what is under way.
 
     Args:
-        say: Told what a person should know, once each time that it is so.
+        say: Told what a person should know.
     """
 
-    def __init__(self, publisher: Publisher, clock: Clock, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        publisher: Publisher,
+        clock: Clock,
+        say: Callable[[str], None],
+        troubles: Troubles,
+    ) -> None:
         self._publisher = publisher
         self._clock = clock
         self._say = say
+        self._troubles = troubles
         self._under_way: dict[str, str] = {}
         self._promised: set[str] = set()
         self._late: dict[str, Troubled] = {}
@@ -83,18 +91,34 @@ class Saving:
                     self._late[token] = happening
                 else:
                     self._stuck.add(token)
-                self._say(f"{self._under_way[token]}: its files are not saved yet: {why}")
+                job_id = self._under_way[token]
+                self._troubles.begin(
+                    "upload",
+                    "the files of {} are not saved yet",
+                    about=job_id,
+                    why=why,
+                    said=f"{job_id}: its files are not saved yet: {why}",
+                )
             case PutBack(job_id, _, gone):
                 self._hindered.pop(job_id, None)
+                self._troubles.end("restore", job_id)
                 if gone and job_id in self._coming:
                     self._say(f"{job_id} runs again: {gone}")
                 if job_id in self._coming:
                     self._back[job_id] = happening
             case Hindered(job_id, why):
                 self._hindered[job_id] = happening
-                self._say(f"the results of {job_id} cannot be put back yet: {why}")
+                self._troubles.begin(
+                    "restore",
+                    "the results of {} cannot be restored yet",
+                    about=job_id,
+                    why=why,
+                    holds=True,
+                    said=f"the results of {job_id} cannot be put back yet: {why}",
+                )
 
     def _go_on(self, token: str) -> None:
+        self._troubles.end("upload", self._under_way.get(token, ""))
         self._late.pop(token, None)
         self._stuck.discard(token)
 

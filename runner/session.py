@@ -4,7 +4,7 @@ import os
 import random
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from secrets import token_hex
 
@@ -19,7 +19,6 @@ from spawn.core.moments import moment
 from spawn.core.owned import owned_seconds
 from spawn.core.state import JobState, QueueState
 from spawn.core.submission import config_sha256, submit
-from spawn.runner import machine
 from spawn.runner.clock import SystemClock
 from spawn.runner.epoch import OWNING_SECONDS
 from spawn.runner.lag import LagReport
@@ -32,15 +31,16 @@ from spawn.runner.parting import MISSING, Parting
 from spawn.runner.placing import choose_place
 from spawn.runner.plans import Plans
 from spawn.runner.poller import Poller
-from spawn.runner.ports import Drained, Published, Requested, Signalled
+from spawn.runner.ports import Drained, Happening, Published, Requested, Signalled
 from spawn.runner.publisher import ThreadPublisher
 from spawn.runner.replicator import Replicator
 from spawn.runner.start import Committed, News, RunOrder, Said
 from spawn.runner.threads import ReplicatorThread, ThreadBell
+from spawn.runner.troubles import Troubles
 from spawn.store import lag
 from spawn.store import owning as owned_hint
 from spawn.store.failpoints import reached
-from spawn.store.identity import owner
+from spawn.store.identity import boot_id, owner
 from spawn.store.instance import instance, metadata
 from spawn.store.instance import place as place_here
 from spawn.store.log.ledger import Ledger
@@ -53,6 +53,7 @@ from spawn.store.replica.lease import Owner
 from spawn.store.replica.rebuild import discard
 from spawn.store.requests import Inbox
 from spawn.store.results.owed import owed
+from spawn.store.troubles import Board
 
 LAST_LINES = 10
 STOP_DRAIN_SECONDS = 30.0
@@ -85,6 +86,8 @@ class Session:
         self._poller = Poller()
         self._tell = tell
         self._clock = SystemClock()
+        self._board = Board(paths.folder)
+        self._troubles = Troubles(self._board, self._say, self._clock.wall)
         self._ledger = Ledger(paths.events, order.queue_id)
         self._fresh = self._ledger.empty
         self._instance = instance(os.environ)
@@ -175,6 +178,7 @@ class Session:
             self._paths, self._order.queue_id, lambda: ledger.state.config.kill_grace, poller
         )
         publisher = ThreadPublisher(self._store, poller.post)
+        poller.look(self._look_at_disks)
         inbox = Inbox(self._paths.requests)
         if state.ended:
             for request in inbox.read():
@@ -196,6 +200,7 @@ class Session:
             last_lines=lambda job: recent(job, LAST_LINES),
             committed=self._committed,
             say=self._say,
+            troubles=self._troubles,
             answered=inbox.done,
             plans=plans,
             owed=owed(
@@ -245,6 +250,7 @@ class Session:
     def close(self) -> None:
         """Close the log."""
         self._ledger.close()
+        self._board.close()
 
     def _own(self) -> Owning:
         """See `own`."""
@@ -349,7 +355,7 @@ class Session:
         owner = state.owner
         if owner is None or owner.place != self._me.place:
             return False
-        return owner.boot_id == machine.boot_id() != ""
+        return owner.boot_id == boot_id() != ""
 
     def _part(self, missing: str = "", *, behind: bool) -> None:
         """See what becomes of the machine, and let the log say so where it is kept after all."""
@@ -367,7 +373,7 @@ class Session:
         owner = state.owner
         if owner is None or owner.place not in ("", self._me.place):
             return False
-        return bool(owner.boot_id) and machine.boot_id() not in ("", owner.boot_id)
+        return bool(owner.boot_id) and boot_id() not in ("", owner.boot_id)
 
     def _replicator(self, owning: Owning, epoch: int) -> Replicator:
         return Replicator(
@@ -385,7 +391,7 @@ class Session:
             fraction=random.random,
             post=self._poller.post,
             free=self._place.bucket is None,
-            report=LagReport(self._paths.folder, self._store.location, self._say),
+            report=LagReport(self._paths.folder, self._store.location, self._say, self._troubles),
         )
 
     def _settle(self, owning: Owning) -> int:
@@ -447,6 +453,10 @@ class Session:
                 f"`spawn queue resume {self._order.queue_id}` brings them"
             )
         return missing
+
+    def _look_at_disks(self) -> Iterator[Happening]:
+        self._troubles.look_at_disks((self._paths.folder, self._paths.log))
+        return iter(())
 
     def _committed(self, events: list[Event[Data]]) -> None:
         if events:

@@ -14,13 +14,13 @@ from contextlib import suppress
 from typing import NoReturn
 
 from spawn.core.exit import Exit, StopCause
-from spawn.runner import record, tree
+from spawn.runner import tree
 from spawn.runner.command import execute
 from spawn.runner.messages import Go, Order, Over, Ready, Stop, Unable, pack, receive, send
 from spawn.runner.output import Output
 from spawn.runner.prctl import become_subreaper
 from spawn.runner.reattach import accept, listen
-from spawn.store import lock
+from spawn.store import lock, record
 from spawn.store.failpoints import reached
 
 DRAIN_SECONDS = 1.0
@@ -38,7 +38,11 @@ def supervise(channel_fd: int) -> NoReturn:
     try:
         channel = _detach(channel_fd)
         while True:
-            command = _Command()
+            try:
+                command = _Command()
+            except OSError as error:  # no process, or no descriptor, to be had
+                send(channel, Unable(why=str(error)))
+                break
             reached("supervisor.forked")
             order = _next_order(channel)
             if order is None or not _attempt(channel, order, command):

@@ -9,7 +9,9 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 
+from spawn.runner.messages import Unable, pack
 from spawn.runner.supervisor import supervise
 
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
@@ -32,9 +34,18 @@ def main() -> None:
             break
         if not data:
             break
-        if os.fork() == 0:
-            supervise(fds[0])
+        try:
+            if os.fork() == 0:
+                supervise(fds[0])
+        except OSError as error:  # no process to be had
+            _refuse(fds[0], error)
         os.close(fds[0])
+
+
+def _refuse(channel: int, error: OSError) -> None:
+    """Say why there is no supervisor at the other end."""
+    with suppress(OSError):
+        os.write(channel, pack(Unable(why=str(error))))
 
 
 def _be_the_last_to_go() -> None:

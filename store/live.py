@@ -8,13 +8,18 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+from msgspec import Struct
+
 from spawn.core.codec import decode
+from spawn.core.exit import Exit
 from spawn.core.moments import moment
 from spawn.core.replay import Row
-from spawn.core.report.model import Live, Replica
-from spawn.core.report.progress import Progress, from_file, from_output
+from spawn.core.report.model import Ending, Live, Replica
+from spawn.core.report.progress import Progress, each_of, from_file, from_output, measured
+from spawn.core.retry import TIMED_OUT
 from spawn.core.state import JobState, QueueState
-from spawn.store import lag, output, queues
+from spawn.store import lag, lock, output, queues, record
+from spawn.store.identity import boot_id
 from spawn.store.output import RAW
 from spawn.store.paths import Roots
 from spawn.store.tail import regular
@@ -28,11 +33,24 @@ AGAIN_SECONDS = 60.0
 """How long a job that does not run, and whose log nothing seems to have happened to, is not looked
 at: only a person can have moved its files."""
 _PROGRESS_BYTES = 4096
+_FIRSTS = 2
 _SETTLED_NS = 2_500_000_000
 """A folder that was changed so lately may change again and show the same time: some file systems
 count in steps of two seconds."""
 
 Stamp = tuple[tuple[int, int, int] | None, ...]
+
+
+class _Begun(Struct):
+    """The first progress of an attempt, by which it is seen where the attempt began."""
+
+    newest: Progress
+    """As of the newest look."""
+    first: list[Progress]
+
+    def is_of(self, other: Progress) -> bool:
+        """Whether it counts the same."""
+        return (self.newest.label, self.newest.total) == (other.label, other.total)
 
 
 class Lives:
@@ -46,6 +64,8 @@ class Lives:
         self._stamp: Stamp | None = None
         self._live: dict[str, Live] = {}
         self._all_at = float("-inf")
+        self._begun: dict[str, _Begun] = {}
+        """Of running attempts, by token."""
         self._first: tuple[int, datetime | None] = (-1, None)
         self._earlier: dict[str, float] = {}
         self._earlier_of: tuple[object, ...] = ()
@@ -74,6 +94,8 @@ class Lives:
             if job.state == "running" or job.log_file:
                 live[job.config.job_id] = self._look(job)
         self._live = live
+        running = {state.jobs[job_id].token for job_id in state.running}
+        self._begun = {token: each for token, each in self._begun.items() if token in running}
         return live
 
     def replica(self, seq: int, row: Callable[[int], Row | None]) -> Replica | None:
@@ -99,6 +121,22 @@ class Lives:
             trouble=hint.trouble,
             fence=hint.fence,
         )
+
+    def endings(self, state: QueueState) -> dict[str, Ending]:
+        """How running jobs of a queue without a runner ended that no runner has noticed, by job
+        id. One whose supervisor still holds its lock goes on, and is left out."""
+        restarted = _is_restarted(state)
+        found = {}
+        for job_id in state.running:
+            job = state.jobs[job_id]
+            folder = Path(job.folder)
+            if not self._paths.has(job.folder) or not self._is_ours(job):
+                continue  # it runs on another machine
+            if restarted:
+                found[job_id] = Ending(how="ended when the machine was restarted")
+            elif not lock.is_held(folder / "lock"):
+                found[job_id] = _ending(job, record.read(folder / "record", job.token))
+        return found
 
     def earlier(self, state: QueueState) -> Mapping[str, float]:
         """How long the jobs of a queue that goes on took in earlier queues of this machine,
@@ -134,8 +172,30 @@ class Lives:
         if not self._is_ours(job):
             return Live(log_file=shown)
         lines = output.recent(job, RECENT_LINES)
-        progress = _progress(Path(job.folder), lines) if job.folder else None
+        progress = self._progress(job, lines) if job.folder else None
         return Live(progress=progress, recent=lines, log_file=shown, raw_alone=raw)
+
+    def _progress(self, job: JobState, lines: tuple[str, ...]) -> Progress | None:
+        """The newer of what the progress file and the output say, measured from where the attempt
+        began."""
+        printed = from_output([_bare(line) for line in lines])
+        told = _told(Path(job.folder), newer_than_output=printed is not None)
+        newest = told or printed
+        if newest is None or newest.base or (told and job.attempt == 1):
+            return newest
+        begun = self._begun.get(job.token)
+        if begun is None or not begun.is_of(newest):
+            begun = self._begun[job.token] = _Begun(newest, [])
+        elif begun.newest == newest:
+            return measured(newest, begun.first)
+        begun.newest = newest
+        if len(begun.first) < _FIRSTS:
+            # A file that is written over has no beginning: what was seen of it has to do.
+            said = [newest] if told else each_of(map(_bare, output.beginning(job)))
+            known = {each.fraction: each for each in begun.first}
+            known |= {each.fraction: each for each in said if begun.is_of(each)}
+            begun.first = list(known.values())[:_FIRSTS]
+        return measured(newest, [*begun.first, newest])
 
     def _is_ours(self, job: JobState) -> bool:
         """Whether what a log names is in its queue's own folders: nothing else is read for it."""
@@ -160,22 +220,49 @@ class Lives:
         return str(raw) if output.is_there(raw) else "", output.is_kept_raw_alone(job)
 
 
-def _progress(folder: Path, lines: tuple[str, ...]) -> Progress | None:
-    """The newer of what the progress file and the output say."""
-    said = from_output([_bare(line) for line in lines])
+def _is_restarted(state: QueueState) -> bool:
+    """Whether this machine was restarted since a runner began on it: no record of before then is
+    true, because it was not flushed to disk."""
+    owner = state.owner
+    return owner is not None and owner.boot_id != "" and boot_id() not in ("", owner.boot_id)
+
+
+def _ending(job: JobState, exit_: Exit | None) -> Ending:
+    """How the attempt of a running job ended, once its lock is free."""
+    if exit_ is None or not exit_.seen:
+        return Ending(how="lost its supervisor, which left no record of its end")
+    if not exit_.began:
+        return Ending(how="has not begun: its runner stopped before")
+    timed_out = exit_.stop == "timeout"
+    code = None if job.pid in exit_.unended else exit_.exit_code
+    return Ending(
+        seconds=exit_.wall_seconds,
+        exit_code=TIMED_OUT if timed_out else code,
+        signal=exit_.signal,
+        timed_out=timed_out,
+    )
+
+
+def _told(folder: Path, *, newer_than_output: bool) -> Progress | None:
+    """What an attempt's progress file says.
+
+    Args:
+        newer_than_output: Whether it counts only where nothing was printed since.
+    """
     try:
         with open(folder / "progress", "rb", opener=regular) as file:
             size = os.fstat(file.fileno()).st_size
-            file.seek(max(0, size - _PROGRESS_BYTES))
-            text = file.read(_PROGRESS_BYTES).decode("utf-8", "replace")
+            text = file.read(_PROGRESS_BYTES)
+            if size > _PROGRESS_BYTES:
+                file.seek(size - _PROGRESS_BYTES)
+                text = text.rpartition(b"\n")[0] + b"\n" + file.read().partition(b"\n")[2]
             written = os.fstat(file.fileno()).st_mtime
         printed = max((folder / name).stat().st_mtime for name in RAW)
     except OSError:
-        return said
-    told = from_file(text)
-    if told is None or (said is not None and printed > written):
-        return said
-    return told
+        return None
+    if newer_than_output and printed > written:
+        return None
+    return from_file(text.decode("utf-8", "replace"))
 
 
 def _inside(path: str, folder: Path) -> bool:

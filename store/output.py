@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from spawn.core.state import JobState
-from spawn.store.tail import tail
+from spawn.store.tail import head, tail
 
 RAW = ("stdout.log", "stderr.log")
 
@@ -21,6 +21,14 @@ def recent(job: JobState, lines: int) -> tuple[str, ...]:
     out, err = (tail(Path(job.folder) / name, lines) for name in RAW)
     err = err[-max((lines + 1) // 2, lines - len(out)) :]
     return (*out[len(out) - min(len(out), lines - len(err)) :], *err)
+
+
+def beginning(job: JobState) -> tuple[str, ...]:
+    """The first lines that the newest attempt printed."""
+    combined = head(Path(job.log_file), after=job.log_offset) if job.log_file else ()
+    if any(combined) or not job.folder:
+        return combined
+    return tuple(line for name in RAW for line in head(Path(job.folder) / name))
 
 
 def is_kept_raw_alone(job: JobState) -> bool:

@@ -1,16 +1,20 @@
-"""The end of a file that may be large."""
+"""The ends of a file that may be large."""
 
 import os
+import re
 import stat
 from pathlib import Path
 
 from spawn.core.codec import clean
 
+_STAMP = re.compile(rb"\[\d\d:\d\d:\d\d\] ")
+
 
 def tail(
     path: Path, lines: int, *, after: int = 0, max_bytes: int = 64 * 1024, width: int = 500
 ) -> tuple[str, ...]:
-    """The last lines of a text file, oldest first, empty ones left out.
+    """The last lines of a text file as a terminal shows them, oldest first, empty ones left out:
+    what a carriage return has a program write over is not shown.
 
     Args:
         after: Nothing before this offset counts, bytes.
@@ -28,11 +32,35 @@ def tail(
             data = file.read(max_bytes)
     except OSError:
         return ()
-    found = data.replace(b"\r", b"\n").split(b"\n")
+    found = data.split(b"\n")
     whole = found[1:] if start > after else found
     kept = [line for line in whole if line.strip()] or [line for line in found if line.strip()]
     kept = kept[max(0, len(kept) - lines) :]
-    return tuple(clean(line)[:width] for line in kept)
+    return tuple(clean(shown(line))[:width] for line in kept)
+
+
+def head(path: Path, *, after: int = 0, max_bytes: int = 256 * 1024) -> tuple[str, ...]:
+    """The first lines of a text file, whatever was written over them later.
+
+    Args:
+        after: Nothing before this offset counts, bytes.
+        max_bytes: How much is looked at from there on.
+    """
+    try:
+        with open(path, "rb", opener=regular) as file:
+            file.seek(after)
+            return tuple(clean(file.read(max_bytes)).replace("\r", "\n").split("\n"))
+    except OSError:
+        return ()
+
+
+def shown(line: bytes) -> bytes:
+    """What a terminal shows of a line in the end, after the time of a combined log's line."""
+    parts = [part for part in line.split(b"\r") if part.strip()]
+    if len(parts) < 2:
+        return parts[0] if parts else line
+    stamp = _STAMP.match(line)
+    return (stamp[0] if stamp else b"") + parts[-1]
 
 
 def regular(path: str, flags: int, *, dir_fd: int | None = None) -> int:

@@ -33,6 +33,7 @@ def wait(
     from spawn.cli.follow import summary
     from spawn.cli.patience import Patience
     from spawn.cli.pause import Waits, pause
+    from spawn.cli.render.status import trouble_text
     from spawn.cli.render.style import style_for
     from spawn.core.ids import is_instance_id
 
@@ -43,13 +44,18 @@ def wait(
         owned_at = time.monotonic()
         alive, known = source.runner_alive(), True  # asked first: what it wrote is then there
         source.refresh()
+        told: set[str] = set()
         while source.state.state in ("pending", "running"):
+            present = {trouble_text(each, None) for each in source.troubles()}
+            for text in sorted(present - told):
+                bootstrap.say(text)
+            told = present
             if alive or not known:
                 owned_at = time.monotonic()
             elif time.monotonic() - owned_at > UNOWNED_SECONDS:
                 raise _left(source.report(bootstrap.now()))
-            told = isinstance(source, Waits)
-            pause(source, LOOK_SECONDS if told else max(1.0, source.poll_seconds))
+            seconds = LOOK_SECONDS if isinstance(source, Waits) else max(1.0, source.poll_seconds)
+            pause(source, seconds)
             alive, known = source.runner_alive(), patience.refresh(source)
         report = source.report(bootstrap.now())
     print(report.status, flush=True)
@@ -63,7 +69,7 @@ def _left(report: "Report") -> Exception:
     from spawn.core.durations import text as duration
     from spawn.core.errors import SpawnError
 
-    why = ""
+    why = "; ".join(f"{job.job_id} {job.unnoticed}" for job in report.jobs if job.unnoticed)
     if report.origin is not None:
         if report.origin.boot_log:
             why = "its instance failed to boot"

@@ -51,6 +51,7 @@ def why(
         job,
         now=now,
         runner_alive=alive,
+        seen=seen if asked else None,
         past=then is not None,
         elsewhere=seen.origin is not None and not seen.there,
         target=seen.target,

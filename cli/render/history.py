@@ -8,8 +8,10 @@ from spawn.cli.render.text import printable
 from spawn.core import events as e
 from spawn.core.durations import text as duration
 from spawn.core.exit import unended_text
-from spawn.core.moments import moment
+from spawn.core.moments import moment, seconds_between
 
+LATE_SECONDS = 1.0
+"""From a command's end to the event of it: below that they are one moment to a reader."""
 _KINDS = {
     "JobStarted": "running",
     "JobCompleted": "completed",
@@ -29,10 +31,18 @@ _KINDS = {
 
 def line(event: e.Event[e.Data], zone: tzinfo | None, style: Style = PLAIN) -> str:
     """Write an event: `seq  time  who  what`."""
-    at = f"{moment(event.at).astimezone(zone):%Y-%m-%d %H:%M:%S}"
+    at = f"{moment(event.at).astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
     who = event.job_id or "queue"
     said = style(_KINDS.get(event.type, ""), printable(what(event)))
-    return f"{event.seq:>5}  {at}  {who:<16} {said}"
+    return f"{event.seq:>5}  {at}  {who:<16} {said}{seen_late(event, zone)}"
+
+
+def seen_late(event: e.Event[e.Data], zone: tzinfo | None) -> str:
+    """When a command had ended whose end a runner saw later."""
+    ended_at = getattr(event.data, "ended_at", "")
+    if not ended_at or seconds_between(ended_at, event.at) < LATE_SECONDS:
+        return ""
+    return f"; it had ended at {moment(ended_at).astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
 
 
 def what(event: e.Event[e.Data]) -> str:

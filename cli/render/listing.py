@@ -11,6 +11,9 @@ from spawn.cli.sources.listing import Entry
 from spawn.core.durations import text as duration
 from spawn.core.feed.wire import Listed
 from spawn.core.report.as_json import as_json as report_json
+from spawn.core.report.as_json import trouble
+from spawn.core.report.model import Report
+from spawn.core.why.advice import named
 
 
 def table(entries: Sequence[Entry], style: Style) -> Iterator[str]:
@@ -28,12 +31,24 @@ def table(entries: Sequence[Entry], style: Style) -> Iterator[str]:
         done = f"{report.counts['completed']}/{report.counts['total']} done"
         started = when(report.started_at or report.submitted_at, None)
         state = style(report.status, f"{report.status:<11}")
-        lost = (
-            "  (no runner)" if report.runner_alive is False and report.status == "running" else ""
-        )
         elapsed = duration(report.elapsed)
-        lost += "  (log shortened)" if report.lost else ""
-        yield f"{entry.queue_id:<{width}}  {state}  {done:<12}  {elapsed:<9}  {started}{lost}"
+        yield (
+            f"{entry.queue_id:<{width}}  {state}  {done:<12}  {elapsed:<9}  {started}"
+            f"{_mark(report)}"
+        )
+
+
+def _mark(report: Report) -> str:
+    """What stands out of a queue, after its line."""
+    if report.troubles:
+        return f"  (trouble: {printable(report.troubles[0].what)})"
+    if report.lost:
+        return "  (log shortened)"
+    if report.runner_alive is not False or report.status != "running":
+        return ""
+    over = [job.job_id for job in report.jobs if job.unnoticed]
+    unnoticed = f"; {named(over)} over, not noticed" if over else ""
+    return f"  (no runner{unnoticed})"
 
 
 def as_json(entries: Sequence[Entry]) -> str:
@@ -60,13 +75,20 @@ def there(queues: Sequence[Listed], style: Style) -> Iterator[str]:
     yield style("bold", f"{'QUEUE':<{width}}  STATUS")
     for each in queues:
         lost = "  (no runner)" if each.state == "running" and not each.runs else ""
+        if each.troubles:
+            lost = f"  (trouble: {printable(each.troubles[0].what)})"
         yield f"{each.queue_id:<{width}}  {style(each.state, each.state)}{lost}"
 
 
 def there_as_json(queues: Sequence[Listed]) -> str:
     """Write them as a JSON array."""
     shown = [
-        {"queue_id": each.queue_id, "status": each.state, "runner_alive": each.runs}
+        {
+            "queue_id": each.queue_id,
+            "status": each.state,
+            "runner_alive": each.runs,
+            "troubles": [trouble(found, None) for found in each.troubles],
+        }
         for each in queues
     ]
     return msgspec.json.format(msgspec.json.encode(shown), indent=2).decode()

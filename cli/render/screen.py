@@ -58,7 +58,7 @@ def _head(report: Report, zone: tzinfo | None, style: Style) -> list[str]:
         f"Queue: {style('bold', report.queue_id)}{name}   Instance: {report.instance_id}",
         f"Status: {style(report.status, report.status)}{reason}   "
         f"Elapsed: {duration(report.elapsed)}{started}",
-        *standing(report, style),
+        *standing(report, zone, style),
     ]
 
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 from spawn.cli.render.style import GLYPHS, PLAIN, Style
 from spawn.cli.render.text import printable
 from spawn.core.durations import text as duration
-from spawn.core.report.model import JobReport, Replica, Report
+from spawn.core.report.model import JobReport, Replica, Report, Trouble
 
 RECENT = 4
 """Lines of output that are shown of a job."""
@@ -50,6 +50,8 @@ def render(report: Report, zone: tzinfo | None, style: Style = PLAIN) -> Iterato
 def head(report: Report, zone: tzinfo | None, style: Style) -> Iterator[str]:
     """The first block: which queue, where, since when."""
     yield f"Queue: {report.queue_id}"
+    if report.past:
+        yield style("warning", past(report, zone))
     if report.origin is not None and report.origin.booting:
         known = "none has begun it" if report.runner_alive is False else "booting"
         yield f"Instance: {known} since {when(report.submitted_at, zone)}"
@@ -57,7 +59,7 @@ def head(report: Report, zone: tzinfo | None, style: Style) -> Iterator[str]:
         yield f"Instance: {report.instance_id}"
     reason = f" ({printable(report.reason)})" if report.reason else ""
     yield f"Status: {style(report.status, report.status)}{reason}"
-    yield from standing(report, style)
+    yield from standing(report, zone, style)
     if report.started_at is not None:
         yield f"Started: {when(report.started_at, zone)}"
     yield f"Elapsed: {duration(report.elapsed)}"
@@ -67,8 +69,14 @@ def head(report: Report, zone: tzinfo | None, style: Style) -> Iterator[str]:
         yield f"Name: {printable(report.queue_name)}"
 
 
-def standing(report: Report, style: Style) -> Iterator[str]:
-    """What a status is worth: whether anybody works on it, and from where it was read."""
+def past(report: Report, zone: tzinfo | None) -> str:
+    """That a report is not of now."""
+    return f"As of: {when(report.as_of, zone)}, in the past"
+
+
+def standing(report: Report, zone: tzinfo | None, style: Style) -> Iterator[str]:
+    """What a status is worth: whether a runner works on it, from where it was read, and what keeps
+    the runner from its work."""
     if report.runner_alive is False and report.status in ("pending", "running"):
         yield style("warning", "Runner: none holds this queue now")
     origin = report.origin
@@ -76,6 +84,15 @@ def standing(report: Report, style: Style) -> Iterator[str]:
         live = report.runner_alive is not None and origin.age is not None
         age = f" (as of {duration(origin.age or 0)} ago)" if live else ""
         yield f"Read from: {origin.location}{age}"
+    for trouble in report.troubles:
+        yield style("warning", trouble_text(trouble, zone))
+
+
+def trouble_text(trouble: Trouble, zone: tzinfo | None) -> str:
+    """What keeps a runner from its work, since when, and what helps."""
+    hint = f"; {trouble.hint}" if trouble.hint else ""
+    since = f"{trouble.since.astimezone(zone):%H:%M:%S}"
+    return printable(f"Trouble since {since}: {trouble.text}{hint}")
 
 
 def counts(report: Report) -> str:
@@ -159,6 +176,8 @@ def job_rows(
         yield f"    └─ Time remaining: ~{duration(job.time_remaining)} (est)"
     if job.status in ("failed", "retrying") and job.why:
         yield f"    └─ {printable(job.why)}"
+    if job.unnoticed:
+        yield f"    └─ {job.unnoticed}"
     if job.results in ("saving", "delayed") and not report.ended:
         yield "    └─ Results: on their way to where they are kept"
 
@@ -214,6 +233,8 @@ def _first_field(job: JobReport, report: Report, zone: tzinfo | None) -> str:
     match job.status:
         case "completed" | "failed":
             return f"Duration: {duration(job.duration or 0)}"
+        case "running" if job.unnoticed:
+            return "" if job.duration is None else f"Duration: {duration(job.duration)}"
         case "running" if job.started_at is not None:
             started = job.started_at.astimezone(zone)
             today = started.date() == report.as_of.astimezone(zone).date()
@@ -224,12 +245,13 @@ def _first_field(job: JobReport, report: Report, zone: tzinfo | None) -> str:
         more = f" +{len(job.blocked_by) - 1}" if len(job.blocked_by) > 1 else ""
         return f"Blocked by: {job.blocked_by[0]}{more}"
     if job.status == "pending" and report.status == "running" and report.next_job:
-        return "Waiting: its turn"
+        held = any(trouble.holds for trouble in report.troubles)
+        return "Waiting: trouble" if held else "Waiting: its turn"
     return ""
 
 
 def _last_field(job: JobReport) -> str:
-    if job.status == "running":
+    if job.status == "running" and not job.unnoticed:
         return f"PID: {job.pid}" if job.pid else ""
     if job.exit_code is None or job.status == "pending":
         return ""
@@ -241,6 +263,12 @@ def _current(job: JobReport, zone: tzinfo | None) -> Iterator[str]:
     yield f"  Command: {printable(job.config.command)}"
     if job.started_at is not None:
         yield f"  Started: {when(job.started_at, zone)}"
+    if job.unnoticed:
+        if job.ended_at is not None:
+            yield f"  Ended: {when(job.ended_at, zone)}"
+        yield f"  Exit: {exit_text(job)}"
+        yield from _output("Last Output:", job, job.recent[-RECENT:])
+        return
     yield f"  Elapsed: {duration(job.elapsed or 0)}"
     if job.config.timeout is not None:
         left = duration(job.timeout_remaining or 0)
@@ -274,7 +302,14 @@ def _output(title: str, job: JobReport, lines: tuple[str, ...]) -> Iterator[str]
 def _estimated(report: Report, zone: tzinfo | None) -> str:
     assert report.estimated_completion is not None
     left = (report.estimated_completion - report.as_of).total_seconds()
-    return f"Estimated Completion: {when(report.estimated_completion, zone)} ({duration(left)})"
+    at = when(report.estimated_completion, zone)
+    return f"Estimated Completion: {at} ({duration(left)}){without(report)}"
+
+
+def without(report: Report) -> str:
+    """Which jobs an estimate does not count."""
+    jobs = report.estimated_without
+    return f", without {_names(jobs)}: nothing tells how long that takes" if jobs else ""
 
 
 def _replica(replica: Replica, zone: tzinfo | None) -> str:
@@ -285,9 +320,11 @@ def _replica(replica: Replica, zone: tzinfo | None) -> str:
 
 
 def _all(job_ids: tuple[str, ...]) -> str:
-    verb = "completes" if len(job_ids) == 1 else "complete"
-    shown = ", ".join(job_ids[:3]) + (f" and {len(job_ids) - 3} more" if len(job_ids) > 3 else "")
-    return f"{shown} {verb}"
+    return f"{_names(job_ids)} {'completes' if len(job_ids) == 1 else 'complete'}"
+
+
+def _names(job_ids: tuple[str, ...]) -> str:
+    return ", ".join(job_ids[:3]) + (f" and {len(job_ids) - 3} more" if len(job_ids) > 3 else "")
 
 
 def _warnings(report: Report) -> Iterator[str]:

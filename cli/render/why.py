@@ -32,6 +32,10 @@ def render(why: Why, zone: tzinfo | None, style: Style = PLAIN) -> Iterator[str]
     Args:
         zone: The reader's; None is the machine's own.
     """
+    if why.past:
+        yield style(
+            "warning", f"As of: {why.as_of.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}, in the past"
+        )
     now = [fact for fact in why.facts if not fact.before]
     for index, fact in enumerate(now):
         text = printable(sentence(fact, why, zone))
@@ -118,6 +122,9 @@ def sentence(fact: Fact, why: Why, zone: tzinfo | None) -> str:
             return f"{at}: {what}." if fact.before else f"At {at} {what}."
         case "ended":
             return _ended(fact, at)
+        case "trouble":
+            helps = f" {fact.detail[:1].upper()}{fact.detail[1:]}." if fact.detail else ""
+            return f"Trouble since {at}: {fact.reason}.{helps}"
         case "no_runner":
             return (
                 f"No runner holds the queue now. The last was of {fact.by} on {fact.host}, "
@@ -195,6 +202,8 @@ def _attempt(fact: Fact, at: str, until: str, why: Why) -> str:
                 left = fact.limit - (why.as_of - fact.at).total_seconds()
                 timeout = f", {duration(left)} of its timeout are left" if left > 0 else ""
             return f"{subject} is running since {at} ({since}): {_number(fact)}{timeout}."
+        case "unnoticed":
+            return f"{subject} ran since {at}: {_number(fact)}. It {fact.reason}."
         case "completed":
             return f"{subject} completed at {until} on {_number(fact)}{took}."
         case "failed":

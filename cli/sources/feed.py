@@ -14,7 +14,7 @@ from spawn.core.feed.address import MAX_WAIT, AskOutput, AskPage
 from spawn.core.feed.wire import Machine
 from spawn.core.replay import Replay, Row
 from spawn.core.report.build import build
-from spawn.core.report.model import Live, Report
+from spawn.core.report.model import Live, Report, Trouble
 from spawn.core.state import QueueState
 from spawn.store.feed.catch_up import Answered, Caught, catch_up
 from spawn.store.feed.client import FeedClient, Output
@@ -140,20 +140,27 @@ class FeedQueue:
         before that none is called dead."""
         return self._machine is None or self._machine.runner_alive
 
+    def troubles(self) -> tuple[Trouble, ...]:
+        """See `QueueSource.troubles`."""
+        return () if self._machine is None else self._machine.troubles
+
     def report(self, now: datetime, *, past: bool = False) -> Report:
         """See `QueueSource.report`. The machine's own clock tells how long what has lasted."""
         state = self.state
         if past:
-            return build(state, now)
+            return build(state, now, past=True)
         goes_on = state.state in ("running", "pending")
+        machine = self._machine
         return build(
             state,
             now + self._skew,
             live=self._live,
             earlier=self._earlier if goes_on else {},
             runner_alive=self.runner_alive() if not state.ended else None,
-            replica=None if self._machine is None else self._machine.replica,
-            lost=0 if self._machine is None else self._machine.lost,
+            replica=None if machine is None else machine.replica,
+            endings=None if machine is None else machine.endings,
+            troubles=self.troubles(),
+            lost=0 if machine is None else machine.lost,
         )
 
     def attempts(self, job_id: str) -> list[Attempt]:

@@ -49,7 +49,7 @@ from spawn.cli.sources.whereabouts import asked_queue, whereabouts
 from spawn.core.errors import QueueNotFound, SpawnError
 from spawn.core.feed.address import port
 from spawn.core.replay import Row
-from spawn.core.report.model import Report
+from spawn.core.report.model import Report, Trouble
 from spawn.core.state import QueueState
 from spawn.store.feed.client import FeedClient
 from spawn.store.feed.errors import NoFeed, NotAFeed, OtherProtocol, Refused
@@ -202,11 +202,17 @@ class InstanceQueue:
         is gone."""
         return self._at.runner_alive() and (self.seq > 0 or not self._is_gone)
 
+    def troubles(self) -> tuple[Trouble, ...]:
+        """See `QueueSource.troubles`."""
+        return self._at.troubles()
+
     def report(self, now: datetime, *, past: bool = False) -> Report:
         """See `QueueSource.report`."""
         report = self._at.report(now, past=past)
         if isinstance(self._source, FeedQueue):
-            return structs.replace(report, target=self._target)
+            here = report.instance_id == "local"  # over there
+            named = self._id if here else report.instance_id
+            return structs.replace(report, instance_id=named, target=self._target)
         if report.origin is not None and report.origin.booting and not past:
             if self._is_gone:
                 return structs.replace(report, runner_alive=False)

@@ -7,7 +7,6 @@ from msgspec import Struct
 
 from spawn.cli.sources.local import LocalQueue
 from spawn.core.errors import SpawnError
-from spawn.core.report.build import build
 from spawn.core.report.model import Report
 from spawn.store import queues
 from spawn.store.paths import Roots
@@ -28,8 +27,6 @@ def listing(roots: Roots, now: datetime) -> Iterator[Entry]:
         try:
             with LocalQueue(roots, queue_id) as source:
                 source.refresh()
-                state = source.state
-                alive = None if state.ended else source.runner_alive()
-                yield Entry(queue_id, build(state, now, runner_alive=alive, lost=source.lost))
+                yield Entry(queue_id, source.summary(now))
         except SpawnError as error:
             yield Entry(queue_id, None, str(error))

@@ -1,7 +1,7 @@
 """A queue of this machine, read from its own log."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from datetime import datetime
 from types import TracebackType
@@ -12,9 +12,9 @@ from spawn.core.errors import QueueNotFound
 from spawn.core.events import Data, Event
 from spawn.core.replay import Replay, Row
 from spawn.core.report.build import build
-from spawn.core.report.model import Report
+from spawn.core.report.model import Live, Replica, Report, Trouble
 from spawn.core.state import QueueState
-from spawn.store import lock, queues
+from spawn.store import lock, queues, troubles
 from spawn.store.live import Lives
 from spawn.store.log import head, read
 from spawn.store.paths import Roots
@@ -56,6 +56,8 @@ class LocalQueue:
         self._lives = Lives(roots, queue_id)
         self.lost = 0
         """How many of its newest events the log has lost, as of the newest `refresh`."""
+        self._alive = False
+        """Asked before the log is read: what a runner wrote before it died is then seen."""
 
     def __enter__(self) -> Self:
         self._connection = self._open.enter_context(read.opened(self.paths.events))
@@ -90,6 +92,7 @@ class LocalQueue:
             CorruptLog: With the first event that is wrong.
         """
         assert self._connection is not None, "use LocalQueue in a with"
+        self._alive = self.runner_alive()
         written = head.newest(self.paths.events)  # first: a runner may append meanwhile
         self._replay.feed(read.rows(self._connection, self._replay.seq), until=until)
         newest = self.seq if until is None else read.head(self._connection)
@@ -102,6 +105,7 @@ class LocalQueue:
     def follow(self) -> list[Event[Data]]:
         """Fold what the log has gained, and return those events."""
         assert self._connection is not None, "use LocalQueue in a with"
+        self._alive = self.runner_alive()
         rows = list(read.rows(self._connection, self._replay.seq))
         self._replay.feed(rows)
         events = (decode(line, type_) for _, type_, line, _ in rows)
@@ -150,24 +154,50 @@ class LocalQueue:
         """Whether a runner holds the queue."""
         return lock.is_held(self.paths.lock)
 
+    def troubles(self) -> tuple[Trouble, ...]:
+        """What keeps a live runner from its work."""
+        return troubles.find(self.paths.folder) if self._alive else ()
+
     def report(self, now: datetime, *, past: bool = False) -> Report:
         """Report the queue.
 
         Args:
             past: `now` is long ago: what the machine says of jobs today does not count.
         """
-        state = self.state
         if past:
-            return build(state, now, lost=self.lost)
+            return build(self.state, now, past=True, lost=self.lost)
+        return self._report(
+            now,
+            live=self._lives.jobs(self.state, self.seq),
+            earlier=self._lives.earlier(self.state),
+            replica=self._lives.replica(self.seq, self._row),
+        )
+
+    def _report(
+        self,
+        now: datetime,
+        *,
+        live: Mapping[str, Live] | None = None,
+        earlier: Mapping[str, float] | None = None,
+        replica: Replica | None = None,
+    ) -> Report:
+        state = self.state
+        alive = None if state.ended else self._alive
         return build(
             state,
             now,
-            live=self._lives.jobs(state, self.seq),
-            earlier=self._lives.earlier(state),
-            runner_alive=self.runner_alive() if not state.ended else None,
-            replica=self._lives.replica(self.seq, self._row),
+            live=live,
+            earlier=earlier,
+            runner_alive=alive,
+            replica=replica,
+            endings=self._lives.endings(state) if alive is False else None,
+            troubles=self.troubles(),
             lost=self.lost,
         )
+
+    def summary(self, now: datetime) -> Report:
+        """The report without what its jobs print."""
+        return self._report(now)
 
     def _row(self, after: int) -> Row | None:
         """The first event after a seq."""

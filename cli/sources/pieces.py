@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from spawn.core.codec import clean
-from spawn.core.report.progress import Progress, from_output
+from spawn.core.report.progress import Progress, each_of, from_output, measured
 from spawn.store.objects.port import PAGE, NotThere, ObjectStore
 from spawn.store.results import parts
+from spawn.store.tail import shown
 
 RECENT_LINES = 50
 MOST = 8
@@ -26,6 +27,8 @@ class Pieces:
         self._store = store
         self._newest: dict[str, str] = {}
         self._lines: dict[str, tuple[str, ...]] = {}
+        self._first: dict[str, str] = {}
+        self._heads: dict[str, tuple[str, ...]] = {}
 
     def newest(self, prefixes: Sequence[str]) -> dict[str, Newest]:
         """Look at attempts, some at once: a list for each, and a read for each stream with news.
@@ -48,11 +51,29 @@ class Pieces:
         out, err = (self._lines.get(f"{prefix}{parts.FOLDER}{name}/", ()) for name in _STREAMS)
         err = err[-max((RECENT_LINES + 1) // 2, RECENT_LINES - len(out)) :]
         lines = (*out[len(out) - min(len(out), RECENT_LINES - len(err)) :], *err)
-        return from_output(lines), lines
+        progress = from_output(lines)
+        if progress is None:
+            return None, lines
+        begun = (line for name in _STREAMS for line in self._head(f"{prefix}{parts.FOLDER}{name}/"))
+        return measured(progress, [*each_of(begun), progress]), lines
+
+    def _head(self, folder: str) -> tuple[str, ...]:
+        """The lines of a stream's first piece."""
+        key = self._first.get(folder)
+        if key is None:
+            return ()
+        if key not in self._heads:
+            try:
+                text = clean(self._store.read(key).data[:_LOOKED_AT])
+            except NotThere:
+                text = ""
+            self._heads[key] = tuple(text.replace("\r", "\n").split("\n"))
+        return self._heads[key]
 
     def _read_on(self, folder: str) -> None:
         before = after = self._newest.get(folder, "")
         while page := self._store.list(folder, after):
+            self._first.setdefault(folder, page[0][0])
             after = page[-1][0]
             if len(page) < PAGE:
                 break
@@ -63,6 +84,11 @@ class Pieces:
         except NotThere:
             return  # the whole stream has taken its place
         self._newest[folder] = after
-        text = clean(data[-_LOOKED_AT:]).replace("\r", "\n")
-        found = [line[:_WIDTH] for line in text.split("\n") if line.strip()]
-        self._lines[folder] = (*self._lines.get(folder, ()), *found)[-RECENT_LINES:]
+        if after == self._first[folder]:
+            self._heads[after] = tuple(clean(data[:_LOOKED_AT]).replace("\r", "\n").split("\n"))
+        known = self._lines.get(folder, ())
+        if data.startswith(b"\r"):
+            known = known[:-1]  # it writes over the line before
+        text = [clean(shown(line)) for line in data[-_LOOKED_AT:].split(b"\n")]
+        found = [line[:_WIDTH] for line in text if line.strip()]
+        self._lines[folder] = (*known, *found)[-RECENT_LINES:]

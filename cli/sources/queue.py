@@ -7,7 +7,7 @@ from typing import Protocol, Self
 
 from spawn.cli.sources.output import Attempt, Stream
 from spawn.core.replay import Row
-from spawn.core.report.model import Report
+from spawn.core.report.model import Report, Trouble
 from spawn.core.state import QueueState
 from spawn.store.objects.port import ObjectStore
 
@@ -65,6 +65,10 @@ class QueueSource(Protocol):
 
     def runner_alive(self) -> bool:
         """Whether a runner holds the queue, as far as can be told."""
+        ...
+
+    def troubles(self) -> tuple[Trouble, ...]:
+        """What keeps a live runner from its work, as far as can be told."""
         ...
 
     def report(self, now: datetime, *, past: bool = False) -> Report:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from socket import gethostname
 from typing import Self
 
 from msgspec import structs
@@ -16,7 +17,7 @@ from spawn.core.events import seal
 from spawn.core.moments import moment, stamp
 from spawn.core.replay import Replay, Row
 from spawn.core.report.build import build
-from spawn.core.report.model import Live, Origin, Report
+from spawn.core.report.model import Live, Origin, Report, Trouble
 from spawn.core.state import QueueState
 from spawn.core.submission import submit
 from spawn.store.objects.port import NoBucket, ObjectStore, StoreError
@@ -124,12 +125,17 @@ class ReplicaQueue:
         seen = self._seen
         return seen is not None and not (seen.expired or seen.lease.handed_back)
 
+    def troubles(self) -> tuple[Trouble, ...]:
+        """See `QueueSource.troubles`. They are not in the store."""
+        return ()
+
     def report(self, now: datetime, *, past: bool = False) -> Report:
         """See `QueueSource.report`. A queue whose runner is silent is reported as of when it was
         last heard of: what it did since then nobody knows. The store's own clock tells how long
         what has lasted: ours may be wrong."""
         if past:
-            return structs.replace(build(self.state, now), origin=self._origin())
+            report = build(self.state, now, past=True)
+            return self._placed(structs.replace(report, origin=self._origin()))
         return self._report(now, output=True)
 
     def _report(self, now: datetime, *, output: bool) -> Report:
@@ -150,7 +156,14 @@ class ReplicaQueue:
         if origin.booting:  # nothing of it is in a log yet
             place = self._store.location
             report = structs.replace(report, instance_id="unknown", results_location=place)
-        return structs.replace(report, jobs=jobs, origin=origin)
+        return self._placed(structs.replace(report, jobs=jobs, origin=origin))
+
+    def _placed(self, report: Report) -> Report:
+        """Name the machine that the queue is on, where it is no instance and not this one."""
+        owner = self.state.owner
+        if owner is None or owner.instance_id != "local" or owner.hostname == gethostname():
+            return report
+        return structs.replace(report, instance_id=owner.hostname)
 
     def summary(self, now: datetime) -> Report:
         """The report without its jobs' output, which costs no request."""

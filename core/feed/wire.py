@@ -9,7 +9,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from spawn.core.report.model import Live, Replica
+from spawn.core.report.model import Ending, Live, Replica, Trouble
 
 SERVICE = "spawn-feed"
 PROTOCOL = 1
@@ -43,6 +43,8 @@ class Listed(Struct, frozen=True, kw_only=True, omit_defaults=True):
     state: str
     runs: bool
     """Whether a runner holds it."""
+    troubles: tuple[Trouble, ...] = ()
+    """What keeps that one from its work."""
 
 
 class Queues(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -61,6 +63,10 @@ class Machine(Struct, frozen=True, kw_only=True, omit_defaults=True):
     runner_alive: bool
     """As it was before the log was looked at: what a dead runner wrote is in the page."""
     replica: Replica | None = None
+    endings: dict[str, Ending] = {}
+    """How running jobs ended that no runner has noticed, by job id; all of them each time."""
+    troubles: tuple[Trouble, ...] = ()
+    """What keeps a live runner from its work."""
     jobs: dict[str, Live | None] = {}
     """By job id; None: there is nothing to tell of it any more."""
     earlier: dict[str, float] | None = None

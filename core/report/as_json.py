@@ -8,16 +8,16 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from spawn.core.durations import compact
-from spawn.core.report.model import JobReport, Origin, Replica, Report
+from spawn.core.report.model import JobReport, Origin, Replica, Report, Trouble
 
 
 def as_json(report: Report, zone: tzinfo | None) -> dict[str, Any]:
-    """Shape a report. What is not known is left out.
+    """Shape a report. What is not known is left out, but for the estimate, which is then null.
 
     Args:
         zone: The reader's; None is the machine's own.
     """
-    return _known(
+    shaped = _known(
         queue_id=report.queue_id,
         instance_id=report.instance_id,
         status=report.status,
@@ -29,7 +29,10 @@ def as_json(report: Report, zone: tzinfo | None) -> dict[str, Any]:
         },
         job_details=[dict(_job(job, zone)) for job in report.jobs],
         results_location=report.results_location,
-        estimated_completion=_when(report.estimated_completion, zone),
+    )
+    shaped["estimated_completion"] = _when(report.estimated_completion, zone)
+    return shaped | _known(
+        estimated_without=list(report.estimated_without) or None,
         queue_name=report.queue_name,
         reason=report.reason or None,
         submitted_at=_when(report.submitted_at, zone),
@@ -37,15 +40,17 @@ def as_json(report: Report, zone: tzinfo | None) -> dict[str, Any]:
         next_job=report.next_job,
         runner_alive=report.runner_alive,
         replica=None if report.replica is None else _replica(report.replica, zone),
+        troubles=[trouble(each, zone) for each in report.troubles],
         warnings=list(report.warnings) or None,
         lost_events=report.lost or None,
         as_of=_when(report.as_of, zone),
+        past=report.past or None,
         read_from=None if report.origin is None else _origin(report.origin, zone),
     )
 
 
 def _job(job: JobReport, zone: tzinfo | None) -> Iterator[tuple[str, Any]]:
-    running = job.status == "running"
+    running = job.status == "running" and not job.unnoticed
     timeout = job.config.timeout if running else None
     details = {
         "job_id": job.job_id,
@@ -80,6 +85,7 @@ def _job(job: JobReport, zone: tzinfo | None) -> Iterator[tuple[str, Any]]:
         "results": job.results or None,
         "depends_on": list(job.config.depends_on) or None,
         "ended_at": _when(job.ended_at, zone),
+        "unnoticed": job.unnoticed or None,
     }
     for key, value in details.items():
         if value is not None:
@@ -94,6 +100,17 @@ def _replica(replica: Replica, zone: tzinfo | None) -> dict[str, Any]:
         behind=replica.behind,
         since=_when(replica.since, zone),
         trouble=replica.trouble or None,
+    )
+
+
+def trouble(found: Trouble, zone: tzinfo | None) -> dict[str, Any]:
+    """Shape a trouble."""
+    return _known(
+        kind=found.kind,
+        since=_when(found.since, zone),
+        what=found.what,
+        why=found.why or None,
+        hint=found.hint or None,
     )
 
 

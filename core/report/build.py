@@ -3,11 +3,14 @@
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
+from msgspec import structs
+
+from spawn.core.durations import text as duration
 from spawn.core.exit import unended_text
 from spawn.core.moments import moment
 from spawn.core.plan import is_stopping
 from spawn.core.report.eta import seconds_left
-from spawn.core.report.model import JobReport, Live, Replica, Report
+from spawn.core.report.model import Ending, JobReport, Live, Replica, Report, Trouble
 from spawn.core.state import JobState, QueueState
 
 LATE_SECONDS = 5.0
@@ -24,26 +27,39 @@ def build(
     earlier: Mapping[str, float] | None = None,
     runner_alive: bool | None = None,
     replica: Replica | None = None,
+    endings: Mapping[str, Ending] | None = None,
+    troubles: tuple[Trouble, ...] = (),
+    past: bool = False,
     lost: int = 0,
 ) -> Report:
-    """Report a queue as it is at `now`.
+    """Report a queue as it is at `now`, which is never before its newest event.
 
     Args:
         live: What the machine knows of jobs, by job id.
         earlier: How long each job took in earlier queues, seconds, by job id.
         runner_alive: Whether a runner holds the queue, if that is known.
         replica: How far the log's copy is; told only when it fails, or is late.
+        endings: How running jobs ended that no runner has noticed, by job id.
+        troubles: What keeps the runner from its work.
+        past: Whether a user has named `now`.
         lost: How many of its newest events the log has lost.
     """
+    now = max(now, moment(state.last_at))  # the clock may have been set back since
     live = live or {}
     earlier = earlier or {}
     jobs = tuple(
         _job(state, job, now, live.get(job.config.job_id, _NOTHING), earlier)
         for job in state.jobs.values()
     )
+    if endings:
+        jobs = tuple(
+            _unnoticed(job, endings[job.job_id], now) if job.job_id in endings else job
+            for job in jobs
+        )
     started = moment(state.started_at) if state.started_at else None
     ended = moment(state.ended_at) if state.ended_at else None
-    left = seconds_left(state, _remaining(jobs, earlier)) if runner_alive is not False else None
+    estimate = seconds_left(state, _remaining(jobs, earlier))
+    left, without = (None, ()) if runner_alive is False else estimate
     next_job, next_after = _next(state)
     return Report(
         queue_id=state.queue_id,
@@ -65,8 +81,11 @@ def build(
         next_job=next_job,
         next_after=next_after,
         estimated_completion=None if left is None else now + timedelta(seconds=left),
+        estimated_without=without,
         runner_alive=runner_alive,
         replica=replica if replica is not None and _tells(replica, now) else None,
+        troubles=troubles,
+        past=past,
         warnings=tuple(_warnings(state, live, replica, lost)),
         lost=lost,
     )
@@ -116,6 +135,44 @@ def _job(
     )
 
 
+def _unnoticed(job: JobReport, ending: Ending, now: datetime) -> JobReport:
+    """Report a running job as one whose attempt is over."""
+    ended_at = None
+    if not ending.how and job.started_at is not None:
+        ended_at = job.started_at + timedelta(seconds=ending.seconds)
+    return structs.replace(
+        job,
+        unnoticed=ending_text(ending, None if ended_at is None else _since(ended_at, now)),
+        ended_at=ended_at,
+        duration=None if ended_at is None else ending.seconds,
+        exit_code=ending.exit_code,
+        signal=ending.signal,
+        timed_out=ending.timed_out,
+        pid=0,
+        elapsed=None,
+        timeout_remaining=None,
+        progress=None,
+        time_remaining=None,
+    )
+
+
+def ending_text(ending: Ending, ago: float | None) -> str:
+    """Say how an attempt ended that no runner has noticed.
+
+    Args:
+        ago: Seconds since then; None where that is not known.
+    """
+    how = ending.how
+    if not how:
+        how = "ended" if ago is None else f"ended {duration(ago)} ago"
+        if ending.timed_out:
+            how += " by its timeout"
+        elif ending.exit_code is not None:
+            how += f" with exit {ending.exit_code}"
+            how += f" ({ending.signal})" if ending.signal else ""
+    return f"{how}; the runner has stopped, so the queue has not noticed"
+
+
 def _results(state: QueueState, job: JobState) -> str:
     if job.uploaded:
         return "saved"
@@ -142,9 +199,9 @@ def _time_left(elapsed: float | None, live: Live, earlier: float | None) -> floa
     """From the job's own progress, else from how long it took before."""
     if elapsed is None:
         return None
-    if live.progress is not None and live.progress.fraction > 0:
-        fraction = live.progress.fraction
-        return elapsed * (1 - fraction) / fraction
+    progress = live.progress
+    if progress is not None and progress.fraction > progress.base:
+        return elapsed * (1 - progress.fraction) / (progress.fraction - progress.base)
     return None if earlier is None else max(0.0, earlier - elapsed)
 
 

@@ -2,6 +2,7 @@
 seconds."""
 
 from datetime import datetime
+from typing import Literal
 
 from msgspec import Struct
 
@@ -19,6 +20,43 @@ class Live(Struct, frozen=True, kw_only=True):
     """Where its output can be read; empty for nowhere, None where nobody has looked."""
     raw_alone: bool = False
     """Whether that is the attempt's folder, as the job's log could not be written."""
+
+
+class Ending(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How an attempt ended that the log still has as running, because no runner has noticed.
+
+    `how` is empty where its record has the end; else it says what is known instead.
+    """
+
+    how: str = ""
+    seconds: float = 0.0
+    """How long it ran."""
+    exit_code: int | None = None
+    signal: str | None = None
+    timed_out: bool = False
+
+
+TroubleKind = Literal["log", "disk", "start", "upload", "checkpoint", "restore", "replica"]
+"""What fails: writing the event log, the disk, starting a job, copying files or a checkpoint to the
+object store, restoring results from there, copying the log there."""
+
+
+class Trouble(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What keeps a runner from its work at present; it tries again."""
+
+    kind: TroubleKind
+    since: datetime
+    what: str
+    why: str = ""
+    hint: str = ""
+    """What a user can do about it."""
+    holds: bool = False
+    """Whether jobs that are ready cannot start because of it."""
+
+    @property
+    def text(self) -> str:
+        """What fails and why, without the hint."""
+        return f"{self.what}: {self.why}" if self.why else self.what
 
 
 class Replica(Struct, frozen=True, kw_only=True):
@@ -80,7 +118,10 @@ class JobReport(Struct, frozen=True, kw_only=True):
     elapsed: float | None = None
     """Since the start of an attempt that runs."""
     duration: float | None = None
-    """Of the newest attempt that has ended."""
+    """Of the newest attempt that has ended; None where that is not known."""
+    unnoticed: str = ""
+    """Of a running job whose attempt is over, as no runner has noticed: how it ended, in words. The
+    other fields are then those of an attempt that has ended."""
     timeout_remaining: float | None = None
     exit_code: int | None = None
     signal: str | None = None
@@ -127,13 +168,19 @@ class Report(Struct, frozen=True, kw_only=True):
     next_after: tuple[str, ...] = ()
     """The running jobs that the next one waits for."""
     estimated_completion: datetime | None = None
+    estimated_without: tuple[str, ...] = ()
+    """Jobs whose time is not in the estimate, because nothing tells how long they take."""
     runner_alive: bool | None = None
     """Whether a runner holds the queue; None when that was not asked."""
     replica: Replica | None = None
     """Where it has something to tell."""
+    troubles: tuple[Trouble, ...] = ()
+    """What keeps its runner from its work at present."""
     warnings: tuple[str, ...] = ()
     lost: int = 0
     """How many of its newest events this machine's log has lost."""
+    past: bool = False
+    """Whether it tells of a moment before now, which a user has named."""
     origin: Origin | None = None
     """What it rests on, if that is not this machine's own log."""
     target: str = ""

@@ -1,17 +1,43 @@
 """How far a job says that it is, read from what it writes."""
 
 import re
+from collections.abc import Iterable, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+_UNITS = "epoch|step|iteration|iter|batch|round|fold|part|file|task|item"
 _COUNTS = re.compile(
-    r"(?:(\b[A-Za-z][A-Za-z ]{0,30}?)\s+)?\b(\d{1,12})\s*(?:/|\s+of\s+)\s*(\d{1,12})\b"
+    rf"\b((?:{_UNITS})s?)\b\s*[:=#]?\s*[\[(]?\s*(\d{{1,12}})\s*(?:/|\s+of\s+)\s*(\d{{1,12}})\b"
+    r"(?!\s?[/\d])",
+    re.IGNORECASE,
 )
-_PERCENT = re.compile(r"(?<![\d.])(\d{1,3}(?:\.\d+)?)\s?%")
-_WORDS = re.compile(
-    r"\b(epoch|step|iteration|iter|batch|round|fold|part|file|task|item)s?\b", re.IGNORECASE
+_DRAWN = r"[#=>█▉▊▋▌▍▎▏━╸╺▓▒*-]"
+_BAR = rf"[\[|](?=[^\]|]*{_DRAWN}|\s)[\s.\d]*{_DRAWN}*[\s.\d>]*[\]|]"
+_PERCENT = r"(\d{1,3}(?:\.\d+)?)\s?%"
+_WORK = (
+    "download|upload|process|copy|copi|train|convert|extract|encod|decod|render|index|compress|"
+    "import|export|load|read|writ|sort|build|compil|install|scann|analyz|comput|generat|transfer"
 )
-_BAR = re.compile(r"(\d{1,3})%\|.*?\|\s*(\d+)/(\d+)")
+_TQDM = re.compile(r"(\d{1,3})%\|[^|]*\|\s*(\d+)/(\d+)\s*(?:\[|$)")
+_KERAS = re.compile(rf"^\s*(\d+)/(\d+)\s+(?:\[[=>.]+\]|{_DRAWN}+)(?:\s|$)")
+_GIT = re.compile(r"^(?:remote: )?([A-Z][a-z]+(?: [a-z]+)*):\s+\d{1,3}% \((\d+)/(\d+)\)")
+_LINES = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"^[\[(]?\s*{_PERCENT}\s*[\])]?$",  # nothing else
+        rf"^\[\s*{_PERCENT}\s*\]\s",  # cmake, ninja
+        rf"\.py\s[.FEsxX\s]*\[\s*{_PERCENT}\]$",  # pytest
+        rf"^progress\b\W*{_PERCENT}\W*(?:done|completed?|finished)?\W*$",  # apt, and many
+        rf"^(?:done|completed?|finished|(?:{_WORK})(?:ing|ed))\b\W*{_PERCENT}\W*"
+        r"(?:done|completed?|finished)?\W*$",
+        rf"^\W*{_PERCENT}\s+(?:done|completed?|finished)\b",
+        rf"^\s*[\d.,]+[KMGTP]?\s+{_PERCENT}\s+[\d.,]+\s?[KMGT]?i?B/s\s",  # rsync
+        rf"^\s*\d+[KMG]\s+[.\s,]*\s{_PERCENT}\s+[\d.,]+[KMG]?[\s=]",  # wget into a file
+        rf"(?:^|\s){_PERCENT}\s?{_BAR}",  # wget on a terminal, progressbar
+        rf"{_BAR}\s*{_PERCENT}(?:\s|$)",  # click
+        rf"^#*\s*{_PERCENT}$",  # curl -#
+    )
+)
 
 
 class Progress(Struct, frozen=True, kw_only=True):
@@ -24,6 +50,9 @@ class Progress(Struct, frozen=True, kw_only=True):
     current: int | None = None
     total: int | None = None
     label: str = ""
+    base: float = 0.0
+    """The fraction that was done when the attempt began, as of a training that is resumed. Equal to
+    `fraction` where it is not known yet how much of that the attempt has done."""
 
     @property
     def text(self) -> str:
@@ -34,53 +63,103 @@ class Progress(Struct, frozen=True, kw_only=True):
         return f"{self.label} {self.current}/{self.total} ({percent})".strip()
 
 
-def from_output(lines: tuple[str, ...] | list[str]) -> Progress | None:
+def from_output(lines: Sequence[str]) -> Progress | None:
     """Find the newest progress in a job's output.
 
-    Taken: `Epoch 25/100`, `step 3 of 9`, a bar of tqdm, and a line that says `42%` and little else.
+    Taken: `Epoch 25/100`, `step 3 of 9`, the bars of tqdm, Keras, wget and others, the lines of
+    rsync, git and cmake, and a line that is a percentage. An epoch that is not the last counts more
+    than a bar below it, which begins again with each epoch.
 
     Args:
         lines: The end of the output, oldest first.
     """
+    newest = None
     for line in reversed(lines):
         found = _from_line(line)
-        if found is not None:
-            return found
-    return None
+        if found is None:
+            continue
+        if _is_epoch(found):
+            return found if newest is None or found.fraction < 1 else newest
+        if newest is None:
+            newest = found
+        if found.label and found.label.lower() in _UNITS.split("|"):
+            break
+    return newest
 
 
 def from_file(text: str) -> Progress | None:
-    """Read `$SPAWN_PROGRESS_FILE`: its last line is `25/100 Epoch`, `25/100` or `25%`."""
+    """Read `$SPAWN_PROGRESS_FILE`: its last line is `25/100 Epoch`, `25/100` or `25%`. Where it has
+    more lines, the first ones tell where the attempt began."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if not lines:
-        return None
-    line = lines[-1]
+    found = _from_file_line(lines[-1]) if lines else None
+    if found is None or len(lines) == 1:
+        return found
+    return measured(found, filter(None, map(_from_file_line, lines)))
+
+
+def measured(progress: Progress, earlier: Iterable[Progress]) -> Progress:
+    """Tell how far the job was when its attempt began, from the attempt's first progress.
+
+    The first step of an attempt is as large as the second: `Epoch 91/100` and `Epoch 92/100` say
+    that 90 were done before.
+
+    Args:
+        earlier: What the attempt has said, oldest first, `progress` included.
+    """
+    first = None
+    for each in earlier:
+        if (each.label, each.total) != (progress.label, progress.total):
+            continue
+        if first is None:
+            first = each.fraction
+        elif each.fraction != first:
+            return structs.replace(progress, base=max(0.0, 2 * first - each.fraction))
+    begins = progress.current is not None and progress.current <= 1
+    if first is None or begins or progress.fraction <= 0.01:
+        return progress
+    return structs.replace(progress, base=progress.fraction)
+
+
+def each_of(lines: Iterable[str]) -> Iterable[Progress]:
+    """Every progress of an output, oldest first."""
+    return filter(None, map(_from_line, lines))
+
+
+def _is_epoch(progress: Progress) -> bool:
+    return progress.label.lower() in ("epoch", "epochs") and progress.total is not None
+
+
+def _from_file_line(line: str) -> Progress | None:
     match = re.fullmatch(r"(\d{1,12})\s*/\s*(\d{1,12})(?:\s+(\S.*))?", line)
     if match:
         return _counted(int(match[1]), int(match[2]), (match[3] or "").strip()[:32])
-    match = re.fullmatch(r"(\d{1,3}(?:\.\d+)?)\s?%(?:\s+(\S.*))?", line)
+    match = re.fullmatch(rf"{_PERCENT}(?:\s+(\S.*))?", line)
     if match:
         return _percent(float(match[1]), (match[2] or "").strip()[:32])
     return _from_line(line)
 
 
 def _from_line(line: str) -> Progress | None:
-    bar = _BAR.search(line)
+    counts = _COUNTS.search(line)
+    if counts:
+        found = _counted(int(counts[2]), int(counts[3]), counts[1])
+        if found is not None:
+            return found
+    bar = _TQDM.search(line)
     if bar:
         label = line[: bar.start()].strip(" :")[-32:]
         return _counted(int(bar[2]), int(bar[3]), label)
-    for match in _COUNTS.finditer(line):
-        words = (match[1] or "").split()
-        if words and _WORDS.fullmatch(words[-1]):
-            return _counted(int(match[2]), int(match[3]), words[-1])
-    percent = _PERCENT.search(line)
-    if percent is None:
-        return None
-    rest = line[: percent.start()] + line[percent.end() :]
-    talk = re.sub(r"[\W\d_]", "", rest).lower()
-    if len(talk) > 12 or "acc" in talk:  # a sentence, or a score
-        return None
-    return _percent(float(percent[1]), "")
+    bar = _KERAS.search(line)
+    if bar:
+        return _counted(int(bar[1]), int(bar[2]), "")
+    objects = _GIT.search(line)
+    if objects:
+        return _counted(int(objects[2]), int(objects[3]), objects[1])
+    for pattern in _LINES:
+        percent = pattern.search(line.rstrip())
+        if percent:
+            return _percent(float(percent[1]), "")
+    return None
 
 
 def _counted(current: int, total: int, label: str) -> Progress | None:

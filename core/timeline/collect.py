@@ -150,7 +150,7 @@ class Collector:
             if len(line.attempts) > 2 * MOST_ATTEMPTS:
                 _fold(line)
         elif isinstance(data, Outcome):
-            _end(line.attempts[-1], data, now, event.epoch)
+            _end(line.attempts[-1], data, now)
             if job.state == "completed":
                 held = line.job_id in state.uploading
                 line.completions.append(Completion(now, None if held else now))
@@ -212,10 +212,10 @@ class Collector:
 _CONFIGURES = (QueueSubmitted, JobsSubmitted, QueueReconfigured)
 
 
-def _end(attempt: Attempt, data: Outcome, now: float, epoch: int) -> None:
+def _end(attempt: Attempt, data: Outcome, now: float) -> None:
     attempt.end = attempt.ran_until = now
     attempt.wall_seconds = data.wall_seconds
-    if epoch != attempt.epoch and 0 < data.wall_seconds < now - attempt.start:
+    if 0 < data.wall_seconds < now - attempt.start:
         attempt.ran_until = attempt.start + data.wall_seconds
     attempt.exit_code, attempt.signal = data.exit_code, data.signal
     attempt.timed_out = data.timed_out

@@ -12,13 +12,20 @@ _SHOWN = 3
 
 
 def advice(
-    state: QueueState, chain: Chain, alive: bool | None, target: str, resume: str
+    state: QueueState,
+    chain: Chain,
+    alive: bool | None,
+    target: str,
+    resume: str,
+    *,
+    held: bool = False,
 ) -> Iterator[Advice]:
     """Advise on the asked job, the first of `chain`, whose state the last explains.
 
     Args:
         target: What to ask of the queue by.
         resume: The command that goes on with it.
+        held: Whether something keeps the runner from its work.
     """
     root = state.jobs[chain.jobs[-1]]
     if root.state == "failed":
@@ -45,7 +52,9 @@ def advice(
     else:
         yield Advice(
             command=f"spawn queue status {target} --watch",
-            does="shows how it goes on; nothing needs to be done",
+            does="shows when the trouble has passed"
+            if held
+            else "shows how it goes on; nothing needs to be done",
         )
 
 

@@ -8,6 +8,7 @@ from msgspec import structs
 from spawn.core.moments import moment
 from spawn.core.plan import is_stopping
 from spawn.core.replay import Row
+from spawn.core.report.model import Report, Trouble, TroubleKind
 from spawn.core.state import JobState, QueueState
 from spawn.core.why import facts
 from spawn.core.why.advice import advice
@@ -36,6 +37,7 @@ def explain(
     *,
     now: datetime,
     runner_alive: bool | None = None,
+    seen: Report | None = None,
     past: bool = False,
     elsewhere: bool = False,
     target: str = "",
@@ -45,20 +47,24 @@ def explain(
     Args:
         history: What `recall` gathered.
         runner_alive: Whether a runner holds the queue, if that is known.
+        seen: The queue's report, for what its machine knows beyond the log.
         past: `now` is long ago: nothing can be done about it.
         elsewhere: The log was read from its replica: what goes on here goes on from that.
         target: What the queue was asked for by, for the next command; its id when empty.
     """
+    now = max(now, moment(state.last_at))  # as a report has it
     chain = trace(state, job_id)
     target = target or state.queue_id
     resume = f"spawn queue resume {state.queue_id if elsewhere else target}"
-    found_advice = advice(state, chain, runner_alive, target, resume)
-    found = list(_once(_facts(state, chain, history, now, runner_alive)))
+    found = list(_once(_facts(state, chain, history, now, runner_alive, seen)))
+    held = any(fact.kind == "trouble" for fact in found)
+    found_advice = advice(state, chain, runner_alive, target, resume, held=held)
     return Why(
         queue_id=state.queue_id,
         job_id=job_id,
         state=state.jobs[job_id].state,
         as_of=now,
+        past=past,
         facts=tuple(found),
         next=() if past else tuple(_from_here(found_advice, elsewhere)),
     )
@@ -73,7 +79,12 @@ def _from_here(advice: Iterable[Advice], elsewhere: bool) -> Iterator[Advice]:
 
 
 def _facts(
-    state: QueueState, chain: Chain, history: History, now: datetime, alive: bool | None
+    state: QueueState,
+    chain: Chain,
+    history: History,
+    now: datetime,
+    alive: bool | None,
+    seen: Report | None,
 ) -> Iterator[Fact]:
     asked, root = state.jobs[chain.jobs[0]], state.jobs[chain.jobs[-1]]
     root_id = root.config.job_id
@@ -90,14 +101,21 @@ def _facts(
     newest = past.tries[-1] if past.tries else None
     told = newest if newest is not None and root.state not in ("pending", "blocked") else None
     if told is not None:
-        yield facts.attempt(root, told, lines=root.state in ("failed", "retrying"))
+        fact = facts.attempt(root, told, lines=root.state in ("failed", "retrying"))
+        reported = {job.job_id: job for job in seen.jobs} if seen is not None else {}
+        yield facts.unnoticed(fact, reported.get(root_id))
     else:
         yield Fact(kind="state", job_id=root_id, state=root.state)
     if root.state == "running" and told is not None and told.began.epoch != state.epoch:
         yield structs.replace(_owner_now(history), before=False)
     yield from _retry(root)
     yield from _results(state, root)
-    yield from _hold(state, root, now, alive)
+    troubles = tuple(_troubles(state, root, seen)) if seen is not None else ()
+    for fact in _hold(state, root, now, alive):
+        if fact.kind != "next_up" or not any(each.holds for each in troubles):
+            yield fact
+    for each in troubles:
+        yield Fact(kind="trouble", at=each.since, reason=each.text, detail=each.hint)
     yield from facts.history(root, past, history, skip=told)
     if len(chain.jobs) > 1:
         mine = history.jobs[chain.jobs[0]]
@@ -106,6 +124,19 @@ def _facts(
             for fact in facts.history(asked, mine, History({}), skip=None)
             if fact.kind != "left_out"
         )
+
+
+def _troubles(state: QueueState, root: JobState, seen: Report) -> Iterator[Trouble]:
+    """What keeps the runner from going on with the root of a wait."""
+    if root.state in ("pending", "retrying"):
+        kinds: tuple[TroubleKind, ...] = ("log", "disk", "start", "restore", "replica")
+    elif root.state == "running":
+        kinds = ("log", "disk")
+    elif root.config.job_id in state.uploading:
+        kinds = ("log", "disk", "upload")
+    else:
+        return
+    yield from (each for each in seen.troubles if each.kind in kinds)
 
 
 def _once(found: Iterable[Fact]) -> Iterator[Fact]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from msgspec import structs
+
 from spawn.core.events import (
     Data,
     Event,
@@ -18,6 +20,7 @@ from spawn.core.events import (
     RequestRefused,
 )
 from spawn.core.moments import moment
+from spawn.core.report.model import JobReport
 from spawn.core.state import JobState
 from spawn.core.why.model import Fact
 from spawn.core.why.past import History, Past, Try
@@ -68,7 +71,7 @@ def attempt(job: JobState, each: Try, *, before: bool = False, lines: bool = Fal
         kind="attempt",
         job_id=facts.job_id,
         at=facts.at,
-        until=moment(each.ended.at),
+        until=moment(data.ended_at or each.ended.at),
         before=before,
         attempt=facts.attempt,
         spent=each.spent,
@@ -85,6 +88,22 @@ def attempt(job: JobState, each: Try, *, before: bool = False, lines: bool = Fal
         reason=why,
         detail=detail,
         last_lines=shown if lines else (),
+    )
+
+
+def unnoticed(fact: Fact, job: JobReport | None) -> Fact:
+    """An attempt that runs by the log, and is over by what its machine knows."""
+    if job is None or not job.unnoticed or fact.result != "running":
+        return fact
+    return structs.replace(
+        fact,
+        result="unnoticed",
+        until=job.ended_at,
+        seconds=job.duration,
+        exit_code=job.exit_code,
+        signal=job.signal or "",
+        timed_out=job.timed_out,
+        reason=job.unnoticed,
     )
 
 

@@ -8,12 +8,12 @@ from msgspec import Struct
 Kind = Literal[
     "state", "waits", "attempt", "turn", "next_up", "saving", "unsaved", "saved", "stopping",
     "not_started", "interrupted", "ended", "no_runner", "retry", "reset", "owner", "reconfigured",
-    "refused", "left_out", "not_put_back", "output_unsaved",
+    "refused", "left_out", "not_put_back", "output_unsaved", "trouble",
 ]  # fmt: skip
 """What a fact tells of. `waits`: the chain of dependencies, nearest first. `turn`: it is ready, and
 others run or come first. `next_up`: nothing holds it up. `not_put_back`: results that it needs
-cannot be brought to this machine yet. `stopping`: a failure keeps anything new from starting.
-`ended` and `interrupted`: the queue has."""
+cannot be brought to this machine yet. `trouble`: something keeps the runner from its work.
+`stopping`: a failure keeps anything new from starting. `ended` and `interrupted`: the queue has."""
 
 
 class Fact(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -40,6 +40,7 @@ class Fact(Struct, frozen=True, kw_only=True, omit_defaults=True):
     most: int = 0
     """The `3` of `1/3`."""
     result: str = ""
+    """Of an attempt. `unnoticed`: it runs by the log, but is over; `reason` says how."""
     exit_code: int | None = None
     signal: str = ""
     timed_out: bool = False
@@ -75,3 +76,5 @@ class Why(Struct, frozen=True, kw_only=True):
     as_of: datetime
     facts: tuple[Fact, ...]
     next: tuple[Advice, ...]
+    past: bool = False
+    """Whether `as_of` is a moment that a user has named."""

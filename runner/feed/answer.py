@@ -17,7 +17,7 @@ from spawn.core.replay import Row
 from spawn.runner.feed.output import Outputs
 from spawn.runner.feed.response import Response
 from spawn.runner.feed.watched import Watched
-from spawn.store import lock, queues
+from spawn.store import lock, queues, troubles
 from spawn.store.log import read
 from spawn.store.paths import Roots
 
@@ -112,7 +112,9 @@ class Answers:
                     state = _STATES.get(read.last_move(connection), "unreadable")
             except (SpawnError, OSError):
                 state = "unreadable"
-            yield Listed(queue_id=queue_id, state=state, runs=lock.is_held(paths.lock))
+            runs = lock.is_held(paths.lock)
+            found = troubles.find(paths.folder) if runs else ()
+            yield Listed(queue_id=queue_id, state=state, runs=runs, troubles=found)
 
     def _page(self, ask: AskPage, *, first: bool, last: bool) -> Response | None:
         watched = self._watched.get(ask.queue_id)

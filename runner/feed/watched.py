@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from itertools import islice
 from secrets import token_hex
 
+from msgspec import Struct
+
 from spawn.core.errors import SpawnError
 from spawn.core.feed.wire import Machine
 from spawn.core.replay import Replay, Row
-from spawn.core.report.model import Live, Replica
-from spawn.store import lock, queues
+from spawn.core.report.model import Ending, Live, Replica, Trouble
+from spawn.store import lock, queues, troubles
 from spawn.store.live import Lives
 from spawn.store.log import head, read
 from spawn.store.paths import Roots
@@ -22,6 +24,17 @@ LOOK_SECONDS = 1.0
 _SETTLED_NS = 2_500_000_000
 """A file that was written so lately may be written again and show the same time: some file systems
 count in steps of two seconds."""
+
+
+class _Rest(Struct, frozen=True):
+    """What is known of the queue as a whole; see `Machine`."""
+
+    alive: bool
+    replica: Replica | None = None
+    endings: dict[str, Ending] = {}
+    troubles: tuple[Trouble, ...] = ()
+    lost: int = 0
+
 
 Signature = tuple[tuple[int, int, int] | None, ...]
 
@@ -51,7 +64,7 @@ class Watched:
         self._jobs: dict[str, tuple[int, Live | None]] = {}
         self._earlier: tuple[int, Mapping[str, float]] = (0, {})
         self._written = 0
-        self._rest: tuple[bool, Replica | None, int] = (False, None, 0)
+        self._rest = _Rest(alive=False)
 
     def fold(self) -> bool:
         """Fold some of what the log has gained; returns whether that is all.
@@ -83,16 +96,18 @@ class Watched:
         """
         nonce, _, count = since.partition(".")
         known = int(count) if nonce == self._nonce and count.isdecimal() else 0
-        alive, replica, lost = self._rest
+        rest = self._rest
         earlier_at, earlier = self._earlier
         return Machine(
             version=self.version,
             whole=not known,
-            runner_alive=alive,
-            replica=replica,
+            runner_alive=rest.alive,
+            replica=rest.replica,
+            endings=rest.endings,
+            troubles=rest.troubles,
             jobs={} if known >= self._count else _newer(self._jobs, known),
             earlier=dict(earlier) if earlier_at > known else None,
-            lost=lost,
+            lost=rest.lost,
         )
 
     @property
@@ -118,7 +133,13 @@ class Watched:
         if earlier != self._earlier[1]:
             self._earlier = (count, dict(earlier))
             changed = True
-        rest = alive, self._lives.replica(seq, self._row), max(0, self._written - seq)
+        rest = _Rest(
+            alive=alive,
+            replica=self._lives.replica(seq, self._row),
+            endings={} if alive or state.ended else self._lives.endings(state),
+            troubles=troubles.find(self.paths.folder) if alive else (),
+            lost=max(0, self._written - seq),
+        )
         changed = changed or rest != self._rest
         self._rest = rest
         if changed or not self._count:

@@ -1,5 +1,6 @@
 """`status --at`: a queue as it was then, replayed from its log."""
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,6 +10,8 @@ from tests.support import configs
 from tests.support.logs import LogBuilder, owner, started, submission
 from tests.support.page import block
 
+from spawn.cli import times
+from spawn.core.errors import InvalidArgument
 from spawn.core.events import JobCompleted
 
 ID = samples.QUEUE_ID
@@ -45,7 +48,14 @@ def test_at_the_manual_pages_moment_the_text_is_the_manual_pages(training: Home)
         "    [15:45:12] Accuracy: 89.3%",
         "Estimated Completion: 2026-01-27 17:30:00 PST (1h 15m)",
     ]
-    assert [line for line in shown if line not in same] == ["Elapsed: 1h 50m"]
+    assert [line for line in shown if line not in same] == [
+        "As of: 2026-01-27 15:55:32 PST, in the past",
+        "Elapsed: 1h 50m",
+    ]
+    assert shown.index("As of: 2026-01-27 15:55:32 PST, in the past") == 1
+    assert at(training, "2026-01-27T15:55:32")["past"] is True
+    why = training("queue", "why", ID, "train", "--at", "2026-01-27T15:55:32").stdout
+    assert why.startswith("As of: 2026-01-27 15:55:32 PST, in the past\n")
 
 
 def test_in_the_middle_of_a_queue_it_is_the_state_of_then(training: Home) -> None:
@@ -77,6 +87,40 @@ def test_between_submission_and_start_all_is_pending(training: Home) -> None:
 )
 def test_a_moment_can_be_written_in_any_zone(training: Home, moment: str) -> None:
     assert at(training, moment)["as_of"] == "2026-01-27T15:10:00-08:00"
+
+
+@pytest.mark.parametrize("zone", ["America/Los_Angeles", "America/Sao_Paulo", "UTC"])
+def test_at_takes_what_history_prints(training: Home, zone: str) -> None:
+    lines = training("queue", "history", ID, TZ=zone).stdout.splitlines()
+    assert len(lines) == 5
+    printed = [line[7:].partition("  ")[0] for line in lines]
+    newest = None
+    for text in printed[1:]:
+        done = training("queue", "status", ID, "--at", text, TZ=zone)
+        assert done.stdout.splitlines()[1] == f"As of: {text}, in the past", done
+        newest = done.stdout
+    assert newest is not None
+    assert "▶ train" in newest
+
+
+def test_an_hour_that_comes_twice_is_told_by_its_zone(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "America/Los_Angeles")
+    time.tzset()
+    try:
+        now = datetime(2026, 1, 27, tzinfo=UTC)
+        for text, hour in (("PDT", 8), ("PST", 9), ("UTC", 1)):
+            found = times.moment(f"2025-11-02 01:30:00 {text}", now)
+            assert found.astimezone(UTC).replace(microsecond=0) == datetime(
+                2025, 11, 2, hour, 30, tzinfo=UTC
+            )
+        with pytest.raises(InvalidArgument):
+            times.moment("2025-11-02 01:30:00 CET", now)
+        assert times.moment("9:05:03", now + timedelta(hours=20)).minute == 5
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_before_its_submission_there_is_no_such_queue(training: Home) -> None:

@@ -9,7 +9,8 @@ from tests.cli import samples
 from tests.cli.support import Home
 from tests.cli.tampering import rechained
 
-from spawn.core.events import RequestRefused
+from spawn.core.events import JobCompleted, RequestRefused
+from spawn.core.moments import stamp
 
 KINDS = [
     "QueueSubmitted",
@@ -47,19 +48,38 @@ def test_a_line_says_when_who_what_and_why(home: Home) -> None:
     log = samples.training()
     log.write(home.queue(samples.QUEUE_ID).events)
     assert home("queue", "history", "local").stdout.splitlines() == [
-        "    1  2026-01-27 14:05:30  queue            submitted: 4 jobs from queue.json",
-        "    2  2026-01-27 14:05:32  queue            "
+        "    1  2026-01-27 14:05:30 PST  queue            submitted: 4 jobs from queue.json",
+        "    2  2026-01-27 14:05:32 PST  queue            "
         "started by ana@ip-10-0-0-1, pid 1000, spawn 0.1.0",
-        "    3  2026-01-27 15:05:32  preprocess       attempt 1 started, pid 12000",
-        "    4  2026-01-27 15:21:04  preprocess       attempt 1 completed after 15m 32s",
-        "    5  2026-01-27 15:21:04  train            attempt 1 started, pid 12345",
+        "    3  2026-01-27 15:05:32 PST  preprocess       attempt 1 started, pid 12000",
+        "    4  2026-01-27 15:21:04 PST  preprocess       attempt 1 completed after 15m 32s",
+        "    5  2026-01-27 15:21:04 PST  train            attempt 1 started, pid 12345",
     ]
+
+
+def test_an_end_that_was_seen_late_is_told_with_its_own_time(home: Home) -> None:
+    home.queue(samples.QUEUE_ID).folder.mkdir(parents=True)
+    log = samples.training()
+    ended = stamp(samples.moment("15:30:04"))
+    end = JobCompleted(exit_code=0, wall_seconds=540.0, ended_at=ended)
+    log.at("16:21:04", end, job="train")
+    log.write(home.queue(samples.QUEUE_ID).events)
+    newest = home("queue", "history", "local").stdout.splitlines()[-1]
+    assert newest.endswith("attempt 1 completed after 9m; it had ended at 2026-01-27 15:30:04 PST")
+    (details,) = [job for job in home.status()["job_details"] if job["job_id"] == "train"]
+    assert (details["started_at"], details["duration"], details["ended_at"]) == (
+        "2026-01-27T15:21:04-08:00",
+        "9m",
+        "2026-01-27T15:30:04-08:00",
+    )
+    page = home("queue", "report", "local", "--output", "-")
+    assert "15:21:04 to 15:30:04, 9m" in page.stdout
 
 
 def test_the_history_of_a_job_is_its_lines_alone(finished: Home) -> None:
     whole = finished("queue", "history", "bad").stdout.splitlines()
     part = finished("queue", "history", "bad", "--job", "count").stdout.splitlines()
-    assert part == [line for line in whole if line.split()[3] == "count"]
+    assert part == [line for line in whole if line.split()[4] == "count"]
     assert len(part) == 2
     assert "no retry: no attempts left (1 of 1)" in part[1]
 

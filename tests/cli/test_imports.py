@@ -65,10 +65,13 @@ OURS = {
     "spawn.core.report.eta",
     "spawn.core.report.model",
     "spawn.core.report.progress",
+    "spawn.core.retry",
     "spawn.core.state",
     "spawn.core.upcast",
     "spawn.store",
+    "spawn.store.block",
     "spawn.store.durable",
+    "spawn.store.identity",
     "spawn.store.lag",
     "spawn.store.live",
     "spawn.store.lock",
@@ -78,7 +81,9 @@ OURS = {
     "spawn.store.output",
     "spawn.store.paths",
     "spawn.store.queues",
+    "spawn.store.record",
     "spawn.store.tail",
+    "spawn.store.troubles",
 }
 AS_TEXT = {"spawn.cli.render.status", "spawn.cli.render.text"}
 AS_JSON = {"spawn.cli.render.as_json", "spawn.core.report.as_json"}

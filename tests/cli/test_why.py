@@ -65,6 +65,7 @@ def test_at_a_moment_of_the_past_it_says_what_was_known_then(home: Home) -> None
     samples.training().write(home.queue(samples.QUEUE_ID).events)
     done = home("queue", "why", samples.QUEUE_ID, "train", "--at", "2026-01-27T15:10:00")
     assert done.stdout.splitlines() == [
+        "As of: 2026-01-27 15:10:00 PST, in the past",
         "train is pending: it waits for preprocess.",
         "preprocess is running since 15:05:32 PST (4m 28s): attempt 1 of 3, 25m 31s of its timeout "
         "are left.",

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -48,6 +49,7 @@ def test_a_job_outlives_its_runner_and_the_next_waits_for_it(world: World, code:
 def test_how_a_job_ended_while_nobody_ran_the_queue_is_known(
     world: World, end: str, outcome: str, code: int, name: str | None
 ) -> None:
+    world.hurry("spawn.cli.commands.wait.UNOWNED_SECONDS", 0.2)
     queue = world.queue(job("a", f"{until('go')}; {end}"))
     queue.detach()
     queue.wait_executing("a")
@@ -55,9 +57,32 @@ def test_how_a_job_ended_while_nobody_ran_the_queue_is_known(
     world.let("go")
     queue.wait_over("a")
     assert queue.types("a") == ["JobStarted"]
+    exit_ = f"with exit {code}" + (f" ({name})" if name else "")
+    told = re.compile(
+        rf"ended \w+ ago {re.escape(exit_)}; "
+        "the runner has stopped, so the queue has not noticed"
+    )
+    seen = world.status("q")
+    (details,) = seen["job_details"]
+    assert (seen["status"], seen["runner_alive"], seen["jobs"]["running"]) == ("running", False, 1)
+    assert told.fullmatch(details["unnoticed"])
+    assert details["exit_code"] == code
+    assert details["ended_at"] < seen["as_of"] or details["duration"]
+    assert not {"pid", "elapsed", "time_remaining"} & details.keys()
+    for command in ("status q", "why q a", "wait q"):
+        finished = world.spawn(*command.split())
+        assert told.search(finished.out + finished.err), finished
+    assert "(no runner; a over, not noticed)" in world.spawn("list").out
+    world.spawn("report", "q")
+    assert told.search((world.folder / "q-report.html").read_text())
 
     queue.resume()
     assert queue.types("a") == ["JobStarted", outcome]
+    state = queue.state.jobs["a"]
+    began, ended = moment(state.started_at), moment(state.ended_at)
+    assert ended - began == timedelta(seconds=queue.outcome("a").wall_seconds)
+    owned = moment(queue.wait_for("QueueResumed").at)
+    assert ended < owned, "not when the next runner found it"
     assert (queue.outcome("a").exit_code, queue.outcome("a").signal) == (code, name)
     assert queue.executed() == [("a", 1)]
 

@@ -1,6 +1,7 @@
 """A zygote, or a supervisor that waits for work, that is killed: the queue goes on."""
 
 import os
+import resource
 import signal
 
 import pytest
@@ -84,3 +85,27 @@ def test_everything_may_die_at_once(world: World) -> None:
     assert queue.resume().code == 0
     assert queue.executed() == [("a", 1), ("a", 2), ("b", 1)]
     assert queue.data("a", "JobInterrupted").cause == "lost"
+
+
+def test_a_job_that_gets_no_process_waits_and_every_reader_says_why(world: World) -> None:
+    world.hurry("spawn.runner.loop.AGAIN_SECONDS", 0.2)
+    queue = world.queue(job("a", until("go")), job("b", until("end")), job("c", "true", "b"))
+    queue.detach()
+    queue.wait_executing("a")
+    _, most = resource.prlimit(zygote(queue), resource.RLIMIT_NOFILE)
+    for pid in (zygote(queue), *children(zygote(queue))):
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (7, most))
+    for spare in set(children(zygote(queue))) - {queue.supervisor("a")}:
+        os.kill(spare, signal.SIGKILL)
+    world.let("go")
+    queue.until(lambda: bool(world.status("q")["troubles"]), "status knows")
+    (trouble,) = world.status("q")["troubles"]
+    assert (trouble["kind"], trouble["what"]) == ("start", "job b cannot start now")
+    assert "Too many open files" in trouble["why"]
+    assert "ulimit -n" in trouble["hint"]
+    assert "Too many open files" in world.spawn("why", "q", "b").out
+    resource.prlimit(zygote(queue), resource.RLIMIT_NOFILE, (most, most))
+    queue.wait_executing("b")
+    queue.until(lambda: not world.status("q")["troubles"], "it has passed")
+    world.let("end")
+    queue.wait_for("QueueCompleted")

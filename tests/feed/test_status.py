@@ -108,7 +108,7 @@ def test_earlier_queues_of_the_machine_tell_how_long_is_left(world: World, lapto
     (world.work / "end").unlink()
     third.detach("--no-s3")
     third.wait_executing("a")
-    assert '"estimated_completion"' in _same(world, laptop, "third", datetime.now(UTC))
+    assert '"estimated_completion": "20' in _same(world, laptop, "third", datetime.now(UTC))
     world.let("end")
     third.wait_idle()
 
@@ -127,6 +127,7 @@ def test_a_dead_runner_is_said_to_be_dead(world: World, laptop: Laptop) -> None:
     assert '"runner_alive": false' in _same(world, laptop, "q", datetime.now(UTC))
     world.let("end")
     queue.wait_over("a")
+    assert '"unnoticed": "ended ' in _same(world, laptop, "q", datetime.now(UTC))
     assert queue.resume().code == 0
 
 
@@ -145,6 +146,11 @@ def test_a_log_that_cannot_be_shipped_is_said_to_be_behind(world: World, laptop:
     said = _same(world, laptop, "q", datetime.now(UTC))
     assert '"replica"' in said
     assert '"trouble"' in said
+    assert '"kind": "replica"' in said
+    with laptop.open() as source:
+        source.refresh()
+        (trouble,) = source.troubles()
+        assert "the log does not get to s3://nowhere/q/" in trouble.what
     world.let("end")
     os.kill(queue.runner(), signal.SIGTERM)
     queue.until(lambda: "QueueInterrupted" in queue.types() or queue.state.ended, "its end")

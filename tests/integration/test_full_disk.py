@@ -1,7 +1,10 @@
 """A disk that fills up while jobs run, and is freed again."""
 
+import contextlib
 import errno
+import itertools
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -43,6 +46,19 @@ class Disk:
         """Make room again."""
         self._filler.unlink()
 
+    @contextlib.contextmanager
+    def without_inodes(self) -> Iterator[None]:
+        """Leave no room for another file."""
+        left = self.folder / "left"
+        left.mkdir()
+        try:
+            with contextlib.suppress(OSError):
+                for number in itertools.count():
+                    (left / str(number)).touch()
+            yield
+        finally:
+            shutil.rmtree(left)
+
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
@@ -51,7 +67,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
         pytest.skip("only root can mount a disk")
     folder = tmp_path / "disk"
     folder.mkdir()
-    mounted = _call("mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder))
+    mounted = _call("mount", "-t", "tmpfs", "-o", "size=4m,nr_inodes=400", "tmpfs", str(folder))
     if mounted.returncode != 0:
         pytest.skip(f"no disk can be mounted: {mounted.stderr.strip()}")
     try:
@@ -135,6 +151,82 @@ def test_a_queue_can_be_stopped_while_its_disk_is_full(world: World, disk: Disk)
     assert told.code() == 143
     assert queue.types("a") == ["JobStarted", "JobCompleted"]
     assert queue.resume().code == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_asked_once_a_queue_stops_though_its_disk_stays_full(
+    world: World, disk: Disk, number: signal.Signals
+) -> None:
+    world.hurry("spawn.runner.loop.UNSAID_SECONDS", 0.5)
+    queue = world.queue(job("a", f"[ $JOB_ATTEMPT = 2 ] || {until('never')}"))
+    told = Told(queue)
+    queue.wait_executing("a")
+    disk.fill()
+    told.stop(number)
+    assert told.code() == 128 + number
+    assert "stopped all the same" in "\n".join(told.lines())
+    assert queue.types() == ["QueueSubmitted", "QueueStarted"]
+    disk.free()
+    assert queue.resume().code == 0
+    assert queue.data("a", "JobInterrupted").cause == "stop"
+
+
+def _kinds(world: World) -> list[str]:
+    return [trouble["kind"] for trouble in world.status("q")["troubles"]]
+
+
+def test_every_reader_says_that_the_disk_is_full_until_it_is_not(world: World, disk: Disk) -> None:
+    world.hurry("spawn.runner.loop.AGAIN_SECONDS", 0.2)
+    queue = world.queue(job("a", until("go")), job("b", until("end")))
+    told = Told(queue)
+    queue.wait_executing("a")
+    assert world.status("q")["troubles"] == []
+    heard = world.folder / "heard"
+    with heard.open("w") as err:
+        waiting = world.start("wait", "q", stderr=err)
+    disk.fill()
+    world.let("go")
+    told.wait_for("cannot be written")
+    queue.until(lambda: "log" in _kinds(world), "status knows")
+    trouble = next(each for each in world.status("q")["troubles"] if each["kind"] == "log")
+    assert trouble.keys() == {"kind", "since", "what", "why", "hint"}
+    line = f"{trouble['what']}: {trouble['why']}"
+    assert "full" in line
+    shown = world.spawn("status", "q").out
+    head, _, rest = shown.partition("Jobs: ")
+    assert f"{line}; {trouble['hint']}" in head
+    assert "Waiting: its turn" not in rest
+    why = world.spawn("why", "q", "b").out
+    assert line in why
+    assert "nothing needs to be done" not in why
+    assert "starts next" not in why
+    assert f"(trouble: {trouble['what']})" in world.spawn("list").out
+    world.spawn("report", "q")
+    assert line in (world.folder / "q-report.html").read_text()
+    queue.until(lambda: line in heard.read_text(), "wait says so")
+    disk.free()
+    queue.wait_executing("b")
+    queue.until(lambda: not _kinds(world), "the trouble has passed")
+    world.let("end")
+    assert waiting.wait(60) == 0
+    assert told.code() == 0
+
+
+def test_a_disk_without_an_inode_is_a_trouble(world: World, disk: Disk) -> None:
+    world.hurry("spawn.runner.poller.LOOK_SECONDS", 0.1)
+    world.hurry("spawn.runner.loop.AGAIN_SECONDS", 0.2)
+    queue = world.queue(job("a", until("go")), job("b", "true"), job("c", "true"))
+    told = Told(queue)  # what b needs is made while a runs
+    queue.wait_executing("a")
+    with disk.without_inodes():
+        queue.until(lambda: "disk" in _kinds(world), "status knows of the disk")
+        world.let("go")
+        queue.until(lambda: "start" in _kinds(world), "status knows of the job")
+        found = {each["kind"]: each for each in world.status("q")["troubles"]}
+        assert found["disk"]["why"] == "no inode is left"
+        assert "inodes" in found["start"]["hint"]
+        assert "job c cannot start now" in world.spawn("why", "q", "c").out
+    assert told.code() == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

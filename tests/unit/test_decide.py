@@ -21,7 +21,7 @@ from spawn.core.events import (
     Results,
 )
 from spawn.core.exit import Exit, StopCause
-from spawn.core.moments import stamp
+from spawn.core.moments import moment, stamp
 from spawn.core.state import QueueState
 
 OK = JobCompleted(exit_code=0)
@@ -37,6 +37,11 @@ def _end(state: QueueState, exit_: Exit, job_id: str = "a", **more: Results) -> 
     return decide.ended(state, state.jobs[job_id], exit_, now=START, fraction=0.5, **more)
 
 
+def _after(state: QueueState, seconds: float = 0.0) -> str:
+    """When a command of `a` ended that took so long."""
+    return stamp(moment(state.jobs["a"].started_at) + timedelta(seconds=seconds))
+
+
 def _only(drafts: list[Draft]) -> Data:
     (draft,) = drafts
     return draft.data
@@ -45,7 +50,8 @@ def _only(drafts: list[Draft]) -> Data:
 def test_exit_code_0_completes_the_job_with_its_facts_and_its_manifest() -> None:
     results = Results(files=1, size=2, sha256="0" * 64)
     exit_ = Exit(exit_code=0, wall_seconds=1.5, cpu_seconds=1.0, peak_memory_bytes=4096)
-    (draft,) = _end(_running(queue(job("a"))), exit_, results=results)
+    state = _running(queue(job("a")))
+    (draft,) = _end(state, exit_, results=results)
     assert draft == Draft(
         JobCompleted(
             exit_code=0,
@@ -53,10 +59,17 @@ def test_exit_code_0_completes_the_job_with_its_facts_and_its_manifest() -> None
             cpu_seconds=1.0,
             peak_memory_bytes=4096,
             results=results,
+            ended_at=_after(state, 1.5),
         ),
         job_id="a",
         attempt=1,
     )
+
+
+def test_an_end_that_nobody_saw_has_no_time_of_its_own() -> None:
+    state = _running(queue(job("a")))
+    unseen = Exit(exit_code=137, stop="stop", seen=False)
+    assert _only(_end(state, unseen)) == JobInterrupted(cause="stop", exit_code=137)
 
 
 @pytest.mark.parametrize("cause", ["stop", "spot", "fenced", "host"])
@@ -64,15 +77,16 @@ def test_exit_code_0_completes_the_job_with_its_facts_and_its_manifest() -> None
 def test_after_a_stop_no_exit_code_completes_or_fails_the_job(
     cause: StopCause, exit_code: int
 ) -> None:
-    data = _only(_end(_running(queue(job("a"))), Exit(exit_code=exit_code, stop=cause)))
-    assert data == JobInterrupted(cause=cause, exit_code=exit_code)
+    state = _running(queue(job("a")))
+    data = _only(_end(state, Exit(exit_code=exit_code, stop=cause)))
+    assert data == JobInterrupted(cause=cause, exit_code=exit_code, ended_at=_after(state))
 
 
 @pytest.mark.parametrize("exit_code", [0, 143])
 def test_a_cancelled_job_has_failed_whatever_its_exit_code_and_budget(exit_code: int) -> None:
     state = _running(queue(job("a", attempts=3)))
     data = _only(_end(state, Exit(exit_code=exit_code, stop="cancel")))
-    assert data == JobFailed(exit_code=exit_code, why="cancelled")
+    assert data == JobFailed(exit_code=exit_code, why="cancelled", ended_at=_after(state))
 
 
 @pytest.mark.parametrize("exit_code", [0, 143])
@@ -146,6 +160,7 @@ def test_two_losses_in_a_row_are_interruptions_and_the_third_fails_the_job() -> 
         exit_code=143,
         wall_seconds=1.5,
         last_lines=("oh",),
+        ended_at=_after(state, 1.5),
     )
 
 

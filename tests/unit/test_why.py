@@ -424,3 +424,15 @@ def test_a_long_chain_is_followed_without_recursion_and_told_in_short(length: in
     answer = why(log, f"j{length}", log.now)
     assert len(answer.facts[0].chain) == length + 1
     assert len(next(render(answer, ZONE))) < 300
+
+
+def test_why_and_status_agree_after_the_clock_was_set_back() -> None:
+    log = submitted(SHORT, "14:00:00")
+    log.at("14:00:00", owner())
+    log.start("14:00:00", "fetch", 1)
+    log.at("15:00:00", retry("15:00:00", 600.0), job="fetch")
+    report = log.report("13:00:00")
+    answer = why(log, "fetch", moment("13:00:00"))
+    assert answer.as_of == report.as_of == moment("15:00:00")
+    assert report.jobs[0].retry_in == 600.0
+    assert "due at 15:10:00 PST, in 10m." in "\n".join(render(answer, ZONE))

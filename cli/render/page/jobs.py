@@ -54,7 +54,7 @@ def _values(sheet: Sheet, job: JobReport) -> dict[str, Child]:
     tries = f"{job.attempts}/{job.max_attempts}"
     if number > job.attempts:
         tries += f" ({number} in all)"
-    took = job.elapsed if job.status == "running" else job.duration
+    took = job.duration if job.elapsed is None else job.elapsed
     cpu = outcome.cpu_seconds if outcome else 0.0
     memory = outcome.peak_memory_bytes if outcome else 0
     return {
@@ -71,7 +71,7 @@ def _values(sheet: Sheet, job: JobReport) -> dict[str, Child]:
 
 
 def _exit(job: JobReport) -> str:
-    if job.status == "running":
+    if job.status == "running" and not job.unnoticed:
         return ""
     return exit_words(job.exit_code, job.signal, timed_out=job.timed_out)
 
@@ -96,6 +96,8 @@ def _notes(sheet: Sheet, job: JobReport) -> Iterator[str]:
         yield job.why
     if job.status == "pending" and job.attempt and job.why:
         yield f"interrupted: {job.why}"
+    if job.unnoticed:
+        yield job.unnoticed
     if job.progress is not None:
         yield job.progress.text
     if state.unmatched:

@@ -182,12 +182,13 @@ def attempt_text(sheet: Sheet, attempt: Attempt) -> str:
     how = f", exit {end}" if end and attempt.result in ("failed", "retrying") else ""
     if attempt.result == "interrupted":
         how = f" ({attempt.why})"
-    if attempt.end is None:
-        return f"attempt {attempt.number}: running since {sheet.clock(attempt.start)}"
     until = attempt.end if attempt.ran_until is None else attempt.ran_until
+    if until is None:
+        return f"attempt {attempt.number}: running since {sheet.clock(attempt.start)}"
     took = attempt.wall_seconds or until - attempt.start
+    seen = "ended, and no runner has noticed" if attempt.end is None else RESULTS[attempt.result]
     return (
-        f"attempt {attempt.number}: {RESULTS[attempt.result]}{how}, {sheet.clock(attempt.start)} "
+        f"attempt {attempt.number}: {seen}{how}, {sheet.clock(attempt.start)} "
         f"to {sheet.clock(until)}, {short(took)}"
     )
 
@@ -195,8 +196,8 @@ def attempt_text(sheet: Sheet, attempt: Attempt) -> str:
 def _sum(job: JobReport, line: Line) -> str:
     number = len(line.attempts) + line.folded
     more = f" · {number} attempts" if number > 1 else ""
-    if job.status == "running":
-        return f"{short(job.elapsed or 0)}{more}"
+    if job.elapsed is not None:
+        return f"{short(job.elapsed)}{more}"
     if job.duration is None:
         return job.status
     return f"{short(job.duration)}{more}"

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from spawn.cli.render.page.html import Child, Safe, safe, tag
 from spawn.cli.render.page.scale import zone_name
 from spawn.cli.render.page.sheet import GLYPHS, Sheet
+from spawn.cli.render.status import trouble_text, without
 from spawn.cli.render.words import plural
 from spawn.core.durations import text as duration
 from spawn.core.timeline.model import Epoch
@@ -36,6 +37,8 @@ def top(sheet: Sheet) -> Safe:
 def _as_of(sheet: Sheet) -> str:
     report = sheet.report
     zone = zone_name(report.as_of, sheet.zone)
+    if report.past:
+        return f"As of {sheet.when(report.as_of)}, in the past. Times are {zone}."
     if report.ended:
         return f"Times are {zone}."
     alive = "; no runner holds the queue" if report.runner_alive is False else ""
@@ -52,7 +55,8 @@ def _facts(sheet: Sheet) -> Iterator[tuple[str, Child, bool]]:
         yield word, sheet.when(report.ended_at), False
     yield "Elapsed", duration(report.elapsed), False
     if report.estimated_completion is not None:
-        yield "Estimated end", sheet.when(report.estimated_completion), False
+        expected = f"{sheet.when(report.estimated_completion)}{without(report)}"
+        yield "Estimated end", expected, False
     yield "Instance", report.instance_id, False
     if len(epochs) == 1:
         yield "Run by", epochs[0].owner.owner, False
@@ -108,7 +112,8 @@ def _share(sheet: Sheet) -> Safe:
 
 
 def _warnings(sheet: Sheet) -> Safe:
-    warnings = sheet.report.warnings
+    troubles = (trouble_text(each, sheet.zone) for each in sheet.report.troubles)
+    warnings = [*troubles, *sheet.report.warnings]
     if not warnings:
         return Safe("")
     left = len(warnings) - _WARNINGS

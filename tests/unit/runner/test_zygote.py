@@ -14,13 +14,14 @@ ALLOWED = {
     "spawn.runner.output",
     "spawn.runner.prctl",
     "spawn.runner.reattach",
-    "spawn.runner.record",
     "spawn.runner.supervisor",
     "spawn.runner.tree",
     "spawn.runner.zygote",
     "spawn.store",
+    "spawn.store.block",
     "spawn.store.failpoints",
     "spawn.store.lock",
+    "spawn.store.record",
 }
 HEAVY = {
     "msgspec",

@@ -10,8 +10,12 @@ from tests.support.configs import queue as config
 from tests.support.logs import running, started
 
 from spawn.core.events import JobCompleted
+from spawn.core.exit import Exit
 from spawn.core.replay import Replay
+from spawn.core.report.model import Ending
+from spawn.core.report.progress import Progress
 from spawn.store import live as looking
+from spawn.store import lock, output, record
 from spawn.store.live import Lives
 from spawn.store.paths import Roots
 
@@ -117,3 +121,82 @@ def test_nothing_is_read_that_a_log_names_elsewhere(machine: Machine, tmp_path: 
         running_job.started = structs.replace(running_job.started, **fields)
         found = Lives(machine.roots, QUEUE).jobs(machine.replay.state, machine.replay.seq)["b"]
         assert (found.recent, found.progress) == ((), None)
+
+
+def test_an_attempt_is_over_once_its_supervisor_has_let_go_and_its_record_says_how(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, folder = machine.replay.state, machine.paths.attempt("b", 1, "b1")
+    owner = state.owner
+    assert owner is not None
+    monkeypatch.setattr(looking, "boot_id", lambda: owner.boot_id)
+    held = lock.take(folder / "lock")
+    assert held is not None
+    assert machine.lives.endings(state) == {}
+    os.close(held)
+    assert "left no record" in machine.lives.endings(state)["b"].how
+    block = record.preallocate(folder / "record")
+    for exit_, ending in (
+        (
+            Exit(exit_code=143, stop="stop", seen=False),
+            Ending(how="lost its supervisor, which left no record of its end"),
+        ),
+        (Exit(exit_code=0, began=False), Ending(how="has not begun: its runner stopped before")),
+        (Exit(exit_code=3, wall_seconds=1.5), Ending(seconds=1.5, exit_code=3)),
+        (Exit(exit_code=143, stop="timeout"), Ending(exit_code=124, timed_out=True)),
+    ):
+        record.write(block, "b1", exit_)
+        assert machine.lives.endings(state) == {"b": ending}
+    os.close(block)
+    monkeypatch.setattr(looking, "boot_id", lambda: "another")
+    assert "restarted" in machine.lives.endings(state)["b"].how
+
+
+def _progress(machine: Machine, lives: Lives | None = None) -> Progress:
+    """How far `b` is."""
+    found = (lives or machine.lives).jobs(machine.replay.state, machine.replay.seq)["b"].progress
+    assert found is not None
+    return found
+
+
+def test_progress_is_measured_from_where_the_attempt_began(machine: Machine) -> None:
+    log = machine.log("b")
+    log.write_text("[10:00:00] Epoch 91/100\n")
+    assert _progress(machine).base == 0.91, "how much of that this attempt did is not known yet"
+    with log.open("a") as out:
+        out.write("".join(f"[10:01:00] Epoch {number}/100\n" for number in (92, 93)))
+        out.write("[10:02:00]  0%|  | 0/9\r[10:02:00] 50%|# | 4/8\n" * 500)
+        out.write("[10:03:00] Epoch 95/100\n")
+    for lives in (machine.lives, Lives(machine.roots, QUEUE)):
+        found = _progress(machine, lives)
+        assert (found.text, round(found.base, 3)) == ("Epoch 95/100 (95%)", 0.9)
+
+
+def test_where_an_attempt_began_is_looked_for_only_when_it_has_got_on(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    beginning = output.beginning
+    monkeypatch.setattr(output, "beginning", lambda job: looks.append(job.token) or beginning(job))
+    for number in (1, 1, 1, 2, 2, 3, 4, 4):
+        with machine.log("b").open("a") as out:
+            out.write(f"[10:01:00] Epoch {number}/100\n")
+        _progress(machine)
+    assert len(looks) == 2
+
+
+@pytest.mark.parametrize("attempt", [1, 2])
+def test_a_progress_file_that_is_written_over_is_measured_from_what_was_seen(
+    machine: Machine, attempt: int
+) -> None:
+    job = machine.replay.state.jobs["b"]
+    job.attempt = attempt
+    machine.log("b").write_text("no progress\n")
+    file = Path(job.folder) / "progress"
+    bases = []
+    for number in (91, 92, 95):
+        file.write_text(f"{number}/100 Epoch\n")
+        bases.append(round(_progress(machine).base, 3))
+    assert bases == ([0.0, 0.0, 0.0] if attempt == 1 else [0.91, 0.9, 0.9])
+    file.write_text("".join(f"{number}/1000 step\n" for number in range(500, 1000)))
+    assert round(_progress(machine, Lives(machine.roots, QUEUE)).base, 3) == 0.499

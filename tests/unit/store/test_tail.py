@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spawn.store.tail import tail
+from spawn.store.tail import head, tail
 
 
 @pytest.fixture
@@ -26,9 +26,25 @@ def test_a_last_line_without_an_end_counts(file: Path) -> None:
     assert tail(file, 1) == ("two",)
 
 
-def test_each_state_of_a_progress_bar_is_a_line(file: Path) -> None:
-    file.write_bytes(b"start\r\n 10%\r 20%\r100%\n")
-    assert tail(file, 2) == (" 20%", "100%")
+@pytest.mark.parametrize(
+    ("written", "lines"),
+    [
+        (b"start\r\n 10%\r 20%\r100%\n", ("start", "100%")),
+        (b"\r 10%\r 20%", (" 20%",)),
+        (b"\r 10%\r 20%\r      \r", ()),
+        (b"[10:00:00]   0%|   | 0/9\r 11%|#  | 1/9\nok\n", ("[10:00:00]  11%|#  | 1/9", "ok")),
+        (b"x" * 99_000 + b"\r 10%\r 20%", (" 20%",)),
+    ],
+)
+def test_a_bar_is_one_line_the_newest(file: Path, written: bytes, lines: tuple[str, ...]) -> None:
+    file.write_bytes(written)
+    assert tail(file, 9) == (lines or (" 20%",))
+
+
+def test_a_head_has_what_was_written_over_later(file: Path) -> None:
+    file.write_bytes(b"before\nstart\r\n 10%\r 20%\nmore")
+    assert [line for line in head(file, after=7, max_bytes=17) if line] == ["start", " 10%", " 20%"]
+    assert head(file.with_name("none")) == ()
 
 
 def test_what_is_not_utf_8_is_replaced(file: Path) -> None:

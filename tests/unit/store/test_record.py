@@ -10,7 +10,7 @@ from tests.support.arbitrary import of
 from tests.support.disks import fill, small_disk
 
 from spawn.core.exit import Exit
-from spawn.runner import record
+from spawn.store import record
 
 TOKEN = "0123456789abcdef"
 EXIT = Exit(exit_code=137, signal="SIGKILL", stop="timeout", wall_seconds=1.5)
