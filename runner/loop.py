@@ -48,6 +48,7 @@ from spawn.runner.ports import (
     Published,
     Publisher,
     PutBack,
+    Renewed,
     Replica,
     Requested,
     Returned,
@@ -62,6 +63,7 @@ from spawn.runner.saving import Saving
 from spawn.store.failpoints import reached
 from spawn.store.log.ledger import Ledger
 from spawn.store.log.write import LogFull
+from spawn.store.replica.lease import TTL_SECONDS
 from spawn.store.requests import Request, Unreadable
 
 AGAIN_SECONDS = 2.0
@@ -69,6 +71,11 @@ AGAIN_SECONDS = 2.0
 
 LOOK_SECONDS = 10.0
 """How long the loop rests at most."""
+
+LAPSED = (
+    f"the lease could not be renewed for {TTL_SECONDS:.0f} s, so that another machine may have "
+    "taken the queue: what runs goes on, and nothing new starts until the lease is renewed"
+)
 
 FENCED_GRACE = 3.0
 """Seconds from TERM to KILL for jobs of a queue that somebody else owns."""
@@ -213,7 +220,7 @@ class Runner:
             case Requested(request):
                 reached("runner.requested")
                 self._take(request)
-            case Shipped() | Confirmed():
+            case Shipped() | Confirmed() | Renewed():
                 self.epoch.take(happening)
             case Drained():
                 pass  # it was asked to end after us
@@ -361,6 +368,8 @@ class Runner:
         """Bring to the gate what may start now."""
         state = self._ledger.state
         if not self.epoch.allows(state.config):
+            if self.epoch.lapsed and isinstance(plan(state, self._due, self._held), Start):
+                self._complain(LAPSED)
             return
         while not self._leaving and self._reconfigured:
             step = plan(state, self._due, self._held)
@@ -399,6 +408,9 @@ class Runner:
                 return
             self._stage(self._checkpoints.drop(state))
         step = plan(state, self._due, self._held)
+        ends = isinstance(step, Finish) and not leaving and self._again is None
+        if ends and self._saving.publish_again(state, self._launcher.holds):
+            return
         if isinstance(step, Finish) and isinstance(step.verdict, QueueCompleted):
             self._finish(step.verdict)  # whatever else was asked for came too late
         elif leaving:
