@@ -4,7 +4,8 @@ the object store has."""
 from collections.abc import Callable, Set
 
 from spawn.core.config.model import QueueConfig
-from spawn.runner.ports import Clock, Confirmed, Replica, Shipped
+from spawn.runner.ports import Clock, Confirmed, Renewed, Replica, Shipped
+from spawn.store.replica.lease import TTL_SECONDS
 
 OWNING_SECONDS = 10.0
 """How often the loop tells how long the queue has been ours."""
@@ -40,6 +41,7 @@ class Epoch:
         self._opening_seq = 0
         self._shipped = 0
         self._unshipped: dict[str, int] = {}
+        self._renewed_at: float | None = None
         self._round_at: float | None = None
         self._unsure = False
 
@@ -59,12 +61,19 @@ class Epoch:
         """Whether the opening is in the object store: the queue was certainly ours."""
         return self._shipped >= self._opening_seq > 0
 
+    @property
+    def lapsed(self) -> bool:
+        """Whether the lease was ours, and could not be renewed in time: another machine may have
+        taken the queue since, without force."""
+        at = self._renewed_at
+        return at is not None and self._clock.monotonic() - at > TTL_SECONDS
+
     def allows(self, config: QueueConfig) -> bool:
         """Whether the queue is ours for all we know: nothing begins before."""
         offline = self._offline and config.durability != "s3"
-        return (self.owned or offline) and not self._unsure
+        return (offline or (self.owned and not self.lapsed)) and not self._unsure
 
-    def take(self, happening: Shipped | Confirmed) -> None:
+    def take(self, happening: Shipped | Confirmed | Renewed) -> None:
         """Note what the replica says."""
         match happening:
             case Shipped(seq):
@@ -73,6 +82,8 @@ class Epoch:
                     del self._unshipped[job_id]
             case Confirmed():
                 self._unsure = False
+            case Renewed(at):
+                self._renewed_at = at
 
     def wake(self) -> None:
         """A round begins; one that comes late asks whether the queue is still ours."""

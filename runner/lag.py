@@ -8,6 +8,12 @@ from spawn.core.moments import stamp
 from spawn.runner.replicator import Lag
 from spawn.runner.troubles import Troubles
 from spawn.store import lag as hints
+from spawn.store.replica.lease import TTL_SECONDS
+
+GOES_ON = (
+    "the queue goes on, but starts nothing new "
+    f"when its lease could not be renewed for {TTL_SECONDS:.0f} s"
+)
 
 
 class LagReport:
@@ -28,7 +34,7 @@ class LagReport:
     def __call__(self, lag: Lag) -> None:
         if lag.trouble and not self._since:
             self._since = stamp(datetime.now(UTC))
-            goes = "the queue goes on" if lag.established else "nothing new begins until it can"
+            goes = GOES_ON if lag.established else "nothing new begins until it can"
             self._say(f"the log does not get to {self._location}: {lag.trouble}; {goes}")
         elif not lag.trouble and self._since:
             self._since = ""
@@ -44,6 +50,8 @@ class LagReport:
             seq=lag.seq if lag.established else max(lag.seq, self._known),
             established=lag.established,
             trouble=lag.trouble,
+            kind=lag.kind,
+            lapsed=lag.lapsed,
             since=self._since,
             fence=lag.fence,
         )

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from shutil import rmtree
@@ -22,6 +23,7 @@ from spawn.runner.poller import Poller
 from spawn.runner.ports import CannotBegin, CannotPrepare, Ended, Happening, Prepared
 from spawn.runner.reattach import connect, peer
 from spawn.runner.strays import kill_strays
+from spawn.runner.threads import keep_running
 from spawn.runner.watch import Watch, rouse
 from spawn.store import failpoints, lock, record
 from spawn.store.durable import sync
@@ -141,7 +143,10 @@ class ProcessLauncher:
         channel = connect(job.token)
         if channel is None:
             self._open[job.token] = job.folder, None
-            Thread(target=self._outwait, args=(job.token,), daemon=True).start()
+            outwait = partial(
+                keep_running, f"wait for {job.token}", lambda: self._outwait(job.token)
+            )
+            Thread(target=outwait, daemon=True).start()
             return
         self._open[job.token] = job.folder, job.pid
         self._adopted.add(job.token)

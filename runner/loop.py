@@ -48,6 +48,7 @@ from spawn.runner.ports import (
     Published,
     Publisher,
     PutBack,
+    Renewed,
     Replica,
     Requested,
     Returned,
@@ -63,6 +64,7 @@ from spawn.runner.troubles import Troubles
 from spawn.store.failpoints import reached
 from spawn.store.log.ledger import Ledger
 from spawn.store.log.write import LogFull
+from spawn.store.replica.lease import TTL_SECONDS
 from spawn.store.requests import Request, Unreadable
 
 AGAIN_SECONDS = 2.0
@@ -73,6 +75,13 @@ UNSAID_SECONDS = 5.0
 
 LOOK_SECONDS = 10.0
 """How long the loop rests at most."""
+
+_LAPSED = f"the lease could not be renewed for {TTL_SECONDS:.0f} s"
+_LAPSE = "another machine may have taken the queue"
+LAPSED = (
+    f"{_LAPSED}, so that {_LAPSE}: what runs goes on, and nothing new starts until the lease is "
+    "renewed"
+)
 
 FENCED_GRACE = 3.0
 """Seconds from TERM to KILL for jobs of a queue that somebody else owns."""
@@ -221,7 +230,7 @@ class Runner:
             case Requested(request):
                 reached("runner.requested")
                 self._take(request)
-            case Shipped() | Confirmed():
+            case Shipped() | Confirmed() | Renewed():
                 self.epoch.take(happening)
             case Drained():
                 pass  # it was asked to end after us
@@ -386,7 +395,10 @@ class Runner:
         """Bring to the gate what may start now."""
         state = self._ledger.state
         if not self.epoch.allows(state.config):
+            if self.epoch.lapsed and isinstance(plan(state, self._due, self._held), Start):
+                self._troubles.begin("lease", _LAPSED, why=_LAPSE, holds=True, said=LAPSED)
             return
+        self._troubles.end("lease")
         while not self._leaving and self._reconfigured:
             step = plan(state, self._due, self._held)
             if not isinstance(step, Start):
@@ -431,6 +443,9 @@ class Runner:
                 return
             self._stage(self._checkpoints.drop(state))
         step = plan(state, self._due, self._held)
+        ends = isinstance(step, Finish) and not leaving and self._again is None
+        if ends and self._saving.publish_again(state, self._launcher.holds):
+            return
         if isinstance(step, Finish) and isinstance(step.verdict, QueueCompleted):
             self._finish(step.verdict)  # whatever else was asked for came too late
         elif leaving:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from threading import Event, Thread
 
 from spawn.runner.ports import Happening, Noticed
+from spawn.runner.threads import keep_running
 from spawn.store.metadata import Metadata
 
 ASK_SECONDS = 5.0
@@ -21,7 +22,11 @@ class Notices:
         self._metadata = metadata
         self._post = post
         self._closed = Event()
-        self._thread = Thread(target=self._run, name="notices", daemon=True)
+        self._thread = Thread(
+            target=lambda: keep_running("notices", self._run, self._closed.wait),
+            name="notices",
+            daemon=True,
+        )
 
     def start(self) -> None:
         """Begin to ask, at once for the first time."""

@@ -83,7 +83,7 @@ def own(
     except StoreError as error:
         if restore or (isinstance(error, Denied) and not running):
             raise
-        say(str(error))
+        say(f"{error} ({error.hint})" if error.hint else str(error))
         return Owning(found=None, fence=fence)
     if ledger.empty and new:
         return Owning(found=found, fence=fence)

@@ -131,6 +131,13 @@ class Confirmed(Struct, frozen=True):
     """The queue is still ours, or nobody can tell."""
 
 
+class Renewed(Struct, frozen=True):
+    """The lease is ours in the object store, and was written no earlier than `at`, by the monotonic
+    clock."""
+
+    at: float
+
+
 class Drained(Struct, frozen=True):
     """The replicator has ended."""
 
@@ -156,6 +163,7 @@ Happening = (
     | Requested
     | Shipped
     | Confirmed
+    | Renewed
     | FencedOff
     | Drained
 )
@@ -235,10 +243,13 @@ class Publisher(Protocol):
         """List the results and make them durable; a `Collected` follows."""
         ...
 
-    def publish(self, token: str, job: JobState) -> None:
+    def publish(self, token: str, job: JobState, *, last: bool = False) -> None:
         """Copy the attempt's files; a `Published` follows. May be repeated after a crash.
 
         What may pass is tried until it has, or until `give_up`; a `Troubled` tells of it.
+
+        Args:
+            last: Whether what is refused is tried once, not several times.
         """
         ...
 
@@ -279,7 +290,8 @@ class Replica(Protocol):
     """Keeps the log's copy in the object store, in the background."""
 
     def committed(self, seq: int) -> None:
-        """Events up to this seq are durable here; a `Shipped` follows, sooner or later."""
+        """Events up to this seq are durable here; a `Shipped` follows, sooner or later. Without
+        being asked it renews the lease; a `Renewed` follows each time."""
         ...
 
     def confirm(self) -> None:

@@ -11,6 +11,7 @@ from threading import Lock
 import msgspec
 
 from spawn.core.config.model import JobConfig
+from spawn.core.errors import SpawnError
 from spawn.core.events import Results, ResultsUploaded, ResultsUploadFailed
 from spawn.core.state import JobState
 from spawn.runner.backoff import OFTEN, Backoff
@@ -42,10 +43,8 @@ from spawn.store.results.restore import Gone, put_back
 
 ATTEMPTS_AT_ONCE = 4
 FILES_AT_ONCE = 8
-TRIES = 3
-"""How often what cannot pass by itself is tried, should it pass all the same."""
-AGAIN_SECONDS = (1.0, 4.0)
-"""How long after each of those."""
+AGAIN_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""How long after each refusal the next try is made; after the last one, none."""
 FIRST_SECONDS = 0.5
 MOST_SECONDS = 20.0
 """The shortest and the longest wait between tries of what may pass."""
@@ -90,14 +89,14 @@ class ThreadPublisher:
         """See `Publisher.collect`."""
         self._collectors.add(lambda: self._collect(token, job, Path(folder)))
 
-    def publish(self, token: str, job: JobState) -> None:
+    def publish(self, token: str, job: JobState, *, last: bool = False) -> None:
         """See `Publisher.publish`."""
         self.given_up = False
         fresh = token in self._followed
         self._followed.pop(token, None)
         failure = self._failures.pop(token, "")
         self._open.add(token)
-        self._uploaders.add(_Upload(self, token, job, fresh=fresh, failure=failure))
+        self._uploaders.add(_Upload(self, token, job, fresh=fresh, failure=failure, last=last))
 
     def follow(self, token: str, job: JobState) -> None:
         """See `Publisher.follow`."""
@@ -176,17 +175,28 @@ class ThreadPublisher:
 
 
 class _Upload:
-    """One attempt's way to the store, try after try."""
+    """One attempt's way to the store, try after try.
+
+    Args:
+        last: Whether a refusal ends it.
+    """
 
     def __init__(
-        self, publisher: ThreadPublisher, token: str, job: JobState, *, fresh: bool, failure: str
+        self,
+        publisher: ThreadPublisher,
+        token: str,
+        job: JobState,
+        *,
+        fresh: bool,
+        failure: str,
+        last: bool,
     ) -> None:
         self._publisher = publisher
         self._token = token
         self._job = job
         self._fresh = fresh
         self._failure = failure
-        self._tries = 0
+        self._pauses = iter(() if last else AGAIN_SECONDS)
         self._asked = time.monotonic()
         self._failures = 0
         self._failing_since = 0.0
@@ -214,20 +224,22 @@ class _Upload:
             self._uploaded = unsaved.uploaded
             if isinstance(unsaved.cause, Unavailable):
                 return self._wait(str(unsaved.cause), began)
-            self._tries += 1
-            if self._tries < TRIES and not publisher.given_up:
-                return AGAIN_SECONDS[self._tries - 1]
-            self._end(self._uploaded, self._failure, str(unsaved.cause))
-        except (StoreError, Lost, OSError, msgspec.DecodeError) as error:
-            self._tries += 1
-            if self._tries < TRIES and not publisher.given_up:
-                return AGAIN_SECONDS[self._tries - 1]
-            self._end(None, self._failure or str(error))
-        except Exception as error:  # a fault of ours: the queue must not wait for ever
-            self._end(None, self._failure or repr(error))
-        else:
-            self._end(uploaded, self._failure)
+            again = self._pause()
+            if again is None:
+                self._end(self._uploaded, self._failure, str(unsaved.cause))
+            return again
+        except Exception as error:  # whatever it is, the queue must not wait for ever
+            again = self._pause()
+            if again is None:
+                self._end(None, self._failure or _worded(error))
+            return again
+        self._end(uploaded, self._failure)
         return None
+
+    def _pause(self) -> float | None:
+        """How long to wait before what cannot pass by itself is tried again, should it pass all the
+        same; None for ever."""
+        return None if self._publisher.given_up else next(self._pauses, None)
 
     def _wait(self, why: str, began: float) -> float | None:
         """Try again later, unless nobody wants that any more."""
@@ -289,7 +301,7 @@ class _Save:
         self._publisher = publisher
         self._token = token
         self._checkpoint = Checkpoint(job, lambda: not publisher.dropped)
-        self._tries = 0
+        self._pauses = iter(AGAIN_SECONDS)
         self._told = False
 
     def __call__(self) -> float | None:
@@ -307,12 +319,11 @@ class _Save:
             self._falter(str(error))
             return publisher.backoff.failed(str(error))
         except Exception as error:  # whatever it is, the loop waits for an answer
-            self._tries += 1
-            if self._tries < TRIES and isinstance(error, StoreError | OSError):
-                return AGAIN_SECONDS[self._tries - 1]
-            publisher.post(Checkpointed(self._token, None, str(error) or repr(error)))
-        else:
-            publisher.post(Checkpointed(self._token, saved))
+            again = next(self._pauses, None)
+            if again is None:
+                publisher.post(Checkpointed(self._token, None, _worded(error)))
+            return again
+        publisher.post(Checkpointed(self._token, saved))
         return None
 
     def _falter(self, why: str) -> None:
@@ -337,7 +348,7 @@ class _Restore:
     def __init__(self, publisher: ThreadPublisher, jobs: deque[tuple[JobState, bool]]) -> None:
         self._publisher = publisher
         self._jobs = jobs
-        self._tries = 0
+        self._pauses = iter(AGAIN_SECONDS)
         self._backoff = FIRST_SECONDS
         self._newest: dict[str, str] = {}
 
@@ -349,15 +360,15 @@ class _Restore:
             bring = put_checkpoint_back if checkpoint else put_back
             files = bring(self._publisher.store, job, self._mine)
         except Gone as error:
-            self._tries += 1
-            if self._tries < TRIES:
-                return AGAIN_SECONDS[self._tries - 1]
+            pause = next(self._pauses, None)
+            if pause is not None:
+                return pause
             gone = str(error)
         except Exception as error:  # whatever it is, the job cannot run without them
-            post(Hindered(job_id, str(error)))
+            post(Hindered(job_id, _worded(error)))
             self._backoff = min(MOST_SECONDS, self._backoff * 2)
             return self._backoff * random.uniform(0.5, 1.0)
-        self._tries, self._backoff = 0, FIRST_SECONDS
+        self._pauses, self._backoff = iter(AGAIN_SECONDS), FIRST_SECONDS
         post((Returned if checkpoint else PutBack)(job_id, job.token, gone, files))
         with self._publisher.lock:
             self._jobs.popleft()
@@ -370,6 +381,12 @@ class _Restore:
             return False
         self._newest[path] = ended_at
         return True
+
+
+def _worded(error: Exception) -> str:
+    """What went wrong, for a person."""
+    expected = isinstance(error, SpawnError | Lost | OSError | msgspec.DecodeError)
+    return str(error) if expected else f"internal error: {error!r}"
 
 
 def _failed(error: str, folder: Path) -> ResultsUploadFailed:

@@ -1,9 +1,10 @@
 """Keeps the log's replica: ships what is durable, holds the lease, packs, hands back.
 
-It runs beside the loop and never holds it up: whatever becomes of the store, the queue goes on.
-What it learns that the loop must know is posted.
+It runs beside the loop and never holds it up. What it learns that the loop must know is posted.
 """
 
+import sys
+import traceback
 from collections.abc import Callable
 from math import inf
 from typing import Protocol
@@ -11,7 +12,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from spawn.core.errors import QueueExists, SpawnError
-from spawn.runner.ports import Clock, Confirmed, FencedOff, Happening, Shipped
+from spawn.runner.ports import Clock, Confirmed, FencedOff, Happening, Renewed, Shipped
 from spawn.store.failpoints import reached
 from spawn.store.objects.port import SmallObjects, StoreError, Unavailable
 from spawn.store.replica.lease import (
@@ -48,16 +49,21 @@ class Bell(Protocol):
 
 
 class Lag(Struct, frozen=True, kw_only=True):
-    """How far the replica is. `trouble` is why it does not get on; empty when it does."""
+    """How far the replica is. `trouble` is why it does not get on, and `kind` what sort of trouble
+    it is, as `StoreError` has it; both empty when it does. `lapsed`: the lease could not be renewed
+    in time, so that no job starts until it is."""
 
     seq: int
     established: bool
     fence: bool
     trouble: str = ""
+    kind: str = ""
+    lapsed: bool = False
 
 
 class Replicator:
-    """One runner's side of the replica.
+    """One runner's side of the replica. An exchange that fails, in whatever way, is made again:
+    what is noted of the store here changes only after one that succeeded.
 
     Args:
         queue_id: Whose log it is.
@@ -123,6 +129,11 @@ class Replicator:
         self._puts = (-inf, -inf)
         self._failures = 0
         self._told: Lag | None = None
+        self._renewed_at = -inf
+        self._renew_failures = 0
+        self._unrenewed: Exception | None = None
+        """Why the lease cannot be renewed; None while that may have been a single failure."""
+        self._surprise = ""
         self.fenced = ""
         """Who owns the queue instead of us, once that is known."""
 
@@ -186,9 +197,11 @@ class Replicator:
             try:
                 if self._work(now):
                     self._failures = 0
-                    self._tell("")
+                    self._tell(self._unrenewed)
                     return
-            except SpawnError as error:  # of the store, or of the disk that the log is on
+            except Fenced:
+                raise
+            except Exception as error:  # of the store, of the disk that the log is on, or of ours
                 self._fail(error, asked=asked)
         if self._drain_until is not None and self._clock.monotonic() >= self._drain_until:
             self._over = True
@@ -205,7 +218,12 @@ class Replicator:
         if now >= self._renew_at or self._confirm:
             self._renew_at = now + RENEW_SECONDS
             asked = self._confirm
-            self._renew()
+            try:
+                self._renew()
+            except Exception as error:
+                self._renew_failures += 1
+                self._unrenewed = error if self._renew_failures > 1 else None
+                raise
             if asked:
                 self._confirm = False
                 self._post(Confirmed())
@@ -246,11 +264,19 @@ class Replicator:
         """Renew the lease. A later claim ends what we do, but not the bringing of what is done:
         whether that still counts is for the log to say."""
         assert self._holder is not None
+        asked_at = self._clock.monotonic()
         try:
-            self._holder.renew(handed_back=handed_back)
+            age = self._holder.renew(handed_back=handed_back)
         except Fenced:
             if self._drain_until is None:
                 raise
+        else:
+            self._renewed(asked_at - age)
+
+    def _renewed(self, at: float) -> None:
+        self._renew_failures, self._unrenewed = 0, None
+        self._renewed_at = at
+        self._post(Renewed(at))
 
     def _establish(self) -> None:
         """Find out where the replica is, and claim the lease.
@@ -285,18 +311,23 @@ class Replicator:
             )
         assert self._holder is not None
         reached("replica.claiming")
-        self._holder.claim()
+        asked_at = self._clock.monotonic()
+        age = self._holder.claim()
         reached("replica.claimed")
         self._claimed = True
+        self._renewed(asked_at - age)
         self._renew_at = self._clock.monotonic() + RENEW_SECONDS
 
-    def _fail(self, error: SpawnError, *, asked: bool) -> None:
+    def _fail(self, error: Exception, *, asked: bool) -> None:
+        if not isinstance(error, SpawnError) and repr(error) != self._surprise:
+            self._surprise = repr(error)
+            print("error in the replicator, which tries again:", file=sys.stderr)
+            traceback.print_exception(error)
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._failures)
         self._failures = min(self._failures + 1, 10)
         self._again = self._clock.monotonic() + pause * (0.5 + self._fraction() / 2)
         if self._failures > 1 or not isinstance(error, Unavailable):
-            hint = f" ({error.hint})" if error.hint else ""
-            self._tell(f"{error.why or error.what}{hint}")
+            self._tell(error)
         if asked:  # it cannot be known: the queue goes on, as in any outage
             self._confirm = False
             self._post(Confirmed())
@@ -312,16 +343,31 @@ class Replicator:
             at = min(at, self._drain_until)
         return max(0.0, at - now)
 
-    def _tell(self, trouble: str) -> None:
+    def _tell(self, error: Exception | None) -> None:
+        """Report how far the replica is, and what keeps it from getting on."""
+        trouble, kind = _worded(error)
+        late = self._clock.monotonic() - self._renewed_at > TTL_SECONDS
         lag = Lag(
             seq=self._shipper.seq if self._shipper else 0,
             established=self._claimed,
             fence=self._fence,
             trouble=trouble,
+            kind=kind,
+            lapsed=self._claimed and late and bool(trouble),
         )
         if lag != self._told:
             self._told = lag
             self._report(lag)
+
+
+def _worded(error: Exception | None) -> tuple[str, str]:
+    """What went wrong, for a person, and which sort of trouble it is."""
+    if error is None:
+        return "", ""
+    if not isinstance(error, SpawnError):
+        return f"internal error: {error!r}", "internal"
+    hint = f" ({error.hint})" if error.hint else ""
+    return f"{error.why or error.what}{hint}", getattr(error, "kind", "failed")
 
 
 def _refuse(rows: object) -> None:

@@ -55,6 +55,8 @@ class Saving:
         """What keeps results from coming back, until the log says so."""
         self._back: dict[str, PutBack] = {}
         """Results that are back, or are gone for good, until the log says so."""
+        self._tried_last: set[str] = set()
+        """Attempts that were tried once more at the queue's end."""
         self._idle_since: float | None = None
 
     def begin(self, state: QueueState, holds: Callable[[JobState], bool]) -> None:
@@ -67,14 +69,32 @@ class Saving:
             if job.state == "completed" and job.config.result_files and not holds(job):
                 self._elsewhere[job_id] = job.token
 
-    def publish(self, job: JobState) -> None:
-        """Bring an attempt's files to the store."""
+    def publish(self, job: JobState, *, last: bool = False) -> None:
+        """Bring an attempt's files to the store.
+
+        Args:
+            last: See `Publisher.publish`.
+        """
         if job.folder:
             self._elsewhere.pop(job.config.job_id, None)
             self._under_way[job.token] = job.config.job_id
             if job.state == "completed" and job.config.result_files:
                 self._promised.add(job.token)
-            self._publisher.publish(job.token, job)
+            self._publisher.publish(job.token, job, last=last)
+
+    def publish_again(self, state: QueueState, holds: Callable[[JobState], bool]) -> bool:
+        """Try once more what was given up, as nothing else is left to do; returns whether there is
+        anything. The store may do by now what it refused before."""
+        again = [
+            job
+            for job in state.jobs.values()
+            if (job.upload_failed or job.output_unsaved) and job.token not in self._tried_last
+        ]
+        again = [job for job in again if holds(job)]
+        for job in again:
+            self._tried_last.add(job.token)
+            self.publish(job, last=True)
+        return bool(again)
 
     def take(self, happening: Published | Troubled | PutBack | Hindered) -> None:
         """Note what has happened to files."""
@@ -150,11 +170,12 @@ class Saving:
             if job is None or job.token != done.token:
                 continue
             job_id, attempt = job.config.job_id, job.attempt
-            if done.outcome is not None and job.state == "completed":
-                yield [Draft(done.outcome, job_id=job_id, attempt=attempt)]
-            if done.unsaved:
+            outcome = None if done.outcome == job.upload_failed else done.outcome
+            if outcome is not None and job.state == "completed":
+                yield [Draft(outcome, job_id=job_id, attempt=attempt)]
+            if done.unsaved and done.unsaved != job.output_unsaved:
                 yield [Draft(OutputNotSaved(error=done.unsaved), job_id=job_id, attempt=attempt)]
-            elif job.output_unsaved:
+            elif job.output_unsaved and not done.unsaved:
                 yield [Draft(OutputSaved(), job_id=job_id, attempt=attempt)]
         now = self._clock.monotonic()
         for token, trouble in self._late.items():

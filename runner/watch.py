@@ -50,7 +50,7 @@ class Watch:
             if not is_stopped(each.pid):
                 continue
             if each.roused and each.until is not None and now >= each.until:
-                with suppress(ProcessLookupError):
+                with suppress(ProcessLookupError, PermissionError):
                     os.kill(each.pid, signal.SIGKILL)
             else:
                 each.roused = True

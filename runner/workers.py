@@ -6,9 +6,11 @@ from heapq import heappop, heappush
 from itertools import count
 from threading import Condition, Thread
 
+from spawn.runner.threads import FIRST_PAUSE, LONGEST_PAUSE, print_error
+
 Task = Callable[[], float | None]
-"""Something to do. It returns after how many seconds to do it again, None for never, and raises
-nothing."""
+"""Something to do. It returns after how many seconds to do it again, None for never. What it raises
+is printed, and it is done again after a pause."""
 
 
 class Workers:
@@ -26,6 +28,8 @@ class Workers:
         self._numbers = count()
         self._changed = Condition()
         self._threads: list[Thread] = []
+        self._pauses: dict[Task, float] = {}
+        """How long those tasks wait whose last try failed unexpectedly."""
         self._idle = 0
         self._closing = False
 
@@ -53,7 +57,14 @@ class Workers:
 
     def _run(self) -> None:
         while (task := self._next()) is not None:
-            again = task()
+            try:
+                again = task()
+            except Exception:
+                again = self._pauses.get(task, FIRST_PAUSE)
+                self._pauses[task] = min(LONGEST_PAUSE, 2 * again)
+                print_error(self._name, again)
+            else:
+                self._pauses.pop(task, None)
             if again is not None:
                 self.add(task, again)
 

@@ -8,7 +8,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 from msgspec import structs
 
-from spawn.store.objects.asking import OWNER
+from spawn.store.objects.asking import OWNER, expect
 from spawn.store.objects.aws import account, code_of, connect, errors, on_aws
 from spawn.store.objects.encryption import default
 from spawn.store.objects.port import Denied
@@ -108,13 +108,14 @@ def _look(client: Any, bucket: str, prefix: str, owner: str | None) -> _Found:
     be all that we may see."""
     whose = {"ExpectedBucketOwner": owner} if owner else {}
     try:
-        client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1, **whose)
+        found = client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1, **whose)
     except ClientError as error:
         if code_of(error) == "NoSuchBucket":
             return _Found.MISSING
         if code_of(error) == "AccessDenied":
             return _Found.REFUSED
         raise
+    expect("list_objects_v2", found)
     return _Found.OURS
 
 

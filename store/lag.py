@@ -11,12 +11,15 @@ NAME = "replica.json"
 
 class Lag(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`seq` is the newest event that is in the store for certain. `trouble` is why it does not get
-    on, since the stamp `since`; `fence`: whether the store honours conditional writes."""
+    on, since the stamp `since`, and `kind` what sort of trouble: see `StoreError`. `lapsed`: no job
+    starts until the lease is renewed. `fence`: whether the store honours conditional writes."""
 
     location: str
     seq: int = 0
     established: bool = False
     trouble: str = ""
+    kind: str = ""
+    lapsed: bool = False
     since: str = ""
     fence: bool = True
 

@@ -75,6 +75,6 @@ def _on_demand(found: Described, profile: str | None) -> list[Rate]:
                 for field, value in wanted.items()
             ],
         )
-    price = on_demand_price(answer["PriceList"])
+        price = on_demand_price(answer["PriceList"])
     assert found.launched_at is not None
     return [] if price is None else [Rate(found.launched_at, price)]

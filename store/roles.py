@@ -23,7 +23,7 @@ def roles_of(profile_arn: str, region: str | None, profile: str | None) -> tuple
             if code_of(error) == "NoSuchEntity":
                 return ()
             raise
-    return tuple(str(role["RoleName"]) for role in found["InstanceProfile"]["Roles"])
+        return tuple(str(role["RoleName"]) for role in found["InstanceProfile"]["Roles"])
 
 
 def profile_name(profile_arn: str) -> str:

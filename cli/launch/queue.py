@@ -34,7 +34,7 @@ from spawn.store.place import Place, open_place
 from spawn.store.replica.lease import FORCE, Owned, Owner, look
 from spawn.store.replica.names import QUEUE
 from spawn.store.replica.reconcile import Found, allow
-from spawn.store.replica.submitted import BOOT_LOG, submitted
+from spawn.store.replica.submitted import BOOT_LOG, parse_submitted, submitted
 
 Say = Callable[[str], None]
 
@@ -193,8 +193,7 @@ def forget_boot(store: ObjectStore) -> None:
 
 def _claimed_by(store: ObjectStore) -> str:
     """Whose name is in a `queue.json` that can be read; empty for nobody's."""
-    fields = msgspec.json.decode(store.read(QUEUE).data)
-    return str(fields.get("claimed_by", ""))
+    return parse_submitted(store.location, store.read(QUEUE).data)[1]
 
 
 def _used(aws: Aws, store: ObjectStore, queue_id: str, place: Place) -> bool:
@@ -208,7 +207,7 @@ def _used(aws: Aws, store: ObjectStore, queue_id: str, place: Place) -> bool:
             fields = msgspec.json.decode(store.read(QUEUE).data)
     except NotThere:
         return False
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         fields = None
     found = fields.get("queue_id") if isinstance(fields, dict) else None
     if found != queue_id:

@@ -79,7 +79,7 @@ def _holds(aws: Aws, found: Object) -> bool:
 def _launch(found: Object) -> str:
     try:
         return msgspec.json.decode(found.data, type=_Turn).launch_id
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
 
 

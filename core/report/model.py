@@ -36,9 +36,9 @@ class Ending(Struct, frozen=True, kw_only=True, omit_defaults=True):
     timed_out: bool = False
 
 
-TroubleKind = Literal["log", "disk", "start", "upload", "checkpoint", "restore", "replica"]
-"""What fails: writing the event log, the disk, starting a job, copying files or a checkpoint to the
-object store, restoring results from there, copying the log there."""
+TroubleKind = Literal["log", "disk", "start", "lease", "upload", "checkpoint", "restore", "replica"]
+"""What fails: writing the event log, the disk, starting a job, renewing the lease, copying files or
+a checkpoint to the object store, restoring results from there, copying the log there."""
 
 
 class Trouble(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -129,7 +129,7 @@ def _facts(
 def _troubles(state: QueueState, root: JobState, seen: Report) -> Iterator[Trouble]:
     """What keeps the runner from going on with the root of a wait."""
     if root.state in ("pending", "retrying"):
-        kinds: tuple[TroubleKind, ...] = ("log", "disk", "start", "restore", "replica")
+        kinds: tuple[TroubleKind, ...] = ("log", "disk", "start", "lease", "restore", "replica")
     elif root.state == "running":
         kinds = ("log", "disk")
     elif root.config.job_id in state.uploading:

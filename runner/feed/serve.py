@@ -24,7 +24,7 @@ SOON_SECONDS = 5.0
 """When a client is told that its answer takes work, lest it takes us for dead."""
 ROUND_SECONDS = 30.0
 PAUSE_SECONDS = 0.5
-"""How long no client is taken after one could not be."""
+"""How long no client is taken after one could not be, or served after an internal error."""
 
 
 class Answers(Protocol):
@@ -68,15 +68,29 @@ class Server:
         self._selector.register(self._listener, EVENT_READ)
         self._selector.register(stop, EVENT_READ)
         while True:
-            for key, events in self._selector.select(self._timeout()):
-                if key.fd == stop:
+            try:
+                if self._turn(stop):
                     self._close()
                     return
-                if key.fileobj is self._listener:
-                    self._accept()
-                elif (client := self._clients.get(key.fd)) is not None:
+            except Exception as error:  # whatever it is, it must not end the service
+                self._complain(error)
+                time.sleep(PAUSE_SECONDS)
+
+    def _turn(self, stop: int) -> bool:
+        """Wait for what happens, and see to it; returns whether that is the end."""
+        for key, events in self._selector.select(self._timeout()):
+            if key.fd == stop:
+                return True
+            if key.fileobj is self._listener:
+                self._accept()
+            elif (client := self._clients.get(key.fd)) is not None:
+                try:
                     self._serve(client, events)
-            self._attend()
+                except BaseException:
+                    self._drop(client)
+                    raise
+        self._attend()
+        return False
 
     def _timeout(self) -> float | None:
         """How long nothing needs to be done; None for ever."""
@@ -187,9 +201,13 @@ class Server:
         now = time.monotonic()
         for client in list(self._clients.values()):
             if client.ask is not None:
-                self._answer(client, now)
-                if client.ask is None:
-                    self._take(client, now)
+                try:
+                    self._answer(client, now)
+                    if client.ask is None:
+                        self._take(client, now)
+                except BaseException:
+                    self._drop(client)
+                    raise
             if now >= client.deadline:
                 client.closed = True
             self._watch(client)

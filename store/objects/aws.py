@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import local
 from typing import Any
 
 from botocore.config import Config
@@ -19,10 +20,19 @@ from botocore.exceptions import (
     PartialCredentialsError,
     ProfileNotFound,
 )
-from botocore.parsers import ResponseParserError
 from botocore.session import Session
 
-from spawn.store.objects.port import Changed, Denied, Exists, NoBucket, Unavailable
+from spawn.core.errors import SpawnError
+from spawn.store.objects.port import (
+    Changed,
+    Denied,
+    Exists,
+    Expired,
+    InvalidAnswer,
+    NoBucket,
+    NotThere,
+    Unavailable,
+)
 from spawn.store.objects.redact import redact
 
 _CONNECT_SECONDS = 5
@@ -33,15 +43,25 @@ _BUSY = {
     "RequestTimeout",
     "RequestTimeoutException",
     "SlowDown",
+    "TemporaryRedirect",  # a bucket that is new
     "Throttling",
 }
 _RACED = {"ConditionalRequestConflict", "OperationAborted"}
 _DIFFERS = {"PreconditionFailed"}
 _GONE = {"NoSuchKey", "NotFound"}
 _NO_BUCKET = {"NoSuchBucket"}
-_STALE = {"ExpiredToken", "ExpiredTokenException", "RequestTimeTooSkewed", "TokenRefreshRequired"}
 _CLOCK = {"RequestExpired", "RequestTimeTooSkewed"}
-_STRANGE = {"InvalidAccessKeyId", "InvalidClientTokenId", "InvalidToken", "SignatureDoesNotMatch"}
+_STRANGE = {"InvalidAccessKeyId", "InvalidClientTokenId", "SignatureDoesNotMatch"}
+EXPIRED = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidToken",  # also while a file of credentials is half renewed
+        "RequestExpired",
+        "TokenRefreshRequired",
+    }
+)
+"""What AWS says when other credentials would do."""
 _ELSEWHERE = {"AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 _MISCONFIGURED = (
     ConfigNotFound,
@@ -67,11 +87,23 @@ _HINT_DENIED = "docs/iam-policies.md has what is needed"
 _HINT_ENDPOINT = "AWS_ENDPOINT_URL, where it is set, names the server: https://..."
 _HINT_CREDENTIALS = "`aws configure`, AWS_PROFILE or --profile give credentials; --region a region"
 _HINT_CLOCK = "this machine's clock is wrong, or was: `timedatectl set-ntp true` sets it"
+HINT_EXPIRED = (
+    "renew them where they come from: `aws sso login`, `aws configure` or the credentials file; "
+    "a runner reads them again by itself"
+)
+_HINT_INVALID = "a proxy, a login page or another server may answer in its place"
 _INVALID_HEADER = "Invalid header"
 """How `http.client` begins to quote a header that it will not send."""
+_XML = ("application/xml", "text/xml")
+_LONGEST = 200
+"""Characters that are quoted of what is no answer."""
 _INVALID_BUCKET = "Invalid bucket name"
 """How botocore begins to say that, before it quotes its regular expressions."""
 _UNSENDABLE = "a credential has a line break in it, or another character that none can have"
+
+
+class NotAnAnswer(Exception):
+    """What came is no answer to what was asked."""
 
 
 @contextmanager
@@ -85,9 +117,17 @@ def errors(
     """
     try:
         yield
+    except (SpawnError, NotThere, Exists, Changed):
+        raise
     except ClientError as error:
         code = code_of(error)
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if status < 500 and not _is_said(error):
+            raise _invalid(location, f"HTTP status {status} without an error code") from None
+        if code in EXPIRED:
+            hint = f"{HINT_EXPIRED}; or {_HINT_CLOCK}" if code in _CLOCK else HINT_EXPIRED
+            why = f"credentials have expired ({_text(error)})"
+            raise Expired(f"{location} refuses us", why=why, hint=hint) from None
         if code in _DIFFERS or status == 412:
             raise (Exists if missing is not Changed else Changed)(key) from None
         if code in _NO_BUCKET:
@@ -96,7 +136,7 @@ def errors(
             ) from None
         if (code in _GONE or status == 404) and missing is not None:
             raise missing(key) from None
-        busy = code in _BUSY | _RACED | _STALE or status >= 500 or status in (408, 409, 429)
+        busy = code in _BUSY | _RACED | _CLOCK or status >= 500 or status in (408, 409, 429)
         what = f"{location} {'cannot be reached' if busy else 'refuses us'}"
         hint = _HINT_CLOCK if code in _CLOCK else "" if busy else _hint(code)
         raise (Unavailable if busy else Denied)(what, why=_text(error), hint=hint) from None
@@ -121,10 +161,17 @@ def errors(
                 f"{location} cannot be asked", why=_UNSENDABLE, hint=_HINT_CREDENTIALS
             ) from None
         raise Unavailable(f"{location} cannot be reached", why=redact(str(error))) from None
-    except ResponseParserError:  # no error of botocore's own kind; something else answers there
-        raise Unavailable(f"{location} cannot be reached", why="its answer is no answer") from None
     except (BotoCoreError, OSError) as error:
         raise Unavailable(f"{location} cannot be reached", why=redact(str(error))) from None
+    except NotAnAnswer as error:
+        raise _invalid(location, str(error)) from None
+    except Exception as error:  # whatever botocore stumbles over in what came
+        raise _invalid(location, f"{type(error).__name__}: {error}") from None
+
+
+def _invalid(location: str, what: str) -> InvalidAnswer:
+    why = f"invalid answer ({redact(what[:_LONGEST])})"
+    return InvalidAnswer(f"{location} cannot be reached", why=why, hint=_HINT_INVALID)
 
 
 def connect(
@@ -153,10 +200,33 @@ def connect(
     )
     try:
         config = CONFIG if patience is None else CONFIG.merge(Config(read_timeout=patience))
-        return session.client(service, config=config)
+        client = session.client(service, config=config)
     except ValueError as error:  # botocore's own for an address that is none
         why = redact(str(error))
         raise Denied(f"{service} cannot be asked", why=why, hint=_HINT_ENDPOINT) from None
+    if service == "s3":
+        _OneRedirect(client)
+    return client
+
+
+class _OneRedirect:
+    """Ends redirects that lead nowhere: botocore asks for the bucket's region after each redirect,
+    and follows the redirect of that question in the same way, without end."""
+
+    def __init__(self, client: Any) -> None:
+        self._asking = local()
+        events = client.meta.events
+        events.register("before-call.s3.HeadBucket", self._begin)
+        events.register("after-call.s3.HeadBucket", self._end)
+        events.register("after-call-error.s3.HeadBucket", self._end)
+
+    def _begin(self, **_: Any) -> None:
+        if getattr(self._asking, "now", False):
+            raise NotAnAnswer("redirects without end")
+        self._asking.now = True
+
+    def _end(self, **_: Any) -> None:
+        self._asking.now = False
 
 
 def on_aws(client: Any) -> bool:
@@ -168,12 +238,26 @@ def on_aws(client: Any) -> bool:
 def account(region: str | None, profile: str | None, below: Session | None = None) -> str:
     """The account that we are. See `connect`."""
     client = connect("sts", region, profile, below)
-    return str(client.get_caller_identity()["Account"])
+    found = client.get_caller_identity().get("Account")
+    if not found:
+        raise NotAnAnswer("GetCallerIdentity without Account")
+    return str(found)
 
 
 def code_of(error: ClientError) -> str:
     """S3's own name for what went wrong."""
-    return str(error.response.get("Error", {}).get("Code", ""))
+    return str(error.response.get("Error", {}).get("Code") or "")
+
+
+def _is_said(error: ClientError) -> bool:
+    """Whether the service itself said so. Its errors have a code, but for those of a HEAD, which
+    have no body, and those whose XML quotes a key that XML cannot hold."""
+    code = code_of(error)
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    kind = str(headers.get("content-type", "")).partition(";")[0].strip().lower()
+    if code.isdecimal():  # botocore has put the status in the place of a code
+        return kind in _XML or error.operation_name.startswith("Head")
+    return bool(code)
 
 
 def _text(error: ClientError) -> str:

@@ -17,19 +17,42 @@ PAGE = 1000
 
 
 class StoreError(SpawnError):
-    """The store did not do what it was asked to. Whether it took effect is not known."""
+    """The store did not do what it was asked to. Whether it took effect is not known.
+
+    `kind` is a word for programs: what sort of trouble it is.
+    """
+
+    kind = "failed"
 
 
 class Unavailable(StoreError):
     """It cannot be reached, or is busy: the same again later may succeed."""
 
+    kind = "unreachable"
+
+
+class InvalidAnswer(Unavailable):
+    """What came is no answer of a store: a proxy or a login page may have answered in its place."""
+
+    kind = "invalid_answer"
+
+
+class Expired(Unavailable):
+    """Our credentials have expired: the same again with renewed ones may succeed."""
+
+    kind = "expired_credentials"
+
 
 class Denied(StoreError):
     """It refuses us, or what we ask for is not there: a person must do something."""
 
+    kind = "refused"
+
 
 class NoBucket(Denied):
     """There is no such bucket."""
+
+    kind = "no_bucket"
 
 
 class NotThere(Exception):

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from botocore.exceptions import ClientError
 
 from spawn.store.objects.asking import Asking
-from spawn.store.objects.aws import code_of, errors
+from spawn.store.objects.aws import NotAnAnswer, code_of, errors
 from spawn.store.objects.budget import Budget
 from spawn.store.objects.encryption import encryption
 from spawn.store.objects.port import PAGE, Changed, Exists, NotThere, Object, Stream, Unavailable
@@ -105,8 +105,10 @@ class S3Store:
             found = self._asking.ask("get_object", Key=self._prefix + key)
             with closing(found["Body"]) as body:  # entered itself it would be the bare stream
                 data = body.read()
-        now = _now(found)
-        return Object(data, found["ETag"], _age(found, now), now)
+            if found.get("ContentType", "").startswith("text/html"):  # nothing small of ours is
+                raise NotAnAnswer("a page of HTML")
+            now = _now(found)
+            return Object(data, found["ETag"], _age(found, now), now)
 
     def list(self, prefix: str, after: str = "") -> list[tuple[str, int]]:
         """See `ObjectStore.list`."""
@@ -115,10 +117,10 @@ class S3Store:
             found = self._asking.ask(
                 "list_objects_v2", Prefix=self._prefix + prefix, MaxKeys=PAGE, **extra
             )
-        return [
-            (each["Key"].removeprefix(self._prefix), each["Size"])
-            for each in found.get("Contents", ())
-        ]
+            return [
+                (each["Key"].removeprefix(self._prefix), each["Size"])
+                for each in found.get("Contents", ())
+            ]
 
     def folders(self) -> Iterator[str]:
         """Names of the folders right below this place, in order; a request for each `PAGE`."""
@@ -128,8 +130,9 @@ class S3Store:
                 found = self._asking.ask(
                     "list_objects_v2", Prefix=self._prefix, Delimiter="/", MaxKeys=PAGE, **after
                 )
-            for each in found.get("CommonPrefixes", ()):
-                yield each["Prefix"].removeprefix(self._prefix).rstrip("/")
+                names = [each["Prefix"] for each in found.get("CommonPrefixes", ())]
+            for name in names:
+                yield name.removeprefix(self._prefix).rstrip("/")
             if not found.get("IsTruncated"):
                 return
             after = {"ContinuationToken": found["NextContinuationToken"]}
@@ -242,10 +245,16 @@ class S3Store:
         """Size and SHA-256 of what an earlier try kept under a key."""
         digest = sha256()
         size = 0
-        with self.open(key) as file:
-            while chunk := file.read(_READ_BYTES):
-                digest.update(chunk)
-                size += len(chunk)
+        try:
+            with self.open(key) as file:
+                while chunk := file.read(_READ_BYTES):
+                    digest.update(chunk)
+                    size += len(chunk)
+        except NotThere:
+            raise Unavailable(
+                f"{self.location} cannot be used",
+                why=f"it says that {key} is there, and that it is not",
+            ) from None
         return size, digest.hexdigest()
 
     @contextmanager
@@ -253,7 +262,7 @@ class S3Store:
         """An upload in parts; given up unless it is completed. A key that is taken by then ends
         the block."""
         name = self._prefix + key
-        forget(self._asking, name)
+        forget(self._asking, name, lambda: self._errors(key))
         upload = Upload(
             self._asking,
             name,
@@ -341,7 +350,7 @@ def _now(found: dict[str, Any]) -> datetime | None:
 
     try:
         now = parsedate_to_datetime(found["ResponseMetadata"]["HTTPHeaders"].get("date", ""))
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return now if now.tzinfo else now.replace(tzinfo=UTC)
 

@@ -6,10 +6,9 @@ from contextlib import AbstractContextManager, suppress
 from hashlib import sha256
 from typing import Any, BinaryIO
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from spawn.store.objects.asking import Asking
 from spawn.store.objects.budget import Budget
+from spawn.store.objects.port import Exists, StoreError
 
 
 class Upload:
@@ -86,7 +85,7 @@ class Upload:
             if part.cancel():
                 self._budget.give(self._held)
         wait(self._parts)
-        with suppress(BotoCoreError, ClientError):
+        with suppress(StoreError, Exists), self._errors():
             self._asking.ask("abort_multipart_upload", **self._names)
 
     def _send(self, data: bytes, number: int) -> dict[str, Any]:
@@ -98,9 +97,9 @@ class Upload:
         return {"ETag": found["ETag"], "PartNumber": number}
 
 
-def forget(asking: Asking, name: str) -> None:
+def forget(asking: Asking, name: str, errors: Callable[[], AbstractContextManager[None]]) -> None:
     """Give up what runners that died have left of this key: S3 keeps it, and it costs."""
-    with suppress(BotoCoreError, ClientError):  # not ours to see, or not to be had: never mind
+    with suppress(StoreError, Exists), errors():  # not ours to see, or not to be had: never mind
         found = asking.ask("list_multipart_uploads", Prefix=name)
         for each in found.get("Uploads", ()):
             if each["Key"] == name:

@@ -76,7 +76,7 @@ class Wire:
                 return None
             status, found, length = head
             reply = Reply(self, connection, found, length)
-            if status in (200, 206):
+            if status in (200, 206) and found.get("etag", "").strip('"'):
                 return reply
             said = reply.read(_HEAD_BYTES) if length <= _HEAD_BYTES else b""
         except BaseException:

@@ -5,11 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
-import msgspec
 from msgspec import Struct, structs
 
 from spawn.core import chain, codec
-from spawn.core.config import canonical
 from spawn.core.config.model import QueueConfig
 from spawn.core.errors import CorruptLog, QueueNotFound
 from spawn.core.events import QueueReconfigured, QueueSubmitted
@@ -20,6 +18,7 @@ from spawn.store.log.verify import Verified, check_config
 from spawn.store.objects.port import NotThere, SmallObjects, list_all
 from spawn.store.replica import names, restore
 from spawn.store.replica.lease import Seen, look
+from spawn.store.replica.submitted import parse_submitted
 
 AHEAD = 8
 """Objects that are asked for at once."""
@@ -192,12 +191,7 @@ def _submitted(store: SmallObjects, queue_id: str) -> QueueConfig | None:
         found = store.read(names.QUEUE)
     except NotThere:
         return None
-    try:
-        fields = msgspec.json.decode(found.data)
-        fields.pop("claimed_by", "")
-        return canonical.decode(msgspec.json.encode(fields))
-    except (msgspec.DecodeError, UnicodeError, RecursionError, AttributeError, TypeError) as error:
-        raise CorruptLog(f"{names.QUEUE} cannot be read", why=str(error)) from None
+    return parse_submitted("", found.data)[0]
 
 
 def _expect_submitted(store: SmallObjects, submitted: QueueConfig | None, queue_id: str) -> None:

@@ -16,6 +16,7 @@ from spawn.store.objects.port import (
 )
 from spawn.store.replica.lease import FORCE, TTL_SECONDS, Owned, Owner, look
 from spawn.store.replica.names import QUEUE
+from spawn.store.replica.submitted import parse_submitted
 
 _NOBODY = ""
 """Who has claimed a queue that was submitted for a machine that is yet to boot."""
@@ -106,12 +107,7 @@ def submitted(
             f"queue {queue_id} is not at {store.location}",
             hint="--bucket and --prefix say where it is",
         ) from None
-    try:
-        fields = msgspec.json.decode(found.data)
-        by = fields.pop("claimed_by", _NOBODY)
-        config = canonical.decode(msgspec.json.encode(fields))
-    except (msgspec.DecodeError, UnicodeDecodeError, AttributeError, TypeError) as error:
-        raise CorruptLog(f"{store.location}{QUEUE} cannot be read", why=str(error)) from None
+    config, by = parse_submitted(store.location, found.data)
     if config.queue_id != queue_id:
         raise QueueNotFound(
             f"queue {queue_id} is not at {store.location}", why=f"{config.queue_id} is there"
@@ -204,7 +200,7 @@ def _expect_ours(store: SmallObjects, config: QueueConfig, by: str) -> Object | 
 def _claimed(store: SmallObjects, found: Object) -> _Claim:
     try:
         return msgspec.json.decode(found.data, type=_Claim)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CorruptLog(f"{store.location}{QUEUE} cannot be read", why=str(error)) from None
 
 

@@ -5,12 +5,20 @@ Its expiry is told by the store's own clock alone, so that no machine's clock co
 
 from collections.abc import Callable
 from datetime import datetime
+from math import inf
 
 import msgspec
 from msgspec import Struct
 
 from spawn.core.errors import CorruptLog, SpawnError
-from spawn.store.objects.port import Changed, Exists, NotThere, Object, SmallObjects
+from spawn.store.objects.port import (
+    Changed,
+    Exists,
+    NotThere,
+    Object,
+    SmallObjects,
+    Unavailable,
+)
 from spawn.store.replica.names import LEASE
 
 RENEW_SECONDS = 10.0
@@ -113,33 +121,41 @@ class Holder:
         self._head = head
         self._fence = fence
 
-    def claim(self) -> None:
+    def claim(self) -> float:
         """Announce that we own the queue, or are about to.
+
+        Returns:
+            How many seconds ago the lease was written, by the store's clock: 0, or the age of an
+            earlier try that has taken effect.
 
         Raises:
             Fenced: The lease is not the one that the claim rests on.
+            Unavailable: The store refuses to write it, and shows no other.
         """
-        for _ in range(3):
-            try:
-                self._write()
-                return
-            except (Exists, Changed):
-                if self._adopt(claiming=True):
-                    return
+        return self._announce(claiming=True)
 
-    def renew(self, *, handed_back: bool = False) -> None:
-        """Say that we still own it, or own it no more.
+    def renew(self, *, handed_back: bool = False) -> float:
+        """Say that we still own it, or own it no more. Returns what `claim` does.
 
         Raises:
             Fenced: Somebody of a later epoch does.
+            Unavailable: The store refuses to write it, and shows no other.
         """
+        return self._announce(handed_back=handed_back)
+
+    def _announce(self, *, claiming: bool = False, handed_back: bool = False) -> float:
         for _ in range(3):
             try:
                 self._write(handed_back=handed_back)
-                return
+                return 0.0
             except (Exists, Changed):
-                if self._adopt() and not handed_back:
-                    return
+                age = self._adopt(claiming=claiming)
+                if age is not None and not handed_back:
+                    return age
+        raise Unavailable(
+            "the lease cannot be written",
+            why=f"the store says that {LEASE} changed, and it did not",
+        )
 
     def _write(self, *, handed_back: bool = False) -> None:
         if not self._fence:
@@ -161,17 +177,22 @@ class Holder:
         else:
             self._etag = self._store.replace(LEASE, data, etag=self._etag)
 
-    def _adopt(self, *, claiming: bool = False) -> bool:
-        """Learn why a write was refused; returns whether an earlier try of ours took effect."""
+    def _adopt(self, *, claiming: bool) -> float | None:
+        """Learn why a write was refused; returns the age of an earlier try of ours that took
+        effect, None where none has. An age that the store does not tell is infinite."""
         seen = look(self._store)
         if seen is None:
             self._etag = None  # somebody took it away: the next write makes it anew
-            return False
+            return None
+        if seen.etag == self._etag:
+            return None  # nothing has changed
         lease = seen.lease
         if lease.epoch > self._epoch or (claiming and lease.nonce != self._nonce):
             raise Fenced(f"{describe(lease)} owns the queue, in epoch {lease.epoch}")
         self._etag = seen.etag
-        return lease.nonce == self._nonce
+        if lease.nonce != self._nonce:
+            return None
+        return seen.age if seen.now is not None else inf
 
 
 def describe(lease: Lease) -> str:

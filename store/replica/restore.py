@@ -10,7 +10,7 @@ from typing import Protocol
 from spawn.core import chain
 from spawn.core.errors import CorruptLog
 from spawn.core.replay import Row
-from spawn.store.objects.port import PAGE, NotThere, SmallObjects
+from spawn.store.objects.port import PAGE, NotThere, SmallObjects, Unavailable
 from spawn.store.replica import lines, names
 from spawn.store.replica.lease import Seen
 
@@ -53,15 +53,19 @@ def read(
     Raises:
         CorruptLog: An object was changed, cut, swapped, or is missing; it is named. Or the log is
             not the one that is known, or ends before.
+        StoreError: The store fails, or an object did not come whole.
     """
     hash_ = hash_ or chain.genesis(queue_id)
     begin = after
     reached = 0
-    for key, first, whole in _objects(store, after, known):
+    for key, first, size, whole in _objects(store, after, known):
         if whole:
             reached = begin
             continue
-        for row in rows_of(key, first, fetch(store, key, first)):
+        data = fetch(store, key, first)
+        if size is not None:
+            expect_size(key, data, size)
+        for row in rows_of(key, first, data):
             reached = max(reached, row[0])
             if row[0] <= after:
                 if known is not None and row[0] <= begin and known.hash_at(row[0]) != row[3]:
@@ -152,6 +156,19 @@ def fetch(store: SmallObjects, key: str, first: int) -> bytes:
         raise CorruptLog(f"{key} is gone", seq=first, why="it was there a moment ago") from None
 
 
+def expect_size(key: str, data: bytes, size: int | None) -> None:
+    """See that an object came whole: cut between two lines, it would seem to be a shorter one.
+
+    Args:
+        size: As the store lists it.
+
+    Raises:
+        Unavailable: It did not.
+    """
+    if len(data) != size:
+        raise Unavailable(f"{key} did not come whole", why=f"{len(data)} of {size} bytes came")
+
+
 def rows_of(key: str, first: int, data: bytes) -> Iterator[Row]:
     """The events of a segment or a pack.
 
@@ -186,13 +203,14 @@ def foreign(key: str) -> CorruptLog:
 
 def _objects(
     store: SmallObjects, after: int, known: Known | None
-) -> Iterator[tuple[str, int, bool]]:
-    """The objects to read, in order: `(key, first seq, whether all of it is known)`."""
+) -> Iterator[tuple[str, int, int | None, bool]]:
+    """The objects to read, in order: `(key, first seq, bytes where they are known, whether all of
+    it is known)`."""
     at = after + 1
     page, end = _segments(store, at)
     if page and known is not None and _is_whole(known, page[0], after):
-        key, _ = page.pop(0)
-        yield key, first_of(key), True
+        key, size = page.pop(0)
+        yield key, first_of(key), size, True
         if not page and end:
             return
         if not page:
@@ -200,13 +218,13 @@ def _objects(
     if len(page) > FEW or not page:
         for first, last in _packs(store):
             if last > after:
-                yield names.pack(first, last), first, False
+                yield names.pack(first, last), first, None, False
                 at = last + 1
         if at > after + 1:
             page, end = _segments(store, at)
     while page:
-        for key, _ in page:
-            yield key, first_of(key), False
+        for key, size in page:
+            yield key, first_of(key), size, False
         page, end = ([], True) if end else _list(store, page[-1][0])
 
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Iterable
 
-from spawn.core.errors import CorruptLog
 from spawn.core.replay import Row
 from spawn.store.failpoints import reached
 from spawn.store.objects.port import Exists, NotThere, SmallObjects, Unavailable
-from spawn.store.replica import lines, names
+from spawn.store.replica import lines, names, restore
 from spawn.store.replica.lease import Fenced
 
 SEGMENT_BYTES = 4 * 1024 * 1024
@@ -47,6 +46,7 @@ class Shipper:
 
         Raises:
             Fenced: The store has another event in a place of ours.
+            CorruptLog: What is in the place of our segment is none.
         """
         rows = self._next()
         if not rows:
@@ -77,13 +77,16 @@ class Shipper:
         return rows
 
     def _compare(self, key: str, first: int) -> list[Row]:
-        """An earlier try of ours, perhaps grouped otherwise, or somebody else's."""
+        """An earlier try of ours, perhaps grouped otherwise, or somebody else's.
+
+        Raises:
+            CorruptLog: What came is no segment, which proves no other owner.
+        """
         try:
-            there = list(lines.decode(key, self._store.read(key).data, first))
-        except CorruptLog as error:
-            raise Fenced(f"{key} is somebody else's: {error}") from None
+            data = self._store.read(key).data
         except NotThere:
             raise Unavailable(f"{key} is gone", why="it was there a moment ago") from None
+        there = list(lines.decode(key, data, first))
         ours = iter(self._log(first - 1))
         for seq, _, line, hash_ in there:
             mine = next(ours, None)
@@ -91,4 +94,6 @@ class Shipper:
                 raise Fenced(f"the log in the store goes on after {seq - 1}, where ours ends")
             if (mine[2], mine[3]) != (line, hash_):
                 raise Fenced(f"event {seq} in the store is another one")
+        listed = dict(self._store.list(names.LOG, names.segment(first - 1)))
+        restore.expect_size(key, data, listed.get(key))  # else the next would begin within it
         return there

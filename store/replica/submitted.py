@@ -31,13 +31,24 @@ def submitted(store: SmallObjects) -> Submitted | None:
         found = store.read(QUEUE)
     except NotThere:
         return None
+    return Submitted(parse_submitted(store.location, found.data)[0], found.age)
+
+
+def parse_submitted(location: str, data: bytes) -> tuple[QueueConfig, str]:
+    """The configuration that a `queue.json` has, and who has claimed it; empty for nobody.
+
+    Args:
+        location: Where it was read, with a trailing slash.
+
+    Raises:
+        CorruptLog: It cannot be read.
+    """
     try:
-        fields = msgspec.json.decode(found.data)
-        fields.pop("claimed_by", "")
-        config = canonical.decode(msgspec.json.encode(fields))
+        fields = msgspec.json.decode(data)
+        by = fields.pop("claimed_by", "")
+        return canonical.decode(msgspec.json.encode(fields)), str(by)
     except (msgspec.DecodeError, UnicodeError, RecursionError, AttributeError, TypeError) as error:
-        raise CorruptLog(f"{store.location}{QUEUE} cannot be read", why=str(error)) from None
-    return Submitted(config, found.age)
+        raise CorruptLog(f"{location}{QUEUE} cannot be read", why=str(error)) from None
 
 
 def boot_log(store: SmallObjects, lines: int) -> tuple[str, ...]:

@@ -163,7 +163,7 @@ def _output(objects: ObjectStore, prefix: str, names: Mapping[str, int]) -> dict
         return {}
     try:
         noted = msgspec.json.decode(objects.read(prefix + _FACTS).data, type=_Noted).output
-    except (NotThere, StoreError, msgspec.DecodeError, UnicodeDecodeError):
+    except (NotThere, StoreError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
     return {
         log: Known(log, whole.size, whole.sha256)

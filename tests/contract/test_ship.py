@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from tests.support.legal import Seeded, driven
 from tests.support.logs import QUEUE_ID, LogBuilder
 from tests.support.replicas import (
@@ -18,11 +19,11 @@ from tests.support.replicas import (
 )
 
 from spawn.core import chain
-from spawn.core.errors import SpawnError
+from spawn.core.errors import CorruptLog, SpawnError
 from spawn.core.replay import Row
 from spawn.store.objects.folder import FolderStore
-from spawn.store.objects.port import Unavailable
-from spawn.store.replica import lines, names
+from spawn.store.objects.port import Object, Unavailable
+from spawn.store.replica import lines, names, restore
 from spawn.store.replica import ship as shipping
 from spawn.store.replica.lease import Fenced
 from spawn.store.replica.ship import Shipper
@@ -147,10 +148,27 @@ def test_a_log_in_the_store_that_is_longer_than_ours_is_fenced(root: Path) -> No
 
 
 @pytest.mark.parametrize("data", [b"", b"\n", b"hello", b"hello\n", EXPORTED[:-1], b"[" * 70000])
-def test_an_object_of_somebody_elses_in_the_way_is_fenced(root: Path, data: bytes) -> None:
+def test_what_is_no_segment_proves_no_other_owner(root: Path, data: bytes) -> None:
     FolderStore(root).create(names.segment(1), data)
-    with pytest.raises(Fenced, match=names.segment(1)):
+    with pytest.raises(CorruptLog, match=names.segment(1)):
         shipper(FolderStore(root), GrowingLog(ROWS), QUEUE_ID).ship()
+
+
+def test_a_segment_that_comes_cut_between_two_lines_is_not_taken_for_a_shorter_one(
+    root: Path,
+) -> None:
+    class Cutting(FolderStore):
+        def read(self, key: str) -> Object:
+            found = super().read(key)
+            return structs.replace(found, data=found.data[: found.data.index(b"\n") + 1])
+
+    write_segments(FolderStore(root), ROWS, [8])
+    ship = shipper(Cutting(root), GrowingLog(ROWS), QUEUE_ID)
+    with pytest.raises(Unavailable, match="whole"):
+        ship.ship()
+    assert ship.seq == 0
+    with pytest.raises(Unavailable, match="whole"):
+        list(restore.read(Cutting(root), QUEUE_ID))
 
 
 def test_where_conditional_writes_are_ignored_the_name_is_looked_for_first(root: Path) -> None:

@@ -12,6 +12,7 @@ from tests.support.soak import scaled
 from tests.support.wait import elapsed
 
 from spawn.core.moments import moment
+from spawn.store import lag
 
 LONG = scaled(12, 180) if warm.cold else 3
 """Seconds of the long outage: several of the pauses between tries."""
@@ -112,6 +113,40 @@ def test_a_long_outage_is_told_and_caught_up_with(machines: Machines) -> None:
     assert "again" in err
     same(queue, machines.remote())
     _few_writes(machines)
+
+
+@pytest.mark.parametrize("flags", [[], ["--offline"]], ids=["", "offline"])
+def test_an_owner_that_cannot_renew_its_lease_in_time_starts_nothing_until_it_has(
+    machines: Machines, flags: list[str]
+) -> None:
+    _pause_briefly(machines)
+    machines.hurry("spawn.runner.replicator.RENEW_SECONDS", 0.2)
+    for module in ("replicator", "epoch"):
+        machines.hurry(f"spawn.runner.{module}.TTL_SECONDS", 1.0)
+    a = machines.machine()
+    queue = a.queue(job("first", until("go")), job("second", until("end"), "first"))
+    process = queue.start(*flags)
+    queue.wait_executing("first")
+    with machines.proxy.fault("503", "PUT", key="_spawn/lease"):
+
+        def lapsed() -> bool:
+            hint = lag.find(queue.paths.folder)
+            return hint is not None and hint.lapsed and hint.kind == "unreachable"
+
+        queue.until(lapsed, "the lease has lapsed")
+        a.let("go")
+        queue.wait_for("JobCompleted", "first")
+        if flags:
+            queue.wait_executing("second")
+        else:
+            queue.until(lambda: "nothing new starts until" in queue.told(), "it says so")
+            assert queue.types("second") == []
+    queue.wait_executing("second")
+    queue.until(lambda: not lapsed(), "the lease is renewed")
+    a.let("end")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    same(queue, machines.remote())
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

@@ -27,6 +27,36 @@ class NoNews:
         """Nothing is remembered."""
 
 
+class Failing(NoNews):
+    """Fails outside of any answer, at first."""
+
+    def forget(self) -> None:
+        self.looks += 1
+        if self.looks < 3:
+            raise KeyError("odd")
+
+
+def test_an_internal_error_is_told_and_does_not_end_the_service() -> None:
+    errors: list[BaseException] = []
+    read, write = os.pipe()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        server = Server(listener, Failing(), frozenset({os.geteuid()}), errors.append)
+        loop = threading.Thread(target=server.run, args=(read,), daemon=True)
+        loop.start()
+        try:
+            with socket.create_connection(listener.getsockname(), SECONDS) as client:
+                client.sendall(b"GET /v1/queues/q?wait=0 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+                assert client.recv(1000).startswith(b"HTTP/1.1 404 ")
+        finally:
+            os.write(write, b"x")
+            loop.join(SECONDS)
+            os.close(read)
+            os.close(write)
+    assert not loop.is_alive()
+    assert {type(error) for error in errors} == {KeyError}
+
+
 def test_the_loop_looks_once_a_tick_while_a_client_waits() -> None:
     answers = NoNews()
     errors: list[BaseException] = []

@@ -16,6 +16,8 @@ SLACK = 2.0
 SLEPT_SECONDS = 35.0
 TTL_SECONDS = 58.0
 """Of a lease; the store's clock tells whole seconds."""
+STALE_SECONDS = 60.0
+"""From the newest renewal of a lease on, so long its owner may start jobs."""
 
 
 class Violation(AssertionError):
@@ -241,6 +243,8 @@ class Checker:
         if self.remote.owners.get(self.remote.epoch) == place and self.remote.epoch == epoch:
             again = job not in self.remote.completed or job in local.again
             expect(again, f"{job} runs again though it completed")
+        stale = self._now() - self._leases[place][0]
+        expect(stale <= STALE_SECONDS, f"{job} begins {stale:.1f} s after the lease was renewed")
         self._in_time(command, "begins")
         self._awake(command)
         self.alive.append(command)

@@ -345,7 +345,7 @@ class SimPublisher:
         """See `Publisher.collect`."""
         self._later(Collected(token, Results(files=1, size=1, sha256="00")))
 
-    def publish(self, token: str, job: JobState) -> None:
+    def publish(self, token: str, job: JobState, *, last: bool = False) -> None:
         """See `Publisher.publish`."""
         host, rng = self._host, self._host.rng
         seconds = rng.uniform(0.0, 3.0)

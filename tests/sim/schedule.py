@@ -288,6 +288,7 @@ class Schedule:
             place=host.place,
         )
         epoch = owning.epoch(state)
+        client.surprising = True  # from here on only the replicator asks
         replicator = self._replicator(
             ledger, client, owning.found, take_place, me, epoch, clock, inbox.post
         )
@@ -482,6 +483,7 @@ def _faults(rng: Random) -> Faults:
     return Faults(
         refused=share * rng.random(),
         lost=share * rng.random(),
+        odd=share * rng.random(),
         late=share * rng.random(),
         latency=rng.choice([0.01, 0.1, 1.0]),
         outages=outages,

@@ -1,7 +1,9 @@
-"""An object store that fails, delays, reorders, and loses replies to writes that took effect."""
+"""An object store that fails, delays, reorders, loses replies to writes that took effect, and
+answers what no store says."""
 
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from hashlib import md5
 from random import Random
 from typing import Any
@@ -9,7 +11,15 @@ from typing import Any
 from msgspec import Struct
 from tests.sim.kernel import Kernel, Process
 
-from spawn.store.objects.port import PAGE, Changed, Exists, NotThere, Object, Unavailable
+from spawn.store.objects.port import (
+    PAGE,
+    Changed,
+    Exists,
+    InvalidAnswer,
+    NotThere,
+    Object,
+    Unavailable,
+)
 
 TIMEOUT = 8.0
 
@@ -20,6 +30,7 @@ class Faults(Struct):
     refused: float = 0.0
     lost: float = 0.0
     late: float = 0.0
+    odd: float = 0.0
     latency: float = 0.05
     outages: tuple[tuple[float, float], ...] = ()
 
@@ -53,7 +64,8 @@ class Bucket:
         if key not in self.objects:
             raise NotThere(key)
         data, at = self.objects[key]
-        return Object(data, _etag(data), float(int(self.kernel.now) - int(at)))
+        now = datetime.fromtimestamp(int(self.kernel.now), UTC)
+        return Object(data, _etag(data), float(int(self.kernel.now) - int(at)), now)
 
     def keys(self, prefix: str, after: str) -> list[tuple[str, int]]:
         """List."""
@@ -69,6 +81,8 @@ class Client:
     def __init__(self, bucket: Bucket, process: Process) -> None:
         self._bucket = bucket
         self._process = process
+        self.surprising = False
+        """Whether some odd answers raise what no store raises, as a fault of ours would."""
         self.failed_at = -1e9
         """When a request of this process failed last."""
         self.asked_at = -1e9
@@ -113,11 +127,25 @@ class Client:
             result, error = None, raised
         if chance < faults.lost:
             self._fail(rng.uniform(0.1, TIMEOUT), key, "reply lost", asked_at)
+        chance -= faults.lost
+        if chance < faults.odd:
+            result, error = self._odd(result, key, asked_at), None
         kernel.sleep(rng.uniform(0.2, 1.8) * faults.latency / 2)
         self.asked_at = asked_at
         if error is not None:
             raise error
         return result
+
+    def _odd(self, result: Any, key: str, asked_at: float) -> Object:
+        """Answer to what may have taken effect as no store does."""
+        rng = self._bucket.rng
+        self._bucket.kernel.trace(f"{self._process.name} {key}: odd answer")
+        self.failed_at, self.asked_at = self._bucket.kernel.now, asked_at
+        if isinstance(result, Object) and rng.random() < 0.7:
+            return Object(_garbage(result.data, rng), result.etag, result.age, result.now)
+        if self.surprising and rng.random() < 0.5:
+            raise KeyError("ETag")
+        raise InvalidAnswer(f"{key} cannot be reached", why="odd answer")
 
     def _fail(self, seconds: float, key: str, why: str, asked_at: float) -> None:
         self._bucket.kernel.trace(f"{self._process.name} {key}: {why}")
@@ -125,6 +153,13 @@ class Client:
         self.failed_at = self._bucket.kernel.now
         self.asked_at = asked_at
         raise Unavailable(f"{key} cannot be reached", why=why)
+
+
+def _garbage(data: bytes, rng: Random) -> bytes:
+    """A login page, another document, or the beginning of what there is."""
+    half = data[: len(data) // 2]
+    lines = half[: half.rfind(b"\n") + 1]
+    return rng.choice([b"<html>Sign in</html>\n", b"{}", b"", half, lines, b"[" * 70_000])
 
 
 def _quietly(effect: Callable[[], Any]) -> None:

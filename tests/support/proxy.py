@@ -10,7 +10,7 @@ import re
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from email.utils import formatdate, parsedate_to_datetime
 from http.server import BaseHTTPRequestHandler
@@ -21,19 +21,30 @@ from urllib.parse import unquote, urlsplit
 from msgspec import Struct
 from tests.support.s3 import free_port
 
-Fault = Literal["500", "503", "403", "reset", "swallow", "lose", "hold", "late", "ahead"]
+_Said = Literal["500", "503", "401", "403", "404", "412", "expired"]
+Fault = _Said | Literal["reset", "swallow", "lose", "hold", "late", "ahead", "odd"]
 """What befalls a request.
 
-`500`, `503`, `403`: that answer, and no effect. `reset`: the connection is torn, no effect.
-`swallow`: no effect and no answer. `lose`: it takes effect, and the connection is torn instead of
-an answer. `hold`: it goes on once the rule is gone, with its answer. `late`: it goes on after
-`seconds`. `ahead`: the answer's `Date` is `seconds` later, as if the server's clock were.
+`500` to `412`: that answer, and no effect. `expired`: the session token has. `reset`: the
+connection is torn, no effect. `swallow`: no effect and no answer. `lose`: it takes effect, and
+the connection is torn instead of an answer. `hold`: it goes on once the rule is gone, with its
+answer. `late`: it goes on after `seconds`. `ahead`: the answer's `Date` is `seconds` later, as if
+the server's clock were. `odd`: it takes effect, and the rule's `raw` makes the bytes of another
+answer, after which the connection is closed.
 """
 Answer = tuple[int, str, list[tuple[str, str]], bytes]
 """Status, reason, headers and body."""
 WRITES = ("PUT", "POST", "DELETE")
 
-_CODES = {"500": "InternalError", "503": "SlowDown", "403": "AccessDenied"}
+_CODES = {
+    "500": (500, "InternalError"),
+    "503": (503, "SlowDown"),
+    "401": (401, "AccessDenied"),
+    "403": (403, "AccessDenied"),
+    "404": (404, "NoSuchKey"),
+    "412": (412, "PreconditionFailed"),
+    "expired": (400, "ExpiredToken"),
+}
 _ERROR = "<Error><Code>{}</Code><Message>as told</Message></Error>"
 _AT_ONCE = struct.pack("ii", 1, 0)
 """SO_LINGER that makes `close` send RST."""
@@ -43,19 +54,29 @@ class Rule:
     """One fault, and whom it befalls; see `Proxy.fault`."""
 
     def __init__(
-        self, fault: Fault, methods: tuple[str, ...], key: str, share: float, seconds: float
+        self,
+        fault: Fault,
+        methods: tuple[str, ...],
+        key: str,
+        share: float,
+        seconds: float,
+        credential: str,
+        raw: Callable[[Answer], bytes] | None,
     ) -> None:
         self.fault = fault
         self.seconds = seconds
+        self.raw = raw
         self.gone = Event()
         self.hits = 0
         self._methods = methods
         self._key = re.compile(key)
         self._share = share
+        self._credential = credential
 
-    def fits(self, method: str, key: str, chance: float) -> bool:
+    def fits(self, method: str, key: str, authorization: str, chance: float) -> bool:
         """Whether a request meets the fault."""
         meant = not self._methods or method in self._methods
+        meant = meant and self._credential in authorization
         return meant and self._key.search(key) is not None and chance < self._share
 
 
@@ -105,6 +126,8 @@ class Proxy:
         key: str = "",
         share: float = 1.0,
         seconds: float = 0.0,
+        credential: str = "",
+        raw: Callable[[Answer], bytes] | None = None,
     ) -> Iterator[Rule]:
         """Have requests meet a fault, as long as the block lasts.
 
@@ -112,8 +135,10 @@ class Proxy:
             methods: Whom it befalls; all when absent.
             key: A regular expression that is searched for in the key.
             share: Of the requests that fit.
+            credential: The access key of those whom it befalls; empty for all.
+            raw: Of `odd`: given the server's answer.
         """
-        rule = Rule(fault, methods, key, share, seconds)
+        rule = Rule(fault, methods, key, share, seconds, credential, raw)
         with self._lock:
             self._rules.append(rule)
         try:
@@ -194,11 +219,11 @@ class Proxy:
                 self._connections.discard(connection)
             connection.close()
 
-    def rule_for(self, method: str, key: str) -> Rule | None:
+    def rule_for(self, method: str, key: str, authorization: str) -> Rule | None:
         """The fault that a request meets, if it meets one."""
         with self._lock:
             for rule in self._rules:
-                if rule.fits(method, key, self._chance.random()):
+                if rule.fits(method, key, authorization, self._chance.random()):
                     rule.hits += 1
                     return rule
         return None
@@ -238,7 +263,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         _, _, key = unquote(urlsplit(self.path).path).lstrip("/").partition("/")
-        rule = self._proxy.rule_for(self.command, key)
+        rule = self._proxy.rule_for(self.command, key, self.headers.get("Authorization", ""))
         fault = rule.fault if rule is not None else ""
         self._status: int | None = None
         self._answered_at = 0.0
@@ -247,7 +272,14 @@ class _Handler(BaseHTTPRequestHandler):
             if rule is None:
                 self._pass(body)
             elif rule.fault in _CODES:
-                self._answer(int(rule.fault), "", [], _ERROR.format(_CODES[rule.fault]).encode())
+                status, code = _CODES[rule.fault]
+                xml = [("Content-Type", "application/xml")]
+                self._answer(status, "", xml, _ERROR.format(code).encode())
+            elif rule.raw is not None:
+                said = rule.raw(self._ask(body))
+                self.close_connection = True
+                with suppress(OSError):
+                    self.wfile.write(said)
             elif rule.fault == "reset":
                 self._tear()
             elif rule.fault == "swallow":

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
+import pytest
 from tests.cli import samples
 
 from spawn.core import chain
@@ -10,8 +12,8 @@ from spawn.core.replay import Row
 from spawn.runner.ports import Happening
 from spawn.runner.replicator import Lag, Replicator
 from spawn.store.objects.folder import FolderStore
-from spawn.store.objects.port import Unavailable
-from spawn.store.replica.lease import TTL_SECONDS, Owner
+from spawn.store.objects.port import Changed, Unavailable
+from spawn.store.replica.lease import TTL_SECONDS, Holder, Lease, Owner, look
 from spawn.store.replica.names import LEASE
 from spawn.store.replica.reconcile import Found
 
@@ -80,6 +82,59 @@ def test_a_lease_that_cannot_be_handed_back_holds_nobody_up_for_longer_than_it_l
     assert (replicator.behind, replicator.fenced) == (0, "")
     assert TTL_SECONDS <= time.seconds < TTL_SECONDS + 25
     assert lags[-1].trouble
+
+
+def test_an_error_of_ours_is_told_and_the_work_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Odd(FolderStore):
+        failures = 3
+
+        def create(self, key: str, data: bytes) -> str:
+            if "/log/" in key and self.failures:
+                self.failures -= 1
+                raise KeyError("ETag")
+            return super().create(key, data)
+
+    rows = list(samples.training().rows)
+    lags: list[Lag] = []
+    replicator = _replicator(Odd(tmp_path), rows, Time(), lags)
+    replicator.committed(len(rows))
+    replicator.drain(600.0)
+    replicator.run()
+    assert (replicator.behind, replicator.fenced) == (0, "")
+    assert ("internal error: KeyError('ETag')", "internal") in [(x.trouble, x.kind) for x in lags]
+    assert lags[-1].trouble == ""
+    assert capsys.readouterr().err.count("Traceback") == 1
+
+
+def test_a_refusal_without_a_cause_is_neither_a_claim_nor_another_owner(tmp_path: Path) -> None:
+    """A proxy says that the lease has changed, and it has not."""
+
+    class Lying(FolderStore):
+        lies = 4
+
+        def replace(self, key: str, data: bytes, *, etag: str) -> str:
+            if self.lies:
+                self.lies -= 1
+                raise Changed(key)
+            return super().replace(key, data, etag=etag)
+
+    store = Lying(tmp_path)
+    before = Owner(place="before", instance_id="local", hostname="b")
+    lease = Lease(epoch=1, nonce="b", owner=before, seq=0, hash="", handed_back=True)
+    store.create(LEASE, msgspec.json.encode(lease))
+    seen = look(store)
+    owner = Owner(place="p", instance_id="local", hostname="h")
+    holder = Holder(
+        store, owner=owner, epoch=2, nonce="n", seen=seen, head=lambda: (0, bytes(32))
+    )  # fmt: skip
+    with pytest.raises(Unavailable):
+        holder.claim()
+    assert holder.claim() == 0.0
+    found = look(store)
+    assert found is not None
+    assert found.lease.owner == owner
 
 
 def test_a_log_that_is_not_there_yet_is_tried_for_as_long_as_it_is_told(tmp_path: Path) -> None:

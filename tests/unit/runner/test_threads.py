@@ -1,0 +1,80 @@
+"""Work beside the loop that fails unexpectedly: it is told, and starts again."""
+
+from datetime import UTC, datetime
+from threading import Event
+
+import pytest
+
+from spawn.runner import workers as workers_module
+from spawn.runner.notices import Notices
+from spawn.runner.ports import Happening, Noticed
+from spawn.runner.threads import LONGEST_PAUSE, keep_running
+from spawn.runner.workers import Workers
+from spawn.store.metadata import Metadata, Notice
+
+
+def test_it_starts_again_after_pauses_that_double(capsys: pytest.CaptureFixture[str]) -> None:
+    pauses: list[float] = []
+
+    def work() -> None:
+        if len(pauses) < 8:
+            raise KeyError("odd")
+
+    keep_running("the test", work, pauses.append)
+    assert pauses[:3] == [0.5, 1.0, 2.0]
+    assert pauses[-1] == LONGEST_PAUSE
+    err = capsys.readouterr().err
+    assert err.count("unexpected error in the test") == 8
+    assert "KeyError: 'odd'" in err
+
+
+def test_a_worker_outlives_a_task_that_fails_and_does_it_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(workers_module, "FIRST_PAUSE", 0.01)
+    done, other = Event(), Event()
+    tries: list[int] = []
+
+    def task() -> float | None:
+        tries.append(1)
+        if len(tries) < 3:
+            raise RuntimeError("odd")
+        done.set()
+        return None
+
+    workers = Workers("uploader")
+    workers.add(task)
+    workers.add(lambda: other.set())
+    assert done.wait(30)
+    assert other.wait(30)
+    workers.close()
+    assert capsys.readouterr().err.count("unexpected error in uploader") == 2
+
+
+def test_a_notice_is_not_missed_after_an_answer_that_nobody_foresaw(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("spawn.runner.threads.FIRST_PAUSE", 0.01)
+    at = datetime(2026, 1, 27, tzinfo=UTC)
+
+    class Odd(Metadata):
+        asked = 0
+
+        def notice(self) -> Notice | None:
+            self.asked += 1
+            if self.asked == 1:
+                raise OverflowError("odd")
+            return Notice("stop", at)
+
+    posted: list[Happening] = []
+    there = Event()
+
+    def post(happening: Happening) -> None:
+        posted.append(happening)
+        there.set()
+
+    notices = Notices(Odd(), post)
+    notices.start()
+    assert there.wait(30)
+    notices.close()
+    assert posted == [Noticed("stop", at)]
