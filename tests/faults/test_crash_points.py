@@ -1,6 +1,7 @@
 """A runner that dies while it claims, ships, packs or hands back: one log, wherever it goes on."""
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,16 +32,34 @@ points = pytest.mark.parametrize(("name", "count"), some(POINTS, MORE))
 
 
 def _queue(world: World, name: str = "") -> Queue:
-    """Jobs that run until enough segments for a pack are shipped, where the point is in packing."""
+    """A queue that cannot end before its runner dies.
+
+    Where the point is in shipping, each job of the chain waits for one more segment than the job
+    before it. Where it is in packing, the chain lasts until enough segments for a pack are shipped.
+    """
     seconds = 0.35 if warm.cold else 0.15
     links = 14 if "pack" in name else 4
+    commands = [f"sleep {seconds}"] * links
+    if name in ("replica.shipping", "replica.shipped"):
+        commands = [_until_reached(_counter(world), n + 2) for n in range(links)]
     jobs = [
         job("a", "true"),
         job("b", "[ $JOB_ATTEMPT != 1 ]", "a", retry=retry(3, "50ms")),
-        *(job(f"c{n}", f"sleep {seconds}", f"c{n - 1}" if n else "b") for n in range(links)),
+        *(job(f"c{n}", each, f"c{n - 1}" if n else "b") for n, each in enumerate(commands)),
         job("d", "true", f"c{links - 1}"),
     ]
     return world.queue(*jobs)
+
+
+def _until_reached(counter: Path, count: int) -> str:
+    """A command that waits until the failpoint was reached so often, or for `go`."""
+    reached = f"{{ read -r dots; [ ${{#dots}} -ge {count} ]; }} <{counter}"
+    return f"until [ -e go ] || {reached}; do nap; done"
+
+
+def _counter(world: World) -> Path:
+    """The file that has a byte for each time that a machine reached the failpoint."""
+    return world.folder / f"{world.home.name}-counter"
 
 
 def _ship_often(machines: Machines) -> None:
@@ -50,12 +69,13 @@ def _ship_often(machines: Machines) -> None:
 
 
 def _dies(machines: Machines, queue: Queue, name: str, count: int, **order: Any) -> None:
-    """Let a runner die at a point."""
-    counter = queue.world.folder / f"{queue.world.home.name}-counter"
+    """Let a runner die at a point; what waited for it does not wait in the next runner."""
+    counter = _counter(queue.world)
     order["bucket"] = machines.bucket
     runner = campaign.start(queue, order, **{VARIABLE: f"{name}:{count}:{counter}"})
     assert campaign.kill_after(runner, 60) is False, "it came to the point and died there"
     assert counter.stat().st_size == count
+    queue.world.let("go")
 
 
 def test_every_point_of_the_replica_is_tried() -> None:

@@ -84,13 +84,26 @@ def test_a_file_among_the_requests_that_is_none_is_refused_and_goes(world: World
     queue.wait_for("QueueCompleted")
 
 
-def test_who_waits_for_the_end_of_a_cancel_may_go(world: World) -> None:
-    queue = world.queue(job("a", f"trap '' TERM; {until('never')}"), kill_grace="2s")
+def test_a_cancel_takes_effect_though_the_command_that_waits_for_it_is_killed(
+    world: World,
+) -> None:
+    queue = world.queue(job("a", f"trap 'touch told' TERM; {until('go')}; exit 1"))
     queue.detach()
     queue.wait_executing("a")
     process = world.start("cancel", "q")
-    queue.until(lambda: any(queue.paths.requests.glob("*.json")), "it is asked")
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    queue.until((world.work / "told").exists, "the runner has the request")
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    world.let("go")
     queue.wait_for("QueueFailed")
+    assert queue.state.reason == "cancelled"
+
+
+def test_a_request_is_found_though_the_runner_was_not_woken(world: World) -> None:
+    world.hurry("spawn.runner.poller.LOOK_SECONDS", 0.2)
+    queue = world.queue(job("a", until("never")), kill_grace="1s")
+    queue.detach()
+    queue.wait_executing("a")
+    (queue.paths.requests / "wake").unlink()
+    assert world.spawn("cancel", "q").code == 0
     assert queue.state.reason == "cancelled"

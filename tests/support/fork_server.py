@@ -21,8 +21,8 @@ import struct
 import sys
 import termios
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -80,7 +80,7 @@ def _serve(of: str, listener: socket.socket) -> None:
                 continue
             try:
                 forked[status] = _fork(status)
-            except (RuntimeError, OSError):  # the client is gone
+            except (RuntimeError, OSError):  # the client is gone, or no process can be forked
                 status.close()
                 continue
             alive.add(status)
@@ -89,21 +89,32 @@ def _serve(of: str, listener: socket.socket) -> None:
 def _fork(status: socket.socket) -> int:
     """Fork the process that a connection requests, and send its process id."""
     head, fds, _, _ = socket.recv_fds(status, 4, 32)
-    head += exactly(status, 4 - len(head))
-    order = json.loads(exactly(status, int.from_bytes(head, "big")))
-    # A signal that comes before it is set up would be lost in what Python runs after a fork.
-    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    pid = os.fork()
-    if pid == 0:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        _run(order, dict(zip(order["fds"], fds, strict=True)))
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    for fd in fds:
-        os.close(fd)
+    try:
+        head += exactly(status, 4 - len(head))
+        order = json.loads(exactly(status, int.from_bytes(head, "big")))
+        with _signals_blocked():
+            pid = os.fork()
+            if pid == 0:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                _run(order, dict(zip(order["fds"], fds, strict=True)))
+    finally:
+        for fd in fds:
+            os.close(fd)
     with suppress(OSError):
         status.sendall(pid.to_bytes(4, "big"))
     return pid
+
+
+@contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """Block signals during a fork: one that comes before the child has set them up would be lost in
+    what Python runs after a fork."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _has_ended(status: socket.socket, pid: int) -> bool:
@@ -237,11 +248,10 @@ class _Fork(ForkedPopen):
     """Forked from the command that starts it."""
 
     def _begin(self, order: dict[str, Any], fds: Mapping[int, int]) -> int:
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        pid = os.fork()
-        if pid == 0:
-            _run(order, fds)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        with _signals_blocked():
+            pid = os.fork()
+            if pid == 0:
+                _run(order, fds)
         return pid
 
 
