@@ -17,6 +17,7 @@ from spawn.runner.start import News, Refused, RunOrder, Said
 from spawn.runner.telling import Teller
 from spawn.store import lock, queues
 from spawn.store.failpoints import reached
+from spawn.store.files import regular
 from spawn.store.objects.port import Unavailable
 from spawn.store.paths import QueuePaths, Roots
 from spawn.store.replica.lease import Owned
@@ -107,7 +108,7 @@ def _put_aside(paths: QueuePaths, epoch: int, tell: Callable[[News], None]) -> N
 
 def _redirect(path: Path) -> None:
     """From here on stderr is the queue's `runner.log`."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    fd = regular(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(fd, 2)
     os.close(fd)
 

@@ -1,6 +1,5 @@
 """Starts attempts: a zygote that forks supervisors, one of them always ready."""
 
-import os
 import select
 import socket
 import subprocess
@@ -26,6 +25,7 @@ from spawn.runner.strays import kill_strays
 from spawn.runner.watch import Watch, rouse
 from spawn.store import failpoints, lock
 from spawn.store.durable import sync
+from spawn.store.files import replace
 from spawn.store.paths import QueuePaths
 
 LOCK_SECONDS = 1.0
@@ -153,13 +153,7 @@ class ProcessLauncher:
     def warn(self, token: str, deadline: str) -> None:
         """See `Launcher.warn`. The file is there as a whole, or not at all."""
         folder = self._open[token][0]
-        path = Path(interruption_file(folder))
-        part = path.with_name(f"{path.name}.part")
-        with open(part, "w") as out:
-            out.write(f"{deadline}\n")
-            out.flush()
-            os.fsync(out.fileno())
-        part.replace(path)
+        replace(interruption_file(folder), f"{deadline}\n".encode(), durable=True)
         sync(folder)
 
     def stop(self, token: str, cause: StopCause, grace: float) -> None:

@@ -8,6 +8,7 @@ import os
 from binascii import crc32
 
 from spawn.core.exit import Exit
+from spawn.store.files import regular
 
 _SIZE = 4096
 _CHECKSUM = 8
@@ -39,7 +40,7 @@ def write(fd: int, token: str, exit_: Exit) -> None:
 def read(path: str | os.PathLike[str], token: str) -> Exit | None:
     """Read the record of the attempt with this token; None when there is no valid one."""
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=regular) as file:
             block = file.read(_SIZE)
         checksum, size = int(block[:_CHECKSUM], 16), int(block[_CHECKSUM : 2 * _CHECKSUM], 16)
         body = block[2 * _CHECKSUM :][:size]

@@ -15,9 +15,9 @@ from spawn.core.report.model import Live, Replica
 from spawn.core.report.progress import Progress, from_file, from_output
 from spawn.core.state import JobState, QueueState
 from spawn.store import lag, output, queues
+from spawn.store.files import regular
 from spawn.store.output import RAW
 from spawn.store.paths import Roots
-from spawn.store.tail import regular
 
 RECENT_LINES = 50
 """Lines of output that are searched for progress."""

@@ -1,10 +1,10 @@
 """The end of a file that may be large."""
 
 import os
-import stat
 from pathlib import Path
 
 from spawn.core.codec import clean
+from spawn.store.files import regular
 
 
 def tail(
@@ -33,18 +33,3 @@ def tail(
     kept = [line for line in whole if line.strip()] or [line for line in found if line.strip()]
     kept = kept[max(0, len(kept) - lines) :]
     return tuple(clean(line)[:width] for line in kept)
-
-
-def regular(path: str, flags: int, *, dir_fd: int | None = None) -> int:
-    """Open a file, for `open`: a pipe that a job has put in its place must not hold us up, and a
-    link must not lead elsewhere.
-
-    Raises:
-        OSError: It cannot be opened, or is no plain file.
-    """
-    more = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    fd = os.open(path, flags | more, dir_fd=dir_fd)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise OSError(f"{path} is no plain file")
-    return fd

@@ -40,7 +40,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
         QueueNotFound: There is no log, or one that nothing was ever written to.
         CorruptLog: SQLite cannot make sense of the file, also while it is read in the `with`.
     """
-    if not path.exists():
+    if not expect_files(path):
         raise QueueNotFound(f"there is no event log at {path}")
     try:
         with closing(_connect(path)) as connection:
@@ -53,6 +53,23 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
         raise CorruptLog(
             f"the event log {path} cannot be read", why=str(error), hint="restore it from a copy"
         ) from error
+
+
+def expect_files(path: Path) -> bool:
+    """See that SQLite will open files, which it does without asking; returns whether there is a
+    database.
+
+    Raises:
+        CorruptLog: A FIFO, which it would wait for, or whatever else lies in the place of one.
+    """
+    for each in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal"))):
+        if each.exists() and not each.is_file():
+            raise CorruptLog(
+                "the event log cannot be read",
+                why=f"{each} is not a regular file",
+                hint="restore it from a copy",
+            )
+    return path.exists()
 
 
 def rows(connection: sqlite3.Connection, after: int = 0) -> Iterator[Row]:

@@ -69,6 +69,8 @@ OURS = {
     "spawn.core.upcast",
     "spawn.store",
     "spawn.store.durable",
+    "spawn.store.files",
+    "spawn.store.kept",
     "spawn.store.lag",
     "spawn.store.live",
     "spawn.store.lock",

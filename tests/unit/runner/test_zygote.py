@@ -20,6 +20,7 @@ ALLOWED = {
     "spawn.runner.zygote",
     "spawn.store",
     "spawn.store.failpoints",
+    "spawn.store.files",
     "spawn.store.lock",
 }
 HEAVY = {
