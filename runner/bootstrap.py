@@ -13,7 +13,7 @@ from spawn.core.errors import RunnerAlive, SpawnError
 from spawn.runner.exit_code import exit_code
 from spawn.runner.launcher import ProcessLauncher
 from spawn.runner.session import Overtaken, Session
-from spawn.runner.start import News, Refused, RunOrder, Said
+from spawn.runner.start import News, Over, Refused, RunOrder, Said
 from spawn.runner.telling import Teller
 from spawn.store import lock, queues
 from spawn.store.failpoints import reached
@@ -38,7 +38,9 @@ def main() -> int:
     tell = Teller(int(sys.argv[1]))
     try:
         order = msgspec.json.decode(sys.stdin.buffer.read(), type=RunOrder)
-        return _run(order, tell)
+        code = _run(order, tell)
+        tell(Over())
+        return code
     except SpawnError as error:
         alive = isinstance(error, RunnerAlive)
         passes = order.from_s3 and isinstance(error, Unavailable)

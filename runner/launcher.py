@@ -3,7 +3,6 @@
 import select
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -17,6 +16,7 @@ from spawn.core.exit import Exit, StopCause
 from spawn.core.state import JobState
 from spawn.runner import record
 from spawn.runner.environment import environment, interruption_file
+from spawn.runner.interpreter import python
 from spawn.runner.messages import Go, Message, Order, Over, Ready, Stop, Unable, receive, send
 from spawn.runner.poller import Poller
 from spawn.runner.ports import CannotBegin, CannotPrepare, Ended, Happening, Prepared
@@ -337,7 +337,7 @@ class _Zygote:
         with theirs:
             try:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "spawn.runner.zygote", str(theirs.fileno())],
+                    [*python("spawn.runner.zygote"), str(theirs.fileno())],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,

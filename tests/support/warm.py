@@ -24,8 +24,10 @@ from typing import Any
 
 from tests.support.soak import SOAK
 
+from spawn.runner.interpreter import python
+
 SPAWN = str(Path(sys.executable).with_name("spawn"))
-RUNNER = [sys.executable, "-m", "spawn.runner"]
+RUNNER = python("spawn.runner")
 MOTO = [sys.executable, str(Path(__file__).with_name("moto_server.py"))]
 ROOT = Path(__file__).parents[2]
 
@@ -52,7 +54,7 @@ def spawn(args: Sequence[str], **options: Any) -> "subprocess.Popen[Any]":
         options: For `Popen`. With some, as a user, the program is executed.
     """
     moto = list(args[:2]) == MOTO
-    ours = args[0] == SPAWN or list(args[:3]) == RUNNER
+    ours = args[0] == SPAWN or list(args[: len(RUNNER)]) == RUNNER
     environ = options.get("env") or os.environ
     started = any(environ[name] != _ENVIRON.get(name) for name in _AT_START if name in environ)
     if (not moto and (cold or started or not ours)) or not options.keys() <= _SUPPORTED:
