@@ -14,7 +14,7 @@ SMALL_BYTES = 1024 * 1024
 
 
 class NotRegular(OSError):
-    """A FIFO, a device, a folder, a socket, or a symbolic link where a file is expected."""
+    """A FIFO, a device, a socket, or a symbolic link where a file is expected."""
 
 
 def regular(
@@ -33,18 +33,21 @@ def regular(
 
     Raises:
         NotRegular: It is not a regular file.
+        IsADirectoryError: It is a folder.
         OSError: It cannot be opened.
     """
     more = os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
     try:
         fd = os.open(path, flags | more, mode, dir_fd=dir_fd)
     except OSError as error:
-        # A link; a socket, or a FIFO to write to; a folder to write to.
-        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link; a socket, or a FIFO to write to
             raise _not_regular(path, error.errno) from None
         raise
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    mode = os.fstat(fd).st_mode
+    if not stat.S_ISREG(mode):
         os.close(fd)
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
         raise _not_regular(path, errno.EINVAL)
     return fd
 

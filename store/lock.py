@@ -34,7 +34,7 @@ def is_held(path: str | os.PathLike[str]) -> bool:
     """Whether somebody holds the lock. What is not there, or is no file, is held by nobody."""
     try:
         fd = regular(path, os.O_RDONLY)
-    except (FileNotFoundError, NotRegular):
+    except (FileNotFoundError, IsADirectoryError, NotRegular):
         return False
     try:
         answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _request(fcntl.F_RDLCK))
