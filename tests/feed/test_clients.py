@@ -3,12 +3,11 @@
 import contextlib
 import re
 import socket
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.feeds import Feed, feed_of, taken_apart, until_closed
+from tests.support.feeds import Feed, taken_apart, until_closed
 from tests.support.queues import SECONDS, World, job
 from tests.support.wait import wait_until
 
@@ -142,27 +141,10 @@ def crowd(feed: Feed) -> Iterator[contextlib.ExitStack]:
         yield stack
 
 
-_HURRIED = """\
-import sys
-from spawn.runner.feed import bootstrap, connection
-connection.HEAD_SECONDS = 3.0
-sys.exit(bootstrap.main())
-"""
-
-
 def test_a_crowd_that_says_half_a_request_makes_others_wait_no_longer_than_it_may(
-    world: World,
+    feed: Feed, crowd: contextlib.ExitStack
 ) -> None:
     assert connection.HEAD_SECONDS <= 10
-    world.environ["SPAWN_FEED_PORT"] = "0"
-    with (
-        feed_of(world, wrapper=(sys.executable, "-c", _HURRIED)) as feed,
-        contextlib.ExitStack() as crowd,
-    ):
-        _wait_behind_a_crowd(feed, crowd)
-
-
-def _wait_behind_a_crowd(feed: Feed, crowd: contextlib.ExitStack) -> None:
     held = [crowd.enter_context(feed.connect()) for _ in range(serve.MAX_CLIENTS)]
     for sock in held:
         sock.sendall(b"GET /v1")

@@ -28,11 +28,10 @@ class Feed:
 
     Args:
         port: 0: one that is free.
-        wrapper: See `World.start`.
     """
 
-    def __init__(self, world: World, port: int = 0, wrapper: tuple[str, ...] = ()) -> None:
-        self.process = world.start("feed", "--port", str(port), cwd="/", wrapper=wrapper)
+    def __init__(self, world: World, port: int = 0) -> None:
+        self.process = world.start("feed", "--port", str(port), cwd="/")
         assert self.process.stderr is not None
         said = self.process.stderr.readline()
         found = re.search(r" on 127\.0\.0\.1:(\d+)\.$", said)
@@ -91,9 +90,9 @@ class Feed:
 
 
 @contextlib.contextmanager
-def feed_of(world: World, wrapper: tuple[str, ...] = ()) -> Iterator[Feed]:
+def feed_of(world: World) -> Iterator[Feed]:
     """Serve a world's queues, and end in good order."""
-    feed = Feed(world, wrapper=wrapper)
+    feed = Feed(world)
     try:
         yield feed
         assert feed.process.poll() is None, "it has ended by itself"
