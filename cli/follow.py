@@ -22,7 +22,7 @@ from spawn.core.errors import RunnerAlive, SpawnError
 from spawn.core.events import Data, Event
 from spawn.core.moments import moment
 from spawn.core.report.model import Report
-from spawn.runner.start import Committed, Refused, RunnerProcess, Said
+from spawn.runner.start import Committed, Over, Refused, RunnerProcess, Said
 from spawn.store.paths import Roots
 
 TICK_SECONDS = 1.0
@@ -56,7 +56,12 @@ class View(Protocol):
 
 
 def detached(runner: RunnerProcess, queue_id: str) -> int:
-    """Wait until the runner owns the queue, then leave it alone."""
+    """Wait until the runner owns the queue, then leave it alone; returns the exit code.
+
+    Raises:
+        SpawnError: The runner refused, or died.
+    """
+    over = False
     while (news := runner.news()) is not None:
         for item in news:
             if isinstance(item, Refused):
@@ -65,37 +70,45 @@ def detached(runner: RunnerProcess, queue_id: str) -> int:
                 print(queue_id)
                 print(f"Running. `spawn queue status {queue_id}` shows it.", file=sys.stderr)
                 return 0
-    code = runner.wait()
+            over = over or isinstance(item, Over)
+    if not over:
+        raise _death(runner, queue_id)
     print(queue_id)
-    return code
+    return runner.wait()
 
 
-def ended(runner: RunnerProcess) -> int:
+def ended(runner: RunnerProcess, queue_id: str) -> int:
     """Wait for the runner's end; returns its exit code.
 
     Raises:
-        SpawnError: The runner refused.
+        SpawnError: The runner refused, or died.
     """
+    over = False
     while (news := runner.news()) is not None:
         for item in news:
             if isinstance(item, Refused):
                 raise _refusal(runner, item)
             if isinstance(item, Said):
                 print(f"Warning: {printable(item.text)}", file=sys.stderr)
+            over = over or isinstance(item, Over)
+    if not over:
+        raise _death(runner, queue_id)
     return runner.wait()
 
 
 def follow(runner: RunnerProcess, roots: Roots, queue_id: str) -> int:
     """Show the queue until the runner ends; returns the runner's exit code."""
     with _passing_signals(runner):
-        began = _first_commit(runner)
-        if not began:
+        first = _first_word(runner)
+        if isinstance(first, Over):
+            _say_ended(roots, queue_id)
+            return runner.wait()
+        if first is None:
             code = runner.wait()
-            if code < 0:
+            if code in (-signal.SIGINT, -signal.SIGTERM):
                 print("Stopped before the queue began.", file=sys.stderr)
                 return 128 - code
-            _say_ended(roots, queue_id)
-            return code
+            raise _death(runner, queue_id)
         with LocalQueue(roots, queue_id) as source, view_of(queue_id) as view:
             view.events(since_ours(source.follow()), source)
             while True:
@@ -123,7 +136,7 @@ def follow(runner: RunnerProcess, roots: Roots, queue_id: str) -> int:
         go_on = any(job.status == "running" and not job.unnoticed for job in report.jobs)
         raise RunnerDied(
             f"the runner of queue {queue_id} ended without a word",
-            why=f"signal {-code}" if code < 0 else f"exit code {code}",
+            why=_how(code),
             hint=f"{'its jobs go on; ' * go_on}`spawn queue resume {queue_id}` takes them up",
         )
     return code
@@ -135,17 +148,34 @@ def since_ours(events: list[Event[Data]]) -> list[Event[Data]]:
     return events[resumed[-1] :] if resumed else events
 
 
-def _first_commit(runner: RunnerProcess) -> bool:
-    """Wait until the queue is ours; tell what the runner says before, such as a bucket made."""
-    began = False
-    while not began and (news := runner.news()) is not None:
+def _first_word(runner: RunnerProcess) -> Committed | Over | None:
+    """Wait until the queue is ours, or nothing is to be done; None when the runner died before.
+    Tell what the runner says before, such as a bucket made."""
+    first: Committed | Over | None = None
+    while first is None and (news := runner.news()) is not None:
         for item in news:
             if isinstance(item, Refused):
                 raise _refusal(runner, item)
             if isinstance(item, Said):
                 print(printable(item.text), file=sys.stderr)
-            began = began or isinstance(item, Committed)
-    return began
+            elif first is None:
+                first = item
+    return first
+
+
+def _death(runner: RunnerProcess, queue_id: str) -> RunnerDied:
+    """Report a runner that ended without saying why."""
+    how = _how(runner.wait())
+    said = runner.last_words()
+    return RunnerDied(
+        f"the runner of queue {queue_id} died",
+        why=f"{how}, after it wrote: {said}" if said else how,
+    )
+
+
+def _how(code: int) -> str:
+    """How a process ended."""
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
 def _say_ended(roots: Roots, queue_id: str) -> None:

@@ -212,6 +212,8 @@ def _evolve_queue(state: QueueState, event: Event[Data], before: str) -> None:
             state.config_sha256 = data.config_sha256
             state.jobs_total = data.jobs_total
             _configure(state, data.config)
+        case RequestRefused():
+            state.answered[data.request] = None
         case QueueInterrupted():
             _close(state, event.at, data, "interrupted", data.cause, data.detail)
         case QueueCompleted():
@@ -231,7 +233,6 @@ def _evolve_queue(state: QueueState, event: Event[Data], before: str) -> None:
             | ResultsUploaded()
             | ResultsDelayed()
             | ResultsUploadFailed()
-            | RequestRefused()
             | OutputNotSaved()
             | OutputSaved()
             | ResultsNotPutBack()

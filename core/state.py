@@ -191,7 +191,7 @@ class QueueState(Struct, kw_only=True):
     kept: str = ""
     """Why the machine was not powered off at the end of the newest epoch, though it was to be."""
     answered: dict[str, None] = {}
-    """Requests that were followed: none is followed twice."""
+    """Requests that were followed or refused: none is answered twice."""
 
     @property
     def ended(self) -> bool:

@@ -15,10 +15,11 @@ from spawn.runner.exit_code import exit_code
 from spawn.runner.launcher import ProcessLauncher
 from spawn.runner.placing import place_of_copy
 from spawn.runner.session import Overtaken, Session
-from spawn.runner.start import News, Refused, RunOrder, Said
+from spawn.runner.start import News, Over, Refused, RunOrder, Said
 from spawn.runner.telling import Teller
 from spawn.store import lock, queues
 from spawn.store.failpoints import reached
+from spawn.store.files import regular
 from spawn.store.instance import instance
 from spawn.store.objects.port import StoreError, Unavailable
 from spawn.store.owning import newest_epoch
@@ -43,7 +44,9 @@ def main() -> int:
     tell = Teller(int(sys.argv[1]))
     try:
         order = msgspec.json.decode(sys.stdin.buffer.read(), type=RunOrder)
-        return _run(order, tell)
+        code = _run(order, tell)
+        tell(Over())
+        return code
     except SpawnError as error:
         alive = isinstance(error, RunnerAlive)
         passes = order.from_s3 and isinstance(error, Unavailable)
@@ -179,7 +182,7 @@ def _say(text: str, tell: Callable[[News], None]) -> None:
 
 def _redirect(path: Path) -> None:
     """From here on stderr is the queue's `runner.log`."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    fd = regular(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(fd, 2)
     os.close(fd)
 

@@ -1,10 +1,8 @@
 """Starts attempts: a zygote that forks supervisors, one of them always ready."""
 
-import os
 import select
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -18,6 +16,7 @@ from spawn.core.boot import names
 from spawn.core.exit import Exit, StopCause
 from spawn.core.state import JobState
 from spawn.runner.environment import environment, interruption_file
+from spawn.runner.interpreter import python
 from spawn.runner.messages import Go, Message, Order, Over, Ready, Stop, Unable, receive, send
 from spawn.runner.poller import Poller
 from spawn.runner.ports import CannotBegin, CannotPrepare, Ended, Happening, Prepared
@@ -27,6 +26,7 @@ from spawn.runner.threads import keep_running
 from spawn.runner.watch import Watch, rouse
 from spawn.store import failpoints, lock, record
 from spawn.store.durable import sync
+from spawn.store.files import replace
 from spawn.store.paths import QueuePaths
 
 LOCK_SECONDS = 1.0
@@ -157,13 +157,7 @@ class ProcessLauncher:
     def warn(self, token: str, deadline: str) -> None:
         """See `Launcher.warn`. The file is there as a whole, or not at all."""
         folder = self._open[token][0]
-        path = Path(interruption_file(folder))
-        part = path.with_name(f"{path.name}.part")
-        with open(part, "w") as out:
-            out.write(f"{deadline}\n")
-            out.flush()
-            os.fsync(out.fileno())
-        part.replace(path)
+        replace(interruption_file(folder), f"{deadline}\n".encode(), durable=True)
         sync(folder)
 
     def stop(self, token: str, cause: StopCause, grace: float) -> None:
@@ -349,7 +343,7 @@ class _Zygote:
         with theirs:
             try:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "spawn.runner.zygote", str(theirs.fileno())],
+                    [*python("spawn.runner.zygote"), str(theirs.fileno())],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,

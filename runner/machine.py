@@ -1,15 +1,17 @@
 """What a queue's log says of the machine that it runs on."""
 
 import os
-import socket
 from pathlib import Path
 
 from spawn import __version__
 from spawn.core.events import QueueResumed, QueueStarted
-from spawn.store.identity import boot_id, owner
+from spawn.store.files import read_small
+from spawn.store.identity import boot_id, hostname, owner
 from spawn.store.instance import Instance
 
 _HOST_KEYS = Path("/etc/ssh")
+_MOST_BYTES = 8192
+"""Of a host key: RSA of 16,384 bits has 3 kB."""
 
 
 def ownership(
@@ -28,13 +30,12 @@ def ownership(
         region: Of the bucket, or of this instance.
         fence: Whether the object store honours conditional writes.
     """
-    hostname = socket.gethostname()
     return kind(
         instance_id=instance.instance_id,
         place=place,
         region=region,
         fence=fence,
-        hostname=hostname,
+        hostname=hostname(),
         boot_id=boot_id(),
         version=__version__,
         owner=owner(),
@@ -46,6 +47,6 @@ def ownership(
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text("utf-8", "replace").strip()
+        return read_small(path, _MOST_BYTES, follow=True).decode("utf-8", "replace").strip()
     except OSError:
         return ""

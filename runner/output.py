@@ -99,7 +99,9 @@ def _size(path: str) -> int:
 
 
 def _open(path: str) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    # A FIFO in its place would hold up the command until another process reads from it.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC
+    return os.open(path, flags, 0o644)
 
 
 def _write(fd: int, data: bytes) -> int:

@@ -2,11 +2,10 @@
 launcher has told it what follows a shutdown."""
 
 import os
-import shutil
 import subprocess
-from pathlib import Path
 
 from spawn.store.instance import Instance, is_ec2_hardware
+from spawn.store.programs import find
 
 SECONDS = 60.0
 """How long systemd may take to say that it will."""
@@ -22,17 +21,16 @@ def power_off(instance: Instance) -> str:
     Returns:
         Why that is not possible; empty when it is under way.
     """
-    found = shutil.which("systemctl")
-    if found is None:
+    program = find("systemctl")
+    if program is None:
         return "there is no systemctl on PATH"
-    program = str(Path(found).absolute())
     if not instance.on_ec2:
         return "this machine is no EC2 instance"
     if not is_ec2_hardware() and os.path.realpath(program).startswith(_SYSTEM):
         return "this machine is no hardware of EC2"
     command = [program, "poweroff"]
     if os.geteuid() != 0:
-        command = ["sudo", "-n", *command]
+        command = [find("sudo") or "/usr/bin/sudo", "-n", *command]
     try:
         done = subprocess.run(
             command,

@@ -36,8 +36,8 @@ class Requests:
             leaving: Whether the queue is being stopped.
         """
         for request in self._open:
-            if isinstance(request, Request) and request.id in state.answered:
-                continue  # by a runner that died before it could take the file away
+            if request.id in state.answered:
+                continue  # by a runner that could not take the file away, or died before it did
             why = _why_refused(request, state, leaving=leaving)
             if why:
                 yield [Draft(RequestRefused(request=request.id, why=why))]

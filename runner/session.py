@@ -2,7 +2,6 @@
 
 import os
 import random
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -40,7 +39,7 @@ from spawn.runner.troubles import Troubles
 from spawn.store import lag
 from spawn.store import owning as owned_hint
 from spawn.store.failpoints import reached
-from spawn.store.identity import boot_id, owner
+from spawn.store.identity import boot_id, hostname, owner
 from spawn.store.instance import instance, metadata
 from spawn.store.instance import place as place_here
 from spawn.store.log.ledger import Ledger
@@ -94,7 +93,7 @@ class Session:
         self._me = Owner(
             place=place_here(self._instance, roots.state),
             instance_id=self._instance.instance_id,
-            hostname=socket.gethostname(),
+            hostname=hostname(),
             region=self._instance.region,
         )
         state = None if self._fresh else self._ledger.state

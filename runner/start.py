@@ -2,15 +2,18 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
+from spawn.core.codec import clean
 from spawn.core.config.model import QueueConfig
+from spawn.core.errors import InvalidArgument
 from spawn.core.ttl import Ttl
+from spawn.runner.interpreter import python
 
 OnComplete = Literal["keep", "stop", "terminate"]
 """What becomes of the instance when its queue has ended."""
@@ -74,8 +77,14 @@ class Refused(Struct, frozen=True, tag=True):
     alive: bool = False
 
 
-News = Committed | Said | Refused
+class Over(Struct, frozen=True, tag=True):
+    """The runner ends in good order; its exit code says how. Without this word, it died."""
 
+
+News = Committed | Said | Refused | Over
+
+_WORDS_BYTES = 4096
+_WORDS_LINES = 5
 _decoder = msgspec.json.Decoder(News)
 
 
@@ -84,24 +93,33 @@ class RunnerProcess:
 
     Args:
         order: Its stdin.
+
+    Raises:
+        InvalidArgument: A name in the order is not UTF-8.
     """
 
     def __init__(self, order: RunOrder) -> None:
+        try:
+            data = msgspec.json.encode(order)
+        except UnicodeEncodeError as error:
+            what = f"{clean(error.object)} is not UTF-8"
+            raise InvalidArgument(what, hint="rename it, or name another") from None
+        self._stderr = os.memfd_create("stderr")
         self._read, write = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "spawn.runner", str(write)],
+                [*python("spawn.runner"), str(write)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,  # ours may be a pipe that somebody waits for
+                stderr=self._stderr,  # ours may be a pipe that another process reads to its end
                 pass_fds=[write],
                 start_new_session=True,
             )
         finally:
             os.close(write)
         assert self._process.stdin is not None
-        with self._process.stdin as stdin:
-            stdin.write(msgspec.json.encode(order))
+        with suppress(BrokenPipeError), self._process.stdin as stdin:  # it may be dead already
+            stdin.write(data)
         self._rest = b""
 
     @property
@@ -120,6 +138,12 @@ class RunnerProcess:
             return None
         *lines, self._rest = (self._rest + data).split(b"\n")
         return map(_decoder.decode, lines)
+
+    def last_words(self) -> str:
+        """The last lines that it wrote to stderr before that became the queue's `runner.log`."""
+        size = os.fstat(self._stderr).st_size
+        text = clean(os.pread(self._stderr, _WORDS_BYTES, max(0, size - _WORDS_BYTES)))
+        return "\n".join(text.strip().splitlines()[-_WORDS_LINES:])
 
     def signal(self, number: int) -> None:
         """Pass a signal on."""

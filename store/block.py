@@ -7,6 +7,8 @@ It is not fsynced: it must outlive processes, not the host.
 import os
 from binascii import crc32
 
+from spawn.store.files import regular
+
 _HEAD = 16
 _TRIES = 3
 """How often a block is read that another process may be writing over."""
@@ -42,7 +44,7 @@ def read(path: str | os.PathLike[str], size: int) -> bytes | None:
     """Read what was written last; None when there is nothing valid."""
     for _ in range(_TRIES):
         try:
-            with open(path, "rb") as file:
+            with open(path, "rb", opener=regular) as file:
                 block = file.read(size)
             checksum, length = int(block[:8], 16), int(block[8:_HEAD], 16)
         except (OSError, ValueError):

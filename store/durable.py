@@ -14,7 +14,7 @@ def sync(path: Path | str) -> None:
     Raises:
         OSError: It cannot be opened, or the disk fails.
     """
-    fd = os.open(path, os.O_RDONLY)
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         os.fsync(fd)
     finally:

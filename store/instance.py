@@ -63,7 +63,7 @@ def place(instance: Instance, state: Path) -> str:
     """Name this machine and the folder that its queues are in: who comes from the same one needs
     no wait. Neither path nor machine id is told."""
     machine = instance.instance_id if instance.on_ec2 else _text(_MACHINE_ID) or os.uname().nodename
-    return sha256(f"{machine}\0{state}".encode()).hexdigest()[:32]
+    return sha256(os.fsencode(f"{machine}\0{state}")).hexdigest()[:32]
 
 
 def is_ec2_hardware() -> bool:

@@ -1,10 +1,10 @@
 """How far a queue's replica is: a hint that a runner leaves for status, and nothing else."""
 
-from contextlib import suppress
 from pathlib import Path
 
-import msgspec
 from msgspec import Struct
+
+from spawn.store import kept
 
 NAME = "replica.json"
 
@@ -26,15 +26,9 @@ class Lag(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def leave(folder: Path, lag: Lag) -> None:
     """Leave it in a queue's folder. A disk that is full is no error: it is but a hint."""
-    part = folder / f".{NAME}.part"
-    with suppress(OSError):
-        part.write_bytes(msgspec.json.encode(lag))
-        part.replace(folder / NAME)
+    kept.leave(folder / NAME, lag)
 
 
 def find(folder: Path) -> Lag | None:
     """Read what a runner left last; None when it left nothing."""
-    try:
-        return msgspec.json.decode((folder / NAME).read_bytes(), type=Lag)
-    except (OSError, msgspec.DecodeError):
-        return None
+    return kept.read(folder / NAME, Lag)

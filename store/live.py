@@ -19,10 +19,10 @@ from spawn.core.report.progress import Progress, each_of, from_file, from_output
 from spawn.core.retry import TIMED_OUT
 from spawn.core.state import JobState, QueueState
 from spawn.store import lag, lock, output, queues, record
+from spawn.store.files import regular
 from spawn.store.identity import boot_id
 from spawn.store.output import RAW
 from spawn.store.paths import Roots
-from spawn.store.tail import regular
 
 RECENT_LINES = 50
 """Lines of output that are searched for progress."""

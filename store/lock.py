@@ -8,6 +8,8 @@ import fcntl
 import os
 import struct
 
+from spawn.store.files import NotRegular, regular
+
 _FLOCK = "hhqqi"  # short l_type, short l_whence, off_t l_start, off_t l_len, pid_t l_pid
 
 
@@ -19,7 +21,7 @@ def take(path: str | os.PathLike[str]) -> int | None:
     Returns:
         A descriptor that is not inherited by programs, or None when somebody holds the lock.
     """
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    fd = regular(path, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _request(fcntl.F_WRLCK))
     except BlockingIOError:
@@ -29,10 +31,10 @@ def take(path: str | os.PathLike[str]) -> int | None:
 
 
 def is_held(path: str | os.PathLike[str]) -> bool:
-    """Whether somebody holds the lock. A file that is not there is held by nobody."""
+    """Whether somebody holds the lock. What is not there, or is no file, is held by nobody."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
+        fd = regular(path, os.O_RDONLY)
+    except (FileNotFoundError, IsADirectoryError, NotRegular):
         return False
     try:
         answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _request(fcntl.F_RDLCK))

@@ -2,10 +2,10 @@
 
 import os
 import re
-import stat
 from pathlib import Path
 
 from spawn.core.codec import clean
+from spawn.store.files import regular
 
 _STAMP = re.compile(rb"\[\d\d:\d\d:\d\d\] ")
 
@@ -61,18 +61,3 @@ def shown(line: bytes) -> bytes:
         return parts[0] if parts else line
     stamp = _STAMP.match(line)
     return (stamp[0] if stamp else b"") + parts[-1]
-
-
-def regular(path: str, flags: int, *, dir_fd: int | None = None) -> int:
-    """Open a file, for `open`: a pipe that a job has put in its place must not hold us up, and a
-    link must not lead elsewhere.
-
-    Raises:
-        OSError: It cannot be opened, or is no plain file.
-    """
-    more = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    fd = os.open(path, flags | more, dir_fd=dir_fd)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise OSError(f"{path} is no plain file")
-    return fd

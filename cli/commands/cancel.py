@@ -56,7 +56,7 @@ def cancel(
                 log=str(roots.log),
                 cache=str(roots.cache),
             )
-            ended(RunnerProcess(order))
+            ended(RunnerProcess(order), source.queue_id)
             source.refresh()
         state = source.state
     if before or state.reason != "cancelled":

@@ -25,11 +25,12 @@ def feed(
     manager. Exit code 0 also where such a feed is there already.
     """
     import os
-    import sys
 
     from spawn.core.feed.address import PORT_VARIABLE
+    from spawn.runner.interpreter import python
 
     if port is not None:
         os.environ[PORT_VARIABLE] = str(port)
     # In a process without the command line's modules: it stays for long.
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "spawn.runner.feed"])
+    words = python("spawn.runner.feed")
+    os.execv(words[0], words)

@@ -1,6 +1,5 @@
 """The queue of a launch: where it is, and that it may begin there or go on."""
 
-import socket
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
@@ -27,6 +26,7 @@ from spawn.core.ids import new_queue_id
 from spawn.store.bucket import find_bucket
 from spawn.store.ec2 import run
 from spawn.store.ec2.session import Aws
+from spawn.store.identity import hostname
 from spawn.store.instances import state_of
 from spawn.store.objects.port import Changed, NotThere, ObjectStore
 from spawn.store.paths import Roots
@@ -238,7 +238,7 @@ def _alone(queue_id: str, instances: list[str]) -> None:
 
 
 def _unowned(queue_id: str, state: object, seq: int, store: ObjectStore, aws: Aws) -> None:
-    me = Owner(place="launch", instance_id="local", hostname=socket.gethostname())
+    me = Owner(place="launch", instance_id="local", hostname=hostname())
     try:
         allow(
             state,  # type: ignore[arg-type]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from spawn.cli import kept
 from spawn.core.ids import is_instance_id
+from spawn.store import kept
 from spawn.store.paths import Roots
 
 

@@ -19,6 +19,7 @@ from msgspec import Struct
 from spawn.cli.remote.library import paramiko
 from spawn.cli.remote.settings import Settings
 from spawn.core.ssh.key import HostKey
+from spawn.store.files import read_small
 
 _AGENT_SECONDS = 5
 _MAGIC = b"openssh-key-v1\0"
@@ -88,7 +89,7 @@ class Keyring:
         """Read a private key; None, and a word in `passed_over`, when we cannot use it."""
         library = paramiko()
         try:
-            data = file.read_text("utf-8", "replace")
+            data = read_small(file, follow=True).decode("utf-8", "replace")
         except OSError as error:
             return self._pass_over(file, error.strerror or "cannot be read")
         for kind in (library.Ed25519Key, library.ECDSAKey, library.RSAKey):
@@ -145,14 +146,14 @@ def public_of(file: Path) -> bytes | None:
     Source: PROTOCOL.key of OpenSSH.
     """
     with suppress(OSError, ValueError, IndexError, struct.error):
-        text = file.read_text("ascii")
+        text = read_small(file, follow=True).decode("ascii")
         if _BEGIN in text:
             data = base64.b64decode(text.partition(_BEGIN)[2].partition(_END)[0])
             if data.startswith(_MAGIC):
                 return _fifth(data[len(_MAGIC) :])
     with suppress(OSError, ValueError, IndexError):
         beside = file if file.suffix == ".pub" else file.with_name(f"{file.name}.pub")
-        return base64.b64decode(beside.read_text("utf-8").split()[1], validate=True)
+        return base64.b64decode(read_small(beside, follow=True).decode().split()[1], validate=True)
     return None
 
 

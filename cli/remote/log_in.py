@@ -1,7 +1,6 @@
 """Find the way to an instance, see that it is the instance, and say how `ssh` goes it."""
 
 import os
-import shutil
 import sys
 
 from spawn.cli.flags import Where
@@ -12,6 +11,7 @@ from spawn.cli.remote.system_ssh import arguments
 from spawn.cli.remote.way import reach_of
 from spawn.core.errors import SpawnError
 from spawn.store.paths import Roots
+from spawn.store.programs import find
 
 
 def log_in(instance_id: str, roots: Roots, where: Where, command: str | None) -> list[str]:
@@ -22,7 +22,7 @@ def log_in(instance_id: str, roots: Roots, where: Where, command: str | None) ->
         RemoteError: It cannot be reached, or is not who it should be. That it takes none of our
             keys is left to `ssh` where somebody can be asked for a passphrase.
     """
-    program = shutil.which("ssh")
+    program = find("ssh")
     if program is None:
         raise SpawnError(
             "there is no ssh on this machine", hint="install OpenSSH's client: openssh-client"

@@ -6,7 +6,6 @@ Nothing else knows all of it: Include, Match with its criteria, canonical names.
 
 import os
 import pwd
-import shutil
 import socket
 import subprocess
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from tempfile import NamedTemporaryFile
 
 from spawn.cli.remote.settings import Settings, expand, files, jumps, paths
 from spawn.core.errors import SpawnError
+from spawn.store.programs import find
 
 _SECONDS = 10
 """A `Match exec` may ask somebody; `ssh` would wait for it too."""
@@ -34,7 +34,7 @@ class Config:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._file = environ.get("SPAWN_SSH_CONFIG") or None
-        self._program = shutil.which("ssh", path=environ.get("PATH"))
+        self._program = find("ssh", environ)
         self._environ = dict(environ)
         # ssh asks the password file, not HOME.
         entry = pwd.getpwuid(os.getuid())

@@ -11,7 +11,11 @@ from pathlib import Path
 
 from spawn.core.ssh.key import HostKey
 from spawn.core.ssh.known_hosts import entry, known
+from spawn.store.files import read_small, regular
 from spawn.store.paths import Roots
+
+_MOST_BYTES = 64 * 1024 * 1024
+"""Of a file of known hosts: a line has some 600."""
 
 
 class OwnHosts:
@@ -34,7 +38,7 @@ class OwnHosts:
         with suppress(OSError):
             self.path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.path.parent.mkdir(mode=0o700, exist_ok=True)
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            fd = regular(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             with open(fd, "r+b") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 file.seek(0)
@@ -49,6 +53,6 @@ class OwnHosts:
 def text_of(path: Path) -> str:
     """A file's text; empty when it is not there."""
     try:
-        return path.read_text("utf-8", "replace")
+        return read_small(path, _MOST_BYTES, follow=True).decode("utf-8", "replace")
     except (FileNotFoundError, NotADirectoryError):
         return ""

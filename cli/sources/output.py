@@ -12,6 +12,7 @@ from spawn.core.codec import decode
 from spawn.core.errors import SpawnError
 from spawn.core.events import JobStarted
 from spawn.core.replay import Row
+from spawn.store.files import regular
 from spawn.store.objects.port import NotThere, ObjectStore
 from spawn.store.results import parts
 
@@ -73,7 +74,7 @@ class FileStream:
     whole = True
 
     def __init__(self, path: Path) -> None:
-        self._file = open(path, "rb")  # noqa: SIM115, it stays open
+        self._file = open(path, "rb", opener=regular)  # noqa: SIM115, it stays open
 
     def copy_to(self, out: IO[bytes], *, ended: bool) -> None:
         """See `Stream.copy_to`."""

@@ -5,11 +5,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from spawn.cli import kept
 from spawn.cli.flags import Where
 from spawn.core.errors import InvalidArgument
 from spawn.core.ids import why_not_queue_id
-from spawn.store import queues
+from spawn.store import kept, queues
 from spawn.store.log import read
 from spawn.store.paths import Roots
 from spawn.store.place import Place, parse

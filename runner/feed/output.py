@@ -8,9 +8,9 @@ from spawn.core.feed.address import AskOutput
 from spawn.runner.feed.response import Response
 from spawn.store import lock, queues
 from spawn.store.feed.errors import NoOutput
+from spawn.store.files import regular
 from spawn.store.log import read
 from spawn.store.paths import QueuePaths, Roots
-from spawn.store.tail import regular
 
 PIECE = 1024 * 1024
 """Bytes of one answer."""

@@ -7,11 +7,13 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterator
+from errno import ENOENT
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from spawn.core.codec import clean
 from spawn.core.errors import InvalidArgument, SpawnError
+from spawn.store.programs import find
 
 _MOMENT = 315532800
 """1980, for every file: tools that zip refuse older ones, and those that compare see no change."""
@@ -146,7 +148,10 @@ def _listed(folder: Path) -> list[str] | None:
 
 def _git(folder: Path, *words: str) -> "subprocess.CompletedProcess[bytes]":
     environ = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
-    command = ["git", "-C", str(folder), *words]
+    program = find("git")
+    if program is None:
+        raise FileNotFoundError(ENOENT, "git is not installed")
+    command = [program, "-C", str(folder), *words]
     return subprocess.run(command, capture_output=True, env={**environ, "LC_ALL": "C"}, check=False)
 
 

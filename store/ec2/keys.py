@@ -13,6 +13,7 @@ from spawn.core.launch.names import key_pair
 from spawn.store.ec2.errors import asking
 from spawn.store.ec2.ours import TAGS, expect_ours
 from spawn.store.ec2.session import Aws
+from spawn.store.files import read_small
 from spawn.store.objects.aws import code_of
 
 _NONE = "InvalidKeyPair.NotFound"
@@ -108,7 +109,7 @@ def _public(file: Path) -> bytes:
     )
 
     try:
-        data = file.read_bytes()
+        data = read_small(file, follow=True)
     except FileNotFoundError:
         return b""
     except OSError as error:

@@ -45,9 +45,10 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
     """
     written = notes.newest(path)  # before the log is looked at
     try:
-        if not path.exists() and written:
+        there = expect_files(path)
+        if not there and written:
             raise CorruptLog(f"the event log {path} is gone", why=f"it had {written} events")
-        if not path.exists():
+        if not there:
             raise QueueNotFound(f"there is no event log at {path}")
         with closing(_connect(path)) as connection:
             _expect_events(connection, path, written)
@@ -64,6 +65,23 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
 def restored_by(path: Path) -> str:
     """The command that restores a damaged log, as a hint."""
     return f"`spawn queue resume {path.parent.name}` restores it from its copy"
+
+
+def expect_files(path: Path) -> bool:
+    """See that SQLite will open files, which it does without asking; returns whether there is a
+    database.
+
+    Raises:
+        CorruptLog: A FIFO, which it would wait for, or whatever else lies in the place of one.
+    """
+    for each in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal"))):
+        if each.exists() and not each.is_file():
+            raise CorruptLog(
+                "the event log cannot be read",
+                why=f"{each} is not a regular file",
+                hint="restore it from a copy",
+            )
+    return path.exists()
 
 
 def rows(connection: sqlite3.Connection, after: int = 0) -> Iterator[Row]:

@@ -43,6 +43,7 @@ class LogWriter:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        read.expect_files(path)
         engine = create_engine(
             "sqlite://",
             creator=lambda: _connect(path),

@@ -15,6 +15,7 @@ from secrets import token_hex
 from typing import BinaryIO, cast
 
 from spawn.store.durable import MANY, sync
+from spawn.store.files import regular, replace, target
 from spawn.store.objects.port import PAGE, Changed, Exists, NotThere, Object, Stream, Unavailable
 
 _CHUNK = 1024 * 1024
@@ -62,16 +63,11 @@ class FolderStore:
             try:
                 flock(folder, LOCK_EX)
                 try:
-                    if _etag(path.read_bytes()) != etag:
+                    if _etag(_read(path)) != etag:
                         raise Changed
                 except FileNotFoundError:
                     raise Changed from None
-                part = path.with_name(f".{path.name}.part")
-                with open(part, "wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                part.replace(path)
+                replace(path, data, durable=True)
                 os.fsync(folder)
             finally:
                 os.close(folder)
@@ -81,7 +77,7 @@ class FolderStore:
         """See `ObjectStore.read`."""
         with _unavailable(key):
             try:
-                with open(self._root / key, "rb") as file:
+                with open(self._root / key, "rb", opener=regular) as file:
                     data = file.read()
                     written = os.fstat(file.fileno()).st_mtime
             except FileNotFoundError:
@@ -97,7 +93,7 @@ class FolderStore:
         """See `ObjectStore.open`."""
         with _unavailable(key):
             try:
-                return open(self._root / key, "rb")
+                return open(self._root / key, "rb", opener=regular)
             except FileNotFoundError:
                 raise NotThere(key) from None
 
@@ -148,7 +144,7 @@ class FolderStore:
                 if accept is not None:
                     accept()
 
-        with open(source, "rb") as file:
+        with open(source, "rb", opener=target) as file:
             try:
                 with _unavailable(key):
                     if not self.has(key):
@@ -179,7 +175,7 @@ class FolderStore:
 
     def _there(self, key: str) -> tuple[int, str]:
         """Size and SHA-256 of what an earlier try kept under a key."""
-        with open(self._root / key, "rb") as there:
+        with open(self._root / key, "rb", opener=regular) as there:
             return os.fstat(there.fileno()).st_size, file_digest(there, "sha256").hexdigest()
 
     def _link_new(self, key: str, chunks: Iterable[bytes], *, durable: bool) -> str:
@@ -211,6 +207,11 @@ class FolderStore:
             sync(each)
             if each == self._root.parent:
                 return
+
+
+def _read(path: Path) -> bytes:
+    with open(path, "rb", opener=regular) as file:
+        return file.read()
 
 
 def _walk(folder: Path, prefix: str, after: str) -> Iterator[tuple[str, int]]:

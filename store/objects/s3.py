@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 from botocore.exceptions import ClientError
 
+from spawn.store.files import target
 from spawn.store.objects.asking import Asking
 from spawn.store.objects.aws import NotAnAnswer, code_of, errors
 from spawn.store.objects.budget import Budget
@@ -206,7 +207,7 @@ class S3Store:
         self, key: str, source: Path, *, accept: Callable[[], None] | None = None
     ) -> tuple[int, str]:
         """See `ObjectStore.put_file`."""
-        with open(source, "rb") as file:
+        with open(source, "rb", opener=target) as file:
             size = os.fstat(file.fileno()).st_size
             bytes_each = part_bytes(size)
             if size < bytes_each:

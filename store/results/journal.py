@@ -11,7 +11,11 @@ from threading import Lock
 import msgspec
 from msgspec import Struct
 
+from spawn.store.files import read_small, regular
+
 NAME = "uploaded"
+_MOST_BYTES = 1024 * 1024 * 1024
+"""Of a journal: some millions of files."""
 
 
 class Sent(Struct, frozen=True):
@@ -34,8 +38,8 @@ class Journal:
         self._lock = Lock()
         self._sent: dict[str, Sent] = {}
         with suppress(OSError):
-            for line in self._path.read_bytes().splitlines():
-                with suppress(msgspec.DecodeError):  # the last line of a runner that died
+            for line in read_small(self._path, _MOST_BYTES).splitlines():
+                with suppress(ValueError, RecursionError):  # the last of a runner that died
                     sent = msgspec.json.decode(line, type=Sent)
                     self._sent[sent.name] = sent
 
@@ -47,5 +51,5 @@ class Journal:
         """Remember it. A disk that is full forgets."""
         with self._lock:
             self._sent[sent.name] = sent
-            with suppress(OSError), open(self._path, "ab") as file:
+            with suppress(OSError), open(self._path, "ab", opener=regular) as file:
                 file.write(b"\n" + msgspec.json.encode(sent))

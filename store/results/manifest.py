@@ -10,11 +10,15 @@ from msgspec import Struct, structs
 
 from spawn.core.config.model import JobConfig
 from spawn.core.events import Results
+from spawn.store import kept
 from spawn.store.durable import MANY, sync
 from spawn.store.failpoints import reached
+from spawn.store.files import replace
 from spawn.store.results.find import Folder, Found, Linked, find
 
 NAME = "manifest.json"
+_MOST_BYTES = 1024 * 1024 * 1024
+"""Of a list: some millions of files."""
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
@@ -42,12 +46,7 @@ def collect(job: JobConfig, folder: Path) -> Results:
         with suppress(OSError):  # gone or unreadable: the upload will say so
             sync(file.place)
     data = msgspec.json.encode(Manifest(**structs.asdict(found)))
-    part = folder / f"{NAME}.part"
-    with open(part, "wb") as out:
-        out.write(data)
-        out.flush()
-        os.fsync(out.fileno())
-    part.replace(folder / NAME)
+    replace(folder / NAME, data, durable=True)
     sync(folder)
     reached("publisher.manifest")
     return Results(
@@ -67,4 +66,4 @@ def load(folder: Path) -> Manifest:
         OSError: There is none.
         msgspec.DecodeError: It is not a manifest.
     """
-    return msgspec.json.decode((folder / NAME).read_bytes(), type=Manifest)
+    return kept.load(folder / NAME, Manifest, _MOST_BYTES)

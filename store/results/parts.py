@@ -7,6 +7,7 @@ stream takes their place when the attempt has ended.
 from collections.abc import Iterator
 from pathlib import Path
 
+from spawn.store.files import regular
 from spawn.store.objects.port import Exists, NotThere, SmallObjects, list_all
 
 FOLDER = "parts/"
@@ -31,7 +32,7 @@ def send(store: SmallObjects, prefix: str, log: str, file: Path, at: int) -> int
         OSError: The file cannot be read.
         StoreError: The store fails; what was sent before stays.
     """
-    with open(file, "rb") as stream:
+    with open(file, "rb", opener=regular) as stream:
         stream.seek(at)
         while data := stream.read(_PIECE):
             try:

@@ -15,6 +15,7 @@ from msgspec import Struct
 from spawn.core.events import ResultsUploaded
 from spawn.core.state import JobState
 from spawn.store.failpoints import reached
+from spawn.store.files import regular, target
 from spawn.store.objects.port import ObjectStore, StoreError, list_all
 from spawn.store.results.find import Folder, Found, Linked, Results
 from spawn.store.results.journal import Journal, Sent
@@ -162,7 +163,7 @@ def is_saved(folder: Path) -> bool:
 def _mark(folder: Path) -> None:
     """Spare the next runner the question. Whatever is lost of this is only asked again."""
     try:
-        os.close(os.open(folder / _SAVED, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.close(regular(folder / _SAVED, os.O_WRONLY | os.O_CREAT, 0o600))
     except OSError:
         return
 
@@ -264,7 +265,7 @@ def each(work: Callable[[T], U], items: Iterable[T], pool: Executor | None) -> I
 
 
 def _digest(path: str) -> str:
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=target) as file:
         return file_digest(file, "sha256").hexdigest()
 
 

@@ -10,6 +10,7 @@ import msgspec
 from spawn.core.config.model import JobConfig
 from spawn.core.state import JobState
 from spawn.store.durable import sync
+from spawn.store.files import regular
 from spawn.store.objects.port import NotThere, ObjectStore
 from spawn.store.results.find import Linked, is_behind, may_find
 from spawn.store.results.inside import expect_inside
@@ -183,7 +184,7 @@ def _agrees(path: Path, file: Kept) -> bool:
     try:
         if path.is_symlink() or path.stat().st_size != file.size:
             return False
-        with open(path, "rb") as there:
+        with open(path, "rb", opener=regular) as there:
             return file_digest(there, "sha256").hexdigest() == file.sha256
     except OSError:
         return False

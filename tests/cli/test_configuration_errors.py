@@ -205,6 +205,20 @@ def test_a_valid_configuration_is_said_to_be_and_nothing_is_made(home: Home) -> 
     assert not home.root.exists()
 
 
+@pytest.mark.parametrize("file", ["<(cat queue.json)", "/dev/stdin < queue.json", "- <queue.json"])
+def test_a_configuration_may_come_through_a_pipe(home: Home, file: str) -> None:
+    home.config({"queue_id": "piped", "jobs": [job()]})
+    done = home.bash(f"spawn queue validate {file}")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_configuration_without_an_end_is_refused() -> None:
+    err = StringIO()
+    with redirect_stderr(err):
+        assert run(["queue", "validate", "/dev/zero"]) == 2
+    assert "/dev/zero is larger than" in err.getvalue()
+
+
 @commands
 def test_a_files_name_may_be_any_bytes(home: Home, command: str) -> None:
     home.config({"queue_id": "odd", "jobs": [job()]})

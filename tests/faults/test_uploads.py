@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from botocore.config import Config
+from tests.support.constants import VARIABLE
 from tests.support.machines import Machines, same
 from tests.support.proxy import WRITES, Fault, Rule
 from tests.support.queues import Queue, World, job, until
@@ -254,12 +255,9 @@ def test_a_cancel_does_not_wait_for_a_store_that_is_away(machines: Machines) -> 
 
 
 def test_a_second_ctrl_c_waits_for_nothing(machines: Machines) -> None:
-    """After the first one, the runner would wait an hour for the store."""
+    """After the first one, the runner waits an hour for the store, where that can be changed."""
     a = machines.machine()
-    (a.folder / "sitecustomize.py").write_text(
-        "from spawn.runner import leaving\nleaving.PUBLISH_SECONDS = 3600.0\n"
-    )
-    a.environ["PYTHONPATH"] = str(a.folder)
+    a.hurry("spawn.runner.leaving.PUBLISH_SECONDS", 3600.0)
     queue = a.queue(job("make", "echo 1 > x", result_files=["x"]), job("long", until("go")))
     with machines.proxy.fault("503", *WRITES, key="/attempts/") as refused:
         process = queue.start()
@@ -273,7 +271,7 @@ def test_a_second_ctrl_c_waits_for_nothing(machines: Machines) -> None:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
         assert process.returncode == 130, err
-    del a.environ["PYTHONPATH"]
+    del a.environ[VARIABLE]
     a.let("go")
     assert queue.resume().code == 0
     assert queue.types("make")[-1] == "ResultsUploaded"

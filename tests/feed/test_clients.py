@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.feeds import Feed, feed_of, taken_apart, until_closed
+from tests.support.feeds import Feed, taken_apart, until_closed
 from tests.support.queues import SECONDS, World, job
 from tests.support.wait import wait_until
 
@@ -142,18 +142,9 @@ def crowd(feed: Feed) -> Iterator[contextlib.ExitStack]:
 
 
 def test_a_crowd_that_says_half_a_request_makes_others_wait_no_longer_than_it_may(
-    world: World, tmp_path: Path
+    feed: Feed, crowd: contextlib.ExitStack
 ) -> None:
     assert connection.HEAD_SECONDS <= 10
-    (tmp_path / "sitecustomize.py").write_text(
-        "from spawn.runner.feed import connection\nconnection.HEAD_SECONDS = 3.0\n"
-    )
-    world.environ["PYTHONPATH"] = str(tmp_path)
-    with feed_of(world) as feed, contextlib.ExitStack() as crowd:
-        _wait_behind_a_crowd(feed, crowd)
-
-
-def _wait_behind_a_crowd(feed: Feed, crowd: contextlib.ExitStack) -> None:
     held = [crowd.enter_context(feed.connect()) for _ in range(serve.MAX_CLIENTS)]
     for sock in held:
         sock.sendall(b"GET /v1")

@@ -29,6 +29,7 @@ from typing import Any, NoReturn
 from tests.support import constants
 from tests.support.warm import (
     MOTO,
+    RUNNER,
     SPAWN,
     Forked,
     ForkedPopen,
@@ -187,8 +188,8 @@ def _run(order: dict[str, Any], fds: Mapping[int, int]) -> NoReturn:
             sys.argv = args[-2:]
             main()
         else:
-            sys.argv = [args[2], *args[3:]]
-            runpy.run_module(args[2] + ".__main__", run_name="__main__")
+            sys.argv = args[len(RUNNER) - 1 :]
+            runpy.run_module(sys.argv[0] + ".__main__", run_name="__main__")
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
@@ -238,7 +239,8 @@ def _become(order: dict[str, Any], fds: Mapping[int, int]) -> None:
         sys.modules["spawn.runner.start"].subprocess = _Subprocess  # type: ignore[attr-defined]
         for name, value in json.loads(environ.get(constants.VARIABLE, "{}")).items():
             constants.set_constant(name, value)
-    for folder in environ.get("PYTHONPATH", "").split(os.pathsep):
+    path = "" if "-E" in order["args"] else environ.get("PYTHONPATH", "")
+    for folder in path.split(os.pathsep):
         if folder and (site := Path(folder, "sitecustomize.py")).exists():
             runpy.run_path(str(site))
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

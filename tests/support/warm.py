@@ -25,8 +25,10 @@ from typing import Any
 
 from tests.support.soak import SOAK
 
+from spawn.runner.interpreter import python
+
 SPAWN = str(Path(sys.executable).with_name("spawn"))
-RUNNER = [sys.executable, "-m", "spawn.runner"]
+RUNNER = python("spawn.runner")
 MOTO = [sys.executable, str(Path(__file__).with_name("moto_server.py"))]
 ROOT = Path(__file__).parents[2]
 
@@ -66,7 +68,7 @@ def kind_of(args: Sequence[str]) -> str:
         return "moto"
     if "spawn.runner.zygote" in args:
         return "zygote"
-    return "spawn" if args[0] == SPAWN or list(args[:3]) == RUNNER else ""
+    return "spawn" if args[0] == SPAWN or list(args[: len(RUNNER)]) == RUNNER else ""
 
 
 def run(args: Sequence[str], **options: Any) -> "subprocess.CompletedProcess[Any]":

@@ -106,7 +106,7 @@ ours() {
   command -v python >/dev/null && return
   ln -s "$python" "$home/bin/python"
   "$python" -I -c 'import pip' 2>/dev/null || return 0
-  printf '#!/bin/sh\nexec "%s" -m pip "$@"\n' "$python" >"$home/bin/pip"
+  printf '#!/bin/sh\nexec "%s" -P -m pip "$@"\n' "$python" >"$home/bin/pip"
   chmod 0755 "$home/bin/pip"
 }
 [ -z "$python" ] || ours
@@ -127,11 +127,14 @@ fi
 say "it is $python"
 
 begin "install spawn and what it needs into $home/venv"
-[ -x "$home/venv/bin/python" ] || "$python" -m venv "$home/venv"
+[ -x "$home/venv/bin/python" ] || "$python" -I -m venv "$home/venv"
 # The wheel says what it needs; the pins say which versions, those that the launcher has.
-"$home/venv/bin/python" -m pip install --quiet --no-input --disable-pip-version-check \
+"$home/venv/bin/python" -I -m pip install --quiet --no-input --disable-pip-version-check \
   --retries 5 --constraint "$files/requirements.txt" "$files"/spawn_queue-*.whl
-ln -sfn "$home/venv/bin/spawn" /usr/local/bin/spawn
+# Isolated from what the jobs' environment has for their own Python.
+rm -f /usr/local/bin/spawn
+printf '#!/bin/sh\nexec "%s" -I -m spawn.cli "$@"\n' "$home/venv/bin/python" >/usr/local/bin/spawn
+chmod 0755 /usr/local/bin/spawn
 
 begin "make the folders of $RUN_AS"
 group=$(id -gn "$RUN_AS")

@@ -20,6 +20,7 @@ ALLOWED = {
     "spawn.store",
     "spawn.store.block",
     "spawn.store.failpoints",
+    "spawn.store.files",
     "spawn.store.lock",
     "spawn.store.record",
 }

@@ -1,11 +1,15 @@
 """What a person asks of a live runner: read in order, once, and whatever else lies there."""
 
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from select import select
 
 import pytest
 
+from spawn.core.codec import encode
+from spawn.core.events import Draft, RequestRefused, seal
 from spawn.store.requests import Inbox, Request, Unreadable, post, withdraw
 
 AT = "2026-01-27T22:05:32.00000{}Z"
@@ -77,6 +81,71 @@ def test_files_that_are_no_requests_are_told_apart(tmp_path: Path) -> None:
     found = Inbox(tmp_path).read()
     assert {type(each) for each in found if each.id != good.id} == {Unreadable}
     assert set(_ids(found)) == {good.id, "a", "b", "c", "d"}
+
+
+def _nothing(path: Path) -> None:
+    path.touch()
+
+
+def _link(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def _folder_with_a_file(path: Path) -> None:
+    path.mkdir()
+    (path / "x").touch()
+
+
+def _deep(path: Path) -> None:
+    path.write_bytes(b"[" * 100_000)
+
+
+def _huge(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 3 * 1024**3)
+
+
+def _long(path: Path) -> None:
+    path.write_text(json.dumps({"id": path.stem, "kind": "cancel", "by": "x" * 200_000}))
+
+
+def _half_a_character(path: Path) -> None:
+    path.write_text(json.dumps({"id": path.stem, "kind": "cancel", "by": "\ud800"}))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [os.mkfifo, _nothing, _link, _folder_with_a_file, _deep, _huge, _long, _half_a_character],
+)
+@pytest.mark.parametrize("name", [b"x.json", b"caf\xe9.json"])
+def test_no_file_holds_up_the_runner_and_each_is_told_of_once(
+    tmp_path: Path, make: Callable[[Path], None], name: bytes
+) -> None:
+    odd = tmp_path / os.fsdecode(name)
+    make(odd)
+    inbox = Inbox(tmp_path)
+    (found,) = inbox.read()
+    assert isinstance(found, Unreadable)
+    event = Draft(RequestRefused(request=found.id, why=found.why))
+    encode(seal(event, seq=1, queue_id="q", epoch=1, at=AT.format(1)))
+    inbox.done(found.id)
+    assert odd.exists() == (make is _folder_with_a_file), "what can be removed is"
+    assert inbox.read() == []
+    sent = post(tmp_path, "cancel", by="ana", at=AT.format(1))
+    assert inbox.read() == [sent]
+
+
+@pytest.mark.parametrize("name", ["r", "r/wake"])
+@pytest.mark.parametrize("make", [_nothing, _link, _folder_with_a_file])
+def test_whatever_is_called_as_the_folder_or_its_pipe_stops_no_runner(
+    tmp_path: Path, make: Callable[[Path], None], name: str
+) -> None:
+    if name == "r/wake":
+        (tmp_path / "r").mkdir()
+    make(tmp_path / name)
+    inbox = Inbox(tmp_path / "r")
+    assert not _ready(inbox)
+    assert inbox.read() == []
 
 
 def test_whatever_stands_where_the_pipe_should_be_makes_room_for_it(tmp_path: Path) -> None:

@@ -1,0 +1,214 @@
+"""Whatever lies where a file of ours is expected, nobody who reads it waits, or follows it."""
+
+import os
+import signal
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from tests.support.queues import SECONDS
+
+from spawn.cli.remote.identity import public_of
+from spawn.cli.remote.own_hosts import OwnHosts, text_of
+from spawn.cli.sources.output import FileStream
+from spawn.core.errors import SpawnError
+from spawn.core.ssh.key import HostKey
+from spawn.runner import bootstrap, machine, record
+from spawn.runner.output import Output
+from spawn.store import files, kept, lag, lock, owning, requests
+from spawn.store.ec2 import keys
+from spawn.store.lag import Lag
+from spawn.store.log import read
+from spawn.store.log.write import LogWriter
+from spawn.store.objects.folder import FolderStore
+from spawn.store.objects.port import StoreError
+from spawn.store.paths import Roots
+from spawn.store.results import manifest, parts, publish
+from spawn.store.results.journal import Journal, Sent
+from spawn.store.tail import tail
+
+HUGE = 3 * 1024**3
+
+
+def _fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def _folder(path: Path) -> None:
+    path.mkdir()
+
+
+def _socket(path: Path) -> None:
+    os.mknod(path, stat.S_IFSOCK | 0o600)  # whose path may be longer than one that is bound
+
+
+def _huge(path: Path) -> None:
+    path.touch()
+    os.truncate(path, HUGE)
+
+
+def _deep(path: Path) -> None:
+    path.write_bytes(b"[" * 100_000)
+
+
+NOT_REGULAR = [_fifo, _device, _folder, _socket]
+
+
+def _opened(path: Path) -> None:
+    with read.opened(path):
+        pass
+
+
+def _log_of(beside: str) -> Callable[[Path], object]:
+    """Read a whole log, beside which something has the name of a file of SQLite's."""
+
+    def reader(path: Path) -> None:
+        log = path.with_name("events.db")
+        LogWriter(log).close()
+        path.rename(log.with_name(log.name + beside))
+        _opened(log)
+
+    return reader
+
+
+def _journal(path: Path) -> object:
+    journal = Journal(path.parent)
+    journal.note(Sent("a", 1, "b"))
+    return journal.find("nothing")
+
+
+def _record(path: Path) -> object:
+    return record.read(path, "t")
+
+
+def _learned(path: Path) -> object:
+    hosts = OwnHosts(Roots(path, path, path.parent.parent))
+    hosts.learn("i-1", [HostKey("ssh-ed25519", b"k")], "test")
+    return hosts.keys("i-1")
+
+
+def _restored(path: Path) -> object:
+    from spawn.store.results.restore import Kept, _agrees
+
+    what: Any = {"path": str(path), "name": "x", "mode": 0, "mtime_ns": 0, "inode": 0}
+    empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    return _agrees(path, Kept(size=0, sha256=empty, **what))
+
+
+def _combined(path: Path) -> object:
+    (path.parent / "out").mkdir()
+    return Output(str(path.parent / "out"), str(path)).begin()
+
+
+READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "lag": (lag.NAME, lambda path: lag.find(path.parent)),
+    "owning": (owning.NAME, lambda path: owning.find(path.parent, 1)),
+    "kept": ("x.json", lambda path: kept.read(path, Lag)),
+    "manifest": (manifest.NAME, lambda path: manifest.load(path.parent)),
+    "journal": ("uploaded", _journal),
+    "saved": ("saved", lambda path: publish._mark(path.parent)),
+    "record": ("record", _record),
+    "tail": ("stdout.log", lambda path: tail(path, 3)),
+    "logs": ("stdout.log", FileStream),
+    "piece": ("stdout.log", lambda path: parts.send(None, "p", "stdout.log", path, 0)),  # type: ignore[arg-type]
+    "result": ("x", _restored),
+    "put": ("x", lambda path: FolderStore(path.parent / "o").put_file("k", path)),
+    "object": ("x", lambda path: FolderStore(path.parent).read("x")),
+    "open object": ("x", lambda path: FolderStore(path.parent).open("x")),
+    "lease": ("x", lambda path: FolderStore(path.parent).replace("x", b"", etag="e")),
+    "held": ("runner.lock", lock.is_held),
+    "lock": ("runner.lock", lock.take),
+    "runner.log": ("runner.log", bootstrap._redirect),
+    "log": ("events.db", _opened),
+    "log to write": ("events.db", LogWriter),
+    "wal": ("x", _log_of("-wal")),
+    "shm": ("x", _log_of("-shm")),
+    "journal of SQLite": ("x", _log_of("-journal")),
+    "empty log": ("events.db", read.is_empty),
+    "known hosts": ("known_hosts", text_of),
+    "own hosts": ("known_hosts", _learned),
+    "host key": ("ssh_host_ed25519_key.pub", machine._read),
+    "key": ("id_ed25519", public_of),
+    "key's half": ("id.pub", lambda path: public_of(path.with_suffix(""))),
+    "own key": ("id_ed25519", keys._public),
+    "request": ("x.json", lambda path: requests._load(path) is None),
+}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Path]:
+    """A folder; who reads in it for so long as no reader takes is interrupted."""
+
+    def late(*_: object) -> None:
+        raise AssertionError("a reader waits")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(int(SECONDS))
+    folder = tmp_path / "ssh"
+    folder.mkdir()
+    yield folder
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def _nothing(reader: Callable[[Path], object], path: Path) -> bool:
+    """Whether a reader has read nothing, or said so."""
+    try:
+        return not reader(path)
+    except (OSError, SpawnError, StoreError, msgspec.DecodeError):
+        return True
+
+
+@pytest.mark.parametrize("make", NOT_REGULAR)
+@pytest.mark.parametrize("reader", READERS)
+def test_what_is_no_file_is_read_by_nobody(
+    place: Path, reader: str, make: Callable[[Path], None]
+) -> None:
+    name, read_it = READERS[reader]
+    make(place / name)
+    assert _nothing(read_it, place / name)
+
+
+@pytest.mark.parametrize("make", [_huge, _deep])
+@pytest.mark.parametrize(
+    "reader", ["lag", "owning", "kept", "manifest", "journal", "known hosts", "key", "request"]
+)
+def test_a_file_that_is_too_large_or_too_deep_is_read_by_nobody(
+    place: Path, reader: str, make: Callable[[Path], None]
+) -> None:
+    name, read_it = READERS[reader]
+    make(place / name)
+    if (reader, make) != ("known hosts", _deep):  # which are text
+        assert _nothing(read_it, place / name)
+
+
+def test_files_of_a_persons_own_may_be_links_and_ours_may_not(place: Path) -> None:
+    (place / "there").write_bytes(b"x")
+    (place / "link").symlink_to("there")
+    assert text_of(place / "link") == "x"
+    with pytest.raises(files.NotRegular, match="not a regular file"):
+        files.read_small(place / "link")
+
+
+def test_what_is_replaced_is_whole_and_leaves_nothing_beside_it(place: Path) -> None:
+    _fifo(place / "x")
+    files.replace(place / "x", b"1", mode=0o600, durable=True)
+    files.replace(place / "x", b"2")
+    assert (place / "x").read_bytes() == b"2"
+    (place / "folder").mkdir()
+    with pytest.raises(OSError, match="folder"):
+        files.replace(place / "folder", b"3")
+    assert sorted(each.name for each in place.iterdir()) == ["folder", "x"]
+
+
+def test_of_a_file_in_proc_which_has_no_size_all_is_read() -> None:
+    assert b"Umask" in files.read_small("/proc/self/status")
+    with pytest.raises(OSError, match="larger than 5 bytes"):
+        files.read_small("/proc/self/status", 5)
