@@ -162,7 +162,7 @@ def test_of_several_queues_the_named_one_is_cancelled(instance: Instance, person
     assert "--queue ID says which" in refused.err
     listed = person.spawn("list", instance.id, "--json")
     assert json.loads(listed.out) == [
-        {"queue_id": name, "status": "running", "runner_alive": True}
+        {"queue_id": name, "status": "running", "runner_alive": True, "troubles": []}
         for name in ("third", "second", "first")
     ]
     assert person.spawn("list", instance.id, "-q").out == "third\nsecond\nfirst\n"
