@@ -16,9 +16,9 @@ from spawn.cli.remote.own_hosts import OwnHosts, text_of
 from spawn.cli.sources.output import FileStream
 from spawn.core.errors import SpawnError
 from spawn.core.ssh.key import HostKey
-from spawn.runner import bootstrap, machine, record
+from spawn.runner import bootstrap, machine
 from spawn.runner.output import Output
-from spawn.store import files, kept, lag, lock, owning, requests
+from spawn.store import files, kept, lag, lock, owning, record, requests
 from spawn.store.ec2 import keys
 from spawn.store.lag import Lag
 from spawn.store.log import read
