@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from tests.support.disks import fill, small_disk
+from tests.support.disks import fill, inodes, record_syncs, small_disk
 
 from spawn.store.objects.folder import FolderStore
 from spawn.store.objects.port import Unavailable
@@ -152,14 +152,38 @@ def test_the_hash_that_is_returned_is_that_of_the_object_which_is_there(
     assert store.put("key", b"two") == sha256(b"one").hexdigest()
 
 
-def test_a_durable_object_has_a_durable_name(
+@pytest.mark.parametrize("write", [FolderStore.create, FolderStore.put])
+def test_a_durable_object_is_flushed_and_so_are_its_name_and_the_folders_above(
+    store: FolderStore,
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    write: Callable[[FolderStore, str, bytes], str],
+) -> None:
+    synced = record_syncs(monkeypatch)
+    write(store, "results/model.pth", b"x")
+    key = root / "results/model.pth"
+    assert synced == inodes(key, key.parent, root, root.parent)
+
+
+def test_an_object_that_takes_the_place_of_another_is_flushed_and_so_is_its_name(
     store: FolderStore, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    synced: list[str] = []
+    etag = store.create("lease.json", b"1")
+    synced = record_syncs(monkeypatch)
+    store.replace("lease.json", b"2", etag=etag)
+    assert synced == inodes(root / "lease.json", root)
 
-    def fsync(fd: int) -> None:
-        synced.append(str(Path(f"/proc/self/fd/{fd}").readlink()))
 
-    monkeypatch.setattr(os, "fsync", fsync)
-    store.put("results/model.pth", b"x")
-    assert str(root / "results") in synced
+def test_kept_files_are_flushed_when_all_are_there(
+    store: FolderStore, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model.pth").write_bytes(b"x")
+    synced = record_syncs(monkeypatch)
+    store.put_file("a/1", tmp_path / "model.pth")
+    store.put_file("a/2", tmp_path / "model.pth")
+    assert synced == []
+    store.settle()
+    a = root / "a"
+    assert synced == inodes(a / "1", a / "2", a, root, root.parent)
+    store.settle()
+    assert len(synced) == 5, "each is flushed once"

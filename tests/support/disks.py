@@ -1,5 +1,6 @@
-"""A real disk that is really full."""
+"""A real disk that is really full, and what is flushed to a disk."""
 
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,3 +37,15 @@ def fill(folder: Path) -> Path:
             except OSError:
                 continue
     return ballast
+
+
+def record_syncs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Flush nothing from here on; the list gets the inode of each file or folder that would be."""
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_ino))
+    return synced
+
+
+def inodes(*paths: Path) -> list[int]:
+    """The inodes of files and folders, which a rename does not change."""
+    return [path.stat().st_ino for path in paths]

@@ -7,6 +7,7 @@ from pathlib import Path
 from shutil import rmtree
 
 import pytest
+from tests.support.disks import inodes, record_syncs
 from tests.support.users import public_folder, unprivileged
 
 from spawn.core.errors import QueueNotFound, SpawnError
@@ -55,6 +56,18 @@ def test_the_folder_and_those_above_it_are_made_durable_whoever_made_them(
     queues.make(roots, "nightly")
     home = roots.state.parent
     assert synced == [home.parent, home, roots.state, roots.queues]
+
+
+def test_a_folder_is_put_aside_durably_under_a_name_that_is_free(
+    roots: Roots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("q.fenced-2", "q.fenced-2-2"):
+        paths = queues.make(roots, "q")
+        (paths.folder / "events.db").write_text(name)
+        synced = record_syncs(monkeypatch)
+        kept = queues.put_aside(paths, 2)
+        assert (kept.name, (kept / "events.db").read_text()) == (name, name)
+        assert synced == inodes(roots.queues)
 
 
 def test_a_queue_is_found_once_it_has_a_log(roots: Roots) -> None:

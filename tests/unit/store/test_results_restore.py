@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.configs import job
+from tests.support.disks import inodes, record_syncs
 
 from spawn.core.events import JobCompleted, JobStarted, ResultsUploaded
 from spawn.core.state import JobState
@@ -71,6 +72,16 @@ def test_a_file_comes_back_with_its_mode_and_time_but_never_as_another_user(
     assert (file.stat().st_mode & 0o7777, file.stat().st_mtime_ns) == (0o750, 1)
     assert put_back(store, state) == 0, "what is there and agrees is left"
     assert [path for path in work.rglob("*") if ".part" in path.name] == []
+
+
+def test_a_file_that_came_back_is_flushed_and_so_is_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, file = FolderStore(tmp_path / "objects"), tmp_path / "work/out/model"
+    state = _job(store, tmp_path / "work", _kept(file))
+    synced = record_syncs(monkeypatch)
+    assert put_back(store, state) == 1
+    assert synced == inodes(file, file.parent)
 
 
 @pytest.mark.parametrize(
