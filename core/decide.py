@@ -140,9 +140,11 @@ def _given_up(state: QueueState, job: JobState, failed: JobFailed, detail: str =
     return [_draft(job, failed), *_block(state, job)]
 
 
-def interrupted(job: JobState, cause: InterruptCause, detail: str = "") -> Draft:
+def interrupted(
+    job: JobState, cause: InterruptCause, detail: str = "", *, unended: tuple[int, ...] = ()
+) -> Draft:
     """The open attempt of `job` ended through no fault of the job."""
-    return _draft(job, JobInterrupted(cause=cause, detail=detail))
+    return _draft(job, JobInterrupted(cause=cause, detail=detail, unended=unended))
 
 
 def reset(state: QueueState, job: JobState, *, reason: ResetReason, by: str) -> list[Draft]:
@@ -240,7 +242,7 @@ def reblock(state: QueueState) -> list[Draft]:
             continue
         if by:
             blockers[job_id] = by
-            if job.state == "pending" or job.blocked_by != by:
+            if job.state == "pending" or (job.state == "blocked" and job.blocked_by != by):
                 drafts.append(Draft(JobBlocked(by=by), job_id=job_id))
     return drafts
 
@@ -281,4 +283,5 @@ def _downstream(state: QueueState, job: JobState, only: str) -> Iterator[JobStat
             if job_id not in seen and other.state == only:
                 seen.add(job_id)
                 stack.append(job_id)
-                yield other
+                if other.state == only:
+                    yield other

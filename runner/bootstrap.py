@@ -5,6 +5,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from secrets import token_hex
 
 import msgspec
 
@@ -67,9 +68,9 @@ def _run(order: RunOrder, tell: Callable[[News], None]) -> int:
     queues.close_to_others(paths)  # an earlier version left it open
     _redirect(paths.runner_log)
     launcher = ProcessLauncher(os.environb)  # before any thread and any SQLite
-    against = ""
+    nonce, against = token_hex(8), ""
     for _ in range(TAKEOVERS):
-        session = Session(order, roots, paths, launcher, tell, against)
+        session = Session(order, roots, paths, launcher, tell, nonce, against)
         try:
             state = session.run()
         except Overtaken:

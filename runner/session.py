@@ -6,7 +6,6 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from secrets import token_hex
 
 from msgspec import structs
 
@@ -66,7 +65,12 @@ class Overtaken(Exception):
 
 
 class Session:
-    """One try to own a queue and carry it to its end."""
+    """One try to own a queue and carry it to its end.
+
+    Args:
+        nonce: Of the leases that it claims: the same for every try of a process.
+        against: The nonce of the lease that `--force` is meant for; empty before it was seen.
+    """
 
     def __init__(
         self,
@@ -76,6 +80,7 @@ class Session:
         launcher: ProcessLauncher,
         tell: Callable[[News], None],
         against: str = "",
+        nonce: str,
     ) -> None:
         self._order = order
         self._paths = paths
@@ -106,6 +111,7 @@ class Session:
             raise
         self._wrote = False
         self.against = against
+        self._nonce = nonce
         """The nonce of the lease that `--force` is meant for; empty before it was seen."""
         self.fenced = ""
         self.unsaid = 0
@@ -135,8 +141,8 @@ class Session:
         behind = found is None
         if state.ended and found is not None and found.seq < ledger.seq:
             behind = self._settle(owning) > 0
-        if state.ended and owning.diverged:
-            self.fenced = owning.diverged
+        if state.ended and (owning.diverged or self.fenced):
+            self.fenced = self.fenced or owning.diverged
             return state
         if state.ended and order.task in ("or_resume", "cancel"):
             if self._same_boot(state):  # else somebody has started the machine for another purpose
@@ -257,6 +263,7 @@ class Session:
             gone=self._gone,
             say=self._say,
             against=self.against,
+            nonce=self._nonce,
         )
 
     def _whole_config(self) -> QueueConfig:
@@ -376,7 +383,7 @@ class Session:
             fence=owning.fence,
             owner=self._me,
             epoch=epoch,
-            nonce=token_hex(8),
+            nonce=self._nonce,
             clock=self._clock,
             bell=ThreadBell(),
             fraction=random.random,
@@ -393,6 +400,7 @@ class Session:
         replicator.drain(STOP_DRAIN_SECONDS)
         replicator.run()
         return replicator.behind
+        self.fenced = replicator.fenced
 
     def _drain_seconds(self, state: QueueState, runner: Runner) -> float:
         """How long it may take to bring what is left to the store: who stops us, or stopped the

@@ -114,7 +114,7 @@ class Holder:
         self._fence = fence
 
     def claim(self) -> None:
-        """Announce that we own the queue, or are about to.
+        """Announce that we own the queue, or are about to. An earlier claim with our nonce is ours.
 
         Raises:
             Fenced: The lease is not the one that the claim rests on.
@@ -171,7 +171,7 @@ class Holder:
         if lease.epoch > self._epoch or (claiming and lease.nonce != self._nonce):
             raise Fenced(f"{describe(lease)} owns the queue, in epoch {lease.epoch}")
         self._etag = seen.etag
-        return lease.nonce == self._nonce
+        return lease.nonce == self._nonce and not (claiming and lease.handed_back)
 
 
 def describe(lease: Lease) -> str:

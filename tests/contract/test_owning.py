@@ -1,5 +1,6 @@
 """What a machine does that comes back to a queue: judged by a real log and a real folder store."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,41 @@ from spawn.core.events import QueueStarted
 from spawn.core.state import JobState
 from spawn.runner.owning import own
 from spawn.store.log.ledger import Ledger
-from spawn.store.replica.lease import Owned
+from spawn.store.replica.lease import Fenced, Holder, Owned, look
 
 HERE = structs.replace(OWNER, place="here", instance_id="local")
 
 
 def _at(data: QueueStarted, place: str) -> QueueStarted:
     return structs.replace(data, place=place)
+
+
+def _own(
+    events: Path,
+    store: CountingStore,
+    *,
+    force: bool = False,
+    nonce: str = "",
+    against: str = "",
+    end: Callable[[JobState], None] = lambda _: None,
+) -> None:
+    ledger = Ledger(events, QUEUE_ID)
+    try:
+        own(
+            ledger,
+            store,
+            me=HERE,
+            take=lambda: True,
+            restore=False,
+            force=force,
+            end=end,
+            gone=lambda *_: "",
+            say=print,
+            nonce=nonce,
+            against=against,
+        )
+    finally:
+        ledger.close()
 
 
 def test_a_job_ends_where_another_machine_has_taken_the_queue_and_not_told_its_outcome_yet(
@@ -35,20 +64,44 @@ def test_a_job_ends_where_another_machine_has_taken_the_queue_and_not_told_its_o
     write_segments(store, log.rows, [log.seq])
     lease(store, log.rows[-1], epoch=2)
     ended: list[JobState] = []
-    ledger = Ledger(local, QUEUE_ID)
-    try:
-        with pytest.raises(Owned):
-            own(
-                ledger,
-                store,
-                me=HERE,
-                take=lambda: True,
-                restore=False,
-                force=False,
-                end=ended.append,
-                gone=lambda *_: "",
-                say=print,
-            )
-    finally:
-        ledger.close()
+    with pytest.raises(Owned):
+        _own(local, store, end=ended.append)
     assert [each.config.job_id for each in ended] == ["a"]
+
+
+def test_a_claim_of_this_process_is_no_other_machines(tmp_path: Path) -> None:
+    """An earlier try took the lease of an owner that was silent, which had shipped once more."""
+    log = LogBuilder()
+    log.add(*submission(queue(job("a"))))
+    log.queue(_at(owner(), "there"))
+    log.write(tmp_path / "events.db")
+    store = CountingStore(tmp_path / "objects")
+    write_segments(store, log.rows, [log.seq])
+    lease(store, log.rows[-1], owner=HERE, nonce="ours")
+    with pytest.raises(Owned, match="may still run on host") as refused:
+        _own(tmp_path / "events.db", store, nonce="another")
+    assert "this machine claimed it 0 s ago" in refused.value.why
+    _own(tmp_path / "events.db", store, nonce="ours")
+    _own(tmp_path / "events.db", store, nonce="ours", force=True, against="theirs")
+    with pytest.raises(Owned):
+        _own(tmp_path / "events.db", store, nonce="another", force=True, against="theirs")
+
+
+@pytest.mark.parametrize("handed_back", [False, True])
+def test_a_process_may_claim_twice(tmp_path: Path, handed_back: bool) -> None:
+    """It brings the end of a queue to the store, and then goes on with it."""
+    store = CountingStore(tmp_path)
+    head = (0, b"")
+    first, second, other = (
+        Holder(store, owner=HERE, epoch=2, nonce=nonce, seen=None, head=lambda: head)
+        for nonce in ("ours", "ours", "theirs")
+    )
+    first.claim()
+    if handed_back:
+        first.renew(handed_back=True)
+    second.claim()
+    seen = look(store)
+    assert seen is not None
+    assert not seen.lease.handed_back
+    with pytest.raises(Fenced):
+        other.claim()
