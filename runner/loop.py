@@ -264,9 +264,10 @@ class Runner:
                 self._stage(drafts)
             closed = self._stage_ends()
             self._stage_config()
-            if self._seeking and not self._leaving:
-                for drafts in self._saving.seek(self._ledger.state, by=self._plans.by):
-                    self._stage(drafts)
+            if not self._leaving:
+                if self._seeking or self._saving.is_due(self._ledger.state):
+                    for drafts in self._saving.seek(self._ledger.state, by=self._plans.by):
+                        self._stage(drafts)
                 self._checkpoints.seek(self._ledger.state)
             self._stage_starts()
             if self._attempts.prepared:
@@ -362,8 +363,9 @@ class Runner:
         state = self._ledger.state
         if not self.epoch.allows(state.config):
             return
+        held = self._held
         while not self._leaving and self._reconfigured:
-            step = plan(state, self._due, self._held)
+            step = plan(state, self._retries.first(state, held), held)
             if not isinstance(step, Start):
                 return
             job = step.job
@@ -398,7 +400,8 @@ class Runner:
             if not leaving.gives_up(flows=self._checkpoints.flows):
                 return
             self._stage(self._checkpoints.drop(state))
-        step = plan(state, self._due, self._held)
+        held = self._held
+        step = plan(state, self._retries.first(state, held), held)
         if isinstance(step, Finish) and isinstance(step.verdict, QueueCompleted):
             self._finish(step.verdict)  # whatever else was asked for came too late
         elif leaving:
@@ -417,12 +420,7 @@ class Runner:
         """Completed jobs whose dependents wait all the same, and jobs that do themselves."""
         state = self._ledger.state
         away = self._saving.held(state) | self._checkpoints.held(state)
-        return self.epoch.held | away
-
-    @property
-    def _due(self) -> JobState | None:
-        """The first job whose retry could begin now."""
-        return self._retries.first(self._ledger.state, self._held)
+        return decide.spread(state, self.epoch.held) | away
 
     def _stage(self, drafts: Iterable[Draft]) -> None:
         drafts = list(drafts)

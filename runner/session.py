@@ -50,6 +50,7 @@ from spawn.store.replica.claim import claim
 from spawn.store.replica.lease import Owner
 from spawn.store.requests import Inbox
 from spawn.store.results.owed import owed
+from spawn.store.results.restore import Restored
 
 LAST_LINES = 10
 STOP_DRAIN_SECONDS = 30.0
@@ -79,8 +80,8 @@ class Session:
         paths: QueuePaths,
         launcher: ProcessLauncher,
         tell: Callable[[News], None],
-        against: str = "",
         nonce: str,
+        against: str = "",
     ) -> None:
         self._order = order
         self._paths = paths
@@ -110,8 +111,8 @@ class Session:
                 self.discard()  # a log without an event would be taken for a queue's
             raise
         self._wrote = False
-        self.against = against
         self._nonce = nonce
+        self.against = against
         """The nonce of the lease that `--force` is meant for; empty before it was seen."""
         self.fenced = ""
         self.unsaid = 0
@@ -178,7 +179,7 @@ class Session:
         self._launcher.serve(
             self._paths, self._order.queue_id, lambda: ledger.state.config.kill_grace, poller
         )
-        publisher = ThreadPublisher(self._store, poller.post)
+        publisher = ThreadPublisher(self._store, poller.post, Restored(self._paths.folder))
         inbox = Inbox(self._paths.requests)
         if state.ended:
             for request in inbox.read():
@@ -262,8 +263,8 @@ class Session:
             end=self._end,
             gone=self._gone,
             say=self._say,
-            against=self.against,
             nonce=self._nonce,
+            against=self.against,
         )
 
     def _whole_config(self) -> QueueConfig:
@@ -399,8 +400,8 @@ class Session:
         replicator.committed(self._ledger.seq)
         replicator.drain(STOP_DRAIN_SECONDS)
         replicator.run()
-        return replicator.behind
         self.fenced = replicator.fenced
+        return replicator.behind
 
     def _drain_seconds(self, state: QueueState, runner: Runner) -> float:
         """How long it may take to bring what is left to the store: who stops us, or stopped the
