@@ -3,7 +3,7 @@
 Each function returns drafts that belong in one transaction.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import TypedDict
 
@@ -147,9 +147,11 @@ def _given_up(state: QueueState, job: JobState, failed: JobFailed, detail: str =
     return [_draft(job, failed), *_block(state, job)]
 
 
-def interrupted(job: JobState, cause: InterruptCause, detail: str = "") -> Draft:
+def interrupted(
+    job: JobState, cause: InterruptCause, detail: str = "", *, unended: tuple[int, ...] = ()
+) -> Draft:
     """The open attempt of `job` ended through no fault of the job."""
-    return _draft(job, JobInterrupted(cause=cause, detail=detail))
+    return _draft(job, JobInterrupted(cause=cause, detail=detail, unended=unended))
 
 
 def reset(state: QueueState, job: JobState, *, reason: ResetReason, by: str) -> list[Draft]:
@@ -178,42 +180,91 @@ def reset(state: QueueState, job: JobState, *, reason: ResetReason, by: str) -> 
 
 def without_results(state: QueueState, elsewhere: Collection[str]) -> list[JobState]:
     """The completed jobs that must run again: their results were lost with their machine before
-    they were in the object store, and a job that has yet to run, or must again, needs them.
+    they were in the object store, and a job that has yet to run may read them.
 
     Args:
         elsewhere: Completed jobs with results whose files are not on this machine.
 
     Returns:
-        In the order of the graph, what comes first first.
+        Dependents before their dependencies: the search for what waits for a job ends at the next
+        one that was reset.
     """
-    needs = {job_id: job.config.depends_on for job_id, job in state.jobs.items()}
-    again: dict[str, JobState] = {}
-    for job_id in reversed(dag.sort(needs)) if elsewhere else ():
-        job = state.jobs[job_id]
-        lost = job_id in elsewhere and job.state == "completed" and job.uploaded is None
-        if lost and is_needed(state, job, again):
-            again[job_id] = job
-    return list(reversed(again.values()))
+    lost = {job_id for job_id in elsewhere if state.jobs[job_id].uploaded is None}
+    return [state.jobs[job_id] for job_id in reversed(_needed(state, lost))]
 
 
-def wanted(state: QueueState, elsewhere: Collection[str]) -> list[JobState]:
-    """The completed jobs of `elsewhere` that some job that has yet to run depends on, in the order
-    in which they completed: where two have left a file of one path, the later one's counts."""
-    jobs = [state.jobs[job_id] for job_id in elsewhere if job_id in state.jobs]
-    jobs.sort(key=lambda job: (job.ended_at, job.index))
-    return [job for job in jobs if job.state == "completed" and is_needed(state, job)]
-
-
-def is_needed(state: QueueState, job: JobState, again: Collection[str] = ()) -> bool:
-    """Whether a job that has yet to run depends on this one.
+def wanted(state: QueueState, elsewhere: Collection[str]) -> list[tuple[JobState, str]]:
+    """The jobs of `elsewhere` whose results are to be restored now: a job that has yet to run may
+    read them, and nothing that they depend on runs again, which could overwrite them.
 
     Args:
-        again: Completed jobs that will run once more.
+        elsewhere: Completed jobs with results whose files are not on this machine.
+
+    Returns:
+        Each with the moment as of which its files count, in that order, dependencies before their
+        dependents: of two files with one path the last one is the right one.
     """
+    moments: dict[str, str] = {}
+    for job_id in _needed(state, state.jobs):
+        job = state.jobs[job_id]
+        before = (moments.get(need, "") for need in job.config.depends_on)
+        moments[job_id] = max(job.ended_at, *before, "")
+    found = [
+        (state.jobs[job_id], at)
+        for job_id, at in moments.items()
+        if job_id in elsewhere and not state.jobs[job_id].missing
+    ]
+    return sorted(found, key=lambda each: each[1])
+
+
+def _needed(state: QueueState, among: Collection[str]) -> list[str]:
+    """The completed jobs of `among` that a job that has yet to run depends on, directly or through
+    others; dependencies first. One pass over the graph, however many there are."""
+    if not among or is_stopping(state):
+        return []
+    needs = {job_id: job.config.depends_on for job_id, job in state.jobs.items()}
+    to_run = [job_id for job_id, job in state.jobs.items() if job.state in _TO_RUN]
+    needed = {
+        job_id
+        for job_id in dag.reach(to_run, needs)
+        if job_id in among and state.jobs[job_id].state == "completed"
+    }
+    return [job_id for job_id in dag.sort(needs) if job_id in needed] if needed else []
+
+
+def spread(state: QueueState, job_ids: Iterable[str]) -> set[str]:
+    """Add to completed jobs the completed ones that depend on them, directly or through others."""
+    found = set(job_ids)
+    line = list(found)
+    for job_id in line:
+        for other in state.dependents.get(job_id, ()):
+            if other not in found and state.jobs[other].state == "completed":
+                found.add(other)
+                line.append(other)
+    return found
+
+
+def is_needed(state: QueueState, job_ids: Iterable[str]) -> bool:
+    """Whether a job that has yet to run depends on one of these completed jobs, directly or through
+    others."""
     return not is_stopping(state) and any(
-        state.jobs[other].state in _TO_RUN or other in again
-        for other in state.dependents.get(job.config.job_id, ())
+        state.jobs[other].state in _TO_RUN
+        for job_id in spread(state, job_ids)
+        for other in state.dependents.get(job_id, ())
     )
+
+
+def newest(state: QueueState, numbers: Mapping[str, int]) -> dict[str, int]:
+    """The highest of these positive numbers that each job, or one that it depends on directly or
+    through others, has. Jobs without any are left out."""
+    needs = {job_id: job.config.depends_on for job_id, job in state.jobs.items()}
+    found: dict[str, int] = {}
+    for job_id in dag.sort(needs) if numbers else ():
+        own = numbers.get(job_id, 0)
+        highest = max([own, *(found.get(need, 0) for need in needs[job_id])])
+        if highest:
+            found[job_id] = highest
+    return found
 
 
 def reset_failed(state: QueueState, *, by: str, request: str = "") -> list[Draft]:
@@ -243,18 +294,18 @@ def reblock(state: QueueState) -> list[Draft]:
         )
         if job.state == "blocked" and job.blocked_by != by:
             drafts.append(Draft(JobUnblocked(by=job.blocked_by), job_id=job_id))
-        elif job.state != "pending" and job.state != "blocked":
+        elif job.state not in ("pending", "blocked", "completed"):
             continue
         if by:
             blockers[job_id] = by
-            if job.state == "pending" or job.blocked_by != by:
+            if job.state == "pending" or (job.state == "blocked" and job.blocked_by != by):
                 drafts.append(Draft(JobBlocked(by=by), job_id=job_id))
     return drafts
 
 
 def _blocker(state: QueueState, job: JobState) -> str:
     """The failed job that `job` would wait for, directly or through others; empty for none."""
-    for need in job.config.depends_on:
+    for need in state.open_needs(job) if job.missing else ():
         other = state.jobs[need]
         if other.state == "failed":
             return need
@@ -279,13 +330,15 @@ def _block(state: QueueState, job: JobState) -> list[Draft]:
 
 
 def _downstream(state: QueueState, job: JobState, only: str) -> Iterator[JobState]:
-    """Dependents of `job` in state `only`, and theirs, each once; no further than that state."""
+    """Dependents of `job` in state `only`, and theirs, each once; no further than that state, and
+    than completed jobs, whose dependents wait for `job` too when it runs again."""
     seen = {job.config.job_id}
     stack = [job.config.job_id]
     while stack:
         for job_id in state.dependents.get(stack.pop(), ()):
             other = state.jobs[job_id]
-            if job_id not in seen and other.state == only:
+            if job_id not in seen and other.state in (only, "completed"):
                 seen.add(job_id)
                 stack.append(job_id)
-                yield other
+                if other.state == only:
+                    yield other

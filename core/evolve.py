@@ -90,6 +90,7 @@ def evolve(state: QueueState, event: Event[Data]) -> None:
             job.outcome = None
             job.uploaded = job.upload_failed = job.delayed = None
             job.output_unsaved = job.not_put_back = job.checkpoint_unsaved = ""
+            job.upstream_resets = 0
         case JobCompleted():
             _end(state, job, event, data)
             job.checkpoint = None
@@ -99,8 +100,8 @@ def evolve(state: QueueState, event: Event[Data]) -> None:
                 state.uploading[job_id] = None
             for other in _dependents(state, job):
                 other.unmet -= 1
-                if not job.holding:
-                    _release(state, other)
+            if not job.is_open:
+                state.release(job)
         case JobRetryScheduled():
             _end(state, job, event, data)
             job.failures += 1
@@ -258,26 +259,20 @@ def _dependents(state: QueueState, job: JobState) -> list[JobState]:
     return [state.jobs[job_id] for job_id in state.dependents.get(job.config.job_id, ())]
 
 
-def _release(state: QueueState, job: JobState) -> None:
-    job.missing -= 1
-    if not job.missing and job.state == "pending":
-        state.enqueue(job)
-
-
 def _settle(state: QueueState, job: JobState) -> None:
     """Let go what waits for a job's results."""
     if job.holding:
         job.holding = False
-        for other in _dependents(state, job):
-            _release(state, other)
+        if not job.is_open:
+            state.release(job)
 
 
 def _reset(state: QueueState, job: JobState) -> None:
     job_id = job.config.job_id
+    was_open = job.is_open
     if job.state == "completed":
         for other in _dependents(state, job):
             other.unmet += 1
-            other.missing += not job.holding
         job.holding = False
     for index in (state.uploading, state.unsaved, state.failed):
         index.pop(job_id, None)
@@ -285,6 +280,8 @@ def _reset(state: QueueState, job: JobState) -> None:
     job.uploaded = job.upload_failed = job.delayed = None
     job.not_put_back = ""
     state.move(job, "pending")
+    if not was_open:
+        state.reopen(job)
 
 
 def _disown(state: QueueState, at: str, seconds: float | None) -> None:

@@ -45,7 +45,8 @@ def plan(state: QueueState, due: JobState | None = None, held: Collection[str] =
             return Start(ready)
     if state.running or state.uploading:
         return Wait()
-    if not stopping and (held or any(not state.jobs[job_id].missing for job_id in state.retrying)):
+    waits = state.next_ready() is not None  # it is held up
+    if not stopping and (waits or any(not state.jobs[id_].missing for id_ in state.retrying)):
         return Wait()
     return Finish(verdict(state))
 

@@ -39,7 +39,7 @@ class JobState(Struct, kw_only=True):
     losses: int = 0
     """Attempts in a row that were lost, or ended with their host."""
     missing: int = 0
-    """Dependencies that hold the job up: not completed, or their results still on the way."""
+    """Dependencies that hold the job up, those of `is_open`."""
     unmet: int = 0
     """Dependencies that are not completed."""
     blocked_by: str = ""
@@ -60,6 +60,9 @@ class JobState(Struct, kw_only=True):
     """Why what depends on the job does not wait for its results."""
     output_unsaved: str = ""
     """Why the newest attempt's output, or the facts of it, are not in the object store."""
+    upstream_resets: int = 0
+    """How often a job that this one depends on was reset since this one completed: the new attempt
+    may overwrite this one's files."""
     not_put_back: str = ""
     """Why its results cannot be brought to the machine where they are needed, for now."""
     checkpoint: CheckpointSaved | None = None
@@ -73,6 +76,12 @@ class JobState(Struct, kw_only=True):
     def token(self) -> str:
         """Of the newest attempt."""
         return self.started.token if self.started else ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether dependents wait for the job: it has not completed, its results are on the way, or
+        something that it depends on is open again, whose results its dependents may read, too."""
+        return self.state != "completed" or self.holding or self.missing > 0
 
     @property
     def pid(self) -> int:
@@ -254,8 +263,52 @@ class QueueState(Struct, kw_only=True):
             job.unmet = sum(need.state != "completed" for need in needs)
             job.missing = job.unmet + sum(need.holding for need in needs)
             job.queued = False
+        for job in [each for each in self.jobs.values() if each.missing]:
+            if job.state == "completed" and not job.holding:
+                self.reopen(job)
+        for job in self.jobs.values():
             if job.state == "pending" and not job.missing:
                 self.enqueue(job)
+
+    def reopen(self, job: JobState) -> None:
+        """Let dependents wait for a job that has become open, and theirs where they completed."""
+        opened = [job]
+        for each in opened:
+            for other in map(self.jobs.__getitem__, self.dependents.get(each.config.job_id, ())):
+                was_open = other.is_open
+                other.missing += 1
+                other.upstream_resets += 1
+                if not was_open:
+                    opened.append(other)
+
+    def release(self, job: JobState) -> None:
+        """Let dependents wait no longer for a job that is open no more, nor theirs."""
+        done = [job]
+        for each in done:
+            for other in map(self.jobs.__getitem__, self.dependents.get(each.config.job_id, ())):
+                other.missing -= 1
+                if other.missing:
+                    continue
+                if other.state == "pending":
+                    self.enqueue(other)
+                elif not other.is_open:
+                    done.append(other)
+
+    def open_needs(self, job: JobState) -> list[str]:
+        """The jobs that hold `job` up: its open dependencies, and for each of them that is open
+        only because of its own, those."""
+        found: dict[str, None] = {}
+        sought = dict.fromkeys(job.config.depends_on)
+        line = list(sought)
+        for job_id in line:
+            need = self.jobs[job_id]
+            if need.state != "completed" or need.holding:
+                found[job_id] = None
+            elif need.missing:
+                further = [each for each in need.config.depends_on if each not in sought]
+                sought.update(dict.fromkeys(further))
+                line += further
+        return list(found)
 
 
 def is_held(job: JobState, held: Collection[str]) -> bool:

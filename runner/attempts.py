@@ -20,6 +20,8 @@ class _Attempt(Struct, kw_only=True):
     exit: Exit | None = None
     lost: str = "its supervisor left no record"
     """Why it is lost, where it left no `exit`."""
+    taken_over: bool = False
+    """Whether it was begun by another owner of the queue, which is no loss."""
     unended: tuple[int, ...] = ()
     """What of it is another user's, and could not be ended."""
     collected: bool = False
@@ -60,7 +62,8 @@ class Attempts:
         """Take up what an earlier runner left."""
         for job_id in list(state.running):
             job = state.jobs[job_id]
-            attempt = self._open[job.token] = _Attempt(job_id=job_id)
+            attempt = _Attempt(job_id=job_id, taken_over=bool(plans.moved_from))
+            self._open[job.token] = attempt
             if plans.moved_from and not self._launcher.holds(job):
                 # Its supervisor may be alive there, and even be reached: it is not ours.
                 attempt.ended = attempt.collected = True
@@ -124,10 +127,13 @@ class Attempts:
     def _outcome(self, state: QueueState, job: JobState, attempt: _Attempt) -> list[Draft]:
         if attempt.exit is None:
             left = unended_text(attempt.unended)
+            detail = f"{attempt.lost}; {left}" if left else attempt.lost
+            if attempt.taken_over:
+                return [decide.interrupted(job, "fenced", detail, unended=attempt.unended)]
             return decide.lost(
                 state,
                 job,
-                f"{attempt.lost}; {left}" if left else attempt.lost,
+                detail,
                 last_lines=self._last_lines(job),
                 unended=attempt.unended,
             )

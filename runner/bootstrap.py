@@ -5,6 +5,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from secrets import token_hex
 
 import msgspec
 from msgspec import structs
@@ -76,9 +77,9 @@ def _run(order: RunOrder, tell: Callable[[News], None]) -> int:
     queues.close_to_others(paths)  # an earlier version left it open
     _redirect(paths.runner_log)
     launcher = ProcessLauncher(os.environb)  # before any thread and any SQLite
-    against = ""
+    nonce, against = token_hex(8), ""
     for _ in range(TAKEOVERS):
-        order, session = _open(order, roots, paths, launcher, tell, against)
+        order, session = _open(order, roots, paths, launcher, tell, nonce, against)
         try:
             state = session.run()
         except Overtaken:
@@ -112,6 +113,7 @@ def _open(
     paths: QueuePaths,
     launcher: ProcessLauncher,
     tell: Callable[[News], None],
+    nonce: str,
     against: str,
 ) -> tuple[RunOrder, Session]:
     """Open a queue's log; one that is damaged is restored from its copy first.
@@ -123,7 +125,7 @@ def _open(
         CorruptLog: It cannot be restored, or is not to be.
     """
     try:
-        return order, Session(order, roots, paths, launcher, tell, against)
+        return order, Session(order, roots, paths, launcher, tell, nonce, against)
     except UnreadableEvent:
         raise  # a newer version wrote it
     except CorruptLog as error:
@@ -155,7 +157,7 @@ def _open(
     else:
         text = f"{damage}; {events} events were restored from {store.location}"
         _say(text + f"; the damaged log is kept in {kept}" * kept.exists(), tell)
-    return order, Session(order, roots, paths, launcher, tell, against)
+    return order, Session(order, roots, paths, launcher, tell, nonce, against)
 
 
 def _unrestored(queue_id: str, damage: CorruptLog, error: CorruptLog) -> CorruptLog:

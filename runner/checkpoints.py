@@ -102,7 +102,9 @@ class Checkpoints:
             job = state.jobs.get(job_id)
             if job is None or job.token != token:
                 del self._away[job_id]
-            elif job.state in _TO_RUN and job.checkpoint and not is_stopping(state):
+            elif job.missing or is_stopping(state):
+                continue  # what runs before the job could overwrite it
+            elif job.state in _TO_RUN and job.checkpoint:
                 del self._away[job_id]
                 self._coming[job_id] = token
                 self._publisher.return_checkpoint(copy(job))

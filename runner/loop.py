@@ -281,9 +281,10 @@ class Runner:
                 self._stage(drafts)
             closed = self._stage_ends()
             self._stage_config()
-            if self._seeking and not self._leaving:
-                for drafts in self._saving.seek(self._ledger.state, by=self._plans.by):
-                    self._stage(drafts)
+            if not self._leaving:
+                if self._seeking or self._saving.is_due(self._ledger.state):
+                    for drafts in self._saving.seek(self._ledger.state, by=self._plans.by):
+                        self._stage(drafts)
                 self._checkpoints.seek(self._ledger.state)
             self._stage_starts()
             if self._attempts.prepared:
@@ -394,13 +395,15 @@ class Runner:
     def _stage_starts(self) -> None:
         """Bring to the gate what may start now."""
         state = self._ledger.state
+        held = self._held
         if not self.epoch.allows(state.config):
-            if self.epoch.lapsed and isinstance(plan(state, self._due, self._held), Start):
+            step = plan(state, self._retries.first(state, held), held)
+            if self.epoch.lapsed and isinstance(step, Start):
                 self._troubles.begin("lease", _LAPSED, why=_LAPSE, holds=True, said=LAPSED)
             return
         self._troubles.end("lease")
         while not self._leaving and self._reconfigured:
-            step = plan(state, self._due, self._held)
+            step = plan(state, self._retries.first(state, held), held)
             if not isinstance(step, Start):
                 return
             job = step.job
@@ -442,7 +445,8 @@ class Runner:
             if not leaving.gives_up(flows=self._checkpoints.flows):
                 return
             self._stage(self._checkpoints.drop(state))
-        step = plan(state, self._due, self._held)
+        held = self._held
+        step = plan(state, self._retries.first(state, held), held)
         ends = isinstance(step, Finish) and not leaving and self._again is None
         if ends and self._saving.publish_again(state, self._launcher.holds):
             return
@@ -464,12 +468,7 @@ class Runner:
         """Completed jobs whose dependents wait all the same, and jobs that do themselves."""
         state = self._ledger.state
         away = self._saving.held(state) | self._checkpoints.held(state)
-        return self.epoch.held | away
-
-    @property
-    def _due(self) -> JobState | None:
-        """The first job whose retry could begin now."""
-        return self._retries.first(self._ledger.state, self._held)
+        return decide.spread(state, self.epoch.held) | away
 
     def _stage(self, drafts: Iterable[Draft]) -> None:
         drafts = list(drafts)

@@ -7,14 +7,13 @@ from itertools import takewhile
 from msgspec import Struct
 
 from spawn.core.config.model import QueueConfig
-from spawn.core.errors import QueueExists
 from spawn.core.replay import Replay
 from spawn.core.state import JobState, QueueState
 from spawn.store.log.ledger import Ledger
 from spawn.store.objects.port import Denied, SmallObjects, StoreError
 from spawn.store.replica.claim import submitted
 from spawn.store.replica.lease import Fenced, Owner
-from spawn.store.replica.reconcile import Found, allow, reconcile
+from spawn.store.replica.reconcile import Found, allow, find
 
 
 class Owning(Struct, frozen=True, kw_only=True):
@@ -48,6 +47,7 @@ def own(
     end: Callable[[JobState], None],
     gone: Callable[[str, str | None], str],
     say: Callable[[str], None],
+    nonce: str = "",
     against: str = "",
 ) -> Owning:
     """Reconcile a log with its replica, and see that the queue may be ours.
@@ -61,6 +61,7 @@ def own(
         end: Ends what still runs here of an attempt that is over by the log.
         gone: Says why an instance of a region certainly runs nothing; empty when it may.
         say: Told what a person should know.
+        nonce: Of the leases that this process claims.
         against: The nonce of the only lease that `force` is meant for; empty: whichever is there.
 
     Raises:
@@ -75,7 +76,8 @@ def own(
     try:
         if new and take is not None:
             fence = take()
-        found, honoured = _reconciled(ledger, store, None if new else take)
+        rows, adopt = ledger.log.rows, ledger.adopt
+        found, honoured = find(store, ledger.queue_id, rows, adopt, None if new else take)
     except Fenced as error:
         say(f"the queue went on elsewhere: {error}")
         # What runs here is ended like any fenced queue's.
@@ -96,34 +98,10 @@ def own(
         if moved or now is None or now.token != job.token or now.state != "running":
             end(job)
     fence = honoured and (ledger.state.owner.fence if ledger.state.owner else True)
-    if against and found.seen is not None and found.seen.lease.nonce != against:
-        force = False  # somebody took it meanwhile, and is alive for certain
-    allow(_in_store(ledger, found), found, me, fence=fence, force=force, gone=gone)
+    if against and found.seen is not None and found.seen.lease.nonce not in (against, nonce):
+        force = False  # another machine took it meanwhile, and is alive for certain
+    allow(_in_store(ledger, found), found, me, fence=fence, force=force, gone=gone, nonce=nonce)
     return Owning(found=found, fence=fence)
-
-
-def _reconciled(
-    ledger: Ledger, store: SmallObjects, take: Callable[[], bool] | None
-) -> tuple[Found, bool]:
-    """Reconcile; where nothing of the queue is in the store yet, take the place first: whoever
-    began it could not.
-
-    Returns:
-        What was found, and whether the store honours conditional writes for all we know.
-    """
-    try:
-        found = reconcile(store, ledger.queue_id, ledger.log.rows, ledger.adopt)
-    except Denied:
-        if take is None:
-            raise
-    else:
-        if take is None or found.seen is not None or found.seq:
-            return found, True
-    try:
-        fence = take()
-    except QueueExists as error:
-        raise Fenced(str(error)) from None
-    return reconcile(store, ledger.queue_id, ledger.log.rows, ledger.adopt), fence
 
 
 def _in_store(ledger: Ledger, found: Found) -> QueueState | None:

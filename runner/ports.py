@@ -257,11 +257,19 @@ class Publisher(Protocol):
         """Copy what an attempt prints while it runs, now and then, until it is published."""
         ...
 
-    def put_back(self, job: JobState) -> None:
+    def put_back(self, job: JobState, as_of: str) -> None:
         """Bring a completed job's results to where it had left them; a `PutBack` follows.
 
         What may pass is tried until it has; a `Hindered` tells of it.
+
+        Args:
+            as_of: A file with the path of one whose results count as of a later moment is left.
         """
+        ...
+
+    def is_back(self, job: JobState) -> bool:
+        """Whether `put_back` has restored a job's results on this machine, for this runner or an
+        earlier one, and nothing that the job depends on was reset since."""
         ...
 
     def save_checkpoint(self, token: str, job: JobState) -> None:

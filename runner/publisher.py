@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Lock
 
 import msgspec
+from msgspec import Struct
 
 from spawn.core.config.model import JobConfig
 from spawn.core.errors import SpawnError
@@ -39,7 +40,7 @@ from spawn.store.results.publish import (
     in_short,
     publish,
 )
-from spawn.store.results.restore import Gone, put_back
+from spawn.store.results.restore import Gone, Restored, put_back
 
 ATTEMPTS_AT_ONCE = 4
 FILES_AT_ONCE = 8
@@ -58,11 +59,15 @@ class ThreadPublisher:
     Args:
         store: Where files go.
         post: Takes what has happened, from any thread.
+        restored: The jobs whose results were restored on this machine.
     """
 
-    def __init__(self, store: ObjectStore, post: Callable[[Happening], None]) -> None:
+    def __init__(
+        self, store: ObjectStore, post: Callable[[Happening], None], restored: Restored
+    ) -> None:
         self.store = store
         self.post = post
+        self.restored = restored
         self.given_up = False
         self.files = (
             ThreadPoolExecutor(FILES_AT_ONCE, thread_name_prefix="copier") if store.far else None
@@ -72,7 +77,7 @@ class ThreadPublisher:
         self.backoff = Backoff(FIRST_SECONDS, MOST_SECONDS)
         self._followed: dict[str, JobState] = {}
         self.lock = Lock()
-        self._restoring: deque[tuple[JobState, bool]] = deque()
+        self._restoring: deque[_Restoring] = deque()
         self._restore = _Restore(self, self._restoring)
         self._collectors = Workers("collector")
         self._uploaders = Workers("uploader", ATTEMPTS_AT_ONCE)
@@ -105,13 +110,17 @@ class ThreadPublisher:
             ends = dict.fromkeys(LOGS, 0)
             self._followers.add(lambda: self._follow(token, job, ends), PIECE_SECONDS)
 
-    def put_back(self, job: JobState) -> None:
+    def put_back(self, job: JobState, as_of: str) -> None:
         """See `Publisher.put_back`."""
-        self._bring_back(job, checkpoint=False)
+        self._bring_back(_Restoring(job, as_of, checkpoint=False))
+
+    def is_back(self, job: JobState) -> bool:
+        """See `Publisher.is_back`."""
+        return self.restored.has(job)
 
     def return_checkpoint(self, job: JobState) -> None:
         """See `Publisher.return_checkpoint`."""
-        self._bring_back(job, checkpoint=True)
+        self._bring_back(_Restoring(job, job.ended_at, checkpoint=True))
 
     def save_checkpoint(self, token: str, job: JobState) -> None:
         """See `Publisher.save_checkpoint`."""
@@ -147,9 +156,9 @@ class ThreadPublisher:
         for workers in self._all:
             workers.close()
 
-    def _bring_back(self, job: JobState, *, checkpoint: bool) -> None:
+    def _bring_back(self, restoring: "_Restoring") -> None:
         with self.lock:
-            self._restoring.append((job, checkpoint))
+            self._restoring.append(restoring)
             if len(self._restoring) == 1:
                 self._restorers.add(self._restore)
 
@@ -337,15 +346,22 @@ class _Save:
             self._publisher.post(Faltering(self._token, ""))
 
 
+class _Restoring(Struct, frozen=True):
+    """A job whose results, or whose checkpoint, are to be restored."""
+
+    job: JobState
+    as_of: str
+    checkpoint: bool
+
+
 class _Restore:
     """Jobs' results and checkpoints on their way back, one after the other, try after try.
 
     Args:
-        jobs: The first of them is under way; it goes when it is done. Each with whether it is for
-            its checkpoint.
+        jobs: The first of them is under way; it goes when it is done.
     """
 
-    def __init__(self, publisher: ThreadPublisher, jobs: deque[tuple[JobState, bool]]) -> None:
+    def __init__(self, publisher: ThreadPublisher, jobs: deque[_Restoring]) -> None:
         self._publisher = publisher
         self._jobs = jobs
         self._pauses = iter(AGAIN_SECONDS)
@@ -353,12 +369,14 @@ class _Restore:
         self._newest: dict[str, str] = {}
 
     def __call__(self) -> float | None:
-        job, checkpoint = self._jobs[0]
+        job, checkpoint = self._jobs[0].job, self._jobs[0].checkpoint
         job_id, post = job.config.job_id, self._publisher.post
         gone, files = "", 0
         try:
             bring = put_checkpoint_back if checkpoint else put_back
             files = bring(self._publisher.store, job, self._mine)
+            if not checkpoint:
+                self._publisher.restored.add(job)
         except Gone as error:
             pause = next(self._pauses, None)
             if pause is not None:
@@ -375,11 +393,11 @@ class _Restore:
             return 0.0 if self._jobs else None
 
     def _mine(self, path: str) -> bool:
-        """Whether no job that completed later has left a file there."""
-        ended_at = self._jobs[0][0].ended_at
-        if self._newest.get(path, "") > ended_at:
+        """Whether no file was restored there that counts as of a later moment."""
+        as_of = self._jobs[0].as_of
+        if self._newest.get(path, "") > as_of:
             return False
-        self._newest[path] = ended_at
+        self._newest[path] = as_of
         return True
 
 

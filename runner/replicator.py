@@ -11,7 +11,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from spawn.core.errors import QueueExists, SpawnError
+from spawn.core.errors import SpawnError
 from spawn.runner.ports import Clock, Confirmed, FencedOff, Happening, Renewed, Shipped
 from spawn.store.failpoints import reached
 from spawn.store.objects.port import SmallObjects, StoreError, Unavailable
@@ -25,7 +25,7 @@ from spawn.store.replica.lease import (
     describe,
 )
 from spawn.store.replica.pack import Packer
-from spawn.store.replica.reconcile import Found, reconcile
+from spawn.store.replica.reconcile import Found, find
 from spawn.store.replica.ship import Log, Shipper
 
 SPACING_SECONDS = 0.5
@@ -70,7 +70,7 @@ class Replicator:
         log: The local log.
         found: What was found in the store before the opening; None: it could not be asked.
         take: Takes the place in the store for this queue, and says whether the store honours
-            conditional writes. Called when `found` is None, perhaps more than once.
+            conditional writes. Called when `found` is None and nothing of the queue is there.
         fence: Whether it does, for all we know.
         epoch: That the runner's opening has in the log.
         nonce: Tells this runner from every other.
@@ -117,7 +117,8 @@ class Replicator:
         self._shipper: Shipper | None = None
         self._holder: Holder | None = None
         self._packer = Packer(store, log)
-        self._taken = False
+        self._taken: bool | None = None
+        """What `take` said, once it has: what was done is not done again when the rest fails."""
         self._packed = False
         self._claimed = False
         self._committed = 0
@@ -286,13 +287,8 @@ class Replicator:
         """
         found = self._found
         if found is None:
-            if not self._taken:  # what was done is not done again when the rest fails
-                try:
-                    self._fence = self._take() and self._fence
-                except QueueExists as error:
-                    raise Fenced(str(error)) from None
-                self._taken = True
-            found = reconcile(self._store, self._queue_id, self._log, _refuse)
+            found, honoured = find(self._store, self._queue_id, self._log, _refuse, self._take_once)
+            self._fence = self._fence and honoured
             _expect_ours(found.seen, self._owner, self._epoch)
             self._found = found
         if self._shipper is None:
@@ -317,6 +313,11 @@ class Replicator:
         self._claimed = True
         self._renewed(asked_at - age)
         self._renew_at = self._clock.monotonic() + RENEW_SECONDS
+
+    def _take_once(self) -> bool:
+        if self._taken is None:
+            self._taken = self._take()
+        return self._taken
 
     def _fail(self, error: Exception, *, asked: bool) -> None:
         if not isinstance(error, SpawnError) and repr(error) != self._surprise:

@@ -1,8 +1,9 @@
 """What the loop knows of files on their way to the object store, and back from it."""
 
 from collections.abc import Callable, Iterable, Iterator
+from copy import copy
 
-from spawn.core import decide
+from spawn.core import dag, decide
 from spawn.core.events import (
     Draft,
     OutputNotSaved,
@@ -50,7 +51,15 @@ class Saving:
         self._done: list[Published] = []
         self._elsewhere: dict[str, str] = {}
         """The tokens of completed jobs' attempts that were made on another machine."""
-        self._coming: dict[str, None] = {}
+        self._postponed: set[str] = set()
+        """Those of them that are restored only after what they depend on has run again."""
+        self._coming: dict[str, int] = {}
+        """Jobs whose results are on their way back, numbered in the order of the requests."""
+        self._requests = 0
+        self._until: dict[str, int] = {}
+        """Which of those requests each job waits for last."""
+        self._early: set[str] = set()
+        """Jobs that are on their way back though something that they depend on runs again."""
         self._hindered: dict[str, Hindered] = {}
         """What keeps results from coming back, until the log says so."""
         self._back: dict[str, PutBack] = {}
@@ -76,7 +85,6 @@ class Saving:
             last: See `Publisher.publish`.
         """
         if job.folder:
-            self._elsewhere.pop(job.config.job_id, None)
             self._under_way[job.token] = job.config.job_id
             if job.state == "completed" and job.config.result_files:
                 self._promised.add(job.token)
@@ -143,12 +151,18 @@ class Saving:
         self._stuck.discard(token)
 
     def held(self, state: QueueState) -> set[str]:
-        """Completed jobs whose dependents wait until their files are here."""
-        return {
-            job_id
-            for job_id in self._coming
-            if job_id in state.jobs and decide.is_needed(state, state.jobs[job_id])
-        }
+        """Jobs that wait, with their dependents, until all files that they may read are here, and
+        jobs to run again that wait while a file on its way could overwrite theirs."""
+        if not self._coming:
+            return set()
+        first = min(self._coming.values())
+        held = {job_id for job_id, number in self._until.items() if number >= first}
+        early = self._early & self._coming.keys() & state.jobs.keys()
+        if early:
+            needs = {job_id: job.config.depends_on for job_id, job in state.jobs.items()}
+            upstream = dag.reach(early, needs)
+            held.update(each for each in upstream if state.jobs[each].state != "completed")
+        return held
 
     @property
     def busy(self) -> bool:
@@ -183,7 +197,7 @@ class Saving:
             if job is None or job.token != token or trouble.since is None:
                 continue
             late = now - trouble.since >= state.config.upload_wait
-            if late and job.holding and decide.is_needed(state, job):
+            if late and job.holding and decide.is_needed(state, [job.config.job_id]):
                 delayed = ResultsDelayed(error=trouble.why)
                 yield [Draft(delayed, job_id=job.config.job_id, attempt=job.attempt)]
         for job_id, hindered in self._hindered.items():
@@ -197,7 +211,7 @@ class Saving:
                 continue
             if back.gone:
                 yield decide.reset(state, job, reason="results_lost", by=by)
-            else:
+            elif not job.missing:  # else it is restored once more when that has completed
                 note_ = ResultsPutBack(files=back.files)
                 yield [Draft(note_, job_id=job_id, attempt=job.attempt)]
 
@@ -212,17 +226,30 @@ class Saving:
         self._back.clear()
         self._hindered.clear()
 
+    def _is_here(self, job: JobState) -> bool:
+        """Whether a completed job's results are on this machine, as it had left them."""
+        if self._publisher.is_back(job):
+            return True
+        made_here = self._elsewhere.get(job.config.job_id) != job.token
+        return made_here and not (job.upstream_resets and job.uploaded)
+
+    def is_due(self, state: QueueState) -> bool:
+        """Whether `seek` has more to do, as what postponed jobs depend on has completed again."""
+        jobs = state.jobs
+        return any(not jobs[job_id].missing for job_id in self._postponed if job_id in jobs)
+
     def seek(self, state: QueueState, *, by: str) -> Iterator[list[Draft]]:
-        """See that whoever has yet to run finds the results that it depends on, or that they are
-        made again. To be asked at the beginning, and whenever jobs were reset or came anew.
+        """See that a job that has yet to run finds the results of all that it depends on, directly
+        or through others, or that they are made again. To be asked at the beginning, whenever jobs
+        were reset or came anew, and when `is_due`.
 
         Yields:
             As `drafts` does.
         """
         elsewhere = {
-            job_id: state.jobs[job_id]
-            for job_id, token in self._elsewhere.items()
-            if job_id in state.jobs and state.jobs[job_id].token == token
+            job_id: job
+            for job_id, job in state.jobs.items()
+            if job.state == "completed" and job.config.result_files and not self._is_here(job)
         }
         for known in (self._elsewhere, self._coming, self._hindered, self._back):
             for job_id in [each for each in known if each not in state.jobs]:
@@ -233,11 +260,14 @@ class Saving:
             if job_id in state.uploading:
                 lost = ResultsUploadFailed(error="they are on a machine that the queue has left")
                 yield [Draft(lost, job_id=job_id, attempt=job.attempt)]
-        for job in decide.wanted(state, elsewhere):
-            job_id = job.config.job_id
-            del self._elsewhere[job_id]
-            self._coming[job_id] = None
-            self._publisher.put_back(job)
+        for job, as_of in decide.wanted(state, elsewhere):
+            if job.config.job_id not in self._coming:
+                self._requests += 1
+                self._coming[job.config.job_id] = self._requests
+                self._publisher.put_back(copy(job), as_of)
+        self._until = decide.newest(state, self._coming)
+        self._early = {job_id for job_id in self._coming if state.jobs[job_id].missing}
+        self._postponed = {job_id for job_id, job in elsewhere.items() if job.missing}
 
     def rest(self, state: QueueState, *, leaving: bool) -> None:
         """Give up what cannot be saved, long enough after the last job.
@@ -248,9 +278,8 @@ class Saving:
         now = self._clock.monotonic()
         waits = bool(state.running)
         if not leaving and not is_stopping(state):
-            jobs = map(state.jobs.__getitem__, state.uploading)
-            held = any(job.holding and decide.is_needed(state, job) for job in jobs)
-            waits = waits or bool(state.retrying) or held
+            holding = [job_id for job_id in state.uploading if state.jobs[job_id].holding]
+            waits = waits or bool(state.retrying) or decide.is_needed(state, holding)
         if waits or not (self._late or self._stuck):
             self._idle_since = None
         elif self._idle_since is None:

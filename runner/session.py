@@ -5,7 +5,6 @@ import random
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from secrets import token_hex
 
 from msgspec import structs
 
@@ -52,6 +51,7 @@ from spawn.store.replica.lease import Owner
 from spawn.store.replica.rebuild import discard
 from spawn.store.requests import Inbox
 from spawn.store.results.owed import owed
+from spawn.store.results.restore import Restored
 from spawn.store.troubles import Board
 
 LAST_LINES = 10
@@ -68,7 +68,12 @@ class Overtaken(Exception):
 
 
 class Session:
-    """One try to own a queue and carry it to its end."""
+    """One try to own a queue and carry it to its end.
+
+    Args:
+        nonce: Of the leases that it claims: the same for every try of a process.
+        against: The nonce of the lease that `--force` is meant for; empty before it was seen.
+    """
 
     def __init__(
         self,
@@ -77,6 +82,7 @@ class Session:
         paths: QueuePaths,
         launcher: ProcessLauncher,
         tell: Callable[[News], None],
+        nonce: str,
         against: str = "",
     ) -> None:
         self._order = order
@@ -109,6 +115,7 @@ class Session:
                 self.discard()  # a log without an event would be taken for a queue's
             raise
         self._wrote = False
+        self._nonce = nonce
         self.against = against
         """The nonce of the lease that `--force` is meant for; empty before it was seen."""
         self.fenced = ""
@@ -139,8 +146,8 @@ class Session:
         behind = found is None
         if state.ended and found is not None and found.seq < ledger.seq:
             behind = self._settle(owning) > 0
-        if state.ended and owning.diverged:
-            self.fenced = owning.diverged
+        if state.ended and (owning.diverged or self.fenced):
+            self.fenced = self.fenced or owning.diverged
             return state
         if state.ended and order.task in ("or_resume", "cancel"):
             if self._same_boot(state):  # else somebody has started the machine for another purpose
@@ -176,7 +183,7 @@ class Session:
         self._launcher.serve(
             self._paths, self._order.queue_id, lambda: ledger.state.config.kill_grace, poller
         )
-        publisher = ThreadPublisher(self._store, poller.post)
+        publisher = ThreadPublisher(self._store, poller.post, Restored(self._paths.folder))
         poller.look(self._look_at_disks)
         inbox = Inbox(self._paths.requests)
         if state.ended:
@@ -264,6 +271,7 @@ class Session:
             end=self._end,
             gone=self._gone,
             say=self._say,
+            nonce=self._nonce,
             against=self.against,
         )
 
@@ -384,7 +392,7 @@ class Session:
             fence=owning.fence,
             owner=self._me,
             epoch=epoch,
-            nonce=token_hex(8),
+            nonce=self._nonce,
             clock=self._clock,
             bell=ThreadBell(),
             fraction=random.random,
@@ -400,6 +408,7 @@ class Session:
         replicator.committed(self._ledger.seq)
         replicator.drain(STOP_DRAIN_SECONDS)
         replicator.run()
+        self.fenced = replicator.fenced
         return replicator.behind
 
     def _drain_seconds(self, state: QueueState, runner: Runner) -> float:

@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from secrets import token_hex
 
 from msgspec import Struct
 
+from spawn.store.durable import sync
 from spawn.store.metadata import ENDPOINT, Metadata
 
 _VENDOR = Path("/sys/class/dmi/id/sys_vendor")
@@ -61,9 +63,33 @@ def metadata(environ: Mapping[str, str]) -> Metadata:
 
 def place(instance: Instance, state: Path) -> str:
     """Name this machine and the folder that its queues are in: who comes from the same one needs
-    no wait. Neither path nor machine id is told."""
-    machine = instance.instance_id if instance.on_ec2 else _text(_MACHINE_ID) or os.uname().nodename
+    no wait. Neither path nor machine id is told, and the hostname is no part of it: it may change.
+
+    Raises:
+        OSError: The machine has no id, and none can be kept in the folder.
+    """
+    machine = instance.instance_id if instance.on_ec2 else _machine_id() or _kept_id(state)
     return sha256(os.fsencode(f"{machine}\0{state}")).hexdigest()[:32]
+
+
+def _machine_id() -> str:
+    """Empty in many containers. Source: machine-id(5)."""
+    found = _text(_MACHINE_ID)
+    return "" if found == "uninitialized" else found
+
+
+def _kept_id(state: Path) -> str:
+    """An id of our own, made when it is first needed."""
+    kept = state / "machine-id"
+    if not kept.exists():
+        part = state / f".machine-id.{os.getpid()}"
+        part.write_text(token_hex(16))
+        sync(part)
+        with suppress(FileExistsError):  # another runner was first
+            os.link(part, kept)
+        part.unlink()
+        sync(state)
+    return kept.read_text()
 
 
 def is_ec2_hardware() -> bool:

@@ -188,11 +188,7 @@ def _blocked_by(state: QueueState, job: JobState) -> tuple[str, ...]:
         return (job.blocked_by,)
     if job.state != "pending" or not job.missing:
         return ()
-    return tuple(
-        need
-        for need in job.config.depends_on
-        if state.jobs[need].state != "completed" or state.jobs[need].holding
-    )
+    return tuple(state.open_needs(job))
 
 
 def _time_left(elapsed: float | None, live: Live, earlier: float | None) -> float | None:

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from msgspec import structs
 
+from spawn.core import dag
 from spawn.core.moments import moment
 from spawn.core.plan import is_stopping
 from spawn.core.replay import Row
@@ -216,7 +217,9 @@ def _hold(state: QueueState, root: JobState, now: datetime, alive: bool | None) 
         return
     if root.state == "retrying" and moment(root.retry_at) > now:
         return
-    sought = (root.config.job_id, *root.config.depends_on)  # its own: those of its checkpoint
+    needs = {job_id: job.config.depends_on for job_id, job in state.jobs.items()}
+    root_id = root.config.job_id
+    sought = (root_id, *dag.reach([root_id], needs))  # its own: those of its checkpoint
     away = [job_id for job_id in sought if state.jobs[job_id].not_put_back]
     if away:
         reason = state.jobs[away[0]].not_put_back

@@ -33,7 +33,7 @@ def trace(state: QueueState, job_id: str) -> Chain:
         here = state.jobs[each]
         if each == goal or (not goal and each != job_id and not _waits(state, here)):
             break
-        for need in pending(state, here):
+        for need in state.open_needs(here):
             if need not in came_from:
                 came_from[need] = each
                 line.append(need)
@@ -48,21 +48,12 @@ def trace(state: QueueState, job_id: str) -> Chain:
     return Chain(tuple(path), _others(state, job, path[1]))
 
 
-def pending(state: QueueState, job: JobState) -> list[str]:
-    """The dependencies that hold a job up: not completed, or their results on the way."""
-    return [
-        need
-        for need in job.config.depends_on
-        if state.jobs[need].state != "completed" or state.jobs[need].holding
-    ]
-
-
 def _waits(state: QueueState, job: JobState) -> bool:
     """Whether a job waits for another one."""
     return job.state == "blocked" or (
-        job.state in ("pending", "retrying") and bool(pending(state, job))
+        job.state in ("pending", "retrying") and bool(state.open_needs(job))
     )
 
 
 def _others(state: QueueState, job: JobState, first: str) -> tuple[str, ...]:
-    return tuple(need for need in pending(state, job) if need != first)
+    return tuple(need for need in state.open_needs(job) if need != first)

@@ -122,7 +122,7 @@ class Holder:
         self._fence = fence
 
     def claim(self) -> float:
-        """Announce that we own the queue, or are about to.
+        """Announce that we own the queue, or are about to. An earlier claim with our nonce is ours.
 
         Returns:
             How many seconds ago the lease was written, by the store's clock: 0, or the age of an
@@ -190,7 +190,7 @@ class Holder:
         if lease.epoch > self._epoch or (claiming and lease.nonce != self._nonce):
             raise Fenced(f"{describe(lease)} owns the queue, in epoch {lease.epoch}")
         self._etag = seen.etag
-        if lease.nonce != self._nonce:
+        if lease.nonce != self._nonce or (claiming and lease.handed_back):
             return None
         return seen.age if seen.now is not None else inf
 

@@ -6,9 +6,10 @@ from itertools import chain as chain_
 from msgspec import Struct
 
 from spawn.core import chain
+from spawn.core.errors import CorruptLog, QueueExists
 from spawn.core.replay import Replay, Row
 from spawn.core.state import QueueState
-from spawn.store.objects.port import SmallObjects
+from spawn.store.objects.port import Denied, SmallObjects
 from spawn.store.replica import restore
 from spawn.store.replica.lease import FORCE, Fenced, Owned, Owner, Seen, describe, look
 from spawn.store.replica.ship import Log
@@ -78,6 +79,42 @@ def reconcile(
     return Found(seq, hash_ or chain.genesis(queue_id), seen, fetched)
 
 
+def find(
+    store: SmallObjects,
+    queue_id: str,
+    log: Log,
+    append: Callable[[Iterable[Row]], None],
+    take: Callable[[], bool] | None,
+) -> tuple[Found, bool]:
+    """Reconcile; where nothing of the queue is in the store yet, take the place first: the machine
+    that began it could not. Where a log or a lease is, they say whose the queue is, and not
+    `queue.json`: that names the machine that it was submitted on, for ever.
+
+    Args:
+        take: Takes the place, and says whether the store honours conditional writes; None for a
+            queue whose place is taken.
+
+    Returns:
+        What was found, and whether the store honours conditional writes for all we know.
+
+    Raises:
+        See `reconcile`; `Fenced` also where the place is another queue's, or machine's.
+    """
+    try:
+        found = reconcile(store, queue_id, log, append)
+    except (Denied, CorruptLog):
+        if take is None:
+            raise
+    else:
+        if take is None or found.seen is not None or found.seq:
+            return found, True
+    try:
+        fence = take()
+    except QueueExists as error:
+        raise Fenced(str(error)) from None
+    return reconcile(store, queue_id, log, append), fence
+
+
 def _known(seen: Seen | None, log: Log) -> tuple[int, bytes]:
     """The newest event that the lease says the store has, if the local log has it too."""
     if seen is None or seen.lease.seq == 0:
@@ -98,6 +135,7 @@ def allow(
     fence: bool,
     force: bool,
     gone: Callable[[str, str | None], str],
+    nonce: str = "",
 ) -> None:
     """See whether the queue may be taken.
 
@@ -106,6 +144,7 @@ def allow(
             where nothing is there.
         fence: Whether the store honours conditional writes.
         gone: Says why an instance of a region certainly runs nothing any more; empty when it may.
+        nonce: Of the leases that this process has claimed: an earlier try of ours was let have it.
 
     Raises:
         Owned: Its owner may still be at work.
@@ -117,7 +156,8 @@ def allow(
     ours = owner.place in ("", me.place)
     if ours and (seen is None or seen.lease.owner.place == me.place):
         return
-    who = describe(seen.lease) if seen else owner.hostname
+    claimed_here = seen is not None and seen.lease.owner.place == me.place
+    who = describe(seen.lease) if seen and not claimed_here else owner.hostname
     if not fence:
         raise Owned(
             f"queue {state.queue_id} cannot be taken over safely",
@@ -127,7 +167,13 @@ def allow(
     handed_back = seen is not None and seen.lease.handed_back and seen.lease.epoch >= state.epoch
     if handed_back or (owner.instance_id != "local" and gone(owner.instance_id, owner.region)):
         return
-    if seen is not None and not seen.expired:
+    if seen is not None and seen.lease.nonce != nonce and not seen.expired:
+        if claimed_here:
+            raise Owned(
+                f"queue {state.queue_id} may still run on {who}",
+                why=f"this machine claimed it {seen.age:.0f} s ago, and {who} may not know yet",
+                hint=f"wait; {FORCE}",
+            )
         raise Owned(
             f"queue {state.queue_id} is owned by {who}",
             why=f"it said so {seen.age:.0f} s ago",

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Container
+from contextlib import suppress
 from hashlib import file_digest, sha256
 from pathlib import Path, PurePosixPath
 
@@ -21,6 +22,42 @@ _CHUNK = 1024 * 1024
 
 class Gone(Exception):
     """The store does not have the results that the log says it has."""
+
+
+class Restored:
+    """The jobs whose results were restored on this machine, one line each in a queue's folder. They
+    are not restored again by the next runner: a job may have changed the files since.
+
+    Args:
+        folder: The queue's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "restored"
+        self._known: set[str] = set()
+        with suppress(FileNotFoundError):
+            self._known.update(self._path.read_text("ascii", "replace").split("\n"))
+
+    def has(self, job: JobState) -> bool:
+        """Whether a job's results were restored, and nothing upstream was reset since."""
+        return _restored_line(job) in self._known
+
+    def add(self, job: JobState) -> None:
+        """Remember that a job's results are restored.
+
+        Raises:
+            OSError: That cannot be written.
+        """
+        line = _restored_line(job)
+        with open(self._path, "a", encoding="ascii") as file:
+            file.write(f"\n{line}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self._known.add(line)
+
+
+def _restored_line(job: JobState) -> str:
+    return f"{job.token} {job.upstream_resets}"
 
 
 def put_back(

@@ -1,8 +1,10 @@
 """Which instance this is, by a metadata service of our own; off EC2 nobody is asked."""
 
 import json
+import os
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.support.imds import ENDPOINT, metadata
@@ -101,3 +103,20 @@ def test_a_place_is_a_machine_and_a_folder_and_tells_neither(tmp_path: Path) -> 
     one, two = Instance("i-1", "eu-west-1"), Instance("i-2", "eu-west-1")
     assert len({here, place(one, tmp_path), place(two, tmp_path)}) == 3
     assert str(tmp_path) not in here
+
+
+@pytest.mark.parametrize("told", ["", "uninitialized"])
+def test_a_machine_without_an_id_keeps_its_place_when_its_hostname_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    """As a container has it, which is started again."""
+    (tmp_path / "_MACHINE_ID").write_text(f"{told}\n")
+    monkeypatch.setattr(module, "_MACHINE_ID", tmp_path / "_MACHINE_ID")
+    state = tmp_path / "state"
+    state.mkdir()
+    here = place(Instance(), state)
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(nodename="another"))
+    assert place(Instance(), state) == here
+    assert [each.name for each in state.iterdir()] == ["machine-id"]
+    (state / "machine-id").unlink()
+    assert place(Instance(), state) != here, "two machines of one name are two"

@@ -11,9 +11,9 @@ from tests.support.replicas import OWNER, CountingStore, lease, write_segments
 
 from spawn.core.events import QueueStarted
 from spawn.core.state import JobState
-from spawn.runner.owning import Owning, own
+from spawn.runner.owning import own
 from spawn.store.log.ledger import Ledger
-from spawn.store.replica.lease import Owned
+from spawn.store.replica.lease import Fenced, Holder, Owned, look
 
 HERE = structs.replace(OWNER, place="here", instance_id="local")
 
@@ -22,18 +22,34 @@ def _at(data: QueueStarted, place: str) -> QueueStarted:
     return structs.replace(data, place=place)
 
 
-def _own(ledger: Ledger, store: CountingStore, end: Callable[[JobState], None]) -> Owning:
-    return own(
-        ledger,
-        store,
-        me=HERE,
-        take=lambda: True,
-        restore=False,
-        force=False,
-        end=end,
-        gone=lambda *_: "",
-        say=print,
-    )
+def _own(
+    events: Path,
+    store: CountingStore,
+    *,
+    force: bool = False,
+    nonce: str = "",
+    against: str = "",
+    end: Callable[[JobState], None] = lambda _: None,
+) -> int:
+    """Own the queue; returns the epoch."""
+    ledger = Ledger(events, QUEUE_ID)
+    try:
+        owning = own(
+            ledger,
+            store,
+            me=HERE,
+            take=lambda: True,
+            restore=False,
+            force=force,
+            end=end,
+            gone=lambda *_: "",
+            say=print,
+            nonce=nonce,
+            against=against,
+        )
+        return owning.epoch(ledger.state)
+    finally:
+        ledger.close()
 
 
 def test_a_job_ends_where_another_machine_has_taken_the_queue_and_not_told_its_outcome_yet(
@@ -50,12 +66,8 @@ def test_a_job_ends_where_another_machine_has_taken_the_queue_and_not_told_its_o
     write_segments(store, log.rows, [log.seq])
     lease(store, log.rows[-1], epoch=2)
     ended: list[JobState] = []
-    ledger = Ledger(local, QUEUE_ID)
-    try:
-        with pytest.raises(Owned):
-            _own(ledger, store, ended.append)
-    finally:
-        ledger.close()
+    with pytest.raises(Owned):
+        _own(local, store, end=ended.append)
     assert [each.config.job_id for each in ended] == ["a"]
 
 
@@ -71,12 +83,46 @@ def test_a_lease_that_was_handed_back_counts_unless_the_log_has_a_later_owner(
     store = CountingStore(tmp_path / "objects")
     write_segments(store, log.rows, [log.seq])
     lease(store, log.rows[-1], epoch=epoch, handed_back=True)
-    ledger = Ledger(local, QUEUE_ID)
-    try:
-        if allowed:
-            assert _own(ledger, store, print).epoch(ledger.state) == max(epoch, 2) + 1
-        else:
-            with pytest.raises(Owned, match="is owned by"):
-                _own(ledger, store, print)
-    finally:
-        ledger.close()
+    if allowed:
+        assert _own(local, store) == max(epoch, 2) + 1
+    else:
+        with pytest.raises(Owned, match="is owned by"):
+            _own(local, store)
+
+
+def test_a_claim_of_this_process_is_no_other_machines(tmp_path: Path) -> None:
+    """An earlier try took the lease of an owner that was silent, which had shipped once more."""
+    log = LogBuilder()
+    log.add(*submission(queue(job("a"))))
+    log.queue(_at(owner(), "there"))
+    log.write(tmp_path / "events.db")
+    store = CountingStore(tmp_path / "objects")
+    write_segments(store, log.rows, [log.seq])
+    lease(store, log.rows[-1], owner=HERE, nonce="ours")
+    with pytest.raises(Owned, match="may still run on host") as refused:
+        _own(tmp_path / "events.db", store, nonce="another")
+    assert "this machine claimed it 0 s ago" in refused.value.why
+    _own(tmp_path / "events.db", store, nonce="ours")
+    _own(tmp_path / "events.db", store, nonce="ours", force=True, against="theirs")
+    with pytest.raises(Owned):
+        _own(tmp_path / "events.db", store, nonce="another", force=True, against="theirs")
+
+
+@pytest.mark.parametrize("handed_back", [False, True])
+def test_a_process_may_claim_twice(tmp_path: Path, handed_back: bool) -> None:
+    """It brings the end of a queue to the store, and then goes on with it."""
+    store = CountingStore(tmp_path)
+    head = (0, b"")
+    first, second, other = (
+        Holder(store, owner=HERE, epoch=2, nonce=nonce, seen=None, head=lambda: head)
+        for nonce in ("ours", "ours", "theirs")
+    )
+    first.claim()
+    if handed_back:
+        first.renew(handed_back=True)
+    second.claim()
+    seen = look(store)
+    assert seen is not None
+    assert not seen.lease.handed_back
+    with pytest.raises(Fenced):
+        other.claim()

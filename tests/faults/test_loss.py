@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.crash import campaign
 from tests.support.machines import Machines, log_of, same
-from tests.support.queues import Queue, World, job, retry
+from tests.support.queues import Queue, World, job, retry, until
 from tests.support.soak import scaled
 from tests.support.wait import elapsed
 
@@ -18,6 +18,8 @@ from spawn.core.moments import moment
 
 SEEDS = scaled(4, 100)
 """How many machines are lost."""
+LOSSES = scaled(3, 5)
+"""How many machines a queue with far dependencies loses, one after the other."""
 RECOVERY_SECONDS = 1.0
 """What happened so long before a loss is in the store, however slow that is not."""
 LIFE_SECONDS = 3.0
@@ -96,3 +98,72 @@ def _lags(machines: Machines, events: list[dict[str, Any]]) -> list[float]:
         for event in events
         if event["seq"] in arrived
     ]
+
+
+def _far(world: World, durability: str) -> Queue:
+    """Jobs of which each reads the results of all before it, of most of them through others, and
+    every third changes a file of those in place. The last one waits."""
+    links = 8
+    made = [f"f-{n}" for n in range(links)]
+
+    def reads(n: int) -> str:
+        marks = "".join(str(each) for each in range(0, n, 3))
+        trail = f'[ "$(cat trail)" = {marks} ]' if n else "true"
+        return " && ".join([trail, *(f"grep -qx {each} {made[each]}" for each in range(n))])
+
+    jobs = []
+    for n in range(links):
+        trail = f" && printf {n} >> trail" * (n % 3 == 0)
+        command = f"{reads(n)} && sleep 0.1 && echo {n} > {made[n]}{trail}"
+        results = [made[n], *["trail"] * (n % 3 == 0)]
+        needs = [f"j{n - 1}"] if n else []
+        jobs.append(job(f"j{n}", command, *needs, result_files=results))
+    jobs.append(job("between", reads(links), f"j{links - 1}"))
+    jobs.append(job("last", f"{until('go')}; {reads(links)}", "between"))
+    return world.queue(*jobs, durability=durability)
+
+
+def _progress(queue: Queue, jobs: int) -> None:
+    """Wait until so many jobs have completed on this machine, or the last one runs."""
+    before = max(e.seq for e in queue.events() if e.type in ("QueueStarted", "QueueResumed"))
+
+    def done() -> bool:
+        new = [event for event in queue.events() if event.seq > before]
+        completed = sum(event.type == "JobCompleted" for event in new)
+        last = any(event.type == "JobStarted" and event.job_id == "last" for event in new)
+        return completed >= jobs or last
+
+    queue.until(done, f"{jobs} jobs have completed")
+
+
+@pytest.mark.parametrize("seed", range(scaled(1, 5)))
+def test_machines_lost_in_a_row_leave_each_job_what_all_before_it_made(
+    machines: Machines, seed: int
+) -> None:
+    """None of it is a loss to the job that runs."""
+    chance = random.Random(seed)
+    machines.hurry("spawn.runner.replicator.SPACING_SECONDS", 0.1)
+    durability = ("local", "s3")[seed % 2]
+    here = _far(machines.machine("m0"), durability)
+    here.start()
+    here.wait_for("QueueStarted")
+    for number in range(1, LOSSES + 1):
+        _progress(here, chance.randint(0, 3))
+        here.until(elapsed(chance.uniform(0.0, 0.5)), "it lives for so long")
+        machines.lose(here.world)
+        for left in here.world.work.iterdir():
+            left.unlink()
+        kept = machines.remote().events()
+        saved = {event["job_id"] for event in kept if event["type"] == "ResultsUploaded"}
+        here = machines.on(machines.machine(f"m{number}"), here)
+        here.world.start("resume", "q", "--from-s3", "--force")
+        owned = [event for event in kept if event["type"] == "QueueResumed"]
+        here.wait_for("QueueResumed", count=len(owned) + 1)
+        print(f"seed {seed}, {durability}, loss {number}: {len(saved)} results were saved")
+    here.world.let("go")
+    here.wait_for("QueueCompleted")
+    here.wait_idle()
+    failed = [event.job_id for event in here.events() if event.type == "JobFailed"]
+    assert not failed
+    assert not saved & {job_id for job_id, _ in here.executed()}, "saved, and run again"
+    same(here, machines.remote())

@@ -194,3 +194,64 @@ def test_of_two_results_of_one_path_the_later_one_comes_back(machines: Machines)
     assert code == 0, err
     assert there.state.state == "completed"
     assert _here(b, "seen").read_text() == "new\n"
+
+
+def _far(world: World) -> Queue:
+    """prep → train → evaluate → report; each reads what all before it left, and train changes a
+    file of prep in place."""
+    return world.queue(
+        job("prep", "echo raw > data; seq 3 > clean", result_files=["data", "clean"]),
+        job("train", f"{until('trains')}; echo trained >> data", "prep", result_files=["data"]),
+        job("evaluate", f"{until('go')}; cat data clean > score", "train", result_files=["score"]),
+        job("report", "cat data clean score > report", "evaluate"),
+    )
+
+
+FAR = "raw\ntrained\n1\n2\n3\n"
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["saved", "gone from the store"])
+def test_a_job_finds_the_results_of_what_it_depends_on_through_others(
+    machines: Machines, gone: bool
+) -> None:
+    a, b = machines.machine("a"), machines.machine("b")
+    here = _far(a)
+    a.let("trains")
+    here.detach()
+    here.wait_executing("evaluate")
+    here.until(lambda: len(machines.remote().events()) == len(here.events()), "all is there")
+    _lose(machines, a, here)
+    if gone:
+        machines.remote().delete("prep/attempts/1.1/results/clean")
+    there = machines.on(b, here)
+    b.let("go")
+    code, err = _resume(b)
+    assert code == 0, err
+    assert _here(b, "report").read_text() == FAR + FAR
+    again = [("prep", 2)] if gone else []
+    assert there.executed() == [*again, ("evaluate", 2), ("report", 1)]
+    assert there.state.jobs["prep"].attempts == 1, "its second try spends no budget"
+    brought = [e.job_id for e in there.events() if e.type == "ResultsPutBack"]
+    assert brought == (["train"] if gone else ["prep", "train"]), "each once"
+
+
+def test_results_that_came_back_are_not_written_over_what_jobs_made_of_them(
+    machines: Machines,
+) -> None:
+    a, b = machines.machine("a"), machines.machine("b")
+    here = _far(a)
+    here.detach()
+    here.wait_executing("train")
+    here.until(lambda: len(machines.remote().events()) == len(here.events()), "all is there")
+    _lose(machines, a, here)
+    there = machines.on(b, here)
+    code, err = _resume(b, "--detach")
+    assert code == 0, err
+    b.let("trains")
+    there.wait_executing("evaluate")
+    there.kill_runner()
+    b.let("go")
+    done = b.spawn("resume", "q")
+    assert done.code == 0, done.err
+    assert _here(b, "report").read_text() == FAR + FAR
+    assert there.types("prep").count("ResultsPutBack") == 1

@@ -162,7 +162,7 @@ def test_a_lease_that_has_expired_is_not_taken_without_force_while_a_job_may_run
         a.let("go")
         code, _, err = _take(b, "--force")
     assert code == 0, err
-    assert there.data("second", "JobInterrupted").cause == "lost"
+    assert there.data("second", "JobInterrupted").cause == "fenced"
     assert "it ran on" in there.data("second", "JobInterrupted").detail
     assert there.executed() == [("second", 2), ("third", 1)]
     same(there, machines.remote())
@@ -327,3 +327,73 @@ def test_a_queue_that_had_ended_before_somebody_claimed_it_has_completed(
     assert process.returncode == 0, err
     assert queues.aside(a.roots, "q") == []
     same(here, machines.remote())
+
+
+def test_takeovers_are_no_losses_of_the_job_that_runs(machines: Machines) -> None:
+    a = machines.machine("a")
+    here = _begun(a)
+    here.detach()
+    here.wait_executing("second")
+    for attempt, name in enumerate("bcd", 2):
+        _in_store(machines, here)
+        machines.lose(here.world)
+        world = machines.machine(name)
+        here = machines.on(world, here)
+        code, _, err = _take(world, "--force", "--detach")
+        assert code == 0, err
+        here.wait_executing("second", attempt)
+    a.let("go")
+    here.wait_for("QueueCompleted")
+    causes = [event.data.cause for event in here.of("second", "JobInterrupted")]
+    assert causes == ["fenced"] * 3
+
+
+@pytest.mark.parametrize("how", ["failed", "cancelled"])
+def test_a_queue_whose_end_is_not_in_the_store_goes_on_where_it_was(
+    machines: Machines, how: str
+) -> None:
+    a = machines.machine("a")
+    here = a.queue(job("first", f"{until('go')}; [ -e mended ]"))
+    here.detach()
+    here.wait_executing("first")
+    _in_store(machines, here)
+    machines.proxy.down()
+    if how == "failed":
+        a.let("go")
+    else:
+        a.start("cancel", "q")
+    here.wait_for("QueueFailed")
+    here.kill_runner()
+    machines.proxy.up()
+    a.let("go")
+    a.let("mended")
+    done = a.spawn("resume", "q", "--retry-failed")
+    assert done.code == 0, done.err
+    assert queues.aside(a.roots, "q") == []
+    same(here, machines.remote())
+
+
+def test_a_queue_that_was_taken_over_goes_on_after_an_outage(machines: Machines) -> None:
+    """It was submitted on another machine, which `queue.json` names for ever."""
+    a, b = machines.machine("a"), machines.machine("b")
+    here = _begun(a)
+    here.detach()
+    here.wait_executing("second")
+    _in_store(machines, here)
+    machines.lose(a)
+    there = machines.on(b, here)
+    code, _, err = _take(b, "--force", "--detach")
+    assert code == 0, err
+    there.wait_executing("second", 2)
+    _in_store(machines, there)
+    there.kill_runner()
+    machines.proxy.down()
+    after = b.start("resume", "q")
+    there.wait_for("QueueResumed", count=2)
+    a.let("go")
+    there.wait_for("JobCompleted", "second")
+    machines.proxy.up()
+    _, err = after.communicate(timeout=60)
+    assert after.returncode == 0, err
+    assert queues.aside(b.roots, "q") == []
+    same(there, machines.remote())

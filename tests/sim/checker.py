@@ -35,6 +35,8 @@ class LogModel:
 
     promising: frozenset[str] = frozenset()
     """The jobs that have results."""
+    gone: frozenset[str] = frozenset()
+    """The attempts whose results the store has lost, by token."""
 
     def __init__(self, queue_id: str) -> None:
         self.queue_id = queue_id
@@ -102,7 +104,8 @@ class LogModel:
         elif kind == "JobReset":
             if event["data"]["reason"] == "results_lost":
                 expect(job in self.completed, f"seq {seq}: {job} is made again though it failed")
-                expect(job not in self.saved, f"seq {seq}: {job} is made again though it is saved")
+                there = job in self.saved and self.made_by[job] not in self.gone
+                expect(not there, f"seq {seq}: {job} is made again though it is saved")
                 self.again.add(job)
             self.completed.pop(job, None)
         elif kind in ("QueueCompleted", "QueueFailed"):
@@ -146,6 +149,8 @@ class Checker:
         """When each epoch's ownership came to the store."""
         self._puts: dict[str, list[float]] = {}
         self._lease_epoch = 0
+        self._lease_of: str | None = None
+        self._submitted_by: str | None = None
         self._leases: dict[str, tuple[float, bool]] = {}
         self.vanished: Callable[[str | None], bool] = lambda _: False
         self.takeovers = 0
@@ -184,7 +189,7 @@ class Checker:
             expect(lease["epoch"] >= self._lease_epoch, "the lease went back to an earlier epoch")
             self._lease_epoch = lease["epoch"]
             self._leases[lease["owner"]["place"]] = (self._now(), lease["handed_back"])
-            place = lease["owner"]["place"]
+            self._lease_of = place = lease["owner"]["place"]
             claimed = self._claims.setdefault(lease["epoch"], place)
             expect(claimed == place, f"epoch {lease['epoch']} was claimed by two")
             seq = lease["seq"]
@@ -199,6 +204,7 @@ class Checker:
                 )
         elif key == "_spawn/queue.json":
             expect(before is None, "queue.json was overwritten")
+            self._submitted_by = json.loads(data)["claimed_by"]
 
     def _taken(self, place: str, from_: str | None, open_: set[str], by: Any) -> None:
         """See that whoever took the queue was allowed to."""
@@ -227,10 +233,15 @@ class Checker:
             expect(other.host is not command.host, f"two attempts of {job} on one machine")
             expect(other.epoch != epoch, f"two attempts of {job} in one epoch")
             self.overlaps += 1
-        for need in self._needs[job]:
+        needs = self._ancestors(job)
+        for need in needs:
+            expect(need in local.completed, f"{job} begins while {need} is not completed")
             if need in local.promising:
                 made = local.made_by[need] in command.host.files
                 expect(made, f"{job} begins without the results of {need}")
+        last = command.host.shared
+        later = {other for other in needs & local.promising if last in self._ancestors(other)}
+        expect(not later, f"{job} begins with a file of {last} over that of {later}")
         checkpoint = local.checkpoints.get(job)
         if checkpoint is not None:
             made = checkpoint.split("/")[1] in command.host.folders
@@ -238,7 +249,7 @@ class Checker:
             expect(made, f"{job} begins without its checkpoint")
             self.returns += 1
         if self._durable:
-            for need in self._needs[job]:
+            for need in needs:
                 expect(need in self.remote.once, f"{job} begins before {need} is in the store")
         if self.remote.owners.get(self.remote.epoch) == place and self.remote.epoch == epoch:
             again = job not in self.remote.completed or job in local.again
@@ -248,6 +259,16 @@ class Checker:
         self._in_time(command, "begins")
         self._awake(command)
         self.alive.append(command)
+
+    def restored(self, host: Any, job: str) -> None:
+        """The results of a job come back to a machine: nothing runs there that makes them anew."""
+        running = {command.job for command in self.alive if command.host is host}
+        before = running & self._ancestors(job)
+        expect(not before, f"the results of {job} come back while {before} run")
+
+    def _ancestors(self, job: str) -> set[str]:
+        """What a job depends on, directly or through others."""
+        return set(self._needs[job]).union(*map(self._ancestors, self._needs[job]))
 
     def ends(self, command: Command) -> None:
         """A command has ended."""
@@ -277,6 +298,12 @@ class Checker:
                 client.asked_at >= runner.asleep_until,
                 f"{command.job} begins after a sleep in which the queue was taken",
             )
+
+    def fenced(self, host: Any) -> None:
+        """A runner ends because another machine owns the queue: one does."""
+        owners = {self._lease_of, self.remote.owners.get(self.remote.epoch)} - {None}
+        others = (owners or {self._submitted_by}) - {host.place}
+        expect(others, f"{host.name} was fenced by itself")
 
     def left(self, host: Any) -> None:
         """A runner ends that could ask the store: nothing goes on that is over by the log."""

@@ -109,6 +109,8 @@ class Attempt:
         self.state = "over"
         if exit_.exit_code == 0:
             self.host.files.add(self.token)
+            if self.job_id in self.host.disk.model.promising:
+                self.host.shared = self.job_id
         if recorded:
             self.exit = exit_._replace(stop=self.stop)
         assert self.command is not None
@@ -151,6 +153,8 @@ class Host:
         self.queue_id = queue_id
         self.success = 0.85
         self.log_full = 0.0
+        self.gone = 0.0
+        """The share of results that are in the store no more when they are to be restored."""
         self.boot = 1
         self.there = True
         self.disk = Disk(self, queue_id)
@@ -160,6 +164,11 @@ class Host:
         """The attempts that were made here, by token."""
         self.files: set[str] = set()
         """The attempts whose results are here."""
+        self.shared = ""
+        """The job whose result was written, or restored, last: all have the same path."""
+        self.restored: set[str] = set()
+        """What a runner has noted here as restored."""
+        self.restoring_until = 0.0
         self.checkpoints: set[str] = set()
         """The checkpoints that were put back here."""
         self.runner: Process | None = None
@@ -209,6 +218,8 @@ class Host:
         self.there = False
         self.folders.clear()
         self.files.clear()
+        self.restored.clear()
+        self.shared = ""
         self.checkpoints.clear()
         self.disk = Disk(self, self.queue_id)
 
@@ -368,17 +379,30 @@ class SimPublisher:
     def follow(self, token: str, job: JobState) -> None:
         """See `Publisher.follow`."""
 
-    def put_back(self, job: JobState) -> None:
-        """See `Publisher.put_back`."""
+    def put_back(self, job: JobState, as_of: str) -> None:
+        """See `Publisher.put_back`. One after the other."""
+        host = self._host
 
         def arrive() -> None:
             if self._process.alive:
+                if host.rng.random() < host.gone:
+                    self._saved.discard(job.token)
+                    LogModel.gone |= {job.token}
                 found = job.token in self._saved
                 if found:
-                    self._host.files.add(job.token)
+                    host.files.add(job.token)
+                    host.restored.add(f"{job.token} {job.upstream_resets}")
+                    host.shared = job.config.job_id
+                    host.checker.restored(host, job.config.job_id)
                 self._post(PutBack(job.config.job_id, job.token, "" if found else "gone"))
 
-        self._host.kernel.at(self._host.rng.uniform(0.0, 20.0), arrive)
+        now = host.kernel.now
+        host.restoring_until = max(host.restoring_until, now) + host.rng.uniform(0.0, 20.0)
+        host.kernel.at(host.restoring_until - now, arrive)
+
+    def is_back(self, job: JobState) -> bool:
+        """See `Publisher.is_back`."""
+        return f"{job.token} {job.upstream_resets}" in self._host.restored
 
     def save_checkpoint(self, token: str, job: JobState) -> None:
         """See `Publisher.save_checkpoint`."""

@@ -45,6 +45,7 @@ class Schedule:
         self.rng = rng = Random(seed)
         self.kernel = kernel = Kernel()
         self.config = _config(rng)
+        LogModel.gone = frozenset()
         LogModel.promising = frozenset(job.job_id for job in self.config.jobs if job.result_files)
         needs = {job.job_id: job.depends_on for job in self.config.jobs}
         self.checker = Checker(
@@ -63,9 +64,11 @@ class Schedule:
         )
         self.checker.vanished = lambda place: place not in {h.place for h in self._there()}
         self.log_full = rng.choice([0.0, 0.0, 0.05])
+        gone = rng.choice([0.0, 0.0, 0.4])
         for host in self.hosts:
             host.success = rng.choice([1.0, 0.85, 0.6])
             host.log_full = self.log_full
+            host.gone = gone
             host.troubled = lambda: self.troubled
         self.people = Process(kernel, "people")
         self.processes = 0
@@ -213,9 +216,11 @@ class Schedule:
 
         def life() -> None:
             try:
-                against = ""
+                nonce, against = f"{self.rng.getrandbits(64):016x}", ""
                 for _ in range(5):
-                    again = self._run(host, process, take=take, force=force, against=against)
+                    again = self._run(
+                        host, process, take=take, force=force, nonce=nonce, against=against
+                    )
                     if again is None:
                         break
                     against = again
@@ -231,7 +236,14 @@ class Schedule:
         self.kernel.start(process, life)
 
     def _run(
-        self, host: Host, process: Process, *, take: bool, force: bool, against: str
+        self,
+        host: Host,
+        process: Process,
+        *,
+        take: bool,
+        force: bool,
+        nonce: str,
+        against: str,
     ) -> str | None:
         """What `runner.session` does.
 
@@ -260,6 +272,7 @@ class Schedule:
             end=launcher.end,
             gone=lambda instance, _: "" if self._is_there(instance) else "terminated",
             say=lambda text: kernel.trace(f"{process.name} says {text}"),
+            nonce=nonce,
             against=against,
         )
         if not against and owning.found is not None and owning.found.seen is not None:
@@ -270,12 +283,17 @@ class Schedule:
             )
             ledger.stage(drafts, at=clock.wall())
         state = ledger.state
+        retry_failed = self.rng.random() < 0.3
         if state.ended:
             if owning.diverged:
-                host.put_aside()
-            if owning.found is not None and owning.found.seq < ledger.seq:
-                self._settle(host, ledger, owning, client, me, clock)
-            return None
+                self._put_aside(host)
+                return None
+            behind = owning.found is not None and owning.found.seq < ledger.seq
+            if behind and self._settle(host, ledger, owning, client, me, clock, nonce):
+                return None
+            if not (state.failed and retry_failed):
+                return None
+            kernel.trace(f"{process.name} retries what failed")
         kind = QueueStarted if state.state == "pending" else QueueResumed
         opening = kind(
             instance_id=host.name,
@@ -290,7 +308,7 @@ class Schedule:
         epoch = owning.epoch(state)
         client.surprising = True  # from here on only the replicator asks
         replicator = self._replicator(
-            ledger, client, owning.found, take_place, me, epoch, clock, inbox.post
+            ledger, client, owning.found, take_place, me, epoch, nonce, clock, inbox.post
         )
         same = state.owner is not None and state.owner.place == host.place
         runner = Runner(
@@ -315,7 +333,7 @@ class Schedule:
             plans=Plans(
                 rebooted=same and state.owner is not None and state.owner.boot_id != str(host.boot),
                 moved_from=moved_from(state, me),
-                retry_failed=self.rng.random() < 0.3,
+                retry_failed=retry_failed,
                 leave_jobs=self.rng.random() < 0.2,
             ),
         )
@@ -340,7 +358,7 @@ class Schedule:
             if fresh and not runner.epoch.owned and take:
                 host.disk = type(host.disk)(host, QUEUE_ID)
                 return against
-            host.put_aside()
+            self._put_aside(host)
         return None
 
     def _replicator(
@@ -351,6 +369,7 @@ class Schedule:
         take: Callable[[], bool],
         me: Owner,
         epoch: int,
+        nonce: str,
         clock: SimClock,
         post: Callable[[Happening], None],
     ) -> Replicator:
@@ -363,7 +382,7 @@ class Schedule:
             fence=True,
             owner=me,
             epoch=epoch,
-            nonce=f"{self.rng.getrandbits(64):016x}",
+            nonce=nonce,
             clock=clock,
             bell=SimBell(self.kernel),
             fraction=self.rng.random,
@@ -379,8 +398,10 @@ class Schedule:
         client: Client,
         me: Owner,
         clock: SimClock,
-    ) -> None:
-        """Bring what a queue that has ended still owes to the store."""
+        nonce: str,
+    ) -> bool:
+        """Bring what a queue that has ended still owes to the store; returns whether it is another
+        machine's by now."""
         replicator = self._replicator(
             ledger,
             client,
@@ -388,6 +409,7 @@ class Schedule:
             lambda: True,
             me,
             owning.epoch(ledger.state),
+            nonce,
             clock,
             lambda _: None,
         )
@@ -395,7 +417,12 @@ class Schedule:
         replicator.drain(30.0)
         replicator.run()
         if replicator.fenced:
-            host.put_aside()
+            self._put_aside(host)
+        return bool(replicator.fenced)
+
+    def _put_aside(self, host: Host) -> None:
+        self.checker.fenced(host)
+        host.put_aside()
 
     def _is_there(self, instance: str) -> bool:
         return instance in {host.name for host in self._there()}
@@ -450,8 +477,9 @@ def run(seed: int) -> Schedule:
 def _config(rng: Random) -> QueueConfig:
     names = [f"j{number}" for number in range(rng.randint(1, 6))]
     jobs = []
+    linked, results = rng.choice([0.4, 0.4, 0.7]), rng.choice([0.3, 0.3, 0.8])
     for number, name in enumerate(names):
-        needs = tuple(other for other in names[:number] if rng.random() < 0.4)
+        needs = tuple(other for other in names[:number] if rng.random() < linked)
         jobs.append(
             JobConfig(
                 job_id=name,
@@ -459,7 +487,7 @@ def _config(rng: Random) -> QueueConfig:
                 working_directory="/",
                 depends_on=needs,
                 retry=RetryPolicy(max_attempts=rng.choice([1, 2, 4]), base_delay=5.0),
-                result_files=("r",) if rng.random() < 0.3 else (),
+                result_files=("r",) if rng.random() < results else (),
             )
         )
     return QueueConfig(

@@ -100,8 +100,11 @@ class NaiveQueue:
         return sum(need.state != "completed" for need in self.needs(job))
 
     def missing(self, job: NaiveJob) -> int:
-        """Dependencies that hold a job up."""
-        return self.unmet(job) + sum(need.upload == "due" for need in self.needs(job))
+        """Dependencies that hold a job up: themselves, or by what they depend on."""
+        return sum(
+            need.state != "completed" or need.upload == "due" or self.missing(need) > 0
+            for need in self.needs(job)
+        )
 
     def startable(self) -> list[str]:
         """Pending jobs that nothing holds up, in the file's order."""

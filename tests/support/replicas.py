@@ -123,13 +123,21 @@ def write_segments(store: ObjectStore, rows: list[Row], ends: Iterable[int]) -> 
         first = end + 1
 
 
-def lease(store: ObjectStore, head: Row, *, epoch: int = 1, handed_back: bool = False) -> None:
+def lease(
+    store: ObjectStore,
+    head: Row,
+    *,
+    epoch: int = 1,
+    handed_back: bool = False,
+    owner: Owner = OWNER,
+    nonce: str = "n",
+) -> None:
     """Write a lease that says that the store has the log up to `head`."""
     holder = Holder(
         store,
-        owner=OWNER,
+        owner=owner,
         epoch=epoch,
-        nonce="n",
+        nonce=nonce,
         seen=None,
         head=lambda: (head[0], head[3]),
     )

@@ -19,10 +19,13 @@ from spawn.core.events import (
     JobRetryScheduled,
     JobUnblocked,
     Results,
+    ResultsDelayed,
+    ResultsUploaded,
 )
+from spawn.core.evolve import evolve
 from spawn.core.exit import Exit, StopCause
 from spawn.core.moments import moment, stamp
-from spawn.core.state import QueueState
+from spawn.core.state import JobState, QueueState
 
 OK = JobCompleted(exit_code=0)
 
@@ -266,3 +269,108 @@ def test_what_waits_for_a_job_that_is_reset_into_blocked_stays_blocked() -> None
     assert state.jobs["c"].blocked_by == "a"
     _reset(log, "a")
     assert log.replay().state.counts["pending"] == 3
+
+
+def _through_train(**fields: str) -> LogBuilder:
+    """prep → train → evaluate, the first two of which have completed, with results in the store;
+    or without, where `fields` names why."""
+    log = running(
+        queue(
+            job("evaluate", "train"),
+            job("train", "prep", result_files=("model",)),
+            job("prep", result_files=("clean",)),
+            on_failure="continue",
+        )
+    )
+    for job_id in ("prep", "train"):
+        saved: Data = ResultsUploaded(files=1, size=1, key="k", sha256="00")
+        if job_id in fields:
+            saved = ResultsDelayed(error=fields[job_id])
+        log.job(job_id, started(job_id), OK, saved, attempt=1)
+    return log
+
+
+def _wanted(state: QueueState, *elsewhere: str) -> list[str]:
+    return [each.config.job_id for each, _ in decide.wanted(state, elsewhere)]
+
+
+def test_results_of_all_that_a_job_depends_on_are_wanted_dependencies_first() -> None:
+    state = _through_train().replay().state
+    assert _wanted(state, "train", "prep") == ["prep", "train"]
+    assert _wanted(state, "prep") == ["prep"]
+    assert decide.without_results(state, ["train", "prep"]) == []
+
+
+def test_what_was_lost_is_made_again_though_only_a_job_further_on_needs_it() -> None:
+    log = _through_train(prep="away")
+    state = log.replay().state
+    assert [each.config.job_id for each in decide.without_results(state, ["prep"])] == ["prep"]
+    log.add(*decide.reset(state, state.jobs["prep"], reason="results_lost", by="ana"))
+    state = log.replay().state
+    assert state.next_ready() is state.jobs["prep"], "the job further on waits for it"
+    assert state.open_needs(state.jobs["evaluate"]) == ["prep"]
+    assert _wanted(state, "train") == [], "what runs again could overwrite it"
+    log.job("prep", started("prep", 2), OK, attempt=2)
+    state = log.replay().state
+    assert state.jobs["prep"].attempts == 1
+    assert state.next_ready() is None, "its results are on their way"
+    log.job("prep", ResultsUploaded(files=1, size=1, key="k", sha256="00"), attempt=2)
+    state = log.replay().state
+    assert state.next_ready() is state.jobs["evaluate"]
+    assert _wanted(state, "train") == ["train"]
+    assert decide.wanted(state, ["prep", "train"]) == [
+        (state.jobs["prep"], state.jobs["prep"].ended_at),
+        (state.jobs["train"], state.jobs["prep"].ended_at),
+    ], "files of train count as of the later moment"
+
+
+def test_a_job_that_fails_when_it_is_made_again_blocks_what_waits_for_it_through_others() -> None:
+    log = _through_train(prep="away")
+    state = log.replay().state
+    log.add(*decide.reset(state, state.jobs["prep"], reason="results_lost", by="ana"))
+    log.job("prep", started("prep", 2), attempt=2)
+    failed, *blocked = _end(log.replay().state, Exit(exit_code=1), "prep")
+    assert blocked == [Draft(JobBlocked(by="prep"), job_id="evaluate")]
+    log.add(failed, *blocked)
+    assert _wanted(log.replay().state, "train") == [], "nothing that has yet to run needs it"
+    assert decide.reblock(log.replay().state) == []
+    assert _reset(log, "prep")[1:] == [("evaluate", JobUnblocked(by="prep"))]
+
+
+def test_dependents_of_completed_jobs_are_held_with_them() -> None:
+    state = _through_train().replay().state
+    assert decide.spread(state, ["prep"]) == {"prep", "train"}
+    assert decide.is_needed(state, ["prep"])
+    assert decide.newest(state, {"prep": 1}) == {"prep": 1, "train": 1, "evaluate": 1}
+    assert decide.newest(state, {"prep": 3, "train": 2})["evaluate"] == 3
+    assert decide.newest(state, {"train": 2}) == {"train": 2, "evaluate": 2}
+
+
+class Counted(dict[str, JobState]):
+    """Jobs, and how often one was looked up."""
+
+    asked = 0
+
+    def __getitem__(self, job_id: str) -> JobState:
+        self.asked += 1
+        return super().__getitem__(job_id)
+
+
+def test_a_long_chain_of_lost_results_costs_a_look_at_each_job() -> None:
+    count = 2_000
+    log = running(
+        queue(*(job(f"j{n}", *(f"j{n - 1}",) * (n > 0), result_files=("r",)) for n in range(count)))
+    )
+    for n in range(count - 1):
+        late = ResultsDelayed(error="away")
+        log.job(f"j{n}", started(f"j{n}"), OK, late, attempt=1)
+    state = log.replay().state
+    ids = list(state.jobs)[:-1]
+    state.jobs = jobs = Counted(state.jobs)
+    lost = decide.without_results(state, ids)
+    assert [each.config.job_id for each in reversed(lost)] == ids
+    for each in lost:
+        for event in log.add(*decide.reset(state, each, reason="results_lost", by="ana")):
+            evolve(state, event)
+    assert state.next_ready() is state.jobs["j0"]
+    assert jobs.asked < 30 * count

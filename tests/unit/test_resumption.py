@@ -23,7 +23,7 @@ from spawn.core.events import (
     ResultsUploadFailed,
 )
 from spawn.core.exit import Exit
-from spawn.core.state import QueueState
+from spawn.core.state import JobState, QueueState
 from spawn.core.submission import reconfigure
 
 THOROUGH = settings(max_examples=250, deadline=None)
@@ -53,13 +53,18 @@ def _check(state: QueueState, *, retry_failed: bool = False, config: Any = None)
 
 
 def _blocked_are_those_that_wait_in_vain(state: QueueState) -> None:
+    def vain(job_: JobState) -> bool:
+        needs = [state.jobs[need] for need in job_.config.depends_on]
+        return any(
+            need.state in ("failed", "blocked") or (need.state == "completed" and vain(need))
+            for need in needs
+        )
+
     for each in state.jobs.values():
-        needs = [state.jobs[need].state for need in each.config.depends_on]
-        vain = "failed" in needs or "blocked" in needs
         if each.state == "pending":
-            assert not vain, each.config.job_id
+            assert not vain(each), each.config.job_id
         if each.state == "blocked":
-            assert vain, each.config.job_id
+            assert vain(each), each.config.job_id
             assert state.jobs[each.blocked_by].state == "failed"
 
 

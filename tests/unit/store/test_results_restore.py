@@ -15,7 +15,7 @@ from spawn.core.state import JobState
 from spawn.store.objects.folder import FolderStore
 from spawn.store.results.find import Folder, Linked, find, may_find
 from spawn.store.results.publish import Kept, Listed
-from spawn.store.results.restore import Gone, put_back
+from spawn.store.results.restore import Gone, Restored, put_back
 
 PREFIX = "train/attempts/1.1/"
 BODY = b"weights"
@@ -214,3 +214,20 @@ def test_a_list_of_a_newer_version_is_not_followed_and_an_old_one_is(tmp_path: P
     digest = store.put(f"{PREFIX}manifest.json", msgspec.json.encode(old))
     state.uploaded = msgspec.structs.replace(state.uploaded, sha256=digest)
     assert put_back(store, state) == 1
+
+
+def test_what_was_restored_is_known_to_the_next_runner_until_something_before_it_is_reset(
+    tmp_path: Path,
+) -> None:
+    job_ = _job(FolderStore(tmp_path / "objects"), tmp_path)
+    assert not Restored(tmp_path).has(job_)
+    Restored(tmp_path).add(job_)
+    with open(tmp_path / "restored", "a") as file:
+        file.write("half a li")
+    known = Restored(tmp_path)
+    assert known.has(job_)
+    job_.upstream_resets = 1
+    assert not known.has(job_)
+    known.add(job_)
+    assert known.has(job_)
+    assert Restored(tmp_path).has(job_)
