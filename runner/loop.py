@@ -397,8 +397,8 @@ class Runner:
         state = self._ledger.state
         held = self._held
         if not self.epoch.allows(state.config):
-            step = plan(state, self._retries.first(state, held), held)
-            if self.epoch.lapsed and isinstance(step, Start):
+            lapsed = self.epoch.lapsed
+            if lapsed and isinstance(plan(state, self._retries.first(state, held), held), Start):
                 self._troubles.begin("lease", _LAPSED, why=_LAPSE, holds=True, said=LAPSED)
             return
         self._troubles.end("lease")
