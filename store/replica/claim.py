@@ -23,7 +23,7 @@ _NOBODY = ""
 
 
 class _Claim(Struct):
-    queue_id: str | None = None
+    queue_id: str
     claimed_by: str = _NOBODY
 
 
