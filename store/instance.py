@@ -17,6 +17,7 @@ from secrets import token_hex
 from msgspec import Struct
 
 from spawn.store.durable import sync
+from spawn.store.files import read_small
 from spawn.store.metadata import ENDPOINT, Metadata
 
 _VENDOR = Path("/sys/class/dmi/id/sys_vendor")
@@ -89,7 +90,7 @@ def _kept_id(state: Path) -> str:
             os.link(part, kept)
         part.unlink()
         sync(state)
-    return kept.read_text()
+    return read_small(kept).decode("ascii", "replace")
 
 
 def is_ec2_hardware() -> bool:

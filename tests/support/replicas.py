@@ -129,13 +129,13 @@ def lease(
     *,
     epoch: int = 1,
     handed_back: bool = False,
-    owner: Owner = OWNER,
+    owner: Owner | None = None,
     nonce: str = "n",
 ) -> None:
     """Write a lease that says that the store has the log up to `head`."""
     holder = Holder(
         store,
-        owner=owner,
+        owner=owner or OWNER,
         epoch=epoch,
         nonce=nonce,
         seen=None,
