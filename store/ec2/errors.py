@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from botocore.exceptions import ClientError
 
-from spawn.store.objects.aws import code_of, errors
+from spawn.store.objects.aws import EXPIRED, HINT_EXPIRED, code_of, errors
 from spawn.store.objects.port import Denied
 from spawn.store.objects.redact import redact
 
@@ -17,11 +17,8 @@ _DENIED = {
 }
 _NOBODY = {
     "AuthFailure",
-    "ExpiredToken",
-    "ExpiredTokenException",
     "InvalidClientTokenId",
     "OptInRequired",
-    "RequestExpired",
     "UnrecognizedClientException",
 }
 _ENCODED = re.compile(r"\.? *Encoded authorization failure message:.*", re.DOTALL)
@@ -80,11 +77,14 @@ def asking(action: str, what: str, region: str = "") -> Iterator[None]:
         except ClientError as error:
             code = code_of(error)
             why = _said(error)
-            worded = code in _NOBODY or code in _HINTS
+            worded = code in _NOBODY or code in _HINTS or code in EXPIRED
             if code in _DENIED or (_status(error) == 403 and not worded):
                 raise Denied(
                     f"we may not {what}", why=f"it takes {action}: {why}", hint=_HINT_RIGHTS
                 ) from None
+            if code in EXPIRED:
+                why = f"credentials have expired ({why})"
+                raise Denied(f"{where} refuses us", why=why, hint=HINT_EXPIRED) from None
             if code in _NOBODY:
                 raise Denied(f"{where} refuses us", why=why, hint=_HINT_NOBODY) from None
             if code in _HINTS:

@@ -113,6 +113,7 @@ def errors(
     """Say in the contract's words what boto3 says in its own.
 
     Args:
+        bucket: Empty for a service that is not S3.
         missing: What to raise when there is no object under the key.
     """
     try:
@@ -122,7 +123,7 @@ def errors(
     except ClientError as error:
         code = code_of(error)
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if status < 500 and not _is_said(error):
+        if bucket and status < 500 and not _is_said(error):
             raise _invalid(location, f"HTTP status {status} without an error code") from None
         if code in EXPIRED:
             hint = f"{HINT_EXPIRED}; or {_HINT_CLOCK}" if code in _CLOCK else HINT_EXPIRED
@@ -250,7 +251,7 @@ def code_of(error: ClientError) -> str:
 
 
 def _is_said(error: ClientError) -> bool:
-    """Whether the service itself said so. Its errors have a code, but for those of a HEAD, which
+    """Whether S3 itself said so. Its errors have a code, but for those of a HEAD, which
     have no body, and those whose XML quotes a key that XML cannot hold."""
     code = code_of(error)
     headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
