@@ -126,3 +126,20 @@ def test_a_process_may_claim_twice(tmp_path: Path, handed_back: bool) -> None:
     assert not seen.lease.handed_back
     with pytest.raises(Fenced):
         other.claim()
+
+
+def test_a_machine_that_was_started_again_under_another_hostname_is_the_same(
+    tmp_path: Path,
+) -> None:
+    before = structs.replace(_at(owner(), "here"), hostname="before", boot_id="before")
+    log = LogBuilder()
+    log.add(*submission(queue(job("a"))))
+    log.queue(before)
+    log.job("a", started("a"), attempt=1)
+    log.write(tmp_path / "events.db")
+    store = CountingStore(tmp_path / "objects")
+    write_segments(store, log.rows, [log.seq])
+    lease(store, log.rows[-1], owner=structs.replace(HERE, hostname="before"))
+    ended: list[JobState] = []
+    _own(tmp_path / "events.db", store, end=ended.append)
+    assert not ended
