@@ -96,9 +96,11 @@ class QueueResumed(QueueStarted, frozen=True, kw_only=True):
 
     `owned_seconds`: how long the runner of the epoch before owned it, as far as that is known of
     one that died without a word. None: the stamps tell, as in logs of before this field.
+    `died`: how that runner died, such as `signal SIGKILL`, where its guardian started this one.
     """
 
     owned_seconds: float | None = None
+    died: str = ""
 
 
 class JobStarted(Data, frozen=True, kw_only=True):

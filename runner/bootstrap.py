@@ -13,6 +13,7 @@ from msgspec import structs
 from spawn.core.boot.names import SERVICE
 from spawn.core.errors import CorruptLog, RunnerAlive, SpawnError, UnreadableEvent
 from spawn.runner.exit_code import exit_code
+from spawn.runner.guardian import UNEXPECTED, Before
 from spawn.runner.launcher import ProcessLauncher
 from spawn.runner.placing import place_of_copy
 from spawn.runner.session import Overtaken, Session
@@ -29,8 +30,6 @@ from spawn.store.place import open_place
 from spawn.store.replica.lease import Owned
 from spawn.store.replica.rebuild import NoCopy, rebuild
 
-UNEXPECTED = 70
-"""Exit code of an error that is ours: systemd starts the runner again after it."""
 OUT_OF_REACH = 75
 """Exit code of a takeover that finds the store out of reach: the same again later may do, and
 systemd tries it. Only under its unit; a person gets the manual page's 1.
@@ -40,12 +39,14 @@ TAKEOVERS = 5
 """How often a takeover that somebody else wins is tried."""
 
 
-def main() -> int:
-    """Run the queue that stdin orders; tell what happens on the descriptor that argv names."""
-    tell = Teller(int(sys.argv[1]))
+def main(data: bytes, before: Before) -> int:
+    """Run the queue of an order; tell what happens on the descriptor that argv names."""
+    tell = Teller(int(sys.argv[1]), before.fd)
+    order = msgspec.json.decode(data, type=RunOrder)
+    if before.died:
+        order = _rest(order, before.seconds)
     try:
-        order = msgspec.json.decode(sys.stdin.buffer.read(), type=RunOrder)
-        code = _run(order, tell)
+        code = _run(order, tell, before.died)
         tell(Over())
         return code
     except SpawnError as error:
@@ -66,7 +67,28 @@ def main() -> int:
         return UNEXPECTED
 
 
-def _run(order: RunOrder, tell: Callable[[News], None]) -> int:
+def _rest(order: RunOrder, seconds: float) -> RunOrder:
+    """What is left of an order whose runner owned the queue and died.
+
+    Args:
+        seconds: Since that one began.
+    """
+    changes = order.config is not None or order.global_timeout is not None
+    keeps = order.task == "cancel" or (order.task == "resume" and changes)
+    ttl = order.ttl
+    if ttl is not None and ttl.seconds is not None:
+        ttl = structs.replace(ttl, seconds=ttl.seconds - seconds)
+    return structs.replace(
+        order,
+        task=order.task if keeps else "or_resume",
+        retry_failed=False,
+        from_s3=False,
+        force=False,
+        ttl=ttl,
+    )
+
+
+def _run(order: RunOrder, tell: Teller, died: str) -> int:
     roots = Roots(Path(order.state), Path(order.log), Path(order.cache))
     here = order.task == "cancel" or (order.task == "resume" and not order.from_s3)
     paths = queues.find(roots, order.queue_id) if here else queues.make(roots, order.queue_id)
@@ -76,10 +98,12 @@ def _run(order: RunOrder, tell: Callable[[News], None]) -> int:
     reached("runner.locked")
     queues.close_to_others(paths)  # an earlier version left it open
     _redirect(paths.runner_log)
+    if died:
+        _say(f"the runner has died ({died}) and was started again", tell)
     launcher = ProcessLauncher(os.environb)  # before any thread and any SQLite
     nonce, against = token_hex(8), ""
     for _ in range(TAKEOVERS):
-        order, session = _open(order, roots, paths, launcher, tell, nonce, against)
+        order, session = _open(order, roots, paths, launcher, tell, nonce, against, died)
         try:
             state = session.run()
         except Overtaken:
@@ -98,6 +122,8 @@ def _run(order: RunOrder, tell: Callable[[News], None]) -> int:
         if session.fenced:
             _put_aside(paths, state.epoch, tell)
         os.close(held)
+        if session.removed:
+            return 1
         if session.unsaid:
             return 128 + session.unsaid
         return 1 if session.fenced else exit_code(state)
@@ -112,9 +138,10 @@ def _open(
     roots: Roots,
     paths: QueuePaths,
     launcher: ProcessLauncher,
-    tell: Callable[[News], None],
+    tell: Teller,
     nonce: str,
     against: str,
+    died: str,
 ) -> tuple[RunOrder, Session]:
     """Open a queue's log; one that is damaged is restored from its copy first.
 
@@ -125,7 +152,7 @@ def _open(
         CorruptLog: It cannot be restored, or is not to be.
     """
     try:
-        return order, Session(order, roots, paths, launcher, tell, nonce, against)
+        return order, Session(order, roots, paths, launcher, tell, nonce, against, died)
     except UnreadableEvent:
         raise  # a newer version wrote it
     except CorruptLog as error:
@@ -157,7 +184,7 @@ def _open(
     else:
         text = f"{damage}; {events} events were restored from {store.location}"
         _say(text + f"; the damaged log is kept in {kept}" * kept.exists(), tell)
-    return order, Session(order, roots, paths, launcher, tell, nonce, against)
+    return order, Session(order, roots, paths, launcher, tell, nonce, against, died)
 
 
 def _unrestored(queue_id: str, damage: CorruptLog, error: CorruptLog) -> CorruptLog:

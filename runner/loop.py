@@ -48,6 +48,7 @@ from spawn.runner.ports import (
     Published,
     Publisher,
     PutBack,
+    Removed,
     Renewed,
     Replica,
     Requested,
@@ -234,7 +235,7 @@ class Runner:
                 self.epoch.take(happening)
             case Drained():
                 pass  # it was asked to end after us
-            case FencedOff(why):
+            case FencedOff(why) | Removed(why):
                 self._leaving.fenced = why
                 self._attempts.stop("fenced", FENCED_GRACE)
 

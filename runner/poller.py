@@ -25,9 +25,14 @@ class HasFileno(Protocol):
 
 
 class Poller:
-    """The loop's resting place. One in a process: it owns the signal handlers."""
+    """The loop's resting place. One in a process: it owns the signal handlers.
 
-    def __init__(self) -> None:
+    Args:
+        stopped: Called when a signal asks the runner to stop.
+    """
+
+    def __init__(self, stopped: Callable[[], None]) -> None:
+        self._stopped = stopped
         self._selector = selectors.DefaultSelector()
         self._look_at = time.monotonic() + LOOK_SECONDS
         self._unasked: list[Callable[[], Iterable[Happening]]] = []
@@ -84,6 +89,7 @@ class Poller:
     def _awake(self) -> Iterable[Happening]:
         for number in os.read(self._read, 4096):
             if number in _STOPS:
+                self._stopped()
                 yield Signalled(number)
         while True:
             try:

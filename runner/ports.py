@@ -148,6 +148,12 @@ class FencedOff(Struct, frozen=True):
     why: str
 
 
+class Removed(Struct, frozen=True):
+    """The queue's folder or log is gone, or another one is in its place."""
+
+    why: str
+
+
 Happening = (
     Ended
     | Collected
@@ -166,6 +172,7 @@ Happening = (
     | Renewed
     | FencedOff
     | Drained
+    | Removed
 )
 
 

@@ -3,8 +3,9 @@
 import os
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 from msgspec import structs
 
@@ -29,10 +30,11 @@ from spawn.runner.parting import MISSING, Parting
 from spawn.runner.placing import choose_place
 from spawn.runner.plans import Plans
 from spawn.runner.poller import Poller
-from spawn.runner.ports import Drained, Happening, Published, Requested, Signalled
+from spawn.runner.ports import Drained, Happening, Published, Removed, Requested, Signalled
 from spawn.runner.publisher import ThreadPublisher
 from spawn.runner.replicator import Replicator
-from spawn.runner.start import Committed, News, RunOrder, Said
+from spawn.runner.start import Committed, RunOrder, Said
+from spawn.runner.telling import Teller
 from spawn.runner.threads import ReplicatorThread, ThreadBell
 from spawn.runner.troubles import Troubles
 from spawn.store import lag
@@ -73,6 +75,7 @@ class Session:
     Args:
         nonce: Of the leases that it claims: the same for every try of a process.
         against: The nonce of the lease that `--force` is meant for; empty before it was seen.
+        died: How the runner of this order died that its guardian has started again.
     """
 
     def __init__(
@@ -81,19 +84,21 @@ class Session:
         roots: Roots,
         paths: QueuePaths,
         launcher: ProcessLauncher,
-        tell: Callable[[News], None],
+        tell: Teller,
         nonce: str,
         against: str = "",
+        died: str = "",
     ) -> None:
         self._order = order
         self._paths = paths
         self._launcher = launcher
-        self._poller = Poller()
+        self._poller = Poller(tell.stopping)
         self._tell = tell
         self._clock = SystemClock()
         self._board = Board(paths.folder)
         self._troubles = Troubles(self._board, self._say, self._clock.wall)
         self._ledger = Ledger(paths.events, order.queue_id)
+        self._log_file = _file_at(paths.events)
         self._fresh = self._ledger.empty
         self._instance = instance(os.environ)
         self._me = Owner(
@@ -116,9 +121,12 @@ class Session:
             raise
         self._wrote = False
         self._nonce = nonce
+        self._died = died
         self.against = against
         """The nonce of the lease that `--force` is meant for; empty before it was seen."""
         self.fenced = ""
+        self.removed = ""
+        """That the queue's folder or log is gone; empty while it is there."""
         self.unsaid = 0
 
     def run(self) -> QueueState:
@@ -167,7 +175,7 @@ class Session:
             here = not plans.moved_from  # elsewhere somebody else's epoch has this number
             told = owned_hint.find(self._paths.folder, state.epoch) if here else None
             owned = owned_seconds(state, told, every=OWNING_SECONDS)
-            opening = structs.replace(opening, owned_seconds=owned)
+            opening = structs.replace(opening, owned_seconds=owned, died=self._died)
         epoch = owning.epoch(state)
         return self._carry(state, plans, opening, epoch, self._replicator(owning, epoch))
 
@@ -185,6 +193,7 @@ class Session:
         )
         publisher = ThreadPublisher(self._store, poller.post, Restored(self._paths.folder))
         poller.look(self._look_at_disks)
+        poller.look(self._look_at_log)
         inbox = Inbox(self._paths.requests)
         if state.ended:
             for request in inbox.read():
@@ -227,8 +236,8 @@ class Session:
         if notices is not None:
             notices.close()
         self.unsaid = runner.unsaid
-        if self.unsaid:
-            return state  # at once: what is left to copy is the next runner's
+        if self.unsaid or self.removed:
+            return state  # at once: what is left to copy is the next runner's, or gone
         missing = self._drain(replicator, thread, publisher, state, runner)
         self.fenced = replicator.fenced
         if self.fenced:
@@ -466,10 +475,21 @@ class Session:
         self._troubles.look_at_disks((self._paths.folder, self._paths.log))
         return iter(())
 
+    def _look_at_log(self) -> Iterator[Happening]:
+        """See whether the log is still where readers look for it."""
+        if not self.removed and _file_at(self._paths.events) != self._log_file:
+            there = self._paths.events.exists()
+            how = "was replaced by another file" if there else "was removed"
+            self.removed = f"{self._paths.events} {how}"
+            self._say(f"{self.removed}: the queue's jobs are ended")
+            yield Removed(self.removed)
+
     def _committed(self, events: list[Event[Data]]) -> None:
         if events:
             self._wrote = True
             self._tell(Committed(events[-1].seq))
+            for happening in self._look_at_log():
+                self._poller.post(happening)
 
     def _say(self, text: str) -> None:
         with suppress(OSError):  # its disk may be what is full
@@ -485,3 +505,12 @@ def _exists(queue_id: str, state: QueueState) -> QueueExists:
         f"now {state.state}",
         hint=f"{resume}`--queue-id NEW` runs it anew",
     )
+
+
+def _file_at(path: Path) -> tuple[int, int] | None:
+    """Which file a path leads to; None for none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -11,11 +11,17 @@ from hypothesis import settings
 from tests.support import warm
 from tests.support.soak import scaled
 
+from spawn.runner.guardian import RESTARTS
+
 settings.register_profile("spawn", deadline=None, print_blob=True, max_examples=scaled(50, 100))
 settings.load_profile("spawn")
 # A shell that runs us in the background has SIGINT ignored, and so would be all that we start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# Tests kill runners, and see what the next one makes of it: that one is started by them.
+os.environ[RESTARTS] = "0"
 
+
+_KEPT = ("SPAWN_REQUIRE_", "SPAWN_COLD", RESTARTS)
 
 warm.decode_once()
 
@@ -67,6 +73,6 @@ def _cold(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the person who runs the tests reaches them."""
     for name in list(os.environ):
-        if name.startswith("SPAWN_") and not name.startswith(("SPAWN_REQUIRE_", "SPAWN_COLD")):
+        if name.startswith("SPAWN_") and not name.startswith(_KEPT):
             monkeypatch.delenv(name)
     monkeypatch.delenv("NO_COLOR", raising=False)

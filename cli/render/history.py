@@ -54,7 +54,8 @@ def what(event: e.Event[e.Data]) -> str:
         case e.JobsSubmitted():
             return f"submitted: {_count(len(data.jobs), 'job')} more"
         case e.QueueResumed():
-            return f"resumed by {data.owner}, epoch {event.epoch}, pid {data.pid}"
+            after = f"; its runner had died ({data.died})" if data.died else ""
+            return f"resumed by {data.owner}, epoch {event.epoch}, pid {data.pid}{after}"
         case e.QueueStarted():
             return f"started by {data.owner}, pid {data.pid}, spawn {data.version}"
         case e.JobStarted():

@@ -1,0 +1,146 @@
+"""A runner that dies is started again by its guardian, and nothing else changes."""
+
+import os
+import shutil
+import signal
+
+import pytest
+from tests.support.processes import is_alive, parent
+from tests.support.queues import Queue, World, job, until
+from tests.support.wait import wait_until
+
+from spawn.core.events import QueueResumed
+from spawn.runner.guardian import RESTARTS
+
+
+@pytest.fixture
+def guarded(world: World) -> World:
+    """A machine on which a runner is started again twice in a row."""
+    world.environ[RESTARTS] = "2"
+    return world
+
+
+def _kill(queue: Queue) -> int:
+    """Kill the queue's runner; returns its guardian."""
+    runner = queue.runner()
+    guardian = parent(runner)
+    os.kill(runner, signal.SIGKILL)
+    return guardian
+
+
+def _resumed(queue: Queue, times: int) -> QueueResumed:
+    """Wait until the queue has been resumed so often; returns the last time."""
+
+    def found() -> list[QueueResumed]:
+        return [event.data for event in queue.events() if isinstance(event.data, QueueResumed)]
+
+    queue.until(lambda: len(found()) == times, f"{times} times resumed")
+    return found()[-1]
+
+
+@pytest.mark.parametrize("detached", [False, True])
+def test_a_runner_that_is_killed_comes_back_and_its_job_runs_once(
+    guarded: World, detached: bool
+) -> None:
+    queue = guarded.queue(job("a", until("go")), job("b", "true", "a"))
+    process = None if detached else queue.start()
+    if detached:
+        queue.detach()
+    queue.wait_executing("a")
+    guardian = _kill(queue)
+    assert _resumed(queue, 1).died == "signal SIGKILL"
+    guarded.let("go")
+    queue.wait_for("QueueCompleted")
+    queue.until(lambda: not is_alive(guardian), "the guardian's end")
+    assert queue.executed() == [("a", 1), ("b", 1)]
+    if process is not None:
+        out, err = process.communicate(timeout=30)
+        assert process.returncode == 0
+        assert "Warning: the runner has died (signal SIGKILL) and was started again" in err
+        assert "completed: 2 of 2 jobs" in out
+    told = guarded.spawn("history", "q").out
+    assert "epoch 2" in told
+    assert "its runner had died (signal SIGKILL)" in told
+
+
+@pytest.mark.cold
+def test_a_runner_that_dies_again_and_again_is_given_up_and_its_job_goes_on(
+    guarded: World,
+) -> None:
+    queue = guarded.queue(job("a", until("go")))
+    process = queue.start()
+    queue.wait_executing("a")
+    for times in (1, 2):
+        _kill(queue)
+        _resumed(queue, times)
+    _kill(queue)
+    _, err = process.communicate(timeout=30)
+    assert "signal SIGKILL" in err
+    assert "its jobs go on" in err
+    guarded.let("go")
+    assert queue.resume().code == 0
+    assert queue.executed() == [("a", 1)]
+
+
+def test_a_runner_that_was_told_to_stop_is_not_started_again(guarded: World) -> None:
+    queue = guarded.queue(
+        job("a", "trap 'touch told' TERM; until [ -e go ]; do nap; done"), kill_grace="60s"
+    )
+    queue.detach()
+    queue.wait_executing("a")
+    runner = queue.runner()
+    guardian = parent(runner)
+    os.kill(runner, signal.SIGTERM)
+    queue.until((guarded.work / "told").exists, "the signal")
+    os.kill(runner, signal.SIGKILL)
+    queue.until(lambda: not is_alive(guardian), "the guardian's end")
+    guarded.let("go")
+    assert not [event for event in queue.events() if event.type == "QueueResumed"]
+    assert queue.resume().code == 0
+
+
+def test_a_guardian_that_is_told_to_stop_while_it_pauses_has_the_queue_end_in_good_order(
+    guarded: World,
+) -> None:
+    queue = guarded.queue(job("a", until("go")))
+    queue.detach()
+    queue.wait_executing("a")
+    _kill(queue)
+    _resumed(queue, 1)
+    guardian = _kill(queue)  # it pauses for two seconds
+    os.kill(guardian, signal.SIGTERM)
+    queue.wait_for("QueueInterrupted")
+    queue.until(lambda: not is_alive(guardian), "the guardian's end")
+    guarded.let("go")
+    assert queue.resume().code == 0
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+def test_a_runner_whose_log_is_gone_ends_its_jobs_and_is_not_started_again(
+    guarded: World, how: str
+) -> None:
+    guarded.hurry("spawn.runner.poller.LOOK_SECONDS", 0.5)
+    queue = guarded.queue(job("a", until("go")), job("b", "true", "a"))
+    process = queue.start()
+    started = queue.wait_executing("a")
+    guardian = parent(queue.runner())
+    folder = queue.paths.folder
+    if how == "removed":
+        shutil.rmtree(folder)
+    else:
+        copy = folder / "copy"
+        shutil.copy(queue.paths.events, copy)
+        before = copy.read_bytes()
+        copy.replace(queue.paths.events)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert f"{queue.paths.events} was {how}" in err
+    assert "jobs are ended" in err
+    wait_until(lambda: not is_alive(started.pid) and not is_alive(guardian))
+    if how == "removed":
+        assert not folder.exists()
+        guarded.queues.remove(queue)
+    else:
+        assert queue.paths.events.read_bytes() == before
+        shutil.rmtree(folder)
+        guarded.queues.remove(queue)
