@@ -1,5 +1,6 @@
 """Where an instance was when it was reached: so that the next time nobody has to be asked."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -32,6 +33,17 @@ def remember(roots: Roots, instance_id: str, how: Remembered) -> None:
     """Keep it. No place, no error: it only spares questions."""
     if recall(roots, instance_id) != how:
         kept.write(_path(roots, instance_id), how)
+
+
+def launched_on(roots: Roots, queue_id: str) -> str:
+    """The instance that was last known to have a queue; empty where none is."""
+    found = []
+    for path in (roots.cache / "instances").glob("i-*.json"):
+        how = recall(roots, path.stem) if is_instance_id(path.stem) else None
+        if how is not None and how.queue == queue_id:
+            with suppress(OSError):
+                found.append((path.stat().st_mtime, path.stem))
+    return max(found, default=(0.0, ""))[1]
 
 
 def _path(roots: Roots, instance_id: str) -> Path:

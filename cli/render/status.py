@@ -52,11 +52,7 @@ def head(report: Report, zone: tzinfo | None, style: Style) -> Iterator[str]:
     yield f"Queue: {report.queue_id}"
     if report.past:
         yield style("warning", past(report, zone))
-    if report.origin is not None and report.origin.booting:
-        known = "none has begun it" if report.runner_alive is False else "booting"
-        yield f"Instance: {known} since {when(report.submitted_at, zone)}"
-    else:
-        yield f"Instance: {report.instance_id}"
+    yield f"Instance: {report.instance_id}{_begins(report, zone)}"
     reason = f" ({printable(report.reason)})" if report.reason else ""
     yield f"Status: {style(report.status, report.status)}{reason}"
     yield from standing(report, zone, style)
@@ -67,6 +63,14 @@ def head(report: Report, zone: tzinfo | None, style: Style) -> Iterator[str]:
         yield f"Ended: {when(report.ended_at, zone)}"
     if report.queue_name:
         yield f"Name: {printable(report.queue_name)}"
+
+
+def _begins(report: Report, zone: tzinfo | None) -> str:
+    """What becomes of a queue that its instance has not begun yet."""
+    if report.origin is None or not report.origin.booting:
+        return ""
+    how = "never began the queue, submitted" if report.runner_alive is False else "booting since"
+    return f" ({how} {when(report.submitted_at, zone)})"
 
 
 def past(report: Report, zone: tzinfo | None) -> str:

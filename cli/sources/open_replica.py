@@ -6,6 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from spawn.cli.flags import Where
+from spawn.cli.remote.address import launched_on
 from spawn.cli.sources.place import place_of, remember
 from spawn.cli.sources.replica import ReplicaQueue
 from spawn.core.errors import QueueNotFound
@@ -33,6 +34,16 @@ def open_replica(
     """
     found = place_of(roots, queue_id, where)
     place = found.place
+
+    def launched() -> tuple[str, str]:
+        """The instance that is to begin the queue, and its state where it will not."""
+        instance_id = launched_on(roots, queue_id)
+        if not instance_id:
+            return "", ""
+        from spawn.store.instances import state_of  # boto3
+
+        return instance_id, state_of(instance_id, where.region or place.region, place.profile)
+
     return ReplicaQueue(
         queue_id,
         open_place(place, roots.objects),
@@ -41,6 +52,7 @@ def open_replica(
         elsewhere=elsewhere.why if elsewhere is not None else "",
         guessed=found.guessed,
         found=lambda: remember(roots, queue_id, place),
+        launched=launched,
     )
 
 

@@ -1,5 +1,6 @@
 """A queue of any machine, read from its log in an object store."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -31,6 +32,8 @@ from spawn.store.results.publish import attempt_prefix
 
 BOOT_SECONDS = 15 * 60.0
 """How long an instance may take until its queue begins; then it is taken for lost."""
+INSTANCE_SECONDS = 20.0
+"""How often EC2 is asked for the instance that a queue was launched on and has not begun."""
 BOOT_LINES = 12
 SKEW = timedelta(seconds=5)
 """How far the store's clock may be from ours before its own counts: it tells whole seconds, and its
@@ -62,6 +65,7 @@ class ReplicaQueue:
         elsewhere: str = "",
         guessed: bool = False,
         found: Callable[[], None] | None = None,
+        launched: Callable[[], tuple[str, str]] = lambda: ("", ""),
     ) -> None:
         self.queue_id = queue_id
         self._store = store
@@ -70,6 +74,9 @@ class ReplicaQueue:
         self._elsewhere = elsewhere
         self._guessed = guessed
         self._found = found
+        self._launched = launched
+        self._instance = self._gone = ""
+        self._asked_at = -INSTANCE_SECONDS
         self._replay = Replay(queue_id)
         self._seen: Seen | None = None
         self._booting: QueueState | None = None
@@ -121,7 +128,7 @@ class ReplicaQueue:
             return True
         if self._booting is not None and self._seen is None:
             age = (self._looked_at - moment(self._booting.submitted_at)).total_seconds()
-            return age < BOOT_SECONDS and not self._boot_log
+            return age < BOOT_SECONDS and not self._boot_log and not self._gone
         seen = self._seen
         return seen is not None and not (seen.expired or seen.lease.handed_back)
 
@@ -155,7 +162,8 @@ class ReplicaQueue:
             jobs = tuple(structs.replace(job, pid=0, time_remaining=None) for job in jobs)
         if origin.booting:  # nothing of it is in a log yet
             place = self._store.location
-            report = structs.replace(report, instance_id="unknown", results_location=place)
+            instance = self._instance or "unknown"
+            report = structs.replace(report, instance_id=instance, results_location=place)
         return self._placed(structs.replace(report, jobs=jobs, origin=origin))
 
     def _placed(self, report: Report) -> Report:
@@ -264,6 +272,9 @@ class ReplicaQueue:
         if until is not None and at > until:
             raise QueueNotFound(f"queue {self.queue_id} was not submitted at that time")
         self._booting = _pending(self.queue_id, found.config, at)
+        if time.monotonic() - self._asked_at >= INSTANCE_SECONDS:
+            self._asked_at = time.monotonic()
+            self._instance, self._gone = self._launched()
 
     def _expect_ours(self) -> Submitted | None:
         """See that the place is this queue's; returns what was submitted, if that is there.

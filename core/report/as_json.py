@@ -45,7 +45,9 @@ def as_json(report: Report, zone: tzinfo | None) -> dict[str, Any]:
         lost_events=report.lost or None,
         as_of=_when(report.as_of, zone),
         past=report.past or None,
-        read_from=None if report.origin is None else _origin(report.origin, zone),
+        read_from=None
+        if report.origin is None
+        else _origin(report.origin, zone, alive=report.runner_alive is not False),
     )
 
 
@@ -114,14 +116,14 @@ def trouble(found: Trouble, zone: tzinfo | None) -> dict[str, Any]:
     )
 
 
-def _origin(origin: Origin, zone: tzinfo | None) -> dict[str, Any]:
+def _origin(origin: Origin, zone: tzinfo | None, *, alive: bool) -> dict[str, Any]:
     return _known(
         location=origin.location,
         events=origin.events,
         last_event_at=_when(origin.last_at, zone),
         runner_heard_at=_when(origin.heard_at, zone),
         handed_back=origin.handed_back or None,
-        booting=origin.booting or None,
+        booting=(origin.booting and alive) or None,
         boot_log=list(origin.boot_log) or None,
     )
 

@@ -478,7 +478,10 @@ def test_a_queue_whose_instance_boots_is_pending_and_waited_for(machines: Machin
     _submitted(machines)
     b = _elsewhere(machines)
     text = b.spawn("status", "q", *_flags(machines))
-    assert (text.code, text.out.startswith("Queue: q\nInstance: booting since 20")) == (0, True)
+    assert (text.code, text.out.startswith("Queue: q\nInstance: unknown (booting since 20")) == (
+        0,
+        True,
+    )
     assert "Jobs: 2 total, 2 pending\n" in text.out
     assert "Warning" not in text.out
     assert re.fullmatch(rf"Read from \S+: submitted {AGO}, and has not begun\n", text.err)

@@ -312,5 +312,7 @@ def test_a_queue_that_an_instance_is_to_begin_is_told_with_both_and_none_when_it
     bare.vanish()
     told = json.loads(person.spawn("status", bare.id, "--json").out)
     assert (told["status"], told["runner_alive"]) == ("pending", False)
-    assert "\nInstance: none has begun it since 20" in person.spawn("status", bare.id).out
+    assert "booting" not in told["read_from"]
+    shown = person.spawn("status", bare.id).out
+    assert f"\nInstance: {bare.id} (never began the queue, submitted 20" in shown
     assert person.spawn("wait", bare.id).code == 1

@@ -1,5 +1,6 @@
 """What a launch makes in AWS, what it says, and what the second one finds."""
 
+import json
 import os
 import re
 import stat
@@ -121,8 +122,16 @@ def test_the_next_commands_know_where_the_queue_is(person: Person) -> None:
     assert done.code == 0, done.err
     shown = person.spawn("queue", "status", person.queue_id, "--from-s3")
     assert shown.code == 0, shown.err
-    assert "Instance: booting since" in shown.out
-    assert (person.folder / f"home/cache/instances/{done.out.strip()}.json").exists()
+    instance_id = done.out.strip()
+    assert f"\nInstance: {instance_id} (booting since" in shown.out
+    assert (person.folder / f"home/cache/instances/{instance_id}.json").exists()
+    person.look("ec2").terminate_instances(InstanceIds=[instance_id])
+    shown = person.spawn("queue", "status", person.queue_id, "--from-s3")
+    assert f"\nInstance: {instance_id} (never began the queue, submitted" in shown.out
+    shown = person.spawn("queue", "status", person.queue_id, "--from-s3", "--json")
+    told = json.loads(shown.out)
+    assert (told["status"], told["runner_alive"]) == ("pending", False)
+    assert "booting" not in told["read_from"]
 
 
 def test_a_dry_run_changes_nothing(person: Person) -> None:
