@@ -95,6 +95,7 @@ def test_up_to_100_000_events_are_read_in_under_50_requests(
     assert store.requests.total() < 50
 
 
+@pytest.mark.gate
 def test_the_packs_of_a_long_epoch_cost_a_sixth_of_the_requests_that_segments_do(
     tmp_path: Path, rows: list[Row]
 ) -> None:

@@ -98,6 +98,7 @@ def test_a_runner_that_dies_over_the_replica_costs_nothing_at_home(
     same(queue, machines.remote())
 
 
+@pytest.mark.gate
 @points
 def test_a_machine_that_dies_over_the_replica_is_followed_by_another_and_that_by_a_third(
     machines: Machines, name: str, count: int

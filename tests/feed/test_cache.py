@@ -229,6 +229,7 @@ class Forger(FeedClient):
         return page, lines
 
 
+@pytest.mark.gate
 def test_a_log_of_a_hundred_thousand_events_comes_in_pages(
     world: World, feed: Feed, laptop: Laptop
 ) -> None:

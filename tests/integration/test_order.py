@@ -68,6 +68,7 @@ def test_without_max_parallel_jobs_run_one_after_the_other(world: World) -> None
     assert at_once(world) == 1
 
 
+@pytest.mark.gate
 def test_a_fan_of_500_jobs_runs_eight_at_a_time_each_once(world: World) -> None:
     names = [f"j{number}" for number in range(498)]
     queue = world.queue(

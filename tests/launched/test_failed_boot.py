@@ -14,7 +14,7 @@ from tests.support.wait import wait_until
 
 from spawn.core.boot import names
 
-pytestmark = [pytest.mark.long, pytest.mark.tool("debootstrap")]
+pytestmark = [pytest.mark.gate, pytest.mark.long, pytest.mark.tool("debootstrap")]
 
 END = "spawn-end-of-instance"
 SCRIPT = "/opt/spawn-queue/boot/bootstrap.sh"

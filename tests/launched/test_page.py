@@ -21,7 +21,11 @@ from tests.support.s3 import Server
 from tests.support.sshd import low_port
 from tests.support.wait import wait_until
 
-pytestmark = [pytest.mark.long, *(pytest.mark.tool(name) for name in ("jq", "debootstrap", "ssh"))]
+pytestmark = [
+    pytest.mark.gate,
+    pytest.mark.long,
+    *(pytest.mark.tool(name) for name in ("jq", "debootstrap", "ssh")),
+]
 
 QUEUE = "pipeline-20260127"
 SUBSTITUTIONS = {

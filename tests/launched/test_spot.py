@@ -25,7 +25,7 @@ from tests.support.wait import wait_until
 from spawn.core.boot import names
 from spawn.core.moments import moment
 
-pytestmark = [pytest.mark.long, pytest.mark.tool("debootstrap")]
+pytestmark = [pytest.mark.gate, pytest.mark.long, pytest.mark.tool("debootstrap")]
 
 SPAWN_THERE = "/usr/local/bin/spawn"
 QUEUE = "digits"

@@ -12,7 +12,7 @@ from tests.support.rclone import program, rclone
 from tests.support.s3 import CREDENTIALS
 from tests.support.soak import scaled
 
-pytestmark = pytest.mark.cold  # memory is measured
+pytestmark = [pytest.mark.gate, pytest.mark.cold]  # memory is measured
 
 MB = 1024
 LONG = 10 * SECONDS

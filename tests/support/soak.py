@@ -1,8 +1,11 @@
-"""How much of a campaign is run: some of it each time, all of it when `SPAWN_SOAK` is set."""
+"""How much of a campaign is run: some of it each time, more by the gate, and all of it when
+`SPAWN_SOAK` is set."""
 
 import os
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import pytest
 
 T = TypeVar("T")
 
@@ -17,3 +20,8 @@ def scaled(few: int, many: int) -> int:
 def some(few: Sequence[T], more: Sequence[T]) -> list[T]:
     """Cases: those that are always tried, and more of them."""
     return [*few, *(more if SOAK else ())]
+
+
+def first_of(count: int) -> list[Any]:
+    """Seeds for `parametrize`: the first one is always tried, the others by the gate."""
+    return [0, *(pytest.param(seed, marks=pytest.mark.gate) for seed in range(1, count))]

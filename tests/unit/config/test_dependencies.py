@@ -1,5 +1,6 @@
 """What only all jobs together show."""
 
+import pytest
 from tests.unit.config.samples import chain, problems, read
 
 LONG = 100_000
@@ -66,6 +67,7 @@ def test_a_dependency_on_a_job_whose_own_id_is_wrong_is_not_a_second_problem() -
     assert problem.startswith("jobs[0].job_id: 'my job' cannot be a job id")
 
 
+@pytest.mark.gate
 def test_a_chain_of_a_hundred_thousand_jobs_is_read_without_recursion() -> None:
     jobs: list[dict[str, object]] = [
         {"job_id": f"job-{index}", "command": "true", "depends_on": [f"job-{index + 1}"]}
@@ -75,6 +77,7 @@ def test_a_chain_of_a_hundred_thousand_jobs_is_read_without_recursion() -> None:
     assert len(read({"jobs": jobs}).jobs) == LONG
 
 
+@pytest.mark.gate
 def test_a_hundred_thousand_unknown_dependencies_are_all_reported() -> None:
     jobs = [
         {"job_id": f"job-{index}", "command": "true", "depends_on": [f"jub-{index}"]}
