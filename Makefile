@@ -40,12 +40,12 @@ $(READY): pyproject.toml
 
 $(VENV)/.ready-%: $(READY)
 	@echo "Installing what is needed for: $*" >&2
-	@$(call install,.[$*])
+	@$(call install,.[$*],--no-compile)
 	@touch $@
 
 # A line that tells how far it is on a terminal, a line for each package elsewhere.
 define install
-$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --editable '$(1)' | \
+$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off $(2) --editable '$(1)' | \
 	awk -v tty=$$(test -t 2 && echo 1) 'function say(t) { \
 	printf(tty ? "\r\033[K  %s" : "  %s\n", t) > "/dev/stderr"; fflush("/dev/stderr") } \
 	/^(Collecting|Processing)/ { sub(".*/", "", $$2); say(++n ": " $$2) } \

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.cli import pages
 from tests.support.chromium import Browser, browser
+from tests.support.soak import first_of
 
 pytestmark = pytest.mark.tool("chromium")
 
@@ -56,7 +57,7 @@ def complaints(chromium: Browser) -> list[object]:
     return [event for event in chromium.events if event.get("method") in kinds]
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("dark", first_of([False, True]), ids=["light", "dark"])
 @pytest.mark.parametrize("name", MAKE)
 def test_the_page_loads_nothing_but_itself_and_nothing_is_wrong(
     chromium: Browser, written: dict[str, Path], name: str, dark: bool
@@ -144,7 +145,7 @@ def test_nothing_is_cut_off_on_a4(chromium: Browser, written: dict[str, Path], n
     assert chromium.value("document.documentElement.scrollWidth") == 688
 
 
-@pytest.mark.parametrize("name", ["completed", "failed", "many"])
+@pytest.mark.parametrize("name", first_of(["many", "completed", "failed"]))
 def test_it_prints_on_paper_in_light_colours(
     chromium: Browser, written: dict[str, Path], name: str
 ) -> None:

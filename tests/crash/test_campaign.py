@@ -44,7 +44,7 @@ def test_a_runner_killed_at_a_failpoint_costs_nothing(world: World, name: str, c
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("supervisor.")])
-@pytest.mark.parametrize("count", [1, pytest.param(4, marks=pytest.mark.gate)])
+@pytest.mark.parametrize("count", first_of([1, 4]))
 def test_a_supervisor_killed_at_a_failpoint_costs_one_attempt_at_most(
     world: World, name: str, count: int
 ) -> None:
@@ -57,7 +57,7 @@ def test_a_supervisor_killed_at_a_failpoint_costs_one_attempt_at_most(
     campaign.check(queue, "never_began", "lost")
 
 
-@pytest.mark.parametrize("seed", first_of(SEEDS))
+@pytest.mark.parametrize("seed", first_of(range(SEEDS)))
 def test_a_runner_killed_at_random_instants_costs_nothing(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     killed = 0

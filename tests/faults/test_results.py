@@ -8,6 +8,7 @@ import pytest
 from tests.support.machines import Machines
 from tests.support.proxy import Fault
 from tests.support.queues import SPAWN, World, job, until
+from tests.support.soak import first_of
 from tests.support.terminal import terminal
 from tests.support.wait import wait_until
 
@@ -70,7 +71,7 @@ def _large(machines: Machines, size: int = 50_000_000) -> World:
     return a
 
 
-@pytest.mark.parametrize("fault", ["500", "503", "reset", "swallow", "late"])
+@pytest.mark.parametrize("fault", first_of(["reset", "swallow", "500", "503", "late"], 2))
 def test_a_store_that_fails_now_and_then_only_takes_longer(
     machines: Machines, fault: Fault
 ) -> None:
@@ -86,7 +87,7 @@ def test_a_store_that_fails_now_and_then_only_takes_longer(
     assert not [path for path in (a.folder / "got").rglob("*") if ".part" in path.name]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", first_of([signal.SIGKILL, signal.SIGINT]))
 def test_an_interrupted_download_of_a_large_file_goes_on(
     machines: Machines, number: signal.Signals
 ) -> None:
@@ -202,7 +203,7 @@ _FRAME = re.compile(r"\r\x1b\[J([^\n]*?)(?=\r\x1b\[J)")
 """A line that is written over."""
 
 
-@pytest.mark.parametrize("columns", [80, 40])
+@pytest.mark.parametrize("columns", first_of([40, 80]))
 def test_on_a_terminal_a_bar_goes_before_each_job_and_leaves_no_trace(
     machines: Machines, columns: int
 ) -> None:

@@ -10,6 +10,7 @@ from tests.launch.conftest import LAUNCH, NOTHING, Front, Person, capacity, star
 from tests.launch.test_resume import _begun
 from tests.support.answers import Answer, Asked
 from tests.support.queues import SPAWN
+from tests.support.soak import first_of
 
 from spawn.cli.launch import turn
 
@@ -43,7 +44,7 @@ def _meanwhile(
     return answer
 
 
-@pytest.mark.parametrize("sort", ["new", "failed before", "resumed"])
+@pytest.mark.parametrize("sort", first_of(["new", "failed before", "resumed"]))
 def test_of_two_launches_at_once_one_starts_an_instance(
     person: Person, front: Front, sort: str
 ) -> None:

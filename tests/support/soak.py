@@ -22,6 +22,6 @@ def some(few: Sequence[T], more: Sequence[T]) -> list[T]:
     return [*few, *(more if SOAK else ())]
 
 
-def first_of(count: int) -> list[Any]:
-    """Seeds for `parametrize`: the first one is always tried, the others by the gate."""
-    return [0, *(pytest.param(seed, marks=pytest.mark.gate) for seed in range(1, count))]
+def first_of(cases: Sequence[Any], count: int = 1) -> list[Any]:
+    """Cases for `parametrize`: the first are always tried, the others by the gate."""
+    return [*cases[:count], *(pytest.param(case, marks=pytest.mark.gate) for case in cases[count:])]
