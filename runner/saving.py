@@ -64,6 +64,8 @@ class Saving:
         """What keeps results from coming back, until the log says so."""
         self._back: dict[str, PutBack] = {}
         """Results that are back, or are gone for good, until the log says so."""
+        self._again: list[JobState] = []
+        """What is to be tried once more."""
         self._tried_last: set[str] = set()
         """Attempts that were tried once more at the queue's end."""
         self._idle_since: float | None = None
@@ -92,17 +94,15 @@ class Saving:
 
     def publish_again(self, state: QueueState, holds: Callable[[JobState], bool]) -> bool:
         """Try once more what was given up, as nothing else is left to do; returns whether there is
-        anything. The store may do by now what it refused before."""
+        anything. The store may do by now what it refused before. It is begun once what the log
+        says of the earlier tries is `written`."""
         again = [
             job
             for job in state.jobs.values()
             if (job.upload_failed or job.output_unsaved) and job.token not in self._tried_last
         ]
-        again = [job for job in again if holds(job)]
-        for job in again:
-            self._tried_last.add(job.token)
-            self.publish(job, last=True)
-        return bool(again)
+        self._again = [job for job in again if holds(job)]
+        return bool(self._again)
 
     def take(self, happening: Published | Troubled | PutBack | Hindered) -> None:
         """Note what has happened to files."""
@@ -225,6 +225,10 @@ class Saving:
         self._done.clear()
         self._back.clear()
         self._hindered.clear()
+        for job in self._again:
+            self._tried_last.add(job.token)
+            self.publish(job, last=True)
+        self._again.clear()
 
     def _is_here(self, job: JobState) -> bool:
         """Whether a completed job's results are on this machine, as it had left them."""

@@ -44,7 +44,7 @@ def _queue(world: World, name: str = "") -> Queue:
         commands = [_until_reached(_counter(world), n + 2) for n in range(links)]
     jobs = [
         job("a", "true"),
-        job("b", "[ $JOB_ATTEMPT != 1 ]", "a", retry=retry(3, "50ms")),
+        job("b", "[ -e tried ] || ! touch tried", "a", retry=retry(3, "50ms")),
         *(job(f"c{n}", each, f"c{n - 1}" if n else "b") for n, each in enumerate(commands)),
         job("d", "true", f"c{links - 1}"),
     ]
