@@ -184,7 +184,8 @@ class Saving:
             if job is None or job.token != done.token:
                 continue
             job_id, attempt = job.config.job_id, job.attempt
-            outcome = None if done.outcome == job.upload_failed else done.outcome
+            known = done.outcome in (job.upload_failed, job.uploaded)
+            outcome = None if known else done.outcome
             if outcome is not None and job.state == "completed":
                 yield [Draft(outcome, job_id=job_id, attempt=attempt)]
             if done.unsaved and done.unsaved != job.output_unsaved:
