@@ -63,7 +63,10 @@ def main(data: bytes, before: Before) -> int:
         traceback.print_exc()
         why = traceback.format_exc().strip().splitlines()[-1]
         hint = "the queue's runner.log has where"
-        tell(Refused("the runner met an error of its own", why, hint, UNEXPECTED))
+        if tell.guarded:
+            tell(Said(f"the runner met an internal error: {why}; {hint}"))
+        else:
+            tell(Refused("the runner met an internal error", why, hint, UNEXPECTED))
         return UNEXPECTED
 
 

@@ -24,6 +24,11 @@ class Teller:
         os.set_inheritable(fd, False)
         os.set_blocking(fd, False)
 
+    @property
+    def guarded(self) -> bool:
+        """Whether a guardian starts this runner again should it die."""
+        return self._owns and self._guardian >= 0
+
     def stopping(self) -> None:
         """The runner was told to stop: nobody is to start it again."""
         self._tell_guardian(STOPPING)

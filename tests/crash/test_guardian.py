@@ -5,6 +5,7 @@ import shutil
 import signal
 
 import pytest
+from tests.support import constants
 from tests.support.processes import is_alive, parent
 from tests.support.queues import Queue, World, job, until
 from tests.support.wait import wait_until
@@ -79,6 +80,22 @@ def test_a_runner_that_dies_again_and_again_is_given_up_and_its_job_goes_on(
     assert "its jobs go on" in err
     guarded.let("go")
     assert queue.resume().code == 0
+    assert queue.executed() == [("a", 1)]
+
+
+def test_an_internal_error_is_said_and_tried_again_before_the_runner_is_given_up(
+    guarded: World,
+) -> None:
+    guarded.environ[RESTARTS] = "1"
+    guarded.hurry("spawn.runner.session.LAST_LINES", "many")  # no number: a job that fails
+    queue = guarded.queue(job("a", "exit 3"))
+    done = queue.run()
+    assert done.code == 1
+    assert done.err.count("the runner met an internal error: TypeError") == 2
+    assert "exit code 70" in done.err
+    assert _resumed(queue, 1).died == "exit code 70"
+    del guarded.environ[constants.VARIABLE]
+    assert queue.resume().code == 1
     assert queue.executed() == [("a", 1)]
 
 
