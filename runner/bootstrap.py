@@ -5,7 +5,6 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from secrets import token_hex
 
 import msgspec
 from msgspec import structs
@@ -46,7 +45,7 @@ def main(data: bytes, before: Before) -> int:
     if before.died:
         order = _rest(order, before.seconds)
     try:
-        code = _run(order, tell, before.died)
+        code = _run(order, tell, before)
         tell(Over())
         return code
     except SpawnError as error:
@@ -91,9 +90,10 @@ def _rest(order: RunOrder, seconds: float) -> RunOrder:
     )
 
 
-def _run(order: RunOrder, tell: Teller, died: str) -> int:
+def _run(order: RunOrder, tell: Teller, before: Before) -> int:
     roots = Roots(Path(order.state), Path(order.log), Path(order.cache))
     here = order.task == "cancel" or (order.task == "resume" and not order.from_s3)
+    here = here or bool(before.died)  # a folder that was removed meanwhile is not made anew
     paths = queues.find(roots, order.queue_id) if here else queues.make(roots, order.queue_id)
     held = lock.take(paths.lock)
     if held is None:
@@ -101,12 +101,12 @@ def _run(order: RunOrder, tell: Teller, died: str) -> int:
     reached("runner.locked")
     queues.close_to_others(paths)  # an earlier version left it open
     _redirect(paths.runner_log)
-    if died:
-        _say(f"the runner has died ({died}) and was started again", tell)
+    if before.died:
+        _say(f"the runner has died ({before.died}) and was started again", tell)
     launcher = ProcessLauncher(os.environb)  # before any thread and any SQLite
-    nonce, against = token_hex(8), ""
+    nonce, against = before.nonce, ""
     for _ in range(TAKEOVERS):
-        order, session = _open(order, roots, paths, launcher, tell, nonce, against, died)
+        order, session = _open(order, roots, paths, launcher, tell, nonce, against, before.died)
         try:
             state = session.run()
         except Overtaken:

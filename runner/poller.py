@@ -9,10 +9,13 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
+from spawn.runner.guardian import PASSED_ON
 from spawn.runner.ports import Happening, Signalled
 
 LOOK_SECONDS = 10.0
 """How often sources are looked at that may have news without saying so."""
+SAME_SECONDS = 1.0
+"""A signal that comes twice within this time, once through the guardian, was sent to both."""
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -41,8 +44,9 @@ class Poller:
         self._selector.register(self._read, selectors.EVENT_READ, self._awake)
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        for number in _STOPS:
+        for number in (*_STOPS, *PASSED_ON):
             signal.signal(number, lambda *_: None)
+        self._newest_stop = (-SAME_SECONDS, False)
 
     def watch(
         self,
@@ -88,11 +92,22 @@ class Poller:
 
     def _awake(self) -> Iterable[Happening]:
         for number in os.read(self._read, 4096):
-            if number in _STOPS:
+            stop = PASSED_ON.get(number, number)
+            if stop in _STOPS and not self._is_same(passed_on=number in PASSED_ON):
                 self._stopped()
-                yield Signalled(number)
+                yield Signalled(stop)
         while True:
             try:
                 yield self._posted.get_nowait()
             except Empty:
                 return
+
+    def _is_same(self, *, passed_on: bool) -> bool:
+        """Whether a signal was seen already that came to the guardian, too."""
+        now = time.monotonic()
+        at, way = self._newest_stop
+        if now - at < SAME_SECONDS and way != passed_on:
+            self._newest_stop = (-SAME_SECONDS, passed_on)
+            return True
+        self._newest_stop = (now, passed_on)
+        return False

@@ -66,6 +66,8 @@ class Saving:
         """Results that are back, or are gone for good, until the log says so."""
         self._again: list[JobState] = []
         """What is to be tried once more."""
+        self._gave_up = False
+        """Whether the store was away for so long that nothing is tried once more."""
         self._tried_last: set[str] = set()
         """Attempts that were tried once more at the queue's end."""
         self._idle_since: float | None = None
@@ -101,7 +103,7 @@ class Saving:
             for job in state.jobs.values()
             if (job.upload_failed or job.output_unsaved) and job.token not in self._tried_last
         ]
-        self._again = [job for job in again if holds(job)]
+        self._again = [job for job in again if holds(job)] if not self._gave_up else []
         return bool(self._again)
 
     def take(self, happening: Published | Troubled | PutBack | Hindered) -> None:
@@ -291,6 +293,7 @@ class Saving:
             self._idle_since = now
         elif now - self._idle_since >= GIVE_UP_SECONDS:
             self._publisher.give_up()
+            self._gave_up = True
 
     def due(self, upload_wait: float) -> Iterable[float]:
         """Moments of the monotonic clock, all ahead, at which there may be more to say."""

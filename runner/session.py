@@ -137,6 +137,8 @@ class Session:
             Overtaken: The folder that was restored holds nothing of its own.
         """
         order, ledger = self._order, self._ledger
+        if self._died and ledger.empty:
+            raise QueueNotFound(f"the log of queue {order.queue_id} was removed")
         if not ledger.empty and order.task == "run":
             raise _exists(order.queue_id, ledger.state)
         if not ledger.empty:
@@ -157,7 +159,7 @@ class Session:
         if state.ended and (owning.diverged or self.fenced):
             self.fenced = self.fenced or owning.diverged
             return state
-        if state.ended and order.task in ("or_resume", "cancel"):
+        if state.ended and (self._died or order.task in ("or_resume", "cancel")):
             if self._same_boot(state):  # else somebody has started the machine for another purpose
                 self._part(behind=behind)
             return state
@@ -477,7 +479,11 @@ class Session:
 
     def _look_at_log(self) -> Iterator[Happening]:
         """See whether the log is still where readers look for it."""
-        if not self.removed and _file_at(self._paths.events) != self._log_file:
+        try:
+            gone = _file_at(self._paths.events) != self._log_file
+        except OSError:
+            return  # a file system that fails for a moment
+        if gone and not self.removed:
             there = self._paths.events.exists()
             how = "was replaced by another file" if there else "was removed"
             self.removed = f"{self._paths.events} {how}"
@@ -508,9 +514,13 @@ def _exists(queue_id: str, state: QueueState) -> QueueExists:
 
 
 def _file_at(path: Path) -> tuple[int, int] | None:
-    """Which file a path leads to; None for none."""
+    """Which file a path leads to; None for none.
+
+    Raises:
+        OSError: That cannot be told.
+    """
     try:
         found = path.stat()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_dev, found.st_ino

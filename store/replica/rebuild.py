@@ -31,7 +31,7 @@ def rebuild(log: Path, queue_id: str, store: SmallObjects) -> tuple[int, Path]:
         StoreError: The store cannot be read.
     """
     known = evidence(log)
-    folder = log.with_name("restored")
+    folder = log.with_name(".rebuild")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     try:

@@ -6,7 +6,7 @@ from itertools import chain as chain_
 from msgspec import Struct
 
 from spawn.core import chain
-from spawn.core.errors import CorruptLog, QueueExists
+from spawn.core.errors import CorruptLog, QueueExists, SpawnError
 from spawn.core.replay import Replay, Row
 from spawn.core.state import QueueState
 from spawn.store.objects.port import Denied, SmallObjects
@@ -100,17 +100,21 @@ def find(
     Raises:
         See `reconcile`; `Fenced` also where the place is another queue's, or machine's.
     """
+    unread: SpawnError | None = None
     try:
         found = reconcile(store, queue_id, log, append)
-    except (Denied, CorruptLog):
+    except (Denied, CorruptLog) as error:
         if take is None:
             raise
+        unread = error
     else:
         if take is None or found.seen is not None or found.seq:
             return found, True
     try:
         fence = take()
     except QueueExists as error:
+        if unread is not None:  # who owns the queue is not known
+            raise unread from None
         raise Fenced(str(error)) from None
     return reconcile(store, queue_id, log, append), fence
 

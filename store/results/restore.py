@@ -11,7 +11,7 @@ import msgspec
 from spawn.core.config.model import JobConfig
 from spawn.core.state import JobState
 from spawn.store.durable import sync
-from spawn.store.files import regular
+from spawn.store.files import read_small, regular
 from spawn.store.objects.port import NotThere, ObjectStore
 from spawn.store.results.find import Linked, is_behind, may_find
 from spawn.store.results.inside import expect_inside
@@ -22,6 +22,10 @@ _CHUNK = 1024 * 1024
 
 class Gone(Exception):
     """The store does not have the results that the log says it has."""
+
+
+_MOST_BYTES = 64 * 1024 * 1024
+"""Of what was restored: some hundred thousand jobs."""
 
 
 class Restored:
@@ -35,8 +39,9 @@ class Restored:
     def __init__(self, folder: Path) -> None:
         self._path = folder / "restored"
         self._known: set[str] = set()
-        with suppress(FileNotFoundError):
-            self._known.update(self._path.read_text("ascii", "replace").split("\n"))
+        with suppress(OSError):  # what is not known is restored once more
+            text = read_small(self._path, _MOST_BYTES).decode("ascii", "replace")
+            self._known.update(text.split("\n"))
 
     def has(self, job: JobState) -> bool:
         """Whether a job's results were restored, and nothing upstream was reset since."""

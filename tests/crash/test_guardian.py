@@ -116,6 +116,19 @@ def test_a_runner_that_was_told_to_stop_is_not_started_again(guarded: World) -> 
     assert queue.resume().code == 0
 
 
+def test_a_signal_to_guardian_and_runner_alike_is_one(guarded: World) -> None:
+    saves = "trap 'touch told; until [ -e go ]; do nap; done; touch saved; exit 0' TERM"
+    queue = guarded.queue(job("a", f"{saves}; until [ -e go ]; do nap; done"), kill_grace="60s")
+    queue.detach()
+    queue.wait_executing("a")
+    os.killpg(os.getpgid(queue.runner()), signal.SIGTERM)
+    queue.until((guarded.work / "told").exists, "the signal")
+    guarded.let("go")
+    queue.wait_for("QueueInterrupted")
+    assert (guarded.work / "saved").exists(), "a second signal would have ended it at once"
+    assert queue.resume().code == 0
+
+
 def test_a_guardian_that_is_told_to_stop_while_it_pauses_has_the_queue_end_in_good_order(
     guarded: World,
 ) -> None:
