@@ -67,7 +67,7 @@ def queue(world: World) -> Queue:
     own = (
         'JOB_ATTEMPT_OF_ITS_OWN=0; while read -r line; do case $line in "q $JOB_ID "*) '
         "JOB_ATTEMPT_OF_ITS_OWN=$((JOB_ATTEMPT_OF_ITS_OWN + 1));; esac; "
-        f"done <{world.folder}/truth; "
+        f"done <{world.truth}; "
     )
     for each in jobs:
         each["command"] = own + each["command"]
@@ -124,12 +124,13 @@ def see_to_the_end(queue: Queue) -> None:
     assert queue.resume().code == 1, "one of its jobs fails"
 
 
-def check(queue: Queue, *causes: str) -> None:
+def check(queue: Queue, *causes: str, far: bool = False) -> None:
     """Check that every job ran as often as if nothing had happened, and ended as it should.
 
     Args:
         causes: Why attempts may have been interrupted. One that was executed and then interrupted
             comes on top, or stands for one of the job's own: its command counts how often it ran.
+        far: Whether results are saved in a bucket, not on this machine.
     """
     ended = {job_id: job.state for job_id, job in queue.state.jobs.items()}
     assert {job_id for job_id, state in ended.items() if state == "failed"} == FAILED
@@ -146,6 +147,8 @@ def check(queue: Queue, *causes: str) -> None:
     for job_id, times in EXECUTIONS.items():
         more = executed.count(job_id) - times
         assert 0 <= more <= again.count(job_id), f"{job_id}\n{queue.told()}"
+    if far:
+        return
     saved = Path(queue.world.roots.objects / "q" / "results" / "attempts")
     (attempt,) = [folder for folder in saved.iterdir() if (folder / "manifest.json").exists()]
     assert sorted(file.name for file in (attempt / "results").iterdir()) == ["r1", "r2", "r3"]

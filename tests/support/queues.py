@@ -276,12 +276,12 @@ class World:
         self.roots = Roots(self.home / "state", self.home / "log", self.home / "cache")
         self.queues: list[Queue] = []
         name = "" if home is None else f"-{home.name}"
-        self._truth = folder / f"truth{name}"
+        self.truth = folder / f"truth{name}"
         witness = folder / f"witness{name}.sh"
         fifo = folder / "nap"
         if not fifo.exists():
             os.mkfifo(fifo)
-        witness.write_text(_WITNESS.format(truth=self._truth, fifo=fifo))
+        witness.write_text(_WITNESS.format(truth=self.truth, fifo=fifo))
         self.environ = {
             **os.environ,
             "SPAWN_HOME": str(self.home),
@@ -340,7 +340,7 @@ class World:
 
     def witnessed(self) -> list[str]:
         """A line for each command that was executed."""
-        return self._truth.read_text().splitlines() if self._truth.exists() else []
+        return self.truth.read_text().splitlines() if self.truth.exists() else []
 
     def processes(self) -> list[int]:
         """Every process that was started for a queue of this home."""
