@@ -187,7 +187,9 @@ class Holder:
         if seen.etag == self._etag:
             return None  # nothing has changed
         lease = seen.lease
-        if lease.epoch > self._epoch or (claiming and lease.nonce != self._nonce):
+        # Of our own place it is a late write of a runner that has died: `runner.lock` is ours.
+        strange = lease.nonce != self._nonce and lease.owner.place != self._owner.place
+        if lease.epoch > self._epoch or (claiming and strange):
             raise Fenced(f"{describe(lease)} owns the queue, in epoch {lease.epoch}")
         self._etag = seen.etag
         if lease.nonce != self._nonce or (claiming and lease.handed_back):

@@ -113,9 +113,10 @@ def test_a_process_may_claim_twice(tmp_path: Path, handed_back: bool) -> None:
     """It brings the end of a queue to the store, and then goes on with it."""
     store = CountingStore(tmp_path)
     head = (0, b"")
-    first, second, other = (
-        Holder(store, owner=HERE, epoch=2, nonce=nonce, seen=None, head=lambda: head)
-        for nonce in ("ours", "ours", "theirs")
+    elsewhere = structs.replace(HERE, place="elsewhere")
+    first, second, next_, other = (
+        Holder(store, owner=owner, epoch=2, nonce=nonce, seen=None, head=lambda: head)
+        for owner, nonce in ((HERE, "ours"), (HERE, "ours"), (HERE, "next"), (elsewhere, "theirs"))
     )
     first.claim()
     if handed_back:
@@ -124,6 +125,7 @@ def test_a_process_may_claim_twice(tmp_path: Path, handed_back: bool) -> None:
     seen = look(store)
     assert seen is not None
     assert not seen.lease.handed_back
+    next_.claim()  # the next process of this place: a late write of the last one is no stranger's
     with pytest.raises(Fenced):
         other.claim()
 

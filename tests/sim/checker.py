@@ -157,6 +157,8 @@ class Checker:
         self.size_of: Callable[[str], int] = lambda _: 0
         """How many events the log of a place has."""
         self._claims: dict[int, str] = {}
+        self._forced: set[str] = set()
+        """Places from which the queue was ever claimed by force."""
         self.executions = 0
         self.overlaps = 0
         self.returns = 0
@@ -190,6 +192,8 @@ class Checker:
             self._lease_epoch = lease["epoch"]
             self._leases[lease["owner"]["place"]] = (self._now(), lease["handed_back"])
             self._lease_of = place = lease["owner"]["place"]
+            if by.forced:
+                self._forced.add(place)
             claimed = self._claims.setdefault(lease["epoch"], place)
             expect(claimed == place, f"epoch {lease['epoch']} was claimed by two")
             seq = lease["seq"]
@@ -209,7 +213,8 @@ class Checker:
     def _taken(self, place: str, from_: str | None, open_: set[str], by: Any) -> None:
         """See that whoever took the queue was allowed to."""
         self.takeovers += 1
-        if from_ in (None, place) or by.forced or self.vanished(from_):
+        forced = by.forced or place in self._forced  # an earlier runner there may have been
+        if from_ in (None, place) or forced or self.vanished(from_):
             return
         at, handed_back = self._leases.get(from_, (-1e9, False))
         if handed_back:
