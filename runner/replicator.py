@@ -140,8 +140,8 @@ class Replicator:
 
     @property
     def behind(self) -> int:
-        """Events of ours that are not in the store for certain."""
-        return self._committed - (self._shipper.seq if self._shipper else 0)
+        """Events of ours that are not in the store for certain: none before the opening is told."""
+        return max(0, self._committed - (self._shipper.seq if self._shipper else 0))
 
     @property
     def _ship_at(self) -> float:

@@ -212,7 +212,7 @@ class Proxy:
 
     def _serve(self, connection: socket.socket, address: tuple[str, int]) -> None:
         try:
-            with suppress(OSError):
+            with suppress(OSError, http.client.HTTPException):  # either side is gone
                 _Handler(connection, address, self)
         finally:
             with self._lock:

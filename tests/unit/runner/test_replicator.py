@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 import pytest
@@ -50,13 +51,15 @@ class NoHandingBack(FolderStore):
         raise Unavailable("it cannot be reached")
 
 
-def _replicator(store: FolderStore, rows: list[Row], time: Time, lags: list[Lag]) -> Replicator:
+def _replicator(
+    store: FolderStore, rows: list[Row], time: Time, lags: list[Lag], found: Found | None = None
+) -> Replicator:
     happened: list[Happening] = []
     return Replicator(
         store=store,
         queue_id=samples.QUEUE_ID,
         log=lambda after: rows[after:],
-        found=Found(0, chain.genesis(samples.QUEUE_ID), None),
+        found=found or Found(0, chain.genesis(samples.QUEUE_ID), None),
         take=lambda: True,
         fence=True,
         owner=Owner(place="p", instance_id="local", hostname="h"),
@@ -150,3 +153,24 @@ def test_a_log_that_is_not_there_yet_is_tried_for_as_long_as_it_is_told(tmp_path
     replicator.run()
     assert replicator.behind == len(rows)
     assert 600 <= time.seconds < 625
+
+
+def test_the_opening_is_shipped_at_once_though_the_lease_was_claimed_before_it(
+    tmp_path: Path,
+) -> None:
+    rows = list(samples.training().rows)[:3]
+
+    class Later(Time):
+        rests: ClassVar[list[int]] = []
+
+        def wait(self, seconds: float | None) -> None:
+            self.rests.append(replicator.behind)
+            if len(self.rests) == 1:
+                replicator.committed(3)
+            else:
+                replicator.drain(600.0)
+
+    found = Found(2, rows[1][3], None)
+    replicator = _replicator(FolderStore(tmp_path), rows, Later(), [], found=found)
+    replicator.run()
+    assert Later.rests == [0, 0]
