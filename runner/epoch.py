@@ -5,7 +5,7 @@ from collections.abc import Callable, Set
 
 from spawn.core.config.model import QueueConfig
 from spawn.runner.ports import Clock, Confirmed, Renewed, Replica, Shipped
-from spawn.store.replica.lease import TTL_SECONDS
+from spawn.store.replica.lease import START_SECONDS
 
 OWNING_SECONDS = 10.0
 """How often the loop tells how long the queue has been ours."""
@@ -66,7 +66,7 @@ class Epoch:
         """Whether the lease was ours, and could not be renewed in time: another machine may have
         taken the queue since, without force."""
         at = self._renewed_at
-        return at is not None and self._clock.monotonic() - at > TTL_SECONDS
+        return at is not None and self._clock.monotonic() - at > START_SECONDS
 
     def allows(self, config: QueueConfig) -> bool:
         """Whether the queue is ours for all we know: nothing begins before."""

@@ -8,11 +8,11 @@ from spawn.core.moments import stamp
 from spawn.runner.replicator import Lag
 from spawn.runner.troubles import Troubles
 from spawn.store import lag as hints
-from spawn.store.replica.lease import TTL_SECONDS
+from spawn.store.replica.lease import START_SECONDS
 
 GOES_ON = (
     "the queue goes on, but starts nothing new "
-    f"when its lease could not be renewed for {TTL_SECONDS:.0f} s"
+    f"when its lease could not be renewed for {START_SECONDS:.0f} s"
 )
 
 

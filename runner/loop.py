@@ -65,7 +65,7 @@ from spawn.runner.troubles import Troubles
 from spawn.store.failpoints import reached
 from spawn.store.log.ledger import Ledger
 from spawn.store.log.write import LogFull
-from spawn.store.replica.lease import TTL_SECONDS
+from spawn.store.replica.lease import START_SECONDS
 from spawn.store.requests import Request, Unreadable
 
 AGAIN_SECONDS = 2.0
@@ -77,7 +77,7 @@ UNSAID_SECONDS = 5.0
 LOOK_SECONDS = 10.0
 """How long the loop rests at most."""
 
-_LAPSED = f"the lease could not be renewed for {TTL_SECONDS:.0f} s"
+_LAPSED = f"the lease could not be renewed for {START_SECONDS:.0f} s"
 _LAPSE = "another machine may have taken the queue"
 LAPSED = (
     f"{_LAPSED}, so that {_LAPSE}: what runs goes on, and nothing new starts until the lease is "

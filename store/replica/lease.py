@@ -23,7 +23,9 @@ from spawn.store.replica.names import LEASE
 
 RENEW_SECONDS = 10.0
 TTL_SECONDS = 60.0
-
+START_SECONDS = 54.0
+"""An owner whose lease was not renewed for so long starts nothing. The rest of the lease is for a
+start that was decided just before: it has yet to be committed."""
 
 FORCE = "`--force` takes it over all the same; if its machine is alive, a job may then run twice"
 

@@ -3,12 +3,14 @@
 import os
 from collections.abc import Callable, Container
 from contextlib import suppress
+from errno import EEXIST, ENOTEMPTY
 from hashlib import file_digest, sha256
 from pathlib import Path, PurePosixPath
 
 import msgspec
 
 from spawn.core.config.model import JobConfig
+from spawn.core.errors import SpawnError
 from spawn.core.state import JobState
 from spawn.store.durable import sync
 from spawn.store.files import read_small, regular
@@ -22,6 +24,10 @@ _CHUNK = 1024 * 1024
 
 class Gone(Exception):
     """The store does not have the results that the log says it has."""
+
+
+class Occupied(SpawnError):
+    """A folder with files in it is where a file or a link belongs."""
 
 
 _MOST_BYTES = 64 * 1024 * 1024
@@ -84,6 +90,7 @@ def put_back(
     Raises:
         Gone: The list or a file is not in the store, or not what the log and the list say.
         StoreError: The store fails.
+        Occupied: A folder with files in it is in the way.
         OSError: A file cannot be written here.
     """
     saved = job.uploaded
@@ -214,12 +221,30 @@ def _link(path: Path, target: str) -> None:
     part.unlink(missing_ok=True)
     part.symlink_to(target)
     try:
-        if path.is_dir() and not path.is_symlink():
-            path.rmdir()
+        _remove_empty_folder(path)
         part.replace(path)
         sync(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _remove_empty_folder(path: Path) -> None:
+    """Remove a folder where a file or a link belongs.
+
+    Raises:
+        Occupied: It has files in it, which may be a user's own.
+    """
+    if not path.is_dir() or path.is_symlink():
+        return
+    try:
+        path.rmdir()
+    except OSError as error:
+        if error.errno not in (ENOTEMPTY, EEXIST):
+            raise
+        raise Occupied(
+            f"{path} is a folder with files in it, where a result of the job belongs",
+            why="the restore does not delete it, and continues when the folder is moved away",
+        ) from None
 
 
 def _agrees(path: Path, file: Kept) -> bool:
@@ -251,6 +276,7 @@ def _bring(store: ObjectStore, key: str, path: Path, file: Kept) -> None:
             os.fchmod(out.fileno(), file.mode & 0o777)
             os.utime(out.fileno(), ns=(file.mtime_ns, file.mtime_ns))
             os.fsync(out.fileno())
+        _remove_empty_folder(path)
         part.replace(path)
         sync(path.parent)
     except NotThere:

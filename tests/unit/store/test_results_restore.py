@@ -15,7 +15,7 @@ from spawn.core.state import JobState
 from spawn.store.objects.folder import FolderStore
 from spawn.store.results.find import Folder, Linked, find, may_find
 from spawn.store.results.publish import Kept, Listed
-from spawn.store.results.restore import Gone, Restored, put_back
+from spawn.store.results.restore import Gone, Occupied, Restored, put_back
 
 PREFIX = "train/attempts/1.1/"
 BODY = b"weights"
@@ -170,6 +170,28 @@ def test_links_and_empty_folders_come_back_and_what_is_in_their_way_goes(tmp_pat
         assert list((work / "out/void").iterdir()) == []
     assert {path.name for path in tmp_path.iterdir()} == {"work", "objects"}, "none was followed"
     assert not [path for path in work.rglob("*") if ".part" in path.name]
+
+
+@pytest.mark.parametrize("place", ["out/latest", "out/step1/model"])
+def test_a_folder_with_files_where_a_result_belongs_is_kept_and_named(
+    tmp_path: Path, place: str
+) -> None:
+    work, store = tmp_path / "work", FolderStore(tmp_path / "objects")
+    links = {"out/latest": "step1"}
+    state = _job(store, work, _kept(work / "out/step1/model"), links=links)
+    (work / place).mkdir(parents=True)
+    put_back(store, state)
+    (work / place).unlink()
+    (work / place).mkdir()
+    (work / place / "mine").write_text("notes")
+    with pytest.raises(Occupied, match=f"{work / place} is a folder with files in it") as raised:
+        put_back(store, state)
+    assert "when the folder is moved away" in str(raised.value)
+    assert (work / place / "mine").read_text() == "notes"
+    assert not [path for path in work.rglob("*") if ".part" in path.name]
+    (work / place).rename(work / "away")
+    put_back(store, state)
+    assert (work / "out/latest/model").read_bytes() == BODY
 
 
 @pytest.mark.parametrize(
