@@ -97,11 +97,11 @@ def columns(line: bytes) -> tuple[str, str | None, str]:
     Raises:
         UnreadableEvent: The line is not an event.
     """
-    head = _head_of(line)
+    head = _decode_head(line)
     return head.type, head.job_id, head.at
 
 
-def _head_of(line: bytes) -> _Head:
+def _decode_head(line: bytes) -> _Head:
     try:
         return _head.decode(line)
     except _NOT_AN_EVENT as error:
@@ -109,7 +109,7 @@ def _head_of(line: bytes) -> _Head:
 
 
 def _decode_slowly(line: bytes, writer: str) -> Event[Data] | None:
-    head = _head_of(line)
+    head = _decode_head(line)
     cls = TYPES.get(head.type)
     if cls is None and head.note:
         return None

@@ -81,12 +81,12 @@ def ended(
     }
     match exit_.stop:
         case "host" if job.losses + 1 >= MAX_LOSSES:
-            return _given_up(state, job, JobFailed(last_lines=last_lines, **facts))
+            return _fail_after_losses(state, job, JobFailed(last_lines=last_lines, **facts))
         case "stop" | "spot" | "fenced" | "host":
             return [_draft(job, JobInterrupted(cause=exit_.stop, **facts))]
         case "cancel":
             failed = JobFailed(why="cancelled", last_lines=last_lines, **facts)
-            return [_draft(job, failed), *_block(state, job)]
+            return [_draft(job, failed), *_block_dependents(state, job)]
         case None if exit_.exit_code == 0:
             return [_draft(job, JobCompleted(results=results, **facts))]
     timed_out = exit_.stop == "timeout"
@@ -97,7 +97,7 @@ def ended(
     final = retry.why_final(policy, failures=failures, exit_code=code, timed_out=timed_out)
     if final is not None:
         failed = JobFailed(why=final, last_lines=last_lines, **facts)
-        return [_draft(job, failed), *_block(state, job)]
+        return [_draft(job, failed), *_block_dependents(state, job)]
     delay = round(retry.delay(policy, failures, fraction), 3)
     scheduled = JobRetryScheduled(
         why=f"attempt {failures} of {policy.max_attempts} failed",
@@ -116,7 +116,7 @@ def _ended_at(job: JobState, exit_: Exit) -> str:
 
 def failed_to_begin(state: QueueState, job: JobState, why: str) -> list[Draft]:
     """Decide the outcome of an attempt whose command could not be prepared."""
-    return [_draft(job, JobFailed(why=why)), *_block(state, job)]
+    return [_draft(job, JobFailed(why=why)), *_block_dependents(state, job)]
 
 
 def lost(
@@ -136,15 +136,17 @@ def lost(
     """
     if job.losses + 1 >= MAX_LOSSES:
         failed = JobFailed(last_lines=last_lines, unended=unended)
-        return _given_up(state, job, failed, detail)
+        return _fail_after_losses(state, job, failed, detail)
     return [_draft(job, JobInterrupted(cause="lost", detail=detail, unended=unended))]
 
 
-def _given_up(state: QueueState, job: JobState, failed: JobFailed, detail: str = "") -> list[Draft]:
+def _fail_after_losses(
+    state: QueueState, job: JobState, failed: JobFailed, detail: str = ""
+) -> list[Draft]:
     """Fail a job that has lost `MAX_LOSSES` attempts in a row."""
     why = f"lost with its supervisor or host {MAX_LOSSES} times in a row"
     failed = structs.replace(failed, why=f"{why}; the last time {detail}" if detail else why)
-    return [_draft(job, failed), *_block(state, job)]
+    return [_draft(job, failed), *_block_dependents(state, job)]
 
 
 def interrupted(
@@ -190,7 +192,7 @@ def without_results(state: QueueState, elsewhere: Collection[str]) -> list[JobSt
         job that was reset.
     """
     lost = {job_id for job_id in elsewhere if state.jobs[job_id].uploaded is None}
-    return [state.jobs[job_id] for job_id in reversed(_needed(state, lost))]
+    return [state.jobs[job_id] for job_id in reversed(_needed_completed(state, lost))]
 
 
 def wanted(state: QueueState, elsewhere: Collection[str]) -> list[tuple[JobState, str]]:
@@ -205,7 +207,7 @@ def wanted(state: QueueState, elsewhere: Collection[str]) -> list[tuple[JobState
         dependents: if two jobs wrote the same path, the later file is the right one.
     """
     moments: dict[str, str] = {}
-    for job_id in _needed(state, state.jobs):
+    for job_id in _needed_completed(state, state.jobs):
         job = state.jobs[job_id]
         before = (moments.get(need, "") for need in job.config.depends_on)
         moments[job_id] = max(job.ended_at, *before, "")
@@ -217,7 +219,7 @@ def wanted(state: QueueState, elsewhere: Collection[str]) -> list[tuple[JobState
     return sorted(found, key=lambda each: each[1])
 
 
-def _needed(state: QueueState, among: Collection[str]) -> list[str]:
+def _needed_completed(state: QueueState, among: Collection[str]) -> list[str]:
     """Return the completed jobs of `among` that a job which has yet to run depends on, directly or
     indirectly; dependencies first. Takes one pass over the graph."""
     if not among or is_stopping(state):
@@ -321,7 +323,7 @@ def _draft(
     return Draft(data, job_id=job.config.job_id, attempt=job.attempt)
 
 
-def _block(state: QueueState, job: JobState) -> list[Draft]:
+def _block_dependents(state: QueueState, job: JobState) -> list[Draft]:
     """Block all pending jobs that depend on the failed `job`, directly or indirectly."""
     by = job.config.job_id
     return [

@@ -17,7 +17,7 @@ PATTERN = f"^(?=.*[0-9]) *{_PARTS}$"
 
 _DURATION = re.compile(PATTERN)
 _PART = re.compile(rf"{_AMOUNT}\s*([^\W\d_]*)")
-_EXAMPLE = 'use for example "90s", "5m" or "1h30m"'
+_EXAMPLE = 'write for example "90s", "5m" or "1h30m"'
 
 
 @lru_cache(maxsize=1024)
@@ -78,7 +78,7 @@ def _why_not(text: str) -> str:
         return f"{shown} is negative; a duration must be 0 or more; {_EXAMPLE}"
     named = _PART.findall(text)
     if named == [""] and re.fullmatch(r"\s*[0-9.]+\s*", text):
-        return f'{shown} has no unit; use "{text.strip()[:20]}s" for seconds'
+        return f'{shown} has no unit; write "{text.strip()[:20]}s" for seconds'
     if "" in named:
         return f"{shown} has a number without a unit; {_EXAMPLE}"
     strange = next((unit for unit in named if unit and unit not in UNITS), None)

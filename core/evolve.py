@@ -61,7 +61,7 @@ def begin(event: Event[Data]) -> QueueState:
         order=[],
         counts=dict.fromkeys(JOB_MOVES, 0),
     )
-    _configure(state, data.config)
+    _apply_config(state, data.config)
     return state
 
 
@@ -128,15 +128,15 @@ def evolve(state: QueueState, event: Event[Data]) -> None:
             if data.request:
                 state.answered[data.request] = None
         case ResultsUploaded():
-            _settle(state, job)
+            _release_dependents(state, job)
             job.uploaded, job.upload_failed = data, None
             state.uploading.pop(job_id, None)
             state.unsaved.pop(job_id, None)
         case ResultsDelayed():
-            _settle(state, job)
+            _release_dependents(state, job)
             job.delayed = data
         case ResultsUploadFailed():
-            _settle(state, job)
+            _release_dependents(state, job)
             job.upload_failed = data
             state.uploading.pop(job_id, None)
             state.unsaved[job_id] = None
@@ -212,15 +212,15 @@ def _evolve_queue(state: QueueState, event: Event[Data], before: str) -> None:
         case QueueReconfigured():
             state.config_sha256 = data.config_sha256
             state.jobs_total = data.jobs_total
-            _configure(state, data.config)
+            _apply_config(state, data.config)
         case RequestRefused():
             state.answered[data.request] = None
         case QueueInterrupted():
-            _close(state, event.at, data, "interrupted", data.cause, data.detail)
+            _end_queue(state, event.at, data, "interrupted", data.cause, data.detail)
         case QueueCompleted():
-            _close(state, event.at, data, "completed", "", "")
+            _end_queue(state, event.at, data, "completed", "", "")
         case QueueFailed():
-            _close(state, event.at, data, "failed", data.reason, data.detail)
+            _end_queue(state, event.at, data, "failed", data.reason, data.detail)
         case (
             QueueSubmitted()
             | JobStarted()
@@ -259,7 +259,7 @@ def _dependents(state: QueueState, job: JobState) -> list[JobState]:
     return [state.jobs[job_id] for job_id in state.dependents.get(job.config.job_id, ())]
 
 
-def _settle(state: QueueState, job: JobState) -> None:
+def _release_dependents(state: QueueState, job: JobState) -> None:
     """Release the dependents that wait for a job's results."""
     if job.holding:
         job.holding = False
@@ -293,14 +293,16 @@ def _end_ownership(state: QueueState, at: str, seconds: float | None) -> None:
         state.owned_since = ""
 
 
-def _close(state: QueueState, at: str, end: EpochEnd, to: str, reason: str, detail: str) -> None:
+def _end_queue(
+    state: QueueState, at: str, end: EpochEnd, to: str, reason: str, detail: str
+) -> None:
     _end_ownership(state, at, end.owned_seconds)
     state.state = to
     state.ended_at = at
     state.reason, state.detail = reason, detail
 
 
-def _configure(state: QueueState, config: QueueConfig) -> None:
+def _apply_config(state: QueueState, config: QueueConfig) -> None:
     """Apply a configuration. A job with the id of an earlier one keeps its state; separate events
     reset or block it."""
     state.replaced, state.jobs, state.order = state.jobs, {}, []

@@ -60,10 +60,10 @@ def missing(copy: Copy, instance_id: str) -> tuple[Missing, ...]:
     owner = state.owner
     if owner is not None and owner.instance_id != instance_id and copy.stored >= copy.seq:
         return ()  # another machine owns the queue, and S3 has everything that counts
-    return tuple(_missing(copy, state, instance_id))
+    return tuple(_missing_parts(copy, state, instance_id))
 
 
-def _missing(copy: Copy, state: QueueState, instance_id: str) -> Iterator[Missing]:
+def _missing_parts(copy: Copy, state: QueueState, instance_id: str) -> Iterator[Missing]:
     name = f"queue {copy.queue_id}"
     asked = f"{instance_id} --queue {copy.queue_id}"
     resume = f"`spawn queue resume {asked}` uploads"

@@ -38,12 +38,12 @@ def parse(text: str) -> Ttl:
     if "T" not in trimmed and ":" not in trimmed:
         seconds = durations.parse(trimmed)
         if not seconds:
-            raise ValueError('it must be longer than 0; use for example "8h"')
+            raise ValueError('it must be longer than 0; write for example "8h"')
         return Ttl(text=trimmed, seconds=seconds)
     try:
         at = moment(trimmed)
     except ValueError:
-        raise ValueError('it is not a time; use for example "2026-01-27T22:00:00Z"') from None
+        raise ValueError('it is not a time; write for example "2026-01-27T22:00:00Z"') from None
     if at.tzinfo is None:
-        raise ValueError('it has no time zone; use for example "2026-01-27T22:00:00Z"')
+        raise ValueError('it has no time zone; write for example "2026-01-27T22:00:00Z"')
     return Ttl(text=trimmed, until=trimmed)

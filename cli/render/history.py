@@ -63,23 +63,23 @@ def what(event: e.Event[e.Data]) -> str:
         case e.JobCompleted():
             results = data.results
             found = f", {_count(results.files, 'result file')}" if results else ""
-            after = f"{duration(data.wall_seconds)}{found}{_left(data)}"
+            after = f"{duration(data.wall_seconds)}{found}{_unended(data)}"
             return f"attempt {event.attempt} completed after {after}"
         case e.JobRetryScheduled():
             return (
-                f"attempt {event.attempt} failed ({_end(data)}) after "
+                f"attempt {event.attempt} failed ({_exit_text(data)}) after "
                 f"{duration(data.wall_seconds)}; retry in {duration(data.delay)}: "
-                f"{data.why}{_left(data)}"
+                f"{data.why}{_unended(data)}"
             )
         case e.JobFailed(exit_code=None):  # it could not start, or its end was not observed
-            return f"attempt {event.attempt} failed; no retry: {data.why}{_left(data)}"
+            return f"attempt {event.attempt} failed; no retry: {data.why}{_unended(data)}"
         case e.JobFailed():
             return (
-                f"attempt {event.attempt} failed ({_end(data)}) after "
-                f"{duration(data.wall_seconds)}; no retry: {data.why}{_left(data)}"
+                f"attempt {event.attempt} failed ({_exit_text(data)}) after "
+                f"{duration(data.wall_seconds)}; no retry: {data.why}{_unended(data)}"
             )
         case e.JobInterrupted():
-            detail = f": {data.detail}" if data.detail else _left(data)
+            detail = f": {data.detail}" if data.detail else _unended(data)
             return f"attempt {event.attempt} interrupted ({data.cause}){detail}; budget unspent"
         case e.JobBlocked():
             return f"blocked by {data.by}, which failed"
@@ -130,7 +130,7 @@ def what(event: e.Event[e.Data]) -> str:
             assert_never(never)
 
 
-def _end(data: e.Outcome) -> str:
+def _exit_text(data: e.Outcome) -> str:
     if data.timed_out:
         return "timeout"
     if data.signal:
@@ -142,7 +142,7 @@ def _left_out(what: tuple[str, ...]) -> str:
     return f"; not kept: {', '.join(what)}" if what else ""
 
 
-def _left(data: e.Outcome) -> str:
+def _unended(data: e.Outcome) -> str:
     text = unended_text(data.unended)
     return f"; {text}" if text else ""
 

@@ -34,11 +34,11 @@ def table(entries: Sequence[Entry], style: Style) -> Iterator[str]:
         elapsed = duration(report.elapsed)
         yield (
             f"{entry.queue_id:<{width}}  {state}  {done:<12}  {elapsed:<9}  {started}"
-            f"{_mark(report)}"
+            f"{_flags(report)}"
         )
 
 
-def _mark(report: Report) -> str:
+def _flags(report: Report) -> str:
     """Return what needs attention in a queue, appended to its line."""
     if report.troubles:
         return f"  (trouble: {printable(report.troubles[0].what)})"

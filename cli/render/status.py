@@ -196,7 +196,7 @@ def foot(report: Report, zone: tzinfo | None, style: Style) -> Iterator[list[str
         yield places
     coming = []
     if report.next_job is not None:
-        after = f" (after {_all(report.next_after)})" if report.next_after else ""
+        after = f" (after {_completions(report.next_after)})" if report.next_after else ""
         coming.append(f"Next Job: {report.next_job}{after}")
     if report.estimated_completion is not None:
         coming.append(_estimated(report, zone))
@@ -322,7 +322,7 @@ def _replica(replica: Replica, zone: tzinfo | None) -> str:
     return f"Replica: {replica.behind} event{plural} behind {replica.location}{since}{why}"
 
 
-def _all(job_ids: tuple[str, ...]) -> str:
+def _completions(job_ids: tuple[str, ...]) -> str:
     return f"{_names(job_ids)} {'completes' if len(job_ids) == 1 else 'complete'}"
 
 

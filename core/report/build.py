@@ -60,7 +60,7 @@ def build(
     ended = moment(state.ended_at) if state.ended_at else None
     estimate = seconds_left(state, _remaining(jobs, earlier))
     left, without = (None, ()) if runner_alive is False else estimate
-    next_job, next_after = _next(state)
+    next_job, next_after = _next_job(state)
     return Report(
         queue_id=state.queue_id,
         queue_name=state.config.queue_name,
@@ -71,7 +71,7 @@ def build(
         submitted_at=moment(state.submitted_at),
         started_at=started,
         ended_at=ended,
-        elapsed=_since(started, ended or now) if started else 0.0,
+        elapsed=_elapsed(started, ended or now) if started else 0.0,
         counts={
             "total": len(state.jobs),
             **{status: state.counts[status] for status in _COUNT_ORDER},
@@ -100,7 +100,7 @@ def _job(
     running = job.state == "running"
     outcome = job.outcome
     started = moment(job.started_at) if job.started_at else None
-    elapsed = _since(started, now) if running and started else None
+    elapsed = _elapsed(started, now) if running and started else None
     timeout = job.config.timeout
     coming = job.state == "retrying" and not state.ended
     retry_at = moment(job.retry_at) if coming else None
@@ -124,7 +124,7 @@ def _job(
         pid=job.pid,
         blocked_by=_blocked_by(state, job),
         retry_at=retry_at,
-        retry_in=None if retry_at is None else min(job.delay, _since(now, retry_at)),
+        retry_in=None if retry_at is None else min(job.delay, _elapsed(now, retry_at)),
         why=job.why,
         last_lines=job.last_lines,
         log_file=job.log_file if live.log_file is None else live.log_file,
@@ -142,7 +142,7 @@ def _unnoticed(job: JobReport, ending: Ending, now: datetime) -> JobReport:
         ended_at = job.started_at + timedelta(seconds=ending.seconds)
     return structs.replace(
         job,
-        unnoticed=ending_text(ending, None if ended_at is None else _since(ended_at, now)),
+        unnoticed=ending_text(ending, None if ended_at is None else _elapsed(ended_at, now)),
         ended_at=ended_at,
         duration=None if ended_at is None else ending.seconds,
         exit_code=ending.exit_code,
@@ -212,7 +212,7 @@ def _remaining(jobs: tuple[JobReport, ...], earlier: Mapping[str, float]) -> dic
     return remaining
 
 
-def _next(state: QueueState) -> tuple[str | None, tuple[str, ...]]:
+def _next_job(state: QueueState) -> tuple[str | None, tuple[str, ...]]:
     """Return the job that will start next, and the running jobs that it waits for."""
     if state.state not in ("running", "pending") or is_stopping(state):
         return None, ()
@@ -265,7 +265,7 @@ def _reason(state: QueueState) -> str:
 
 def _is_notable(replica: Replica, now: datetime) -> bool:
     """Whether to report a replica. A short lag is normal, because events are shipped in batches."""
-    late = replica.since is not None and _since(replica.since, now) > LATE_SECONDS
+    late = replica.since is not None and _elapsed(replica.since, now) > LATE_SECONDS
     return bool(replica.trouble) or (replica.behind > 0 and late)
 
 
@@ -318,5 +318,5 @@ def lost_text(queue_id: str, lost: int) -> str:
     )
 
 
-def _since(earlier: datetime, later: datetime) -> float:
+def _elapsed(earlier: datetime, later: datetime) -> float:
     return max(0.0, (later - earlier).total_seconds())

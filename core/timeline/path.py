@@ -34,39 +34,39 @@ def critical_path(timeline: Timeline) -> list[Stretch]:
     dependency that was ready last, and so on to a job without dependencies. Each job depends on the
     one before it. Empty if no job has started.
     """
-    last = _last(timeline)
+    last = _last_line(timeline)
     if last is None:
         return []
     found = []
-    end = _end(timeline, last)
+    end = _end_of(timeline, last)
     if timeline.end > end:
         tail = Span(kind="tail", start=end, end=timeline.end)
         pieces = tuple(without_gaps(tail, timeline.gaps))
         found.append(Stretch(job_id="", start=end, end=timeline.end, spans=pieces))
     line: Line | None = last
     while line is not None:
-        before, start = _before(timeline, line, end)
+        before, start = _last_dependency(timeline, line, end)
         found.append(_stretch(timeline, line.job_id, start, end))
         line, end = before, start
     return found[::-1]
 
 
-def _last(timeline: Timeline) -> Line | None:
+def _last_line(timeline: Timeline) -> Line | None:
     """Return the job that ended last; an unfinished job ends at the timeline's end."""
     began = [line for line in timeline.lines.values() if line.attempts]
     return max(
-        began, key=lambda line: (_end(timeline, line), -line.attempts[0].start), default=None
+        began, key=lambda line: (_end_of(timeline, line), -line.attempts[0].start), default=None
     )
 
 
-def _end(timeline: Timeline, line: Line) -> float:
+def _end_of(timeline: Timeline, line: Line) -> float:
     if line.moves[-1].state in ("running", "retrying"):
         return max(timeline.end, line.moves[-1].at)
     ended = line.attempts[-1].end
     return timeline.end if ended is None else ended
 
 
-def _before(timeline: Timeline, line: Line, end: float) -> tuple[Line | None, float]:
+def _last_dependency(timeline: Timeline, line: Line, end: float) -> tuple[Line | None, float]:
     """Return the dependency that was ready last before a job's start, and when it completed.
 
     The start is that of the newest attempt that began before `end`.

@@ -24,7 +24,7 @@ def spans(timeline: Timeline, job_id: str) -> list[Span]:
     line, gaps = timeline.lines[job_id], timeline.gaps
     return [
         piece
-        for span in _raw(timeline, line)
+        for span in _uncut_spans(timeline, line)
         for piece in without_gaps(span, gaps)
         if piece.end > piece.start or piece.kind == "run"
     ]
@@ -57,7 +57,7 @@ def complete_at(line: Line, at: float) -> Completion | None:
     return None
 
 
-def _raw(timeline: Timeline, line: Line) -> Iterator[Span]:
+def _uncut_spans(timeline: Timeline, line: Line) -> Iterator[Span]:
     for index, move in enumerate(line.moves):
         last = index == len(line.moves) - 1
         if last and move.state in ("completed", "failed", "absent"):
@@ -69,12 +69,12 @@ def _raw(timeline: Timeline, line: Line) -> Iterator[Span]:
             yield Span(kind="run", start=move.at, end=until, attempt=attempt)
             yield Span(kind="unseen", start=until, end=end, attempt=attempt)
         elif move.state == "pending":
-            yield from _pending(timeline, line, move.at, end)
+            yield from _pending_spans(timeline, line, move.at, end)
         else:
             yield Span(kind=_KIND_OF_STATE[move.state], start=move.at, end=end, of=move.by)
 
 
-def _pending(timeline: Timeline, line: Line, start: float, end: float) -> Iterator[Span]:
+def _pending_spans(timeline: Timeline, line: Line, start: float, end: float) -> Iterator[Span]:
     """Yield what a pending job waited for: dependencies, their uploads, a free slot."""
     last, settling = "", ""
     met = saved = start

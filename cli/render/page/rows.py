@@ -110,7 +110,7 @@ def rows(sheet: Sheet) -> Safe:
             class_="many" if len(jobs) > _MANY else None,
             style=grid if ticks else None,
         ),
-        tag("p", _cut(sheet, scale), class_="soft small") if scale.cuts else None,
+        tag("p", _cuts_note(sheet, scale), class_="soft small") if scale.cuts else None,
         left_out(sheet, len(jobs)),
         _legend(drawn),
     )
@@ -131,7 +131,7 @@ def _line(place: float) -> str:
     )
 
 
-def _cut(sheet: Sheet, scale: Scale) -> str:
+def _cuts_note(sheet: Sheet, scale: Scale) -> str:
     cuts = (
         f"{sheet.clock(start)} to {sheet.clock(end)} ({duration(end - start)})"
         for start, end in scale.cuts

@@ -28,7 +28,7 @@ def top(sheet: Sheet) -> Safe:
         ),
         tag("p", _as_of(sheet), class_="soft"),
         tag("dl", (_fact(*fact) for fact in _facts(sheet)), class_="facts"),
-        _share(sheet),
+        _counts(sheet),
         _warnings(sheet),
         class_="top",
     )
@@ -92,7 +92,7 @@ def _epoch(sheet: Sheet, epoch: Epoch) -> Safe:
     return tag("li", f"Epoch {epoch.number}: {_owner(epoch)}, {span}, {fate}")
 
 
-def _share(sheet: Sheet) -> Safe:
+def _counts(sheet: Sheet) -> Safe:
     counts = {name: count for name, count in sheet.report.counts.items() if count}
     total = counts.pop("total", 0)
     bar = (
