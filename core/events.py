@@ -218,7 +218,7 @@ class ResultsDelayed(Data, frozen=True, kw_only=True):
 
 
 class ResultsUploadFailed(Data, frozen=True, kw_only=True):
-    """A result file could not be uploaded, and the runner does not retry."""
+    """A result file could not be uploaded, and the runner gave up."""
 
     error: str
     unmatched: tuple[str, ...] = ()
@@ -276,7 +276,7 @@ class CheckpointPutBack(Data, frozen=True, kw_only=True):
 
 
 class MachineKept(Data, frozen=True, kw_only=True):
-    """A note: why the machine was not powered off at the end of the queue, as configured."""
+    """A note: the configured power-off at the end of the queue did not happen, and why."""
 
     why: str
 

@@ -196,7 +196,7 @@ def _evolve_queue(state: QueueState, event: Event[Data], before: str) -> None:
     match data:
         case JobsSubmitted():
             _add_jobs(state, data.jobs)
-        case QueueStarted():  # QueueResumed is one too
+        case QueueStarted():  # includes QueueResumed
             if isinstance(data, QueueResumed):
                 _end_ownership(state, before, data.owned_seconds)  # no-op unless its runner died
             state.state = "running"

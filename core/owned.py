@@ -4,7 +4,7 @@ from spawn.core.moments import seconds_between
 from spawn.core.state import QueueState
 
 
-def owned_seconds(state: QueueState, told: float | None, *, every: float) -> float | None:
+def owned_seconds(state: QueueState, reported: float | None, *, every: float) -> float | None:
     """Return the seconds of an epoch without an end in the log; None if it has an end.
 
     The runner's last reported value comes from a monotonic clock and may be slightly old. The
@@ -12,12 +12,12 @@ def owned_seconds(state: QueueState, told: float | None, *, every: float) -> flo
     the last report, because a busy machine may report late.
 
     Args:
-        told: Seconds in the runner's last report; None if only the stamps are known.
+        reported: Seconds in the runner's last report; None if only the stamps are known.
         every: The report interval in seconds.
     """
     if not state.owned_since:
         return None
     stamps = max(0.0, seconds_between(state.owned_since, state.last_at))
-    if told is None:
+    if reported is None:
         return stamps
-    return round(max(told, min(stamps, told + 2 * every)), 3)
+    return round(max(reported, min(stamps, reported + 2 * every)), 3)

@@ -198,7 +198,7 @@ class QueueState(Struct, kw_only=True):
     unsaved: dict[str, None] = {}
     """Completed jobs whose results could not be uploaded."""
     kept: str = ""
-    """Why the machine was not powered off at the end of the newest epoch, as configured."""
+    """Why the configured power-off at the end of the newest epoch did not happen."""
     answered: dict[str, None] = {}
     """Requests that were executed or rejected, so that none is handled twice."""
 

@@ -101,14 +101,14 @@ def _facts(
         )
     past = history.jobs[root_id]
     newest = past.tries[-1] if past.tries else None
-    told = newest if newest is not None and root.state not in ("pending", "blocked") else None
-    if told is not None:
-        fact = facts.attempt(root, told, lines=root.state in ("failed", "retrying"))
+    shown = newest if newest is not None and root.state not in ("pending", "blocked") else None
+    if shown is not None:
+        fact = facts.attempt(root, shown, lines=root.state in ("failed", "retrying"))
         reported = {job.job_id: job for job in seen.jobs} if seen is not None else {}
         yield facts.unnoticed(fact, reported.get(root_id))
     else:
         yield Fact(kind="state", job_id=root_id, state=root.state)
-    if root.state == "running" and told is not None and told.began.epoch != state.epoch:
+    if root.state == "running" and shown is not None and shown.began.epoch != state.epoch:
         yield structs.replace(_owner_now(history), before=False)
     yield from _retry(root)
     yield from _results(state, root)
@@ -118,7 +118,7 @@ def _facts(
             yield fact
     for each in troubles:
         yield Fact(kind="trouble", at=each.since, reason=each.text, detail=each.hint)
-    yield from facts.history(root, past, history, skip=told)
+    yield from facts.history(root, past, history, skip=shown)
     if len(chain.jobs) > 1:
         mine = history.jobs[chain.jobs[0]]
         yield from (
