@@ -1,1 +1,1 @@
-"""The pure core: no I/O, no clock, no threads, no randomness. Those come in as arguments."""
+"""The pure core: no I/O, no clock, no threads, no randomness; callers pass these in."""

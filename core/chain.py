@@ -1,4 +1,4 @@
-"""The hash chain: `hash(n) = SHA-256(hash(n-1) || line(n))`, `hash(0)` that of the queue id."""
+"""The hash chain: `hash(0) = SHA-256(queue_id)`, `hash(n) = SHA-256(hash(n-1) || line(n))`."""
 
 from hashlib import sha256
 
@@ -11,20 +11,20 @@ def genesis(queue_id: str) -> bytes:
 
 
 def link(before: bytes, line: bytes) -> bytes:
-    """Return the hash of the chain up to and with `line`: 32 bytes."""
+    """Return the hash that follows `before` once `line` is appended: 32 bytes."""
     return sha256(before + line).digest()
 
 
 def export(hash_: bytes, line: bytes) -> bytes:
-    """Write a line as it travels: `<hash in hex> <line>`."""
+    """Format a line for transport: `<hash in lowercase hex> <line>`."""
     return hash_.hex().encode() + b" " + line
 
 
 def parse(exported: bytes) -> tuple[bytes, bytes]:
-    """Take `<hash> <line>` apart.
+    """Split `<hash> <line>` into hash and line.
 
     Raises:
-        CorruptLog: It has not that form.
+        CorruptLog: The input does not have this form.
     """
     hex_, space, line = exported.partition(b" ")
     try:

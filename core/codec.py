@@ -1,6 +1,6 @@
-"""An event as one line of canonical JSON, and back.
+"""Encode an event as one line of canonical JSON, and decode it.
 
-The exact bytes are stored, hashed, replicated and served; nobody encodes an event twice.
+The same bytes are stored, hashed, replicated and served; an event is never encoded again.
 """
 
 import re
@@ -14,7 +14,7 @@ from spawn.core.events import TYPES, Data, Event
 from spawn.core.upcast import NoUpcaster, upcast
 
 MAX_LINE = 64 * 1024
-"""Bytes that a line may have, so that one event never fills a reader's memory."""
+"""Maximum line length in bytes, so that no event fills a reader's memory."""
 
 _encoder = msgspec.json.Encoder(order="sorted")
 _decoders: dict[bytes, tuple[msgspec.json.Decoder[Event[Data]], str, int]] = {
@@ -24,7 +24,7 @@ _decoders: dict[bytes, tuple[msgspec.json.Decoder[Event[Data]], str, int]] = {
 
 
 class _Head(Struct):
-    """What every event has, whatever its type and version."""
+    """The fields common to all event types and versions."""
 
     seq: int
     queue_id: str
@@ -44,7 +44,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def clean(text: bytes | str) -> str:
-    """Make foreign text valid UTF-8: what cannot be read becomes U+FFFD."""
+    """Make untrusted text valid UTF-8: invalid bytes and surrogates become U+FFFD."""
     if isinstance(text, bytes):
         return text.decode("utf-8", "replace")
     return _SURROGATE.sub("\ufffd", text)
@@ -54,35 +54,35 @@ def encode(event: Event[Data]) -> bytes:
     """Encode an event: UTF-8, sorted keys, no spaces, no line break.
 
     Raises:
-        ValueError: The line would be longer than `MAX_LINE`, or would not be read back the same.
+        ValueError: The line exceeds `MAX_LINE`, or does not decode to the same event.
     """
     line = _encoder.encode(event)
     if fast(line, event.type.encode()) != event:
-        raise ValueError(f"{event.type} holds what JSON cannot, and would not be read back")
+        raise ValueError(f"{event.type} contains a value that JSON cannot represent")
     if len(line) > MAX_LINE:
-        raise ValueError(f"{event.type} would be {len(line)} bytes; a line has at most {MAX_LINE}")
+        raise ValueError(f"{event.type} has {len(line)} bytes; the maximum is {MAX_LINE}")
     return line
 
 
 def decode(line: bytes, type_: bytes | None = None, *, writer: str = "") -> Event[Data] | None:
-    """Decode a line; an older version is lifted to today's.
+    """Decode a line; an older version is converted to the current one.
 
     Args:
         line: The exact bytes, without a line break.
-        type_: The type that the line is expected to have; spares a look at it.
-        writer: The version of spawn that wrote the line, for the error.
+        type_: The expected event type, which makes decoding faster.
+        writer: The version of spawn that wrote the line, for error messages.
 
     Returns:
-        The event, or None for a note of a type that is unknown here.
+        The event, or None for a note of an unknown type.
 
     Raises:
-        UnreadableEvent: Not an event, of an unknown type, or of a newer version.
+        UnreadableEvent: The line is not an event, or its type or version is unknown.
     """
     return fast(line, type_) or _decode_slowly(line, writer)
 
 
 def fast(line: bytes, type_: bytes | None) -> Event[Data] | None:
-    """Decode a line of the type that it is expected to have; None when it needs a closer look."""
+    """Decode a line of type `type_` at the current version; None if it is anything else."""
     try:
         decoder, name, version = _decoders[type_]  # type: ignore[index]
         event = decoder.decode(line)
@@ -92,16 +92,16 @@ def fast(line: bytes, type_: bytes | None) -> Event[Data] | None:
 
 
 def columns(line: bytes) -> tuple[str, str | None, str]:
-    """What a line says of itself, whatever its type and version: `(type, job_id, at)`.
+    """Return `(type, job_id, at)` of a line of any type and version.
 
     Raises:
-        UnreadableEvent: It is not an event.
+        UnreadableEvent: The line is not an event.
     """
-    head = _head_of(line)
+    head = _decode_head(line)
     return head.type, head.job_id, head.at
 
 
-def _head_of(line: bytes) -> _Head:
+def _decode_head(line: bytes) -> _Head:
     try:
         return _head.decode(line)
     except _NOT_AN_EVENT as error:
@@ -109,25 +109,26 @@ def _head_of(line: bytes) -> _Head:
 
 
 def _decode_slowly(line: bytes, writer: str) -> Event[Data] | None:
-    head = _head_of(line)
+    head = _decode_head(line)
     cls = TYPES.get(head.type)
     if cls is None and head.note:
         return None
     if cls is None or head.v > cls.VERSION:
-        version = str(head.data.get("version") or writer or "of another version")
+        version = head.data.get("version") or writer
+        writer = f"spawn {version}" if version else "another version of spawn"
         what = head.type if cls is None else f"{head.type} version {head.v}"
         raise UnreadableEvent(
-            f"event {head.seq}: {what} is unknown here",
+            f"event {head.seq}: {what} is unknown to this version of spawn",
             seq=head.seq,
-            why=f"spawn {version} wrote it",
-            hint=f"read this queue with spawn {version}",
+            why=f"{writer} wrote it",
+            hint=f"read this queue with {writer}",
         )
     try:
         data = msgspec.convert(upcast(head.type, head.v, head.data, to=cls.VERSION), cls)
     except NoUpcaster:
-        why = f"{head.type} never had version {head.v}"
+        why = f"{head.type} has no version {head.v}"
         raise UnreadableEvent(f"event {head.seq} cannot be read", seq=head.seq, why=why) from None
-    except Exception as error:  # an upcaster met what its version never wrote
+    except Exception as error:  # an upcaster may fail in any way on malformed data
         raise UnreadableEvent(
             f"event {head.seq} cannot be read", seq=head.seq, why=f"{head.type}: {error!r}"
         ) from None

@@ -1,4 +1,4 @@
-"""What an instance has cost: hours of running times what an hour costs. An estimate."""
+"""Estimate the cost of an instance: running time multiplied by the hourly price."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -8,38 +8,38 @@ import msgspec
 from msgspec import Struct
 
 LEFT_OUT = "without volumes, traffic and S3"
-"""What an estimate does not count."""
+"""Costs that the estimate does not include."""
 _HOUR = 3600.0
 
 
 class Rate(Struct, frozen=True):
-    """What an hour of an instance costs from a moment on, in US dollars."""
+    """The hourly price of an instance in US dollars, valid from `since`."""
 
     since: datetime
     usd: float
 
 
 class Cost(Struct, frozen=True, kw_only=True):
-    """How long an instance has run since it was last started, and what that costs.
+    """Running time of an instance since its last start, and its cost in US dollars.
 
-    `seconds` is None where nobody knows when it ended.
+    `seconds` is None if the end is unknown.
     """
 
     seconds: float | None
     usd: float | None = None
     per_hour: float | None = None
-    """The price of an hour: the newest, where it changes."""
+    """The most recent hourly price."""
     basis: str = ""
-    """Which price that is: `spot` or `on-demand`."""
+    """Kind of price: `spot` or `on-demand`."""
     why: str = ""
-    """Why the cost is not known."""
+    """Why the cost is unknown."""
 
 
 def estimate(rates: Sequence[Rate], began: datetime, ended: datetime, basis: str) -> Cost:
-    """Add up what the hours between two moments cost.
+    """Return the cost of the time between two moments.
 
     Args:
-        rates: At least one. The first holds from `began` on, whenever it began to hold.
+        rates: At least one. The earliest applies from `began`, whatever its `since`.
     """
     in_order = sorted(rates, key=lambda rate: rate.since)
     starts = [began, *(max(began, rate.since) for rate in in_order[1:])]
@@ -54,12 +54,12 @@ def estimate(rates: Sequence[Rate], began: datetime, ended: datetime, basis: str
 
 
 def on_demand_price(products: Iterable[str]) -> float | None:
-    """Read the price of an hour from the price list; None when it has none, or several.
+    """Read the hourly price from the price list; None if it lists none or several.
 
     Source: "Reading the service price list files" of the AWS Billing user guide.
 
     Args:
-        products: JSON, a product each, as `GetProducts` returns them.
+        products: One JSON text per product, as `GetProducts` returns them.
     """
     found: set[float] = set()
     for text in products:

@@ -1,7 +1,8 @@
-"""Who waits for whom: graphs of dependencies, in linear time and without recursion.
+"""The dependency graph, in linear time and without recursion.
 
-A graph maps each id to the ids that it depends on, in the file's order. Ids that are not keys of it
-are passed over: the file's check names them. A chain of 100,000 must not meet Python's stack.
+A graph maps each id to the ids that it depends on, in file order. Ids that are not keys are
+ignored; the configuration check reports them. Without recursion, a chain of 100,000 jobs does not
+overflow Python's stack.
 """
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -11,11 +12,11 @@ K = TypeVar("K", bound=Hashable)
 
 
 def cycle(dependencies: Mapping[K, Sequence[K]]) -> list[K]:
-    """Find ids that wait for each other.
+    """Find a dependency cycle.
 
     Returns:
-        A path in which each depends on the next, the first of them in the file at both ends:
-        `[a, b, c, a]`; the same one every time. Empty when there is no cycle.
+        A path in which each id depends on the next. It starts and ends with the id that comes
+        first in the file: `[a, b, c, a]`. The result is deterministic; empty without a cycle.
     """
     done: set[K] = set()
     for root in dependencies:
@@ -38,11 +39,10 @@ def cycle(dependencies: Mapping[K, Sequence[K]]) -> list[K]:
 
 
 def dependents(dependencies: Mapping[K, Sequence[K]]) -> dict[K, tuple[K, ...]]:
-    """Turn a graph around.
+    """Reverse a graph.
 
     Returns:
-        Each id with the ids that depend on it, once each and in the file's order; an empty tuple
-        for an id that nothing waits for.
+        Each id with the ids that depend on it, without duplicates and in file order.
     """
     waiting: dict[K, dict[K, None]] = {id_: {} for id_ in dependencies}
     for id_, needs in dependencies.items():
@@ -53,7 +53,7 @@ def dependents(dependencies: Mapping[K, Sequence[K]]) -> dict[K, tuple[K, ...]]:
 
 
 def sort(dependencies: Mapping[K, Sequence[K]]) -> list[K]:
-    """Put every id behind those that it depends on; there must be no cycle."""
+    """Sort ids topologically, dependencies first; the graph must have no cycle."""
     waiting = dependents(dependencies)
     missing = {
         id_: sum(need in dependencies for need in set(needs)) for id_, needs in dependencies.items()
@@ -68,14 +68,14 @@ def sort(dependencies: Mapping[K, Sequence[K]]) -> list[K]:
 
 
 def reach(starts: Iterable[K], edges: Mapping[K, Sequence[K]]) -> tuple[K, ...]:
-    """Follow edges as far as they go.
+    """Return the ids that `starts` reach, directly or indirectly.
 
-    Over `dependents(...)`: all that waits for `starts`, however indirectly. Over the graph itself:
-    all that `starts` need.
+    With `dependents(...)` as `edges`: all dependents of `starts`. With the graph itself: all
+    dependencies of `starts`.
 
     Returns:
-        The ids reached over at least one edge, nearest first, once each; `starts` among them only
-        where a cycle leads back.
+        The ids reached over at least one edge, nearest first, without duplicates; includes one of
+        `starts` only if a cycle leads back to it.
     """
     reached: dict[K, None] = {}
     frontier = list(starts)

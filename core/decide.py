@@ -1,6 +1,6 @@
-"""Which events follow from what has happened, consequences for other jobs included.
+"""Decide which events follow from what has happened, including those of other jobs.
 
-Each function returns drafts that belong in one transaction.
+Each function returns drafts that must be committed in one transaction.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -31,11 +31,11 @@ from spawn.core.state import JobState, QueueState
 _TO_RUN = ("pending", "retrying", "running")
 
 MAX_LOSSES = 3
-"""Lost attempts in a row that end a job: one that kills its host must not do so for ever."""
+"""Consecutive lost attempts after which a job fails, so that a job cannot kill its host forever."""
 
 
-class _Facts(TypedDict):
-    """What every outcome event says."""
+class _OutcomeFields(TypedDict):
+    """The fields common to all outcome events."""
 
     exit_code: int | None
     signal: str | None
@@ -58,17 +58,17 @@ def ended(
     last_lines: tuple[str, ...] = (),
     results: Results | None = None,
 ) -> list[Draft]:
-    """Decide what an attempt's end means.
+    """Decide the outcome of an attempt that has ended.
 
     Args:
-        now: The moment of the decision, from which a retry's delay counts.
+        now: The current time, from which a retry's delay counts.
         fraction: A random number in [0, 1) for jitter.
-        last_lines: The end of the attempt's output, oldest first.
-        results: The manifest in short, of a job that has results.
+        last_lines: The last lines of the attempt's output, oldest first.
+        results: A summary of the manifest, if the job has results.
     """
     if not exit_.began:
         return [_draft(job, JobInterrupted(cause="never_began"))]
-    facts: _Facts = {
+    facts: _OutcomeFields = {
         "exit_code": None if job.pid in exit_.unended else exit_.exit_code,
         "signal": exit_.signal,
         "timed_out": False,
@@ -81,12 +81,12 @@ def ended(
     }
     match exit_.stop:
         case "host" if job.losses + 1 >= MAX_LOSSES:
-            return _given_up(state, job, JobFailed(last_lines=last_lines, **facts))
+            return _fail_after_losses(state, job, JobFailed(last_lines=last_lines, **facts))
         case "stop" | "spot" | "fenced" | "host":
             return [_draft(job, JobInterrupted(cause=exit_.stop, **facts))]
         case "cancel":
             failed = JobFailed(why="cancelled", last_lines=last_lines, **facts)
-            return [_draft(job, failed), *_block(state, job)]
+            return [_draft(job, failed), *_block_dependents(state, job)]
         case None if exit_.exit_code == 0:
             return [_draft(job, JobCompleted(results=results, **facts))]
     timed_out = exit_.stop == "timeout"
@@ -97,7 +97,7 @@ def ended(
     final = retry.why_final(policy, failures=failures, exit_code=code, timed_out=timed_out)
     if final is not None:
         failed = JobFailed(why=final, last_lines=last_lines, **facts)
-        return [_draft(job, failed), *_block(state, job)]
+        return [_draft(job, failed), *_block_dependents(state, job)]
     delay = round(retry.delay(policy, failures, fraction), 3)
     scheduled = JobRetryScheduled(
         why=f"attempt {failures} of {policy.max_attempts} failed",
@@ -110,13 +110,13 @@ def ended(
 
 
 def _ended_at(job: JobState, exit_: Exit) -> str:
-    """Clocks may jump between: the duration was measured, and start and duration give the end."""
+    """Add the measured duration to the start, because the wall clock may have been set since."""
     return stamp(moment(job.started_at) + timedelta(seconds=exit_.wall_seconds))
 
 
 def failed_to_begin(state: QueueState, job: JobState, why: str) -> list[Draft]:
-    """Decide the end of an attempt whose command could not even be prepared."""
-    return [_draft(job, JobFailed(why=why)), *_block(state, job)]
+    """Decide the outcome of an attempt whose command could not be prepared."""
+    return [_draft(job, JobFailed(why=why)), *_block_dependents(state, job)]
 
 
 def lost(
@@ -127,35 +127,37 @@ def lost(
     last_lines: tuple[str, ...] = (),
     unended: tuple[int, ...] = (),
 ) -> list[Draft]:
-    """Decide the end of an attempt that left no record: its host or its supervisor died.
+    """Decide the outcome of an attempt without a record: its host or its supervisor died.
 
     Args:
-        detail: How it was lost.
-        last_lines: The end of the attempt's output, oldest first.
-        unended: Processes of another user that it left, and that could not be ended.
+        detail: How the attempt was lost.
+        last_lines: The last lines of the attempt's output, oldest first.
+        unended: PIDs of the attempt that belong to another user and could not be ended.
     """
     if job.losses + 1 >= MAX_LOSSES:
         failed = JobFailed(last_lines=last_lines, unended=unended)
-        return _given_up(state, job, failed, detail)
+        return _fail_after_losses(state, job, failed, detail)
     return [_draft(job, JobInterrupted(cause="lost", detail=detail, unended=unended))]
 
 
-def _given_up(state: QueueState, job: JobState, failed: JobFailed, detail: str = "") -> list[Draft]:
-    """The job may lose no further attempt; how the last one ended is what is known of it."""
+def _fail_after_losses(
+    state: QueueState, job: JobState, failed: JobFailed, detail: str = ""
+) -> list[Draft]:
+    """Fail a job that has lost `MAX_LOSSES` attempts in a row."""
     why = f"lost with its supervisor or host {MAX_LOSSES} times in a row"
     failed = structs.replace(failed, why=f"{why}; the last time {detail}" if detail else why)
-    return [_draft(job, failed), *_block(state, job)]
+    return [_draft(job, failed), *_block_dependents(state, job)]
 
 
 def interrupted(
     job: JobState, cause: InterruptCause, detail: str = "", *, unended: tuple[int, ...] = ()
 ) -> Draft:
-    """The open attempt of `job` ended through no fault of the job."""
+    """Interrupt the open attempt of `job`, which does not count as the job's failure."""
     return _draft(job, JobInterrupted(cause=cause, detail=detail, unended=unended))
 
 
 def reset(state: QueueState, job: JobState, *, reason: ResetReason, by: str) -> list[Draft]:
-    """Decide a fresh try of a failed or completed job, and who need not wait for it any more."""
+    """Reset a failed or completed job, and unblock the jobs that it blocked."""
     job_id = job.config.job_id
     drafts = [Draft(JobReset(reason=reason, by=by), job_id=job_id)]
     blocker = _blocker(state, job)
@@ -179,33 +181,33 @@ def reset(state: QueueState, job: JobState, *, reason: ResetReason, by: str) -> 
 
 
 def without_results(state: QueueState, elsewhere: Collection[str]) -> list[JobState]:
-    """The completed jobs that must run again: their results were lost with their machine before
-    they were in the object store, and a job that has yet to run may read them.
+    """Return the completed jobs that must run again: their results were lost with their machine
+    before the upload, and a job that has yet to run may read them.
 
     Args:
-        elsewhere: Completed jobs with results whose files are not on this machine.
+        elsewhere: Completed jobs whose result files are not on this machine.
 
     Returns:
-        Dependents before their dependencies: the search for what waits for a job ends at the next
-        one that was reset.
+        Dependents before their dependencies, because the search for a job's dependents stops at a
+        job that was reset.
     """
     lost = {job_id for job_id in elsewhere if state.jobs[job_id].uploaded is None}
-    return [state.jobs[job_id] for job_id in reversed(_needed(state, lost))]
+    return [state.jobs[job_id] for job_id in reversed(_needed_completed(state, lost))]
 
 
 def wanted(state: QueueState, elsewhere: Collection[str]) -> list[tuple[JobState, str]]:
-    """The jobs of `elsewhere` whose results are to be restored now: a job that has yet to run may
-    read them, and nothing that they depend on runs again, which could overwrite them.
+    """Return the jobs of `elsewhere` whose results must be restored now: a job that has yet to run
+    may read them, and none of their dependencies runs again and could overwrite them.
 
     Args:
-        elsewhere: Completed jobs with results whose files are not on this machine.
+        elsewhere: Completed jobs whose result files are not on this machine.
 
     Returns:
-        Each with the moment as of which its files count, in that order, dependencies before their
-        dependents: of two files with one path the last one is the right one.
+        Each job with the stamp that orders its files, earliest first, dependencies before their
+        dependents: if two jobs wrote the same path, the later file is the right one.
     """
     moments: dict[str, str] = {}
-    for job_id in _needed(state, state.jobs):
+    for job_id in _needed_completed(state, state.jobs):
         job = state.jobs[job_id]
         before = (moments.get(need, "") for need in job.config.depends_on)
         moments[job_id] = max(job.ended_at, *before, "")
@@ -217,9 +219,9 @@ def wanted(state: QueueState, elsewhere: Collection[str]) -> list[tuple[JobState
     return sorted(found, key=lambda each: each[1])
 
 
-def _needed(state: QueueState, among: Collection[str]) -> list[str]:
-    """The completed jobs of `among` that a job that has yet to run depends on, directly or through
-    others; dependencies first. One pass over the graph, however many there are."""
+def _needed_completed(state: QueueState, among: Collection[str]) -> list[str]:
+    """Return the completed jobs of `among` that a job which has yet to run depends on, directly or
+    indirectly; dependencies first. Takes one pass over the graph."""
     if not among or is_stopping(state):
         return []
     needs = {job_id: job.config.depends_on for job_id, job in state.jobs.items()}
@@ -233,7 +235,8 @@ def _needed(state: QueueState, among: Collection[str]) -> list[str]:
 
 
 def spread(state: QueueState, job_ids: Iterable[str]) -> set[str]:
-    """Add to completed jobs the completed ones that depend on them, directly or through others."""
+    """Return these completed jobs and all completed jobs that depend on them, directly or
+    indirectly."""
     found = set(job_ids)
     line = list(found)
     for job_id in line:
@@ -245,8 +248,8 @@ def spread(state: QueueState, job_ids: Iterable[str]) -> set[str]:
 
 
 def is_needed(state: QueueState, job_ids: Iterable[str]) -> bool:
-    """Whether a job that has yet to run depends on one of these completed jobs, directly or through
-    others."""
+    """Return whether a job that has yet to run depends on one of these completed jobs, directly or
+    indirectly."""
     return not is_stopping(state) and any(
         state.jobs[other].state in _TO_RUN
         for job_id in spread(state, job_ids)
@@ -255,8 +258,8 @@ def is_needed(state: QueueState, job_ids: Iterable[str]) -> bool:
 
 
 def newest(state: QueueState, numbers: Mapping[str, int]) -> dict[str, int]:
-    """The highest of these positive numbers that each job, or one that it depends on directly or
-    through others, has. Jobs without any are left out."""
+    """Return for each job the highest of these positive numbers among the job itself and all its
+    direct and indirect dependencies. Jobs without a number are omitted."""
     needs = {job_id: job.config.depends_on for job_id, job in state.jobs.items()}
     found: dict[str, int] = {}
     for job_id in dag.sort(needs) if numbers else ():
@@ -268,7 +271,7 @@ def newest(state: QueueState, numbers: Mapping[str, int]) -> dict[str, int]:
 
 
 def reset_failed(state: QueueState, *, by: str, request: str = "") -> list[Draft]:
-    """Decide a fresh try of every failed job; then nothing is blocked any more."""
+    """Reset all failed jobs and unblock all blocked ones."""
     return [
         *(
             Draft(JobReset(reason="retry", by=by, request=request), job_id=job_id)
@@ -283,7 +286,7 @@ def reset_failed(state: QueueState, *, by: str, request: str = "") -> list[Draft
 
 
 def reblock(state: QueueState) -> list[Draft]:
-    """Decide who waits in vain after the graph has changed, and who does not any more."""
+    """Block and unblock jobs to match a changed graph."""
     drafts = []
     blockers: dict[str, str] = {}
     for job_id in dag.sort({job_id: job.config.depends_on for job_id, job in state.jobs.items()}):
@@ -304,7 +307,7 @@ def reblock(state: QueueState) -> list[Draft]:
 
 
 def _blocker(state: QueueState, job: JobState) -> str:
-    """The failed job that `job` would wait for, directly or through others; empty for none."""
+    """Return the failed job that `job` waits for, directly or indirectly; empty for none."""
     for need in state.open_needs(job) if job.missing else ():
         other = state.jobs[need]
         if other.state == "failed":
@@ -320,8 +323,8 @@ def _draft(
     return Draft(data, job_id=job.config.job_id, attempt=job.attempt)
 
 
-def _block(state: QueueState, job: JobState) -> list[Draft]:
-    """Whatever waits for `job`, directly or through others, waits in vain."""
+def _block_dependents(state: QueueState, job: JobState) -> list[Draft]:
+    """Block all pending jobs that depend on the failed `job`, directly or indirectly."""
     by = job.config.job_id
     return [
         Draft(JobBlocked(by=by), job_id=other.config.job_id)
@@ -330,8 +333,8 @@ def _block(state: QueueState, job: JobState) -> list[Draft]:
 
 
 def _downstream(state: QueueState, job: JobState, only: str) -> Iterator[JobState]:
-    """Dependents of `job` in state `only`, and theirs, each once; no further than that state, and
-    than completed jobs, whose dependents wait for `job` too when it runs again."""
+    """Yield direct and indirect dependents of `job` in state `only`, without duplicates. The search
+    also passes completed jobs, whose dependents wait too while `job` runs again."""
     seen = {job.config.job_id}
     stack = [job.config.job_id]
     while stack:

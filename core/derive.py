@@ -1,4 +1,4 @@
-"""Write what is derived from the machines: `core/moves.py` and `docs/states.md`."""
+"""Generate `core/moves.py` and `docs/states.md` from the state machines."""
 
 from spawn.core.machine import (
     JOB_STATES,
@@ -8,15 +8,15 @@ from spawn.core.machine import (
     derive,
 )
 
-_HEAD = '''"""Which event leads where: derived from `core.machine` by `make docs`, never edited.
+_HEAD = '''"""The transition tables, generated from `core.machine` by `make docs`; do not edit.
 
-State to event to the state that follows. A test holds it against the machines on every pair.
+Each maps a state and an event to the next state. A test compares them with the machines.
 """
 '''
 
 
 def moves_module() -> str:
-    """The source of `core/moves.py`."""
+    """Return the source of `core/moves.py`."""
     parts = [_HEAD]
     for name, states, transitions in (
         ("JOB_MOVES", JOB_STATES, JOB_TRANSITIONS),
@@ -35,11 +35,11 @@ def moves_module() -> str:
 
 
 def states_page() -> str:
-    """The text of `docs/states.md`."""
+    """Return the text of `docs/states.md`."""
     parts = [
         "# States\n\nGenerated from `core/machine.py` by `make docs`.\n",
-        "An event that is not in a state's row is refused before it is written, and on replay "
-        "means that the log is corrupt.\n",
+        "An event that is not listed for a state is rejected before it is written. On replay, "
+        "such an event means that the log is corrupt.\n",
     ]
     for title, first, states, transitions in (
         ("Job", "pending", JOB_STATES, JOB_TRANSITIONS),
@@ -53,7 +53,7 @@ def states_page() -> str:
                 for event, dest in moves.items()
                 if dest != state or (title == "Queue" and event.startswith("Queue"))
             )
-        parts.append("```\n\n| state | event | then |\n| --- | --- | --- |\n")
+        parts.append("```\n\n| state | event | next state |\n| --- | --- | --- |\n")
         for state, moves in table.items():
             parts.extend(f"| {state} | {event} | {dest} |\n" for event, dest in moves.items())
             if not moves:

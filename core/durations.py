@@ -1,19 +1,19 @@
-"""Durations as people write them, `1h 30m`, and the seconds that they mean."""
+"""Parse and format durations such as `1h 30m`."""
 
 import re
 from functools import lru_cache
 from itertools import pairwise
 
 LONGEST = 1000 * 86400
-"""Seconds in the longest duration that can be written, 1000 days; no clock here overflows on it."""
+"""The longest duration, 1000 days in seconds; date arithmetic with it does not overflow."""
 
 UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-"""Seconds in each unit, the largest first, which is the order they are written in."""
+"""Seconds in each unit, largest first, the order in which a duration is written."""
 
 _AMOUNT = r"[0-9]+(?:\.[0-9]+)?"
 _PARTS = "".join(f"(?:({_AMOUNT}){unit} *)?" for unit in UNITS)
 PATTERN = f"^(?=.*[0-9]) *{_PARTS}$"
-"""What `parse` reads, as a regular expression for Python and for JSON Schema alike."""
+"""The syntax that `parse` accepts, as a regular expression for Python and JSON Schema."""
 
 _DURATION = re.compile(PATTERN)
 _PART = re.compile(rf"{_AMOUNT}\s*([^\W\d_]*)")
@@ -22,15 +22,15 @@ _EXAMPLE = 'write for example "90s", "5m" or "1h30m"'
 
 @lru_cache(maxsize=1024)
 def parse(text: str) -> float:
-    """Read a duration: `30s`, `5m`, `1h30m`, `1h 30m`, `1.5h`, `1d`, `500ms`.
+    """Parse a duration: `30s`, `5m`, `1h30m`, `1h 30m`, `1.5h`, `1d`, `500ms`.
 
-    Each unit stands at most once, the largest first. Zero is a duration.
+    Each unit occurs at most once, largest first. Zero is allowed.
 
     Returns:
         Seconds, 0 to `LONGEST`.
 
     Raises:
-        ValueError: It is not a duration; the message says why and gives an example.
+        ValueError: The text is not a duration; the message gives the reason and an example.
     """
     match = _DURATION.fullmatch(text)
     if match is None:
@@ -38,15 +38,15 @@ def parse(text: str) -> float:
     amounts = zip(match.groups(), UNITS.values(), strict=True)
     seconds = sum(float(amount) * unit for amount, unit in amounts if amount)
     if seconds > LONGEST:
-        raise ValueError(f"{_shown(text)} is longer than {compact(LONGEST)}, which is the most")
+        raise ValueError(f"{_shown(text)} is longer than the maximum of {compact(LONGEST)}")
     return seconds
 
 
 def text(seconds: float) -> str:
-    """Write a duration for a person to read: `1h 23m`, `15m 32s`, `4h`, `0s`.
+    """Format a duration for a person: `1h 23m`, `15m 32s`, `4h`, `0s`.
 
-    The largest unit and the next one below it, cut off and never rounded up: what is said to have
-    passed has passed. A unit that is zero is dropped, and what is negative reads `0s`.
+    Shows the largest unit and the next smaller one, rounded down so that a reported time has
+    really passed. A unit of zero is omitted; a negative duration is `0s`.
 
     Args:
         seconds: Finite.
@@ -55,7 +55,7 @@ def text(seconds: float) -> str:
 
 
 def compact(seconds: float) -> str:
-    """Write a duration for a script to read: as `text`, without the space."""
+    """Format a duration for a script: as `text`, without the space."""
     return "".join(_parts(seconds))
 
 
@@ -73,9 +73,9 @@ def _parts(seconds: float) -> list[str]:
 def _why_not(text: str) -> str:
     shown = _shown(text)
     if not text.strip():
-        return f"an empty text is not a duration; {_EXAMPLE}"
+        return f"an empty string is not a duration; {_EXAMPLE}"
     if re.match(r"\s*-\s*[0-9]", text):
-        return f"{shown} is negative, and a duration cannot be; {_EXAMPLE}"
+        return f"{shown} is negative; a duration must be 0 or more; {_EXAMPLE}"
     named = _PART.findall(text)
     if named == [""] and re.fullmatch(r"\s*[0-9.]+\s*", text):
         return f'{shown} has no unit; write "{text.strip()[:20]}s" for seconds'
@@ -83,10 +83,10 @@ def _why_not(text: str) -> str:
         return f"{shown} has a number without a unit; {_EXAMPLE}"
     strange = next((unit for unit in named if unit and unit not in UNITS), None)
     if strange is not None:
-        return f"{shown} has a unit {_shown(strange)}; there are {', '.join(UNITS)}; {_EXAMPLE}"
+        return f"{shown} has an unknown unit {_shown(strange)}; use {', '.join(UNITS)}; {_EXAMPLE}"
     ranks = [list(UNITS).index(unit) for unit in named if unit]
     if any(later <= earlier for earlier, later in pairwise(ranks)):
-        return f"{shown} has its units out of order or twice, the largest comes first; {_EXAMPLE}"
+        return f"{shown} repeats a unit or has units out of order, largest first; {_EXAMPLE}"
     return f"{shown} is not a duration; {_EXAMPLE}"
 
 

@@ -1,17 +1,17 @@
-"""Every failure has a name, says what happened, why, and what to do, and ends in an exit code.
+"""The error classes. Each error states what happened, why, and what to do, and has an exit code.
 
 SpawnError              1  the operation failed
 ├── InvalidArgument     2  a flag or argument is wrong
-├── InvalidConfig       2  the configuration has problems, all of them listed
-├── QueueNotFound       3  no queue of that name
-├── QueueExists         1  an id is never used twice
-├── RunnerAlive         1  another runner holds the queue
-├── NothingToDo         1  what was asked for would change nothing
-├── TtlPassed         143  the queue's time on this machine is over
-├── LogConflict         1  an append expected another seq: someone else wrote
-└── CorruptLog          1  the log contradicts itself
-    ├── IllegalTransition  an event that its state does not allow
-    └── UnreadableEvent    an event that this version cannot read
+├── InvalidConfig       2  the configuration has problems; all are listed
+├── QueueNotFound       3  no such queue
+├── QueueExists         1  the queue id was used before
+├── RunnerAlive         1  another runner holds the queue's lock
+├── NothingToDo         1  the request would change nothing
+├── TtlPassed         143  the queue's --ttl on this machine has expired
+├── LogConflict         1  another process appended to the log first
+└── CorruptLog          1  the log is inconsistent or damaged
+    ├── IllegalTransition  an event that the current state does not allow
+    └── UnreadableEvent    an event that this version of spawn cannot read
 """
 
 from collections.abc import Sequence
@@ -20,11 +20,11 @@ from spawn.core.config.problems import Problem
 
 
 class SpawnError(Exception):
-    """Base of every error that a person is meant to read.
+    """Base class of all errors that are shown to the user.
 
     Args:
-        what: What happened, one sentence without a full stop.
-        why: The cause, when it is known.
+        what: What happened, in one sentence without a full stop.
+        why: The cause, if known.
         hint: What to do next: a command or a sentence.
     """
 
@@ -41,17 +41,17 @@ class SpawnError(Exception):
 
 
 class InvalidArgument(SpawnError):
-    """A flag or an argument that cannot be meant."""
+    """A flag or an argument is invalid."""
 
     exit_code = 2
 
 
 class InvalidConfig(SpawnError):
-    """A configuration that cannot be run.
+    """The configuration is invalid.
 
     Args:
-        name: What to call the file.
-        problems: All that is wrong with it, at least one.
+        name: The file's name in messages.
+        problems: All problems, at least one.
     """
 
     exit_code = 2
@@ -63,13 +63,13 @@ class InvalidConfig(SpawnError):
 
 
 class QueueNotFound(SpawnError):
-    """There is no such queue."""
+    """The queue does not exist."""
 
     exit_code = 3
 
 
 class QueueExists(SpawnError):
-    """The id was used before; an id is never used twice."""
+    """The queue id was used before; an id is never used twice."""
 
 
 class RunnerAlive(SpawnError):
@@ -77,25 +77,25 @@ class RunnerAlive(SpawnError):
 
 
 class NothingToDo(SpawnError):
-    """What was asked for would change nothing."""
+    """The request would change nothing."""
 
 
 class TtlPassed(SpawnError):
-    """The queue's time on this machine is over, and it was interrupted for that before: as for one
-    that is interrupted now."""
+    """The queue's `--ttl` on this machine expired and interrupted the queue earlier. The exit code
+    is that of a queue that is interrupted now."""
 
     exit_code = 143
 
 
 class LogConflict(SpawnError):
-    """An append named a `seq` that is not the log's next one."""
+    """An append stated a `seq` that is not the log's next one: another process wrote first."""
 
 
 class CorruptLog(SpawnError):
-    """The log contradicts itself.
+    """The log is inconsistent or damaged.
 
     Args:
-        seq: The first event that is wrong; 0 when it cannot be told.
+        seq: The first invalid event; 0 if unknown.
     """
 
     def __init__(self, what: str, *, seq: int = 0, why: str = "", hint: str = "") -> None:
@@ -104,12 +104,13 @@ class CorruptLog(SpawnError):
 
 
 class IllegalTransition(CorruptLog):
-    """An event that does not fit the state it meets.
+    """The current state does not allow an event.
 
     Args:
         event: The event's type.
-        state: The state that it met, of the job or the queue.
+        state: The state of the job or queue.
         legal: The events that this state allows, sorted.
+        of: The job or queue, as shown in the message.
     """
 
     def __init__(self, event: str, state: str, legal: Sequence[str], *, of: str, seq: int) -> None:
@@ -124,4 +125,4 @@ class IllegalTransition(CorruptLog):
 
 
 class UnreadableEvent(CorruptLog):
-    """An event that this version cannot read: foreign, newer or malformed."""
+    """This version of spawn cannot read an event: it is of an unknown type, newer or malformed."""

@@ -1,10 +1,10 @@
-"""The events: immutable facts in the past tense, each with an explicit name and version.
+"""The event types: immutable facts in the past tense, each with an explicit name and version.
 
-An event's `data` is one of the structs below. Its name is the class's name as `TYPES` spells it
-out; a class may be renamed, the name in the log never. `VERSION` grows when a reader of the old
-shape would be wrong about the new one; `core.upcast` then learns to lift the old shape.
+An event's `data` is one of the structs below. `TYPES` maps the name in the log to the class; a
+class may be renamed, but its name in the log never changes. `VERSION` increases when a reader of
+the old shape would misread the new one; `core.upcast` then gets a conversion.
 
-Times are UTC RFC 3339 with microseconds, durations seconds, sizes bytes.
+Times are UTC RFC 3339 with microseconds, durations are seconds, sizes are bytes.
 Source: the event table in `ARCHITECTURE.md`.
 """
 
@@ -21,7 +21,7 @@ ResetReason = Literal["retry", "results_lost"]
 
 
 class Data(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What one kind of event says."""
+    """Base class of the event data."""
 
     VERSION: ClassVar[int] = 1
 
@@ -32,8 +32,8 @@ D = TypeVar("D", bound=Data)
 class Event(Struct, Generic[D], frozen=True, kw_only=True, omit_defaults=True):
     """One line of the log.
 
-    `seq` counts from 1; `epoch` is how many runners have owned the queue; `note` marks an event
-    that changes no state, so that a reader may skip one whose type it does not know.
+    `seq` counts from 1; `epoch` is the number of runners that have owned the queue; `note` marks an
+    event that changes no state, which a reader may skip if it does not know the type.
     """
 
     seq: int
@@ -49,7 +49,7 @@ class Event(Struct, Generic[D], frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Draft(Struct, frozen=True):
-    """An event that is decided but not yet written: the log adds seq, epoch and time."""
+    """An event that is not written yet: the log adds seq, epoch and time."""
 
     data: Data
     job_id: str | None = None
@@ -57,7 +57,7 @@ class Draft(Struct, frozen=True):
 
 
 class QueueSubmitted(Data, frozen=True, kw_only=True):
-    """The validated configuration. Jobs that one line cannot hold follow as `JobsSubmitted`."""
+    """The validated configuration. Jobs that do not fit into one line follow as `JobsSubmitted`."""
 
     config: QueueConfig
     jobs_total: int
@@ -68,7 +68,7 @@ class QueueSubmitted(Data, frozen=True, kw_only=True):
 
 
 class JobsSubmitted(Data, frozen=True, kw_only=True):
-    """More jobs of the configuration before it, in the file's order."""
+    """More jobs of the preceding configuration, in file order."""
 
     jobs: tuple[JobConfig, ...]
 
@@ -86,17 +86,19 @@ class QueueStarted(Data, frozen=True, kw_only=True):
     region: str | None = None
     ssh_host_keys: tuple[str, ...] = ()
     place: str = ""
-    """A name for the machine and the folder: attempts of this epoch may be alive only there."""
+    """Identifies machine and folder: attempts of this epoch can only be alive there."""
     fence: bool = True
-    """Whether the object store honours conditional writes: else two owners are not kept apart."""
+    """Whether the object store supports conditional writes. Without them, a second owner is not
+    fenced."""
 
 
 class QueueResumed(QueueStarted, frozen=True, kw_only=True):
-    """Another runner owns the queue: the next epoch.
+    """Another runner owns the queue, in the next epoch.
 
-    `owned_seconds`: how long the runner of the epoch before owned it, as far as that is known of
-    one that died without a word. None: the stamps tell, as in logs of before this field.
-    `died`: how that runner died, such as `signal SIGKILL`, where its guardian started this one.
+    `owned_seconds`: how long the previous runner owned the queue, if it died without an event.
+    None: derived from the stamps, as in logs written before this field existed.
+    `died`: how the previous runner died, such as `signal SIGKILL`, if its guardian started this
+    one.
     """
 
     owned_seconds: float | None = None
@@ -104,10 +106,10 @@ class QueueResumed(QueueStarted, frozen=True, kw_only=True):
 
 
 class JobStarted(Data, frozen=True, kw_only=True):
-    """An attempt is durable; its command runs only after this. `pid` is the command's.
+    """An attempt was recorded; its command starts only after the commit. `pid` is the command's.
 
-    `pid` 0: the command could not even be prepared, and never ran. `log_file` is the job's
-    combined log, in which this attempt begins at `log_offset`, bytes.
+    `pid` 0: the command could not be prepared and never ran. `log_file` is the job's combined
+    log, in which this attempt begins at byte `log_offset`.
     """
 
     token: str
@@ -118,13 +120,13 @@ class JobStarted(Data, frozen=True, kw_only=True):
 
 
 class Outcome(Data, frozen=True, kw_only=True):
-    """How an attempt ended, as its supervisor saw it. `signal` is a name such as `SIGKILL`.
+    """How an attempt ended, as recorded by its supervisor. `signal` is a name such as `SIGKILL`.
 
-    `ended_at`: when the command ended, which a runner may record later: `wall_seconds` after its
-    start. Empty: the event's own time, as in logs of before this field.
+    `ended_at`: when the command ended (its start plus `wall_seconds`), which may be earlier than
+    the event. Empty: the event's time, as in logs written before this field existed.
 
-    `unended` are processes of the attempt that are another user's: they could not be ended, and
-    may live on.
+    `unended`: PIDs of the attempt that belong to another user, could not be ended and may still
+    run.
     """
 
     exit_code: int | None = None
@@ -139,7 +141,7 @@ class Outcome(Data, frozen=True, kw_only=True):
 
 
 class Results(Struct, frozen=True, kw_only=True):
-    """The manifest of an attempt's result files, in short."""
+    """A summary of the manifest of an attempt's result files."""
 
     files: int
     size: int
@@ -147,7 +149,7 @@ class Results(Struct, frozen=True, kw_only=True):
 
 
 class JobCompleted(Outcome, frozen=True, kw_only=True):
-    """The command ended with exit code 0 and nobody had stopped it."""
+    """The command ended with exit code 0 and was not stopped."""
 
     results: Results | None = None
 
@@ -162,14 +164,14 @@ class JobRetryScheduled(Outcome, frozen=True, kw_only=True):
 
 
 class JobFailed(Outcome, frozen=True, kw_only=True):
-    """The attempt failed, and why there is no other."""
+    """The attempt failed and is not retried; `why` gives the reason."""
 
     why: str = ""
     last_lines: tuple[str, ...] = ()
 
 
 class JobInterrupted(Outcome, frozen=True, kw_only=True):
-    """The attempt ended through no fault of the job; it spends no budget."""
+    """The attempt ended through no fault of the job and does not count against its budget."""
 
     cause: InterruptCause
     detail: str = ""
@@ -182,23 +184,23 @@ class JobBlocked(Data, frozen=True, kw_only=True):
 
 
 class JobUnblocked(Data, frozen=True, kw_only=True):
-    """The failed job that this one waited for was reset."""
+    """The failed job that blocked this one was reset."""
 
     by: str
 
 
 class JobReset(Data, frozen=True, kw_only=True):
-    """The job is tried again with a fresh budget."""
+    """The job runs again with a fresh budget."""
 
     reason: ResetReason
     by: str
     request: str = ""
-    """The id of the request that asked for it, if one did."""
+    """The id of the request for this reset, if any."""
 
 
 class ResultsUploaded(Data, frozen=True, kw_only=True):
-    """Every result file of the attempt is in the object store. `left_out` names what is in its
-    result folders and is not kept, each with the reason."""
+    """All result files of the attempt are in the object store. `left_out` lists the contents of
+    result folders that are not kept, with the reason."""
 
     files: int
     size: int
@@ -209,14 +211,14 @@ class ResultsUploaded(Data, frozen=True, kw_only=True):
 
 
 class ResultsDelayed(Data, frozen=True, kw_only=True):
-    """The object store has failed for `upload_wait`: what depends on the job waits no longer for
-    its results to be there. They are still on their way."""
+    """The upload has failed for `upload_wait`, so dependents no longer wait for it. It is still
+    retried."""
 
     error: str
 
 
 class ResultsUploadFailed(Data, frozen=True, kw_only=True):
-    """Some result file is not in the object store, and will not be without help."""
+    """A result file could not be uploaded, and the runner gave up."""
 
     error: str
     unmatched: tuple[str, ...] = ()
@@ -224,35 +226,33 @@ class ResultsUploadFailed(Data, frozen=True, kw_only=True):
 
 
 class OutputNotSaved(Data, frozen=True, kw_only=True):
-    """A note: an attempt's output, or the facts of it, are not in the object store, and will not be
-    before another runner tries."""
+    """A note: an attempt's output or metadata could not be uploaded. The next runner retries."""
 
     error: str
 
 
 class OutputSaved(Data, frozen=True, kw_only=True):
-    """A note: what an `OutputNotSaved` spoke of is in the object store now."""
+    """A note: the output of an earlier `OutputNotSaved` is now in the object store."""
 
 
 class ResultsNotPutBack(Data, frozen=True, kw_only=True):
-    """A note: results that a job needs here cannot be brought to this machine for now. What needs
-    them waits, and it is tried again."""
+    """A note: results cannot be restored on this machine yet. Jobs that need them wait, and the
+    runner retries."""
 
     error: str
 
 
 class ResultsPutBack(Data, frozen=True, kw_only=True):
-    """A note: results that were made on another machine are on this one, where their job had left
-    them. `files`: how many had to be brought."""
+    """A note: results from another machine were restored at their original paths. `files`: how
+    many were downloaded."""
 
     files: int
 
 
 class CheckpointSaved(Data, frozen=True, kw_only=True):
-    """A note: what an attempt that was stopped had left of its job's result files is in the object
-    store. `key` and `sha256` are those of its list. The job's next attempt finds the files, also on
-    another machine; without them it would only begin further back. `left_out`: see
-    `ResultsUploaded`."""
+    """A note: the result files of a stopped attempt are in the object store. `key` and `sha256` are
+    those of the list of files. The job's next attempt finds the files, also on another machine.
+    `left_out` is as in `ResultsUploaded`."""
 
     files: int
     size: int
@@ -262,27 +262,27 @@ class CheckpointSaved(Data, frozen=True, kw_only=True):
 
 
 class CheckpointNotSaved(Data, frozen=True, kw_only=True):
-    """A note: the files of an attempt that was stopped are on its machine alone."""
+    """A note: the result files of a stopped attempt are only on its machine."""
 
     error: str
 
 
 class CheckpointPutBack(Data, frozen=True, kw_only=True):
-    """A note: the files of a checkpoint that was made on another machine are on this one; `files`:
-    how many had to be brought. `error`: or they never will be, and the job begins without them."""
+    """A note: the files of a checkpoint from another machine were restored; `files`: how many were
+    downloaded. `error`: why they cannot be restored, so that the job starts without them."""
 
     files: int = 0
     error: str = ""
 
 
 class MachineKept(Data, frozen=True, kw_only=True):
-    """A note: the machine was to be powered off when the queue ended, and was not: why."""
+    """A note: the configured power-off at the end of the queue did not happen, and why."""
 
     why: str
 
 
 class QueueReconfigured(Data, frozen=True, kw_only=True):
-    """A new configuration from here on; completed jobs keep."""
+    """A new configuration applies from here on; completed jobs stay completed."""
 
     config: QueueConfig
     jobs_total: int
@@ -291,10 +291,10 @@ class QueueReconfigured(Data, frozen=True, kw_only=True):
 
 
 class EpochEnd(Data, frozen=True, kw_only=True):
-    """The runner lets the queue go.
+    """The runner gives up ownership of the queue.
 
-    `owned_seconds`: how long it owned the queue, by a clock that never jumps. None: the stamps
-    tell, as in logs of before this field.
+    `owned_seconds`: how long it owned the queue, by a monotonic clock. None: derived from the
+    stamps, as in logs written before this field existed.
     """
 
     owned_seconds: float | None = None
@@ -308,18 +308,18 @@ class QueueInterrupted(EpochEnd, frozen=True, kw_only=True):
 
 
 class QueueCompleted(EpochEnd, frozen=True, kw_only=True):
-    """Every job completed, and what was promised is kept."""
+    """All jobs completed and all results are uploaded."""
 
 
 class QueueFailed(EpochEnd, frozen=True, kw_only=True):
-    """The end, without every job completed."""
+    """The queue ended with failed jobs, missing results or unfinished jobs."""
 
     reason: QueueFailure
     detail: str = ""
 
 
 class RequestRefused(Data, frozen=True, kw_only=True):
-    """A note: a request to the runner that it could not follow."""
+    """A note: the runner rejected a request."""
 
     request: str
     why: str
@@ -396,7 +396,7 @@ NOTES = frozenset(
 
 
 def seal(draft: Draft, *, seq: int, queue_id: str, epoch: int, at: str) -> Event[Data]:
-    """Give a draft its place in the log."""
+    """Make an event of a draft."""
     name = NAMES[type(draft.data)]
     return Event(
         seq=seq,

@@ -1,4 +1,4 @@
-"""Fold one event into a queue's state. It never refuses: `core.legality` has judged before."""
+"""Fold one event into a queue's state. Never rejects one: `core.legality` checks it first."""
 
 from typing import assert_never
 
@@ -46,7 +46,7 @@ from spawn.core.state import JobState, QueueState
 
 
 def begin(event: Event[Data]) -> QueueState:
-    """Make the state that a log's first event, `QueueSubmitted`, describes."""
+    """Create the state from a log's first event, `QueueSubmitted`."""
     data = event.data
     assert isinstance(data, QueueSubmitted)
     state = QueueState(
@@ -61,15 +61,15 @@ def begin(event: Event[Data]) -> QueueState:
         order=[],
         counts=dict.fromkeys(JOB_MOVES, 0),
     )
-    _configure(state, data.config)
+    _apply_config(state, data.config)
     return state
 
 
 def evolve(state: QueueState, event: Event[Data]) -> None:
-    """Change `state` by one event that is legal in it."""
+    """Apply an event, which must be legal, to `state`."""
     before, state.last_at = state.last_at, event.at
     if event.note:
-        _remark(state, event)
+        _apply_note(state, event)
         return
     job_id = event.job_id
     if job_id is None:
@@ -92,7 +92,7 @@ def evolve(state: QueueState, event: Event[Data]) -> None:
             job.output_unsaved = job.not_put_back = job.checkpoint_unsaved = ""
             job.upstream_resets = 0
         case JobCompleted():
-            _end(state, job, event, data)
+            _end_attempt(state, job, event, data)
             job.checkpoint = None
             state.move(job, "completed")
             job.holding = bool(job.config.result_files)
@@ -103,18 +103,18 @@ def evolve(state: QueueState, event: Event[Data]) -> None:
             if not job.is_open:
                 state.release(job)
         case JobRetryScheduled():
-            _end(state, job, event, data)
+            _end_attempt(state, job, event, data)
             job.failures += 1
             state.retrying[job_id] = None
             state.move(job, "retrying")
         case JobFailed():
-            _end(state, job, event, data)
+            _end_attempt(state, job, event, data)
             job.failures += 1
             state.failed[job_id] = None
             state.move(job, "failed")
         case JobInterrupted():
             losses = job.losses + 1 if data.cause in ("lost", "host") else 0
-            _end(state, job, event, data)
+            _end_attempt(state, job, event, data)
             job.losses = losses
             state.move(job, "pending")
         case JobBlocked():
@@ -128,15 +128,15 @@ def evolve(state: QueueState, event: Event[Data]) -> None:
             if data.request:
                 state.answered[data.request] = None
         case ResultsUploaded():
-            _settle(state, job)
+            _release_dependents(state, job)
             job.uploaded, job.upload_failed = data, None
             state.uploading.pop(job_id, None)
             state.unsaved.pop(job_id, None)
         case ResultsDelayed():
-            _settle(state, job)
+            _release_dependents(state, job)
             job.delayed = data
         case ResultsUploadFailed():
-            _settle(state, job)
+            _release_dependents(state, job)
             job.upload_failed = data
             state.uploading.pop(job_id, None)
             state.unsaved[job_id] = None
@@ -158,13 +158,13 @@ def evolve(state: QueueState, event: Event[Data]) -> None:
             | CheckpointPutBack()
             | MachineKept()
         ):
-            raise AssertionError(f"{event.type} names a job")
+            raise AssertionError(f"{event.type} is not an event of a job")
         case _ as never:
             assert_never(never)
 
 
-def _remark(state: QueueState, event: Event[Data]) -> None:
-    """Keep what a note says: it is told, and decides nothing but from where a job goes on."""
+def _apply_note(state: QueueState, event: Event[Data]) -> None:
+    """Record a note. Notes are for display; only a checkpoint also affects a job's next start."""
     if isinstance(event.data, MachineKept):
         state.kept = event.data.why
         return
@@ -191,14 +191,14 @@ def _remark(state: QueueState, event: Event[Data]) -> None:
 
 
 def _evolve_queue(state: QueueState, event: Event[Data], before: str) -> None:
-    """Fold an event of the queue; `before` is when the event before it was written."""
+    """Fold an event of the queue; `before` is the stamp of the preceding event."""
     data: AnyData = event.data  # type: ignore[assignment]
     match data:
         case JobsSubmitted():
             _add_jobs(state, data.jobs)
-        case QueueStarted():  # QueueResumed is one too
+        case QueueStarted():  # includes QueueResumed
             if isinstance(data, QueueResumed):
-                _disown(state, before, data.owned_seconds)  # its runner died without a word
+                _end_ownership(state, before, data.owned_seconds)  # no-op unless its runner died
             state.state = "running"
             state.epoch = event.epoch
             state.version = data.version
@@ -208,19 +208,19 @@ def _evolve_queue(state: QueueState, event: Event[Data], before: str) -> None:
             state.started_at = state.started_at or event.at
             state.ended_at = state.reason = state.detail = state.kept = ""
             for job in state.jobs.values():
-                job.not_put_back = ""  # it was said of another machine
+                job.not_put_back = ""  # the note was about another machine
         case QueueReconfigured():
             state.config_sha256 = data.config_sha256
             state.jobs_total = data.jobs_total
-            _configure(state, data.config)
+            _apply_config(state, data.config)
         case RequestRefused():
             state.answered[data.request] = None
         case QueueInterrupted():
-            _close(state, event.at, data, "interrupted", data.cause, data.detail)
+            _end_queue(state, event.at, data, "interrupted", data.cause, data.detail)
         case QueueCompleted():
-            _close(state, event.at, data, "completed", "", "")
+            _end_queue(state, event.at, data, "completed", "", "")
         case QueueFailed():
-            _close(state, event.at, data, "failed", data.reason, data.detail)
+            _end_queue(state, event.at, data, "failed", data.reason, data.detail)
         case (
             QueueSubmitted()
             | JobStarted()
@@ -243,12 +243,12 @@ def _evolve_queue(state: QueueState, event: Event[Data], before: str) -> None:
             | CheckpointPutBack()
             | MachineKept()
         ):
-            raise AssertionError(f"{event.type} does not move the queue")
+            raise AssertionError(f"{event.type} is not an event of the queue")
         case _ as never:
             assert_never(never)
 
 
-def _end(state: QueueState, job: JobState, event: Event[Data], outcome: Outcome) -> None:
+def _end_attempt(state: QueueState, job: JobState, event: Event[Data], outcome: Outcome) -> None:
     del state.running[job.config.job_id]
     job.losses = 0
     job.outcome = outcome
@@ -259,8 +259,8 @@ def _dependents(state: QueueState, job: JobState) -> list[JobState]:
     return [state.jobs[job_id] for job_id in state.dependents.get(job.config.job_id, ())]
 
 
-def _settle(state: QueueState, job: JobState) -> None:
-    """Let go what waits for a job's results."""
+def _release_dependents(state: QueueState, job: JobState) -> None:
+    """Release the dependents that wait for a job's results."""
     if job.holding:
         job.holding = False
         if not job.is_open:
@@ -284,8 +284,8 @@ def _reset(state: QueueState, job: JobState) -> None:
         state.reopen(job)
 
 
-def _disown(state: QueueState, at: str, seconds: float | None) -> None:
-    """End an epoch that lasted so long, or, where nobody measured it, until `at`."""
+def _end_ownership(state: QueueState, at: str, seconds: float | None) -> None:
+    """Add an epoch of `seconds` to the owned time; None: it lasted until `at`."""
     if state.owned_since:
         if seconds is None:
             seconds = seconds_between(state.owned_since, at)
@@ -293,16 +293,18 @@ def _disown(state: QueueState, at: str, seconds: float | None) -> None:
         state.owned_since = ""
 
 
-def _close(state: QueueState, at: str, end: EpochEnd, to: str, reason: str, detail: str) -> None:
-    _disown(state, at, end.owned_seconds)
+def _end_queue(
+    state: QueueState, at: str, end: EpochEnd, to: str, reason: str, detail: str
+) -> None:
+    _end_ownership(state, at, end.owned_seconds)
     state.state = to
     state.ended_at = at
     state.reason, state.detail = reason, detail
 
 
-def _configure(state: QueueState, config: QueueConfig) -> None:
-    """Take a configuration. A job of an earlier one keeps its state under its id; events of
-    their own reset or block it."""
+def _apply_config(state: QueueState, config: QueueConfig) -> None:
+    """Apply a configuration. A job with the id of an earlier one keeps its state; separate events
+    reset or block it."""
     state.replaced, state.jobs, state.order = state.jobs, {}, []
     state.counts = dict.fromkeys(JOB_MOVES, 0)
     state.config = structs.replace(config, jobs=())

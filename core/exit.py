@@ -1,16 +1,16 @@
-"""How an attempt ended. Apart from the rest of the core: supervisors are forked from a process
-that must stay small, and this is all that they know of it."""
+"""How an attempt ended. Separate from the rest of the core, because supervisors are forked from a
+process that must stay small and import nothing else of it."""
 
 from typing import Literal, NamedTuple
 
 StopCause = Literal["timeout", "stop", "cancel", "spot", "fenced", "host"]
-"""Why somebody ended an attempt. After a stop no exit code means completed."""
+"""Why an attempt was stopped. A stopped attempt never completes, whatever its exit code."""
 
 
 class Exit(NamedTuple):
     """How an attempt ended, as its supervisor recorded it.
 
-    `exit_code` is as bash gives it: 128 + n for death by signal n.
+    `exit_code` is as in bash: 128 + n for death by signal n.
     """
 
     exit_code: int
@@ -18,20 +18,20 @@ class Exit(NamedTuple):
     stop: StopCause | None = None
     began: bool = True
     seen: bool = True
-    """False: the supervisor died after it began to stop the attempt, which ended with it."""
+    """False: the supervisor died while it stopped the attempt, so the end was not observed."""
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
     output_dropped_bytes: int = 0
     unended: tuple[int, ...] = ()
-    """Processes of another user, as `sudo` makes them, that nobody here may end; the command
-    itself may be one of them: then nobody knows its exit code."""
+    """PIDs of another user, as `sudo` creates, that the supervisor may not end. If the command is
+    one of them, its exit code is unknown."""
 
 
 def unended_text(pids: tuple[int, ...]) -> str:
-    """Say which processes could not be ended; empty when there are none."""
+    """Name the processes that could not be ended; empty if there are none."""
     if not pids:
         return ""
     one = len(pids) == 1
     named = f"process {pids[0]}" if one else f"processes {', '.join(map(str, pids))}"
-    return f"{named} of another user could not be ended and may live on"
+    return f"{named} of another user could not be ended and may still run"

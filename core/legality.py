@@ -1,4 +1,4 @@
-"""Judge whether an event fits the state that it meets: the tables, and what they cannot say."""
+"""Check whether a state allows an event: the transition tables, and rules they cannot express."""
 
 from collections.abc import Iterable
 from typing import NoReturn
@@ -28,32 +28,32 @@ from spawn.core.state import QueueState
 
 
 def check_first(event: Event[Data]) -> None:
-    """Judge a log's first event.
+    """Check a log's first event.
 
     Raises:
-        CorruptLog: It is not a `QueueSubmitted` at seq 1.
+        CorruptLog: The event is not a valid `QueueSubmitted`.
     """
     if not isinstance(event.data, QueueSubmitted):
         raise IllegalTransition(
             event.type, "before its submission", ["QueueSubmitted"], of="the queue", seq=event.seq
         )
     if event.data.jobs_total < len(event.data.config.jobs):
-        _contradicts(event, "it holds more jobs than it announces")
-    _expect_safe(event, event.data.config.jobs)
+        _reject(event, "it has more jobs than its jobs_total")
+    _check_job_ids(event, event.data.config.jobs)
 
 
 def check(state: QueueState, event: Event[Data]) -> None:
-    """Judge an event against the state that all before it amount to.
+    """Check an event against the state that the preceding events lead to.
 
     Raises:
-        IllegalTransition: The machines do not allow it here.
-        CorruptLog: It contradicts the events before it.
+        IllegalTransition: The state machines do not allow the event.
+        CorruptLog: The event contradicts the preceding ones.
     """
     type_ = event.type
     if event.note and type_ in NOTES:
         return
     if event.note:
-        _contradicts(event, "it is no note, though it says so")
+        _reject(event, "it is marked as a note, but its type is not one")
     if type_ not in QUEUE_MOVES[state.state]:
         legal = sorted(QUEUE_MOVES[state.state])
         raise IllegalTransition(type_, state.state, legal, of="the queue", seq=event.seq)
@@ -62,67 +62,67 @@ def check(state: QueueState, event: Event[Data]) -> None:
         return
     job = state.jobs.get(event.job_id)
     if job is None:
-        _contradicts(event, f"there is no job {event.job_id}")
+        _reject(event, f"there is no job {event.job_id}")
     if type_ not in JOB_MOVES[job.state]:
         legal = sorted(JOB_MOVES[job.state])
         raise IllegalTransition(type_, job.state, legal, of=f"job {event.job_id}", seq=event.seq)
     if event.epoch != state.epoch:
-        _contradicts(event, f"it is of epoch {event.epoch}, the log of {state.epoch}")
+        _reject(event, f"its epoch is {event.epoch}, the current epoch is {state.epoch}")
     if not state.whole:
-        _contradicts(event, _INCOMPLETE)
+        _reject(event, _INCOMPLETE)
     if type_ == "JobStarted":
         if event.attempt != job.attempt + 1:
-            _contradicts(event, f"attempt {event.attempt} follows attempt {job.attempt}")
+            _reject(event, f"attempt {event.attempt} follows attempt {job.attempt}")
         if job.unmet:
-            _contradicts(event, "a job that it depends on is not completed")
+            _reject(event, "one of the job's dependencies is not completed")
     elif type_ in OF_AN_ATTEMPT:
         if event.attempt != job.attempt:
-            _contradicts(event, f"attempt {job.attempt} is the newest, not {event.attempt}")
+            _reject(event, f"the newest attempt is {job.attempt}, not {event.attempt}")
         if type_ == "JobCompleted" and event.data.exit_code:  # type: ignore[attr-defined]
-            _contradicts(event, "its exit code is not 0")
+            _reject(event, "its exit code is not 0")
         if type_ == "ResultsDelayed" and not job.holding:
-            _contradicts(event, "nothing waits for its results")
+            _reject(event, "no job waits for its results")
     elif isinstance(event.data, JobBlocked):
         if event.data.by not in state.failed:
-            _contradicts(event, f"job {event.data.by} has not failed")
+            _reject(event, f"job {event.data.by} has not failed")
     elif isinstance(event.data, JobUnblocked) and event.data.by != job.blocked_by:
-        _contradicts(event, f"job {job.blocked_by} blocks it, not {event.data.by}")
+        _reject(event, f"the job is blocked by {job.blocked_by}, not {event.data.by}")
 
 
 def _check_queue(state: QueueState, event: Event[Data]) -> None:
     data = event.data
     if event.type in JOB_EVENTS:
-        _contradicts(event, "it names no job")
+        _reject(event, "it has no job id")
     if isinstance(data, JobsSubmitted):
         if state.whole or len(state.jobs) + len(data.jobs) > state.jobs_total:
-            _contradicts(event, "all jobs were submitted before it")
-        _expect_safe(event, data.jobs)
+            _reject(event, "all jobs were already submitted")
+        _check_job_ids(event, data.jobs)
     elif not state.whole:
-        _contradicts(event, _INCOMPLETE)
+        _reject(event, _INCOMPLETE)
     if isinstance(data, QueueStarted):
-        if event.epoch <= state.epoch:  # an epoch that was claimed may never have begun
-            _contradicts(event, f"epoch {event.epoch} follows epoch {state.epoch}")
+        if event.epoch <= state.epoch:  # epochs may be skipped: a claimed one may never begin
+            _reject(event, f"epoch {event.epoch} follows epoch {state.epoch}")
     elif event.epoch != state.epoch:
-        _contradicts(event, f"it is of epoch {event.epoch}, the log of {state.epoch}")
+        _reject(event, f"its epoch is {event.epoch}, the current epoch is {state.epoch}")
     if isinstance(data, QueueReconfigured):
         if data.jobs_total < len(data.config.jobs):
-            _contradicts(event, "it holds more jobs than it announces")
-        _expect_safe(event, data.config.jobs)
+            _reject(event, "it has more jobs than its jobs_total")
+        _check_job_ids(event, data.config.jobs)
     if isinstance(data, QueueCompleted):
         if state.counts["completed"] != len(state.jobs):
-            _contradicts(event, "not every job is completed")
+            _reject(event, "some jobs are not completed")
         if state.uploading or state.unsaved:
-            _contradicts(event, "results are not uploaded")
-    elif state.running and state.state == "running" and event.type in _NEEDS_REST:
-        _contradicts(event, f"job {next(iter(state.running))} still runs")
+            _reject(event, "some results are not uploaded")
+    elif state.running and state.state == "running" and event.type in _NEEDS_IDLE:
+        _reject(event, f"job {next(iter(state.running))} is still running")
 
 
-def _expect_safe(event: Event[Data], jobs: Iterable[JobConfig]) -> None:
-    """See that job ids are names. No configuration has others: somebody else wrote this log, and
-    what is made of them here are paths."""
+def _check_job_ids(event: Event[Data], jobs: Iterable[JobConfig]) -> None:
+    """Reject unsafe job ids, because they become paths. No valid configuration has any; a foreign
+    or forged log may."""
     for job in jobs:
         if not is_safe(job.job_id):
-            _contradicts(event, f"{job.job_id!r} is no job id")
+            _reject(event, f"{job.job_id!r} is not a valid job id")
 
 
 OF_AN_ATTEMPT = frozenset(
@@ -130,10 +130,10 @@ OF_AN_ATTEMPT = frozenset(
     for name, cls in TYPES.items()
     if issubclass(cls, Outcome | ResultsUploaded | ResultsDelayed | ResultsUploadFailed)
 )
-_INCOMPLETE = "jobs of the configuration are missing before it"
+_INCOMPLETE = "the configuration's jobs before it are incomplete"
 JOB_EVENTS = frozenset(event for moves in JOB_MOVES.values() for event in moves)
-_NEEDS_REST = frozenset({"QueueFailed", "QueueReconfigured"})
+_NEEDS_IDLE = frozenset({"QueueFailed", "QueueReconfigured"})
 
 
-def _contradicts(event: Event[Data], why: str) -> NoReturn:
-    raise CorruptLog(f"event {event.seq}: {event.type} cannot be", seq=event.seq, why=why)
+def _reject(event: Event[Data], why: str) -> NoReturn:
+    raise CorruptLog(f"event {event.seq}: {event.type} is invalid", seq=event.seq, why=why)

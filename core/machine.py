@@ -1,7 +1,7 @@
-"""The two state machines, declared with `transitions`. Nothing else knows which moves are legal.
+"""The two state machines, declared with `transitions`: the only definition of legal transitions.
 
-The triggers are the event types. `core.moves` is the table derived from these machines, for
-readers that cannot pay the library's price for each of a million events.
+The triggers are the event types. `core.moves` has the tables generated from these machines, because
+the library is too slow to replay a million events.
 Source: the job states of the manual page; the events of `ARCHITECTURE.md`.
 """
 
@@ -14,7 +14,7 @@ from spawn.core.errors import IllegalTransition
 JOB_STATES = ("pending", "running", "completed", "failed", "retrying", "blocked")
 QUEUE_STATES = ("pending", "running", "completed", "failed", "interrupted")
 
-_STAYS: None = None  # how `transitions` writes a move that leaves the state as it is
+_STAYS: None = None  # the `dest` of a transition that keeps the state
 
 JOB_TRANSITIONS: list[dict[str, Any]] = [
     {"trigger": "JobStarted", "source": ["pending", "retrying"], "dest": "running"},
@@ -46,38 +46,38 @@ QUEUE_TRANSITIONS: list[dict[str, Any]] = [
 
 
 class _Model:
-    """What a machine moves: one for each machine, never one for each job."""
+    """Holds a machine's current state: one for each machine, not one for each job."""
 
     state: str
     trigger: Any
 
 
 class Guard:
-    """Both machines, ready to judge a move before it is written."""
+    """Both machines, to check an event before it is written."""
 
     def __init__(self) -> None:
         self._job = _build(JOB_STATES, JOB_TRANSITIONS)
         self._queue = _build(QUEUE_STATES, QUEUE_TRANSITIONS)
 
     def move_job(self, state: str, event: str, *, job_id: str = "", seq: int = 0) -> str:
-        """Return the state that `event` leads a job to from `state`.
+        """Return the next state of a job.
 
         Raises:
-            IllegalTransition: It leads nowhere.
+            IllegalTransition: `state` does not allow `event`.
         """
         return _move(self._job, state, event, of=f"job {job_id}", seq=seq)
 
     def move_queue(self, state: str, event: str, *, seq: int = 0) -> str:
-        """Return the state that `event` leads the queue to from `state`.
+        """Return the next state of the queue.
 
         Raises:
-            IllegalTransition: It leads nowhere.
+            IllegalTransition: `state` does not allow `event`.
         """
         return _move(self._queue, state, event, of="the queue", seq=seq)
 
 
 def derive(states: tuple[str, ...], transitions: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
-    """Ask a machine for every pair: state to event to the state that follows, all sorted."""
+    """Return a machine's transition table: state to event to next state, events sorted."""
     machine, model = _build(states, transitions)
     table: dict[str, dict[str, str]] = {}
     for state in states:
@@ -107,7 +107,7 @@ def _move(built: tuple[Machine, _Model], state: str, event: str, *, of: str, seq
     try:
         model.trigger(event)
     except (MachineError, AttributeError):
-        # AttributeError: `transitions` says so of a trigger that no state knows.
+        # `transitions` raises AttributeError for a trigger that no state has.
         legal = sorted(machine.get_triggers(state))
         raise IllegalTransition(event, state, legal, of=of, seq=seq) from None
     return model.state

@@ -1,10 +1,10 @@
-"""Moments as the log writes them: UTC RFC 3339 with microseconds, always 27 characters."""
+"""Time stamps of the log: UTC RFC 3339 with microseconds, always 27 characters."""
 
 from datetime import UTC, datetime
 
 
 def stamp(moment: datetime) -> str:
-    """Write a moment, `2026-01-27T22:05:32.000000Z`.
+    """Format a time as a stamp: `2026-01-27T22:05:32.000000Z`.
 
     Args:
         moment: With a time zone.
@@ -13,14 +13,14 @@ def stamp(moment: datetime) -> str:
 
 
 def moment(stamp: str) -> datetime:
-    """Read a stamp back, in UTC.
+    """Parse a stamp.
 
     Raises:
-        ValueError: It is not RFC 3339.
+        ValueError: The text is not RFC 3339.
     """
     return datetime.fromisoformat(stamp)
 
 
 def seconds_between(earlier: str, later: str) -> float:
-    """Seconds from one stamp to another; negative when the clock was set back between."""
+    """Return the seconds between two stamps; negative if the clock was set back."""
     return (moment(later) - moment(earlier)).total_seconds()

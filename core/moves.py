@@ -1,6 +1,6 @@
-"""Which event leads where: derived from `core.machine` by `make docs`, never edited.
+"""The transition tables, generated from `core.machine` by `make docs`; do not edit.
 
-State to event to the state that follows. A test holds it against the machines on every pair.
+Each maps a state and an event to the next state. A test compares them with the machines.
 """
 
 JOB_MOVES: dict[str, dict[str, str]] = {

@@ -1,23 +1,23 @@
-"""How long a runner owned its queue that died before it could say so."""
+"""How long a runner that died without an event owned its queue."""
 
 from spawn.core.moments import seconds_between
 from spawn.core.state import QueueState
 
 
-def owned_seconds(state: QueueState, told: float | None, *, every: float) -> float | None:
-    """Seconds of an epoch that has no end in the log; None when it has one.
+def owned_seconds(state: QueueState, reported: float | None, *, every: float) -> float | None:
+    """Return the seconds of an epoch without an end in the log; None if it has an end.
 
-    What the runner told last is by a clock that never jumps, and at most a little old; the stamps
-    of its events may know more of the time after that, and are believed for as long as it could
-    have lived without telling again. Twice as long: a busy machine is late.
+    The runner's last reported value comes from a monotonic clock and may be slightly old. The
+    stamps of its events may cover later time. They are trusted for up to two report intervals after
+    the last report, because a busy machine may report late.
 
     Args:
-        told: What it told last; None when nothing is known but the stamps.
-        every: How often it told, seconds.
+        reported: Seconds in the runner's last report; None if only the stamps are known.
+        every: The report interval in seconds.
     """
     if not state.owned_since:
         return None
     stamps = max(0.0, seconds_between(state.owned_since, state.last_at))
-    if told is None:
+    if reported is None:
         return stamps
-    return round(max(told, min(stamps, told + 2 * every)), 3)
+    return round(max(reported, min(stamps, reported + 2 * every)), 3)

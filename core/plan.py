@@ -1,4 +1,4 @@
-"""What a queue does next. Deciding is apart from folding: this may choose, `evolve` never does."""
+"""Decide what a queue does next. Separate from `evolve`, which only applies decisions."""
 
 from collections.abc import Collection
 
@@ -9,32 +9,31 @@ from spawn.core.state import JobState, QueueState
 
 
 class Start(Struct, frozen=True):
-    """Begin the next attempt of this job."""
+    """Start the next attempt of this job."""
 
     job: JobState
 
 
 class Finish(Struct, frozen=True):
-    """Nothing is left to do: this is the end."""
+    """End the queue: nothing is left to do."""
 
     verdict: QueueCompleted | QueueFailed
 
 
 class Wait(Struct, frozen=True):
-    """Something is under way, or a retry's time has not come."""
+    """Wait for a running job, an upload, a restore or a retry."""
 
 
 Step = Start | Finish | Wait
 
 
 def plan(state: QueueState, due: JobState | None = None, held: Collection[str] = ()) -> Step:
-    """Decide the next step, at a constant cost however many jobs there are.
+    """Decide the next step, in constant time for any number of jobs.
 
     Args:
-        state: Of a queue that has an owner.
-        due: The first in the file's order of the jobs whose `retry_at` has come and that nothing
-            holds up.
-        held: See `QueueState.next_ready`.
+        state: The state of a queue that has an owner.
+        due: The first job in file order whose `retry_at` has passed and that may start.
+        held: As in `QueueState.next_ready`.
     """
     stopping = is_stopping(state)
     if not stopping and len(state.running) < state.config.max_parallel:
@@ -45,14 +44,14 @@ def plan(state: QueueState, due: JobState | None = None, held: Collection[str] =
             return Start(ready)
     if state.running or state.uploading:
         return Wait()
-    waits = state.next_ready() is not None  # it is held up
+    waits = state.next_ready() is not None  # a job is ready but held
     if not stopping and (waits or any(not state.jobs[id_].missing for id_ in state.retrying)):
         return Wait()
     return Finish(verdict(state))
 
 
 def foresee(state: QueueState) -> JobState | None:
-    """The job that will start next if what runs completes, as far as a short look can tell."""
+    """Return the job that probably starts next once a running job completes; None if unclear."""
     if is_stopping(state) or not state.running:
         return None
     ready = state.next_ready()
@@ -67,12 +66,12 @@ def foresee(state: QueueState) -> JobState | None:
 
 
 def is_stopping(state: QueueState) -> bool:
-    """Whether a failure ends the queue as soon as what runs has finished."""
+    """Return whether the queue ends after its running jobs, because a job failed."""
     return bool(state.failed) and state.config.on_failure == "stop"
 
 
 def verdict(state: QueueState) -> QueueCompleted | QueueFailed:
-    """Say how a queue with nothing left to do has ended."""
+    """Return the final event of a queue with nothing left to do."""
     if state.failed:
         return QueueFailed(reason="jobs", detail=_names(list(state.failed)))
     if state.unsaved:

@@ -1,4 +1,4 @@
-"""Rebuild a queue's state from its log: decode, chain, legality, fold."""
+"""Rebuild a queue's state from its log: verify the hash chain, decode, check and fold events."""
 
 from collections.abc import Iterable
 
@@ -10,14 +10,14 @@ from spawn.core.legality import check, check_first
 from spawn.core.state import QueueState
 
 Row = tuple[int, bytes | None, bytes, bytes]
-"""`(seq, type or None, line, hash)`: an event as a log holds it."""
+"""`(seq, type or None, line, hash)`: an event as stored in a log."""
 
 
 class Replay:
-    """A fold in progress, which can be fed more as the log grows.
+    """An incremental replay, which can be fed more events as the log grows.
 
     Args:
-        queue_id: Whose log it is; the chain begins with it.
+        queue_id: The queue's id, from which the hash chain starts.
     """
 
     def __init__(self, queue_id: str) -> None:
@@ -31,12 +31,12 @@ class Replay:
         """The state after the newest event.
 
         Raises:
-            CorruptLog: There was none, or jobs of the configuration are missing.
+            CorruptLog: The log is empty, or jobs of the configuration are missing.
         """
         if self._state is None:
             raise CorruptLog(f"the log of {self.queue_id} is empty")
         if not self._state.whole:
-            raise CorruptLog(f"the log of {self.queue_id} ends within its configuration")
+            raise CorruptLog(f"the log of {self.queue_id} ends before all jobs are submitted")
         return self._state
 
     @property
@@ -46,21 +46,21 @@ class Replay:
 
     @property
     def empty(self) -> bool:
-        """Whether no event was fed yet."""
+        """Whether no event has been fed."""
         return self._state is None
 
     def feed(self, rows: Iterable[Row], *, until: str | None = None) -> bool:
-        """Verify and fold events, which follow those fed before.
+        """Verify and fold the events that follow those fed before.
 
         Args:
-            rows: In the log's order.
-            until: A stamp; the first event after it and all that follow are left out.
+            rows: Events in log order.
+            until: A stamp; stop before the first event that is later.
 
         Returns:
-            Whether every row was taken.
+            Whether all rows were folded.
 
         Raises:
-            CorruptLog: With the first event that is wrong; the state is then of no use.
+            CorruptLog: At the first invalid event; the replay must not be used afterwards.
         """
         state, seq, hash_, queue_id = self._state, self.seq, self.hash, self.queue_id
         link, fast = chain.link, codec.fast
@@ -91,9 +91,9 @@ class Replay:
             hash_ = next_hash
             if event.seq != seq or event.queue_id != queue_id:
                 raise CorruptLog(
-                    f"event {seq} is not of this place",
+                    f"event {seq} does not belong here",
                     seq=seq,
-                    why=f"it says {event.queue_id} seq {event.seq}",
+                    why=f"it is event {event.seq} of queue {event.queue_id}",
                 )
             try:
                 if state is None:
@@ -102,8 +102,8 @@ class Replay:
                 else:
                     check(state, event)
                     evolve(state, event)
-            except (KeyError, ValueError) as error:  # a job that is not there, a date that is none
-                raise CorruptLog(f"event {seq} cannot be", seq=seq, why=repr(error)) from None
+            except (KeyError, ValueError) as error:  # an unknown job, an invalid stamp
+                raise CorruptLog(f"event {seq} is invalid", seq=seq, why=repr(error)) from None
         self._state, self.seq, self.hash = state, seq, hash_
         return taken
 
@@ -111,10 +111,10 @@ class Replay:
         """Fold an event that is about to be written.
 
         Returns:
-            The chain's hash up to and with `line`.
+            The hash of the chain including `line`.
 
         Raises:
-            CorruptLog: It is not legal here; nothing changed.
+            CorruptLog: The event is not legal; the state is unchanged.
         """
         if self._state is None:
             check_first(event)
@@ -139,4 +139,4 @@ def _decode(line: bytes, seq: int, writer: str) -> Event[Data] | None:
 def _gap(expected: int, found: int) -> CorruptLog:
     if found > expected:
         return CorruptLog(f"event {expected} is missing", seq=expected)
-    return CorruptLog(f"event {found} stands where {expected} belongs", seq=expected)
+    return CorruptLog(f"found event {found} in place of event {expected}", seq=expected)

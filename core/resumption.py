@@ -1,4 +1,4 @@
-"""What going on with a queue means: what there is to do, and what a new configuration changes."""
+"""Check that resuming a queue has an effect, and list what a new configuration changes."""
 
 from collections.abc import Iterator
 
@@ -9,27 +9,27 @@ from spawn.core.durations import compact
 from spawn.core.errors import InvalidArgument, NothingToDo
 from spawn.core.state import QueueState
 
-_PLACE = ("result_s3_bucket", "result_s3_prefix")
-_SHOWN = 20
+_LOCATION_FIELDS = ("result_s3_bucket", "result_s3_prefix")
+_MAX_CHANGES = 20
 
 
 def config_of(state: QueueState) -> QueueConfig:
-    """A queue's whole configuration, jobs included."""
+    """Return a queue's whole configuration, including its jobs."""
     return structs.replace(state.config, jobs=tuple(job.config for job in state.jobs.values()))
 
 
 def check(
     state: QueueState, *, retry_failed: bool, config: QueueConfig | None, from_s3: bool = False
 ) -> None:
-    """See that there is something to do.
+    """Check that resuming the queue has an effect.
 
     Args:
-        from_s3: Whether it was asked for from another machine, for the advice.
-        config: A new configuration, if there is one.
+        config: The new configuration, if any.
+        from_s3: Whether the user gave `--from-s3`, which the hints then repeat.
 
     Raises:
-        NothingToDo: Going on would change nothing.
-        InvalidArgument: The new configuration cannot take the place of the old one.
+        NothingToDo: Resuming would change nothing.
+        InvalidArgument: The new configuration cannot replace the old one.
     """
     queue_id = state.queue_id
     again = f"spawn queue resume {queue_id}{' --from-s3' if from_s3 else ''}"
@@ -45,8 +45,8 @@ def check(
         if config.on_failure == "stop" and set(left) - gone and not retry_failed:
             raise NothingToDo(
                 f"queue {queue_id} would fail again",
-                why=f"{', '.join(left[:5])} failed, and the new configuration leaves that as it is",
-                hint="`--retry-failed` tries failed jobs again",
+                why=f"{', '.join(left[:5])} failed, and the new configuration does not change that",
+                hint="`--retry-failed` retries failed jobs",
             )
         return
     if state.state != "failed" or state.unsaved:
@@ -54,31 +54,31 @@ def check(
     if state.reason == "global_timeout" and not state.failed:
         raise NothingToDo(
             f"queue {queue_id} has used up its global_timeout",
-            hint=f"`{again} --global-timeout DURATION` gives it more",
+            hint=f"`{again} --global-timeout DURATION` sets a longer limit",
         )
     if not retry_failed:
-        failed = ", ".join(list(state.failed)[:5]) or "what is left of it"
+        failed = ", ".join(list(state.failed)[:5]) or "the remaining jobs"
         cancelled = state.reason == "cancelled"
         raise NothingToDo(
             f"queue {queue_id} was cancelled"
             if cancelled
             else f"queue {queue_id} has failed and would fail again",
-            why="what was stopped or had failed is not tried again by itself"
+            why="cancelled and failed jobs are not retried automatically"
             if cancelled
             else f"{len(state.failed)} of its jobs failed: {failed}",
-            hint=f"`{again} --retry-failed` tries {failed} again",
+            hint=f"`{again} --retry-failed` retries {failed}",
         )
 
 
 def changes(state: QueueState, config: QueueConfig) -> tuple[str, ...]:
-    """What a new configuration changes, in words, a change each."""
+    """Describe the changes of a new configuration, one text each, at most `_MAX_CHANGES`."""
     found = list(_changes(state, config))
-    more = len(found) - _SHOWN
-    return tuple([*found[:_SHOWN], f"and {more} more"] if more > 0 else found)
+    more = len(found) - _MAX_CHANGES
+    return tuple([*found[:_MAX_CHANGES], f"and {more} more"] if more > 0 else found)
 
 
 def mended(state: QueueState, config: QueueConfig) -> list[str]:
-    """The failed jobs that a new configuration says otherwise: it means to try them again."""
+    """Return the failed jobs that a new configuration changes, which are therefore retried."""
     new = {job.job_id: job for job in config.jobs}
     return [
         job_id
@@ -112,19 +112,19 @@ def _text(name: str, value: object) -> str:
 
 
 def _check_config(state: QueueState, config: QueueConfig) -> None:
-    for name in _PLACE:
+    for name in _LOCATION_FIELDS:
         if getattr(config, name) != getattr(state.config, name):
             raise InvalidArgument(
                 f"the new configuration changes {name}",
-                why="the results that there are could not be found any more",
-                hint=f"leave {name} as it was",
+                why="existing results could no longer be found",
+                hint=f"keep the previous {name}",
             )
     limit = config.global_timeout
     if limit is not None and limit <= state.owned_seconds and _unfinished(state, config):
         raise InvalidArgument(
-            f"a global_timeout of {compact(limit)} has passed already",
+            f"the global_timeout of {compact(limit)} has already expired",
             why=f"queue {state.queue_id} has run for {compact(state.owned_seconds)}",
-            hint="it is the whole time, what has passed included",
+            hint="global_timeout includes the time that the queue has already run",
         )
 
 

@@ -1,33 +1,33 @@
-"""Whether a failed job is tried again, and how long it waits before that."""
+"""Decide whether a failed job is retried, and after which delay."""
 
 from spawn.core.config.model import RetryPolicy
 
 TIMED_OUT = 124
-"""The exit code of an attempt that ran into its timeout, as GNU timeout gives it."""
+"""The exit code of an attempt that timed out, as in GNU timeout."""
 
 GROWTH = 3.0
-"""What each further failure multiplies an exponential delay by: 10 s, 30 s, 90 s."""
+"""The factor of an exponential backoff: 10 s, 30 s, 90 s."""
 
 HOPELESS = {
     126: "the command cannot be executed",
     127: "the command was not found",
 }
-"""Exit codes that the next attempt would give again, unless `retry_on_codes` lists them."""
+"""Exit codes that a retry cannot change: not retried unless `retry_on_codes` lists them."""
 
 _MOST_STEPS = 100
-"""Even a delay of a millisecond is past every cap by then, and a float is not near its end."""
+"""Enough steps to exceed any `max_delay`, and few enough not to overflow a float."""
 
 
 def delay(policy: RetryPolicy, failures: int, fraction: float) -> float:
-    """Say how long to wait before the next attempt.
+    """Return the delay before the next attempt.
 
     `fixed` is `base_delay`; `exponential` is `base_delay`, then 3 and 9 times it, and so on;
-    `exponential-jitter` is a random share of that, between a half and the whole: jobs that failed
-    together come back apart, and none of them at once. All are capped at `max_delay`.
+    `exponential-jitter` is a random value between half of that and all of it, so that jobs that
+    failed together are not retried at the same time. All are capped at `max_delay`.
 
     Args:
-        failures: Failures so far that were the job's own, 1 or more.
-        fraction: A random number from 0 up to but not including 1; only jitter uses it.
+        failures: The job's own failures so far, 1 or more.
+        fraction: A random number in [0, 1), used only for jitter.
 
     Returns:
         Seconds, 0 to `max_delay`.
@@ -42,13 +42,13 @@ def delay(policy: RetryPolicy, failures: int, fraction: float) -> float:
 
 
 def why_final(policy: RetryPolicy, *, failures: int, exit_code: int, timed_out: bool) -> str | None:
-    """Say why a failure is the last one, or None when the job may be tried again.
+    """Return why a failed attempt is not retried; None if it is retried.
 
-    A timeout is judged as exit code 124, by the same lists.
+    A timeout counts as exit code 124 in `retry_on_codes` and `dont_retry_on_codes`.
 
     Args:
-        failures: Failures so far that were the job's own, this one included.
-        exit_code: As bash gives it: 1 to 255, death by a signal `128+n`.
+        failures: The job's own failures so far, including this one.
+        exit_code: As in bash: 1 to 255, death by signal n is `128+n`.
     """
     code = TIMED_OUT if timed_out else exit_code
     if failures >= policy.max_attempts:

@@ -1,6 +1,6 @@
-"""What a log amounts to: the state of a queue and of its jobs, as replay builds it.
+"""The state of a queue and its jobs, as replay builds it from the log.
 
-Only `core.evolve` changes these. Size grows with jobs, never with events.
+Only `core.evolve` changes it. Its size grows with the number of jobs, not of events.
 """
 
 from collections.abc import Collection
@@ -27,85 +27,85 @@ from spawn.core.events import (
 
 
 class JobState(Struct, kw_only=True):
-    """One job: its state, its last attempt, its budget."""
+    """One job: its state, its newest attempt, its budget."""
 
     config: JobConfig
     index: int
     state: str = "pending"
     attempt: int = 0
-    """The life number of the newest attempt; 0 before the first."""
+    """Number of the newest attempt over the job's life; 0 before the first."""
     failures: int = 0
-    """Failures that were the job's own since its last reset: the budget spent."""
+    """The job's own failures since its last reset, which count against its budget."""
     losses: int = 0
-    """Attempts in a row that were lost, or ended with their host."""
+    """Consecutive attempts that were lost or ended with their host."""
     missing: int = 0
-    """Dependencies that hold the job up, those of `is_open`."""
+    """Number of dependencies that the job waits for: those with `is_open`."""
     unmet: int = 0
-    """Dependencies that are not completed."""
+    """Number of dependencies that are not completed."""
     blocked_by: str = ""
     queued: bool = False
     """Whether the job is in `QueueState.ready`."""
     epoch: int = 0
-    """Of the runner that started the newest attempt."""
+    """Epoch of the runner that started the newest attempt."""
     started: JobStarted | None = None
     """How the newest attempt began."""
     started_at: str = ""
     outcome: Outcome | None = None
-    """How it ended; None while it runs."""
+    """How the newest attempt ended; None while it runs."""
     ended_at: str = ""
-    """When its command ended, as far as that is known."""
+    """When its command ended, as far as known."""
     uploaded: ResultsUploaded | None = None
     upload_failed: ResultsUploadFailed | None = None
     delayed: ResultsDelayed | None = None
-    """Why what depends on the job does not wait for its results."""
+    """Set if dependents no longer wait for the upload of the job's results."""
     output_unsaved: str = ""
-    """Why the newest attempt's output, or the facts of it, are not in the object store."""
+    """Why the newest attempt's output or metadata is not in the object store."""
     upstream_resets: int = 0
-    """How often a job that this one depends on was reset since this one completed: the new attempt
-    may overwrite this one's files."""
+    """How many times a dependency was reset since this job completed: its new attempt may overwrite
+    this job's files."""
     not_put_back: str = ""
-    """Why its results cannot be brought to the machine where they are needed, for now."""
+    """Why the job's results cannot yet be restored on the machine that needs them."""
     checkpoint: CheckpointSaved | None = None
-    """What the next attempt may go on from: of the newest attempt that left one."""
+    """The newest checkpoint, from which the next attempt may resume."""
     checkpoint_unsaved: str = ""
-    """Why what the newest attempt had left is on its machine alone."""
+    """Why the newest attempt's checkpoint is only on its machine."""
     holding: bool = False
-    """Whether what depends on the job waits for its results to be in the object store."""
+    """Whether dependents wait for the upload of the job's results."""
 
     @property
     def token(self) -> str:
-        """Of the newest attempt."""
+        """The newest attempt's token."""
         return self.started.token if self.started else ""
 
     @property
     def is_open(self) -> bool:
-        """Whether dependents wait for the job: it has not completed, its results are on the way, or
-        something that it depends on is open again, whose results its dependents may read, too."""
+        """Whether dependents wait for the job: it has not completed, its results are being
+        uploaded, or one of its dependencies is open again, whose results dependents may read."""
         return self.state != "completed" or self.holding or self.missing > 0
 
     @property
     def pid(self) -> int:
-        """Of the command while it runs, else 0."""
+        """The PID of the command while it runs, else 0."""
         return self.started.pid if self.started and self.state == "running" else 0
 
     @property
     def folder(self) -> str:
-        """Of the newest attempt; empty where its command could not even be prepared."""
+        """The newest attempt's folder; empty if its command could not be prepared."""
         return self.started.folder if self.started else ""
 
     @property
     def log_file(self) -> str:
-        """The job's combined log."""
+        """Path of the job's combined log."""
         return self.started.log_file if self.started else ""
 
     @property
     def log_offset(self) -> int:
-        """Where the newest attempt begins in it, bytes."""
+        """Offset in bytes at which the newest attempt begins in the log."""
         return self.started.log_offset if self.started else 0
 
     @property
     def why(self) -> str:
-        """Why the newest attempt did not complete; empty otherwise."""
+        """Why the newest attempt did not complete; else empty."""
         outcome = self.outcome
         if isinstance(outcome, JobInterrupted):
             return outcome.cause
@@ -113,7 +113,7 @@ class JobState(Struct, kw_only=True):
 
     @property
     def last_lines(self) -> tuple[str, ...]:
-        """The end of a failed attempt's output, oldest first."""
+        """The last lines of a failed attempt's output, oldest first."""
         outcome = self.outcome
         return outcome.last_lines if isinstance(outcome, JobRetryScheduled | JobFailed) else ()
 
@@ -124,29 +124,29 @@ class JobState(Struct, kw_only=True):
 
     @property
     def retry_at(self) -> str:
-        """When the retry is due."""
+        """The stamp at which the retry is due; else empty."""
         return self.outcome.retry_at if isinstance(self.outcome, JobRetryScheduled) else ""
 
     @property
     def results(self) -> Results | None:
-        """The manifest in short of a completed attempt that promised results."""
+        """The manifest summary of a completed attempt with `result_files`."""
         return self.outcome.results if isinstance(self.outcome, JobCompleted) else None
 
     @property
     def unmatched(self) -> tuple[str, ...]:
-        """Patterns of results that matched nothing."""
-        said = self.uploaded or self.upload_failed
-        return said.unmatched if said else ()
+        """`result_files` patterns that matched no file."""
+        event = self.uploaded or self.upload_failed
+        return event.unmatched if event else ()
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """What is in its result folders and is not kept, of its results or else its checkpoint."""
-        said = self.uploaded or self.upload_failed or self.checkpoint
-        return said.left_out if said else ()
+        """Contents of result folders that are not kept, for the results or else the checkpoint."""
+        event = self.uploaded or self.upload_failed or self.checkpoint
+        return event.left_out if event else ()
 
     @property
     def attempts(self) -> int:
-        """Budget spent, an attempt that runs or completed included: the `1` of `1/3`."""
+        """Budget used, including a running or completed attempt: the `1` of `1/3`."""
         return self.failures + (self.state in ("running", "completed"))
 
     @property
@@ -156,68 +156,68 @@ class JobState(Struct, kw_only=True):
 
 
 class QueueState(Struct, kw_only=True):
-    """A queue: its configuration, its jobs, and what `plan` must know without a scan of them."""
+    """A queue: its configuration, its jobs, and indexes that spare `plan` a scan of all jobs."""
 
     queue_id: str
     config: QueueConfig
-    """Without its jobs: they are in `jobs`."""
+    """The configuration without its jobs, which are in `jobs`."""
     state: str = "pending"
     jobs: dict[str, JobState]
     jobs_total: int
     config_sha256: str
     version: str
-    """The version of spawn that wrote the newest epoch."""
+    """The version of spawn that writes the current epoch."""
     epoch: int = 0
     submitted_at: str = ""
     started_at: str = ""
     ended_at: str = ""
-    """When the queue reached its end or was interrupted; empty while it has an owner."""
+    """When the queue ended or was interrupted; empty while it has an owner."""
     last_at: str = ""
     owned_since: str = ""
     owned_seconds: float = 0.0
-    """How long runners owned the queue, up to `owned_since`."""
+    """Seconds that runners owned the queue before `owned_since`."""
     owner: QueueStarted | None = None
     owned_seq: int = 0
-    """The seq of the event that made it the owner."""
+    """The seq of the owner's `QueueStarted` or `QueueResumed`."""
     reason: str = ""
     detail: str = ""
     order: list[str]
-    """Job ids in the file's order."""
+    """Job ids in file order."""
     replaced: dict[str, JobState] = {}
-    """Jobs of the configuration before, until all of the new one's are read."""
+    """Jobs of the previous configuration, until all jobs of the new one are read."""
     dependents: dict[str, tuple[str, ...]] = {}
     counts: dict[str, int]
     ready: list[int] = []
-    """A heap of the indexes of pending jobs that nothing holds up; stale entries are skipped."""
+    """A heap of the indexes of pending jobs that can start; stale entries are skipped."""
     running: dict[str, None] = {}
     """Jobs with an open attempt, oldest first."""
     retrying: dict[str, None] = {}
     failed: dict[str, None] = {}
     uploading: dict[str, None] = {}
-    """Completed jobs whose results are on their way."""
+    """Completed jobs whose results are being uploaded."""
     unsaved: dict[str, None] = {}
     """Completed jobs whose results could not be uploaded."""
     kept: str = ""
-    """Why the machine was not powered off at the end of the newest epoch, though it was to be."""
+    """Why the configured power-off at the end of the newest epoch did not happen."""
     answered: dict[str, None] = {}
-    """Requests that were followed or refused: none is answered twice."""
+    """Requests that were executed or rejected, so that none is handled twice."""
 
     @property
     def ended(self) -> bool:
-        """Whether nothing will happen without a person: completed or failed."""
+        """Whether the queue is completed or failed, and only a user can resume it."""
         return self.state in ("completed", "failed")
 
     @property
     def whole(self) -> bool:
-        """Whether every job of the configuration has been read."""
+        """Whether all jobs of the configuration have been read."""
         return len(self.jobs) == self.jobs_total
 
     def job_at(self, index: int) -> JobState:
-        """The job at this place of the file, counted from 0."""
+        """Return the job at this position of the file, counted from 0."""
         return self.jobs[self.order[index]]
 
     def move(self, job: JobState, state: str) -> None:
-        """Put a job into another state and keep the counts right."""
+        """Change a job's state and update the counts."""
         self.counts[job.state] -= 1
         self.counts[state] += 1
         job.state = state
@@ -225,17 +225,16 @@ class QueueState(Struct, kw_only=True):
             self.enqueue(job)
 
     def enqueue(self, job: JobState) -> None:
-        """Let a job that nothing holds up take its turn in the file's order."""
+        """Add a job that can start to `ready`."""
         if not job.queued:
             job.queued = True
             heappush(self.ready, job.index)
 
     def next_ready(self, held: Collection[str] = ()) -> JobState | None:
-        """The first job in the file's order that could start now; it stays where it is.
+        """Return the first job in file order that can start now, without removing it.
 
         Args:
-            held: Jobs that wait though they are ready, and those whose dependents do though they
-                are completed.
+            held: Jobs that must not start, and completed jobs whose dependents must not start.
         """
         aside: list[int] = []
         found = None
@@ -253,7 +252,7 @@ class QueueState(Struct, kw_only=True):
         return found
 
     def link(self) -> None:
-        """Derive who depends on whom and who is ready, once all jobs are known."""
+        """Compute dependents and ready jobs, once all jobs are known."""
         self.dependents = dag.dependents(
             {job_id: job.config.depends_on for job_id, job in self.jobs.items()}
         )
@@ -271,7 +270,7 @@ class QueueState(Struct, kw_only=True):
                 self.enqueue(job)
 
     def reopen(self, job: JobState) -> None:
-        """Let dependents wait for a job that has become open, and theirs where they completed."""
+        """Make dependents wait for a job that became open, and theirs if they have completed."""
         opened = [job]
         for each in opened:
             for other in map(self.jobs.__getitem__, self.dependents.get(each.config.job_id, ())):
@@ -282,7 +281,7 @@ class QueueState(Struct, kw_only=True):
                     opened.append(other)
 
     def release(self, job: JobState) -> None:
-        """Let dependents wait no longer for a job that is open no more, nor theirs."""
+        """Release the dependents of a job that is no longer open, and theirs."""
         done = [job]
         for each in done:
             for other in map(self.jobs.__getitem__, self.dependents.get(each.config.job_id, ())):
@@ -295,8 +294,8 @@ class QueueState(Struct, kw_only=True):
                     done.append(other)
 
     def open_needs(self, job: JobState) -> list[str]:
-        """The jobs that hold `job` up: its open dependencies, and for each of them that is open
-        only because of its own, those."""
+        """Return the jobs that `job` waits for: its open dependencies. One that is open only
+        because of its own dependencies is replaced by those."""
         found: dict[str, None] = {}
         sought = dict.fromkeys(job.config.depends_on)
         line = list(sought)
@@ -312,5 +311,5 @@ class QueueState(Struct, kw_only=True):
 
 
 def is_held(job: JobState, held: Collection[str]) -> bool:
-    """Whether a job, or one that it depends on, is among these."""
+    """Return whether a job or one of its direct dependencies is among these."""
     return job.config.job_id in held or any(need in held for need in job.config.depends_on)

@@ -1,4 +1,4 @@
-"""A configuration as events: one `QueueSubmitted`, and `JobsSubmitted` for what it cannot hold."""
+"""Turn a configuration into events: one `QueueSubmitted`, and `JobsSubmitted` for further jobs."""
 
 from collections.abc import Iterator
 from hashlib import sha256
@@ -11,22 +11,22 @@ from spawn.core.config.model import JobConfig, QueueConfig
 from spawn.core.events import Draft, JobsSubmitted, QueueReconfigured, QueueSubmitted
 
 _ROOM = MAX_LINE - 8 * 1024
-"""Bytes of jobs that one line takes; the rest is for everything else that the line says."""
+"""Maximum bytes of jobs in one line; the rest is for its other fields."""
 
 
 def config_sha256(config: QueueConfig) -> str:
-    """SHA-256 in hex of the whole validated configuration, jobs included."""
+    """Return the SHA-256 in hex of the whole validated configuration, including its jobs."""
     return sha256(canonical.encode(config)).hexdigest()
 
 
 def submit(config: QueueConfig, *, file: str, file_sha256: str, version: str) -> list[Draft]:
-    """Decide the events that put a configuration into an empty log.
+    """Return the events that submit a configuration to an empty log.
 
     Args:
         config: Validated, with absolute working directories.
-        file: The name of the file it came from.
-        file_sha256: Of that file's bytes, in hex.
-        version: Of spawn.
+        file: The name of the configuration file.
+        file_sha256: SHA-256 of the file's bytes, in hex.
+        version: The version of spawn.
     """
     pages = list(_pages(config.jobs))
     submitted = QueueSubmitted(
@@ -41,7 +41,7 @@ def submit(config: QueueConfig, *, file: str, file_sha256: str, version: str) ->
 
 
 def reconfigure(config: QueueConfig, *, changes: tuple[str, ...]) -> list[Draft]:
-    """Decide the events that put another configuration in the place of a queue's own."""
+    """Return the events that replace a queue's configuration."""
     pages = list(_pages(config.jobs))
     reconfigured = QueueReconfigured(
         config=structs.replace(config, jobs=pages[0]),

@@ -1,4 +1,4 @@
-"""How long a queue may stay on a machine: for a while from its start, or until a moment."""
+"""The `--ttl` of a queue on a machine: a duration from the runner's start, or a point in time."""
 
 from datetime import datetime
 
@@ -9,19 +9,19 @@ from spawn.core.moments import moment
 
 
 class Ttl(Struct, frozen=True, kw_only=True):
-    """`text` as it was given; one of `seconds` and `until`, a stamp, is there."""
+    """A parsed `--ttl`. `text` is the original; either `seconds` or `until`, a stamp, is set."""
 
     text: str
     seconds: float | None = None
     until: str = ""
 
     def left(self, owned: float, now: datetime) -> float:
-        """Seconds that are left; none or less when it has passed.
+        """Return the remaining seconds; 0 or less if the time has expired.
 
         Args:
-            owned: For how long the runner has had the queue, by a clock that never jumps: what a
-                duration counts from.
-            now: By the wall clock, which a moment is of.
+            owned: Seconds that the runner has owned the queue, by a monotonic clock; compared with
+                `seconds`.
+            now: The wall clock's time, compared with `until`.
         """
         if self.seconds is not None:
             return self.seconds - owned
@@ -29,21 +29,21 @@ class Ttl(Struct, frozen=True, kw_only=True):
 
 
 def parse(text: str) -> Ttl:
-    """Read `8h`, or `2026-01-27T22:00:00Z`: a moment needs its time zone.
+    """Parse a duration such as `8h`, or a time with a zone such as `2026-01-27T22:00:00Z`.
 
     Raises:
-        ValueError: It is neither; the message says why.
+        ValueError: The text is neither; the message gives the reason.
     """
     trimmed = text.strip()
     if "T" not in trimmed and ":" not in trimmed:
         seconds = durations.parse(trimmed)
         if not seconds:
-            raise ValueError('it is no time at all; write for example "8h"')
+            raise ValueError('it must be longer than 0; write for example "8h"')
         return Ttl(text=trimmed, seconds=seconds)
     try:
         at = moment(trimmed)
     except ValueError:
-        raise ValueError('it is no moment; write for example "2026-01-27T22:00:00Z"') from None
+        raise ValueError('it is not a time; write for example "2026-01-27T22:00:00Z"') from None
     if at.tzinfo is None:
-        raise ValueError('it lacks a time zone; write for example "2026-01-27T22:00:00Z"')
+        raise ValueError('it has no time zone; write for example "2026-01-27T22:00:00Z"')
     return Ttl(text=trimmed, until=trimmed)

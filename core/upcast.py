@@ -1,6 +1,6 @@
-"""Lift events of older versions to today's shape: dict to dict, one version at a time.
+"""Convert event data of older versions to the current one: dict to dict, one version at a time.
 
-Logs are never rewritten, so every entry here stays for ever.
+Logs are never rewritten, so no entry here is ever removed.
 """
 
 from collections.abc import Callable
@@ -9,18 +9,18 @@ from typing import Any
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
 UPCASTERS: dict[tuple[str, int], Upcaster] = {}
-"""`(type, v)` to the function that turns that version's data into version `v + 1`'s."""
+"""`(type, v)` to the function that converts data of version `v` to version `v + 1`."""
 
 
 class NoUpcaster(LookupError):
-    """There never was such a version."""
+    """The event type has no such version."""
 
 
 def upcast(type_: str, v: int, data: dict[str, Any], *, to: int) -> dict[str, Any]:
-    """Turn `data` of version `v` into version `to`.
+    """Convert `data` from version `v` to version `to`.
 
     Raises:
-        NoUpcaster: None starts at a version on the way.
+        NoUpcaster: A version in between has no conversion.
     """
     for version in range(v, to):
         if (type_, version) not in UPCASTERS:

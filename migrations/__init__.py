@@ -1,1 +1,1 @@
-"""Schema changes of the event log, forward only."""
+"""Schema migrations of the event log, forward only."""

@@ -1,4 +1,4 @@
-"""Alembic runs its migrations through this, on the connection that the store hands it."""
+"""The Alembic environment: runs migrations on the connection that the store passes in."""
 
 from alembic import context
 

@@ -1,4 +1,4 @@
-"""JSON on stdout: for people and `jq`, or one compact object a line."""
+"""A report as JSON: indented, or one compact object per line."""
 
 import msgspec
 
@@ -7,10 +7,10 @@ from spawn.core.report.model import Report
 
 
 def pretty(report: Report) -> str:
-    """A report over many lines."""
+    """Return a report as indented JSON."""
     return msgspec.json.format(msgspec.json.encode(as_json(report, None)), indent=2).decode()
 
 
 def compact(report: Report) -> str:
-    """A report in one line."""
+    """Return a report as one line of JSON."""
     return msgspec.json.encode(as_json(report, None)).decode()

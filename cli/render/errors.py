@@ -1,4 +1,4 @@
-"""An error as a person reads it: what happened, why, what to do."""
+"""Print an error: what happened, why, what to do."""
 
 import sys
 
@@ -7,7 +7,7 @@ from spawn.core.errors import InvalidConfig, SpawnError
 
 
 def show(error: SpawnError) -> None:
-    """Write an error to stderr. What it quotes may be foreign."""
+    """Write an error to stderr. Its text may quote untrusted input."""
     from spawn.cli.render.text import printable
 
     style = style_for(sys.stderr)

@@ -1,4 +1,4 @@
-"""An event as one line of the audit trail: when, what, why."""
+"""An event as one line of `history`: when, what, why."""
 
 from datetime import tzinfo
 from typing import assert_never
@@ -11,7 +11,7 @@ from spawn.core.exit import unended_text
 from spawn.core.moments import moment, seconds_between
 
 LATE_SECONDS = 1.0
-"""From a command's end to the event of it: below that they are one moment to a reader."""
+"""Seconds between a command's end and its event from which the end is shown separately."""
 _KINDS = {
     "JobStarted": "running",
     "JobCompleted": "completed",
@@ -30,23 +30,23 @@ _KINDS = {
 
 
 def line(event: e.Event[e.Data], zone: tzinfo | None, style: Style = PLAIN) -> str:
-    """Write an event: `seq  time  who  what`."""
+    """Format an event: `seq  time  job or queue  what`."""
     at = f"{moment(event.at).astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
     who = event.job_id or "queue"
-    said = style(_KINDS.get(event.type, ""), printable(what(event)))
-    return f"{event.seq:>5}  {at}  {who:<16} {said}{seen_late(event, zone)}"
+    text = style(_KINDS.get(event.type, ""), printable(what(event)))
+    return f"{event.seq:>5}  {at}  {who:<16} {text}{seen_late(event, zone)}"
 
 
 def seen_late(event: e.Event[e.Data], zone: tzinfo | None) -> str:
-    """When a command had ended whose end a runner saw later."""
+    """Return when the command ended, if its event was logged later; else empty."""
     ended_at = getattr(event.data, "ended_at", "")
     if not ended_at or seconds_between(ended_at, event.at) < LATE_SECONDS:
         return ""
-    return f"; it had ended at {moment(ended_at).astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
+    return f"; the command ended at {moment(ended_at).astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
 
 
 def what(event: e.Event[e.Data]) -> str:
-    """Say in words what an event says."""
+    """Describe an event in words."""
     data: e.AnyData = event.data  # type: ignore[assignment]
     match data:
         case e.QueueSubmitted():
@@ -54,7 +54,7 @@ def what(event: e.Event[e.Data]) -> str:
         case e.JobsSubmitted():
             return f"submitted: {_count(len(data.jobs), 'job')} more"
         case e.QueueResumed():
-            after = f"; its runner had died ({data.died})" if data.died else ""
+            after = f"; the previous runner died ({data.died})" if data.died else ""
             return f"resumed by {data.owner}, epoch {event.epoch}, pid {data.pid}{after}"
         case e.QueueStarted():
             return f"started by {data.owner}, pid {data.pid}, spawn {data.version}"
@@ -63,33 +63,33 @@ def what(event: e.Event[e.Data]) -> str:
         case e.JobCompleted():
             results = data.results
             found = f", {_count(results.files, 'result file')}" if results else ""
-            after = f"{duration(data.wall_seconds)}{found}{_left(data)}"
+            after = f"{duration(data.wall_seconds)}{found}{_unended(data)}"
             return f"attempt {event.attempt} completed after {after}"
         case e.JobRetryScheduled():
             return (
-                f"attempt {event.attempt} failed ({_end(data)}) after "
+                f"attempt {event.attempt} failed ({_exit_text(data)}) after "
                 f"{duration(data.wall_seconds)}; retry in {duration(data.delay)}: "
-                f"{data.why}{_left(data)}"
+                f"{data.why}{_unended(data)}"
             )
-        case e.JobFailed(exit_code=None):  # it could not begin, or how it ended nobody saw
-            return f"attempt {event.attempt} failed; no retry: {data.why}{_left(data)}"
+        case e.JobFailed(exit_code=None):  # it could not start, or its end was not observed
+            return f"attempt {event.attempt} failed; no retry: {data.why}{_unended(data)}"
         case e.JobFailed():
             return (
-                f"attempt {event.attempt} failed ({_end(data)}) after "
-                f"{duration(data.wall_seconds)}; no retry: {data.why}{_left(data)}"
+                f"attempt {event.attempt} failed ({_exit_text(data)}) after "
+                f"{duration(data.wall_seconds)}; no retry: {data.why}{_unended(data)}"
             )
         case e.JobInterrupted():
-            detail = f": {data.detail}" if data.detail else _left(data)
+            detail = f": {data.detail}" if data.detail else _unended(data)
             return f"attempt {event.attempt} interrupted ({data.cause}){detail}; budget unspent"
         case e.JobBlocked():
             return f"blocked by {data.by}, which failed"
         case e.JobUnblocked():
             return f"no longer blocked by {data.by}"
         case e.JobReset():
-            reason = "its results were lost" if data.reason == "results_lost" else "to try again"
+            reason = "its results were lost" if data.reason == "results_lost" else "retry"
             return f"reset by {data.by}: {reason}"
         case e.ResultsUploaded():
-            unmatched = f"; nothing matched {', '.join(data.unmatched)}" if data.unmatched else ""
+            unmatched = f"; no file matches {', '.join(data.unmatched)}" if data.unmatched else ""
             files = f"{_count(data.files, 'file')}, {data.size} bytes"
             return f"results saved: {files}{unmatched}{_left_out(data.left_out)}"
         case e.OutputNotSaved():
@@ -97,9 +97,9 @@ def what(event: e.Event[e.Data]) -> str:
         case e.OutputSaved():
             return f"output of attempt {event.attempt} saved"
         case e.ResultsNotPutBack():
-            return f"results cannot be put back here yet: {data.error}"
+            return f"results not restored here yet: {data.error}"
         case e.ResultsPutBack():
-            return f"results put back here: {_count(data.files, 'file')} brought"
+            return f"results restored here: {_count(data.files, 'file')} downloaded"
         case e.CheckpointSaved():
             files = _count(data.files, "file")
             saved = f"checkpoint of attempt {event.attempt} saved: {files}, {data.size} bytes"
@@ -107,13 +107,13 @@ def what(event: e.Event[e.Data]) -> str:
         case e.CheckpointNotSaved():
             return f"checkpoint of attempt {event.attempt} not saved: {data.error}"
         case e.CheckpointPutBack(error=""):
-            return f"checkpoint put back here: {_count(data.files, 'file')} brought"
+            return f"checkpoint restored here: {_count(data.files, 'file')} downloaded"
         case e.CheckpointPutBack():
-            return f"checkpoint not put back; the job begins without it: {data.error}"
+            return f"checkpoint not restored; the job starts without it: {data.error}"
         case e.MachineKept():
-            return f"the machine is not powered off: {data.why}"
+            return f"the machine was not powered off: {data.why}"
         case e.ResultsDelayed():
-            return f"results not saved yet; what depends on them goes on: {data.error}"
+            return f"results not saved yet; dependents no longer wait for them: {data.error}"
         case e.ResultsUploadFailed():
             return f"results not saved: {data.error}{_left_out(data.left_out)}"
         case e.QueueReconfigured():
@@ -130,7 +130,7 @@ def what(event: e.Event[e.Data]) -> str:
             assert_never(never)
 
 
-def _end(data: e.Outcome) -> str:
+def _exit_text(data: e.Outcome) -> str:
     if data.timed_out:
         return "timeout"
     if data.signal:
@@ -142,7 +142,7 @@ def _left_out(what: tuple[str, ...]) -> str:
     return f"; not kept: {', '.join(what)}" if what else ""
 
 
-def _left(data: e.Outcome) -> str:
+def _unended(data: e.Outcome) -> str:
     text = unended_text(data.unended)
     return f"; {text}" if text else ""
 

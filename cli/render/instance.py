@@ -1,4 +1,4 @@
-"""What is known of one instance: as text, and as JSON."""
+"""The status of one instance, as text and as JSON."""
 
 from collections.abc import Iterator
 from datetime import datetime, tzinfo
@@ -15,10 +15,10 @@ from spawn.core.durations import text as duration
 
 
 def render(facts: Facts, now: datetime, zone: tzinfo | None, style: Style) -> Iterator[str]:
-    """Write what is known of an instance, line by line.
+    """Yield the lines of an instance's status.
 
     Args:
-        zone: The reader's; None is the machine's own.
+        zone: The time zone for all times; None: the machine's own.
     """
     found = facts.found
     reason = f" ({printable(found.reason)})" if found.reason else ""
@@ -44,7 +44,7 @@ def render(facts: Facts, now: datetime, zone: tzinfo | None, style: Style) -> It
 
 
 def as_json(facts: Facts, zone: tzinfo | None) -> dict[str, Any]:
-    """Shape what is known for JSON; keys follow those of a list. What is not known is null."""
+    """Return an instance's status as JSON data: the keys of `list`, and more. Unknown: null."""
     found, role, queue, cost = facts.found, facts.role, facts.queue, facts.cost
     return {
         **shaped(found),
@@ -86,7 +86,7 @@ def _iam(facts: Facts) -> str:
         return "none" if facts.over else "none: results cannot be uploaded"
     profile = f"profile {printable(role.profile)}"
     if role.roles is None:
-        return f"{profile}; its role is not known: {printable(role.why)}"
+        return f"{profile}; role unknown: {printable(role.why)}"
     if not role.roles:
         return f"{profile}, which has no role: results cannot be uploaded"
     return f"role {printable(', '.join(role.roles))} ({profile})"
@@ -95,23 +95,26 @@ def _iam(facts: Facts) -> str:
 def _queue(facts: Facts, now: datetime) -> str:
     queue = facts.queue
     if queue is None:
-        return "none known; it has no tag of one"
+        return "none known; the instance has no queue tag"
     name = printable(queue.queue_id)
     if not queue.status:
-        return f"{name}, its status is not known: {printable(queue.why)}"
+        return f"{name}, status unknown: {printable(queue.why)}"
     heard = ""
     if queue.heard_at is not None and queue.status == "running":
-        heard = f", its runner heard of {duration((now - queue.heard_at).total_seconds())} ago"
-    asks = "" if facts.over else f"; `spawn queue status {facts.found.instance_id}` asks it"
-    return f"{name}, {queue.status} (by its log in S3{heard}{asks})"
+        ago = duration((now - queue.heard_at).total_seconds())
+        heard = f", runner last heard from {ago} ago"
+    asks = ""
+    if not facts.over:
+        asks = f"; `spawn queue status {facts.found.instance_id}` asks the instance"
+    return f"{name}, {queue.status} (from its log in S3{heard}{asks})"
 
 
 def _cost(cost: Cost) -> str:
     if cost.seconds is None:
         return f"unknown: {printable(cost.why)}"
     if cost.usd is None or cost.per_hour is None:
-        return f"unknown: {duration(cost.seconds)} of running; {printable(cost.why)}"
-    price = f"{duration(cost.seconds)} at ${cost.per_hour:.4f} an hour, {cost.basis}"
+        return f"unknown: running for {duration(cost.seconds)}; {printable(cost.why)}"
+    price = f"{duration(cost.seconds)} at ${cost.per_hour:.4f} per hour, {cost.basis}"
     return f"about ${cost.usd:.2f} ({price}; {LEFT_OUT})"
 
 

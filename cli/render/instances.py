@@ -1,4 +1,4 @@
-"""Many instances, a line each."""
+"""The list of instances, one line each, and as JSON."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -21,27 +21,26 @@ STATES = {
     "shutting-down": "dim",
     "terminated": "dim",
 }
-"""How EC2's states are painted: as the state of a queue or job that is alike."""
+"""EC2 states, mapped to the queue or job state whose colour they get."""
 _TITLES = ("INSTANCE", "NAME", "TYPE", "STATE", "AGE", "QUEUE", "ADDRESS")
 _STATE = _TITLES.index("STATE")
 _LEAST = 8
-_GIVES_WAY = (
+_SHRINK_ORDER = (
     *(("NAME", _LEAST), ("ADDRESS", 0), ("NAME", 0), ("QUEUE", _LEAST)),
     *(("AGE", 0), ("TYPE", _LEAST), ("TYPE", 0), ("QUEUE", 0)),
 )
-"""What becomes narrower on a narrow terminal, the first one first, and how narrow: 0 is left out.
-Part of an address is of no use."""
+"""The order in which columns shrink on a narrow terminal, and their minimum width; 0: omitted. An
+address is never cut, because a part of it is useless."""
 _GAP = "  "
 
 
 def table(
     instances: Sequence[Described], now: datetime, style: Style, width: int | None
 ) -> Iterator[str]:
-    """Write instances as a table.
+    """Yield the lines of a table of instances.
 
     Args:
-        width: Columns that a line may have; None: as many as it takes. Ids and states are never
-            cut.
+        width: Maximum columns of a line; None: unlimited. Ids and states are never cut.
     """
     rows = [_row(each, now) for each in instances]
     widths = _fitted(rows, width)
@@ -51,12 +50,12 @@ def table(
 
 
 def as_json(instances: Sequence[Described]) -> str:
-    """Write instances as a JSON array."""
+    """Return instances as a JSON array."""
     return pretty([shaped(each) for each in instances])
 
 
 def shaped(found: Described) -> dict[str, Any]:
-    """An instance for JSON. What it has not is an empty string, or null for a moment."""
+    """Return an instance as JSON data. Missing values are empty strings, a missing time is null."""
     at = found.launched_at
     return {
         "instance_id": found.instance_id,
@@ -78,12 +77,12 @@ def shaped(found: Described) -> dict[str, Any]:
 
 
 def pretty(shape: object) -> str:
-    """JSON over many lines."""
+    """Return indented JSON."""
     return msgspec.json.format(msgspec.json.encode(shape), indent=2).decode()
 
 
 def columns_of(stream: IO[str]) -> int | None:
-    """How wide the terminal is that a stream is; None where it is none."""
+    """Return the width of a stream's terminal; None if it is not a terminal."""
     try:
         return os.get_terminal_size(stream.fileno()).columns or None
     except (OSError, ValueError):
@@ -107,7 +106,7 @@ def _row(found: Described, now: datetime) -> tuple[str, ...]:
 
 
 def _fitted(rows: Sequence[tuple[str, ...]], width: int | None) -> list[int]:
-    """How wide each column is; 0 for one that is left out."""
+    """Return the width of each column; 0 for an omitted one."""
     named = any(row[1] != "-" for row in rows)
     widths = [max(len(title), *(len(row[at]) for row in rows)) for at, title in enumerate(_TITLES)]
     if not named:
@@ -115,13 +114,13 @@ def _fitted(rows: Sequence[tuple[str, ...]], width: int | None) -> list[int]:
     if width is None:
         return widths
     wanted = list(widths)
-    for title, least in _GIVES_WAY:
+    for title, least in _SHRINK_ORDER:
         over = _total(widths) - width
         at = _TITLES.index(title)
         if over > 0 and widths[at] > least:
             widths[at] = max(least, widths[at] - over) if least else 0
     queue = _TITLES.index("QUEUE")
-    if widths[queue]:  # what others have left is its own again
+    if widths[queue]:  # it may grow again by what other columns freed
         widths[queue] = min(wanted[queue], widths[queue] + width - _total(widths))
     return widths
 

@@ -1,4 +1,4 @@
-"""Many queues, a line each."""
+"""The list of queues, one line each, and as JSON."""
 
 from collections.abc import Iterator, Sequence
 
@@ -17,7 +17,7 @@ from spawn.core.why.advice import named
 
 
 def table(entries: Sequence[Entry], style: Style) -> Iterator[str]:
-    """Write the queues as a table."""
+    """Yield the lines of a table of queues."""
     width = max(len("QUEUE"), *(len(entry.queue_id) for entry in entries))
     yield style(
         "bold", f"{'QUEUE':<{width}}  {'STATUS':<11}  {'JOBS':<12}  {'ELAPSED':<9}  STARTED"
@@ -34,12 +34,12 @@ def table(entries: Sequence[Entry], style: Style) -> Iterator[str]:
         elapsed = duration(report.elapsed)
         yield (
             f"{entry.queue_id:<{width}}  {state}  {done:<12}  {elapsed:<9}  {started}"
-            f"{_mark(report)}"
+            f"{_flags(report)}"
         )
 
 
-def _mark(report: Report) -> str:
-    """What stands out of a queue, after its line."""
+def _flags(report: Report) -> str:
+    """Return what needs attention in a queue, appended to its line."""
     if report.troubles:
         return f"  (trouble: {printable(report.troubles[0].what)})"
     if report.lost:
@@ -47,12 +47,12 @@ def _mark(report: Report) -> str:
     if report.runner_alive is not False or report.status != "running":
         return ""
     over = [job.job_id for job in report.jobs if job.unnoticed]
-    unnoticed = f"; {named(over)} over, not noticed" if over else ""
+    unnoticed = f"; {named(over)} ended, not logged yet" if over else ""
     return f"  (no runner{unnoticed})"
 
 
 def as_json(entries: Sequence[Entry]) -> str:
-    """Write the queues as a JSON array, without their jobs."""
+    """Return the queues as a JSON array, without their jobs."""
     found: list[dict[str, object]] = []
     for entry in entries:
         if entry.report is None:
@@ -70,7 +70,7 @@ def as_json(entries: Sequence[Entry]) -> str:
 
 
 def there(queues: Sequence[Listed], style: Style) -> Iterator[str]:
-    """Write the queues of another machine as a table."""
+    """Yield the lines of a table of another machine's queues."""
     width = max(len("QUEUE"), *(len(each.queue_id) for each in queues))
     yield style("bold", f"{'QUEUE':<{width}}  STATUS")
     for each in queues:
@@ -81,7 +81,7 @@ def there(queues: Sequence[Listed], style: Style) -> Iterator[str]:
 
 
 def there_as_json(queues: Sequence[Listed]) -> str:
-    """Write them as a JSON array."""
+    """Return another machine's queues as a JSON array."""
     shown = [
         {
             "queue_id": each.queue_id,

@@ -1,4 +1,4 @@
-"""The files of a queue as a tree.
+"""The downloaded files of a queue as a tree.
 
 Source: the output of `results` on the manual page.
 """
@@ -13,11 +13,11 @@ from spawn.store.results.fetch import Fetched
 
 _HIDDEN = ("exit_code", "metadata.json")
 _MOST = 20
-"""Files and folders in `results/` that are listed; the rest is counted."""
+"""Maximum number of files and folders listed in `results/`; the rest is counted."""
 
 
 def size(count: int) -> str:
-    """Bytes as a person reads them, in steps of 1024: `8 KB`, `2.3 MB`, `245 MB`."""
+    """Format a size in bytes with 1024-based units: `8 KB`, `2.3 MB`, `245 MB`."""
     if count < 1024:
         return f"{count} B"
     value = float(count)
@@ -30,13 +30,13 @@ def size(count: int) -> str:
 
 
 def took(seconds: float) -> str:
-    """How long it took: `45 seconds`, `2m 5s`."""
+    """Format a duration: `45 seconds`, `2m 5s`."""
     whole = int(seconds)
     return duration(whole) if whole >= 60 else f"{whole} second{'' if whole == 1 else 's'}"
 
 
 def job_tree(job_id: str, status: str, files: Sequence[Fetched], style: Style) -> Iterator[str]:
-    """A job's files, a line each; folders in `results/` stand for what is in them."""
+    """Yield a job's files, one line each; a folder in `results/` is one line for its content."""
     whole = sum(file.size for file in files if not file.error)
     yield f"  {style(status, GLYPHS[status])} {job_id} ({size(whole)})"
     rows = [_row(file.name, file) for file in files if "/" not in file.name and _shown(file)]
@@ -63,7 +63,7 @@ def _entries(files: Sequence[Fetched]) -> Iterator[str]:
     for file in files:
         path = file.name.removeprefix("results/")
         name, slash, _ = path.partition("/")
-        if file.link:  # a folder stands for its files, and would hide it
+        if file.link:  # folders show only the size of their files, which would hide the link
             single.append(_row(path, file))
         elif slash:
             folders.setdefault(name, []).append(file)
@@ -76,7 +76,7 @@ def _entries(files: Sequence[Fetched]) -> Iterator[str]:
         unknown = any(not file.verified for file in inside)
         note = f" {failed} failed" * bool(failed) + " (unverified)" * unknown
         folded.append(f"{printable(name)}/ ({size(whole)}){note}")
-    half = _MOST // 2  # many files do not hide the folders, nor these the files
+    half = _MOST // 2  # so that many files do not hide the folders, or vice versa
     yield from _first(single, max(half, _MOST - len(folded)), "file")
     yield from _first(folded, max(half, _MOST - len(single)), "folder")
 

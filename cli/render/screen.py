@@ -1,4 +1,4 @@
-"""A report on a screen of limited height: what matters now, the rest counted."""
+"""A report on a screen of limited height: the most urgent jobs, and a count of the rest."""
 
 from datetime import tzinfo
 
@@ -22,16 +22,16 @@ _URGENCY = {"running": 0, "failed": 1, "retrying": 2, "pending": 3, "blocked": 4
 _OUTPUT = 4
 _LEAST_ROWS = 3
 _LEAST_NAME = 16
-"""Letters of a job's id that are shown on whatever terminal; a third of it is theirs."""
+"""Minimum width of the job id column, which otherwise gets a third of the terminal."""
 
 
 def screen(
     report: Report, zone: tzinfo | None, style: Style, *, width: int, height: int
 ) -> list[str]:
-    """Write a report in at most `height` lines; what is wider than `width` the terminal crops.
+    """Return a report in at most `height` lines; the terminal crops lines wider than `width`.
 
-    As `status` prints it where that fits. Elsewhere jobs that run or failed come first, then those
-    that will start next, then the newest that completed.
+    The output is that of `status` if it fits. Otherwise running and failed jobs come first, then
+    those that will start next, then the most recently completed.
     """
     whole = list(render(report, zone, style))
     if len(whole) <= height and all(len(line) <= width for line in render(report, zone, PLAIN)):
@@ -50,7 +50,7 @@ def screen(
 
 
 def _head(report: Report, zone: tzinfo | None, style: Style) -> list[str]:
-    """What `head` of the status says in a line each, in two, and what stands out."""
+    """Return the content of `status.head` in two lines, and any warnings."""
     name = f" ({printable(report.queue_name)})" if report.queue_name else ""
     reason = f" ({printable(report.reason)})" if report.reason else ""
     started = f"   Started: {when(report.started_at, zone)}" if report.started_at else ""
@@ -85,7 +85,7 @@ def _rows(report: Report, room: int, width: int, zone: tzinfo | None, style: Sty
 
 
 def _columns(report: Report, width: int, zone: tzinfo | None) -> Columns:
-    """The columns as they are printed where that fits; else as narrow as what they hold."""
+    """Return the columns of `status` if they fit; else the narrowest that show the content."""
     columns = widths(report, zone, least=0)
     ids = min(columns.ids, max(_LEAST_NAME, width // 3) - 1)
     if ids == columns.ids and all(

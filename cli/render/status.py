@@ -1,6 +1,6 @@
-"""A report as the text of `status`.
+"""A report as printed by `status`.
 
-Source: the output of the manual page; lines that it does not have follow those that it has.
+Source: the output of the manual page; additional lines follow those of the page.
 """
 
 from collections.abc import Iterator
@@ -14,18 +14,18 @@ from spawn.core.durations import text as duration
 from spawn.core.report.model import JobReport, Replica, Report, Trouble
 
 RECENT = 4
-"""Lines of output that are shown of a job."""
+"""Lines of output shown for a job."""
 BLOCKS = 8
-"""Jobs that are shown at length."""
+"""Maximum number of jobs shown in detail."""
 _LEAST_FIRST = 17
-"""Letters that are shown of what follows a job's state: `Started: 15:21:04`."""
+"""Minimum width of the field after a job's state: `Started: 15:21:04`."""
 
 
 def render(report: Report, zone: tzinfo | None, style: Style = PLAIN) -> Iterator[str]:
-    """Write a report, line by line.
+    """Yield the lines of a report.
 
     Args:
-        zone: The reader's; None is the machine's own.
+        zone: The time zone for all times; None: the machine's own.
     """
     yield from head(report, zone, style)
     yield ""
@@ -41,18 +41,18 @@ def render(report: Report, zone: tzinfo | None, style: Style = PLAIN) -> Iterato
         yield from _current(job, zone) if job.status == "running" else _failed(job, zone)
     if len(blocks) > BLOCKS:
         yield ""
-        yield f"… {len(blocks) - BLOCKS} more that run or failed; --json has all of them"
+        yield f"… {len(blocks) - BLOCKS} more running or failed jobs; --json lists all"
     for block in foot(report, zone, style):
         yield ""
         yield from block
 
 
 def head(report: Report, zone: tzinfo | None, style: Style) -> Iterator[str]:
-    """The first block: which queue, where, since when."""
+    """Yield the first block: the queue, its instance, its status and times."""
     yield f"Queue: {report.queue_id}"
     if report.past:
         yield style("warning", past(report, zone))
-    yield f"Instance: {report.instance_id}{_begins(report, zone)}"
+    yield f"Instance: {report.instance_id}{_boot_state(report, zone)}"
     reason = f" ({printable(report.reason)})" if report.reason else ""
     yield f"Status: {style(report.status, report.status)}{reason}"
     yield from standing(report, zone, style)
@@ -65,24 +65,23 @@ def head(report: Report, zone: tzinfo | None, style: Style) -> Iterator[str]:
         yield f"Name: {printable(report.queue_name)}"
 
 
-def _begins(report: Report, zone: tzinfo | None) -> str:
-    """What becomes of a queue that its instance has not begun yet."""
+def _boot_state(report: Report, zone: tzinfo | None) -> str:
+    """Return the state of an instance that has not started the queue yet; else empty."""
     if report.origin is None or not report.origin.booting:
         return ""
-    how = "never began the queue, submitted" if report.runner_alive is False else "booting since"
+    how = "never started the queue, submitted" if report.runner_alive is False else "booting since"
     return f" ({how} {when(report.submitted_at, zone)})"
 
 
 def past(report: Report, zone: tzinfo | None) -> str:
-    """That a report is not of now."""
+    """Return the line that marks a report of a time in the past."""
     return f"As of: {when(report.as_of, zone)}, in the past"
 
 
 def standing(report: Report, zone: tzinfo | None, style: Style) -> Iterator[str]:
-    """What a status is worth: whether a runner works on it, from where it was read, and what keeps
-    the runner from its work."""
+    """Yield whether the queue has a runner, the report's source, and the runner's troubles."""
     if report.runner_alive is False and report.status in ("pending", "running"):
-        yield style("warning", "Runner: none holds this queue now")
+        yield style("warning", "Runner: none (stopped or died)")
     origin = report.origin
     if origin is not None:
         live = report.runner_alive is not None and origin.age is not None
@@ -93,14 +92,14 @@ def standing(report: Report, zone: tzinfo | None, style: Style) -> Iterator[str]
 
 
 def trouble_text(trouble: Trouble, zone: tzinfo | None) -> str:
-    """What keeps a runner from its work, since when, and what helps."""
+    """Describe a trouble in one line."""
     hint = f"; {trouble.hint}" if trouble.hint else ""
     since = f"{trouble.since.astimezone(zone):%H:%M:%S}"
     return printable(f"Trouble since {since}: {trouble.text}{hint}")
 
 
 def counts(report: Report) -> str:
-    """How many jobs are in which state; states that no job is in are left out."""
+    """Return the number of jobs in each state; states without jobs are omitted."""
     total = f"Jobs: {report.counts['total']} total"
     parts = [
         f"{count} {name}" for name, count in report.counts.items() if name != "total" and count
@@ -109,10 +108,10 @@ def counts(report: Report) -> str:
 
 
 class Columns(Struct, frozen=True):
-    """How wide the columns of the jobs are; `firsts`: of what follows the state.
+    """Column widths of the job rows; `firsts` is the field after the state.
 
-    Where they are `tight`, what is longer is cut; else job ids alone are. `brief`: attempts without
-    their word. `last`: whether there is room for what follows them.
+    `tight`: cut all longer fields; otherwise, only job ids are cut. `brief`: attempts without their
+    label. `last`: whether the last field is shown.
     """
 
     ids: int
@@ -125,17 +124,17 @@ class Columns(Struct, frozen=True):
 
 
 def widths(report: Report, zone: tzinfo | None, *, least: int) -> Columns:
-    """The columns as they are printed; job ids have at least `least` letters."""
+    """Return the default columns, with at least `least` characters for job ids."""
     ids = max((len(job.job_id) for job in report.jobs), default=0)
     firsts = max((len(_first_field(job, report, zone)) for job in report.jobs), default=0)
     return Columns(ids=max(least, ids), states=12, firsts=max(20, min(40, firsts)), attempts=16)
 
 
 def narrow(report: Report, zone: tzinfo | None, *, ids: int, width: int) -> Columns:
-    """The columns with no room to spare, so that attempts are whole within `width`.
+    """Return the narrowest columns that show attempts in full within `width`.
 
     Args:
-        ids: Letters of job ids.
+        ids: Characters for job ids.
     """
 
     def longest(texts: Iterator[str]) -> int:
@@ -162,7 +161,7 @@ def job_rows(
     zone: tzinfo | None,
     style: Style,
 ) -> Iterator[str]:
-    """A job's line, and those below it that say more."""
+    """Yield a job's line and the detail lines below it."""
     glyph = style(job.status, GLYPHS[job.status])
     status = style(job.status, f"{job.status:<{columns.states}}")
     name = _cut(job.job_id, columns.ids)
@@ -183,11 +182,11 @@ def job_rows(
     if job.unnoticed:
         yield f"    └─ {job.unnoticed}"
     if job.results in ("saving", "delayed") and not report.ended:
-        yield "    └─ Results: on their way to where they are kept"
+        yield "    └─ Results: being saved"
 
 
 def foot(report: Report, zone: tzinfo | None, style: Style) -> Iterator[list[str]]:
-    """Blocks: where results are, what comes next, what a person should know."""
+    """Yield the last blocks: the results' location, what comes next, warnings."""
     places = []
     if report.results_location:
         places.append(f"Results Location: {report.results_location}")
@@ -197,7 +196,7 @@ def foot(report: Report, zone: tzinfo | None, style: Style) -> Iterator[list[str
         yield places
     coming = []
     if report.next_job is not None:
-        after = f" (after {_all(report.next_after)})" if report.next_after else ""
+        after = f" (after {_completions(report.next_after)})" if report.next_after else ""
         coming.append(f"Next Job: {report.next_job}{after}")
     if report.estimated_completion is not None:
         coming.append(_estimated(report, zone))
@@ -212,12 +211,12 @@ def foot(report: Report, zone: tzinfo | None, style: Style) -> Iterator[list[str
 
 
 def when(moment: datetime, zone: tzinfo | None) -> str:
-    """A moment with its zone: `2026-01-27 14:05:32 PST`."""
+    """Format a time with its zone: `2026-01-27 14:05:32 PST`."""
     return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
 
 
 def exit_text(job: JobReport) -> str:
-    """An exit code with what it means: `137 (SIGKILL)`."""
+    """Format an exit code with its signal or timeout: `137 (SIGKILL)`."""
     if job.exit_code is None:
         return "none"
     if job.timed_out:
@@ -311,9 +310,9 @@ def _estimated(report: Report, zone: tzinfo | None) -> str:
 
 
 def without(report: Report) -> str:
-    """Which jobs an estimate does not count."""
+    """Name the jobs that the estimate does not include; else empty."""
     jobs = report.estimated_without
-    return f", without {_names(jobs)}: nothing tells how long that takes" if jobs else ""
+    return f", without {_names(jobs)} (duration unknown)" if jobs else ""
 
 
 def _replica(replica: Replica, zone: tzinfo | None) -> str:
@@ -323,7 +322,7 @@ def _replica(replica: Replica, zone: tzinfo | None) -> str:
     return f"Replica: {replica.behind} event{plural} behind {replica.location}{since}{why}"
 
 
-def _all(job_ids: tuple[str, ...]) -> str:
+def _completions(job_ids: tuple[str, ...]) -> str:
     return f"{_names(job_ids)} {'completes' if len(job_ids) == 1 else 'complete'}"
 
 
@@ -332,12 +331,12 @@ def _names(job_ids: tuple[str, ...]) -> str:
 
 
 def _warnings(report: Report) -> Iterator[str]:
-    go_on = report.resume
+    resume = report.resume
     if report.origin is not None and report.origin.boot_log:
-        yield f"its instance could not be set up; {go_on}"
+        yield f"the setup of its instance failed; {resume}"
         return
     if report.status == "interrupted":
-        yield f"the queue was interrupted; {go_on}"
+        yield f"the queue was interrupted; {resume}"
     elif report.runner_alive is False and not report.ended:
-        yield f"no runner holds this queue now; {go_on}"
+        yield f"the queue has no runner; {resume}"
     yield from report.warnings

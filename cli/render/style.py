@@ -1,4 +1,4 @@
-"""Glyphs and colours, the same wherever a job is shown."""
+"""Glyphs and colours of job and queue states."""
 
 import os
 from typing import IO
@@ -27,13 +27,13 @@ _COLOURS = {
 
 
 class Style:
-    """Paints text with ANSI colours, or leaves it as it is."""
+    """Adds ANSI colours to text, if enabled."""
 
     def __init__(self, *, colour: bool) -> None:
         self.colour = colour
 
     def __call__(self, kind: str, text: str) -> str:
-        """Paint `text` in the colour of a state, or of `dim`, `bold` or `warning`."""
+        """Return `text` in the style of a state, or of `dim`, `bold` or `warning`."""
         code = _COLOURS.get(kind)
         return f"\x1b[{code}m{text}\x1b[0m" if self.colour and code and text else text
 
@@ -42,7 +42,7 @@ PLAIN = Style(colour=False)
 
 
 def style_for(stream: IO[str]) -> Style:
-    """Colour on a terminal, unless `NO_COLOR` is set or the terminal is dumb.
+    """Return a style with colours on a terminal, unless `NO_COLOR` is set or TERM is `dumb`.
 
     Source: https://no-color.org
     """

@@ -1,4 +1,4 @@
-"""Foreign text on a terminal."""
+"""Make untrusted text safe for a terminal."""
 
 import re
 
@@ -6,5 +6,5 @@ _CONTROLS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def printable(text: str) -> str:
-    """Make text of a job or a file safe to show: no control reaches the terminal, one line."""
+    """Return text as one line without control characters or escape sequences."""
     return _CONTROLS.sub("", text.replace("\t", "    ").replace("\n", " ⏎ "))

@@ -1,4 +1,4 @@
-"""Why a job is where it is, in sentences, and as objects."""
+"""The explanation of a job's state, as sentences and as JSON."""
 
 from collections.abc import Iterator
 from datetime import datetime, tzinfo
@@ -15,22 +15,22 @@ from spawn.core.why.advice import named
 from spawn.core.why.model import Advice, Fact, Why
 
 _SHOWN = 8
-"""Facts of the past that are told; the rest is counted."""
+"""Maximum number of history facts shown; the rest is counted."""
 _CAUSES = {
     "stop": "the runner was stopped",
-    "spot": "the spot instance was taken back",
-    "fenced": "another runner had taken the queue over",
-    "host": "its machine was shut down, or something else ended its supervisor",
+    "spot": "the spot instance was reclaimed",
+    "fenced": "another runner took over the queue",
+    "host": "its machine was shut down, or another process ended its supervisor",
     "lost": "its machine or supervisor died",
-    "never_began": "its command had not begun when the runner ended",
+    "never_began": "the runner ended before the command started",
 }
 
 
 def render(why: Why, zone: tzinfo | None, style: Style = PLAIN) -> Iterator[str]:
-    """Write the answer, the causes, what came before, and what to do next, a line each.
+    """Yield the lines: the answer, its causes, the history, and what to do next.
 
     Args:
-        zone: The reader's; None is the machine's own.
+        zone: The time zone for all times; None: the machine's own.
     """
     if why.past:
         yield style(
@@ -41,26 +41,26 @@ def render(why: Why, zone: tzinfo | None, style: Style = PLAIN) -> Iterator[str]
         text = printable(sentence(fact, why, zone))
         yield style("bold", text) if index == 0 else text
         if fact.last_lines:
-            yield "Its last lines:"
+            yield "Last output:"
             yield from (style("dim", f"  {printable(line)}") for line in fact.last_lines)
     past = [fact for fact in why.facts if fact.before]
     if past:
-        yield "Its history, oldest first:"
+        yield "History, oldest first:"
         left = len(past) - _SHOWN
         if left > 0:
-            yield f"  … {plural(left, 'line')} more; `spawn queue history {why.queue_id}` has all"
+            yield f"  … {plural(left, 'earlier line')}: `spawn queue history {why.queue_id}`"
         yield from (f"  {printable(sentence(fact, why, zone))}" for fact in past[-_SHOWN:])
     for index, advice in enumerate(why.next):
         yield f"{'Next' if index == 0 else 'Or'}: {step(advice)}"
 
 
 def step(advice: Advice) -> str:
-    """An advice as one sentence."""
+    """Return an advice as one sentence."""
     return f"`{advice.command}` {advice.does}."
 
 
 def as_json(why: Why, zone: tzinfo | None) -> dict[str, Any]:
-    """Shape the answer for a script; moments are whole seconds with their offset."""
+    """Return the explanation as JSON data; times are whole seconds with their UTC offset."""
     shaped: dict[str, Any] = _localized(msgspec.to_builtins(why, builtin_types=(datetime,)), zone)
     for fact, plain in zip(why.facts, shaped["facts"], strict=True):
         plain["text"] = printable(sentence(fact, why, zone))
@@ -75,12 +75,12 @@ def as_json(why: Why, zone: tzinfo | None) -> dict[str, Any]:
 
 
 def sentence(fact: Fact, why: Why, zone: tzinfo | None) -> str:
-    """Say one fact. What is foreign in it is as the log holds it."""
+    """Return a fact as one sentence, which may quote untrusted text from the log."""
     at = "" if fact.at is None else when(fact.at, why, zone)
     until = "" if fact.until is None else when(fact.until, why, zone)
     match fact.kind:
         case "state":
-            return f"{fact.job_id} is {fact.state}: it has not {_yet(why, fact)}."
+            return f"{fact.job_id} is {fact.state}: it has not {_started(why, fact)}."
         case "waits":
             return _waits(fact)
         case "attempt":
@@ -88,38 +88,37 @@ def sentence(fact: Fact, why: Why, zone: tzinfo | None) -> str:
         case "turn":
             return _turn(fact, at)
         case "next_up" if fact.reason == "s3":
-            return "It starts as soon as the completions that it rests on are in S3."
+            return "It starts as soon as the completions of its dependencies are in S3."
         case "next_up":
-            return "Nothing that the log knows of holds it up: it starts next."
+            return "It is ready and starts next."
         case "saving" if fact.reason:
-            return f"Its results are not saved yet, and nothing waits for them: {fact.reason}."
+            return f"Its results are not saved yet; dependents no longer wait: {fact.reason}."
         case "saving":
             wait = f" for up to {duration(fact.limit)}" if fact.limit else ""
-            return f"Its results are still being saved; what depends on it waits{wait}."
+            return f"Its results are still being saved; dependents wait{wait}."
         case "unsaved" if fact.others:
             return f"No file matches {_quoted(fact.others)}."
         case "unsaved":
             return f"Its results are not saved: {fact.reason}."
         case "saved":
-            verb = "is" if fact.files == 1 else "are"
-            return f"{plural(fact.files, 'result file')} of it {verb} saved, {size(fact.size)}."
+            return f"{plural(fact.files, 'result file')} saved ({size(fact.size)})."
         case "output_unsaved":
             return f"Its output is not saved: {fact.reason}."
         case "not_put_back":
-            also = f", nor those of {named(fact.others)}" if fact.others else ""
+            jobs = named((fact.job_id, *fact.others))
             return (
-                f"The results of {fact.job_id} cannot be brought back to this machine yet{also}; "
-                f"it is tried again: {fact.reason}."
+                f"The results of {jobs} cannot be restored on this machine yet; "
+                f"the runner retries: {fact.reason}."
             )
         case "stopping":
-            ends = f" The queue ends when {named(fact.others)} has ended." if fact.others else ""
+            ends = f" The queue ends after {named(fact.others)}." if fact.others else ""
             failed = named((*fact.chain,)) + (f" and {fact.more} more" if fact.more else "")
-            return f"Nothing new starts: {failed} failed at {at}, and on_failure is stop.{ends}"
+            return f"No new job starts: {failed} failed at {at}, and on_failure is stop.{ends}"
         case "not_started":
-            return f"The queue was submitted at {at}, and no runner has begun it."
+            return f"The queue was submitted at {at}, but no runner has started it."
         case "interrupted":
             what = f"the queue was interrupted: {_interruption(fact)}"
-            return f"{at}: {what}." if fact.before else f"At {at} {what}."
+            return f"{at}: {what}." if fact.before else f"At {at}, {what}."
         case "ended":
             return _ended(fact, at)
         case "trouble":
@@ -127,22 +126,22 @@ def sentence(fact: Fact, why: Why, zone: tzinfo | None) -> str:
             return f"Trouble since {at}: {fact.reason}.{helps}"
         case "no_runner":
             return (
-                f"No runner holds the queue now. The last was of {fact.by} on {fact.host}, "
-                f"epoch {fact.epoch}; its last event is of {at}."
+                f"The queue has no runner. The last one was started by {fact.by} on {fact.host}, "
+                f"epoch {fact.epoch}; its last event was at {at}."
             )
         case "retry":
             return _retry(fact, until, why)
         case "reset" if fact.reason == "results_lost":
-            return f"{at}: {fact.job_id} was reset, as its results were lost."
+            return f"{at}: {fact.job_id} was reset because its results were lost."
         case "reset":
-            return f"{at}: {fact.by} had {fact.job_id} tried again, with a fresh budget."
+            return f"{at}: {fact.by} reset {fact.job_id}, with a fresh budget."
         case "owner":
-            took = f"{fact.by} took the queue over on {fact.host}, epoch {fact.epoch}"
-            return f"{at}: {took}." if fact.before else f"At {at} {took}, while it ran."
+            took = f"{fact.by} took over the queue on {fact.host}, epoch {fact.epoch}"
+            return f"{at}: {took}." if fact.before else f"At {at}, {took}, while it was running."
         case "reconfigured":
             return f"{at}: the configuration was changed: {'; '.join(fact.others)}."
         case "refused":
-            return f"{at}: a request was refused: {fact.reason}."
+            return f"{at}: a request was rejected: {fact.reason}."
         case "left_out":
             return f"{plural(fact.more, 'older attempt')} left out."
         case _ as never:
@@ -150,23 +149,23 @@ def sentence(fact: Fact, why: Why, zone: tzinfo | None) -> str:
 
 
 def when(moment: datetime, why: Why, zone: tzinfo | None) -> str:
-    """A moment: its time and zone, and its day if that is not the reader's today."""
+    """Format a time with its zone, and with the date unless it is the day of `why.as_of`."""
     here, today = moment.astimezone(zone), why.as_of.astimezone(zone).date()
     return f"{here:%H:%M:%S %Z}" if here.date() == today else f"{here:%Y-%m-%d %H:%M:%S %Z}"
 
 
 def exit_text(fact: Fact) -> str:
-    """How an attempt ended: `exit code 137 (SIGKILL)`, `timeout`."""
+    """Describe how an attempt ended: `exit code 137 (SIGKILL)`, `timed out`."""
     if fact.timed_out:
-        return "it ran into its timeout" + (f" of {duration(fact.limit)}" if fact.limit else "")
+        return "timed out"
     if fact.exit_code is None:
         return ""
     return f"exit code {fact.exit_code}" + (f" ({fact.signal})" if fact.signal else "")
 
 
-def _yet(why: Why, fact: Fact) -> str:
+def _started(why: Why, fact: Fact) -> str:
     tried = any(other.kind == "attempt" and other.job_id == fact.job_id for other in why.facts)
-    return "begun again" if tried else "begun"
+    return "started again" if tried else "started"
 
 
 def _waits(fact: Fact) -> str:
@@ -182,10 +181,10 @@ def _waits(fact: Fact) -> str:
 
 
 def _number(fact: Fact) -> str:
-    """`attempt 2 of 3`; where interruptions or resets came between, the budget on its own."""
+    """`attempt 2 of 3`; after an interruption or a reset, `attempt 4 (budget: 2 of 3)`."""
     if fact.attempt == fact.spent:
         return f"attempt {fact.attempt} of {fact.most}"
-    return f"attempt {fact.attempt} ({fact.spent} of {fact.most} of its budget)"
+    return f"attempt {fact.attempt} (budget: {fact.spent} of {fact.most})"
 
 
 def _attempt(fact: Fact, at: str, until: str, why: Why) -> str:
@@ -200,10 +199,10 @@ def _attempt(fact: Fact, at: str, until: str, why: Why) -> str:
             timeout = ""
             if fact.limit is not None and fact.at is not None:
                 left = fact.limit - (why.as_of - fact.at).total_seconds()
-                timeout = f", {duration(left)} of its timeout are left" if left > 0 else ""
-            return f"{subject} is running since {at} ({since}): {_number(fact)}{timeout}."
+                timeout = f", times out in {duration(left)}" if left > 0 else ""
+            return f"{subject} has been running since {at} ({since}): {_number(fact)}{timeout}."
         case "unnoticed":
-            return f"{subject} ran since {at}: {_number(fact)}. It {fact.reason}."
+            return f"{subject} started at {at}: {_number(fact)}. It {fact.reason}."
         case "completed":
             return f"{subject} completed at {until} on {_number(fact)}{took}."
         case "failed":
@@ -219,22 +218,21 @@ def _final(fact: Fact) -> str:
         return "The queue was cancelled."
     if not fact.exit_code:
         return f"{fact.reason[:1].upper()}{fact.reason[1:]}."
-    return f"It is not tried again: {fact.reason}."
+    return f"No retry: {fact.reason}."
 
 
 def _earlier(fact: Fact, at: str, until: str, took: str, ended: str) -> str:
     head, number = f"{until or at}: {fact.job_id}", f"attempt {fact.attempt}"
     match fact.result:
         case "running":
-            return f"{head} began {number}."
+            return f"{head} started {number}."
         case "completed":
             return f"{head} completed on {number}{took}."
         case "interrupted":
-            return f"{head} was interrupted on {number}{took}: {_cause(fact)}; no budget spent."
+            return f"{head} was interrupted on {number}{took}: {_cause(fact)}; budget unspent."
         case "retrying":
             wait = "at once" if not fact.delay else f"after {_short(fact.delay)}"
-            budget = f"{fact.spent} of {fact.most} of its budget"
-            return f"{head} failed on {number}{took}: {ended}; {budget}, tried again {wait}."
+            return f"{head} failed on {_number(fact)}{took}: {ended}; retried {wait}."
     how = f": {ended}" if ended else ""
     return f"{head} failed on {number}{took}{how}; {fact.reason}."
 
@@ -249,10 +247,9 @@ def _turn(fact: Fact, at: str) -> str:
         return f"It is ready and waits for its turn: {fact.others[0]} comes first."
     one = len(fact.chain) == 1
     running = named(fact.chain, len(fact.chain)) + (f" and {fact.more} more" if fact.more else "")
-    since = f" since {at}" if one else ""
+    verb = f"has been running since {at}" if one else "are running"
     return (
-        f"It is ready and waits for its turn: max_parallel is {fact.most}, and {running} "
-        f"{'runs' if one else 'run'}{since}."
+        f"It is ready and waits for its turn: max_parallel is {fact.most}, and {running} {verb}."
     )
 
 
@@ -261,9 +258,9 @@ def _interruption(fact: Fact) -> str:
         case "signal":
             return "the runner was stopped" + (f" by {fact.detail}" if fact.detail else "")
         case "spot":
-            return "the spot instance was taken back"
+            return "the spot instance was reclaimed"
         case "ttl":
-            return f"its time on the machine had passed: --ttl {fact.detail}"
+            return f"--ttl {fact.detail} expired"
         case "fenced":
             return "another runner took it over" + (f" ({fact.detail})" if fact.detail else "")
     return fact.reason
@@ -276,16 +273,16 @@ def _ended(fact: Fact, at: str) -> str:
         case "cancelled":
             return f"{head} was cancelled{tail}{f' {fact.detail}' if fact.detail else ''}."
         case "global_timeout":
-            return f"{head} ended{tail}: its global_timeout had passed."
-    return f"{head} failed{tail}: {fact.detail or 'nothing more could be done'}."
+            return f"{head} ended{tail}: its global_timeout expired."
+    return f"{head} failed{tail}: {fact.detail or 'reason unknown'}."
 
 
 def _retry(fact: Fact, until: str, why: Why) -> str:
     kept = "" if fact.reason == "fixed" else f", at most {duration(fact.limit or 0)}"
     left = (fact.until - why.as_of).total_seconds() if fact.until else 0.0
-    due = f"due at {until}, in {duration(left)}" if left > 0 else f"it was due at {until}"
+    due = f"is due at {until}, in {duration(left)}" if left > 0 else f"was due at {until}"
     wait = _short(fact.seconds or 0)
-    return f"Its policy ({fact.reason}{kept}) waits {wait}: attempt {fact.spent + 1} is {due}."
+    return f"Its retry policy ({fact.reason}{kept}) waits {wait}: attempt {fact.spent + 1} {due}."
 
 
 def _short(seconds: float) -> str:

@@ -2,5 +2,5 @@
 
 
 def plural(number: int, noun: str) -> str:
-    """A number with its noun: `1 job`, `3 jobs`."""
+    """Format a number with its noun: `1 job`, `3 jobs`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

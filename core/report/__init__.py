@@ -1,1 +1,1 @@
-"""What people and scripts are shown of a queue at a moment."""
+"""The report of a queue's state at a point in time, for people and scripts."""

@@ -1,6 +1,6 @@
-"""A report as `status --json` prints it.
+"""A report as printed by `status --json`.
 
-Source: the JSON of the manual page; keys that it does not have follow those that it has.
+Source: the JSON of the manual page; additional keys follow those of the page.
 """
 
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ from spawn.core.report.model import JobReport, Origin, Replica, Report, Trouble
 
 
 def as_json(report: Report, zone: tzinfo | None) -> dict[str, Any]:
-    """Shape a report. What is not known is left out, but for the estimate, which is then null.
+    """Return a report as JSON data. Unknown values are omitted, except for the estimate (null).
 
     Args:
-        zone: The reader's; None is the machine's own.
+        zone: The time zone for all times; None: the machine's own.
     """
     shaped = _known(
         queue_id=report.queue_id,
@@ -106,7 +106,7 @@ def _replica(replica: Replica, zone: tzinfo | None) -> dict[str, Any]:
 
 
 def trouble(found: Trouble, zone: tzinfo | None) -> dict[str, Any]:
-    """Shape a trouble."""
+    """Return a trouble as JSON data."""
     return _known(
         kind=found.kind,
         since=_when(found.since, zone),

@@ -1,4 +1,4 @@
-"""Make a report of a queue's state."""
+"""Build the report of a queue's state."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
@@ -14,9 +14,9 @@ from spawn.core.report.model import Ending, JobReport, Live, Replica, Report, Tr
 from spawn.core.state import JobState, QueueState
 
 LATE_SECONDS = 5.0
-"""How long an event may be on its way to the object store before that is worth a word."""
+"""Replication lag in seconds above which the report mentions the replica."""
 
-_NOTHING = Live()
+_NO_LIVE_DATA = Live()
 
 
 def build(
@@ -32,23 +32,23 @@ def build(
     past: bool = False,
     lost: int = 0,
 ) -> Report:
-    """Report a queue as it is at `now`, which is never before its newest event.
+    """Report a queue at `now`, or at its newest event if that is later.
 
     Args:
-        live: What the machine knows of jobs, by job id.
-        earlier: How long each job took in earlier queues, seconds, by job id.
-        runner_alive: Whether a runner holds the queue, if that is known.
-        replica: How far the log's copy is; told only when it fails, or is late.
-        endings: How running jobs ended that no runner has noticed, by job id.
-        troubles: What keeps the runner from its work.
-        past: Whether a user has named `now`.
-        lost: How many of its newest events the log has lost.
+        live: What the machine knows about jobs beyond the log, by job id.
+        earlier: Duration of each job in earlier queues in seconds, by job id.
+        runner_alive: Whether the queue has a runner, if known.
+        replica: State of the log's copy; reported only if replication fails or lags.
+        endings: How running jobs ended whose end is not in the log yet, by job id.
+        troubles: The runner's current troubles.
+        past: Whether the user chose `now` with `--at`.
+        lost: Number of newest events that the log has lost.
     """
-    now = max(now, moment(state.last_at))  # the clock may have been set back since
+    now = max(now, moment(state.last_at))  # the clock may have been set back
     live = live or {}
     earlier = earlier or {}
     jobs = tuple(
-        _job(state, job, now, live.get(job.config.job_id, _NOTHING), earlier)
+        _job(state, job, now, live.get(job.config.job_id, _NO_LIVE_DATA), earlier)
         for job in state.jobs.values()
     )
     if endings:
@@ -60,7 +60,7 @@ def build(
     ended = moment(state.ended_at) if state.ended_at else None
     estimate = seconds_left(state, _remaining(jobs, earlier))
     left, without = (None, ()) if runner_alive is False else estimate
-    next_job, next_after = _next(state)
+    next_job, next_after = _next_job(state)
     return Report(
         queue_id=state.queue_id,
         queue_name=state.config.queue_name,
@@ -71,7 +71,7 @@ def build(
         submitted_at=moment(state.submitted_at),
         started_at=started,
         ended_at=ended,
-        elapsed=_since(started, ended or now) if started else 0.0,
+        elapsed=_elapsed(started, ended or now) if started else 0.0,
         counts={
             "total": len(state.jobs),
             **{status: state.counts[status] for status in _COUNT_ORDER},
@@ -83,7 +83,7 @@ def build(
         estimated_completion=None if left is None else now + timedelta(seconds=left),
         estimated_without=without,
         runner_alive=runner_alive,
-        replica=replica if replica is not None and _tells(replica, now) else None,
+        replica=replica if replica is not None and _is_notable(replica, now) else None,
         troubles=troubles,
         past=past,
         warnings=tuple(_warnings(state, live, replica, lost)),
@@ -100,7 +100,7 @@ def _job(
     running = job.state == "running"
     outcome = job.outcome
     started = moment(job.started_at) if job.started_at else None
-    elapsed = _since(started, now) if running and started else None
+    elapsed = _elapsed(started, now) if running and started else None
     timeout = job.config.timeout
     coming = job.state == "retrying" and not state.ended
     retry_at = moment(job.retry_at) if coming else None
@@ -124,7 +124,7 @@ def _job(
         pid=job.pid,
         blocked_by=_blocked_by(state, job),
         retry_at=retry_at,
-        retry_in=None if retry_at is None else min(job.delay, _since(now, retry_at)),
+        retry_in=None if retry_at is None else min(job.delay, _elapsed(now, retry_at)),
         why=job.why,
         last_lines=job.last_lines,
         log_file=job.log_file if live.log_file is None else live.log_file,
@@ -136,13 +136,13 @@ def _job(
 
 
 def _unnoticed(job: JobReport, ending: Ending, now: datetime) -> JobReport:
-    """Report a running job as one whose attempt is over."""
+    """Report a running job as one whose attempt has ended."""
     ended_at = None
     if not ending.how and job.started_at is not None:
         ended_at = job.started_at + timedelta(seconds=ending.seconds)
     return structs.replace(
         job,
-        unnoticed=ending_text(ending, None if ended_at is None else _since(ended_at, now)),
+        unnoticed=ending_text(ending, None if ended_at is None else _elapsed(ended_at, now)),
         ended_at=ended_at,
         duration=None if ended_at is None else ending.seconds,
         exit_code=ending.exit_code,
@@ -157,20 +157,20 @@ def _unnoticed(job: JobReport, ending: Ending, now: datetime) -> JobReport:
 
 
 def ending_text(ending: Ending, ago: float | None) -> str:
-    """Say how an attempt ended that no runner has noticed.
+    """Describe how an attempt ended whose end is not in the log.
 
     Args:
-        ago: Seconds since then; None where that is not known.
+        ago: Seconds since the end; None if unknown.
     """
     how = ending.how
     if not how:
         how = "ended" if ago is None else f"ended {duration(ago)} ago"
         if ending.timed_out:
-            how += " by its timeout"
+            how += " by timeout"
         elif ending.exit_code is not None:
             how += f" with exit {ending.exit_code}"
             how += f" ({ending.signal})" if ending.signal else ""
-    return f"{how}; the runner has stopped, so the queue has not noticed"
+    return f"{how}; the runner has stopped, so the log does not show this yet"
 
 
 def _results(state: QueueState, job: JobState) -> str:
@@ -192,7 +192,7 @@ def _blocked_by(state: QueueState, job: JobState) -> tuple[str, ...]:
 
 
 def _time_left(elapsed: float | None, live: Live, earlier: float | None) -> float | None:
-    """From the job's own progress, else from how long it took before."""
+    """Estimate from the job's progress, else from its duration in earlier queues."""
     if elapsed is None:
         return None
     progress = live.progress
@@ -212,8 +212,8 @@ def _remaining(jobs: tuple[JobReport, ...], earlier: Mapping[str, float]) -> dic
     return remaining
 
 
-def _next(state: QueueState) -> tuple[str | None, tuple[str, ...]]:
-    """The job that will start next, and the running ones that it waits for."""
+def _next_job(state: QueueState) -> tuple[str | None, tuple[str, ...]]:
+    """Return the job that will start next, and the running jobs that it waits for."""
     if state.state not in ("running", "pending") or is_stopping(state):
         return None, ()
     ready = state.next_ready()
@@ -248,24 +248,24 @@ def _reason(state: QueueState) -> str:
         case "jobs":
             return f"{state.detail} failed"
         case "results":
-            return f"the results of {state.detail} are not saved"
+            return f"results of {state.detail} not saved"
         case "cancelled":
             return "cancelled" + (f" {state.detail}" if state.detail else "")
         case "global_timeout":
-            return "the queue's global_timeout has passed"
+            return "the queue's global_timeout expired"
         case "signal":
             return f"the runner was stopped by {state.detail}"
         case "spot":
-            return "the spot instance was taken back"
+            return "the spot instance was reclaimed"
         case "ttl":
-            return f"its time on the machine has passed: --ttl {state.detail}"
+            return f"--ttl {state.detail} expired"
         case other:
             return other
 
 
-def _tells(replica: Replica, now: datetime) -> bool:
-    """Whether a replica is worth a word: a log that is written is always a moment ahead of it."""
-    late = replica.since is not None and _since(replica.since, now) > LATE_SECONDS
+def _is_notable(replica: Replica, now: datetime) -> bool:
+    """Whether to report a replica. A short lag is normal, because events are shipped in batches."""
+    late = replica.since is not None and _elapsed(replica.since, now) > LATE_SECONDS
     return bool(replica.trouble) or (replica.behind > 0 and late)
 
 
@@ -281,25 +281,27 @@ def _warnings(
             "two machines could both run this queue"
         )
     if state.kept:
-        yield f"the machine was to be powered off and is not: {state.kept}"
+        yield f"the machine was not powered off: {state.kept}"
     for job in state.jobs.values():
         job_id = job.config.job_id
-        if live.get(job_id, _NOTHING).raw_alone:
-            yield f"{job_id}: there is no log {job.log_file}; its output is in {job.folder}"
+        if live.get(job_id, _NO_LIVE_DATA).raw_alone:
+            yield f"{job_id}: there is no log {job.log_file}; the output is in {job.folder}"
         for pattern in job.unmatched:
             yield f"{job_id}: no file matches result '{pattern}'"
         for each in job.left_out:
             yield f"{job_id}: not kept: {each}"
         if job.delayed and not (job.uploaded or job.upload_failed):
-            yield f"{job_id}: results are not saved yet, and nothing waits: {job.delayed.error}"
+            error = job.delayed.error
+            yield f"{job_id}: results not saved yet, dependents no longer wait for them: {error}"
         if job.upload_failed:
             yield f"{job_id}: results not saved: {job.upload_failed.error}"
         if job.output_unsaved:
             yield f"{job_id}: output not saved: {job.output_unsaved}"
         if job.checkpoint_unsaved and job.state != "completed":
-            yield f"{job_id}: checkpoint not saved, it is on its machine: {job.checkpoint_unsaved}"
+            error = job.checkpoint_unsaved
+            yield f"{job_id}: checkpoint not saved, it is only on its machine: {error}"
         if job.not_put_back and not state.ended:
-            yield f"{job_id}: results are not back on this machine yet: {job.not_put_back}"
+            yield f"{job_id}: results not restored on this machine yet: {job.not_put_back}"
         if job.outcome and job.outcome.output_dropped_bytes:
             dropped = job.outcome.output_dropped_bytes
             yield f"{job_id}: {dropped} bytes of output could not be written"
@@ -308,13 +310,13 @@ def _warnings(
 
 
 def lost_text(queue_id: str, lost: int) -> str:
-    """Say that a log has lost its newest events, and what restores them."""
+    """Describe that a log has lost its newest events, and how to restore them."""
     events = f"newest {lost} events" if lost > 1 else "newest event"
     return (
-        f"the log has lost its {events}, and what it says may be out of date; "
+        f"the log has lost its {events} and may be out of date; "
         f"`spawn queue resume {queue_id}` restores it from its copy"
     )
 
 
-def _since(earlier: datetime, later: datetime) -> float:
+def _elapsed(earlier: datetime, later: datetime) -> float:
     return max(0.0, (later - earlier).total_seconds())

@@ -1,4 +1,4 @@
-"""When a queue will be done, if that can be told."""
+"""Estimate when a queue will be done."""
 
 from collections.abc import Mapping
 from heapq import heappop, heappush
@@ -10,15 +10,15 @@ from spawn.core.state import QueueState
 def seconds_left(
     state: QueueState, remaining: Mapping[str, float]
 ) -> tuple[float | None, tuple[str, ...]]:
-    """Play the rest of the queue through, each job taking as long as is expected of it.
+    """Simulate the rest of the queue with the expected duration of each job.
 
     Args:
         remaining: Seconds that each job still needs, by job id.
 
     Returns:
-        Seconds to the end, and the jobs whose time is not in that: those that have yet to start
-        and are not among `remaining`. None when that is so of a job that runs, or of any while none
-        runs, or when the queue cannot complete.
+        Seconds to the end, and the jobs that are not included: those that have yet to start and
+        are not in `remaining`. The seconds are None if a running job is not in `remaining`, if any
+        job is not while none runs, or if the queue cannot complete.
     """
     if state.state not in ("running", "pending") or is_stopping(state) or state.counts["blocked"]:
         return None, ()

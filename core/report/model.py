@@ -1,5 +1,4 @@
-"""The report: a queue at a moment, ready to be shown. Moments have a time zone, durations are
-seconds."""
+"""The report of a queue at a point in time. Times have a time zone, durations are seconds."""
 
 from datetime import datetime
 from typing import Literal
@@ -11,47 +10,48 @@ from spawn.core.report.progress import Progress
 
 
 class Live(Struct, frozen=True, kw_only=True):
-    """What the machine knows of a job beyond the log. None of it is state."""
+    """What the machine knows about a job beyond the log; not part of its state."""
 
     progress: Progress | None = None
     recent: tuple[str, ...] = ()
     """The newest lines of output, oldest first."""
     log_file: str | None = None
-    """Where its output can be read; empty for nowhere, None where nobody has looked."""
+    """Path of the output; empty if there is none, None if not checked."""
     raw_alone: bool = False
-    """Whether that is the attempt's folder, as the job's log could not be written."""
+    """Whether the output is only in the attempt's folder, because the job's log could not be
+    written."""
 
 
 class Ending(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How an attempt ended that the log still has as running, because no runner has noticed.
+    """How an attempt ended that the log still shows as running, because its runner has stopped.
 
-    `how` is empty where its record has the end; else it says what is known instead.
+    `how` is empty if the attempt has a complete record; else it describes what is known.
     """
 
     how: str = ""
     seconds: float = 0.0
-    """How long it ran."""
+    """How long the attempt ran."""
     exit_code: int | None = None
     signal: str | None = None
     timed_out: bool = False
 
 
 TroubleKind = Literal["log", "disk", "start", "lease", "upload", "checkpoint", "restore", "replica"]
-"""What fails: writing the event log, the disk, starting a job, renewing the lease, copying files or
-a checkpoint to the object store, restoring results from there, copying the log there."""
+"""The failing operation: writing the event log, disk access, starting a job, renewing the lease,
+uploading files or a checkpoint, restoring results, replicating the log."""
 
 
 class Trouble(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What keeps a runner from its work at present; it tries again."""
+    """An operation that currently fails, which the runner retries."""
 
     kind: TroubleKind
     since: datetime
     what: str
     why: str = ""
     hint: str = ""
-    """What a user can do about it."""
+    """What the user can do about it."""
     holds: bool = False
-    """Whether jobs that are ready cannot start because of it."""
+    """Whether it keeps ready jobs from starting."""
 
     @property
     def text(self) -> str:
@@ -60,38 +60,38 @@ class Trouble(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Replica(Struct, frozen=True, kw_only=True):
-    """How far the log's copy in the object store is, for all its runner has said."""
+    """The state of the log's copy in the object store, as the runner last reported it."""
 
     location: str
     behind: int = 0
-    """How many events are not there for certain."""
+    """Number of events that are not known to be in the copy."""
     since: datetime | None = None
-    """When the first of them happened; where there is none, when the store began to fail."""
+    """When the first of them happened; if there is none, when the store began to fail."""
     trouble: str = ""
-    """Why it does not get on."""
+    """Why replication fails."""
     fence: bool = True
-    """Whether the store honours conditional writes."""
+    """Whether the store supports conditional writes."""
 
 
 class Origin(Struct, frozen=True, kw_only=True):
-    """What a report of a queue on another machine rests on: the log's copy in the object store."""
+    """The source of a report about another machine's queue: the log's copy in the object store."""
 
     location: str
     events: int
     last_at: datetime | None
-    """When the newest of them happened; None where there is none yet."""
+    """When the newest event happened; None if there is none."""
     looked_at: datetime | None = None
     """When the copy was read."""
     heard_at: datetime | None = None
-    """When a runner last said that it owns the queue; None when none ever did."""
+    """When a runner last renewed or handed back its lease; None if there is no lease."""
     handed_back: bool = False
-    """Whether it said then that it owns it no more."""
+    """Whether the runner handed back its lease."""
     boot_log: tuple[str, ...] = ()
-    """The end of what the bootstrap of its instance printed, which has failed."""
+    """The last lines of the instance's bootstrap, if it failed."""
 
     @property
     def age(self) -> float | None:
-        """Seconds since anything was heard of the queue, as of when it was read."""
+        """Seconds between the last sign of life and the time of reading; None if unknown."""
         heard = [each for each in (self.last_at, self.heard_at) if each is not None]
         if not heard or self.looked_at is None:
             return None
@@ -99,7 +99,7 @@ class Origin(Struct, frozen=True, kw_only=True):
 
     @property
     def booting(self) -> bool:
-        """Whether the queue was submitted, and its log has nothing yet."""
+        """Whether the queue was submitted but its log has no event yet."""
         return not self.events
 
 
@@ -109,26 +109,26 @@ class JobReport(Struct, frozen=True, kw_only=True):
     config: JobConfig
     status: str
     attempts: int
-    """Budget spent, an attempt that runs or completed included."""
+    """Budget used, including a running or completed attempt."""
     max_attempts: int
     attempt: int
-    """Life number of the newest attempt; 0 before the first."""
+    """Number of the newest attempt over the job's life; 0 before the first."""
     started_at: datetime | None = None
     ended_at: datetime | None = None
     elapsed: float | None = None
-    """Since the start of an attempt that runs."""
+    """Seconds since the start of a running attempt."""
     duration: float | None = None
-    """Of the newest attempt that has ended; None where that is not known."""
+    """Duration of the newest attempt that has ended; None if unknown."""
     unnoticed: str = ""
-    """Of a running job whose attempt is over, as no runner has noticed: how it ended, in words. The
-    other fields are then those of an attempt that has ended."""
+    """How the attempt of a running job ended, in words, if its end is not in the log. The other
+    fields are then those of an attempt that has ended."""
     timeout_remaining: float | None = None
     exit_code: int | None = None
     signal: str | None = None
     timed_out: bool = False
     pid: int = 0
     blocked_by: tuple[str, ...] = ()
-    """For a blocked job the failed one; for a pending one the jobs it still waits for."""
+    """The failed job that blocks a blocked job; the jobs that a pending job still waits for."""
     retry_at: datetime | None = None
     retry_in: float | None = None
     why: str = ""
@@ -138,8 +138,7 @@ class JobReport(Struct, frozen=True, kw_only=True):
     time_remaining: float | None = None
     recent: tuple[str, ...] = ()
     results: str = ""
-    """Of a completed job that promises some: `saving`, `delayed`, `saved` or `failed`; else empty.
-    """
+    """For a completed job with `result_files`: `saving`, `delayed`, `saved` or `failed`."""
 
     @property
     def job_id(self) -> str:
@@ -148,7 +147,7 @@ class JobReport(Struct, frozen=True, kw_only=True):
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """A whole queue."""
+    """A queue."""
 
     queue_id: str
     queue_name: str | None
@@ -169,36 +168,37 @@ class Report(Struct, frozen=True, kw_only=True):
     """The running jobs that the next one waits for."""
     estimated_completion: datetime | None = None
     estimated_without: tuple[str, ...] = ()
-    """Jobs whose time is not in the estimate, because nothing tells how long they take."""
+    """Jobs that the estimate does not include, because their duration is unknown."""
     runner_alive: bool | None = None
-    """Whether a runner holds the queue; None when that was not asked."""
+    """Whether the queue has a runner; None if not checked."""
     replica: Replica | None = None
-    """Where it has something to tell."""
+    """Set only if replication fails or lags."""
     troubles: tuple[Trouble, ...] = ()
-    """What keeps its runner from its work at present."""
+    """The runner's current troubles."""
     warnings: tuple[str, ...] = ()
     lost: int = 0
-    """How many of its newest events this machine's log has lost."""
+    """Number of newest events that this machine's log has lost."""
     past: bool = False
-    """Whether it tells of a moment before now, which a user has named."""
+    """Whether the user chose a time in the past with `--at`."""
     origin: Origin | None = None
-    """What it rests on, if that is not this machine's own log."""
+    """The source, if that is not this machine's own log."""
     target: str = ""
-    """What it was asked for by, for the next command, where that is not the queue's id."""
+    """The target that the user gave, for hints; empty if it is the queue's id."""
     there: bool = False
-    """Whether that names a machine which can be told to go on, though its log was read from S3."""
+    """Whether the target is a machine that can resume the queue, although its log was read from S3.
+    """
 
     @property
     def ended(self) -> bool:
-        """Whether the queue has reached its end."""
+        """Whether the queue is completed or failed."""
         return self.status in ("completed", "failed")
 
     @property
     def resume(self) -> str:
-        """What goes on with it, as a sentence without an end."""
+        """The command that resumes the queue, as a sentence without a full stop."""
         if self.origin is None or self.there:
-            return f"`spawn queue resume {self.target or self.queue_id}` goes on with it"
-        said = f"`spawn queue resume {self.queue_id} --from-s3` goes on with it"
+            return f"`spawn queue resume {self.target or self.queue_id}` resumes it"
+        text = f"`spawn queue resume {self.queue_id} --from-s3` resumes it"
         if self.counts["running"] and not self.origin.handed_back:
-            said += ", and needs `--force` unless EC2 says that its machine is gone"
-        return said
+            text += ", and needs `--force` unless EC2 reports that its machine is gone"
+        return text

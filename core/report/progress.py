@@ -1,4 +1,4 @@
-"""How far a job says that it is, read from what it writes."""
+"""Detect a job's progress in its output or its progress file."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -24,10 +24,10 @@ _GIT = re.compile(r"^(?:remote: )?([A-Z][a-z]+(?: [a-z]+)*):\s+\d{1,3}% \((\d+)/
 _LINES = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        rf"^[\[(]?\s*{_PERCENT}\s*[\])]?$",  # nothing else
+        rf"^[\[(]?\s*{_PERCENT}\s*[\])]?$",  # the percentage alone
         rf"^\[\s*{_PERCENT}\s*\]\s",  # cmake, ninja
         rf"\.py\s[.FEsxX\s]*\[\s*{_PERCENT}\]$",  # pytest
-        rf"^progress\b\W*{_PERCENT}\W*(?:done|completed?|finished)?\W*$",  # apt, and many
+        rf"^progress\b\W*{_PERCENT}\W*(?:done|completed?|finished)?\W*$",  # apt and others
         rf"^(?:done|completed?|finished|(?:{_WORK})(?:ing|ed))\b\W*{_PERCENT}\W*"
         r"(?:done|completed?|finished)?\W*$",
         rf"^\W*{_PERCENT}\s+(?:done|completed?|finished)\b",
@@ -41,9 +41,9 @@ _LINES = tuple(
 
 
 class Progress(Struct, frozen=True, kw_only=True):
-    """A job's own word on how far it is.
+    """Progress that a job reports.
 
-    `fraction` is 0 to 1; `label` is what it counts, such as `Epoch`, and may be empty.
+    `fraction` is 0 to 1; `label` is the unit, such as `Epoch`, and may be empty.
     """
 
     fraction: float
@@ -51,12 +51,12 @@ class Progress(Struct, frozen=True, kw_only=True):
     total: int | None = None
     label: str = ""
     base: float = 0.0
-    """The fraction that was done when the attempt began, as of a training that is resumed. Equal to
-    `fraction` where it is not known yet how much of that the attempt has done."""
+    """The fraction that was already done when the attempt started, as in a resumed training. Equal
+    to `fraction` while that is unknown."""
 
     @property
     def text(self) -> str:
-        """As a person reads it: `Epoch 25/100 (25%)`."""
+        """Text for display: `Epoch 25/100 (25%)`."""
         percent = f"{int(self.fraction * 100)}%"
         if self.current is None:
             return f"{self.label} {percent}".strip()
@@ -66,12 +66,12 @@ class Progress(Struct, frozen=True, kw_only=True):
 def from_output(lines: Sequence[str]) -> Progress | None:
     """Find the newest progress in a job's output.
 
-    Taken: `Epoch 25/100`, `step 3 of 9`, the bars of tqdm, Keras, wget and others, the lines of
-    rsync, git and cmake, and a line that is a percentage. An epoch that is not the last counts more
-    than a bar below it, which begins again with each epoch.
+    Recognizes `Epoch 25/100`, `step 3 of 9`, the progress bars of tqdm, Keras, wget and others, the
+    lines of rsync, git and cmake, and a line that is a percentage. An unfinished epoch takes
+    precedence over a bar below it, because the bar restarts with each epoch.
 
     Args:
-        lines: The end of the output, oldest first.
+        lines: The last lines of the output, oldest first.
     """
     newest = None
     for line in reversed(lines):
@@ -88,8 +88,8 @@ def from_output(lines: Sequence[str]) -> Progress | None:
 
 
 def from_file(text: str) -> Progress | None:
-    """Read `$SPAWN_PROGRESS_FILE`: its last line is `25/100 Epoch`, `25/100` or `25%`. Where it has
-    more lines, the first ones tell where the attempt began."""
+    """Parse the content of `$SPAWN_PROGRESS_FILE`. The last line is `25/100 Epoch`, `25/100` or
+    `25%`; earlier lines, if any, determine `base`."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     found = _from_file_line(lines[-1]) if lines else None
     if found is None or len(lines) == 1:
@@ -98,13 +98,13 @@ def from_file(text: str) -> Progress | None:
 
 
 def measured(progress: Progress, earlier: Iterable[Progress]) -> Progress:
-    """Tell how far the job was when its attempt began, from the attempt's first progress.
+    """Set `base` from the attempt's first two different progress values.
 
-    The first step of an attempt is as large as the second: `Epoch 91/100` and `Epoch 92/100` say
+    Assumes that the first step is as large as the second: `Epoch 91/100` and `Epoch 92/100` mean
     that 90 were done before.
 
     Args:
-        earlier: What the attempt has said, oldest first, `progress` included.
+        earlier: All progress of the attempt, oldest first, including `progress`.
     """
     first = None
     for each in earlier:
@@ -121,7 +121,7 @@ def measured(progress: Progress, earlier: Iterable[Progress]) -> Progress:
 
 
 def each_of(lines: Iterable[str]) -> Iterable[Progress]:
-    """Every progress of an output, oldest first."""
+    """Return all progress found in an output, oldest first."""
     return filter(None, map(_from_line, lines))
 
 

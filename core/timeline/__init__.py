@@ -1,1 +1,1 @@
-"""What a queue's time went into: attempts, waits, gaps without an owner, the critical path."""
+"""How a queue spent its time: attempts, waits, gaps without an owner, the critical path."""

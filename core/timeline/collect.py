@@ -1,4 +1,4 @@
-"""Gather a timeline while a log is replayed: one pass, and memory for attempts, not for events."""
+"""Build a timeline while a log is replayed: one pass, with memory for attempts, not for events."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -43,19 +43,15 @@ from spawn.core.timeline.model import (
 )
 
 MOST_ATTEMPTS = 25
-"""Attempts of a job that are told apart: at least so many of the newest, at most twice as many."""
+"""Attempts kept for each job: at least this many of the newest, at most twice as many."""
 MOST_ENTRIES = 200
-"""Lines of the audit: the newest."""
+"""Audit entries kept: at least this many of the newest, at most twice as many."""
 MOST_NAMES = 10
-"""Jobs that are named of a reset of many."""
+"""Job names kept in an audit entry for a reset of several jobs."""
 
 
 class Collector:
-    """Replays a log and remembers when what happened.
-
-    Args:
-        queue_id: Whose log it is.
-    """
+    """Replays the log of queue `queue_id` and collects its timeline."""
 
     def __init__(self, queue_id: str) -> None:
         self.fold = Replay(queue_id)
@@ -67,26 +63,26 @@ class Collector:
         self._now = 0.0
 
     def feed(self, rows: Iterable[Row], *, until: str | None = None) -> None:
-        """Take events, which follow those fed before.
+        """Process the events that follow those fed before.
 
         Args:
-            until: A stamp; the first event after it and all that follow are left out.
+            until: A stamp; stop before the first event that is later.
 
         Raises:
-            CorruptLog: With the first event that is wrong.
+            CorruptLog: At the first invalid event.
         """
         for row in rows:
             if not self.fold.feed((row,), until=until):
                 return
             event = decode(row[2], row[1])
             if event is not None:
-                self._take(event)
+                self._process(event)
 
     def timeline(self, *, now: datetime | None = None) -> Timeline:
-        """The timeline up to the queue's end; of one without an end up to `now`.
+        """Return the timeline up to the queue's end, or up to `now` if it has not ended.
 
         Args:
-            now: None: up to the newest event, as nothing is known of the time after it.
+            now: None: up to the newest event.
         """
         state = self.fold.state
         assert self._base is not None
@@ -105,7 +101,7 @@ class Collector:
             audit_left_out=self._left_out,
         )
 
-    def _take(self, event: Event[Data]) -> None:
+    def _process(self, event: Event[Data]) -> None:
         at = moment(event.at)
         if self._base is None:
             self._base = at
@@ -114,16 +110,16 @@ class Collector:
         state = self.fold.partial
         assert state is not None
         if event.note:
-            self._enter(event)
+            self._audit_event(event)
         elif event.job_id is not None:
-            self._take_job(self._lines[event.job_id], event, state)
+            self._process_job(self._lines[event.job_id], event, state)
         else:
-            self._take_queue(event, before)
+            self._process_queue(event, before)
             if state.whole and isinstance(event.data, _CONFIGURES):
-                self._name(state)
+                self._update_lines(state)
 
-    def _name(self, state: QueueState) -> None:
-        """Begin lines for jobs that are new, and end those of jobs that are gone."""
+    def _update_lines(self, state: QueueState) -> None:
+        """Add lines for new jobs, and mark removed jobs as absent."""
         for job_id in state.jobs:
             line = self._lines.get(job_id)
             if line is None:
@@ -134,9 +130,9 @@ class Collector:
             line = self._lines[job_id]
             if line.moves[-1].state != "absent":
                 line.moves.append(Move(self._now, "absent"))
-                _undo(line, self._now)
+                _undo_completion(line, self._now)
 
-    def _take_job(self, line: Line, event: Event[Data], state: QueueState) -> None:
+    def _process_job(self, line: Line, event: Event[Data], state: QueueState) -> None:
         now, data = self._now, event.data
         job = state.jobs[line.job_id]
         if isinstance(data, ResultsUploaded | ResultsUploadFailed):
@@ -148,24 +144,24 @@ class Collector:
             attempt = Attempt(number=job.attempt, epoch=event.epoch, start=now, pid=data.pid)
             line.attempts.append(attempt)
             if len(line.attempts) > 2 * MOST_ATTEMPTS:
-                _fold(line)
+                _fold_oldest(line)
         elif isinstance(data, Outcome):
-            _end(line.attempts[-1], data, now)
+            _end_attempt(line.attempts[-1], data, now)
             if job.state == "completed":
                 held = line.job_id in state.uploading
                 line.completions.append(Completion(now, None if held else now))
                 del line.completions[:-MOST_ATTEMPTS]
         elif isinstance(data, JobReset):
-            _undo(line, now)
-            self._enter_reset(event, data)
+            _undo_completion(line, now)
+            self._audit_reset(event, data)
         by = data.by if isinstance(data, JobBlocked) else ""
         line.moves.append(Move(now, job.state, attempt, by))
 
-    def _take_queue(self, event: Event[Data], before: float) -> None:
+    def _process_queue(self, event: Event[Data], before: float) -> None:
         data = event.data
         if isinstance(data, QueueStarted):
             if isinstance(data, QueueResumed) and self._epochs:
-                self._bury(self._epochs[-1], before, data.owned_seconds)
+                self._end_dead_epoch(self._epochs[-1], before, data.owned_seconds)
             self._epochs.append(Epoch(number=event.epoch, start=self._now, owner=data))
         elif isinstance(data, EpochEnd) and self._epochs and self._epochs[-1].end is None:
             epoch = self._epochs[-1]
@@ -176,33 +172,34 @@ class Collector:
             elif isinstance(data, QueueFailed):
                 epoch.fate, epoch.cause, epoch.detail = "failed", data.reason, data.detail
         if isinstance(data, QueueStarted | EpochEnd | QueueReconfigured):
-            self._enter(event)
+            self._audit_event(event)
 
-    def _bury(self, epoch: Epoch, before: float, owned: float | None) -> None:
-        """End an epoch whose runner died without a word: it lived as long as it is known to."""
+    def _end_dead_epoch(self, epoch: Epoch, before: float, owned: float | None) -> None:
+        """End an epoch whose runner died without an event, at the last time it was known to live.
+        """
         if epoch.end is None:
             epoch.end = min(self._now, max(before, epoch.start + (owned or 0.0)))
             epoch.fate = "died"
 
-    def _enter(self, event: Event[Data]) -> None:
-        if isinstance(event.data, QueueReconfigured):  # the configuration is in the state
+    def _audit_event(self, event: Event[Data]) -> None:
+        if isinstance(event.data, QueueReconfigured):  # saves memory: the state has the jobs
             slim = structs.replace(event.data, config=QueueConfig(jobs=()))
             event = structs.replace(event, data=slim)
-        self._keep(Entry(event=event))
+        self._append(Entry(event=event))
 
-    def _enter_reset(self, event: Event[Data], data: JobReset) -> None:
+    def _audit_reset(self, event: Event[Data], data: JobReset) -> None:
         assert event.job_id is not None
         last = self._audit[-1] if self._audit else None
-        said = last.event.data if last else None
-        if last and isinstance(said, JobReset) and said == data and last.event.at == event.at:
+        prior = last.event.data if last else None
+        if last and isinstance(prior, JobReset) and prior == data and last.event.at == event.at:
             if len(last.jobs) < MOST_NAMES:
                 last.jobs.append(event.job_id)
             else:
                 last.more += 1
             return
-        self._keep(Entry(event=event, jobs=[event.job_id]))
+        self._append(Entry(event=event, jobs=[event.job_id]))
 
-    def _keep(self, entry: Entry) -> None:
+    def _append(self, entry: Entry) -> None:
         self._audit.append(entry)
         if len(self._audit) > 2 * MOST_ENTRIES:
             del self._audit[:MOST_ENTRIES]
@@ -212,7 +209,7 @@ class Collector:
 _CONFIGURES = (QueueSubmitted, JobsSubmitted, QueueReconfigured)
 
 
-def _end(attempt: Attempt, data: Outcome, now: float) -> None:
+def _end_attempt(attempt: Attempt, data: Outcome, now: float) -> None:
     attempt.end = attempt.ran_until = now
     attempt.wall_seconds = data.wall_seconds
     if 0 < data.wall_seconds < now - attempt.start:
@@ -229,13 +226,13 @@ def _end(attempt: Attempt, data: Outcome, now: float) -> None:
     attempt.result = result
 
 
-def _undo(line: Line, now: float) -> None:
+def _undo_completion(line: Line, now: float) -> None:
     if line.completions and line.completions[-1].undone is None:
         line.completions[-1].undone = now
 
 
-def _fold(line: Line) -> None:
-    """Tell the oldest half of the attempts apart no more."""
+def _fold_oldest(line: Line) -> None:
+    """Drop the oldest half of the attempts and only count them."""
     oldest = line.attempts[MOST_ATTEMPTS]
     place = next(index for index, move in enumerate(line.moves) if move.attempt is oldest)
     line.folded += MOST_ATTEMPTS

@@ -1,7 +1,7 @@
 """The timeline of a queue. Its times are seconds since the submission.
 
-They follow the log's order: a stamp that goes back, as a clock does that is set, is lifted to that
-of the event before it. So no two spans of a job ever overlap.
+Times follow the log's order: a stamp that is earlier than the preceding event's, because the clock
+was set back, is replaced by that one. Therefore, the spans of a job never overlap.
 """
 
 from datetime import datetime, timedelta
@@ -15,16 +15,17 @@ Kind = Literal[
     "run", "needs", "saving", "turn", "retry", "blocked", "rest", "unseen", "unowned", "absent",
     "folded", "tail",
 ]  # fmt: skip
-"""What a span of time was: an attempt ran; the job waited for a dependency, for a dependency's
-results to be saved, for its turn, for its retry; it was blocked; it rested, done or failed, until a
-reset; its attempt had ended and nobody had seen it; nobody owned the queue; the job was not in the
-configuration; attempts that are not told apart; what followed the last job."""
+"""The kind of a span. `run`: an attempt ran. `needs`, `saving`, `turn`, `retry`: the job waited for
+a dependency, for the upload of a dependency's results, for a free slot, for its retry. `blocked`.
+`rest`: completed or failed, until a reset. `unseen`: its attempt had ended, not yet in the log.
+`unowned`: the queue had no owner. `absent`: not in the configuration. `folded`: older attempts that
+are only counted. `tail`: after the last job."""
 
 Result = Literal["running", "completed", "failed", "retrying", "interrupted"]
 
 
 class Attempt(Struct, kw_only=True):
-    """One attempt. `retrying`: it failed and another was due."""
+    """One attempt. `retrying`: it failed and a retry was scheduled."""
 
     number: int
     epoch: int
@@ -32,9 +33,9 @@ class Attempt(Struct, kw_only=True):
     pid: int = 0
     result: Result = "running"
     end: float | None = None
-    """When its outcome was written; None while it runs."""
+    """When its outcome was logged; None while it runs."""
     ran_until: float | None = None
-    """When its command had ended, which a runner that was not there at the time sees later."""
+    """When its command ended, which may be earlier than `end` if there was no runner."""
     wall_seconds: float = 0.0
     exit_code: int | None = None
     signal: str | None = None
@@ -43,7 +44,7 @@ class Attempt(Struct, kw_only=True):
 
 
 class Move(Struct):
-    """From here on the job was in this state; `absent` and `folded` are none of the machine's."""
+    """A state change at time `at`. `absent` and `folded` are not states of the state machine."""
 
     at: float
     state: str
@@ -52,7 +53,7 @@ class Move(Struct):
 
 
 class Completion(Struct):
-    """The job was completed, its results were settled, and that was undone by a reset."""
+    """When the job completed, when its upload succeeded or failed, and when a reset undid it."""
 
     at: float
     settled: float | None = None
@@ -60,23 +61,23 @@ class Completion(Struct):
 
 
 class Line(Struct, kw_only=True):
-    """What became of one job."""
+    """The history of one job."""
 
     job_id: str
     moves: list[Move]
     attempts: list[Attempt] = []
     completions: list[Completion] = []
     folded: int = 0
-    """Oldest attempts that are not told apart any more."""
+    """Number of oldest attempts that are only counted."""
 
     @property
     def since(self) -> float:
-        """When the job came into the configuration."""
+        """When the job was added to the configuration."""
         return self.moves[0].at
 
 
 class Epoch(Struct, kw_only=True):
-    """A runner owned the queue. `fate`: how that ended, `owns` while it does."""
+    """A runner's ownership of the queue. `fate`: how it ended; `owns` while it lasts."""
 
     number: int
     start: float
@@ -88,17 +89,17 @@ class Epoch(Struct, kw_only=True):
 
 
 class Entry(Struct, kw_only=True):
-    """A line of the audit: what a person did, or who owned the queue."""
+    """An audit entry: a user's action or a change of ownership."""
 
     event: Event[Data]
     jobs: list[str] = []
-    """Of resets that belong together: the first of them."""
+    """The first jobs of a reset of several."""
     more: int = 0
-    """How many jobs beyond these."""
+    """Number of further jobs of the reset."""
 
 
 class Span(Struct, frozen=True, kw_only=True):
-    """A stretch of a job's time; `of` is the job that it waited for, where it did."""
+    """A part of a job's time; `of` is the job that it waited for, if any."""
 
     kind: Kind
     start: float
@@ -108,31 +109,31 @@ class Span(Struct, frozen=True, kw_only=True):
 
     @property
     def seconds(self) -> float:
-        """How long it was."""
+        """Its length in seconds."""
         return self.end - self.start
 
 
 class Timeline(Struct, kw_only=True):
-    """A queue's time."""
+    """How a queue spent its time."""
 
     base: datetime
     """The submission, from which all times count."""
     end: float
-    """Of the queue, or of what is known of it."""
+    """The queue's end, or the latest known time."""
     lines: dict[str, Line]
-    """By job id, in the order of the file; only jobs of today's configuration."""
+    """By job id, in file order; only jobs of the current configuration."""
     needs: dict[str, tuple[str, ...]]
     epochs: list[Epoch]
     audit: list[Entry]
     audit_left_out: int = 0
 
     def moment(self, at: float) -> datetime:
-        """A time as a moment, in UTC."""
+        """Convert a time of the timeline to UTC."""
         return self.base + timedelta(seconds=at)
 
     @property
     def gaps(self) -> list[tuple[float, float]]:
-        """When nobody owned the queue, up to `end`, in order."""
+        """Periods without an owner up to `end`, oldest first."""
         found = []
         free = 0.0
         for epoch in self.epochs:

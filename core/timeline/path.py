@@ -7,9 +7,9 @@ from spawn.core.timeline.spans import complete_at, spans, without_gaps
 
 
 class Stretch(Struct, frozen=True, kw_only=True):
-    """A job's part of the path, from the end of the job before it on the path to its own.
+    """A job's part of the path, from the end of the previous job on the path to its own end.
 
-    `job_id` is empty for what followed the last job.
+    `job_id` is empty for the time after the last job.
     """
 
     job_id: str
@@ -19,57 +19,57 @@ class Stretch(Struct, frozen=True, kw_only=True):
 
     @property
     def seconds(self) -> float:
-        """How long it was."""
+        """Its length in seconds."""
         return self.end - self.start
 
     def total(self, *kinds: str) -> float:
-        """Seconds of these kinds of spans."""
+        """Return the total seconds of the spans of these kinds."""
         return sum(span.seconds for span in self.spans if span.kind in kinds)
 
 
 def critical_path(timeline: Timeline) -> list[Stretch]:
-    """The path from the submission to the end, oldest first, without a hole.
+    """Return the path from the submission to the end, oldest first, without gaps.
 
-    It is walked backwards: from the job that ended last, or is still under way, to that one of its
-    dependencies which was ready last, and so on to a job that depended on nothing. Each of its jobs
-    depends on the one before it. Empty when no job ever began.
+    It is computed backwards: from the job that ended last, or is still unfinished, to the
+    dependency that was ready last, and so on to a job without dependencies. Each job depends on the
+    one before it. Empty if no job has started.
     """
-    last = _last(timeline)
+    last = _last_line(timeline)
     if last is None:
         return []
     found = []
-    end = _end(timeline, last)
+    end = _end_of(timeline, last)
     if timeline.end > end:
         tail = Span(kind="tail", start=end, end=timeline.end)
         pieces = tuple(without_gaps(tail, timeline.gaps))
         found.append(Stretch(job_id="", start=end, end=timeline.end, spans=pieces))
     line: Line | None = last
     while line is not None:
-        before, start = _before(timeline, line, end)
+        before, start = _last_dependency(timeline, line, end)
         found.append(_stretch(timeline, line.job_id, start, end))
         line, end = before, start
     return found[::-1]
 
 
-def _last(timeline: Timeline) -> Line | None:
-    """The line that ended last; what is under way ends at the timeline's end."""
+def _last_line(timeline: Timeline) -> Line | None:
+    """Return the job that ended last; an unfinished job ends at the timeline's end."""
     began = [line for line in timeline.lines.values() if line.attempts]
     return max(
-        began, key=lambda line: (_end(timeline, line), -line.attempts[0].start), default=None
+        began, key=lambda line: (_end_of(timeline, line), -line.attempts[0].start), default=None
     )
 
 
-def _end(timeline: Timeline, line: Line) -> float:
+def _end_of(timeline: Timeline, line: Line) -> float:
     if line.moves[-1].state in ("running", "retrying"):
         return max(timeline.end, line.moves[-1].at)
     ended = line.attempts[-1].end
     return timeline.end if ended is None else ended
 
 
-def _before(timeline: Timeline, line: Line, end: float) -> tuple[Line | None, float]:
-    """The dependency that let a job begin, and when it was completed.
+def _last_dependency(timeline: Timeline, line: Line, end: float) -> tuple[Line | None, float]:
+    """Return the dependency that was ready last before a job's start, and when it completed.
 
-    The attempt in question is the newest that began before `end`.
+    The start is that of the newest attempt that began before `end`.
     """
     began = max((a.start for a in line.attempts if a.start <= end), default=end)
     found, ready, start = None, -1.0, 0.0
@@ -84,7 +84,7 @@ def _before(timeline: Timeline, line: Line, end: float) -> tuple[Line | None, fl
 
 
 def _stretch(timeline: Timeline, job_id: str, start: float, end: float) -> Stretch:
-    """What the job's time went into between two moments; before it was there, too."""
+    """Return a job's stretch between two times, including time before the job was added."""
     pieces = []
     at = start
     for span in spans(timeline, job_id):

@@ -1,12 +1,12 @@
-"""What a job's time went into, without a hole and without an overlap."""
+"""The spans of a job, without gaps or overlaps."""
 
 from collections.abc import Iterator
 
 from spawn.core.timeline.model import Completion, Kind, Line, Span, Timeline
 
 WAITS: frozenset[Kind] = frozenset({"needs", "saving", "turn", "retry", "blocked", "rest", "tail"})
-"""Kinds that a gap without an owner explains better."""
-_AS: dict[str, Kind] = {
+"""Kinds that are replaced by `unowned` while the queue has no owner."""
+_KIND_OF_STATE: dict[str, Kind] = {
     "retrying": "retry",
     "blocked": "blocked",
     "completed": "rest",
@@ -17,22 +17,21 @@ _AS: dict[str, Kind] = {
 
 
 def spans(timeline: Timeline, job_id: str) -> list[Span]:
-    """A job's spans, each beginning where the one before ends.
+    """Return a job's spans; each begins where the previous one ends.
 
-    From when the job came into the configuration to its end; of one that has none, to the
-    timeline's.
+    They cover the time from when the job was added to its end, or else to the timeline's end.
     """
     line, gaps = timeline.lines[job_id], timeline.gaps
     return [
         piece
-        for span in _raw(timeline, line)
+        for span in _uncut_spans(timeline, line)
         for piece in without_gaps(span, gaps)
         if piece.end > piece.start or piece.kind == "run"
     ]
 
 
 def without_gaps(span: Span, gaps: list[tuple[float, float]]) -> Iterator[Span]:
-    """A wait, cut where nobody owned the queue."""
+    """Split a wait so that periods without an owner become `unowned` spans."""
     if span.kind not in WAITS:
         yield span
         return
@@ -50,7 +49,7 @@ def without_gaps(span: Span, gaps: list[tuple[float, float]]) -> Iterator[Span]:
 
 
 def complete_at(line: Line, at: float) -> Completion | None:
-    """The completion that held at a time; None if the job was not completed then."""
+    """Return the completion that was in effect at a time; None if the job was not completed."""
     for completion in reversed(line.completions):
         if completion.at <= at:
             undone = completion.undone
@@ -58,7 +57,7 @@ def complete_at(line: Line, at: float) -> Completion | None:
     return None
 
 
-def _raw(timeline: Timeline, line: Line) -> Iterator[Span]:
+def _uncut_spans(timeline: Timeline, line: Line) -> Iterator[Span]:
     for index, move in enumerate(line.moves):
         last = index == len(line.moves) - 1
         if last and move.state in ("completed", "failed", "absent"):
@@ -70,13 +69,13 @@ def _raw(timeline: Timeline, line: Line) -> Iterator[Span]:
             yield Span(kind="run", start=move.at, end=until, attempt=attempt)
             yield Span(kind="unseen", start=until, end=end, attempt=attempt)
         elif move.state == "pending":
-            yield from _pending(timeline, line, move.at, end)
+            yield from _pending_spans(timeline, line, move.at, end)
         else:
-            yield Span(kind=_AS[move.state], start=move.at, end=end, of=move.by)
+            yield Span(kind=_KIND_OF_STATE[move.state], start=move.at, end=end, of=move.by)
 
 
-def _pending(timeline: Timeline, line: Line, start: float, end: float) -> Iterator[Span]:
-    """What a job waited for that might have started."""
+def _pending_spans(timeline: Timeline, line: Line, start: float, end: float) -> Iterator[Span]:
+    """Yield what a pending job waited for: dependencies, their uploads, a free slot."""
     last, settling = "", ""
     met = saved = start
     for need in timeline.needs[line.job_id]:

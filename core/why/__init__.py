@@ -1,1 +1,1 @@
-"""Why a job is where it is: the causes of a wait, a retry, a block or a failure, from the log."""
+"""Explain a job's state from the log: why it waits, is being retried, is blocked or has failed."""

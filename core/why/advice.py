@@ -1,4 +1,4 @@
-"""What a person can do about a job's state: commands, the most useful first."""
+"""Commands for a user to act on a job's state, the most useful first."""
 
 from collections.abc import Iterator
 
@@ -20,12 +20,12 @@ def advice(
     *,
     held: bool = False,
 ) -> Iterator[Advice]:
-    """Advise on the asked job, the first of `chain`, whose state the last explains.
+    """Yield advice for the first job of `chain`, whose state is explained by the last.
 
     Args:
-        target: What to ask of the queue by.
-        resume: The command that goes on with it.
-        held: Whether something keeps the runner from its work.
+        target: The target in commands, such as a queue or instance id.
+        resume: The command that resumes the queue.
+        held: Whether a trouble affects the job.
     """
     root = state.jobs[chain.jobs[-1]]
     if root.state == "failed":
@@ -35,26 +35,26 @@ def advice(
     elif state.reason == "global_timeout" and state.ended and not state.failed:
         yield Advice(
             command=f"{resume} --global-timeout DURATION",
-            does="gives the queue more time, what has passed included",
+            does="sets a longer limit, which includes the time already used",
         )
     elif state.state == "failed":
-        does = _tries(list(state.failed)) if state.failed else "goes on with the queue"
+        does = _retries(list(state.failed)) if state.failed else "resumes the queue"
         yield Advice(command=f"{resume} --retry-failed", does=does)
     elif state.state == "pending":
-        yield Advice(command=resume, does="begins the queue here")
+        yield Advice(command=resume, does="starts the queue here")
     elif state.state == "interrupted" or (alive is False and not state.ended):
-        yield Advice(command=resume, does="goes on with the queue")
+        yield Advice(command=resume, does="resumes the queue")
     elif root.state == "running":
         yield Advice(
             command=f"spawn queue logs {target} {root.config.job_id} --follow",
-            does="shows what it prints",
+            does="follows its output",
         )
     else:
         yield Advice(
             command=f"spawn queue status {target} --watch",
-            does="shows when the trouble has passed"
+            does="shows when the trouble is over"
             if held
-            else "shows how it goes on; nothing needs to be done",
+            else "shows its progress; no action is needed",
         )
 
 
@@ -65,22 +65,22 @@ def _after_failure(
     then = ""
     if len(chain.jobs) > 1:
         waiting = chain.jobs[-2::-1]
-        verb = "goes" if len(waiting) == 1 else "go"
-        then = f"; then {named(waiting)} {verb} on"
+        then = f", then runs {named(waiting)}"
     code = None if root.outcome is None else root.outcome.exit_code
     if code in HOPELESS or not root.folder:
         on = resume.split()[3]
-        there = is_instance_id(on)  # a file of its own is all that it can be given
+        there = is_instance_id(on)  # --config reads a file of the machine where it is typed
         yield Advice(
             command=f"spawn queue resume {state.queue_id if there else on} --config FILE",
-            does=f"{f'typed on {on} ' if there else ''}tries {job_id} again with a configuration "
-            f"that mends it{then}",
+            does=f"{f'on {on} ' if there else ''}retries {job_id} with a corrected "
+            f"configuration{then}",
         )
-    yield Advice(command=f"{resume} --retry-failed", does=_tries(_all_failed(state, job_id)) + then)
+    does = _retries(_all_failed(state, job_id)) + then
+    yield Advice(command=f"{resume} --retry-failed", does=does)
     if root.folder:
         yield Advice(
             command=f"spawn queue logs {target} {job_id}",
-            does="prints all that it printed",
+            does="prints its whole output",
         )
 
 
@@ -89,16 +89,16 @@ def _after_completion(
 ) -> Iterator[Advice]:
     job_id = root.config.job_id
     if root.upload_failed is not None and state.ended:
-        does = "tries to save its results again, as they were when it completed"
+        does = "retries the upload of its results, unchanged since it completed"
         yield Advice(command=resume, does=does)
         yield Advice(
             command="spawn queue run FILE --queue-id NEW",
-            does="makes them anew, where they are gone or have changed",
+            does="produces them again if they are missing or have changed",
         )
     elif job_id in state.uploading:
         yield Advice(
             command=f"spawn queue status {target}",
-            does="says whether the object store can be reached",
+            does="shows whether the object store is reachable",
         )
     else:
         yield Advice(
@@ -111,12 +111,12 @@ def _all_failed(state: QueueState, first: str) -> list[str]:
     return [first, *(job_id for job_id in state.failed if job_id != first)]
 
 
-def _tries(job_ids: list[str]) -> str:
-    return f"tries {named(job_ids)} again"
+def _retries(job_ids: list[str]) -> str:
+    return f"retries {named(job_ids)}"
 
 
 def named(job_ids: tuple[str, ...] | list[str], shown: int = _SHOWN) -> str:
-    """Some of many ids: `a`, `a and b`, `a, b, c and 4 more`."""
+    """Join ids for display: `a`, `a and b`, `a, b, c and 4 more`."""
     rest = len(job_ids) - shown
     if rest > 0:
         return f"{', '.join(job_ids[:shown])} and {rest} more"

@@ -1,4 +1,4 @@
-"""Put the causes of a job's state together, the answer first, and what to do last."""
+"""Assemble the explanation of a job's state: the answer first, advice last."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -18,14 +18,15 @@ from spawn.core.why.model import Advice, Fact, Why
 from spawn.core.why.past import History, gather
 
 SHOWN = 5
-"""Jobs that are named where many could be."""
+"""Maximum number of jobs that a fact names."""
 
 
 def recall(state: QueueState, rows: Iterable[Row], job_ids: Iterable[str], *, last: int) -> History:
-    """Gather what `explain` needs of these jobs, in one pass over the whole log.
+    """Collect the history that `explain` needs for these jobs, in one pass over the log.
 
     Args:
-        state: After the event with seq `last`; nothing after that counts.
+        state: The state after the event with seq `last`.
+        last: The seq of the last event to read.
     """
     subjects = {each for job_id in job_ids for each in (job_id, trace(state, job_id).jobs[-1])}
     return gather(rows, subjects, last=last)
@@ -43,21 +44,21 @@ def explain(
     elsewhere: bool = False,
     target: str = "",
 ) -> Why:
-    """Say why a job is where it is.
+    """Explain a job's state.
 
     Args:
-        history: What `recall` gathered.
-        runner_alive: Whether a runner holds the queue, if that is known.
+        history: The result of `recall`.
+        runner_alive: Whether the queue has a runner, if known.
         seen: The queue's report, for what its machine knows beyond the log.
-        past: `now` is long ago: nothing can be done about it.
-        elsewhere: The log was read from its replica: what goes on here goes on from that.
-        target: What the queue was asked for by, for the next command; its id when empty.
+        past: Whether the user chose `now` with `--at`; there is no advice then.
+        elsewhere: Whether the log was read from its replica; commands that resume need `--from-s3`.
+        target: The target that the user gave, for commands; empty for the queue's id.
     """
-    now = max(now, moment(state.last_at))  # as a report has it
+    now = max(now, moment(state.last_at))  # as in a report
     chain = trace(state, job_id)
     target = target or state.queue_id
     resume = f"spawn queue resume {state.queue_id if elsewhere else target}"
-    found = list(_once(_facts(state, chain, history, now, runner_alive, seen)))
+    found = list(_without_repeats(_facts(state, chain, history, now, runner_alive, seen)))
     held = any(fact.kind == "trouble" for fact in found)
     found_advice = advice(state, chain, runner_alive, target, resume, held=held)
     return Why(
@@ -67,11 +68,11 @@ def explain(
         as_of=now,
         past=past,
         facts=tuple(found),
-        next=() if past else tuple(_from_here(found_advice, elsewhere)),
+        next=() if past else tuple(_add_from_s3(found_advice, elsewhere)),
     )
 
 
-def _from_here(advice: Iterable[Advice], elsewhere: bool) -> Iterator[Advice]:
+def _add_from_s3(advice: Iterable[Advice], elsewhere: bool) -> Iterator[Advice]:
     for each in advice:
         if elsewhere and each.command.startswith("spawn queue resume "):
             yield structs.replace(each, command=f"{each.command} --from-s3")
@@ -100,24 +101,24 @@ def _facts(
         )
     past = history.jobs[root_id]
     newest = past.tries[-1] if past.tries else None
-    told = newest if newest is not None and root.state not in ("pending", "blocked") else None
-    if told is not None:
-        fact = facts.attempt(root, told, lines=root.state in ("failed", "retrying"))
+    shown = newest if newest is not None and root.state not in ("pending", "blocked") else None
+    if shown is not None:
+        fact = facts.attempt(root, shown, lines=root.state in ("failed", "retrying"))
         reported = {job.job_id: job for job in seen.jobs} if seen is not None else {}
         yield facts.unnoticed(fact, reported.get(root_id))
     else:
         yield Fact(kind="state", job_id=root_id, state=root.state)
-    if root.state == "running" and told is not None and told.began.epoch != state.epoch:
+    if root.state == "running" and shown is not None and shown.began.epoch != state.epoch:
         yield structs.replace(_owner_now(history), before=False)
     yield from _retry(root)
     yield from _results(state, root)
     troubles = tuple(_troubles(state, root, seen)) if seen is not None else ()
-    for fact in _hold(state, root, now, alive):
+    for fact in _waits_for(state, root, now, alive):
         if fact.kind != "next_up" or not any(each.holds for each in troubles):
             yield fact
     for each in troubles:
         yield Fact(kind="trouble", at=each.since, reason=each.text, detail=each.hint)
-    yield from facts.history(root, past, history, skip=told)
+    yield from facts.history(root, past, history, skip=shown)
     if len(chain.jobs) > 1:
         mine = history.jobs[chain.jobs[0]]
         yield from (
@@ -128,7 +129,7 @@ def _facts(
 
 
 def _troubles(state: QueueState, root: JobState, seen: Report) -> Iterator[Trouble]:
-    """What keeps the runner from going on with the root of a wait."""
+    """Yield the runner's troubles that affect the root of a wait."""
     if root.state in ("pending", "retrying"):
         kinds: tuple[TroubleKind, ...] = ("log", "disk", "start", "lease", "restore", "replica")
     elif root.state == "running":
@@ -140,14 +141,14 @@ def _troubles(state: QueueState, root: JobState, seen: Report) -> Iterator[Troub
     yield from (each for each in seen.troubles if each.kind in kinds)
 
 
-def _once(found: Iterable[Fact]) -> Iterator[Fact]:
-    """Leave out of the past what has been told already as the cause."""
-    told = set()
+def _without_repeats(found: Iterable[Fact]) -> Iterator[Fact]:
+    """Omit facts of the past that were already given as a cause."""
+    given = set()
     for fact in found:
         key = fact.kind, fact.at, fact.job_id
-        if not fact.before or key not in told:
+        if not fact.before or key not in given:
             yield fact
-        told.add(key)
+        given.add(key)
 
 
 def _owner_now(history: History) -> Fact:
@@ -172,7 +173,7 @@ def _retry(job: JobState) -> Iterator[Fact]:
 
 
 def _results(state: QueueState, job: JobState) -> Iterator[Fact]:
-    """What became of the results of a completed job."""
+    """Yield the state of a completed job's results."""
     job_id = job.config.job_id
     if job.state != "completed":
         return
@@ -192,8 +193,10 @@ def _results(state: QueueState, job: JobState) -> Iterator[Fact]:
         yield Fact(kind="unsaved", job_id=job_id, others=job.unmatched)
 
 
-def _hold(state: QueueState, root: JobState, now: datetime, alive: bool | None) -> Iterator[Fact]:
-    """What keeps the root of a wait from going on, beyond itself."""
+def _waits_for(
+    state: QueueState, root: JobState, now: datetime, alive: bool | None
+) -> Iterator[Fact]:
+    """Yield what the root of a wait is waiting for, apart from its own attempt."""
     waiting = root.state in ("pending", "retrying")
     open_ = waiting or root.state == "running" or root.config.job_id in state.uploading
     if state.state == "pending":
@@ -219,7 +222,7 @@ def _hold(state: QueueState, root: JobState, now: datetime, alive: bool | None) 
         return
     needs = {job_id: job.config.depends_on for job_id, job in state.jobs.items()}
     root_id = root.config.job_id
-    sought = (root_id, *dag.reach([root_id], needs))  # its own: those of its checkpoint
+    sought = (root_id, *dag.reach([root_id], needs))  # the job itself for its checkpoint
     away = [job_id for job_id in sought if state.jobs[job_id].not_put_back]
     if away:
         reason = state.jobs[away[0]].not_put_back

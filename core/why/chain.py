@@ -1,4 +1,4 @@
-"""Which job another one really waits for: the shortest way through what is not complete."""
+"""Find the job that another one waits for: the shortest path through unfinished dependencies."""
 
 from msgspec import Struct
 
@@ -8,9 +8,9 @@ ACTIVE = ("running", "retrying", "failed")
 
 
 class Chain(Struct, frozen=True):
-    """A wait. `jobs`: the asked one first, then what it waits for; the last is the root.
+    """A wait. `jobs`: the given job first, each waiting for the next; the last is the root.
 
-    `others` are further dependencies of the asked one that are not done.
+    `others` are further unfinished dependencies of the given job.
     """
 
     jobs: tuple[str, ...]
@@ -18,10 +18,10 @@ class Chain(Struct, frozen=True):
 
 
 def trace(state: QueueState, job_id: str) -> Chain:
-    """Follow what a job waits for to the nearest job that waits for no other.
+    """Follow a job's dependencies to the nearest job that waits for no other job.
 
-    That one runs, has failed, waits for its retry or its turn, or has results on their way. A
-    blocked job's chain leads to the failed job that the log names.
+    The root is running, failed, waiting for its retry or a free slot, or uploading results. The
+    chain of a blocked job ends at the failed job named in the log.
     """
     job = state.jobs[job_id]
     if not _waits(state, job):
@@ -38,7 +38,7 @@ def trace(state: QueueState, job_id: str) -> Chain:
                 came_from[need] = each
                 line.append(need)
     else:
-        each = line[-1]  # the failed job is no dependency any more: the nearest that is known
+        each = line[-1]  # the failed job is no longer a dependency
         if goal:
             return Chain((job_id, goal), _others(state, job, goal))
     path = [each]
@@ -49,7 +49,7 @@ def trace(state: QueueState, job_id: str) -> Chain:
 
 
 def _waits(state: QueueState, job: JobState) -> bool:
-    """Whether a job waits for another one."""
+    """Return whether a job waits for another one."""
     return job.state == "blocked" or (
         job.state in ("pending", "retrying") and bool(state.open_needs(job))
     )

@@ -1,4 +1,4 @@
-"""Facts from events and states, one at a time."""
+"""Make facts of events and states."""
 
 from collections.abc import Iterator
 
@@ -34,10 +34,11 @@ _RESULTS = {
 
 
 def attempt(job: JobState, each: Try, *, before: bool = False, lines: bool = False) -> Fact:
-    """An attempt, and how it ended if it has.
+    """Return the fact of an attempt and its outcome, if any.
 
     Args:
-        lines: Whether the end of its output comes along.
+        before: Whether the attempt is part of the history.
+        lines: Whether to include the last lines of its output.
     """
     began = each.began
     assert isinstance(began.data, JobStarted)
@@ -92,7 +93,7 @@ def attempt(job: JobState, each: Try, *, before: bool = False, lines: bool = Fal
 
 
 def unnoticed(fact: Fact, job: JobReport | None) -> Fact:
-    """An attempt that runs by the log, and is over by what its machine knows."""
+    """Add to the fact of a running attempt how it ended, if its machine knows that."""
     if job is None or not job.unnoticed or fact.result != "running":
         return fact
     return structs.replace(
@@ -108,10 +109,10 @@ def unnoticed(fact: Fact, job: JobReport | None) -> Fact:
 
 
 def history(job: JobState, past: Past, of: History, *, skip: Try | None) -> list[Fact]:
-    """What happened to a job before, oldest first.
+    """Return the history of a job, oldest first.
 
     Args:
-        skip: The attempt that is told elsewhere.
+        skip: An attempt to leave out, because another fact describes it.
     """
     found: list[tuple[int, Fact]] = []
     if past.left_out:
@@ -127,14 +128,14 @@ def history(job: JobState, past: Past, of: History, *, skip: Try | None) -> list
     for event in of.queue:
         owned = isinstance(event.data, QueueStarted | QueueInterrupted)
         if ended is not None and event.seq > ended and (owned or job.state == "completed"):
-            continue  # what happened to the queue after the job's end is no cause of it
+            continue  # events of the queue after the job's end did not cause it
         if isinstance(event.data, QueueReconfigured) or (began is not None and event.seq > began):
             found += [(event.seq, fact) for fact in _queue_fact(job, event)]
     return [fact for _, fact in sorted(found, key=lambda pair: pair[0])]
 
 
 def reset(event: Event[Data]) -> Fact:
-    """A fresh try that somebody, or a lost machine, asked for."""
+    """Return the fact of a job's reset."""
     assert isinstance(event.data, JobReset)
     return Fact(
         kind="reset",
@@ -147,7 +148,7 @@ def reset(event: Event[Data]) -> Fact:
 
 
 def owner(event: Event[Data]) -> Fact:
-    """A runner took the queue."""
+    """Return the fact that a runner took over the queue."""
     data = event.data
     assert isinstance(data, QueueStarted)
     where = data.hostname if data.instance_id == "local" else data.instance_id
@@ -179,9 +180,9 @@ def _queue_fact(job: JobState, event: Event[Data]) -> Iterator[Fact]:
 
 
 def _concerns(change: str, job_id: str) -> bool:
-    """Whether a change of the configuration is of this job or of the whole queue.
+    """Return whether a configuration change affects this job or the whole queue.
 
-    Source: the words of `core.resumption.changes`.
+    Source: the texts of `core.resumption.changes`.
     """
     if change.startswith("job "):
         return change.startswith((f"job {job_id}:", f"job {job_id} is "))

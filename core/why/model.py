@@ -1,4 +1,4 @@
-"""The causes of a job's state, as facts in the order in which a person should read them."""
+"""The causes of a job's state, as facts in reading order."""
 
 from datetime import datetime
 from typing import Literal
@@ -10,16 +10,16 @@ Kind = Literal[
     "not_started", "interrupted", "ended", "no_runner", "retry", "reset", "owner", "reconfigured",
     "refused", "left_out", "not_put_back", "output_unsaved", "trouble",
 ]  # fmt: skip
-"""What a fact tells of. `waits`: the chain of dependencies, nearest first. `turn`: it is ready, and
-others run or come first. `next_up`: nothing holds it up. `not_put_back`: results that it needs
-cannot be brought to this machine yet. `trouble`: something keeps the runner from its work.
-`stopping`: a failure keeps anything new from starting. `ended` and `interrupted`: the queue has."""
+"""The kind of a fact. `waits`: the chain of dependencies, nearest first. `turn`: the job is ready,
+but other jobs run or come first. `next_up`: the job starts next. `not_put_back`: results that it
+needs cannot be restored yet. `trouble`: an operation of the runner fails. `stopping`: no new job
+starts after a failure. `ended` and `interrupted` are about the queue."""
 
 
 class Fact(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One cause. Which fields are there depends on `kind`; what is not known is left out.
+    """One cause. The fields that are set depend on `kind`; unknown ones keep their default.
 
-    Durations are seconds, sizes bytes.
+    Durations are seconds, sizes are bytes.
     """
 
     kind: Kind
@@ -29,26 +29,26 @@ class Fact(Struct, frozen=True, kw_only=True, omit_defaults=True):
     until: datetime | None = None
     """When a retry is due, or an attempt ended."""
     before: bool = False
-    """It is of the past: told in the list of what came before."""
+    """Whether the fact belongs to the history."""
     chain: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     more: int = 0
-    """How many beyond `others`, or how many were left out."""
+    """Number of further items beyond those named, or of items left out."""
     attempt: int = 0
     spent: int = 0
-    """Budget spent with this attempt: the `1` of `1/3`."""
+    """Budget used, including this attempt: the `1` of `1/3`."""
     most: int = 0
     """The `3` of `1/3`."""
     result: str = ""
-    """Of an attempt. `unnoticed`: it runs by the log, but is over; `reason` says how."""
+    """Result of an attempt. `unnoticed`: running in the log, but ended; `reason` says how."""
     exit_code: int | None = None
     signal: str = ""
     timed_out: bool = False
     seconds: float | None = None
     limit: float | None = None
-    """The timeout of an attempt, or a retry's longest delay."""
+    """The timeout of an attempt, or a retry's maximum delay."""
     delay: float | None = None
-    """From a failure to the next attempt."""
+    """Delay between a failure and the next attempt."""
     pid: int = 0
     reason: str = ""
     detail: str = ""
@@ -61,14 +61,14 @@ class Fact(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Advice(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What to do next: a command, and what it does."""
+    """A command to run next, and what it does, such as `resumes the queue`."""
 
     command: str
     does: str
 
 
 class Why(Struct, frozen=True, kw_only=True):
-    """Why one job is where it is."""
+    """The explanation of one job's state."""
 
     queue_id: str
     job_id: str
@@ -77,4 +77,4 @@ class Why(Struct, frozen=True, kw_only=True):
     facts: tuple[Fact, ...]
     next: tuple[Advice, ...]
     past: bool = False
-    """Whether `as_of` is a moment that a user has named."""
+    """Whether the user chose `as_of` with `--at`."""

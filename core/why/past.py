@@ -1,5 +1,5 @@
-"""What the log says of some jobs beyond their state: all their attempts, who reset them, who owned
-the queue meanwhile. Memory is for the newest attempts of these jobs."""
+"""Collect the history of some jobs from the log: their attempts, resets, and the queue's owners.
+Memory use is bounded: only the newest entries are kept."""
 
 from collections.abc import Collection, Iterable
 
@@ -23,7 +23,7 @@ from spawn.core.events import (
 from spawn.core.replay import Row
 
 MOST = 20
-"""Attempts, and other events, that are remembered of a job: the newest."""
+"""Number of newest attempts, and of newest resets, kept for each job."""
 _OF_THE_QUEUE = (
     b"QueueStarted",
     b"QueueResumed",
@@ -35,7 +35,7 @@ _OF_THE_QUEUE = (
 
 
 class Try(Struct):
-    """One attempt: how it began, and how it ended if it has."""
+    """One attempt: its start, and its outcome unless it is open."""
 
     began: Event[Data]
     spent: int
@@ -43,26 +43,26 @@ class Try(Struct):
 
 
 class Past(Struct):
-    """What came before, oldest first."""
+    """The history of one job, oldest first."""
 
     tries: list[Try] = []
     resets: list[Event[Data]] = []
     left_out: int = 0
-    """Older attempts that are not remembered."""
+    """Number of older attempts that are not kept."""
     failures: int = 0
-    """Since the newest reset."""
+    """Failures since the newest reset."""
 
 
 class History(Struct):
-    """The past of some jobs, and of the queue."""
+    """The history of some jobs and of the queue."""
 
     jobs: dict[str, Past]
     queue: list[Event[Data]] = []
-    """Who owned it and why no more, refusals, changes of the configuration: the newest."""
+    """The newest changes of ownership, rejected requests and configuration changes."""
 
 
 def gather(rows: Iterable[Row], job_ids: Collection[str], *, last: int) -> History:
-    """Read a log's events up to seq `last`, and keep those of these jobs and of the queue."""
+    """Read a log up to seq `last`, and collect the events of these jobs and of the queue."""
     history = History({job_id: Past() for job_id in job_ids})
     names = [f'"{job_id}"'.encode() for job_id in job_ids]
     for seq, type_, line, _ in rows:
@@ -70,12 +70,12 @@ def gather(rows: Iterable[Row], job_ids: Collection[str], *, last: int) -> Histo
             break
         other = type_ is not None and type_ not in _OF_THE_QUEUE
         if other and not any(name in line for name in names):
-            continue  # spares the decoding of most lines
+            continue  # most lines need no decoding
         event = decode(line, type_)
         if event is None:
             continue
         if event.job_id in history.jobs:
-            _take(history.jobs[event.job_id], event)
+            _add_event(history.jobs[event.job_id], event)
         elif event.job_id is None and isinstance(event.data, _QUEUE):
             history.queue.append(event)
             del history.queue[: -10 * MOST]
@@ -85,7 +85,7 @@ def gather(rows: Iterable[Row], job_ids: Collection[str], *, last: int) -> Histo
 _QUEUE = (QueueStarted, QueueInterrupted, QueueFailed, QueueReconfigured, RequestRefused)
 
 
-def _take(past: Past, event: Event[Data]) -> None:
+def _add_event(past: Past, event: Event[Data]) -> None:
     data = event.data
     if isinstance(data, JobStarted):
         past.tries.append(Try(event, past.failures + 1))

@@ -1,4 +1,4 @@
-"""The event log."""
+"""Create the event log."""
 
 from alembic import op
 
@@ -7,7 +7,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Make the table, its triggers and its views."""
+    """Create the table, its triggers and its views."""
     op.execute(
         "CREATE TABLE events (seq INTEGER NOT NULL, type TEXT NOT NULL, job_id TEXT,"
         " at TEXT NOT NULL, line TEXT NOT NULL, hash BLOB NOT NULL, PRIMARY KEY (seq),"

@@ -73,7 +73,7 @@ def test_where_nobody_can_tell_what_is_in_s3_it_is_not_terminated(
     aws.client("ec2").stop_instances(InstanceIds=[ours])
     done = spawn("terminate", ours, "--yes")
     assert (done.code, done.out) == (1, "")
-    assert "nobody can tell what of queue q is in S3" in done.err
+    assert "cannot determine what of queue q is in S3" in done.err
     assert "there is no bucket nobodys" in done.err
     assert "`--force` terminates it all the same" in done.err
     assert state_of(aws, ours) == "stopped"

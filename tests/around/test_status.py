@@ -49,7 +49,7 @@ def test_an_instance_is_shown_with_its_role_and_tags(aws: Server, spawn: Spawn) 
     assert line(done.out, "Type") == "m7i.large, on-demand"
     assert line(done.out, "Key") == "mine"
     assert "  spawn:queue-id: q\n" in done.out
-    assert "q, its status is not known: there is no bucket nobodys" in line(done.out, "Queue")
+    assert "q, status unknown: there is no bucket nobodys" in line(done.out, "Queue")
 
 
 def test_without_a_profile_it_says_what_that_means(aws: Server, spawn: Spawn) -> None:
@@ -73,10 +73,10 @@ def test_what_may_not_be_asked_is_said_and_the_rest_is_shown(
         done = spawn("status", ours)
     assert (done.code, done.err) == (0, "")
     assert line(done.out, "IAM").startswith(
-        f"profile {name}; its role is not known: IAM refuses us"
+        f"profile {name}; role unknown: IAM refuses us"
     )
     cost = line(done.out, "Cost so far")
-    assert "of running; its on-demand price cannot be had: AWS's price list refuses us" in cost
+    assert "; its on-demand price cannot be had: AWS's price list refuses us" in cost
 
 
 def test_what_it_has_cost_is_estimated_from_the_price_list(
@@ -101,7 +101,7 @@ def test_what_it_has_cost_is_estimated_from_the_price_list(
     )
     assert found["usd"] == pytest.approx(seconds, abs=1)
     assert (found["usd_per_hour"], found["basis"], found["why"]) == (3600, "on-demand", None)
-    assert "at $3600.0000 an hour, on-demand; without volumes, traffic and S3)" in text
+    assert "at $3600.0000 per hour, on-demand; without volumes, traffic and S3)" in text
 
 
 def test_a_spot_instances_price_is_ec2s(aws: Server, spawn: Spawn) -> None:
@@ -148,7 +148,7 @@ def test_a_queue_that_was_submitted_is_shown_as_s3_has_it(
         Resources=[ours], Tags=[{"Key": "spawn:results-location", "Value": location}]
     )
     done = spawn("status", ours)
-    assert line(done.out, "Queue").startswith("q, completed (by its log in S3; ")
+    assert line(done.out, "Queue").startswith("q, completed (from its log in S3; ")
     assert line(done.out, "Results Location") == location
 
 

@@ -27,7 +27,7 @@ def test_a_narrow_terminal_loses_the_bar_first_and_the_share_last() -> None:
 
 
 def test_before_anything_is_known_it_says_so() -> None:
-    assert bar(0, 0, 0.0, 80, PLAIN) == "looking what there is"
+    assert bar(0, 0, 0.0, 80, PLAIN) == "listing files"
 
 
 def test_what_has_come_is_told_by_colour_too() -> None:

@@ -59,7 +59,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     ),
     "a bad duration": (
         {"jobs": [job(timeout="5 minutes")]},
-        "jobs[0].timeout: '5 minutes' has a unit 'minutes'; there are d, h, m, s, ms; "
+        "jobs[0].timeout: '5 minutes' has an unknown unit 'minutes'; use d, h, m, s, ms; "
         'write for example "90s", "5m" or "1h30m"',
     ),
     "a duration without a unit": (

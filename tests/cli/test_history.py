@@ -65,7 +65,9 @@ def test_an_end_that_was_seen_late_is_told_with_its_own_time(home: Home) -> None
     log.at("16:21:04", end, job="train")
     log.write(home.queue(samples.QUEUE_ID).events)
     newest = home("queue", "history", "local").stdout.splitlines()[-1]
-    assert newest.endswith("attempt 1 completed after 9m; it had ended at 2026-01-27 15:30:04 PST")
+    assert newest.endswith(
+        "attempt 1 completed after 9m; the command ended at 2026-01-27 15:30:04 PST"
+    )
     (details,) = [job for job in home.status()["job_details"] if job["job_id"] == "train"]
     assert (details["started_at"], details["duration"], details["ended_at"]) == (
         "2026-01-27T15:21:04-08:00",

@@ -89,7 +89,7 @@ def test_its_page_is_of_when_it_was_last_heard_of_and_shows_what_ran_until_then(
     done = home("queue", "report", ID, "--from-s3", "-o", "-")
     assert done.returncode == 0, done.stderr
     html = done.stdout
-    assert "As of 2026-01-27 15:55:32 PST; no runner holds the queue." in html
+    assert "As of 2026-01-27 15:55:32 PST; the queue has no runner." in html
     assert "<dt>Elapsed</dt><dd>1h 50m</dd>" in html
     ran = re.search(r'class="bar running" style="left:[\d.]+%;width:([\d.]+)%"', html)
     assert ran is not None

@@ -146,7 +146,7 @@ def test_a_queue_that_has_not_begun_has_a_page() -> None:
     log = pages.samples.submitted(pages.samples.SHORT, "14:05:30")
     for alive in (False, None):
         html = pages.html(log, "14:06:00", alive=alive)
-        assert "No job has begun." in html
+        assert "No job has started." in html
         assert "nan" not in html
 
 
@@ -171,20 +171,20 @@ def test_results_that_are_not_saved_are_a_failure() -> None:
     assert "Failures" in outline.headings
     words = " ".join(outline.words)
     assert "Its results are not saved: changed: /w/model." in words
-    assert "tries to save what is not saved again." in words
+    assert "retries the upload of unsaved results." in words
 
 
 def test_a_page_says_what_a_running_queue_is_as_of() -> None:
     html = pages.html(pages.two_machines(), "14:10:00", alive=True)
     assert "As of 2026-01-27 14:10:00 PST. Times are PST, UTC-08:00." in html
     dead = pages.html(pages.two_machines(), "14:10:00", alive=False)
-    assert "; no runner holds the queue." in dead
+    assert "; the queue has no runner." in dead
 
 
 def test_a_long_time_without_an_owner_is_cut_and_told() -> None:
     log = pages.two_machines()
     html = pages.html(log, "14:10:00", alive=True)
-    assert "Not to scale, as nobody ran the queue: 03:05:01 to 13:40:00 (10h 34m)." in html
+    assert "Not to scale, because the queue had no runner: 03:05:01 to 13:40:00 (10h 34m)." in html
 
 
 def test_the_axis_grows_with_time_and_ends_at_its_ends() -> None:
@@ -330,7 +330,7 @@ def test_a_job_that_outlived_its_runner_is_drawn_up_to_now_as_status_tells_it(ho
     home.queue(pages.samples.QUEUE_ID).folder.mkdir(parents=True)
     pages.samples.training().write(home.queue(pages.samples.QUEUE_ID).events)
     html = home("queue", "report", pages.samples.QUEUE_ID, "-o", "-").stdout
-    assert "; no runner holds the queue." in html
+    assert "; the queue has no runner." in html
     ran = re.search(r'class="bar running" style="left:[\d.]+%;width:([\d.]+)%"', html)
     assert ran is not None
     assert float(ran[1]) > 95, "months of which it waited for an hour"

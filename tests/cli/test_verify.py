@@ -74,7 +74,7 @@ CHANGES = {
     ),
     "an event before the first": (
         "INSERT INTO events SELECT 0, type, job_id, at, line, hash FROM events WHERE seq = 5",
-        "event 0 stands where 1 belongs",
+        "found event 0 in place of event 1",
     ),
     "a changed type": (
         "UPDATE events SET type = 'JobFailed' WHERE seq = 4",
@@ -112,11 +112,11 @@ FORGERIES = {
     "another queue": (
         'UPDATE events SET line = replace(line, \'"queue_id":"queue-2\', \'"queue_id":"queue-3\')'
         " WHERE seq = 3",
-        "event 3 is not of this place",
+        "event 3 does not belong here",
     ),
     "another order": (
         "UPDATE events SET line = replace(line, '\"seq\":4', '\"seq\":5')",
-        "event 4 is not of this place",
+        "event 4 does not belong here",
     ),
     "a command that was not submitted": (
         "UPDATE events SET line = replace(line, 'python train.py', 'python other.py')",

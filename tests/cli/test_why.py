@@ -13,11 +13,11 @@ def test_a_blocked_job_leads_to_the_failed_one_and_what_it_printed(finished: Hom
     assert lines[0] == "report is blocked: it waits for count."
     assert lines[1].startswith("count failed on attempt 1 of 1 at ")
     assert "exit code 3" in lines[1]
-    assert lines[2] == "Its last lines:"
+    assert lines[2] == "Last output:"
     assert lines[3].endswith(" oops")
     assert lines[4:] == [
-        "Next: `spawn queue resume bad --retry-failed` tries count again; then report goes on.",
-        "Or: `spawn queue logs bad count` prints all that it printed.",
+        "Next: `spawn queue resume bad --retry-failed` retries count, then runs report.",
+        "Or: `spawn queue logs bad count` prints its whole output.",
     ]
 
 
@@ -54,7 +54,7 @@ def test_while_a_queue_runs_the_wait_is_for_what_runs(home: Home) -> None:
     done = home("queue", "why", "q", "b")
     lines = done.stdout.splitlines()
     assert lines[0] == "b is pending: it waits for a."
-    assert lines[1].startswith(("a is running since ", "a is pending"))
+    assert lines[1].startswith(("a has been running since ", "a is pending"))
     home.open_gate()
     assert home("queue", "wait", "q").returncode == 0
     assert home("queue", "why", "q", "b").stdout.startswith("b completed at ")
@@ -67,8 +67,8 @@ def test_at_a_moment_of_the_past_it_says_what_was_known_then(home: Home) -> None
     assert done.stdout.splitlines() == [
         "As of: 2026-01-27 15:10:00 PST, in the past",
         "train is pending: it waits for preprocess.",
-        "preprocess is running since 15:05:32 PST (4m 28s): attempt 1 of 3, 25m 31s of its timeout "
-        "are left.",
+        "preprocess has been running since 15:05:32 PST (4m 28s): attempt 1 of 3, times out in "
+        "25m 31s.",
     ]
     early = home("queue", "why", samples.QUEUE_ID, "train", "--at", "2026-01-27T14:00:00")
     assert early.returncode == 3

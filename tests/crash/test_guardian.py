@@ -61,7 +61,7 @@ def test_a_runner_that_is_killed_comes_back_and_its_job_runs_once(
         assert "completed: 2 of 2 jobs" in out
     told = guarded.spawn("history", "q").out
     assert "epoch 2" in told
-    assert "its runner had died (signal SIGKILL)" in told
+    assert "the previous runner died (signal SIGKILL)" in told
 
 
 @pytest.mark.cold

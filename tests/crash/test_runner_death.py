@@ -60,7 +60,7 @@ def test_how_a_job_ended_while_nobody_ran_the_queue_is_known(
     exit_ = f"with exit {code}" + (f" ({name})" if name else "")
     told = re.compile(
         rf"ended \w+ ago {re.escape(exit_)}; "
-        "the runner has stopped, so the queue has not noticed"
+        "the runner has stopped, so the log does not show this yet"
     )
     seen = world.status("q")
     (details,) = seen["job_details"]
@@ -72,7 +72,7 @@ def test_how_a_job_ended_while_nobody_ran_the_queue_is_known(
     for command in ("status q", "why q a", "wait q"):
         finished = world.spawn(*command.split())
         assert told.search(finished.out + finished.err), finished
-    assert "(no runner; a over, not noticed)" in world.spawn("list").out
+    assert "(no runner; a ended, not logged yet)" in world.spawn("list").out
     world.spawn("report", "q")
     assert told.search((world.folder / "q-report.html").read_text())
 

@@ -122,13 +122,13 @@ def test_a_spot_instance_is_taken_back_in_the_middle_of_train(
     assert not [key for key in remote.keys("") if "/results/" in key], "they are no results"
     assert not instance.powered_off.exists(), "EC2 does that"
     status = a.spawn("status", "q").out
-    assert "the spot instance was taken back" in status
+    assert "the spot instance was reclaimed" in status
 
     _forget(a)
     there = _goes_on(machines, here)
     assert b"from epoch 3" in there.stdout("train", 2)
     assert there.data("train", "CheckpointPutBack").files == 1
-    assert "checkpoint put back here: 1 file brought" in there.world.spawn("history", "q").out
+    assert "checkpoint restored here: 1 file downloaded" in there.world.spawn("history", "q").out
     assert there.executed() == [("train", 2), ("evaluate", 1)]
 
 

@@ -163,10 +163,10 @@ def test_a_store_that_fails_while_results_come_back_only_takes_longer(machines: 
         there.until(lambda: "cannot be put back yet" in there.told(), "it says so")
         there.wait_for("ResultsNotPutBack", "preprocess")
         assert "JobStarted" not in there.types("train")[2:]
-        warned = "preprocess: results are not back on this machine yet: "
+        warned = "preprocess: results not restored on this machine yet: "
         assert warned in b.spawn("status", "q").out
         why = b.spawn("why", "q", "train").out
-        assert "The results of preprocess cannot be brought back to this machine yet" in why
+        assert "The results of preprocess cannot be restored on this machine yet" in why
         assert "SlowDown" in why
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err

@@ -160,7 +160,7 @@ def test_a_live_queue_of_another_machine_is_told_from_a_dead_one(machines: Machi
     with machines.proxy.fault("ahead", "GET", key="lease", seconds=3600):
         gone = b.spawn("status", "q")
         told = status()
-    assert "Warning: no runner holds this queue now; `spawn queue resume q --from-s3`" in gone.out
+    assert "Warning: the queue has no runner; `spawn queue resume q --from-s3`" in gone.out
     assert "PID" not in gone.out
     assert "its runner was last heard of 1h ago" in gone.err or "of 59m" in gone.err
     assert (told["status"], told["runner_alive"]) == ("running", False)
@@ -191,7 +191,7 @@ def test_who_waits_for_a_dead_queue_is_told_so(machines: Machines) -> None:
         done = b.spawn("wait", "q", *_flags(machines))
     assert (done.code, done.out) == (1, "")
     assert "Error: queue q is running and nobody runs it: its runner was last heard of" in done.err
-    hint = "`spawn queue resume q --from-s3` goes on with it, and needs `--force` unless EC2 says"
+    hint = "`spawn queue resume q --from-s3` resumes it, and needs `--force` unless EC2 reports"
     assert f"\nHint: {hint} that its machine is gone\n" in done.err
     a.let("go")
     assert queue.resume().code == 0
@@ -206,7 +206,7 @@ def test_the_advice_to_go_on_can_be_followed_where_the_queue_was_looked_at(
     machines.lose(a)
     b = _elsewhere(machines)
     asked = b.spawn("why", "q", "a", *_flags(machines))
-    assert "`spawn queue resume q --retry-failed --from-s3` tries a again" in asked.out
+    assert "`spawn queue resume q --retry-failed --from-s3` retries a" in asked.out
     page = b.spawn("report", "q", "-o", "-")
     assert "<code>spawn queue resume q --retry-failed --from-s3</code>" in page.out
     went = b.spawn("resume", "q", "--retry-failed", "--from-s3")
@@ -515,7 +515,7 @@ def test_why_an_instance_could_not_be_set_up_is_shown(machines: Machines) -> Non
     assert text.code == 0
     assert "\nBoot Log:\n    line 989\n" in text.out
     assert "\n    pip: no network\n" in text.out
-    assert "Warning: its instance could not be set up; " in text.out
+    assert "Warning: the setup of its instance failed; " in text.out
     assert "; its instance failed to boot\n" in text.err
     done = b.spawn("wait", "q")
     assert (done.code, done.out) == (1, "")

@@ -146,7 +146,7 @@ def test_a_queue_is_cancelled_by_its_own_spawn(instance: Instance, person: Perso
     resumed = person.spawn("resume", instance.id)
     assert resumed.code == 1
     assert "queue q was cancelled: what was stopped" in resumed.err
-    assert f"`spawn queue resume {instance.id} --retry-failed --queue q` tries one" in resumed.err
+    assert f"`spawn queue resume {instance.id} --retry-failed --queue q` retries one" in resumed.err
 
 
 def test_of_several_queues_the_named_one_is_cancelled(instance: Instance, person: Person) -> None:

@@ -99,11 +99,11 @@ def test_what_goes_on_with_a_queue_is_advised_where_it_can_be_done(
     instance.silence()
     there = person.spawn("why", instance.id, "one").out
     named = f"{instance.id} --queue q"
-    assert f"Next: `spawn queue resume {named} --retry-failed` tries one again." in there
+    assert f"Next: `spawn queue resume {named} --retry-failed` retries one." in there
     assert f"Or: `spawn queue logs {named} one` prints" in there
     instance.vanish()
     gone = person.spawn("why", instance.id, "one").out
-    assert "Next: `spawn queue resume q --retry-failed --from-s3` tries one again." in gone
+    assert "Next: `spawn queue resume q --retry-failed --from-s3` retries one." in gone
     assert "Or: `spawn queue logs q one` prints" in gone
 
 
@@ -314,5 +314,5 @@ def test_a_queue_that_an_instance_is_to_begin_is_told_with_both_and_none_when_it
     assert (told["status"], told["runner_alive"]) == ("pending", False)
     assert "booting" not in told["read_from"]
     shown = person.spawn("status", bare.id).out
-    assert f"\nInstance: {bare.id} (never began the queue, submitted 20" in shown
+    assert f"\nInstance: {bare.id} (never started the queue, submitted 20" in shown
     assert person.spawn("wait", bare.id).code == 1

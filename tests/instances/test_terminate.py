@@ -90,7 +90,7 @@ def test_what_no_bucket_has_is_on_the_instance_alone(instance: Instance) -> None
     assert instance.queue(job("one", "true"), s3=False).run("--no-s3").code == 0
     done = terminate(instance, "--yes")
     assert (done.code, done.out) == (1, "")
-    assert "queue q has no bucket: its log and results are on the instance alone" in done.err
+    assert "queue q has no bucket: its log and results are only on the instance" in done.err
     assert state(instance) == "running"
     done = terminate(instance, "--yes", "--force")
     assert (done.code, done.out) == (0, f"Instance {instance.id} is shutting-down\n")

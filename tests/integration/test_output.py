@@ -137,6 +137,6 @@ def test_without_a_place_for_logs_the_raw_output_tells_how_a_job_is_and_why_it_f
     assert f"Log: {folder / 'stdout.log'}" in told
     assert found["log_file"] == str(folder / "stdout.log")
     log = queue.paths.job_log("b")
-    assert f"Warning: b: there is no log {log}; its output is in {folder}" in told
+    assert f"Warning: b: there is no log {log}; the output is in {folder}" in told
     assert f"Log: {queue.paths.job_log('a')}" not in out
     assert "bad" in out

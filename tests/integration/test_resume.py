@@ -53,7 +53,7 @@ def test_a_failed_queue_is_not_failed_again_for_nothing(world: World) -> None:
     events = len(queue.events())
     refused = _resume(queue)
     assert refused.code == 1
-    assert "`spawn queue resume q --retry-failed` tries a again" in refused.err
+    assert "`spawn queue resume q --retry-failed` retries a" in refused.err
     assert len(queue.events()) == events
 
 
@@ -194,7 +194,7 @@ def test_more_time_lets_a_queue_go_on_that_ran_out_of_it(world: World) -> None:
     refused = _resume(queue)
     assert (refused.code, "--global-timeout" in refused.err) == (1, True)
     refused = _resume(queue, "--global-timeout", "500ms")
-    assert (refused.code, "has passed already" in refused.err) == (2, True)
+    assert (refused.code, "has already expired" in refused.err) == (2, True)
     assert _resume(queue, "--global-timeout", "nonsense").code == 2
     assert _resume(queue, "--global-timeout", "1h").code == 0
     assert queue.executed() == [("a", 1), ("a", 2), ("b", 1)]

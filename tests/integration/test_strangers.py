@@ -58,7 +58,7 @@ def test_a_timeout_holds_though_the_command_is_of_another_user(world: World, pid
     assert process.returncode == 1
     assert (failed.exit_code, failed.timed_out, failed.unended) == (124, True, (pid,))
     assert failed.wall_seconds < 30
-    said = f"a: process {pid} of another user could not be ended and may live on"
+    said = f"a: process {pid} of another user could not be ended and may still run"
     assert said in err
     assert f"Warning: {said}" in out
     assert said.removeprefix("a: ") in world.spawn("history", "q").out
@@ -112,7 +112,7 @@ def test_a_lost_job_with_a_process_of_another_user_does_not_end_its_runner(
     out, err = process.communicate(timeout=30)
     (pid,) = _end(world, pids)
     assert process.returncode == 0
-    left = f"process {pid} of another user could not be ended and may live on"
+    left = f"process {pid} of another user could not be ended and may still run"
     lost = queue.data("a", "JobInterrupted")
     assert (lost.cause, lost.unended) == ("lost", (pid,))
     assert lost.detail == f"its supervisor left no record; {left}"

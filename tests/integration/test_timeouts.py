@@ -170,4 +170,4 @@ def test_the_time_of_a_runner_that_was_killed_is_spent_too(world: World) -> None
     assert queue.data("a", "JobInterrupted").cause == "stop"
     assert (queue.state.state, queue.state.reason) == ("failed", "global_timeout")
     assert 1000 <= queue.state.owned_seconds < 1100
-    assert "the queue's global_timeout has passed" in finished.out
+    assert "the queue's global_timeout expired" in finished.out

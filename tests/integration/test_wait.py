@@ -42,7 +42,7 @@ def test_a_queue_that_nobody_runs_is_not_waited_for_for_ever(world: World) -> No
     queue.kill_runner()
     done = world.spawn("wait", "q")
     assert (done.code, done.out) == (1, "")
-    assert "`spawn queue resume q` goes on with it" in done.err
+    assert "`spawn queue resume q` resumes it" in done.err
     world.let("go")
     assert queue.resume().code == 0
 

@@ -127,7 +127,7 @@ def test_the_next_commands_know_where_the_queue_is(person: Person) -> None:
     assert (person.folder / f"home/cache/instances/{instance_id}.json").exists()
     person.look("ec2").terminate_instances(InstanceIds=[instance_id])
     shown = person.spawn("queue", "status", person.queue_id, "--from-s3")
-    assert f"\nInstance: {instance_id} (never began the queue, submitted" in shown.out
+    assert f"\nInstance: {instance_id} (never started the queue, submitted" in shown.out
     shown = person.spawn("queue", "status", person.queue_id, "--from-s3", "--json")
     told = json.loads(shown.out)
     assert (told["status"], told["runner_alive"]) == ("pending", False)

@@ -270,7 +270,7 @@ def _is_taken_back(owner: Owner, made: Machine, deadline: str) -> None:
         "spot",
     ]
     status = owner.person.spawn("status", QUEUE, "--from-s3")
-    assert "the spot instance was taken back" in status.out
+    assert "the spot instance was reclaimed" in status.out
     stored = owner.stored()
     assert json.loads(stored["_spawn/lease.json"])["handed_back"] is True
     kept = [data for name, data in stored.items() if name.endswith("checkpoints/4")]

@@ -13,8 +13,8 @@ ID = "i-0123456789abcdef0"
     ("there", "here"),
     [
         (
-            "Hint: `spawn queue resume q --retry-failed` tries a again",
-            f"Hint: `spawn queue resume {ID} --retry-failed --queue q` tries a again",
+            "Hint: `spawn queue resume q --retry-failed` retries a",
+            f"Hint: `spawn queue resume {ID} --retry-failed --queue q` retries a",
         ),
         ("Go on: spawn queue resume q\n", f"Go on: spawn queue resume {ID} --queue q\n"),
         ("`spawn queue why q train`", f"`spawn queue why {ID} train --queue q`"),

@@ -214,10 +214,10 @@ def test_a_start_is_a_kind_of_ownership() -> None:
 def test_a_job_whose_id_could_lead_elsewhere_as_a_path_is_refused(job_id: str) -> None:
     first = LogBuilder()
     first.add(*submission(queue(job("a"), job(job_id))))
-    assert "is no job id" in str(_refused(first))
+    assert "is not a valid job id" in str(_refused(first))
     second = LogBuilder()
     submitted, *_ = submission(TWO)
     assert isinstance(submitted.data, QueueSubmitted)
     second.add(Draft(structs.replace(submitted.data, jobs_total=3)))
     second.queue(JobsSubmitted(jobs=(job(job_id),)))
-    assert "is no job id" in str(_refused(second))
+    assert "is not a valid job id" in str(_refused(second))

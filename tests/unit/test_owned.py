@@ -1,4 +1,4 @@
-"""How long a runner owned its queue that died before it could say so."""
+"""How long a runner that died without an event owned its queue."""
 
 from datetime import timedelta
 

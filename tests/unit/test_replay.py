@@ -149,7 +149,7 @@ def test_a_log_that_ends_within_its_configuration_has_no_state() -> None:
     log.queue(_announcing(draft.data, jobs=2))
     fold = log.replay()
     assert fold.partial is not None
-    with pytest.raises(CorruptLog, match="ends within its configuration"):
+    with pytest.raises(CorruptLog, match="ends before all jobs are submitted"):
         _ = fold.state
 
 

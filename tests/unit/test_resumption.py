@@ -83,7 +83,7 @@ def test_a_failed_queue_goes_on_only_with_its_failed_jobs() -> None:
     state = _failed(queue(job("a"), job("b", "a")))
     with pytest.raises(NothingToDo, match="would fail again") as raised:
         _check(state)
-    assert raised.value.hint == "`spawn queue resume nightly --retry-failed` tries a again"
+    assert raised.value.hint == "`spawn queue resume nightly --retry-failed` retries a"
     _check(state, retry_failed=True)
 
 
@@ -107,7 +107,7 @@ def test_a_queue_that_has_used_up_its_time_needs_more_of_it() -> None:
     with pytest.raises(NothingToDo, match="used up its global_timeout"):
         _check(state)
     same = resumption.config_of(state)
-    with pytest.raises(InvalidArgument, match="has passed already"):
+    with pytest.raises(InvalidArgument, match="has already expired"):
         _check(state, config=same)
     _check(state, config=structs.replace(same, global_timeout=3600.0))
 

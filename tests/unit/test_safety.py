@@ -72,11 +72,11 @@ def test_one_that_never_began_has_nothing_to_lose() -> None:
     [
         (
             structs.replace(ENDED, trouble="S3 refuses us"),
-            "nobody can tell what of queue nightly is in S3: S3 refuses us",
+            "cannot determine what of queue nightly is in S3: S3 refuses us",
         ),
         (
             structs.replace(ENDED, location=""),
-            "queue nightly has no bucket: its log and results are on the instance alone",
+            "queue nightly has no bucket: its log and results are only on the instance",
         ),
         (
             structs.replace(whole(log(done=False)), alive=True, handed_back=False),
@@ -84,7 +84,7 @@ def test_one_that_never_began_has_nothing_to_lose() -> None:
         ),
         (
             structs.replace(whole(log(done=False)), handed_back=False),
-            "queue nightly may still run: train",
+            "queue nightly may still be running: train",
         ),
         (
             structs.replace(whole(log()), handed_back=False, alive=True),
@@ -108,11 +108,11 @@ def test_one_that_never_began_has_nothing_to_lose() -> None:
         ),
         (
             structs.replace(ENDED, alive=True),
-            "the runner of queue nightly is still at work, and brings the rest to S3",
+            "the runner of queue nightly is still uploading to S3",
         ),
         (
             structs.replace(ENDED, handed_back=False),
-            "the runner of queue nightly has not said that all of it is in S3",
+            "the runner of queue nightly has not confirmed that everything is in S3",
         ),
     ],
 )

@@ -85,16 +85,16 @@ def test_a_blocked_job_names_the_failure_at_the_end_of_its_chain_and_what_to_do(
     assert told(log, "export", "16:00:00") == [
         "export is blocked: it waits for evaluate, which waits for train.",
         "train failed on attempt 2 of 2 at 15:21:04 PST: exit code 137 (SIGKILL) after 30m 54s. "
-        "It is not tried again: no attempts left (2 of 2).",
-        "Its last lines:",
+        "No retry: no attempts left (2 of 2).",
+        "Last output:",
         "  Epoch 26/100",
         "  Out of memory: killed",
-        "Its history, oldest first:",
-        "  14:50:00 PST: train failed on attempt 1 after 3s: exit code 1; 1 of 2 of its budget, "
-        "tried again after 10s.",
-        f"Next: `spawn queue resume {Q} --retry-failed` tries train again; then evaluate and "
-        "export go on.",
-        f"Or: `spawn queue logs {Q} train` prints all that it printed.",
+        "History, oldest first:",
+        "  14:50:00 PST: train failed on attempt 1 of 2 after 3s: exit code 1; retried "
+        "after 10s.",
+        f"Next: `spawn queue resume {Q} --retry-failed` retries train, then runs evaluate and "
+        "export.",
+        f"Or: `spawn queue logs {Q} train` prints its whole output.",
     ]
 
 
@@ -108,14 +108,14 @@ def test_a_job_that_runs_says_since_when_and_why_it_is_not_the_first_attempt() -
     log.at("15:00:00", owner(QueueResumed))
     log.start("15:00:00", "fetch", 2, 2)
     assert told(log, "fetch", "15:10:00") == [
-        "fetch is running since 15:00:00 PST (10m): attempt 2 (1 of 3 of its budget), 20m of its "
-        "timeout are left.",
-        "Its history, oldest first:",
-        "  14:01:00 PST: fetch was interrupted on attempt 1 after 1m: the spot instance was taken "
-        "back; no budget spent.",
-        "  14:01:00 PST: the queue was interrupted: the spot instance was taken back.",
-        "  15:00:00 PST: ana@ip-10-0-0-1 took the queue over on i-0123456789abcdef0, epoch 2.",
-        f"Next: `spawn queue logs {Q} fetch --follow` shows what it prints.",
+        "fetch has been running since 15:00:00 PST (10m): attempt 2 (budget: 1 of 3), times out in "
+        "20m.",
+        "History, oldest first:",
+        "  14:01:00 PST: fetch was interrupted on attempt 1 after 1m: the spot instance was "
+        "reclaimed; budget unspent.",
+        "  14:01:00 PST: the queue was interrupted: the spot instance was reclaimed.",
+        "  15:00:00 PST: ana@ip-10-0-0-1 took over the queue on i-0123456789abcdef0, epoch 2.",
+        f"Next: `spawn queue logs {Q} fetch --follow` follows its output.",
     ]
 
 
@@ -123,8 +123,8 @@ def test_a_job_that_outlived_its_runner_names_the_one_that_took_it_up() -> None:
     log = training()
     log.at("15:30:00", owner(QueueResumed))
     lines = told(log, "train", "15:31:00")
-    assert "At 15:30:00 PST ana@ip-10-0-0-1 took the queue over" in lines[1]
-    assert len([line for line in lines if "took the queue over" in line]) == 1
+    assert "At 15:30:00 PST, ana@ip-10-0-0-1 took over the queue" in lines[1]
+    assert len([line for line in lines if "took over the queue" in line]) == 1
 
 
 def test_a_retry_says_what_failed_and_when_it_is_due() -> None:
@@ -134,10 +134,11 @@ def test_a_retry_says_what_failed_and_when_it_is_due() -> None:
     log.at("14:00:03", retry("14:00:03", 10.0, last_lines=("oops",)), job="a")
     assert told(log, "a", "14:00:05") == [
         "a is retrying: attempt 1 of 2 failed at 14:00:03 PST: exit code 1 after 3s.",
-        "Its last lines:",
+        "Last output:",
         "  oops",
-        "Its policy (exponential, at most 5m) waits 10s: attempt 2 is due at 14:00:13 PST, in 8s.",
-        f"Next: `spawn queue status {Q} --watch` shows how it goes on; nothing needs to be done.",
+        "Its retry policy (exponential, at most 5m) waits 10s: attempt 2 is due at 14:00:13 PST, "
+        "in 8s.",
+        f"Next: `spawn queue status {Q} --watch` shows its progress; no action is needed.",
     ]
 
 
@@ -154,8 +155,9 @@ def waiting(*, max_parallel: int = 1, on_failure: str = "stop") -> Log:
 def test_a_job_that_waits_for_its_turn_names_who_runs() -> None:
     lines = told(waiting(), "b", "14:00:30")
     assert lines[:2] == [
-        "b is pending: it has not begun.",
-        "It is ready and waits for its turn: max_parallel is 1, and a runs since 14:00:00 PST.",
+        "b is pending: it has not started.",
+        "It is ready and waits for its turn: max_parallel is 1, and a has been running "
+        "since 14:00:00 PST.",
     ]
 
 
@@ -166,7 +168,7 @@ def test_a_job_that_waits_behind_another_ready_one_names_it() -> None:
 
 def test_a_job_that_nothing_holds_up_says_so() -> None:
     assert told(waiting(max_parallel=2), "b", "14:00:30")[1] == (
-        "Nothing that the log knows of holds it up: it starts next."
+        "It is ready and starts next."
     )
 
 
@@ -177,10 +179,13 @@ def test_a_retry_whose_time_has_come_waits_for_its_turn() -> None:
     log.start("14:00:00", "a", 1)
     log.at("14:00:03", retry("14:00:03", 10.0), job="a")
     log.start("14:00:03", "b", 2)
-    turn = "It is ready and waits for its turn: max_parallel is 1, and b runs since 14:00:03 PST."
+    turn = (
+        "It is ready and waits for its turn: max_parallel is 1, and b has been running since "
+        "14:00:03 PST."
+    )
     assert turn not in told(log, "a", "14:00:05")
     assert turn in told(log, "a", "14:00:20")
-    assert any("it was due at 14:00:13 PST" in line for line in told(log, "a", "14:00:20"))
+    assert any("attempt 2 was due at 14:00:13 PST" in line for line in told(log, "a", "14:00:20"))
 
 
 def test_with_durability_s3_a_job_waits_until_what_it_rests_on_is_there() -> None:
@@ -190,7 +195,7 @@ def test_with_durability_s3_a_job_waits_until_what_it_rests_on_is_there() -> Non
     log.start("14:00:00", "a", 1)
     log.at("14:00:03", JobCompleted(exit_code=0, wall_seconds=3.0), job="a")
     assert told(log, "b", "14:00:04")[1] == (
-        "It starts as soon as the completions that it rests on are in S3."
+        "It starts as soon as the completions of its dependencies are in S3."
     )
 
 
@@ -199,16 +204,16 @@ def test_after_a_failure_that_stops_the_queue_nothing_new_starts() -> None:
     log.start("14:00:01", "b", 2)
     log.at("14:00:05", JobFailed(exit_code=1, why="no attempts left (1 of 1)"), job="a")
     assert told(log, "c", "14:00:30")[1] == (
-        "Nothing new starts: a failed at 14:00:05 PST, and on_failure is stop. The queue ends when "
-        "b has ended."
+        "No new job starts: a failed at 14:00:05 PST, and on_failure is stop. The queue ends after "
+        "b."
     )
     log.at("14:01:00", JobCompleted(exit_code=0, wall_seconds=59.0), job="b")
     log.at("14:01:00", QueueFailed(reason="jobs", detail="a"))
     assert told(log, "c", "14:02:00") == [
-        "c is pending: it has not begun.",
+        "c is pending: it has not started.",
         "The queue failed at 14:01:00 PST: a.",
-        "Nothing new starts: a failed at 14:00:05 PST, and on_failure is stop.",
-        f"Next: `spawn queue resume {Q} --retry-failed` tries a again.",
+        "No new job starts: a failed at 14:00:05 PST, and on_failure is stop.",
+        f"Next: `spawn queue resume {Q} --retry-failed` retries a.",
     ]
 
 
@@ -227,17 +232,17 @@ def test_a_cancelled_queue_names_who_cancelled_it() -> None:
 def test_a_queue_that_nobody_runs_says_who_was_last() -> None:
     lines = told(training(), "evaluate", "16:00:00", alive=False)
     assert lines[2:] == [
-        "No runner holds the queue now. The last was of ana@ip-10-0-0-1 on i-0123456789abcdef0, "
-        "epoch 1; its last event is of 15:21:04 PST.",
-        f"Next: `spawn queue resume {Q}` goes on with the queue.",
+        "The queue has no runner. The last one was started by ana@ip-10-0-0-1 on "
+        "i-0123456789abcdef0, epoch 1; its last event was at 15:21:04 PST.",
+        f"Next: `spawn queue resume {Q}` resumes the queue.",
     ]
 
 
 def test_a_queue_that_never_began_says_since_when() -> None:
     assert told(submitted(SHORT, "14:05:30"), "fetch", "14:06:00", alive=False) == [
-        "fetch is pending: it has not begun.",
-        "The queue was submitted at 14:05:30 PST, and no runner has begun it.",
-        f"Next: `spawn queue resume {Q}` begins the queue here.",
+        "fetch is pending: it has not started.",
+        "The queue was submitted at 14:05:30 PST, but no runner has started it.",
+        f"Next: `spawn queue resume {Q}` starts the queue here.",
     ]
 
 
@@ -256,10 +261,10 @@ def test_a_job_waits_for_results_that_are_on_their_way() -> None:
     assert told(log, "b", "14:00:10")[:3] == [
         "b is pending: it waits for a.",
         "a completed at 14:00:09 PST on attempt 1 of 1 after 9s.",
-        "Its results are still being saved; what depends on it waits for up to 5m.",
+        "Its results are still being saved; dependents wait for up to 5m.",
     ]
     log.at("14:00:11", ResultsUploaded(files=2, size=2048, key="k", sha256="0" * 64), job="a")
-    assert "2 result files of it are saved, 2 KB." in told(log, "a", "14:00:12")
+    assert "2 result files saved (2 KB)." in told(log, "a", "14:00:12")
 
 
 def test_results_that_could_not_be_saved_are_named_with_what_to_do() -> None:
@@ -270,9 +275,9 @@ def test_results_that_could_not_be_saved_are_named_with_what_to_do() -> None:
     log.at("14:00:13", QueueFailed(reason="results", detail="a"))
     assert told(log, "a", "14:00:30")[1:] == [
         "Its results are not saved: AccessDenied.",
-        f"Next: `spawn queue resume {Q}` tries to save its results again, as they were when it "
+        f"Next: `spawn queue resume {Q}` retries the upload of its results, unchanged since it "
         "completed.",
-        "Or: `spawn queue run FILE --queue-id NEW` makes them anew, where they are gone or have "
+        "Or: `spawn queue run FILE --queue-id NEW` produces them again if they are missing or have "
         "changed.",
     ]
 
@@ -296,13 +301,13 @@ def test_resets_refusals_and_changes_of_the_configuration_are_told_with_who_and_
     log.at("14:10:03", RequestRefused(request="x", why="no job has failed"))
     log.start("14:10:04", "a", 2, 2)
     lines = told(log, "a", "14:11:00")
-    assert lines[0].startswith("a is running since 14:10:04 PST (56s): attempt 2 (1 of 1")
+    assert lines[0].startswith("a has been running since 14:10:04 PST (56s): attempt 2 (budget: 1 ")
     assert lines[2:-1] == [
         "  14:00:05 PST: a failed on attempt 1: exit code 1; no attempts left (1 of 1).",
-        "  14:10:00 PST: ana@ip-10-0-0-1 took the queue over on i-0123456789abcdef0, epoch 2.",
+        "  14:10:00 PST: ana@ip-10-0-0-1 took over the queue on i-0123456789abcdef0, epoch 2.",
         "  14:10:01 PST: the configuration was changed: job a: command; max_parallel: 1 -> 2.",
-        "  14:10:02 PST: ana@laptop had a tried again, with a fresh budget.",
-        "  14:10:03 PST: a request was refused: no job has failed.",
+        "  14:10:02 PST: ana@laptop reset a, with a fresh budget.",
+        "  14:10:03 PST: a request was rejected: no job has failed.",
     ]
 
 
@@ -314,9 +319,8 @@ def test_a_command_that_could_not_be_prepared_asks_for_another_configuration() -
     log.at("14:00:01", QueueFailed(reason="jobs", detail="a"))
     assert told(log, "a", "14:00:30") == [
         "a failed on attempt 1 of 1 at 14:00:01 PST. It needs ${X}, which is not set.",
-        f"Next: `spawn queue resume {Q} --config FILE` tries a again with a configuration that "
-        "mends it.",
-        f"Or: `spawn queue resume {Q} --retry-failed` tries a again.",
+        f"Next: `spawn queue resume {Q} --config FILE` retries a with a corrected configuration.",
+        f"Or: `spawn queue resume {Q} --retry-failed` retries a.",
     ]
 
 
@@ -331,8 +335,8 @@ def test_an_instance_is_given_another_configuration_there() -> None:
     on = "i-0123456789abcdef0"
     found = explain(state, history, "a", now=moment("14:00:30"), target=f"{on} --queue {Q}")
     first, second = list(render(found, ZONE))[1:]
-    assert first.startswith(f"Next: `spawn queue resume {Q} --config FILE` typed on {on} tries a ")
-    assert second == f"Or: `spawn queue resume {on} --queue {Q} --retry-failed` tries a again."
+    assert first.startswith(f"Next: `spawn queue resume {Q} --config FILE` on {on} retries a ")
+    assert second == f"Or: `spawn queue resume {on} --queue {Q} --retry-failed` retries a."
 
 
 def test_a_time_of_another_day_has_its_date() -> None:

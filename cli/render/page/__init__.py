@@ -1,1 +1,1 @@
-"""A queue as one HTML file that needs nothing but itself."""
+"""The report of a queue as one self-contained HTML file."""

@@ -1,4 +1,4 @@
-"""Who did what to the queue: owners, resets, cancels, refusals, changes."""
+"""The audit: owners, resets, cancellations, rejected requests, configuration changes."""
 
 from spawn.cli.render.history import what
 from spawn.cli.render.page.html import Safe, cell, section, table, tag
@@ -10,7 +10,7 @@ from spawn.core.timeline.model import Entry
 
 
 def audit(sheet: Sheet) -> Safe:
-    """The section of the audit."""
+    """Return the audit section."""
     left = sheet.timeline.audit_left_out
     note = None
     if left:
@@ -20,7 +20,7 @@ def audit(sheet: Sheet) -> Safe:
         "Audit",
         note,
         table(
-            "Who owned the queue, who had what tried again, who stopped it; as the log says.",
+            "Owners, retries, stops and configuration changes, from the log.",
             ("When", "Event", "What"),
             (_row(sheet, entry) for entry in sheet.timeline.audit),
         ),

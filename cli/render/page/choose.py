@@ -1,4 +1,4 @@
-"""Which jobs are shown of a queue that has more of them than a page should."""
+"""Select the jobs to show if a queue has too many for a page."""
 
 from spawn.cli.render.page.html import Safe, tag
 from spawn.cli.render.page.sheet import Sheet
@@ -9,10 +9,10 @@ _URGENCY = {"failed": 0, "running": 1, "retrying": 1, "blocked": 4, "pending": 5
 
 
 def choose(sheet: Sheet, most: int) -> list[JobReport]:
-    """At most so many jobs, in the file's order.
+    """Return at most `most` jobs, in file order.
 
-    Jobs that failed come first, then those that run or will again, then the critical path, those
-    that needed more than one attempt, the longest.
+    Failed jobs take precedence, then running and retrying ones, then those on the critical path or
+    with more than one attempt, then the longest.
     """
     jobs = sheet.report.jobs
     if len(jobs) <= most:
@@ -28,15 +28,15 @@ def choose(sheet: Sheet, most: int) -> list[JobReport]:
 
 
 def left_out(sheet: Sheet, shown: int) -> Safe | None:
-    """Say how many jobs are not shown, and where they are; None when all are."""
+    """Return a note on the jobs that are not shown; None if all are."""
     left = len(sheet.report.jobs) - shown
     if left <= 0:
         return None
     return tag(
         "p",
-        f"{plural(left, 'job')} of {len(sheet.report.jobs):,} left out here: failed ones come "
-        "first, then those under way, the critical path, repeated attempts, the longest. ",
+        f"{plural(left, 'job')} of {len(sheet.report.jobs):,} left out here. Shown are failed, "
+        "then unfinished jobs, the critical path, repeated attempts, the longest. ",
         tag("code", f"spawn queue status {sheet.report.queue_id} --json"),
-        " has all.",
+        " lists all.",
         class_="soft",
     )

@@ -1,4 +1,4 @@
-"""Each failure at length: why, what it printed last, where its files are."""
+"""Each failure in detail: its cause, its last output, its files."""
 
 from collections.abc import Iterator
 
@@ -9,30 +9,30 @@ from spawn.cli.render.words import plural
 from spawn.core.why.model import Why
 
 MOST = 25
-"""Failures that are told at length."""
+"""Maximum number of failures shown in detail."""
 _PAST = 12
 _COMMAND = 600
 
 
 def failures(sheet: Sheet) -> Safe | None:
-    """The section of the failures, results that are not saved among them; None without any."""
+    """Return the section of failed jobs and jobs with unsaved results; None without any."""
     failed = [*sheet.state.failed, *sheet.state.unsaved]
     if not failed:
         return None
-    told = [sheet.whys[job_id] for job_id in failed if job_id in sheet.whys]
-    left = len(failed) - len(told)
+    shown = [sheet.whys[job_id] for job_id in failed if job_id in sheet.whys]
+    left = len(failed) - len(shown)
     resume = f"spawn queue resume {sheet.report.target or sheet.report.queue_id}"
-    then = " tries to save what is not saved again."
+    then = " retries the upload of unsaved results."
     if sheet.state.failed:
         resume += " --retry-failed"
-        then = " tries what failed again; what waits for it then goes on."
+        then = " retries the failed jobs, then runs their dependents."
     if sheet.report.origin is not None:
         resume += " --from-s3"
     return section(
         "failures",
         "Failures",
-        (_article(sheet, why) for why in told),
-        tag("p", f"{plural(left, 'failed job')} more in the table of jobs.", class_="soft")
+        (_article(sheet, why) for why in shown),
+        tag("p", f"{plural(left, 'more failed job')} in the table of jobs.", class_="soft")
         if left
         else None,
         tag(
@@ -74,7 +74,7 @@ def _where(sheet: Sheet, job_id: str) -> Iterator[Safe]:
 
 
 def links(sheet: Sheet, job_id: str) -> list[Safe]:
-    """Links to a job's files that lie beside the page."""
+    """Return links to a job's files next to the page."""
     found: list[Safe] = []
     for name in ("stdout.log", "stderr.log", "results/"):
         if f"{job_id}/{name}" in sheet.there:

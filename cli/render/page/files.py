@@ -1,4 +1,4 @@
-"""Where the files are: links to those beside the page, places of the others."""
+"""The location of files: links to those next to the page, paths of the others."""
 
 from spawn.cli.render.page.failures import links
 from spawn.cli.render.page.html import Child, Safe, cell, section, table, tag
@@ -10,7 +10,7 @@ ROWS = 300
 
 
 def files(sheet: Sheet) -> Safe | None:
-    """The section of the files; None while no attempt has ended."""
+    """Return the files section; None while no attempt has ended."""
     jobs = [job for job in sheet.report.jobs if sheet.folder(job.job_id)]
     if not jobs:
         return None
@@ -18,21 +18,21 @@ def files(sheet: Sheet) -> Safe | None:
     linked = any(links(sheet, job.job_id) for job in jobs)
     note: Child = (
         (
-            "The links lead to files that lie beside this page, as ",
+            "The links lead to files next to this page, downloaded by ",
             tag("code", "spawn queue results"),
-            " puts them.",
+            ".",
         )
         if linked
         else (tag("code", f"spawn queue results {queue_id}"), " downloads them.")
     )
     left = len(jobs) - ROWS
     saved = any(sheet.state.jobs[job.job_id].uploaded for job in jobs)
-    heads = ["Job", *["Beside this page"] * linked, *["Results"] * saved, "Kept in"]
+    heads = ["Job", *["Next to this page"] * linked, *["Results"] * saved, "Stored in"]
     return section(
         "files",
         "Files",
         table(note, heads, (_row(sheet, job.job_id, heads) for job in jobs[:ROWS])),
-        tag("p", f"{plural(left, 'job')} more, laid out alike.", class_="soft")
+        tag("p", f"{plural(left, 'more job')} with the same layout.", class_="soft")
         if left > 0
         else None,
     )
@@ -40,11 +40,13 @@ def files(sheet: Sheet) -> Safe | None:
 
 def _row(sheet: Sheet, job_id: str, heads: list[str]) -> Safe:
     saved = sheet.state.jobs[job_id].uploaded
-    told = f"{plural(saved.files, 'file')}, {size(saved.size)}" if saved and saved.files else None
+    results = None
+    if saved and saved.files:
+        results = f"{plural(saved.files, 'file')}, {size(saved.size)}"
     values: dict[str, Child] = {
-        "Beside this page": links(sheet, job_id),
-        "Results": told,
-        "Kept in": tag("code", sheet.folder(job_id)),
+        "Next to this page": links(sheet, job_id),
+        "Results": results,
+        "Stored in": tag("code", sheet.folder(job_id)),
     }
     return tag(
         "tr",

@@ -1,4 +1,4 @@
-"""HTML that cannot be broken out of: whatever is no `Safe` is escaped."""
+"""Build HTML that untrusted text cannot inject into: everything except `Safe` is escaped."""
 
 import re
 from collections.abc import Iterable
@@ -7,14 +7,14 @@ from html import escape
 _UNSEEN = re.compile(
     "\x1b\\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]"
 )
-"""Controls, colours of terminals, and what makes text read other than it is written."""
+"""Control characters, terminal colours, surrogates and bidirectional overrides."""
 _VOID = frozenset({"meta"})
 _LINES = frozenset({"section", "tr", "li", "article", "header", "head", "title"})
-"""Elements that end a line of the file, so that it can be read and compared."""
+"""Elements that end with a line break, so that the file can be read and compared."""
 
 
 class Safe(str):
-    """Text that is HTML already."""
+    """Text that is already HTML."""
 
     __slots__ = ()
 
@@ -23,12 +23,12 @@ Child = str | None | Iterable["Child"]
 
 
 def clean(text: str) -> str:
-    """Foreign text without what cannot be seen; tabs and line breaks stay."""
+    """Remove invisible characters from untrusted text, except tabs and line breaks."""
     return _UNSEEN.sub("", text)
 
 
 def safe(child: Child) -> Safe:
-    """Escape text; HTML stays, None is nothing, many are put side by side."""
+    """Return HTML: text is escaped, `Safe` kept, None empty, an iterable concatenated."""
     if child is None:
         return Safe("")
     if isinstance(child, Safe):
@@ -39,7 +39,7 @@ def safe(child: Child) -> Safe:
 
 
 def tag(name: str, /, *children: Child, **attributes: str | float | None) -> Safe:
-    """An element. `class_` is `class`, `aria_label` is `aria-label`; None leaves one out."""
+    """Return an element. `class_` sets `class`, `aria_label` sets `aria-label`; None omits one."""
     written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{safe(str(value))}"'
         for key, value in attributes.items()
@@ -52,13 +52,13 @@ def tag(name: str, /, *children: Child, **attributes: str | float | None) -> Saf
 
 
 def section(ident: str, title: str, *children: Child) -> Safe:
-    """A part of the page with its heading."""
+    """Return a section of the page with its heading."""
     heading = tag("h2", title, id=f"{ident}-title")
     return tag("section", heading, *children, id=ident, aria_labelledby=f"{ident}-title")
 
 
 def table(caption: Child, heads: Iterable[str], rows: Iterable[Safe], class_: str = "") -> Safe:
-    """A table, for `cell` and `head` in rows; on a narrow screen each row becomes a card."""
+    """Return a table of rows made of `th` and `cell`; on a narrow screen each row is a card."""
     return tag(
         "table",
         tag("caption", caption),
@@ -69,7 +69,7 @@ def table(caption: Child, heads: Iterable[str], rows: Iterable[Safe], class_: st
 
 
 def cell(label: str, *children: Child, number: bool = False) -> Safe:
-    """A cell; `label` is its column's name, which a card shows beside it."""
+    """Return a cell; `label` is the column's title, which a card shows next to it."""
     inner = safe(children)
     kind = " ".join(["number"] * number + ["none"] * (not inner)) or None
     return tag("td", inner, class_=kind, data_label=label)

@@ -19,7 +19,7 @@ HEADS = (
 
 
 def jobs(sheet: Sheet) -> Safe:
-    """The section of the jobs; a column in which nothing stands is left out."""
+    """Return the jobs section; empty columns are omitted."""
     shown = choose(sheet, ROWS)
     values = [_values(sheet, job) for job in shown]
     heads = [head for head in HEADS if any(row[head] for row in values)]
@@ -27,7 +27,7 @@ def jobs(sheet: Sheet) -> Safe:
         "jobs",
         "Jobs",
         table(
-            "In the order of the configuration. Durations, exit codes, CPU time and memory are "
+            "In the order of the configuration. Durations, exit codes, CPU times and memory are "
             "those of the newest attempt.",
             ("Job", *heads),
             (_row(job, row, heads) for job, row in zip(shown, values, strict=True)),
@@ -79,7 +79,7 @@ def _exit(job: JobReport) -> str:
 def _results(sheet: Sheet, job: JobReport) -> str | None:
     state = sheet.state.jobs[job.job_id]
     if job.job_id in sheet.state.uploading:
-        return "on their way"
+        return "being saved"
     if state.upload_failed is not None:
         return "not saved"
     if state.uploaded is not None and state.uploaded.files:

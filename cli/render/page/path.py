@@ -1,4 +1,4 @@
-"""The critical path in words: which job held up the end for how long."""
+"""The critical path as a table: how long each job delayed the end."""
 
 from collections.abc import Iterator
 
@@ -13,22 +13,22 @@ _WAITS = {
     "needs": "for a dependency",
     "saving": "for results to be saved",
     "turn": "for its turn",
-    "retry": "before retries",
+    "retry": "for retries",
     "blocked": "blocked",
-    "rest": "until a reset",
-    "unseen": "until its end was seen",
-    "unowned": "while nobody ran the queue",
-    "absent": "before it was in the configuration",
+    "rest": "for a reset",
+    "unseen": "until its end was logged",
+    "unowned": "while the queue had no runner",
+    "absent": "until it was in the configuration",
     "folded": "in older attempts and their waits",
     "tail": "until the end",
 }
 
 
 def path(sheet: Sheet) -> Safe:
-    """The section of the critical path."""
+    """Return the critical path section."""
     found = [each for each in sheet.path if each.job_id or each.seconds >= 0.5]
     if not found:
-        return section("path", "Critical path", tag("p", "No job has begun.", class_="soft"))
+        return section("path", "Critical path", tag("p", "No job has started.", class_="soft"))
     longest = sorted(found, key=lambda each: -each.seconds)[:_MOST]
     kept = {id(each) for each in longest}
     shown = [each for each in found if id(each) in kept]
@@ -40,14 +40,14 @@ def path(sheet: Sheet) -> Safe:
     if left:
         rest = duration(sum(each.seconds for each in left))
         note = tag(
-            "p", f"{plural(len(left), 'shorter step')} left out, {rest} in all.", class_="soft"
+            "p", f"{plural(len(left), 'shorter step')} left out, {rest} in total.", class_="soft"
         )
     return section(
         "path",
         "Critical path",
         table(
             f"The chain of jobs that determined the end{so_far}: each depends on the one before. "
-            f"Together {duration(whole)}, from the submission on.",
+            f"Total: {duration(whole)} since the submission.",
             ("Job", "From", "To", "Took", "Share", "Of that"),
             rows,
         ),
@@ -81,7 +81,7 @@ def _parts(stretch: Stretch) -> Iterator[str]:
         yield f"ran {ran}" + (f" in {len(runs)} attempts" if len(runs) > 1 else "")
     first = sum(s.seconds for s in stretch.spans if s.kind == "unowned" and s.start == 0)
     if first >= 0.5:
-        yield f"waited {short(first)} for a runner to begin"
+        yield f"waited {short(first)} for a runner to start"
     for kind, words in _WAITS.items():
         seconds = stretch.total(kind) - (first if kind == "unowned" else 0.0)
         if seconds >= 0.5:

@@ -1,4 +1,4 @@
-"""The timeline: a row a job, a bar an attempt, and what lay between."""
+"""The timeline: one row per job, one bar per attempt, and the waits between."""
 
 from collections.abc import Iterable, Iterator
 
@@ -13,16 +13,16 @@ from spawn.core.timeline.model import Attempt, Kind, Line, Span
 from spawn.core.timeline.spans import spans
 
 ROWS = 400
-"""Jobs that are drawn."""
+"""Maximum number of jobs drawn."""
 _MANY = 40
-"""From so many rows on they are low."""
+"""Number of rows above which rows are lower."""
 _GAPS = 20
-_SEEN = 0.15
-"""Percent of the axis that a wait must take to be drawn; an attempt is, however short."""
+_MIN_PERCENT = 0.15
+"""Minimum width of a wait to be drawn, in percent of the axis; attempts are always drawn."""
 _SPANS = 8000
-"""Spans that are drawn in all, so that a page of many attempts can still be sent."""
+"""Approximate maximum of spans on the page, to limit its size."""
 _LEAST_SPANS, _MOST_SPANS = 20, 150
-"""Of one job."""
+"""Limits for the spans of one job."""
 
 WORDS: dict[Kind, str] = {
     "needs": "waits for a dependency",
@@ -30,26 +30,26 @@ WORDS: dict[Kind, str] = {
     "turn": "waits for its turn",
     "retry": "waits for its retry",
     "blocked": "blocked by a failed job",
-    "unseen": "ended, and nobody had seen it",
-    "unowned": "nobody runs the queue",
-    "folded": "older attempts, not told apart",
+    "unseen": "ended, not yet logged",
+    "unowned": "the queue has no runner",
+    "folded": "older attempts, combined",
 }
 RESULTS = {
     "completed": "completed",
     "failed": "failed",
-    "retrying": "failed, tried again",
-    "interrupted": "interrupted, no fault of the job",
+    "retrying": "failed, retried",
+    "interrupted": "interrupted, not counted as a failure",
     "running": "running",
 }
 
 
 def rows(sheet: Sheet) -> Safe:
-    """The section of the timeline."""
+    """Return the timeline section."""
     scale = Scale(sheet.timeline)
     ticks = scale.ticks(sheet.zone)
     jobs = choose(sheet, ROWS)
-    seen = [gap for gap in sheet.timeline.gaps if scale(gap[1]) - scale(gap[0]) >= _SEEN]
-    gaps = sorted(seen, key=lambda gap: gap[0] - gap[1])[:_GAPS]
+    wide = [gap for gap in sheet.timeline.gaps if scale(gap[1]) - scale(gap[0]) >= _MIN_PERCENT]
+    gaps = sorted(wide, key=lambda gap: gap[0] - gap[1])[:_GAPS]
     most = min(_MOST_SPANS, max(_LEAST_SPANS, _SPANS // max(1, len(jobs))))
     on_path = {stretch.job_id: stretch for stretch in sheet.path if stretch.job_id}
     drawn: set[str] = {"gap"} if gaps else set()
@@ -60,7 +60,7 @@ def rows(sheet: Sheet) -> Safe:
         visible = [
             span
             for span in pieces
-            if span.kind in ("run", "folded") or scale(span.end) - scale(span.start) >= _SEEN
+            if span.kind in ("run", "folded") or scale(span.end) - scale(span.start) >= _MIN_PERCENT
         ]
         marks = [*(_gap(scale, *gap) for gap in gaps)]
         marks += [mark for piece in visible for mark in _mark(sheet, scale, piece)]
@@ -69,7 +69,7 @@ def rows(sheet: Sheet) -> Safe:
         if stretch is not None:
             drawn.add("chain")
             marks.append(_place("chain", scale, stretch.start, stretch.end, "critical path"))
-        told = _told(sheet, job, line, pieces, critical=stretch is not None)
+        label = _row_label(sheet, job, line, pieces, critical=stretch is not None)
         name = [
             tag("span", GLYPHS[job.status], class_=job.status),
             " ",
@@ -79,8 +79,8 @@ def rows(sheet: Sheet) -> Safe:
             tag(
                 "li",
                 tag("span", name, class_="name", title=job.job_id),
-                tag("span", marks, class_="track", role="img", aria_label=told),
-                tag("span", _sum(job, line), class_="sum"),
+                tag("span", marks, class_="track", role="img", aria_label=label),
+                tag("span", _total(job, line), class_="sum"),
                 class_="row critical" if stretch is not None else "row",
             )
         )
@@ -110,14 +110,14 @@ def rows(sheet: Sheet) -> Safe:
             class_="many" if len(jobs) > _MANY else None,
             style=grid if ticks else None,
         ),
-        tag("p", _cut(sheet, scale), class_="soft small") if scale.cuts else None,
+        tag("p", _cuts_note(sheet, scale), class_="soft small") if scale.cuts else None,
         left_out(sheet, len(jobs)),
         _legend(drawn),
     )
 
 
 def _newest(found: list[Span], most: int) -> list[Span]:
-    """The newest spans; what is older is one that says so."""
+    """Return at most `most` newest spans; the older ones become one `folded` span."""
     if len(found) <= most:
         return found
     kept = found[-most:]
@@ -131,12 +131,12 @@ def _line(place: float) -> str:
     )
 
 
-def _cut(sheet: Sheet, scale: Scale) -> str:
-    told = (
+def _cuts_note(sheet: Sheet, scale: Scale) -> str:
+    cuts = (
         f"{sheet.clock(start)} to {sheet.clock(end)} ({duration(end - start)})"
         for start, end in scale.cuts
     )
-    return f"Not to scale, as nobody ran the queue: {'; '.join(told)}."
+    return f"Not to scale, because the queue had no runner: {'; '.join(cuts)}."
 
 
 def _place(class_: str, scale: Scale, start: float, end: float, title: str) -> Safe:
@@ -146,7 +146,7 @@ def _place(class_: str, scale: Scale, start: float, end: float, title: str) -> S
 
 
 def _gap(scale: Scale, start: float, end: float) -> Safe:
-    return _place("gap", scale, start, end, f"nobody runs the queue: {duration(end - start)}")
+    return _place("gap", scale, start, end, f"{WORDS['unowned']}: {duration(end - start)}")
 
 
 def _mark(sheet: Sheet, scale: Scale, span: Span) -> Iterator[Safe]:
@@ -170,14 +170,14 @@ def _class(span: Span) -> str:
 
 
 def exit_words(code: int | None, signal: str | None, *, timed_out: bool) -> str:
-    """How a command ended: `137 (SIGKILL)`, `124 (timeout)`; empty when nobody knows."""
+    """Format how a command ended: `137 (SIGKILL)`, `124 (timeout)`; empty if unknown."""
     if code is None:
         return ""
     return f"{code} (timeout)" if timed_out else f"{code} ({signal})" if signal else str(code)
 
 
 def attempt_text(sheet: Sheet, attempt: Attempt) -> str:
-    """One attempt in words."""
+    """Describe an attempt in words."""
     end = exit_words(attempt.exit_code, attempt.signal, timed_out=attempt.timed_out)
     how = f", exit {end}" if end and attempt.result in ("failed", "retrying") else ""
     if attempt.result == "interrupted":
@@ -186,14 +186,14 @@ def attempt_text(sheet: Sheet, attempt: Attempt) -> str:
     if until is None:
         return f"attempt {attempt.number}: running since {sheet.clock(attempt.start)}"
     took = attempt.wall_seconds or until - attempt.start
-    seen = "ended, and no runner has noticed" if attempt.end is None else RESULTS[attempt.result]
+    result = WORDS["unseen"] if attempt.end is None else RESULTS[attempt.result]
     return (
-        f"attempt {attempt.number}: {seen}{how}, {sheet.clock(attempt.start)} "
+        f"attempt {attempt.number}: {result}{how}, {sheet.clock(attempt.start)} "
         f"to {sheet.clock(until)}, {short(took)}"
     )
 
 
-def _sum(job: JobReport, line: Line) -> str:
+def _total(job: JobReport, line: Line) -> str:
     number = len(line.attempts) + line.folded
     more = f" · {number} attempts" if number > 1 else ""
     if job.elapsed is not None:
@@ -203,17 +203,18 @@ def _sum(job: JobReport, line: Line) -> str:
     return f"{short(job.duration)}{more}"
 
 
-def _told(
+def _row_label(
     sheet: Sheet, job: JobReport, line: Line, pieces: Iterable[Span], *, critical: bool
 ) -> str:
-    """A row for who cannot see it."""
+    """Describe a row for screen readers."""
     tries = [attempt_text(sheet, attempt) for attempt in line.attempts[-10:]]
     left = len(line.attempts) + line.folded - len(tries)
     more = [plural(left, "older attempt")] if left else []
     waited = sum(span.seconds for span in pieces if span.kind not in ("run", "rest", "absent"))
-    wait = [f"waited {duration(waited)} in all"] if waited >= 1 else []
+    wait = [f"waited {duration(waited)} in total"] if waited >= 1 else []
     path = ["on the critical path"] if critical else []
-    return f"{job.job_id}, {job.status}: {'; '.join([*more, *tries, *wait, *path]) or 'not begun'}"
+    text = "; ".join([*more, *tries, *wait, *path]) or "not started"
+    return f"{job.job_id}, {job.status}: {text}"
 
 
 def _legend(drawn: set[str]) -> Safe:

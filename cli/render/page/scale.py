@@ -1,4 +1,4 @@
-"""From times to places on the axis; long times without an owner are cut short."""
+"""Map times to places on the axis; long periods without an owner are shortened."""
 
 from datetime import datetime, timedelta, timezone, tzinfo
 from itertools import pairwise
@@ -15,19 +15,19 @@ _TICKS = 6
 _CUT_PERCENT = 5.0
 _ALL_CUTS_PERCENT = 30.0
 _MOST_CUTS = 12
-_WORTH = 0.12
-"""A gap is cut when it is longer than this share of the time that is not gaps."""
+_CUT_SHARE = 0.12
+"""A gap is cut if it is longer than this share of the time with an owner."""
 
 
 class Tick(Struct, frozen=True):
-    """A mark on the axis; `place` in percent."""
+    """A tick mark on the axis; `place` is in percent."""
 
     place: float
     label: str
 
 
 class Scale:
-    """Where a time stands on the axis, in percent from its beginning."""
+    """Maps times to percent of the axis."""
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
@@ -43,7 +43,7 @@ class Scale:
         self._stops.append((timeline.end, 100.0))
 
     def __call__(self, at: float) -> float:
-        """The place of a time, 0 to 100."""
+        """Return the place of a time, 0 to 100."""
         at = min(max(at, 0.0), self._timeline.end)
         for (t0, p0), (t1, p1) in pairwise(self._stops):
             if at <= t1:
@@ -51,7 +51,7 @@ class Scale:
         return 100.0
 
     def ticks(self, zone: tzinfo | None) -> list[Tick]:
-        """Marks at round times of the reader's day, none within a cut or near an edge."""
+        """Return ticks at round local times, none within a cut or near an edge."""
         timeline = self._timeline
         kept = timeline.end - sum(end - start for start, end in self.cuts)
         step = next((step for step in _STEPS if kept / step <= _TICKS), _STEPS[-1])
@@ -76,7 +76,7 @@ class Scale:
 
 
 def zone_name(moment: datetime, zone: tzinfo | None) -> str:
-    """A zone as a reader elsewhere understands it: `PST, UTC-08:00`."""
+    """Name a time zone with its UTC offset: `PST, UTC-08:00`."""
     here = moment.astimezone(zone)
     offset = timezone(here.utcoffset() or timedelta()).tzname(None)
     name = here.tzname() or ""
@@ -94,10 +94,10 @@ def _label(moment: datetime, zone: tzinfo | None, step: int, *, days: bool) -> s
 
 
 def _cuts(timeline: Timeline) -> list[tuple[float, float]]:
-    """The gaps that are worth a cut: long ones in which nothing ran."""
+    """Return the gaps to cut: long ones in which no job ran."""
     gaps = timeline.gaps
     owned = timeline.end - sum(end - start for start, end in gaps)
-    long = [(s, e) for s, e in gaps if e - s > max(60.0, _WORTH * owned)]
+    long = [(s, e) for s, e in gaps if e - s > max(60.0, _CUT_SHARE * owned)]
     if not long or owned <= 0:
         return []
     busy = [

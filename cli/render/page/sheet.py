@@ -1,4 +1,4 @@
-"""What a page is made of."""
+"""The data of a page."""
 
 from collections.abc import Mapping
 from datetime import datetime, tzinfo
@@ -21,15 +21,15 @@ GLYPHS = {
     "blocked": "⊘",
     "interrupted": "■",
 }
-"""As on a terminal, where every font has them; the selector keeps browsers from drawing
-pictures."""
+"""As on a terminal, but limited to glyphs that most fonts have. The variation selector keeps
+browsers from drawing an emoji."""
 
 
 class Sheet(Struct, frozen=True, kw_only=True):
-    """A queue, ready to be put on a page.
+    """The data of a queue's page.
 
-    `zone` is the reader's, None the machine's own. `whys` are the failures that are told at length,
-    by job id. `there` are the files beside the page, as `job/stdout.log`.
+    `zone` is the time zone for all times, None the machine's own. `whys` has the failures to show
+    in detail, by job id. `there` has the files next to the page, such as `job/stdout.log`.
     """
 
     state: QueueState
@@ -41,18 +41,18 @@ class Sheet(Struct, frozen=True, kw_only=True):
     there: frozenset[str] = frozenset()
 
     def when(self, moment: datetime) -> str:
-        """A moment in full: `2026-01-27 14:05:32 PST`."""
+        """Format a time with its zone: `2026-01-27 14:05:32 PST`."""
         return f"{moment.astimezone(self.zone):%Y-%m-%d %H:%M:%S %Z}"
 
     def clock(self, at: float) -> str:
-        """A time of the timeline, short: with the day where the queue took longer than one."""
+        """Format a time of the timeline, with the day if the queue did not end on its first day."""
         here = self.timeline.moment(at).astimezone(self.zone)
         first = self.timeline.base.astimezone(self.zone).date()
         same = first == self.timeline.moment(self.timeline.end).astimezone(self.zone).date()
         return f"{here:%H:%M:%S}" if same else f"{here:%b %d %H:%M:%S}"
 
     def folder(self, job_id: str) -> str:
-        """Where the files of a job's newest attempt are kept; empty when there are none."""
+        """Return the location of the files of a job's newest attempt; empty if there are none."""
         job = self.state.jobs[job_id]
         if job.outcome is None or not job.folder or not self.report.results_location:
             return ""
@@ -60,7 +60,7 @@ class Sheet(Struct, frozen=True, kw_only=True):
 
 
 def short(seconds: float) -> str:
-    """A duration for a table: what is short with a decimal."""
+    """Format a duration for a table, with one decimal below 10 seconds."""
     if 0 < seconds < 9.95:
         return f"{seconds:.1f}".removesuffix(".0") + "s"
     return duration(seconds)

@@ -1,4 +1,4 @@
-"""The top of the page: which queue, how it stands, how many jobs are in which state."""
+"""The header of the page: the queue, its status, the number of jobs in each state."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ _WARNINGS = 20
 
 
 def top(sheet: Sheet) -> Safe:
-    """The header."""
+    """Return the header."""
     report = sheet.report
     reason = f" ({report.reason})" if report.reason else ""
     named = report.queue_name is not None
@@ -28,7 +28,7 @@ def top(sheet: Sheet) -> Safe:
         ),
         tag("p", _as_of(sheet), class_="soft"),
         tag("dl", (_fact(*fact) for fact in _facts(sheet)), class_="facts"),
-        _share(sheet),
+        _counts(sheet),
         _warnings(sheet),
         class_="top",
     )
@@ -41,7 +41,7 @@ def _as_of(sheet: Sheet) -> str:
         return f"As of {sheet.when(report.as_of)}, in the past. Times are {zone}."
     if report.ended:
         return f"Times are {zone}."
-    alive = "; no runner holds the queue" if report.runner_alive is False else ""
+    alive = "; the queue has no runner" if report.runner_alive is False else ""
     return f"As of {sheet.when(report.as_of)}{alive}. Times are {zone}."
 
 
@@ -64,7 +64,7 @@ def _facts(sheet: Sheet) -> Iterator[tuple[str, Child, bool]]:
         shown = [_epoch(sheet, epoch) for epoch in epochs[-_OWNERS:]]
         left = len(epochs) - len(shown)
         earlier = tag("li", plural(left, "earlier owner")) if left else None
-        yield f"Run by {len(epochs)} owners in turn", tag("ul", earlier, shown), True
+        yield f"Run by {len(epochs)} owners", tag("ul", earlier, shown), True
     if report.results_location:
         yield "Results", tag("code", report.results_location), True
 
@@ -73,7 +73,7 @@ def _fact(name: str, value: Child, wide: bool) -> Safe:
     return tag("div", tag("dt", name), tag("dd", value), class_="wide" if wide else None)
 
 
-def _who(epoch: Epoch) -> str:
+def _owner(epoch: Epoch) -> str:
     owner = epoch.owner
     where = owner.hostname if owner.instance_id == "local" else owner.instance_id
     return owner.owner if owner.owner.endswith(f"@{where}") else f"{owner.owner} on {where}"
@@ -82,17 +82,17 @@ def _who(epoch: Epoch) -> str:
 def _epoch(sheet: Sheet, epoch: Epoch) -> Safe:
     end = "" if epoch.end is None else sheet.clock(epoch.end)
     fate = {
-        "owns": "owns it" if sheet.report.runner_alive is not False else "gone without a word",
+        "owns": "running" if sheet.report.runner_alive is not False else "died",
         "interrupted": f"interrupted ({epoch.cause})",
-        "died": "gone without a word",
-        "completed": "completed it",
-        "failed": f"ended failed ({epoch.cause})",
+        "died": "died",
+        "completed": "completed",
+        "failed": f"failed ({epoch.cause})",
     }[epoch.fate]
     span = f"{sheet.clock(epoch.start)} to {end}" if end else f"since {sheet.clock(epoch.start)}"
-    return tag("li", f"Epoch {epoch.number}: {_who(epoch)}, {span}, {fate}")
+    return tag("li", f"Epoch {epoch.number}: {_owner(epoch)}, {span}, {fate}")
 
 
-def _share(sheet: Sheet) -> Safe:
+def _counts(sheet: Sheet) -> Safe:
     counts = {name: count for name, count in sheet.report.counts.items() if count}
     total = counts.pop("total", 0)
     bar = (
@@ -117,6 +117,6 @@ def _warnings(sheet: Sheet) -> Safe:
     if not warnings:
         return Safe("")
     left = len(warnings) - _WARNINGS
-    more = tag("li", f"{plural(left, 'warning')} more") if left > 0 else None
+    more = tag("li", plural(left, "more warning")) if left > 0 else None
     shown = (tag("li", text) for text in warnings[:_WARNINGS])
     return tag("ul", shown, more, class_="warnings", aria_label="Warnings")

@@ -16,7 +16,7 @@ JOB: list[tuple[dict[str, Any], str]] = [
     ({"timeout": "0s"}, "timeout: '0s' leaves no time at all; leave the field out for no limit"),
     (
         {"timeout": "-5m"},
-        "timeout: '-5m' is negative, and a duration cannot be; "
+        "timeout: '-5m' is negative; a duration must be 0 or more; "
         'write for example "90s", "5m" or "1h30m"',
     ),
     (
@@ -167,7 +167,7 @@ QUEUE: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"queue_id": "i-0abc"},
-        "queue_id: 'i-0abc' cannot be a queue id; it reads as an EC2 instance id",
+        "queue_id: 'i-0abc' cannot be a queue id; it has the form of an EC2 instance id",
     ),
     ({"queue_name": " "}, "queue_name: is empty; write a title, or leave it out"),
     (
