@@ -63,7 +63,7 @@ def _env(person: Person) -> tuple[str, str]:
         (("--setup", "nowhere"), "--setup nowhere cannot be read"),
         (("--env-file", "nowhere"), "--env-file nowhere cannot be read"),
         (("--queue-id", "local"), "cannot be a queue id"),
-        (("--prefix", "../x"), "a part that leads elsewhere"),
+        (("--prefix", "../x"), "the part '.' or '..'"),
         (("--prefix", "/a//b/"), "has an empty part"),
         (("--resume", "other"), "--resume excludes --batch-queue"),
         (("--retry-failed",), "go with --resume"),
