@@ -1,1 +1,1 @@
-"""What an instance is told before it has anything of ours."""
+"""The boot of a launched instance: plan, systemd units and user data."""

@@ -1,4 +1,4 @@
-"""The environment that a launch gives to its jobs: how people write it, how systemd reads it."""
+"""The environment file of a launch: read the user's format, write systemd's format."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,24 +8,23 @@ from spawn.core.config.model import QueueConfig
 from spawn.core.errors import InvalidArgument
 
 MOST_BYTES = 4096
-"""What a parameter of the standard tier holds. Source: "Managing parameter tiers" of SSM."""
+"""Maximum size of a standard-tier parameter. Source: "Managing parameter tiers" of SSM."""
 _FROM_SYSTEM = ("HOME", "LANG", "LOGNAME", "PATH", "SHELL", "USER")
-"""What a service has by itself."""
+"""Variables that systemd sets for every service."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ESCAPES = {"n": "\n", "t": "\t", '"': '"', "\\": "\\", "$": "$"}
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _SPECIAL = re.compile(r'(["\\`$])')
 
 
-def parse(text: str) -> dict[str, str]:
-    """Read `NAME=VALUE` lines; blank ones and those that begin with `#` say nothing.
+def parse_environment(text: str) -> dict[str, str]:
+    """Parse `NAME=VALUE` lines; blank lines and lines that begin with `#` are ignored.
 
-    A value is taken as it stands, `$` included. In quotes, which must be the line's last character
-    or one of a later line, it may have line breaks; in double ones `\\n \\t \\" \\\\ \\$` are
-    escapes.
+    An unquoted value is literal, `$` included. A quoted value may span lines; the closing quote
+    must be the last character of its line. In double quotes, `\\n \\t \\" \\\\ \\$` are escapes.
 
     Raises:
-        ValueError: A line is none of that; it is named by its number, and nothing of it is quoted.
+        ValueError: A line is invalid. The message has its number, and no part of its content.
     """
     found: dict[str, str] = {}
     lines = text.split("\n")
@@ -44,71 +43,70 @@ def parse(text: str) -> dict[str, str]:
             mark = value[0]
             while not _closed(value, mark):
                 if number == len(lines):
-                    raise ValueError(f"line {first} opens a quote that nothing closes")
+                    raise ValueError(f"line {first} has an unclosed quote")
                 value += "\n" + lines[number].removesuffix("\r")
                 number += 1
             value = value.rstrip()[1:-1]
             if mark == '"':
                 value = _ESCAPED.sub(lambda m: _ESCAPES.get(m[1], m[0]), value)
         if "\0" in value:
-            raise ValueError(f"line {first} has a NUL")
+            raise ValueError(f"line {first} contains a NUL character")
         found[name.strip()] = value
     return found
 
 
 def check(data: bytes, name: str) -> str:
-    """See that the instance will be able to read the file, and that a parameter holds it; returns
-    its text.
+    """Check that the file is valid and fits into a parameter; return its text.
 
     Args:
-        name: What to call the file.
+        name: Name of the file in error messages.
 
     Raises:
-        InvalidArgument: It is no such file, or too large; no value is told.
+        InvalidArgument: The file is invalid or too large. The message contains no values.
     """
-    hint = "each line is KEY=VALUE, or begins with #; no value is shown here"
+    hint = "each line is KEY=VALUE or begins with #; values are not shown here"
     try:
         text = data.decode()
-        found = parse(text)
+        found = parse_environment(text)
     except UnicodeDecodeError:
         raise InvalidArgument(f"{name} is not UTF-8", hint=hint) from None
     except ValueError as error:
         raise InvalidArgument(f"{name} cannot be read", why=str(error), hint=hint) from None
     if not found:
-        raise InvalidArgument(f"{name} sets nothing", hint=hint)
+        raise InvalidArgument(f"{name} sets no variable", hint=hint)
     if len(data) > MOST_BYTES:
         raise InvalidArgument(
             f"{name} is too large",
-            why=f"{len(data)} bytes; a parameter of SSM holds {MOST_BYTES}, and larger ones cost",
-            hint="what is long and no secret can stand in the configuration's `environment`",
+            why=f"{len(data)} bytes; the limit of a free SSM parameter is {MOST_BYTES}",
+            hint="put long values that are not secret into the configuration's `environment`",
         )
     return text
 
 
 def unset(config: QueueConfig, text: str) -> Iterator[tuple[str, str]]:
-    """What a configuration takes from the environment that an instance will not have.
+    """Find references to variables that the instance does not set.
 
     Args:
-        text: What the launch's file has; empty without one.
+        text: Content of the launch's environment file; empty without one.
 
     Returns:
-        Jobs, in the file's order, each with a name.
+        Pairs of job id and variable name, in the file's order.
 
     Raises:
-        ValueError: See `parse`.
+        ValueError: `text` is invalid, as in `parse_environment`.
     """
-    there = {*parse(text), *_FROM_SYSTEM}
+    defined = {*parse_environment(text), *_FROM_SYSTEM}
     for job in config.jobs:
-        wanted = [name for value in job.environment.values() for name in references.names(value)]
-        for name in dict.fromkeys(wanted):
-            if name not in there:
+        used = [name for value in job.environment.values() for name in references.names(value)]
+        for name in dict.fromkeys(used):
+            if name not in defined:
                 yield job.job_id, name
 
 
-def encode(environment: Mapping[str, str]) -> str:
-    """Write a file that systemd's `EnvironmentFile=` reads back exactly: in double quotes line
-    breaks stand for themselves, and four characters are escaped.
+def encode_for_systemd(environment: Mapping[str, str]) -> str:
+    """Write a file that systemd's `EnvironmentFile=` reads back exactly.
 
+    In double quotes, line breaks are literal and four characters are escaped.
     Source: `parse_env_file` of systemd; systemd.exec(5).
     """
     lines = (f'{name}="{_SPECIAL.sub(_escape, value)}"\n' for name, value in environment.items())
@@ -120,7 +118,7 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def _closed(value: str, mark: str) -> bool:
-    """Whether a quoted value ends where it should: with its mark, which no backslash escapes."""
+    """Whether a quoted value ends with its closing quote, not escaped by a backslash."""
     value = value.rstrip()
     if len(value) < 2 or not value.endswith(mark):
         return False

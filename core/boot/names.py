@@ -1,36 +1,36 @@
-"""Where things are on an instance, and what the launch's objects are called."""
+"""Paths on an instance and names of a launch's objects."""
 
 CONFIG = "queue-config.json"
-"""The configuration as it was typed."""
+"""The configuration file as the user wrote it."""
 PINS = "requirements.txt"
 ARCHIVE = "work.tar.gz"
 SETUP = "setup"
 
 HOME = "/opt/spawn-queue"
-"""The package's environment, and what boots the instance."""
+"""The package's virtual environment and the boot scripts."""
 BOOT = f"{HOME}/boot"
 ENVIRONMENT = "/etc/spawn-queue/environment"
-"""Of the jobs, as systemd reads it; its user's alone."""
+"""Environment of the jobs, in systemd's format; readable only by the login user."""
 STATE = "/var/lib/spawn-queue"
 WORK = "/srv/spawn-queue"
-"""One folder for each queue: what was synced, and the configuration in it."""
+"""One folder per queue, with the synced files and the configuration."""
 RUNNER_UNIT = "spawn-queue.service"
 FEED_UNIT = "spawn-feed.service"
 SERVICE = "SPAWN_SERVICE"
-"""Set in the environment of the runner's unit: its exit code is for systemd, which acts on codes
-that mean nothing to a person. Jobs do not get it."""
+"""Set in the environment of the runner's unit, so that the runner exits with codes for systemd.
+Jobs do not get it."""
 
 
 def objects(launch_id: str) -> str:
-    """Where a launch's objects are, below the queue's place; ends with a slash."""
+    """Return the prefix of a launch's objects below the queue's prefix, with a trailing slash."""
     return f"_spawn/boot/{launch_id}/"
 
 
 def folder(queue_id: str) -> str:
-    """The folder that a queue's relative paths start from."""
+    """Return the folder that the relative paths of a queue are resolved against."""
     return f"{WORK}/{queue_id}"
 
 
 def events(queue_id: str) -> str:
-    """The log of a queue on its instance; see `store.paths`."""
+    """Return the path of a queue's log on its instance, as in `store.paths`."""
     return f"{STATE}/queues/{queue_id}/events.db"

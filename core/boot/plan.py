@@ -1,49 +1,47 @@
-"""All that a new instance needs to know to fetch, install and run its queue."""
+"""The plan by which a new instance downloads, installs and runs its queue."""
 
 from typing import Literal
 
 from msgspec import Struct
 
 OnComplete = Literal["keep", "stop", "terminate"]
-"""What becomes of the instance when its queue has ended: it is kept, stopped, or terminated."""
+"""What happens to the instance when its queue ends."""
 USER = "ec2-user"
-"""Who may log in to an Amazon Linux image, and as whom the runner runs."""
+"""Login user of Amazon Linux images; the runner runs as this user."""
 
 
 class BootPlan(Struct, frozen=True, kw_only=True):
-    """What one launch does on its instance. No secret is in it: user data can be read there by
-    anybody.
+    """The plan of one launch. It contains no secrets: any user of the instance can read user data.
 
     Objects of the launch are at `s3://<bucket>/<prefix>_spawn/boot/<launch_id>/<name>`.
     """
 
     launch_id: str
-    """Of this launch alone: a queue that is resumed elsewhere is launched again."""
+    """Unique to this launch; a queue that is resumed on a new instance gets a new one."""
     queue_id: str
     region: str
     bucket: str
     prefix: str
-    """Where the queue is; ends with a slash."""
+    """Prefix of the queue's objects, with a trailing slash."""
     files: dict[str, str]
-    """Names of the launch's objects, each with the SHA-256 of its bytes in hex."""
+    """Names of the launch's objects, each with the hex SHA-256 of its content."""
     user: str = USER
     resume: bool = False
-    """Whether the queue was begun elsewhere, and is taken over."""
+    """Take over a queue that was started on another machine."""
     env_parameter: str | None = None
-    """The SSM SecureString that holds the environment of the jobs."""
+    """Name of the SSM SecureString with the environment of the jobs."""
     ttl_at: str | None = None
-    """RFC 3339, UTC: when the queue stops in good order. A moment, so that a restart of the
-    instance does not begin it anew."""
+    """Time at which the queue stops gracefully, as RFC 3339 in UTC. An absolute time, so that a
+    restart of the instance does not extend it."""
     on_complete: OnComplete = "keep"
     bucket_owner: str | None = None
-    """The account that the bucket belongs to, where it is known."""
+    """Account that owns the bucket, if known."""
     sse: str | None = None
     sse_key: str | None = None
-    """How what goes to S3 is to be encrypted, where the bucket's default is not meant; see
-    `store.objects.encryption`."""
+    """Server-side encryption, if not the bucket's default; see `store.objects.encryption`."""
     force: bool = False
-    """With `resume`: though its owner may be alive for all that the instance can tell."""
+    """With `resume`: take over even if the owner may still be alive."""
     retry_failed: bool = False
-    """With `resume`: failed jobs are tried again when it is taken over, and not at later boots."""
+    """With `resume`: retry failed jobs at the takeover, but not at later boots."""
     kill_grace: float = 30.0
-    """Of the configuration, in seconds: systemd waits longer than that for the queue to stop."""
+    """The configuration's `kill_grace` in seconds; the unit's stop timeout exceeds it."""

@@ -1,4 +1,4 @@
-"""The services of an instance: the runner of its queue, and the feed that tells about it.
+"""The systemd units of an instance: the runner of its queue, and the feed.
 
 Source: systemd.service(5), systemd.exec(5), systemd.kill(5).
 """
@@ -12,26 +12,29 @@ from spawn.core.boot.plan import BootPlan
 
 _SPAWN = "/usr/local/bin/spawn"
 _DRAIN_SECONDS = 90
-"""What follows a stop's grace: the rest of log and output goes to S3."""
-_LEAST_STOP_SECONDS = 120
+"""Time after the kill grace for uploading the rest of the log and output."""
+_MIN_STOP_SECONDS = 120
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@+=,-]+")
 _UNEXPECTED = 70
-"""Exit code of a runner that met an error of its own; see `runner.bootstrap`."""
-_OUT_OF_REACH = 75
-"""Of one that was to take a queue over, while S3 could not be reached, as `names.SERVICE` asks."""
+"""Exit code of a runner with an internal error; see `runner.bootstrap`."""
+_UNREACHABLE = 75
+"""Exit code of a takeover that could not reach S3, if `names.SERVICE` is set."""
 
 
-def runner(plan: BootPlan) -> str:
-    """The unit of the runner. A queue that has ended ends it at once, with the queue's exit code,
-    and nothing but an abnormal end starts it again."""
-    stop = max(_LEAST_STOP_SECONDS, ceil(plan.kill_grace) + _DRAIN_SECONDS)
-    environment = [f"PATH={path(plan.user)}", "LANG=C.UTF-8", f"{names.SERVICE}=1"]
+def runner_unit(plan: BootPlan) -> str:
+    """Return the runner's unit.
+
+    If the queue has ended, the service exits at once with the queue's exit code. systemd restarts
+    it only after an abnormal exit.
+    """
+    stop = max(_MIN_STOP_SECONDS, ceil(plan.kill_grace) + _DRAIN_SECONDS)
+    environment = [f"PATH={job_path(plan.user)}", "LANG=C.UTF-8", f"{names.SERVICE}=1"]
     store = {
         "SPAWN_BUCKET_OWNER": plan.bucket_owner,
         "SPAWN_SSE": plan.sse,
         "SPAWN_SSE_KMS_KEY_ID": plan.sse_key,
     }
-    environment += [quote(f"{name}={value}") for name, value in store.items() if value]
+    environment += [quote_word(f"{name}={value}") for name, value in store.items() if value]
     lines = [
         "[Unit]",
         f"Description=spawn: queue {plan.queue_id}",
@@ -45,14 +48,14 @@ def runner(plan: BootPlan) -> str:
         f"WorkingDirectory={names.folder(plan.queue_id)}",
         *(f"Environment={each}" for each in environment),
         *([f"EnvironmentFile={names.ENVIRONMENT}"] if plan.env_parameter else []),
-        f"ExecStart={' '.join(map(quote, command(plan)))}",
+        f"ExecStart={' '.join(map(quote_word, runner_command(plan)))}",
         f"ExecStopPost=+/bin/bash {names.BOOT}/bootstrap.sh refused",
         "KillMode=process",
         "Delegate=yes",
         "OOMPolicy=continue",
         "Restart=on-abnormal",
         "RestartSec=10",
-        f"RestartForceExitStatus={_UNEXPECTED} {_OUT_OF_REACH}",
+        f"RestartForceExitStatus={_UNEXPECTED} {_UNREACHABLE}",
         "SuccessExitStatus=130 143",
         f"TimeoutStopSec={stop}",
         "",
@@ -62,11 +65,11 @@ def runner(plan: BootPlan) -> str:
     return "\n".join(lines) + "\n"
 
 
-def feed(plan: BootPlan) -> str:
-    """The unit of the feed. It stays when the queue has ended."""
+def feed_unit(plan: BootPlan) -> str:
+    """Return the feed's unit; the feed keeps running after the queue has ended."""
     lines = [
         "[Unit]",
-        "Description=spawn: tells of this machine's queues on its loopback",
+        "Description=spawn: read-only status of this machine's queues on loopback",
         "After=network.target",
         "StartLimitIntervalSec=0",
         "",
@@ -83,9 +86,11 @@ def feed(plan: BootPlan) -> str:
     return "\n".join(lines) + "\n"
 
 
-def command(plan: BootPlan) -> list[str]:
-    """What the runner's unit executes. A queue that is taken over is so once: afterwards its log is
-    here, and a restart goes on with that."""
+def runner_command(plan: BootPlan) -> list[str]:
+    """Return the command of the runner's unit.
+
+    A takeover happens once: when the log is on this machine, a restart resumes from it.
+    """
     where = ["--bucket", plan.bucket, "--prefix", plan.prefix.strip("/"), "--region", plan.region]
     end = ["--ttl", plan.ttl_at] if plan.ttl_at is not None else []
     end += ["--on-complete", plan.on_complete] if plan.on_complete != "keep" else []
@@ -102,17 +107,20 @@ def command(plan: BootPlan) -> list[str]:
     return ["/bin/sh", "-c", script]
 
 
-def path(user: str) -> str:
-    """Where the jobs' programs are looked for. Our `python` and `pip` come before the image's, and
-    are there only where the image, or the launch's setup, has no `python`."""
+def job_path(user: str) -> str:
+    """Return the `PATH` of the jobs.
+
+    spawn's `python` and `pip` come first. They exist only if neither the image nor the launch's
+    setup has a `python`.
+    """
     home = "/root" if user == "root" else f"/home/{user}"
     system = ("local/sbin", "local/bin", "sbin", "bin")
     usual = [f"/usr/{each}" for each in system]
     return ":".join([f"{home}/.local/bin", f"{names.HOME}/bin", *usual, "/sbin", "/bin"])
 
 
-def quote(word: str) -> str:
-    """A word of a command as systemd reads it, nothing in it expanded."""
+def quote_word(word: str) -> str:
+    """Quote a word of a command for systemd, so that nothing in it is expanded."""
     if _PLAIN.fullmatch(word):
         return word
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")

@@ -1,4 +1,4 @@
-"""What cloud-init is told: to write down how the instance boots, and to do it."""
+"""The user data of an instance: cloud-init writes the boot files and runs the bootstrap."""
 
 import base64
 import gzip
@@ -10,35 +10,35 @@ from spawn.core.boot import names, units
 from spawn.core.boot.plan import BootPlan
 
 LIMIT = 16 * 1024
-"""Bytes that EC2 takes. Source: "User data" of the EC2 user guide."""
+"""Maximum bytes of user data. Source: "User data" of the EC2 user guide."""
 _SCRIPTS = ("bootstrap.sh", "courier.py")
 
 
 def user_data(plan: BootPlan) -> bytes:
-    """Make a launch's user data, `#cloud-config`: JSON, which is YAML.
+    """Make a launch's user data: a `#cloud-config` document, as JSON, which is valid YAML.
 
-    It is what cloud-init does on an instance's first boot. The bootstrap fetches all else.
+    cloud-init applies it at the first boot. The bootstrap downloads everything else.
 
     Raises:
-        ValueError: It is larger than EC2 takes.
+        ValueError: The user data exceeds `LIMIT`.
     """
     texts = {
         "plan": _plan(plan),
         "files": "".join(f"{digest}  {name}\n" for name, digest in sorted(plan.files.items())),
-        names.RUNNER_UNIT: units.runner(plan),
-        names.FEED_UNIT: units.feed(plan),
+        names.RUNNER_UNIT: units.runner_unit(plan),
+        names.FEED_UNIT: units.feed_unit(plan),
     }
-    files = [_file(name, "0700", content=_packed(_script(name))) for name in _SCRIPTS]
+    files = [_file(name, "0700", content=_compressed(_script(name))) for name in _SCRIPTS]
     files += [_file(name, "0600", content=text) for name, text in texts.items()]
     document = {"write_files": files, "runcmd": [["/bin/bash", f"{names.BOOT}/bootstrap.sh"]]}
     data = b"#cloud-config\n" + json.dumps(document, ensure_ascii=False, indent=1).encode() + b"\n"
     if len(data) > LIMIT:
-        raise ValueError(f"user data of {len(data)} bytes, of which EC2 takes {LIMIT}")
+        raise ValueError(f"user data has {len(data)} bytes; the limit of EC2 is {LIMIT}")
     return data
 
 
 def _plan(plan: BootPlan) -> str:
-    """What the bootstrap needs of the plan, as a shell reads it."""
+    """Return the bootstrap's part of the plan as shell assignments."""
     values = {
         "QUEUE_ID": plan.queue_id,
         "LAUNCH_ID": plan.launch_id,
@@ -59,15 +59,15 @@ def _plan(plan: BootPlan) -> str:
 
 
 def _file(name: str, mode: str, *, content: str | dict[str, str]) -> dict[str, str]:
-    told = {"content": content} if isinstance(content, str) else content
-    return {"path": f"{names.BOOT}/{name}", "permissions": mode, **told}
+    fields = {"content": content} if isinstance(content, str) else content
+    return {"path": f"{names.BOOT}/{name}", "permissions": mode, **fields}
 
 
-def _packed(data: bytes) -> dict[str, str]:
+def _compressed(data: bytes) -> dict[str, str]:
     zipped = gzip.compress(data, mtime=0)
     return {"encoding": "gz+b64", "content": base64.b64encode(zipped).decode()}
 
 
 def _script(name: str) -> bytes:
-    """A program of this package that runs on the instance before anything of ours is installed."""
+    """Read a boot script, which runs on the instance before spawn is installed."""
     return resources.files(__package__).joinpath("instance", name).read_bytes()

@@ -1,7 +1,7 @@
-"""A configuration as canonical JSON, and back: one configuration, one sequence of bytes.
+"""Canonical JSON of a configuration: equal configurations have equal bytes.
 
-A field at its default is left out, so a default is part of the format: changing one would give
-another meaning to the logs that exist.
+Fields at their default are omitted, so a default is part of the format: changing one changes the
+meaning of existing logs.
 """
 
 import msgspec
@@ -13,24 +13,24 @@ _decoder = msgspec.json.Decoder(QueueConfig)
 
 
 def encode(config: QueueConfig) -> bytes:
-    """Encode: UTF-8, sorted keys, no spaces.
+    """Encode as UTF-8 with sorted keys and no spaces.
 
     Args:
-        config: As `parse` and `decode` give it. Durations are floats there; a whole number in the
-            place of one is equal to it, but is written otherwise.
+        config: From `parse` or `decode`. Durations must be floats: an equal int is encoded
+            differently.
     """
     return _encoder.encode(config)
 
 
 def size(job: JobConfig) -> int:
-    """Bytes that a job takes in that form."""
+    """Return the size of a job's canonical JSON, in bytes."""
     return len(_encoder.encode(job))
 
 
 def decode(data: bytes) -> QueueConfig:
-    """Read back what `encode` wrote; unknown fields are passed over.
+    """Decode the output of `encode`; unknown fields are ignored.
 
     Raises:
-        msgspec.DecodeError: The bytes are something else.
+        msgspec.DecodeError: The bytes are not a configuration.
     """
     return _decoder.decode(data)

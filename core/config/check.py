@@ -1,7 +1,7 @@
-"""Hold a JSON value against the declared fields and name everything that is wrong with it.
+"""Check a JSON value against the declared fields and report every problem.
 
-msgspec stops at the first error and speaks of Python's types; this goes on to the last and speaks
-of the file. It reads the same declarations, so that what passes here also converts.
+msgspec stops at the first error and names Python types; this check reports all errors in terms of
+the file. Both read the same declarations, so a value that passes here also converts.
 """
 
 from collections.abc import Mapping
@@ -11,16 +11,16 @@ from typing import Any
 from msgspec import inspect
 
 from spawn.core.config import names, rules, wording
-from spawn.core.config.document import Repeating
+from spawn.core.config.document import DuplicateKeys
 from spawn.core.config.fields import Fields, JobFile, QueueFile, RetryFile
-from spawn.core.config.problems import Problem, quoted, within
+from spawn.core.config.problems import Problem, child_place, quoted
 
 _SUGGESTIONS = 200
-"""Problems after which names are no longer compared: nobody reads so far, and it takes time."""
+"""Number of problems after which no more suggestions are computed, to save time."""
 
 
-class _Declared:
-    """The fields of an object, by the names that they have in the file."""
+class _DeclaredFields:
+    """The fields of an object, by their names in the file."""
 
     def __init__(self, cls: type[Fields]) -> None:
         info = inspect.type_info(cls)
@@ -30,15 +30,15 @@ class _Declared:
         self.required = frozenset(field.encode_name for field in info.fields if field.required)
 
 
-_declared = cache(_Declared)
+_declared = cache(_DeclaredFields)
 
 
-def check(value: object, problems: list[Problem]) -> None:
-    """Check a whole file; append what is wrong, in the order of the fields."""
+def check_document(value: object, problems: list[Problem]) -> None:
+    """Check a whole file; append its problems in the order of the fields."""
     if isinstance(value, dict):
-        _object(value, QueueFile, "", problems)
+        _check_object(value, QueueFile, "", problems)
     else:
-        what = f"the file holds {wording.found(value)}, not an object"
+        what = f"expected an object, got {wording.describe_value(value)}"
         problems.append(Problem("", what, 'a configuration is {"jobs": [...]}'))
 
 
@@ -46,25 +46,26 @@ def _check(value: object, type_: inspect.Type, place: str, problems: list[Proble
     kind = type_.type if isinstance(type_, inspect.Metadata) else type_
     match kind:
         case inspect.StrType() if isinstance(value, str):
-            _text(value, kind, _extra(type_).get("rule"), place, problems)
+            _check_text(value, kind, _extra(type_).get("rule"), place, problems)
         case inspect.IntType() if type(value) is int:
-            _integer(value, kind, place, problems)
+            _check_integer(value, kind, place, problems)
         case inspect.ListType() if isinstance(value, list):
-            _list(value, kind, place, problems)
+            _check_list(value, kind, place, problems)
         case inspect.DictType() if isinstance(value, dict):
-            _dict(value, kind, place, problems)
+            _check_dict(value, kind, place, problems)
         case inspect.StructType(cls=cls) if isinstance(value, dict) and issubclass(cls, Fields):
-            _object(value, cls, place, problems)
+            _check_object(value, cls, place, problems)
         case inspect.LiteralType(values=values) if isinstance(value, str):
             if value not in values:
-                what, hint = f"{quoted(value)} is not a choice", f"write {wording.choice(values)}"
-                problems.append(Problem(place, what, hint))
+                what = f"{quoted(value)} is not a valid value"
+                problems.append(Problem(place, what, f"use {wording.list_choices(values)}"))
         case inspect.BoolType() if isinstance(value, bool):
             pass
         case _:
             meta = _meta(type_)
-            what = f"wants {wording.wanted(kind, meta)}, not {wording.found(value)}"
-            problems.append(Problem(place, what, wording.repair(value, kind, meta)))
+            expected, got = wording.describe_type(kind, meta), wording.describe_value(value)
+            what = f"expected {expected}, got {got}"
+            problems.append(Problem(place, what, wording.suggest_value(value, kind, meta)))
 
 
 def _extra(type_: inspect.Type) -> Mapping[str, Any]:
@@ -76,98 +77,100 @@ def _meta(type_: inspect.Type) -> Mapping[str, Any]:
     return {**(described or {}), **_extra(type_)}
 
 
-def _text(
+def _check_text(
     value: str, kind: inspect.StrType, rule: rules.Rule | None, place: str, problems: list[Problem]
 ) -> None:
     complaint = rules.readable(value)
     if complaint is None and kind.max_length is not None and len(value) > kind.max_length:
-        complaint = f"has {len(value):,} characters", f"at most {kind.max_length} are possible"
+        complaint = f"has {len(value):,} characters", f"the limit is {kind.max_length}"
     if complaint is None and rule is not None:
         complaint = rule(value)
     if complaint is not None:
         problems.append(Problem(place, *complaint))
 
 
-def _integer(value: int, kind: inspect.IntType, place: str, problems: list[Problem]) -> None:
+def _check_integer(value: int, kind: inspect.IntType, place: str, problems: list[Problem]) -> None:
     least, most = kind.ge, kind.le
     if (least is not None and value < least) or (most is not None and value > most):
         hint = f"write a whole number from {least} to {most}"
         problems.append(Problem(place, f"{value} is out of range", hint))
 
 
-def _list(value: list[object], kind: inspect.ListType, place: str, problems: list[Problem]) -> None:
+def _check_list(
+    value: list[object], kind: inspect.ListType, place: str, problems: list[Problem]
+) -> None:
     if kind.min_length is not None and len(value) < kind.min_length:
-        problems.append(Problem(place, "is empty", "write at least one"))
+        problems.append(Problem(place, "is empty", "add at least one entry"))
     elif kind.max_length is not None and len(value) > kind.max_length:
-        hint = f"at most {kind.max_length:,} are possible"
+        hint = f"the limit is {kind.max_length:,}"
         problems.append(Problem(place, f"has {len(value):,} entries", hint))
     else:
         for index, item in enumerate(value):
             _check(item, kind.item_type, f"{place}[{index}]", problems)
 
 
-def _dict(
+def _check_dict(
     value: dict[str, object], kind: inspect.DictType, place: str, problems: list[Problem]
 ) -> None:
-    _repeated(value, place, problems)
+    _report_duplicates(value, place, problems)
     for key, item in value.items():
-        inner = within(place, key)
+        inner = child_place(place, key)
         _check(key, kind.key_type, inner, problems)
         _check(item, kind.value_type, inner, problems)
 
 
-def _object(
+def _check_object(
     value: dict[str, object], cls: type[Fields], place: str, problems: list[Problem]
 ) -> None:
     declared = _declared(cls)
-    _repeated(value, place, problems)
-    meant = _unknown(value, declared, place, problems)
-    right: dict[str, object] = {}
+    _report_duplicates(value, place, problems)
+    suggested = _report_unknown(value, declared, place, problems)
+    valid: dict[str, object] = {}
     above = f"{place}." if place else ""
     for name, type_ in declared.types.items():
         if name in value:
             before = len(problems)
             _check(value[name], type_, above + name, problems)
             if len(problems) == before:
-                right[name] = value[name]
-        elif name in declared.required and name not in meant:
-            hint = wording.example(_meta(type_))
+                valid[name] = value[name]
+        elif name in declared.required and name not in suggested:
+            hint = wording.suggest_example(_meta(type_))
             problems.append(Problem(above + name, "is missing", hint))
     for keep, drop in cls.spellings:
         if keep in value and drop in value:
-            what = f"both dialects mixed: {keep!r} says the same"
-            problems.append(Problem(above + drop, what, f"keep {keep!r}"))
-    for name, what, hint in cls.conflicts(right):
+            what = f"means the same as {keep!r}"
+            problems.append(Problem(above + drop, what, f"keep only {keep!r}"))
+    for name, what, hint in cls.conflicts(valid):
         problems.append(Problem(above + name, what, hint))
 
 
-def _repeated(value: dict[str, object], place: str, problems: list[Problem]) -> None:
-    if isinstance(value, Repeating):
+def _report_duplicates(value: dict[str, object], place: str, problems: list[Problem]) -> None:
+    if isinstance(value, DuplicateKeys):
         problems.extend(
-            Problem(within(place, key), "stands here more than once", "keep one of them")
-            for key in value.repeated
+            Problem(child_place(place, key), "duplicate key", "keep only one")
+            for key in value.duplicates
         )
 
 
-def _unknown(
-    value: dict[str, object], declared: _Declared, place: str, problems: list[Problem]
+def _report_unknown(
+    value: dict[str, object], declared: _DeclaredFields, place: str, problems: list[Problem]
 ) -> set[str]:
-    """Report the unknown fields; return those that they were probably meant to be."""
-    meant = set()
+    """Report the unknown fields; return the fields suggested in their place."""
+    suggested = set()
     for key in value:
         if key not in declared.types:
             field, hint = None, ""
             if len(problems) < _SUGGESTIONS:
                 field, hint = _suggestion(key, declared.cls)
-            problems.append(Problem(within(place, key), "unknown field", hint))
+            problems.append(Problem(child_place(place, key), "unknown field", hint))
             if field is not None:
-                meant.add(field)
-    return meant
+                suggested.add(field)
+    return suggested
 
 
 @lru_cache(maxsize=256)
 def _suggestion(key: str, cls: type[Fields]) -> tuple[str | None, str]:
-    """The field that an unknown one was meant to be, and what to tell about it."""
+    """Return the field that the user probably intended, if any, and the hint."""
     fields = tuple(_declared(cls).types)
     field = names.synonym(key, fields)
     if field is None:

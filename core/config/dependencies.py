@@ -1,6 +1,6 @@
-"""What only all jobs together show: ids used twice, dependencies that lead nowhere or in a circle.
+"""Check the jobs against each other: duplicate ids, unknown dependencies and cycles.
 
-Every check is linear in the file; a chain of 100,000 jobs takes no longer than 100,000 loose ones.
+Every check takes time linear in the size of the file, whatever the shape of the graph.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,16 +10,16 @@ from spawn.core.config.names import fold, nearest
 from spawn.core.config.problems import Problem, quoted
 
 _COMPARISONS = 20_000
-"""Names that are compared in search of those that were meant, over the whole file."""
+"""Limit on name comparisons for suggestions, over the whole file."""
 _LISTED = 8
-"""Jobs whose names a hint can list."""
+"""Number of jobs up to which a hint lists them all."""
 
 
-def check(jobs: Sequence[object]) -> Iterator[Problem]:
-    """Find what is wrong between jobs; what is wrong within one is passed over.
+def check_dependencies(jobs: Sequence[object]) -> Iterator[Problem]:
+    """Report problems between jobs; problems within one job are ignored.
 
     Args:
-        jobs: As the file has them, whatever they are.
+        jobs: Unchecked values from the file.
     """
     places: dict[str, int] = {}
     needs: list[tuple[int, str, list[object]]] = []
@@ -28,15 +28,15 @@ def check(jobs: Sequence[object]) -> Iterator[Problem]:
         if not isinstance(job, dict) or not isinstance(job_id, str):
             job_id = ""
         elif job_id in places:
-            what = f"{quoted(job_id)} is the id of jobs[{places[job_id]}] too"
-            yield Problem(f"jobs[{index}].job_id", what, "give each job an id of its own")
+            what = f"{quoted(job_id)} is already the id of jobs[{places[job_id]}]"
+            yield Problem(f"jobs[{index}].job_id", what, "give each job a unique id")
         else:
             places[job_id] = index
         needed = job.get("depends_on") if isinstance(job, dict) else None
         if isinstance(needed, list):
             needs.append((index, job_id, needed))
 
-    known = _Known(places)
+    suggester = _JobSuggester(places)
     graph: dict[str, list[str]] = {job_id: [] for job_id in places}
     for index, job_id, needed in needs:
         edges: dict[str, int] = {}
@@ -46,23 +46,23 @@ def check(jobs: Sequence[object]) -> Iterator[Problem]:
                 continue
             if name in edges:
                 first = f"jobs[{index}].depends_on[{edges[name]}]"
-                yield Problem(place, f"{quoted(name)} stands at {first} too", "take one out")
+                yield Problem(place, f"{quoted(name)} is already listed at {first}", "remove one")
                 continue
             edges[name] = position
             if name not in places:
-                yield Problem(place, f"there is no job {quoted(name)}", known.suggest(name))
+                yield Problem(place, f"there is no job {quoted(name)}", suggester.suggest(name))
             elif name == job_id:
-                yield Problem(place, "a job cannot depend on itself", "take it out")
+                yield Problem(place, "a job cannot depend on itself", "remove it")
         if places.get(job_id) == index:
             graph[job_id] = [name for name in edges if name != job_id]
-    if circle := dag.cycle(graph):
-        place = f"jobs[{places[circle[0]]}].depends_on"
-        hint = "take one of these dependencies out"
-        yield Problem(place, f"these jobs wait for each other: {_path(circle)}", hint)
+    if cycle := dag.cycle(graph):
+        place = f"jobs[{places[cycle[0]]}].depends_on"
+        hint = "remove one of these dependencies"
+        yield Problem(place, f"circular dependency: {_path(cycle)}", hint)
 
 
-class _Known:
-    """The ids that there are, and which of them was meant."""
+class _JobSuggester:
+    """Suggests an existing job id for an unknown one."""
 
     def __init__(self, job_ids: dict[str, int]) -> None:
         self._ids = tuple(job_ids)
@@ -70,19 +70,19 @@ class _Known:
         self._comparisons = 0
 
     def suggest(self, name: str) -> str:
-        meant = self._folded.get(fold(name))
-        if meant is None and self._comparisons + len(self._ids) <= _COMPARISONS:
+        match = self._folded.get(fold(name))
+        if match is None and self._comparisons + len(self._ids) <= _COMPARISONS:
             self._comparisons += len(self._ids)
-            meant = nearest(name, self._ids)
-        if meant is not None:
-            return f"did you mean {quoted(meant)}?"
+            match = nearest(name, self._ids)
+        if match is not None:
+            return f"did you mean {quoted(match)}?"
         if 0 < len(self._ids) <= _LISTED:
             return f"the jobs are {', '.join(map(quoted, self._ids))}"
-        return "add that job, or take the dependency out"
+        return "add the job, or remove the dependency"
 
 
-def _path(circle: list[str]) -> str:
-    shown = [name if name.isprintable() else quoted(name) for name in circle]
+def _path(cycle: list[str]) -> str:
+    shown = [name if name.isprintable() else quoted(name) for name in cycle]
     if len(shown) > 12:
         shown[8:-2] = [f"({len(shown) - 10} more)"]
     return " → ".join(shown)

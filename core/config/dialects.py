@@ -1,7 +1,7 @@
-"""The two dialects of a file, translated into the one validated form.
+"""Translate both dialects of the file into the validated model.
 
-The short one says `retry_count` and `result_files`, the long one `retry` and `result_paths`; each
-field may be written in either, and no field in both.
+The short dialect has `retry_count` and `result_files`, the long one `retry` and `result_paths`. A
+file may mix the dialects, but may not set the same field in both.
 """
 
 from posixpath import join, normpath
@@ -16,11 +16,11 @@ from spawn.core.config.model import JobConfig, QueueConfig, RetryPolicy
 T = TypeVar("T")
 
 
-def queue(file: QueueFile, base_directory: str) -> QueueConfig:
+def to_queue_config(file: QueueFile, base_directory: str) -> QueueConfig:
     """Translate a checked file.
 
     Args:
-        base_directory: Absolute; what relative working directories are below.
+        base_directory: Absolute path that relative working directories are resolved against.
     """
     return QueueConfig(
         jobs=tuple(_job(job, base_directory) for job in file.jobs),
@@ -75,13 +75,13 @@ def _policy(file: RetryFile) -> RetryPolicy:
         ),
     )
     if file.max_delay is UNSET and policy.base_delay > policy.max_delay:
-        # Who asks for a delay of 10 minutes and says nothing else shall not get the default's 5.
+        # A base_delay of 10 minutes must not be capped by the default max_delay of 5.
         return structs.replace(policy, max_delay=policy.base_delay)
     return policy
 
 
 def _given(**fields: object) -> dict[str, Any]:
-    """Leave absent fields to the defaults of the model."""
+    """Drop absent fields, so that the model's defaults apply."""
     return {name: value for name, value in fields.items() if value is not UNSET}
 
 

@@ -1,4 +1,4 @@
-"""A file's bytes as a JSON value, or the one problem that keeps them from being one."""
+"""Parse the bytes of a configuration file as JSON."""
 
 import json
 import re
@@ -8,14 +8,14 @@ from math import copysign, inf
 from spawn.core.config.problems import Problem
 
 _LONGEST_INTEGER = 19
-"""Digits; Python itself refuses to read more than 4300."""
+"""Maximum number of digits; Python itself rejects more than 4300."""
 
 
 class DocumentError(ValueError):
-    """The bytes are not a JSON text.
+    """The bytes are not valid JSON.
 
     Args:
-        problem: What to tell the person who wrote them.
+        problem: The error as reported to the user.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -23,75 +23,76 @@ class DocumentError(ValueError):
         self.problem = problem
 
 
-class Repeating(dict[str, object]):
-    """An object in which a key stands twice; it keeps the last, as `dict` does.
+class DuplicateKeys(dict[str, object]):
+    """A JSON object with duplicate keys; the last value wins, as in `dict`.
 
-    Args:
-        repeated: The keys that stand more than once, in order.
+    Attributes:
+        duplicates: The keys that occur more than once, in order.
     """
 
     def __init__(self, pairs: list[tuple[str, object]]) -> None:
         super().__init__(pairs)
         counts = Counter(key for key, _ in pairs)
-        self.repeated = tuple(key for key, count in counts.items() if count > 1)
+        self.duplicates = tuple(key for key, count in counts.items() if count > 1)
 
 
-def read(data: bytes) -> object:
-    """Read a JSON text in UTF-8; a byte order mark is passed over.
+def parse_json(data: bytes) -> object:
+    """Parse UTF-8 JSON; a byte order mark is ignored.
 
-    Objects in which a key stands twice come as `Repeating`. A whole number that is too long to be
-    meant comes as infinity; `NaN` and `Infinity`, which are not JSON, come as such: no field of a
-    configuration takes any of them, and so each is reported at its place.
+    Objects with duplicate keys are returned as `DuplicateKeys`. Integers of more than 19 digits
+    are returned as infinity, and `NaN` and `Infinity` as themselves: no field accepts them, so the
+    check reports each with its place.
 
     Raises:
-        DocumentError: It is not UTF-8, or not JSON.
+        DocumentError: The bytes are not UTF-8 or not JSON.
     """
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        what = f"not UTF-8: line {line} has a byte 0x{data[error.start]:02x} that is no text"
+        what = f"not UTF-8: line {line} has the invalid byte 0x{data[error.start]:02x}"
         raise DocumentError(Problem("", what, "save the file as UTF-8")) from None
     if not text.strip():
         hint = 'a configuration is {"jobs": [{"job_id": "...", "command": "..."}]}'
         raise DocumentError(Problem("", "the file is empty", hint))
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_int=_integer)
+        return json.loads(text, object_pairs_hook=_make_object, parse_int=_parse_integer)
     except json.JSONDecodeError as error:
-        what = f"not JSON: {_said(error)} at line {error.lineno}, column {error.colno}"
-        raise DocumentError(Problem("", what, _advice(error, text))) from None
+        what = f"not JSON: {_message(error)} at line {error.lineno}, column {error.colno}"
+        raise DocumentError(Problem("", what, _hint(error, text))) from None
     except RecursionError:
         what = "lists or objects are nested too deeply"
-        raise DocumentError(Problem("", what, "a configuration needs five levels")) from None
+        hint = "a configuration has at most five levels"
+        raise DocumentError(Problem("", what, hint)) from None
 
 
-def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def _make_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     value = dict(pairs)
-    return value if len(value) == len(pairs) else Repeating(pairs)
+    return value if len(value) == len(pairs) else DuplicateKeys(pairs)
 
 
-def _integer(digits: str) -> int | float:
+def _parse_integer(digits: str) -> int | float:
     if len(digits) <= _LONGEST_INTEGER:
         return int(digits)
     return copysign(inf, -1 if digits[0] == "-" else 1)
 
 
-def _said(error: json.JSONDecodeError) -> str:
+def _message(error: json.JSONDecodeError) -> str:
     return (error.msg[:1].lower() + error.msg[1:]).removesuffix(" at")
 
 
-def _advice(error: json.JSONDecodeError, text: str) -> str:
-    """What most often lies behind such an error."""
+def _hint(error: json.JSONDecodeError, text: str) -> str:
+    """Return a hint for the most common cause; may be empty."""
     here = text[error.pos : error.pos + 2]
     before = text[max(error.pos - 200, 0) : error.pos].rstrip()[-1:]
     if here[:1] == "#" or here in ("//", "/*"):
-        return "JSON has no comments: take it out"
+        return "JSON does not allow comments"
     if here[:1] == "'":
-        return "JSON takes double quotes only"
+        return "JSON requires double quotes"
     if error.msg == "Extra data":
-        return "the whole file is one object"
+        return "a configuration is a single object"
     if before == "," and here[:1] in ("}", "]"):
-        return "take out the comma before it"
+        return "remove the comma before it"
     if re.match(r"[\"{\[]", here) and before in ('"', "}", "]"):
         return "a comma is missing before it"
     return ""

@@ -1,6 +1,6 @@
-"""The file as users write it, each field declared once: the check and the schema both read this.
+"""The fields of the configuration file, declared once for both the check and the schema.
 
-Defaults are not declared here: `core.config.model` has them.
+Defaults are in `core.config.model`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,18 +15,18 @@ from spawn.core.config.kinds import (
     Command,
     Duration,
     ExitCodes,
-    Given,
     JobId,
     JobIds,
-    Limit,
+    OrUnset,
     Parallel,
     Path,
     Paths,
     Prefix,
     QueueId,
+    TimeLimit,
     Title,
     Variables,
-    says,
+    described,
 )
 from spawn.core.config.model import Backoff, Durability, OnFailure
 from spawn.core.config.problems import quoted
@@ -37,91 +37,91 @@ MAX_JOBS = 100_000
 _A_JOB = {"job_id": "train", "command": "python train.py"}
 
 Conflict = tuple[str, str, str]
-"""The field to name, what is wrong, and what to do."""
+"""The field, the problem and the hint."""
 
 
 class Fields(Struct, forbid_unknown_fields=True):
     """An object of the file."""
 
     where: ClassVar[str]
-    """Where such an object stands, in words."""
+    """The object's place, for error messages."""
     spellings: ClassVar[tuple[tuple[str, str], ...]] = ()
-    """Pairs of fields that say one thing in two dialects; of both, the first is the one to keep."""
+    """Pairs of fields with the same meaning in the two dialects; errors recommend the first."""
 
     @staticmethod
     def conflicts(given: Mapping[str, object]) -> Iterator[Conflict]:
-        """Say which fields contradict each other.
+        """Report fields that contradict each other.
 
         Args:
-            given: The fields that are right by themselves.
+            given: The fields that are valid on their own.
         """
         yield from ()
 
 
 class RetryFile(Fields):
-    """How often a job is tried and how long it waits between: the longer form of retry_count."""
+    """Number of attempts and the delays between them; the long form of retry_count."""
 
     where: ClassVar = 'in a job\'s "retry"'
     spellings: ClassVar = (("base_delay", "delay"),)
 
     max_attempts: Annotated[
-        Attempts, Meta(ge=1), says("Attempts in all, the first one included.", 3)
+        Attempts, Meta(ge=1), described("Maximum number of attempts, including the first.", 3)
     ]
-    backoff: Given[
+    backoff: OrUnset[
         Annotated[
             Backoff,
-            says(
-                "How the delay grows. exponential: each is three times the last. fixed: all are "
-                "the same. exponential-jitter: a random share of exponential, at least a half."
+            described(
+                "How the delay grows. exponential: three times the previous delay. fixed: always "
+                "base_delay. exponential-jitter: a random 50 to 100 % of exponential."
             ),
         ]
     ] = UNSET
-    base_delay: Given[Annotated[Duration, says("The delay after the first failure.", "10s")]] = (
-        UNSET
-    )
-    delay: Given[Annotated[Duration, says("The same as base_delay.", "10s")]] = UNSET
-    max_delay: Given[
+    base_delay: OrUnset[
+        Annotated[Duration, described("Delay after the first failure.", "10s")]
+    ] = UNSET
+    delay: OrUnset[Annotated[Duration, described("Alias of base_delay.", "10s")]] = UNSET
+    max_delay: OrUnset[
         Annotated[
             Duration,
-            says("The longest delay; absent, a longer base_delay raises it to its own.", "5m"),
+            described("Maximum delay (default: 5m, or base_delay if that is longer).", "5m"),
         ]
     ] = UNSET
-    jitter: Given[
-        Annotated[bool, says("true makes exponential into exponential-jitter.", True)]
+    jitter: OrUnset[
+        Annotated[bool, described("true changes exponential to exponential-jitter.", True)]
     ] = UNSET
-    retry_on_codes: Given[
+    retry_on_codes: OrUnset[
         Annotated[
             ExitCodes,
-            says(
-                "When not empty, only these exit codes are retried; 126 and 127 are retried only "
-                "when they stand here.",
+            described(
+                "If not empty, only these exit codes are retried; 126 and 127 are retried only if "
+                "they are listed here.",
                 [1, 75],
             ),
         ]
     ] = UNSET
-    dont_retry_on_codes: Given[
-        Annotated[ExitCodes, says("These exit codes are not retried.", [2])]
+    dont_retry_on_codes: OrUnset[
+        Annotated[ExitCodes, described("Exit codes that are not retried.", [2])]
     ] = UNSET
 
     @staticmethod
     def conflicts(given: Mapping[str, object]) -> Iterator[Conflict]:
-        """Say where jitter, delays or the lists of codes cannot be meant together."""
+        """Report contradictory jitter, delays or exit codes."""
         backoff, jitter = given.get("backoff"), given.get("jitter")
         if jitter is True and backoff == "fixed":
-            yield "jitter", "a fixed backoff has no jitter", "leave one of the two out"
+            yield "jitter", "a fixed backoff has no jitter", "remove one of the two"
         if jitter is False and backoff == "exponential-jitter":
-            hint = "leave jitter out, or make the backoff 'exponential'"
-            yield "jitter", "is false, but the backoff is 'exponential-jitter'", hint
+            hint = "remove jitter, or change backoff to 'exponential'"
+            yield "jitter", "is false, but backoff is 'exponential-jitter'", hint
         first, most = given.get("base_delay", given.get("delay")), given.get("max_delay")
         if isinstance(first, str) and isinstance(most, str) and _longer(first, most):
             what = f"{quoted(most)} is shorter than the first delay, {quoted(first)}"
-            yield "max_delay", what, "make it longer, or leave it out"
+            yield "max_delay", what, "increase it, or remove it"
         retried, refused = given.get("retry_on_codes"), given.get("dont_retry_on_codes")
         if isinstance(retried, list) and isinstance(refused, list):
             for code in dict.fromkeys(refused):
                 if code in retried:
-                    what = f"{code} is in retry_on_codes too"
-                    yield "dont_retry_on_codes", what, "take it out of one of the two"
+                    what = f"{code} is also in retry_on_codes"
+                    yield "dont_retry_on_codes", what, "remove it from one of the two"
 
 
 def _longer(one: str, other: str) -> bool:
@@ -129,7 +129,7 @@ def _longer(one: str, other: str) -> bool:
 
 
 class JobFile(Fields):
-    """One shell command, with what it needs and what it leaves."""
+    """A shell command with its dependencies and results."""
 
     where: ClassVar = "in a job"
     spellings: ClassVar = (
@@ -138,75 +138,77 @@ class JobFile(Fields):
         ("environment", "env"),
     )
 
-    job_id: Annotated[JobId, says(f"The job's name in its queue: {ID_RULE}.", "train")]
-    command: Annotated[Command, says("What /bin/bash -c runs.", "python train.py")]
-    depends_on: Given[
+    job_id: Annotated[JobId, described(f"Id of the job in its queue: {ID_RULE}.", "train")]
+    command: Annotated[Command, described("Command, run by /bin/bash -c.", "python train.py")]
+    depends_on: OrUnset[
         Annotated[
             JobIds,
-            says("The ids of the jobs that must complete before this one starts.", ["preprocess"]),
+            described("Ids of the jobs that must complete before this job starts.", ["preprocess"]),
         ]
     ] = UNSET
-    timeout: Given[
+    timeout: OrUnset[
         Annotated[
-            Limit,
-            says("How long an attempt may run until it is ended; absent: no limit.", "4h"),
+            TimeLimit,
+            described("Time limit of an attempt (default: none).", "4h"),
         ]
     ] = UNSET
-    retry_count: Given[
+    retry_count: OrUnset[
         Annotated[
             Attempts,
             Meta(ge=0),
-            says("Attempts in all, the first one included; 0 means 1 too.", 3),
+            described("Maximum number of attempts, including the first; 0 means 1.", 3),
         ]
     ] = UNSET
-    retry: Given[
+    retry: OrUnset[
         Annotated[
             RetryFile,
             Meta(extra={"wanted": "an object", "number_is": "retry_count"}),
-            says(
-                "Attempts and the delays between them, in place of retry_count.",
+            described(
+                "Number of attempts and the delays between them; replaces retry_count.",
                 {"max_attempts": 3},
             ),
         ]
     ] = UNSET
-    working_directory: Given[
+    working_directory: OrUnset[
         Annotated[
             Path,
-            says(
-                "Where the command runs: absolute, or relative to the folder that the "
-                "file is in, which it is when absent.",
+            described(
+                "Working directory, absolute or relative to the folder of this file (default: "
+                "that folder).",
                 "/data",
             ),
         ]
     ] = UNSET
-    environment: Given[
+    environment: OrUnset[
         Annotated[
             Variables,
-            says(
-                "Variables for the command, besides the runner's own. ${NAME} in a value is "
-                "replaced by the runner's variable when the job starts.",
+            described(
+                "Environment variables for the command, in addition to the runner's. ${NAME} in "
+                "a value expands to the runner's variable when the job starts.",
                 {"EPOCHS": "100"},
             ),
         ]
     ] = UNSET
-    env: Given[Annotated[Variables, says("The same as environment.", {"EPOCHS": "100"})]] = UNSET
-    result_files: Given[
+    env: OrUnset[
+        Annotated[Variables, described("Alias of environment.", {"EPOCHS": "100"})]
+    ] = UNSET
+    result_files: OrUnset[
         Annotated[
             Paths,
-            says(
-                "What the job leaves: files, folders and globs (also **), absolute or relative "
-                "to working_directory.",
+            described(
+                "Result files: files, folders and globs (** too), absolute or relative to "
+                "working_directory.",
                 ["/models/*.pth"],
             ),
         ]
     ] = UNSET
-    result_paths: Given[Annotated[Paths, says("The same as result_files.", ["/models/*.pth"])]] = (
-        UNSET
-    )
+    result_paths: OrUnset[
+        Annotated[Paths, described("Alias of result_files.", ["/models/*.pth"])]
+    ] = UNSET
 
 
 class QueueFile(Fields, rename={"schema_": "$schema"}):
-    """A batch queue for spawn: shell jobs and what they depend on."""
+    """A batch queue: shell jobs and their dependencies."""
 
     where: ClassVar = "at the top level"
 
@@ -215,73 +217,75 @@ class QueueFile(Fields, rename={"schema_": "$schema"}):
         Meta(
             min_length=1, max_length=MAX_JOBS, extra={"wanted": "a list of jobs", "key": "job_id"}
         ),
-        says("The jobs; those that are ready start in this order.", [_A_JOB]),
+        described("Jobs; those that are ready start in this order.", [_A_JOB]),
     ]
-    queue_id: Given[
+    queue_id: OrUnset[
         Annotated[
             QueueId,
-            says(
-                f"The queue's name, never used twice: {ID_RULE}; neither local nor like an EC2 "
-                "instance id. Absent: queue- and the moment of submission.",
+            described(
+                f"Id of the queue, never reused: {ID_RULE}; not local and not like an EC2 "
+                "instance id (default: queue- and the time of submission).",
                 "pipeline-20260127",
             ),
         ]
     ] = UNSET
-    queue_name: Given[Annotated[Title, says("A title for people.", "Nightly training")]] = UNSET
-    global_timeout: Given[
+    queue_name: OrUnset[
+        Annotated[Title, described("Title of the queue.", "Nightly training")]
+    ] = UNSET
+    global_timeout: OrUnset[
         Annotated[
-            Limit,
-            says("How long the queue may run, all its runners together; absent: no limit.", "12h"),
+            TimeLimit,
+            described("Time limit of the queue, over all its runners (default: none).", "12h"),
         ]
     ] = UNSET
-    on_failure: Given[
+    on_failure: OrUnset[
         Annotated[
             OnFailure,
-            says(
-                "When a job has failed for good. stop: what runs may finish, nothing new starts. "
-                "continue: what does not depend on it still runs."
+            described(
+                "Reaction to a job that failed after all retries. stop: running jobs finish, no "
+                "new job starts. continue: jobs that do not depend on it still run."
             ),
         ]
     ] = UNSET
-    max_parallel: Given[Annotated[Parallel, says("How many jobs may run at once.", 4)]] = UNSET
-    durability: Given[
+    max_parallel: OrUnset[
+        Annotated[Parallel, described("Maximum number of jobs that run at the same time.", 4)]
+    ] = UNSET
+    durability: OrUnset[
         Annotated[
             Durability,
-            says(
-                "When a completed job lets its dependents start. local: once the log on this "
-                "machine has it. s3: once the log in S3 has it too."
+            described(
+                "When the dependents of a completed job may start. local: when its completion is "
+                "in the log on this machine. s3: when it is also in the log in S3."
             ),
         ]
     ] = UNSET
-    upload_wait: Given[
+    upload_wait: OrUnset[
         Annotated[
             Duration,
-            says("How long dependents wait for a job's upload when S3 fails.", "5m"),
+            described("Maximum time that dependents wait for an upload while S3 fails.", "5m"),
         ]
     ] = UNSET
-    kill_grace: Given[
+    kill_grace: OrUnset[
         Annotated[
             Duration,
-            says("How long a job that is told to end (SIGTERM) has until SIGKILL.", "30s"),
+            described("Time between SIGTERM and SIGKILL when a job is stopped.", "30s"),
         ]
     ] = UNSET
-    result_s3_bucket: Given[
+    result_s3_bucket: OrUnset[
         Annotated[
             Bucket,
-            says(
-                "The bucket for logs and results; absent: spawn-results-<region>.",
+            described(
+                "Bucket for the log and results (default: spawn-results-<region>).",
                 "spawn-results-us-east-1",
             ),
         ]
     ] = UNSET
-    result_s3_prefix: Given[
-        Annotated[Prefix, says("Where in the bucket; absent: the queue id.", "teams/vision")]
+    result_s3_prefix: OrUnset[
+        Annotated[Prefix, described("Prefix of the keys (default: the queue id).", "teams/vision")]
     ] = UNSET
-    schema_: Given[
+    schema_: OrUnset[
         Annotated[
             str,
-            says(
-                "Which JSON Schema an editor checks this file with; spawn ignores it.", "queue.json"
-            ),
+            described("JSON Schema for editors; spawn ignores it.", "queue.json"),
         ]
     ] = UNSET

@@ -1,7 +1,7 @@
-"""The kinds of value that a field of the file can hold.
+"""The value types of the file's fields.
 
-A kind is a type with a `Meta`. In its `extra`, `wanted` names the value in an error, `rule` judges
-a text; `unit`, `key` and `number_is` turn a common mistake into what was meant.
+Each is a type with a `Meta`. Its `extra` holds `wanted` (the type's name in errors), `rule`
+(validates a string), and `unit`, `key` and `number_is` (used to suggest a corrected value).
 """
 
 from typing import Annotated, TypeAlias, TypeVar
@@ -13,12 +13,12 @@ from spawn.core.config import references, rules
 
 T = TypeVar("T")
 
-Given: TypeAlias = T | UnsetType
-"""A field that may be absent; what holds then is for `core.config.model` to say."""
+OrUnset: TypeAlias = T | UnsetType
+"""An optional field; `core.config.model` defines its default."""
 
 
-def says(description: str, *examples: object) -> Meta:
-    """Describe a field for the schema; the first example also completes its errors."""
+def described(description: str, *examples: object) -> Meta:
+    """Describe a field for the schema; errors suggest the first example."""
     return Meta(description=description, examples=list(examples) or None)
 
 
@@ -40,18 +40,18 @@ _BUCKET = "^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
 JobId = Annotated[str, _text("a job id", rules.job_id, _ID)]
 QueueId = Annotated[str, _text("a queue id", rules.queue_id, _ID)]
 Title = Annotated[str, _text("a title in quotes", rules.queue_name, _NOT_BLANK, most=200)]
-Command = Annotated[str, _text("the command in quotes", rules.command, _NOT_BLANK)]
+Command = Annotated[str, _text("a command in quotes", rules.command, _NOT_BLANK)]
 JobIds = Annotated[
     list[str], _wanted("a list of job ids"), Meta(extra_json_schema={"uniqueItems": True})
 ]
 Path = Annotated[str, _text("a path in quotes", rules.path, _NOT_BLANK)]
 Paths = Annotated[list[Path], _wanted("a list of paths")]
-Bucket = Annotated[str, _text("a bucket's name", rules.bucket, _BUCKET)]
+Bucket = Annotated[str, _text("a bucket name", rules.bucket, _BUCKET)]
 Prefix = Annotated[str, _text("a prefix in quotes", rules.prefix, "^[^/]")]
 
 _DURATION = "a duration in quotes"
 Duration = Annotated[str, _text(_DURATION, rules.duration, durations.PATTERN, unit="s")]
-Limit = Annotated[str, _text(_DURATION, rules.limit, durations.PATTERN, unit="s")]
+TimeLimit = Annotated[str, _text(_DURATION, rules.limit, durations.PATTERN, unit="s")]
 
 Attempts = Annotated[int, Meta(le=1000)]
 Parallel = Annotated[int, Meta(ge=1, le=10_000)]

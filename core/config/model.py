@@ -1,7 +1,7 @@
-"""A validated queue configuration: what the runner runs and the log keeps.
+"""The validated queue configuration, as the runner uses it and the log records it.
 
-Durations are seconds. Defaults live here and nowhere else.
-Source: the field names and defaults of `docs/queue-configs.md`.
+Durations are in seconds. Defaults are defined only here.
+Source of field names and defaults: `docs/queue-configs.md`.
 """
 
 from typing import Literal
@@ -14,7 +14,7 @@ Durability = Literal["local", "s3"]
 
 
 class RetryPolicy(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How often a job is tried, and how long it waits between."""
+    """Number of attempts of a job and the delays between them."""
 
     max_attempts: int = 1
     backoff: Backoff = "exponential"
@@ -25,7 +25,7 @@ class RetryPolicy(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class JobConfig(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One shell command, with what it needs and what it leaves."""
+    """A shell command with its dependencies and results."""
 
     job_id: str
     command: str
@@ -38,7 +38,7 @@ class JobConfig(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class QueueConfig(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A whole queue; `jobs` in the file's order, which is the order they start in."""
+    """A queue; `jobs` are in file order, which is the order in which they start."""
 
     jobs: tuple[JobConfig, ...]
     queue_id: str | None = None

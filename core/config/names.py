@@ -1,4 +1,4 @@
-"""What a person meant who wrote a name that is not there."""
+"""Suggest the intended name for an unknown field or job."""
 
 from collections.abc import Collection
 from difflib import get_close_matches
@@ -59,19 +59,19 @@ _SYNONYMS = {
     "workers": ("max_parallel",),
     "workingdir": ("working_directory",),
 }
-"""Words of other tools, folded, and the fields that mean it here."""
+"""Terms of other tools, folded, and the equivalent fields."""
 
 _REMARKS = {
-    "blocks": "in the job that waits, naming the one it waits for",
-    "maxretries": "it counts the first attempt too",
-    "retries": "it counts the first attempt too",
+    "blocks": "in the dependent job, with the id of the job it waits for",
+    "maxretries": "it includes the first attempt",
+    "retries": "it includes the first attempt",
 }
 
 _LONGEST_NAME = 128
 
 
 def nearest(name: str, names: Collection[str]) -> str | None:
-    """The one of `names` that was most likely meant, or None."""
+    """Return the closest match in `names`, or None."""
     if len(name) > _LONGEST_NAME:
         return None
     folded = fold(name)
@@ -82,16 +82,16 @@ def nearest(name: str, names: Collection[str]) -> str | None:
 
 
 def synonym(name: str, fields: Collection[str]) -> str | None:
-    """The one of `fields` that means what other tools call `name`, or None."""
+    """Return the one of `fields` that other tools call `name`, or None."""
     meanings = _SYNONYMS.get(fold(name), ())
     return next((meaning for meaning in meanings if meaning in fields), None)
 
 
 def remark(name: str) -> str:
-    """What differs between a word of another tool and the field that means it; may be empty."""
+    """Return how the field differs from `name` in other tools; may be empty."""
     return _REMARKS.get(fold(name), "")
 
 
 def fold(name: str) -> str:
-    """Spell a name without what people vary: case, `_`, `-`, `.` and blanks."""
+    """Normalize a name for comparison: lowercase, without `_`, `-`, `.` and spaces."""
     return "".join(letter for letter in name.casefold() if letter not in "_-. ")

@@ -1,4 +1,4 @@
-"""A configuration file's bytes, checked and validated."""
+"""Parse and validate a configuration file."""
 
 import re
 from collections.abc import Iterator
@@ -12,46 +12,46 @@ from spawn.core.config.problems import Problem
 from spawn.core.errors import InvalidConfig
 
 MAX_JOB_BYTES = 48 * 1024
-"""Bytes of a job's canonical JSON: with room to spare in one event, which has at most 64 KiB."""
+"""Maximum size of a job's canonical JSON. An event, which holds whole jobs, is at most 64 KiB."""
 
 _JOB = re.compile(r"jobs\[([0-9]+)\]")
 
 
 def parse(data: bytes, *, base_directory: str, name: str) -> QueueConfig:
-    """Read a configuration in either dialect.
+    """Parse a configuration in either dialect.
 
     Args:
-        data: The file: JSON in UTF-8, with or without a byte order mark.
-        base_directory: Absolute; where jobs run that name no directory, and what a relative one
-            is below.
-        name: What to call the file in an error.
+        data: The content of the file: JSON in UTF-8, with or without a byte order mark.
+        base_directory: Absolute path: the default working directory of jobs, and the base of
+            relative ones.
+        name: Name of the file in error messages.
 
     Raises:
-        InvalidConfig: It has problems; all that there are.
+        InvalidConfig: The configuration has problems; the error lists all of them.
     """
     try:
-        value = document.read(data)
+        value = document.parse_json(data)
     except document.DocumentError as error:
         raise InvalidConfig(name, [error.problem]) from None
     problems: list[Problem] = []
-    check.check(value, problems)
+    check.check_document(value, problems)
     jobs = value.get("jobs") if isinstance(value, dict) else None
     if isinstance(jobs, list) and len(jobs) <= MAX_JOBS:
-        problems.extend(dependencies.check(jobs))
+        problems.extend(dependencies.check_dependencies(jobs))
     if not problems:
-        config = dialects.queue(msgspec.convert(value, QueueFile), base_directory)
-        problems.extend(_too_large(config))
+        config = dialects.to_queue_config(msgspec.convert(value, QueueFile), base_directory)
+        problems.extend(_oversized_jobs(config))
     if problems:
         raise InvalidConfig(name, sorted(problems, key=_job_index))
     return config
 
 
-def _too_large(config: QueueConfig) -> Iterator[Problem]:
+def _oversized_jobs(config: QueueConfig) -> Iterator[Problem]:
     for index, job in enumerate(config.jobs):
         size = canonical.size(job)
         if size > MAX_JOB_BYTES:
-            what = f"takes {size:,} bytes, and one event of the log holds {MAX_JOB_BYTES:,}"
-            yield Problem(f"jobs[{index}]", what, "move what is long into a script")
+            what = f"takes {size:,} bytes, and the limit for a job is {MAX_JOB_BYTES:,}"
+            yield Problem(f"jobs[{index}]", what, "move long values into a script")
 
 
 def _job_index(problem: Problem) -> int:

@@ -1,4 +1,4 @@
-"""One thing that is wrong with a configuration: where, what, and what to do."""
+"""Problems of a configuration and how they are formatted."""
 
 import re
 
@@ -9,12 +9,12 @@ _LONGEST_SHOWN = 60
 
 
 class Problem(Struct, frozen=True):
-    """A problem, as a person reads it: `jobs[1].depends_on[0]: there is no job 'a'; ...`.
+    """A problem of a configuration: `jobs[1].depends_on[0]: there is no job 'a'; ...`.
 
     Args:
-        place: Where in the file, `jobs[2].timeout`; empty for the file as a whole.
-        what: What is wrong, without a full stop.
-        hint: What to do about it; may be empty.
+        place: Path in the file, such as `jobs[2].timeout`; empty for the file as a whole.
+        what: The problem, without a full stop.
+        hint: How to fix it; may be empty.
     """
 
     place: str
@@ -27,12 +27,12 @@ class Problem(Struct, frozen=True):
 
 
 def quoted(text: str) -> str:
-    """Show foreign text in quotes, cut to a line, with nothing that a terminal would obey."""
+    """Quote user input, shortened, with control characters escaped."""
     return repr(text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "...")
 
 
-def within(place: str, key: str) -> str:
-    """The place of an object's field: `retry.backoff`, or `environment['A B']` for an odd name."""
+def child_place(place: str, key: str) -> str:
+    """Return the place of an object's field: `retry.backoff` or `environment['A B']`."""
     if not _PLAIN.fullmatch(key) or len(key) > _LONGEST_SHOWN:
         return f"{place}[{quoted(key)}]"
     return f"{place}.{key}" if place else key

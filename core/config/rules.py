@@ -1,4 +1,4 @@
-"""What a text must be, field by field: each rule says what is wrong and what to do, or None."""
+"""Validation of strings, one rule per field type. A rule returns None for a valid string."""
 
 import re
 from collections.abc import Callable
@@ -9,11 +9,11 @@ from spawn.core.config.problems import quoted
 from spawn.core.ids import ID_RULE, is_safe, why_not_queue_id
 
 Complaint = tuple[str, str]
-"""What is wrong, and what to do about it (may be empty)."""
+"""The problem and the hint (may be empty)."""
 Rule = Callable[[str], Complaint | None]
 
 MAX_PREFIX = 512
-"""Bytes, half of what an S3 key can have: a job's files stand below the prefix."""
+"""Bytes; half of the maximum S3 key, to leave room for the names below the prefix."""
 
 RESERVED = ("JOB_ID", "JOB_ATTEMPT", "QUEUE_ID")
 RESERVED_PREFIX = "SPAWN_"
@@ -26,42 +26,42 @@ _ADDRESS = re.compile(r"[0-9]+(\.[0-9]+){3}")
 
 
 def readable(text: str) -> Complaint | None:
-    """Every text: no program takes a NUL in an argument, and half a character has no UTF-8."""
+    """Check any string: an argument cannot contain NUL, and UTF-8 cannot encode surrogates."""
     match = _UNREADABLE.search(text)
     if match is None:
         return None
     if match.group() == "\0":
-        return "contains a NUL character, \\u0000", "take it out"
-    return f"contains \\u{ord(match.group()):04x}, which is half a character", "take it out"
+        return "contains a NUL character, \\u0000", "remove it"
+    return f"contains the unpaired surrogate \\u{ord(match.group()):04x}", "remove it"
 
 
 def job_id(text: str) -> Complaint | None:
-    """A job's name stands in file names and S3 keys."""
+    """Check a job id, which becomes part of file names and S3 keys."""
     return None if is_safe(text) else (f"{quoted(text)} cannot be a job id", f"an id is {ID_RULE}")
 
 
 def queue_id(text: str) -> Complaint | None:
-    """A queue's name, besides, must not read as a target of `spawn queue status`."""
+    """Check a queue id; `local` and instance ids are other targets of `spawn queue status`."""
     why = why_not_queue_id(text)
     return None if why is None else (f"{quoted(text)} cannot be a queue id", why)
 
 
 def queue_name(text: str) -> Complaint | None:
-    """A title for people, on one line."""
+    """Check a title: one line, not blank."""
     if not text.strip():
-        return "is empty", "write a title, or leave it out"
+        return "is empty", "write a title, or remove it"
     if _CONTROL.search(text):
-        return "has a line break or another control character", "write it on one line"
+        return "contains a line break or another control character", "write it on one line"
     return None
 
 
 def command(text: str) -> Complaint | None:
-    """A line for bash, or several."""
-    return None if text.strip() else ("is empty", "write what bash shall run")
+    """Check a shell command; it may have several lines."""
+    return None if text.strip() else ("is empty", "write a shell command")
 
 
 def duration(text: str) -> Complaint | None:
-    """A duration that may be zero."""
+    """Check a duration; zero is valid."""
     try:
         durations.parse(text)
     except ValueError as error:
@@ -71,73 +71,73 @@ def duration(text: str) -> Complaint | None:
 
 
 def limit(text: str) -> Complaint | None:
-    """A duration after which something is ended: zero would end it at once."""
+    """Check a time limit, which must be greater than zero."""
     if complaint := duration(text):
         return complaint
     if durations.parse(text) > 0:
         return None
-    return f"{quoted(text)} leaves no time at all", "leave the field out for no limit"
+    return f"{quoted(text)} must be greater than zero", "remove the field for no limit"
 
 
 def path(text: str) -> Complaint | None:
-    """A folder or a pattern: no shell reads it, so `~` and `$` would be taken literally."""
+    """Check a path or pattern; no shell expands it, so a leading `~` or `$` is a mistake."""
     if not text.strip():
-        return "is empty", 'write a path, "." for the folder itself'
+        return "is empty", 'write a path, or "." for the folder itself'
     if text[0] in "~$":
         return (
-            f"{quoted(text)} begins with {text[0]!r}, which only a shell replaces",
-            f'write the path out, or "./{text[0]}..." when it is really called that',
+            f"{quoted(text)} begins with {text[0]!r}, which only a shell expands",
+            f'write the full path, or "./{text[0]}..." if the name begins with {text[0]!r}',
         )
     return None
 
 
 def variable(text: str) -> Complaint | None:
-    """A name in `environment`."""
+    """Check a variable name in `environment`."""
     if text in RESERVED or text.startswith(RESERVED_PREFIX):
-        return "spawn sets this variable itself", "use another name"
+        return "is reserved for variables that spawn sets", "use another name"
     if _NAME.fullmatch(text):
         return None
     rule = "a name is letters, digits and '_', and does not begin with a digit"
-    return f"{quoted(text)} cannot be a variable's name", rule
+    return f"{quoted(text)} cannot be a variable name", rule
 
 
 def variable_value(text: str) -> Complaint | None:
-    """A value in `environment`; `${NAME}` in it must be whole."""
+    """Check a variable value in `environment` for invalid `${NAME}` references."""
     found = references.broken(text)
     if found is None:
         return None
     return (
         f"{quoted(found)} is not a reference",
-        "only ${NAME} is replaced; what else a shell can do belongs in the command",
+        "only ${NAME} is expanded; use other shell expansions in the command",
     )
 
 
 def bucket(text: str) -> Complaint | None:
-    """An S3 bucket's name.
+    """Check an S3 bucket name.
 
     Source: "General purpose bucket naming rules" of the Amazon S3 User Guide.
     """
     if text.startswith("s3:"):
-        return f"{quoted(text)} is an address", "write the bucket's name alone"
+        return f"{quoted(text)} is a URI", "write only the bucket name"
     if _BUCKET.fullmatch(text) and ".." not in text and not _ADDRESS.fullmatch(text):
         return None
-    rule = "a name is 3 to 63 small letters, digits, '-' or '.'"
-    return f"{quoted(text)} cannot be a bucket's name", rule
+    rule = "a name is 3 to 63 lowercase letters, digits, '-' or '.'"
+    return f"{quoted(text)} cannot be a bucket name", rule
 
 
 def prefix(text: str) -> Complaint | None:
-    """Where in the bucket the queue's objects stand, also a folder below the local store."""
+    """Check the prefix of the queue's objects; it must also be valid as a local folder."""
     if text.startswith("s3:"):
-        return f"{quoted(text)} is an address", "write what follows the bucket, like teams/vision"
+        return f"{quoted(text)} is a URI", "write only the part after the bucket"
     if text.startswith("/"):
-        return f"{quoted(text)} begins with '/'", "leave that out"
+        return f"{quoted(text)} begins with '/'", "remove the leading '/'"
     parts = text.removesuffix("/").split("/")
     if "" in parts:
-        return f"{quoted(text)} has an empty part", "write it like teams/vision, or leave it out"
+        return f"{quoted(text)} has an empty part", "write it like teams/vision, or remove it"
     if "." in parts or ".." in parts:
-        return f"{quoted(text)} has a part that leads elsewhere", "leave '.' and '..' out"
+        return f"{quoted(text)} contains the part '.' or '..'", "remove it"
     if _CONTROL.search(text):
-        return "has a line break or another control character", "take it out"
+        return "contains a line break or another control character", "remove it"
     if (size := len(text.encode())) > MAX_PREFIX:
         return f"has {size} bytes", f"shorten it to at most {MAX_PREFIX}"
     return None

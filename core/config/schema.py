@@ -1,4 +1,4 @@
-"""The JSON Schema of the file as users write it, for editors and other tools."""
+"""The JSON Schema of the configuration file, for editors and other tools."""
 
 from typing import Any
 
@@ -17,10 +17,10 @@ _MODELS: dict[type[Fields], type[Struct]] = {
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a queue configuration, both dialects.
+    """Return the JSON Schema (2020-12) of a queue configuration, for both dialects.
 
-    It accepts all that `parse` accepts, and little else: what needs more than one place to be seen,
-    as a cycle does, only `parse` finds.
+    It accepts everything that `parse` accepts. Checks across fields or jobs, such as cycles, exist
+    only in `parse`.
     """
     generated = msgspec.json.schema(QueueFile)
     definitions = generated["$defs"]
@@ -47,7 +47,7 @@ def schema() -> dict[str, Any]:
 
 
 def _defaults(model: type[Struct]) -> dict[str, Any]:
-    """What the model takes for an absent field, as the file would say it."""
+    """Return the model's defaults as they are written in the file."""
     defaults: dict[str, Any] = {}
     for field in structs.fields(model):
         value = field.default

@@ -1,1 +1,1 @@
-"""What the feed and those who ask it say to each other. Pure: neither sockets nor files."""
+"""The feed's protocol: requests and answers, without I/O."""

@@ -1,6 +1,6 @@
-"""What can be asked of the feed, and how that is written as the target of a GET.
+"""The requests to the feed, and their form as the target of a GET.
 
-Ids need no quoting: they are letters, digits and `._-`.
+Ids need no quoting: they consist of letters, digits and `._-`.
 """
 
 import re
@@ -12,11 +12,11 @@ from spawn.core.errors import InvalidArgument
 from spawn.core.ids import is_safe, why_not_queue_id
 
 DEFAULT_PORT = 27296
-"""Registered for nothing, and below the ports that Linux gives to outgoing connections."""
+"""Not registered, and below Linux's range for outgoing connections."""
 MAX_PORT = 65535
 PORT_VARIABLE = "SPAWN_FEED_PORT"
 MAX_WAIT = 25.0
-"""Seconds that an answer may be waited for: less than what drops a quiet connection on the way."""
+"""Maximum `wait` in seconds; shorter than the idle timeouts of proxies and firewalls."""
 STREAMS = ("stdout.log", "stderr.log")
 
 _NUMBER = re.compile(r"[0-9]{1,15}")
@@ -25,31 +25,31 @@ _SINCE = re.compile(r"[0-9a-f.]{1,40}")
 
 
 class AskHello(Struct, frozen=True, tag=True):
-    """Who is there?"""
+    """Request the feed's version and its current queue."""
 
     @property
     def target(self) -> str:
-        """As it is written."""
+        """The target of the GET."""
         return "/v1/hello"
 
 
 class AskQueues(Struct, frozen=True, tag=True):
-    """Which queues are there?"""
+    """Request the list of queues."""
 
     @property
     def target(self) -> str:
-        """As it is written."""
+        """The target of the GET."""
         return "/v1/queues"
 
 
 class AskPage(Struct, frozen=True, kw_only=True, tag=True):
-    """What came after an event?
+    """Request the events after a known event, and the machine's state.
 
     Args:
-        after: Its seq; 0 for the whole log.
-        hash_: The chain's hash up to it, in hex; may be empty for 0.
-        since: The `version` of what is known of the machine; empty for nothing.
-        wait: Seconds that the answer may wait for news.
+        after: Seq of the known event; 0 for the whole log.
+        hash_: Chain hash of that event in hex; may be empty for 0.
+        since: `version` of the known machine state; empty for none.
+        wait: Seconds that the feed may wait for news.
     """
 
     queue_id: str
@@ -60,13 +60,13 @@ class AskPage(Struct, frozen=True, kw_only=True, tag=True):
 
     @property
     def target(self) -> str:
-        """As it is written."""
-        asked = _query(after=self.after, hash=self.hash_, since=self.since, wait=self.wait)
-        return f"/v1/queues/{self.queue_id}{asked}"
+        """The target of the GET."""
+        query = _query(after=self.after, hash=self.hash_, since=self.since, wait=self.wait)
+        return f"/v1/queues/{self.queue_id}{query}"
 
 
 class AskOutput(Struct, frozen=True, kw_only=True, tag=True):
-    """What did an attempt print from byte `at` on? `wait` as for a page: for more to come."""
+    """Request an attempt's output from byte `at`; `wait`: seconds to wait for more."""
 
     queue_id: str
     job_id: str
@@ -77,27 +77,27 @@ class AskOutput(Struct, frozen=True, kw_only=True, tag=True):
 
     @property
     def target(self) -> str:
-        """As it is written."""
-        asked = _query(at=self.at, wait=self.wait)
-        return f"/v1/queues/{self.queue_id}/output/{self.job_id}/{self.attempt}/{self.name}{asked}"
+        """The target of the GET."""
+        query = _query(at=self.at, wait=self.wait)
+        return f"/v1/queues/{self.queue_id}/output/{self.job_id}/{self.attempt}/{self.name}{query}"
 
 
 Ask = AskHello | AskQueues | AskPage | AskOutput
 
 
 class NoSuchAddress(InvalidArgument):
-    """Nothing is there, in this version."""
+    """This version serves nothing at the target."""
 
 
-def parse(target: str) -> Ask:
-    """Read what is asked. What a newer version may ask besides is passed over.
+def parse_target(target: str) -> Ask:
+    """Parse the target of a GET. Unknown query parameters are ignored.
 
     Raises:
-        NoSuchAddress: There is no such thing to ask for.
-        InvalidArgument: A part of it cannot be meant.
+        NoSuchAddress: The path is unknown.
+        InvalidArgument: A query parameter is invalid.
     """
     path, _, query = target.partition("?")
-    said = dict(_pairs(query))
+    parameters = dict(_pairs(query))
     match path.split("/"):
         case ["", "v1", "hello"]:
             return AskHello()
@@ -106,10 +106,10 @@ def parse(target: str) -> Ask:
         case ["", "v1", "queues", queue_id]:
             return AskPage(
                 queue_id=_queue(queue_id),
-                after=_number(said, "after"),
-                hash_=_text(said, "hash", _HASH),
-                since=_text(said, "since", _SINCE),
-                wait=min(MAX_WAIT, _number(said, "wait")),
+                after=_number(parameters, "after"),
+                hash_=_text(parameters, "hash", _HASH),
+                since=_text(parameters, "since", _SINCE),
+                wait=min(MAX_WAIT, _number(parameters, "wait")),
             )
         case ["", "v1", "queues", queue_id, "output", job_id, attempt, name]:
             if not is_safe(job_id) or name not in STREAMS:
@@ -119,17 +119,17 @@ def parse(target: str) -> Ask:
                 job_id=job_id,
                 attempt=_number({"attempt": attempt}, "attempt"),
                 name=name,
-                at=_number(said, "at"),
-                wait=min(MAX_WAIT, _number(said, "wait")),
+                at=_number(parameters, "at"),
+                wait=min(MAX_WAIT, _number(parameters, "wait")),
             )
-    raise NoSuchAddress("nothing is at this address")
+    raise NoSuchAddress("there is nothing at this address")
 
 
 def port(environ: Mapping[str, str]) -> int:
-    """The port that a feed serves on: `SPAWN_FEED_PORT`, else 27296; 0: any that is free.
+    """Return the feed's port: `SPAWN_FEED_PORT`, default 27296; 0 means any free port.
 
     Raises:
-        InvalidArgument: What is set is no port.
+        InvalidArgument: `SPAWN_FEED_PORT` is not a port.
     """
     text = environ.get(PORT_VARIABLE) or str(DEFAULT_PORT)
     if not _NUMBER.fullmatch(text) or int(text) > MAX_PORT:
@@ -138,12 +138,12 @@ def port(environ: Mapping[str, str]) -> int:
 
 
 def _query(**values: float | str) -> str:
-    """What is asked for; a default is left out."""
-    written = [f"{key}={_written(value)}" for key, value in values.items() if value]
-    return f"?{'&'.join(written)}" if written else ""
+    """Format a query; defaults are omitted."""
+    pairs = [f"{key}={_format_value(value)}" for key, value in values.items() if value]
+    return f"?{'&'.join(pairs)}" if pairs else ""
 
 
-def _written(value: float | str) -> str:
+def _format_value(value: float | str) -> str:
     return f"{value:.0f}" if isinstance(value, float) else str(value)
 
 
@@ -155,19 +155,19 @@ def _pairs(query: str) -> Iterator[tuple[str, str]]:
 
 def _queue(text: str) -> str:
     if why_not_queue_id(text) is not None:
-        raise NoSuchAddress("no queue can be called so")
+        raise NoSuchAddress("the queue id is invalid")
     return text
 
 
-def _number(said: Mapping[str, str], key: str) -> int:
-    text = said.get(key) or "0"
+def _number(parameters: Mapping[str, str], key: str) -> int:
+    text = parameters.get(key) or "0"
     if not _NUMBER.fullmatch(text):
         raise InvalidArgument(f"{key} is not a number")
     return int(text)
 
 
-def _text(said: Mapping[str, str], key: str, form: re.Pattern[str]) -> str:
-    text = said.get(key, "")
+def _text(parameters: Mapping[str, str], key: str, form: re.Pattern[str]) -> str:
+    text = parameters.get(key, "")
     if text and not form.fullmatch(text):
-        raise InvalidArgument(f"{key} is not one")
+        raise InvalidArgument(f"{key} is invalid")
     return text

@@ -1,8 +1,8 @@
 """The feed's answers, as JSON.
 
-A reader ignores fields that it does not know, and a field that is missing has its default: so more
-may come within one protocol. A change that a reader of the old shape would be wrong about raises
-`PROTOCOL`, and `OLDEST` when those of before are answered no more. `Hello` never changes.
+A reader ignores unknown fields and uses the default for missing ones, so new fields need no new
+protocol. A change that an old reader would misread increases `PROTOCOL`; `OLDEST` increases when
+the feed no longer answers older readers. `Hello` never changes.
 """
 
 from datetime import datetime
@@ -13,87 +13,86 @@ from spawn.core.report.model import Ending, Live, Replica, Trouble
 
 SERVICE = "spawn-feed"
 PROTOCOL = 1
-"""What this version speaks."""
+"""The protocol of this version."""
 OLDEST = 1
-"""The oldest that its feed still answers."""
+"""The oldest protocol that this feed answers."""
 
 
 class Hello(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Who answers, and which queue `local` means there."""
+    """The feed's version, and the queue that `local` means on its machine."""
 
     service: str
     version: str
-    """Of spawn."""
+    """Version of spawn."""
     protocol: int
     oldest: int
     uid: int
-    """Whose queues it serves."""
+    """User id of the owner of the queues."""
     root: str
-    """The folder that they are in."""
+    """Folder of the queues."""
     local: str = ""
-    """The queue that runs, else the newest; empty where there is none."""
+    """The running queue, else the newest; empty if there is none."""
     others: tuple[str, ...] = ()
-    """Queues that run besides it."""
+    """Other running queues."""
 
 
 class Listed(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One queue. `state` is `unreadable` where its log cannot be read."""
+    """One queue. `state` is `unreadable` if its log cannot be read."""
 
     queue_id: str
     state: str
     runs: bool
-    """Whether a runner holds it."""
+    """Whether the queue has a live runner."""
     troubles: tuple[Trouble, ...] = ()
-    """What keeps that one from its work."""
+    """Current problems of the runner."""
 
 
 class Queues(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The queues that are there, newest first."""
+    """All queues, newest first."""
 
     queues: tuple[Listed, ...]
 
 
 class Machine(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the machine knows of a queue beyond its log, as of the newest event of its page."""
+    """The machine's state of a queue that is not in the log, as of the page's newest event."""
 
     version: str
-    """To be handed back as `since`: the next answer then has only what has changed."""
+    """Send it as `since`; the next answer then has only changes."""
     whole: bool
-    """Whether `jobs` and `earlier` are all there is, and not only what has changed."""
+    """Whether `jobs` and `earlier` are complete, not only changes."""
     runner_alive: bool
-    """As it was before the log was looked at: what a dead runner wrote is in the page."""
+    """Determined before the log is read, so the page has everything that a dead runner wrote."""
     replica: Replica | None = None
     endings: dict[str, Ending] = {}
-    """How running jobs ended that no runner has noticed, by job id; all of them each time."""
+    """Outcomes of running jobs that no runner has recorded yet, by job id; always complete."""
     troubles: tuple[Trouble, ...] = ()
-    """What keeps a live runner from its work."""
+    """Current problems of a live runner."""
     jobs: dict[str, Live | None] = {}
-    """By job id; None: there is nothing to tell of it any more."""
+    """Live state by job id; None if the job no longer has any."""
     earlier: dict[str, float] | None = None
-    """Seconds that jobs took in earlier queues, by job id; None: as before."""
+    """Durations of jobs in earlier queues, in seconds by job id; None if unchanged."""
     lost: int = 0
-    """How many of its newest events the log has lost."""
+    """Number of newest events that the log has lost."""
 
 
 class Page(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The first line of an answer; the events after the one that was named follow, a line each."""
+    """The first line of an answer; the requested events follow, one per line."""
 
     queue_id: str
     seq: int
-    """The last event that follows, else the one that was named."""
+    """Seq of the last event that follows, else the request's `after`."""
     more: bool = False
-    """Whether it is to be asked again at once: there are more events than one answer holds, or the
-    feed has not read its log to the end yet."""
+    """Ask again at once: an answer cannot hold all events, or the feed is still reading its log."""
     differs: bool = False
-    """The log has not got the event that was named: it is another log. Nothing follows."""
+    """The log does not contain the known event: it is a different log. No events follow."""
     now: datetime | None = None
     """The machine's clock."""
     machine: Machine | None = None
-    """With the last events alone: it is of the state that they lead to."""
+    """The machine's state after the last event; only in the last page."""
 
 
 class Fault(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Why there is no answer, in words. `seq` is the first event of a log that is wrong."""
+    """An error. `seq` is the first invalid event of a log."""
 
     service: str
     kind: str

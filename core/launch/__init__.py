@@ -1,1 +1,1 @@
-"""What a launch makes in AWS: names, tags, rights and words. Nothing here asks anybody."""
+"""Launch logic without I/O: names, tags, policies and messages."""

@@ -1,4 +1,4 @@
-"""What an instance's role may do. `docs/iam-policies.md` says the same; a test compares."""
+"""The IAM policies of an instance's role; a test compares them with `docs/iam-policies.md`."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ Statement = dict[str, Any]
 
 
 def trust(partition: str) -> dict[str, Any]:
-    """Who may take the role: instances."""
+    """Return the trust policy: EC2 instances may assume the role."""
     suffix = "amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com"
     statement = {
         "Effect": "Allow",
@@ -17,10 +17,10 @@ def trust(partition: str) -> dict[str, Any]:
 
 
 def instance(bucket: str, *, partition: str = "aws", environment: str = "") -> dict[str, Any]:
-    """The policy of an instance's role.
+    """Return the permissions policy of an instance's role.
 
     Args:
-        environment: The ARN of the parameter that holds its environment; empty for none.
+        environment: ARN of the parameter with the jobs' environment; empty for none.
     """
     statements = _bucket(f"arn:{partition}:s3:::{bucket}")
     statements.append(

@@ -1,4 +1,4 @@
-"""The words of a launch: what is there, what would be made, what keeps costing."""
+"""Messages of a launch: existing and new resources, and continuing costs."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,7 +8,7 @@ from spawn.core.launch.wanted import Wanted
 
 
 class Part(Struct, frozen=True):
-    """A thing that an instance needs. `made`: whether this launch makes it."""
+    """A resource of an instance. `made`: whether this launch creates it."""
 
     what: str
     name: str
@@ -17,7 +17,7 @@ class Part(Struct, frozen=True):
 
 
 class Sheet(Struct, frozen=True, kw_only=True):
-    """All that a launch would make and run."""
+    """Everything that a launch would create and start."""
 
     wanted: Wanted
     region: str
@@ -31,23 +31,23 @@ class Sheet(Struct, frozen=True, kw_only=True):
     ttl_at: str | None = None
     resume: bool = False
     sent: str = ""
-    """What would go through S3, and how much that is."""
+    """The files to upload, and their size."""
 
 
 def lines(sheet: Sheet) -> Iterator[str]:
-    """What `--dry-run` prints."""
+    """Return the lines that `--dry-run` prints."""
     wanted = sheet.wanted
-    verb = "go on with" if sheet.resume else "run"
-    yield f"Would {verb} queue {sheet.queue_id}, in {sheet.location}"
+    verb = "resume" if sheet.resume else "run"
+    yield f"Would {verb} queue {sheet.queue_id} in {sheet.location}"
     kind = "spot, one-time" if wanted.spot else "on demand"
     yield f"Instance: {wanted.instance_type} ({sheet.architecture}, {kind}) in {sheet.region}"
     yield f"Image: {sheet.image}"
     yield f"Volume: {sheet.volume_gib} GiB gp3, encrypted, deleted with the instance"
     for part in sheet.parts:
-        state = "would be made" if part.made else "is there"
+        state = "would be created" if part.made else "exists"
         yield f"{part.what}: {part.name} {state}" + (f"; {part.more}" if part.more else "")
     if sheet.sent:
-        yield f"Through S3: {sheet.sent}"
+        yield f"Upload: {sheet.sent}"
     if sheet.ttl_at:
         yield f"Stops: {sheet.ttl_at} at the latest, by this machine's clock"
     yield f"At the queue's end: {end(wanted)}"
@@ -56,27 +56,27 @@ def lines(sheet: Sheet) -> Iterator[str]:
 
 
 def end(wanted: Wanted) -> str:
-    """What becomes of the instance."""
+    """Return what happens to the instance when its queue ends."""
     if wanted.on_complete == "terminate":
-        return "the instance and its volume are terminated"
+        return "the instance is terminated and its volume is deleted"
     if wanted.on_complete == "stop":
-        return "the instance is stopped; its volume stays, and costs"
-    return "the instance stays, and costs"
+        return "the instance is stopped; EC2 still charges for its volume"
+    return "the instance keeps running, and EC2 charges for it"
 
 
 def costs(wanted: Wanted, instance_id: str) -> str:
-    """What keeps costing, and how it ends."""
+    """Return until when EC2 charges for the instance, and how to end that."""
     if wanted.on_complete == "terminate":
         return (
-            f"EC2 charges for it until the queue has ended; `spawn terminate {instance_id}` ends "
-            "it before"
+            "EC2 charges for the instance until the queue ends; "
+            f"to end it earlier, run `spawn terminate {instance_id}`"
         )
     if wanted.on_complete == "stop":
         return (
-            "EC2 charges for it until the queue has ended, and for its volume after that; "
-            f"`spawn terminate {instance_id}` ends both"
+            "EC2 charges for the instance until the queue ends, and for its volume after that; "
+            f"to delete both, run `spawn terminate {instance_id}`"
         )
     return (
-        "EC2 charges for it while it runs, also after the queue has ended; "
-        f"`spawn terminate {instance_id}` ends it"
+        "EC2 charges for the instance while it runs, also after the queue ends; "
+        f"to end it, run `spawn terminate {instance_id}`"
     )

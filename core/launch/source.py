@@ -1,4 +1,4 @@
-"""From where SSH may come in."""
+"""The network from which the security group admits SSH."""
 
 from ipaddress import ip_network
 
@@ -6,20 +6,22 @@ from spawn.core.errors import InvalidArgument
 
 
 def network(text: str) -> str:
-    """Read an address or a network, as `203.0.113.7` or `203.0.113.0/24`; returns it as a network.
+    """Parse an address or network, `203.0.113.7` or `203.0.113.0/24`; return it in CIDR form.
 
     Raises:
-        InvalidArgument: It is none, or the whole world.
+        InvalidArgument: The text is invalid, or means all addresses.
     """
     try:
         found = ip_network(text.strip())
     except ValueError as error:
         raise InvalidArgument(
-            f"--ssh-from {text} is no address", why=str(error), hint="--ssh-from 203.0.113.7/32"
+            f"--ssh-from {text} is not an address or network",
+            why=str(error),
+            hint="--ssh-from 203.0.113.7/32",
         ) from None
     if found.prefixlen == 0:
         raise InvalidArgument(
-            f"--ssh-from {text} would let the whole world in",
-            hint="name your own network; --security-group takes a group of your own making",
+            f"--ssh-from {text} would admit every address",
+            hint="name your own network, or use your own group with --security-group",
         )
     return str(found)

@@ -1,4 +1,4 @@
-"""The tags of an instance: what other commands read, and a person's own."""
+"""The tags of an instance: spawn's own, which other commands read, and the user's."""
 
 from collections.abc import Sequence
 
@@ -9,10 +9,10 @@ RESULTS = "spawn:results-location"
 USER = "spawn:ssh-user"
 LAUNCH = "spawn:launch-id"
 ENVIRONMENT = "spawn:env-parameter"
-"""The parameter of SSM with the jobs' environment, if there is one: it goes with the instance."""
+"""SSM parameter with the jobs' environment; deleted when the instance is terminated."""
 NAME = "Name"
 MOST = 50
-"""Source: "Tag your Amazon EC2 resources", tag restrictions."""
+"""Maximum number of tags. Source: "Tag your Amazon EC2 resources", tag restrictions."""
 _KEY_LENGTH = 128
 _VALUE_LENGTH = 256
 _OURS = "spawn:"
@@ -20,23 +20,24 @@ _OURS_COUNT = 6
 
 
 def parse(texts: Sequence[str]) -> dict[str, str]:
-    """Read a person's tags, `KEY=VALUE` each.
+    """Parse the user's tags, `KEY=VALUE` each.
 
     Raises:
-        InvalidArgument: One is none, is kept for AWS or for us, or is named twice.
+        InvalidArgument: A tag is invalid, reserved for AWS or spawn, or set twice.
     """
     found: dict[str, str] = {}
     for text in texts:
         key, equals, value = text.partition("=")
         why = _why_not(key, equals, value)
         if why is None and key in found:
-            why = "it is there twice"
+            why = "the key is set twice"
         if why is not None:
-            raise InvalidArgument(f"--tag {text} cannot be", why=why, hint="--tag project=digits")
+            raise InvalidArgument(f"--tag {text} is invalid", why=why, hint="--tag project=digits")
         found[key] = value
     if len(found) > MOST - _OURS_COUNT:
         raise InvalidArgument(
-            f"{len(found)} tags are too many", why=f"EC2 takes {MOST}, and {_OURS_COUNT} are ours"
+            f"{len(found)} tags are too many",
+            why=f"the limit of EC2 is {MOST}, and spawn sets {_OURS_COUNT}",
         )
     return found
 
@@ -51,13 +52,14 @@ def of_instance(
     more: dict[str, str],
     parameter: str = "",
 ) -> dict[str, str]:
-    """All tags of an instance.
+    """Return all tags of an instance.
 
     Args:
-        parameter: Of its jobs' environment; empty for none.
+        more: The user's own tags.
+        parameter: Name of the parameter with the jobs' environment; empty for none.
 
     Raises:
-        InvalidArgument: One of ours is longer than a tag can be.
+        InvalidArgument: A value of spawn's own tags is too long.
     """
     ours = {QUEUE: queue_id, RESULTS: location, USER: user, LAUNCH: launch_id, NAME: name}
     ours |= {ENVIRONMENT: parameter} if parameter else {}
@@ -65,7 +67,7 @@ def of_instance(
         if len(value) > _VALUE_LENGTH:
             raise InvalidArgument(
                 f"the tag {key} would be too long",
-                why=f"'{value[:40]}...' has {len(value)} characters, a tag {_VALUE_LENGTH} at most",
+                why=f"'{value[:40]}...' has {len(value)} characters; the limit is {_VALUE_LENGTH}",
                 hint="a shorter --name" if key == NAME else "a shorter --prefix",
             )
     return {**ours, **more}
@@ -75,13 +77,13 @@ def _why_not(key: str, equals: str, value: str) -> str | None:
     if not equals or not key.strip():
         return "a tag is KEY=VALUE"
     if key.lower().startswith("aws:"):
-        return "keys that begin with aws: are AWS's own"
+        return "AWS reserves keys that begin with aws:"
     if key.lower().startswith(_OURS):
-        return f"keys that begin with {_OURS} are set by spawn"
+        return f"spawn reserves keys that begin with {_OURS}"
     if key == NAME:
-        return "--name says it"
+        return "--name sets this tag"
     if len(key) > _KEY_LENGTH or len(value) > _VALUE_LENGTH:
-        return f"a key has {_KEY_LENGTH} characters at most, a value {_VALUE_LENGTH}"
+        return f"a key has at most {_KEY_LENGTH} characters, a value {_VALUE_LENGTH}"
     if not (key + value).isprintable():
-        return "it has a character that cannot be printed"
+        return "it contains a character that is not printable"
     return None

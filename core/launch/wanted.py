@@ -1,4 +1,4 @@
-"""What a person asked of a launch, once it is known to make sense."""
+"""The instance that a user requests from a launch."""
 
 import re
 
@@ -8,7 +8,7 @@ from spawn.core.boot.plan import USER, OnComplete
 from spawn.core.errors import InvalidArgument
 
 DEFAULT_GIB = 20
-"""Of the root volume, where nobody says. Amazon Linux's own 8 hold a system and no data."""
+"""Default size of the root volume. Amazon Linux's 8 GiB leave no room for data."""
 MOST_GIB = 16384
 _TYPE = re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9-]+")
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
@@ -21,7 +21,7 @@ _FORMS = {
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
-    """An instance, as it is asked for. None: what is usual."""
+    """A requested instance. None means the default."""
 
     instance_type: str
     ami: str | None = None
@@ -36,53 +36,57 @@ class Wanted(Struct, frozen=True, kw_only=True):
     name: str | None = None
     tags: dict[str, str] = {}
     ssh_from: str | None = None
-    """A network; None: wherever we are."""
+    """A network; None: this machine's public address."""
 
     @property
     def at_shutdown(self) -> str:
-        """What EC2 does when the instance shuts itself down. A one-time spot instance cannot be
-        stopped."""
+        """What EC2 does when the instance powers itself off.
+
+        EC2 cannot stop a one-time spot instance.
+        """
         return "terminate" if self.on_complete == "terminate" or self.spot else "stop"
 
 
 def check(wanted: Wanted) -> Wanted:
-    """See that it makes sense, without asking anybody.
+    """Validate the request without I/O; return it.
 
     Raises:
-        InvalidArgument: It does not.
+        InvalidArgument: The request is invalid.
     """
     if _TYPE.fullmatch(wanted.instance_type) is None:
         raise InvalidArgument(
-            f"'{wanted.instance_type}' is no instance type", hint="--instance-type m7i.large"
+            f"'{wanted.instance_type}' is not an instance type", hint="--instance-type m7i.large"
         )
-    said = {
+    ids = {
         "--ami": wanted.ami,
         "--subnet-id": wanted.subnet_id,
         "--security-group": wanted.security_group,
     }
-    for flag, value in said.items():
+    for flag, value in ids.items():
         form, example = _FORMS[flag]
         if value is not None and form.fullmatch(value) is None:
-            raise InvalidArgument(f"{flag} {value} is no id", hint=f"{flag} {example}")
+            raise InvalidArgument(f"{flag} {value} is not a valid id", hint=f"{flag} {example}")
     if wanted.spot and wanted.on_complete == "stop":
         raise InvalidArgument(
-            "--spot excludes --on-complete stop",
+            "--spot cannot be used with --on-complete stop",
             why="EC2 cannot stop a one-time spot instance",
             hint="--on-complete terminate; results and logs are in S3",
         )
     if wanted.volume_gib is not None and not 1 <= wanted.volume_gib <= MOST_GIB:
         raise InvalidArgument(
-            f"--volume-size {wanted.volume_gib} cannot be", why=f"it is in GiB, 1 to {MOST_GIB}"
+            f"--volume-size {wanted.volume_gib} is out of range",
+            why=f"the size is 1 to {MOST_GIB} GiB",
         )
     if wanted.security_group is not None and wanted.ssh_from is not None:
         raise InvalidArgument(
-            "--security-group excludes --ssh-from", why="that group's rules are yours to make"
+            "--security-group cannot be used with --ssh-from",
+            why="spawn does not change the rules of your own group",
         )
     if _USER.fullmatch(wanted.user) is None:
-        raise InvalidArgument(f"'{wanted.user}' is not a user's name", hint="--ssh-user ec2-user")
+        raise InvalidArgument(f"'{wanted.user}' is not a user name", hint="--ssh-user ec2-user")
     return wanted
 
 
 def why_not_region(name: str) -> str | None:
-    """Say why a name cannot be a region's, or None when it can."""
-    return None if _REGION.fullmatch(name) else "a region is written like us-east-1"
+    """Return why a name cannot be a region, or None if it can."""
+    return None if _REGION.fullmatch(name) else "a region looks like us-east-1"

@@ -1,1 +1,1 @@
-"""What SSH says of hosts, read without asking anybody."""
+"""SSH host keys: parse keys, consoles and known_hosts files, without I/O."""

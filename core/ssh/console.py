@@ -1,8 +1,8 @@
-"""The host keys that cloud-init prints on an instance's console.
+"""Parse the host keys that cloud-init prints on an instance's console.
 
-Source: cloud-init's `write-ssh-key-fingerprints` and its module `keys_to_console`. Nobody but root
-can write there, and who is root there has the keys anyway. So it is as good as having been there;
-but kernel and programs write between one another's lines, so only a whole block counts.
+The console is trusted: only root can write to it, and root has the host keys anyway. The kernel and
+other programs may interleave lines, so only complete blocks count.
+Source: cloud-init's `write-ssh-key-fingerprints` and its module `keys_to_console`.
 """
 
 from spawn.core.ssh.key import HostKey, parse
@@ -12,11 +12,11 @@ _END = "-----END SSH HOST KEY KEYS-----"
 
 
 def host_keys(output: str) -> tuple[HostKey, ...]:
-    """Find the host keys that a console shows.
+    """Parse the host keys in console output.
 
     Returns:
-        Those of the newest whole block; empty when there is none. A block in which any line is
-        not a key is no block: it may lack one, or have what somebody else printed.
+        The keys of the newest complete block, or an empty tuple. A block with a line that is not a
+        key is ignored, because it may be incomplete or contain other output.
     """
     newest: tuple[HostKey, ...] = ()
     block: list[HostKey] | None = None

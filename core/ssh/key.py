@@ -1,4 +1,4 @@
-"""A host's public key, as OpenSSH writes it.
+"""Public host keys in OpenSSH's format.
 
 Source: RFC 4253 section 6.6 for the encoding, sshd(8) for the lines.
 """
@@ -16,25 +16,25 @@ TYPES = {
     "ecdsa-sha2-nistp521": "ECDSA",
     "ssh-rsa": "RSA",
 }
-"""The types that a host may show us, with what people call them."""
+"""The accepted key types, with their common names."""
 _LONGEST = 8192
 """Characters; an RSA key of 16,384 bits has 2,800."""
 
 
 class HostKey(Struct, frozen=True):
-    """A public key. `blob` is what goes over the wire, the type included."""
+    """A public key. `blob` is its wire encoding, which includes the type."""
 
     type: str
     blob: bytes
 
     @property
     def line(self) -> str:
-        """As in a `.pub` file, without a comment."""
+        """The key as in a `.pub` file, without a comment."""
         return f"{self.type} {base64.b64encode(self.blob).decode()}"
 
     @property
     def fingerprint(self) -> str:
-        """As `ssh-keygen -l` shows it: `SHA256:...`."""
+        """The fingerprint as `ssh-keygen -l` shows it: `SHA256:...`."""
         digest = base64.b64encode(sha256(self.blob).digest()).decode().rstrip("=")
         return f"SHA256:{digest}"
 
@@ -43,9 +43,9 @@ class HostKey(Struct, frozen=True):
 
 
 def parse(text: str) -> HostKey | None:
-    """Read `<type> <base64> [comment]`; None when it is not exactly that.
+    """Parse `<type> <base64> [comment]`; None if the line is invalid.
 
-    The type is said twice, before the key and in it; a line in which the two differ is none.
+    The type must equal the type encoded in the key.
     """
     fields = text.split(None, 2)
     if len(fields) < 2 or len(text) > _LONGEST or fields[0] not in TYPES:

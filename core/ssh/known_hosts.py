@@ -1,4 +1,4 @@
-"""Lines of a `known_hosts` file.
+"""Read and write lines of a `known_hosts` file.
 
 Source: sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT".
 """
@@ -18,7 +18,7 @@ _REVOKED = "@revoked"
 
 
 class Known(Struct, frozen=True):
-    """A key that a file has for a name. `line` counts from 1; `revoked`: never to be trusted."""
+    """A key for a name. `line` counts from 1; a `revoked` key must be rejected."""
 
     key: HostKey
     line: int
@@ -26,15 +26,15 @@ class Known(Struct, frozen=True):
 
 
 def known(text: str, names: Sequence[str]) -> Iterator[Known]:
-    """The keys that a file has for any of these names, in its order.
+    """Find the keys of any of these names, in file order.
+
+    Invalid lines are skipped, as in OpenSSH. `@cert-authority` lines are skipped too, because spawn
+    does not use host certificates.
 
     Args:
-        names: As OpenSSH looks them up: a host, or `[host]:port` for another port than 22.
-
-    Lines that cannot be read are passed over, as OpenSSH does; so are authorities
-    (`@cert-authority`), for no certificate of a host is ever asked for.
+        names: Names as OpenSSH looks them up: a host, or `[host]:port` for a port other than 22.
     """
-    wanted = [name.lower() for name in names]
+    lowered = [name.lower() for name in names]
     for number, line in enumerate(text.splitlines(), 1):
         fields = line.strip()
         if not fields or fields.startswith("#"):
@@ -43,7 +43,9 @@ def known(text: str, names: Sequence[str]) -> Iterator[Known]:
         if fields.startswith("@"):
             marker, _, fields = fields.partition(" ")
         hosts, _, rest = fields.strip().partition(" ")
-        if (marker and marker != _REVOKED) or not any(_names(hosts, name) for name in wanted):
+        if marker and marker != _REVOKED:
+            continue
+        if not any(_matches_hosts(hosts, name) for name in lowered):
             continue
         key = parse(rest.strip())
         if key is not None:
@@ -51,40 +53,40 @@ def known(text: str, names: Sequence[str]) -> Iterator[Known]:
 
 
 def entry(name: str, key: HostKey, comment: str = "") -> str:
-    """The line that makes a key known for a name."""
+    """Format the line of a key for a name."""
     return f"{name} {key.line} {comment}".rstrip()
 
 
 def named(host: str, port: int) -> str:
-    """A host and port, as `known_hosts` has them."""
+    """Format a host and port as a name in `known_hosts`."""
     return host if port == 22 else f"[{host}]:{port}"
 
 
-def _names(hosts: str, name: str) -> bool:
+def _matches_hosts(hosts: str, name: str) -> bool:
     if hosts.startswith(_HASHED):
-        return _hashes(hosts, name)
+        return _matches_hash(hosts, name)
     found = False
     for pattern in hosts.lower().split(","):
-        refused = pattern.startswith("!")
-        if _matches(pattern.removeprefix("!"), name):
-            if refused:
+        negated = pattern.startswith("!")
+        if _matches_pattern(pattern.removeprefix("!"), name):
+            if negated:
                 return False
             found = True
     return found
 
 
-def _matches(pattern: str, name: str) -> bool:
+def _matches_pattern(pattern: str, name: str) -> bool:
     if "*" not in pattern and "?" not in pattern:
         return pattern == name
-    # Runs of stars are one: a pattern of many would take for ever.
+    # Collapse runs of stars: many of them would make the match take exponential time.
     expression = re.escape(re.sub(r"\*+", "*", pattern)).replace(r"\*", ".*").replace(r"\?", ".")
     return re.fullmatch(expression, name) is not None
 
 
-def _hashes(hosts: str, name: str) -> bool:
+def _matches_hash(hosts: str, name: str) -> bool:
     salt, _, digest = hosts.removeprefix(_HASHED).partition("|")
     try:
-        made = hmac.digest(base64.b64decode(salt, validate=True), name.encode(), "sha1")
-        return hmac.compare_digest(made, base64.b64decode(digest, validate=True))
+        computed = hmac.digest(base64.b64decode(salt, validate=True), name.encode(), "sha1")
+        return hmac.compare_digest(computed, base64.b64decode(digest, validate=True))
     except (binascii.Error, ValueError):
         return False

@@ -1,1 +1,1 @@
-"""The feed: a small service beside the runner that tells what is known of a queue. Read-only."""
+"""The feed: a read-only service on loopback that reports the state of this machine's queues."""

@@ -1,4 +1,4 @@
-"""`python -m spawn.runner.feed`: serve this machine's queues on its loopback."""
+"""`python -m spawn.runner.feed`: serve this machine's queues on loopback."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Answer what is asked: at once, or once there is news."""
+"""Answer requests, at once or when there is news."""
 
 import os
 import time
@@ -14,17 +14,17 @@ from spawn.core.errors import CorruptLog, QueueNotFound, SpawnError
 from spawn.core.feed.address import Ask, AskHello, AskOutput, AskPage, AskQueues
 from spawn.core.feed.wire import OLDEST, PROTOCOL, SERVICE, Hello, Listed, Page, Queues
 from spawn.core.replay import Row
-from spawn.runner.feed.output import Outputs
+from spawn.runner.feed.output import OutputReader
 from spawn.runner.feed.response import Response
-from spawn.runner.feed.watched import Watched
+from spawn.runner.feed.watched import WatchedQueue
 from spawn.store import lock, queues, troubles
 from spawn.store.log import read
 from spawn.store.paths import Roots
 
 PAGE_BYTES = 1024 * 1024
-"""Bytes after which a page takes no further event."""
+"""Size in bytes at which a page ends."""
 FORGET_SECONDS = 120.0
-"""How long the state of a queue is kept that nobody asks about."""
+"""Time without requests after which the state of a queue is dropped."""
 _STATES = {
     None: "pending",
     "QueueStarted": "running",
@@ -36,10 +36,10 @@ _STATES = {
 
 
 class Unfinished(Exception):
-    """There is work left to do before there is an answer; ask again at once.
+    """The log is not folded yet; call again at once.
 
     Args:
-        meanwhile: What a client can be told that has waited for long.
+        meanwhile: Response for a client that has waited too long.
     """
 
     def __init__(self, meanwhile: Response) -> None:
@@ -48,23 +48,23 @@ class Unfinished(Exception):
 
 
 class Answers:
-    """Everything that can be asked about the queues of a machine."""
+    """Answers requests about the queues of this machine."""
 
     def __init__(self, roots: Roots) -> None:
         self._roots = roots
-        self._watched: dict[str, Watched] = {}
-        self._outputs = Outputs(roots)
+        self._watched: dict[str, WatchedQueue] = {}
+        self._outputs = OutputReader(roots)
 
     def __call__(self, ask: Ask, *, first: bool, last: bool) -> Response | None:
-        """Answer; None when it is to be asked again later.
+        """Answer a request; None if there is no news yet.
 
         Args:
-            first: Whether it was not asked before.
-            last: Whether there will be no later.
+            first: Whether this is the first call for the request.
+            last: Whether this is the last call: answer even without news.
 
         Raises:
-            SpawnError: There is no answer.
-            Unfinished: Not yet.
+            SpawnError: The request fails.
+            Unfinished: The log is not folded yet.
         """
         match ask:
             case AskHello():
@@ -77,14 +77,14 @@ class Answers:
                 return self._outputs.read(ask, last=last)
 
     def forget(self) -> None:
-        """Let go of what nobody has asked about for long."""
+        """Drop the state of queues without recent requests."""
         limit = time.monotonic() - FORGET_SECONDS
-        for queue_id in [each for each, it in self._watched.items() if it.asked_at < limit]:
+        for queue_id in [id_ for id_, queue in self._watched.items() if queue.asked_at < limit]:
             del self._watched[queue_id]
 
     @property
     def watching(self) -> bool:
-        """Whether there is something to forget later."""
+        """Whether any state is kept that `forget` can drop."""
         return bool(self._watched)
 
     def _hello(self) -> Response:
@@ -119,7 +119,7 @@ class Answers:
     def _page(self, ask: AskPage, *, first: bool, last: bool) -> Response | None:
         watched = self._watched.get(ask.queue_id)
         if watched is None:
-            watched = Watched(self._roots, ask.queue_id)
+            watched = WatchedQueue(self._roots, ask.queue_id)
             self._watched[ask.queue_id] = watched
         watched.asked_at = time.monotonic()
         try:
@@ -127,24 +127,24 @@ class Answers:
         except QueueNotFound:
             del self._watched[ask.queue_id]
             raise
-        page, lines = _read(ask, watched, whole=whole)
+        page, lines = _read_page(ask, watched, whole=whole)
         if not (page.more or page.differs):
             if not whole:
                 again = Page(queue_id=ask.queue_id, seq=ask.after, more=True)
-                raise Unfinished(_written(again, []))
+                raise Unfinished(_page_response(again, []))
             watched.look(fresh=first)
             page = structs.replace(page, machine=watched.machine(ask.since))
         news = lines or page.differs or watched.version != ask.since
         if not (news or last):
             return None
-        return _written(page, lines)
+        return _page_response(page, lines)
 
 
-def _read(ask: AskPage, watched: Watched, *, whole: bool) -> tuple[Page, list[bytes]]:
-    """Read the events that are asked for.
+def _read_page(ask: AskPage, watched: WatchedQueue, *, whole: bool) -> tuple[Page, list[bytes]]:
+    """Read the requested events.
 
     Args:
-        whole: Whether all of the log is folded: then nothing is read that it has gained since.
+        whole: Whether the whole log was folded. If so, events that were added since are not read.
     """
     known = bytes.fromhex(ask.hash_)
     newest = watched.replay.seq
@@ -154,8 +154,8 @@ def _read(ask: AskPage, watched: Watched, *, whole: bool) -> tuple[Page, list[by
         return page, lines
     with read.opened(watched.paths.events) as connection:
         genesis = chain.genesis(ask.queue_id)
-        there = read.hash_at(connection, ask.after) if ask.after else genesis
-        if there != (known or genesis):
+        actual = read.hash_at(connection, ask.after) if ask.after else genesis
+        if actual != (known or genesis):
             return structs.replace(page, seq=0, differs=True), lines
         size, seq = 0, ask.after
         for row in read.rows(connection, ask.after):
@@ -169,13 +169,13 @@ def _read(ask: AskPage, watched: Watched, *, whole: bool) -> tuple[Page, list[by
     return structs.replace(page, seq=seq), lines
 
 
-def _written(page: Page, lines: list[bytes]) -> Response:
+def _page_response(page: Page, lines: list[bytes]) -> Response:
     body = b"\n".join((msgspec.json.encode(page), *lines, b""))
     return Response(body, "application/x-spawn-page")
 
 
 def _line(row: Row) -> bytes:
-    """An event as it travels. Damage within it travels as well: its reader finds that out."""
+    """Encode an event. A damaged event is sent as well; the reader detects the damage."""
     if type(row[2]) is not bytes or type(row[3]) is not bytes:
         raise CorruptLog(f"event {row[0]} is not text", seq=row[0])
     return chain.export(row[3], row[2].replace(b"\n", b" "))

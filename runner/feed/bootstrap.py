@@ -1,4 +1,4 @@
-"""Wire the feed together, and run it until it is told to stop."""
+"""Wire the feed together and run it until a signal stops it."""
 
 import os
 import signal
@@ -9,38 +9,38 @@ from contextlib import suppress
 from spawn.core.errors import SpawnError
 from spawn.core.feed.address import port
 from spawn.runner.feed.answer import Answers
-from spawn.runner.feed.listen import HOST, Served, listen
+from spawn.runner.feed.listen import HOST, AlreadyServed, listen
 from spawn.runner.feed.serve import Server
 from spawn.store.paths import roots
 
 
 def main() -> int:
-    """Serve in the foreground; returns the exit code.
+    """Serve in the foreground; return the exit code.
 
-    0 after SIGTERM or SIGINT, and where such a feed is there already: what was asked for is the
-    case. A unit that is to take over from that one says `Restart=always`.
+    0 after SIGTERM or SIGINT, and if a feed of the same folder is already running. A unit that
+    should replace that feed later sets `Restart=always`.
     """
     try:
         here = roots(os.environ)
         listener = listen(port(os.environ), here)
-    except Served as served:
-        _say(f"{served}.")
+    except AlreadyServed as served:
+        _print(f"{served}.")
         return 0
     except SpawnError as error:
-        _say(f"Error: {error}")
+        _print(f"Error: {error}")
         if error.hint:
-            _say(f"Hint: {error.hint}")
+            _print(f"Hint: {error.hint}")
         return error.exit_code
-    stop = _stop()
-    server = Server(listener, Answers(here), frozenset({0, os.getuid()}), _complain)
-    _say(f"Serving the queues of {here.state} on {HOST}:{listener.getsockname()[1]}.")
+    stop = _stop_descriptor()
+    server = Server(listener, Answers(here), frozenset({0, os.getuid()}), _log_error)
+    _print(f"Serving the queues of {here.state} on {HOST}:{listener.getsockname()[1]}.")
     with listener:
         server.run(stop)
     return 0
 
 
-def _stop() -> int:
-    """A descriptor that can be read once somebody asks us to stop."""
+def _stop_descriptor() -> int:
+    """Return a descriptor that becomes readable after SIGTERM or SIGINT."""
     read, write = os.pipe()
     for end in (read, write):
         os.set_blocking(end, False)
@@ -51,10 +51,10 @@ def _stop() -> int:
     return read
 
 
-def _complain(error: BaseException) -> None:
-    _say("".join(traceback.format_exception(error)).rstrip())
+def _log_error(error: BaseException) -> None:
+    _print("".join(traceback.format_exception(error)).rstrip())
 
 
-def _say(text: str) -> None:
-    with suppress(OSError):  # nobody reads it
+def _print(text: str) -> None:
+    with suppress(OSError):  # stderr may be closed
         print(text, file=sys.stderr, flush=True)

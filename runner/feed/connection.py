@@ -1,43 +1,43 @@
-"""One client: what it has sent, what it waits for, what it still has to be sent."""
+"""The state of one client's connection: input, pending request, output and deadline."""
 
 import socket
 from contextlib import suppress
 from selectors import EVENT_READ, EVENT_WRITE
 
 from spawn.core.feed.address import Ask
-from spawn.runner.feed.request import END, MAX_HEAD, BadRequest, Request, parse
+from spawn.runner.feed.request import END, MAX_HEAD, BadRequest, Request, parse_request
 from spawn.runner.feed.response import Response, encode
 
 IDLE_SECONDS = 90.0
-"""How long a connection may be silent."""
+"""Maximum time between requests."""
 HEAD_SECONDS = 10.0
-"""How long a request may take to come, from its first byte on."""
+"""Maximum time to receive a request, from its first byte."""
 LINGER_SECONDS = 2.0
-"""How long a client may take to read why it was refused."""
+"""Time for a client to read the last answer before the connection is closed."""
 WRITE_SECONDS = 30.0
 SLOWEST = 4096
-"""Bytes a second that a client must take of an answer, beyond its `WRITE_SECONDS`."""
+"""Bytes per second that a client must read of an answer, after `WRITE_SECONDS`."""
 _CHUNK = 64 * 1024
 
 
-class Connection:
+class ClientConnection:
     """A client's connection.
 
     Args:
-        now: By the loop's clock, seconds.
-        serves: Whether it is to be answered at all.
+        now: Time of the loop's monotonic clock, in seconds.
+        serves: Whether requests of this client are answered.
     """
 
     def __init__(self, sock: socket.socket, now: float, *, serves: bool) -> None:
         self.sock = sock
         self.serves = serves
         self.ask: Ask | None = None
-        """What it waits for."""
+        """The pending request."""
         self.first = True
-        """Whether nobody has answered that yet, not even that there is no news."""
+        """Whether the pending request has not been evaluated yet."""
         self.asked_at = self.ask_until = 0.0
         self.deadline = now + IDLE_SECONDS
-        """When it is closed, unless something happens before."""
+        """When the connection is closed."""
         self.closed = False
         self._inbox = bytearray()
         self._out = memoryview(b"")
@@ -46,17 +46,17 @@ class Connection:
 
     @property
     def events(self) -> int:
-        """What it is watched for; nothing more is read from a client that has sent too much."""
-        wanted = EVENT_READ if len(self._inbox) < MAX_HEAD or self._lingers else 0
-        return wanted | (EVENT_WRITE if self._out else 0)
+        """The selector events to watch; a full inbox is not read further."""
+        events = EVENT_READ if len(self._inbox) < MAX_HEAD or self._lingers else 0
+        return events | (EVENT_WRITE if self._out else 0)
 
     @property
     def idle(self) -> bool:
-        """Whether it has nothing under way."""
+        """Whether no request is pending or being received or answered."""
         return not (self._inbox or self._out or self.ask is not None or self._lingers)
 
     def read(self, now: float) -> None:
-        """Take what has come."""
+        """Receive available input."""
         try:
             data = self.sock.recv(_CHUNK if self._lingers else MAX_HEAD)
         except BlockingIOError:
@@ -71,10 +71,10 @@ class Connection:
             self._inbox += data
 
     def request(self) -> Request | None:
-        """Take the next request, once it is there and the one before is answered.
+        """Return the next complete request, or None; only after the previous one is answered.
 
         Raises:
-            BadRequest: What is there is none.
+            BadRequest: The input is not a valid request.
         """
         if self._out or self.ask is not None or self._lingers or not self.serves:
             return None
@@ -84,18 +84,18 @@ class Connection:
                 raise BadRequest(431, "the request is too long")
             return None
         self._inbox = rest
-        found = parse(bytes(head))
+        found = parse_request(bytes(head))
         self._keep = found.keep
         return found
 
     def wait(self, ask: Ask, now: float, seconds: float) -> None:
-        """Let it wait for an answer, for news at most so long."""
+        """Set the pending request; it waits at most `seconds` for news."""
         self.ask, self.first = ask, True
         self.asked_at, self.ask_until = now, now + seconds
         self.deadline = float("inf")
 
     def send(self, response: Response, now: float, *, keep: bool = True) -> None:
-        """Send an answer."""
+        """Answer the pending request."""
         self.ask = None
         self._keep = self._keep and keep
         data = encode(response, keep=self._keep)
@@ -104,7 +104,7 @@ class Connection:
         self.write(now)
 
     def write(self, now: float) -> None:
-        """Send what the client takes; then wait for its next request, or for it to go."""
+        """Send as much output as possible; then wait for the next request or for the close."""
         if not self._out:
             return
         while self._out:
@@ -118,7 +118,7 @@ class Connection:
         if self._keep:
             self.deadline = now + (HEAD_SECONDS if self._inbox else IDLE_SECONDS)
         elif not self._lingers:
-            # Closed with something unread, what was sent would be lost.
+            # Closing a socket with unread input resets it, and the client loses the answer.
             self._lingers = True
             self.deadline = now + LINGER_SECONDS
             with suppress(OSError):

@@ -1,4 +1,4 @@
-"""What attempts printed, by byte range. Nothing outside of a queue's folder is ever opened."""
+"""Read the output of attempts by byte range. Files outside a queue's folder are never opened."""
 
 import os
 from collections.abc import Iterator
@@ -13,34 +13,35 @@ from spawn.store.log import read
 from spawn.store.paths import QueuePaths, Roots
 
 PIECE = 1024 * 1024
-"""Bytes of one answer."""
+"""Maximum bytes of one answer."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_KEPT = 256
+_MAX_TOKENS = 256
 
 
-class Outputs:
-    """Reads the streams of attempts."""
+class OutputReader:
+    """Reads the output streams of attempts."""
 
     def __init__(self, roots: Roots) -> None:
         self._roots = roots
         self._tokens: dict[tuple[str, int, str, int], str] = {}
 
     def read(self, ask: AskOutput, *, last: bool) -> Response | None:
-        """Read what is asked for; None when there is nothing yet, and more may come.
+        """Read output; None if there is none yet and more may come.
 
         Raises:
             QueueNotFound: There is no such queue.
-            NoOutput: The attempt never began, or what it printed is not here.
+            NoOutput: The attempt never started, or its output is not on this machine.
         """
         paths = queues.find(self._roots, ask.queue_id)
         token = self._token(paths, ask)
         attempt = paths.attempt(ask.job_id, ask.attempt, token)
         try:
-            with _entered(paths, ask.job_id, attempt.name) as folder:
-                over = not lock.is_held(attempt / "lock")  # first: all is written by then
+            with _open_folder(paths, ask.job_id, attempt.name) as folder:
+                # Before the read: an attempt that has ended writes nothing more.
+                over = not lock.is_held(attempt / "lock")
                 fd = regular(ask.name, os.O_RDONLY, dir_fd=folder)
         except OSError:
-            raise _gone(ask) from None
+            raise _no_output(ask) from None
         try:
             size = os.fstat(fd).st_size
             data = os.pread(fd, PIECE, ask.at) if ask.at < size else b""
@@ -48,30 +49,31 @@ class Outputs:
             os.close(fd)
         if not (data or over or last):
             return None
-        said = (("Spawn-Size", str(size)), ("Spawn-Over", str(int(over))))
-        return Response(data, "application/octet-stream", more=said)
+        headers = (("Spawn-Size", str(size)), ("Spawn-Over", str(int(over))))
+        return Response(data, "application/octet-stream", more=headers)
 
     def _token(self, paths: QueuePaths, ask: AskOutput) -> str:
-        """The token of an attempt: it is part of its folder's name."""
+        """Return the attempt's token, which is part of its folder's name."""
         try:
             inode = paths.events.stat().st_ino
         except OSError:
-            raise _gone(ask) from None
+            raise _no_output(ask) from None
         key = (ask.queue_id, inode, ask.job_id, ask.attempt)
         if key not in self._tokens:
             with read.opened(paths.events) as connection:
-                began = read.started(connection, ask.job_id, ask.attempt)
-            if began is None or not began.token or "/" in began.token or "\0" in began.token:
-                raise _gone(ask)
-            while len(self._tokens) >= _KEPT:
+                started = read.started(connection, ask.job_id, ask.attempt)
+            token = "" if started is None else started.token
+            if not token or "/" in token or "\0" in token:
+                raise _no_output(ask)
+            while len(self._tokens) >= _MAX_TOKENS:
                 del self._tokens[next(iter(self._tokens))]
-            self._tokens[key] = began.token
+            self._tokens[key] = token
         return self._tokens[key]
 
 
 @contextmanager
-def _entered(paths: QueuePaths, *names: str) -> Iterator[int]:
-    """Open a folder below that of a queue's jobs, no link on the way."""
+def _open_folder(paths: QueuePaths, *names: str) -> Iterator[int]:
+    """Open a folder below a queue's jobs folder without following links."""
     here = os.open(paths.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for name in (paths.jobs.name, *names):
@@ -83,8 +85,8 @@ def _entered(paths: QueuePaths, *names: str) -> Iterator[int]:
         os.close(here)
 
 
-def _gone(ask: AskOutput) -> NoOutput:
+def _no_output(ask: AskOutput) -> NoOutput:
     return NoOutput(
         f"the {ask.name} of attempt {ask.attempt} of job {ask.job_id} is not on this machine",
-        why="its folder is not there, or the attempt never began",
+        why="the attempt never started, or its folder does not exist",
     )

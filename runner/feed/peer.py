@@ -1,7 +1,7 @@
-"""Whose process is at the other end of a loopback connection, or listens on a port.
+"""Find the user of a loopback connection's other end, or of a listening port.
 
-Source: proc(5), /proc/net/tcp. A socket that its process has closed shows uid 0 there, and inode
-0: it is nobody's, and must not be taken for root's.
+Source: proc(5), /proc/net/tcp. A closed socket shows uid 0 and inode 0 there; it does not belong to
+root.
 """
 
 import pwd
@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 TRIES = 4
-"""The table is read in pieces while it changes: a line may be missed."""
+"""Number of reads: the table changes while it is read, so a read may miss a line."""
 _TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _ESTABLISHED, _LISTENING = "01", "0A"
 
@@ -20,17 +20,17 @@ Address = tuple[str, int]
 """An IPv4 address and a port."""
 
 
-def owner(peer: Address, here: Address) -> int | None:
-    """The uid of the process that holds the other end of a connection.
+def peer_uid(peer: Address, here: Address) -> int | None:
+    """Return the uid of the process at the other end of a connection.
 
     Args:
-        peer: The other end's address.
-        here: Ours.
+        peer: Address of the other end.
+        here: Address of this end.
 
     Returns:
-        None where that cannot be told: it has closed it, or is not on this machine.
+        None if unknown: the peer has closed the socket, or is not on this machine.
     """
-    ends = [(far, near) for far, near in zip(_written(*peer), _written(*here), strict=True)]
+    ends = [(far, near) for far, near in zip(_encode(*peer), _encode(*here), strict=True)]
     for _ in range(TRIES):
         for local, remote, state, uid, inode in _sockets():
             if state == _ESTABLISHED and inode != "0" and (local, remote) in ends:
@@ -38,18 +38,18 @@ def owner(peer: Address, here: Address) -> int | None:
     return None
 
 
-def listener(port: int) -> int | None:
-    """The uid of the process that listens on a port of 127.0.0.1, or of all addresses; None where
-    there is none."""
-    places = {*_written("127.0.0.1", port), *_written("0.0.0.0", port), f"{'0' * 32}:{port:04X}"}
+def listener_uid(port: int) -> int | None:
+    """Return the uid of the process that listens on a port of 127.0.0.1 or of all addresses, or
+    None."""
+    places = {*_encode("127.0.0.1", port), *_encode("0.0.0.0", port), f"{'0' * 32}:{port:04X}"}
     for local, _, state, uid, inode in _sockets():
         if state == _LISTENING and inode != "0" and local in places:
             return int(uid)
     return None
 
 
-def user(uid: int) -> str:
-    """A user's name, for people; the number where nobody has it."""
+def user_name(uid: int) -> str:
+    """Return the name of a user, or the uid if it has no name."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -57,7 +57,7 @@ def user(uid: int) -> str:
 
 
 def _sockets() -> Iterator[tuple[str, str, str, str, str]]:
-    """Every socket: local and remote address, state, uid, inode, as they are written."""
+    """Yield local address, remote address, state, uid and inode of every socket, as text."""
     for table in _TABLES:
         with suppress(OSError):
             for line in table.read_text().splitlines()[1:]:
@@ -65,8 +65,8 @@ def _sockets() -> Iterator[tuple[str, str, str, str, str]]:
                 yield parts[1], parts[2], parts[3], parts[7], parts[9]
 
 
-def _written(host: str, port: int) -> tuple[str, str]:
-    """An address as the tables write it: as it is, and mapped into IPv6."""
+def _encode(host: str, port: int) -> tuple[str, str]:
+    """Return an address in the tables' format, as IPv4 and as mapped IPv6."""
     (number,) = struct.unpack("=I", socket.inet_aton(host))
     (mapped,) = struct.unpack("=I", b"\0\0\xff\xff")
     return f"{number:08X}:{port:04X}", f"{'0' * 16}{mapped:08X}{number:08X}:{port:04X}"

@@ -1,6 +1,6 @@
-"""Read what a client sends: a GET, and nothing that is not one to the letter.
+"""Parse a client's GET request strictly.
 
-Source: RFC 9112 for the form. Whatever it lets a server refuse is refused.
+Source: RFC 9112. Everything that a server may reject is rejected.
 """
 
 import re
@@ -8,7 +8,7 @@ import re
 from msgspec import Struct
 
 MAX_HEAD = 8 * 1024
-"""Bytes that a request may have."""
+"""Maximum size of a request in bytes."""
 MAX_LINE = 2 * 1024
 MAX_HEADERS = 32
 END = b"\r\n\r\n"
@@ -19,18 +19,18 @@ _HOST = re.compile(rb"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?", re.IGNORE
 
 
 class Request(Struct, frozen=True):
-    """What is asked for, and whether the client may ask more on this connection."""
+    """A request. `keep`: whether the connection stays open after the answer."""
 
     target: str
     keep: bool
 
 
 class BadRequest(Exception):
-    """No request that is answered.
+    """The request is rejected.
 
     Args:
-        status: Of HTTP.
-        what: In words.
+        status: HTTP status code.
+        what: The reason.
     """
 
     def __init__(self, status: int, what: str) -> None:
@@ -38,28 +38,28 @@ class BadRequest(Exception):
         self.status = status
 
 
-def parse(head: bytes) -> Request:
-    """Read a request's head, without the empty line that ends it.
+def parse_request(head: bytes) -> Request:
+    """Parse a request's head, without the final empty line.
 
     Raises:
-        BadRequest: It is not to be answered.
+        BadRequest: The request is invalid or not allowed.
     """
     first, *lines = head.split(b"\r\n")
     if len(lines) > MAX_HEADERS or any(len(line) > MAX_LINE for line in (first, *lines)):
         raise BadRequest(431, "the request is too long")
-    asked = _REQUEST.fullmatch(first)
-    if asked is None:
-        raise BadRequest(400, "this is no HTTP request")
-    if asked[1] != b"GET":
-        raise BadRequest(405, "nothing can be changed here: GET is all there is")
+    match = _REQUEST.fullmatch(first)
+    if match is None:
+        raise BadRequest(400, "this is not an HTTP request")
+    if match[1] != b"GET":
+        raise BadRequest(405, "the feed is read-only: use GET")
     headers = _headers(lines)
     _expect_host(headers)
     if headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers:
         raise BadRequest(400, "a GET has no body")
     if b"origin" in headers:
-        raise BadRequest(403, "this is not for the pages of a browser")
-    keep = asked[3] == b"1" and headers.get(b"connection", b"").lower() != b"close"
-    return Request(asked[2].decode(), keep)
+        raise BadRequest(403, "requests from web pages are not allowed")
+    keep = match[3] == b"1" and headers.get(b"connection", b"").lower() != b"close"
+    return Request(match[2].decode(), keep)
 
 
 def _headers(lines: list[bytes]) -> dict[bytes, bytes]:
@@ -70,12 +70,12 @@ def _headers(lines: list[bytes]) -> dict[bytes, bytes]:
             raise BadRequest(400, "a header is malformed")
         name = found[1].lower()
         if name in headers and name in (b"host", b"content-length"):
-            raise BadRequest(400, "a header is there twice")
+            raise BadRequest(400, "a header is duplicated")
         headers[name] = found[2].rstrip(b" \t")
     return headers
 
 
 def _expect_host(headers: dict[bytes, bytes]) -> None:
-    """A page of the web whose own name was made to mean 127.0.0.1 says that name here."""
+    """Reject other host names: a web page may have made its own name resolve to 127.0.0.1."""
     if not _HOST.fullmatch(headers.get(b"host", b"")):
-        raise BadRequest(421, "this is asked for as 127.0.0.1 or localhost, and by no other name")
+        raise BadRequest(421, "the host must be 127.0.0.1 or localhost")

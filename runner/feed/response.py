@@ -1,4 +1,4 @@
-"""Write what a client gets: head and body in one piece, so that no part waits for another."""
+"""Encode responses; head and body are one buffer, so that one write can send both."""
 
 from http import HTTPStatus
 
@@ -14,7 +14,7 @@ _ALWAYS = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
 
 
 class Response(Struct, frozen=True):
-    """An answer; `more` are headers of its own."""
+    """A response; `more` has additional headers."""
 
     body: bytes
     kind: str = "application/json"
@@ -23,10 +23,10 @@ class Response(Struct, frozen=True):
 
 
 def encode(response: Response, *, keep: bool) -> bytes:
-    """Write an answer.
+    """Encode a response.
 
     Args:
-        keep: Whether more may be asked on the same connection.
+        keep: Whether the connection stays open.
     """
     more = response.more if keep else (*response.more, ("Connection", "close"))
     own = "".join(f"{name}: {value}\r\n" for name, value in more)
@@ -39,8 +39,8 @@ def encode(response: Response, *, keep: bool) -> bytes:
     return head.encode() + response.body
 
 
-def fault(error: SpawnError) -> Response:
-    """Say why there is no answer."""
+def error_response(error: SpawnError) -> Response:
+    """Return the response for an error."""
     status, kind = 500, "failed"
     match error:
         case NoSuchAddress():
@@ -60,6 +60,6 @@ def fault(error: SpawnError) -> Response:
 def refuse(
     status: int, what: str, *, why: str = "", hint: str = "", kind: str = "refused", seq: int = 0
 ) -> Response:
-    """Say no, and why."""
-    said = Fault(service=SERVICE, kind=kind, what=what, why=why, hint=hint, seq=seq)
-    return Response(msgspec.json.encode(said), status=status)
+    """Return a response with an error message."""
+    fault = Fault(service=SERVICE, kind=kind, what=what, why=why, hint=hint, seq=seq)
+    return Response(msgspec.json.encode(fault), status=status)

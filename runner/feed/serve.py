@@ -1,4 +1,4 @@
-"""The loop of the feed: one thread, few clients, none of which can hold it."""
+"""The feed's loop: one thread, few clients, and no client can block it."""
 
 import errno
 import socket
@@ -8,27 +8,27 @@ from selectors import EVENT_READ, DefaultSelector
 from typing import Protocol
 
 from spawn.core.errors import SpawnError
-from spawn.core.feed.address import Ask, AskOutput, AskPage, parse
+from spawn.core.feed.address import Ask, AskOutput, AskPage, parse_target
 from spawn.runner.feed.answer import Unfinished
-from spawn.runner.feed.connection import Connection
-from spawn.runner.feed.peer import owner, user
+from spawn.runner.feed.connection import ClientConnection
+from spawn.runner.feed.peer import peer_uid, user_name
 from spawn.runner.feed.request import BadRequest
-from spawn.runner.feed.response import Response, fault, refuse
+from spawn.runner.feed.response import Response, error_response, refuse
 
 MAX_CLIENTS = 32
 MAX_REFUSED = 16
-"""Clients that are being told that they are not served: others are just cut off."""
+"""Maximum number of clients that receive a refusal; more are disconnected without one."""
 TICK_SECONDS = 0.2
-"""How often it is looked for news while somebody waits."""
+"""Interval of checks for news while a client waits."""
 SOON_SECONDS = 5.0
-"""When a client is told that its answer takes work, lest it takes us for dead."""
+"""Time after which a client gets an interim answer, so that it does not time out."""
 ROUND_SECONDS = 30.0
 PAUSE_SECONDS = 0.5
-"""How long no client is taken after one could not be, or served after an internal error."""
+"""Pause after an accept that failed, and after an internal error."""
 
 
 class Answers(Protocol):
-    """See `spawn.runner.feed.answer.Answers`."""
+    """Answers requests; `spawn.runner.feed.answer.Answers` implements it."""
 
     def __call__(self, ask: Ask, *, first: bool, last: bool) -> Response | None: ...
 
@@ -39,12 +39,12 @@ class Answers(Protocol):
 
 
 class Server:
-    """Serves clients of some users on a socket that listens.
+    """Serves clients of some users on a listening socket.
 
     Args:
-        listener: On 127.0.0.1; does not block.
+        listener: A non-blocking socket on 127.0.0.1.
         uids: The users that are served.
-        complain: Told of an error of ours.
+        on_error: Receives internal errors.
     """
 
     def __init__(
@@ -52,32 +52,32 @@ class Server:
         listener: socket.socket,
         answers: Answers,
         uids: frozenset[int],
-        complain: Callable[[BaseException], None],
+        on_error: Callable[[BaseException], None],
     ) -> None:
         self._listener = listener
         self._answers = answers
         self._uids = uids
-        self._complain = complain
+        self._on_error = on_error
         self._selector = DefaultSelector()
-        self._clients: dict[int, Connection] = {}
+        self._clients: dict[int, ClientConnection] = {}
         self._accept_at = 0.0
-        self._hasty = False
+        self._unfinished = False
 
     def run(self, stop: int) -> None:
-        """Serve until the descriptor `stop` can be read."""
+        """Serve until the descriptor `stop` is readable."""
         self._selector.register(self._listener, EVENT_READ)
         self._selector.register(stop, EVENT_READ)
         while True:
             try:
-                if self._turn(stop):
+                if self._run_once(stop):
                     self._close()
                     return
-            except Exception as error:  # whatever it is, it must not end the service
-                self._complain(error)
+            except Exception as error:  # no error may end the service
+                self._on_error(error)
                 time.sleep(PAUSE_SECONDS)
 
-    def _turn(self, stop: int) -> bool:
-        """Wait for what happens, and see to it; returns whether that is the end."""
+    def _run_once(self, stop: int) -> bool:
+        """Wait for events and handle them; return whether to stop."""
         for key, events in self._selector.select(self._timeout()):
             if key.fd == stop:
                 return True
@@ -89,12 +89,12 @@ class Server:
                 except BaseException:
                     self._drop(client)
                     raise
-        self._attend()
+        self._check_clients()
         return False
 
     def _timeout(self) -> float | None:
-        """How long nothing needs to be done; None for ever."""
-        if self._hasty:
+        """Return the seconds until the next check; None if there is none."""
+        if self._unfinished:
             return 0.0
         now = time.monotonic()
         ends = [client.deadline for client in self._clients.values()]
@@ -116,17 +116,18 @@ class Server:
             return
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        serves = owner(peer, sock.getsockname()) in self._uids
+        serves = peer_uid(peer, sock.getsockname()) in self._uids
         room = self._make_room(serves=serves)
         if not room and not serves:
             sock.close()
             return
         now = time.monotonic()
-        client = Connection(sock, now, serves=serves and room)
+        client = ClientConnection(sock, now, serves=serves and room)
         self._clients[sock.fileno()] = client
         if not serves:
             what = "this is another user's feed"
-            why = f"it serves {' and '.join(map(user, sorted(self._uids, reverse=True)))}"
+            users = " and ".join(map(user_name, sorted(self._uids, reverse=True)))
+            why = f"it serves only {users}"
             client.send(refuse(403, what, why=why, kind="another_user"), now, keep=False)
         elif not room:
             what = "the feed has too many clients"
@@ -134,38 +135,38 @@ class Server:
         self._watch(client, new=True)
 
     def _make_room(self, *, serves: bool) -> bool:
-        """See whether there is room for one more; who has nothing under way makes way."""
-        among = [client for client in self._clients.values() if client.serves == serves]
-        if len(among) < (MAX_CLIENTS if serves else MAX_REFUSED):
+        """Return whether another client can be accepted; drop an idle client if necessary."""
+        same = [client for client in self._clients.values() if client.serves == serves]
+        if len(same) < (MAX_CLIENTS if serves else MAX_REFUSED):
             return True
-        idle = [client for client in among if client.idle]
+        idle = [client for client in same if client.idle]
         if not idle:
             return False
         self._drop(min(idle, key=lambda client: client.deadline))
         return True
 
-    def _serve(self, client: Connection, events: int) -> None:
+    def _serve(self, client: ClientConnection, events: int) -> None:
         now = time.monotonic()
         if events & EVENT_READ:
             client.read(now)
         if not client.closed:
             client.write(now)
-            self._take(client, now)
+            self._handle_requests(client, now)
         self._watch(client)
 
-    def _take(self, client: Connection, now: float) -> None:
-        """Answer the requests that are there, one after another."""
+    def _handle_requests(self, client: ClientConnection, now: float) -> None:
+        """Handle the received requests until one has to wait."""
         while not client.closed:
             try:
                 request = client.request()
                 if request is None:
                     return
-                ask = parse(request.target)
+                ask = parse_target(request.target)
             except BadRequest as error:
                 client.send(refuse(error.status, str(error)), now, keep=False)
                 return
             except SpawnError as error:
-                client.send(fault(error), now)
+                client.send(error_response(error), now)
                 continue
             wait = ask.wait if isinstance(ask, AskPage | AskOutput) else 0.0
             client.wait(ask, now, wait)
@@ -173,38 +174,38 @@ class Server:
             if client.ask is not None:
                 return
 
-    def _answer(self, client: Connection, now: float) -> None:
-        """Answer what a client waits for, if there is an answer by now."""
+    def _answer(self, client: ClientConnection, now: float) -> None:
+        """Answer the client's pending request, if there is an answer."""
         assert client.ask is not None
         last = now >= client.ask_until
         try:
             response = self._answers(client.ask, first=client.first, last=last)
             client.first = False
         except Unfinished as work:
-            self._hasty = True
+            self._unfinished = True
             if now < client.asked_at + SOON_SECONDS:
                 return
             response = work.meanwhile
         except SpawnError as error:
-            response = fault(error)
+            response = error_response(error)
         except OSError as error:
-            response = fault(SpawnError("what was asked for cannot be read", why=str(error)))
-        except Exception as error:  # one question must not end the service
-            self._complain(error)
-            response = refuse(500, "the feed met an error of its own", why=repr(error))
+            response = error_response(SpawnError("the data cannot be read", why=str(error)))
+        except Exception as error:  # one request must not end the service
+            self._on_error(error)
+            response = refuse(500, "the feed had an internal error", why=repr(error))
         if response is not None:
             client.send(response, now)
 
-    def _attend(self) -> None:
-        """Look after those who wait, and those who have waited or taken too long."""
-        self._hasty = False
+    def _check_clients(self) -> None:
+        """Answer pending requests that have news, and close connections past their deadline."""
+        self._unfinished = False
         now = time.monotonic()
         for client in list(self._clients.values()):
             if client.ask is not None:
                 try:
                     self._answer(client, now)
                     if client.ask is None:
-                        self._take(client, now)
+                        self._handle_requests(client, now)
                 except BaseException:
                     self._drop(client)
                     raise
@@ -216,7 +217,7 @@ class Server:
             self._selector.register(self._listener, EVENT_READ)
         self._answers.forget()
 
-    def _watch(self, client: Connection, *, new: bool = False) -> None:
+    def _watch(self, client: ClientConnection, *, new: bool = False) -> None:
         if client.closed:
             self._drop(client, registered=not new)
             return
@@ -228,11 +229,11 @@ class Server:
         if new and client.events:
             self._selector.register(client.sock, client.events)
 
-    def _unwatch(self, client: Connection) -> None:
+    def _unwatch(self, client: ClientConnection) -> None:
         if client.sock in self._selector.get_map():
             self._selector.unregister(client.sock)
 
-    def _drop(self, client: Connection, *, registered: bool = True) -> None:
+    def _drop(self, client: ClientConnection, *, registered: bool = True) -> None:
         del self._clients[client.sock.fileno()]
         if registered:
             self._unwatch(client)

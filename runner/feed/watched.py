@@ -1,4 +1,4 @@
-"""A queue that somebody asks about: its state, folded once and then as its log grows."""
+"""The folded state of a requested queue, updated as its log grows."""
 
 import os
 import time
@@ -18,16 +18,16 @@ from spawn.store.log import head, read
 from spawn.store.paths import Roots
 
 AT_ONCE = 10_000
-"""Events that are folded before others get their turn: some 40 ms."""
+"""Number of events folded before other clients are served; about 40 ms."""
 LOOK_SECONDS = 1.0
-"""How long what a machine knows besides the log is good enough for who just waits for news."""
+"""Maximum age of the machine's state for a client that waits for news."""
 _SETTLED_NS = 2_500_000_000
-"""A file that was written so lately may be written again and show the same time: some file systems
-count in steps of two seconds."""
+"""Age from which a file's time is reliable. Some file systems have a resolution of two seconds, so
+a file may be written again without a new time."""
 
 
-class _Rest(Struct, frozen=True):
-    """What is known of the queue as a whole; see `Machine`."""
+class _QueueFacts(Struct, frozen=True):
+    """The parts of `Machine` that concern the whole queue."""
 
     alive: bool
     replica: Replica | None = None
@@ -39,12 +39,14 @@ class _Rest(Struct, frozen=True):
 Signature = tuple[tuple[int, int, int] | None, ...]
 
 
-class Watched:
-    """One queue. No database stays open between two looks: SQLite tidies a log up when the last
-    who has it open lets go, and that must stay its runner.
+class WatchedQueue:
+    """One queue.
+
+    The database is closed after each read: SQLite checkpoints the WAL when the last connection
+    closes, and only the runner may do that.
 
     Raises:
-        QueueNotFound: It is not here.
+        QueueNotFound: The queue is not on this machine.
     """
 
     def __init__(self, roots: Roots, queue_id: str) -> None:
@@ -64,58 +66,59 @@ class Watched:
         self._jobs: dict[str, tuple[int, Live | None]] = {}
         self._earlier: tuple[int, Mapping[str, float]] = (0, {})
         self._written = 0
-        self._rest = _Rest(alive=False)
+        self._facts = _QueueFacts(alive=False)
 
     def fold(self) -> bool:
-        """Fold some of what the log has gained; returns whether that is all.
+        """Fold some of the new events; return whether the whole log is folded.
 
         Raises:
-            QueueNotFound: It is gone, or was not submitted yet.
-            CorruptLog: With the first event that is wrong.
+            QueueNotFound: The queue is gone, or was not submitted yet.
+            CorruptLog: The log is invalid; `seq` is the first invalid event.
         """
-        self._alive = lock.is_held(self.paths.lock)  # first: what it wrote before it died is seen
+        # Before the read, so that everything a dead runner wrote is seen.
+        self._alive = lock.is_held(self.paths.lock)
         self._written = head.newest(self.paths.events)
         return self._fold()
 
     def look(self, *, fresh: bool) -> None:
-        """Look at what is known besides the log, once all of that is folded.
+        """Update the machine's state, once the whole log is folded.
 
         Args:
-            fresh: Whether it must be as of now.
+            fresh: Update even if the last update is recent.
         """
         now, seq = time.monotonic(), self.replay.seq
         if fresh or seq != self._looked_seq or now >= self._looked_at + LOOK_SECONDS:
             self._looked_at, self._looked_seq = now, seq
-            self._look_beyond(self._alive)
+            self._update(self._alive)
 
     def machine(self, since: str) -> Machine:
-        """What is known besides the log, as of the newest look.
+        """Return the machine's state as of the last `look`.
 
         Args:
-            since: The `version` of what the reader knows; empty for nothing.
+            since: The `version` that the client knows; empty for none.
         """
         nonce, _, count = since.partition(".")
         known = int(count) if nonce == self._nonce and count.isdecimal() else 0
-        rest = self._rest
+        facts = self._facts
         earlier_at, earlier = self._earlier
         return Machine(
             version=self.version,
             whole=not known,
-            runner_alive=rest.alive,
-            replica=rest.replica,
-            endings=rest.endings,
-            troubles=rest.troubles,
-            jobs={} if known >= self._count else _newer(self._jobs, known),
+            runner_alive=facts.alive,
+            replica=facts.replica,
+            endings=facts.endings,
+            troubles=facts.troubles,
+            jobs={} if known >= self._count else _changed_jobs(self._jobs, known),
             earlier=dict(earlier) if earlier_at > known else None,
-            lost=rest.lost,
+            lost=facts.lost,
         )
 
     @property
     def version(self) -> str:
-        """See `Machine.version`."""
+        """The version of the machine's state: a nonce of this process and a counter."""
         return f"{self._nonce}.{self._count}"
 
-    def _look_beyond(self, alive: bool) -> None:
+    def _update(self, alive: bool) -> None:
         state, seq = self.replay.state, self.replay.seq
         count = self._count + 1
         changed = False
@@ -133,15 +136,15 @@ class Watched:
         if earlier != self._earlier[1]:
             self._earlier = (count, dict(earlier))
             changed = True
-        rest = _Rest(
+        facts = _QueueFacts(
             alive=alive,
             replica=self._lives.replica(seq, self._row),
             endings={} if alive or state.ended else self._lives.endings(state),
             troubles=troubles.find(self.paths.folder) if alive else (),
             lost=max(0, self._written - seq),
         )
-        changed = changed or rest != self._rest
-        self._rest = rest
+        changed = changed or facts != self._facts
+        self._facts = facts
         if changed or not self._count:
             self._count = count
 
@@ -155,11 +158,11 @@ class Watched:
             with read.opened(self.paths.events) as connection:
                 before = self.replay.seq
                 if before and read.hash_at(connection, before) != self.replay.hash:
-                    self._begin_anew()  # another log has taken its place
+                    self._reset()  # the log was replaced
                     before = 0
                 self.replay.feed(islice(read.rows(connection, before), AT_ONCE))
         except SpawnError as error:
-            self._begin_anew()
+            self._reset()
             self._failed = signature, error
             raise
         if self.replay.seq - before == AT_ONCE:
@@ -171,14 +174,14 @@ class Watched:
         self._seen = signature if settled else signature[:1]
         return True
 
-    def _begin_anew(self) -> None:
+    def _reset(self) -> None:
         self.replay = Replay(self.queue_id)
         self._lives = Lives(self._roots, self.queue_id)
         self._seen = None
         self._looked_seq = -1
 
     def _signature(self) -> Signature:
-        """What tells that nothing was written to the log."""
+        """Return values that change whenever the log is written."""
         db = self.paths.events
         found: list[tuple[int, int, int] | None] = []
         for path in (db, db.with_name(f"{db.name}-wal")):
@@ -194,8 +197,10 @@ class Watched:
             return next(iter(read.rows(connection, after)), None)
 
 
-def _newer(jobs: Mapping[str, tuple[int, Live | None]], known: int) -> dict[str, Live | None]:
-    """What was found after a count; what is gone is not news to who knows nothing."""
+def _changed_jobs(
+    jobs: Mapping[str, tuple[int, Live | None]], known: int
+) -> dict[str, Live | None]:
+    """Return the jobs that changed after a count; without a count, omit jobs with no live state."""
     return {
         job_id: live
         for job_id, (count, live) in jobs.items()

@@ -1,1 +1,1 @@
-"""Ask a feed: a client, and how what was read of it before is brought up to date."""
+"""The client of the feed, and the update of its cache."""

@@ -1,4 +1,4 @@
-"""Bring what was read of a feed before up to what it has now."""
+"""Update the cache of a queue's log from a feed."""
 
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ from spawn.store.replica import lines, restore
 from spawn.store.replica.cache import Cache
 
 ROUNDS = 100
-"""How often a feed may say that it is still at work: some minutes."""
+"""Maximum number of interim answers in a row; some minutes."""
 
 Answered = tuple[Page, list[bytes]]
 
 
 class Caught(Struct, frozen=True):
-    """The last page, and the first event that is another than what was read before; 0: none is."""
+    """The last page, and the first event that differs from the previous cache; 0 for none."""
 
     page: Page
     differs: int = 0
@@ -30,18 +30,18 @@ class Caught(Struct, frozen=True):
 def catch_up(
     client: FeedClient, cache: Cache, *, since: str = "", early: Answered | None = None
 ) -> Caught:
-    """Fetch what a log has more than a cache, which is being updated. Without news that is one
-    request.
+    """Fetch the new events into a cache that is held for update. Without news it takes one request.
 
-    What is cached must be what is there, by the chain's hash; else all is read anew, once.
+    The cached events must match the feed's log by the chain hash; otherwise the whole log is read
+    again, once.
 
     Args:
-        since: The version of what is known of the machine.
-        early: An answer that came while nobody held the cache, to `after` what it had then.
+        since: `version` of the known machine state.
+        early: An answer received before the cache was held, to a request after its end.
 
     Raises:
-        CorruptLog: What comes does not continue the chain.
-        NoFeed: It cannot be read; what came until then is kept.
+        CorruptLog: The events do not continue the chain.
+        NoFeed: The feed cannot be read; the events received so far are kept.
     """
     before = cache.seq
     try:
@@ -54,9 +54,9 @@ def catch_up(
     except _Differs as error:
         anew.drop()
         raise CorruptLog(
-            f"the log on {client.name} is not what it was a moment ago",
+            f"the log on {client.name} changed while it was read",
             seq=1,
-            why="it does not have the events that it has sent" if not error.why else error.why,
+            why=error.why or "it no longer has the events that it sent",
         ) from None
     except BaseException:
         anew.drop()
@@ -70,7 +70,7 @@ def catch_up(
 
 
 class _Differs(Exception):
-    """What comes is not the continuation of what is here."""
+    """The feed's log does not continue the cache."""
 
     def __init__(self, why: str = "") -> None:
         super().__init__(why)
@@ -78,11 +78,11 @@ class _Differs(Exception):
 
 
 def _fetch(client: FeedClient, cache: Cache, since: str, early: Answered | None) -> Page:
-    """Read page after page.
+    """Read all pages.
 
     Raises:
-        _Differs: The log is another one, as far as can be told.
-        CorruptLog: It was read from its beginning, and its chain does not hold.
+        _Differs: The log does not continue the cache.
+        CorruptLog: The log, read from its beginning, has a broken chain.
     """
     fresh = cache.seq == 0
     rounds = 0
@@ -97,7 +97,9 @@ def _fetch(client: FeedClient, cache: Cache, since: str, early: Answered | None)
             cache.extend(_rows(client.name, cache, exported))
             if cache.seq != page.seq:
                 raise CorruptLog(
-                    f"what {client.name} sent is not whole", seq=cache.seq + 1, why="events miss"
+                    f"the answer of {client.name} is incomplete",
+                    seq=cache.seq + 1,
+                    why="events are missing",
                 )
         except CorruptLog as error:
             if fresh:
@@ -109,9 +111,9 @@ def _fetch(client: FeedClient, cache: Cache, since: str, early: Answered | None)
         if cache.seq > after:
             rounds = 0
             continue
-        rounds += 1  # it has not folded its log yet
+        rounds += 1  # the feed is still folding its log
         if rounds > ROUNDS:
-            raise NoFeed(f"the feed of {client.name} does not get to the end of its log")
+            raise NoFeed(f"the feed of {client.name} does not finish reading its log")
 
 
 def _rows(name: str, cache: Cache, exported: list[bytes]) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""Ask a feed, which is at a given address: a tunnel's end on this machine, say."""
+"""The client of a feed, usually at the local end of a tunnel."""
 
 from collections.abc import Callable
 from typing import Self, TypeVar
@@ -10,19 +10,23 @@ from spawn import __version__
 from spawn.core.errors import CorruptLog, QueueNotFound, SpawnError
 from spawn.core.feed.address import Ask, AskHello, AskOutput, AskPage, AskQueues
 from spawn.core.feed.wire import OLDEST, PROTOCOL, SERVICE, Fault, Hello, Page, Queues
-from spawn.store.feed.connection import Answer, Connection, Foreign
+from spawn.store.feed.connection import Answer, FeedConnection, InvalidAnswer
 from spawn.store.feed.errors import NoFeed, NoOutput, NotAFeed, OtherProtocol, Refused
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 20.0
-"""How long an answer may take, beyond what it was told to wait for news."""
+"""Maximum time for an answer, in addition to the request's `wait`."""
 
 T = TypeVar("T")
 
 
 class Output(Struct, frozen=True):
-    """A piece of what an attempt printed. `size` is that of the whole so far, bytes; `over`: no
-    more will come."""
+    """A piece of an attempt's output.
+
+    Attributes:
+        size: Bytes of the whole output so far.
+        over: Whether the attempt has ended.
+    """
 
     data: bytes
     size: int
@@ -30,20 +34,20 @@ class Output(Struct, frozen=True):
 
 
 class FeedClient:
-    """Asks a feed over one connection, which is made anew where it broke. Closed by `with`.
+    """Sends requests over one connection and reconnects when it breaks. A context manager.
 
-    Whatever it asks raises `NoFeed` where nobody answers, `NotAFeed` where something else does,
-    `OtherProtocol`, `Refused`, and what went wrong there: `QueueNotFound`, `CorruptLog`.
+    Every request may raise `NoFeed` (no answer), `NotAFeed` (another program answers),
+    `OtherProtocol`, `Refused`, and the feed's own errors: `QueueNotFound`, `CorruptLog`.
 
     Args:
-        where: Gives the address; called for each new connection, as a tunnel may have moved.
-        name: What to call the machine: an instance id.
+        where: Returns the address. Called for each connection, because a tunnel's port may change.
+        name: Name of the machine in messages: an instance id.
     """
 
     def __init__(self, where: Callable[[], tuple[str, int]], name: str) -> None:
         self.name = name
         self._where = where
-        self._connection: Connection | None = None
+        self._connection: FeedConnection | None = None
         self._hello: Hello | None = None
 
     def __enter__(self) -> Self:
@@ -54,7 +58,7 @@ class FeedClient:
 
     @property
     def hello(self) -> Hello:
-        """Who answers. Asked when a connection is made, so without a request where one is there."""
+        """The feed's `Hello`, requested once per connection."""
         if self._hello is None or self._connection is None or not self._connection.is_open:
             self._connect()
         assert self._hello is not None
@@ -62,94 +66,94 @@ class FeedClient:
 
     @property
     def traffic(self) -> int:
-        """Bytes that went over the present connection, both ways."""
+        """Bytes sent and received over the current connection."""
         return 0 if self._connection is None else self._connection.sent + self._connection.received
 
     def queues(self) -> Queues:
-        """The queues that are there, newest first."""
-        return self._decode(self._ask(AskQueues()).body, Queues)
+        """Return all queues, newest first."""
+        return self._decode(self._send(AskQueues()).body, Queues)
 
     def page(self, ask: AskPage) -> tuple[Page, list[bytes]]:
-        """The events after one, as they travel, and what they lead to."""
-        head, *lines = self._ask(ask, ask.wait).body.split(b"\n")
+        """Return a page and its encoded events."""
+        head, *lines = self._send(ask, ask.wait).body.split(b"\n")
         page = self._decode(head, Page)
         if not lines or lines.pop():
-            raise self._foreign("its answer is not whole")
+            raise self._not_a_feed("its answer is incomplete")
         return page, lines
 
     def output(self, ask: AskOutput) -> Output:
-        """What an attempt printed from a byte on.
+        """Return a piece of an attempt's output.
 
         Raises:
-            NoOutput: It is not there.
+            NoOutput: The machine does not have the output.
         """
-        answer = self._ask(ask, ask.wait)
+        answer = self._send(ask, ask.wait)
         size, over = (answer.headers.get(f"spawn-{name}", "") for name in ("size", "over"))
         if not size.isdecimal():
-            raise self._foreign("it does not say how much output there is")
+            raise self._not_a_feed("its answer lacks the size of the output")
         return Output(answer.body, int(size), over == "1")
 
     def close(self) -> None:
-        """Let the connection go."""
+        """Close the connection."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
-    def _ask(self, ask: Ask, wait: float = 0.0) -> Answer:
-        """Ask once more where a connection that was there before turns out to be gone."""
-        used = self._connection is not None and self._connection.is_open
-        if not used:
+    def _send(self, ask: Ask, wait: float = 0.0) -> Answer:
+        """Send a request; retry once if an existing connection turns out to be closed."""
+        reused = self._connection is not None and self._connection.is_open
+        if not reused:
             self._connect()
         try:
-            return self._answer(ask, wait)
+            return self._send_once(ask, wait)
         except NoFeed:
-            if not used:
+            if not reused:
                 raise
         self._connect()
-        return self._answer(ask, wait)
+        return self._send_once(ask, wait)
 
     def _connect(self) -> None:
-        """Connect, and see who answers."""
+        """Connect and check the feed's protocol."""
         self.close()
         host, port = self._where()
         try:
-            self._connection = Connection(host, port, CONNECT_SECONDS)
+            self._connection = FeedConnection(host, port, CONNECT_SECONDS)
         except OSError as error:
-            raise self._silent(error) from None
-        hello = self._decode(self._answer(AskHello()).body, Hello)
+            raise self._no_feed(error) from None
+        hello = self._decode(self._send_once(AskHello()).body, Hello)
         if hello.service != SERVICE:
-            raise self._foreign(f"it says that it is '{hello.service[:40]}'")
+            raise self._not_a_feed(f"it identifies as '{hello.service[:40]}'")
         self._hello = hello
-        self._expect_protocol(hello)
+        self._check_protocol(hello)
 
-    def _answer(self, ask: Ask, wait: float = 0.0) -> Answer:
+    def _send_once(self, ask: Ask, wait: float = 0.0) -> Answer:
         assert self._connection is not None
         try:
             answer = self._connection.get(ask.target, ANSWER_SECONDS + wait)
-        except Foreign as error:
-            raise self._foreign(str(error)) from None
+        except InvalidAnswer as error:
+            raise self._not_a_feed(str(error)) from None
         except OSError as error:
             self.close()
-            raise self._silent(error) from None
+            raise self._no_feed(error) from None
         if answer.status == 200:
             return answer
-        raise self._failed(answer, ask)
+        raise self._to_error(answer, ask)
 
-    def _failed(self, answer: Answer, ask: Ask) -> SpawnError:
+    def _to_error(self, answer: Answer, ask: Ask) -> SpawnError:
         try:
             fault = msgspec.json.decode(answer.body, type=Fault)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return self._foreign(f"it answers {answer.status}")
+            return self._not_a_feed(f"it answers with status {answer.status}")
         if fault.service != SERVICE:
-            return self._foreign(f"it says that it is '{fault.service[:40]}'")
+            return self._not_a_feed(f"it identifies as '{fault.service[:40]}'")
         match fault.kind:
             case "queue_not_found":
                 what = fault.what.replace("this machine", self.name)
                 if self.name not in what:
                     what = f"{self.name}: {what}"
                 hint = fault.hint
-                if not hint or "spawn queue " in hint:  # what is to be typed there
-                    hint = f"`spawn queue list {self.name}` shows those that are"
+                if not hint or "spawn queue " in hint:  # a command for that machine
+                    hint = f"`spawn queue list {self.name}` lists its queues"
                 return QueueNotFound(what, why=fault.why, hint=hint)
             case "corrupt_log":
                 hint = f"{fault.hint}; " if fault.hint else ""
@@ -161,13 +165,13 @@ class FeedClient:
                 )
             case "another_user":
                 return Refused(
-                    f"the feed of {self.name} does not serve us",
+                    f"the feed of {self.name} does not serve this user",
                     why=fault.why,
-                    hint="--ssh-user says who to be there",
+                    hint="--ssh-user sets the user on the instance",
                 )
             case "no_such_address" | "invalid_argument":
                 return OtherProtocol(
-                    f"the feed of {self.name} does not understand what it is asked",
+                    f"the feed of {self.name} does not understand the request",
                     why=fault.what,
                     hint=f"{self._versions()}; update spawn there",
                 )
@@ -176,14 +180,15 @@ class FeedClient:
         error = NoFeed if fault.kind == "busy" else Refused
         return error(f"{self.name}: {fault.what}", why=fault.why, hint=fault.hint)
 
-    def _expect_protocol(self, hello: Hello) -> None:
+    def _check_protocol(self, hello: Hello) -> None:
         if hello.oldest <= PROTOCOL and hello.protocol >= OLDEST:
             return
         ours = hello.oldest > PROTOCOL
         self.close()
+        supported = f"this spawn supports {OLDEST} to {PROTOCOL}"
         raise OtherProtocol(
-            f"the feed of {self.name} speaks another protocol",
-            why=f"it speaks {hello.oldest} to {hello.protocol}, we speak {OLDEST} to {PROTOCOL}",
+            f"the feed of {self.name} uses an incompatible protocol",
+            why=f"it supports {hello.oldest} to {hello.protocol}, {supported}",
             hint=f"{self._versions()}; update spawn {'here' if ours else 'there'}",
         )
 
@@ -195,19 +200,19 @@ class FeedClient:
         try:
             return msgspec.json.decode(data, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise self._foreign(str(error)) from None
+            raise self._not_a_feed(str(error)) from None
 
-    def _foreign(self, why: str) -> NotAFeed:
+    def _not_a_feed(self, why: str) -> NotAFeed:
         self.close()
         return NotAFeed(
-            f"what answers on the feed's port of {self.name} is no feed of spawn",
+            f"the program on the feed's port of {self.name} is not a spawn feed",
             why=why,
-            hint="SPAWN_FEED_PORT names another port, on both sides",
+            hint="set SPAWN_FEED_PORT to another port on both machines",
         )
 
-    def _silent(self, error: OSError) -> NoFeed:
+    def _no_feed(self, error: OSError) -> NoFeed:
         return NoFeed(
             f"the feed of {self.name} does not answer",
             why=error.strerror or str(error),
-            hint=f"`spawn queue feed` serves it, on {self.name}",
+            hint=f"run `spawn queue feed` on {self.name}",
         )

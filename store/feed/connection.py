@@ -1,4 +1,4 @@
-"""One GET after another over one connection, as the feed answers them: bounded in time and size."""
+"""A persistent HTTP connection to a feed: GET only, with limits on time and size."""
 
 import socket
 import time
@@ -8,30 +8,30 @@ from msgspec import Struct
 
 MAX_HEAD = 16 * 1024
 MAX_BODY = 64 * 1024 * 1024
-"""More is no answer of a feed."""
+"""A feed's answers are smaller."""
 _CHUNK = 256 * 1024
 
 
 class Answer(Struct, frozen=True):
-    """What came back; header names are in small letters."""
+    """An HTTP response; header names are lowercase."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
 
-class Foreign(Exception):
-    """What came back is not what a feed says."""
+class InvalidAnswer(Exception):
+    """The response is not one that a feed sends."""
 
 
-class Connection:
-    """A connection.
+class FeedConnection:
+    """A connection to a feed.
 
     Args:
-        seconds: How long connecting may take.
+        seconds: Timeout for connecting.
 
     Raises:
-        OSError: There is nobody.
+        OSError: The connection failed.
     """
 
     def __init__(self, host: str, port: int, seconds: float) -> None:
@@ -40,18 +40,17 @@ class Connection:
         self._rest = bytearray()
         self.sent = 0
         self.received = 0
-        """Bytes, for who wants to know what a question costs."""
+        """Bytes received so far, as `sent` counts bytes sent."""
 
     def get(self, target: str, seconds: float) -> Answer:
-        """Ask for something.
+        """Send a GET request and return the response.
 
         Args:
-            seconds: How long nothing may come. A feed that says a byte now and then is none: a
-                head must come whole within that time.
+            seconds: Timeout for the whole head, and then for each read of the body.
 
         Raises:
-            OSError: The connection is gone, or nothing came in time.
-            Foreign: What came is no answer of a feed.
+            OSError: The connection was lost or timed out.
+            InvalidAnswer: The response is not one that a feed sends.
         """
         request = f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
         self._sock.settimeout(seconds)
@@ -60,13 +59,13 @@ class Connection:
         status, headers = self._head(time.monotonic() + seconds)
         length = headers.get("content-length", "")
         if not (length.isascii() and length.isdecimal() and len(length) < 12):
-            raise Foreign("it does not say how long its answer is")
+            raise InvalidAnswer("its answer has no valid Content-Length")
         size = int(length)
         if size > MAX_BODY:
-            raise Foreign(f"its answer would have {size} bytes")
+            raise InvalidAnswer(f"its answer has {size} bytes; the limit is {MAX_BODY}")
         self._sock.settimeout(seconds)
         while len(self._rest) < size:
-            self._more()
+            self._receive()
         body = bytes(memoryview(self._rest)[:size])
         del self._rest[:size]
         if headers.get("connection", "").lower() == "close":
@@ -75,31 +74,31 @@ class Connection:
 
     @property
     def is_open(self) -> bool:
-        """Whether it can be asked something."""
+        """Whether the connection is open on this side."""
         return self._sock.fileno() >= 0
 
     def close(self) -> None:
-        """Let it go."""
+        """Close the connection."""
         self._sock.close()
 
     def _head(self, until: float) -> tuple[int, dict[str, str]]:
         while (end := self._rest.find(b"\r\n\r\n")) < 0:
             if len(self._rest) > MAX_HEAD or not b"HTTP/1.1 ".startswith(self._rest[:9]):
-                raise Foreign(f"it begins with {bytes(self._rest[:40])!r}")
+                raise InvalidAnswer(f"its answer begins with {bytes(self._rest[:40])!r}")
             left = until - time.monotonic()
             if left <= 0:
                 raise TimeoutError("timed out")
             self._sock.settimeout(left)
-            self._more()
+            self._receive()
         first, *lines = self._rest[:end].decode("latin-1").split("\r\n")
         del self._rest[: end + 4]
         words = first.split(" ", 2)
         if len(words) < 2 or words[0] != "HTTP/1.1" or not words[1].isdecimal():
-            raise Foreign(f"it begins with {first[:40]!r}")
+            raise InvalidAnswer(f"its answer begins with {first[:40]!r}")
         pairs = (line.partition(":") for line in lines)
         return int(words[1]), {name.lower(): value.strip() for name, _, value in pairs}
 
-    def _more(self) -> None:
+    def _receive(self) -> None:
         data = self._sock.recv(_CHUNK)
         if not data:
             raise ConnectionResetError("it closed the connection")

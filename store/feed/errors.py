@@ -1,11 +1,12 @@
-"""What can go wrong with a feed.
+"""Errors of a feed.
 
 Unavailable (StoreError)
-└── NoFeed          it does not answer; the same again later may
+└── NoFeed          it does not answer; a retry may succeed
 SpawnError
-├── NotAFeed        something else answers on its port
+├── NotAFeed        another program answers on its port
 ├── OtherProtocol   one side must be updated
-└── Refused         it answers, and not us
+├── Refused         it does not serve this user
+└── NoOutput        it does not have the output
 """
 
 from spawn.core.errors import SpawnError
@@ -13,20 +14,20 @@ from spawn.store.objects.port import Unavailable
 
 
 class NoFeed(Unavailable):
-    """It cannot be reached, or does not answer in time: the same again later may succeed."""
+    """The feed is unreachable, times out or has too many clients; a retry may succeed."""
 
 
 class NotAFeed(SpawnError):
-    """Another program answers where the feed should."""
+    """Another program answers on the feed's port."""
 
 
 class OtherProtocol(SpawnError):
-    """The feed is of a version that ours does not understand, or that does not understand ours."""
+    """The versions of spawn on the two machines are incompatible."""
 
 
 class Refused(SpawnError):
-    """The feed does not serve us, or has too many clients."""
+    """The feed does not serve this user, or the request failed there."""
 
 
 class NoOutput(SpawnError):
-    """What an attempt printed is not on the feed's machine."""
+    """The output of an attempt is not on the feed's machine."""

@@ -141,8 +141,8 @@ def it_comes_to_its_end_and_says_each_step(booted: Booted) -> None:
     assert booted.done.returncode == 0, booted.log
     steps = re.findall(r"(?m)^[\dT:-]+Z (\w+(?: [\w-]+)?)", booted.log)
     assert steps == [
-        *("fetch what", "find a", "install python3-venv", "run the", "it is"),
-        *("install spawn", "make the", "unpack what", "read the", "start the", "done"),
+        *("download the", "find Python", "install python3-venv", "run the", "use"),
+        *("install spawn", "create the", "unpack the", "read the", "start the", "done"),
     ]
     assert boot_log(booted.store, 10) == ()
     assert booted.log.count("p$w") == 0
@@ -224,7 +224,7 @@ def a_failure_is_told_beside_the_queue_and_named(booted: Booted) -> None:
     plan.write_text(f"{'0' * 64}  missing\n")
     done = booted.bootstrap()
     assert done.returncode == 1
-    assert "failed to fetch what was launched" in done.stdout
+    assert "failed to download the launch files" in done.stdout
     lines = boot_log(booted.store, 3)
     assert "NoSuchKey" in lines[-2]
     assert "sudo bash /opt/spawn-queue/boot/bootstrap.sh" in lines[-1]
@@ -232,7 +232,7 @@ def a_failure_is_told_beside_the_queue_and_named(booted: Booted) -> None:
     plan.write_text(before.replace(before[:8], "00000000", 1))
     (booted.root.upper / "opt/spawn-queue/launches/l-1/queue-config.json").unlink(missing_ok=True)
     assert booted.bootstrap().returncode == 1
-    assert "its SHA-256 is another" in "\n".join(boot_log(booted.store, 3)) != first
+    assert "its SHA-256 differs" in "\n".join(boot_log(booted.store, 3)) != first
     plan.write_text(before)
 
 
@@ -250,7 +250,7 @@ def a_runner_that_was_refused_before_its_queue_began_is_told_of_too(booted: Boot
     assert booted.root.run(*script, environ=later).returncode == 0, "systemd tries again"
     assert booted.root.run(*script, environ=environ).returncode == 1
     (queues / "aside").rename(events)
-    assert "failed to begin the queue" in boot_log(booted.store, 1)[0]
+    assert "failed to start the queue" in boot_log(booted.store, 1)[0]
 
 
 CHECKS = [

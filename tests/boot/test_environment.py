@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from spawn.core.boot.environment import encode, parse
+from spawn.core.boot.environment import encode_for_systemd, parse_environment
 
 GENERATOR = Path("/usr/lib/systemd/user-environment-generators/30-systemd-environment-d-generator")
 """A program of systemd's that reads the same format by the same code, and expands `$` besides."""
@@ -27,7 +27,7 @@ def test_systemd_reads_back_exactly_what_is_written(tmp_path: Path) -> None:
     folder = tmp_path / "environment.d"
     folder.mkdir()
     doubled = {name: value.replace("$", "$$") for name, value in VALUES.items()}
-    (folder / "x.conf").write_text(encode(doubled))
+    (folder / "x.conf").write_text(encode_for_systemd(doubled))
     done = subprocess.run(
         [GENERATOR],
         env={"XDG_CONFIG_HOME": str(tmp_path), "HOME": str(tmp_path), "PATH": os.defpath},
@@ -54,7 +54,7 @@ def test_people_write_lines_and_quotes_where_they_need_them() -> None:
         "# a comment\n\nA=plain $x \\n \"mid\"\r\nB= spaced \nC='single \\n'\n"
         'D="one\ntwo \\"q\\" \\n \\\\ \\$ \\x"\nE=\nF=a=b\n'
     )
-    assert parse(text) == {
+    assert parse_environment(text) == {
         "A": 'plain $x \\n "mid"',
         "B": "spaced",
         "C": "single \\n",
@@ -65,9 +65,8 @@ def test_people_write_lines_and_quotes_where_they_need_them() -> None:
 
 
 def test_what_was_written_is_read_by_us_as_well() -> None:
-    assert parse(encode({k: v for k, v in VALUES.items() if "`" not in v})) == {
-        k: v for k, v in VALUES.items() if "`" not in v
-    }
+    plain = {k: v for k, v in VALUES.items() if "`" not in v}
+    assert parse_environment(encode_for_systemd(plain)) == plain
 
 
 @pytest.mark.parametrize(
@@ -75,5 +74,5 @@ def test_what_was_written_is_read_by_us_as_well() -> None:
 )
 def test_a_line_that_is_none_is_named_by_its_number_alone(text: str, line: int) -> None:
     with pytest.raises(ValueError, match=rf"^line {line} ") as raised:
-        parse(text)
+        parse_environment(text)
     assert "nonsense" not in str(raised.value)

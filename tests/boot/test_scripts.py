@@ -63,7 +63,7 @@ def test_it_signs_as_aws_does(
     told = {"if-none-match": "*", "content-type": "text/plain"}
     with metadata(b"{}", role=True) as server:
         monkeypatch.setattr(courier, "IMDS", server.endpoint)
-        made = courier.signed("PUT", url, service, "eu-west-1", body, told)
+        made = courier.sign("PUT", url, service, "eu-west-1", body, told)
     ours = {name.lower(): value for name, value in made.header_items()}
     credentials = Credentials(ROLE["AccessKeyId"], ROLE["SecretAccessKey"], ROLE["Token"])
     request = AWSRequest("PUT", url, data=body, headers=told)

@@ -44,15 +44,15 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("plan", PLANS, ids=["run", "resume"])
 def test_systemd_has_nothing_to_say_of_them(system: Path, plan: BootPlan) -> None:
     folder = system / "etc/systemd/system"
-    (folder / "spawn-queue.service").write_text(units.runner(plan))
-    (folder / "spawn-feed.service").write_text(units.feed(plan))
+    (folder / "spawn-queue.service").write_text(units.runner_unit(plan))
+    (folder / "spawn-feed.service").write_text(units.feed_unit(plan))
     assert _said(system) == ""
-    (folder / "spawn-feed.service").write_text(units.feed(plan) + "Bogus=1\n")
+    (folder / "spawn-feed.service").write_text(units.feed_unit(plan) + "Bogus=1\n")
     assert "Unknown key 'Bogus'" in _said(system)
 
 
 def test_a_runner_is_left_its_jobs_and_is_started_again_when_it_dies() -> None:
-    text = units.runner(PLAN)
+    text = units.runner_unit(PLAN)
     for line in (
         "KillMode=process",
         "Delegate=yes",
@@ -71,24 +71,24 @@ def test_a_runner_is_left_its_jobs_and_is_started_again_when_it_dies() -> None:
 
 
 def test_systemd_waits_for_a_long_grace_and_for_what_follows_it() -> None:
-    text = units.runner(structs.replace(PLAN, kill_grace=600.5))
+    text = units.runner_unit(structs.replace(PLAN, kill_grace=600.5))
     assert "\nTimeoutStopSec=691\n" in text
 
 
 def test_the_command_says_all_that_the_plan_has_and_nothing_that_is_usual() -> None:
-    assert units.command(PLAN)[1:] == [
+    assert units.runner_command(PLAN)[1:] == [
         *("queue", "run", "--or-resume", "/srv/spawn-queue/nightly/queue-config.json"),
         *("--queue-id", "nightly", "--bucket", "b", "--prefix", PLAN.prefix.rstrip("/")),
         *("--region", "us-east-1", "--ttl", "2026-11-28T12:00:00Z", "--on-complete", "terminate"),
     ]
     plain = structs.replace(PLAN, ttl_at=None, on_complete="keep", env_parameter=None)
-    assert not {"--ttl", "--on-complete"} & set(units.command(plain))
-    assert "EnvironmentFile" not in units.runner(plain)
+    assert not {"--ttl", "--on-complete"} & set(units.runner_command(plain))
+    assert "EnvironmentFile" not in units.runner_unit(plain)
 
 
 @pytest.mark.parametrize("there", [False, True])
 def test_a_queue_is_taken_over_once_and_then_gone_on_with(tmp_path: Path, *, there: bool) -> None:
-    shell, flag, script = units.command(PLANS[1])
+    shell, flag, script = units.runner_command(PLANS[1])
     assert (shell, flag) == ("/bin/sh", "-c")
     log = tmp_path / "events.db"
     if there:
@@ -105,13 +105,13 @@ def test_a_queue_is_taken_over_once_and_then_gone_on_with(tmp_path: Path, *, the
 
 def test_how_objects_are_encrypted_travels() -> None:
     key = "arn:aws:kms:us-east-1:111122223333:alias/x%y"
-    text = units.runner(structs.replace(PLAN, sse="aws:kms", sse_key=key))
+    text = units.runner_unit(structs.replace(PLAN, sse="aws:kms", sse_key=key))
     assert "\nEnvironment=SPAWN_SSE=aws:kms\n" in text
     assert f'\nEnvironment="SPAWN_SSE_KMS_KEY_ID={key.replace("%", "%%")}"\n' in text
-    assert "SPAWN_SSE" not in units.runner(PLAN)
+    assert "SPAWN_SSE" not in units.runner_unit(PLAN)
 
 
 def test_what_systemd_would_expand_is_escaped() -> None:
-    line = re.search(r"(?m)^ExecStart=.*$", units.runner(PLAN))
+    line = re.search(r"(?m)^ExecStart=.*$", units.runner_unit(PLAN))
     assert line is not None
     assert '''"a 'b' %%h $$x \\"é\\"/nightly"''' in line[0]

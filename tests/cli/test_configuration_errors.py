@@ -26,7 +26,7 @@ def job(job_id: str = "a", **fields: Any) -> dict[str, Any]:
 WRONG: dict[str, tuple[Any, str]] = {
     "a duplicate id": (
         {"jobs": [job(), job()]},
-        "jobs[1].job_id: 'a' is the id of jobs[0] too; give each job an id of its own",
+        "jobs[1].job_id: 'a' is already the id of jobs[0]; give each job a unique id",
     ),
     "an unknown dependency": (
         {"jobs": [job("preprocess"), job("train", depends_on=["preproces"])]},
@@ -34,12 +34,12 @@ WRONG: dict[str, tuple[Any, str]] = {
     ),
     "a cycle": (
         {"jobs": [job(waits, depends_on=[need]) for waits, need in ("ac", "ba", "cb")]},
-        "jobs[0].depends_on: these jobs wait for each other: a → c → b → a; "
-        "take one of these dependencies out",
+        "jobs[0].depends_on: circular dependency: a → c → b → a; "
+        "remove one of these dependencies",
     ),
     "a self-dependency": (
         {"jobs": [job(depends_on=["a"])]},
-        "jobs[0].depends_on[0]: a job cannot depend on itself; take it out",
+        "jobs[0].depends_on[0]: a job cannot depend on itself; remove it",
     ),
     "an unknown field of a job": (
         {"jobs": [job(timout="5m")]},
@@ -51,11 +51,11 @@ WRONG: dict[str, tuple[Any, str]] = {
     ),
     "a wrong type": (
         {"jobs": [job(retry_count="3")]},
-        "jobs[0].retry_count: wants a whole number, not the text '3'; write 3 without quotes",
+        "jobs[0].retry_count: expected a whole number, got the string '3'; write 3 without quotes",
     ),
     "a null": (
         {"jobs": [job(timeout=None)]},
-        'jobs[0].timeout: wants a duration in quotes, not null; write "4h", or leave it out',
+        'jobs[0].timeout: expected a duration in quotes, got null; write "4h", or remove it',
     ),
     "a bad duration": (
         {"jobs": [job(timeout="5 minutes")]},
@@ -64,16 +64,16 @@ WRONG: dict[str, tuple[Any, str]] = {
     ),
     "a duration without a unit": (
         {"jobs": [job(timeout=90)]},
-        'jobs[0].timeout: wants a duration in quotes, not the number 90; write "90s"',
+        'jobs[0].timeout: expected a duration in quotes, got the number 90; write "90s"',
     ),
-    "empty jobs": ({"jobs": []}, "jobs: is empty; write at least one"),
+    "empty jobs": ({"jobs": []}, "jobs: is empty; add at least one entry"),
     "no jobs": (
         {},
         'jobs: is missing; write [{"job_id": "train", "command": "python train.py"}]',
     ),
     "an empty command": (
         {"jobs": [job(command=" ")]},
-        "jobs[0].command: is empty; write what bash shall run",
+        "jobs[0].command: is empty; write a shell command",
     ),
     "no command": (
         {"jobs": [{"job_id": "a"}]},
@@ -81,11 +81,11 @@ WRONG: dict[str, tuple[Any, str]] = {
     ),
     "both dialects of retries": (
         {"jobs": [job(retry_count=3, retry={"max_attempts": 2})]},
-        "jobs[0].retry_count: both dialects mixed: 'retry' says the same; keep 'retry'",
+        "jobs[0].retry_count: means the same as 'retry'; keep only 'retry'",
     ),
     "both dialects of the environment": (
         {"jobs": [job(env={}, environment={})]},
-        "jobs[0].env: both dialects mixed: 'environment' says the same; keep 'environment'",
+        "jobs[0].env: means the same as 'environment'; keep only 'environment'",
     ),
     "an unsafe job id": (
         {"jobs": [job("../a")]},
@@ -101,16 +101,16 @@ WRONG: dict[str, tuple[Any, str]] = {
     ),
     "a list": (
         [job()],
-        'the file holds a list, not an object; a configuration is {"jobs": [...]}',
+        'expected an object, got a list; a configuration is {"jobs": [...]}',
     ),
     "not JSON": (
         b"{\n  'jobs': []\n}",
         "not JSON: expecting property name enclosed in double quotes at line 2, column 3; "
-        "JSON takes double quotes only",
+        "JSON requires double quotes",
     ),
     "unreadable bytes": (
         b'{"jobs":\n  "\xe9"}',
-        "not UTF-8: line 2 has a byte 0xe9 that is no text; save the file as UTF-8",
+        "not UTF-8: line 2 has the invalid byte 0xe9; save the file as UTF-8",
     ),
     "an empty file": (
         b"",
@@ -118,7 +118,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     ),
     "a key that stands twice": (
         b'{"jobs": [], "jobs": [{"job_id": "a", "command": "true"}]}',
-        "jobs: stands here more than once; keep one of them",
+        "jobs: duplicate key; keep only one",
     ),
 }
 
@@ -175,7 +175,7 @@ def test_all_problems_are_told_at_once_in_the_files_order(home: Home, command: s
 def test_a_configuration_on_stdin_is_checked_alike(home: Home, command: str) -> None:
     done = home("queue", command, "-", stdin=b'{"jobs": []}')
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "Error: stdin has 1 problem\n  jobs: is empty; write at least one\n"
+    assert done.stderr == "Error: stdin has 1 problem\n  jobs: is empty; add at least one entry\n"
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def test_a_hangup_does_not_end_it(feed: Feed) -> None:
 
 def test_one_of_the_same_user_and_folder_is_what_was_asked_for(world: World, feed: Feed) -> None:
     done = world.spawn("feed", "--port", str(feed.port))
-    said = f"The feed of {world.roots.state} is on port {feed.port} already.\n"
+    said = f"A feed already serves {world.roots.state} on port {feed.port}.\n"
     assert (done.code, done.out, done.err) == (0, "", said)
 
 
@@ -44,8 +44,8 @@ def test_one_of_another_folder_has_it(world: World, feed: Feed, tmp_path: Path) 
     with world_in(tmp_path, tmp_path / "other") as other:
         done = other.spawn("feed", "--port", str(feed.port))
     assert done.code == 1
-    assert f"it is the feed of {world.roots.state}" in done.err
-    assert "Hint: SPAWN_FEED_PORT names another one" in done.err
+    assert f"the feed of {world.roots.state} listens on it" in done.err
+    assert "Hint: set SPAWN_FEED_PORT to another port" in done.err
 
 
 @pytest.mark.parametrize("says", [b"SSH-2.0-x\r\n", answered(b"{}"), answered(b"[1]"), None])
@@ -53,7 +53,7 @@ def test_another_program_has_it(world: World, says: bytes | None) -> None:
     with program(says) as (_, port):
         done = world.spawn("feed", "--port", str(port))
     assert done.code == 1
-    assert f"port {port} of this machine is taken: another program of yours listens" in done.err
+    assert f"port {port} of this machine is in use: another program of yours listens" in done.err
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "::"])
@@ -65,7 +65,7 @@ def test_one_that_listens_on_all_addresses_has_it(world: World, address: str) ->
         pytest.skip("there is no IPv6 here")
     with listener:
         done = world.spawn("feed", "--port", str(listener.getsockname()[1]))
-    assert (done.code, "is taken" in done.err) == (1, True)
+    assert (done.code, "is in use" in done.err) == (1, True)
 
 
 @pytest.mark.parametrize("port", ["x", "-1", "65536"])

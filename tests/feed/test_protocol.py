@@ -48,7 +48,7 @@ def _failure(*says: bytes | None, first: bytes = b"") -> SpawnError:
 def test_another_program_on_its_port_is_said_to_be_none(says: bytes) -> None:
     error = _failure(says)
     assert isinstance(error, NotAFeed)
-    assert str(error).startswith(f"what answers on the feed's port of {NAME} is no feed of spawn")
+    assert str(error).startswith(f"the program on the feed's port of {NAME} is not a spawn feed")
     assert "SPAWN_FEED_PORT" in error.hint
 
 
@@ -100,7 +100,7 @@ def test_a_protocol_that_is_not_understood_names_the_side_to_update(
     error = _failure(hello(protocol=protocol, oldest=oldest, version="9.9.9"))
     assert isinstance(error, OtherProtocol)
     assert error.hint == f"spawn is {__version__} here and 9.9.9 there; update spawn {side}"
-    assert f"it speaks {oldest} to {protocol}, we speak 1 to 1" in error.why
+    assert f"it supports {oldest} to {protocol}, this spawn supports 1 to 1" in error.why
 
 
 def test_a_newer_feed_that_still_speaks_ours_is_understood() -> None:

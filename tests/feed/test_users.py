@@ -170,7 +170,7 @@ def test_a_port_that_another_users_feed_has_is_said_to_be_its(
 ) -> None:
     done = world.spawn("feed", "--port", str(strangers))
     assert done.code == 1
-    assert f"a program of the user {stranger} listens there" in done.err
+    assert f"a program of the user {stranger} listens on it" in done.err
     assert "SPAWN_FEED_PORT" in done.err
 
 
@@ -181,12 +181,12 @@ def test_a_connection_that_its_owner_has_closed_is_nobodys_and_not_roots() -> No
         accepted, address = listener.accept()
         with accepted:
             here = accepted.getsockname()
-            assert peer.owner(address, here) == os.getuid()
+            assert peer.peer_uid(address, here) == os.getuid()
             ours.close()
-            wait_until(lambda: peer.owner(address, here) is None)
+            wait_until(lambda: peer.peer_uid(address, here) is None)
 
 
 def test_nobody_listens_where_nobody_does() -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
-        assert peer.listener(sock.getsockname()[1]) is None
+        assert peer.listener_uid(sock.getsockname()[1]) is None

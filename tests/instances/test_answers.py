@@ -282,12 +282,12 @@ def test_a_foreign_program_on_the_feeds_port_is_not_believed(
     ran(bare)
     with serving(person.port, answered(b"<html>It works</html>")):
         said = refused(person, bare.id).err
-        assert f"what answers on the feed's port of {bare.id} is no feed of spawn" in said
+        assert f"the program on the feed's port of {bare.id} is not a spawn feed" in said
         bare.tag(spawn_queue_id="q", spawn_results_location=f"s3://{bare.bucket}/q/")
         finished = person.spawn("status", bare.id, "--json")
     assert json.loads(finished.out)["status"] == "completed"
-    assert "is no feed of spawn" in finished.err
-    assert "(SPAWN_FEED_PORT names another port, on both sides). Read from" in finished.err
+    assert "is not a spawn feed" in finished.err
+    assert "(set SPAWN_FEED_PORT to another port on both machines). Read from" in finished.err
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_a_feed_of_another_version_says_which_side_to_update(
     oldest, protocol = protocols
     with serving(person.port, hello(oldest=oldest, protocol=protocol)):
         said = refused(person, bare.id).err
-    assert f"the feed of {bare.id} speaks another protocol" in said
+    assert f"the feed of {bare.id} uses an incompatible protocol" in said
     assert f"update spawn {side}" in said
 
 

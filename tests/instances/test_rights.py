@@ -40,8 +40,8 @@ def test_another_user_of_the_instance_gets_nothing_over_ssh(open_to_all: Instanc
     person = open_to_all.person
     finished = person.spawn("status", open_to_all.id, "--ssh-user", OTHER)
     assert (finished.code, finished.out) == (1, ""), finished
-    assert f"the feed of {open_to_all.id} does not serve us" in finished.err
-    assert "--ssh-user says who to be there" in finished.err
+    assert f"the feed of {open_to_all.id} does not serve this user" in finished.err
+    assert "--ssh-user sets the user on the instance" in finished.err
     assert "Read from" not in finished.err
     assert person.status(open_to_all.id)["queue_id"] == "q"
 

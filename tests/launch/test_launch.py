@@ -70,7 +70,7 @@ def test_a_launch_makes_what_is_missing_and_starts_one_instance(person: Person) 
         f"spawn queue status {instance_id} --watch",
         f"spawn queue results {person.queue_id}",
         f"spawn terminate {instance_id}",
-        "EC2 charges for it until the queue has ended",
+        "EC2 charges for the instance until the queue ends",
         "The queue is stopped at 20",
     ):
         assert line in done.err
@@ -150,10 +150,10 @@ def test_a_dry_run_changes_nothing(person: Person) -> None:
     assert person.costs() == NOTHING
     assert person.objects() == []
     assert not (person.folder / "home").exists()
-    assert f"Would run queue {person.queue_id}, in s3://b-dry-run/" in done.out
-    assert "Bucket: b-dry-run would be made" in done.out
+    assert f"Would run queue {person.queue_id} in s3://b-dry-run/" in done.out
+    assert "Bucket: b-dry-run would be created" in done.out
     assert "spot, one-time" in done.out
-    assert re.search(r"(?m)^Through S3: 3\.\d+ MB: spawn, .*/work$", done.out)
+    assert re.search(r"(?m)^Upload: 3\.\d+ MB: spawn, .*/work$", done.out)
     assert "hunter2" not in done.out
 
 

@@ -51,7 +51,7 @@ def test_an_instance_whose_boot_has_failed_ends_when_its_queue_would_have_ended_
         assert "no such driver" in told
         assert f"to keep it: sudo systemctl stop {END}.timer" in told
         shown = owner.person.spawn("status", QUEUE)
-        assert "this instance ends in 15 minutes" in shown.out
+        assert "powers this instance off in 15 minutes" in shown.out
         again = made.inside("systemd-run", "--wait", "--quiet", "/bin/bash", SCRIPT)
         assert again.returncode == 1
         assert made.inside("systemctl", "is-active", f"{END}.timer").stdout == "active\n"

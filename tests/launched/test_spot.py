@@ -287,7 +287,7 @@ def _tells_of_a_refused_start(owner: Owner, made: Machine) -> None:
     ended = ends(made)
     assert (ended["Result"], ended["ExecMainStatus"], ended["NRestarts"]) == ("exit-code", "2", "0")
     boot_log = owner.stored()["_spawn/boot.log"].decode()
-    assert "failed to begin the queue" in boot_log
+    assert "failed to start the queue" in boot_log
     assert names.CONFIG in boot_log
 
 

@@ -15,7 +15,7 @@ from spawn.core.feed.address import (
     AskPage,
     AskQueues,
     NoSuchAddress,
-    parse,
+    parse_target,
     port,
 )
 from spawn.core.ids import why_not_queue_id
@@ -50,7 +50,7 @@ ASKS = st.one_of(
 
 @given(ASKS)
 def test_an_address_is_read_as_it_was_written(ask: Ask) -> None:
-    assert parse(ask.target) == ask
+    assert parse_target(ask.target) == ask
     assert ask.target.isascii()
     assert " " not in ask.target
 
@@ -59,13 +59,13 @@ def test_an_address_is_read_as_it_was_written(ask: Ask) -> None:
 def test_whatever_is_asked_it_is_read_or_refused(target: str) -> None:
     for text in (target, f"/v1/{target}", f"/v1/queues/{target}", f"/v1/queues/q?{target}"):
         try:
-            parse(text)
+            parse_target(text)
         except InvalidArgument:
             continue
 
 
 def test_nobody_waits_longer_than_it_may() -> None:
-    ask = parse("/v1/queues/q?wait=999999")
+    ask = parse_target("/v1/queues/q?wait=999999")
     assert isinstance(ask, AskPage)
     assert ask.wait == MAX_WAIT
 
@@ -73,7 +73,7 @@ def test_nobody_waits_longer_than_it_may() -> None:
 @pytest.mark.parametrize("queue_id", ["local", "i-0abc", "q.fenced-3", ".", "..", "", "a/b"])
 def test_what_is_no_queue_has_no_address(queue_id: str) -> None:
     with pytest.raises(NoSuchAddress):
-        parse(f"/v1/queues/{queue_id}")
+        parse_target(f"/v1/queues/{queue_id}")
 
 
 def test_the_port_is_the_default_unless_it_is_set() -> None:

@@ -16,9 +16,9 @@ from spawn.core.launch import names, policy, source, tags
     [
         (b"novalue\n", "line 1 is not NAME=VALUE"),
         (b"# fine\n2A=hunter2\n", "line 2"),
-        (b'A="hunter2\n', "line 1 opens a quote"),
+        (b'A="hunter2\n', "line 1 has an unclosed quote"),
         (b"\xffA=hunter2", "not UTF-8"),
-        (b"# nothing\n\n", "sets nothing"),
+        (b"# nothing\n\n", "sets no variable"),
         (b"A=" + b"hunter2" * 700, "too large"),
     ],
 )

@@ -1,14 +1,14 @@
-"""Fetches and brings what a bootstrap needs, with the rights of the instance's role.
+"""Downloads and uploads files for the bootstrap, with the permissions of the instance's role.
 
-It runs before anything is installed, on whatever python3 an image has (3.6 or later): the standard
-library, and no `aws`, whose version is not ours.
+It runs before anything is installed, on the image's python3 (3.6 or later), so it uses only the
+standard library. It does not use the image's `aws`, whose version is unknown.
 
-    courier.py fetch KEY FILE SHA256     an object of $BUCKET
-    courier.py put KEY FILE              a small file, over what is there
-    courier.py parameter NAME FILE       a parameter of SSM, decrypted
+    courier.py fetch KEY FILE SHA256     download an object of $BUCKET
+    courier.py put KEY FILE              upload a small file, replacing the object
+    courier.py parameter NAME FILE       write an SSM parameter, decrypted, to a file
 
-$REGION, $BUCKET and $BUCKET_OWNER say where, $SPAWN_SSE and $SPAWN_SSE_KMS_KEY_ID how it is to be
-encrypted; AWS_ENDPOINT_URL and AWS_EC2_METADATA_SERVICE_ENDPOINT name other servers than AWS's.
+$REGION, $BUCKET and $BUCKET_OWNER name the bucket, $SPAWN_SSE and $SPAWN_SSE_KMS_KEY_ID the
+encryption; AWS_ENDPOINT_URL and AWS_EC2_METADATA_SERVICE_ENDPOINT replace the endpoints of AWS.
 Sources: "AWS Signature Version 4" of the IAM user guide, "IMDSv2" of the EC2 user guide.
 """
 
@@ -27,9 +27,9 @@ import urllib.request
 from typing import Any, Callable, Dict, Tuple
 
 PATIENCE = 150
-"""Seconds of pauses: IAM may take a minute or two until a role's rights are known everywhere."""
-LONGEST = 15
-SECONDS = 30
+"""Total seconds of backoff; the permissions of a new role take a minute or two to propagate."""
+MAX_PAUSE = 15
+TIMEOUT = 30
 BLOCK = 1024 * 1024
 IMDS = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or "http://169.254.169.254"
 ENDPOINT = os.environ.get("AWS_ENDPOINT_URL") or ""
@@ -39,30 +39,30 @@ OWNER = os.environ.get("BUCKET_OWNER", "")
 SSE = os.environ.get("SPAWN_SSE", "")
 SSE_KEY = os.environ.get("SPAWN_SSE_KMS_KEY_ID", "")
 TEXT = "text/plain; charset=utf-8"
-"""Named, for urllib would call it a form."""
+"""Explicit, because urllib defaults to a form."""
 ROLES = "/latest/meta-data/iam/security-credentials/"
-PASSES = re.compile(
+TRANSIENT = re.compile(
     "AccessDenied|Throttl|ExpiredToken|InvalidClientToken|UnrecognizedClient|RequestExpired"
 )
-"""What refusals are called that may pass: SSM says them all with status 400."""
+"""Error codes to retry; SSM sends all of them with status 400."""
 
 
-class Failed(Exception):
-    """Not to be had; the text says why, and has no secret in it.
+class CourierError(Exception):
+    """A request failed; the message contains no secrets.
 
-    `status` is the answer's, and `home` the bucket's region, where they are known.
+    `status` is the HTTP status and `home` the bucket's region, if known.
     """
 
     status = 0
     home = ""
 
 
-class Again(Failed):
-    """Not to be had now: a role's rights, for one, take a while to be known everywhere."""
+class TransientError(CourierError):
+    """A request failed and may succeed later, for example once a role has propagated."""
 
 
 def metadata(path: str, method: str = "GET", **headers: str) -> str:
-    """Ask the instance's metadata service, never through a proxy."""
+    """Query the instance's metadata service, without a proxy."""
     request = urllib.request.Request(IMDS.rstrip("/") + path, method=method)
     for name, value in headers.items():
         request.add_header(name.replace("_", "-"), value)
@@ -72,26 +72,27 @@ def metadata(path: str, method: str = "GET", **headers: str) -> str:
             return str(answer.read().decode())
     except urllib.error.HTTPError as error:
         why = "the instance has no role" if error.code == 404 else f"code {error.code}"
-        raise Again("the metadata service gives no credentials: " + why)
+        raise TransientError("the metadata service returned no credentials: " + why)
     except (OSError, http.client.HTTPException) as error:
-        raise Again(f"the metadata service does not answer: {error}")
+        raise TransientError(f"the metadata service does not respond: {error}")
 
 
 def credentials() -> Tuple[str, str, str]:
-    """The role's credentials as they are now: access key, secret, session token."""
+    """Return the role's current credentials: access key, secret key, session token."""
     token = metadata("/latest/api/token", method="PUT", X_aws_ec2_metadata_token_ttl_seconds="300")
     role = metadata(ROLES, X_aws_ec2_metadata_token=token).split("\n")[0].strip()
-    said = metadata(ROLES + role, X_aws_ec2_metadata_token=token)
+    answer = metadata(ROLES + role, X_aws_ec2_metadata_token=token)
     try:
-        found = json.loads(said)
-        if found.get("Code", "Success") != "Success":
-            raise Again("the metadata service gives no credentials: " + str(found.get("Code")))
+        found = json.loads(answer)
+        code = found.get("Code", "Success")
+        if code != "Success":
+            raise TransientError("the metadata service returned no credentials: " + str(code))
         return found["AccessKeyId"], found["SecretAccessKey"], found["Token"]
     except (AttributeError, KeyError, ValueError):
-        raise Again("the metadata service gives no credentials yet")
+        raise TransientError("the metadata service returned no credentials")
 
 
-def signed(
+def sign(
     method: str, url: str, service: str, region: str, body: bytes, headers: Dict[str, str]
 ) -> urllib.request.Request:
     """Make a request with a version 4 signature."""
@@ -99,11 +100,11 @@ def signed(
     parts = urllib.parse.urlsplit(url)
     stamp = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     digest = hashlib.sha256(body).hexdigest()
-    told = {"host": parts.netloc, "x-amz-date": stamp, "x-amz-security-token": token}
-    told["x-amz-content-sha256"] = digest
-    told.update({name.lower(): value for name, value in headers.items()})
-    names = ";".join(sorted(told))
-    lines = "".join(f"{name}:{told[name]}\n" for name in sorted(told))
+    sent = {"host": parts.netloc, "x-amz-date": stamp, "x-amz-security-token": token}
+    sent["x-amz-content-sha256"] = digest
+    sent.update({name.lower(): value for name, value in headers.items()})
+    names = ";".join(sorted(sent))
+    lines = "".join(f"{name}:{sent[name]}\n" for name in sorted(sent))
     canonical = "\n".join([method, parts.path or "/", parts.query, lines, names, digest])
     scope = "/".join([stamp[:8], region, service, "aws4_request"])
     text = "\n".join(
@@ -113,9 +114,9 @@ def signed(
     for part in [*scope.split("/"), text]:
         signing = hmac.new(signing, part.encode(), hashlib.sha256).digest()
     request = urllib.request.Request(url, data=body or None, method=method)
-    for name in told:
+    for name in sent:
         if name != "host":
-            request.add_header(name, told[name])
+            request.add_header(name, sent[name])
     request.add_header(
         "Authorization",
         f"AWS4-HMAC-SHA256 Credential={key}/{scope}, SignedHeaders={names}, "
@@ -124,35 +125,37 @@ def signed(
     return request
 
 
-def ask(method: str, url: str, service: str, region: str, body: bytes = b"", **headers: str) -> Any:
-    """Ask AWS once; returns an open answer.
+def call(
+    method: str, url: str, service: str, region: str, body: bytes = b"", **headers: str
+) -> Any:
+    """Send one request to AWS; return the open response.
 
-    Raises Again for what may pass, and Failed with the answer's own code for the rest.
+    Raises TransientError for errors to retry, CourierError with AWS's error code for others.
     """
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
-    request = signed(method, url, service, region, body, headers)
+    request = sign(method, url, service, region, body, headers)
     try:
-        return urllib.request.urlopen(request, timeout=SECONDS)
+        return urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         text = error.read(8192).decode("utf-8", "replace")
         code = re.search(r"<Code>(\w+)</Code>", text) or re.search(r'"__type":\s*"([\w.#]+)"', text)
         name = code.group(1) if code else f"status {error.code}"
-        passes = error.code in (403, 429) or error.code >= 500 or PASSES.search(name)
-        raised = (Again if passes else Failed)(f"{url} refuses us: {name}")
+        retry = error.code in (403, 429) or error.code >= 500 or TRANSIENT.search(name)
+        raised = (TransientError if retry else CourierError)(f"{url} failed: {name}")
         raised.status = error.code
         raised.home = error.headers.get("x-amz-bucket-region", "")
         raise raised
     except (OSError, http.client.HTTPException) as error:
-        raise Again(f"{url} cannot be reached: {getattr(error, 'reason', error)}")
+        raise TransientError(f"{url} cannot be reached: {getattr(error, 'reason', error)}")
 
 
 def domain(region: str) -> str:
-    """What AWS's names end in, in a region."""
+    """Return the domain of AWS's endpoints in a region."""
     return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
 
 
 def s3(method: str, key: str, body: bytes = b"", **headers: str) -> Any:
-    """Ask S3 for an object of the bucket, in the region where that is."""
+    """Send a request for an object to S3; follows the bucket to its region."""
     if OWNER:
         headers["x_amz_expected_bucket_owner"] = OWNER
     region = REGION
@@ -160,16 +163,16 @@ def s3(method: str, key: str, body: bytes = b"", **headers: str) -> Any:
         base = ENDPOINT.rstrip("/") or f"https://s3.{region}.{domain(region)}"
         url = f"{base}/{BUCKET}/{urllib.parse.quote(key, safe='/-_.~')}"
         try:
-            return ask(method, url, "s3", region, body, **headers)
-        except Failed as error:
+            return call(method, url, "s3", region, body, **headers)
+        except CourierError as error:
             if error.home in ("", region):
                 raise
             region = error.home
-    raise Failed(f"the bucket {BUCKET} is in no region")
+    raise CourierError(f"the region of the bucket {BUCKET} cannot be found")
 
 
 def fetch(key: str, file: str, digest: str) -> None:
-    """Fetch an object that has this SHA-256; what is there already and has it stays."""
+    """Download an object with this SHA-256, unless the file already has it."""
     if os.path.exists(file) and digest_of(file) == digest:
         return
     part = file + ".part"
@@ -186,17 +189,17 @@ def fetch(key: str, file: str, digest: str) -> None:
                 size += len(block)
             promised = answer.headers.get("Content-Length")
     except (OSError, ValueError, http.client.HTTPException) as error:
-        raise Again(f"{key} broke off: {error}")
+        raise TransientError(f"the download of {key} was interrupted: {error}")
     if promised is not None and size < int(promised):
-        raise Again(f"{key} broke off after {size} of {promised} bytes")
+        raise TransientError(f"the download of {key} ended after {size} of {promised} bytes")
     if got.hexdigest() != digest:
         os.unlink(part)
-        raise Failed(f"{key} is not what was launched: its SHA-256 is another")
+        raise CourierError(f"{key} is not the launched file: its SHA-256 differs")
     os.rename(part, file)
 
 
 def digest_of(file: str) -> str:
-    """The SHA-256 of a file."""
+    """Return the SHA-256 of a file in hex."""
     got = hashlib.sha256()
     with open(file, "rb") as read:
         for block in iter(lambda: read.read(BLOCK), b""):
@@ -205,30 +208,29 @@ def digest_of(file: str) -> str:
 
 
 def put(key: str, file: str) -> None:
-    """Bring a file. A bucket may forbid writing over what is there without a word on what that is,
-    so it is said."""
+    """Upload a file. Every write is conditional, because a bucket policy may require that."""
     with open(file, "rb") as read:
         body = read.read()
-    told = {"content_type": TEXT}
+    headers = {"content_type": TEXT}
     if SSE:
-        told["x_amz_server_side_encryption"] = SSE
+        headers["x_amz_server_side_encryption"] = SSE
     if SSE and SSE_KEY:
-        told["x_amz_server_side_encryption_aws_kms_key_id"] = SSE_KEY
+        headers["x_amz_server_side_encryption_aws_kms_key_id"] = SSE_KEY
     try:
-        s3("PUT", key, body, if_none_match="*", **told).close()
-    except Failed as error:
+        s3("PUT", key, body, if_none_match="*", **headers).close()
+    except CourierError as error:
         if error.status != 412:
             raise
-        with s3("HEAD", key) as there:
-            etag = there.headers["ETag"]
-        s3("PUT", key, body, if_match=etag, **told).close()
+        with s3("HEAD", key) as found:
+            etag = found.headers["ETag"]
+        s3("PUT", key, body, if_match=etag, **headers).close()
 
 
 def parameter(name: str, file: str) -> None:
-    """Read a parameter into a file that is ours alone."""
+    """Write a parameter to a file that only its owner can read."""
     url = ENDPOINT or f"https://ssm.{REGION}.{domain(REGION)}"
     body = json.dumps({"Name": name, "WithDecryption": True}).encode()
-    with ask(
+    with call(
         "POST",
         url.rstrip("/") + "/",
         "ssm",
@@ -244,21 +246,21 @@ def parameter(name: str, file: str) -> None:
 
 
 def main() -> int:
-    """Do what was asked; tried again where it may pass."""
-    tasks: Dict[str, Callable[..., None]] = {"fetch": fetch, "put": put, "parameter": parameter}
-    do = tasks[sys.argv[1]]
+    """Run the command; retry transient errors with backoff."""
+    commands: Dict[str, Callable[..., None]] = {"fetch": fetch, "put": put, "parameter": parameter}
+    run = commands[sys.argv[1]]
     left, pause = PATIENCE, 1
     while True:
         try:
-            do(*sys.argv[2:])
+            run(*sys.argv[2:])
             return 0
-        except Failed as error:
-            if not isinstance(error, Again) or left <= 0:
+        except CourierError as error:
+            if not isinstance(error, TransientError) or left <= 0:
                 sys.stderr.write(f"{error}\n")
                 return 1
         time.sleep(pause)
         left -= pause
-        pause = min(2 * pause, LONGEST)
+        pause = min(2 * pause, MAX_PAUSE)
 
 
 if __name__ == "__main__":

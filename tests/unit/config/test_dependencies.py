@@ -21,13 +21,13 @@ def test_where_no_job_is_near_the_jobs_are_listed_if_they_are_few() -> None:
     ]
     many = problems(chain(*(f"job-{index}" for index in range(9)), "b", b=["zebra"]))
     assert many == [
-        "jobs[9].depends_on[0]: there is no job 'zebra'; add that job, or take the dependency out"
+        "jobs[9].depends_on[0]: there is no job 'zebra'; add the job, or remove the dependency"
     ]
 
 
 def test_a_job_id_used_twice_names_both_places() -> None:
     assert problems(chain("a", "b", "a")) == [
-        "jobs[2].job_id: 'a' is the id of jobs[0] too; give each job an id of its own"
+        "jobs[2].job_id: 'a' is already the id of jobs[0]; give each job a unique id"
     ]
 
 
@@ -37,20 +37,20 @@ def test_job_ids_that_differ_only_in_case_are_two_jobs() -> None:
 
 def test_a_job_that_depends_on_itself_is_named() -> None:
     assert problems(chain("a", a=["a"])) == [
-        "jobs[0].depends_on[0]: a job cannot depend on itself; take it out"
+        "jobs[0].depends_on[0]: a job cannot depend on itself; remove it"
     ]
 
 
 def test_a_dependency_that_stands_twice_names_both_places() -> None:
     assert problems(chain("a", "b", b=["a", "a"])) == [
-        "jobs[1].depends_on[1]: 'a' stands at jobs[1].depends_on[0] too; take one out"
+        "jobs[1].depends_on[1]: 'a' is already listed at jobs[1].depends_on[0]; remove one"
     ]
 
 
 def test_a_cycle_is_shown_as_a_path() -> None:
     assert problems(chain("x", "a", "b", "c", x=["a"], a=["b"], b=["c"], c=["a"])) == [
-        "jobs[1].depends_on: these jobs wait for each other: a → b → c → a; "
-        "take one of these dependencies out"
+        "jobs[1].depends_on: circular dependency: a → b → c → a; "
+        "remove one of these dependencies"
     ]
 
 

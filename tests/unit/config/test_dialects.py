@@ -82,13 +82,13 @@ def test_two_spellings_mean_the_same_and_never_stand_together(keep: str, drop: s
     value: object = ["out"] if keep == "result_files" else {"A": "1"}
     assert only_job(**{keep: value}) == only_job(**{drop: value})
     assert problems(with_job(**{keep: value, drop: value})) == [
-        f"jobs[0].{drop}: both dialects mixed: '{keep}' says the same; keep '{keep}'"
+        f"jobs[0].{drop}: means the same as '{keep}'; keep only '{keep}'"
     ]
 
 
 def test_retry_and_retry_count_never_stand_together() -> None:
     assert problems(with_job(retry={"max_attempts": 2}, retry_count=2)) == [
-        "jobs[0].retry_count: both dialects mixed: 'retry' says the same; keep 'retry'"
+        "jobs[0].retry_count: means the same as 'retry'; keep only 'retry'"
     ]
 
 
@@ -96,7 +96,7 @@ def test_delay_is_base_delay_and_never_stands_beside_it() -> None:
     one = only_job(retry={"max_attempts": 2, "delay": "5s"})
     assert one == only_job(retry={"max_attempts": 2, "base_delay": "5s"})
     assert problems(with_job(retry={"max_attempts": 2, "delay": "5s", "base_delay": "5s"})) == [
-        "jobs[0].retry.delay: both dialects mixed: 'base_delay' says the same; keep 'base_delay'"
+        "jobs[0].retry.delay: means the same as 'base_delay'; keep only 'base_delay'"
     ]
 
 
@@ -120,21 +120,21 @@ def test_jitter_is_another_way_to_say_the_backoff(retry: dict[str, Any], backoff
     [
         (
             {"backoff": "fixed", "jitter": True},
-            "jitter: a fixed backoff has no jitter; leave one of the two out",
+            "jitter: a fixed backoff has no jitter; remove one of the two",
         ),
         (
             {"backoff": "exponential-jitter", "jitter": False},
-            "jitter: is false, but the backoff is 'exponential-jitter'; "
-            "leave jitter out, or make the backoff 'exponential'",
+            "jitter: is false, but backoff is 'exponential-jitter'; "
+            "remove jitter, or change backoff to 'exponential'",
         ),
         (
             {"delay": "1m", "max_delay": "30s"},
             "max_delay: '30s' is shorter than the first delay, '1m'; "
-            "make it longer, or leave it out",
+            "increase it, or remove it",
         ),
         (
             {"retry_on_codes": [1, 2], "dont_retry_on_codes": [3, 2]},
-            "dont_retry_on_codes: 2 is in retry_on_codes too; take it out of one of the two",
+            "dont_retry_on_codes: 2 is also in retry_on_codes; remove it from one of the two",
         ),
     ],
 )

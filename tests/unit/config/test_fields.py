@@ -6,14 +6,14 @@ import pytest
 from tests.unit.config.samples import problems, with_job, with_queue
 
 JOB: list[tuple[dict[str, Any], str]] = [
-    ({"timeout": 90}, 'timeout: wants a duration in quotes, not the number 90; write "90s"'),
-    ({"timeout": -5}, 'timeout: wants a duration in quotes, not the number -5; write "4h"'),
+    ({"timeout": 90}, 'timeout: expected a duration in quotes, got the number 90; write "90s"'),
+    ({"timeout": -5}, 'timeout: expected a duration in quotes, got the number -5; write "4h"'),
     (
         {"timeout": None},
-        'timeout: wants a duration in quotes, not null; write "4h", or leave it out',
+        'timeout: expected a duration in quotes, got null; write "4h", or remove it',
     ),
     ({"timeout": "90"}, "timeout: '90' has no unit; write \"90s\" for seconds"),
-    ({"timeout": "0s"}, "timeout: '0s' leaves no time at all; leave the field out for no limit"),
+    ({"timeout": "0s"}, "timeout: '0s' must be greater than zero; remove the field for no limit"),
     (
         {"timeout": "-5m"},
         "timeout: '-5m' is negative; a duration must be 0 or more; "
@@ -21,16 +21,16 @@ JOB: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"command": ["python", "train.py"]},
-        'command: wants the command in quotes, not a list; write "python train.py"',
+        'command: expected a command in quotes, got a list; write "python train.py"',
     ),
     (
         {"command": ["sh", "-c", "a b"]},
-        'command: wants the command in quotes, not a list; write "python train.py"',
+        'command: expected a command in quotes, got a list; write "python train.py"',
     ),
-    ({"command": ""}, "command: is empty; write what bash shall run"),
-    ({"command": " \n"}, "command: is empty; write what bash shall run"),
-    ({"command": "a\0b"}, "command: contains a NUL character, \\u0000; take it out"),
-    ({"command": "\ud83d"}, "command: contains \\ud83d, which is half a character; take it out"),
+    ({"command": ""}, "command: is empty; write a shell command"),
+    ({"command": " \n"}, "command: is empty; write a shell command"),
+    ({"command": "a\0b"}, "command: contains a NUL character, \\u0000; remove it"),
+    ({"command": "\ud83d"}, "command: contains the unpaired surrogate \\ud83d; remove it"),
     (
         {"job_id": "../a"},
         "job_id: '../a' cannot be a job id; an id is 1 to 128 letters, digits, '.', '_' or '-', "
@@ -38,45 +38,45 @@ JOB: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"depends_on": "b"},
-        "depends_on: wants a list of job ids, not the text 'b'; write [\"b\"]",
+        "depends_on: expected a list of job ids, got the string 'b'; write [\"b\"]",
     ),
     (
         {"depends_on": [None]},
-        "depends_on[0]: wants text in quotes, not null; leave it out",
+        "depends_on[0]: expected a string, got null; remove it",
     ),
     (
         {"result_files": "out/*.csv"},
-        "result_files: wants a list of paths, not the text 'out/*.csv'; write [\"out/*.csv\"]",
+        "result_files: expected a list of paths, got the string 'out/*.csv'; write [\"out/*.csv\"]",
     ),
     (
         {"result_files": ["a", ""]},
-        'result_files[1]: is empty; write a path, "." for the folder itself',
+        'result_files[1]: is empty; write a path, or "." for the folder itself',
     ),
     (
         {"result_paths": ["~/a"]},
-        "result_paths[0]: '~/a' begins with '~', which only a shell replaces; "
-        'write the path out, or "./~..." when it is really called that',
+        "result_paths[0]: '~/a' begins with '~', which only a shell expands; "
+        'write the full path, or "./~..." if the name begins with \'~\'',
     ),
     (
         {"working_directory": "$HOME/a"},
-        "working_directory: '$HOME/a' begins with '$', which only a shell replaces; "
-        'write the path out, or "./$..." when it is really called that',
+        "working_directory: '$HOME/a' begins with '$', which only a shell expands; "
+        'write the full path, or "./$..." if the name begins with \'$\'',
     ),
     (
         {"working_directory": ""},
-        'working_directory: is empty; write a path, "." for the folder itself',
+        'working_directory: is empty; write a path, or "." for the folder itself',
     ),
     (
         {"retry_count": "3"},
-        "retry_count: wants a whole number, not the text '3'; write 3 without quotes",
+        "retry_count: expected a whole number, got the string '3'; write 3 without quotes",
     ),
     (
         {"retry_count": True},
-        "retry_count: wants a whole number, not true; write 3",
+        "retry_count: expected a whole number, got true; write 3",
     ),
     (
         {"retry_count": 2.5},
-        "retry_count: wants a whole number, not the number 2.5; write 3",
+        "retry_count: expected a whole number, got the number 2.5; write 3",
     ),
     (
         {"retry_count": -1},
@@ -88,7 +88,7 @@ JOB: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"retry": 3},
-        'retry: wants an object, not the number 3; write "retry_count": 3',
+        'retry: expected an object, got the number 3; write "retry_count": 3',
     ),
     ({"retry": {}}, "retry.max_attempts: is missing; write 3"),
     (
@@ -97,12 +97,12 @@ JOB: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"retry": {"max_attempts": 2, "backoff": "linear"}},
-        "retry.backoff: 'linear' is not a choice; "
-        "write 'exponential', 'exponential-jitter' or 'fixed'",
+        "retry.backoff: 'linear' is not a valid value; "
+        "use 'exponential', 'exponential-jitter' or 'fixed'",
     ),
     (
         {"retry": {"max_attempts": 2, "jitter": "true"}},
-        "retry.jitter: wants true or false, not the text 'true'; write true without quotes",
+        "retry.jitter: expected true or false, got the string 'true'; write true without quotes",
     ),
     (
         {"retry": {"max_attempts": 2, "retry_on_codes": [0, 256]}},
@@ -110,22 +110,22 @@ JOB: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"env": ["A=1", "B=2=3"]},
-        'env: wants an object of variables, not a list; write {"A": "1", "B": "2=3"}',
+        'env: expected an object of variables, got a list; write {"A": "1", "B": "2=3"}',
     ),
-    ({"env": {"A": 1}}, 'env.A: wants text in quotes, not the number 1; write "1"'),
+    ({"env": {"A": 1}}, 'env.A: expected a string, got the number 1; write "1"'),
     (
         {"environment": {"9A": ""}},
-        "environment['9A']: '9A' cannot be a variable's name; "
+        "environment['9A']: '9A' cannot be a variable name; "
         "a name is letters, digits and '_', and does not begin with a digit",
     ),
     (
         {"environment": {"SPAWN_RUN": "x"}},
-        "environment.SPAWN_RUN: spawn sets this variable itself; use another name",
+        "environment.SPAWN_RUN: is reserved for variables that spawn sets; use another name",
     ),
     (
         {"environment": {"A": "${A:-b}"}},
         "environment.A: '${A:-b}' is not a reference; "
-        "only ${NAME} is replaced; what else a shell can do belongs in the command",
+        "only ${NAME} is expanded; use other shell expansions in the command",
     ),
     (
         {"nonsense_field": 1},
@@ -136,30 +136,30 @@ JOB: list[tuple[dict[str, Any], str]] = [
 ]
 
 QUEUE: list[tuple[dict[str, Any], str]] = [
-    ({"jobs": []}, "jobs: is empty; write at least one"),
+    ({"jobs": []}, "jobs: is empty; add at least one entry"),
     (
         {"jobs": {"train": {"command": "true"}}},
-        "jobs: wants a list of jobs, not an object; "
-        'make it a list, each name as "job_id": [{"job_id": "train", ...}, ...]',
+        "jobs: expected a list of jobs, got an object; "
+        'write a list with the names as "job_id": [{"job_id": "train", ...}, ...]',
     ),
     (
         {"jobs": ["true"]},
-        "jobs[0]: wants a job, not the text 'true'; "
+        "jobs[0]: expected a job, got the string 'true'; "
         'write {"job_id": "train", "command": "python train.py"}',
     ),
-    ({"on_failure": ""}, "on_failure: '' is not a choice; write 'continue' or 'stop'"),
+    ({"on_failure": ""}, "on_failure: '' is not a valid value; use 'continue' or 'stop'"),
     (
         {"on_failure": None},
-        "on_failure: wants 'continue' or 'stop', not null; leave it out",
+        "on_failure: expected 'continue' or 'stop', got null; remove it",
     ),
-    ({"durability": "S3"}, "durability: 'S3' is not a choice; write 'local' or 's3'"),
+    ({"durability": "S3"}, "durability: 'S3' is not a valid value; use 'local' or 's3'"),
     (
         {"max_parallel": 0},
         "max_parallel: 0 is out of range; write a whole number from 1 to 10000",
     ),
     (
         {"global_timeout": "0m"},
-        "global_timeout: '0m' leaves no time at all; leave the field out for no limit",
+        "global_timeout: '0m' must be greater than zero; remove the field for no limit",
     ),
     (
         {"queue_id": "local"},
@@ -169,39 +169,39 @@ QUEUE: list[tuple[dict[str, Any], str]] = [
         {"queue_id": "i-0abc"},
         "queue_id: 'i-0abc' cannot be a queue id; it has the form of an EC2 instance id",
     ),
-    ({"queue_name": " "}, "queue_name: is empty; write a title, or leave it out"),
+    ({"queue_name": " "}, "queue_name: is empty; write a title, or remove it"),
     (
         {"queue_name": "a\nb"},
-        "queue_name: has a line break or another control character; write it on one line",
+        "queue_name: contains a line break or another control character; write it on one line",
     ),
-    ({"queue_name": "a" * 201}, "queue_name: has 201 characters; at most 200 are possible"),
+    ({"queue_name": "a" * 201}, "queue_name: has 201 characters; the limit is 200"),
     (
         {"result_s3_bucket": "s3://results/x"},
-        "result_s3_bucket: 's3://results/x' is an address; write the bucket's name alone",
+        "result_s3_bucket: 's3://results/x' is a URI; write only the bucket name",
     ),
     (
         {"result_s3_bucket": "My_Bucket"},
-        "result_s3_bucket: 'My_Bucket' cannot be a bucket's name; "
-        "a name is 3 to 63 small letters, digits, '-' or '.'",
+        "result_s3_bucket: 'My_Bucket' cannot be a bucket name; "
+        "a name is 3 to 63 lowercase letters, digits, '-' or '.'",
     ),
-    ({"result_s3_prefix": "/a"}, "result_s3_prefix: '/a' begins with '/'; leave that out"),
+    ({"result_s3_prefix": "/a"}, "result_s3_prefix: '/a' begins with '/'; remove the leading '/'"),
     (
         {"result_s3_prefix": ""},
-        "result_s3_prefix: '' has an empty part; write it like teams/vision, or leave it out",
+        "result_s3_prefix: '' has an empty part; write it like teams/vision, or remove it",
     ),
     (
         {"result_s3_prefix": "a//b"},
-        "result_s3_prefix: 'a//b' has an empty part; write it like teams/vision, or leave it out",
+        "result_s3_prefix: 'a//b' has an empty part; write it like teams/vision, or remove it",
     ),
     (
         {"result_s3_prefix": "a/../b"},
-        "result_s3_prefix: 'a/../b' has a part that leads elsewhere; leave '.' and '..' out",
+        "result_s3_prefix: 'a/../b' contains the part '.' or '..'; remove it",
     ),
     (
         {"result_s3_prefix": "é" * 300},
         "result_s3_prefix: has 600 bytes; shorten it to at most 512",
     ),
-    ({"$schema": 1}, '$schema: wants text in quotes, not the number 1; write "1"'),
+    ({"$schema": 1}, '$schema: expected a string, got the number 1; write "1"'),
 ]
 
 
@@ -256,13 +256,13 @@ def test_all_problems_come_at_once_in_the_order_of_the_jobs() -> None:
 
 def test_more_than_a_hundred_thousand_jobs_are_refused() -> None:
     jobs = [{"job_id": f"job-{index}", "command": "true"} for index in range(100_001)]
-    assert problems({"jobs": jobs}) == ["jobs: has 100,001 entries; at most 100,000 are possible"]
+    assert problems({"jobs": jobs}) == ["jobs: has 100,001 entries; the limit is 100,000"]
 
 
 def test_a_job_that_no_event_of_the_log_can_hold_is_refused() -> None:
     (problem,) = problems(with_job(command="x" * 50_000))
     assert problem.startswith("jobs[0]: takes 50,0")
-    assert problem.endswith("one event of the log holds 49,152; move what is long into a script")
+    assert problem.endswith("the limit for a job is 49,152; move long values into a script")
 
 
 @pytest.mark.parametrize("text", ["\x1b[31m", "\ud800", "\u202e", "\0", "a\nb"])

@@ -20,7 +20,7 @@ def test_a_byte_order_mark_is_passed_over() -> None:
 
 def test_a_file_that_is_not_utf_8_is_told_the_line() -> None:
     (problem,) = problems(b'{\n"jobs": "\xe9"}')
-    assert problem == "not UTF-8: line 2 has a byte 0xe9 that is no text; save the file as UTF-8"
+    assert problem == "not UTF-8: line 2 has the invalid byte 0xe9; save the file as UTF-8"
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_a_file_that_is_not_utf_8_is_told_the_line() -> None:
     [
         (
             '{"jobs": [\n  1,\n]}',
-            "not JSON: expecting value at line 3, column 1; take out the comma before it",
+            "not JSON: expecting value at line 3, column 1; remove the comma before it",
         ),
         (
             '{"jobs": [] "queue_id": "a"}',
@@ -37,15 +37,15 @@ def test_a_file_that_is_not_utf_8_is_told_the_line() -> None:
         (
             "{'jobs': []}",
             "not JSON: expecting property name enclosed in double quotes at line 1, column 2; "
-            "JSON takes double quotes only",
+            "JSON requires double quotes",
         ),
         (
             '{"jobs": []} // the end',
-            "not JSON: extra data at line 1, column 14; JSON has no comments: take it out",
+            "not JSON: extra data at line 1, column 14; JSON does not allow comments",
         ),
         (
             "{} {}",
-            "not JSON: extra data at line 1, column 4; the whole file is one object",
+            "not JSON: extra data at line 1, column 4; a configuration is a single object",
         ),
         ('{"jobs": "a', "not JSON: unterminated string starting at line 1, column 10"),
         ("jobs:\n  - a", "not JSON: expecting value at line 1, column 1"),
@@ -66,22 +66,22 @@ def test_what_is_nested_too_deeply_is_a_problem_and_no_crash(text: str) -> None:
     [
         ("[]", "a list"),
         ("null", "null"),
-        ('"jobs"', "the text 'jobs'"),
+        ('"jobs"', "the string 'jobs'"),
         ("3", "the number 3"),
         ("NaN", "NaN, which is not JSON"),
-        ("9" * 5000, "a number without bounds"),
+        ("9" * 5000, "a number that is too large"),
     ],
 )
 def test_a_top_level_that_is_no_object_is_named(text: str, found: str) -> None:
     (problem,) = problems(text.encode())
-    assert problem == f'the file holds {found}, not an object; a configuration is {{"jobs": [...]}}'
+    assert problem == f'expected an object, got {found}; a configuration is {{"jobs": [...]}}'
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "9" * 5000])
 def test_a_number_that_is_none_is_a_problem_at_its_place(number: str) -> None:
     text = json.dumps({"max_parallel": 7, **with_job()}).replace("7", number)
     (problem,) = problems(text.encode())
-    assert problem.startswith("max_parallel: wants a whole number, not ")
+    assert problem.startswith("max_parallel: expected a whole number, got ")
 
 
 def test_a_key_that_stands_twice_is_a_problem_wherever_it_is() -> None:
@@ -94,7 +94,7 @@ def test_a_key_that_stands_twice_is_a_problem_wherever_it_is() -> None:
       "max_parallel": 1, "max_parallel": 2
     }"""
     assert problems(text.encode()) == [
-        f"{place}: stands here more than once; keep one of them"
+        f"{place}: duplicate key; keep only one"
         for place in (
             "max_parallel",
             "jobs[0].command",

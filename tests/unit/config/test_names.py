@@ -56,7 +56,7 @@ def test_a_word_that_counts_otherwise_says_how() -> None:
     (problem,) = problems(with_job(max_retries=3))
     assert problem == (
         "jobs[0].max_retries: unknown field; did you mean 'retry_count'? "
-        "(it counts the first attempt too)"
+        "(it includes the first attempt)"
     )
 
 

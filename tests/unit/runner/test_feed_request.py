@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spawn.runner.feed.request import BadRequest, Request, parse
+from spawn.runner.feed.request import BadRequest, Request, parse_request
 
 HEADERS = st.lists(
     st.sampled_from(
@@ -22,7 +22,7 @@ FIRST = st.one_of(
 def test_whatever_comes_is_a_request_or_refused(first: bytes, headers: list[bytes]) -> None:
     head = b"\r\n".join((first, *headers))
     try:
-        found = parse(head)
+        found = parse_request(head)
     except BadRequest:
         return
     assert first.startswith(b"GET ")
@@ -34,4 +34,4 @@ def test_whatever_comes_is_a_request_or_refused(first: bytes, headers: list[byte
 @pytest.mark.parametrize("target", ["/", "/v1/queues/q?after=1&hash=00"])
 def test_a_good_one_is_read(target: str) -> None:
     head = f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1:27296\r\nUser-Agent: curl/8".encode()
-    assert parse(head) == Request(target, keep=True)
+    assert parse_request(head) == Request(target, keep=True)
