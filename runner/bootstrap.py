@@ -40,32 +40,32 @@ MAX_TAKEOVERS = 5
 
 def main(data: bytes, context: RunnerContext) -> int:
     """Run the queue of an order; messages go to the descriptor in argv. Returns the exit code."""
-    tell = Reporter(int(sys.argv[1]), context.guardian_fd)
+    report = Reporter(int(sys.argv[1]), context.guardian_fd)
     order = msgspec.json.decode(data, type=RunOrder)
     if context.previous_death:
         order = _restart_order(order, context.elapsed)
     try:
-        code = _run(order, tell, context)
-        tell(Over())
+        code = _run(order, report, context)
+        report(Over())
         return code
     except SpawnError as error:
         alive = isinstance(error, RunnerAlive)
         temporary = order.from_s3 and isinstance(error, Unavailable)
         code = STORE_UNREACHABLE if temporary and SERVICE in os.environ else error.exit_code
         hint = error.hint or (_RETRY_HINT if temporary else "")
-        tell(Refused(error.what, error.why, hint, code, alive))
+        report(Refused(error.what, error.why, hint, code, alive))
         return code
     except OSError as error:
-        tell(Refused("the runner failed", str(error), "", 1))
+        report(Refused("the runner failed", str(error), "", 1))
         return 1
     except Exception:
         traceback.print_exc()
         why = traceback.format_exc().strip().splitlines()[-1]
         what, hint = "internal error in the runner", "see the traceback in the queue's runner.log"
-        if tell.guarded:
-            tell(Said(f"{what}: {why}; {hint}"))
+        if report.guarded:
+            report(Said(f"{what}: {why}; {hint}"))
         else:
-            tell(Refused(what, why, hint, INTERNAL_ERROR))
+            report(Refused(what, why, hint, INTERNAL_ERROR))
         return INTERNAL_ERROR
 
 
@@ -90,7 +90,7 @@ def _restart_order(order: RunOrder, seconds: float) -> RunOrder:
     )
 
 
-def _run(order: RunOrder, tell: Reporter, context: RunnerContext) -> int:
+def _run(order: RunOrder, report: Reporter, context: RunnerContext) -> int:
     roots = Roots(Path(order.state), Path(order.log), Path(order.cache))
     died = context.previous_death
     must_exist = order.task == "cancel" or (order.task == "resume" and not order.from_s3)
@@ -103,11 +103,11 @@ def _run(order: RunOrder, tell: Reporter, context: RunnerContext) -> int:
     queues.close_to_others(paths)  # earlier versions left it readable by others
     _redirect(paths.runner_log)
     if died:
-        _say(f"the runner died ({died}) and was restarted", tell)
+        _say(f"the runner died ({died}) and was restarted", report)
     launcher = ProcessLauncher(os.environb)  # before any thread and any SQLite connection
     nonce, against = context.nonce, ""
     for _ in range(MAX_TAKEOVERS):
-        order, session = _open_session(order, roots, paths, launcher, tell, nonce, against, died)
+        order, session = _open_session(order, roots, paths, launcher, report, nonce, against, died)
         try:
             state = session.run()
         except Overtaken:
@@ -116,20 +116,20 @@ def _run(order: RunOrder, tell: Reporter, context: RunnerContext) -> int:
             session.discard()
             continue
         except SpawnError:
-            ours = session.ours
+            has_own_events = session.has_own_events
             session.close()
-            if not ours:
+            if not has_own_events:
                 session.discard()  # an empty or only fetched log would pass for a queue's
             raise
         session.close()
         launcher.close()
         if session.fenced:
-            _put_aside(paths, state.epoch, tell)
+            _put_aside(paths, state.epoch, report)
         os.close(held)
         if session.removed:
             return 1
-        if session.unsaid:
-            return 128 + session.unsaid
+        if session.unlogged_signal:
+            return 128 + session.unlogged_signal
         return 1 if session.fenced else exit_code(state)
     raise Owned(
         f"queue {order.queue_id} was taken over by other machines {MAX_TAKEOVERS} times in a row",
@@ -142,7 +142,7 @@ def _open_session(
     roots: Roots,
     paths: QueuePaths,
     launcher: ProcessLauncher,
-    tell: Reporter,
+    report: Reporter,
     nonce: str,
     against: str,
     died: str,
@@ -156,7 +156,7 @@ def _open_session(
         CorruptLog: The log cannot be restored, or the order does not allow it.
     """
     try:
-        return order, Session(order, roots, paths, launcher, tell, nonce, against, died)
+        return order, Session(order, roots, paths, launcher, report, nonce, against, died)
     except UnreadableEvent:
         raise  # written by a newer version, not damaged
     except CorruptLog as error:
@@ -177,7 +177,7 @@ def _open_session(
         queues.make(roots, order.queue_id)
         lock.take(paths.lock)  # held until this process ends, as is the one that was put aside
         _redirect(paths.runner_log)
-        _say(f"{damage}; it cannot be restored: {error}; the old folder is kept as {kept}", tell)
+        _say(f"{damage}; it cannot be restored: {error}; the old folder is kept as {kept}", report)
         order = structs.replace(
             order,
             no_s3=place.bucket is None,
@@ -187,8 +187,8 @@ def _open_session(
         )
     else:
         text = f"{damage}; {events} events were restored from {store.location}"
-        _say(text + f"; the damaged log is kept in {kept}" * kept.exists(), tell)
-    return order, Session(order, roots, paths, launcher, tell, nonce, against, died)
+        _say(text + f"; the damaged log is kept in {kept}" * kept.exists(), report)
+    return order, Session(order, roots, paths, launcher, report, nonce, against, died)
 
 
 def _unrestored(queue_id: str, damage: CorruptLog, error: CorruptLog) -> CorruptLog:
@@ -202,15 +202,15 @@ def _unrestored(queue_id: str, damage: CorruptLog, error: CorruptLog) -> Corrupt
     return CorruptLog(damage.what, seq=damage.seq, why=why.removeprefix("; "), hint=hint)
 
 
-def _put_aside(paths: QueuePaths, epoch: int, tell: Callable[[RunnerMessage], None]) -> None:
+def _put_aside(paths: QueuePaths, epoch: int, report: Callable[[RunnerMessage], None]) -> None:
     """Rename the folder of a queue that another runner owns."""
     kept = queues.put_aside(paths, epoch)
-    _say(f"another runner owns the queue; the local folder is kept as {kept}", tell)
+    _say(f"another runner owns the queue; the local folder is kept as {kept}", report)
 
 
-def _say(text: str, tell: Callable[[RunnerMessage], None]) -> None:
+def _say(text: str, report: Callable[[RunnerMessage], None]) -> None:
     print(text, file=sys.stderr, flush=True)
-    tell(Said(text))
+    report(Said(text))
 
 
 def _redirect(path: Path) -> None:

@@ -58,7 +58,7 @@ class Leaving:
         self.ttl_passed = False
         self.notice: Noticed | None = None
         """EC2's interruption notice."""
-        self.taken_at = 0.0
+        self.spot_deadline = 0.0
         """Time of the EC2 interruption by the monotonic clock."""
         self._interruption: QueueInterrupted | None = None
         """The first interruption."""
@@ -82,7 +82,7 @@ class Leaving:
             return None
         left = (notice.at - self._clock.wall()).total_seconds()
         self.notice = notice
-        self.taken_at = self._clock.monotonic() + left
+        self.spot_deadline = self._clock.monotonic() + left
         detail = f"{notice.action} at {stamp(notice.at)}"
         self._record_interruption(QueueInterrupted(cause="spot", detail=detail))
         return min(kill_grace, max(left - RESERVED_SECONDS, left / 3, MIN_SECONDS))
@@ -168,7 +168,7 @@ class Leaving:
         """When a stop gives up uploads; call `_start_waiting` first."""
         assert self._since is not None
         if self.notice is not None:
-            return max(self.taken_at - DRAIN_SECONDS, self._since + MIN_SECONDS)
+            return max(self.spot_deadline - DRAIN_SECONDS, self._since + MIN_SECONDS)
         powers_off = self._powers_off and self.signal is None
         return self._since + (PROMISE_SECONDS if powers_off else PUBLISH_SECONDS)
 

@@ -78,9 +78,9 @@ LOOK_SECONDS = 10.0
 """Longest wait of the loop."""
 
 _LAPSED = f"the lease could not be renewed for {START_SECONDS:.0f} s"
-_LAPSE = "another machine may have taken over the queue"
-_LAPSE_WARNING = (
-    f"{_LAPSED}, so {_LAPSE}: running jobs continue, and no job starts until the lease is renewed"
+_RISK = "another machine may have taken over the queue"
+_LAPSE_TEXT = (
+    f"{_LAPSED}, so {_RISK}: running jobs continue, and no job starts until the lease is renewed"
 )
 
 FENCED_GRACE = 3.0
@@ -159,7 +159,7 @@ class Runner:
         self._unlogged_since: float | None = None
         """When a stop began to wait only for a log that cannot be written."""
         self._finished = False
-        self.unsaid = 0
+        self.unlogged_signal = 0
         """Signal that stopped the runner while the log could not be written; 0 otherwise."""
 
     @property
@@ -168,9 +168,9 @@ class Runner:
         return self._leaving.at_once
 
     @property
-    def taken_at(self) -> float | None:
+    def spot_deadline(self) -> float | None:
         """Time of the EC2 interruption by the monotonic clock; None without a notice."""
-        return self._leaving.taken_at if self._leaving.notice else None
+        return self._leaving.spot_deadline if self._leaving.notice else None
 
     def run(self) -> QueueState:
         """Run until the queue has ended or is interrupted; returns its last state.
@@ -299,7 +299,7 @@ class Runner:
             self._retry_at = now + AGAIN_SECONDS
             self._finished = self._stops_unlogged(now)
             if self._finished:
-                self.unsaid = self._leaving.signal or 0
+                self.unlogged_signal = self._leaving.signal or 0
                 self._say(f"{error}; stopped anyway: the next runner logs how the jobs ended")
                 return
             self._troubles.begin(
@@ -399,7 +399,7 @@ class Runner:
         if not self.epoch.may_start_jobs(state.config):
             lapsed = self.epoch.lapsed
             if lapsed and isinstance(plan(state, self._retries.first(state, held), held), Start):
-                self._troubles.begin("lease", _LAPSED, why=_LAPSE, holds=True, said=_LAPSE_WARNING)
+                self._troubles.begin("lease", _LAPSED, why=_RISK, holds=True, said=_LAPSE_TEXT)
             return
         self._troubles.end("lease")
         while not self._leaving and self._reconfigured:
@@ -491,7 +491,7 @@ class Runner:
             self._retries.next_at,
             self._leaving.next_at,
             self._retry_at,
-            *self._saving.due(self._ledger.state.config.upload_wait),
+            *self._saving.wakeup_times(self._ledger.state.config.upload_wait),
         )
         now = self._clock.monotonic()
         left = [time - now for time in times if time is not None]

@@ -297,7 +297,7 @@ class Saving:
             self._publisher.give_up()
             self._gave_up = True
 
-    def due(self, upload_wait: float) -> Iterable[float]:
+    def wakeup_times(self, upload_wait: float) -> Iterable[float]:
         """Future times, by the monotonic clock, at which `drafts` may change or uploads be given
         up."""
         now = self._clock.monotonic()

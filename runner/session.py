@@ -84,7 +84,7 @@ class Session:
         roots: Roots,
         paths: QueuePaths,
         launcher: ProcessLauncher,
-        tell: Reporter,
+        report: Reporter,
         nonce: str,
         against: str = "",
         died: str = "",
@@ -92,8 +92,8 @@ class Session:
         self._order = order
         self._paths = paths
         self._launcher = launcher
-        self._poller = Poller(tell.stopping)
-        self._tell = tell
+        self._poller = Poller(report.stopping)
+        self._report = report
         self._clock = SystemClock()
         self._board = Board(paths.folder)
         self._troubles = Troubles(self._board, self._say, self._clock.wall)
@@ -129,7 +129,7 @@ class Session:
         self.fenced = ""
         self.removed = ""
         """How the queue's log was removed; empty while it exists."""
-        self.unsaid = 0
+        self.unlogged_signal = 0
 
     def run(self) -> QueueState:
         """Take ownership of the queue, run it, and upload the rest; returns its last state.
@@ -240,8 +240,8 @@ class Session:
         state = runner.run()
         if notices is not None:
             notices.close()
-        self.unsaid = runner.unsaid
-        if self.unsaid or self.removed:
+        self.unlogged_signal = runner.unlogged_signal
+        if self.unlogged_signal or self.removed:
             return state  # do not wait: the next runner uploads the rest, unless it was removed
         missing = self._drain(replicator, thread, publisher, state, runner)
         self.fenced = replicator.fenced
@@ -261,7 +261,7 @@ class Session:
             (self._paths.folder / name).unlink(missing_ok=True)
 
     @property
-    def ours(self) -> bool:
+    def has_own_events(self) -> bool:
         """Whether the log has more than what this session has fetched for a takeover."""
         if self._fresh and self._order.from_s3:
             return self._wrote
@@ -430,8 +430,8 @@ class Session:
             return AT_ONCE_DRAIN_SECONDS
         ends = state.ended or self._shutdown.due(state)
         seconds = END_DRAIN_SECONDS if ends else STOP_DRAIN_SECONDS
-        if runner.taken_at is not None and not state.ended:
-            left = runner.taken_at - self._clock.monotonic()
+        if runner.spot_deadline is not None and not state.ended:
+            left = runner.spot_deadline - self._clock.monotonic()
             seconds = max(AT_ONCE_DRAIN_SECONDS, min(seconds, left))
         return seconds
 
@@ -494,14 +494,14 @@ class Session:
     def _committed(self, events: list[Event[Data]]) -> None:
         if events:
             self._wrote = True
-            self._tell(Committed(events[-1].seq))
+            self._report(Committed(events[-1].seq))
             for happening in self._check_log():
                 self._poller.post(happening)
 
     def _say(self, text: str) -> None:
         with suppress(OSError):  # the disk of runner.log may be full
             print(text, file=sys.stderr, flush=True)
-        self._tell(Said(text))
+        self._report(Said(text))
 
 
 def _exists(queue_id: str, state: QueueState) -> QueueExists:
