@@ -1,23 +1,23 @@
-"""`python -m spawn.runner FD`: run the queue that stdin orders. For `runner.start`."""
+"""`python -m spawn.runner FD`: run the queue of the order on stdin. Started by `runner.start`."""
 
 import os
 import sys
 from contextlib import suppress
 
 from spawn.core.boot.names import SERVICE
-from spawn.runner.guardian import Before, guard
+from spawn.runner.guardian import RunnerContext, guard
 
 
-def run(order: bytes, before: Before) -> int:
-    """Be the runner; returns the exit code."""
-    from spawn.runner.bootstrap import main  # not in the guardian
+def run(order: bytes, context: RunnerContext) -> int:
+    """Run the queue in this process; returns the exit code."""
+    from spawn.runner.bootstrap import main  # keeps the guardian small
 
-    code = main(order, before)
-    with suppress(OSError):  # a full disk, under its log, is no reason for another exit code
+    code = main(order, context)
+    with suppress(OSError):  # a full disk under runner.log must not change the exit code
         sys.stderr.flush()
     return code
 
 
 if __name__ == "__main__":
-    # Threads that still wait for a store are waited for by nobody.
+    # Do not wait for threads that still wait for the store.
     os._exit(guard(run, os.environ, SERVICE in os.environ))

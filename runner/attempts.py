@@ -1,4 +1,4 @@
-"""What the loop knows of open attempts beyond the log: from the gate to the outcome."""
+"""The loop's state of open attempts that is not in the log, from the gate to the outcome."""
 
 from collections.abc import Callable, Iterator
 from copy import copy
@@ -18,23 +18,23 @@ class _Attempt(Struct, kw_only=True):
     job_id: str
     ended: bool = False
     exit: Exit | None = None
-    lost: str = "its supervisor left no record"
-    """Why it is lost, where it left no `exit`."""
+    lost_reason: str = "its supervisor left no record"
+    """Used if the attempt has no `exit`."""
     taken_over: bool = False
-    """Whether it was begun by another owner of the queue, which is no loss."""
+    """Whether a previous owner of the queue started the attempt."""
     unended: tuple[int, ...] = ()
-    """What of it is another user's, and could not be ended."""
+    """Pids of its processes that belong to another user and could not be killed."""
     collected: bool = False
     results: Results | None = None
 
 
 class Attempts:
-    """Brings attempts to the gate, lets them go, and decides their outcomes.
+    """Prepares, starts and stops attempts, and decides their outcomes.
 
     Args:
-        fraction: A random number in [0, 1), for jitter.
-        last_lines: The end of an attempt's output, given its job.
-        say: Told what a person should know, a sentence each.
+        fraction: Returns a random number in [0, 1), for jitter.
+        last_lines: Returns the last lines of output of a job's newest attempt.
+        say: Receives user-facing warnings, one sentence each.
     """
 
     def __init__(
@@ -56,27 +56,27 @@ class Attempts:
         self._open: dict[str, _Attempt] = {}
         """By token."""
         self.prepared: list[str] = []
-        """The tokens of those at the gate, whose `JobStarted` is not durable."""
+        """Tokens of attempts at the gate whose `JobStarted` is not durable yet."""
 
-    def begin(self, state: QueueState, plans: Plans) -> None:
-        """Take up what an earlier runner left."""
+    def adopt(self, state: QueueState, plans: Plans) -> None:
+        """Adopt the attempts that a previous runner left open."""
         for job_id in list(state.running):
             job = state.jobs[job_id]
             attempt = _Attempt(job_id=job_id, taken_over=bool(plans.moved_from))
             self._open[job.token] = attempt
             if plans.moved_from and not self._launcher.holds(job):
-                # Its supervisor may be alive there, and even be reached: it is not ours.
+                # Do not connect: a supervisor that answers belongs to the other machine.
                 attempt.ended = attempt.collected = True
-                attempt.lost = f"it ran on {plans.moved_from}"
+                attempt.lost_reason = f"it ran on {plans.moved_from}"
             elif plans.rebooted:
                 attempt.ended = attempt.collected = True
-                attempt.lost = "the machine was restarted while it ran"
+                attempt.lost_reason = "the machine was restarted while it ran"
             else:
                 self._launcher.adopt(job)
                 self._publisher.follow(job.token, copy(job))
 
-    def take(self, happening: Ended | Collected, state: QueueState) -> None:
-        """Note what has happened to an attempt."""
+    def record(self, happening: Ended | Collected, state: QueueState) -> None:
+        """Record that an attempt has ended, or that its results are listed."""
         attempt = self._open[happening.token]
         match happening:
             case Ended(token, exit_, unended):
@@ -96,29 +96,29 @@ class Attempts:
                 attempt.results = results
 
     def warn(self, deadline: str) -> None:
-        """Tell whatever runs the moment by which it must have ended."""
+        """Tell running jobs when they must have ended, in RFC 3339."""
         for token, attempt in self._open.items():
             if not attempt.ended:
                 try:
                     self._launcher.warn(token, deadline)
                 except OSError as error:
-                    self._say(f"{attempt.job_id} cannot be told the deadline: {error}")
+                    self._say(f"{attempt.job_id}: cannot write the interruption file: {error}")
 
     def stop(self, cause: StopCause, grace: float) -> None:
-        """Ask for the end of whatever runs: TERM, after `grace` seconds KILL."""
+        """Stop all running attempts: SIGTERM, then SIGKILL after `grace` seconds."""
         for token, attempt in self._open.items():
             if not attempt.ended:
                 self._launcher.stop(token, cause, grace)
         reached("runner.stopping")
 
     @property
-    def at_rest(self) -> bool:
-        """Whether nothing runs any more."""
+    def all_ended(self) -> bool:
+        """Whether no attempt is running."""
         return all(each.ended for each in self._open.values())
 
-    def ends(self, state: QueueState) -> Iterator[tuple[JobState, list[Draft]]]:
-        """The outcome of each attempt that is over, with its job; the state must have taken each
-        before the next is asked for. The same again until `close`."""
+    def outcomes(self, state: QueueState) -> Iterator[tuple[JobState, list[Draft]]]:
+        """Yield the job and the outcome of each attempt that is over. Apply each to `state` before
+        requesting the next. Outcomes repeat until `close`."""
         for attempt in self._open.values():
             if attempt.ended and attempt.collected:
                 job = state.jobs[attempt.job_id]
@@ -127,7 +127,7 @@ class Attempts:
     def _outcome(self, state: QueueState, job: JobState, attempt: _Attempt) -> list[Draft]:
         if attempt.exit is None:
             left = unended_text(attempt.unended)
-            detail = f"{attempt.lost}; {left}" if left else attempt.lost
+            detail = f"{attempt.lost_reason}; {left}" if left else attempt.lost_reason
             if attempt.taken_over:
                 return [decide.interrupted(job, "fenced", detail, unended=attempt.unended)]
             return decide.lost(
@@ -148,14 +148,14 @@ class Attempts:
         )
 
     def close(self, job: JobState) -> None:
-        """The log has taken the outcome of this job's attempt."""
+        """Forget a job's attempt, whose outcome is now in the log."""
         del self._open[job.token]
 
     def prepare(self, job: JobState) -> JobStarted:
-        """Bring a job's next attempt to the gate; returns what the log must take before `go`.
+        """Hold a job's next attempt at the gate; returns the event to log before `go`.
 
         Raises:
-            CannotPrepare, CannotBegin: See `Launcher.prepare`.
+            CannotPrepare, CannotBegin: From `Launcher.prepare`.
         """
         ready = self._launcher.prepare(job, job.attempt + 1)
         self.prepared.append(ready.token)
@@ -169,7 +169,7 @@ class Attempts:
         )
 
     def go(self, state: QueueState) -> None:
-        """The log has taken the start of those at the gate: open it."""
+        """Open the gate for prepared attempts, whose starts are now in the log."""
         for token in self.prepared:
             self._launcher.go(token)
             self._publisher.follow(token, copy(state.jobs[self._open[token].job_id]))
@@ -178,7 +178,7 @@ class Attempts:
         self.prepared.clear()
 
     def abandon(self) -> None:
-        """The log has not: drop them."""
+        """Drop prepared attempts whose starts the log could not take."""
         for token in self.prepared:
             self._launcher.abandon(token)
             del self._open[token]

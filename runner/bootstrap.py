@@ -1,4 +1,4 @@
-"""The runner's process: takes its order and the queue's lock, and tries to own the queue."""
+"""Main function of the runner's process: locks the queue and runs its sessions."""
 
 import os
 import sys
@@ -12,12 +12,12 @@ from msgspec import structs
 from spawn.core.boot.names import SERVICE
 from spawn.core.errors import CorruptLog, RunnerAlive, SpawnError, UnreadableEvent
 from spawn.runner.exit_code import exit_code
-from spawn.runner.guardian import UNEXPECTED, Before
+from spawn.runner.guardian import INTERNAL_ERROR, RunnerContext
 from spawn.runner.launcher import ProcessLauncher
 from spawn.runner.placing import place_of_copy
 from spawn.runner.session import Overtaken, Session
-from spawn.runner.start import News, Over, Refused, RunOrder, Said
-from spawn.runner.telling import Teller
+from spawn.runner.start import Over, Refused, RunnerMessage, RunOrder, Said
+from spawn.runner.telling import Reporter
 from spawn.store import lock, queues
 from spawn.store.failpoints import reached
 from spawn.store.files import regular
@@ -29,51 +29,51 @@ from spawn.store.place import open_place
 from spawn.store.replica.lease import Owned
 from spawn.store.replica.rebuild import NoCopy, rebuild
 
-OUT_OF_REACH = 75
-"""Exit code of a takeover that finds the store out of reach: the same again later may do, and
-systemd tries it. Only under its unit; a person gets the manual page's 1.
+STORE_UNREACHABLE = 75
+"""Exit code of a takeover that cannot reach the store, under the systemd unit only: systemd retries
+it. Elsewhere the exit code is 1, as the manual page says.
 Source: `EX_TEMPFAIL` of sysexits(3)."""
-_AGAIN = "nothing of the queue is here yet; the same command, once the store can be reached"
-TAKEOVERS = 5
-"""How often a takeover that somebody else wins is tried."""
+_RETRY_HINT = "nothing was restored; run the same command again when the store can be reached"
+MAX_TAKEOVERS = 5
+"""How often to try a takeover that other machines win."""
 
 
-def main(data: bytes, before: Before) -> int:
-    """Run the queue of an order; tell what happens on the descriptor that argv names."""
-    tell = Teller(int(sys.argv[1]), before.fd)
+def main(data: bytes, context: RunnerContext) -> int:
+    """Run the queue of an order; messages go to the descriptor in argv. Returns the exit code."""
+    report = Reporter(int(sys.argv[1]), context.guardian_fd)
     order = msgspec.json.decode(data, type=RunOrder)
-    if before.died:
-        order = _rest(order, before.seconds)
+    if context.previous_death:
+        order = _restart_order(order, context.elapsed)
     try:
-        code = _run(order, tell, before)
-        tell(Over())
+        code = _run(order, report, context)
+        report(Over())
         return code
     except SpawnError as error:
         alive = isinstance(error, RunnerAlive)
-        passes = order.from_s3 and isinstance(error, Unavailable)
-        code = OUT_OF_REACH if passes and SERVICE in os.environ else error.exit_code
-        hint = error.hint or (_AGAIN if passes else "")
-        tell(Refused(error.what, error.why, hint, code, alive))
+        temporary = order.from_s3 and isinstance(error, Unavailable)
+        code = STORE_UNREACHABLE if temporary and SERVICE in os.environ else error.exit_code
+        hint = error.hint or (_RETRY_HINT if temporary else "")
+        report(Refused(error.what, error.why, hint, code, alive))
         return code
     except OSError as error:
-        tell(Refused("the runner cannot run", str(error), "", 1))
+        report(Refused("the runner failed", str(error), "", 1))
         return 1
     except Exception:
         traceback.print_exc()
         why = traceback.format_exc().strip().splitlines()[-1]
-        hint = "the queue's runner.log has where"
-        if tell.guarded:
-            tell(Said(f"the runner met an internal error: {why}; {hint}"))
+        what, hint = "internal error in the runner", "see the traceback in the queue's runner.log"
+        if report.guarded:
+            report(Said(f"{what}: {why}; {hint}"))
         else:
-            tell(Refused("the runner met an internal error", why, hint, UNEXPECTED))
-        return UNEXPECTED
+            report(Refused(what, why, hint, INTERNAL_ERROR))
+        return INTERNAL_ERROR
 
 
-def _rest(order: RunOrder, seconds: float) -> RunOrder:
-    """What is left of an order whose runner owned the queue and died.
+def _restart_order(order: RunOrder, seconds: float) -> RunOrder:
+    """The order for a restart after a runner that owned the queue has died.
 
     Args:
-        seconds: Since that one began.
+        seconds: Time since the first runner of the order started.
     """
     changes = order.config is not None or order.global_timeout is not None
     keeps = order.task == "cancel" or (order.task == "resume" and changes)
@@ -90,23 +90,24 @@ def _rest(order: RunOrder, seconds: float) -> RunOrder:
     )
 
 
-def _run(order: RunOrder, tell: Teller, before: Before) -> int:
+def _run(order: RunOrder, report: Reporter, context: RunnerContext) -> int:
     roots = Roots(Path(order.state), Path(order.log), Path(order.cache))
-    here = order.task == "cancel" or (order.task == "resume" and not order.from_s3)
-    here = here or bool(before.died)  # a folder that was removed meanwhile is not made anew
-    paths = queues.find(roots, order.queue_id) if here else queues.make(roots, order.queue_id)
+    died = context.previous_death
+    must_exist = order.task == "cancel" or (order.task == "resume" and not order.from_s3)
+    must_exist = must_exist or bool(died)  # do not recreate a folder that was removed meanwhile
+    paths = queues.find(roots, order.queue_id) if must_exist else queues.make(roots, order.queue_id)
     held = lock.take(paths.lock)
     if held is None:
-        raise _alive(order)
+        raise _runner_alive(order)
     reached("runner.locked")
-    queues.close_to_others(paths)  # an earlier version left it open
+    queues.close_to_others(paths)  # earlier versions left it readable by others
     _redirect(paths.runner_log)
-    if before.died:
-        _say(f"the runner has died ({before.died}) and was started again", tell)
-    launcher = ProcessLauncher(os.environb)  # before any thread and any SQLite
-    nonce, against = before.nonce, ""
-    for _ in range(TAKEOVERS):
-        order, session = _open(order, roots, paths, launcher, tell, nonce, against, before.died)
+    if died:
+        _say(f"the runner died ({died}) and was restarted", report)
+    launcher = ProcessLauncher(os.environb)  # before any thread and any SQLite connection
+    nonce, against = context.nonce, ""
+    for _ in range(MAX_TAKEOVERS):
+        order, session = _open_session(order, roots, paths, launcher, report, nonce, against, died)
         try:
             state = session.run()
         except Overtaken:
@@ -115,49 +116,49 @@ def _run(order: RunOrder, tell: Teller, before: Before) -> int:
             session.discard()
             continue
         except SpawnError:
-            ours = session.ours
+            has_own_events = session.has_own_events
             session.close()
-            if not ours:
-                session.discard()  # nothing is left of a queue that never was, or is another's
+            if not has_own_events:
+                session.discard()  # an empty or only fetched log would pass for a queue's
             raise
         session.close()
         launcher.close()
         if session.fenced:
-            _put_aside(paths, state.epoch, tell)
+            _put_aside(paths, state.epoch, report)
         os.close(held)
         if session.removed:
             return 1
-        if session.unsaid:
-            return 128 + session.unsaid
+        if session.unlogged_signal:
+            return 128 + session.unlogged_signal
         return 1 if session.fenced else exit_code(state)
     raise Owned(
-        f"queue {order.queue_id} was taken over by others again and again",
-        hint="see who else runs `resume --from-s3`",
+        f"queue {order.queue_id} was taken over by other machines {MAX_TAKEOVERS} times in a row",
+        hint="find out which other machines run `resume --from-s3`",
     )
 
 
-def _open(
+def _open_session(
     order: RunOrder,
     roots: Roots,
     paths: QueuePaths,
     launcher: ProcessLauncher,
-    tell: Teller,
+    report: Reporter,
     nonce: str,
     against: str,
     died: str,
 ) -> tuple[RunOrder, Session]:
-    """Open a queue's log; one that is damaged is restored from its copy first.
+    """Open a session; a damaged log is restored from its copy first.
 
     Returns:
-        The order, changed where the damaged log was given up, and the session.
+        The session and its order, which changes if the damaged log was put aside.
 
     Raises:
-        CorruptLog: It cannot be restored, or is not to be.
+        CorruptLog: The log cannot be restored, or the order does not allow it.
     """
     try:
-        return order, Session(order, roots, paths, launcher, tell, nonce, against, died)
+        return order, Session(order, roots, paths, launcher, report, nonce, against, died)
     except UnreadableEvent:
-        raise  # a newer version wrote it
+        raise  # written by a newer version, not damaged
     except CorruptLog as error:
         if order.task == "run":
             raise
@@ -174,9 +175,9 @@ def _open(
             raise _unrestored(order.queue_id, damage, error) from None
         kept = queues.put_aside(paths, newest_epoch(paths.folder), "damaged")
         queues.make(roots, order.queue_id)
-        lock.take(paths.lock)  # held, as the one that was put aside, until this process ends
+        lock.take(paths.lock)  # held until this process ends, as is the one that was put aside
         _redirect(paths.runner_log)
-        _say(f"{damage}; it cannot be restored: {error}; what was here is kept in {kept}", tell)
+        _say(f"{damage}; it cannot be restored: {error}; the old folder is kept as {kept}", report)
         order = structs.replace(
             order,
             no_s3=place.bucket is None,
@@ -186,40 +187,40 @@ def _open(
         )
     else:
         text = f"{damage}; {events} events were restored from {store.location}"
-        _say(text + f"; the damaged log is kept in {kept}" * kept.exists(), tell)
-    return order, Session(order, roots, paths, launcher, tell, nonce, against, died)
+        _say(text + f"; the damaged log is kept in {kept}" * kept.exists(), report)
+    return order, Session(order, roots, paths, launcher, report, nonce, against, died)
 
 
 def _unrestored(queue_id: str, damage: CorruptLog, error: CorruptLog) -> CorruptLog:
     hint = (
-        f"`spawn queue resume {queue_id} --from-s3 --force` goes on with what the copy has; what "
-        "happened after that is lost, and jobs may run again"
+        f"`spawn queue resume {queue_id} --from-s3 --force` continues from the copy; later events "
+        "are lost, and jobs may run again"
     )
     if isinstance(error, NoCopy):
-        hint = "restore it from a backup"
+        hint = "restore the log from a backup"
     why = f"{damage.why}; it cannot be restored from its copy: {error}"
     return CorruptLog(damage.what, seq=damage.seq, why=why.removeprefix("; "), hint=hint)
 
 
-def _put_aside(paths: QueuePaths, epoch: int, tell: Callable[[News], None]) -> None:
-    """Keep the folder of a queue that somebody else owns, under a name that says so."""
+def _put_aside(paths: QueuePaths, epoch: int, report: Callable[[RunnerMessage], None]) -> None:
+    """Rename the folder of a queue that another runner owns."""
     kept = queues.put_aside(paths, epoch)
-    _say(f"somebody else owns the queue; what was here is kept in {kept}", tell)
+    _say(f"another runner owns the queue; the local folder is kept as {kept}", report)
 
 
-def _say(text: str, tell: Callable[[News], None]) -> None:
+def _say(text: str, report: Callable[[RunnerMessage], None]) -> None:
     print(text, file=sys.stderr, flush=True)
-    tell(Said(text))
+    report(Said(text))
 
 
 def _redirect(path: Path) -> None:
-    """From here on stderr is the queue's `runner.log`."""
+    """Redirect stderr to the queue's `runner.log`."""
     fd = regular(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(fd, 2)
     os.close(fd)
 
 
-def _alive(order: RunOrder) -> RunnerAlive:
+def _runner_alive(order: RunOrder) -> RunnerAlive:
     return RunnerAlive(
         f"queue {order.queue_id} is being run by another process",
         hint=f"`spawn queue status {order.queue_id}` shows it",

@@ -1,5 +1,5 @@
-"""What the loop knows of checkpoints: what an attempt that is stopped has left of its job's result
-files, on the way to the object store, and back on another machine."""
+"""Checkpoints: result files of a stopped attempt, saved to the object store and restored on another
+machine."""
 
 from collections.abc import Callable, Iterator
 from copy import copy
@@ -19,14 +19,14 @@ from spawn.runner.troubles import Troubles
 
 _CAUSES = ("stop", "spot", "host")
 _TO_RUN = ("pending", "retrying")
-NO_TIME = "there was no time left for it"
+NO_TIME = "there was no time left to save it"
 
 
 class Checkpoints:
-    """Decides what follows from checkpoints that are saved and put back.
+    """Requests saving and restoring of checkpoints, and decides what the log records of it.
 
     Args:
-        say: Told what a person should know.
+        say: Receives user-facing warnings.
     """
 
     def __init__(
@@ -36,141 +36,142 @@ class Checkpoints:
         self._publisher = publisher
         self._say = say
         self._wanted: dict[str, str] = {}
-        """Attempts of which one is to be saved, with their jobs."""
-        self._begun: set[str] = set()
-        self._faltering: dict[str, str] = {}
-        self._done: dict[str, Checkpointed] = {}
-        self._away: dict[str, str] = {}
-        """Jobs whose newest attempt was on another machine, with its token."""
-        self._coming: dict[str, str] = {}
-        self._hindered: dict[str, str] = {}
-        self._back: dict[str, Returned] = {}
+        """Jobs of the attempts to save, by token."""
+        self._save_started: set[str] = set()
+        self._save_errors: dict[str, str] = {}
+        """Why an attempt's checkpoint is being retried, by token."""
+        self._saved: dict[str, Checkpointed] = {}
+        self._elsewhere: dict[str, str] = {}
+        """Tokens of newest attempts that ran on another machine, by job."""
+        self._restoring: dict[str, str] = {}
+        self._restore_errors: dict[str, str] = {}
+        self._restored: dict[str, Returned] = {}
 
-    def begin(self, state: QueueState, holds: Callable[[JobState], bool]) -> None:
-        """Take up what there is.
+    def load(self, state: QueueState, holds: Callable[[JobState], bool]) -> None:
+        """Find the checkpoints of attempts on other machines.
 
         Args:
-            holds: Whether an attempt was on this machine: its files are here then.
+            holds: Whether a job's newest attempt ran on this machine, so that its files are here.
         """
         for job_id, job in state.jobs.items():
             if job.checkpoint is not None and not holds(job):
-                self._away[job_id] = job.token
+                self._elsewhere[job_id] = job.token
 
-    # to the store
+    # save
 
-    def want(self, job: JobState) -> None:
-        """Have one saved of an attempt that has ended, if it was stopped and has result files; the
-        queue's end waits for it. May be repeated until `save`."""
+    def request(self, job: JobState) -> None:
+        """Request a checkpoint if the job's attempt was stopped and has result files. The queue's
+        end waits for it. May be repeated until `save`."""
         outcome = job.outcome
         stopped = isinstance(outcome, JobInterrupted) and outcome.cause in _CAUSES
         if stopped and job.config.result_files and job.folder:
             self._wanted.setdefault(job.token, job.config.job_id)
 
     def save(self, job: JobState) -> None:
-        """The attempt's end is in the log: begin with what is wanted of it."""
-        if job.token in self._wanted and job.token not in self._begun:
-            self._begun.add(job.token)
+        """Save a requested checkpoint, now that the attempt's end is in the log."""
+        if job.token in self._wanted and job.token not in self._save_started:
+            self._save_started.add(job.token)
             self._publisher.save_checkpoint(job.token, copy(job))
 
     @property
-    def busy(self) -> bool:
-        """Whether some are on their way."""
-        return self._wanted.keys() > self._done.keys()
+    def is_saving(self) -> bool:
+        """Whether a requested checkpoint is not saved yet."""
+        return self._wanted.keys() > self._saved.keys()
 
     @property
-    def flows(self) -> bool:
-        """Whether some are, and get on."""
-        return bool(self._wanted.keys() - self._done.keys() - self._faltering.keys())
+    def is_progressing(self) -> bool:
+        """Whether a checkpoint is being saved that is not in a retry."""
+        return bool(self._wanted.keys() - self._saved.keys() - self._save_errors.keys())
 
     def drop(self, state: QueueState) -> Iterator[Draft]:
-        """Wait for none any more. To be asked after `drafts`; yields what follows on top."""
+        """Give up checkpoints that are not saved yet; yields drafts in addition to `drafts`."""
         self._publisher.drop_checkpoints()
-        for token in sorted(self._wanted.keys() - self._done.keys()):
-            why = self._faltering.get(token) or NO_TIME
-            self._done[token] = Checkpointed(token, None, why)
-            yield from self._said(state, self._done[token])
+        for token in sorted(self._wanted.keys() - self._saved.keys()):
+            why = self._save_errors.get(token) or NO_TIME
+            self._saved[token] = Checkpointed(token, None, why)
+            yield from self._save_drafts(state, self._saved[token])
 
-    # back again
+    # restore
 
-    def concerns(self, job_id: str) -> bool:
-        """Whether it is a checkpoint of this job that is on its way back."""
-        return job_id in self._coming
+    def is_restoring(self, job_id: str) -> bool:
+        """Whether a checkpoint of this job is being restored."""
+        return job_id in self._restoring
 
-    def seek(self, state: QueueState) -> None:
-        """See that a job that has yet to run finds its checkpoint."""
-        for job_id, token in list(self._away.items()):
+    def restore(self, state: QueueState) -> None:
+        """Restore the checkpoints on other machines of jobs that have yet to run."""
+        for job_id, token in list(self._elsewhere.items()):
             job = state.jobs.get(job_id)
             if job is None or job.token != token:
-                del self._away[job_id]
+                del self._elsewhere[job_id]
             elif job.missing or is_stopping(state):
-                continue  # what runs before the job could overwrite it
+                continue  # a job that runs first could overwrite the restored files
             elif job.state in _TO_RUN and job.checkpoint:
-                del self._away[job_id]
-                self._coming[job_id] = token
+                del self._elsewhere[job_id]
+                self._restoring[job_id] = token
                 self._publisher.return_checkpoint(copy(job))
 
     def held(self, state: QueueState) -> set[str]:
-        """Jobs that wait until their checkpoint is here."""
-        return {each for each in self._coming if each in state.jobs}
+        """Jobs that wait for their checkpoint to be restored."""
+        return {each for each in self._restoring if each in state.jobs}
 
     # both
 
-    def take(self, happening: Checkpointed | Faltering | Returned | Hindered) -> None:
-        """Note what has happened."""
+    def record(self, happening: Checkpointed | Faltering | Returned | Hindered) -> None:
+        """Record progress of a checkpoint."""
         match happening:
             case Checkpointed(token, _, why):
                 if token in self._wanted:
-                    self._done.setdefault(token, happening)
+                    self._saved.setdefault(token, happening)
                     self._troubles.end("checkpoint", self._wanted[token])
                     if why:
-                        self._say(f"{self._wanted[token]}: its checkpoint is not saved: {why}")
+                        self._say(f"{self._wanted[token]}: the checkpoint was not saved: {why}")
             case Faltering(token, ""):
-                self._faltering.pop(token, None)
+                self._save_errors.pop(token, None)
                 self._troubles.end("checkpoint", self._wanted.get(token, ""))
             case Faltering(token, why):
                 if token in self._wanted:
-                    self._faltering[token] = why
+                    self._save_errors[token] = why
                     job_id = self._wanted[token]
                     self._troubles.begin(
                         "checkpoint",
                         "the checkpoint of {} is not saved yet",
                         about=job_id,
                         why=why,
-                        said=f"{job_id}: its checkpoint is not saved yet: {why}",
+                        said=f"{job_id}: the checkpoint is not saved yet: {why}",
                     )
             case Returned(job_id, token, gone):
-                if self._coming.get(job_id) == token:
-                    self._hindered.pop(job_id, None)
+                if self._restoring.get(job_id) == token:
+                    self._restore_errors.pop(job_id, None)
                     self._troubles.end("restore", job_id)
-                    self._back[job_id] = happening
+                    self._restored[job_id] = happening
                     if gone:
-                        self._say(f"{job_id} begins without its checkpoint: {gone}")
+                        self._say(f"{job_id} starts without its checkpoint: {gone}")
             case Hindered(job_id, why):
-                self._hindered[job_id] = why
+                self._restore_errors[job_id] = why
                 self._troubles.begin(
                     "restore",
                     "the checkpoint of {} cannot be restored yet",
                     about=job_id,
                     why=why,
                     holds=True,
-                    said=f"the checkpoint of {job_id} cannot be put back yet: {why}",
+                    said=f"the checkpoint of {job_id} cannot be restored yet: {why}",
                 )
 
     def drafts(self, state: QueueState) -> Iterator[Draft]:
-        """What follows for the log. The same again until `written`."""
-        for done in self._done.values():
-            yield from self._said(state, done)
-        for job_id, why in self._hindered.items():
+        """Yield what the log must record; repeats until `mark_logged`."""
+        for saved in self._saved.values():
+            yield from self._save_drafts(state, saved)
+        for job_id, why in self._restore_errors.items():
             job = state.jobs.get(job_id)
             if job is not None and job.not_put_back != why:
                 yield Draft(ResultsNotPutBack(error=why), job_id=job_id, attempt=job.attempt)
-        for job_id, back in self._back.items():
+        for job_id, restored in self._restored.items():
             job = state.jobs.get(job_id)
-            if job is not None and job.token == back.token:
-                note = CheckpointPutBack(files=back.files, error=back.gone)
+            if job is not None and job.token == restored.token:
+                note = CheckpointPutBack(files=restored.files, error=restored.gone)
                 yield Draft(note, job_id=job_id, attempt=job.attempt)
 
-    def _said(self, state: QueueState, done: Checkpointed) -> Iterator[Draft]:
+    def _save_drafts(self, state: QueueState, done: Checkpointed) -> Iterator[Draft]:
         job = state.jobs.get(self._wanted[done.token])
         if job is None or job.token != done.token or job.state == "running":
             return
@@ -180,14 +181,14 @@ class Checkpoints:
         if data is not None:
             yield Draft(data, job_id=job.config.job_id, attempt=job.attempt)
 
-    def written(self) -> None:
-        """The log has taken all of that."""
-        for token in self._done:
+    def mark_logged(self) -> None:
+        """Forget what `drafts` and `drop` have yielded, which is now in the log."""
+        for token in self._saved:
             del self._wanted[token]
-            self._begun.discard(token)
-            self._faltering.pop(token, None)
-        for job_id in self._back:
-            del self._coming[job_id]
-        self._done.clear()
-        self._back.clear()
-        self._hindered.clear()
+            self._save_started.discard(token)
+            self._save_errors.pop(token, None)
+        for job_id in self._restored:
+            del self._restoring[job_id]
+        self._saved.clear()
+        self._restored.clear()
+        self._restore_errors.clear()

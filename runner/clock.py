@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 
 
 class SystemClock:
-    """See `Clock`."""
+    """The clock of the operating system."""
 
     def wall(self) -> datetime:
-        """See `Clock.wall`."""
+        """The current time, in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """See `Clock.monotonic`."""
+        """Seconds since an arbitrary start."""
         return time.monotonic()

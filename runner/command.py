@@ -1,4 +1,4 @@
-"""The command's process, from the fork to the moment that bash takes over."""
+"""The command's process, from the fork until it executes bash."""
 
 import os
 import signal
@@ -9,14 +9,14 @@ from spawn.runner.prctl import die_with_parent
 
 SHELL = "/bin/bash"
 CANNOT_EXECUTE = 126
-"""As bash says of a command that is there and cannot be executed."""
+"""Exit code of bash for a command that exists but cannot be executed."""
 _GATE = 3
 
 
 def execute(*, gate: int, stdout: int, stderr: int) -> NoReturn:
-    """Get ready, learn at the gate what the command is, and become it when the gate opens.
+    """Read the order from `gate`, wait there for `Go`, and execute the command.
 
-    End of file at the gate: exit unexecuted.
+    At end of file the process exits without executing anything.
     """
     code = CANNOT_EXECUTE
     try:
@@ -31,7 +31,7 @@ def execute(*, gate: int, stdout: int, stderr: int) -> NoReturn:
         for source, target in ((null, 0), (stdout, 1), (stderr, 2)):
             os.dup2(source, target)
         os.closerange(_GATE + 1, os.sysconf("SC_OPEN_MAX"))
-        _be_the_first_to_go()
+        _prefer_for_oom_kill()
         order = receive(_GATE)
         if not isinstance(order, Order) or not isinstance(receive(_GATE), Go):
             os._exit(0)
@@ -45,7 +45,7 @@ def execute(*, gate: int, stdout: int, stderr: int) -> NoReturn:
 
 
 def _default_signals() -> None:
-    """Python ignores some, and what is ignored stays so in the command."""
+    """Reset all handlers: signals that Python ignores would stay ignored in the command."""
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
@@ -53,8 +53,8 @@ def _default_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def _be_the_first_to_go() -> None:
-    """When memory runs out, the command goes before whatever else is on the machine."""
+def _prefer_for_oom_kill() -> None:
+    """Let the kernel kill the command before other processes when memory runs out."""
     try:
         fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
         os.write(fd, b"500")

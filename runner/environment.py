@@ -1,4 +1,4 @@
-"""The environment that a command runs in."""
+"""The environment variables of a command."""
 
 import os
 from collections.abc import Mapping
@@ -17,15 +17,15 @@ def environment(
     folder: str,
     token: str,
 ) -> dict[bytes, bytes]:
-    """Build it: the runner's own, the job's over it, then what spawn tells the command.
+    """Build the environment of an attempt's command.
 
-    `${NAME}` in one of the job's values is the runner's NAME, looked up now: the log keeps the
-    reference, never the value.
+    The job's variables override the runner's, and spawn's own override both. `${NAME}` in a job's
+    value is the runner's NAME, resolved when the attempt starts: the log has only the reference.
 
     Raises:
         CannotBegin: A reference names a variable that the runner does not have.
     """
-    told = {
+    own = {
         "JOB_ID": job_id,
         "JOB_ATTEMPT": str(attempt),
         "QUEUE_ID": queue_id,
@@ -33,26 +33,26 @@ def environment(
         "SPAWN_INTERRUPTION_FILE": interruption_file(folder),
         "SPAWN_RUN": token,
     }
-    return {**runner, **_encode(_resolve(job, runner)), **_encode(told)}
+    return {**runner, **_encode(_resolve(job, runner)), **_encode(own)}
 
 
 def interruption_file(folder: str) -> str:
-    """Where an attempt finds the moment by which it must have ended, once there is one."""
+    """Path of the file that tells an attempt when its instance will be interrupted."""
     return f"{folder}/interruption"
 
 
 def _resolve(job: Mapping[str, str], runner: Mapping[bytes, bytes]) -> dict[str, str]:
     if not job:
         return {}
-    theirs = {os.fsdecode(name): os.fsdecode(value) for name, value in runner.items()}
+    available = {os.fsdecode(name): os.fsdecode(value) for name, value in runner.items()}
     resolved = {}
     for name, value in job.items():
         try:
-            resolved[name] = references.resolve(value, theirs)
+            resolved[name] = references.resolve(value, available)
         except KeyError as error:
-            lacking = error.args[0]
+            missing = error.args[0]
             raise CannotBegin(
-                f"environment.{name} needs ${{{lacking}}}, which the runner's environment lacks"
+                f"environment.{name} needs ${{{missing}}}, which the runner's environment lacks"
             ) from None
     return resolved
 

@@ -1,5 +1,4 @@
-"""What the loop knows of its epoch: whether the queue is ours, since when, and how much of the log
-the object store has."""
+"""The runner's epoch: whether it owns the queue, for how long, and what the object store has."""
 
 from collections.abc import Callable, Set
 
@@ -8,19 +7,20 @@ from spawn.runner.ports import Clock, Confirmed, Renewed, Replica, Shipped
 from spawn.store.replica.lease import START_SECONDS
 
 OWNING_SECONDS = 10.0
-"""How often the loop tells how long the queue has been ours."""
+"""Interval at which the loop saves how long it has owned the queue."""
 
 SLEPT_SECONDS = 30.0
-"""A round that comes so late says that the process, or the machine, was asleep."""
+"""A round that is this late means that the process or the machine was suspended."""
 
 
 class Epoch:
-    """One runner's time with the queue.
+    """One runner's ownership of the queue.
 
     Args:
-        number: How many runners have owned the queue, with this one.
-        offline: Begin though nobody knows whether the queue is ours.
-        owning: Told now and then how many seconds the queue has been ours, should we die.
+        number: Counts the runners that have owned the queue, including this one.
+        offline: Start jobs without checking ownership in the store.
+        save_owned: Receives the seconds owned so far, every `OWNING_SECONDS`. If this runner dies,
+            the next one adds them to the queue's time.
     """
 
     def __init__(
@@ -30,84 +30,84 @@ class Epoch:
         clock: Clock,
         *,
         offline: bool,
-        owning: Callable[[float], None],
+        save_owned: Callable[[float], None],
     ) -> None:
         self.number = number
         self._replica = replica
         self._clock = clock
         self._offline = offline
-        self._owning = owning
-        self._owned_at = self._told_at = clock.monotonic()
+        self._save_owned = save_owned
+        self._owned_at = self._saved_at = clock.monotonic()
         self._opening_seq = 0
         self._shipped = 0
         self._unshipped: dict[str, int] = {}
         self._renewed_at: float | None = None
         self._round_at: float | None = None
-        self._unsure = False
+        self._unconfirmed = False
 
     def begin(self, seq: int) -> None:
-        """The opening is durable, and ends with this seq."""
+        """Start the epoch: its opening events are durable up to this seq."""
         self._opening_seq = seq
-        self._owned_at = self._told_at = self._clock.monotonic()
-        self._owning(0.0)
+        self._owned_at = self._saved_at = self._clock.monotonic()
+        self._save_owned(0.0)
 
     @property
     def seconds(self) -> float:
-        """How long the queue has been ours."""
+        """How long this runner has owned the queue."""
         return self._clock.monotonic() - self._owned_at
 
     @property
     def owned(self) -> bool:
-        """Whether the opening is in the object store: the queue was certainly ours."""
+        """Whether the opening events are in the object store, which proves ownership."""
         return self._shipped >= self._opening_seq > 0
 
     @property
     def lapsed(self) -> bool:
-        """Whether the lease was ours, and could not be renewed in time: another machine may have
-        taken the queue since, without force."""
+        """Whether the lease was not renewed in time: another machine may have taken over the queue
+        without `--force`."""
         at = self._renewed_at
         return at is not None and self._clock.monotonic() - at > START_SECONDS
 
-    def allows(self, config: QueueConfig) -> bool:
-        """Whether the queue is ours for all we know: nothing begins before."""
+    def may_start_jobs(self, config: QueueConfig) -> bool:
+        """Whether this runner owns the queue as far as it can tell."""
         offline = self._offline and config.durability != "s3"
-        return (offline or (self.owned and not self.lapsed)) and not self._unsure
+        return (offline or (self.owned and not self.lapsed)) and not self._unconfirmed
 
-    def take(self, happening: Shipped | Confirmed | Renewed) -> None:
-        """Note what the replica says."""
+    def record(self, happening: Shipped | Confirmed | Renewed) -> None:
+        """Record a report of the replicator."""
         match happening:
             case Shipped(seq):
                 self._shipped = seq
                 for job_id in [key for key, at in self._unshipped.items() if at <= seq]:
                     del self._unshipped[job_id]
             case Confirmed():
-                self._unsure = False
+                self._unconfirmed = False
             case Renewed(at):
                 self._renewed_at = at
 
-    def wake(self) -> None:
-        """A round begins; one that comes late asks whether the queue is still ours."""
+    def begin_round(self) -> None:
+        """Begin a round of the loop; after a suspension, ask whether we still own the queue."""
         now = self._clock.monotonic()
-        if now - self._told_at >= OWNING_SECONDS:
-            self._told_at = now
-            self._owning(now - self._owned_at)
+        if now - self._saved_at >= OWNING_SECONDS:
+            self._saved_at = now
+            self._save_owned(now - self._owned_at)
         if self._round_at is not None and now - self._round_at > SLEPT_SECONDS:
-            self._unsure = True
+            self._unconfirmed = True
             self._replica.confirm()
 
-    def rest(self) -> None:
-        """It is over."""
+    def end_round(self) -> None:
+        """End a round of the loop."""
         self._round_at = self._clock.monotonic()
 
-    def ship(self, job_id: str, seq: int) -> None:
-        """Hold up a job's dependents until the store has its completion, the event of this seq."""
+    def hold_dependents(self, job_id: str, seq: int) -> None:
+        """Hold a job's dependents until the store has the event of this seq, its completion."""
         self._unshipped[job_id] = seq
 
-    def forget(self, seq: int) -> None:
-        """The log has taken nothing after this seq."""
+    def roll_back(self, seq: int) -> None:
+        """Release dependents held for events after this seq, which the log has not taken."""
         self._unshipped = {key: at for key, at in self._unshipped.items() if at <= seq}
 
     @property
     def held(self) -> Set[str]:
-        """Completed jobs whose dependents wait until the store knows of it."""
+        """Completed jobs whose dependents wait until the completion is in the store."""
         return self._unshipped.keys()

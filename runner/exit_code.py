@@ -1,18 +1,18 @@
-"""The exit code that a queue's state amounts to: its runner's, and that of whoever follows it."""
+"""The exit code for a queue's state, for its runner and for commands that follow the queue."""
 
 from signal import Signals
 
 from spawn.core.state import QueueState
 
-IN_GOOD_ORDER = 128 + Signals.SIGTERM
-"""Of a runner that ended before its queue, as its time here was over: that of a SIGTERM, so that no
-service manager takes it for a failure and starts it again."""
+TIME_OVER = 128 + Signals.SIGTERM
+"""Exit code when the time on this machine is over before the queue has ended. A service manager
+does not count a SIGTERM as a failure, so it does not restart the runner."""
 
 
 def exit_code(state: QueueState) -> int:
-    """Say how a runner ends that leaves its queue in this state."""
+    """Exit code of a runner that leaves its queue in this state."""
     if state.state == "interrupted" and state.reason in ("spot", "ttl"):
-        return IN_GOOD_ORDER
+        return TIME_OVER
     if state.state == "interrupted":
         return 128 + (Signals[state.detail] if state.detail in Signals.__members__ else 1)
     return 0 if state.state == "completed" else 1

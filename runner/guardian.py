@@ -1,8 +1,8 @@
-"""Starts a runner again when it has died.
+"""Restarts a runner that has died.
 
-The guardian is the process that the runner is forked from. It imports little and only waits, so
-that what ends a runner, such as the kernel when memory runs out, rarely ends both. Where a service
-manager does the same, there is no guardian.
+The guardian is the parent process of the runner. It imports little and only waits, so that the
+kernel rarely kills both when memory runs out. Under a service manager, which restarts the runner
+itself, there is no guardian.
 """
 
 import os
@@ -15,139 +15,146 @@ from contextlib import suppress
 from typing import NamedTuple, NoReturn
 
 RESTARTS = "SPAWN_RESTARTS"
-"""Names the variable that says how often in a row a runner is started again; 0 for never."""
+"""Environment variable with the number of consecutive restarts; 0 disables restarts."""
 DEFAULT_RESTARTS = 5
 PAUSES = (0.5, 2.0, 8.0)
-"""Seconds before each start in a row; the last one is repeated. `wait` waits longer than that."""
-LASTING_SECONDS = 600.0
-"""A runner that lived longer than this had not failed to start."""
-UNEXPECTED = 70
-"""Exit code of a runner that met an internal error: it is started again, by systemd too."""
+"""Seconds before each consecutive restart; the last value repeats. `wait` waits longer than this
+for a runner."""
+STABLE_SECONDS = 600.0
+"""A runner that lives longer than this resets the number of consecutive restarts."""
+INTERNAL_ERROR = 70
+"""Exit code of a runner after an internal error. The guardian and systemd restart the runner."""
 OWNED, STOPPING = b"o", b"s"
-"""What a runner tells its guardian: that it owns its queue, and that it was told to stop."""
-_STOPS = (signal.SIGTERM, signal.SIGINT)
-PASSED_ON = {signal.SIGRTMIN + 1: signal.SIGTERM, signal.SIGRTMIN + 2: signal.SIGINT}
-"""How a guardian passes a signal on to a runner that owns its queue: one that was sent to a process
-group, or to all processes of a service, comes to both, and is one."""
+"""Messages from a runner to its guardian: it owns its queue; it was asked to stop."""
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+FORWARDED = {signal.SIGRTMIN + 1: signal.SIGTERM, signal.SIGRTMIN + 2: signal.SIGINT}
+"""Signals by which a guardian forwards a stop to a runner that owns its queue. A stop sent to a
+process group, or to all processes of a service, reaches both, and must count once."""
 
 
-class Before(NamedTuple):
-    """What a runner learns from its guardian."""
+class RunnerContext(NamedTuple):
+    """What a runner receives from its guardian."""
 
-    fd: int
-    """Where it tells its guardian; -1 without one."""
+    guardian_fd: int
+    """Descriptor for messages to the guardian; -1 without a guardian."""
     nonce: str
-    """Of the leases that the runners of this order claim."""
-    died: str = ""
-    """How the last one died, such as `signal SIGKILL`; empty for the first runner."""
-    seconds: float = 0.0
-    """Since the first one began, by a clock that never jumps."""
+    """Nonce of all leases that the runners of this order claim."""
+    previous_death: str = ""
+    """How the previous runner died, such as `signal SIGKILL`; empty for the first runner."""
+    elapsed: float = 0.0
+    """Seconds since the first runner started, by the monotonic clock."""
 
 
-def guard(run: Callable[[bytes, Before], int], environ: Mapping[str, str], service: bool) -> int:
-    """Run the order that stdin has, as often as it takes.
+def guard(
+    run: Callable[[bytes, RunnerContext], int], environ: Mapping[str, str], service: bool
+) -> int:
+    """Run the order on stdin, and restart its runner when that dies.
 
     Args:
         run: Runs an order; returns the exit code.
-        service: Whether a service manager starts this process again.
+        service: Whether a service manager restarts this process: then the guardian does not.
 
     Returns:
-        The exit code. Where the runner died by a signal and is not started again, this process
-        dies by it, too.
+        The exit code. If a signal killed the runner and there is no restart, this process dies
+        from the same signal.
     """
     order = sys.stdin.buffer.read()
-    restarts = _restarts(environ)
+    restarts = _max_restarts(environ)
     if service or not restarts:
-        return run(order, Before(-1, _nonce()))
-    return _Guardian(lambda before: run(order, before), restarts).watch()
+        return run(order, RunnerContext(-1, _nonce()))
+    return _Guardian(lambda context: run(order, context), restarts).watch()
 
 
-def _restarts(environ: Mapping[str, str]) -> int:
+def _max_restarts(environ: Mapping[str, str]) -> int:
     text = environ.get(RESTARTS, "")
     return int(text) if text.isascii() and text.isdigit() else DEFAULT_RESTARTS
 
 
 class _Guardian:
-    def __init__(self, run: Callable[[Before], int], restarts: int) -> None:
+    def __init__(self, run: Callable[[RunnerContext], int], restarts: int) -> None:
         self._run = run
         self._restarts = restarts
         self._began = time.monotonic()
         self._nonce = _nonce()
         self._pid = 0
         self._ready = self._owned = False
-        self._asked: list[int] = []
+        self._stops: list[int] = []
+        """Stop signals received so far."""
 
     def watch(self) -> int:
-        """See `guard`."""
+        """Run the runner, and restart it when it dies; returns the exit code."""
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        for number in _STOPS:
-            signal.signal(number, self._pass_on)
-        _be_the_last_to_go()
+        for number in _STOP_SIGNALS:
+            signal.signal(number, self._forward)
+        _avoid_oom_kill()
         died, failures, owned = "", 0, False
         while True:
             began = time.monotonic()
-            told, code = self._start(died)
-            owned = owned or OWNED in told
-            if code >= 0 and code != UNEXPECTED:
+            messages, code = self._run_once(died)
+            owned = owned or OWNED in messages
+            if code >= 0 and code != INTERNAL_ERROR:
                 return code
-            if not owned or STOPPING in told or -code in _STOPS:
-                return _end_like(code)
-            failures = 1 if time.monotonic() - began > LASTING_SECONDS else failures + 1
+            if not owned or STOPPING in messages or -code in _STOP_SIGNALS:
+                return _exit_like(code)
+            failures = 1 if time.monotonic() - began > STABLE_SECONDS else failures + 1
             if failures > self._restarts:
-                return _end_like(code)
+                return _exit_like(code)
             died = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-            found = signal.sigtimedwait(_STOPS, PAUSES[min(failures, len(PAUSES)) - 1])
+            found = signal.sigtimedwait(_STOP_SIGNALS, PAUSES[min(failures, len(PAUSES)) - 1])
             if found is not None:
-                self._asked.append(found.si_signo)  # the next runner ends the queue in good order
+                self._stops.append(found.si_signo)  # the next runner stops the queue cleanly
 
-    def _start(self, died: str) -> tuple[bytes, int]:
-        """Start a runner and wait for its end; returns what it told, and its exit code, which is
-        negative where a signal ended it. Signals to stop are blocked afterwards.
+    def _run_once(self, died: str) -> tuple[bytes, int]:
+        """Start a runner and wait for its end; leaves stop signals blocked.
+
+        Returns:
+            Its messages, and its exit code, which is negative if a signal killed it.
         """
-        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
         try:
             read, write = os.pipe()
         except OSError:
-            return b"", UNEXPECTED  # no descriptor to be had: later, perhaps
+            return b"", INTERNAL_ERROR  # out of descriptors: retry later
         try:
             self._pid = os.fork()
         except OSError:
             os.close(read)
             os.close(write)
-            return b"", UNEXPECTED
+            return b"", INTERNAL_ERROR
         if self._pid == 0:
             os.close(read)
-            self._be(Before(write, self._nonce, died, time.monotonic() - self._began))
+            elapsed = time.monotonic() - self._began
+            self._become_runner(RunnerContext(write, self._nonce, died, elapsed))
         os.close(write)
         self._owned = False
-        self._ready = not died  # one that goes on has no handlers until it owns the queue
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
-        told = b""
+        self._ready = not died  # a restarted runner has no handlers until it owns the queue
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+        messages = b""
         while data := os.read(read, 64):
-            told += data
+            messages += data
             if OWNED in data:
-                signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
-                early = [] if self._ready else self._asked
+                signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+                pending = [] if self._ready else self._stops
                 self._owned = self._ready = True
-                for number in early:
+                for number in pending:
                     self._send(number)
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
         os.close(read)
         os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
-        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
         pid, self._pid = self._pid, 0
-        return told, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        return messages, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
-    def _be(self, before: Before) -> NoReturn:
-        """Be the runner, in the process that was forked."""
+    def _become_runner(self, context: RunnerContext) -> NoReturn:
+        """Run the runner in the forked process."""
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
-        code = UNEXPECTED
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+        code = INTERNAL_ERROR
         try:
-            code = self._run(before)
-        except KeyboardInterrupt:  # before the runner could take it
-            _end_like(-signal.SIGINT)
+            code = self._run(context)
+        except KeyboardInterrupt:  # before the runner has set its handlers
+            _exit_like(-signal.SIGINT)
         except BaseException:
             import traceback
 
@@ -156,18 +163,18 @@ class _Guardian:
         finally:
             os._exit(code)
 
-    def _pass_on(self, number: int, _frame: object) -> None:
-        self._asked.append(number)
+    def _forward(self, number: int, _frame: object) -> None:
+        self._stops.append(number)
         if self._pid and self._ready:
             self._send(number)
 
     def _send(self, number: int) -> None:
-        ways = {stop: way for way, stop in PASSED_ON.items()}
-        os.kill(self._pid, ways[number] if self._owned else number)  # type: ignore[index]
+        aliases = {stop: alias for alias, stop in FORWARDED.items()}
+        os.kill(self._pid, aliases[number] if self._owned else number)  # type: ignore[index]
 
 
-def _end_like(code: int) -> int:
-    """End as the runner did."""
+def _exit_like(code: int) -> int:
+    """Die from the signal that killed the runner; return other exit codes."""
     if code < 0:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         with suppress(OSError):  # SIGKILL has no handler
@@ -181,7 +188,7 @@ def _nonce() -> str:
     return os.urandom(8).hex()
 
 
-def _be_the_last_to_go() -> None:
-    """When memory runs out, others are ended first. Only root may ask for that."""
+def _avoid_oom_kill() -> None:
+    """Let the kernel kill other processes first when memory runs out. Needs root."""
     with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("-500")

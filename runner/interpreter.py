@@ -1,4 +1,4 @@
-"""How a new interpreter of ours is started."""
+"""The command line of a Python interpreter for a module of this package."""
 
 import os
 import sys
@@ -9,18 +9,18 @@ import spawn
 
 
 def python(module: str, environ: Mapping[str, str] = os.environ) -> list[str]:
-    """The words that run a module of this package.
+    """Build the command line that runs a module of this package.
 
-    What it imports depends neither on the current folder, which may have a `queue.py`, nor on
-    variables such as `PYTHONPATH`: those are for jobs, and stay in the environment. Where the
-    package itself is found by one of them, they count.
+    The module's imports do not depend on the current folder, which may contain a `queue.py`, or on
+    variables such as `PYTHONPATH`, which stay in the environment for jobs. Such variables apply
+    only if Python finds this package through one of them.
     """
     flags = ["-P"]
     if sys.flags.ignore_environment or not _is_found_by_variable(environ):
         flags.append("-E")
     if sys.flags.no_user_site:
         flags.append("-s")
-    # Both must read the names of files and arguments alike, which `PYTHONUTF8` may have decided.
+    # Both processes must decode file names alike, and `PYTHONUTF8` may have set the mode of ours.
     flags += ["-X", f"utf8={sys.flags.utf8_mode}"]
     return [sys.executable, *flags, "-m", module]
 

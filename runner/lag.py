@@ -1,4 +1,4 @@
-"""What people learn of a replica that stands still, and that it goes on again."""
+"""Reports when the replica stops being updated, and when it is updated again."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,14 +10,14 @@ from spawn.runner.troubles import Troubles
 from spawn.store import lag as hints
 from spawn.store.replica.lease import START_SECONDS
 
-GOES_ON = (
-    "the queue goes on, but starts nothing new "
-    f"when its lease could not be renewed for {START_SECONDS:.0f} s"
+_JOBS_START = (
+    "jobs keep running, and new ones start until the lease has not been renewed for "
+    f"{START_SECONDS:.0f} s"
 )
 
 
 class LagReport:
-    """Leaves a hint for status, and says aloud when the replica stands still or goes on."""
+    """Saves the replica's lag for `status`, and warns when the replica stops or resumes."""
 
     def __init__(
         self, folder: Path, location: str, say: Callable[[str], None], troubles: Troubles
@@ -29,18 +29,18 @@ class LagReport:
         self._since = ""
         before = hints.find(folder)
         self._known = before.seq if before is not None and before.location == location else 0
-        """What an earlier runner knew to be there."""
+        """The newest seq in the store that an earlier runner reported."""
 
     def __call__(self, lag: Lag) -> None:
         if lag.trouble and not self._since:
             self._since = stamp(datetime.now(UTC))
-            goes = GOES_ON if lag.established else "nothing new begins until it can"
-            self._say(f"the log does not get to {self._location}: {lag.trouble}; {goes}")
+            effect = _JOBS_START if lag.established else "no job starts until it can"
+            self._say(f"the log cannot be copied to {self._location}: {lag.trouble}; {effect}")
         elif not lag.trouble and self._since:
             self._since = ""
-            self._say(f"the log gets to {self._location} again")
+            self._say(f"the log is copied to {self._location} again")
         if lag.trouble:
-            what = f"the log does not get to {self._location}"
+            what = f"the log cannot be copied to {self._location}"
             holds = not lag.established
             self._troubles.begin("replica", what, why=lag.trouble, holds=holds)
         else:

@@ -1,4 +1,4 @@
-"""Starts attempts: a zygote that forks supervisors, one of them always ready."""
+"""Starts attempts: runs the zygote, which forks supervisors, and gives orders to supervisors."""
 
 import select
 import socket
@@ -23,33 +23,33 @@ from spawn.runner.ports import CannotBegin, CannotPrepare, Ended, Happening, Pre
 from spawn.runner.reattach import connect, peer
 from spawn.runner.strays import kill_strays
 from spawn.runner.threads import keep_running
-from spawn.runner.watch import Watch, rouse
+from spawn.runner.watch import Watch, resume
 from spawn.store import failpoints, lock, record
 from spawn.store.durable import sync
 from spawn.store.files import replace
 from spawn.store.paths import QueuePaths
 
 LOCK_SECONDS = 1.0
-"""How often the lock of an attempt that cannot be reached is looked at."""
+"""Poll interval for the lock of an attempt whose supervisor cannot be reached."""
 
 DISMISS_SECONDS = 5.0
-"""How long a supervisor that is sent away may take to say goodbye."""
+"""Timeout for a dismissed supervisor to hang up."""
 
 ANSWER_SECONDS = 10.0
-"""How long one may take to prepare an attempt: the loop waits for it."""
+"""Timeout for a supervisor to prepare an attempt, which blocks the loop."""
 
 MARGIN_SECONDS = 5.0
-"""How long an attempt may last beyond its timeout and its grace before its supervisor is ended."""
+"""Time beyond its timeout and grace after which an attempt's supervisor is killed."""
 
 _HIDDEN = {failpoints.VARIABLE.encode(), names.SERVICE.encode()}
-"""What a job is not told: it is for the runner alone."""
+"""Variables for the runner only, which jobs do not get."""
 
-IDLE = 2
-"""Supervisors that are kept for orders to come: each holds a process at its gate."""
+MAX_IDLE = 2
+"""Supervisors kept for the next orders; each holds a process at its gate."""
 
 
 class ProcessLauncher:
-    """Launches real processes. Made before the runner opens threads or SQLite.
+    """A `Launcher` of processes. Create it before any thread and any SQLite connection.
 
     Args:
         environ: The runner's environment.
@@ -58,8 +58,8 @@ class ProcessLauncher:
     def __init__(self, environ: Mapping[bytes, bytes]) -> None:
         self._environ = {name: value for name, value in environ.items() if name not in _HIDDEN}
         self._zygote = _Zygote()
-        self._idle = [self._zygote.supervisor()]
-        self._ahead: dict[tuple[str, int], tuple[socket.socket, Order]] = {}
+        self._idle = [self._zygote.fork_supervisor()]
+        self._foreseen: dict[tuple[str, int], tuple[socket.socket, Order]] = {}
         self._adopted: set[str] = set()
         self._channels: dict[str, socket.socket] = {}
         self._open: dict[str, tuple[str, int | None]] = {}
@@ -68,41 +68,41 @@ class ProcessLauncher:
     def serve(
         self, paths: QueuePaths, queue_id: str, kill_grace: Callable[[], float], poller: Poller
     ) -> None:
-        """Say whose attempts these are, and where their ends are waited for.
+        """Set the queue whose attempts this launches, and the poller that reports their ends.
 
         Args:
-            kill_grace: Asked for each attempt: a new configuration may change it.
+            kill_grace: Called for each attempt, because a new configuration may change it.
         """
         self._paths = paths
         self._queue_id = queue_id
         self._kill_grace = kill_grace
         self._poller = poller
-        poller.look(self._look)
+        poller.poll_regularly(self._resume_stopped)
 
     def prepare(self, job: JobState, attempt: int) -> Prepared:
-        """See `Launcher.prepare`."""
-        ahead = self._ahead.pop((job.config.job_id, attempt), None)
+        """Hold an attempt's command at the gate, by a supervisor that already does if possible."""
+        foreseen = self._foreseen.pop((job.config.job_id, attempt), None)
         answer = None
-        if ahead is not None:
-            channel, order = ahead
+        if foreseen is not None:
+            channel, order = foreseen
             answer = _answer(channel, ANSWER_SECONDS)
-            if not _is_silent(channel):  # it was ready long ago, and may have died since
+            if not _is_open_and_silent(channel):  # the supervisor may have died since it was ready
                 answer = None
                 self._dismiss(channel, order.folder)
         if not isinstance(answer, Ready):
-            channel, order = self._order(job, attempt)
+            channel, order = self._send_order(job, attempt)
             answer = _answer(channel, ANSWER_SECONDS)
         if not isinstance(answer, Ready):
             channel.close()
-            self._zygote.rouse()  # it may be stopped
-            died = "its supervisor died, or does not answer"
+            self._zygote.resume()  # a job may have stopped it
+            died = "its supervisor died or does not respond"
             why = answer.why if isinstance(answer, Unable) else died
             raise CannotPrepare(f"job {job.config.job_id} cannot start now", why=why)
         token = order.token
         self._channels[token] = channel
         self._open[token] = order.folder, answer.pid
-        self._watch.add(token, answer.supervisor, _longest(job, order.kill_grace))
-        self._poller.watch(channel, lambda: self._over(token))
+        self._watch.add(token, answer.supervisor, _max_seconds(job, order.kill_grace))
+        self._poller.watch(channel, lambda: self._receive_end(token))
         return Prepared(
             token=token,
             pid=answer.pid,
@@ -112,22 +112,22 @@ class ProcessLauncher:
         )
 
     def foresee(self, job: JobState, attempt: int) -> None:
-        """See `Launcher.foresee`. Its supervisor gets the order now, and holds the command."""
-        coming = job.config.job_id, attempt
-        if coming not in self._ahead:
+        """Send the order to a supervisor now, so that `prepare` need not wait for it."""
+        key = job.config.job_id, attempt
+        if key not in self._foreseen:
             with suppress(CannotPrepare, CannotBegin):
-                self._ahead[coming] = self._order(job, attempt)
-        for other in self._ahead.keys() - {coming}:
-            channel, order = self._ahead.pop(other)
+                self._foreseen[key] = self._send_order(job, attempt)
+        for other in self._foreseen.keys() - {key}:
+            channel, order = self._foreseen.pop(other)
             self._dismiss(channel, order.folder)
 
     def go(self, token: str) -> None:
-        """See `Launcher.go`."""
-        with suppress(OSError):  # its supervisor died: `Ended` says so
+        """Open the gate."""
+        with suppress(OSError):  # the supervisor died: `Ended` reports it
             send(self._channels[token], Go())
 
     def abandon(self, token: str) -> None:
-        """See `Launcher.abandon`."""
+        """Drop a prepared attempt and its folder."""
         channel = self._channels.pop(token)
         folder, _ = self._open.pop(token)
         self._watch.forget(token)
@@ -135,58 +135,58 @@ class ProcessLauncher:
         self._dismiss(channel, folder)
 
     def holds(self, job: JobState) -> bool:
-        """See `Launcher.holds`."""
+        """Whether the attempt's folder is in this queue's folder."""
         return self._paths.has(job.folder)
 
     def adopt(self, job: JobState) -> None:
-        """See `Launcher.adopt`."""
+        """Connect to the attempt's supervisor; wait for its lock if that fails."""
         channel = connect(job.token)
         if channel is None:
             self._open[job.token] = job.folder, None
-            outwait = partial(
-                keep_running, f"wait for {job.token}", lambda: self._outwait(job.token)
+            wait = partial(
+                keep_running, f"wait for {job.token}", lambda: self._wait_for_lock(job.token)
             )
-            Thread(target=outwait, daemon=True).start()
+            Thread(target=wait, daemon=True).start()
             return
         self._open[job.token] = job.folder, job.pid
         self._adopted.add(job.token)
         self._channels[job.token] = channel
-        self._watch.add(job.token, peer(channel)[0], _longest(job, self._kill_grace()))
-        self._poller.watch(channel, lambda: self._over(job.token))
+        self._watch.add(job.token, peer(channel)[0], _max_seconds(job, self._kill_grace()))
+        self._poller.watch(channel, lambda: self._receive_end(job.token))
 
     def warn(self, token: str, deadline: str) -> None:
-        """See `Launcher.warn`. The file is there as a whole, or not at all."""
+        """Write the deadline to the attempt's interruption file, atomically."""
         folder = self._open[token][0]
         replace(interruption_file(folder), f"{deadline}\n".encode(), durable=True)
         sync(folder)
 
     def stop(self, token: str, cause: StopCause, grace: float) -> None:
-        """See `Launcher.stop`."""
+        """Send the stop to the attempt's supervisor."""
         with suppress(OSError, KeyError):
             send(self._channels[token], Stop(cause=cause, grace=grace))
             self._watch.hurry(token, grace + MARGIN_SECONDS)
 
     def end(self, job: JobState, cause: StopCause, grace: float) -> None:
-        """End an attempt that is no longer ours to follow, and wait until it is over."""
+        """End an attempt that is neither prepared nor adopted here, and wait until it is over."""
         channel = connect(job.token)
         if channel is None:
             kill_strays(job.token, None)
             return
         with channel, suppress(OSError):
             send(channel, Stop(cause=cause, grace=grace))
-            rouse(peer(channel)[0])
+            resume(peer(channel)[0])
             _answer(channel, grace + DISMISS_SECONDS)
 
     def close(self) -> None:
-        """End the zygote. Supervisors of open attempts live on."""
-        for channel, order in self._ahead.values():
+        """End the zygote and idle supervisors; supervisors of open attempts keep running."""
+        for channel, order in self._foreseen.values():
             self._dismiss(channel, order.folder)
         for channel in self._idle:
             channel.close()
         self._zygote.close()
 
-    def _order(self, job: JobState, attempt: int) -> tuple[socket.socket, Order]:
-        """Hand an order to a supervisor that has nothing to do, or to a new one."""
+    def _send_order(self, job: JobState, attempt: int) -> tuple[socket.socket, Order]:
+        """Send an order to an idle or new supervisor; returns the channel to it."""
         token = token_hex(8)
         config = job.config
         folder = str(self._paths.attempt(config.job_id, attempt, token))
@@ -210,21 +210,21 @@ class ProcessLauncher:
             timeout=config.timeout,
             kill_grace=self._kill_grace(),
         )
-        channel = self._supervisor()
-        with suppress(OSError):  # it died: no answer will come
+        channel = self._idle_supervisor()
+        with suppress(OSError):  # the supervisor died: no answer will come
             send(channel, order)
         return channel, order
 
-    def _supervisor(self) -> socket.socket:
+    def _idle_supervisor(self) -> socket.socket:
         while self._idle:
             channel = self._idle.pop()
-            if _is_silent(channel):  # what it has to say before an order is that it cannot
+            if _is_open_and_silent(channel):  # before an order it can only send `Unable`
                 return channel
             channel.close()
-        return self._zygote.supervisor()
+        return self._zygote.fork_supervisor()
 
     def _dismiss(self, channel: socket.socket, folder: str) -> None:
-        """End a supervisor whose command was not let go, and what it made."""
+        """End a supervisor whose command is still at the gate, and remove the attempt's folder."""
         with channel, suppress(OSError):
             channel.settimeout(DISMISS_SECONDS)
             channel.shutdown(socket.SHUT_WR)
@@ -232,7 +232,7 @@ class ProcessLauncher:
                 pass
         rmtree(folder, ignore_errors=True)
 
-    def _over(self, token: str) -> Iterator[Happening]:
+    def _receive_end(self, token: str) -> Iterator[Happening]:
         channel = self._channels.pop(token)
         self._watch.forget(token)
         self._poller.forget(channel)
@@ -240,7 +240,7 @@ class ProcessLauncher:
         if isinstance(message, Over):
             del self._open[token]
             exit_ = Exit(*message.exit)
-            if token in self._adopted or exit_.unended or len(self._idle) >= IDLE:
+            if token in self._adopted or exit_.unended or len(self._idle) >= MAX_IDLE:
                 self._adopted.discard(token)
                 channel.close()
             else:
@@ -248,23 +248,24 @@ class ProcessLauncher:
             yield Ended(token, exit_)
         else:
             channel.close()
-            yield self._end(token)
+            yield self._read_end(token)
 
-    def _look(self) -> Iterator[Happening]:
-        """Let whoever of ours was stopped go on."""
-        self._zygote.rouse()
+    def _resume_stopped(self) -> Iterator[Happening]:
+        """Resume the zygote and supervisors that were stopped by a signal."""
+        self._zygote.resume()
         self._watch.look()
         return iter(())
 
-    def _outwait(self, token: str) -> None:
-        """Wait for a supervisor that cannot be reached: from another network namespace the lock
-        alone tells that it lives."""
+    def _wait_for_lock(self, token: str) -> None:
+        """Wait for a supervisor that cannot be reached: one in another network namespace shows only
+        by its lock that it is alive."""
         held = Path(self._open[token][0]) / "lock"
         while lock.is_held(held):
             time.sleep(LOCK_SECONDS)
-        self._poller.post(self._end(token))
+        self._poller.post(self._read_end(token))
 
-    def _end(self, token: str) -> Ended:
+    def _read_end(self, token: str) -> Ended:
+        """The end of an attempt whose supervisor has ended; kills the processes it left."""
         folder, pid = self._open.pop(token)
         exit_ = record.read(Path(folder) / "record", token)
         if exit_ is not None and exit_.seen:
@@ -274,7 +275,7 @@ class ProcessLauncher:
 
 
 def _answer(channel: socket.socket, seconds: float) -> Message | None:
-    """Wait so long for a message; None when none comes."""
+    """Wait up to `seconds` for a message; None if none arrives."""
     poll = select.poll()
     poll.register(channel, select.POLLIN)
     try:
@@ -283,14 +284,14 @@ def _answer(channel: socket.socket, seconds: float) -> Message | None:
         return None
 
 
-def _longest(job: JobState, grace: float) -> float | None:
-    """Seconds after which an attempt that has a timeout is over, if its supervisor is at work."""
+def _max_seconds(job: JobState, grace: float) -> float | None:
+    """Seconds within which a working supervisor ends an attempt; None without a timeout."""
     timeout = job.config.timeout
     return None if timeout is None else timeout + grace + MARGIN_SECONDS
 
 
-def _is_silent(channel: socket.socket) -> bool:
-    """Whether the other end is there, and has sent nothing."""
+def _is_open_and_silent(channel: socket.socket) -> bool:
+    """Whether the other end is open and has sent nothing."""
     try:
         channel.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except BlockingIOError:
@@ -301,21 +302,21 @@ def _is_silent(channel: socket.socket) -> bool:
 
 
 class _Zygote:
-    """The zygote process, started again when it died."""
+    """The zygote process, restarted when it has died."""
 
     def __init__(self) -> None:
         self._start()
 
-    def supervisor(self) -> socket.socket:
-        """Have a supervisor forked; returns the channel to it.
+    def fork_supervisor(self) -> socket.socket:
+        """Fork a supervisor; returns the channel to it.
 
         Raises:
-            CannotPrepare: No zygote can be started.
+            CannotPrepare: The zygote cannot be started or reached.
         """
         try:
             ours, theirs = socket.socketpair()
         except OSError as error:
-            raise CannotPrepare("no supervisor can be asked for", why=str(error)) from error
+            raise CannotPrepare("a supervisor cannot be started", why=str(error)) from error
         with theirs:
             try:
                 socket.send_fds(self._requests, [b"f"], [theirs.fileno()])
@@ -328,14 +329,14 @@ class _Zygote:
                     raise CannotPrepare("the zygote cannot be reached", why=str(error)) from error
         return ours
 
-    def rouse(self) -> None:
-        """Let it go on, should somebody have stopped it."""
-        rouse(self._process.pid)
+    def resume(self) -> None:
+        """Resume the zygote if a signal has stopped it."""
+        resume(self._process.pid)
 
     def close(self) -> None:
-        """End the zygote by hanging up."""
+        """End the zygote by closing its channel."""
         self._requests.close()
-        self.rouse()
+        self.resume()
         self._process.wait()
 
     def _start(self) -> None:
@@ -350,5 +351,5 @@ class _Zygote:
                     start_new_session=True,
                 )
             except OSError as error:
-                raise CannotPrepare("no process can be started", why=str(error)) from error
+                raise CannotPrepare("the zygote cannot be started", why=str(error)) from error
         self._requests = ours

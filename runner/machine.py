@@ -1,4 +1,4 @@
-"""What a queue's log says of the machine that it runs on."""
+"""Describes this machine in a queue's opening event."""
 
 import os
 from pathlib import Path
@@ -10,8 +10,8 @@ from spawn.store.identity import boot_id, hostname, owner
 from spawn.store.instance import Instance
 
 _HOST_KEYS = Path("/etc/ssh")
-_MOST_BYTES = 8192
-"""Of a host key: RSA of 16,384 bits has 3 kB."""
+_MAX_BYTES = 8192
+"""Largest host key file to read: an RSA key of 16,384 bits has 3 kB."""
 
 
 def ownership(
@@ -23,11 +23,11 @@ def ownership(
     region: str | None,
     fence: bool,
 ) -> QueueStarted:
-    """Describe this process as the owner of a queue.
+    """Build the opening event with this process as the queue's owner.
 
     Args:
-        place: A name for this machine and the folder.
-        region: Of the bucket, or of this instance.
+        place: Identifies this machine and the state folder.
+        region: Region of the bucket, or of this instance.
         fence: Whether the object store honours conditional writes.
     """
     return kind(
@@ -47,6 +47,6 @@ def ownership(
 
 def _read(path: Path) -> str:
     try:
-        return read_small(path, _MOST_BYTES, follow=True).decode("utf-8", "replace").strip()
+        return read_small(path, _MAX_BYTES, follow=True).decode("utf-8", "replace").strip()
     except OSError:
         return ""

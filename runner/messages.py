@@ -1,8 +1,8 @@
-"""What a runner, a supervisor and a command at the gate say to each other.
+"""Messages between a runner, a supervisor and a command at the gate.
 
-Each message is four bytes of length, big-endian, and the message's name and fields in Python's own
-`marshal` format, of which version 4 is read by every Python since 3.4: an old supervisor may be
-asked by a new runner. Those at the other end are processes of ours, of our own user.
+A message is its length in four bytes, big-endian, and its name and fields in Python's `marshal`
+format. Every Python since 3.4 reads version 4 of it: a new runner may talk to an old supervisor.
+`marshal` is safe here because both ends are processes of the same user.
 """
 
 import marshal
@@ -18,9 +18,9 @@ _FORMAT = 4
 
 
 class Order(NamedTuple):
-    """To a supervisor: prepare this attempt and hold its command behind the gate.
+    """To a supervisor: prepare this attempt and hold its command at the gate.
 
-    `timeout` and `kill_grace` are seconds; `environment` is the command's, whole.
+    `timeout` and `kill_grace` are seconds; `environment` is the complete one of the command.
     """
 
     token: str
@@ -49,18 +49,18 @@ class Unable(NamedTuple):
 
 
 class Go(NamedTuple):
-    """To a supervisor: the attempt is durable, open the gate."""
+    """To a supervisor: open the gate, because the attempt's start is durable."""
 
 
 class Stop(NamedTuple):
-    """To a supervisor: end the attempt for this cause; `grace` seconds from TERM to KILL."""
+    """To a supervisor: end the attempt; `grace` is seconds from SIGTERM to SIGKILL."""
 
     cause: StopCause
     grace: float
 
 
 class Over(NamedTuple):
-    """From a supervisor: the attempt is over, nothing of it runs, and its record says the same."""
+    """From a supervisor: the attempt is over and recorded, and none of its processes runs."""
 
     exit: tuple[Any, ...]
 
@@ -74,36 +74,36 @@ def send(channel: socket.socket, message: Message) -> None:
     """Send one message.
 
     Raises:
-        OSError: Nobody is at the other end.
+        OSError: The other end is closed.
     """
     channel.sendall(pack(message))
 
 
 def pack(message: Message) -> bytes:
-    """The bytes of one message."""
+    """Encode one message."""
     body = marshal.dumps((type(message).__name__, *message), _FORMAT)
     return _LENGTH.pack(len(body)) + body
 
 
 def receive(channel: socket.socket | int) -> Message | None:
-    """Wait for one message; None when the other end is gone.
+    """Wait for one message; None at end of file.
 
     Args:
         channel: A socket, or the descriptor of a pipe.
     """
     fd = channel if isinstance(channel, int) else channel.fileno()
-    head = _exactly(fd, _LENGTH.size)
+    head = _read_exactly(fd, _LENGTH.size)
     if head is None:
         return None
-    body = _exactly(fd, _LENGTH.unpack(head)[0])
+    body = _read_exactly(fd, _LENGTH.unpack(head)[0])
     if body is None:
         return None
     name, *fields = marshal.loads(body)
     kind = _KINDS[name]
-    return kind(*fields[: len(kind._fields)])  # a newer end may say more
+    return kind(*fields[: len(kind._fields)])  # a newer version may send more fields
 
 
-def _exactly(fd: int, size: int) -> bytes | None:
+def _read_exactly(fd: int, size: int) -> bytes | None:
     data = bytearray()
     while len(data) < size:
         try:

@@ -1,4 +1,4 @@
-"""Asks an EC2 instance's metadata service whether the instance is about to be taken back."""
+"""Polls an EC2 instance's metadata service for a spot interruption notice."""
 
 from collections.abc import Callable
 from threading import Event, Thread
@@ -8,14 +8,14 @@ from spawn.runner.threads import keep_running
 from spawn.store.metadata import Metadata
 
 ASK_SECONDS = 5.0
-"""How often. Source: "Spot Instance interruption notices" of the EC2 user guide says 5 seconds."""
+"""Poll interval. Source: "Spot Instance interruption notices" in the EC2 user guide."""
 
 
 class Notices:
-    """A thread that asks until it is told, and then says it once.
+    """A thread that polls until there is a notice, and posts it once.
 
     Args:
-        post: Takes a `Noticed`, from that thread.
+        post: Receives the `Noticed`, on that thread.
     """
 
     def __init__(self, metadata: Metadata, post: Callable[[Happening], None]) -> None:
@@ -29,11 +29,11 @@ class Notices:
         )
 
     def start(self) -> None:
-        """Begin to ask, at once for the first time."""
+        """Start polling."""
         self._thread.start()
 
     def close(self) -> None:
-        """Ask no more."""
+        """Stop polling."""
         self._closed.set()
 
     def _run(self) -> None:

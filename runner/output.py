@@ -1,18 +1,17 @@
-"""A job's output: raw in its attempt's folder, and combined with the time of each line."""
+"""A job's output: raw in the attempt's folder, and combined in a log with the time of each line."""
 
 import os
 import time
 
 
 class Output:
-    """Write what a command prints to its three files.
+    """Writes a command's output to three files.
 
-    A file that cannot be written loses what it could not take, and only that: the command is
-    never held up by a full disk.
+    Output that cannot be written is dropped, so that a full disk never blocks the command.
 
     Args:
-        folder: The attempt's; `stdout.log` and `stderr.log` are made in it.
-        job_log: The job's combined log, which grows with each attempt.
+        folder: The attempt's folder, for `stdout.log` and `stderr.log`.
+        job_log: The job's combined log; each attempt appends to it.
     """
 
     def __init__(self, folder: str, job_log: str) -> None:
@@ -20,8 +19,7 @@ class Output:
         self._job_log = job_log
         self._combined: int | None = None
         self.offset = _size(job_log)
-        """Where in the combined log this attempt begins, bytes: no other attempt of its job writes
-        to it until then."""
+        """Byte offset of this attempt in the combined log; earlier attempts no longer write."""
         self.dropped = 0
         """Bytes of raw output that could not be written."""
         self._open_line: int | None = None
@@ -29,16 +27,16 @@ class Output:
         self._stamp = b""
 
     def begin(self) -> bool:
-        """Open the combined log, which people find: not before it is certain that the command runs.
+        """Open the combined log. Users see it, so call this only once the command runs.
 
         Returns:
-            Whether there is one.
+            Whether the log could be opened.
         """
         self._combined = _open_combined(self._job_log)
         return self._combined is not None
 
     def write(self, stream: int, data: bytes) -> None:
-        """Keep what came out of a stream.
+        """Write a chunk of output.
 
         Args:
             stream: 0 for stdout, 1 for stderr.
@@ -48,7 +46,7 @@ class Output:
             _write(self._combined, self._combine(stream, data))
 
     def close(self) -> None:
-        """End an open line of the combined log and close the files."""
+        """Finish the last line of the combined log and close the files."""
         if self._combined is not None:
             if self._open_line is not None:
                 _write(self._combined, b"\n")
@@ -57,7 +55,7 @@ class Output:
             os.close(fd)
 
     def _combine(self, stream: int, data: bytes) -> bytes:
-        """Begin each line with the time; a stream never goes on in the other's line."""
+        """Prefix each line with the time; never continue a line of the other stream."""
         stamp = self._time()
         start = b""
         if self._open_line not in (None, stream):
@@ -77,7 +75,7 @@ class Output:
 
 
 def _open_combined(path: str) -> int | None:
-    """A combined log that cannot be is done without: the raw output is what counts."""
+    """Open the combined log; None if that fails: it only repeats the raw output."""
     try:
         return _open(path)
     except FileNotFoundError:
@@ -99,13 +97,13 @@ def _size(path: str) -> int:
 
 
 def _open(path: str) -> int:
-    # A FIFO in its place would hold up the command until another process reads from it.
+    # O_NONBLOCK: a FIFO at this path would block the command until another process reads from it.
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC
     return os.open(path, flags, 0o644)
 
 
 def _write(fd: int, data: bytes) -> int:
-    """Write as much as the disk takes; returns how many bytes that was."""
+    """Write as much as possible; returns the number of bytes written."""
     view = memoryview(data)
     while view:
         try:

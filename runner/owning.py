@@ -1,4 +1,4 @@
-"""Come to own a queue: bring log and replica together, and see that nobody else is at work."""
+"""Takes ownership of a queue: reconciles the log with its replica, and checks the lease."""
 
 from collections.abc import Callable
 from copy import copy
@@ -17,21 +17,21 @@ from spawn.store.replica.reconcile import Found, allow, find
 
 
 class Owning(Struct, frozen=True, kw_only=True):
-    """What was found out before the opening.
+    """The state of the replica before the opening.
 
-    `found` is None where the store could not be asked, or has another log: nothing begins then
-    before the replicator has settled it. `fence`: whether the store honours conditional writes.
+    `found` is None if the store is unreachable or has a different log; no job starts then until the
+    replicator has resolved that. `fence`: whether the store honours conditional writes.
     """
 
     found: Found | None
     fence: bool
     diverged: str = ""
-    """How the two logs differ: the queue went on elsewhere."""
+    """How the logs differ if another machine has continued the queue; empty otherwise."""
     config: QueueConfig | None = None
-    """What was submitted, where nothing but that is in the store."""
+    """The submitted configuration, if the store has nothing else of the queue."""
 
     def epoch(self, state: QueueState) -> int:
-        """The epoch that the opening has: later than any that was begun or claimed."""
+        """The epoch of the opening: later than any that has started or been claimed."""
         claimed = self.found.seen.lease.epoch if self.found and self.found.seen else 0
         return max(state.epoch, claimed) + 1
 
@@ -50,25 +50,26 @@ def own(
     nonce: str = "",
     against: str = "",
 ) -> Owning:
-    """Reconcile a log with its replica, and see that the queue may be ours.
+    """Reconcile a log with its replica, and check that this process may own the queue.
 
     Args:
-        ledger: The local log; what the store has more is appended to it.
-        take: Takes the place in the store for a queue that is new, and says whether the store
-            honours conditional writes; None for one that must be there.
-        restore: Whether the queue is to come from the store: then that must answer.
-        force: Take it though its owner may be at work.
-        end: Ends what still runs here of an attempt that is over by the log.
-        gone: Says why an instance of a region certainly runs nothing; empty when it may.
-        say: Told what a person should know.
-        nonce: Of the leases that this process claims.
-        against: The nonce of the only lease that `force` is meant for; empty: whichever is there.
+        ledger: The local log; events that only the store has are appended to it.
+        take: Claims the place in the store for a new queue; returns whether the store honours
+            conditional writes. None if the queue must exist.
+        restore: Whether the queue comes from the store, which must then be reachable.
+        force: Take over the queue even if its owner may be alive.
+        end: Ends processes on this machine of an attempt that is over according to the log.
+        gone: Returns why an instance certainly runs nothing, given its id and region; empty if it
+            may run something.
+        say: Receives user-facing warnings.
+        nonce: Nonce of the leases that this process claims.
+        against: Nonce of the only lease that `force` applies to; empty for any lease.
 
     Raises:
-        Owned: Somebody else owns it, or may.
-        QueueExists, QueueNotFound: The place has another queue, or none.
-        CorruptLog: The store's log is not whole.
-        StoreError: The store does not answer, and nothing here can go on without.
+        Owned: Another process owns the queue, or may own it.
+        QueueExists, QueueNotFound: The place in the store has another queue, or none.
+        CorruptLog: The store's log is damaged.
+        StoreError: The store is unreachable, and the queue cannot run without it.
     """
     new = ledger.empty and take is not None
     fence = True
@@ -79,8 +80,8 @@ def own(
         rows, adopt = ledger.log.rows, ledger.adopt
         found, honoured = find(store, ledger.queue_id, rows, adopt, None if new else take)
     except Fenced as error:
-        say(f"the queue went on elsewhere: {error}")
-        # What runs here is ended like any fenced queue's.
+        say(f"the queue continued on another machine: {error}")
+        # The replicator finds the same and fences the queue, which ends its jobs here.
         return Owning(found=None, fence=fence, diverged=str(error))
     except StoreError as error:
         if restore or (isinstance(error, Denied) and not running):
@@ -92,20 +93,20 @@ def own(
     if ledger.empty:
         config, fence = submitted(store, ledger.queue_id, me, force=force)
         return Owning(found=found, fence=fence, config=config)
-    moved = moved_from(ledger.state, me)  # its owner may not have said yet what that means for jobs
+    moved = moved_from(ledger.state, me)  # the new owner's log may not have these jobs' ends yet
     for job in running:
         now = ledger.state.jobs.get(job.config.job_id)
         if moved or now is None or now.token != job.token or now.state != "running":
             end(job)
     fence = honoured and (ledger.state.owner.fence if ledger.state.owner else True)
     if against and found.seen is not None and found.seen.lease.nonce not in (against, nonce):
-        force = False  # another machine took it meanwhile, and is alive for certain
+        force = False  # another machine has just taken over, so it is alive
     allow(_in_store(ledger, found), found, me, fence=fence, force=force, gone=gone, nonce=nonce)
     return Owning(found=found, fence=fence)
 
 
 def _in_store(ledger: Ledger, found: Found) -> QueueState | None:
-    """The state of the log as the store has it: an opening that is only here counts for nothing."""
+    """The state of the log in the store: an opening that only the local log has does not count."""
     if found.seq >= ledger.state.owned_seq:
         return ledger.state
     fold = Replay(ledger.queue_id)
@@ -114,7 +115,7 @@ def _in_store(ledger: Ledger, found: Found) -> QueueState | None:
 
 
 def moved_from(state: QueueState, me: Owner) -> str:
-    """The machine that the queue ran on, if it was another; empty otherwise."""
+    """Name of the machine that the queue ran on, if it was not this one; empty otherwise."""
     owner = state.owner
     if owner is None or owner.place in ("", me.place):
         return ""

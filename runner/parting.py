@@ -1,4 +1,4 @@
-"""What becomes of the machine when its queue has ended, or its time there has."""
+"""Powers off the machine when its queue has ended or the queue's time on it is over."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -14,76 +14,78 @@ from spawn.store.paths import QueuePaths
 from spawn.store.place import Place
 from spawn.store.results.owed import owed
 
-MISSING = "files of its attempts are not all in the object store"
+MISSING = "some files of its attempts are not in the object store"
 
 
-class Parting:
-    """Powers the machine off, unless something is on it alone.
+class MachineShutdown:
+    """Powers off the machine, unless it has the only copy of something.
 
     Args:
-        wanted: What is to become of it.
-        location: Where the queue's log and files are saved, for people.
+        on_complete: The value of `--on-complete`.
+        location: Where the queue's log and files are saved, for messages.
     """
 
     def __init__(
-        self, wanted: OnComplete, instance: Instance, paths: QueuePaths, location: str
+        self, on_complete: OnComplete, instance: Instance, paths: QueuePaths, location: str
     ) -> None:
-        self._wanted = wanted
+        self._on_complete = on_complete
         self._instance = instance
         self._paths = paths
         self._location = location
-        self._near = False
+        self._is_local = False
 
     def check(self, place: Place) -> None:
-        """See that the machine may be powered off at the queue's end, if it is to be.
+        """Check that `--on-complete` is possible on this machine.
 
         Raises:
-            InvalidArgument: It may not.
+            InvalidArgument: It is not.
         """
-        self._near = place.bucket is None
-        if self._wanted != "keep" and not self._instance.on_ec2:
+        self._is_local = place.bucket is None
+        if self._on_complete != "keep" and not self._instance.on_ec2:
             raise InvalidArgument(
-                f"--on-complete {self._wanted} is for EC2 instances",
-                why="this machine is none, or its metadata service does not answer",
-                hint="leave it out, or say `--on-complete keep`",
+                f"--on-complete {self._on_complete} is for EC2 instances",
+                why="this machine is not one, or its metadata service does not answer",
+                hint="omit it, or use `--on-complete keep`",
             )
-        if self._wanted == "terminate" and self._near:
+        if self._on_complete == "terminate" and self._is_local:
             raise InvalidArgument(
                 "--on-complete terminate needs a bucket",
-                why="log and results would be gone with the instance",
-                hint="leave --no-s3 out, or say `--on-complete stop`",
+                why="the log and results would be lost with the instance",
+                hint="omit --no-s3, or use `--on-complete stop`",
             )
 
-    def expect_time(
+    def check_ttl(
         self, state: QueueState, ttl: Ttl | None, now: datetime, *, same_boot: bool
     ) -> None:
-        """See that a queue whose time here is over is not taken up again, as after a restart of the
-        machine. One that was not interrupted for it yet is, and ends at once.
+        """Refuse to resume a queue that its expired `ttl` has interrupted.
+
+        If the `ttl` has expired but has not interrupted the queue yet, the runner starts and
+        interrupts it.
 
         Args:
-            same_boot: Whether the machine was not restarted since: it may still have to be powered
-                off for it.
+            same_boot: Whether the queue last ran in the current boot of this machine. Then the
+                machine may still have to be powered off.
 
         Raises:
-            TtlPassed: It is over, and nothing is left to do.
+            TtlPassed: The time is over, and nothing is left to do.
         """
         if ttl is None or ttl.left(0.0, now) > 0:
             return
         if (state.state, state.reason) != ("interrupted", "ttl"):
             return
-        if self._wanted == "keep" or not same_boot:
+        if self._on_complete == "keep" or not same_boot:
             raise TtlPassed(
-                f"queue {state.queue_id} does not go on here",
-                why=f"its time on this machine (--ttl {ttl.text}) has passed",
-                hint="a later --ttl, or none, lets it",
+                f"queue {state.queue_id} cannot resume on this machine",
+                why=f"its time here (--ttl {ttl.text}) is over",
+                hint="use a later --ttl, or none",
             )
 
     def due(self, state: QueueState) -> bool:
-        """Whether the machine is to be powered off, now that the queue is in this state."""
+        """Whether to power off the machine when the runner leaves the queue in this state."""
         ends = state.ended or (state.state, state.reason) == ("interrupted", "ttl")
-        return ends and self._wanted != "keep"
+        return ends and self._on_complete != "keep"
 
-    def part(
+    def power_off_if_due(
         self,
         state: QueueState,
         rows: Iterable[Row],
@@ -92,15 +94,15 @@ class Parting:
         *,
         behind: bool,
     ) -> str:
-        """Power the machine off, if it is to be and nothing is on it alone.
+        """Power off the machine if `due`, unless it has the only copy of something.
 
         Args:
             rows: The whole log.
-            missing: What is known to be on this machine alone; empty for nothing.
-            behind: Whether the log is not all in the store.
+            missing: What is known to be on this machine only; empty for nothing.
+            behind: Whether some of the log is not in the store.
 
         Returns:
-            Why it is kept although it was to be powered off; empty otherwise.
+            Why the machine was not powered off although due; empty otherwise.
         """
         if not self.due(state):
             return ""
@@ -108,15 +110,15 @@ class Parting:
         if why:
             say(f"the machine is NOT powered off: {why}")
         else:
-            say(f"the machine is being powered off (--on-complete {self._wanted})")
+            say(f"the machine is being powered off (--on-complete {self._on_complete})")
         return why
 
     def _missing(self, state: QueueState, rows: Iterable[Row], *, behind: bool) -> str:
-        """Say what of the queue is on this machine alone; empty when nothing is."""
-        if self._near:
-            return ""  # all of it is, as was asked for, and the disk stays
+        """What of the queue is on this machine only; empty for nothing."""
+        if self._is_local:
+            return ""  # everything is, by --no-s3, and a stopped instance keeps its disk
         if behind:
-            return f"its log is not all in {self._location}"
+            return f"some of its log is not in {self._location}"
         for job_id in (*state.unsaved, *state.uploading):
             if self._paths.has(state.jobs[job_id].folder):
                 return f"results of {job_id} are not in {self._location}"

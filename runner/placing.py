@@ -1,4 +1,4 @@
-"""Where a queue's log and results are."""
+"""Chooses where a queue's log and results are stored."""
 
 import os
 from pathlib import Path
@@ -12,13 +12,13 @@ from spawn.store.place import Place, parse
 
 
 def choose_place(order: RunOrder, state: QueueState | None, instance: Instance) -> Place:
-    """As it was, as it is ordered, as it is configured, or, on EC2, the region's bucket.
+    """The log's place, else the order's, the configuration's, or on EC2 the region's bucket.
 
     Args:
-        state: Of the log that is here; None where there is none.
+        state: State of the local log; None without a log.
 
     Raises:
-        InvalidArgument: A queue is to come from a bucket that nobody names.
+        InvalidArgument: The order resumes from S3, and no bucket is known.
     """
     config = order.config if state is None else state.config
     prefix = (config and config.result_s3_prefix) or order.queue_id
@@ -35,21 +35,21 @@ def choose_place(order: RunOrder, state: QueueState | None, instance: Instance) 
             bucket = f"spawn-results-{region}"
     if bucket is None and order.from_s3 and not order.no_s3:
         raise InvalidArgument(
-            f"nobody knows in which bucket queue {order.queue_id} is",
-            hint="--bucket names it, or --region, for the bucket spawn-results-<region>",
+            f"the bucket of queue {order.queue_id} is not known",
+            hint="specify --bucket, or --region for the bucket spawn-results-<region>",
         )
     return Place(bucket=bucket, prefix=prefix.strip("/"), region=region, profile=order.profile)
 
 
 def place_of_copy(order: RunOrder, log: Path, instance: Instance, objects: Path) -> Place:
-    """The place of the copy of a log that is damaged: as ordered, as the log says as far as it can
-    be read, or as its last runner noted.
+    """The place of a damaged log's copy: the order's, else as far as it can be read the log's, or
+    the one that the last runner noted.
 
     Args:
-        objects: The folder of places without a bucket.
+        objects: Folder of the places that are not in a bucket.
 
     Raises:
-        InvalidArgument: A queue is to come from a bucket that nobody names.
+        InvalidArgument: The order resumes from S3, and no bucket is known.
     """
     noted = read.copy_location(log)
     if noted is None or (order.from_s3 and order.bucket):

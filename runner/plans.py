@@ -1,4 +1,4 @@
-"""What the one who starts a runner wants of it."""
+"""Options of a runner."""
 
 from msgspec import Struct
 
@@ -7,14 +7,14 @@ from spawn.core.ttl import Ttl
 
 
 class Plans(Struct, frozen=True, kw_only=True):
-    """What the one who starts a runner wants of it, beyond going on.
+    """What a runner does besides running the queue.
 
-    `config` takes the place of the queue's own as soon as nothing runs. `rebooted`: the machine was
-    restarted since the newest epoch, so that nothing of its attempts is alive, and no record that
-    one of them left is believed: it outlives processes, not the host. `moved_from`: the machine
-    that the queue ran on, if it was another. `offline`: begin though nobody knows whether the
-    queue is ours. `ttl`: how long the queue may stay on this machine. `powers_off`: the machine is
-    powered off when the queue ends, or `ttl` has passed.
+    `by`: the user. `config`: replaces the queue's configuration as soon as no job runs. `rebooted`:
+    the machine was restarted since the newest epoch, so its attempts are lost and their records do
+    not count: a record survives the process, not the host. `moved_from`: the machine that the queue
+    ran on, if not this one. `offline`: start jobs without checking ownership in the store. `ttl`:
+    how long the queue may stay on this machine. `powers_off`: the machine is powered off when the
+    queue ends or `ttl` expires.
     """
 
     by: str = ""

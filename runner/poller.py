@@ -1,4 +1,4 @@
-"""Waits for descriptors and signals, and turns them into happenings."""
+"""Waits for descriptors, signals and posts of other threads on behalf of the loop."""
 
 import os
 import selectors
@@ -9,18 +9,18 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from spawn.runner.guardian import PASSED_ON
+from spawn.runner.guardian import FORWARDED
 from spawn.runner.ports import Happening, Signalled
 
 LOOK_SECONDS = 10.0
-"""How often sources are looked at that may have news without saying so."""
+"""Poll interval for sources that do not reliably become readable."""
 SAME_SECONDS = 1.0
-"""A signal that comes twice within this time, once through the guardian, was sent to both."""
-_STOPS = (signal.SIGTERM, signal.SIGINT)
+"""A stop that arrives twice within this time, once from the guardian, was sent to both."""
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class HasFileno(Protocol):
-    """Something to wait for: readable when it has news."""
+    """A source to wait for, which becomes readable when something has happened."""
 
     def fileno(self) -> int:
         """Its descriptor."""
@@ -28,7 +28,7 @@ class HasFileno(Protocol):
 
 
 class Poller:
-    """The loop's resting place. One in a process: it owns the signal handlers.
+    """The loop's `Waiter`. Only one per process, because it owns the signal handlers.
 
     Args:
         stopped: Called when a signal asks the runner to stop.
@@ -37,63 +37,65 @@ class Poller:
     def __init__(self, stopped: Callable[[], None]) -> None:
         self._stopped = stopped
         self._selector = selectors.DefaultSelector()
-        self._look_at = time.monotonic() + LOOK_SECONDS
-        self._unasked: list[Callable[[], Iterable[Happening]]] = []
+        self._poll_at = time.monotonic() + LOOK_SECONDS
+        self._polled: list[Callable[[], Iterable[Happening]]] = []
         self._posted: SimpleQueue[Happening] = SimpleQueue()
         self._read, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._selector.register(self._read, selectors.EVENT_READ, self._awake)
+        self._selector.register(self._read, selectors.EVENT_READ, self._read_wakeups)
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        for number in (*_STOPS, *PASSED_ON):
+        for number in (*_STOP_SIGNALS, *FORWARDED):
             signal.signal(number, lambda *_: None)
-        self._newest_stop = (-SAME_SECONDS, False)
+        self._last_stop = (-SAME_SECONDS, False)
+        """Time of the last stop signal, and whether the guardian forwarded it."""
 
     def watch(
         self,
         source: HasFileno,
         happened: Callable[[], Iterable[Happening]],
         *,
-        also_unasked: bool = False,
+        also_poll: bool = False,
     ) -> None:
-        """Call `happened` whenever `source` has news.
+        """Call `happened` whenever `source` is readable.
 
         Args:
-            also_unasked: And every `LOOK_SECONDS`: who brings its news may die before it says so.
+            also_poll: Whether to call it every `LOOK_SECONDS` too, for a source whose writer may
+                die before it makes the source readable.
         """
         self._selector.register(source, selectors.EVENT_READ, happened)
-        if also_unasked:
-            self._unasked.append(happened)
+        if also_poll:
+            self._polled.append(happened)
 
-    def look(self, happened: Callable[[], Iterable[Happening]]) -> None:
-        """Call `happened` every `LOOK_SECONDS`: for what never says that it has news."""
-        self._unasked.append(happened)
+    def poll_regularly(self, happened: Callable[[], Iterable[Happening]]) -> None:
+        """Call `happened` every `LOOK_SECONDS`."""
+        self._polled.append(happened)
 
     def forget(self, source: HasFileno) -> None:
         """Stop watching, before `source` is closed."""
         self._selector.unregister(source)
 
     def post(self, happening: Happening) -> None:
-        """Report from another thread."""
+        """Make `wait` return a happening. From any thread."""
         self._posted.put(happening)
-        with suppress(BlockingIOError):  # it is full of reasons to wake up
+        with suppress(BlockingIOError):  # a full pipe wakes the loop anyway
             os.write(self._write, b"\0")
 
     def wait(self, seconds: float | None) -> Iterable[Happening]:
-        """See `Waiter.wait`."""
+        """Wait for happenings, up to `seconds` or the next poll."""
         happenings: list[Happening] = []
-        most = max(0.0, self._look_at - time.monotonic())
-        for key, _ in self._selector.select(most if seconds is None else min(seconds, most)):
+        longest = max(0.0, self._poll_at - time.monotonic())
+        for key, _ in self._selector.select(longest if seconds is None else min(seconds, longest)):
             happenings.extend(key.data())
-        if time.monotonic() >= self._look_at:
-            self._look_at = time.monotonic() + LOOK_SECONDS
-            for happened in self._unasked:
+        if time.monotonic() >= self._poll_at:
+            self._poll_at = time.monotonic() + LOOK_SECONDS
+            for happened in self._polled:
                 happenings.extend(happened())
         return happenings
 
-    def _awake(self) -> Iterable[Happening]:
+    def _read_wakeups(self) -> Iterable[Happening]:
         for number in os.read(self._read, 4096):
-            stop = PASSED_ON.get(number, number)
-            if stop in _STOPS and not self._is_same(passed_on=number in PASSED_ON):
+            stop = FORWARDED.get(number, number)
+            if stop in _STOP_SIGNALS and not self._is_repeated(forwarded=number in FORWARDED):
                 self._stopped()
                 yield Signalled(stop)
         while True:
@@ -102,12 +104,12 @@ class Poller:
             except Empty:
                 return
 
-    def _is_same(self, *, passed_on: bool) -> bool:
-        """Whether a signal was seen already that came to the guardian, too."""
+    def _is_repeated(self, *, forwarded: bool) -> bool:
+        """Whether this runner has already received the same stop directly or from the guardian."""
         now = time.monotonic()
-        at, way = self._newest_stop
-        if now - at < SAME_SECONDS and way != passed_on:
-            self._newest_stop = (-SAME_SECONDS, passed_on)
+        at, last_forwarded = self._last_stop
+        if now - at < SAME_SECONDS and last_forwarded != forwarded:
+            self._last_stop = (-SAME_SECONDS, forwarded)
             return True
-        self._newest_stop = (now, passed_on)
+        self._last_stop = (now, forwarded)
         return False

@@ -1,4 +1,4 @@
-"""What the loop needs of the world, and what each part of it promises."""
+"""Ports of the loop, with the contract of each, and what they report."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -15,7 +15,7 @@ from spawn.store.requests import Request, Unreadable
 
 
 class Prepared(Struct, frozen=True):
-    """An attempt whose command waits at the gate."""
+    """An attempt whose command is held at the gate."""
 
     token: str
     pid: int
@@ -25,8 +25,8 @@ class Prepared(Struct, frozen=True):
 
 
 class Ended(Struct, frozen=True):
-    """An attempt is over; `exit` is None when it left no record. `unended` are then those of its
-    processes that are another user's, and could not be ended."""
+    """An attempt is over; `exit` is None if it left no record. `unended` are then the pids of its
+    processes that belong to another user and could not be killed."""
 
     token: str
     exit: Exit | None
@@ -34,15 +34,15 @@ class Ended(Struct, frozen=True):
 
 
 class Collected(Struct, frozen=True):
-    """The result files of an attempt are listed; `results` None when it promises none."""
+    """The result files of an attempt are listed; `results` is None if that failed."""
 
     token: str
     results: Results | None
 
 
 class Published(Struct, frozen=True):
-    """An attempt's files are in the object store, or not; `outcome` None: it promised none.
-    `unsaved` says why its output is not there."""
+    """The upload of an attempt's files is over; `outcome` is None if no results were promised.
+    `unsaved` is why its output is not in the store; empty if it is."""
 
     token: str
     outcome: ResultsUploaded | ResultsUploadFailed | None
@@ -50,8 +50,8 @@ class Published(Struct, frozen=True):
 
 
 class Troubled(Struct, frozen=True):
-    """An attempt's files cannot be brought to the object store for now, `since` a moment of the
-    monotonic clock; None: it gets on again."""
+    """An upload is being retried since `since`, by the monotonic clock; None once it makes progress
+    again."""
 
     token: str
     since: float | None
@@ -59,26 +59,25 @@ class Troubled(Struct, frozen=True):
 
 
 class PutBack(Struct, frozen=True):
-    """The results of a completed job are where the job had left them; or `gone` says why they
-    can never be."""
+    """A completed job's results are restored to their paths; `gone` is why they never can be."""
 
     job_id: str
     token: str
     gone: str = ""
     files: int = 0
-    """How many had to be brought."""
+    """How many were downloaded."""
 
 
 class Hindered(Struct, frozen=True):
-    """Results, or a checkpoint, cannot be put back for now; it is tried again."""
+    """Restoring results or a checkpoint is being retried."""
 
     job_id: str
     why: str
 
 
 class Checkpointed(Struct, frozen=True):
-    """What an attempt that was stopped had left is in the object store; `saved` None: it had left
-    nothing, or `why` says what keeps it from there for good."""
+    """The upload of a stopped attempt's checkpoint is over. `saved` is None if the attempt left no
+    files, or if the upload failed for the reason in `why`."""
 
     token: str
     saved: CheckpointSaved | None
@@ -86,37 +85,37 @@ class Checkpointed(Struct, frozen=True):
 
 
 class Faltering(Struct, frozen=True):
-    """A checkpoint cannot be brought to the object store for now; `why` empty: it gets on again."""
+    """The upload of a checkpoint is being retried; `why` is empty once it makes progress again."""
 
     token: str
     why: str
 
 
 class Returned(Struct, frozen=True):
-    """A job's checkpoint is where its attempt had left it; or `gone` says why it can never be."""
+    """A job's checkpoint is restored to its paths; `gone` is why it never can be."""
 
     job_id: str
     token: str
     gone: str = ""
     files: int = 0
-    """How many had to be brought."""
+    """How many were downloaded."""
 
 
 class Noticed(Struct, frozen=True):
-    """EC2 takes the instance back at a moment, and does `action` then."""
+    """EC2 interrupts the instance at `at`; `action` is what EC2 does with it."""
 
     action: str
     at: datetime
 
 
 class Signalled(Struct, frozen=True):
-    """Somebody asks the runner to stop: the number of a signal."""
+    """A signal asks the runner to stop."""
 
     number: int
 
 
 class Requested(Struct, frozen=True):
-    """Somebody asks something of the live runner."""
+    """A client has sent a request to the runner."""
 
     request: Request | Unreadable
 
@@ -128,12 +127,12 @@ class Shipped(Struct, frozen=True):
 
 
 class Confirmed(Struct, frozen=True):
-    """The queue is still ours, or nobody can tell."""
+    """This runner still owns the queue, or the store cannot tell."""
 
 
 class Renewed(Struct, frozen=True):
-    """The lease is ours in the object store, and was written no earlier than `at`, by the monotonic
-    clock."""
+    """The lease in the object store names this runner, and was written at `at` or later, by the
+    monotonic clock."""
 
     at: float
 
@@ -143,13 +142,13 @@ class Drained(Struct, frozen=True):
 
 
 class FencedOff(Struct, frozen=True):
-    """Somebody else owns the queue: who, and how that is known."""
+    """Another runner owns the queue; `why` names it and the evidence."""
 
     why: str
 
 
 class Removed(Struct, frozen=True):
-    """The queue's folder or log is gone, or another one is in its place."""
+    """The queue's folder or log was removed or replaced."""
 
     why: str
 
@@ -177,43 +176,43 @@ Happening = (
 
 
 class CannotPrepare(SpawnError):
-    """An attempt cannot be prepared now, through no fault of the job. Nothing of it runs."""
+    """An attempt cannot be prepared now; the job is not the cause. None of its processes runs."""
 
 
 class CannotBegin(SpawnError):
-    """An attempt can never begin: the job itself is at fault. Nothing of it runs."""
+    """An attempt can never start, because of the job itself. None of its processes runs."""
 
 
 class Clock(Protocol):
-    """Time. `wall` is for the log, `monotonic` for every wait."""
+    """`wall` is for the log, `monotonic` for every wait."""
 
     def wall(self) -> datetime:
-        """The moment, with a time zone; it may jump."""
+        """The current time, with a time zone; it may jump."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds that only grow."""
+        """Seconds; they never go back."""
         ...
 
 
 class Launcher(Protocol):
-    """Starts and ends attempts. Each one it prepared or adopted ends in exactly one `Ended`."""
+    """Starts and ends attempts. Posts exactly one `Ended` for each prepared or adopted attempt."""
 
     def prepare(self, job: JobState, attempt: int) -> Prepared:
-        """Bring an attempt's command to the gate; it is executed only after `go`.
+        """Hold an attempt's command at the gate; it is executed only after `go`.
 
         Raises:
-            CannotPrepare: Try again later.
-            CannotBegin: Trying again is of no use.
+            CannotPrepare: A later try may succeed.
+            CannotBegin: A later try would fail as well.
         """
         ...
 
     def foresee(self, job: JobState, attempt: int) -> None:
-        """Take a hint: this attempt may be asked for soon. Never fails, and may do nothing."""
+        """Announce that `prepare` may follow for this attempt. A hint: never fails."""
         ...
 
     def go(self, token: str) -> None:
-        """Open the gate. The attempt's `JobStarted` is durable."""
+        """Open the gate. Call this only once the attempt's `JobStarted` is durable."""
         ...
 
     def abandon(self, token: str) -> None:
@@ -221,102 +220,106 @@ class Launcher(Protocol):
         ...
 
     def holds(self, job: JobState) -> bool:
-        """Whether an attempt was started here, by whichever runner."""
+        """Whether the job's newest attempt was started on this machine, by any runner."""
         ...
 
     def adopt(self, job: JobState) -> None:
-        """Take up an attempt that an earlier runner started; its `Ended` follows."""
+        """Adopt an attempt that an earlier runner started; its `Ended` follows."""
         ...
 
     def warn(self, token: str, deadline: str) -> None:
-        """Tell an attempt's command the moment by which it must have ended, RFC 3339, in the file
-        that it knows of.
+        """Write the deadline to the file that an attempt's `SPAWN_INTERRUPTION_FILE` names.
+
+        Args:
+            deadline: When the attempt must have ended, RFC 3339.
 
         Raises:
-            OSError: That cannot be written.
+            OSError: The file cannot be written.
         """
         ...
 
     def stop(self, token: str, cause: StopCause, grace: float) -> None:
-        """Ask for an attempt's end: TERM, after `grace` seconds KILL. May be repeated."""
+        """Stop an attempt: SIGTERM, then SIGKILL after `grace` seconds. May be repeated."""
         ...
 
 
 class Publisher(Protocol):
-    """Lists result files, and brings an attempt's files to the object store and back, in the
-    background."""
+    """Lists result files, and uploads and restores attempts' files, in the background.
+
+    Temporary failures are retried without limit, unless a method says otherwise.
+    """
 
     def collect(self, token: str, job: JobConfig, folder: str) -> None:
         """List the results and make them durable; a `Collected` follows."""
         ...
 
     def publish(self, token: str, job: JobState, *, last: bool = False) -> None:
-        """Copy the attempt's files; a `Published` follows. May be repeated after a crash.
+        """Upload the attempt's files; a `Published` follows. May be repeated after a crash.
 
-        What may pass is tried until it has, or until `give_up`; a `Troubled` tells of it.
+        Temporary failures are retried until `give_up`, and reported by `Troubled`.
 
         Args:
-            last: Whether what is refused is tried once, not several times.
+            last: Whether to try an upload that the store refuses only once.
         """
         ...
 
     def follow(self, token: str, job: JobState) -> None:
-        """Copy what an attempt prints while it runs, now and then, until it is published."""
+        """Upload the output of a running attempt from time to time, until `publish`."""
         ...
 
     def put_back(self, job: JobState, as_of: str) -> None:
-        """Bring a completed job's results to where it had left them; a `PutBack` follows.
+        """Restore a completed job's results to their paths; a `PutBack` follows.
 
-        What may pass is tried until it has; a `Hindered` tells of it.
+        Temporary failures are reported by `Hindered`.
 
         Args:
-            as_of: A file with the path of one whose results count as of a later moment is left.
+            as_of: Time of the results. A file restored from later results is not overwritten.
         """
         ...
 
     def is_back(self, job: JobState) -> bool:
-        """Whether `put_back` has restored a job's results on this machine, for this runner or an
-        earlier one, and nothing that the job depends on was reset since."""
+        """Whether this or an earlier runner has restored a job's results on this machine, and no
+        job that it depends on was reset since."""
         ...
 
     def save_checkpoint(self, token: str, job: JobState) -> None:
-        """Copy what an attempt that was stopped has left of its job's result files; a
-        `Checkpointed` follows.
+        """Upload the result files that a stopped attempt has left; a `Checkpointed` follows.
 
-        What may pass is tried until it has, or until `drop_checkpoints`; a `Faltering` tells of it.
+        Temporary failures are retried until `drop_checkpoints`, and reported by `Faltering`.
         """
         ...
 
     def drop_checkpoints(self) -> None:
-        """Nobody waits for checkpoints any more; what is half there counts for nothing."""
+        """Stop saving checkpoints; an incomplete one does not count."""
         ...
 
     def return_checkpoint(self, job: JobState) -> None:
-        """Bring a job's checkpoint to where its attempt had left it; a `Returned` follows. See
-        `put_back`."""
+        """Restore a job's checkpoint to its paths; a `Returned` follows. Fails like `put_back`."""
         ...
 
     def give_up(self) -> None:
-        """Try nothing again of what fails from now on; each `Published` then says so."""
+        """Stop retrying uploads; each then reports its failure by `Published`."""
         ...
 
 
 class Replica(Protocol):
-    """Keeps the log's copy in the object store, in the background."""
+    """Keeps the log's copy in the object store, and renews the lease, in the background.
+
+    Each renewal posts a `Renewed`.
+    """
 
     def committed(self, seq: int) -> None:
-        """Events up to this seq are durable here; a `Shipped` follows, sooner or later. Without
-        being asked it renews the lease; a `Renewed` follows each time."""
+        """Report that events up to this seq are durable in the log; a `Shipped` follows later."""
         ...
 
     def confirm(self) -> None:
-        """Ask whether the queue is still ours; a `Confirmed` or a `FencedOff` follows."""
+        """Check whether this runner owns the queue; a `Confirmed` or a `FencedOff` follows."""
         ...
 
 
 class Waiter(Protocol):
-    """Where the loop rests."""
+    """Where the loop waits."""
 
     def wait(self, seconds: float | None) -> Iterable[Happening]:
-        """Return what has happened, or nothing after `seconds` or sooner; None sets no end."""
+        """Return what has happened; may return nothing, at the latest after `seconds` if given."""
         ...

@@ -1,5 +1,4 @@
-"""Power this machine off. Whether its instance is stopped or terminated then, EC2 knows: the
-launcher has told it what follows a shutdown."""
+"""Powers off this machine. EC2 then stops or terminates the instance, as set at its launch."""
 
 import os
 import subprocess
@@ -8,26 +7,26 @@ from spawn.store.instance import Instance, is_ec2_hardware
 from spawn.store.programs import find
 
 SECONDS = 60.0
-"""How long systemd may take to say that it will."""
+"""Timeout for systemd to accept the command."""
 _SYSTEM = ("/bin/", "/sbin/", "/usr/", "/lib/", "/opt/", "/snap/", "/nix/")
 
 
 def power_off(instance: Instance) -> str:
-    """Have systemd power the machine off, in good order.
+    """Power off the machine cleanly, by the `systemctl` on PATH.
 
-    The program is found through PATH. Only on hardware of EC2 may that be the system's own: what
-    the environment says of a metadata service is not enough to switch somebody's machine off.
+    The system's own `systemctl` is used only on EC2 hardware: environment variables can fake a
+    metadata service, and must not switch off another machine.
 
     Returns:
-        Why that is not possible; empty when it is under way.
+        Why that is not possible; empty if the machine is being powered off.
     """
     program = find("systemctl")
     if program is None:
         return "there is no systemctl on PATH"
     if not instance.on_ec2:
-        return "this machine is no EC2 instance"
+        return "this machine is not an EC2 instance"
     if not is_ec2_hardware() and os.path.realpath(program).startswith(_SYSTEM):
-        return "this machine is no hardware of EC2"
+        return "this machine is not EC2 hardware"
     command = [program, "poweroff"]
     if os.geteuid() != 0:
         command = [find("sudo") or "/usr/bin/sudo", "-n", *command]

@@ -11,12 +11,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def die_with_parent() -> None:
-    """Be killed when the parent ends."""
+    """Ask the kernel to kill this process when its parent ends."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def become_subreaper() -> None:
-    """Adopt every orphan below this process, daemons included."""
+    """Make this process the parent of every orphan among its descendants, including daemons."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 

@@ -1,4 +1,4 @@
-"""Lists and copies attempts' files on threads of its own, so that the loop never waits."""
+"""Lists, uploads and restores attempts' files on threads, so that the loop never waits."""
 
 import random
 import time
@@ -15,7 +15,7 @@ from spawn.core.config.model import JobConfig
 from spawn.core.errors import SpawnError
 from spawn.core.events import Results, ResultsUploaded, ResultsUploadFailed
 from spawn.core.state import JobState
-from spawn.runner.backoff import OFTEN, Backoff
+from spawn.runner.backoff import OUTAGE_FAILURES, Backoff
 from spawn.runner.ports import (
     Checkpointed,
     Collected,
@@ -45,20 +45,19 @@ from spawn.store.results.restore import Gone, Restored, put_back
 ATTEMPTS_AT_ONCE = 4
 FILES_AT_ONCE = 8
 AGAIN_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
-"""How long after each refusal the next try is made; after the last one, none."""
+"""Pauses between tries after permanent errors, such as a refusal."""
 FIRST_SECONDS = 0.5
 MOST_SECONDS = 20.0
-"""The shortest and the longest wait between tries of what may pass."""
+"""Shortest and longest pause between tries after temporary errors."""
 PIECE_SECONDS = 30.0
-"""How often the output of a job that runs is copied."""
+"""Interval at which the output of a running job is uploaded."""
 
 
 class ThreadPublisher:
-    """See `Publisher`.
+    """A `Publisher` with worker threads.
 
     Args:
-        store: Where files go.
-        post: Takes what has happened, from any thread.
+        post: Receives happenings, from any thread.
         restored: The jobs whose results were restored on this machine.
     """
 
@@ -77,7 +76,7 @@ class ThreadPublisher:
         self.backoff = Backoff(FIRST_SECONDS, MOST_SECONDS)
         self._followed: dict[str, JobState] = {}
         self.lock = Lock()
-        self._restoring: deque[_Restoring] = deque()
+        self._restoring: deque[_RestoreRequest] = deque()
         self._restore = _Restore(self, self._restoring)
         self._collectors = Workers("collector")
         self._uploaders = Workers("uploader", ATTEMPTS_AT_ONCE)
@@ -91,11 +90,11 @@ class ThreadPublisher:
         )
 
     def collect(self, token: str, job: JobConfig, folder: str) -> None:
-        """See `Publisher.collect`."""
+        """List an attempt's results."""
         self._collectors.add(lambda: self._collect(token, job, Path(folder)))
 
     def publish(self, token: str, job: JobState, *, last: bool = False) -> None:
-        """See `Publisher.publish`."""
+        """Upload an attempt's files."""
         self.given_up = False
         fresh = token in self._followed
         self._followed.pop(token, None)
@@ -104,59 +103,59 @@ class ThreadPublisher:
         self._uploaders.add(_Upload(self, token, job, fresh=fresh, failure=failure, last=last))
 
     def follow(self, token: str, job: JobState) -> None:
-        """See `Publisher.follow`."""
+        """Upload the output of a running attempt, if the store is remote."""
         self._followed[token] = job
         if self.store.far:
             ends = dict.fromkeys(LOGS, 0)
             self._followers.add(lambda: self._follow(token, job, ends), PIECE_SECONDS)
 
     def put_back(self, job: JobState, as_of: str) -> None:
-        """See `Publisher.put_back`."""
-        self._bring_back(_Restoring(job, as_of, checkpoint=False))
+        """Restore a job's results."""
+        self._start_restore(_RestoreRequest(job, as_of, checkpoint=False))
 
     def is_back(self, job: JobState) -> bool:
-        """See `Publisher.is_back`."""
+        """Whether a job's results are restored."""
         return self.restored.has(job)
 
     def return_checkpoint(self, job: JobState) -> None:
-        """See `Publisher.return_checkpoint`."""
-        self._bring_back(_Restoring(job, job.ended_at, checkpoint=True))
+        """Restore a job's checkpoint."""
+        self._start_restore(_RestoreRequest(job, job.ended_at, checkpoint=True))
 
     def save_checkpoint(self, token: str, job: JobState) -> None:
-        """See `Publisher.save_checkpoint`."""
-        self._checkpointers.add(_Save(self, token, job))
+        """Upload an attempt's checkpoint."""
+        self._checkpointers.add(_CheckpointUpload(self, token, job))
 
     def drop_checkpoints(self) -> None:
-        """See `Publisher.drop_checkpoints`."""
+        """Stop saving checkpoints."""
         self.dropped = True
 
     def give_up(self) -> None:
-        """See `Publisher.give_up`."""
+        """Stop retrying uploads."""
         self.given_up = True
         self._uploaders.hurry()
 
     @property
     def idle(self) -> bool:
-        """Whether no attempt's files are on their way; a `Published` comes with the change."""
+        """Whether no upload is open; a `Published` is posted when that changes."""
         return not self._open
 
     def abandon(self) -> None:
-        """Wait no longer for what is on its way: the next runner brings it."""
+        """Count open uploads as closed: the next runner finishes them."""
         self._open.clear()
 
     def published(self, outcome: Published) -> None:
-        """Tell that an attempt's files are there, or never will be."""
+        """Close an upload and post its outcome."""
         self._open.discard(outcome.token)
         self.post(outcome)
 
     def close(self) -> None:
-        """Begin nothing any more; what is on its way is the next runner's."""
+        """Start no more work; the next runner finishes what is left."""
         self.dropped = True
         self._followed.clear()
         for workers in self._all:
             workers.close()
 
-    def _bring_back(self, restoring: "_Restoring") -> None:
+    def _start_restore(self, restoring: "_RestoreRequest") -> None:
         with self.lock:
             self._restoring.append(restoring)
             if len(self._restoring) == 1:
@@ -166,12 +165,12 @@ class ThreadPublisher:
         results: Results | None = None
         try:
             results = collect(job, folder)
-        except Exception as error:  # the loop waits for an answer, whatever happens here
+        except Exception as error:  # the loop must get its answer
             self._failures[token] = str(error)
         self.post(Collected(token, results))
 
     def _follow(self, token: str, job: JobState, ends: dict[str, int]) -> float | None:
-        """Bring what an attempt has printed since."""
+        """Upload what an attempt has printed since the last call, and advance `ends`."""
         for log in LOGS:
             if token not in self._followed:
                 return None
@@ -179,15 +178,16 @@ class ThreadPublisher:
                 file = Path(job.folder, log)
                 ends[log] = parts.send(self.store, attempt_prefix(job), log, file, ends[log])
             except (OSError, StoreError, NotThere):
-                continue  # the next time brings that too
+                continue  # the next call uploads it
         return PIECE_SECONDS
 
 
 class _Upload:
-    """One attempt's way to the store, try after try.
+    """The upload of an attempt's files: a task that repeats until it succeeds or gives up.
 
     Args:
-        last: Whether a refusal ends it.
+        failure: Why the results could not be listed; empty if they were.
+        last: Whether to give up at the first permanent error.
     """
 
     def __init__(
@@ -206,16 +206,17 @@ class _Upload:
         self._fresh = fresh
         self._failure = failure
         self._pauses = iter(() if last else AGAIN_SECONDS)
-        self._asked = time.monotonic()
+        self._requested_at = time.monotonic()
         self._failures = 0
         self._failing_since = 0.0
-        self._told = False
+        self._reported = False
+        """Whether a `Troubled` has reported that this upload is being retried."""
         self._uploaded: ResultsUploaded | None = None
 
     def __call__(self) -> float | None:
         publisher = self._publisher
         if (pause := publisher.backoff.pause()) and not publisher.given_up:
-            self._tell_trouble()
+            self._report_outage()
             return pause
         fresh, self._fresh = self._fresh, False
         began = time.monotonic()
@@ -223,131 +224,136 @@ class _Upload:
         folder = Path(self._job.folder)
         try:
             if promised and not self._failure and not is_collected(folder):
-                collect(self._job.config, folder)  # an earlier runner could not
+                collect(self._job.config, folder)  # an earlier runner has failed to
             uploaded = publish(
-                publisher.store, self._job, fresh=fresh, pool=publisher.files, went=self._went
+                publisher.store,
+                self._job,
+                fresh=fresh,
+                pool=publisher.files,
+                went=self._record_success,
             )
         except Unavailable as error:
-            return self._wait(str(error), began)
+            return self._retry(str(error), began)
         except OnlyResults as unsaved:
             self._uploaded = unsaved.uploaded
             if isinstance(unsaved.cause, Unavailable):
-                return self._wait(str(unsaved.cause), began)
-            again = self._pause()
-            if again is None:
-                self._end(self._uploaded, self._failure, str(unsaved.cause))
-            return again
-        except Exception as error:  # whatever it is, the queue must not wait for ever
-            again = self._pause()
-            if again is None:
-                self._end(None, self._failure or _worded(error))
-            return again
-        self._end(uploaded, self._failure)
+                return self._retry(str(unsaved.cause), began)
+            retry_in = self._next_pause()
+            if retry_in is None:
+                self._finish(self._uploaded, self._failure, str(unsaved.cause))
+            return retry_in
+        except Exception as error:  # the queue must not wait forever, whatever the error
+            retry_in = self._next_pause()
+            if retry_in is None:
+                self._finish(None, self._failure or _error_text(error))
+            return retry_in
+        self._finish(uploaded, self._failure)
         return None
 
-    def _pause(self) -> float | None:
-        """How long to wait before what cannot pass by itself is tried again, should it pass all the
-        same; None for ever."""
+    def _next_pause(self) -> float | None:
+        """Seconds before the next try after a permanent error; None to give up."""
         return None if self._publisher.given_up else next(self._pauses, None)
 
-    def _wait(self, why: str, began: float) -> float | None:
-        """Try again later, unless nobody wants that any more."""
+    def _retry(self, why: str, began: float) -> float | None:
+        """Record a temporary error; returns the seconds before a retry, None after `give_up`."""
         self._failures += 1
         if self._failures == 1:
             self._failing_since = began
         if self._publisher.given_up:
             if self._uploaded is not None:  # only output is missing
-                self._end(self._uploaded, self._failure, why)
+                self._finish(self._uploaded, self._failure, why)
             else:
-                self._end(None, self._failure or why)
+                self._finish(None, self._failure or why)
             return None
-        again = self._publisher.backoff.failed(why)
-        if self._failures >= OFTEN:  # though others may get through
-            self._tell(self._failing_since, why)
-        self._tell_trouble()
-        return again
+        pause = self._publisher.backoff.record_failure(why)
+        if self._failures >= OUTAGE_FAILURES:  # even if other uploads succeed
+            self._report(self._failing_since, why)
+        self._report_outage()
+        return pause
 
-    def _tell_trouble(self) -> None:
-        """Tell that the store fails, for this attempt as for all others."""
-        trouble = self._publisher.backoff.trouble
-        if trouble is not None:
-            since, why = trouble
-            self._tell(max(since, self._asked), why)
+    def _report_outage(self) -> None:
+        """Report an outage of the store, which affects all uploads."""
+        outage = self._publisher.backoff.outage
+        if outage is not None:
+            since, why = outage
+            self._report(max(since, self._requested_at), why)
 
-    def _tell(self, since: float, why: str) -> None:
-        if not self._told:
-            self._told = True
+    def _report(self, since: float, why: str) -> None:
+        if not self._reported:
+            self._reported = True
             self._publisher.post(Troubled(self._token, since, why))
 
-    def _went(self) -> None:
-        """Something of it is there: from any thread, and any number of times."""
-        self._publisher.backoff.went()
+    def _record_success(self) -> None:
+        """Record that part of the upload has succeeded. From any thread."""
+        self._publisher.backoff.record_success()
         self._failures = 0
-        if self._told:
-            self._told = False
+        if self._reported:
+            self._reported = False
             self._publisher.post(Troubled(self._token, None))
 
-    def _end(self, uploaded: ResultsUploaded | None, failure: str, unsaved: str = "") -> None:
-        """It is over.
+    def _finish(self, uploaded: ResultsUploaded | None, failure: str, unsaved: str = "") -> None:
+        """Report the outcome.
 
         Args:
-            failure: Why its results are not saved.
-            unsaved: Why its output is not.
+            failure: Why the results are not saved.
+            unsaved: Why the output is not saved.
         """
         job = self._job
         promised = job.state == "completed" and bool(job.config.result_files)
         unsaved = unsaved or ("" if promised else failure)
         outcome: ResultsUploaded | ResultsUploadFailed | None = uploaded
         if failure and promised:
-            outcome = _failed(failure, Path(job.folder))
+            outcome = _failure_event(failure, Path(job.folder))
         self._publisher.published(Published(self._token, outcome, unsaved))
 
 
-class _Save:
-    """One attempt's checkpoint on its way to the store, try after try."""
+class _CheckpointUpload:
+    """The upload of a checkpoint: a task that repeats until it succeeds or gives up."""
 
     def __init__(self, publisher: ThreadPublisher, token: str, job: JobState) -> None:
         self._publisher = publisher
         self._token = token
         self._checkpoint = Checkpoint(job, lambda: not publisher.dropped)
         self._pauses = iter(AGAIN_SECONDS)
-        self._told = False
+        self._reported = False
 
     def __call__(self) -> float | None:
         publisher = self._publisher
         if publisher.dropped:
             return None
         if pause := publisher.backoff.pause():
-            self._falter((publisher.backoff.trouble or (0.0, "it fails"))[1])
+            self._report((publisher.backoff.outage or (0.0, "a request failed"))[1])
             return pause
         try:
-            saved = self._checkpoint.save(publisher.store, pool=publisher.files, went=self._went)
+            saved = self._checkpoint.save(
+                publisher.store, pool=publisher.files, went=self._record_success
+            )
         except NotWanted:
             return None
         except Unavailable as error:
-            self._falter(str(error))
-            return publisher.backoff.failed(str(error))
-        except Exception as error:  # whatever it is, the loop waits for an answer
-            again = next(self._pauses, None)
-            if again is None:
-                publisher.post(Checkpointed(self._token, None, _worded(error)))
-            return again
+            self._report(str(error))
+            return publisher.backoff.record_failure(str(error))
+        except Exception as error:  # the loop must get its answer
+            retry_in = next(self._pauses, None)
+            if retry_in is None:
+                publisher.post(Checkpointed(self._token, None, _error_text(error)))
+            return retry_in
         publisher.post(Checkpointed(self._token, saved))
         return None
 
-    def _falter(self, why: str) -> None:
-        self._told = True
+    def _report(self, why: str) -> None:
+        self._reported = True
         self._publisher.post(Faltering(self._token, why))
 
-    def _went(self) -> None:
-        self._publisher.backoff.went()
-        if self._told:
-            self._told = False
+    def _record_success(self) -> None:
+        self._publisher.backoff.record_success()
+        if self._reported:
+            self._reported = False
             self._publisher.post(Faltering(self._token, ""))
 
 
-class _Restoring(Struct, frozen=True):
-    """A job whose results, or whose checkpoint, are to be restored."""
+class _RestoreRequest(Struct, frozen=True):
+    """A job whose results or checkpoint are to be restored."""
 
     job: JobState
     as_of: str
@@ -355,26 +361,27 @@ class _Restoring(Struct, frozen=True):
 
 
 class _Restore:
-    """Jobs' results and checkpoints on their way back, one after the other, try after try.
+    """Restores results and checkpoints: a task that repeats until the queue of requests is empty.
 
     Args:
-        jobs: The first of them is under way; it goes when it is done.
+        requests: The first is in progress, and removed when it is done.
     """
 
-    def __init__(self, publisher: ThreadPublisher, jobs: deque[_Restoring]) -> None:
+    def __init__(self, publisher: ThreadPublisher, requests: deque[_RestoreRequest]) -> None:
         self._publisher = publisher
-        self._jobs = jobs
+        self._requests = requests
         self._pauses = iter(AGAIN_SECONDS)
         self._backoff = FIRST_SECONDS
         self._newest: dict[str, str] = {}
+        """Time of the results that each path was restored from."""
 
     def __call__(self) -> float | None:
-        job, checkpoint = self._jobs[0].job, self._jobs[0].checkpoint
+        job, checkpoint = self._requests[0].job, self._requests[0].checkpoint
         job_id, post = job.config.job_id, self._publisher.post
         gone, files = "", 0
         try:
-            bring = put_checkpoint_back if checkpoint else put_back
-            files = bring(self._publisher.store, job, self._mine)
+            restore = put_checkpoint_back if checkpoint else put_back
+            files = restore(self._publisher.store, job, self._may_write)
             if not checkpoint:
                 self._publisher.restored.add(job)
         except Gone as error:
@@ -382,32 +389,32 @@ class _Restore:
             if pause is not None:
                 return pause
             gone = str(error)
-        except Exception as error:  # whatever it is, the job cannot run without them
-            post(Hindered(job_id, _worded(error)))
+        except Exception as error:  # the job cannot run without its files
+            post(Hindered(job_id, _error_text(error)))
             self._backoff = min(MOST_SECONDS, self._backoff * 2)
             return self._backoff * random.uniform(0.5, 1.0)
         self._pauses, self._backoff = iter(AGAIN_SECONDS), FIRST_SECONDS
         post((Returned if checkpoint else PutBack)(job_id, job.token, gone, files))
         with self._publisher.lock:
-            self._jobs.popleft()
-            return 0.0 if self._jobs else None
+            self._requests.popleft()
+            return 0.0 if self._requests else None
 
-    def _mine(self, path: str) -> bool:
-        """Whether no file was restored there that counts as of a later moment."""
-        as_of = self._jobs[0].as_of
+    def _may_write(self, path: str) -> bool:
+        """Whether a path was not restored from later results."""
+        as_of = self._requests[0].as_of
         if self._newest.get(path, "") > as_of:
             return False
         self._newest[path] = as_of
         return True
 
 
-def _worded(error: Exception) -> str:
-    """What went wrong, for a person."""
+def _error_text(error: Exception) -> str:
+    """The error for a user-facing message."""
     expected = isinstance(error, SpawnError | Lost | OSError | msgspec.DecodeError)
     return str(error) if expected else f"internal error: {error!r}"
 
 
-def _failed(error: str, folder: Path) -> ResultsUploadFailed:
+def _failure_event(error: str, folder: Path) -> ResultsUploadFailed:
     try:
         manifest = load(folder)
     except (OSError, msgspec.DecodeError):

@@ -1,8 +1,8 @@
-"""Reach the supervisor of an attempt that an earlier runner started.
+"""Connects to the supervisor of an attempt that an earlier runner started.
 
-A supervisor listens on an abstract socket named after its token: it needs no path, which in an
-attempt's folder would be longer than the 108 bytes that a socket's path may have, and is gone
-with the supervisor, however that ends.
+A supervisor listens on an abstract socket named after the attempt's token. The path of a socket in
+the attempt's folder could exceed the limit of 108 bytes. An abstract socket has no path, and
+disappears with the supervisor, however that ends.
 """
 
 import os
@@ -10,11 +10,11 @@ import socket
 import struct
 
 CONNECT_SECONDS = 5.0
-"""How long whoever listens may take to make room for us: a stranger might never."""
+"""Timeout for a connection: another user's process at this address might never accept it."""
 
 
 def listen(token: str) -> socket.socket:
-    """Be reachable under this token."""
+    """Listen for runners that adopt the attempt with this token."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(_address(token))
     listener.listen(4)
@@ -22,7 +22,7 @@ def listen(token: str) -> socket.socket:
 
 
 def accept(listener: socket.socket) -> socket.socket | None:
-    """Take a connection; None when it is of another user, who has no say here."""
+    """Accept a connection; None if it is from another user."""
     connection, _ = listener.accept()
     if _is_ours(connection):
         return connection
@@ -31,14 +31,13 @@ def accept(listener: socket.socket) -> socket.socket | None:
 
 
 def connect(token: str) -> socket.socket | None:
-    """Reach a supervisor; None when it has ended, or cannot be reached. End of file: it ends now.
+    """Connect to a supervisor; None if it has ended or cannot be reached.
 
-    A supervisor's name is free once it has ended, and anybody may take it: another user who
-    listens there is nobody to us. What an attempt came to is then for its lock and its record to
-    tell, which only we can write.
+    Once a supervisor has ended, another user may listen at its address; such a connection is
+    dropped. The attempt's lock and record, which only this user can write, then tell how it ended.
     """
     channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # Not `settimeout`, after which nobody waits where the queue of who listens is full.
+    # Not `settimeout`: with it, `connect` fails at once if the listener's backlog is full.
     seconds = struct.pack("ll", int(CONNECT_SECONDS), 0)
     channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, seconds)
     try:
@@ -52,7 +51,7 @@ def connect(token: str) -> socket.socket | None:
 
 
 def peer(channel: socket.socket) -> tuple[int, int]:
-    """The `(pid, uid)` of who listens or connects at the other end. Source: unix(7)."""
+    """`(pid, uid)` of the process at the other end. Source: unix(7)."""
     credentials = channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
     pid, uid, _ = struct.unpack("iII", credentials)
     return pid, uid

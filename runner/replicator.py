@@ -1,6 +1,6 @@
-"""Keeps the log's replica: ships what is durable, holds the lease, packs, hands back.
+"""Keeps the log's replica: uploads durable events, renews the lease, writes packs.
 
-It runs beside the loop and never holds it up. What it learns that the loop must know is posted.
+The replicator runs on its own thread and never blocks the loop; it posts what the loop must know.
 """
 
 import sys
@@ -30,29 +30,32 @@ from spawn.store.replica.reconcile import Found, find
 from spawn.store.replica.ship import Log, Shipper
 
 SPACING_SECONDS = 0.5
-"""From one segment to the next: at most two a second."""
+"""Time between segments: at most two per second."""
 PACK_AGAIN_SECONDS = 60.0
+"""Time before a failed pack is retried."""
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 20.0
-"""Seconds between tries when the store fails: doubled each time, with jitter."""
+"""Pause between tries when the store fails: doubles with each failure, with jitter."""
 
 
 class Bell(Protocol):
-    """Where the replicator rests."""
+    """An event that the replicator waits for."""
 
     def wait(self, seconds: float | None) -> None:
-        """Return when rung since the last time, or after `seconds`; None sets no end."""
+        """Wait for a `ring` since the last return, for up to `seconds`; None for no limit."""
         ...
 
     def ring(self) -> None:
-        """Wake it, now or as soon as it comes to rest. From any thread."""
+        """End the current or the next `wait`. From any thread."""
         ...
 
 
 class Lag(Struct, frozen=True, kw_only=True):
-    """How far the replica is. `trouble` is why it does not get on, and `kind` what sort of trouble
-    it is, as `StoreError` has it; both empty when it does. `lapsed`: the lease could not be renewed
-    in time, so that no job starts until it is."""
+    """The state of the replica, whose events up to `seq` are in the store.
+
+    `trouble` is why replication fails, and `kind` the kind of `StoreError`; both are empty if it
+    works. `lapsed`: the lease was not renewed in time, so that no job starts until it is.
+    """
 
     seq: int
     established: bool
@@ -63,23 +66,22 @@ class Lag(Struct, frozen=True, kw_only=True):
 
 
 class Replicator:
-    """One runner's side of the replica. An exchange that fails, in whatever way, is made again:
-    what is noted of the store here changes only after one that succeeded.
+    """Replicates one runner's log. Retries whatever fails: it updates its view of the store only
+    after a request that succeeded.
 
     Args:
-        queue_id: Whose log it is.
         log: The local log.
-        found: What was found in the store before the opening; None: it could not be asked.
-        take: Takes the place in the store for this queue, and says whether the store honours
-            conditional writes. Called when `found` is None and nothing of the queue is there.
-        fence: Whether it does, for all we know.
-        epoch: That the runner's opening has in the log.
-        nonce: Tells this runner from every other.
-        free: Whether requests cost nothing: then what is left at the end goes at once.
-        fraction: A random number in [0, 1), for jitter.
-        post: Takes what the loop must know. From this thread.
-        report: Told how far the replica is, whenever that changes.
-        troubles: Tells the runner's present troubles; the lease carries them.
+        found: State of the replica before the opening; None if the store was unreachable.
+        take: Claims the place in the store for this queue; returns whether the store honours
+            conditional writes. Called if `found` is None and the store has nothing of the queue.
+        fence: Whether the store honours conditional writes, as far as known.
+        epoch: Epoch of the runner's opening.
+        nonce: Identifies this runner in its leases.
+        free: Whether requests cost nothing: then the last segments are not spaced.
+        fraction: Returns a random number in [0, 1), for jitter.
+        post: Receives happenings for the loop, on the replicator's thread.
+        report: Receives the replica's state whenever it changes.
+        troubles: Returns the runner's present troubles; the lease carries them.
     """
 
     def __init__(
@@ -122,99 +124,100 @@ class Replicator:
         self._holder: Holder | None = None
         self._packer = Packer(store, log)
         self._taken: bool | None = None
-        """What `take` said, once it has: what was done is not done again when the rest fails."""
+        """Result of `take`, which must not be called again when a later step fails."""
         self._packed = False
         self._claimed = False
         self._committed = 0
         self._confirm = False
         self._drain_until: float | None = None
-        self._over = False
+        self._finished = False
         self._hand_back = True
-        self._renew_at = self._again = self._pack_at = 0.0
+        self._renew_at = self._retry_at = self._pack_at = 0.0
         self._puts = (-inf, -inf)
+        """Times of the last two segments."""
         self._failures = 0
-        self._told: Lag | None = None
+        self._reported: Lag | None = None
         self._renewed_at = -inf
         self._renew_failures = 0
-        self._unrenewed: Exception | None = None
-        """Why the lease cannot be renewed; None while that may have been a single failure."""
-        self._surprise = ""
+        self._renew_error: Exception | None = None
+        """Why the lease cannot be renewed; None after a single failure."""
+        self._printed_error = ""
         self.fenced = ""
-        """Who owns the queue instead of us, once that is known."""
+        """Which other runner owns the queue; empty while none does."""
 
     @property
     def behind(self) -> int:
-        """Events of ours that are not in the store for certain: none before the opening is told."""
+        """Number of events that may not be in the store; 0 before the first `committed`."""
         return max(0, self._committed - (self._shipper.seq if self._shipper else 0))
 
     @property
     def _ship_at(self) -> float:
-        """When the next segment may go. What is left at the end need not be spread evenly."""
+        """Earliest time of the next segment. The last ones need not be spread evenly."""
         if self._drain_until is not None:
             return -inf if self._free else self._puts[0] + 2 * SPACING_SECONDS
         return self._puts[1] + SPACING_SECONDS
 
-    # for the loop, from its thread
+    # Called by the loop, on its thread
 
     def committed(self, seq: int) -> None:
-        """See `Replica.committed`.
+        """Upload the log up to this seq.
 
-        A replicator that is behind already will look again before it rests: only one that may be at
-        rest is woken, not once for each commit.
+        A replicator that is behind does not need the bell, because it checks for events before it
+        waits.
         """
         before, self._committed = self._committed, seq
         if self._shipper is None or self._shipper.seq >= before:
             self._bell.ring()
 
     def confirm(self) -> None:
-        """See `Replica.confirm`."""
+        """Check the lease soon; `Confirmed` or `FencedOff` follows."""
         self._confirm = True
         self._bell.ring()
 
     def drain(self, seconds: float, *, hand_back: bool = True) -> None:
-        """Ship what is left, pack, hand the lease back, and end; give up after so long.
+        """Upload what is left, pack, hand back the lease, and end; give up after `seconds`.
 
         Args:
-            hand_back: Whether anybody may take the queue: not while jobs of ours go on.
+            hand_back: Whether another machine may take the queue: not while jobs run here.
         """
         self._hand_back = hand_back
         self._drain_until = self._clock.monotonic() + seconds
         self._bell.ring()
 
-    # its own thread
+    # On the replicator's thread
 
     def run(self) -> None:
-        """Work until it is drained, or somebody else owns the queue."""
+        """Replicate until drained, or until another runner owns the queue."""
         try:
-            while not self._over:
-                self._turn()
+            while not self._finished:
+                self._step()
         except Fenced as fence:
             if self._drain_until is not None and self._claimed and not self.behind:
-                return  # all of ours is there: whoever has the queue now goes on from it
+                return  # the store has our whole log: the new owner continues from it
             self.fenced = str(fence)
             self._post(FencedOff(self.fenced))
 
-    def _turn(self) -> None:
+    def _step(self) -> None:
         now = self._clock.monotonic()
-        if now >= self._again:
-            # Only what is begun after the question answers it: a request may have slept as we did.
-            asked = self._confirm
+        if now >= self._retry_at:
+            # Only a request sent after `confirm` counts: an earlier one may predate a suspension.
+            confirming = self._confirm
             try:
                 if self._work(now):
                     self._failures = 0
-                    self._tell(self._unrenewed)
+                    self._update_lag(self._renew_error)
                     return
             except Fenced:
                 raise
-            except Exception as error:  # of the store, of the disk that the log is on, or of ours
-                self._fail(error, asked=asked)
+            except Exception as error:  # from the store, the log's disk, or a bug
+                self._record_failure(error, confirming=confirming)
         if self._drain_until is not None and self._clock.monotonic() >= self._drain_until:
-            self._over = True
+            self._finished = True
             return
-        self._bell.wait(self._rest())
+        self._bell.wait(self._wait_seconds())
 
     def _work(self, now: float) -> bool:
-        """Do the most urgent thing; returns whether there was one."""
+        """Do the most urgent task; returns False if there is none."""
         if not self._claimed:
             self._establish()
             return True
@@ -222,14 +225,14 @@ class Replicator:
         assert self._holder is not None
         if now >= self._renew_at or self._confirm:
             self._renew_at = now + RENEW_SECONDS
-            asked = self._confirm
+            confirming = self._confirm
             try:
                 self._renew()
             except Exception as error:
                 self._renew_failures += 1
-                self._unrenewed = error if self._renew_failures > 1 else None
+                self._renew_error = error if self._renew_failures > 1 else None
                 raise
-            if asked:
+            if confirming:
                 self._confirm = False
                 self._post(Confirmed())
             return True
@@ -241,12 +244,12 @@ class Replicator:
                 self._post(Shipped(self._shipper.seq))
             return True
         if self._drain_until is not None and not self.behind:
-            # What is left is a courtesy: a lease that is not handed back expires as soon as this.
+            # Hand back within the TTL of the lease: after that it has expired anyway.
             self._drain_until = min(self._drain_until, now + TTL_SECONDS)
             self._pack(now)
             reached("replica.draining")
             self._renew(handed_back=self._hand_back)
-            self._over = True
+            self._finished = True
             return True
         if now >= self._pack_at and (not self._packed or self._packer.due):
             self._pack(now)
@@ -254,7 +257,7 @@ class Replicator:
         return False
 
     def _pack(self, now: float) -> None:
-        """Copy segments together. That it fails is no trouble: nothing rests on a pack."""
+        """Write packs. A failure is not reported: packs only save requests."""
         assert self._shipper is not None
         try:
             if self._packed and self._drain_until is None:
@@ -266,28 +269,31 @@ class Replicator:
             self._pack_at = now + PACK_AGAIN_SECONDS
 
     def _renew(self, *, handed_back: bool = False) -> None:
-        """Renew the lease. A later claim ends what we do, but not the bringing of what is done:
-        whether that still counts is for the log to say."""
+        """Renew the lease. While draining, a later claim is no error: the log decides what counts.
+
+        Raises:
+            Fenced: Another runner has claimed the lease.
+        """
         assert self._holder is not None
-        asked_at = self._clock.monotonic()
+        sent_at = self._clock.monotonic()
         try:
             age = self._holder.renew(handed_back=handed_back)
         except Fenced:
             if self._drain_until is None:
                 raise
         else:
-            self._renewed(asked_at - age)
+            self._record_renewal(sent_at - age)
 
-    def _renewed(self, at: float) -> None:
-        self._renew_failures, self._unrenewed = 0, None
+    def _record_renewal(self, at: float) -> None:
+        self._renew_failures, self._renew_error = 0, None
         self._renewed_at = at
         self._post(Renewed(at))
 
     def _establish(self) -> None:
-        """Find out where the replica is, and claim the lease.
+        """Read the state of the replica, and claim the lease.
 
         Raises:
-            Fenced: The queue went on elsewhere.
+            Fenced: Another machine has continued the queue.
         """
         found = self._found
         if found is None:
@@ -312,11 +318,11 @@ class Replicator:
             )
         assert self._holder is not None
         reached("replica.claiming")
-        asked_at = self._clock.monotonic()
+        sent_at = self._clock.monotonic()
         age = self._holder.claim()
         reached("replica.claimed")
         self._claimed = True
-        self._renewed(asked_at - age)
+        self._record_renewal(sent_at - age)
         self._renew_at = self._clock.monotonic() + RENEW_SECONDS
 
     def _take_once(self) -> bool:
@@ -324,34 +330,34 @@ class Replicator:
             self._taken = self._take()
         return self._taken
 
-    def _fail(self, error: Exception, *, asked: bool) -> None:
-        if not isinstance(error, SpawnError) and repr(error) != self._surprise:
-            self._surprise = repr(error)
-            print("error in the replicator, which tries again:", file=sys.stderr)
+    def _record_failure(self, error: Exception, *, confirming: bool) -> None:
+        if not isinstance(error, SpawnError) and repr(error) != self._printed_error:
+            self._printed_error = repr(error)
+            print("error in the replicator, which will retry:", file=sys.stderr)
             traceback.print_exception(error)
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._failures)
         self._failures = min(self._failures + 1, 10)
-        self._again = self._clock.monotonic() + pause * (0.5 + self._fraction() / 2)
+        self._retry_at = self._clock.monotonic() + pause * (0.5 + self._fraction() / 2)
         if self._failures > 1 or not isinstance(error, Unavailable):
-            self._tell(error)
-        if asked:  # it cannot be known: the queue goes on, as in any outage
+            self._update_lag(error)
+        if confirming:  # the owner is unknown: keep running, as in any outage
             self._confirm = False
             self._post(Confirmed())
 
-    def _rest(self) -> float:
-        """Seconds until there is something to do."""
+    def _wait_seconds(self) -> float:
+        """Seconds until the next task is due."""
         now = self._clock.monotonic()
-        if self._again > now or not self._claimed:
-            at = self._again
+        if self._retry_at > now or not self._claimed:
+            at = self._retry_at
         else:
             at = min(self._renew_at, self._ship_at) if self.behind else self._renew_at
         if self._drain_until is not None:
             at = min(at, self._drain_until)
         return max(0.0, at - now)
 
-    def _tell(self, error: Exception | None) -> None:
-        """Report how far the replica is, and what keeps it from getting on."""
-        trouble, kind = _worded(error)
+    def _update_lag(self, error: Exception | None) -> None:
+        """Report the replica's state if it has changed."""
+        trouble, kind = _error_text(error)
         late = self._clock.monotonic() - self._renewed_at > TTL_SECONDS
         lag = Lag(
             seq=self._shipper.seq if self._shipper else 0,
@@ -361,13 +367,13 @@ class Replicator:
             kind=kind,
             lapsed=self._claimed and late and bool(trouble),
         )
-        if lag != self._told:
-            self._told = lag
+        if lag != self._reported:
+            self._reported = lag
             self._report(lag)
 
 
-def _worded(error: Exception | None) -> tuple[str, str]:
-    """What went wrong, for a person, and which sort of trouble it is."""
+def _error_text(error: Exception | None) -> tuple[str, str]:
+    """The error for a user-facing message, and its kind; both empty for None."""
     if error is None:
         return "", ""
     if not isinstance(error, SpawnError):
@@ -377,14 +383,14 @@ def _worded(error: Exception | None) -> tuple[str, str]:
 
 
 def _refuse(rows: object) -> None:
-    raise Fenced("the queue went on elsewhere: the store has events that are not here")
+    raise Fenced("the queue continued on another machine: the store has events that are not here")
 
 
 def _expect_ours(seen: Seen | None, owner: Owner, epoch: int) -> None:
-    """See that nobody owned the queue while the store could not be asked.
+    """Check that no other machine has taken the queue while the store was unreachable.
 
     Raises:
-        Fenced: Somebody does.
+        Fenced: Another machine has.
     """
     if seen is None or seen.lease.handed_back or seen.lease.owner.place == owner.place:
         return

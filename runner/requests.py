@@ -1,4 +1,4 @@
-"""What the loop was asked while it runs, and what it answers."""
+"""Requests of clients to a live runner, and their answers."""
 
 from collections.abc import Callable, Iterator
 
@@ -10,10 +10,10 @@ from spawn.store.requests import Request, Unreadable
 
 
 class Requests:
-    """Requests of people, each kept until its answer is in the log. A cancel's is the queue's end.
+    """Requests that have no answer in the log yet. A cancel's answer is the queue's end.
 
     Args:
-        answered: Told the id of each request whose answer is durable.
+        answered: Receives the id of each request whose answer is durable.
     """
 
     def __init__(self, answered: Callable[[str], None]) -> None:
@@ -21,44 +21,44 @@ class Requests:
         self._open: list[Request | Unreadable] = []
         self._cancels: list[str] = []
 
-    def take(self, request: Request | Unreadable) -> None:
-        """Note a request."""
+    def add(self, request: Request | Unreadable) -> None:
+        """Add a request."""
         if isinstance(request, Request) and request.kind == "cancel":
             self._cancels.append(request.id)
         else:
             self._open.append(request)
 
     def drafts(self, state: QueueState, *, leaving: bool) -> Iterator[list[Draft]]:
-        """The answers; the state must have taken each before the next is asked for. The same again
-        until `written`.
+        """Yield the answers. Apply each to `state` before requesting the next. Answers repeat until
+        `mark_logged`.
 
         Args:
             leaving: Whether the queue is being stopped.
         """
         for request in self._open:
             if request.id in state.answered:
-                continue  # by a runner that could not take the file away, or died before it did
+                continue  # an earlier runner has answered, but not removed the file
             why = _why_refused(request, state, leaving=leaving)
             if why:
                 yield [Draft(RequestRefused(request=request.id, why=why))]
             elif isinstance(request, Request):
                 yield decide.reset_failed(state, by=request.by, request=request.id)
 
-    def written(self) -> None:
-        """The log has taken all of that."""
+    def mark_logged(self) -> None:
+        """Remove the requests whose answers are now in the log."""
         for request in self._open:
             reached("runner.answered")
             self._answered(request.id)
         self._open.clear()
 
-    def ended(self) -> None:
-        """The log has taken the queue's end."""
+    def answer_cancels(self) -> None:
+        """Report all cancels as answered, once the queue's end is in the log."""
         for request_id in self._cancels:
             self._answered(request_id)
 
 
 def _why_refused(request: Request | Unreadable, state: QueueState, *, leaving: bool) -> str:
-    """Why a request for another try cannot be followed; empty where it can."""
+    """Why failed jobs cannot be retried; empty if they can."""
     if isinstance(request, Unreadable):
         return f"it cannot be read: {request.why}"
     if leaving:

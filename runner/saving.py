@@ -1,4 +1,4 @@
-"""What the loop knows of files on their way to the object store, and back from it."""
+"""Uploads of attempts' files to the object store, and the restoring of results from it."""
 
 from collections.abc import Callable, Iterable, Iterator
 from copy import copy
@@ -19,16 +19,16 @@ from spawn.runner.ports import Clock, Hindered, Published, Publisher, PutBack, T
 from spawn.runner.troubles import Troubles
 
 GIVE_UP_SECONDS = 3600.0
-"""How long after the last job the queue tries to bring what it has promised to the store."""
+"""How long after the last job the queue retries its uploads."""
 
 
 class Saving:
-    """Decides what follows from uploads and from results that are put back.
+    """Requests uploads and restores, and decides what the log records of them.
 
-    Nothing here is remembered that the log does not say, but for what is under way.
+    It keeps no state that the log does not have, except for work in progress.
 
     Args:
-        say: Told what a person should know.
+        say: Receives user-facing warnings.
     """
 
     def __init__(
@@ -42,86 +42,89 @@ class Saving:
         self._clock = clock
         self._say = say
         self._troubles = troubles
-        self._under_way: dict[str, str] = {}
+        self._uploading: dict[str, str] = {}
+        """Jobs of the attempts whose upload is in progress, by token."""
         self._promised: set[str] = set()
-        self._late: dict[str, Troubled] = {}
-        """Attempts that have promised results, while the store fails."""
-        self._stuck: set[str] = set()
-        """Attempts that have not, while it does."""
-        self._done: list[Published] = []
+        """Attempts being uploaded that have results, by token."""
+        self._retrying: dict[str, Troubled] = {}
+        """Attempts with results whose upload is being retried, by token."""
+        self._retrying_output: set[str] = set()
+        """Attempts without results whose upload is being retried, by token."""
+        self._uploaded: list[Published] = []
         self._elsewhere: dict[str, str] = {}
-        """The tokens of completed jobs' attempts that were made on another machine."""
+        """Tokens of completed attempts that ran on another machine, by job."""
         self._postponed: set[str] = set()
-        """Those of them that are restored only after what they depend on has run again."""
-        self._coming: dict[str, int] = {}
-        """Jobs whose results are on their way back, numbered in the order of the requests."""
+        """Jobs to restore only after a job that they depend on has run again."""
+        self._restoring: dict[str, int] = {}
+        """Jobs whose results are being restored, with the number of the request."""
         self._requests = 0
         self._until: dict[str, int] = {}
-        """Which of those requests each job waits for last."""
+        """The last of these requests that each job waits for."""
         self._early: set[str] = set()
-        """Jobs that are on their way back though something that they depend on runs again."""
-        self._hindered: dict[str, Hindered] = {}
-        """What keeps results from coming back, until the log says so."""
-        self._back: dict[str, PutBack] = {}
-        """Results that are back, or are gone for good, until the log says so."""
-        self._again: list[JobState] = []
-        """What is to be tried once more."""
+        """Jobs being restored although a job that they depend on runs again."""
+        self._restore_errors: dict[str, Hindered] = {}
+        """Errors of restores that are being retried, until they are logged."""
+        self._restored: dict[str, PutBack] = {}
+        """Restores that have succeeded or failed for good, until they are logged."""
+        self._to_retry: list[JobState] = []
         self._gave_up = False
-        """Whether the store was away for so long that nothing is tried once more."""
-        self._tried_last: set[str] = set()
-        """Attempts that were tried once more at the queue's end."""
+        """Whether the store failed for `GIVE_UP_SECONDS`, so that there is no last try."""
+        self._retried_last: set[str] = set()
+        """Attempts whose last try at the queue's end has started, by token."""
         self._idle_since: float | None = None
 
-    def begin(self, state: QueueState, holds: Callable[[JobState], bool]) -> None:
-        """Take up what there is.
+    def load(self, state: QueueState, holds: Callable[[JobState], bool]) -> None:
+        """Find the results of attempts on other machines.
 
         Args:
-            holds: Whether an attempt was on this machine.
+            holds: Whether a job's newest attempt ran on this machine.
         """
         for job_id, job in state.jobs.items():
             if job.state == "completed" and job.config.result_files and not holds(job):
                 self._elsewhere[job_id] = job.token
 
     def publish(self, job: JobState, *, last: bool = False) -> None:
-        """Bring an attempt's files to the store.
+        """Upload the files of a job's newest attempt.
 
         Args:
-            last: See `Publisher.publish`.
+            last: As for `Publisher.publish`.
         """
         if job.folder:
-            self._under_way[job.token] = job.config.job_id
+            self._uploading[job.token] = job.config.job_id
             if job.state == "completed" and job.config.result_files:
                 self._promised.add(job.token)
             self._publisher.publish(job.token, job, last=last)
 
-    def publish_again(self, state: QueueState, holds: Callable[[JobState], bool]) -> bool:
-        """Try once more what was given up, as nothing else is left to do; returns whether there is
-        anything. The store may do by now what it refused before. It is begun once what the log
-        says of the earlier tries is `written`."""
-        again = [
+    def retry_given_up(self, state: QueueState, holds: Callable[[JobState], bool]) -> bool:
+        """Retry failed uploads once at the queue's end, as the store may accept them by now.
+
+        They start in `mark_logged`, after the log has the earlier outcomes. Returns whether there
+        are any.
+        """
+        failed = [
             job
             for job in state.jobs.values()
-            if (job.upload_failed or job.output_unsaved) and job.token not in self._tried_last
+            if (job.upload_failed or job.output_unsaved) and job.token not in self._retried_last
         ]
-        self._again = [job for job in again if holds(job)] if not self._gave_up else []
-        return bool(self._again)
+        self._to_retry = [job for job in failed if holds(job)] if not self._gave_up else []
+        return bool(self._to_retry)
 
-    def take(self, happening: Published | Troubled | PutBack | Hindered) -> None:
-        """Note what has happened to files."""
+    def record(self, happening: Published | Troubled | PutBack | Hindered) -> None:
+        """Record progress of an upload or a restore."""
         match happening:
             case Published(token, _, unsaved):
-                self._done.append(happening)
-                self._go_on(token)
+                self._uploaded.append(happening)
+                self._end_retry(token)
                 if unsaved:
-                    self._say(f"{self._under_way[token]}: its output is not saved: {unsaved}")
+                    self._say(f"{self._uploading[token]}: its output is not saved: {unsaved}")
             case Troubled(token, None):
-                self._go_on(token)
+                self._end_retry(token)
             case Troubled(token, _, why):
                 if token in self._promised:
-                    self._late[token] = happening
+                    self._retrying[token] = happening
                 else:
-                    self._stuck.add(token)
-                job_id = self._under_way[token]
+                    self._retrying_output.add(token)
+                job_id = self._uploading[token]
                 self._troubles.begin(
                     "upload",
                     "the files of {} are not saved yet",
@@ -130,36 +133,36 @@ class Saving:
                     said=f"{job_id}: its files are not saved yet: {why}",
                 )
             case PutBack(job_id, _, gone):
-                self._hindered.pop(job_id, None)
+                self._restore_errors.pop(job_id, None)
                 self._troubles.end("restore", job_id)
-                if gone and job_id in self._coming:
+                if gone and job_id in self._restoring:
                     self._say(f"{job_id} runs again: {gone}")
-                if job_id in self._coming:
-                    self._back[job_id] = happening
+                if job_id in self._restoring:
+                    self._restored[job_id] = happening
             case Hindered(job_id, why):
-                self._hindered[job_id] = happening
+                self._restore_errors[job_id] = happening
                 self._troubles.begin(
                     "restore",
                     "the results of {} cannot be restored yet",
                     about=job_id,
                     why=why,
                     holds=True,
-                    said=f"the results of {job_id} cannot be put back yet: {why}",
+                    said=f"the results of {job_id} cannot be restored yet: {why}",
                 )
 
-    def _go_on(self, token: str) -> None:
-        self._troubles.end("upload", self._under_way.get(token, ""))
-        self._late.pop(token, None)
-        self._stuck.discard(token)
+    def _end_retry(self, token: str) -> None:
+        self._troubles.end("upload", self._uploading.get(token, ""))
+        self._retrying.pop(token, None)
+        self._retrying_output.discard(token)
 
     def held(self, state: QueueState) -> set[str]:
-        """Jobs that wait, with their dependents, until all files that they may read are here, and
-        jobs to run again that wait while a file on its way could overwrite theirs."""
-        if not self._coming:
+        """Jobs that must wait, with their dependents, until the files that they may read are
+        restored, and jobs to run again whose files a restore could overwrite."""
+        if not self._restoring:
             return set()
-        first = min(self._coming.values())
+        first = min(self._restoring.values())
         held = {job_id for job_id, number in self._until.items() if number >= first}
-        early = self._early & self._coming.keys() & state.jobs.keys()
+        early = self._early & self._restoring.keys() & state.jobs.keys()
         if early:
             needs = {job_id: job.config.depends_on for job_id, job in state.jobs.items()}
             upstream = dag.reach(early, needs)
@@ -167,22 +170,22 @@ class Saving:
         return held
 
     @property
-    def busy(self) -> bool:
-        """Whether the queue's end must wait for files on their way to the store: for what was
-        promised, and for output as long as that gets on."""
-        return len(self._under_way) - len(self._done) > len(self._stuck)
+    def must_wait(self) -> bool:
+        """Whether the queue's end must wait for uploads: for all results, and for output that is
+        not in a retry."""
+        return len(self._uploading) - len(self._uploaded) > len(self._retrying_output)
 
     @property
-    def flows(self) -> bool:
-        """Whether files are on their way, and get on."""
-        left = len(self._under_way) - len(self._done)
-        return left > len(self._stuck) + len(self._late)
+    def is_progressing(self) -> bool:
+        """Whether an upload is in progress that is not in a retry."""
+        left = len(self._uploading) - len(self._uploaded)
+        return left > len(self._retrying_output) + len(self._retrying)
 
     def drafts(self, state: QueueState, *, by: str) -> Iterator[list[Draft]]:
-        """What follows for the log, a few events at a time; the state must have taken each before
-        the next is asked for. The same again until `written`."""
-        for done in self._done:
-            job = state.jobs.get(self._under_way.get(done.token, ""))
+        """Yield what the log must record, a few events at a time. Apply each list to `state` before
+        requesting the next. Repeats until `mark_logged`."""
+        for done in self._uploaded:
+            job = state.jobs.get(self._uploading.get(done.token, ""))
             if job is None or job.token != done.token:
                 continue
             job_id, attempt = job.config.job_id, job.attempt
@@ -195,60 +198,59 @@ class Saving:
             elif job.output_unsaved and not done.unsaved:
                 yield [Draft(OutputSaved(), job_id=job_id, attempt=attempt)]
         now = self._clock.monotonic()
-        for token, trouble in self._late.items():
-            job = state.jobs.get(self._under_way.get(token, ""))
-            if job is None or job.token != token or trouble.since is None:
+        for token, retry in self._retrying.items():
+            job = state.jobs.get(self._uploading.get(token, ""))
+            if job is None or job.token != token or retry.since is None:
                 continue
-            late = now - trouble.since >= state.config.upload_wait
+            late = now - retry.since >= state.config.upload_wait
             if late and job.holding and decide.is_needed(state, [job.config.job_id]):
-                delayed = ResultsDelayed(error=trouble.why)
+                delayed = ResultsDelayed(error=retry.why)
                 yield [Draft(delayed, job_id=job.config.job_id, attempt=job.attempt)]
-        for job_id, hindered in self._hindered.items():
+        for job_id, failed in self._restore_errors.items():
             job = state.jobs.get(job_id)
-            if job is not None and job.state == "completed" and job.not_put_back != hindered.why:
-                note = ResultsNotPutBack(error=hindered.why)
+            if job is not None and job.state == "completed" and job.not_put_back != failed.why:
+                note = ResultsNotPutBack(error=failed.why)
                 yield [Draft(note, job_id=job_id, attempt=job.attempt)]
-        for job_id, back in self._back.items():
+        for job_id, restored in self._restored.items():
             job = state.jobs.get(job_id)
-            if job is None or job.token != back.token or job.state != "completed":
+            if job is None or job.token != restored.token or job.state != "completed":
                 continue
-            if back.gone:
+            if restored.gone:
                 yield decide.reset(state, job, reason="results_lost", by=by)
-            elif not job.missing:  # else it is restored once more when that has completed
-                note_ = ResultsPutBack(files=back.files)
+            elif not job.missing:  # otherwise it is restored again after the missing job has run
+                note_ = ResultsPutBack(files=restored.files)
                 yield [Draft(note_, job_id=job_id, attempt=job.attempt)]
 
-    def written(self) -> None:
-        """The log has taken all of that."""
-        for done in self._done:
-            self._under_way.pop(done.token, None)
+    def mark_logged(self) -> None:
+        """Forget what `drafts` has yielded, which is now in the log, and start last retries."""
+        for done in self._uploaded:
+            self._uploading.pop(done.token, None)
             self._promised.discard(done.token)
-        for job_id in self._back:
-            self._coming.pop(job_id, None)
-        self._done.clear()
-        self._back.clear()
-        self._hindered.clear()
-        for job in self._again:
-            self._tried_last.add(job.token)
+        for job_id in self._restored:
+            self._restoring.pop(job_id, None)
+        self._uploaded.clear()
+        self._restored.clear()
+        self._restore_errors.clear()
+        for job in self._to_retry:
+            self._retried_last.add(job.token)
             self.publish(job, last=True)
-        self._again.clear()
+        self._to_retry.clear()
 
-    def _is_here(self, job: JobState) -> bool:
-        """Whether a completed job's results are on this machine, as it had left them."""
+    def _has_results(self, job: JobState) -> bool:
+        """Whether a completed job's results are on this machine, unchanged since."""
         if self._publisher.is_back(job):
             return True
         made_here = self._elsewhere.get(job.config.job_id) != job.token
         return made_here and not (job.upstream_resets and job.uploaded)
 
-    def is_due(self, state: QueueState) -> bool:
-        """Whether `seek` has more to do, as what postponed jobs depend on has completed again."""
+    def is_restore_due(self, state: QueueState) -> bool:
+        """Whether a postponed restore can start, because the jobs before it have run again."""
         jobs = state.jobs
         return any(not jobs[job_id].missing for job_id in self._postponed if job_id in jobs)
 
-    def seek(self, state: QueueState, *, by: str) -> Iterator[list[Draft]]:
-        """See that a job that has yet to run finds the results of all that it depends on, directly
-        or through others, or that they are made again. To be asked at the beginning, whenever jobs
-        were reset or came anew, and when `is_due`.
+    def restore(self, state: QueueState, *, by: str) -> Iterator[list[Draft]]:
+        """Restore the results that jobs which have yet to run may read, or reset the jobs that made
+        them. Call it at the start, after jobs were reset or added, and when `is_restore_due`.
 
         Yields:
             As `drafts` does.
@@ -256,11 +258,11 @@ class Saving:
         elsewhere = {
             job_id: job
             for job_id, job in state.jobs.items()
-            if job.state == "completed" and job.config.result_files and not self._is_here(job)
+            if job.state == "completed" and job.config.result_files and not self._has_results(job)
         }
-        for known in (self._elsewhere, self._coming, self._hindered, self._back):
-            for job_id in [each for each in known if each not in state.jobs]:
-                del known[job_id]
+        for by_job in (self._elsewhere, self._restoring, self._restore_errors, self._restored):
+            for job_id in [each for each in by_job if each not in state.jobs]:
+                del by_job[job_id]
         for job in decide.without_results(state, elsewhere):
             yield decide.reset(state, job, reason="results_lost", by=by)
         for job_id, job in elsewhere.items():
@@ -268,26 +270,26 @@ class Saving:
                 lost = ResultsUploadFailed(error="they are on a machine that the queue has left")
                 yield [Draft(lost, job_id=job_id, attempt=job.attempt)]
         for job, as_of in decide.wanted(state, elsewhere):
-            if job.config.job_id not in self._coming:
+            if job.config.job_id not in self._restoring:
                 self._requests += 1
-                self._coming[job.config.job_id] = self._requests
+                self._restoring[job.config.job_id] = self._requests
                 self._publisher.put_back(copy(job), as_of)
-        self._until = decide.newest(state, self._coming)
-        self._early = {job_id for job_id in self._coming if state.jobs[job_id].missing}
+        self._until = decide.newest(state, self._restoring)
+        self._early = {job_id for job_id in self._restoring if state.jobs[job_id].missing}
         self._postponed = {job_id for job_id, job in elsewhere.items() if job.missing}
 
-    def rest(self, state: QueueState, *, leaving: bool) -> None:
-        """Give up what cannot be saved, long enough after the last job.
+    def give_up_if_due(self, state: QueueState, *, leaving: bool) -> None:
+        """Give up failing uploads `GIVE_UP_SECONDS` after the last job.
 
         Args:
-            leaving: Whether no further job begins in any case.
+            leaving: Whether the runner stops, so that no more jobs start.
         """
         now = self._clock.monotonic()
         waits = bool(state.running)
         if not leaving and not is_stopping(state):
             holding = [job_id for job_id in state.uploading if state.jobs[job_id].holding]
             waits = waits or bool(state.retrying) or decide.is_needed(state, holding)
-        if waits or not (self._late or self._stuck):
+        if waits or not (self._retrying or self._retrying_output):
             self._idle_since = None
         elif self._idle_since is None:
             self._idle_since = now
@@ -295,10 +297,11 @@ class Saving:
             self._publisher.give_up()
             self._gave_up = True
 
-    def due(self, upload_wait: float) -> Iterable[float]:
-        """Moments of the monotonic clock, all ahead, at which there may be more to say."""
+    def wakeup_times(self, upload_wait: float) -> Iterable[float]:
+        """Future times, by the monotonic clock, at which `drafts` may change or uploads be given
+        up."""
         now = self._clock.monotonic()
-        moments = [each.since + upload_wait for each in self._late.values() if each.since]
+        moments = [each.since + upload_wait for each in self._retrying.values() if each.since]
         if self._idle_since is not None:
             moments.append(self._idle_since + GIVE_UP_SECONDS)
         return [each for each in moments if each > now]

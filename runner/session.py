@@ -1,4 +1,4 @@
-"""One try to own a queue, and to carry it to its end: wires a runner together."""
+"""A runner's session: wires the parts together, takes ownership of a queue, and runs it."""
 
 import os
 import random
@@ -26,7 +26,7 @@ from spawn.runner.loop import FENCED_GRACE, Runner
 from spawn.runner.machine import ownership
 from spawn.runner.notices import Notices
 from spawn.runner.owning import Owning, moved_from, own
-from spawn.runner.parting import MISSING, Parting
+from spawn.runner.parting import MISSING, MachineShutdown
 from spawn.runner.placing import choose_place
 from spawn.runner.plans import Plans
 from spawn.runner.poller import Poller
@@ -34,7 +34,7 @@ from spawn.runner.ports import Drained, Happening, Published, Removed, Requested
 from spawn.runner.publisher import ThreadPublisher
 from spawn.runner.replicator import Replicator
 from spawn.runner.start import Committed, RunOrder, Said
-from spawn.runner.telling import Teller
+from spawn.runner.telling import Reporter
 from spawn.runner.threads import ReplicatorThread, ThreadBell
 from spawn.runner.troubles import Troubles
 from spawn.store import lag
@@ -58,24 +58,24 @@ from spawn.store.troubles import Board
 
 LAST_LINES = 10
 STOP_DRAIN_SECONDS = 30.0
-"""How long a runner that was stopped may take to bring the log to the store."""
+"""How long a stopped runner may take to upload the log."""
 AT_ONCE_DRAIN_SECONDS = 2.0
-"""The same for one that was asked to stop a second time."""
+"""The same after a second stop signal."""
 END_DRAIN_SECONDS = 3600.0
-"""The same for a queue that has ended."""
+"""The same after the queue has ended."""
 
 
 class Overtaken(Exception):
-    """Somebody else took the queue while we did, before anything of ours began."""
+    """Another runner has taken over the queue before a job of this runner started."""
 
 
 class Session:
-    """One try to own a queue and carry it to its end.
+    """One attempt to take ownership of a queue and to run it to its end.
 
     Args:
-        nonce: Of the leases that it claims: the same for every try of a process.
-        against: The nonce of the lease that `--force` is meant for; empty before it was seen.
-        died: How the runner of this order died that its guardian has started again.
+        nonce: Nonce of the leases it claims, the same for all sessions of a process.
+        against: Nonce of the lease that `--force` applies to; empty until that is known.
+        died: How the previous runner of this order died; empty for the first one.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Session:
         roots: Roots,
         paths: QueuePaths,
         launcher: ProcessLauncher,
-        tell: Teller,
+        report: Reporter,
         nonce: str,
         against: str = "",
         died: str = "",
@@ -92,8 +92,8 @@ class Session:
         self._order = order
         self._paths = paths
         self._launcher = launcher
-        self._poller = Poller(tell.stopping)
-        self._tell = tell
+        self._poller = Poller(report.stopping)
+        self._report = report
         self._clock = SystemClock()
         self._board = Board(paths.folder)
         self._troubles = Troubles(self._board, self._say, self._clock.wall)
@@ -112,29 +112,31 @@ class Session:
         try:
             self._place = choose_place(order, state, self._instance)
             self._store = open_place(self._place, roots.objects)
-            self._parting = Parting(order.on_complete, self._instance, paths, self._store.location)
-            self._parting.check(self._place)
+            self._shutdown = MachineShutdown(
+                order.on_complete, self._instance, paths, self._store.location
+            )
+            self._shutdown.check(self._place)
         except BaseException:
             self.close()
             if self._fresh:
-                self.discard()  # a log without an event would be taken for a queue's
+                self.discard()  # readers would take an empty log for a queue's
             raise
         self._wrote = False
         self._nonce = nonce
         self._died = died
         self.against = against
-        """The nonce of the lease that `--force` is meant for; empty before it was seen."""
+        """Nonce of the lease that `--force` applies to; empty until that is known."""
         self.fenced = ""
         self.removed = ""
-        """That the queue's folder or log is gone; empty while it is there."""
-        self.unsaid = 0
+        """How the queue's log was removed; empty while it exists."""
+        self.unlogged_signal = 0
 
     def run(self) -> QueueState:
-        """Own the queue, run it, and bring what is left to the store; returns its last state.
+        """Take ownership of the queue, run it, and upload the rest; returns its last state.
 
         Raises:
-            SpawnError: It cannot be run, or need not.
-            Overtaken: The folder that was restored holds nothing of its own.
+            SpawnError: The queue cannot run, or has nothing to do.
+            Overtaken: Another runner was faster; the log has only what was fetched.
         """
         order, ledger = self._order, self._ledger
         if self._died and ledger.empty:
@@ -142,15 +144,16 @@ class Session:
         if not ledger.empty and order.task == "run":
             raise _exists(order.queue_id, ledger.state)
         if not ledger.empty:
-            here = self._same_boot(ledger.state)
-            self._parting.expect_time(ledger.state, order.ttl, self._clock.wall(), same_boot=here)
+            same_boot = self._same_boot(ledger.state)
+            now = self._clock.wall()
+            self._shutdown.check_ttl(ledger.state, order.ttl, now, same_boot=same_boot)
         owning = self._own()
         if not self.against and owning.found is not None and owning.found.seen is not None:
             self.against = owning.found.seen.lease.nonce
         if ledger.empty:
             self._submit(owning.config)
         elif self._fresh and order.task == "run":
-            raise _exists(order.queue_id, ledger.state)  # it was here, and its folder is gone
+            raise _exists(order.queue_id, ledger.state)  # the folder was removed, the replica not
         state = ledger.state
         found = owning.found
         behind = found is None
@@ -160,8 +163,8 @@ class Session:
             self.fenced = self.fenced or owning.diverged
             return state
         if state.ended and (self._died or order.task in ("or_resume", "cancel")):
-            if self._same_boot(state):  # else somebody has started the machine for another purpose
-                self._part(behind=behind)
+            if self._same_boot(state):  # otherwise the machine was started for something else
+                self._power_off_if_due(behind=behind)
             return state
         plans = self._plans()
         reached("runner.claimed")
@@ -174,14 +177,14 @@ class Session:
             fence=owning.fence,
         )
         if isinstance(opening, QueueResumed):
-            here = not plans.moved_from  # elsewhere somebody else's epoch has this number
-            told = owned_hint.find(self._paths.folder, state.epoch) if here else None
-            owned = owned_seconds(state, told, every=OWNING_SECONDS)
+            here = not plans.moved_from  # otherwise a hint here is about another epoch
+            hint = owned_hint.find(self._paths.folder, state.epoch) if here else None
+            owned = owned_seconds(state, hint, every=OWNING_SECONDS)
             opening = structs.replace(opening, owned_seconds=owned, died=self._died)
         epoch = owning.epoch(state)
-        return self._carry(state, plans, opening, epoch, self._replicator(owning, epoch))
+        return self._run_loop(state, plans, opening, epoch, self._replicator(owning, epoch))
 
-    def _carry(
+    def _run_loop(
         self,
         state: QueueState,
         plans: Plans,
@@ -194,13 +197,13 @@ class Session:
             self._paths, self._order.queue_id, lambda: ledger.state.config.kill_grace, poller
         )
         publisher = ThreadPublisher(self._store, poller.post, Restored(self._paths.folder))
-        poller.look(self._look_at_disks)
-        poller.look(self._look_at_log)
+        poller.poll_regularly(self._check_disks)
+        poller.poll_regularly(self._check_log)
         inbox = Inbox(self._paths.requests)
         if state.ended:
             for request in inbox.read():
-                inbox.done(request.id)  # it was meant for what the queue was before its end
-        poller.watch(inbox, lambda: map(Requested, inbox.read()), also_unasked=True)
+                inbox.done(request.id)  # it was sent before the queue ended
+        poller.watch(inbox, lambda: map(Requested, inbox.read()), also_poll=True)
         for request in inbox.read():
             poller.post(Requested(request))
 
@@ -229,7 +232,7 @@ class Session:
                 self._paths.folder, owned_hint.Owning(epoch, seconds)
             ),
         )
-        thread = ReplicatorThread(replicator, over=lambda: poller.post(Drained()))
+        thread = ReplicatorThread(replicator, on_end=lambda: poller.post(Drained()))
         thread.start()
         notices = Notices(metadata(os.environ), poller.post) if self._instance.on_ec2 else None
         if notices is not None:
@@ -237,29 +240,29 @@ class Session:
         state = runner.run()
         if notices is not None:
             notices.close()
-        self.unsaid = runner.unsaid
-        if self.unsaid or self.removed:
-            return state  # at once: what is left to copy is the next runner's, or gone
+        self.unlogged_signal = runner.unlogged_signal
+        if self.unlogged_signal or self.removed:
+            return state  # do not wait: the next runner uploads the rest, unless it was removed
         missing = self._drain(replicator, thread, publisher, state, runner)
         self.fenced = replicator.fenced
         if self.fenced:
-            for job_id in state.running:  # left to a next runner that will not be
+            for job_id in state.running:  # no next runner here will adopt it
                 self._end(state.jobs[job_id])
         if self.fenced and self._fresh and not runner.epoch.owned and self._order.from_s3:
             raise Overtaken
         if not self.fenced:
-            self._part(missing, behind=replicator.behind > 0)
+            self._power_off_if_due(missing, behind=replicator.behind > 0)
         return state
 
     def discard(self) -> None:
-        """Forget a log that was only fetched."""
+        """Remove a log that is empty or was only fetched."""
         discard(self._paths.events)
-        for name in (lag.NAME, owned_hint.NAME):  # they say what was in it
+        for name in (lag.NAME, owned_hint.NAME):  # hints about this log
             (self._paths.folder / name).unlink(missing_ok=True)
 
     @property
-    def ours(self) -> bool:
-        """Whether the log has more than what this session fetched to take the queue over."""
+    def has_own_events(self) -> bool:
+        """Whether the log has more than what this session has fetched for a takeover."""
         if self._fresh and self._order.from_s3:
             return self._wrote
         return next(iter(self._ledger.log.rows()), None) is not None
@@ -270,7 +273,7 @@ class Session:
         self._board.close()
 
     def _own(self) -> Owning:
-        """See `own`."""
+        """Take ownership as the order says."""
         order = self._order
         return own(
             self._ledger,
@@ -287,7 +290,7 @@ class Session:
         )
 
     def _whole_config(self) -> QueueConfig:
-        """The configuration as it was submitted, with the queue's id."""
+        """The submitted configuration, with the queue's id."""
         if not self._ledger.empty:
             config = resumption.config_of(self._ledger.state)
         elif self._order.config is not None and self._order.task in ("run", "or_resume"):
@@ -301,14 +304,14 @@ class Session:
 
         config = self._order.config
         chosen = bool(self._order.bucket or (config and config.result_s3_bucket))
-        chosen = chosen or not self._ledger.empty  # the log says where it is
+        chosen = chosen or not self._ledger.empty  # the log names the bucket
         place = ensure_bucket(self._place, self._say, chosen=chosen)
         if place != self._place:
             self._place = place
             self._store = open_place(place, self._objects)
 
     def _take_place(self) -> bool:
-        if self._place.bucket:  # an earlier runner may not have reached it to make it
+        if self._place.bucket:  # an earlier runner may have failed to create it
             self._ensure_bucket()
         return claim(self._store, self._whole_config(), by=self._me.place)
 
@@ -322,26 +325,26 @@ class Session:
         self._ledger.stage(drafts, at=self._clock.wall())
 
     def _end(self, job: JobState) -> None:
-        """End what still runs here of an attempt that counts no more."""
+        """End the processes of an attempt that no longer counts."""
         self._launcher.end(job, "fenced", FENCED_GRACE)
 
     def _gone(self, instance_id: str, region: str | None) -> str:
-        """Say why an instance certainly runs nothing any more."""
+        """Why an instance certainly runs nothing; empty if it may run something."""
         from spawn.store.instances import state_of
 
         return state_of(instance_id, region, self._place.profile)
 
     def _plans(self) -> Plans:
-        """What this order wants of the queue that is there.
+        """The runner's options for this order and the current state.
 
         Raises:
-            NothingToDo, InvalidArgument: See `resumption.check`.
+            NothingToDo, InvalidArgument: From `resumption.check`.
         """
         order, state = self._order, self._ledger.state
         config = None
         if order.task == "or_resume" and order.config and state.epoch:
             if config_sha256(order.config) != state.config_sha256:
-                self._say("the configuration has changed since; the queue goes on with its own")
+                self._say("the configuration has changed, but the queue keeps its current one")
         elif order.task == "resume":
             whole = resumption.config_of(state)
             config = structs.replace(order.config or whole, queue_id=state.config.queue_id)
@@ -369,16 +372,16 @@ class Session:
         )
 
     def _same_boot(self, state: QueueState) -> bool:
-        """Whether this machine runs without a restart since the newest epoch began on it."""
+        """Whether the newest epoch began on this machine, and there was no reboot since."""
         owner = state.owner
         if owner is None or owner.place != self._me.place:
             return False
         return owner.boot_id == boot_id() != ""
 
-    def _part(self, missing: str = "", *, behind: bool) -> None:
-        """See what becomes of the machine, and let the log say so where it is kept after all."""
-        rows = self._ledger.log.rows()
-        why = self._parting.part(self._ledger.state, rows, self._say, missing, behind=behind)
+    def _power_off_if_due(self, missing: str = "", *, behind: bool) -> None:
+        """Power off the machine if due; log why if that is not possible."""
+        state, rows = self._ledger.state, self._ledger.log.rows()
+        why = self._shutdown.power_off_if_due(state, rows, self._say, missing, behind=behind)
         if why:
             try:
                 self._ledger.stage([Draft(MachineKept(why=why))], at=self._clock.wall())
@@ -387,7 +390,7 @@ class Session:
                 self._ledger.rollback()
 
     def _rebooted(self, state: QueueState) -> bool:
-        """Whether this machine was restarted since the newest epoch began on it."""
+        """Whether the newest epoch began on this machine, and there was a reboot since."""
         owner = state.owner
         if owner is None or owner.place not in ("", self._me.place):
             return False
@@ -414,8 +417,7 @@ class Session:
         )
 
     def _settle(self, owning: Owning) -> int:
-        """Bring what a queue that has ended still owes to the store; returns how many of its events
-        are not there even so."""
+        """Upload the rest of an ended queue's log; returns how many events are still missing."""
         replicator = self._replicator(owning, owning.epoch(self._ledger.state))
         replicator.committed(self._ledger.seq)
         replicator.drain(STOP_DRAIN_SECONDS)
@@ -424,14 +426,13 @@ class Session:
         return replicator.behind
 
     def _drain_seconds(self, state: QueueState, runner: Runner) -> float:
-        """How long it may take to bring what is left to the store: who stops us, or stopped the
-        queue, waits less, and EC2 not at all."""
+        """Seconds for uploading the rest: less after a stop, and limited by an EC2 interruption."""
         if runner.at_once:
             return AT_ONCE_DRAIN_SECONDS
-        ends = state.ended or self._parting.due(state)
+        ends = state.ended or self._shutdown.due(state)
         seconds = END_DRAIN_SECONDS if ends else STOP_DRAIN_SECONDS
-        if runner.taken_at is not None and not state.ended:
-            left = runner.taken_at - self._clock.monotonic()
+        if runner.spot_deadline is not None and not state.ended:
+            left = runner.spot_deadline - self._clock.monotonic()
             seconds = max(AT_ONCE_DRAIN_SECONDS, min(seconds, left))
         return seconds
 
@@ -443,10 +444,10 @@ class Session:
         state: QueueState,
         runner: Runner,
     ) -> str:
-        """Wait until the whole log and all output are in the store, for as long as that may take.
+        """Upload the rest of the log, and wait for uploads of files, up to `_drain_seconds`.
 
         Returns:
-            Why some of it may not be; empty where it is, but for events that are behind.
+            Why some files may be missing in the store; empty if none is.
         """
         missing = ""
         seconds = self._drain_seconds(state, runner)
@@ -454,7 +455,7 @@ class Session:
             publisher.abandon()
         until = self._clock.monotonic() + seconds
         replicator.drain(seconds, hand_back=not state.running)
-        while not (thread.over and publisher.idle):
+        while not (thread.ended and publisher.idle):
             left = until - self._clock.monotonic()
             if left <= 0 and not publisher.idle:
                 publisher.abandon()
@@ -465,60 +466,60 @@ class Session:
                 if isinstance(happening, Signalled):
                     replicator.drain(0)
                     publisher.abandon()
-                    missing = "somebody asked the runner to stop"
+                    missing = "a signal stopped the runner"
         publisher.close()
         if replicator.behind and not replicator.fenced:
             self._say(
                 f"{replicator.behind} events are not in {self._store.location} yet; "
-                f"`spawn queue resume {self._order.queue_id}` brings them"
+                f"`spawn queue resume {self._order.queue_id}` uploads them"
             )
         return missing
 
-    def _look_at_disks(self) -> Iterator[Happening]:
-        self._troubles.look_at_disks((self._paths.folder, self._paths.log))
+    def _check_disks(self) -> Iterator[Happening]:
+        self._troubles.check_disks((self._paths.folder, self._paths.log))
         return iter(())
 
-    def _look_at_log(self) -> Iterator[Happening]:
-        """See whether the log is still where readers look for it."""
+    def _check_log(self) -> Iterator[Happening]:
+        """Check that the log is still the file that readers open."""
         try:
             gone = _file_at(self._paths.events) != self._log_file
         except OSError:
-            return  # a file system that fails for a moment
+            return  # a temporary error of the file system
         if gone and not self.removed:
-            there = self._paths.events.exists()
-            how = "was replaced by another file" if there else "was removed"
+            exists = self._paths.events.exists()
+            how = "was replaced by another file" if exists else "was removed"
             self.removed = f"{self._paths.events} {how}"
-            self._say(f"{self.removed}: the queue's jobs are ended")
+            self._say(f"{self.removed}: the queue's jobs are being stopped")
             yield Removed(self.removed)
 
     def _committed(self, events: list[Event[Data]]) -> None:
         if events:
             self._wrote = True
-            self._tell(Committed(events[-1].seq))
-            for happening in self._look_at_log():
+            self._report(Committed(events[-1].seq))
+            for happening in self._check_log():
                 self._poller.post(happening)
 
     def _say(self, text: str) -> None:
-        with suppress(OSError):  # its disk may be what is full
+        with suppress(OSError):  # the disk of runner.log may be full
             print(text, file=sys.stderr, flush=True)
-        self._tell(Said(text))
+        self._report(Said(text))
 
 
 def _exists(queue_id: str, state: QueueState) -> QueueExists:
-    resume = f"`spawn queue resume {queue_id}` goes on with it, " * (state.state != "completed")
+    resume = f"`spawn queue resume {queue_id}` resumes it, " * (state.state != "completed")
     return QueueExists(
         f"queue {queue_id} was run before",
         why=f"submitted {moment(state.submitted_at).astimezone():%Y-%m-%d %H:%M:%S %Z}, "
         f"now {state.state}",
-        hint=f"{resume}`--queue-id NEW` runs it anew",
+        hint=f"{resume}`--queue-id NEW` starts a new queue",
     )
 
 
 def _file_at(path: Path) -> tuple[int, int] | None:
-    """Which file a path leads to; None for none.
+    """Device and inode of a path's file; None if there is no file.
 
     Raises:
-        OSError: That cannot be told.
+        OSError: The file system fails.
     """
     try:
         found = path.stat()

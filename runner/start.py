@@ -1,4 +1,4 @@
-"""Start a runner: the one thing that the command line knows of this package."""
+"""Starts a runner process for the command line."""
 
 import os
 import subprocess
@@ -16,18 +16,20 @@ from spawn.core.ttl import Ttl
 from spawn.runner.interpreter import python
 
 OnComplete = Literal["keep", "stop", "terminate"]
-"""What becomes of the instance when its queue has ended."""
+"""What to do with the instance when its queue has ended."""
 
 
 class RunOrder(Struct, frozen=True, kw_only=True):
-    """What a runner is to run, and where.
+    """What a runner runs, and where.
 
-    `task`: `run` makes a queue of `config`; `or_resume` goes on with the one of this id if it is
-    there; `resume` goes on, with `config` instead of its own where one is given; `cancel` ends it.
-    `by` is who asks. `global_timeout` is seconds. `from_s3` takes the queue from the object store,
-    with `force` also from an owner who may be alive; `offline` begins without asking it. Without
-    `no_s3`, `bucket`, `prefix`, `region` and `profile` say where it is. `ttl` is how long the queue
-    may stay on this machine; `on_complete` what becomes of it at the queue's end, or then.
+    `task`: `run` creates a queue from `config`; `or_resume` does too, or resumes the queue with
+    this id if it exists; `resume` resumes the queue, with `config` as its new configuration if
+    given; `cancel` ends it. `state`, `log` and `cache` are the root folders; `by` is the user.
+    `global_timeout` is in seconds. `from_s3` takes over the queue from the object store, with
+    `force` even from an owner that may be alive. `offline` starts jobs without checking ownership
+    in the store. `bucket`, `prefix`, `region` and `profile` name the store, unless `no_s3`. `ttl`
+    is how long the queue may stay on this machine; `on_complete` is what to do with the machine
+    when the queue ends or `ttl` expires.
     """
 
     task: Literal["run", "or_resume", "resume", "cancel"]
@@ -56,19 +58,19 @@ class RunOrder(Struct, frozen=True, kw_only=True):
 
 
 class Committed(Struct, frozen=True, tag=True):
-    """The log has grown to this seq. The first one says that the runner owns the queue."""
+    """The log has events up to this seq. The first one means that the runner owns the queue."""
 
     seq: int
 
 
 class Said(Struct, frozen=True, tag=True):
-    """Something that a person should know."""
+    """A user-facing warning."""
 
     text: str
 
 
 class Refused(Struct, frozen=True, tag=True):
-    """The runner ends with this error. `alive`: another one runs the queue."""
+    """The runner exits with this error. `alive`: another runner runs the queue."""
 
     what: str
     why: str
@@ -78,18 +80,18 @@ class Refused(Struct, frozen=True, tag=True):
 
 
 class Over(Struct, frozen=True, tag=True):
-    """The runner ends in good order; its exit code says how. Without this word, it died."""
+    """The runner exits normally. A runner that closes the channel without this message has died."""
 
 
-News = Committed | Said | Refused | Over
+RunnerMessage = Committed | Said | Refused | Over
 
-_WORDS_BYTES = 4096
-_WORDS_LINES = 5
-_decoder = msgspec.json.Decoder(News)
+_STDERR_BYTES = 4096
+_STDERR_LINES = 5
+_decoder = msgspec.json.Decoder(RunnerMessage)
 
 
 class RunnerProcess:
-    """A runner that was started; it does not depend on us from here on.
+    """A runner process. It keeps running when this process ends.
 
     Args:
         order: Its stdin.
@@ -103,7 +105,7 @@ class RunnerProcess:
             data = msgspec.json.encode(order)
         except UnicodeEncodeError as error:
             what = f"{clean(error.object)} is not UTF-8"
-            raise InvalidArgument(what, hint="rename it, or name another") from None
+            raise InvalidArgument(what, hint="rename it, or use another name") from None
         self._stderr = os.memfd_create("stderr")
         self._read, write = os.pipe()
         try:
@@ -111,14 +113,14 @@ class RunnerProcess:
                 [*python("spawn.runner"), str(write)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
-                stderr=self._stderr,  # ours may be a pipe that another process reads to its end
+                stderr=self._stderr,  # ours may be a pipe whose reader waits until all writers end
                 pass_fds=[write],
                 start_new_session=True,
             )
         finally:
             os.close(write)
         assert self._process.stdin is not None
-        with suppress(BrokenPipeError), self._process.stdin as stdin:  # it may be dead already
+        with suppress(BrokenPipeError), self._process.stdin as stdin:  # it may have died
             stdin.write(data)
         self._rest = b""
 
@@ -128,11 +130,11 @@ class RunnerProcess:
         return self._process.pid
 
     def fileno(self) -> int:
-        """A descriptor that is readable when there is news, and at the runner's end."""
+        """A descriptor that is readable when there is a message, and after the runner's end."""
         return self._read
 
-    def news(self) -> Iterator[News] | None:
-        """Take what the runner has told; waits when there is nothing. None: it has ended."""
+    def news(self) -> Iterator[RunnerMessage] | None:
+        """Wait for messages of the runner; None once it has ended."""
         data = os.read(self._read, 65536)
         if not data:
             return None
@@ -140,13 +142,13 @@ class RunnerProcess:
         return map(_decoder.decode, lines)
 
     def last_words(self) -> str:
-        """The last lines that it wrote to stderr before that became the queue's `runner.log`."""
+        """The last lines of stderr from before the runner redirected it to `runner.log`."""
         size = os.fstat(self._stderr).st_size
-        text = clean(os.pread(self._stderr, _WORDS_BYTES, max(0, size - _WORDS_BYTES)))
-        return "\n".join(text.strip().splitlines()[-_WORDS_LINES:])
+        text = clean(os.pread(self._stderr, _STDERR_BYTES, max(0, size - _STDERR_BYTES)))
+        return "\n".join(text.strip().splitlines()[-_STDERR_LINES:])
 
     def signal(self, number: int) -> None:
-        """Pass a signal on."""
+        """Send a signal to the runner."""
         self._process.send_signal(number)
 
     def wait(self) -> int:

@@ -1,4 +1,4 @@
-"""End what an attempt left behind whose supervisor died."""
+"""Kills the processes of an attempt whose supervisor has died."""
 
 import os
 import signal
@@ -6,35 +6,35 @@ import time
 from pathlib import Path
 
 LEAVE_SECONDS = 1.0
-"""How long processes that we may not end, another user's, have to end with all others."""
+"""How long to wait for processes of another user, which cannot be killed, to end by themselves."""
 
 
 def kill_strays(token: str, session: int | None) -> tuple[int, ...]:
-    """Kill whatever still carries the token or is of the command's session, until nothing is.
+    """Kill all processes that carry the token or are in the command's session.
 
-    For an attempt whose supervisor died: without it, children of the command live on.
+    Without its supervisor, children of an attempt's command keep running.
 
     Args:
-        session: The command's pid, which led a session of its own, where it was seen alive until
-            now. None where that is long ago: the number may be a stranger's.
+        session: Pid of the command, which leads its session, if this runner has followed it until
+            now. None if not: the number may have been reused.
 
     Returns:
-        Those that are another user's, as `sudo` makes them, and could not be ended.
+        Pids that could not be killed because they belong to another user, as after `sudo`.
     """
     quiet = 0
     refused: list[int] = []
     until = time.monotonic() + LEAVE_SECONDS
     while quiet < 2 or (refused and time.monotonic() < until):
-        # A child that was born during one search is found by the next.
+        # Search twice: a child that is forked during one search is found by the next.
         strays = _strays(token, session)
         refused = [pid for pid in strays if not _kill(pid)]
         quiet = 0 if len(strays) > len(refused) else quiet + 1
-        time.sleep(0.01)  # they end when the kernel gets to it
+        time.sleep(0.01)  # the kernel ends them asynchronously
     return tuple(refused)
 
 
 def _kill(pid: int) -> bool:
-    """Kill a process; returns whether that is allowed."""
+    """Kill a process; returns False if it belongs to another user."""
     try:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
@@ -53,15 +53,15 @@ def _strays(token: str, session: int | None) -> list[int]:
         try:
             pid, state, sid = _stat(entry)
             if state == b"Z":
-                continue  # dead, and somebody else's to reap
+                continue  # dead; its parent reaps it
             if sid == session:
                 members.append(pid)
             if wanted in (entry / "environ").read_bytes().split(b"\0"):
                 carriers.append(pid)
         except OSError:
-            continue  # it has ended, or is not ours
-    # While a session has members nobody else can lead one of that number. A leader without the
-    # token is a stranger to whom the number came later, and so are all in its session.
+            continue  # it has ended, or belongs to another user
+    # A session's number is not reused while the session has members. A leader without the token
+    # has got the number after the attempt's session ended, so the members are not the attempt's.
     ours = session not in members or session in carriers
     return sorted({*carriers, *(members if ours else ())})
 

@@ -1,8 +1,9 @@
-"""The process that owns one attempt at a time and outlives the runner.
+"""The process that runs one attempt at a time and outlives the runner.
 
-Forked from the zygote. Its life: fork the command's process, wait for an order, prepare, hold the
-command at the gate, let it go, keep its output, end it when asked, leave a record; then again, as
-long as its runner is there. The lock on the attempt's folder says that it still owns that one.
+The zygote forks it. It forks the command's process, waits for an order, prepares the attempt, holds
+the command at the gate until `Go`, saves its output, stops it on request and writes a record. Then
+it starts over, as long as its runner is connected. Its lock on the attempt's folder shows that it
+is alive.
 """
 
 import os
@@ -24,40 +25,40 @@ from spawn.store import lock, record
 from spawn.store.failpoints import reached
 
 DRAIN_SECONDS = 1.0
-"""How long output may keep coming after the command's end."""
+"""How long to wait for output after the command's end."""
 
 LEAVE_SECONDS = 1.0
-"""How long processes that we may not end, another user's, have to end with all others."""
+"""How long to wait for processes of another user, which cannot be killed, to end by themselves."""
 _CHUNK = 256 * 1024
 _CHANNEL = 3
 
 
 def supervise(channel_fd: int) -> NoReturn:
-    """Be a supervisor: carry out one order of the channel after another, and exit."""
+    """Execute the orders that arrive on the socket `channel_fd`, and exit."""
     status = 1
     try:
         channel = _detach(channel_fd)
         while True:
             try:
                 command = _Command()
-            except OSError as error:  # no process, or no descriptor, to be had
+            except OSError as error:  # out of processes or descriptors
                 send(channel, Unable(why=str(error)))
                 break
             reached("supervisor.forked")
             order = _next_order(channel)
-            if order is None or not _attempt(channel, order, command):
+            if order is None or not _run_order(channel, order, command):
                 break
         status = 0
-    except BaseException:  # there is nobody above to raise it to
+    except BaseException:  # a forked process must not return to the zygote's code
         import traceback
 
         traceback.print_exc()
     finally:
-        os._exit(status)  # whoever waits at the gate sees its end, and exits unexecuted
+        os._exit(status)  # closes the gate: a command that waits there exits
 
 
 def _next_order(channel: socket.socket) -> Order | None:
-    """Wait for an order; a stop that came too late for the attempt before is passed over."""
+    """Wait for an order; skip a stop that came too late for the previous attempt."""
     while (message := receive(channel)) is not None:
         if isinstance(message, Order):
             reached("supervisor.ordered")
@@ -66,7 +67,7 @@ def _next_order(channel: socket.socket) -> Order | None:
 
 
 def _detach(channel_fd: int) -> socket.socket:
-    """Keep the channel and stderr, leave everything else of the zygote behind."""
+    """Close all descriptors of the zygote except the channel and stderr."""
     os.setsid()
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
@@ -78,8 +79,8 @@ def _detach(channel_fd: int) -> socket.socket:
     return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=_CHANNEL)
 
 
-def _attempt(channel: socket.socket, order: Order, command: "_Command") -> bool:
-    """Carry out an order; returns whether there may be another."""
+def _run_order(channel: socket.socket, order: Order, command: "_Command") -> bool:
+    """Execute an order; returns whether there may be another."""
     try:
         attempt = _Attempt(channel, order, command)
     except OSError as error:
@@ -90,13 +91,13 @@ def _attempt(channel: socket.socket, order: Order, command: "_Command") -> bool:
 
 
 class _Command:
-    """A process that will be a command. It is forked before anybody needs it, and waits."""
+    """The process of a command. It is forked in advance, and waits at the gate."""
 
     def __init__(self) -> None:
         self.signals = _signal_pipe()
         gate, self._gate = os.pipe()
         out, err = os.pipe(), os.pipe()
-        # Until it has its own signals nothing may reach the child: our handlers would eat it.
+        # Block signals until the child has reset its handlers: ours would swallow them.
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         self.pid = os.fork()
         if self.pid == 0:
@@ -108,30 +109,30 @@ class _Command:
             os.set_blocking(fd, False)
         self.pipes = {out[0]: 0, err[0]: 1}
 
-    def tell(self, order: Order) -> None:
-        """Let it know what it will execute.
+    def send_order(self, order: Order) -> None:
+        """Send the order to the process.
 
         Raises:
-            OSError: It is gone.
+            OSError: The process has ended.
         """
         data = pack(order)
         while data:
             data = data[os.write(self._gate, data) :]
 
     def go(self) -> None:
-        """Open the gate. A command that is gone by now has an end of its own."""
-        with suppress(BrokenPipeError):
+        """Open the gate."""
+        with suppress(BrokenPipeError):  # a process that has ended is reaped like any other
             os.write(self._gate, pack(Go()))
         os.close(self._gate)
 
     def dismiss(self) -> None:
-        """Close the gate for ever: it exits unexecuted."""
+        """Close the gate: the process exits without executing the command."""
         os.close(self._gate)
         os.waitpid(self.pid, 0)
 
 
 class _Attempt:
-    """One attempt, from its folder to its record."""
+    """An attempt, from the creation of its folder to its record."""
 
     def __init__(self, channel: socket.socket, order: Order, command: _Command) -> None:
         self._channel = channel
@@ -142,17 +143,17 @@ class _Attempt:
         os.makedirs(order.folder)
         held = lock.take(f"{order.folder}/lock")
         assert held is not None, "the folder is new"
-        self._lock = held  # the command never has it
+        self._lock = held  # not inherited: the command was forked before
         self._record = record.preallocate(f"{order.folder}/record")
         reached("supervisor.folder")
         self._output = Output(order.folder, order.job_log)
-        self._stop: StopCause | None = None
+        self._stop_cause: StopCause | None = None
         self._kill_at: float | None = None
         self._exit: tuple[int, float, int] | None = None
         self._unended: tuple[int, ...] = ()
         self._signals = command.signals
         self._pipes = command.pipes
-        command.tell(order)
+        command.send_order(order)
         send(
             channel,
             Ready(pid=command.pid, supervisor=os.getpid(), log_offset=self._output.offset),
@@ -160,36 +161,36 @@ class _Attempt:
         reached("supervisor.ready")
 
     def run(self) -> bool:
-        """Wait for the word, see the command to its end, leave the record.
+        """Wait for `Go`, run the command to its end, and write the record.
 
         Returns:
-            Whether the runner that gave the order is still there.
+            Whether this supervisor may take another order.
         """
         if not isinstance(receive(self._channel), Go):
             self._command.dismiss()
-            self._leave(Exit(exit_code=0, began=False))
+            self._finish(Exit(exit_code=0, began=False))
             return False
         began = time.monotonic()
         self._command.go()
         reached("supervisor.went")
         if self._output.begin():
-            _point(self._order.job_log_link, self._order.job_log)
-        self._watch(began)
+            _link_log(self._order.job_log_link, self._order.job_log)
+        self._wait(began)
         reached("supervisor.ended")
         wall = time.monotonic() - began
-        self._sweep()
+        self._kill_rest()
         reached("supervisor.swept")
         self._drain()
         self._output.close()
         reached("supervisor.drained")
-        # A command that we may not end is over for us, and has no status yet: say KILL, as it was.
+        # A command of another user may still run, without a status. Its attempt ends with SIGKILL.
         status, cpu, peak = self._exit or (signal.SIGKILL, 0.0, 0)
         code = os.waitstatus_to_exitcode(status)
-        self._leave(
+        self._finish(
             Exit(
                 exit_code=code if code >= 0 else 128 - code,
-                signal=_name(-code) if code < 0 else None,
-                stop=self._stop,
+                signal=_signal_name(-code) if code < 0 else None,
+                stop=self._stop_cause,
                 wall_seconds=round(wall, 3),
                 cpu_seconds=round(cpu, 3),
                 peak_memory_bytes=peak,
@@ -198,11 +199,11 @@ class _Attempt:
             )
         )
         if self._unended:
-            return False  # they are below this process, and no part of another attempt
+            return False  # these descendants would count as part of the next attempt
         return self._channel.fileno() in self._runners
 
-    def _watch(self, began: float) -> None:
-        """Keep output and signals moving until the command has ended."""
+    def _wait(self, began: float) -> None:
+        """Handle output, signals and messages until the command has ended."""
         poll = select.poll()
         for fd in (*self._pipes, self._signals, self._listener.fileno(), *self._runners):
             poll.register(fd, select.POLLIN)
@@ -210,19 +211,19 @@ class _Attempt:
         deadline = None if timeout is None else began + timeout
         while True:
             self._reap()
-            if self._exit is not None and not self._graced():
+            if self._exit is not None and not self._in_grace():
                 return
             now = time.monotonic()
             if deadline is not None and now >= deadline:
-                self._end("timeout", self._order.kill_grace)
+                self._stop("timeout", self._order.kill_grace)
                 deadline = None
             if self._kill_at is not None and now >= self._kill_at:
                 killed, refused = tree.signal_all(os.getpid(), signal.SIGKILL)
                 if refused and not any(map(tree.is_alive, killed)):
-                    return  # who is left is not ours to end, and not to be waited for
-                self._kill_at = now + 0.1  # a child may have been born in between
+                    return  # only processes of another user are left
+                self._kill_at = now + 0.1  # again: a process may have forked meanwhile
             next_at = min((t for t in (deadline, self._kill_at) if t is not None), default=None)
-            # `poll` takes 31 bits of milliseconds: a timeout of weeks is waited for in parts.
+            # `poll` takes 31 bits of milliseconds: split a timeout of weeks.
             wait = None if next_at is None else min(max(0.0, next_at - now), 3600) * 1000 + 1
             for fd, _ in poll.poll(wait):
                 if fd in self._pipes:
@@ -230,7 +231,7 @@ class _Attempt:
                         poll.unregister(fd)
                 elif fd == self._signals:
                     if signal.SIGTERM in os.read(fd, 4096):
-                        self._end("host", self._order.kill_grace)
+                        self._stop("host", self._order.kill_grace)
                 elif fd == self._listener.fileno():
                     runner = accept(self._listener)
                     if runner is not None:
@@ -239,22 +240,22 @@ class _Attempt:
                 else:
                     message = receive(self._runners[fd])
                     if message is None:
-                        poll.unregister(fd)  # that runner is gone; the attempt goes on
+                        poll.unregister(fd)  # this runner has died; the attempt continues
                         self._runners.pop(fd).close()
                     elif isinstance(message, Stop):
-                        self._end(message.cause, message.grace)
+                        self._stop(message.cause, message.grace)
 
-    def _graced(self) -> bool:
-        """Whether something below a command that was stopped and ended still has its grace."""
-        return self._stop is not None and any(tree.descendants(os.getpid()))
+    def _in_grace(self) -> bool:
+        """Whether descendants of a stopped command are still within `kill_grace`."""
+        return self._stop_cause is not None and any(tree.descendants(os.getpid()))
 
-    def _end(self, cause: StopCause, grace: float) -> None:
-        """Begin to end the attempt; the first cause stands, a shorter grace counts."""
+    def _stop(self, cause: StopCause, grace: float) -> None:
+        """Start to stop the attempt; the first cause and the shortest grace apply."""
         kill_at = time.monotonic() + grace
-        if self._stop is None:
+        if self._stop_cause is None:
             reached("supervisor.stopping")
-            self._stop = cause
-            with suppress(OSError):  # should we die now, why the attempt ended is still known
+            self._stop_cause = cause
+            with suppress(OSError):  # keeps the cause if this process dies now
                 killed = Exit(exit_code=137, signal="SIGKILL", stop=cause, seen=False)
                 record.write(self._record, self._order.token, killed)
             tree.signal_all(os.getpid(), signal.SIGTERM, signal.SIGCONT)
@@ -262,7 +263,7 @@ class _Attempt:
         self._kill_at = kill_at if self._kill_at is None else min(self._kill_at, kill_at)
 
     def _reap(self) -> None:
-        """Reap what has ended, orphans that were adopted included."""
+        """Reap all ended children, including adopted orphans."""
         while True:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
@@ -274,9 +275,8 @@ class _Attempt:
                 cpu = usage.ru_utime + usage.ru_stime
                 self._exit = (status, cpu, usage.ru_maxrss * 1024)
 
-    def _sweep(self) -> None:
-        """Kill whatever the command left behind; nothing of an attempt outlives it, but for
-        processes of another user: those are named."""
+    def _kill_rest(self) -> None:
+        """Kill the processes that the command has left; note those of another user."""
         until = time.monotonic() + LEAVE_SECONDS
         while True:
             killed, refused = tree.signal_all(os.getpid(), signal.SIGKILL)
@@ -289,11 +289,11 @@ class _Attempt:
                 self._unended = tuple(sorted(refused))
                 return
             else:
-                time.sleep(0.01)  # a wait for children might be for one that we may not end
+                time.sleep(0.01)  # `waitpid` could wait for one that cannot be killed
             self._reap()
 
     def _drain(self) -> None:
-        """Take the output that is still in the pipes."""
+        """Read the output that is still in the pipes."""
         until = time.monotonic() + DRAIN_SECONDS
         while self._pipes:
             ready, _, _ = select.select(list(self._pipes), [], [], max(0, until - time.monotonic()))
@@ -303,7 +303,7 @@ class _Attempt:
                 self._read(fd)
 
     def _read(self, fd: int) -> bool:
-        """Move a chunk of output; returns whether there may be more."""
+        """Save a chunk of output; returns whether there may be more."""
         try:
             data = os.read(fd, _CHUNK)
         except BlockingIOError:
@@ -315,9 +315,9 @@ class _Attempt:
         os.close(fd)
         return False
 
-    def _leave(self, exit_: Exit) -> None:
-        """Write the record, however long that takes, and tell; without it the lock stays held."""
-        while True:
+    def _finish(self, exit_: Exit) -> None:
+        """Write the record, release the lock, and report to all runners."""
+        while True:  # until the record is written: without it a runner would call the job lost
             try:
                 record.write(self._record, self._order.token, exit_)
                 break
@@ -328,14 +328,14 @@ class _Attempt:
         for fd in (self._lock, self._record, self._signals, *self._pipes):
             os.close(fd)
         for runner in self._runners.values():
-            with suppress(OSError):  # that runner is gone
+            with suppress(OSError):  # this runner has died
                 send(runner, Over(tuple(exit_)))
             if runner is not self._channel:
                 runner.close()
 
 
-def _name(number: int) -> str:
-    """A signal's name: `SIGKILL`, `SIGRTMIN+6`."""
+def _signal_name(number: int) -> str:
+    """A signal's name, such as `SIGKILL` or `SIGRTMIN+6`."""
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -343,7 +343,7 @@ def _name(number: int) -> str:
 
 
 def _signal_pipe() -> int:
-    """Turn SIGCHLD and SIGTERM into bytes on a descriptor, so that `poll` wakes for them."""
+    """Open a descriptor that `poll` wakes for: it receives SIGCHLD and SIGTERM as bytes."""
     read, write = os.pipe()
     os.set_blocking(read, False)
     os.set_blocking(write, False)
@@ -355,13 +355,13 @@ def _signal_pipe() -> int:
     return read
 
 
-def _point(link: str, target: str) -> None:
-    """Let the short path lead to the newest queue's log. A real file in its place stays."""
+def _link_log(link: str, target: str) -> None:
+    """Point the job log's short path to the newest queue; keep a real file at that path."""
     with suppress(OSError):
         try:
             os.symlink(target, link)
         except FileExistsError:
-            if os.readlink(link) == target:  # raises where it is a real file
+            if os.readlink(link) == target:  # raises for a real file
                 return
             fresh = f"{link}.{os.getpid()}"
             os.symlink(target, fresh)
@@ -369,7 +369,7 @@ def _point(link: str, target: str) -> None:
 
 
 def _remove(folder: str) -> None:
-    """Take away what was made of an attempt that cannot be."""
+    """Remove the folder of an attempt that could not be prepared."""
     with suppress(OSError):
         for name in os.listdir(folder):
             os.unlink(f"{folder}/{name}")

@@ -1,4 +1,4 @@
-"""Tells whoever started the runner what happens, and its guardian."""
+"""Sends messages to the process that started the runner, and to the runner's guardian."""
 
 import os
 from contextlib import suppress
@@ -6,15 +6,15 @@ from contextlib import suppress
 import msgspec
 
 from spawn.runner.guardian import OWNED, STOPPING
-from spawn.runner.start import Committed, News
+from spawn.runner.start import Committed, RunnerMessage
 
 
-class Teller:
-    """Tells whoever started the runner, as long as they listen.
+class Reporter:
+    """Sends a `RunnerMessage` to the process that started the runner; drops it if that is gone.
 
     Args:
-        fd: Where they listen.
-        guardian: Where the guardian does; -1 without one.
+        fd: Descriptor for messages to that process.
+        guardian: Descriptor for messages to the guardian; -1 without one.
     """
 
     def __init__(self, fd: int, guardian: int) -> None:
@@ -26,21 +26,21 @@ class Teller:
 
     @property
     def guarded(self) -> bool:
-        """Whether a guardian starts this runner again should it die."""
+        """Whether a guardian restarts this runner if it dies."""
         return self._owns and self._guardian >= 0
 
     def stopping(self) -> None:
-        """The runner was told to stop: nobody is to start it again."""
+        """Tell the guardian that the runner was asked to stop, so that it does not restart it."""
         self._tell_guardian(STOPPING)
 
-    def _tell_guardian(self, word: bytes) -> None:
+    def _tell_guardian(self, message: bytes) -> None:
         if self._guardian >= 0:
-            with suppress(OSError):  # it is gone
-                os.write(self._guardian, word)
+            with suppress(OSError):  # the guardian has died
+                os.write(self._guardian, message)
 
-    def __call__(self, news: News) -> None:
-        if isinstance(news, Committed) and not self._owns:
+    def __call__(self, message: RunnerMessage) -> None:
+        if isinstance(message, Committed) and not self._owns:
             self._owns = True
             self._tell_guardian(OWNED)
-        with suppress(OSError):  # nobody listens, or too slowly: the log says it all
-            os.write(self._fd, msgspec.json.encode(news) + b"\n")
+        with suppress(OSError):  # the reader has ended or is too slow: the log has everything
+            os.write(self._fd, msgspec.json.encode(message) + b"\n")

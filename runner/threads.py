@@ -1,4 +1,4 @@
-"""Work on threads beside the loop: none ends without notice."""
+"""Background threads, which restart their work after an unexpected error."""
 
 import sys
 import time
@@ -10,17 +10,17 @@ from spawn.runner.replicator import Replicator
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
-"""Seconds until work that failed unexpectedly is started again: doubled each time."""
+"""Seconds before work is restarted after an unexpected error: doubled each time."""
 
 
 def keep_running(
     name: str, work: Callable[[], None], pause: Callable[[float], object] = time.sleep
 ) -> None:
-    """Do work until it returns. When it fails unexpectedly, print the error and start it again.
+    """Call `work` until it returns. After an exception, print the error and call it again.
 
     Args:
-        name: Of the work, for the message.
-        pause: Waits for so many seconds, or less.
+        name: Name of the work, for the message.
+        pause: Waits for up to the given seconds.
     """
     seconds = FIRST_PAUSE
     while True:
@@ -34,45 +34,45 @@ def keep_running(
 
 
 def print_error(name: str, seconds: float) -> None:
-    """Print the current exception of work that starts again in so many seconds."""
-    print(f"unexpected error in {name}, which starts again in {seconds:.1f} s:", file=sys.stderr)
+    """Print the current exception of work that restarts in `seconds`."""
+    print(f"unexpected error in {name}, which restarts in {seconds:.1f} s:", file=sys.stderr)
     traceback.print_exc()
 
 
 class ThreadBell:
-    """See `Bell`."""
+    """A `Bell` for threads."""
 
     def __init__(self) -> None:
         self._event = Event()
 
     def wait(self, seconds: float | None) -> None:
-        """See `Bell.wait`."""
+        """Wait for `ring`."""
         self._event.wait(seconds)
         self._event.clear()
 
     def ring(self) -> None:
-        """See `Bell.ring`."""
+        """End a wait."""
         self._event.set()
 
 
 class ReplicatorThread(Thread):
-    """A replicator at work.
+    """Runs a replicator.
 
     Args:
-        over: Called when it has ended.
+        on_end: Called after the replicator has ended.
     """
 
-    def __init__(self, replicator: Replicator, over: Callable[[], None]) -> None:
+    def __init__(self, replicator: Replicator, on_end: Callable[[], None]) -> None:
         super().__init__(name="replicator", daemon=True)
         self._replicator = replicator
-        self.over = False
-        """Whether it has ended: true before `over` is called."""
-        self._over = over
+        self.ended = False
+        """Whether the replicator has ended; set before `on_end` is called."""
+        self._on_end = on_end
 
     def run(self) -> None:
-        """See `Thread.run`."""
+        """Run the replicator to its end."""
         try:
             keep_running(self.name, self._replicator.run)
         finally:
-            self.over = True
-            self._over()
+            self.ended = True
+            self._on_end()

@@ -1,4 +1,4 @@
-"""The processes below this one, found through `/proc`, and how to end them all."""
+"""Finds and signals a process's descendants, by `/proc`."""
 
 import os
 import signal
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 
 def descendants(pid: int) -> Iterator[int]:
-    """Every process below `pid`, parents first. The list is old the moment it is made."""
+    """Yield all descendants of `pid`, parents first. The tree may change meanwhile."""
     stack = [pid]
     while stack:
         children = _children(stack.pop())
@@ -15,12 +15,12 @@ def descendants(pid: int) -> Iterator[int]:
 
 
 def signal_all(pid: int, *signals: signal.Signals) -> tuple[list[int], list[int]]:
-    """Send signals to everything below `pid`.
+    """Send signals to all descendants of `pid`.
 
     Returns:
-        The processes that got them, and those that did not because they are another user's.
+        The pids that were signalled, and those that belong to another user, which were not.
     """
-    found = list(descendants(pid))  # all of it first: it falls apart as its parents end
+    found = list(descendants(pid))  # complete before the first signal: orphans leave the tree
     refused = []
     for child in found:
         for number in signals:
@@ -37,7 +37,7 @@ def signal_all(pid: int, *signals: signal.Signals) -> tuple[list[int], list[int]
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process is there, and does not just wait to be reaped. Source: proc(5)."""
+    """Whether a process exists and is not a zombie. Source: proc(5)."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return file.read().rpartition(b")")[2].split()[0] != b"Z"
@@ -52,5 +52,5 @@ def _children(pid: int) -> list[int]:
             with open(f"/proc/{pid}/task/{task}/children", "rb") as file:
                 found += map(int, file.read().split())
     except OSError:
-        pass  # it has ended meanwhile
+        pass  # the process has ended
     return found

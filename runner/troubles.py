@@ -1,4 +1,4 @@
-"""The one place that knows what keeps the runner from its work at present."""
+"""Collects the problems that the runner has at present, for `status` and for warnings."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from spawn.core.report.model import Trouble, TroubleKind
 from spawn.core.why.advice import named
 
 LEAST_BYTES = 256 * 1024
-"""A disk with less room than this is full: an event and its index need some pages."""
+"""A disk with less free space counts as full: an event and its index need a few pages."""
 _ROOM = "free some space, or some inodes, on its disk"
 _PROCESSES = "end other processes, or raise the limit on processes (ulimit -u, pids.max)"
 _FILES = "raise the limit on open files (ulimit -n)"
@@ -29,11 +29,11 @@ _HINTS = {
 
 
 class Troubles:
-    """Notes troubles as they begin and end. From any thread.
+    """Records troubles as they begin and end. Thread-safe.
 
     Args:
-        keep: Takes all that are present, oldest first, whenever that changes.
-        say: Receives user-facing warnings, a sentence each.
+        keep: Receives all present troubles, oldest first, whenever they change.
+        say: Receives user-facing warnings, one sentence each.
         now: The wall clock.
     """
 
@@ -60,13 +60,13 @@ class Troubles:
         holds: bool = False,
         said: str = "",
     ) -> None:
-        """Note a trouble, or that its cause has changed.
+        """Record a trouble, or a change of its cause.
 
         Args:
-            what: `{}` in it stands for the job.
-            about: The job, where the trouble is one job's.
-            holds: Whether jobs that are ready cannot start because of it.
-            said: What is said aloud then, once; empty for nothing.
+            what: Description; `{}` stands for the job.
+            about: The job or folder that has the trouble; empty if it is the queue's.
+            holds: Whether it keeps ready jobs from starting.
+            said: The warning to give if the trouble is new or has changed; empty for none.
         """
         with self._lock:
             before = self._present.get((kind, about))
@@ -86,7 +86,7 @@ class Troubles:
             self._say(said)
 
     def end(self, kind: TroubleKind, about: str | None = None) -> None:
-        """A trouble has passed; without `about` all of its kind have."""
+        """Remove a trouble; without `about`, all of this kind."""
         with self._lock:
             over = [key for key in self._present if key[0] == kind and about in (None, key[1])]
             for key in over:
@@ -99,8 +99,8 @@ class Troubles:
         with self._lock:
             return self._merged()
 
-    def look_at_disks(self, folders: Iterable[Path]) -> None:
-        """See whether a disk that the queue writes to is full."""
+    def check_disks(self, folders: Iterable[Path]) -> None:
+        """Record a trouble for each folder whose disk is full, and end it for each other one."""
         for folder in folders:
             why = _full(folder)
             if why:
@@ -111,7 +111,7 @@ class Troubles:
                 self.end("disk", str(folder))
 
     def _merged(self) -> list[Trouble]:
-        """One for all jobs that have the same trouble for the same reason."""
+        """The troubles, with one entry for all jobs that have the same for the same reason."""
         groups: dict[tuple[str, ...], tuple[Trouble, list[str]]] = {}
         for (kind, about), each in self._present.items():
             groups.setdefault((kind, each.what, each.why), (each, []))[1].append(about)
@@ -122,13 +122,13 @@ class Troubles:
 
 
 def _hint(why: str) -> str:
-    """What helps against an error of the system."""
+    """The hint for an error text with a system error number; empty for none."""
     found = re.search(r"\[Errno (\d+)\]", why)
     return _HINTS.get(int(found[1]), "") if found else ""
 
 
 def _full(folder: Path) -> str:
-    """Why nothing can be written to a folder's disk; empty where it has room, or is not there."""
+    """Why a folder's disk is full; empty if it is not, or if the folder does not exist."""
     try:
         disk = os.statvfs(folder)
     except OSError:

@@ -1,4 +1,4 @@
-"""Threads that do what they are told, and again later what asks for that."""
+"""Worker threads for tasks, which can ask to be repeated."""
 
 import time
 from collections.abc import Callable
@@ -9,48 +9,48 @@ from threading import Condition, Thread
 from spawn.runner.threads import FIRST_PAUSE, LONGEST_PAUSE, print_error
 
 Task = Callable[[], float | None]
-"""Something to do. It returns after how many seconds to do it again, None for never. What it raises
-is printed, and it is done again after a pause."""
+"""Returns the seconds before the next call; None to end. After an exception, the worker prints the
+error and calls the task again after a pause."""
 
 
 class Workers:
-    """A few threads, started when there is something to do for them.
+    """A pool of threads, which start on demand.
 
     Args:
-        name: Of the threads.
-        most: How many tasks are done at once.
+        name: Name of the threads.
+        max_threads: How many tasks run at once.
     """
 
-    def __init__(self, name: str, most: int = 1) -> None:
+    def __init__(self, name: str, max_threads: int = 1) -> None:
         self._name = name
-        self._most = most
+        self._max_threads = max_threads
         self._tasks: list[tuple[float, int, Task]] = []
         self._numbers = count()
         self._changed = Condition()
         self._threads: list[Thread] = []
         self._pauses: dict[Task, float] = {}
-        """How long those tasks wait whose last try failed unexpectedly."""
+        """Next pauses of tasks whose last call has raised an exception."""
         self._idle = 0
         self._closing = False
 
     def add(self, task: Task, delay: float = 0.0) -> None:
-        """Do something, once `delay` seconds have passed."""
+        """Call a task after `delay` seconds."""
         with self._changed:
             heappush(self._tasks, (time.monotonic() + delay, next(self._numbers), task))
-            if len(self._tasks) > self._idle and len(self._threads) < self._most:
+            if len(self._tasks) > self._idle and len(self._threads) < self._max_threads:
                 thread = Thread(target=self._run, name=self._name, daemon=True)
                 self._threads.append(thread)
                 thread.start()
             self._changed.notify()
 
     def hurry(self) -> None:
-        """Do now what waits for a later moment."""
+        """Call all waiting tasks now."""
         with self._changed:
             self._tasks = [(0.0, number, task) for _, number, task in sorted(self._tasks)]
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Begin no other task."""
+        """Start no more calls."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -58,15 +58,15 @@ class Workers:
     def _run(self) -> None:
         while (task := self._next()) is not None:
             try:
-                again = task()
+                delay = task()
             except Exception:
-                again = self._pauses.get(task, FIRST_PAUSE)
-                self._pauses[task] = min(LONGEST_PAUSE, 2 * again)
-                print_error(self._name, again)
+                delay = self._pauses.get(task, FIRST_PAUSE)
+                self._pauses[task] = min(LONGEST_PAUSE, 2 * delay)
+                print_error(self._name, delay)
             else:
                 self._pauses.pop(task, None)
-            if again is not None:
-                self.add(task, again)
+            if delay is not None:
+                self.add(task, delay)
 
     def _next(self) -> Task | None:
         with self._changed:

@@ -1,7 +1,7 @@
-"""A small process that forks supervisors: forking it costs a sixth of starting an interpreter.
+"""A small process that forks supervisors, at a sixth of the cost of a new interpreter.
 
-It holds no thread, no database and no lock, and imports little: what it has in memory is copied
-twice for each attempt. It ends with its runner; supervisors do not.
+It has no threads, database or locks, and imports little, because each attempt forks its memory
+twice. It ends with its runner; supervisors do not.
 """
 
 import gc
@@ -18,15 +18,15 @@ _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
 
 
 def main() -> None:
-    """Fork a supervisor for each channel that comes in, until the runner is gone."""
+    """Fork a supervisor for each channel that the runner sends, until the runner ends."""
     requests = socket.socket(fileno=int(sys.argv[1]))
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        # What our caller ignores, as `nohup` and `&` do, is no concern of commands.
+        # Commands must not inherit signals that `nohup` or `&` have set to be ignored.
         default = signal.SIG_IGN if number in _IGNORED else signal.SIG_DFL
         if signal.getsignal(number) not in (default, None):
             signal.signal(number, default)  # SIGCHLD ignored: the kernel reaps supervisors
-    _be_the_last_to_go()
-    gc.freeze()  # a collection would touch, and so copy, all that is shared
+    _avoid_oom_kill()
+    gc.freeze()  # a collection would write to, and so copy, all shared memory
     while True:
         try:
             data, fds, _, _ = socket.recv_fds(requests, 1, 1)
@@ -37,19 +37,19 @@ def main() -> None:
         try:
             if os.fork() == 0:
                 supervise(fds[0])
-        except OSError as error:  # no process to be had
-            _refuse(fds[0], error)
+        except OSError as error:  # out of processes
+            _send_unable(fds[0], error)
         os.close(fds[0])
 
 
-def _refuse(channel: int, error: OSError) -> None:
-    """Say why there is no supervisor at the other end."""
+def _send_unable(channel: int, error: OSError) -> None:
+    """Report to the launcher why no supervisor was forked."""
     with suppress(OSError):
         os.write(channel, pack(Unable(why=str(error))))
 
 
-def _be_the_last_to_go() -> None:
-    """When memory runs out, supervisors stay to tell of it. Only root may ask for that."""
+def _avoid_oom_kill() -> None:
+    """Keep supervisors alive to report the end when memory runs out. Needs root."""
     try:
         fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
         os.write(fd, b"-500")

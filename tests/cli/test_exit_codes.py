@@ -177,7 +177,7 @@ def test_to_run_an_id_again_is_1_with_when_its_state_and_what_to_do(
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(
         rf"Error: queue {queue_id} was run before: submitted [-0-9]+ [:0-9]+ \w+, now {state}\n"
-        r"Hint: .*`--queue-id NEW` runs it anew\n",
+        r"Hint: .*`--queue-id NEW` starts a new queue\n",
         done.stderr,
     )
     assert finished("queue", "history", queue_id, "--json").stdout == before

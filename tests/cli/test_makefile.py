@@ -42,7 +42,7 @@ def test_a_python_without_venv_is_an_error_that_names_the_package(
     package = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
     assert done.returncode == 2
     assert done.stderr.splitlines()[:2] == [
-        f"{python} cannot make a virtual environment: its venv module is missing",
+        f"{python} cannot create a virtual environment: its venv module is missing",
         f"On Debian and Ubuntu: apt-get install {package}",
     ]
     assert not (folder / ".venv").exists()
@@ -54,5 +54,5 @@ def test_a_machine_without_a_new_enough_python_is_told_what_is_needed(
 ) -> None:
     done = _make(folder, target, "PYTHON=")
     assert done.returncode == 2
-    assert done.stderr.startswith("Python 3.11 or newer is needed; PYTHON=... names one\n")
+    assert done.stderr.startswith("Python 3.11 or newer is needed; set PYTHON=...\n")
     assert not (folder / ".venv").exists()

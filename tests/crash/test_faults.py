@@ -177,9 +177,7 @@ def test_what_neither_log_nor_copy_has_is_given_up_by_force_alone(world: World) 
         refused = world.spawn("resume", "q")
         assert refused.code == 1, again
         assert "it cannot be restored from its copy: the log has lost" in refused.err
-        assert "`spawn queue resume q --from-s3 --force` goes on with what the copy has" in (
-            refused.err
-        )
+        assert "`spawn queue resume q --from-s3 --force` continues from the copy" in refused.err
     assert queue.paths.events.with_name("events.db-wal").stat().st_size == size, "not written to"
     world.let("go")
     done = world.spawn("resume", "q", "--from-s3", "--force")

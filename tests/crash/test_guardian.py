@@ -57,7 +57,7 @@ def test_a_runner_that_is_killed_comes_back_and_its_job_runs_once(
     if process is not None:
         out, err = process.communicate(timeout=30)
         assert process.returncode == 0
-        assert "Warning: the runner has died (signal SIGKILL) and was started again" in err
+        assert "Warning: the runner died (signal SIGKILL) and was restarted" in err
         assert "completed: 2 of 2 jobs" in out
     told = guarded.spawn("history", "q").out
     assert "epoch 2" in told
@@ -91,7 +91,7 @@ def test_an_internal_error_is_said_and_tried_again_before_the_runner_is_given_up
     queue = guarded.queue(job("a", "exit 3"))
     done = queue.run()
     assert done.code == 1
-    assert done.err.count("the runner met an internal error: TypeError") == 2
+    assert done.err.count("internal error in the runner: TypeError") == 2
     assert "exit code 70" in done.err
     assert _resumed(queue, 1).died == "exit code 70"
     del guarded.environ[constants.VARIABLE]

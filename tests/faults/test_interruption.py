@@ -200,7 +200,7 @@ def test_a_notice_while_results_are_on_their_way_waits_for_them(
         here.detach()
         here.wait_for("JobCompleted", "a")
         instance.spot.take_back(100)
-        here.until(lambda: "EC2 takes this spot instance back" in here.told(), "it is known")
+        here.until(lambda: "EC2 interrupts this spot instance" in here.told(), "it is known")
     here.wait_idle()
     assert here.types("a") == ["JobStarted", "JobCompleted", "ResultsUploaded"]
     assert here.types("b") == []

@@ -160,7 +160,7 @@ def test_a_store_that_fails_while_results_come_back_only_takes_longer(machines: 
     b.let("go")
     with machines.proxy.fault("503", "GET", key="attempts/1.1/results/"):
         process = b.start("resume", "q", "--from-s3", "--force")
-        there.until(lambda: "cannot be put back yet" in there.told(), "it says so")
+        there.until(lambda: "cannot be restored yet" in there.told(), "it says so")
         there.wait_for("ResultsNotPutBack", "preprocess")
         assert "JobStarted" not in there.types("train")[2:]
         warned = "preprocess: results not restored on this machine yet: "

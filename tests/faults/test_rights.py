@@ -218,7 +218,7 @@ def test_a_person_changes_nothing(machines: Machines, account: Account, bucket: 
     there = Queue(mine, "q", queue.config)
     mine.start("resume", "q", "--from-s3", "--retry-failed", "--force")
     there.until(lambda: HINT in there.told(), "it says what is needed")
-    assert "nothing new begins until it can" in there.told()
+    assert "no job starts until it can" in there.told()
     machines.kill(mine)
     assert queue.executed(mine.witnessed()) == []
     _refused(Queue(mine, "other", queue.config).run())

@@ -18,7 +18,7 @@ VALUE = "marker-of-the-value-3f9a1c"
 KEY = "marker-of-the-secret-key-5b7d2e/+40"
 TOKEN = "marker-of-the-session-token-8c1e6f//=="
 PASSWORD = "marker-of-the-password-2d4b9a"
-TROUBLE = "does not get to"
+TROUBLE = "cannot be copied to"
 NOWHERE = "http://127.0.0.1:1"
 MARKERS = [each.encode() for each in (VALUE, KEY, TOKEN, PASSWORD)]
 SIGNS = (b"AWS4-HMAC", b"X-Amz-Signature", b"Signature=")

@@ -79,7 +79,7 @@ def _sleep_through_a_takeover(machines: Machines, way: Proxy, renewals: int) -> 
     tries = [e for e in way.asked[before:] if e.method == "PUT" and OWNED.search(e.key)]
     assert [(e.key, e.status) for e in tries] == [("q/_spawn/lease.json", 412)]
     assert process.returncode == 1
-    assert "somebody else owns the queue; what was here is kept in" in err
+    assert "another runner owns the queue; the local folder is kept as" in err
     assert attempt_processes(started) == [], "its job is dead"
     assert attempt_processes(again), "the other's is alive"
     (kept,) = [each.folder for each in queues.aside(a.roots, "q")]
@@ -196,7 +196,7 @@ def test_a_machine_that_was_cut_off_while_it_went_on_is_fenced_when_it_is_back(
         way.up()
         _, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "somebody else owns the queue" in err
+    assert "another runner owns the queue" in err
     assert attempt_processes(started) == []
     assert attempt_processes(again)
     (kept,) = [each.folder for each in queues.aside(a.roots, "q")]
@@ -270,7 +270,7 @@ def test_who_comes_back_with_events_that_the_other_never_saw_is_put_aside(
         way.up()
         done = a.spawn("resume", "q")
     assert done.code == 1
-    assert "somebody else owns the queue; what was here is kept in" in done.err
+    assert "another runner owns the queue; the local folder is kept as" in done.err
     assert attempt_processes(started) == []
     (kept,) = [each.folder for each in queues.aside(a.roots, "q")]
     assert verify(kept / "events.db", "q").state.reason == "fenced"

@@ -150,7 +150,7 @@ def test_a_log_that_cannot_be_shipped_is_said_to_be_behind(world: World, laptop:
     with laptop.open() as source:
         source.refresh()
         (trouble,) = source.troubles()
-        assert "the log does not get to s3://nowhere/q/" in trouble.what
+        assert "the log cannot be copied to s3://nowhere/q/" in trouble.what
     world.let("end")
     os.kill(queue.runner(), signal.SIGTERM)
     queue.until(lambda: "QueueInterrupted" in queue.types() or queue.state.ended, "its end")

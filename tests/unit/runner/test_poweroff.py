@@ -39,7 +39,7 @@ def test_what_it_says_is_why_the_machine_is_still_on(path: Path) -> None:
 
 def test_off_ec2_nobody_is_asked(path: Path) -> None:
     _program(path, f"touch {path}/asked")
-    assert power_off(Instance()) == "this machine is no EC2 instance"
+    assert power_off(Instance()) == "this machine is not an EC2 instance"
     assert not (path / "asked").exists()
 
 
@@ -49,7 +49,7 @@ def test_a_metadata_service_alone_does_not_switch_a_machine_off(
     (path / "systemctl").symlink_to(_program_of_the_system())
     called: list[object] = []
     monkeypatch.setattr(poweroff.subprocess, "run", lambda *a, **_: called.append(a))  # type: ignore[attr-defined]
-    assert power_off(EC2) == "this machine is no hardware of EC2"
+    assert power_off(EC2) == "this machine is not EC2 hardware"
     assert called == []
 
 
