@@ -23,11 +23,12 @@ def described(
         Denied, Unavailable: EC2 cannot be asked.
     """
     expect_instance(instance_id)
-    from spawn.cli.remote.lookup import known  # boto3 costs 180 ms to import
+    from spawn.cli.remote.lookup import describe_or_raise  # boto3 costs 180 ms to import
 
     kept = recall(roots, instance_id) or Remembered()
     profile = profile or kept.profile
-    return known(instance_id, configured(region or kept.region), profile), profile
+    region = configured(region or kept.region)
+    return describe_or_raise(instance_id, region, profile), profile
 
 
 def expect_instance(name: str) -> None:

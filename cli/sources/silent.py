@@ -67,10 +67,10 @@ def aside(instance_id: str, error: SpawnError) -> str:
 def neither(instance_id: str, error: SpawnError, other: SpawnError) -> SpawnError:
     """What to say where the instance does not answer, and nobody knows of a queue in S3."""
     if isinstance(error, Gone) and error.state not in ("unknown", "pending"):
-        from spawn.cli.remote.lookup import start  # boto3 costs 180 ms to import
+        from spawn.cli.remote.lookup import start_hint  # boto3 costs 180 ms to import
 
         # Its status is what was asked for.
-        error.hint = start(instance_id) if error.state == "stopped" else ""
+        error.hint = start_hint(instance_id) if error.state == "stopped" else ""
     if isinstance(other, NotTagged) and isinstance(error, PortClosed):
         return NotTagged(
             other.what,
