@@ -7,7 +7,7 @@ SpawnError
     ├── HostKeyError   the host key is not trusted; nothing was sent
     │   ├── HostKeyDiffers  it does not match the known key
     │   └── HostKeyUnknown  no known key to compare it with
-    ├── Boots          host key unknown or login rejected, and the instance has not begun its queue
+    ├── StillBooting   host key unknown or login rejected, and its queue has not started there
     ├── NotLetIn       authentication failed
     ├── PortClosed     nothing listens on the instance's port
     ├── NotForwarded   the SSH server refuses to forward to the port
@@ -54,12 +54,12 @@ class HostKeyUnknown(HostKeyError):
     """No source has a key for the host."""
 
 
-class Boots(RemoteError):
-    """The host key is unknown or the login is rejected, and the instance has not begun its queue:
-    it probably still boots.
+class StillBooting(RemoteError):
+    """The host key is unknown or the login is rejected, and the queue has not started on the
+    instance: it is probably still booting.
 
     Args:
-        owner: The machine that began the queue instead; empty if none did.
+        owner: The machine that owns the queue instead; empty if none does.
     """
 
     def __init__(self, what: str, *, owner: str = "", why: str = "", hint: str = "") -> None:

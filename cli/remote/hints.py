@@ -1,5 +1,4 @@
-"""Rewrite the hints that an instance's `spawn` prints, so that their commands work on this machine.
-"""
+"""Rewrite the hints of an instance's `spawn` so that their commands work from this machine."""
 
 import re
 from typing import BinaryIO
