@@ -13,9 +13,9 @@ from spawn.cli.remote.hints import ForHere
 from spawn.cli.remote.lookup import start_hint
 from spawn.cli.remote.run import run_spawn
 from spawn.cli.remote.way import reach_of
-from spawn.cli.sources.silent import expect_instance, joined, waits
+from spawn.cli.sources.silent import expect_instance, joined, waiting_message
 from spawn.cli.sources.slow import told_when_slow
-from spawn.cli.sources.whereabouts import Alone, asked_queue, whereabouts
+from spawn.cli.sources.whereabouts import NoCopyInS3, asked_queue, whereabouts
 from spawn.core.errors import InvalidArgument, SpawnError
 from spawn.core.ids import why_not_queue_id
 from spawn.store.paths import Roots
@@ -37,7 +37,7 @@ def on_instance(instance_id: str, roots: Roots, where: Where, words: Sequence[st
         raise InvalidArgument(f"'{target}' is not a queue id", why=why)
     name, *flags = words
     try:
-        with told_when_slow(waits(instance_id), say):
+        with told_when_slow(waiting_message(instance_id), say):
             connection = reach_of(instance_id, roots, where).connect()
     except (Gone, Unreachable) as error:
         expect_instance(instance_id, error)
@@ -55,9 +55,9 @@ def _drop_s3_hint(error: Gone, instance_id: str, roots: Roots, where: Where) -> 
     """Replace the hint to read the log in S3 if the queue is known to have no copy there."""
     try:
         whereabouts(instance_id, roots, where, ask_ec2=False)
-    except Alone as alone:
-        error.why = joined(error.why, str(alone))
-        error.hint = start_hint(instance_id) if error.state == "stopped" else alone.hint
+    except NoCopyInS3 as no_copy:
+        error.why = joined(error.why, str(no_copy))
+        error.hint = start_hint(instance_id) if error.state == "stopped" else no_copy.hint
     except SpawnError:
         pass  # the instance's tags may still name it
 

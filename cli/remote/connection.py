@@ -3,13 +3,13 @@
 import shlex
 from typing import Any, Self
 
-from spawn.cli.remote.dial import Program, call
+from spawn.cli.remote.dial import Program, connect_tcp
 from spawn.cli.remote.errors import Cut, NotForwarded, PortClosed, RemoteError, Unreachable
-from spawn.cli.remote.handshake import end, shake
+from spawn.cli.remote.handshake import close_transport, open_transport
 from spawn.cli.remote.library import paramiko
 from spawn.cli.remote.openssh import Config
 from spawn.cli.remote.settings import Settings, expand
-from spawn.cli.remote.trust import Trust
+from spawn.cli.remote.trust import HostKeyVerifier
 from spawn.core.errors import SpawnError
 from spawn.core.ssh.known_hosts import named
 
@@ -61,7 +61,7 @@ class Connection:
         except library.ChannelException as error:
             raise _channel_error(self.where, host, port, error.code, error.text) from None
         except (library.SSHException, OSError, EOFError) as error:
-            raise cut(self.where, str(error)) from None
+            raise connection_lost(self.where, str(error)) from None
 
     def session(self) -> Any:
         """Open a session channel, to run one command in.
@@ -76,12 +76,12 @@ class Connection:
         except library.ChannelException as error:
             raise RemoteError(f"{self.where} refuses to run commands", why=error.text) from None
         except (library.SSHException, OSError, EOFError) as error:
-            raise cut(self.where, str(error)) from None
+            raise connection_lost(self.where, str(error)) from None
 
     def close(self) -> None:
         """Close all transports, the target host first, then the ProxyCommand."""
         while self._transports:
-            end(self._transports.pop())
+            close_transport(self._transports.pop())
         while self._programs:
             self._programs.pop().close()
 
@@ -90,7 +90,7 @@ class Connection:
         config: Config,
         settings: Settings,
         user: str,
-        trust: Trust,
+        verifier: HostKeyVerifier,
         *,
         advice: str = "",
         hops: int = _MAX_HOPS,
@@ -117,7 +117,7 @@ class Connection:
                 if jump.host != settings.name:  # `Host *` gives the jump host its own ProxyJump
                     self._jump(config, jump.host, jump.user, jump.port, hops - 1)
             stream = self._stream(settings)
-        transport = shake(stream, settings, user, trust, program=program, advice=advice)
+        transport = open_transport(stream, settings, user, verifier, program=program, advice=advice)
         self._transports.append(transport)
         self.where = f"{settings.host}:{settings.port}"
         self.user = user
@@ -125,9 +125,9 @@ class Connection:
     def _jump(self, config: Config, host: str, user: str, port: int, hops: int) -> None:
         settings = config.of(host, user=user, port=port)
         known_as = settings.alias or named(settings.host, settings.port)
-        trust = Trust(host, [known_as], [], settings.known_hosts)
+        verifier = HostKeyVerifier(host, [known_as], [], settings.known_hosts)
         try:
-            self.reach(config, settings, settings.user or config.login, trust, hops=hops)
+            self.reach(config, settings, settings.user or config.login, verifier, hops=hops)
         except RemoteError as error:
             error.hint = f"{error.hint}; " if error.hint else ""
             error.hint += f"this is the jump host {host}; `ssh {shlex.quote(host)}` tests it"
@@ -135,7 +135,7 @@ class Connection:
 
     def _stream(self, settings: Settings) -> Any:
         if not self._transports:
-            return call(settings.host, settings.port)
+            return connect_tcp(settings.host, settings.port)
         try:
             return self.channel(settings.host, settings.port)
         except PortClosed as error:
@@ -145,7 +145,7 @@ class Connection:
 
 
 def connect(
-    config: Config, settings: Settings, user: str, trust: Trust, *, advice: str = ""
+    config: Config, settings: Settings, user: str, verifier: HostKeyVerifier, *, advice: str = ""
 ) -> Connection:
     """Connect to a host as its settings say: directly, through a ProxyCommand, or over jump hosts.
 
@@ -157,14 +157,14 @@ def connect(
     """
     connection = Connection()
     try:
-        connection.reach(config, settings, user, trust, advice=advice)
+        connection.reach(config, settings, user, verifier, advice=advice)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def cut(where: str, why: str = "") -> Cut:
+def connection_lost(where: str, why: str = "") -> Cut:
     """Make the error for a lost connection."""
     return Cut(f"the connection to {where} is lost", why=why or "the remote host closed it")
 

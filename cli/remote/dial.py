@@ -19,7 +19,7 @@ _END_SECONDS = 2.0
 _QUICK = getattr(socket, "TCP_QUICKACK", None)
 
 
-def call(host: str, port: int) -> socket.socket:
+def connect_tcp(host: str, port: int) -> socket.socket:
     """Open a TCP connection to a host.
 
     Raises:

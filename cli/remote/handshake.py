@@ -10,7 +10,7 @@ from spawn.cli.remote.errors import NotLetIn, Unreachable
 from spawn.cli.remote.identity import Candidate, Keyring
 from spawn.cli.remote.library import paramiko
 from spawn.cli.remote.settings import Settings
-from spawn.cli.remote.trust import Trust
+from spawn.cli.remote.trust import HostKeyVerifier
 from spawn.core.ssh.key import HostKey
 
 BANNER_SECONDS = 5.0
@@ -27,11 +27,11 @@ _POLL_SECONDS = 5.0
 _RSA = ("rsa-sha2-512", "rsa-sha2-256")
 
 
-def shake(
+def open_transport(
     stream: Any,
     settings: Settings,
     user: str,
-    trust: Trust,
+    verifier: HostKeyVerifier,
     *,
     program: Program | None = None,
     advice: str = "",
@@ -57,19 +57,19 @@ def shake(
     transport = library.Transport(stream)
     transport.banner_timeout = _FAR_SECONDS if far else BANNER_SECONDS
     transport.handshake_timeout = _AGREE_SECONDS
-    _prefer(transport, trust.preferred())
+    _prefer(transport, verifier.preferred())
     try:
-        trust.check(_agree(transport, where, program), where)
+        verifier.check(_agree(transport, where, program), where)
         _authenticate(transport, settings, user, where, advice)
         transport.set_keepalive(_KEEPALIVE_SECONDS)
         stream.settimeout(_POLL_SECONDS)
     except BaseException:
-        end(transport)
+        close_transport(transport)
         raise
     return transport
 
 
-def end(transport: Any) -> None:
+def close_transport(transport: Any) -> None:
     """Close a transport, and wait up to 2 s for its thread to stop."""
     sock = transport.sock
     if isinstance(sock, socket.socket):

@@ -31,10 +31,10 @@ def log_in(instance_id: str, roots: Roots, where: Where, command: str | None) ->
     began = True
 
     def keys() -> tuple[str, ...]:
-        from spawn.cli.sources.vouched import vouched
+        from spawn.cli.sources.vouched import read_logged_instance
 
         nonlocal began
-        found = vouched(instance_id, roots, where)
+        found = read_logged_instance(instance_id, roots, where)
         began = found.host_keys is not None or bool(found.owner)
         return tuple(found.host_keys or ())
 

@@ -31,7 +31,7 @@ from spawn.cli.remote.library import paramiko, sshtunnel
 from spawn.cli.remote.openssh import Config
 from spawn.cli.remote.own_hosts import OwnHosts
 from spawn.cli.remote.settings import Settings
-from spawn.cli.remote.trust import Source, Trust
+from spawn.cli.remote.trust import HostKeyVerifier, KeySource
 from spawn.cli.remote.tunnel import Tunnel
 from spawn.core.errors import InvalidArgument, SpawnError
 from spawn.core.ids import is_instance_id
@@ -101,19 +101,19 @@ class Reach:
             )
         self.instance_id = instance_id
         self._roots = roots
-        self._asked = asked or Asked()
+        self._flags = asked or Asked()
         self._told = told or Told()
-        user = self._asked.ssh_user
+        user = self._flags.ssh_user
         if user is not None and _USER.fullmatch(user) is None:
             raise InvalidArgument(f"'{user}' is not a valid user name", hint="--ssh-user ec2-user")
-        identity = self._asked.identity
+        identity = self._flags.identity
         if identity is not None and not Path(identity).expanduser().is_file():
             raise InvalidArgument(
                 f"key file {identity} not found", hint="--identity is the path of a private key"
             )
         self._environ = os.environ if environ is None else environ
         self._config = Config(self._environ)
-        self._kept = recall(roots, instance_id) or Remembered()
+        self._cached = recall(roots, instance_id) or Remembered()
         self._ec2_failed = False
         self.last: tuple[Settings, str] | None = None
         """The settings and the user of the newest connection attempt."""
@@ -133,13 +133,14 @@ class Reach:
         named_by_config = settings.host != self.instance_id or settings.proxy_command
         if named_by_config:
             try:
-                return self._connect(settings, self._kept)
+                return self._connect(settings, self._cached)
             except Unreachable as error:
                 self._check_ec2_state(error)
                 raise
-        if self._kept.host:
+        if self._cached.host:
             try:
-                return self._connect(structs.replace(settings, host=self._kept.host), self._kept)
+                at_cached = structs.replace(settings, host=self._cached.host)
+                return self._connect(at_cached, self._cached)
             except (Unreachable, HostKeyError) as error:
                 fresh = self._new_address(settings, error)
         else:
@@ -166,9 +167,9 @@ class Reach:
     # settings
 
     def _settings(self) -> Settings:
-        settings = self._config.of(self.instance_id, user=self._asked.ssh_user or "")
-        if self._asked.identity is not None:
-            first = str(Path(self._asked.identity).expanduser().absolute())
+        settings = self._config.of(self.instance_id, user=self._flags.ssh_user or "")
+        if self._flags.identity is not None:
+            first = str(Path(self._flags.identity).expanduser().absolute())
             rest = [each for each in settings.identities if each != first]
             settings = structs.replace(
                 settings, identities=(first, *rest), named=settings.named + 1
@@ -193,21 +194,21 @@ class Reach:
         user = self._user(settings, how)
         self.last = settings, user
         region, profile = self._where(how)
-        trust = Trust(
+        verifier = HostKeyVerifier(
             self.instance_id,
             list(dict.fromkeys([self.instance_id, *([settings.alias] if settings.alias else [])])),
             [named(settings.host, settings.port)],
             settings.known_hosts,
             own=OwnHosts(self._roots),
             sources=[
-                Source("the queue's log in S3", self._keys_in_log),
-                Source("the instance's console", lambda: self._keys_on_console(region, profile)),
+                KeySource("the queue's log in S3", self._keys_in_log),
+                KeySource("the instance's console", lambda: self._keys_on_console(region, profile)),
             ],
             compare=self._how_to_compare(region, profile),
         )
         try:
             connection = connect(
-                self._config, settings, user, trust, advice=self._advice(settings, user)
+                self._config, settings, user, verifier, advice=self._advice(settings, user)
             )
         except HostKeyUnknown as error:
             from spawn.cli.remote.lookup import note_if_unknown  # boto3 costs 180 ms to import
@@ -217,15 +218,15 @@ class Reach:
             raise
         # Another part of this command may have stored the queue in the meantime.
         now = recall(self._roots, self.instance_id) or how
-        user = how.user if self._asked.ssh_user else user  # the flag is for this command only
-        self._kept = structs.replace(how, user=user, queue=now.queue, alone=now.alone)
-        remember(self._roots, self.instance_id, self._kept)
+        user = how.user if self._flags.ssh_user else user  # the flag is for this command only
+        self._cached = structs.replace(how, user=user, queue=now.queue, alone=now.alone)
+        remember(self._roots, self.instance_id, self._cached)
         return connection
 
     def _where(self, how: Remembered) -> tuple[str | None, str | None]:
         # boto3 reads only AWS_DEFAULT_REGION; all other AWS tools also read AWS_REGION.
-        region = self._asked.region or how.region or self._environ.get("AWS_REGION") or None
-        return region, self._asked.profile or how.profile
+        region = self._flags.region or how.region or self._environ.get("AWS_REGION") or None
+        return region, self._flags.profile or how.profile
 
     def _keys_in_log(self) -> list[HostKey]:
         found = (parse(line) for line in self._told.host_keys())
@@ -262,28 +263,28 @@ class Reach:
             raise
         except SpawnError:
             raise error from None
-        if fresh.host == self._kept.host:
+        if fresh.host == self._cached.host:
             raise error
         return fresh
 
     def _look_up(self, settings: Settings) -> Remembered:
         from spawn.cli.remote.lookup import address, running  # boto3 costs 180 ms to import
 
-        region, profile = self._where(self._kept)
+        region, profile = self._where(self._cached)
         found = running(self.instance_id, region, profile)
         return structs.replace(
-            self._kept,
+            self._cached,
             host=address(found, from_within=bool(settings.jumps)),
             region=found.region,
             profile=profile,
-            user=found.tags.get(TAG_USER, "") or self._kept.user,
+            user=found.tags.get(TAG_USER, "") or self._cached.user,
         )
 
     def _check_ec2_state(self, error: Unreachable) -> None:
         """Raise `Gone` instead if EC2 says that the instance is stopped, terminated or pending."""
         from spawn.cli.remote.lookup import add_ec2_state  # boto3 costs 180 ms to import
 
-        add_ec2_state(error, self.instance_id, *self._where(self._kept))
+        add_ec2_state(error, self.instance_id, *self._where(self._cached))
 
 
 def _import() -> None:

@@ -7,7 +7,7 @@ from io import BytesIO
 from typing import Protocol
 
 from spawn import __version__
-from spawn.cli.remote.connection import Connection, cut
+from spawn.cli.remote.connection import Connection, connection_lost
 from spawn.cli.remote.errors import NoSpawn
 from spawn.cli.remote.library import paramiko
 
@@ -69,10 +69,10 @@ def run(connection: Connection, command: str | Sequence[str], out: Sink, err: Si
             pass
         code: int = channel.recv_exit_status() if channel.exit_status_ready() else _LOST
         if code == _LOST and not connection.alive:
-            raise cut(connection.where, "the command may still be running there")
+            raise connection_lost(connection.where, "the command may still be running there")
     except (library.SSHException, EOFError) as error:
         why = str(error) or "the command may still be running there"
-        raise cut(connection.where, why) from None
+        raise connection_lost(connection.where, why) from None
     finally:
         channel.close()
     return SIGNALLED if code == _LOST else code

@@ -20,14 +20,14 @@ Keys = Callable[[], Sequence[HostKey]]
 """Returns the keys of a host. A `SpawnError` counts as no keys."""
 
 
-class Source(Struct, frozen=True):
+class KeySource(Struct, frozen=True):
     """A source of an instance's host keys. `words` names it in messages."""
 
     words: str
     keys: Keys
 
 
-class Expected(Struct, frozen=True):
+class TrustedKeys(Struct, frozen=True):
     """Trusted keys, the name of their source for messages, and their file if they are in one."""
 
     keys: tuple[HostKey, ...]
@@ -35,7 +35,7 @@ class Expected(Struct, frozen=True):
     file: Path | None = None
 
 
-class Trust:
+class HostKeyVerifier:
     """Verifies the host key of one host.
 
     Args:
@@ -56,7 +56,7 @@ class Trust:
         files: Sequence[Path],
         *,
         own: OwnHosts | None = None,
-        sources: Sequence[Source] = (),
+        sources: Sequence[KeySource] = (),
         compare: str = "",
     ) -> None:
         self.name = name
@@ -106,19 +106,19 @@ class Trust:
             self._own.learn(self.name, kept, found.words)
             self._first = self._in_own_file()
 
-    def _in_own_file(self) -> Expected | None:
+    def _in_own_file(self) -> TrustedKeys | None:
         if self._own is None:
             return None
         keys = self._own.keys(self.name)
-        return Expected(keys, str(self._own.path), self._own.path) if keys else None
+        return TrustedKeys(keys, str(self._own.path), self._own.path) if keys else None
 
-    def _listed_in_files(self, shown: HostKey) -> Expected | None:
+    def _listed_in_files(self, shown: HostKey) -> TrustedKeys | None:
         """The keys in the user's `known_hosts` if `shown` is one of them. Ids are never reused, so
         no other source is needed."""
         found = self._in_files(self._names)
         return found if found is not None and shown in found.keys else None
 
-    def _from_sources(self) -> Expected | None:
+    def _from_sources(self) -> TrustedKeys | None:
         for source in self._sources:
             keys: tuple[HostKey, ...] = ()
             try:
@@ -126,15 +126,15 @@ class Trust:
             except SpawnError as error:
                 self._failures.append(f"{source.words} cannot be read: {error}")
             if keys:
-                return Expected(keys, source.words)
+                return TrustedKeys(keys, source.words)
         return None
 
-    def _in_files(self, names: Sequence[str]) -> Expected | None:
+    def _in_files(self, names: Sequence[str]) -> TrustedKeys | None:
         for name in names:
             for path in self._files:
                 keys = [each.key for each in _read(path, [name]) if not each.revoked]
                 if keys:
-                    return Expected(tuple(keys), f"{path} ({name})", path)
+                    return TrustedKeys(tuple(keys), f"{path} ({name})", path)
         return None
 
     def _refuse_revoked(self, shown: HostKey, where: str) -> None:
@@ -147,7 +147,7 @@ class Trust:
                         hint="do not connect until you know why it was revoked",
                     )
 
-    def _differs(self, shown: HostKey, where: str, found: Expected) -> HostKeyDiffers:
+    def _differs(self, shown: HostKey, where: str, found: TrustedKeys) -> HostKeyDiffers:
         expected = " or ".join(str(key) for key in found.keys)
         forget = ""
         if found.file is not None:
@@ -161,7 +161,7 @@ class Trust:
             "connection" + forget,
         )
 
-    def _unknown(self, shown: HostKey, where: str, other: Expected | None) -> HostKeyUnknown:
+    def _unknown(self, shown: HostKey, where: str, other: TrustedKeys | None) -> HostKeyUnknown:
         why = f"{where} presented {shown}, and no key is known for {self.name}"
         why = "; ".join([why, *self._failures])
         if other is not None:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from threading import Lock, Thread, current_thread
 from typing import Any, Self
 
-from spawn.cli.remote.connection import Connection, cut
+from spawn.cli.remote.connection import Connection, connection_lost
 from spawn.cli.remote.errors import Cut, RemoteError
 from spawn.cli.remote.library import paramiko, quiet, sshtunnel
 from spawn.cli.remote.peer import is_ours
@@ -55,13 +55,13 @@ class Tunnel:
         if not self._connection.alive:
             where = self._connection.where
             self._connection.close()
-            raise cut(where)
+            raise connection_lost(where)
         try:
             self._forwarder.start()
             self.port = int(self._forwarder.local_bind_port)
         except sshtunnel().BaseSSHTunnelForwarderError as error:
             self.close()
-            raise cut(self._connection.where, str(error)) from None
+            raise connection_lost(self._connection.where, str(error)) from None
         except BaseException:
             self.close()
             raise

@@ -14,7 +14,7 @@ from spawn.store.paths import Roots
 from spawn.store.place import Place, parse
 
 
-def host_keys(rows: Iterable[Row], instance_id: str) -> Sequence[str] | None:
+def host_keys_in_log(rows: Iterable[Row], instance_id: str) -> Sequence[str] | None:
     """The host keys of an instance in a log, from its newest epoch on that instance.
 
     None if the queue never started there. Events of other instances are ignored.

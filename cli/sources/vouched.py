@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from spawn.cli.flags import Where
-from spawn.cli.sources.learned import host_keys
+from spawn.cli.sources.learned import host_keys_in_log
 from spawn.cli.sources.open_replica import open_replica
 from spawn.cli.sources.whereabouts import whereabouts
 from spawn.store.paths import Roots
@@ -35,4 +35,4 @@ def read_logged_instance(instance_id: str, roots: Roots, where: Where) -> Logged
         owner = source.state.owner
         name = "" if owner is None else owner.instance_id
         name = owner.hostname if owner is not None and name == "local" else name
-        return LoggedInstance(found.queue, host_keys(source.rows(), instance_id), name)
+        return LoggedInstance(found.queue, host_keys_in_log(source.rows(), instance_id), name)
