@@ -48,7 +48,7 @@ def connect_tcp(host: str, port: int) -> socket.socket:
         raise Unreachable(
             f"nothing listens at {where}",
             why="the connection was refused: sshd is not running, or uses another port",
-            hint="a new instance takes about a minute to start sshd; Port in the SSH configuration "
+            hint="a new instance takes a minute to start sshd; Port in the SSH configuration "
             "sets another port",
         )
     if refusal is None or isinstance(refusal, TimeoutError):
@@ -125,7 +125,7 @@ class Program:
         text = self._stderr.read().decode("utf-8", "replace").strip()
         last = text.splitlines()[-1][:500] if text else ""
         code = self._process.returncode
-        ended = f"it exited with code {code}" if code is not None else ""
+        ended = f"exit code {code}" if code is not None else ""
         return ": ".join(each for each in (ended, last) if each)
 
     def close(self) -> None:

@@ -185,7 +185,7 @@ def _rejected(
     *,
     disconnected: bool,
 ) -> NotLetIn:
-    why = f"it rejected: {', '.join(tried)}"
+    why = f"keys tried: {', '.join(tried)}"
     hints = [advice] if advice else []
     if disconnected:
         why = f"it disconnected after {len(tried)} keys: {', '.join(tried)}"

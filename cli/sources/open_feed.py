@@ -50,9 +50,9 @@ def _default_queue(client: FeedClient, say: Callable[[str], None]) -> str:
     hello = client.hello
     if not hello.local:
         raise QueueNotFound(
-            f"no queue has run on {client.name}",
+            f"no queue was ever run on {client.name}",
             why=f"{hello.root} has none for the user that its feed serves",
-            hint="`spawn queue run FILE` starts one there",
+            hint="`spawn queue run FILE` runs one there",
         )
     if hello.others:
         say(f"Also running: {', '.join(hello.others)} (--queue ID shows it)")

@@ -239,11 +239,11 @@ def test_a_tag_that_is_no_users_name_goes_to_no_shell(
     for value in ("a;touch b", "$(touch b)", "-x", "a b"):
         tag = f"<tagSet><item><key>spawn:ssh-user</key><value>{value}</value></item></tagSet>"
         ec2.says = described(more=tag)
-        with pytest.raises(NotLetIn, match="does not let ec2-user in"):
+        with pytest.raises(NotLetIn, match="rejected the login as ec2-user"):
             reach().connect()
         with pytest.raises(InvalidArgument):
             reach(asked=Flags(ssh_user=value))
-        with pytest.raises(NotLetIn, match="does not let ec2-user in"):
+        with pytest.raises(NotLetIn, match="rejected the login as ec2-user"):
             reach(told=Told(user=value)).connect()
 
 

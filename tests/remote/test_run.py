@@ -139,7 +139,7 @@ def test_the_spawn_of_the_instance_is_run(connection: Connection, there) -> None
 
 def test_no_spawn_there_is_told_of(connection: Connection, there) -> None:  # type: ignore[no-untyped-def]
     there(None)
-    with pytest.raises(NoSpawn, match="there is no spawn on") as found:
+    with pytest.raises(NoSpawn, match="spawn not found on") as found:
         run_spawn(connection, ["queue", "cancel", "q"], BytesIO(), BytesIO())
     assert found.value.version == ""
 
