@@ -70,7 +70,7 @@ def note_if_unknown(
     with suppress(SpawnError):
         if describe(instance_id, region, profile) is None:
             where = region_asked(region, profile) or "its region"
-            error.why += f"; EC2 knows no such instance in {where}"
+            error.why += f"; EC2 has no such instance in {where}"
 
 
 def add_ec2_state(
@@ -87,7 +87,7 @@ def add_ec2_state(
         return
     if found is None:
         where = f" in {region}" if region else ""
-        error.why += f"; EC2 knows no instance {instance_id}{where}"
+        error.why += f"; EC2 has no instance {instance_id}{where}"
     elif found.state in GONE or found.state == "pending":
         raise _gone(found) from error
 
@@ -116,7 +116,7 @@ def _not_known(instance_id: str, region: str | None, profile: str | None) -> Gon
         names = named(searched.silent)
         why = f"it was terminated over an hour ago, or is in a region that did not answer: {names}"
     return Gone(
-        f"EC2 knows no instance {instance_id}",
+        f"EC2 has no instance {instance_id}",
         state="unknown",
         why=why,
         hint="--profile names another account, --region another region",

@@ -105,7 +105,7 @@ def _tags(instance_id: str, where: Where) -> dict[str, str]:
     found = describe(instance_id, region, where.profile)
     if found is None:
         raise SpawnError(
-            f"EC2 knows no instance {instance_id}" + (f" in {region}" if region else ""),
+            f"EC2 has no instance {instance_id}" + (f" in {region}" if region else ""),
             hint="set --region or --profile to where it was, or --queue to its queue",
         )
     return found.tags

@@ -90,9 +90,9 @@ def test_a_host_key_that_nobody_knows_is_refused_and_accepted_as_is_told(
     ran(instance)
     person.laptop.known_hosts.unlink()
     stranger = person.spawn("status", "i-0fedcba9876543210").err
-    assert "; EC2 knows no such instance in us-east-1" in stranger
+    assert "; EC2 has no such instance in us-east-1" in stranger
     said = refused(person, instance.id).err
-    assert "EC2 knows no such" not in said
+    assert "EC2 has no such" not in said
     assert f"the host key of {instance.id} cannot be verified" in said
     assert "aws ec2 get-console-output" in said
     accept = said.split("if they match: ")[1].strip()
@@ -250,10 +250,10 @@ def test_an_instance_that_nobody_knows_is_not_found(bare: Instance, person: Pers
     bare.server.stop()
     said = refused(person, "i-0fedcba9876543210").err
     assert "nothing listens at 127.0.0.1" in said
-    assert "EC2 knows no instance i-0fedcba9876543210" in said
+    assert "EC2 has no instance i-0fedcba9876543210" in said
     person.laptop.configure("")
     said = refused(person, "i-0fedcba9876543210").err
-    assert "EC2 knows no instance i-0fedcba9876543210: " in said
+    assert "EC2 has no instance i-0fedcba9876543210: " in said
     assert "--profile names another account, --region another region" in said
     mistyped = person.spawn("status", "i-12345")
     assert (mistyped.code, mistyped.out) == (2, "")

@@ -77,7 +77,7 @@ def test_of_an_instance_that_ec2_has_forgotten_a_queue_that_was_seen_is_read(
     (cache / f"{other}.json").write_text(kept)
     finished = person.spawn("status", other, "--json")
     assert json.loads(finished.out)["queue_id"] == "q"
-    assert f"EC2 knows no instance {other}" in one_line(finished)
+    assert f"EC2 has no instance {other}" in one_line(finished)
 
 
 def test_where_no_feed_runs_the_log_in_s3_is_read(instance: Instance, person: Person) -> None:

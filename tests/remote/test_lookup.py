@@ -368,7 +368,7 @@ def test_one_of_another_region_is_found_and_the_flag_is_named(
 
 
 def test_one_that_nobody_knows_is_said_to_be_so(aws: Server, reach: REACH) -> None:
-    with pytest.raises(Gone, match=f"EC2 knows no instance {INSTANCE}") as found:
+    with pytest.raises(Gone, match=f"EC2 has no instance {INSTANCE}") as found:
         reach().connect()
     assert found.value.exit_code == 1
 
