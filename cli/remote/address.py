@@ -30,8 +30,7 @@ def recall(roots: Roots, instance_id: str) -> Remembered | None:
 
 
 def remember(roots: Roots, instance_id: str, how: Remembered) -> None:
-    """Store how an instance was reached. A failed write is ignored: the next command looks the
-    instance up again."""
+    """Store how an instance was reached. A failed write is ignored."""
     if recall(roots, instance_id) != how:
         kept.write(_path(roots, instance_id), how)
 

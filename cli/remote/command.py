@@ -1,5 +1,4 @@
-"""Run `spawn queue` on an instance over SSH and print its output here, with its hints rewritten for
-this machine."""
+"""Run `spawn queue` on an instance over SSH and print its output here."""
 
 import shlex
 import sys

@@ -95,11 +95,7 @@ class Connection:
         advice: str = "",
         hops: int = _MAX_HOPS,
     ) -> None:
-        """Extend the connection to one more host. Arguments and errors are those of `connect`.
-
-        Args:
-            hops: How many more hosts the connection may pass.
-        """
+        """Extend the connection to one more host; arguments and errors as for `connect`."""
         if hops == 0:
             raise SpawnError(
                 f"the chain of jump hosts to {settings.name} is too long",

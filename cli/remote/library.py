@@ -42,10 +42,10 @@ class _Shell:
         import subprocess
 
         null = subprocess.DEVNULL
-        code = subprocess.run(
+        done = subprocess.run(
             command, shell=True, check=False, stdin=null, stdout=null, stderr=null
-        ).returncode
-        return cls(code == 0)
+        )
+        return cls(done.returncode == 0)
 
 
 def with_commands() -> None:

@@ -33,12 +33,7 @@ class OwnHosts:
         return tuple(each.key for each in known(text_of(self.path), [name]) if not each.revoked)
 
     def learn(self, name: str, keys: Sequence[HostKey], source: str) -> None:
-        """Add keys under a name and keep existing ones. A failed write is ignored: the next
-        command looks the keys up again.
-
-        Args:
-            source: Where the keys come from, for the comment of each line.
-        """
+        """Add keys under a name; `source` becomes their comment. A failed write is ignored."""
         with suppress(OSError):
             self.path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.path.parent.mkdir(mode=0o700, exist_ok=True)

@@ -46,8 +46,5 @@ def expect_instance(name: str) -> None:
 
 
 def configured(region: str | None) -> str | None:
-    """The region from the argument or AWS_REGION; None leaves the choice to boto3.
-
-    boto3 reads only AWS_DEFAULT_REGION; all other AWS tools also read AWS_REGION.
-    """
+    """The region from the argument or AWS_REGION, which boto3 does not read; None: boto3's choice."""
     return region or os.environ.get("AWS_REGION") or None

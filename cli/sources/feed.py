@@ -102,9 +102,7 @@ class FeedQueue:
             raise QueueNotFound(f"queue {self.queue_id} was not submitted{when}")
 
     def pause(self, seconds: float) -> bool:
-        """Wait for changes that `refresh` would read; returns whether there are any.
-
-        The feed holds one request open meanwhile (long polling).
+        """Wait for changes that `refresh` would read, by long polling; returns whether there are any.
 
         Args:
             seconds: Capped at `MAX_WAIT`.

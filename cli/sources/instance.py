@@ -314,8 +314,7 @@ class InstanceQueue:
     # back from S3 to the feed
 
     def _start_retry(self) -> bool:
-        """Retry the feed in the background, unless the instance is gone; returns whether it is
-        being retried."""
+        """Retry the feed in the background unless the instance is gone; returns False if not."""
         if self._feed_error is None or self._is_gone:
             return False
         if self._retry is None:
@@ -365,7 +364,7 @@ class InstanceQueue:
         feed.open.close()
 
     def _suggest_s3(self, error: SpawnError) -> None:
-        """Add a hint at --from-s3 if the place of the queue's log is known."""
+        """Suggest --from-s3 if the place of the queue's log is known."""
         with suppress(SpawnError):
             whereabouts(self._id, self._roots, self._where, ask_ec2=False)
             error.hint = joined(error.hint, "--from-s3 reads its queue's log in S3 instead")

@@ -1,5 +1,4 @@
-"""The queues of an instance that are known without connecting to it: from its tags and the cache.
-"""
+"""The queues of an instance by its tags and the cache, without connecting to it."""
 
 from msgspec import Struct, structs
 

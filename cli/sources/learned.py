@@ -15,10 +15,7 @@ from spawn.store.place import Place, parse
 
 
 def host_keys_in_log(rows: Iterable[Row], instance_id: str) -> Sequence[str] | None:
-    """The host keys of an instance in a log, from its newest epoch on that instance.
-
-    None if the queue never started there. Events of other instances are ignored.
-    """
+    """The host keys in the newest epoch on this instance; None if the queue never started on it."""
     owners = (decode(raw, type_) for _, type_, raw, _ in rows if _starts_epoch(type_))
     found: Sequence[str] | None = None
     for each in owners:
@@ -53,8 +50,7 @@ def remember_queue(
 
 
 def remember_tagged_queue(roots: Roots, instance_id: str, queue_id: str) -> None:
-    """Cache the queue that an instance's tags name. EC2 drops the tags an hour after the instance
-    has terminated."""
+    """Cache the queue named by an instance's tags, which EC2 drops an hour after termination."""
     kept = recall(roots, instance_id) or Remembered()
     if not kept.queue:
         remember(roots, instance_id, structs.replace(kept, queue=queue_id))

@@ -1,5 +1,4 @@
-"""Find the place of a queue's log and results in S3: from flags, its local log, the cache, the
-environment, or the region's default bucket."""
+"""Find the place of a queue's log and results in S3."""
 
 import os
 from pathlib import Path
@@ -69,8 +68,7 @@ def place_of(roots: Roots, queue_id: str, where: Where) -> FoundPlace:
 
 
 def remember(roots: Roots, queue_id: str, place: Place) -> None:
-    """Cache the place where a queue was found. A failed write is ignored: the user can set flags.
-    """
+    """Cache the place where a queue was found. A failed write is ignored."""
     if place.bucket is not None and recall(roots, queue_id) != place:
         kept.write(_path(roots, queue_id), place)
 

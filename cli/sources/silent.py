@@ -77,7 +77,7 @@ def no_source(instance_id: str, error: SpawnError, other: SpawnError) -> SpawnEr
     if isinstance(error, Gone) and error.state not in ("unknown", "pending"):
         from spawn.cli.remote.lookup import start_hint  # boto3 costs 180 ms to import
 
-        # Drop the hint at `spawn queue status`, which the user may have just run.
+        # Drop the hint to run `spawn queue status`: the user may have just run it.
         error.hint = start_hint(instance_id) if error.state == "stopped" else ""
     if isinstance(other, NoQueueKnown) and isinstance(error, PortClosed):
         return NoQueueKnown(
