@@ -46,5 +46,5 @@ def expect_instance(name: str) -> None:
 
 
 def configured(region: str | None) -> str | None:
-    """The region from the argument or AWS_REGION, which boto3 does not read; None: boto3's choice."""
+    """The argument, else AWS_REGION, which boto3 does not read; None leaves the choice to it."""
     return region or os.environ.get("AWS_REGION") or None

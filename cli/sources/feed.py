@@ -102,7 +102,7 @@ class FeedQueue:
             raise QueueNotFound(f"queue {self.queue_id} was not submitted{when}")
 
     def pause(self, seconds: float) -> bool:
-        """Wait for changes that `refresh` would read, by long polling; returns whether there are any.
+        """Wait for changes, by long polling; returns whether `refresh` would read any.
 
         Args:
             seconds: Capped at `MAX_WAIT`.
