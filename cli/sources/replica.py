@@ -125,7 +125,7 @@ class ReplicaQueue:
         return seen is not None and not (seen.expired or seen.lease.handed_back)
 
     def troubles(self) -> tuple[Trouble, ...]:
-        """None: runners do not upload them."""
+        """Empty: runners do not upload them."""
         return ()
 
     def report(self, now: datetime, *, past: bool = False) -> Report:
