@@ -1,1 +1,1 @@
-"""An instance, asked over SSH: where it is, who it is, and a tunnel to what it serves."""
+"""Access to an instance over SSH: lookup, host key verification, login, tunnels and commands."""

@@ -1,4 +1,4 @@
-"""Where an instance was when it was reached: so that the next time nobody has to be asked."""
+"""Cache of how instances were last reached: JSON files in the cache directory."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -11,32 +11,32 @@ from spawn.store.paths import Roots
 
 
 class Remembered(Struct, frozen=True, kw_only=True):
-    """How an instance was reached. `host` may have become another's since; its id has not."""
+    """How an instance was last reached. EC2 may have given `host` to another instance since."""
 
     host: str = ""
-    """Its address; empty where the SSH configuration had it."""
+    """Its address; empty where the SSH configuration names it."""
     region: str | None = None
     profile: str | None = None
     user: str = ""
     queue: str = ""
-    """The queue that it had then."""
+    """The queue it ran then; empty if unknown."""
     alone: bool = False
     """Whether that queue has no copy in S3."""
 
 
 def recall(roots: Roots, instance_id: str) -> Remembered | None:
-    """How an instance was reached the last time; None when that is not known."""
+    """Read how an instance was last reached; None if unknown."""
     return kept.read(_path(roots, instance_id), Remembered)
 
 
 def remember(roots: Roots, instance_id: str, how: Remembered) -> None:
-    """Keep it. No place, no error: it only spares questions."""
+    """Store how an instance was reached. A failed write is ignored."""
     if recall(roots, instance_id) != how:
         kept.write(_path(roots, instance_id), how)
 
 
 def launched_on(roots: Roots, queue_id: str) -> str:
-    """The instance that was last known to have a queue; empty where none is."""
+    """The instance most recently known to run a queue; empty if none is known."""
     found = []
     for path in (roots.cache / "instances").glob("i-*.json"):
         how = recall(roots, path.stem) if is_instance_id(path.stem) else None
@@ -47,5 +47,5 @@ def launched_on(roots: Roots, queue_id: str) -> str:
 
 
 def _path(roots: Roots, instance_id: str) -> Path:
-    assert is_instance_id(instance_id), "it becomes a file's name"
+    assert is_instance_id(instance_id), "the id becomes a file name"
     return roots.cache / "instances" / f"{instance_id}.json"

@@ -1,5 +1,4 @@
-"""Have an instance's own `spawn` do something with a queue of its: what it prints is ours, in words
-for who sits here."""
+"""Run `spawn queue` on an instance over SSH and print its output here."""
 
 import shlex
 import sys
@@ -10,26 +9,26 @@ from spawn.cli.bootstrap import say
 from spawn.cli.flags import Where
 from spawn.cli.remote.errors import Gone, RemoteError, Unreachable
 from spawn.cli.remote.hints import ForHere
-from spawn.cli.remote.lookup import start
+from spawn.cli.remote.lookup import start_hint
 from spawn.cli.remote.run import run_spawn
 from spawn.cli.remote.way import reach_of
-from spawn.cli.sources.silent import expect_instance, joined, waits
+from spawn.cli.sources.silent import expect_instance, joined, waiting_message
 from spawn.cli.sources.slow import told_when_slow
-from spawn.cli.sources.whereabouts import Alone, asked_queue, whereabouts
+from spawn.cli.sources.whereabouts import NoCopyInS3, asked_queue, whereabouts
 from spawn.core.errors import InvalidArgument, SpawnError
 from spawn.core.ids import why_not_queue_id
 from spawn.store.paths import Roots
 
 
 def on_instance(instance_id: str, roots: Roots, where: Where, words: Sequence[str]) -> int:
-    """Run `spawn queue <words>` there, as the user whose queues they are.
+    """Run `spawn queue <words>` on the instance, as the SSH user.
 
     Returns:
-        Its exit code.
+        The exit code of that command.
 
     Raises:
-        InvalidArgument: What is to be its queue cannot be one, or it is no instance.
-        RemoteError: It cannot be asked, or has no `spawn` that understands this.
+        InvalidArgument: The queue id is malformed, or `instance_id` is not an instance.
+        RemoteError: The instance cannot be reached, or its `spawn` does not support the command.
     """
     target = asked_queue(where) or "local"
     why = why_not_queue_id(target) if target != "local" else None
@@ -37,35 +36,35 @@ def on_instance(instance_id: str, roots: Roots, where: Where, words: Sequence[st
         raise InvalidArgument(f"'{target}' is not a queue id", why=why)
     name, *flags = words
     try:
-        with told_when_slow(waits(instance_id), say):
+        with told_when_slow(waiting_message(instance_id), say):
             connection = reach_of(instance_id, roots, where).connect()
     except (Gone, Unreachable) as error:
         expect_instance(instance_id, error)
         if isinstance(error, Gone):
-            _expect_copy(error, instance_id, roots, where)
+            _drop_s3_hint(error, instance_id, roots, where)
         if name == "resume":
-            typed = [each for each in flags if each != "--detach"]  # that is ours, there
-            _offer_s3(error, instance_id, roots, where, typed)
+            typed = [each for each in flags if each != "--detach"]  # added here, not by the user
+            _suggest_takeover(error, instance_id, roots, where, typed)
         raise
     with connection, closing(ForHere(sys.stderr.buffer, instance_id)) as err:
         return run_spawn(connection, ["queue", name, target, *flags], sys.stdout.buffer, err)
 
 
-def _expect_copy(error: Gone, instance_id: str, roots: Roots, where: Where) -> None:
-    """Send nobody to a log in S3 that is known not to be there."""
+def _drop_s3_hint(error: Gone, instance_id: str, roots: Roots, where: Where) -> None:
+    """Replace the hint to read the log in S3 if the queue is known to have no copy there."""
     try:
         whereabouts(instance_id, roots, where, ask_ec2=False)
-    except Alone as alone:
-        error.why = joined(error.why, str(alone))
-        error.hint = start(instance_id) if error.state == "stopped" else alone.hint
+    except NoCopyInS3 as no_copy:
+        error.why = joined(error.why, str(no_copy))
+        error.hint = start_hint(instance_id) if error.state == "stopped" else no_copy.hint
     except SpawnError:
-        pass  # its tags may say where
+        pass  # the instance's tags may still name it
 
 
-def _offer_s3(
+def _suggest_takeover(
     error: RemoteError, instance_id: str, roots: Roots, where: Where, flags: Sequence[str]
 ) -> None:
-    """Where its queue is known to be in S3, it can go on on another machine: say how."""
+    """Add a hint to resume the queue on this machine, if its copy in S3 is known."""
     from spawn.cli.sources.place import place_of
 
     if isinstance(error, Gone) and (error.state in ("unknown", "pending") or error.elsewhere):
@@ -80,4 +79,4 @@ def _offer_s3(
         command += ["--bucket", str(place.bucket)]
         command += ["--prefix", place.prefix] if place.prefix != found.queue else []
         command += ["--region", place.region] if place.region else []
-        error.hint = joined(error.hint, f"`{shlex.join(command)}` goes on with it on this machine")
+        error.hint = joined(error.hint, f"`{shlex.join(command)}` resumes it on this machine")

@@ -1,29 +1,27 @@
-"""A connection to an instance: over as many hosts as the way there has."""
+"""An SSH connection to an instance, through any number of jump hosts."""
 
 import shlex
 from typing import Any, Self
 
-from spawn.cli.remote.dial import Program, call
+from spawn.cli.remote.dial import Program, connect_tcp
 from spawn.cli.remote.errors import Cut, NotForwarded, PortClosed, RemoteError, Unreachable
-from spawn.cli.remote.handshake import end, shake
+from spawn.cli.remote.handshake import close_transport, open_transport
 from spawn.cli.remote.library import paramiko
 from spawn.cli.remote.openssh import Config
 from spawn.cli.remote.settings import Settings, expand
-from spawn.cli.remote.trust import Trust
+from spawn.cli.remote.trust import HostKeyVerifier
 from spawn.core.errors import SpawnError
 from spawn.core.ssh.known_hosts import named
 
-_DEEPEST = 8
+_MAX_HOPS = 8
 _CHANNEL_SECONDS = 8.0
 _FORBIDDEN, _REFUSED = 1, 2
-"""Why a channel is not opened. Source: RFC 4254 section 5.1."""
+"""Reason codes of a channel open failure. Source: RFC 4254 section 5.1."""
 
 
 class Connection:
-    """An open way to a host; closing it closes all that it leads over.
-
-    Made by `connect`.
-    """
+    """An open SSH connection to a host, made by `connect`. Closing it also closes its jump hosts'
+    connections."""
 
     def __init__(self) -> None:
         self._transports: list[Any] = []
@@ -39,20 +37,20 @@ class Connection:
 
     @property
     def alive(self) -> bool:
-        """Whether it is there, as far as anybody noticed."""
+        """Whether no part of the connection is known to be lost."""
         return bool(self._transports) and all(each.is_active() for each in self._transports)
 
     @property
     def transport(self) -> Any:
-        """paramiko's `Transport` to the host itself."""
+        """paramiko's `Transport` to the target host."""
         return self._transports[-1]
 
     def channel(self, host: str, port: int) -> Any:
-        """Open a stream from the far end to a port.
+        """Open a stream from the remote host to a port.
 
         Raises:
-            PortClosed: Nothing listens there.
-            NotForwarded: The host forwards nothing to it.
+            PortClosed: Nothing listens on the port.
+            NotForwarded: The host refuses to forward to the port.
             Cut: The connection is lost.
         """
         library = paramiko()
@@ -61,28 +59,29 @@ class Connection:
                 "direct-tcpip", (host, port), ("127.0.0.1", 0), timeout=_CHANNEL_SECONDS
             )
         except library.ChannelException as error:
-            raise _closed(self.where, host, port, error.code, error.text) from None
+            raise _channel_error(self.where, host, port, error.code, error.text) from None
         except (library.SSHException, OSError, EOFError) as error:
-            raise cut(self.where, str(error)) from None
+            raise connection_lost(self.where, str(error)) from None
 
     def session(self) -> Any:
-        """Open a channel that a command can be run in.
+        """Open a session channel, to run one command in.
 
         Raises:
             Cut: The connection is lost.
+            RemoteError: The host refuses to run commands.
         """
         library = paramiko()
         try:
             return self.transport.open_session(timeout=_CHANNEL_SECONDS)
         except library.ChannelException as error:
-            raise RemoteError(f"{self.where} runs no command for us", why=error.text) from None
+            raise RemoteError(f"{self.where} refuses to run commands", why=error.text) from None
         except (library.SSHException, OSError, EOFError) as error:
-            raise cut(self.where, str(error)) from None
+            raise connection_lost(self.where, str(error)) from None
 
     def close(self) -> None:
-        """Let go of it all, the far end first."""
+        """Close all transports, the target host first, then the ProxyCommand."""
         while self._transports:
-            end(self._transports.pop())
+            close_transport(self._transports.pop())
         while self._programs:
             self._programs.pop().close()
 
@@ -91,90 +90,93 @@ class Connection:
         config: Config,
         settings: Settings,
         user: str,
-        trust: Trust,
+        verifier: HostKeyVerifier,
         *,
         advice: str = "",
-        deep: int = _DEEPEST,
+        hops: int = _MAX_HOPS,
     ) -> None:
-        """Go one host further; see `connect`."""
-        if deep == 0:
+        """Extend the connection to one more host; arguments and errors as for `connect`."""
+        if hops == 0:
             raise SpawnError(
-                f"the way to {settings.name} is too long",
-                why="its ProxyJump leads over a host whose ProxyJump leads back",
+                f"the chain of jump hosts to {settings.name} is too long",
+                why="the ProxyJump of one of them probably leads back to another",
             )
         program = None
         first = not self._transports
         if settings.proxy_command and first:
-            program = Program(_command(config, settings, user))
+            program = Program(_proxy_command(config, settings, user))
             self._programs.append(program)
             stream: Any = program.socket
         else:
-            # A host further on is reached from the one before it, whatever it has configured.
+            # Hosts after the first are reached from the previous one: their ProxyJump is unused.
             for jump in settings.jumps if first else ():
-                if jump.host != settings.name:  # `Host *` has it lead over itself
-                    self._jump(config, jump.host, jump.user, jump.port, deep - 1)
+                if jump.host != settings.name:  # `Host *` gives the jump host its own ProxyJump
+                    self._jump(config, jump.host, jump.user, jump.port, hops - 1)
             stream = self._stream(settings)
-        transport = shake(stream, settings, user, trust, program=program, advice=advice)
+        transport = open_transport(stream, settings, user, verifier, program=program, advice=advice)
         self._transports.append(transport)
         self.where = f"{settings.host}:{settings.port}"
         self.user = user
 
-    def _jump(self, config: Config, host: str, user: str, port: int, deep: int) -> None:
+    def _jump(self, config: Config, host: str, user: str, port: int, hops: int) -> None:
         settings = config.of(host, user=user, port=port)
         known_as = settings.alias or named(settings.host, settings.port)
-        trust = Trust(host, [known_as], [], settings.known_hosts)
+        verifier = HostKeyVerifier(host, [known_as], [], settings.known_hosts)
         try:
-            self.reach(config, settings, settings.user or config.login, trust, deep=deep)
+            self.reach(config, settings, settings.user or config.login, verifier, hops=hops)
         except RemoteError as error:
             error.hint = f"{error.hint}; " if error.hint else ""
-            error.hint += f"this is the host {host} on the way; `ssh {shlex.quote(host)}` tries it"
+            error.hint += f"this is the jump host {host}; `ssh {shlex.quote(host)}` tests it"
             raise
 
     def _stream(self, settings: Settings) -> Any:
         if not self._transports:
-            return call(settings.host, settings.port)
+            return connect_tcp(settings.host, settings.port)
         try:
             return self.channel(settings.host, settings.port)
         except PortClosed as error:
             raise Unreachable(
-                error.what, why=error.why, hint="the host before it says so"
+                error.what, why=error.why, hint="the jump host before it reported this"
             ) from None
 
 
 def connect(
-    config: Config, settings: Settings, user: str, trust: Trust, *, advice: str = ""
+    config: Config, settings: Settings, user: str, verifier: HostKeyVerifier, *, advice: str = ""
 ) -> Connection:
-    """Connect to a host as its settings say: directly, through a program, or over other hosts.
+    """Connect to a host as its settings say: directly, through a ProxyCommand, or over jump hosts.
+
+    Args:
+        advice: An additional hint for the error when authentication fails.
 
     Raises:
-        RemoteError: What kept us from it; nothing is left open.
+        RemoteError: The connection failed. Nothing is left open.
     """
-    made = Connection()
+    connection = Connection()
     try:
-        made.reach(config, settings, user, trust, advice=advice)
+        connection.reach(config, settings, user, verifier, advice=advice)
     except BaseException:
-        made.close()
+        connection.close()
         raise
-    return made
+    return connection
 
 
-def cut(where: str, why: str = "") -> Cut:
-    """Say that a connection is lost."""
-    return Cut(f"the connection to {where} is lost", why=why or "it was closed from afar")
+def connection_lost(where: str, why: str = "") -> Cut:
+    """Make the error for a lost connection."""
+    return Cut(f"the connection to {where} is lost", why=why or "the remote host closed it")
 
 
-def _command(config: Config, settings: Settings, user: str) -> str:
+def _proxy_command(config: Config, settings: Settings, user: str) -> str:
     tokens = config.tokens(settings.name, settings.host, user, settings.port)
     return expand(settings.proxy_command, tokens)
 
 
-def _closed(where: str, host: str, port: int, code: int, text: str) -> RemoteError:
+def _channel_error(where: str, host: str, port: int, code: int, text: str) -> RemoteError:
     if code == _REFUSED:
-        return PortClosed(f"nothing answers at {host}:{port}, seen from {where}", why=text)
+        return PortClosed(f"nothing listens at {host}:{port}, as seen from {where}", why=text)
     if code == _FORBIDDEN:
         return NotForwarded(
-            f"{where} lets us in, and forwards nothing to {host}:{port}",
+            f"{where} accepts the login but refuses to forward to {host}:{port}",
             why=text,
-            hint="AllowTcpForwarding and PermitOpen in its sshd_config say what it forwards",
+            hint="check AllowTcpForwarding and PermitOpen in its sshd_config",
         )
-    return NotForwarded(f"{where} opens no way to {host}:{port}", why=text)
+    return NotForwarded(f"{where} cannot forward to {host}:{port}", why=text)

@@ -1,37 +1,37 @@
-"""What goes wrong between here and an instance.
+"""Errors of access to an instance over SSH.
 
 SpawnError
-└── RemoteError        asking over SSH failed
-    ├── Unreachable    nobody who speaks SSH answers: the address may be out of date, or a firewall
-    ├── Gone           EC2 says that it is not running, or knows none of that id
-    ├── HostKeyError   nothing was sent, since nobody vouches for who answers
-    │   ├── HostKeyDiffers  somebody else than expected
-    │   └── HostKeyUnknown  nobody knows whom to expect
-    ├── Boots          nobody vouches for it, or it lets nobody in, yet: its queue has not begun
-    ├── NotLetIn       it is the right host, and it takes none of our keys
-    ├── PortClosed     it lets us in, and nothing listens on the port there
-    ├── NotForwarded   it lets us in, and forwards nothing to that port
-    ├── Cut            the connection was there and is lost
-    └── NoSpawn        a command ran there, and there is no `spawn` that understands it
+└── RemoteError        access over SSH failed
+    ├── Unreachable    no SSH server answers: the address may be out of date, or a firewall blocks
+    ├── Gone           the instance is not running, or EC2 has no instance of that id
+    ├── HostKeyError   the host key is not trusted; nothing was sent
+    │   ├── HostKeyDiffers  it does not match the known key
+    │   └── HostKeyUnknown  no known key to compare it with
+    ├── StillBooting   host key unknown or login rejected, and its queue has not started there
+    ├── NotLetIn       authentication failed
+    ├── PortClosed     nothing listens on the instance's port
+    ├── NotForwarded   the SSH server refuses to forward to the port
+    ├── Cut            an open connection was lost
+    └── NoSpawn        no `spawn` on the instance, or one that does not support the command
 """
 
 from spawn.core.errors import SpawnError
 
 
 class RemoteError(SpawnError):
-    """An instance could not be asked over SSH."""
+    """Access to an instance over SSH failed."""
 
 
 class Unreachable(RemoteError):
-    """Nobody answers there, or nobody who speaks SSH."""
+    """No SSH server answers at the address."""
 
 
 class Gone(RemoteError):
-    """There is nothing to reach: stopped, terminated, not yet begun, or not known.
+    """The instance is stopped, terminated or pending, or EC2 has no instance of that id.
 
     Args:
-        state: EC2's word for its state; `unknown` when it knows none of that id.
-        elsewhere: The region that has it instead, when that is known.
+        state: The state as EC2 names it; `unknown` if EC2 has no such instance.
+        elsewhere: The region that has it instead; empty if none is known.
     """
 
     def __init__(
@@ -43,22 +43,23 @@ class Gone(RemoteError):
 
 
 class HostKeyError(RemoteError):
-    """Nobody vouches for the host that answers."""
+    """The host key is not trusted. Nothing was sent to the host."""
 
 
 class HostKeyDiffers(HostKeyError):
-    """The host shows another key than is known of it."""
+    """The host key does not match the known one, or is revoked."""
 
 
 class HostKeyUnknown(HostKeyError):
-    """Nothing is known of the host's key."""
+    """No source has a key for the host."""
 
 
-class Boots(RemoteError):
-    """Its queue has not begun there, whose log would vouch for it; or it lets nobody in yet.
+class StillBooting(RemoteError):
+    """The host key is unknown or the login is rejected, and the queue has not started on the
+    instance: it is probably still booting.
 
     Args:
-        owner: Who has begun the queue instead; empty: nobody.
+        owner: The machine that owns the queue instead; empty if none does.
     """
 
     def __init__(self, what: str, *, owner: str = "", why: str = "", hint: str = "") -> None:
@@ -67,7 +68,7 @@ class Boots(RemoteError):
 
 
 class NotLetIn(RemoteError):
-    """The host takes none of our keys."""
+    """Authentication failed."""
 
 
 class PortClosed(RemoteError):
@@ -75,18 +76,18 @@ class PortClosed(RemoteError):
 
 
 class NotForwarded(RemoteError):
-    """The host lets us in, and opens no way to the port."""
+    """The SSH server does not forward to the port."""
 
 
 class Cut(RemoteError):
-    """A connection that was there is lost."""
+    """An open connection was lost."""
 
 
 class NoSpawn(RemoteError):
-    """There is no `spawn` there that can do what was asked.
+    """The instance has no `spawn`, or one that does not support the command.
 
     Args:
-        version: What the one there calls itself; empty when there is none.
+        version: The version on the instance; empty if it has none.
     """
 
     def __init__(self, what: str, *, version: str = "", why: str = "", hint: str = "") -> None:

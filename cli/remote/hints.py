@@ -1,4 +1,4 @@
-"""What the `spawn` of an instance advises, in words for who asked it from here."""
+"""Rewrite the hints of an instance's `spawn` so that their commands work from this machine."""
 
 import re
 from typing import BinaryIO
@@ -13,50 +13,50 @@ _COMMAND = re.compile(
 
 
 def for_here(text: str, instance_id: str) -> str:
-    """Make commands of a text work from here, and have it name the machine that it is about.
+    """Rewrite the commands in a text for use from this machine, and `this machine` to the instance.
 
-    The queue is named in each, whichever the instance means by then. What takes a queue over from
-    S3 stays: it says the same everywhere.
+    Each command gets the instance as target and `--queue` with the queue's id. Commands with
+    `--from-s3` stay as they are: they mean the same on every machine.
     """
 
-    def command(found: re.Match[str]) -> str:
+    def rewrite(found: re.Match[str]) -> str:
         verb, queue, rest = found["verb"], found["queue"], found["rest"]
         if "--from-s3" in rest or is_instance_id(queue):
             return found[0]
         picked = "" if queue == "local" else f" --queue {queue}"
         return f"spawn queue {verb} {instance_id}{rest}{picked}"
 
-    text = _COMMAND.sub(command, text)
+    text = _COMMAND.sub(rewrite, text)
     text = text.replace("`spawn queue list`", f"`spawn queue list {instance_id}`")
     text = text.replace("`spawn queue run FILE`", f"`spawn queue run FILE`, on {instance_id},")
     return text.replace("this machine", instance_id)
 
 
 class ForHere:
-    """Where an instance's `spawn` talks to: it is passed on line by line, as `for_here` has it."""
+    """A sink for an instance's `spawn`: passes complete lines on, rewritten by `for_here`."""
 
     def __init__(self, to: BinaryIO, instance_id: str) -> None:
         self._to = to
         self._instance_id = instance_id
-        self._open = b""
+        self._partial = b""
 
     def write(self, data: bytes) -> int:
-        """Take some of it."""
-        whole, newline, self._open = (self._open + data).rpartition(b"\n")
-        self._pass(whole + newline)
+        """Pass complete lines on, and keep the rest."""
+        whole, newline, self._partial = (self._partial + data).rpartition(b"\n")
+        self._pass_on(whole + newline)
         return len(data)
 
     def flush(self) -> None:
-        """Pass on whole lines."""
+        """Flush the output; an incomplete line stays."""
         self._to.flush()
 
     def close(self) -> None:
-        """Pass on what ends without a newline."""
-        self._pass(self._open)
-        self._open = b""
+        """Pass on a last line without a newline."""
+        self._pass_on(self._partial)
+        self._partial = b""
         self._to.flush()
 
-    def _pass(self, data: bytes) -> None:
+    def _pass_on(self, data: bytes) -> None:
         if data:
             text = data.decode("utf-8", "surrogateescape")
             self._to.write(for_here(text, self._instance_id).encode("utf-8", "surrogateescape"))

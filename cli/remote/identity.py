@@ -1,7 +1,7 @@
-"""The keys that we can show: those of files, and those of an agent, in OpenSSH's order.
+"""The private keys to try, from files and from the agent, in OpenSSH's order.
 
-A server counts the keys that it is shown, and most hang up after five. So the named ones come
-first, in whatever holds them; then the agent's others; then files that no agent has.
+Most servers disconnect after five rejected keys. So named keys come first, from the agent or their
+file; then the agent's other keys; then other key files that the agent does not have.
 Source: `ssh(1)` -i and `ssh_config(5)` IdentityFile, IdentitiesOnly.
 """
 
@@ -28,7 +28,7 @@ _END = "-----END OPENSSH PRIVATE KEY-----"
 
 
 class Candidate(Struct, frozen=True):
-    """A key to be tried. `slow`: somebody may have to confirm its use."""
+    """A key to try, and its description for messages. `slow`: the user may have to confirm it."""
 
     words: str
     key: Any
@@ -36,18 +36,18 @@ class Candidate(Struct, frozen=True):
 
 
 class Keyring:
-    """All that can be shown to one host, and what was passed over and why."""
+    """Iterates over the keys for one host; records which keys cannot be used, and why."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.passed_over: list[str] = []
-        """Files that are there and cannot be used, with the reason."""
+        self.skipped: list[str] = []
+        """`FILE: REASON` for each file that exists but cannot be used, and for a failing agent."""
         self.encrypted: list[str] = []
-        """Those of them that want a passphrase."""
+        """The files that need a passphrase."""
         self._agent: Any = None
 
     def __iter__(self) -> Iterator[Candidate]:
-        held = self._held()
+        held = self._agent_keys()
         used: set[bytes] = set()
         later: list[Path] = []
         for number, name in enumerate(dict.fromkeys(self._settings.identities)):
@@ -58,22 +58,22 @@ class Keyring:
                 yield Candidate(f"the agent's {file}", held[blob], slow=True)
             elif file.is_file():
                 if number < self._settings.named:
-                    yield from self._of_files([file])
+                    yield from self._from_files([file])
                 else:
                     later.append(file)
         if not self._settings.identities_only:
             for blob, key in held.items():
                 if blob not in used:
                     words = f"the agent's {key.comment}" if key.comment else "a key of the agent"
-                    yield Candidate(f"{words} ({_print(blob)})", key, slow=True)
-        yield from self._of_files(later)
+                    yield Candidate(f"{words} ({_fingerprint(blob)})", key, slow=True)
+        yield from self._from_files(later)
 
     def close(self) -> None:
-        """Leave the agent alone."""
+        """Close the connection to the agent."""
         if self._agent is not None:
             self._agent.close()
 
-    def _of_files(self, files: list[Path]) -> Iterator[Candidate]:
+    def _from_files(self, files: list[Path]) -> Iterator[Candidate]:
         for file in files:
             key = self._load(file)
             if key is None:
@@ -86,30 +86,30 @@ class Keyring:
             yield Candidate(str(file), key)
 
     def _load(self, file: Path) -> Any:
-        """Read a private key; None, and a word in `passed_over`, when we cannot use it."""
+        """Load a private key; None, with an entry in `skipped`, if it cannot be used."""
         library = paramiko()
         try:
             data = read_small(file, follow=True).decode("utf-8", "replace")
         except OSError as error:
-            return self._pass_over(file, error.strerror or "cannot be read")
+            return self._skip(file, error.strerror or "cannot be read")
         for kind in (library.Ed25519Key, library.ECDSAKey, library.RSAKey):
             try:
                 return kind.from_private_key_file(str(file))
             except library.PasswordRequiredException:
                 self.encrypted.append(str(file))
-                return self._pass_over(file, "has a passphrase")
-            except Exception:  # whatever its parsers raise: another kind may read it
+                return self._skip(file, "has a passphrase")
+            except Exception:  # paramiko's parsers raise anything; another key type may fit
                 continue
-        why = "no private key" if "PRIVATE KEY" not in data else "of a kind that cannot be used"
-        return self._pass_over(file, why)
+        why = "not a private key" if "PRIVATE KEY" not in data else "unsupported key type"
+        return self._skip(file, why)
 
-    def _pass_over(self, file: Path, why: str) -> None:
-        said = f"{file}: {why}"
-        if said not in self.passed_over:
-            self.passed_over.append(said)
+    def _skip(self, file: Path, why: str) -> None:
+        entry = f"{file}: {why}"
+        if entry not in self.skipped:
+            self.skipped.append(entry)
 
-    def _held(self) -> dict[bytes, Any]:
-        """The agent's keys by what they are, in its order."""
+    def _agent_keys(self) -> dict[bytes, Any]:
+        """The agent's keys by their public blob, in the agent's order."""
         path = self._settings.agent or os.environ.get("SSH_AUTH_SOCK", "")
         if path in ("", "none"):
             return {}
@@ -122,9 +122,9 @@ class Keyring:
             agent._connect(connection)
         except (OSError, library.SSHException, struct.error, IndexError, ValueError) as error:
             connection.close()
-            self.passed_over.append(f"the agent at {path}: {error}")
+            self.skipped.append(f"the agent at {path}: {error}")
             return {}
-        connection.settimeout(None)  # to use a key may take a touch; who asks bounds it
+        connection.settimeout(None)  # signing may wait for the user; the login has a timeout
         self._agent = _Agent(agent)
         return {key.blob: key for key in agent.get_keys()}
 
@@ -140,30 +140,30 @@ class _Agent:
 
 
 def public_of(file: Path) -> bytes | None:
-    """The public half of a private key, without its passphrase: from the file itself where it is
-    in OpenSSH's format, else from the `.pub` beside it; None when neither tells.
+    """The public blob of a private key file, read without its passphrase.
 
-    Source: PROTOCOL.key of OpenSSH.
+    It comes from the file itself if that is in OpenSSH's format, else from the `.pub` file next to
+    it; None if neither has it. Source: PROTOCOL.key of OpenSSH.
     """
     with suppress(OSError, ValueError, IndexError, struct.error):
         text = read_small(file, follow=True).decode("ascii")
         if _BEGIN in text:
             data = base64.b64decode(text.partition(_BEGIN)[2].partition(_END)[0])
             if data.startswith(_MAGIC):
-                return _fifth(data[len(_MAGIC) :])
+                return _public_blob(data[len(_MAGIC) :])
     with suppress(OSError, ValueError, IndexError):
         beside = file if file.suffix == ".pub" else file.with_name(f"{file.name}.pub")
         return base64.b64decode(read_small(beside, follow=True).decode().split()[1], validate=True)
     return None
 
 
-def _print(blob: bytes) -> str:
-    """A key's fingerprint, as `ssh-add -l` shows it: of several, comments tell none apart."""
+def _fingerprint(blob: bytes) -> str:
+    """A key's fingerprint, as `ssh-add -l` shows it; comments need not be unique."""
     return HostKey("", blob).fingerprint
 
 
-def _fifth(data: bytes) -> bytes:
-    """The public key after cipher, derivation, its options and the number of keys."""
+def _public_blob(data: bytes) -> bytes:
+    """The first public key: it follows cipher name, KDF name, KDF options and number of keys."""
     for _ in range(3):
         (length,) = struct.unpack_from(">I", data)
         data = data[4 + length :]
@@ -175,8 +175,8 @@ def _fifth(data: bytes) -> bytes:
 
 
 def _certify(key: Any, file: str) -> bool:
-    """Give a key its certificate; False when the file has another key's."""
-    with suppress(Exception):  # the library raises whatever parsing the file raises
+    """Load a key's certificate; False if the file is not a certificate of this key."""
+    with suppress(Exception):  # paramiko's parsers raise anything
         key.load_certificate(file)
         return True
     return False

@@ -1,7 +1,7 @@
-"""paramiko and sshtunnel, imported late and for less.
+"""paramiko and sshtunnel, imported on first use, and paramiko without `invoke`.
 
-Source: measured; paramiko takes 130 ms to import, of which 50 are for `invoke`. It needs that for
-`Match exec` in a configuration alone, which OpenSSH reads for us.
+paramiko takes 130 ms to import, 50 of them for `invoke` (measured). It needs `invoke` only for
+`Match exec` in SSH configurations, which `ssh -G` evaluates instead.
 """
 
 import logging
@@ -12,57 +12,57 @@ from threading import Lock
 from types import ModuleType
 from typing import Any
 
-_WITHOUT = "invoke"
+_BLOCKED = "invoke"
 _importing = Lock()
 
 
 @cache
 def paramiko() -> Any:
-    """The library that speaks SSH. It says nothing on its own: what matters is raised."""
+    """Import paramiko, with its logging off."""
     quiet("paramiko")
-    with _importing:  # a thread may have begun while ssh is asked
-        if "paramiko" in sys.modules or _WITHOUT in sys.modules:
+    with _importing:  # `Reach.connect` imports it on a thread
+        if "paramiko" in sys.modules or _BLOCKED in sys.modules:
             return import_module("paramiko")
-        sys.modules[_WITHOUT] = None  # type: ignore[assignment] # importing it fails, as if absent
+        sys.modules[_BLOCKED] = None  # type: ignore[assignment] # makes the import fail
         try:
             return import_module("paramiko")
         finally:
-            sys.modules.pop(_WITHOUT, None)
+            sys.modules.pop(_BLOCKED, None)
 
 
 class _Shell:
-    """What paramiko asks `invoke` for: whether a command of a configuration succeeds."""
+    """A stand-in for the part of `invoke` that paramiko uses: running a `Match exec` command."""
 
     def __init__(self, ok: bool) -> None:
         self.ok = ok
 
     @classmethod
     def run(cls, command: str, **_: object) -> "_Shell":
-        """Run it as ssh does: nobody types, nothing is shown."""
+        """Run a command as ssh does, without input and output."""
         import subprocess
 
-        nowhere = subprocess.DEVNULL
+        null = subprocess.DEVNULL
         done = subprocess.run(
-            command, shell=True, check=False, stdin=nowhere, stdout=nowhere, stderr=nowhere
+            command, shell=True, check=False, stdin=null, stdout=null, stderr=null
         )
         return cls(done.returncode == 0)
 
 
 def with_commands() -> None:
-    """Let paramiko run the commands of a configuration: `Match exec`."""
+    """Let paramiko evaluate `Match exec`."""
     config: Any = import_module("paramiko.config") if paramiko() else None
     config.invoke = _Shell
 
 
 @cache
 def sshtunnel() -> ModuleType:
-    """The library that forwards ports."""
+    """Import sshtunnel."""
     paramiko()
     return import_module("sshtunnel")
 
 
 def quiet(name: str) -> logging.Logger:
-    """A logger that writes nowhere, however the process logs."""
+    """A logger that writes nothing, whatever logging the process configures."""
     logger = logging.getLogger(name)
     logger.propagate = False
     if not logger.handlers:

@@ -1,4 +1,4 @@
-"""Find the way to an instance, see that it is the instance, and say how `ssh` goes it."""
+"""`spawn connect`: verify the instance over our own connection, then build the `ssh` command."""
 
 import os
 import sys
@@ -15,26 +15,26 @@ from spawn.store.programs import find
 
 
 def log_in(instance_id: str, roots: Roots, where: Where, command: str | None) -> list[str]:
-    """Connect once, to know that `ssh` will; returns its words.
+    """Connect once to find the address and verify the host key; returns the `ssh` command line.
 
     Raises:
-        SpawnError: There is no `ssh`, or what was learned of the host cannot be kept for it.
-        RemoteError: It cannot be reached, or is not who it should be. That it takes none of our
-            keys is left to `ssh` where somebody can be asked for a passphrase.
+        SpawnError: No `ssh` program is installed, or the host key cannot be saved for it.
+        RemoteError: The instance cannot be reached or its host key is not trusted. A rejected login
+            is an error only without a terminal: else `ssh` may ask for a passphrase.
     """
     program = find("ssh")
     if program is None:
         raise SpawnError(
-            "there is no ssh on this machine", hint="install OpenSSH's client: openssh-client"
+            "no ssh program found on this machine", hint="install the package openssh-client"
         )
 
     began = True
 
     def keys() -> tuple[str, ...]:
-        from spawn.cli.sources.vouched import vouched
+        from spawn.cli.sources.vouched import read_logged_instance
 
         nonlocal began
-        found = vouched(instance_id, roots, where)
+        found = read_logged_instance(instance_id, roots, where)
         began = found.host_keys is not None or bool(found.owner)
         return tuple(found.host_keys or ())
 
@@ -44,8 +44,11 @@ def log_in(instance_id: str, roots: Roots, where: Where, command: str | None) ->
         reach.connect().close()
     except HostKeyUnknown as error:
         if not began:
-            error.why += "; it still boots, and the log of its queue will have its key"
-            error.hint = f"wait for `spawn queue status {instance_id}` to say so; or {error.hint}"
+            error.why += "; it is still booting, and will write its key to its queue's log"
+            error.hint = (
+                f"wait until `spawn queue status {instance_id}` shows that the queue has started; "
+                f"or {error.hint}"
+            )
         raise
     except NotLetIn:
         if not interactive:
@@ -53,9 +56,9 @@ def log_in(instance_id: str, roots: Roots, where: Where, command: str | None) ->
     own = OwnHosts(roots)
     if not own.keys(instance_id):
         raise SpawnError(
-            f"the host key of {instance_id} is right, and cannot be kept for ssh",
+            f"the host key of {instance_id} is verified but cannot be saved for ssh",
             why=f"{own.path} cannot be written",
-            hint="free some space, or let SPAWN_HOME name a folder of yours",
+            hint="free some space, or set SPAWN_HOME to a folder that you can write to",
         )
     assert reach.last is not None
     settings, user = reach.last

@@ -1,4 +1,4 @@
-"""Ask EC2 for an instance that is to be reached, and say why it cannot be."""
+"""Look an instance up in EC2, and explain why it cannot be reached."""
 
 from contextlib import suppress
 
@@ -10,17 +10,18 @@ from spawn.store.instances import GONE, Described, Searched, describe, region_as
 
 
 def running(instance_id: str, region: str | None, profile: str | None) -> Described:
-    """Ask EC2 for an instance that runs, or starts and has an address.
+    """Describe an instance that is running, or is pending and has an address.
 
     Args:
-        region: None: the one that the AWS configuration names.
+        region: None: the region of the AWS configuration.
 
     Raises:
-        Gone: It is in another state, in another region (the flag is named), or not known.
-        Denied: We may not ask, or nobody says as whom or where.
+        Gone: It is in another state or region, or EC2 has no such instance. The hint names the
+            flag for another region.
+        Denied: Credentials, permissions or a region are missing.
         Unavailable: EC2 does not answer.
     """
-    found = known(instance_id, region, profile)
+    found = describe_or_raise(instance_id, region, profile)
     if found.state == "pending" and (found.public or found.private):
         return found
     if found.state != "running":
@@ -28,12 +29,12 @@ def running(instance_id: str, region: str | None, profile: str | None) -> Descri
     return found
 
 
-def known(instance_id: str, region: str | None, profile: str | None) -> Described:
-    """Ask EC2 for an instance, whatever its state is.
+def describe_or_raise(instance_id: str, region: str | None, profile: str | None) -> Described:
+    """Describe an instance in any state.
 
     Raises:
-        Gone: It is in another region (the flag is named), or not known.
-        Denied: We may not ask, or nobody says as whom or where.
+        Gone: It is in another region, which the hint names, or EC2 has no such instance.
+        Denied: Credentials, permissions or a region are missing.
         Unavailable: EC2 does not answer.
     """
     found = describe(instance_id, region, profile)
@@ -43,13 +44,13 @@ def known(instance_id: str, region: str | None, profile: str | None) -> Describe
 
 
 def address(found: Described, *, from_within: bool) -> str:
-    """Where to connect to.
+    """The address to connect to.
 
     Args:
-        from_within: From a host of its own network, which has it at its private address.
+        from_within: Whether to prefer the private address, as from a jump host in its network.
 
     Raises:
-        Gone: It has no address.
+        Gone: The instance has no address.
     """
     both = (found.private, found.public) if from_within else (found.public, found.private)
     for each in both:
@@ -58,25 +59,27 @@ def address(found: Described, *, from_within: bool) -> str:
     raise Gone(
         f"instance {found.instance_id} has no address",
         state=found.state,
-        hint="a ProxyCommand in the SSH configuration leads to it through SSM",
+        hint="a ProxyCommand in the SSH configuration can reach it through SSM",
     )
 
 
-def doubted(
+def note_if_unknown(
     error: HostKeyUnknown, instance_id: str, region: str | None, profile: str | None
 ) -> None:
-    """Where EC2 knows no such instance, add that to why nobody knows the host's key."""
+    """Add to the error if EC2 has no such instance."""
     with suppress(SpawnError):
         if describe(instance_id, region, profile) is None:
             where = region_asked(region, profile) or "its region"
-            error.why += f"; EC2 knows no such instance in {where}"
+            error.why += f"; EC2 has no such instance in {where}"
 
 
-def asked(error: Unreachable, instance_id: str, region: str | None, profile: str | None) -> None:
-    """Ask EC2 about an instance that does not answer, and add what it says to the error.
+def add_ec2_state(
+    error: Unreachable, instance_id: str, region: str | None, profile: str | None
+) -> None:
+    """Ask EC2 about an instance that does not answer, and add the result to the error.
 
     Raises:
-        Gone: Nobody can answer, or nobody yet.
+        Gone: The instance is stopped, terminated or pending.
     """
     try:
         found = describe(instance_id, region, profile)
@@ -84,18 +87,18 @@ def asked(error: Unreachable, instance_id: str, region: str | None, profile: str
         return
     if found is None:
         where = f" in {region}" if region else ""
-        error.why += f"; EC2 knows no instance {instance_id}{where}"
+        error.why += f"; EC2 has no instance {instance_id}{where}"
     elif found.state in GONE or found.state == "pending":
         raise _gone(found) from error
 
 
 def _not_known(instance_id: str, region: str | None, profile: str | None) -> Gone:
-    searched, unasked = Searched(), ""
+    searched, failure = Searched(), ""
     if not is_mistyped_instance_id(instance_id):
         try:
             searched = region_of(instance_id, region, profile)
-        except SpawnError as error:  # it was worth a try
-            unasked = str(error)
+        except SpawnError as error:  # the search is optional
+            failure = str(error)
     elsewhere = searched.region
     if elsewhere:
         where = f" in {region}" if region else " in the region of the AWS configuration"
@@ -106,22 +109,22 @@ def _not_known(instance_id: str, region: str | None, profile: str | None) -> Gon
             hint=f"--region {elsewhere}",
             elsewhere=elsewhere,
         )
-    why = "no region of this account has it, or it was terminated an hour ago"
-    if unasked:
-        why = f"it was terminated an hour ago, or is in another region: {unasked}"
+    why = "no region of this account has it, or it was terminated over an hour ago"
+    if failure:
+        why = f"it was terminated over an hour ago, or is in another region: {failure}"
     if searched.silent:
         names = named(searched.silent)
-        why = f"it was terminated an hour ago, or is in a region that did not answer: {names}"
+        why = f"it was terminated over an hour ago, or is in a region that did not answer: {names}"
     return Gone(
-        f"EC2 knows no instance {instance_id}",
+        f"EC2 has no instance {instance_id}",
         state="unknown",
         why=why,
         hint="--profile names another account, --region another region",
     )
 
 
-def start(instance_id: str) -> str:
-    """How an instance that is stopped answers again."""
+def start_hint(instance_id: str) -> str:
+    """The hint that starts a stopped instance."""
     return f"`aws ec2 start-instances --instance-ids {instance_id}` starts it"
 
 
@@ -130,10 +133,10 @@ def _gone(found: Described) -> Gone:
     since = f" since {found.launched_at:%Y-%m-%d %H:%M:%S} UTC" if found.launched_at else ""
     hint = f"`spawn queue status {found.instance_id}` reads its queue's log in S3"
     if found.state == "stopped":
-        hint = f"{start(found.instance_id)}; {hint}"
+        hint = f"{start_hint(found.instance_id)}; {hint}"
     return Gone(
         f"instance {found.instance_id} is {found.state}",
         state=found.state,
         why=f"it has been starting{since}" if pending else found.reason,
-        hint="it answers in a minute or two" if pending else hint,
+        hint="try again in a minute or two" if pending else hint,
     )

@@ -1,7 +1,7 @@
-"""What OpenSSH itself would do for a host: `ssh -G` reads the configuration as `ssh` does.
+"""The SSH configuration of a host, as `ssh -G` prints it.
 
-Nothing else knows all of it: Include, Match with its criteria, canonical names. Where there is no
-`ssh`, paramiko reads what it understands (`plain.py`).
+Only OpenSSH supports all of it: Include, Match with its criteria, canonical names. Without an `ssh`
+program, paramiko reads the subset that it supports (`plain.py`).
 """
 
 import os
@@ -17,65 +17,68 @@ from spawn.core.errors import SpawnError
 from spawn.store.programs import find
 
 _SECONDS = 10
-"""A `Match exec` may ask somebody; `ssh` would wait for it too."""
-_NOBODY = "spawn-nobody-said"
-"""A user that no configuration names."""
+"""A `Match exec` command may prompt the user."""
+_NO_USER = "spawn-nobody-said"
+"""A user name that no configuration contains."""
 _SYSTEM = Path("/etc/ssh/ssh_config")
-_LOOKED_FOR = {"rsa", "ecdsa", "ecdsa_sk", "ed25519", "ed25519_sk", "xmss", "dsa"}
-"""The keys in `~/.ssh` that are tried when the configuration names none: all of them, then."""
+_DEFAULT_KEYS = {"rsa", "ecdsa", "ecdsa_sk", "ed25519", "ed25519_sk", "xmss", "dsa"}
+"""`~/.ssh/id_*`: the key files that ssh tries if the configuration names none."""
 
 
 class Config:
-    """The SSH configuration of who runs this.
+    """The user's SSH configuration.
 
     Args:
-        environ: `SPAWN_SSH_CONFIG` names a file to read instead, as `ssh -F` does.
+        environ: `SPAWN_SSH_CONFIG` names a file to read instead, as with `ssh -F`.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._file = environ.get("SPAWN_SSH_CONFIG") or None
         self._program = find("ssh", environ)
         self._environ = dict(environ)
-        # ssh asks the password file, not HOME.
+        # ssh uses the password database, not HOME.
         entry = pwd.getpwuid(os.getuid())
         self.login, self.home = entry.pw_name, Path(entry.pw_dir)
 
     def of(self, name: str, *, user: str = "", port: int = 0) -> Settings:
-        """Say how a host is reached.
+        """Read the settings for a host.
 
         Args:
-            user, port: Said elsewhere, and stronger than the configuration; empty and 0: not said.
+            user: Overrides the configuration unless empty.
+            port: Overrides the configuration unless 0.
 
         Raises:
-            SpawnError: The configuration cannot be read: what is wrong, in ssh's words.
+            SpawnError: The configuration cannot be read; contains the message of `ssh`.
         """
         if self._program is None:
             from spawn.cli.remote.plain import read
 
-            said = read(name, self._file, self.home, user=user, port=port)
+            options = read(name, self._file, self.home, user=user, port=port)
         else:
-            said = self._ask(name, user, port)
-        return self._settings(name, said)
+            options = self._read(name, user, port)
+        return self._settings(name, options)
 
-    def _ask(self, name: str, user: str, port: int) -> dict[str, list[str]]:
-        more = [*(["-l", user] if user else []), *(["-p", str(port)] if port else [])]
+    def _read(self, name: str, user: str, port: int) -> dict[str, list[str]]:
+        flags = [*(["-l", user] if user else []), *(["-p", str(port)] if port else [])]
         file = ["-F", self._file] if self._file else []
-        said = self._answer(self._start([*file, *more, "--", name]), name)
-        if not user and said.get("user") == [self.login] and not self._named(name, more):
-            del said["user"]
-        return said
+        options = self._output(self._start([*file, *flags, "--", name]), name)
+        if not user and options.get("user") == [self.login] and not self._names_user(name, flags):
+            del options["user"]
+        return options
 
-    def _named(self, name: str, more: list[str]) -> bool:
-        """Whether a configuration names the user, or ssh fell back on who runs it: the same
-        configuration is read again, with another user at its end."""
-        with NamedTemporaryFile("w", prefix="spawn-ssh-", suffix=".conf") as after:
+    def _names_user(self, name: str, flags: list[str]) -> bool:
+        """Whether the configuration names the user, rather than ssh using the login name.
+
+        `ssh -G` prints the same for both, so it reads the configuration again with another default.
+        """
+        with NamedTemporaryFile("w", prefix="spawn-ssh-", suffix=".conf") as wrapper:
             for each in [self._file] if self._file else [self.home / ".ssh/config", _SYSTEM]:
                 if Path(each).exists():
-                    after.write(f'Include "{Path(each).absolute()}"\n')
-            after.write(f"Host *\n    User {_NOBODY}\n")
-            after.flush()
-            said = self._answer(self._start(["-F", after.name, *more, "--", name]), name)
-        return said.get("user") != [_NOBODY]
+                    wrapper.write(f'Include "{Path(each).absolute()}"\n')
+            wrapper.write(f"Host *\n    User {_NO_USER}\n")
+            wrapper.flush()
+            options = self._output(self._start(["-F", wrapper.name, *flags, "--", name]), name)
+        return options.get("user") != [_NO_USER]
 
     def _start(self, arguments: list[str]) -> "subprocess.Popen[str]":
         return subprocess.Popen(
@@ -88,36 +91,36 @@ class Config:
             env=self._environ,
         )
 
-    def _answer(self, process: "subprocess.Popen[str]", name: str) -> dict[str, list[str]]:
+    def _output(self, process: "subprocess.Popen[str]", name: str) -> dict[str, list[str]]:
         try:
-            output, complaint = process.communicate(timeout=_SECONDS)
+            output, message = process.communicate(timeout=_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
-            complaint = f"`ssh -G {name}` took more than {_SECONDS} s"
+            message = f"`ssh -G {name}` took more than {_SECONDS} s"
         if process.returncode:
             raise SpawnError(
                 "the SSH configuration cannot be read",
-                why="; ".join(complaint.split("\n")).strip("; \r"),
-                hint=f"`ssh -G {name}` reads it too",
+                why="; ".join(message.split("\n")).strip("; \r"),
+                hint=f"`ssh -G {name}` shows the same error",
             )
-        said: dict[str, list[str]] = {}
+        options: dict[str, list[str]] = {}
         for line in output.splitlines():
             key, _, value = line.partition(" ")
-            said.setdefault(key, []).append(value)
-        return said
+            options.setdefault(key, []).append(value)
+        return options
 
-    def _settings(self, name: str, said: Mapping[str, list[str]]) -> Settings:
+    def _settings(self, name: str, options: Mapping[str, list[str]]) -> Settings:
         def one(key: str, default: str = "") -> str:
-            value = said.get(key, [default])[0]
+            value = options.get(key, [default])[0]
             return default if value.lower() == "none" and key != "identityagent" else value
 
         known = f"{one('userknownhostsfile')} {one('globalknownhostsfile')}"
         tokens = self.tokens(name, one("hostname", name), one("user"), int(one("port", "22")))
-        agent = one("identityagent")
-        identities = self._paths(said.get("identityfile", []), tokens)
-        looked_for = {str(self.home / ".ssh" / f"id_{each}") for each in _LOOKED_FOR}
-        defaults = len(identities) > 2 and looked_for.issuperset(identities)
+        agent = one("identityagent")  # `none` has a meaning of its own here
+        identities = self._paths(options.get("identityfile", []), tokens)
+        default_keys = {str(self.home / ".ssh" / f"id_{each}") for each in _DEFAULT_KEYS}
+        defaults = len(identities) > 2 and default_keys.issuperset(identities)
         return Settings(
             name=name,
             host=one("hostname", name),
@@ -125,7 +128,7 @@ class Config:
             user=one("user"),
             identities=identities,
             named=0 if defaults else len(identities),
-            certificates=self._paths(said.get("certificatefile", []), tokens),
+            certificates=self._paths(options.get("certificatefile", []), tokens),
             identities_only=one("identitiesonly") in ("yes", "true"),
             agent="" if agent == "SSH_AUTH_SOCK" else self._agent(agent, tokens),
             proxy_command=one("proxycommand"),
@@ -135,16 +138,16 @@ class Config:
         )
 
     def tokens(self, name: str, host: str, user: str, port: int) -> dict[str, str]:
-        """What `%h` and the like stand for. Source: ssh_config(5), TOKENS; `%C` is left out."""
-        here = socket.gethostname()
+        """The values of `%h` and the other tokens. Source: ssh_config(5), TOKENS, without `%C`."""
+        hostname = socket.gethostname()
         return {
             "%": "%",
             "d": str(self.home),
             "h": host,
             "i": str(os.getuid()),
             "k": name,
-            "L": here.partition(".")[0],
-            "l": here,
+            "L": hostname.partition(".")[0],
+            "l": hostname,
             "n": name,
             "p": str(port),
             "r": user or self.login,
@@ -154,7 +157,7 @@ class Config:
     def _paths(self, names: list[str], tokens: Mapping[str, str]) -> tuple[str, ...]:
         return paths([expand(each.strip('"'), tokens) for each in names], self.home)
 
-    def _agent(self, named: str, tokens: Mapping[str, str]) -> str:
-        if named.startswith("$"):
-            return self._environ.get(named[1:], "none")
-        return named if named in ("", "none") else self._paths([named], tokens)[0]
+    def _agent(self, value: str, tokens: Mapping[str, str]) -> str:
+        if value.startswith("$"):
+            return self._environ.get(value[1:], "none")
+        return value if value in ("", "none") else self._paths([value], tokens)[0]

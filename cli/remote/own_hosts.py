@@ -1,6 +1,6 @@
-"""Our own known hosts: what was learned of instances, under their ids.
+"""spawn's own `known_hosts` file: verified host keys of instances, under their instance ids.
 
-The lines are OpenSSH's, so that `ssh-keygen -R i-... -f FILE` takes one away.
+It is in OpenSSH's format, so `ssh-keygen -R i-... -f FILE` removes a key.
 """
 
 import fcntl
@@ -15,26 +15,25 @@ from spawn.store.files import read_small, regular
 from spawn.store.paths import Roots
 
 _MOST_BYTES = 64 * 1024 * 1024
-"""Of a file of known hosts: a line has some 600."""
+"""Size limit of a `known_hosts` file; a line has about 600 bytes."""
 
 
 class OwnHosts:
-    """The file; it need not be there."""
+    """The file, which need not exist."""
 
     def __init__(self, roots: Roots) -> None:
         self.path = roots.cache / "ssh" / "known_hosts"
 
     def keys(self, name: str) -> tuple[HostKey, ...]:
-        """The keys that are known for a name.
+        """The keys stored under a name; none if the file does not exist.
 
         Raises:
-            OSError: The file is there and cannot be read: that nothing is known is not said.
+            OSError: The file exists but cannot be read.
         """
         return tuple(each.key for each in known(text_of(self.path), [name]) if not each.revoked)
 
     def learn(self, name: str, keys: Sequence[HostKey], source: str) -> None:
-        """Keep keys for the next time; those that are there stay. No place, no error: the keys are
-        looked up again then."""
+        """Add keys under a name; `source` becomes their comment. A failed write is ignored."""
         with suppress(OSError):
             self.path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.path.parent.mkdir(mode=0o700, exist_ok=True)
@@ -42,16 +41,16 @@ class OwnHosts:
             with open(fd, "r+b") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 file.seek(0)
-                there = file.read()
-                held = {each.key for each in known(there.decode("utf-8", "replace"), [name])}
+                content = file.read()
+                held = {each.key for each in known(content.decode("utf-8", "replace"), [name])}
                 lines = [entry(name, key, f"spawn: {source}") for key in keys if key not in held]
-                if lines and there and not there.endswith(b"\n"):
+                if lines and content and not content.endswith(b"\n"):
                     lines.insert(0, "")
                 file.write("".join(f"{line}\n" for line in lines).encode())
 
 
 def text_of(path: Path) -> str:
-    """A file's text; empty when it is not there."""
+    """The text of a file, empty if it does not exist; invalid UTF-8 is replaced."""
     try:
         return read_small(path, _MOST_BYTES, follow=True).decode("utf-8", "replace")
     except (FileNotFoundError, NotADirectoryError):

@@ -1,7 +1,7 @@
-"""Who is at the other end of a connection within this machine.
+"""Which user owns the other end of a loopback connection.
 
-A port on 127.0.0.1 is open to every user of the machine, and what they ask through our tunnel is
-asked as us. Linux says whose socket it is; elsewhere nobody is told apart.
+Every user of this machine can connect to a port on 127.0.0.1, and the tunnel forwards with our
+rights. Linux tells who owns a socket; other systems do not, so every user is allowed there.
 """
 
 import os
@@ -13,9 +13,9 @@ _TABLE = Path("/proc/net/tcp")
 
 
 def is_ours(connection: socket.socket) -> bool:
-    """Whether a loopback connection comes from this user or root; who cannot be found is neither.
+    """Whether a loopback connection comes from this user or root; False if the socket is not found.
 
-    Source: proc(5), /proc/net/tcp: addresses in the machine's byte order, the uid eighth.
+    Source: proc(5), /proc/net/tcp: addresses in the machine's byte order, the uid in field 8.
     """
     if not _TABLE.exists():
         return True

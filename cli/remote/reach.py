@@ -1,11 +1,11 @@
-"""Reach an instance by its id: where it is, who it is, and as whom.
+"""Connect to an instance by its id: find its address, verify its host key, choose the user.
 
-1. The SSH configuration is asked for the id. What it says of the way counts.
-2. An address that it does not name: the one that worked the last time, else EC2's. When nobody
-   answers at a remembered one, or somebody else does, EC2 is asked.
-3. Its host key is verified under the id, whatever the address (`trust.py`).
+1. The SSH configuration for the instance id takes precedence.
+2. If it names no address: the address that worked last time, else the address from EC2. If no host
+   answers at the remembered address, or its host key is not trusted, EC2 is asked again.
+3. The host key is verified under the instance id, whatever the address (`trust.py`).
 
-When it worked the last time, nobody but the instance is asked.
+If the remembered address works, EC2 is not asked.
 """
 
 import os
@@ -31,7 +31,7 @@ from spawn.cli.remote.library import paramiko, sshtunnel
 from spawn.cli.remote.openssh import Config
 from spawn.cli.remote.own_hosts import OwnHosts
 from spawn.cli.remote.settings import Settings
-from spawn.cli.remote.trust import Source, Trust
+from spawn.cli.remote.trust import HostKeyVerifier, KeySource
 from spawn.cli.remote.tunnel import Tunnel
 from spawn.core.errors import InvalidArgument, SpawnError
 from spawn.core.ids import is_instance_id
@@ -42,16 +42,15 @@ from spawn.store.paths import Roots, ssh_key
 
 DEFAULT_USER = "ec2-user"
 TAG_USER = "spawn:ssh-user"
-"""The tag of an instance that names the user to log in as."""
+"""The instance tag that names the SSH user."""
 
 
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
-"""A user's name that nobody can take for anything else: it becomes part of a ProxyCommand, and may
-come from a tag or a log."""
+"""Safe user names: a name becomes part of a ProxyCommand, and may come from a tag or a log."""
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """What was said on the command line, as far as it was."""
+    """The flags of the command line that affect the connection; None if not given."""
 
     ssh_user: str | None = None
     identity: str | None = None
@@ -60,15 +59,15 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 
 class Told(Struct, frozen=True, kw_only=True):
-    """What the queue's log says of its instance, as read from S3.
+    """What the queue's log in S3 says about its instance.
 
     Args:
-        host_keys: Gives the `ssh_host_keys` of the newest `QueueStarted` or `QueueResumed` *of this
-            instance*, as they stand there; called when nothing else is known, as it may cost
-            requests. A `SpawnError` counts as not knowing. Who may write the bucket can have it
-            vouch for any key; so can whoever is root there.
-        user: Whom the runner runs as there, the `owner` of that event up to the `@`; empty when
-            that is not known without asking.
+        host_keys: Returns the `ssh_host_keys` of the newest `QueueStarted` or `QueueResumed` *of
+            this instance*, verbatim. It may send requests, so it is called only if no key is known
+            yet; a `SpawnError` counts as no keys. Anyone who can write to the bucket, or is root on
+            the instance, can make any key trusted this way.
+        user: The user of the runner there, the `owner` of that event up to the `@`; empty if
+            unknown.
     """
 
     host_keys: Callable[[], Sequence[str]] = tuple
@@ -76,14 +75,15 @@ class Told(Struct, frozen=True, kw_only=True):
 
 
 class Reach:
-    """The way to one instance.
+    """Makes connections and tunnels to one instance.
 
     Args:
         instance_id: `i-<hex>`.
-        environ: `SPAWN_SSH_CONFIG` names an SSH configuration to read instead of the person's.
+        environ: `SPAWN_SSH_CONFIG` names an SSH configuration to read instead of the user's.
 
     Raises:
-        InvalidArgument: It is no instance id, no user's name, or the key's file is not there.
+        InvalidArgument: The instance id or the user name is malformed, or the key file does not
+            exist.
     """
 
     def __init__(
@@ -101,58 +101,61 @@ class Reach:
             )
         self.instance_id = instance_id
         self._roots = roots
-        self._asked = asked or Asked()
+        self._flags = asked or Asked()
         self._told = told or Told()
-        user = self._asked.ssh_user
+        user = self._flags.ssh_user
         if user is not None and _USER.fullmatch(user) is None:
-            raise InvalidArgument(f"'{user}' is not a user's name", hint="--ssh-user ec2-user")
-        identity = self._asked.identity
+            raise InvalidArgument(f"'{user}' is not a valid user name", hint="--ssh-user ec2-user")
+        identity = self._flags.identity
         if identity is not None and not Path(identity).expanduser().is_file():
-            raise InvalidArgument(f"there is no key {identity}", hint="--identity names a file")
+            raise InvalidArgument(
+                f"key file {identity} not found", hint="--identity is the path of a private key"
+            )
         self._environ = os.environ if environ is None else environ
         self._config = Config(self._environ)
-        self._kept = recall(roots, instance_id) or Remembered()
-        self._ec2_silent = False
+        self._cached = recall(roots, instance_id) or Remembered()
+        self._ec2_failed = False
         self.last: tuple[Settings, str] | None = None
-        """Where, and as whom, the newest connection was tried."""
+        """The settings and the user of the newest connection attempt."""
 
     def connect(self) -> Connection:
         """Open an SSH connection to the instance.
 
         Raises:
-            Gone: EC2 says that it does not run, or knows none of that id.
-            Unreachable: Nobody answers.
-            HostKeyError: Nobody vouches for who answers.
-            NotLetIn: It takes none of our keys.
-            StoreError: Its address is not known, and EC2 could not be asked for it.
+            Gone: The instance is not running, or EC2 has no such instance.
+            Unreachable: No SSH server answers.
+            HostKeyError: The host key is not trusted.
+            NotLetIn: Authentication failed.
+            StoreError: The address is not known, and the request to EC2 failed.
         """
-        Thread(target=_import, name="import", daemon=True).start()  # while ssh reads its files
+        Thread(target=_import, name="import", daemon=True).start()  # while `ssh -G` runs
         settings = self._settings()
         named_by_config = settings.host != self.instance_id or settings.proxy_command
         if named_by_config:
             try:
-                return self._connect(settings, self._kept)
+                return self._connect(settings, self._cached)
             except Unreachable as error:
-                self._may_be_gone(error)
+                self._check_ec2_state(error)
                 raise
-        if self._kept.host:
+        if self._cached.host:
             try:
-                return self._connect(structs.replace(settings, host=self._kept.host), self._kept)
+                at_cached = structs.replace(settings, host=self._cached.host)
+                return self._connect(at_cached, self._cached)
             except (Unreachable, HostKeyError) as error:
-                fresh = self._fresh(settings, error)
+                fresh = self._new_address(settings, error)
         else:
             fresh = self._look_up(settings)
         try:
             return self._connect(structs.replace(settings, host=fresh.host), fresh)
         except Unreachable as error:
-            self._may_be_gone(error)
+            self._check_ec2_state(error)
             raise
 
     def tunnel(self, port: int) -> Tunnel:
-        """A tunnel to a port of the instance, which connects again when it is cut.
+        """Make a tunnel to a port of the instance. It reconnects after a lost connection.
 
         Raises:
-            RemoteError: As `connect`.
+            RemoteError, StoreError: As for `connect`.
         """
         connection = self.connect()
         try:
@@ -161,21 +164,20 @@ class Reach:
             connection.close()
             raise
 
-    # what is known
+    # settings
 
     def _settings(self) -> Settings:
-        settings = self._config.of(self.instance_id, user=self._asked.ssh_user or "")
-        if self._asked.identity is not None:
-            first = str(Path(self._asked.identity).expanduser().absolute())
+        settings = self._config.of(self.instance_id, user=self._flags.ssh_user or "")
+        if self._flags.identity is not None:
+            first = str(Path(self._flags.identity).expanduser().absolute())
             rest = [each for each in settings.identities if each != first]
             settings = structs.replace(
                 settings, identities=(first, *rest), named=settings.named + 1
             )
-        return self._launched(settings)
+        return self._with_launch_key(settings)
 
-    def _launched(self, settings: Settings) -> Settings:
-        """The key that `launch` made comes after those that somebody named, and before what ssh
-        would look for."""
+    def _with_launch_key(self, settings: Settings) -> Settings:
+        """Add the key that `launch` made: after the named keys, before ssh's default keys."""
         own = str(ssh_key(self._environ))
         if own in settings.identities or not Path(own).is_file():
             return settings
@@ -192,105 +194,100 @@ class Reach:
         user = self._user(settings, how)
         self.last = settings, user
         region, profile = self._where(how)
-        trust = Trust(
+        verifier = HostKeyVerifier(
             self.instance_id,
             list(dict.fromkeys([self.instance_id, *([settings.alias] if settings.alias else [])])),
             [named(settings.host, settings.port)],
             settings.known_hosts,
             own=OwnHosts(self._roots),
             sources=[
-                Source("the queue's log in S3", self._of_log),
-                Source("the instance's console", lambda: self._of_console(region, profile)),
+                KeySource("the queue's log in S3", self._keys_in_log),
+                KeySource("the instance's console", lambda: self._keys_on_console(region, profile)),
             ],
-            compare=self._compare(region, profile),
+            compare=self._how_to_compare(region, profile),
         )
         try:
-            found = connect(
-                self._config, settings, user, trust, advice=self._advice(settings, user)
+            connection = connect(
+                self._config, settings, user, verifier, advice=self._advice(settings, user)
             )
         except HostKeyUnknown as error:
-            from spawn.cli.remote.lookup import doubted  # boto3 costs 180 ms to import
+            from spawn.cli.remote.lookup import note_if_unknown  # boto3 costs 180 ms to import
 
-            if not self._ec2_silent:
-                doubted(error, self.instance_id, region, profile)
+            if not self._ec2_failed:
+                note_if_unknown(error, self.instance_id, region, profile)
             raise
-        # Which queue it has may have been learned since this began.
+        # Another part of this command may have stored the queue in the meantime.
         now = recall(self._roots, self.instance_id) or how
-        self._kept = structs.replace(
-            how, user=self._worth(user, how), queue=now.queue, alone=now.alone
-        )
-        remember(self._roots, self.instance_id, self._kept)
-        return found
-
-    def _worth(self, user: str, how: Remembered) -> str:
-        """The user to remember: what neither flag nor configuration says anew each time."""
-        return how.user if self._asked.ssh_user else user
+        user = how.user if self._flags.ssh_user else user  # the flag is for this command only
+        self._cached = structs.replace(how, user=user, queue=now.queue, alone=now.alone)
+        remember(self._roots, self.instance_id, self._cached)
+        return connection
 
     def _where(self, how: Remembered) -> tuple[str | None, str | None]:
-        # boto3 reads AWS_DEFAULT_REGION alone; every other tool of AWS reads this one too.
-        region = self._asked.region or how.region or self._environ.get("AWS_REGION") or None
-        return region, self._asked.profile or how.profile
+        # boto3 reads only AWS_DEFAULT_REGION; all other AWS tools also read AWS_REGION.
+        region = self._flags.region or how.region or self._environ.get("AWS_REGION") or None
+        return region, self._flags.profile or how.profile
 
-    def _of_log(self) -> list[HostKey]:
+    def _keys_in_log(self) -> list[HostKey]:
         found = (parse(line) for line in self._told.host_keys())
         return [key for key in found if key is not None]
 
-    def _of_console(self, region: str | None, profile: str | None) -> Sequence[HostKey]:
+    def _keys_on_console(self, region: str | None, profile: str | None) -> Sequence[HostKey]:
         from spawn.store.instances import console  # boto3 costs 180 ms to import
 
         try:
             return console_text.host_keys(console(self.instance_id, region, profile))
         except SpawnError:
-            self._ec2_silent = True  # it would not answer the next question either
+            self._ec2_failed = True  # the next request would fail too
             raise
 
-    def _compare(self, region: str | None, profile: str | None) -> str:
+    def _how_to_compare(self, region: str | None, profile: str | None) -> str:
         words = ["aws", "ec2", "get-console-output", "--instance-id", self.instance_id]
         words += ["--latest", "--output", "text"]
         words += ["--region", region] if region else []
         words += ["--profile", profile] if profile else []
-        return f" with what its console shows (`{shlex.join(words)}`)"
+        return f" with the one on its console (`{shlex.join(words)}`)"
 
     def _advice(self, settings: Settings, user: str) -> str:
         if settings.user or self._told.user or user != DEFAULT_USER:
             return ""
-        return f"nobody said whom to log in as, so it was {DEFAULT_USER}: Ubuntu has ubuntu"
+        return f"no user is set, so {DEFAULT_USER} was used; on Ubuntu it is ubuntu"
 
-    # what EC2 knows
+    # EC2
 
-    def _fresh(self, settings: Settings, error: RemoteError) -> Remembered:
-        """The address that EC2 has by now; raises the error of the old one when it is no other."""
+    def _new_address(self, settings: Settings, error: RemoteError) -> Remembered:
+        """Ask EC2 for the current address; raises `error` if it is the remembered one."""
         try:
             fresh = self._look_up(settings)
         except Gone:
             raise
         except SpawnError:
             raise error from None
-        if fresh.host == self._kept.host:
+        if fresh.host == self._cached.host:
             raise error
         return fresh
 
     def _look_up(self, settings: Settings) -> Remembered:
         from spawn.cli.remote.lookup import address, running  # boto3 costs 180 ms to import
 
-        region, profile = self._where(self._kept)
+        region, profile = self._where(self._cached)
         found = running(self.instance_id, region, profile)
         return structs.replace(
-            self._kept,
+            self._cached,
             host=address(found, from_within=bool(settings.jumps)),
             region=found.region,
             profile=profile,
-            user=found.tags.get(TAG_USER, "") or self._kept.user,
+            user=found.tags.get(TAG_USER, "") or self._cached.user,
         )
 
-    def _may_be_gone(self, error: Unreachable) -> None:
-        """Say so instead, when EC2 says that nobody can answer, or nobody yet."""
-        from spawn.cli.remote.lookup import asked  # boto3 costs 180 ms to import
+    def _check_ec2_state(self, error: Unreachable) -> None:
+        """Raise `Gone` instead if EC2 says that the instance is stopped, terminated or pending."""
+        from spawn.cli.remote.lookup import add_ec2_state  # boto3 costs 180 ms to import
 
-        asked(error, self.instance_id, *self._where(self._kept))
+        add_ec2_state(error, self.instance_id, *self._where(self._cached))
 
 
 def _import() -> None:
-    with suppress(ImportError):  # who needs it says so
+    with suppress(ImportError):  # raised again where the library is used
         paramiko()
         sshtunnel()

@@ -1,4 +1,4 @@
-"""Run a command on the instance, as `ssh host command` does."""
+"""Run a command on an instance, as `ssh host command` does."""
 
 import select
 import shlex
@@ -7,71 +7,72 @@ from io import BytesIO
 from typing import Protocol
 
 from spawn import __version__
-from spawn.cli.remote.connection import Connection, cut
+from spawn.cli.remote.connection import Connection, connection_lost
 from spawn.cli.remote.errors import NoSpawn
 from spawn.cli.remote.library import paramiko
 
 _CHUNK = 1 << 15
 _NOT_FOUND, _USAGE = 127, 2
 _LOST = -1
-"""What paramiko calls an exit without a code: a signal, or a connection that is gone."""
+"""paramiko's exit status without a code: after a signal or a lost connection."""
 SIGNALLED = 255
-"""Our exit code for it, as `ssh` has it."""
+"""The exit code after a signal, as for `ssh`."""
 _SESSION = "SSH_CLIENT SSH2_CLIENT SSH_CONNECTION SSH_TTY"
-"""What says that this is somebody's session. The bash of a job that inherits it may take itself for
-one, and reads `~/.bashrc`. Source: bash(1), INVOCATION, on the remote shell daemon."""
+"""Variables of an SSH session. A job that inherits them may run a bash that takes itself for a
+remote shell and reads `~/.bashrc`. Source: bash(1), INVOCATION."""
 _PLACES = "/usr/local/bin:/opt/spawn/bin"
-"""Where else `spawn` may be: a shell that nobody logs in to reads no profile."""
+"""Added to PATH: a non-login shell does not read the profile."""
 
 
 class Sink(Protocol):
-    """Where what a command prints is passed on to."""
+    """A binary stream that receives a command's output."""
 
     def write(self, data: bytes, /) -> int:
-        """Take some of it."""
+        """Write bytes; returns how many."""
         ...
 
     def flush(self) -> None:
-        """Let go of it."""
+        """Flush the stream."""
         ...
 
 
 def run(connection: Connection, command: str | Sequence[str], out: Sink, err: Sink) -> int:
-    """Run a command; what it prints is passed on as it comes.
+    """Run a command and pass its output on as it arrives.
 
     Args:
-        command: For the shell there as it is; or words, which are quoted.
+        command: A string for the remote shell, or words to quote for it.
 
     Returns:
-        Its exit code; 255 when a signal ended it.
+        The command's exit code; 255 if a signal ended it.
 
     Raises:
-        Cut: The connection is lost before its end: it may go on there, or not.
+        Cut: The connection is lost before the command ends. The command may still be running.
     """
     text = command if isinstance(command, str) else shlex.join(command)
     library = paramiko()
     channel = connection.session()
     try:
         channel.exec_command(text)
-        channel.shutdown_write()  # nobody types
+        channel.shutdown_write()  # the command gets no input
         while True:
             if not channel.recv_ready() and not channel.recv_stderr_ready():
                 if channel.exit_status_ready() and channel.eof_received:
                     break
                 if channel.closed or not connection.alive:
                     break
-                if channel.eof_received:  # it has closed its output, and goes on
+                if channel.eof_received:  # the command has closed its output but still runs
                     channel.status_event.wait(1.0)
                 else:
                     select.select([channel], [], [], 1.0)
-            _pass(channel, out, err)
-        while _pass(channel, out, err):
+            _copy_output(channel, out, err)
+        while _copy_output(channel, out, err):
             pass
         code: int = channel.recv_exit_status() if channel.exit_status_ready() else _LOST
         if code == _LOST and not connection.alive:
-            raise cut(connection.where, "the command may go on there")
+            raise connection_lost(connection.where, "the command may still be running there")
     except (library.SSHException, EOFError) as error:
-        raise cut(connection.where, str(error) or "the command may go on there") from None
+        why = str(error) or "the command may still be running there"
+        raise connection_lost(connection.where, why) from None
     finally:
         channel.close()
     return SIGNALLED if code == _LOST else code
@@ -81,18 +82,18 @@ def run_spawn(connection: Connection, arguments: Sequence[str], out: Sink, err: 
     """Run the instance's own `spawn` with these arguments.
 
     Returns:
-        Its exit code.
+        The exit code of `spawn`.
 
     Raises:
-        NoSpawn: There is none, or one of another version that does not know the arguments.
-        Cut: The connection is lost before its end.
+        NoSpawn: `spawn` is not installed, or is another version that rejects the arguments.
+        Cut: The connection is lost before the command ends.
     """
     code = run(connection, _spawn(arguments), out, err)
     if code == _NOT_FOUND:
         raise NoSpawn(
-            f"there is no spawn on {connection.where} that {connection.user} finds",
+            f"spawn not found on {connection.where} for user {connection.user}",
             why=f"`spawn` is neither in PATH nor in ~/.local/bin, {_PLACES.replace(':', ', ')}",
-            hint="--ssh-user names the user who has it",
+            hint="--ssh-user selects the user who installed it",
         )
     if code == _USAGE:
         version = _version(connection)
@@ -101,7 +102,7 @@ def run_spawn(connection: Connection, arguments: Sequence[str], out: Sink, err: 
                 f"spawn on {connection.where} does not understand `{shlex.join(arguments)}`",
                 version=version,
                 why=f"it is version {version}, and this is {__version__}",
-                hint="the older of the two wants an update",
+                hint="update the older of the two",
             )
     return code
 
@@ -118,8 +119,8 @@ def _version(connection: Connection) -> str:
     return words[-1] if code == 0 and len(words) == 2 and words[0] == "spawn" else ""
 
 
-def _pass(channel: object, out: Sink, err: Sink) -> bool:
-    """Pass on what is there; whether there was anything."""
+def _copy_output(channel: object, out: Sink, err: Sink) -> bool:
+    """Copy the available output; returns whether there was any."""
     found = False
     for ready, read, to in (("recv_ready", "recv", out), ("recv_stderr_ready", "recv_stderr", err)):
         if getattr(channel, ready)():

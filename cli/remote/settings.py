@@ -1,4 +1,4 @@
-"""How a host is reached: what `ssh` would do for it, after its configuration was read."""
+"""The SSH settings of a host, as the configuration resolves them."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,10 +15,10 @@ _JUMP = re.compile(
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """What an SSH configuration says of a host.
+    """The SSH settings of a host.
 
-    `name` is what was asked for, `host` where to connect to. They are the same where the
-    configuration names no address. `user` is empty where it names none.
+    `name` is the name that was looked up, `host` the address to connect to; they are equal if the
+    configuration has no HostName. `user` is empty if the configuration names none.
     """
 
     name: str
@@ -26,24 +26,24 @@ class Settings(Struct, frozen=True, kw_only=True):
     port: int = 22
     user: str = ""
     identities: tuple[str, ...] = ()
-    """Private keys' files, in the order in which they are tried; not all need be there."""
+    """Private key files in the order to try; some may not exist."""
     named: int = 0
-    """How many of them, from the first on, somebody named. The others ssh looks for by itself."""
+    """How many of `identities`, from the start, were named explicitly; the rest are defaults."""
     certificates: tuple[str, ...] = ()
     identities_only: bool = False
-    """Whether an agent's other keys are left alone."""
+    """Whether to ignore the agent's other keys."""
     agent: str = ""
-    """The agent's socket; empty: what SSH_AUTH_SOCK names; `none`: no agent."""
+    """The agent's socket. Empty: SSH_AUTH_SOCK; `none`: no agent."""
     proxy_command: str = ""
     jumps: tuple["Jump", ...] = ()
-    """The hosts that the way leads over, the nearest first."""
+    """The jump hosts, nearest first."""
     alias: str = ""
-    """HostKeyAlias: the name under which its key is known."""
+    """HostKeyAlias: the name to look its key up under."""
     known_hosts: tuple[Path, ...] = ()
 
 
 class Jump(Struct, frozen=True):
-    """A host on the way. `user` may be empty and `port` 0: what its own configuration says."""
+    """A jump host. An empty `user` and a `port` of 0 mean the values of its own configuration."""
 
     host: str
     user: str = ""
@@ -51,10 +51,10 @@ class Jump(Struct, frozen=True):
 
 
 def jumps(text: str) -> tuple[Jump, ...]:
-    """Read a ProxyJump: `[user@]host[:port]` or the same as an `ssh://` address, with commas.
+    """Parse a ProxyJump: `[user@]host[:port]` or `ssh://` URIs, separated by commas.
 
     Raises:
-        InvalidArgument: It is none.
+        InvalidArgument: The value is malformed.
     """
     if text.strip().lower() in ("", "none"):
         return ()
@@ -68,23 +68,20 @@ def jumps(text: str) -> tuple[Jump, ...]:
 
 
 def expand(text: str, tokens: Mapping[str, str]) -> str:
-    """Put values in place of `%h` and the like; unknown ones stay.
-
-    Source: ssh_config(5), TOKENS.
-    """
+    """Replace tokens such as `%h`; unknown tokens stay. Source: ssh_config(5), TOKENS."""
     return _TOKEN.sub(lambda found: tokens.get(found[1], found[0]), text)
 
 
 def files(text: str, home: Path) -> tuple[Path, ...]:
-    """Take a list of files apart, as `ssh -G` prints it: without quotes around names with spaces.
+    """Split a list of files from `ssh -G`, which does not quote names with spaces.
 
-    The words are joined again as long as that names a file that is there.
+    Consecutive words form one name if a file of that name exists.
     """
     words = text.split()
     found: list[Path] = []
     while words:
         for count in range(len(words), 0, -1):
-            path = Path(_home(" ".join(words[:count]), home))
+            path = Path(_expand_home(" ".join(words[:count]), home))
             if count == 1 or path.exists():
                 break
         if words[0] != "none":
@@ -94,9 +91,9 @@ def files(text: str, home: Path) -> tuple[Path, ...]:
 
 
 def paths(names: Sequence[str], home: Path) -> tuple[str, ...]:
-    """The files that a configuration names, `~` and all; `none` names none."""
-    return tuple(_home(name, home) for name in names if name != "none")
+    """Expand `~` in file names from a configuration, and drop `none`."""
+    return tuple(_expand_home(name, home) for name in names if name != "none")
 
 
-def _home(name: str, home: Path) -> str:
+def _expand_home(name: str, home: Path) -> str:
     return str(home / name[2:]) if name.startswith("~/") else name

@@ -1,6 +1,6 @@
-"""The system's own `ssh`, told what was found out: where the instance is, and who it must be.
+"""The command line of the system's `ssh`, with the instance's address and a pinned host key.
 
-It asks for passphrases, touches and second factors, which we cannot.
+Unlike spawn, `ssh` can prompt for passphrases, key touches and second factors.
 """
 
 from collections.abc import Sequence
@@ -19,14 +19,14 @@ def arguments(
     command: str | None,
     terminal: bool,
 ) -> list[str]:
-    """The words of `ssh`, its name first.
+    """The argument vector of `ssh`, including its name.
 
     Args:
-        settings: With the address that was found.
-        config: The configuration that it is to read instead of the person's; None: theirs.
-        known_hosts: Where the instance's keys are, under its id; no other file counts.
-        command: For the shell there as it is; None: a session.
-        terminal: Whether a command gets a terminal, so that Ctrl-C reaches it.
+        settings: `host` is the address to connect to.
+        config: An SSH configuration to read instead of the user's.
+        known_hosts: The only file with trusted keys: those of the instance, under its id.
+        command: A string for the remote shell; None: an interactive session.
+        terminal: Whether to allocate a terminal for the command, so that Ctrl-C reaches it.
     """
     options = {
         "HostName": settings.host.replace("%", "%%"),
@@ -36,8 +36,8 @@ def arguments(
         "GlobalKnownHostsFile": "/dev/null",
         "UpdateHostKeys": "no",
         "CheckHostIP": "no",
-        "ControlPath": "none",  # a connection that is open was verified by nobody, or as another
-        **({"LogLevel": "ERROR"} if command is not None else {}),  # no `Connection closed` after it
+        "ControlPath": "none",  # a shared connection may not have been verified under this id
+        **({"LogLevel": "ERROR"} if command is not None else {}),  # no `Connection closed` message
     }
     words = ["ssh", *(["-F", config] if config else []), "-l", user]
     words += [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
@@ -48,6 +48,6 @@ def arguments(
 
 
 def _identities(files: Sequence[str]) -> list[str]:
-    """Those that are there: `ssh` complains of others when they are named to it."""
-    there = [each for each in files if Path(each).is_file()]
-    return [word for each in there for word in ("-i", each)]
+    """`-i` for each file that exists: `ssh` warns about missing ones."""
+    existing = [each for each in files if Path(each).is_file()]
+    return [word for each in existing for word in ("-i", each)]

@@ -1,8 +1,7 @@
-"""Whether a host is who it should be: its key against those that somebody vouches for.
+"""Host key verification.
 
-An instance's address is another instance's tomorrow, its id never is. So keys are looked up under
-the id first. The first source that knows the id decides, and nothing is sent to a host whose key
-is not among its keys.
+EC2 reuses addresses but never instance ids, so keys are looked up under the id first. The first
+source that has keys for the id decides. Nothing is sent to a host whose key is not one of them.
 """
 
 import shlex
@@ -18,34 +17,35 @@ from spawn.core.ssh.key import HostKey
 from spawn.core.ssh.known_hosts import Known, entry, known
 
 Keys = Callable[[], Sequence[HostKey]]
-"""Asks somebody for the keys of a host. A `SpawnError` counts as not knowing."""
+"""Returns the keys of a host. A `SpawnError` counts as no keys."""
 
 
-class Source(Struct, frozen=True):
-    """Somebody who vouches for an instance's keys."""
+class KeySource(Struct, frozen=True):
+    """A source of an instance's host keys. `words` names it in messages."""
 
     words: str
     keys: Keys
 
 
-class Expected(Struct, frozen=True):
-    """Keys that are vouched for, and by whom. `file`: where they stand, if in a file."""
+class TrustedKeys(Struct, frozen=True):
+    """Trusted keys, the name of their source for messages, and their file if they are in one."""
 
     keys: tuple[HostKey, ...]
     words: str
     file: Path | None = None
 
 
-class Trust:
-    """What is known of one host.
+class HostKeyVerifier:
+    """Verifies the host key of one host.
 
     Args:
-        name: The instance's id, or how an SSH configuration calls the host.
-        names: Under which `known_hosts` may have it, the strongest first: the id or the alias.
-        addresses: Under which it may have it too, `[host]:port`; others may have had them before.
-        files: The person's and the system's `known_hosts`.
-        own: Our own file; None: nothing is kept, as for a host on the way.
-        sources: Who else knows the instance, in the order in which they are asked.
+        name: The instance id, or the host's name in the SSH configuration.
+        names: Names to look up in `files`, in order of precedence: the id, then the alias.
+        addresses: Addresses to look up last, as `[host]:port`; other hosts may have used them.
+        files: The user's and the system's `known_hosts`.
+        own: spawn's own file, which verified keys are added to; None for a jump host.
+        sources: Further sources, in order of precedence.
+        compare: The end of the hint "compare the fingerprint...": with what.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Trust:
         files: Sequence[Path],
         *,
         own: OwnHosts | None = None,
-        sources: Sequence[Source] = (),
+        sources: Sequence[KeySource] = (),
         compare: str = "",
     ) -> None:
         self.name = name
@@ -66,27 +66,33 @@ class Trust:
         self._own = own
         self._sources = sources
         self._compare = compare
-        self._silent: list[str] = []
-        """Who was asked in vain, and why."""
-        self._first = self._held() if own is not None else None
+        self._failures: list[str] = []
+        """Sources that could not be read, with the reason."""
+        self._first = self._in_own_file() if own is not None else None
 
     def preferred(self) -> tuple[str, ...]:
-        """The types of the keys that are known without asking anybody: what to agree on first."""
+        """Key types known from local files, to prefer in the key exchange."""
         found = self._first or self._in_files(self._names) or self._in_files(self._addresses)
         return tuple(dict.fromkeys(key.type for key in found.keys)) if found else ()
 
     def check(self, shown: HostKey, where: str) -> None:
-        """Accept the key that a host shows, or raise.
+        """Verify the key that a host presents, and add it to spawn's own file.
 
         Args:
-            where: Its address, for people.
+            where: The host's address, for messages.
 
         Raises:
-            HostKeyDiffers: It is not among the keys of the first who knows the host.
-            HostKeyUnknown: Nobody knows the host.
+            HostKeyDiffers: The first source that knows the host has other keys, or the key is
+                revoked.
+            HostKeyUnknown: No source knows the host.
         """
         self._refuse_revoked(shown, where)
-        found = self._first or self._named(shown) or self._asked() or self._in_files(self._names)
+        found = (
+            self._first
+            or self._listed_in_files(shown)
+            or self._from_sources()
+            or self._in_files(self._names)
+        )
         if found is None:
             by_address = self._in_files(self._addresses)
             if by_address is None or shown not in by_address.keys:
@@ -95,40 +101,40 @@ class Trust:
         if shown not in found.keys:
             raise self._differs(shown, where, found)
         if self._own is not None and found is not self._first:
-            # All of a source that knows the id; of a name that others had before, just this one.
+            # Sources list the keys of this id; a file may list keys of earlier hosts of that name.
             kept = found.keys if found.file is None else (shown,)
             self._own.learn(self.name, kept, found.words)
-            self._first = self._held()
+            self._first = self._in_own_file()
 
-    def _held(self) -> Expected | None:
+    def _in_own_file(self) -> TrustedKeys | None:
         if self._own is None:
             return None
         keys = self._own.keys(self.name)
-        return Expected(keys, str(self._own.path), self._own.path) if keys else None
+        return TrustedKeys(keys, str(self._own.path), self._own.path) if keys else None
 
-    def _named(self, shown: HostKey) -> Expected | None:
-        """The person's own word for this very key under the id: no id is ever another host's, and
-        nobody else need be asked."""
+    def _listed_in_files(self, shown: HostKey) -> TrustedKeys | None:
+        """The keys in the user's `known_hosts` if `shown` is one of them. Ids are never reused, so
+        no other source is needed."""
         found = self._in_files(self._names)
         return found if found is not None and shown in found.keys else None
 
-    def _asked(self) -> Expected | None:
+    def _from_sources(self) -> TrustedKeys | None:
         for source in self._sources:
             keys: tuple[HostKey, ...] = ()
             try:
                 keys = tuple(source.keys())
             except SpawnError as error:
-                self._silent.append(f"{source.words} cannot be asked: {error}")
+                self._failures.append(f"{source.words} cannot be read: {error}")
             if keys:
-                return Expected(keys, source.words)
+                return TrustedKeys(keys, source.words)
         return None
 
-    def _in_files(self, names: Sequence[str]) -> Expected | None:
+    def _in_files(self, names: Sequence[str]) -> TrustedKeys | None:
         for name in names:
             for path in self._files:
                 keys = [each.key for each in _read(path, [name]) if not each.revoked]
                 if keys:
-                    return Expected(tuple(keys), f"{path} ({name})", path)
+                    return TrustedKeys(tuple(keys), f"{path} ({name})", path)
         return None
 
     def _refuse_revoked(self, shown: HostKey, where: str) -> None:
@@ -136,30 +142,31 @@ class Trust:
             for each in _read(path, [*self._names, *self._addresses]):
                 if each.revoked and each.key == shown:
                     raise HostKeyDiffers(
-                        f"the host key that {self.name} shows is revoked: nothing was sent",
-                        why=f"{path}, line {each.line}, revokes {shown}, which {where} shows",
-                        hint="whoever revoked it knows why; do not connect",
+                        f"the host key of {self.name} is revoked: nothing was sent",
+                        why=f"{path}, line {each.line}, revokes {shown}, which {where} presented",
+                        hint="do not connect until you know why it was revoked",
                     )
 
-    def _differs(self, shown: HostKey, where: str, found: Expected) -> HostKeyDiffers:
+    def _differs(self, shown: HostKey, where: str, found: TrustedKeys) -> HostKeyDiffers:
         expected = " or ".join(str(key) for key in found.keys)
         forget = ""
         if found.file is not None:
             name = self.name if self._own and found.file == self._own.path else self._names[0]
             command = shlex.join(["ssh-keygen", "-R", name, "-f", str(found.file)])
-            forget = f"; if its key was changed on purpose, `{command}` forgets the old one"
+            forget = f"; if the key was changed on purpose, `{command}` removes the old one"
         return HostKeyDiffers(
-            f"the host that answers for {self.name} is not the one that is known: nothing was sent",
-            why=f"{where} shows {shown}, and {found.words} says {expected}",
-            hint="its address may be another machine's by now, or somebody is in between" + forget,
+            f"the host key of {self.name} does not match the known one: nothing was sent",
+            why=f"{where} presented {shown}, but {found.words} has {expected}",
+            hint="its address may now belong to another machine, or someone intercepts the "
+            "connection" + forget,
         )
 
-    def _unknown(self, shown: HostKey, where: str, other: Expected | None) -> HostKeyUnknown:
-        why = f"{where} shows {shown}, and nobody who was asked knows {self.name}"
-        why = "; ".join([why, *self._silent])
+    def _unknown(self, shown: HostKey, where: str, other: TrustedKeys | None) -> HostKeyUnknown:
+        why = f"{where} presented {shown}, and no key is known for {self.name}"
+        why = "; ".join([why, *self._failures])
         if other is not None:
             keys = " or ".join(str(key) for key in other.keys)
-            why += f"; {other.words} has another for the address, {keys}, perhaps of a host before"
+            why += f"; {other.words} has {keys} for the address, perhaps of an earlier host"
         file = self._own.path if self._own is not None else next(iter(self._files), None)
         line = shlex.quote(entry(self._names[0], shown))
         accept = f"echo {line} >> {shlex.quote(str(file))}" if file is not None else ""
@@ -167,15 +174,15 @@ class Trust:
             accept = f"mkdir -p {shlex.quote(str(file.parent))} && {accept}"
         compare = f"compare the fingerprint{self._compare}"
         return HostKeyUnknown(
-            f"nobody vouches for the host key of {self.name}: nothing was sent",
+            f"the host key of {self.name} cannot be verified: nothing was sent",
             why=why,
-            hint=f"{compare}; if it agrees: {accept}",
+            hint=f"{compare}; if they match: {accept}",
         )
 
 
 def _read(path: Path, names: Sequence[str]) -> Iterator[Known]:
     try:
         text = text_of(path)
-    except OSError:  # not ours to read, as ssh itself would find
+    except OSError:  # ssh ignores unreadable files too
         return iter(())
     return known(text, names)

@@ -1,8 +1,7 @@
-"""A port of this machine that is a port of the instance.
+"""Forwards a local port to a port of the instance.
 
-sshtunnel listens and forwards. What it does by default is unsafe or slow, so it is given a
-connection that was made, verified and let in before, and never makes one: it would accept any
-host key, ignore a ProxyJump, and connect anew for every key it tries.
+sshtunnel listens and forwards, over a connection that is already verified and authenticated. Its
+own connections would accept any host key, ignore ProxyJump, and reconnect for each key.
 """
 
 import socket
@@ -11,7 +10,7 @@ from contextlib import suppress
 from threading import Lock, Thread, current_thread
 from typing import Any, Self
 
-from spawn.cli.remote.connection import Connection, cut
+from spawn.cli.remote.connection import Connection, connection_lost
 from spawn.cli.remote.errors import Cut, RemoteError
 from spawn.cli.remote.library import paramiko, quiet, sshtunnel
 from spawn.cli.remote.peer import is_ours
@@ -21,33 +20,33 @@ LOOPBACK = "127.0.0.1"
 _END_SECONDS = 2.0
 _LOCK_SECONDS = 0.2
 _ACCEPT_SECONDS = 0.5
-"""How often who accepts looks whether to end, where `shutdown` does not wake it."""
+"""How often the accepting thread checks whether to stop, if `shutdown` does not wake it."""
 
 
 class Tunnel:
-    """The way to one port of the instance. Used in a `with`.
+    """A tunnel to one port of the instance; a context manager.
 
-    The port here stays the same as long as the tunnel is open. When the connection is lost, the
-    next who connects to the port has it made again.
+    The local port stays the same while the tunnel is open. If the SSH connection is lost, the next
+    client of the local port causes a reconnect.
 
     Args:
-        connection: An open one; the tunnel closes what it uses.
-        port: The instance's, on its own 127.0.0.1.
-        again: Makes another connection after that one was lost.
+        connection: An open connection; the tunnel closes it.
+        port: The port on the instance's 127.0.0.1.
+        again: Makes a new connection after a lost one.
     """
 
     def __init__(
         self, connection: Connection, port: int, again: Callable[[], Connection] | None = None
     ) -> None:
         self._connection = connection
-        self._again = again
+        self._reconnect = again
         self._lock = Lock()
         self._closed = False
         self._trouble: SpawnError | None = None
         self.accepts = False
-        """Whether anybody has begun to take connections here."""
+        """Whether a thread accepts connections to the local port."""
         self.threads: set[Thread] = set()
-        """Those that accept and forward now."""
+        """The threads that accept and forward."""
         self._forwarder = _forwarder(self, port)
         self.remote_port = port
         self.host, self.port = LOOPBACK, 0
@@ -56,13 +55,13 @@ class Tunnel:
         if not self._connection.alive:
             where = self._connection.where
             self._connection.close()
-            raise cut(where)
+            raise connection_lost(where)
         try:
             self._forwarder.start()
             self.port = int(self._forwarder.local_bind_port)
         except sshtunnel().BaseSSHTunnelForwarderError as error:
             self.close()
-            raise cut(self._connection.where, str(error)) from None
+            raise connection_lost(self._connection.where, str(error)) from None
         except BaseException:
             self.close()
             raise
@@ -73,27 +72,27 @@ class Tunnel:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where to connect to here."""
+        """The local address and port to connect to."""
         return self.host, self.port
 
     @property
     def connection(self) -> Connection:
-        """The newest connection, to run commands over; it may be lost."""
+        """The newest SSH connection, to run commands over; it may be lost."""
         return self._connection
 
     def trouble(self) -> SpawnError | None:
-        """Why the newest connection to the port led nowhere; None when it was let through.
+        """Why the newest client connection was not forwarded; None if it was.
 
-        It is known before that connection is closed here: who sees it end can ask.
-        `PortClosed`: nothing listens on the instance's port. `Unreachable` and the other errors of
-        `connect`: the connection was lost, and could not be made again.
+        It is set before the client connection closes, so the client can read it then.
+        `PortClosed`: nothing listens on the instance's port. Errors of `Reach.connect`: the SSH
+        connection was lost, and the reconnect failed.
         """
         return self._trouble
 
     def close(self) -> None:
-        """End it, and the connection; nothing is left running."""
+        """Close the tunnel and the SSH connection, and stop all threads."""
         self._closed = True
-        # Who makes a connection anew just now holds the lock, and ends it himself.
+        # A thread that is reconnecting holds the lock, and closes the new connection itself.
         if self._lock.acquire(timeout=_LOCK_SECONDS):
             try:
                 self._connection.close()
@@ -104,17 +103,17 @@ class Tunnel:
             thread.join(_END_SECONDS)
 
     def stream(self) -> Any:
-        """Open a stream to the instance's port, over another connection if the one is lost.
+        """Open a stream to the instance's port; reconnects if the connection is lost.
 
         Raises:
-            RemoteError: It cannot be; `trouble` says so too.
+            SpawnError: The stream cannot be opened; `trouble` returns the error too.
         """
         connection: Connection | None = None
         try:
-            connection = self._live()
-            found = connection.channel(LOOPBACK, self.remote_port)
+            connection = self._live_connection()
+            channel = connection.channel(LOOPBACK, self.remote_port)
         except Cut as error:
-            if connection is not None:  # nobody answers on it any more, though nobody hung up
+            if connection is not None:  # it is dead, though the remote host has not closed it
                 connection.close()
             self._trouble = error
             raise
@@ -122,17 +121,17 @@ class Tunnel:
             self._trouble = error
             raise
         except OSError as error:
-            self._trouble = RemoteError("the connection cannot be made again", why=str(error))
+            self._trouble = RemoteError("cannot reconnect", why=str(error))
             raise self._trouble from error
         self._trouble = None
-        return found
+        return channel
 
-    def _live(self) -> Connection:
-        """The connection, another one if it is lost."""
+    def _live_connection(self) -> Connection:
+        """The connection; a new one if it is lost."""
         with self._lock:
-            if not self._closed and not self._connection.alive and self._again is not None:
+            if not self._closed and not self._connection.alive and self._reconnect is not None:
                 self._connection.close()
-                self._connection = self._again()
+                self._connection = self._reconnect()
                 if self._closed:
                     self._connection.close()
             if self._closed:
@@ -144,7 +143,7 @@ def _forwarder(tunnel: Tunnel, port: int) -> Any:
     library: Any = sshtunnel()
 
     class Handler(library._ForwardHandler):  # type: ignore[misc]
-        """One connection to the port here."""
+        """One client connection to the local port."""
 
         remote_address = (LOOPBACK, port)
         logger = quiet("spawn.tunnel")
@@ -164,23 +163,23 @@ def _forwarder(tunnel: Tunnel, port: int) -> Any:
             try:
                 channel = tunnel.stream()
             except SpawnError:
-                return  # `trouble` has it; the connection here is closed next
+                return  # kept in `trouble`; closes the client connection
             try:
                 self._redirect(channel)
             except (OSError, EOFError, paramiko().SSHException):
-                pass  # either end is gone
+                pass  # either end has disconnected
             finally:
                 channel.close()
 
     class Forwarder(library.SSHTunnelForwarder):  # type: ignore[misc]
-        """sshtunnel's, with a connection that is there, and an end that does not wait."""
+        """sshtunnel's forwarder on an existing connection, with a stop that does not block."""
 
         def _connect_to_gateway(self) -> None:
             self._transport = tunnel.connection.transport
 
         @staticmethod
         def _consolidate_auth(**_: Any) -> tuple[None, list[Any]]:
-            return None, []  # whom we are was shown before
+            return None, []  # already authenticated
 
         def _make_ssh_forward_handler_class(self, remote_address_: Any) -> type:
             return Handler
@@ -196,8 +195,8 @@ def _forwarder(tunnel: Tunnel, port: int) -> Any:
         def _stop_transport(self, force: bool = False) -> None:
             for server in self._server_list:
                 with suppress(OSError):
-                    server.socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
-                if tunnel.accepts:  # else it would be waited for, for ever
+                    server.socket.shutdown(socket.SHUT_RDWR)  # wakes the accepting thread
+                if tunnel.accepts:  # `shutdown` would block forever otherwise
                     server.shutdown()
                 server.server_close()
             self.is_alive = False

@@ -1,4 +1,4 @@
-"""The way to an instance, as the flags say."""
+"""Make a `Reach` from the command line's flags."""
 
 from spawn.cli.flags import Where
 from spawn.cli.remote.reach import Asked, Reach, Told
@@ -6,7 +6,7 @@ from spawn.store.paths import Roots
 
 
 def reach_of(instance_id: str, roots: Roots, where: Where, *, told: Told | None = None) -> Reach:
-    """The way to an instance, as the flags say."""
+    """Access to an instance, with the SSH flags of `where`."""
     asked = Asked(
         ssh_user=where.ssh_user,
         identity=where.identity,

@@ -1,1 +1,1 @@
-"""Where the command line reads queues from."""
+"""The sources that the command line reads queues from: this machine, a feed, or S3."""

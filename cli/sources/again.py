@@ -1,4 +1,4 @@
-"""Ask again and again, beside what a command does, whether somebody answers by now."""
+"""Retry a request in the background until it succeeds."""
 
 from collections.abc import Callable
 from threading import Event, Lock, Thread
@@ -6,38 +6,38 @@ from typing import Generic, TypeVar
 
 FIRST_SECONDS = 2.0
 LONGEST_SECONDS = 30.0
-"""How long until the next look: twice as long each time, at most this."""
+"""The interval between two tries starts at `FIRST_SECONDS` and doubles up to `LONGEST_SECONDS`."""
 
 T = TypeVar("T")
 
 
-class Again(Generic[T]):
-    """Asks on a thread of its own, until there is an answer, an error, or nobody wants either.
+class BackgroundRetry(Generic[T]):
+    """Calls a function on a thread until it returns a result, raises, or `close` is called.
 
     Args:
-        ask: Gives the answer; None: not yet. What it raises is the end.
-        drop: Lets go of an answer that nobody takes.
+        ask: Returns the result, or None to be called again later.
+        drop: Releases a result that is not taken.
     """
 
     def __init__(self, ask: Callable[[], T | None], drop: Callable[[T], None]) -> None:
         self._ask = ask
         self._drop = drop
         self._lock = Lock()
-        self._over = Event()
-        self._news = Event()
+        self._closed = Event()
+        self._finished = Event()
         self._answer: T | None = None
         self._error: BaseException | None = None
         Thread(target=self._run, daemon=True).start()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for news, at most so long; returns whether there is any."""
-        return self._news.wait(seconds)
+        """Wait for a result or an error; returns whether there is one."""
+        return self._finished.wait(seconds)
 
     def take(self) -> T | None:
-        """The answer, once; None: not yet.
+        """The result, once; None if there is none yet.
 
         Raises:
-            Exception: What asking ended in.
+            Exception: The error that `ask` raised.
         """
         with self._lock:
             answer, self._answer = self._answer, None
@@ -46,15 +46,15 @@ class Again(Generic[T]):
             return answer
 
     def close(self) -> None:
-        """Ask no more; who is asked just now is not waited for."""
-        self._over.set()
+        """Stop retrying. Does not wait for a call in progress."""
+        self._closed.set()
         answer = self.take() if self._error is None else None
         if answer is not None:
             self._drop(answer)
 
     def _run(self) -> None:
         seconds = FIRST_SECONDS
-        while not self._over.wait(seconds):
+        while not self._closed.wait(seconds):
             seconds = min(LONGEST_SECONDS, 2 * seconds)
             try:
                 answer = self._ask()
@@ -65,10 +65,10 @@ class Again(Generic[T]):
                 self._drop(answer)
             if answer is not None:
                 break
-        self._news.set()
+        self._finished.set()
 
     def _hand_over(self, answer: T) -> bool:
         with self._lock:
-            if not self._over.is_set():
+            if not self._closed.is_set():
                 self._answer = answer
             return self._answer is not None

@@ -1,4 +1,4 @@
-"""The queues of a bucket, a report each."""
+"""The queues in a bucket, with a report of each."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,16 +21,16 @@ from spawn.store.replica.cache import Cache
 from spawn.store.replica.submitted import submitted
 
 AT_ONCE = 8
-"""Queues that are asked for at once."""
+"""How many queues are read in parallel."""
 _OURS = "_spawn"
 
 A = TypeVar("A")
 B = TypeVar("B")
 
 
-class Seen(Struct, frozen=True):
-    """A folder of a bucket with a queue in it. `age` is seconds since it was submitted; `error`
-    says why its configuration cannot be read."""
+class QueueFolder(Struct, frozen=True):
+    """A folder of a bucket that holds a queue. `age` is seconds since submission; `error` says why
+    its configuration cannot be read."""
 
     place: Place
     store: S3Store
@@ -40,18 +40,18 @@ class Seen(Struct, frozen=True):
 
 
 class Bucket:
-    """A place in a bucket, and the queues there: right below it, or it is one queue's own.
+    """A bucket, or a prefix in it, and the queues directly below; or the prefix of one queue.
 
     Raises:
-        InvalidArgument: Nobody knows the bucket.
+        InvalidArgument: Neither a bucket nor a region is set.
     """
 
     def __init__(self, where: Where) -> None:
         region = where.region or (None if where.bucket else region_here())
         if where.bucket is None and region is None:
             raise InvalidArgument(
-                "nobody knows which bucket",
-                hint="--bucket names it, or --region, for the bucket spawn-results-<region>",
+                "no bucket is set",
+                hint="set --bucket, or --region for the bucket spawn-results-<region>",
             )
         self._place = Place(
             bucket=where.bucket or f"spawn-results-{region}",
@@ -67,43 +67,43 @@ class Bucket:
             profile=where.profile,
         )
         self.others: list[str] = []
-        """Folders without a queue, once `queues` was called."""
+        """Folders without a queue; set by `queues`."""
 
     @property
     def location(self) -> str:
-        """Where it is, with a trailing slash."""
+        """The bucket's URL with the prefix and a trailing slash."""
         return self._store.location
 
-    def queues(self) -> list[Seen]:
-        """The queues, newest first: a request for all, and one for each folder.
+    def queues(self) -> list[QueueFolder]:
+        """List the queues, newest first: one list request, and one read for each folder.
 
         Raises:
-            StoreError: The bucket cannot be asked.
+            StoreError: A request failed.
         """
         names = list(self._store.folders())
         own = self._place.prefix
         prefixes = [f"{own}/{name}".strip("/") for name in names if name != _OURS]
         if own and _OURS in names:
-            prefixes = [own]  # what else is there are its jobs
-        found: list[Seen] = []
-        for prefix, seen in zip(prefixes, _each(self._look, prefixes), strict=True):
-            if seen is None:
+            prefixes = [own]  # the other folders are its jobs
+        found: list[QueueFolder] = []
+        for prefix, folder in zip(prefixes, _parallel(self._read, prefixes), strict=True):
+            if folder is None:
                 self.others.append(f"{prefix}/")
             else:
-                found.append(seen)
-        return sorted(found, key=lambda seen: (seen.age, seen.queue_id))
+                found.append(folder)
+        return sorted(found, key=lambda folder: (folder.age, folder.queue_id))
 
     def entries(
-        self, roots: Roots, queues: Sequence[Seen], now: Callable[[], datetime]
+        self, roots: Roots, queues: Sequence[QueueFolder], now: Callable[[], datetime]
     ) -> list[Entry]:
-        """Report queues, newest first. One that cannot be read says so and hides no other."""
-        found = list(_each(lambda seen: _entry(roots, seen, now), queues))
-        # The log knows better than the store, whose clock has whole seconds.
+        """Report the queues, newest first. A queue that cannot be read has an error instead."""
+        found = list(_parallel(lambda folder: _entry(roots, folder, now), queues))
+        # Times in the log are exact; those of the store have whole seconds.
         read = [(each.report.submitted_at, each) for each in found if each.report is not None]
         newest = [entry for _, entry in sorted(read, key=itemgetter(0), reverse=True)]
         return [*newest, *(entry for entry in found if entry.report is None)]
 
-    def _look(self, prefix: str) -> Seen | None:
+    def _read(self, prefix: str) -> QueueFolder | None:
         place = Place(
             bucket=self._place.bucket,
             prefix=prefix,
@@ -114,32 +114,32 @@ class Bucket:
         try:
             found = submitted(store)
         except CorruptLog as error:
-            return Seen(place, store, prefix, float("inf"), str(error))
+            return QueueFolder(place, store, prefix, float("inf"), str(error))
         if found is None or found.config.queue_id is None:
             return None
-        return Seen(place, store, found.config.queue_id, found.age)
+        return QueueFolder(place, store, found.config.queue_id, found.age)
 
 
-def _each(what: Callable[[A], B], all_: Iterable[A]) -> Iterator[B]:
-    """Do something with each, some at once; in their order."""
+def _parallel(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
+    """Apply a function to each item in parallel; results in the items' order."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        yield from pool.map(what, all_)
+        yield from pool.map(function, items)
 
 
-def _entry(roots: Roots, seen: Seen, now: Callable[[], datetime]) -> Entry:
-    location = seen.place.location
-    if seen.error:
-        return Entry(seen.queue_id, None, seen.error, location)
+def _entry(roots: Roots, folder: QueueFolder, now: Callable[[], datetime]) -> Entry:
+    location = folder.place.location
+    if folder.error:
+        return Entry(folder.queue_id, None, folder.error, location)
     source = ReplicaQueue(
-        seen.queue_id,
-        seen.store,
-        Cache(seen.queue_id, cache_path(roots, seen.queue_id, seen.place)),
+        folder.queue_id,
+        folder.store,
+        Cache(folder.queue_id, cache_path(roots, folder.queue_id, folder.place)),
         say=lambda text: None,
     )
     try:
         source.refresh()
         report = source.summary(now())
     except SpawnError as error:
-        return Entry(seen.queue_id, None, str(error), location)
-    remember(roots, seen.queue_id, seen.place)
-    return Entry(seen.queue_id, report, location=location)
+        return Entry(folder.queue_id, None, str(error), location)
+    remember(roots, folder.queue_id, folder.place)
+    return Entry(folder.queue_id, report, location=location)

@@ -1,6 +1,6 @@
-"""What is known of each queue of an instance and of its copy in S3: the instance is asked, and S3.
+"""Compare each queue of an instance with its copy in S3.
 
-The two logs are compared; what a runner believes of the copy does not count.
+Both logs are read and compared; what the runner reports about the copy is not used.
 """
 
 import os
@@ -15,11 +15,11 @@ from spawn.cli.remote.errors import RemoteError
 from spawn.cli.remote.reach import Told
 from spawn.cli.remote.way import reach_of
 from spawn.cli.sources.feed import FeedQueue
-from spawn.cli.sources.known_queues import Known, known_queues
+from spawn.cli.sources.known_queues import KnownQueue, known_queues
 from spawn.cli.sources.open_feed import cache_path as feed_cache
 from spawn.cli.sources.open_replica import open_replica
 from spawn.cli.sources.replica import ReplicaQueue
-from spawn.cli.sources.vouched import vouched
+from spawn.cli.sources.vouched import read_logged_instance
 from spawn.core.codec import decode
 from spawn.core.errors import QueueNotFound, SpawnError
 from spawn.core.events import JobStarted, QueueStarted
@@ -34,42 +34,42 @@ from spawn.store.paths import Roots
 from spawn.store.place import parse
 from spawn.store.replica.cache import Cache
 
-_SILENT = (RemoteError, StoreError, NotAFeed, OtherProtocol, Refused)
-"""No feed of ours tells us of its queues: their copies are what there is to know."""
+_NO_FEED = (RemoteError, StoreError, NotAFeed, OtherProtocol, Refused)
+"""The instance's feed cannot be read, so only the copies in S3 are judged."""
 _LAST = "metadata.json"
-"""What an attempt's folder in S3 has once its output is there."""
+"""The last file uploaded of an attempt's output."""
 
 
 def copies(found: Described, roots: Roots, where: Where) -> list[Copy]:
-    """Find out about every queue of an instance.
+    """Compare every queue of an instance with its copy.
 
-    Where it cannot be asked, or does not know of one that it is known to have, by the copy alone.
+    If the feed does not answer, or does not list a known queue, only the copy is read.
 
     Args:
-        where: With the instance's region; no queue or place.
+        where: Names the instance's region; neither a queue nor a bucket.
     """
-    told: list[Copy] = []
+    result: list[Copy] = []
     answered = False
     if found.state not in GONE:
-        with suppress(*_SILENT), _feed(found.instance_id, roots, where) as client:
+        with suppress(*_NO_FEED), _open_feed(found.instance_id, roots, where) as client:
             listed = client.queues().queues
             answered = True
-            told = [
-                _of_feed(client, each.queue_id, each.state, found.instance_id, roots, where)
+            result = [
+                _from_feed(client, each.queue_id, each.state, found.instance_id, roots, where)
                 for each in listed
             ]
-    names = {copy.queue_id for copy in told}
+    names = {copy.queue_id for copy in result}
     others = [each for each in known_queues(found, roots, where) if each.queue not in names]
-    told += [_of_replica(each, found, roots) for each in others]
-    if not told and not answered:
-        trouble = "its instance does not answer, and no queue of it is known"
+    result += [_from_replica(each, found, roots) for each in others]
+    if not result and not answered:
+        trouble = "its instance does not answer, and its queues are not known"
         return [Copy(queue_id="unknown", trouble=trouble)]
-    return told
+    return result
 
 
 @contextmanager
-def _feed(instance_id: str, roots: Roots, where: Where) -> Iterator[FeedClient]:
-    told = Told(host_keys=lambda: vouched(instance_id, roots, where).host_keys or ())
+def _open_feed(instance_id: str, roots: Roots, where: Where) -> Iterator[FeedClient]:
+    told = Told(host_keys=lambda: read_logged_instance(instance_id, roots, where).host_keys or ())
     reach = reach_of(instance_id, roots, where, told=told)
     with (
         reach.tunnel(port(os.environ)) as tunnel,
@@ -78,13 +78,13 @@ def _feed(instance_id: str, roots: Roots, where: Where) -> Iterator[FeedClient]:
         yield client
 
 
-def _of_feed(
+def _from_feed(
     client: FeedClient, queue_id: str, state: str, instance_id: str, roots: Roots, where: Where
 ) -> Copy:
     if state == "unreadable":
         return Copy(queue_id=queue_id, trouble=f"its log on {instance_id} cannot be read")
     cache = Cache(queue_id, feed_cache(roots, queue_id, client.name))
-    source = FeedQueue(queue_id, client, cache, say=_silent)
+    source = FeedQueue(queue_id, client, cache, say=_discard)
     try:
         source.refresh()
         owner = source.state.owner
@@ -93,10 +93,10 @@ def _of_feed(
         )
         at = None if owner is None else parse(owner.results_location)
         if owner is None and not source.runner_alive():
-            return structs.replace(known, state=None)  # submitted there, and never begun
+            return structs.replace(known, state=None)  # submitted there but never started
         if owner is None or at is None:
             return known
-        placed = structs.replace(
+        in_s3 = structs.replace(
             where,
             from_s3=True,
             bucket=at[0],
@@ -104,37 +104,37 @@ def _of_feed(
             region=owner.region or where.region,
             typed=True,
         )
-        copy = _compared(known, source, placed, instance_id, roots)
+        copy = _compare(known, source, in_s3, instance_id, roots)
     except SpawnError as error:
         return Copy(queue_id=queue_id, trouble=str(error))
     return copy
 
 
-def _compared(known: Copy, source: FeedQueue, where: Where, instance_id: str, roots: Roots) -> Copy:
-    """Put beside what an instance says of a queue what S3 has of it."""
-    replica = open_replica(roots, known.queue_id, where, say=_silent)
+def _compare(known: Copy, source: FeedQueue, where: Where, instance_id: str, roots: Roots) -> Copy:
+    """Compare the log that the instance serves with the log in S3."""
+    replica = open_replica(roots, known.queue_id, where, say=_discard)
     location = replica.objects().location
     try:
         replica.refresh()
     except QueueNotFound:
         return structs.replace(known, location=location)
-    if replica.seq > known.seq:  # it goes on elsewhere, or has gone on here meanwhile
+    if replica.seq > known.seq:  # another machine owns it now, or it has continued here since
         known = structs.replace(known, state=replica.state, seq=replica.seq)
     shared = min(replica.seq, source.seq)
     if _hash_at(source.rows(), shared) != _hash_at(replica.rows(), shared):
-        return structs.replace(known, trouble=f"the log at {location} is another one")
+        return structs.replace(known, trouble=f"the log at {location} is a different one")
     return _with_store(known, replica, instance_id)
 
 
-def _of_replica(known: Known, found: Described, roots: Roots) -> Copy:
-    """What the copy alone tells. A runner that has not handed the queue back may know more."""
+def _from_replica(known: KnownQueue, found: Described, roots: Roots) -> Copy:
+    """Judge a queue by its copy only. A runner that has not handed the queue back may have more."""
     queue_id = known.queue
     if known.alone:
         return Copy(
-            queue_id=queue_id, trouble="it has no bucket, and its instance does not tell of it"
+            queue_id=queue_id, trouble="it has no bucket, and its instance does not list it"
         )
     try:
-        replica = open_replica(roots, queue_id, known.where, say=_silent)
+        replica = open_replica(roots, queue_id, known.where, say=_discard)
         replica.refresh()
         copy = Copy(
             queue_id=queue_id,
@@ -144,19 +144,19 @@ def _of_replica(known: Known, found: Described, roots: Roots) -> Copy:
         )
         return _with_store(copy, replica, found.instance_id)
     except SpawnError as error:
-        return Copy(queue_id=queue_id, trouble=f"its instance does not tell of it, and {error}")
+        return Copy(queue_id=queue_id, trouble=f"its instance does not list it, and {error}")
 
 
 def _with_store(known: Copy, replica: ReplicaQueue, instance_id: str) -> Copy:
     store = replica.objects()
     origin = replica.summary(datetime.now(UTC)).origin
-    there = {key.rpartition("/")[0] for key, _ in list_all(store, "") if key.endswith(f"/{_LAST}")}
+    saved = {key.rpartition("/")[0] for key, _ in list_all(store, "") if key.endswith(f"/{_LAST}")}
     state = known.state
     running = set(state.running) if state is not None else set()
     unsaved = {
         prefix.partition("/")[0]
         for prefix in _attempts(replica.rows(), instance_id)
-        if prefix not in there
+        if prefix not in saved
     }
     return structs.replace(
         known,
@@ -168,7 +168,7 @@ def _with_store(known: Copy, replica: ReplicaQueue, instance_id: str) -> Copy:
 
 
 def _attempts(rows: Iterable[Row], instance_id: str) -> Iterator[str]:
-    """Where the output of each attempt belongs that an instance made, without a trailing slash."""
+    """The prefix in S3 of each attempt that an instance ran, without a trailing slash."""
     here = False
     for _, type_, line, _ in rows:
         if type_ not in (None, b"QueueStarted", b"QueueResumed", b"JobStarted"):
@@ -186,5 +186,5 @@ def _hash_at(rows: Iterable[Row], seq: int) -> bytes:
     return next((hash_ for number, _, _, hash_ in rows if number == seq), b"")
 
 
-def _silent(_: str) -> None:
-    """What would be said of a queue that is read for its own sake."""
+def _discard(_: str) -> None:
+    """Drop a message: `terminate` reports only what would be lost."""

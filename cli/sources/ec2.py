@@ -1,4 +1,4 @@
-"""An instance as EC2 describes it, looked for where it was the last time."""
+"""Describe an instance, by default in the region where it was last found."""
 
 import os
 
@@ -12,26 +12,27 @@ from spawn.store.paths import Roots
 def described(
     instance_id: str, roots: Roots, region: str | None, profile: str | None
 ) -> tuple[Described, str | None]:
-    """Ask EC2 for an instance, whatever its state is.
+    """Describe an instance in any state.
 
     Returns:
-        The instance, and the profile that it was asked for with.
+        The instance, and the AWS profile that was used.
 
     Raises:
-        InvalidArgument: It is no instance id.
-        Gone: EC2 does not know it there; its region is named where it has another.
-        Denied, Unavailable: EC2 cannot be asked.
+        InvalidArgument: `instance_id` is not an instance id.
+        Gone: EC2 has no such instance in that region; the hint names another region if it is there.
+        Denied, Unavailable: The request failed.
     """
     expect_instance(instance_id)
-    from spawn.cli.remote.lookup import known  # boto3 costs 180 ms to import
+    from spawn.cli.remote.lookup import describe_or_raise  # boto3 costs 180 ms to import
 
     kept = recall(roots, instance_id) or Remembered()
     profile = profile or kept.profile
-    return known(instance_id, configured(region or kept.region), profile), profile
+    region = configured(region or kept.region)
+    return describe_or_raise(instance_id, region, profile), profile
 
 
 def expect_instance(name: str) -> None:
-    """See that a name is an instance's.
+    """Check that a name is an instance id.
 
     Raises:
         InvalidArgument: It is not.
@@ -39,12 +40,11 @@ def expect_instance(name: str) -> None:
     if not is_instance_id(name):
         raise InvalidArgument(
             f"'{name}' is not an instance id",
-            hint="i-0123456789abcdef0; `spawn list` shows yours, and `spawn queue status` knows "
-            "queues by their own ids",
+            hint="for example i-0123456789abcdef0; `spawn list` shows your instances, and "
+            "`spawn queue status` takes queue ids",
         )
 
 
 def configured(region: str | None) -> str | None:
-    """The region to ask; None leaves it to boto3, which reads AWS_DEFAULT_REGION alone: every other
-    tool of AWS reads AWS_REGION too."""
+    """The argument, else AWS_REGION, which boto3 does not read; None leaves the choice to it."""
     return region or os.environ.get("AWS_REGION") or None

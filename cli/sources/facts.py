@@ -1,4 +1,4 @@
-"""What is known of an instance: what EC2 says, its role, its queue as S3 has it, its cost."""
+"""The facts for `spawn status`: the instance in EC2, its role, its queue's copy in S3, its cost."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -17,44 +17,44 @@ from spawn.store.prices import cost_of
 from spawn.store.roles import profile_name, roles_of
 
 _SERVICES = 3
-"""That are asked at once."""
+"""How many services are queried in parallel."""
 
 
 class Role(Struct, frozen=True):
-    """What an instance may be in AWS. `roles` is None where IAM did not say, for `why`."""
+    """An instance profile and its roles; these are None if IAM cannot be queried, for `why`."""
 
     profile: str
     roles: tuple[str, ...] | None = None
     why: str = ""
 
 
-class QueueSeen(Struct, frozen=True, kw_only=True):
-    """A queue as its log in S3 has it. `status` is empty where that cannot be read, for `why`."""
+class QueueFacts(Struct, frozen=True, kw_only=True):
+    """A queue by its log in S3. `status` is empty if the log cannot be read; `why` says why."""
 
     queue_id: str
     location: str = ""
     status: str = ""
     heard_at: datetime | None = None
-    """When its runner was last heard of; None where it never was."""
+    """When its runner last renewed the lease; None if it never did."""
     why: str = ""
 
 
 class Facts(Struct, frozen=True, kw_only=True):
-    """What is known of an instance. `role` is None where it has no profile."""
+    """Facts about an instance. `role` is None if it has no profile, `queue` if none is known."""
 
     found: Described
     role: Role | None
-    queue: QueueSeen | None
+    queue: QueueFacts | None
     cost: Cost
 
     @property
     def over(self) -> bool:
-        """Whether the instance is terminated, or about to be."""
+        """Whether the instance is terminated or shutting down."""
         return is_over(self.found.state)
 
 
 def facts(found: Described, roots: Roots, where: Where, now: datetime) -> Facts:
-    """Find out about an instance. What cannot be had is said there, and is no error."""
+    """Gather the facts about an instance. A failed query is not an error; its fact has a `why`."""
     with ThreadPoolExecutor(_SERVICES) as threads:
         role = threads.submit(_role, found, where.profile)
         queue = threads.submit(_queue, found, roots, where, now)
@@ -72,23 +72,23 @@ def _role(found: Described, profile: str | None) -> Role | None:
         return Role(name, why=str(error))
 
 
-def _queue(found: Described, roots: Roots, where: Where, now: datetime) -> QueueSeen | None:
+def _queue(found: Described, roots: Roots, where: Where, now: datetime) -> QueueFacts | None:
     known = next(iter(known_queues(found, roots, where)), None)
     if known is None:
         return None
     if known.alone:
-        return QueueSeen(queue_id=known.queue, why="it has no copy in S3")
+        return QueueFacts(queue_id=known.queue, why="it has no copy in S3")
     try:
         replica = open_replica(roots, known.queue, known.where, say=lambda _: None)
         location = replica.objects().location
     except SpawnError as error:
-        return QueueSeen(queue_id=known.queue, why=str(error))
+        return QueueFacts(queue_id=known.queue, why=str(error))
     try:
         replica.refresh()
         report = replica.summary(now)
     except SpawnError as error:
-        return QueueSeen(queue_id=known.queue, location=location, why=str(error))
-    return QueueSeen(
+        return QueueFacts(queue_id=known.queue, location=location, why=str(error))
+    return QueueFacts(
         queue_id=known.queue,
         location=location,
         status=report.status,

@@ -1,4 +1,4 @@
-"""A queue of another machine, read from the feed that serves it there."""
+"""A queue of another machine, read from that machine's feed."""
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,7 @@ from typing import IO, Self
 from msgspec import structs
 
 from spawn.cli.sources.output import Attempt, StoredStream, Stream, attempts
-from spawn.cli.sources.words import read_anew
+from spawn.cli.sources.words import reread_messages
 from spawn.core.errors import QueueNotFound, SpawnError
 from spawn.core.feed.address import MAX_WAIT, AskOutput, AskPage
 from spawn.core.feed.wire import Machine
@@ -24,19 +24,19 @@ from spawn.store.place import Place, open_place, parse
 from spawn.store.replica.cache import Cache
 
 SKEW = timedelta(seconds=2)
-"""How far that machine's clock may be from ours before its own counts."""
+"""Clock difference from which on reports use that machine's clock."""
 
 
 class FeedQueue:
-    """Reads a queue's log from a feed as it grows, and what its machine knows of it besides.
+    """A `QueueSource` that reads the log and the machine's live data from a feed.
 
-    A report of it is the one that `local` would make there. Use it in a `with`.
+    Its reports equal those of `local` on that machine.
 
     Args:
-        cache: What was read before.
-        say: Tells a person something.
-        region: Of the bucket of its results, instead of the one that the log says.
-        profile: Of the AWS configuration, to ask for them.
+        cache: The part of the log that was read before.
+        say: Receives user-facing messages.
+        region: Region of the results' bucket (default: the one in the log).
+        profile: AWS profile to read the results with.
     """
 
     poll_seconds = 1.0
@@ -73,19 +73,17 @@ class FeedQueue:
 
     @property
     def state(self) -> QueueState:
-        """See `QueueSource.state`."""
         return self._replay.state
 
     @property
     def seq(self) -> int:
-        """See `QueueSource.seq`."""
         return self._replay.seq
 
     def refresh(self, *, until: str | None = None) -> None:
-        """See `QueueSource.refresh`.
+        """Fold the new events; see `QueueSource`.
 
         Raises:
-            NoFeed: It cannot be asked.
+            NoFeed: The feed does not answer.
         """
         early, self._early = self._early, None
         with self._cache.updating():
@@ -96,22 +94,21 @@ class FeedQueue:
                 since=self._since,
                 early=early[1] if early is not None and early[0] == at else None,
             )
-        self._tell(caught)
-        self._take(caught)
+        self._report_reread(caught)
+        self._update_machine(caught)
         self._replay.feed(self._cache.rows(self._replay.seq), until=until)
         if self._replay.empty:
             when = " at that time" if until else " yet"
             raise QueueNotFound(f"queue {self.queue_id} was not submitted{when}")
 
     def pause(self, seconds: float) -> bool:
-        """Wait until there is news for `refresh`, at most so long; returns whether there is. The
-        feed waits, so that nothing is asked meanwhile.
+        """Wait for changes, by long polling; returns whether `refresh` would read any.
 
         Args:
-            seconds: At most `MAX_WAIT`; more counts as that.
+            seconds: Capped at `MAX_WAIT`.
 
         Raises:
-            NoFeed: It cannot be asked.
+            NoFeed: The feed does not answer.
         """
         ask = AskPage(
             queue_id=self.queue_id,
@@ -123,39 +120,36 @@ class FeedQueue:
         at = self._cache.seq, self._cache.hash
         page, lines = self._client.page(ask)
         self._early = at, (page, lines)
-        known = page.machine is not None and page.machine.version == self._since
-        return bool(lines) or page.differs or not known
+        unchanged = page.machine is not None and page.machine.version == self._since
+        return bool(lines) or page.differs or not unchanged
 
     @property
     def traffic(self) -> int:
-        """Bytes that went over the present connection, both ways."""
+        """Bytes sent and received over the current connection."""
         return self._client.traffic
 
     def rows(self) -> Iterator[Row]:
-        """See `QueueSource.rows`."""
         return self._cache.rows()
 
     def runner_alive(self) -> bool:
-        """Whether a runner held the queue just before the newest `refresh` looked at its log;
-        before that none is called dead."""
+        """Whether a runner held the queue just before the newest `refresh`; initially True."""
         return self._machine is None or self._machine.runner_alive
 
     def troubles(self) -> tuple[Trouble, ...]:
-        """See `QueueSource.troubles`."""
         return () if self._machine is None else self._machine.troubles
 
     def report(self, now: datetime, *, past: bool = False) -> Report:
-        """See `QueueSource.report`. The machine's own clock tells how long what has lasted."""
+        """Report the queue; durations are by that machine's clock."""
         state = self.state
         if past:
             return build(state, now, past=True)
-        goes_on = state.state in ("running", "pending")
+        unfinished = state.state in ("running", "pending")
         machine = self._machine
         return build(
             state,
             now + self._skew,
             live=self._live,
-            earlier=self._earlier if goes_on else {},
+            earlier=self._earlier if unfinished else {},
             runner_alive=self.runner_alive() if not state.ended else None,
             replica=None if machine is None else machine.replica,
             endings=None if machine is None else machine.endings,
@@ -164,11 +158,10 @@ class FeedQueue:
         )
 
     def attempts(self, job_id: str) -> list[Attempt]:
-        """See `QueueSource.attempts`."""
         return attempts(self.rows(), job_id)
 
     def output(self, attempt: Attempt, name: str) -> Stream:
-        """See `QueueSource.output`: from its machine, else the copy in the object store."""
+        """A stream of an attempt, from the feed, else from the object store."""
         job_id = attempt.prefix.partition("/")[0]
         ask = AskOutput(queue_id=self.queue_id, job_id=job_id, attempt=attempt.number, name=name)
         try:
@@ -179,33 +172,33 @@ class FeedQueue:
             return stored
 
     def objects(self) -> ObjectStore:
-        """See `QueueSource.objects`.
+        """The object store of the results.
 
         Raises:
-            SpawnError: They are in a folder of that machine.
+            SpawnError: The queue has no bucket: the results are in a folder of that machine.
         """
         owner = self.state.owner
         at = None if owner is None else parse(owner.results_location)
         if owner is None or at is None:
             raise SpawnError(
-                f"the results of queue {self.queue_id} are on {self._client.name} alone",
+                f"the results of queue {self.queue_id} are only on {self._client.name}",
                 why="it has no bucket",
                 hint=f"run `spawn queue results {self.queue_id}` there",
             )
         region = self._region or owner.region
         place = Place(bucket=at[0], prefix=at[1], region=region, profile=self._profile)
-        return open_place(place, Path())  # a bucket: no folder is asked
+        return open_place(place, Path())  # the path is unused for a bucket
 
-    def _tell(self, caught: Caught) -> None:
+    def _report_reread(self, caught: Caught) -> None:
         place = f"on {self._client.name}"
-        for text in read_anew(self.queue_id, self._cache.damaged, caught.differs, place):
+        for text in reread_messages(self.queue_id, self._cache.damaged, caught.differs, place):
             self._say(text)
         self._cache.damaged = 0
         if caught.differs:
             self._replay = Replay(self.queue_id)
 
-    def _take(self, caught: Caught) -> None:
-        """Take in what has changed on the machine."""
+    def _update_machine(self, caught: Caught) -> None:
+        """Apply the changes of the machine's live data."""
         machine, now = caught.page.machine, caught.page.now
         if now is not None:
             skew = now - datetime.now(UTC)
@@ -226,10 +219,10 @@ class FeedQueue:
 
 
 class FeedStream:
-    """A stream in a file of the feed's machine.
+    """A `Stream` of a file on the feed's machine.
 
     Raises:
-        NoOutput: It is not there.
+        NoOutput: The file does not exist.
     """
 
     whole = True
@@ -241,9 +234,8 @@ class FeedStream:
         self._first: Output | None = client.output(ask)
 
     def copy_to(self, out: IO[bytes], *, ended: bool) -> None:
-        """See `Stream.copy_to`."""
         first, self._first = self._first, None
-        # One without data is old: what was printed since may be all that there will be.
+        # An empty first piece is outdated: the attempt may have printed something since.
         piece = first if first is not None and first.data else self._piece()
         while piece.data:
             out.write(piece.data)
@@ -257,4 +249,4 @@ class FeedStream:
         return self._client.output(structs.replace(self._ask, at=self._at))
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: the client stays open."""

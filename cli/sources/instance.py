@@ -1,5 +1,4 @@
-"""A queue of an instance: asked of its feed over SSH, and read from its log in S3 where nobody
-answers there."""
+"""A queue of an instance, read from the instance's feed over SSH, or from S3 if that fails."""
 
 import os
 import time
@@ -12,7 +11,6 @@ from msgspec import Struct, structs
 
 from spawn.cli.flags import Where
 from spawn.cli.remote.errors import (
-    Boots,
     Cut,
     Gone,
     HostKeyError,
@@ -20,31 +18,32 @@ from spawn.cli.remote.errors import (
     NotForwarded,
     NotLetIn,
     PortClosed,
+    StillBooting,
     Unreachable,
 )
 from spawn.cli.remote.reach import Told
 from spawn.cli.remote.tunnel import Tunnel
 from spawn.cli.remote.way import reach_of
-from spawn.cli.sources.again import Again
+from spawn.cli.sources.again import BackgroundRetry
 from spawn.cli.sources.feed import FeedQueue
-from spawn.cli.sources.learned import learn, learn_tagged
+from spawn.cli.sources.learned import remember_queue, remember_tagged_queue
 from spawn.cli.sources.moving import MovingStream
 from spawn.cli.sources.open_feed import open_feed
 from spawn.cli.sources.open_replica import open_replica
 from spawn.cli.sources.output import Attempt, Stream
 from spawn.cli.sources.replica import ReplicaQueue
 from spawn.cli.sources.silent import (
-    aside,
-    because,
-    boots,
     expect_instance,
+    explain_port_closed,
     joined,
-    neither,
-    said,
-    waits,
+    no_source,
+    query_failed,
+    still_booting,
+    waiting_message,
+    why_read_from_s3,
 )
 from spawn.cli.sources.slow import told_when_slow
-from spawn.cli.sources.vouched import Vouched, vouched
+from spawn.cli.sources.vouched import LoggedInstance, read_logged_instance
 from spawn.cli.sources.whereabouts import asked_queue, whereabouts
 from spawn.core.errors import QueueNotFound, SpawnError
 from spawn.core.feed.address import port
@@ -57,20 +56,29 @@ from spawn.store.objects.port import ObjectStore, StoreError, Unavailable
 from spawn.store.paths import Roots
 
 SILENT_SECONDS = 30.0
-"""How long an instance may be silent until its queue's log in S3 is read instead."""
-_STRANGE = (NotAFeed, OtherProtocol)
-_LETS_IN = (PortClosed, NotForwarded, NoFeed, *_STRANGE)
-"""It lets us in, and no feed of ours answers there."""
-_FOREVER = ("shutting-down", "terminated", "unknown")
-"""States that EC2 says of an instance that will not come back."""
-_NOBODY = (Unreachable, Gone, Boots, PortClosed, NotForwarded, Cut, StoreError, *_STRANGE)
-"""No feed of ours answers, or EC2 does not say where: the log in S3 is what there is to know."""
+"""How long an instance may not answer before its queue's log in S3 is read instead."""
+_INCOMPATIBLE = (NotAFeed, OtherProtocol)
+_LOGIN_WORKS = (PortClosed, NotForwarded, NoFeed, *_INCOMPATIBLE)
+"""SSH works, but no compatible feed answers."""
+_FINAL_STATES = ("shutting-down", "terminated", "unknown")
+"""EC2 states after which an instance never runs again."""
+_NO_FEED = (
+    Unreachable,
+    Gone,
+    StillBooting,
+    PortClosed,
+    NotForwarded,
+    Cut,
+    StoreError,
+    *_INCOMPATIBLE,
+)
+"""No compatible feed answers, or EC2 has no address: the log in S3 is read."""
 _REFUSES = (HostKeyError, NotLetIn, Refused)
-"""It is for a person to decide what to believe, or whom to be."""
+"""Errors that the user must resolve; S3 is not read instead."""
 
 
 class _Feed(Struct, frozen=True):
-    """An open way to a feed. `newest`: the queue that the instance itself means."""
+    """An open feed and its tunnel. `newest`: the instance's default queue."""
 
     source: FeedQueue
     tunnel: Tunnel
@@ -79,16 +87,13 @@ class _Feed(Struct, frozen=True):
 
 
 class InstanceQueue:
-    """Reads a queue of an instance as `QueueSource` says. Opened by `with`.
+    """A `QueueSource` that reads from the instance's feed, or from S3 if the feed does not answer.
 
-    While it is read from S3 by a command that stays, the instance is asked again beside that, and
-    read again when it answers.
-
-    Who answers there and is not whom we expect, or does not let us in, is an error: it is for a
-    person to decide what to believe.
+    A command that keeps reading from S3 retries the feed in the background, and returns to it once
+    it answers. A host key that is not trusted and a rejected login are errors: S3 is not read then.
 
     Args:
-        say: Tells a person something.
+        say: Receives user-facing messages.
     """
 
     def __init__(
@@ -106,11 +111,13 @@ class InstanceQueue:
         self._say = say
         self._feed: _Feed | None = None
         self._source: FeedQueue | ReplicaQueue | None = None
-        self._again: Again[_Feed] | None = None
-        self._not_asked: SpawnError | None = None
+        self._retry: BackgroundRetry[_Feed] | None = None
+        self._feed_error: SpawnError | None = None
+        """Why S3 is read instead of the feed."""
         self._silent_since: float | None = None
         self._refreshed = False
-        self._fell: SpawnError | None = None
+        self._unreported: SpawnError | None = None
+        """`_feed_error` until the first read from S3."""
         self._tagged = False
         self._newest = ""
 
@@ -119,8 +126,8 @@ class InstanceQueue:
             if self._where.from_s3:
                 self._to_replica(None)
             else:
-                with told_when_slow(waits(self._id), self._say):
-                    self._ask()
+                with told_when_slow(waiting_message(self._id), self._say):
+                    self._open()
         except BaseException:
             self._close()
             raise
@@ -131,158 +138,150 @@ class InstanceQueue:
 
     @property
     def place(self) -> object:
-        """Where it is read by now: another one when it turned to S3, or back."""
+        """The current source; another object after a switch to S3 or back."""
         return self._source
 
     @property
     def queue_id(self) -> str:
-        """The queue's id."""
-        return self._at.queue_id
+        return self._current.queue_id
 
     @property
     def poll_seconds(self) -> float:
-        """See `QueueSource.poll_seconds`."""
-        return self._at.poll_seconds
+        return self._current.poll_seconds
 
     @property
     def state(self) -> QueueState:
-        """See `QueueSource.state`."""
-        return self._at.state
+        return self._current.state
 
     @property
     def seq(self) -> int:
-        """See `QueueSource.seq`."""
-        return self._at.seq
+        return self._current.seq
 
     def refresh(self, *, until: str | None = None) -> None:
-        """See `QueueSource.refresh`. What does not answer is read from S3, until it does again.
+        """Fold the new events; switches to S3 if the feed stops answering, and back.
 
         Raises:
-            Unavailable: It does not answer, which may pass.
-            HostKeyError, NotLetIn: Somebody else answers by now, or it lets us in no more.
+            Unavailable: The feed does not answer; a retry may succeed.
+            HostKeyError, NotLetIn: After a reconnect, the host key is not trusted or the login is
+                rejected.
         """
         if self._refreshed and until is None:
-            self._return()
+            self._return_to_feed()
         try:
             if isinstance(self._source, ReplicaQueue):
-                self._read(until)
+                self._refresh_replica(until)
             else:
-                self._at.refresh(until=until)
-        except (NoFeed, *_STRANGE) as error:
+                self._current.refresh(until=until)
+        except (NoFeed, *_INCOMPATIBLE) as error:
             trouble = self._feed.tunnel.trouble() if self._feed is not None else None
-            self._turn(said(self._id, trouble or error))
-            self._read(until)
+            self._switch_to_replica(explain_port_closed(self._id, trouble or error))
+            self._refresh_replica(until)
         self._silent_since = None
         self._refreshed = True
         self._remember()
 
     def pause(self, seconds: float) -> bool:
-        """Wait until there is news for `refresh`, at most so long; returns whether there is.
+        """Wait for changes that `refresh` would read; returns whether there may be any.
 
         Raises:
-            NoFeed: It cannot be asked.
+            NoFeed: The feed does not answer.
         """
         if isinstance(self._source, FeedQueue):
             try:
                 return self._source.pause(seconds)
-            except _STRANGE:
-                return True  # `refresh` says what it is
-        if not self._ask_again():
+            except _INCOMPATIBLE:
+                return True  # `refresh` raises it again
+        if not self._start_retry():
             time.sleep(seconds)
-        elif self._again is not None:
-            self._again.wait(seconds)
+        elif self._retry is not None:
+            self._retry.wait(seconds)
         return True
 
     def rows(self) -> Iterator[Row]:
-        """See `QueueSource.rows`."""
-        return self._at.rows()
+        return self._current.rows()
 
     def runner_alive(self) -> bool:
-        """See `QueueSource.runner_alive`. A queue that has not begun is begun by no instance that
-        is gone."""
-        return self._at.runner_alive() and (self.seq > 0 or not self._is_gone)
+        """Whether a runner holds the queue; False if the instance is gone and the queue never
+        started."""
+        return self._current.runner_alive() and (self.seq > 0 or not self._is_gone)
 
     def troubles(self) -> tuple[Trouble, ...]:
-        """See `QueueSource.troubles`."""
-        return self._at.troubles()
+        return self._current.troubles()
 
     def report(self, now: datetime, *, past: bool = False) -> Report:
-        """See `QueueSource.report`."""
-        report = self._at.report(now, past=past)
+        report = self._current.report(now, past=past)
         if isinstance(self._source, FeedQueue):
-            here = report.instance_id == "local"  # over there
-            named = self._id if here else report.instance_id
+            is_this = report.instance_id == "local"  # as that instance calls itself
+            named = self._id if is_this else report.instance_id
             return structs.replace(report, instance_id=named, target=self._target)
         if report.origin is not None and report.origin.booting and not past:
             if self._is_gone:
                 return structs.replace(report, runner_alive=False)
             report = structs.replace(report, instance_id=self._id)
-        if isinstance(self._not_asked, _LETS_IN):  # what goes on with it can be done there
+        if isinstance(self._feed_error, _LOGIN_WORKS):  # `resume` over SSH works
             return structs.replace(report, target=f"{self._id} --queue {self.queue_id}", there=True)
         return report
 
     @property
     def _is_gone(self) -> bool:
-        """Whether EC2 says that it will not come back."""
-        error = self._not_asked
-        return isinstance(error, Gone) and error.state in _FOREVER
+        """Whether the instance is in a final state."""
+        error = self._feed_error
+        return isinstance(error, Gone) and error.state in _FINAL_STATES
 
     @property
     def _target(self) -> str:
-        """What a next command names: with the queue, where that was picked."""
+        """The arguments that name this queue in suggested commands."""
         return f"{self._id} --queue {self.queue_id}" if self._asked_queue else self._id
 
     def attempts(self, job_id: str) -> list[Attempt]:
-        """See `QueueSource.attempts`."""
-        return self._at.attempts(job_id)
+        return self._current.attempts(job_id)
 
     def output(self, attempt: Attempt, name: str) -> Stream:
-        """See `QueueSource.output`. It goes on in S3 where its instance went meanwhile."""
-        return MovingStream(lambda: self._at.output(attempt, name), lambda: self._source)
+        """A stream of an attempt; it continues in S3 if the instance goes away."""
+        return MovingStream(lambda: self._current.output(attempt, name), lambda: self._source)
 
     def objects(self) -> ObjectStore:
-        """See `QueueSource.objects`."""
-        return self._at.objects()
+        return self._current.objects()
 
     @property
-    def _at(self) -> FeedQueue | ReplicaQueue:
+    def _current(self) -> FeedQueue | ReplicaQueue:
         assert self._source is not None, "use InstanceQueue in a with"
         return self._source
 
-    # the instance
+    # the feed
 
-    def _ask(self) -> None:
-        """Open the way to its feed, else to S3."""
+    def _open(self) -> None:
+        """Open the feed, or the replica if no feed answers."""
         try:
-            self._to_feed(self._feed_of(self._asked_queue))
-        except _NOBODY as error:
+            self._to_feed(self._open_feed(self._asked_queue))
+        except _NO_FEED as error:
             try:
-                self._to_replica(said(self._id, error))
+                self._to_replica(explain_port_closed(self._id, error))
             except SpawnError as other:
                 expect_instance(self._id, other)
                 raise
         except _REFUSES as error:
-            self._advise(error)
+            self._suggest_s3(error)
             raise
 
-    def _feed_of(self, queue: str | None) -> _Feed:
-        """Open the way to its feed.
+    def _open_feed(self, queue: str | None) -> _Feed:
+        """Open a tunnel and the feed behind it.
 
         Raises:
-            RemoteError, NoFeed, NotAFeed, OtherProtocol, Refused: There is none.
-            QueueNotFound: It has no queue.
+            RemoteError, StoreError, NoFeed, NotAFeed, OtherProtocol, Refused: It cannot be opened.
+            QueueNotFound: The instance has no queue.
         """
-        log = self._log()
+        log = self._log_reader()
         told = Told(host_keys=lambda: log().host_keys or ())
         reach = reach_of(self._id, self._roots, self._where, told=told)
         with ExitStack() as opened:
             try:
                 tunnel = opened.enter_context(reach.tunnel(port(os.environ)))
             except (HostKeyUnknown, NotLetIn) as error:
-                not_begun = self._not_begun(log)
-                if not_begun is None:
+                not_started = self._if_not_started(log)
+                if not_started is None:
                     raise
-                raise boots(self._id, not_begun, error) from None
+                raise still_booting(self._id, not_started, error) from None
             client = FeedClient(lambda: tunnel.address, self._id)
             try:
                 source = open_feed(
@@ -294,7 +293,7 @@ class InstanceQueue:
                     profile=self._where.profile,
                 )
                 opened.enter_context(source)
-                newest = client.hello.local  # a queue that was named is asked for only later
+                newest = client.hello.local  # connects now, even if a queue was named
             except NoFeed as error:
                 raise (tunnel.trouble() or error) from None
             return _Feed(source, tunnel, newest, opened.pop_all())
@@ -302,142 +301,141 @@ class InstanceQueue:
     def _to_feed(self, feed: _Feed) -> None:
         self._feed, self._source = feed, feed.source
         self._newest = feed.newest
-        self._not_asked = None
+        self._feed_error = None
 
     def _close(self) -> None:
-        if self._again is not None:
-            self._again.close()
-            self._again = None
+        if self._retry is not None:
+            self._retry.close()
+            self._retry = None
         if self._feed is not None:
             self._feed.open.close()
             self._feed = None
 
-    # back from S3
+    # back from S3 to the feed
 
-    def _ask_again(self) -> bool:
-        """Have the instance asked beside what is done, if it may come back; whether it is."""
-        if self._not_asked is None or self._is_gone:
+    def _start_retry(self) -> bool:
+        """Retry the feed in the background unless the instance is gone; returns False if not."""
+        if self._feed_error is None or self._is_gone:
             return False
-        if self._again is None:
+        if self._retry is None:
             queue = self.queue_id
 
             def ask() -> _Feed | None:
                 try:
-                    feed = self._feed_of(queue)
-                except (*_NOBODY, QueueNotFound):
+                    feed = self._open_feed(queue)
+                except (*_NO_FEED, QueueNotFound):
                     return None
                 try:
                     feed.source.refresh()
                 except BaseException as error:
                     feed.open.close()
-                    if isinstance(error, (*_NOBODY, QueueNotFound)):  # or it has not begun there
+                    if isinstance(error, (*_NO_FEED, QueueNotFound)):  # the queue may start later
                         return None
                     raise
                 return feed
 
-            self._again = Again(ask, lambda feed: feed.open.close())
+            self._retry = BackgroundRetry(ask, lambda feed: feed.open.close())
         return True
 
-    def _return(self) -> None:
-        """Read the instance again, if it answers by now.
+    def _return_to_feed(self) -> None:
+        """Switch back to the feed if the background retry has succeeded.
 
         Raises:
-            HostKeyError, NotLetIn, Refused: Who answers is not whom we expect, or does not let us
-                in.
+            HostKeyError, NotLetIn, Refused: The retry failed with an error for the user to resolve.
         """
-        if not self._ask_again() or self._again is None:
+        if not self._start_retry() or self._retry is None:
             return
         try:
-            feed = self._again.take()
+            feed = self._retry.take()
         except _REFUSES as error:
-            self._advise(error)
+            self._suggest_s3(error)
             raise
         if feed is None:
             return
-        self._again = None
+        self._retry = None
         state, seq = self.state, self.seq
-        with suppress(*_NOBODY, QueueNotFound):
+        with suppress(*_NO_FEED, QueueNotFound):
             feed.source.refresh()
-            # One that was away may have what another machine has gone on with since.
+            # If another machine took the queue over meanwhile, the instance's log is behind S3.
             if feed.source.seq >= seq and feed.source.state.epoch >= state.epoch:
                 self._to_feed(feed)
-                self._say(f"{self._id} answers again: its queue is read there, and not from S3")
+                self._say(f"{self._id} answers again; its queue is now read there, not from S3")
                 return
         feed.open.close()
 
-    def _advise(self, error: SpawnError) -> None:
-        """Where its queue is known, there is another way to read of it."""
+    def _suggest_s3(self, error: SpawnError) -> None:
+        """Suggest --from-s3 if the place of the queue's log is known."""
         with suppress(SpawnError):
             whereabouts(self._id, self._roots, self._where, ask_ec2=False)
-            error.hint = joined(error.hint, "--from-s3 reads its queue's log in S3 meanwhile")
+            error.hint = joined(error.hint, "--from-s3 reads its queue's log in S3 instead")
 
-    def _log(self) -> Callable[[], Vouched]:
-        """Asks its queue's log in S3, once: who did not answer would not do so sooner."""
-        found: list[Vouched | SpawnError] = []
+    def _log_reader(self) -> Callable[[], LoggedInstance]:
+        """A function that reads the queue's log in S3, and caches the result or the error."""
+        found: list[LoggedInstance | SpawnError] = []
 
-        def ask() -> Vouched:
+        def read() -> LoggedInstance:
             if not found:
                 try:
-                    found.append(vouched(self._id, self._roots, self._where))
+                    found.append(read_logged_instance(self._id, self._roots, self._where))
                 except SpawnError as error:
                     found.append(error)
             if isinstance(found[0], SpawnError):
                 raise found[0]
             return found[0]
 
-        return ask
+        return read
 
-    def _not_begun(self, log: Callable[[], Vouched]) -> Vouched | None:
-        """What the log says of its queue, where that has not begun on it; None: it has, or nobody
-        knows."""
+    def _if_not_started(self, log: Callable[[], LoggedInstance]) -> LoggedInstance | None:
+        """What the log says, if it shows that the queue never started on this instance; or None."""
         with suppress(SpawnError):
             found = log()
             return found if found.host_keys is None else None
         return None
 
-    # its queue in S3
+    # from the feed to S3
 
-    def _turn(self, error: SpawnError) -> None:
-        """Turn to S3 when the instance is gone, or has been silent for long.
+    def _switch_to_replica(self, error: SpawnError) -> None:
+        """Switch to S3 if the instance is gone, or has not answered for `SILENT_SECONDS`.
 
         Raises:
-            Unavailable: Not yet, or nobody knows of its queue in S3.
+            Unavailable: It is too early to switch, or the queue's place in S3 is not known.
+            SpawnError: An error for the user to resolve, or the first read failed.
         """
         if isinstance(error, _REFUSES):
-            self._advise(error)
+            self._suggest_s3(error)
             raise error from None
         now = time.monotonic()
         if self._silent_since is None:
             self._silent_since = now
         silent = now - self._silent_since >= SILENT_SECONDS
         kept = self._source
-        if self._refreshed:  # whatever runs there by now, this is the queue that is read
+        if self._refreshed:  # the instance may run another queue by now
             self._where = structs.replace(self._where, queue=self.queue_id)
-        if silent or not self._refreshed or isinstance(error, (Gone, *_STRANGE)):
+        if silent or not self._refreshed or isinstance(error, (Gone, *_INCOMPATIBLE)):
             try:
                 self._to_replica(error)
                 return
             except SpawnError:
                 self._source = kept
-                if not self._refreshed or isinstance(error, _STRANGE):
+                if not self._refreshed or isinstance(error, _INCOMPATIBLE):
                     raise
-        raise Unavailable(because(self._id, error), hint=error.hint) from None
+        raise Unavailable(query_failed(self._id, error), hint=error.hint) from None
 
     def _to_replica(self, error: SpawnError | None) -> None:
-        """Read the log in S3 from here on.
+        """Read from S3 from now on.
 
         Args:
-            error: Why the instance is not asked; None: nobody wanted to.
+            error: Why the feed is not read; None if the user asked for S3.
 
         Raises:
-            SpawnError: Nobody knows of a queue in S3; it says also why the instance is not asked.
+            SpawnError: The queue's place in S3 is not known. Contains `error`.
         """
         say = self._say
         if error is not None:
-            instead_of = aside(self._id, error)
+            reason = why_read_from_s3(self._id, error)
 
             def say(text: str) -> None:
-                self._say(f"{instead_of}. {text}")
+                self._say(f"{reason}. {text}")
 
         if isinstance(error, Gone) and error.elsewhere:
             raise error
@@ -447,8 +445,8 @@ class InstanceQueue:
         except SpawnError as other:
             if error is None:
                 raise
-            raise neither(self._id, error, other) from None
-        self._fell = self._not_asked = error
+            raise no_source(self._id, error, other) from None
+        self._unreported = self._feed_error = error
         self._source, self._tagged = source, tagged
         if self._feed is not None:
             self._feed.open.close()
@@ -457,37 +455,39 @@ class InstanceQueue:
     def _replica(
         self, say: Callable[[str], None], *, ask_ec2: bool = True
     ) -> tuple[ReplicaQueue, bool]:
-        """The replica of the queue that the instance has or had, and whether tags alone name it.
+        """The replica of the instance's queue, and whether only tags name the queue.
 
         Raises:
-            Alone, NotTagged, SpawnError: See `whereabouts`.
+            NoCopyInS3, NoQueueKnown, SpawnError: See `whereabouts`.
         """
         found = whereabouts(self._id, self._roots, self._where, ask_ec2=ask_ec2)
         return open_replica(self._roots, found.queue, found.where, say=say), found.tagged
 
-    def _read(self, until: str | None) -> None:
-        """Refresh the replica; when that fails at first, say also why it is read at all.
+    def _refresh_replica(self, until: str | None) -> None:
+        """Refresh the replica.
 
         Raises:
-            SpawnError: It cannot be read.
+            SpawnError: It cannot be read. The first time, the error contains `_feed_error` too.
         """
-        fell, self._fell = self._fell, None
+        feed_error, self._unreported = self._unreported, None
         try:
-            self._at.refresh(until=until)
+            self._current.refresh(until=until)
         except (StoreError, QueueNotFound) as error:
-            if fell is not None:
+            if feed_error is not None:
                 error.why = joined(f"{error.what}: {error.why}" if error.why else error.what)
-                error.what = because(self._id, fell)
-                error.hint = joined(fell.hint, error.hint)
+                error.what = query_failed(self._id, feed_error)
+                error.hint = joined(feed_error.hint, error.hint)
             raise
 
-    # what is kept for the next time
+    # the cache
 
     def _remember(self) -> None:
-        """Which queue it has, and where that is in S3: for when it does not answer any more."""
+        """Cache the instance's queue and its place in S3, for when the instance is gone."""
         if isinstance(self._source, ReplicaQueue):
             if self._tagged:
-                learn_tagged(self._roots, self._id, self.queue_id)
-        elif self._at.state.owner is not None:
+                remember_tagged_queue(self._roots, self._id, self.queue_id)
+            return
+        owner = self._current.state.owner
+        if owner is not None:
             newest = self.queue_id == self._newest
-            learn(self._roots, self._id, self._where, self._at.state.owner, self.queue_id, newest)
+            remember_queue(self._roots, self._id, self._where, owner, self.queue_id, newest)

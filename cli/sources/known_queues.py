@@ -1,5 +1,4 @@
-"""The queues that an instance is known to have, without asking it: by its tags, and by what it said
-when it was asked last."""
+"""The queues of an instance by its tags and the cache, without connecting to it."""
 
 from msgspec import Struct, structs
 
@@ -11,19 +10,19 @@ from spawn.store.paths import Roots
 from spawn.store.place import parse
 
 
-class Known(Struct, frozen=True):
-    """A queue, and where its copy in S3 is, as far as that is known. `alone`: it has none."""
+class KnownQueue(Struct, frozen=True):
+    """A queue and what is known of its place in S3. `alone`: it has no copy there."""
 
     queue: str
     where: Where
     alone: bool = False
 
 
-def known_queues(found: Described, roots: Roots, where: Where) -> list[Known]:
-    """The queues of an instance, the newest first; nothing is asked of anybody.
+def known_queues(found: Described, roots: Roots, where: Where) -> list[KnownQueue]:
+    """The queues of an instance, newest first. Sends no request.
 
     Args:
-        where: Where the instance is, and as whom to ask; its queue and place do not count.
+        where: Names region and profile; its queue, bucket and prefix are ignored.
     """
     where = structs.replace(
         where,
@@ -37,9 +36,9 @@ def known_queues(found: Described, roots: Roots, where: Where) -> list[Known]:
     tagged = found.tags.get(TAG_QUEUE, "")
     known = []
     if kept.queue and kept.queue != tagged:
-        known.append(Known(kept.queue, where, kept.alone))
+        known.append(KnownQueue(kept.queue, where, kept.alone))
     if tagged:
         at = parse(found.tags.get(TAG_RESULTS, ""))
-        there = structs.replace(where, bucket=at[0], prefix=at[1]) if at is not None else where
-        known.append(Known(tagged, there, kept.alone and kept.queue == tagged))
+        in_s3 = structs.replace(where, bucket=at[0], prefix=at[1]) if at is not None else where
+        known.append(KnownQueue(tagged, in_s3, kept.alone and kept.queue == tagged))
     return known

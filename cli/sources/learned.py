@@ -1,4 +1,4 @@
-"""What a queue's log tells of its instance, and what is kept of that for the next time."""
+"""Extract facts about an instance from its queue's log, and cache them for later commands."""
 
 from collections.abc import Iterable, Sequence
 
@@ -14,10 +14,9 @@ from spawn.store.paths import Roots
 from spawn.store.place import Place, parse
 
 
-def host_keys(rows: Iterable[Row], instance_id: str) -> Sequence[str] | None:
-    """The host keys that a log has of an instance, those of its newest epoch there; other
-    instances that have owned the queue vouch for nothing. None: it has not begun there."""
-    owners = (decode(raw, type_) for _, type_, raw, _ in rows if _owns(type_))
+def host_keys_in_log(rows: Iterable[Row], instance_id: str) -> Sequence[str] | None:
+    """The host keys in the newest epoch on this instance; None if the queue never started on it."""
+    owners = (decode(raw, type_) for _, type_, raw, _ in rows if _starts_epoch(type_))
     found: Sequence[str] | None = None
     for each in owners:
         if each is not None and isinstance(each.data, QueueStarted):
@@ -25,7 +24,7 @@ def host_keys(rows: Iterable[Row], instance_id: str) -> Sequence[str] | None:
     return found
 
 
-def learn(
+def remember_queue(
     roots: Roots,
     instance_id: str,
     where: Where,
@@ -33,11 +32,11 @@ def learn(
     queue_id: str,
     newest: bool,
 ) -> None:
-    """Keep where a queue is in S3, as its instance said it.
+    """Cache the place of a queue in S3, as its log on the instance names it.
 
     Args:
-        owner: The queue's.
-        newest: Whether it is the one that the instance itself means: only that is kept as its.
+        owner: The event of the queue's current owner.
+        newest: Whether it is the instance's default queue. If so, it is cached as that.
     """
     at = parse(owner.results_location)
     if newest:
@@ -50,12 +49,12 @@ def learn(
         place.remember(roots, queue_id, found)
 
 
-def learn_tagged(roots: Roots, instance_id: str, queue_id: str) -> None:
-    """Keep which queue an instance's tags name: they are gone an hour after the instance."""
+def remember_tagged_queue(roots: Roots, instance_id: str, queue_id: str) -> None:
+    """Cache the queue named by an instance's tags, which EC2 drops an hour after termination."""
     kept = recall(roots, instance_id) or Remembered()
     if not kept.queue:
         remember(roots, instance_id, structs.replace(kept, queue=queue_id))
 
 
-def _owns(type_: bytes | None) -> bool:
+def _starts_epoch(type_: bytes | None) -> bool:
     return type_ in (None, b"QueueStarted", b"QueueResumed")

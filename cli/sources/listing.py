@@ -1,4 +1,4 @@
-"""The queues of this machine, or of a bucket, a report each."""
+"""The queues of this machine, with a report of each."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -13,7 +13,8 @@ from spawn.store.paths import Roots
 
 
 class Entry(Struct, frozen=True):
-    """A queue: its report, or why its log cannot be read. One of a bucket has a location, too."""
+    """A queue with its report, or with the error if its log cannot be read. `location` is its URL
+    in S3; empty for a queue of this machine."""
 
     queue_id: str
     report: Report | None
@@ -22,7 +23,7 @@ class Entry(Struct, frozen=True):
 
 
 def listing(roots: Roots, now: datetime) -> Iterator[Entry]:
-    """Report every queue, newest first. One that cannot be read says so and hides no other."""
+    """Report every queue, newest first. A queue that cannot be read has an error instead."""
     for queue_id in queues.names(roots):
         try:
             with LocalQueue(roots, queue_id) as source:

@@ -1,4 +1,4 @@
-"""A queue of this machine, read from its own log."""
+"""A queue of this machine, read from its log file."""
 
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 
 class LocalQueue:
-    """Reads a queue's log as it grows, and looks at its jobs' files. Use it in a `with`.
+    """A `QueueSource` that reads the log and the jobs' files on this machine.
 
     Args:
-        region: Of the bucket of its results, instead of the one that the log says.
-        profile: Of the AWS configuration, to ask for them.
+        region: Region of the results' bucket (default: the one in the log).
+        profile: AWS profile to read the results with.
 
     Raises:
-        QueueNotFound: The queue is not here.
+        QueueNotFound: The queue is not on this machine.
     """
 
     poll_seconds = 0.5
@@ -55,9 +55,9 @@ class LocalQueue:
         self._connection: sqlite3.Connection | None = None
         self._lives = Lives(roots, queue_id)
         self.lost = 0
-        """How many of its newest events the log has lost, as of the newest `refresh`."""
+        """How many of its newest events the log had lost at the newest `refresh`."""
         self._alive = False
-        """Asked before the log is read: what a runner wrote before it died is then seen."""
+        """`runner_alive`, read before the log: if False, the log has all that the runner wrote."""
 
     def __enter__(self) -> Self:
         self._connection = self._open.enter_context(read.opened(self.paths.events))
@@ -69,31 +69,20 @@ class LocalQueue:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool | None:
-        return self._open.__exit__(kind, error, traceback)  # names what SQLite says
+        return self._open.__exit__(kind, error, traceback)  # turns SQLite errors into CorruptLog
 
     @property
     def state(self) -> QueueState:
-        """The state as of the newest `refresh`."""
         return self._replay.state
 
     @property
     def seq(self) -> int:
-        """The newest event of that state."""
         return self._replay.seq
 
     def refresh(self, *, until: str | None = None) -> None:
-        """Fold what the log has gained.
-
-        Args:
-            until: A stamp; events after it are left out.
-
-        Raises:
-            QueueNotFound: The log has no event (up to then).
-            CorruptLog: With the first event that is wrong.
-        """
         assert self._connection is not None, "use LocalQueue in a with"
         self._alive = self.runner_alive()
-        written = head.newest(self.paths.events)  # first: a runner may append meanwhile
+        written = head.newest(self.paths.events)  # before the log: a runner may append meanwhile
         self._replay.feed(read.rows(self._connection, self._replay.seq), until=until)
         newest = self.seq if until is None else read.head(self._connection)
         self.lost = max(0, written - newest)
@@ -103,7 +92,7 @@ class LocalQueue:
             raise QueueNotFound(f"queue {self.queue_id} was not submitted at that time")
 
     def follow(self) -> list[Event[Data]]:
-        """Fold what the log has gained, and return those events."""
+        """Fold the new events and return them."""
         assert self._connection is not None, "use LocalQueue in a with"
         self._alive = self.runner_alive()
         rows = list(read.rows(self._connection, self._replay.seq))
@@ -112,22 +101,20 @@ class LocalQueue:
         return [event for event in events if event is not None]
 
     def rows(self) -> Iterator[Row]:
-        """Every event as the log holds it, in order."""
         assert self._connection is not None, "use LocalQueue in a with"
         return read.rows(self._connection)
 
     def attempts(self, job_id: str) -> "list[Attempt]":
-        """The attempts of a job that ever ran, oldest first."""
         from spawn.cli.sources.output import attempts
 
         with read.opened(self.paths.events) as connection:
             return attempts(read.rows(connection), job_id)
 
     def output(self, attempt: "Attempt", name: str) -> "Stream":
-        """One stream of an attempt: where it was written, else the copy in the object store.
+        """A stream of an attempt, from its file, else from the object store.
 
         Raises:
-            SpawnError: Its bytes are gone.
+            SpawnError: Neither has it.
         """
         from spawn.cli.sources.output import FileStream, StoredStream
 
@@ -139,7 +126,7 @@ class LocalQueue:
             return stored
 
     def objects(self) -> "ObjectStore":
-        """The object store of its results: the one that the log names, else a folder here."""
+        """The object store that the log names, else a folder of this machine."""
         from spawn.store.place import Place, open_place, parse
 
         state = self.state
@@ -151,19 +138,13 @@ class LocalQueue:
         return open_place(place, self._roots.objects)
 
     def runner_alive(self) -> bool:
-        """Whether a runner holds the queue."""
+        """Whether a runner holds the queue now."""
         return lock.is_held(self.paths.lock)
 
     def troubles(self) -> tuple[Trouble, ...]:
-        """What keeps a live runner from its work."""
         return troubles.find(self.paths.folder) if self._alive else ()
 
     def report(self, now: datetime, *, past: bool = False) -> Report:
-        """Report the queue.
-
-        Args:
-            past: `now` is long ago: what the machine says of jobs today does not count.
-        """
         if past:
             return build(self.state, now, past=True, lost=self.lost)
         return self._report(
@@ -196,10 +177,9 @@ class LocalQueue:
         )
 
     def summary(self, now: datetime) -> Report:
-        """The report without what its jobs print."""
+        """The report without the jobs' output."""
         return self._report(now)
 
     def _row(self, after: int) -> Row | None:
-        """The first event after a seq."""
         assert self._connection is not None
         return next(iter(read.rows(self._connection, after)), None)

@@ -1,4 +1,4 @@
-"""What the copy of a log on this machine shows to have been in it."""
+"""Find events in the copy in S3 that the log on this machine must have."""
 
 import os
 
@@ -17,36 +17,36 @@ from spawn.store.replica.audit import newest
 from spawn.store.replica.lease import describe
 
 
-class Copy(Struct, frozen=True):
-    """Events that the log on this machine must have, and what to say of its copy otherwise."""
+class ExpectedHeads(Struct, frozen=True):
+    """Events that the log on this machine must have, and a note on the copy if it proves none."""
 
     heads: tuple[Head, ...] = ()
     note: str = ""
 
 
-def copy_of(roots: Roots, queue_id: str, where: Where) -> Copy:
-    """Look at the end of the copy of a log on this machine.
+def copy_of(roots: Roots, queue_id: str, where: Where) -> ExpectedHeads:
+    """Read the newest event of the copy of a log on this machine.
 
-    What a runner of this machine shipped was in the log here before. A copy that another machine
-    goes on with is longer without any loss.
+    A runner of this machine ships only events that are in the log here. If another machine has
+    taken the queue over, the copy is longer, and that is no loss.
     """
     try:
         found = place_of(roots, queue_id, Where(region=where.region, profile=where.profile))
     except InvalidArgument:
-        return Copy()
+        return ExpectedHeads()
     if found.guessed:
-        return Copy()
+        return ExpectedHeads()
     store = open_place(found.place, roots.objects)
     try:
         shipped = newest(store, queue_id)
     except (StoreError, CorruptLog) as error:
-        return Copy(note=f"its copy at {store.location} was not compared: {error}")
+        return ExpectedHeads(note=f"its copy at {store.location} was not compared: {error}")
     if shipped is None:
-        return Copy()
+        return ExpectedHeads()
     head, seen = shipped
     if seen.lease.owner.place == place_here(instance(os.environ), roots.state):
-        return Copy(heads=(head,))
-    return Copy(
-        note=f"the queue went on on {describe(seen.lease)}; its copy at {store.location} has "
+        return ExpectedHeads(heads=(head,))
+    return ExpectedHeads(
+        note=f"the queue has moved to {describe(seen.lease)}; its copy at {store.location} has "
         f"{head.seq} events"
     )

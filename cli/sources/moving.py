@@ -1,4 +1,4 @@
-"""A stream that is read on from elsewhere when its first place is gone."""
+"""A stream that continues from another source when its source changes."""
 
 from collections.abc import Callable
 from typing import IO, Any, cast
@@ -7,64 +7,59 @@ from spawn.cli.sources.output import Stream
 
 
 class MovingStream:
-    """A stream of whichever place is the right one now: nothing is printed twice, nothing left out.
+    """A `Stream` that follows a source that may change. Every byte is written exactly once.
 
     Args:
-        opened: Opens it at that place, from its beginning.
-        place: Says which place that is; another one has it opened anew.
+        opened: Opens the stream in the current source, from its beginning.
+        place: Returns the current source; if that is another object, the stream is opened again.
 
     Raises:
-        SpawnError: Its bytes are gone.
+        SpawnError: The source does not have the stream.
     """
 
     def __init__(self, opened: Callable[[], Stream], place: Callable[[], object]) -> None:
-        self._opened = opened
-        self._place = place
-        self._at = place()
+        self._open_stream = opened
+        self._current_source = place
+        self._source = place()
         self._stream = opened()
         self._copied = 0
-        """Bytes that were written, over all places."""
+        """Bytes written to the output, from all sources."""
         self._read = 0
-        """Bytes that came from the present one."""
+        """Bytes read from the current source."""
 
     @property
     def whole(self) -> bool:
-        """See `Stream.whole`."""
         return self._stream.whole
 
     def copy_to(self, out: IO[bytes], *, ended: bool) -> None:
-        """See `Stream.copy_to`."""
-        if self._place() is not self._at:
-            at, stream = self._place(), self._opened()
+        if self._current_source() is not self._source:
+            source, stream = self._current_source(), self._open_stream()
             self._stream.close()
-            self._at, self._stream, self._read = at, stream, 0
-        self._stream.copy_to(cast("IO[bytes]", _Past(self, out)), ended=ended)
+            self._source, self._stream, self._read = source, stream, 0
+        self._stream.copy_to(cast("IO[bytes]", _NewBytes(self, out)), ended=ended)
 
     def close(self) -> None:
-        """See `Stream.close`."""
         self._stream.close()
 
     def write(self, out: IO[bytes], data: bytes) -> None:
-        """Write what was not written before."""
-        known = max(0, min(self._copied - self._read, len(data)))
+        """Write the part of `data` that was not written before."""
+        skipped = max(0, min(self._copied - self._read, len(data)))
         self._read += len(data)
-        if known < len(data):
-            out.write(data[known:])
-            self._copied += len(data) - known
+        if skipped < len(data):
+            out.write(data[skipped:])
+            self._copied += len(data) - skipped
 
 
-class _Past:
-    """Where a stream writes to; what came before is left out."""
+class _NewBytes:
+    """An output that skips the bytes which an earlier source has already written."""
 
     def __init__(self, stream: MovingStream, out: IO[bytes]) -> None:
         self._stream = stream
         self._out = out
 
     def write(self, data: Any) -> int:
-        """Write."""
         self._stream.write(self._out, data)
         return len(data)
 
     def flush(self) -> None:
-        """Flush."""
         self._out.flush()

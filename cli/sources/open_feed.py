@@ -1,4 +1,4 @@
-"""Open a queue that a feed serves: find the one that is meant, and what was read of it before."""
+"""Open a queue that a feed serves, with its cache."""
 
 from collections.abc import Callable
 from hashlib import sha256
@@ -21,19 +21,21 @@ def open_feed(
     region: str | None = None,
     profile: str | None = None,
 ) -> FeedQueue:
-    """Open a queue of the machine that a client asks; the client is the queue's from then on.
+    """Open a queue of the machine that a client is connected to. The queue closes the client.
 
     Args:
-        queue: Picks one; None: the one that runs there, else its newest.
-        say: Tells a person something: which others run there.
+        queue: A queue id; None: the running queue, else the newest one.
+        say: Receives user-facing messages, such as which other queues run there.
+        region: Region of the results' bucket (default: the one in the log).
+        profile: AWS profile to read the results with.
 
     Raises:
-        InvalidArgument: `queue` cannot be one.
-        QueueNotFound: No queue was ever run there.
+        InvalidArgument: `queue` is not a valid queue id.
+        QueueNotFound: No queue has run on that machine.
         NoFeed, NotAFeed, OtherProtocol, Refused: See `FeedClient`.
     """
     try:
-        queue = queue or _local(client, say)
+        queue = queue or _default_queue(client, say)
         why = why_not_queue_id(queue)
         if why is not None:
             raise InvalidArgument(f"'{queue}' is not a queue id", why=why)
@@ -44,13 +46,13 @@ def open_feed(
     return FeedQueue(queue, client, cache, say=say, region=region, profile=profile)
 
 
-def _local(client: FeedClient, say: Callable[[str], None]) -> str:
+def _default_queue(client: FeedClient, say: Callable[[str], None]) -> str:
     hello = client.hello
     if not hello.local:
         raise QueueNotFound(
             f"no queue was ever run on {client.name}",
             why=f"{hello.root} has none for the user that its feed serves",
-            hint="`spawn queue run FILE` runs one, there",
+            hint="`spawn queue run FILE` runs one there",
         )
     if hello.others:
         say(f"Also running: {', '.join(hello.others)} (--queue ID shows it)")
@@ -58,6 +60,6 @@ def _local(client: FeedClient, say: Callable[[str], None]) -> str:
 
 
 def cache_path(roots: Roots, queue_id: str, name: str) -> Path:
-    """Where what is read of a queue on a machine of this name is kept."""
+    """The cache file for a queue on the machine with this name."""
     folder = sha256(name.encode()).hexdigest()[:24]
     return roots.cache / "feeds" / folder / f"{queue_id}.jsonl"

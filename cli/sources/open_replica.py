@@ -1,4 +1,4 @@
-"""Open a queue's log in an object store: find its place, and what was read of it before."""
+"""Open a queue's log in an object store, with its cache."""
 
 import os
 from collections.abc import Callable
@@ -23,20 +23,20 @@ def open_replica(
     say: Callable[[str], None],
     elsewhere: QueueNotFound | None = None,
 ) -> ReplicaQueue:
-    """Open a queue's log in S3; nothing is asked of it yet.
+    """Open a queue's log in S3. Sends no request yet.
 
     Args:
-        say: Tells a person something.
-        elsewhere: Why it is not read on this machine, unless that was asked for.
+        say: Receives user-facing messages.
+        elsewhere: The error from this machine, if S3 is only read because of it.
 
     Raises:
-        InvalidArgument: It cannot be a queue, or nobody knows the bucket.
+        InvalidArgument: The queue id is not valid, or the bucket is not known.
     """
     found = place_of(roots, queue_id, where)
     place = found.place
 
     def launched() -> tuple[str, str]:
-        """The instance that is to begin the queue, and its state where it will not."""
+        """The instance launched for the queue, and its state if that rules out a start."""
         instance_id = launched_on(roots, queue_id)
         if not instance_id:
             return "", ""
@@ -57,9 +57,9 @@ def open_replica(
 
 
 def cache_path(roots: Roots, queue_id: str, place: Place) -> Path | None:
-    """Where what is read of a place is kept; None for a folder of this machine, which is as near.
+    """The cache file for a queue at a place; None for a folder of this machine.
 
-    Another server is another place: what is called alike there is not the same.
+    The name depends on the S3 endpoint: equal URLs on two servers are different places.
     """
     if place.bucket is None:
         return None

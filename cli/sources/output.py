@@ -1,4 +1,4 @@
-"""A job's output: which attempts there are, and where their bytes are."""
+"""A job's attempts, and streams that read their output from a file or an object store."""
 
 import os
 from collections.abc import Iterable
@@ -20,8 +20,8 @@ _CHUNK = 1024 * 1024
 
 
 class Attempt(Struct, frozen=True):
-    """An attempt that began. `folder` is that of its machine; `prefix` is where its output is kept
-    in the object store, with a trailing slash."""
+    """A started attempt. `folder` is its folder on its machine; `prefix` is that of its output in
+    the object store, with a trailing slash."""
 
     number: int
     folder: Path
@@ -29,28 +29,28 @@ class Attempt(Struct, frozen=True):
 
 
 class Stream(Protocol):
-    """One stream of an attempt, read as it grows."""
+    """The stdout or stderr of one attempt, which may still grow."""
 
     def copy_to(self, out: IO[bytes], *, ended: bool) -> None:
-        """Write what there is and was not written yet.
+        """Write all bytes that were not written before.
 
         Args:
-            ended: Whether the attempt is over: nothing more will come.
+            ended: Whether the attempt has ended, so that the stream is complete.
         """
         ...
 
     @property
     def whole(self) -> bool:
-        """Whether all was written, once the attempt is over."""
+        """Whether the complete stream was written, if the attempt has ended."""
         ...
 
     def close(self) -> None:
-        """Give up what it holds."""
+        """Release resources."""
         ...
 
 
 def attempts(rows: Iterable[Row], job_id: str) -> list[Attempt]:
-    """The attempts of a job that ever ran, oldest first."""
+    """The started attempts of a job, oldest first."""
     found = []
     for _, type_, line, _ in rows:
         if type_ != b"JobStarted":
@@ -65,19 +65,18 @@ def attempts(rows: Iterable[Row], job_id: str) -> list[Attempt]:
 
 
 class FileStream:
-    """A stream in a file of this machine.
+    """A `Stream` of a file on this machine.
 
     Raises:
-        FileNotFoundError: It is not there.
+        FileNotFoundError: The file does not exist.
     """
 
     whole = True
 
     def __init__(self, path: Path) -> None:
-        self._file = open(path, "rb", opener=regular)  # noqa: SIM115, it stays open
+        self._file = open(path, "rb", opener=regular)  # noqa: SIM115, closed by `close`
 
     def copy_to(self, out: IO[bytes], *, ended: bool) -> None:
-        """See `Stream.copy_to`."""
         while chunk := os.read(self._file.fileno(), _CHUNK):
             out.write(chunk)
         out.flush()
@@ -88,7 +87,7 @@ class FileStream:
 
 
 class StoredStream:
-    """A stream in an object store: whole once its attempt has ended, in pieces before.
+    """A `Stream` in an object store: one object after the attempt has ended, pieces before.
 
     Args:
         name: `stdout.log` or `stderr.log`.
@@ -100,13 +99,12 @@ class StoredStream:
         self._name = name
         self._at = 0
         self.whole = False
-        """See `Stream.whole`."""
 
     def expect(self) -> None:
-        """See that something of it is there.
+        """Check that the store has the stream or pieces of it.
 
         Raises:
-            SpawnError: Nothing is.
+            SpawnError: It has neither.
         """
         key = self._attempt.prefix + self._name
         if self._objects.has(key):
@@ -119,7 +117,6 @@ class StoredStream:
             )
 
     def copy_to(self, out: IO[bytes], *, ended: bool) -> None:
-        """See `Stream.copy_to`."""
         if ended and not self.whole:
             with suppress(NotThere), self._objects.open(self._attempt.prefix + self._name) as file:
                 _skip(file, self._at)
@@ -138,7 +135,7 @@ class StoredStream:
         self._at += len(data)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no resource is open."""
 
 
 def _skip(file: BinaryIO, count: int) -> None:

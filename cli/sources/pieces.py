@@ -1,4 +1,4 @@
-"""The newest output of attempts that run elsewhere, from the pieces of it in the object store."""
+"""The newest output of running attempts, from the pieces in the object store."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,18 +10,19 @@ from spawn.store.results import parts
 from spawn.store.tail import shown
 
 RECENT_LINES = 50
-MOST = 8
-"""Attempts that are looked at: as many as `status` shows at length."""
+MAX_ATTEMPTS = 8
+"""How many attempts are read: as many as `status` shows with details."""
 _WIDTH = 500
-_LOOKED_AT = 64 * 1024
+_MAX_BYTES = 64 * 1024
+"""How much of a piece is parsed."""
 _STREAMS = ("stdout.log", "stderr.log")
 
-Newest = tuple[Progress | None, tuple[str, ...]]
-"""How far an attempt says that it is, and its newest lines, oldest first."""
+NewestOutput = tuple[Progress | None, tuple[str, ...]]
+"""The progress that an attempt reports, and its newest lines, oldest first."""
 
 
 class Pieces:
-    """Looks at the newest piece of each stream, and goes on from there the next time."""
+    """Reads the newest piece of each stream. Later calls read only what was added since."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
@@ -30,24 +31,26 @@ class Pieces:
         self._first: dict[str, str] = {}
         self._heads: dict[str, tuple[str, ...]] = {}
 
-    def newest(self, prefixes: Sequence[str]) -> dict[str, Newest]:
-        """Look at attempts, some at once: a list for each, and a read for each stream with news.
+    def newest(self, prefixes: Sequence[str]) -> dict[str, NewestOutput]:
+        """Read the newest output of the first `MAX_ATTEMPTS` attempts, in parallel.
+
+        It takes a list request for each stream, and a read for each stream with a new piece.
 
         Args:
-            prefixes: Of the attempts in the store, with a trailing slash.
+            prefixes: The attempts' prefixes in the store, with a trailing slash.
 
         Raises:
-            StoreError: The store cannot be asked.
+            StoreError: A request failed.
         """
-        looked = prefixes[:MOST]
-        if not looked:
+        chosen = prefixes[:MAX_ATTEMPTS]
+        if not chosen:
             return {}
-        with ThreadPoolExecutor(min(MOST, len(looked))) as pool:
-            return dict(zip(looked, pool.map(self._look, looked), strict=True))
+        with ThreadPoolExecutor(min(MAX_ATTEMPTS, len(chosen))) as pool:
+            return dict(zip(chosen, pool.map(self._read_attempt, chosen), strict=True))
 
-    def _look(self, prefix: str) -> Newest:
+    def _read_attempt(self, prefix: str) -> NewestOutput:
         for name in _STREAMS:
-            self._read_on(f"{prefix}{parts.FOLDER}{name}/")
+            self._read_stream(f"{prefix}{parts.FOLDER}{name}/")
         out, err = (self._lines.get(f"{prefix}{parts.FOLDER}{name}/", ()) for name in _STREAMS)
         err = err[-max((RECENT_LINES + 1) // 2, RECENT_LINES - len(out)) :]
         lines = (*out[len(out) - min(len(out), RECENT_LINES - len(err)) :], *err)
@@ -64,13 +67,13 @@ class Pieces:
             return ()
         if key not in self._heads:
             try:
-                text = clean(self._store.read(key).data[:_LOOKED_AT])
+                text = clean(self._store.read(key).data[:_MAX_BYTES])
             except NotThere:
                 text = ""
             self._heads[key] = tuple(text.replace("\r", "\n").split("\n"))
         return self._heads[key]
 
-    def _read_on(self, folder: str) -> None:
+    def _read_stream(self, folder: str) -> None:
         before = after = self._newest.get(folder, "")
         while page := self._store.list(folder, after):
             self._first.setdefault(folder, page[0][0])
@@ -82,13 +85,13 @@ class Pieces:
         try:
             data = self._store.read(after).data
         except NotThere:
-            return  # the whole stream has taken its place
+            return  # the complete stream has replaced the pieces
         self._newest[folder] = after
         if after == self._first[folder]:
-            self._heads[after] = tuple(clean(data[:_LOOKED_AT]).replace("\r", "\n").split("\n"))
+            self._heads[after] = tuple(clean(data[:_MAX_BYTES]).replace("\r", "\n").split("\n"))
         known = self._lines.get(folder, ())
         if data.startswith(b"\r"):
-            known = known[:-1]  # it writes over the line before
-        text = [clean(shown(line)) for line in data[-_LOOKED_AT:].split(b"\n")]
+            known = known[:-1]  # a carriage return overwrites the previous line
+        text = [clean(shown(line)) for line in data[-_MAX_BYTES:].split(b"\n")]
         found = [line[:_WIDTH] for line in text if line.strip()]
         self._lines[folder] = (*known, *found)[-RECENT_LINES:]

@@ -1,4 +1,4 @@
-"""What every command reads a queue from, wherever that is."""
+"""The interface through which commands read a queue, whatever its source."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -13,9 +13,9 @@ from spawn.store.objects.port import ObjectStore
 
 
 class QueueSource(Protocol):
-    """A queue's log as it grows, and what else is known of it. Used in a `with`.
+    """A queue's log and live data, read from this machine, a feed or S3. A context manager.
 
-    One read from S3 raises `StoreError` from whatever asks for more; what was read before stays.
+    Every method of a source in S3 may raise `StoreError`; the state that was read before remains.
     """
 
     @property
@@ -25,7 +25,7 @@ class QueueSource(Protocol):
 
     @property
     def poll_seconds(self) -> float:
-        """How often it is worth a look."""
+        """The sensible interval between two calls of `refresh`."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -44,53 +44,53 @@ class QueueSource(Protocol):
 
     @property
     def seq(self) -> int:
-        """The newest event of that state; 0 for a queue that has none yet."""
+        """The seq of the newest event in `state`; 0 if the log is empty."""
         ...
 
     def refresh(self, *, until: str | None = None) -> None:
-        """Fold what the log has gained.
+        """Read new events and fold them into `state`.
 
         Args:
-            until: A stamp; events after it are left out.
+            until: A timestamp as in the log; later events are ignored.
 
         Raises:
-            QueueNotFound: There is no such queue, or the log has no event up to then.
-            CorruptLog: With the first event that is wrong.
+            QueueNotFound: There is no such queue, or no event up to `until`.
+            CorruptLog: The log is damaged; names the first wrong event.
         """
         ...
 
     def rows(self) -> Iterator[Row]:
-        """Every event as the log holds it, in order, also those after `until`."""
+        """All events as stored, in order, including those after `until`."""
         ...
 
     def runner_alive(self) -> bool:
-        """Whether a runner holds the queue, as far as can be told."""
+        """Whether a runner holds the queue, as far as is known."""
         ...
 
     def troubles(self) -> tuple[Trouble, ...]:
-        """What keeps a live runner from its work, as far as can be told."""
+        """What currently hinders a live runner, as far as is known."""
         ...
 
     def report(self, now: datetime, *, past: bool = False) -> Report:
         """Report the queue.
 
         Args:
-            past: `now` is long ago: what is known of jobs today does not count.
+            past: Whether `now` is in the past; live data is ignored then.
         """
         ...
 
     def attempts(self, job_id: str) -> list[Attempt]:
-        """The attempts of a job that ever ran, oldest first."""
+        """The started attempts of a job, oldest first."""
         ...
 
     def output(self, attempt: Attempt, name: str) -> Stream:
-        """One stream of an attempt, `stdout.log` or `stderr.log`.
+        """A stream of an attempt: `stdout.log` or `stderr.log`.
 
         Raises:
-            SpawnError: Its bytes are gone.
+            SpawnError: The stream does not exist any more.
         """
         ...
 
     def objects(self) -> ObjectStore:
-        """The object store that the queue's results are in."""
+        """The object store with the queue's results."""
         ...

@@ -1,4 +1,4 @@
-"""A queue of any machine, read from its log in an object store."""
+"""A queue of any machine, read from the copy of its log in an object store."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,8 +10,8 @@ from typing import Self
 from msgspec import structs
 
 from spawn.cli.sources.output import Attempt, StoredStream, attempts
-from spawn.cli.sources.pieces import Newest, Pieces
-from spawn.cli.sources.words import asking, not_found, read_anew, summary
+from spawn.cli.sources.pieces import NewestOutput, Pieces
+from spawn.cli.sources.words import asking, not_found, read_summary, reread_messages
 from spawn.core.config.model import QueueConfig
 from spawn.core.errors import CorruptLog, QueueNotFound
 from spawn.core.events import seal
@@ -31,26 +31,27 @@ from spawn.store.replica.submitted import Submitted, boot_log, submitted
 from spawn.store.results.publish import attempt_prefix
 
 BOOT_SECONDS = 15 * 60.0
-"""How long an instance may take until its queue begins; then it is taken for lost."""
+"""How long an instance may take to start its queue before it counts as lost."""
 INSTANCE_SECONDS = 20.0
-"""How often EC2 is asked for the instance that a queue was launched on and has not begun."""
+"""How often to ask EC2 for the state of the instance launched for a queue that has not started."""
 BOOT_LINES = 12
 SKEW = timedelta(seconds=5)
-"""How far the store's clock may be from ours before its own counts: it tells whole seconds, and its
-answer takes a while."""
+"""Clock difference from which on reports use the store's clock, which has whole seconds."""
 
 
 class ReplicaQueue:
-    """Reads a queue's log in an object store as it grows, and its jobs' output there.
+    """A `QueueSource` that reads the log and the jobs' output from an object store.
 
     Args:
-        cache: What was read before.
-        say: Tells a person something; called once for what was read, and when what was cached was
-            of no use.
-        elsewhere: Why it is not read on this machine, for the error that it is not there either;
-            empty where it was asked for.
-        guessed: Whether nobody named the bucket; without one the queue is not there then.
-        found: Called once the queue was found there.
+        cache: The part of the log that was read before.
+        say: Receives user-facing messages: a summary of the first read, and cache problems.
+        elsewhere: Why the queue is not on this machine, for `QueueNotFound`; empty if the user
+            asked for S3.
+        guessed: Whether the bucket is only the default one. If so, a missing bucket means that the
+            queue does not exist.
+        found: Called once, when the queue is found.
+        launched: Returns the instance launched for the queue and, if it cannot start the queue any
+            more, its state; else empty strings.
     """
 
     poll_seconds = 5.0
@@ -73,7 +74,7 @@ class ReplicaQueue:
         self._say = say
         self._elsewhere = elsewhere
         self._guessed = guessed
-        self._found = found
+        self._on_found = found
         self._launched = launched
         self._instance = self._gone = ""
         self._asked_at = -INSTANCE_SECONDS
@@ -85,7 +86,7 @@ class ReplicaQueue:
         self._heard_at: datetime | None = None
         self._skew = timedelta()
         self._pieces = Pieces(store)
-        self._said_silent = False
+        self._warned = False
 
     def __enter__(self) -> Self:
         return self
@@ -95,35 +96,26 @@ class ReplicaQueue:
 
     @property
     def state(self) -> QueueState:
-        """See `QueueSource.state`."""
         return self._booting or self._replay.state
 
     @property
     def seq(self) -> int:
-        """See `QueueSource.seq`."""
         return self._replay.seq
 
     def refresh(self, *, until: str | None = None) -> None:
-        """See `QueueSource.refresh`.
-
-        Raises:
-            StoreError: The store cannot be asked.
-        """
         self._catch_up()
         if not self._cache.seq:
-            self._boot(until)
+            self._read_submission(until)
         else:
             self._booting = None
             self._fold(self._cache.rows(self._replay.seq), until)
-        self._tell()
+        self._announce_once()
 
     def rows(self) -> Iterator[Row]:
-        """See `QueueSource.rows`."""
         return self._cache.rows()
 
     def runner_alive(self) -> bool:
-        """Whether a runner's lease holds, as of the newest `refresh`; before that none is called
-        dead."""
+        """Whether the runner's lease had not expired at the newest `refresh`; initially True."""
         if self._looked_at is None:
             return True
         if self._booting is not None and self._seen is None:
@@ -133,13 +125,14 @@ class ReplicaQueue:
         return seen is not None and not (seen.expired or seen.lease.handed_back)
 
     def troubles(self) -> tuple[Trouble, ...]:
-        """See `QueueSource.troubles`. As of the newest lease, which is renewed every 10 s."""
+        """As of the newest lease, which the runner renews every 10 s."""
         return self._seen.lease.troubles if self._seen is not None and self.runner_alive() else ()
 
     def report(self, now: datetime, *, past: bool = False) -> Report:
-        """See `QueueSource.report`. A queue whose runner is silent is reported as of when it was
-        last heard of: what it did since then nobody knows. The store's own clock tells how long
-        what has lasted: ours may be wrong."""
+        """Report the queue. Durations are by the store's clock.
+
+        If the lease has expired, the report is as of the last sign of life from the runner.
+        """
         if past:
             report = build(self.state, now, past=True)
             return self._placed(structs.replace(report, origin=self._origin()))
@@ -153,67 +146,64 @@ class ReplicaQueue:
         silent = alive is False and not origin.booting and not state.ended_at
         report = build(
             state,
-            self._heard(state, now) if silent else now,
+            self._last_sign_of_life(state, now) if silent else now,
             live=self._live(state, alive=bool(alive)) if output else None,
             runner_alive=alive,
             troubles=() if state.ended else self.troubles(),
         )
         jobs = report.jobs
-        if not alive:  # its numbers are nobody's any more, and nobody works on what is left
+        if not alive:  # the pids are out of date, and no runner is working on the rest
             jobs = tuple(structs.replace(job, pid=0, time_remaining=None) for job in jobs)
-        if origin.booting:  # nothing of it is in a log yet
+        if origin.booting:  # the log that names both is still empty
             place = self._store.location
             instance = self._instance or "unknown"
             report = structs.replace(report, instance_id=instance, results_location=place)
         return self._placed(structs.replace(report, jobs=jobs, origin=origin))
 
     def _placed(self, report: Report) -> Report:
-        """Name the machine that the queue is on, where it is no instance and not this one."""
+        """Show the owner's host name if the owner is neither an instance nor this machine."""
         owner = self.state.owner
         if owner is None or owner.instance_id != "local" or owner.hostname == gethostname():
             return report
         return structs.replace(report, instance_id=owner.hostname)
 
     def summary(self, now: datetime) -> Report:
-        """The report without its jobs' output, which costs no request."""
+        """The report without the jobs' output; sends no request."""
         return self._report(now, output=False)
 
     def attempts(self, job_id: str) -> list[Attempt]:
-        """See `QueueSource.attempts`."""
         return attempts(self.rows(), job_id)
 
     def output(self, attempt: Attempt, name: str) -> StoredStream:
-        """See `QueueSource.output`. Nothing is expected of it: it may be on its way."""
+        """A stream of an attempt; may be empty, since the upload may not be finished."""
         return StoredStream(self._store, attempt, name)
 
     def objects(self) -> ObjectStore:
-        """See `QueueSource.objects`."""
         return self._store
 
     def audit(self) -> tuple[Audited, str]:
-        """Check every object of the log, past the cache; returns what it amounts to, and where.
+        """Verify every object of the log without the cache; returns the result and the location.
 
-        What this machine has read there before must be there still.
+        The log must also contain every event in this machine's cache.
 
         Raises:
-            QueueNotFound: The queue is not there, or has not begun.
-            CorruptLog: With the object or the event that is wrong.
+            QueueNotFound: The queue is not in the store, or has not started.
+            CorruptLog: Names the wrong object or event.
             StoreError: The store cannot be read.
         """
         if self._cache.kept_at is not None:
             self._catch_up()
-        with self._asking():
+        with self._error_context():
             try:
                 return audit(self._store, self.queue_id), self._store.location
             except QueueNotFound as error:
-                if error.why or not self._elsewhere:  # something is there
+                if error.why or not self._elsewhere:  # the place is not empty
                     raise
                 raise not_found(self.queue_id, self._store.location, self._elsewhere) from None
 
     @contextmanager
-    def _asking(self) -> Iterator[None]:
-        """See `asking`. That nobody made the bucket that the queue would be in by default says that
-        it is not there."""
+    def _error_context(self) -> Iterator[None]:
+        """Like `asking`. If the default bucket does not exist, raises `QueueNotFound`."""
         missing = f"queue {self.queue_id} is not on this machine ({self._elsewhere})"
         with asking(self._store, missing if self._elsewhere else ""):
             try:
@@ -228,13 +218,13 @@ class ReplicaQueue:
     def _catch_up(self) -> None:
         from spawn.cli.bootstrap import now
 
-        with self._asking():
+        with self._error_context():
             try:
                 with self._cache.updating():
                     caught = catch_up(self._store, self._cache)
             except CorruptLog as error:
                 if error.seq <= 1:
-                    self._expect_ours()
+                    self._expect_this_queue()
                 raise
         looked_at = now()
         if caught.seen is not None and caught.seen.now is not None:
@@ -242,12 +232,12 @@ class ReplicaQueue:
             self._skew = skew if abs(skew) > SKEW else timedelta()
         looked_at += self._skew
         if caught.seen is not None and (self._seen is None or self._seen.etag != caught.seen.etag):
-            # Once for each lease: a store's clock has whole seconds, and its age would waver.
+            # Only for a new lease: the store's clock has whole seconds, so the age would jitter.
             self._heard_at = looked_at - timedelta(seconds=caught.seen.age)
         self._seen = caught.seen
         self._looked_at = looked_at
         place = f"at {self._store.location}"
-        for text in read_anew(self.queue_id, self._cache.damaged, caught.differs, place):
+        for text in reread_messages(self.queue_id, self._cache.damaged, caught.differs, place):
             self._say(text)
         self._cache.damaged = 0
         if caught.differs:
@@ -259,12 +249,12 @@ class ReplicaQueue:
         if self._replay.empty:
             raise QueueNotFound(f"queue {self.queue_id} was not submitted at that time")
 
-    def _boot(self, until: str | None) -> None:
-        """Take what is known of a queue whose log has nothing yet."""
-        found = self._expect_ours()
+    def _read_submission(self, until: str | None) -> None:
+        """Build the state of a queue whose log is empty, from `queue.json` and the boot log."""
+        found = self._expect_this_queue()
         if found is None:
             raise CorruptLog(
-                f"{QUEUE} is gone", why=f"{self._store.location} has the lease of a queue"
+                f"{QUEUE} is missing", why=f"{self._store.location} has a queue's lease"
             )
         with asking(self._store):
             self._boot_log = boot_log(self._store, BOOT_LINES)
@@ -277,11 +267,12 @@ class ReplicaQueue:
             self._asked_at = time.monotonic()
             self._instance, self._gone = self._launched()
 
-    def _expect_ours(self) -> Submitted | None:
-        """See that the place is this queue's; returns what was submitted, if that is there.
+    def _expect_this_queue(self) -> Submitted | None:
+        """Check that the place belongs to this queue; returns the submission, None if only a lease
+        exists.
 
         Raises:
-            QueueNotFound: It is another's, or nobody's.
+            QueueNotFound: The place is empty or belongs to another queue.
         """
         with asking(self._store):
             found = submitted(self._store)
@@ -294,9 +285,10 @@ class ReplicaQueue:
         raise not_found(self.queue_id, self._store.location, self._elsewhere, why=why)
 
     def _live(self, state: QueueState, *, alive: bool) -> Mapping[str, Live]:
-        """Where each job's output is: on its machine while that lives, else in the store."""
+        """Progress, newest output and log location of each job: on its machine while the runner is
+        alive, else in the store."""
         running = [job for job in state.jobs.values() if job.state == "running" and job.folder]
-        found = self._newest([attempt_prefix(job) for job in running])
+        found = self._newest_output([attempt_prefix(job) for job in running])
         live = {}
         for job in state.jobs.values():
             if not job.log_file:
@@ -307,19 +299,18 @@ class ReplicaQueue:
             live[job.config.job_id] = Live(progress=progress, recent=recent, log_file=where)
         return live
 
-    def _newest(self, prefixes: Sequence[str]) -> Mapping[str, Newest]:
-        """The newest output of attempts. Without it a status is as true: that it cannot be read is
-        said, once."""
+    def _newest_output(self, prefixes: Sequence[str]) -> Mapping[str, NewestOutput]:
+        """The newest output of attempts. A failure is only a warning, shown once."""
         try:
             return self._pieces.newest(prefixes)
         except StoreError as error:
-            if not self._said_silent:
-                self._say(f"What running jobs print cannot be read: {error}")
-            self._said_silent = True
+            if not self._warned:
+                self._say(f"The output of running jobs cannot be read: {error}")
+            self._warned = True
             return {}
 
-    def _heard(self, state: QueueState, now: datetime) -> datetime:
-        """When the queue was last known to be run."""
+    def _last_sign_of_life(self, state: QueueState, now: datetime) -> datetime:
+        """The time of the newest event or lease renewal."""
         last = moment(state.last_at)
         return min(now, last if self._heard_at is None else max(last, self._heard_at))
 
@@ -335,16 +326,16 @@ class ReplicaQueue:
             boot_log=self._boot_log,
         )
 
-    def _tell(self) -> None:
-        if self._found is not None:
-            self._found()
-            self._found = None
+    def _announce_once(self) -> None:
+        if self._on_found is not None:
+            self._on_found()
+            self._on_found = None
             assert self._looked_at is not None
-            self._say(summary(self._origin(), self.state, self._looked_at))
+            self._say(read_summary(self._origin(), self.state, self._looked_at))
 
 
 def _pending(queue_id: str, config: QueueConfig, at: str) -> QueueState:
-    """The state of a queue that was submitted, as its log will begin."""
+    """The state of a submitted queue, built from the events that its log will start with."""
     replay = Replay(queue_id)
     for draft in submit(config, file="", file_sha256="", version=""):
         event = seal(draft, seq=replay.seq + 1, queue_id=queue_id, at=at, epoch=0)

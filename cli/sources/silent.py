@@ -1,41 +1,44 @@
-"""What is said of an instance that cannot be asked."""
+"""Errors and messages for an instance whose feed cannot be read."""
 
 import os
 
-from spawn.cli.remote.errors import Boots, Gone, PortClosed
-from spawn.cli.sources.vouched import Vouched
-from spawn.cli.sources.whereabouts import NotTagged
+from spawn.cli.remote.errors import Gone, PortClosed, StillBooting
+from spawn.cli.sources.vouched import LoggedInstance
+from spawn.cli.sources.whereabouts import NoQueueKnown
 from spawn.core.errors import InvalidArgument, SpawnError
 from spawn.core.feed.address import port
 from spawn.core.ids import is_mistyped_instance_id
 
 
-def said(instance_id: str, error: SpawnError) -> SpawnError:
-    """The same in words that say what to do."""
+def explain_port_closed(instance_id: str, error: SpawnError) -> SpawnError:
+    """Replace a `PortClosed` error by one that names the feed; other errors stay."""
     if not isinstance(error, PortClosed):
         return error
     return PortClosed(
         f"no feed runs on {instance_id}",
         why=f"nothing listens on its port {port(os.environ)}",
-        hint="`spawn queue feed` serves its queues, there",
+        hint="start `spawn queue feed` on the instance",
     )
 
 
-def boots(instance_id: str, log: Vouched, error: SpawnError) -> Boots:
-    """That its queue has not begun there, where nobody vouches for it or it lets nobody in."""
-    what = f"{instance_id} boots"
+def still_booting(instance_id: str, log: LoggedInstance, error: SpawnError) -> StillBooting:
+    """Make the error for a failed login to an instance on which its queue has not started."""
+    what = f"{instance_id} is still booting"
     if log.owner:
-        what = f"queue {log.queue} never began on {instance_id}, but on {log.owner}"
-    return Boots(what, owner=log.owner, why=str(error), hint=error.hint)
+        what = f"queue {log.queue} was started on {log.owner}, never on {instance_id}"
+    return StillBooting(what, owner=log.owner, why=str(error), hint=error.hint)
 
 
 def expect_instance(instance_id: str, error: SpawnError) -> None:
-    """Take an id that nobody knows for one that was mistyped, where EC2 gives no such ids.
+    """Reject an unknown instance id that EC2 cannot have given.
+
+    Args:
+        error: The error from the lookup of the instance.
 
     Raises:
-        InvalidArgument: It is none.
+        InvalidArgument: The id is unknown and not of EC2's form.
     """
-    unknown = isinstance(error, NotTagged) or (
+    unknown = isinstance(error, NoQueueKnown) or (
         isinstance(error, Gone) and error.state == "unknown" and not error.elsewhere
     )
     if unknown and is_mistyped_instance_id(instance_id):
@@ -44,40 +47,45 @@ def expect_instance(instance_id: str, error: SpawnError) -> None:
         raise no_instance(instance_id) from None
 
 
-def waits(instance_id: str) -> str:
-    """That it has not answered so far, for who waits."""
-    return f"{instance_id} has not answered yet; one that does not takes a while to be known"
+def waiting_message(instance_id: str) -> str:
+    """The progress message while an instance has not answered."""
+    return f"{instance_id} has not answered yet; still waiting"
 
 
-def because(instance_id: str, error: SpawnError) -> str:
-    """That it cannot be asked, and why."""
-    said = str(error)
-    if instance_id not in said:
-        said = f"{instance_id} cannot be asked: {said}"
-    return said[:1].upper() + said[1:] if not said.startswith(instance_id) else said
+def query_failed(instance_id: str, error: SpawnError) -> str:
+    """A sentence that names the instance and says why its feed cannot be read."""
+    text = str(error)
+    if instance_id not in text:
+        text = f"{instance_id} cannot be queried: {text}"
+    return text[:1].upper() + text[1:] if not text.startswith(instance_id) else text
 
 
-def aside(instance_id: str, error: SpawnError) -> str:
-    """That it cannot be asked, why, and what a person may do about that; what is read instead
-    follows."""
-    passes = isinstance(error, Gone) or (isinstance(error, Boots) and not error.owner)
-    return because(instance_id, error) + (f" ({error.hint})" if error.hint and not passes else "")
+def why_read_from_s3(instance_id: str, error: SpawnError) -> str:
+    """A sentence that says why S3 is read, with a hint if the user can do something about it."""
+    temporary = isinstance(error, StillBooting) and not error.owner
+    hint = "" if temporary or isinstance(error, Gone) else error.hint
+    return query_failed(instance_id, error) + (f" ({hint})" if hint else "")
 
 
-def neither(instance_id: str, error: SpawnError, other: SpawnError) -> SpawnError:
-    """What to say where the instance does not answer, and nobody knows of a queue in S3."""
+def no_source(instance_id: str, error: SpawnError, other: SpawnError) -> SpawnError:
+    """Make the error for a queue that neither the instance nor S3 provides.
+
+    Args:
+        error: Why the instance's feed cannot be read.
+        other: Why the queue's place in S3 is not known.
+    """
     if isinstance(error, Gone) and error.state not in ("unknown", "pending"):
-        from spawn.cli.remote.lookup import start  # boto3 costs 180 ms to import
+        from spawn.cli.remote.lookup import start_hint  # boto3 costs 180 ms to import
 
-        # Its status is what was asked for.
-        error.hint = start(instance_id) if error.state == "stopped" else ""
-    if isinstance(other, NotTagged) and isinstance(error, PortClosed):
-        return NotTagged(
+        # Drop the hint to run `spawn queue status`: the user may have just run it.
+        error.hint = start_hint(instance_id) if error.state == "stopped" else ""
+    if isinstance(other, NoQueueKnown) and isinstance(error, PortClosed):
+        return NoQueueKnown(
             other.what,
             why=f"{error.what}, and {other.why}",
             hint=joined(error.hint, other.hint),
         )
-    if isinstance(other, NotTagged):
+    if isinstance(other, NoQueueKnown):
         error.hint = joined(error.hint, other.hint)
         return error
     if str(other) == str(error):
@@ -92,5 +100,5 @@ def neither(instance_id: str, error: SpawnError, other: SpawnError) -> SpawnErro
 
 
 def joined(*parts: str) -> str:
-    """The parts that say something, in one line."""
+    """Join the parts that are not empty by `; `."""
     return "; ".join(filter(None, parts))

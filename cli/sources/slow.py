@@ -1,4 +1,4 @@
-"""Say that something takes its time, while it does."""
+"""Print a message while an operation takes long."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from threading import Timer
 
 SLOW_SECONDS = 4.0
-"""How long a person may wonder."""
+"""How long to wait before the message."""
 _STDERR = 2
-"""What a live view has put in the place of `sys.stderr` says that it is no terminal."""
+"""The file descriptor, since a live view replaces `sys.stderr` by an object that is no terminal."""
 
 
 @contextmanager
@@ -19,10 +19,10 @@ def told_when_slow(
     seconds: float = SLOW_SECONDS,
     watched: bool | None = None,
 ) -> Iterator[None]:
-    """Say something once when the block takes long and somebody sits at a terminal.
+    """Print a message once if the block takes longer than `seconds` and a user is watching.
 
     Args:
-        watched: Whether somebody does; None: whether stderr is a terminal.
+        watched: Whether a user is watching (default: whether stderr is a terminal).
     """
     if not (os.isatty(_STDERR) if watched is None else watched):
         yield
@@ -34,4 +34,4 @@ def told_when_slow(
         yield
     finally:
         timer.cancel()
-        timer.join()  # what it says comes before what follows
+        timer.join()  # the message must not come after later output

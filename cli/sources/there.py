@@ -1,4 +1,4 @@
-"""The queues of an instance, as its feed lists them."""
+"""List the queues of an instance from its feed."""
 
 import os
 from collections.abc import Sequence
@@ -6,22 +6,22 @@ from collections.abc import Sequence
 from spawn.cli.flags import Where
 from spawn.cli.remote.errors import Gone, HostKeyError, NotLetIn, RemoteError
 from spawn.cli.remote.way import reach_of
-from spawn.cli.sources.silent import expect_instance, joined, said
+from spawn.cli.sources.silent import expect_instance, explain_port_closed, joined
 from spawn.core.feed.address import port
 from spawn.core.feed.wire import Listed
 from spawn.store.feed.client import FeedClient
 from spawn.store.feed.errors import NoFeed
 from spawn.store.paths import Roots
 
-_HINT = "`spawn queue list --bucket NAME` lists those of a bucket"
+_HINT = "`spawn queue list --bucket NAME` lists the queues in a bucket"
 
 
 def queues(instance_id: str, roots: Roots, where: Where) -> Sequence[Listed]:
-    """Ask for them, newest first.
+    """The queues of an instance, newest first.
 
     Raises:
-        InvalidArgument: It is no instance.
-        RemoteError, NoFeed, NotAFeed, OtherProtocol, Refused: It cannot be asked.
+        InvalidArgument: `instance_id` is not an instance.
+        RemoteError, NoFeed, NotAFeed, OtherProtocol, Refused: The feed cannot be read.
     """
     try:
         with (
@@ -31,7 +31,7 @@ def queues(instance_id: str, roots: Roots, where: Where) -> Sequence[Listed]:
             try:
                 return client.queues().queues
             except NoFeed as error:
-                raise said(instance_id, tunnel.trouble() or error) from None
+                raise explain_port_closed(instance_id, tunnel.trouble() or error) from None
     except RemoteError as error:
         expect_instance(instance_id, error)
         if not isinstance(error, (HostKeyError, NotLetIn)):

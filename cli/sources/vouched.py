@@ -1,21 +1,21 @@
-"""What a queue's log in S3 says of an instance: which host keys it has, and whose the queue is."""
+"""Read an instance's host keys and its queue's owner from the queue's log in S3."""
 
 from collections.abc import Sequence
 
 from msgspec import Struct
 
 from spawn.cli.flags import Where
-from spawn.cli.sources.learned import host_keys
+from spawn.cli.sources.learned import host_keys_in_log
 from spawn.cli.sources.open_replica import open_replica
 from spawn.cli.sources.whereabouts import whereabouts
 from spawn.store.paths import Roots
 
 
-class Vouched(Struct, frozen=True):
-    """What the log of an instance's queue says.
+class LoggedInstance(Struct, frozen=True):
+    """What the log of an instance's queue says about the instance.
 
-    `host_keys`: the instance's, the newest epoch's; None: it has not begun anything there.
-    `owner`: the machine that began the queue last, by its instance id or its name; empty: none.
+    `host_keys`: from its newest epoch; None if the queue never started on the instance.
+    `owner`: the instance id or host name of the machine that owns the queue; empty if none does.
     """
 
     queue: str
@@ -23,16 +23,16 @@ class Vouched(Struct, frozen=True):
     owner: str = ""
 
 
-def vouched(instance_id: str, roots: Roots, where: Where) -> Vouched:
-    """Read what the log of an instance's queue in S3 says of it.
+def read_logged_instance(instance_id: str, roots: Roots, where: Where) -> LoggedInstance:
+    """Read what the log of an instance's queue in S3 says about the instance.
 
     Raises:
-        SpawnError: Nobody knows of its queue, or it cannot be read.
+        SpawnError: The queue or its place is not known, or the log cannot be read.
     """
     found = whereabouts(instance_id, roots, where)
     with open_replica(roots, found.queue, found.where, say=lambda _: None) as source:
         source.refresh()
         owner = source.state.owner
-        named = "" if owner is None else owner.instance_id
-        named = owner.hostname if owner is not None and named == "local" else named
-        return Vouched(found.queue, host_keys(source.rows(), instance_id), named)
+        name = "" if owner is None else owner.instance_id
+        name = owner.hostname if owner is not None and name == "local" else name
+        return LoggedInstance(found.queue, host_keys_in_log(source.rows(), instance_id), name)

@@ -1,4 +1,4 @@
-"""Which queue an instance has or had, and where that is in S3: said, remembered, or on its tags."""
+"""Find an instance's queue and its place in S3: from flags, the cache, or the instance's tags."""
 
 import os
 
@@ -14,49 +14,49 @@ from spawn.store.place import parse
 
 TAG_QUEUE = "spawn:queue-id"
 TAG_RESULTS = "spawn:results-location"
-"""Tags of an instance: the queue that it was launched for, and where that is in S3."""
+"""Instance tags: the queue that the instance was launched for, and that queue's place in S3."""
 
 
 class Whereabouts(Struct, frozen=True):
-    """A queue's log in S3, as far as it is known. `tagged`: by the instance's tags alone."""
+    """A queue and the flags that find its log in S3. `tagged`: only the instance's tags name it."""
 
     queue: str
     where: Where
     tagged: bool = False
 
 
-class Alone(SpawnError):
+class NoCopyInS3(SpawnError):
     """The queue has no copy in S3."""
 
 
-class NotTagged(QueueNotFound):
-    """Nobody knows of a queue of the instance: EC2 was asked for its tags, and it has none."""
+class NoQueueKnown(QueueNotFound):
+    """No queue of the instance is known: not from flags, cache or tags."""
 
 
 def asked_queue(where: Where) -> str | None:
-    """The queue that somebody named, by flag or environment."""
+    """The queue that the user named, by flag or environment."""
     return where.queue or os.environ.get("SPAWN_QUEUE") or None
 
 
 def whereabouts(
     instance_id: str, roots: Roots, where: Where, *, ask_ec2: bool = True
 ) -> Whereabouts:
-    """Find out which queue's log in S3 tells of an instance; nothing is asked of S3.
+    """Find an instance's queue and its place in S3. Sends no request to S3.
 
     Args:
-        ask_ec2: Whether its tags may be looked at, where nobody else knows.
+        ask_ec2: Whether to read the instance's tags if neither flags nor cache have the place.
 
     Raises:
-        Alone: Its queue has no copy in S3.
-        NotTagged: It has no tag of a queue, and nothing else is known.
-        SpawnError: Nobody knows, and its tags cannot be had.
+        NoCopyInS3: The queue has no copy in S3.
+        NoQueueKnown: No flag, cache entry or tag names a queue.
+        SpawnError: The queue is not known, and the tags cannot be read.
     """
     kept = recall(roots, instance_id) or Remembered()
     queue = asked_queue(where) or kept.queue
     if kept.alone and queue == kept.queue and not (where.typed and where.bucket):
-        raise Alone(
+        raise NoCopyInS3(
             f"its queue {queue} has no bucket",
-            why="its log is on the instance alone",
+            why="its log is only on the instance",
             hint="--queue ID and --bucket NAME read another queue's log in S3",
         )
     where = structs.replace(
@@ -65,31 +65,31 @@ def whereabouts(
         region=where.region or kept.region,
         profile=where.profile or kept.profile,
     )
-    placed = bool(queue) and (
+    place_known = bool(queue) and (
         (where.typed and bool(where.bucket)) or place.recall(roots, queue) is not None
     )
-    if placed:
+    if place_known:
         return Whereabouts(queue, where)
     try:
         tags = _tags(instance_id, where) if ask_ec2 else {}
     except SpawnError:
         if not queue:
             raise
-        tags = {}  # where queues are by default is worth a look
+        tags = {}  # the queue may be at the default place
     tagged = tags.get(TAG_QUEUE, "")
     if not queue and not tagged:
-        raise NotTagged(
+        raise NoQueueKnown(
             f"no queue of {instance_id} is known",
-            why=f"it has no tag {TAG_QUEUE}" if ask_ec2 else "this machine has never read one",
+            why=f"it has no tag {TAG_QUEUE}" if ask_ec2 else "none is cached on this machine",
             hint="--queue ID and --bucket NAME read a queue's log in S3",
         )
     if not queue:
         why = why_not_queue_id(tagged)
         if why is not None:
             raise SpawnError(
-                f"the tag {TAG_QUEUE} of {instance_id} names no queue",
+                f"the tag {TAG_QUEUE} of {instance_id} is not a queue id",
                 why=f"'{tagged}': {why}",
-                hint="--queue ID names one",
+                hint="name the queue with --queue ID",
             )
     at = parse(tags.get(TAG_RESULTS, ""))
     if at is not None and queue in ("", tagged) and not where.typed:
@@ -105,7 +105,7 @@ def _tags(instance_id: str, where: Where) -> dict[str, str]:
     found = describe(instance_id, region, where.profile)
     if found is None:
         raise SpawnError(
-            f"EC2 knows no instance {instance_id}" + (f" in {region}" if region else ""),
-            hint="--region and --profile say where it was; --queue ID names its queue",
+            f"EC2 has no instance {instance_id}" + (f" in {region}" if region else ""),
+            hint="set --region or --profile to where it was, or --queue to its queue",
         )
     return found.tags

@@ -1,4 +1,4 @@
-"""What is said of a queue that is read from S3: what was read, and what went wrong."""
+"""Messages and errors for a queue that is read from S3."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,16 +14,16 @@ from spawn.store.objects.port import StoreError
 
 
 class Located(Protocol):
-    """What can be asked, and says where it is."""
+    """An object with a URL to show."""
 
     @property
     def location(self) -> str:
-        """As people write it."""
+        """The URL, such as `s3://BUCKET/PREFIX/`."""
         ...
 
 
-def summary(origin: Origin, state: QueueState, now: datetime) -> str:
-    """Say what was read and how old it is, in a line."""
+def read_summary(origin: Origin, state: QueueState, now: datetime) -> str:
+    """One line about what was read and how old it is."""
 
     def ago(then: datetime) -> str:
         return f"{duration((now - then).total_seconds())} ago"
@@ -32,7 +32,7 @@ def summary(origin: Origin, state: QueueState, now: datetime) -> str:
     if origin.last_at is None:
         if origin.boot_log:
             return f"{read}submitted {ago(moment(state.submitted_at))}; its instance failed to boot"
-        return f"{read}submitted {ago(moment(state.submitted_at))}, and has not begun"
+        return f"{read}submitted {ago(moment(state.submitted_at))}, not started yet"
     events = f"{origin.events} event{'' if origin.events == 1 else 's'}"
     read += f"{events}, the last {ago(origin.last_at)}"
     if state.ended or origin.heard_at is None:
@@ -42,54 +42,55 @@ def summary(origin: Origin, state: QueueState, now: datetime) -> str:
     return f"{read}; its runner was last heard of {ago(origin.heard_at)}"
 
 
-def read_anew(queue_id: str, damaged: int, differs: int, place: str) -> Iterator[str]:
-    """Say why what this machine had of a log did not do.
+def reread_messages(queue_id: str, damaged: int, differs: int, place: str) -> Iterator[str]:
+    """Messages that say why cached events were read again.
 
     Args:
-        damaged: The first event that was damaged in the cache; 0 for none.
-        differs: The first event that is another one at the place; 0 for none.
-        place: With its preposition.
+        damaged: The first damaged event in the cache; 0 for none.
+        differs: The first event that differs from the cached one; 0 for none.
+        place: Where the log was read, with a preposition.
     """
     if damaged:
         yield (
-            f"What was cached of queue {queue_id} was damaged from event {damaged} on; that was "
-            "read anew"
+            f"The cache of queue {queue_id} was damaged from event {damaged} on; these events were "
+            "read again"
         )
     if differs:
         yield (
-            f"Event {differs} {place} is not what it was when this machine read it before; all was "
-            "read anew"
+            f"Event {differs} {place} differs from the one that this machine has cached; the whole "
+            "log was read again"
         )
 
 
 def not_found(queue_id: str, location: str, elsewhere: str, *, why: str = "") -> QueueNotFound:
-    """Say that a queue is nowhere, and where that is.
+    """Make the error for a queue that is not in S3.
 
     Args:
-        elsewhere: Why it is not on this machine; empty when nobody looked there.
+        elsewhere: Why it is not on this machine; empty if that was not checked.
     """
-    hint = "--bucket and --prefix say where it is"
+    hint = "set --bucket and --prefix to its place"
     if not elsewhere:
         return QueueNotFound(f"queue {queue_id} is not at {location}", why=why, hint=hint)
     return QueueNotFound(
         f"queue {queue_id} is neither on this machine nor at {location}",
         why="; ".join(filter(None, (elsewhere, why))),
-        hint=f"`spawn queue list` shows the queues that are here; {hint}",
+        hint=f"`spawn queue list` shows the queues of this machine; {hint}",
     )
 
 
 @contextmanager
 def asking(store: Located, missing: str = "") -> Iterator[None]:
-    """Give whatever goes wrong with a replica a hint of what to do, and where it is.
+    """Add a hint and the location to errors of a replica.
 
     Args:
-        missing: That the queue is not on this machine, in words, where that is why it is asked.
+        missing: A clause saying that the queue is not on this machine, if S3 is read for that
+            reason; it is put in front of a `StoreError`.
     """
     try:
         yield
     except StoreError as error:
         error.hint = error.hint or (
-            "try again later; --bucket, --region and AWS_ENDPOINT_URL say whom to ask"
+            "try again later, or check --bucket, --region and AWS_ENDPOINT_URL"
         )
         if missing:
             error.what = f"{missing}, and {error.what}"

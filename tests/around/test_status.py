@@ -178,7 +178,7 @@ def test_one_of_another_region_is_named_with_its_region(
         named = f"<item><regionName>{regions[0]}</regionName></item>"
         done = spawn("status", ours)
     assert (done.code, done.out) == (1, "")
-    assert f"EC2 knows no instance {ours}" in done.err
+    assert f"EC2 has no instance {ours}" in done.err
 
 
 @pytest.mark.parametrize("command", ["status", "connect", "terminate"])

@@ -65,7 +65,7 @@ def test_last_comes_the_regions_bucket(roots: Roots, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     assert place_of(roots, ID, Where()) == found
     monkeypatch.delenv("AWS_DEFAULT_REGION")
-    with pytest.raises(InvalidArgument, match="nobody knows in which bucket"):
+    with pytest.raises(InvalidArgument, match="the bucket of queue .* is not known"):
         place_of(roots, ID, Where())
 
 

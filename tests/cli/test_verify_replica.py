@@ -175,7 +175,7 @@ def test_without_a_bucket_it_is_the_regions(home: Home, server: s3.Server) -> No
         assert f"\nRead from: s3://spawn-results-us-east-1/{ID}/ (" in done.stdout, done.stderr
     done = home("queue", "verify", ID, "--from-s3", **environment)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"Error: nobody knows in which bucket queue {ID} is\nHint: ")
+    assert done.stderr.startswith(f"Error: the bucket of queue {ID} is not known\nHint: ")
 
 
 def test_local_is_the_queue_of_this_machine(home: Home, here: Path) -> None:
@@ -197,7 +197,7 @@ def test_no_such_queue_there_is_3_with_where_was_looked(home: Home, server: s3.S
     done = home("queue", "verify", "nope", "--from-s3", "--bucket", "team", **server.environ)
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr == (
-        "Error: queue nope is not at s3://team/nope/\nHint: --bucket and --prefix say where it is\n"
+        "Error: queue nope is not at s3://team/nope/\nHint: set --bucket and --prefix to its place\n"
     )
     flags = ("--bucket", "team", "--prefix", "taken")
     done = home("queue", "verify", "nope", "--from-s3", *flags, **server.environ)

@@ -284,7 +284,7 @@ def test_output_that_cannot_be_read_hides_no_status(machines: Machines) -> None:
         done = b.spawn("status", "q", *_flags(machines))
     assert (done.code, "Status: running\n" in done.out) == (0, True)
     assert "Recent Output" not in done.out
-    assert "What running jobs print cannot be read: s3://" in done.err
+    assert "The output of running jobs cannot be read: s3://" in done.err
     a.let("go")
     queue.wait_for("QueueCompleted")
     queue.wait_idle()
@@ -429,7 +429,8 @@ def test_a_damaged_cache_is_told_in_a_line_and_costs_nothing_else(machines: Mach
     assert (done.code, done.out) == (0, history)
     told = READ.sub("", done.err)
     assert re.fullmatch(
-        r"What was cached of queue q was damaged from event \d+ on; that was read anew\n", told
+        r"The cache of queue q was damaged from event \d+ on; these events were read again\n",
+        told,
     )
     assert READ.fullmatch(b.spawn("history", "q").err)
     assert kept.read_bytes() == data
@@ -484,7 +485,7 @@ def test_a_queue_whose_instance_boots_is_pending_and_waited_for(machines: Machin
     )
     assert "Jobs: 2 total, 2 pending\n" in text.out
     assert "Warning" not in text.out
-    assert re.fullmatch(rf"Read from \S+: submitted {AGO}, and has not begun\n", text.err)
+    assert re.fullmatch(rf"Read from \S+: submitted {AGO}, not started yet\n", text.err)
     told = json.loads(b.spawn("status", "q", "--json").out)
     assert (told["status"], told["read_from"]["booting"], told["runner_alive"]) == (
         "pending",
@@ -498,7 +499,7 @@ def test_a_queue_whose_instance_boots_is_pending_and_waited_for(machines: Machin
         assert (told.code, told.out) == (1, "")
         assert "Error: queue q has not begun: its log has nothing yet\nHint: " in told.err
     waiting = b.start("wait", "q")
-    assert "has not begun" in waiting.stderr.readline()
+    assert "not started yet" in waiting.stderr.readline()
     done = a.spawn("resume", "q", "--from-s3", "--force", "--bucket", machines.bucket)
     assert done.code == 0, done.err
     out, _ = waiting.communicate(timeout=60)

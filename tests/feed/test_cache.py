@@ -104,8 +104,8 @@ def test_another_log_of_the_same_id_is_read_anew_and_said(
     assert list(source.rows()) == after.rows
     first = after.seq + 1 if kind == "prefix" else 1
     assert laptop.said == [
-        f"Event {first} on {NAME} is not what it was when this machine read it before; "
-        "all was read anew"
+        f"Event {first} on {NAME} differs from the one that this machine has cached; "
+        "the whole log was read again"
     ]
     laptop.said.clear()
     _refresh(laptop)

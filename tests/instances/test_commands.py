@@ -82,7 +82,7 @@ def test_results_of_a_queue_without_a_bucket_are_said_to_be_there_alone(
     assert instance.queue(job("one", "true"), s3=False).run("--no-s3").code == 0
     finished = person.spawn("results", instance.id)
     assert finished.code == 1
-    assert f"the results of queue q are on {instance.id} alone: it has no bucket" in finished.err
+    assert f"the results of queue q are only on {instance.id}: it has no bucket" in finished.err
     assert "run `spawn queue results q` there" in finished.err
 
 
@@ -242,8 +242,8 @@ def test_an_instance_without_spawn_says_where_it_was_looked_for(
     bare.server.start()
     finished = person.spawn("cancel", bare.id)
     assert finished.code == 1
-    assert "there is no spawn on" in finished.err
-    assert "--ssh-user names the user who has it" in finished.err
+    assert "spawn not found on" in finished.err
+    assert "--ssh-user selects the user who installed it" in finished.err
 
 
 @pytest.mark.parametrize("version", ["0.0.1", "99.0.0"])
@@ -280,4 +280,4 @@ def test_where_an_instance_is_gone_resume_says_how_to_go_on_elsewhere(
     assert command in finished.err
     listed = person.spawn("list", instance.id)
     assert listed.code == 1
-    assert "`spawn queue list --bucket NAME` lists those of a bucket" in listed.err
+    assert "`spawn queue list --bucket NAME` lists the queues in a bucket" in listed.err

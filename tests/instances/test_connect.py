@@ -125,7 +125,7 @@ def test_another_host_at_its_address_is_sent_nothing(there: Instance, tmp_path: 
     finally:
         known.write_text(before)
     assert (done.code, done.out) == (1, "")
-    assert "is not the one that is known: nothing was sent" in done.err
+    assert "does not match the known one: nothing was sent" in done.err
 
 
 def test_an_open_connection_to_another_host_is_not_taken(there: Instance, tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_key_that_is_not_taken_is_said_in_our_words(there: Instance, tmp_path:
 def test_without_an_ssh_program_that_is_said(there: Instance, tmp_path: Path) -> None:
     done = connect(there, "-c", "true", PATH=str(tmp_path))
     assert done.code == 1
-    assert "there is no ssh on this machine" in done.err
+    assert "no ssh program found on this machine" in done.err
 
 
 def test_ssh_is_told_where_it_is_and_who_it_must_be(tmp_path: Path) -> None:

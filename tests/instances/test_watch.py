@@ -182,8 +182,8 @@ def test_a_watch_in_s3_says_so_and_ends_when_somebody_else_answers(
     assert frame in watch.out
     with sshd(tmp_path / "stranger", allow=[person.laptop.key], port=instance.server.port):
         assert watch.end() == 1
-    assert "is not the one that is known: nothing was sent" in watch.err
-    assert "--from-s3 reads its queue's log in S3 meanwhile" in watch.err
+    assert "does not match the known one: nothing was sent" in watch.err
+    assert "--from-s3 reads its queue's log in S3 instead" in watch.err
 
 
 def test_a_runner_that_dies_is_told_and_the_next_one_is_watched(

@@ -70,13 +70,13 @@ def test_a_command_that_closes_its_output_is_not_polled(
     connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: list[bool] = []
-    real = run_module._pass
+    real = run_module._copy_output
 
     def counted(channel: object, out: run_module.Sink, err: run_module.Sink) -> bool:
         looks.append(real(channel, out, err))
         return looks[-1]
 
-    monkeypatch.setattr(run_module, "_pass", counted)
+    monkeypatch.setattr(run_module, "_copy_output", counted)
     gate = tmp_path / "gate"
     threading.Timer(1.0, gate.touch).start()
     script = f"exec >&- 2>&-; until test -e {gate}; do sleep 0.1; done; exit 5"
@@ -139,7 +139,7 @@ def test_the_spawn_of_the_instance_is_run(connection: Connection, there) -> None
 
 def test_no_spawn_there_is_told_of(connection: Connection, there) -> None:  # type: ignore[no-untyped-def]
     there(None)
-    with pytest.raises(NoSpawn, match="there is no spawn on") as found:
+    with pytest.raises(NoSpawn, match="spawn not found on") as found:
         run_spawn(connection, ["queue", "cancel", "q"], BytesIO(), BytesIO())
     assert found.value.version == ""
 

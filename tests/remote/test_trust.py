@@ -65,7 +65,7 @@ def test_a_host_that_nobody_knows_is_refused_and_the_advice_lets_it_in(
     assert shown in found.value.why
     assert f"aws ec2 get-console-output --instance-id {INSTANCE}" in found.value.hint
     assert "Accepted" not in server.log.read_text()
-    command = found.value.hint.partition("if it agrees: ")[2]
+    command = found.value.hint.partition("if they match: ")[2]
     subprocess.run(command, shell=True, check=True)
     reach().connect().close()
     assert str(person.folder / OWN) in command
@@ -131,7 +131,7 @@ def test_another_key_of_the_address_alone_is_said_and_no_proof_of_anything(
     person.knows(f"[127.0.0.1]:{server.port} {public(other)}\n")
     with pytest.raises(HostKeyUnknown) as found:
         reach().connect()
-    assert "perhaps of a host before" in found.value.why
+    assert "perhaps of an earlier host" in found.value.why
 
 
 def test_the_queues_log_vouches_and_what_it_said_is_kept(
@@ -161,7 +161,7 @@ def test_the_queues_log_counts_before_another_key_in_the_persons_known_hosts(
 ) -> None:
     person.knows(f"{INSTANCE} {public(keygen(tmp_path / 'older'))}\n")
     other = public(keygen(tmp_path / "other"))
-    with pytest.raises(HostKeyDiffers, match="not the one that is known") as found:
+    with pytest.raises(HostKeyDiffers, match="does not match the known one") as found:
         reach(told=Told(host_keys=lambda: [other])).connect()
     assert "the queue's log in S3" in found.value.why
 
@@ -182,9 +182,9 @@ def test_who_could_not_be_asked_about_a_host_is_not_said_to_know_nothing(
     with pytest.raises(HostKeyUnknown) as found:
         reach(told=Told(host_keys=keys)).connect()
     why = found.value.why
-    log = "the queue's log in S3 cannot be asked: s3://b/q/ cannot be reached: no route to host"
-    assert f"nobody who was asked knows {INSTANCE}; {log}; " in why
-    assert "; the instance's console cannot be asked: EC2 " in why
+    log = "the queue's log in S3 cannot be read: s3://b/q/ cannot be reached: no route to host"
+    assert f"no key is known for {INSTANCE}; {log}; " in why
+    assert "; the instance's console cannot be read: EC2 " in why
 
 
 def test_the_console_vouches_and_what_it_said_is_kept(

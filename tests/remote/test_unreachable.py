@@ -59,7 +59,7 @@ def test_a_port_that_nothing_listens_on(person: Laptop, reach: REACH, closed_por
 
 def test_a_name_that_is_none(person: Laptop, reach: REACH) -> None:
     _leads_to(person, 22, "not..a.name")
-    with pytest.raises(Unreachable, match=r"the name not\.\.a\.name is not found"):
+    with pytest.raises(Unreachable, match=r"cannot resolve host name not\.\.a\.name"):
         reach().connect()
 
 
@@ -121,7 +121,7 @@ def test_a_host_that_takes_the_connection_and_says_nothing(
     monkeypatch.setattr(handshake, "BANNER_SECONDS", 0.6)
     with says(b"", then_ends=False) as port:
         _leads_to(person, port)
-        with pytest.raises(Unreachable, match="takes the connection and says nothing"):
+        with pytest.raises(Unreachable, match="accepts the connection but does not answer"):
             reach().connect()
 
 
@@ -131,7 +131,7 @@ def test_a_host_that_falls_silent_after_its_first_word(
     monkeypatch.setattr(handshake, "_AGREE_SECONDS", 0.6)
     with says(b"SSH-2.0-OpenSSH_9.2\r\n", then_ends=False) as port:
         _leads_to(person, port)
-        with pytest.raises(Unreachable, match="says nothing"):
+        with pytest.raises(Unreachable, match="does not answer"):
             reach().connect()
 
 
@@ -139,7 +139,7 @@ def test_a_host_that_falls_silent_after_its_first_word(
 def test_something_that_does_not_speak_ssh(person: Laptop, reach: REACH, text: bytes) -> None:
     with says(text, then_ends=True) as port:
         _leads_to(person, port)
-        with pytest.raises(Unreachable, match="does not speak SSH with us"):
+        with pytest.raises(Unreachable, match="the SSH handshake with .* failed"):
             reach().connect()
 
 
@@ -148,5 +148,5 @@ def test_a_host_with_nothing_in_common(person: Laptop, reach: REACH, server: Ssh
     server.lines = ("Ciphers chacha20-poly1305@openssh.com",)
     server.start()
     person.knows(server.known(INSTANCE))
-    with pytest.raises(Unreachable, match="have no way to speak in common"):
+    with pytest.raises(Unreachable, match="supports no SSH algorithm"):
         reach().connect()
