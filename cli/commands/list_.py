@@ -70,10 +70,10 @@ def list_queues(
         if from_s3 or typed_on_command_line(context, "bucket", "prefix"):
             raise _conflict(target)
         where = Where(region=region, profile=profile, ssh_user=ssh_user, identity=identity)
-        _of_instance(target, where, json=json, quiet=quiet)
+        _list_instance(target, where, json=json, quiet=quiet)
         return
     if from_s3 or typed_on_command_line(context, "bucket", "prefix", "region"):
-        _of_bucket(
+        _list_bucket(
             Where(bucket=bucket, prefix=prefix, region=region, profile=profile),
             json=json,
             quiet=quiet,
@@ -88,7 +88,7 @@ def list_queues(
             print(name)
         return
     entries = list(listing(here, bootstrap.now()))
-    _show(entries, json=json)
+    _print_entries(entries, json=json)
     if not (entries or json):
         bootstrap.say("No queues on this machine yet; `spawn queue run FILE` runs one")
 
@@ -102,7 +102,7 @@ def _conflict(target: str) -> Exception:
     )
 
 
-def _of_instance(target: str, where: Where, *, json: bool, quiet: bool) -> None:
+def _list_instance(target: str, where: Where, *, json: bool, quiet: bool) -> None:
     import sys
 
     from spawn.cli import bootstrap
@@ -132,28 +132,28 @@ def _of_instance(target: str, where: Where, *, json: bool, quiet: bool) -> None:
         bootstrap.say(f"No queues on {target} yet")
 
 
-def _of_bucket(where: Where, *, json: bool, quiet: bool) -> None:
+def _list_bucket(where: Where, *, json: bool, quiet: bool) -> None:
     from spawn.cli import bootstrap
     from spawn.cli.sources import bucket
     from spawn.cli.sources.words import asking
 
-    there = bucket.Bucket(where)
-    with asking(there):
-        found = there.queues()
+    source = bucket.Bucket(where)
+    with asking(source):
+        found = source.queues()
     if quiet:
         for seen in found:
             print(seen.queue_id)
     else:
-        _show(there.entries(bootstrap.machine(), found, bootstrap.now), json=json)
+        _print_entries(source.entries(bootstrap.machine(), found, bootstrap.now), json=json)
     if not found:
-        bootstrap.say(f"No queues at {there.location}")
-    if there.others:
-        shown = ", ".join(there.others[:3])
-        more = f" and {len(there.others) - 3} more" if len(there.others) > 3 else ""
+        bootstrap.say(f"No queues at {source.location}")
+    if source.others:
+        shown = ", ".join(source.others[:3])
+        more = f" and {len(source.others) - 3} more" if len(source.others) > 3 else ""
         bootstrap.say(f"No queue directly in {shown}{more}; --prefix PREFIX looks below a prefix")
 
 
-def _show(entries: "list[Entry]", *, json: bool) -> None:
+def _print_entries(entries: "list[Entry]", *, json: bool) -> None:
     import sys
 
     from spawn.cli.render.listing import as_json, table
