@@ -148,7 +148,7 @@ def find_resumable(aws: Aws, request: LaunchRequest, roots: Roots, say: Say) -> 
         source.refresh()
         state = source.state
         if not source.seq and _claimed_by(store) == "":
-            _expect_no_instances(queue_id, run.of_queue(aws, queue_id, place.location))
+            _reject_launched(queue_id, run.of_queue(aws, queue_id, place.location))
             raise SpawnError(
                 f"queue {queue_id} has never started",
                 why="the instance that it was submitted for is gone, or was never started",
@@ -187,7 +187,7 @@ def expect_no_instance(aws: Aws, queue: LaunchQueue) -> None:
         StoreError: EC2 denies access, or does not answer.
     """
     found = run.of_queue(aws, queue.queue_id, queue.place.location)
-    _expect_no_instances(queue.queue_id, [each for each in found if each != queue.owner])
+    _reject_launched(queue.queue_id, [each for each in found if each != queue.owner])
 
 
 def clear_boot_log(store: ObjectStore) -> None:
@@ -233,11 +233,11 @@ def _is_unclaimed(aws: Aws, store: ObjectStore, queue_id: str, place: Place) -> 
             hint=f"`spawn launch --resume {queue_id}` resumes it on another instance; "
             "--queue-id NEW runs it as a new queue",
         )
-    _expect_no_instances(queue_id, run.of_queue(aws, queue_id, place.location))
+    _reject_launched(queue_id, run.of_queue(aws, queue_id, place.location))
     return True
 
 
-def _expect_no_instances(queue_id: str, instances: list[str]) -> None:
+def _reject_launched(queue_id: str, instances: list[str]) -> None:
     if instances:
         raise QueueExists(
             f"{instances[0]} was launched for queue {queue_id} and has not started it yet",
