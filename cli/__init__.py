@@ -1,4 +1,4 @@
-"""The command line: it asks, replays and draws."""
+"""The command line."""
 
 import os
 import sys
@@ -9,8 +9,8 @@ def _search_last(*folders: str) -> None:
     sys.path.sort(key=lambda each: os.path.abspath(each) in last)
 
 
-# A job may be called `queue.py`: its folder must not come before the standard library.
+# A job's script may be called `queue.py`: its folder must come after the standard library.
 if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:
     _search_last(sys.path[0])  # the current folder
 if (_path := os.environ.get("PYTHONPATH")) and not sys.flags.ignore_environment:
-    _search_last(*_path.split(os.pathsep))  # an empty entry is the current folder, too
+    _search_last(*_path.split(os.pathsep))  # an empty entry is the current folder

@@ -1,4 +1,4 @@
-"""`python -m spawn.cli`: the command line without its script."""
+"""`python -m spawn.cli`: the command line without the `spawn` script."""
 
 from spawn.cli.main import main
 

@@ -1,4 +1,4 @@
-"""A queue's log, replayed to its end or to a moment, for the commands that tell of its past."""
+"""Open a queue as of now or of a past moment, for the commands that show its history."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,21 +15,21 @@ from spawn.core.report.build import lost_text
 
 
 @contextmanager
-def opened(
+def open_queue_at(
     target: str, at: str | None, where: Where
 ) -> Iterator[tuple[QueueSource, datetime | None]]:
-    """Find a queue and see that it was there at that time.
+    """Find a queue and replay its log up to a moment.
 
     Args:
-        at: As a person types it; None for now.
-        where: Where to look for it.
+        at: The value of `--at`; None for now.
+        where: The location flags.
 
     Yields:
-        The queue, refreshed up to then, and the moment if one was named.
+        The queue, refreshed up to the moment, and the moment; None without `at`.
 
     Raises:
-        InvalidArgument: It is no target, or no time.
-        QueueNotFound: There is no such queue, or was none then.
+        InvalidArgument: The target or the time is invalid.
+        QueueNotFound: The queue does not exist, or did not exist at that moment.
     """
     then = None if at is None else moment(at, bootstrap.now())
     with bootstrap.find(target, where=where) as source:
@@ -39,14 +39,14 @@ def opened(
         yield source, then
 
 
-def expect_begun(source: QueueSource) -> None:
-    """See that a queue's log has something to tell.
+def expect_events(source: QueueSource) -> None:
+    """Check that a queue's log has events.
 
     Raises:
-        SpawnError: It was submitted, and its log has nothing yet.
+        SpawnError: The queue was submitted, but its log is still empty.
     """
     if not source.seq:
         raise SpawnError(
-            f"queue {source.queue_id} has not begun: its log has nothing yet",
-            hint=f"`spawn queue status {source.queue_id}` shows what is known of it",
+            f"queue {source.queue_id} has not started: its log has no events yet",
+            hint=f"`spawn queue status {source.queue_id}` shows its state",
         )

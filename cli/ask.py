@@ -1,4 +1,4 @@
-"""Ask something of a live runner, and wait for the events that answer."""
+"""Send a request to a live runner and wait for the events that answer it."""
 
 import time
 from typing import Literal
@@ -12,18 +12,18 @@ from spawn.store import requests
 from spawn.store.identity import owner
 
 POLL_SECONDS = 0.1
-OUTLAST_SECONDS = 60.0
+RUNNER_EXIT_SECONDS = 60.0
 
 
-def ask(source: LocalQueue, kind: Literal["cancel", "reset"]) -> list[Event[Data]]:
-    """Leave a request and wait for its answer.
+def send_request(source: LocalQueue, kind: Literal["cancel", "reset"]) -> list[Event[Data]]:
+    """Send a request and wait for its answer.
 
     Returns:
-        The events that answer; empty when the runner went before it could, and the request is
-        withdrawn.
+        The events that answer it; empty when the runner exited first and the request was withdrawn.
 
     Raises:
-        SpawnError: The request cannot be left: the disk is full, or the queue another user's.
+        SpawnError: The request cannot be written: the disk is full, or the queue belongs to
+            another user.
     """
     source.refresh()
     if source.state.ended:
@@ -32,7 +32,7 @@ def ask(source: LocalQueue, kind: Literal["cancel", "reset"]) -> list[Event[Data
     try:
         request = requests.post(folder, kind, by=owner(), at=stamp(bootstrap.now()))
     except OSError as error:
-        raise _unheard(source, kind, error) from error
+        raise _cannot_send(source, kind, error) from error
     while True:
         alive = source.runner_alive()
         answers = [event for event in source.follow() if _answers(event, request)]
@@ -44,46 +44,45 @@ def ask(source: LocalQueue, kind: Literal["cancel", "reset"]) -> list[Event[Data
         time.sleep(POLL_SECONDS)
 
 
-def _unheard(source: LocalQueue, kind: str, error: OSError) -> SpawnError:
-    """Why a request could not be left, and what to do instead."""
-    hint = "only the user who runs the queue, and root, may ask"
+def _cannot_send(source: LocalQueue, kind: str, error: OSError) -> SpawnError:
+    hint = "only root and the user who runs the queue can send requests"
     if not isinstance(error, PermissionError):
         hint = "free some space on its disk"
         if kind == "cancel" and source.state.owner is not None:
             pid = source.state.owner.pid
-            hint += f", or stop the queue by `kill {pid}`; the same twice stops it at once"
+            hint += f", or stop the queue with `kill {pid}`; a second `kill` stops it at once"
     return SpawnError(
-        f"queue {source.queue_id} could not be asked to {_WORDS[kind]}",
-        why=f"nothing can be written to {source.paths.requests}: {error.strerror or error}",
+        f"cannot {_ACTIONS[kind]} queue {source.queue_id}",
+        why=f"cannot write to {source.paths.requests}: {error.strerror or error}",
         hint=hint,
     )
 
 
-_WORDS = {"cancel": "end", "reset": "try again what failed"}
+_ACTIONS = {"cancel": "cancel", "reset": "retry the failed jobs of"}
 
 
-def outlasted(source: LocalQueue) -> bool:
-    """Wait for a runner whose queue has ended, or was stopped, and which only brings the rest of
-    the log to the object store.
+def wait_for_runner_exit(source: LocalQueue) -> bool:
+    """Wait for a runner that only uploads the rest of the log after the queue has ended or stopped.
 
     Returns:
-        Whether it is gone.
+        Whether the runner has exited; False at once if the queue is still pending or running.
 
     Raises:
-        RunnerAlive: It is still at it after a while: the store cannot be reached.
+        RunnerAlive: The runner is still alive after `RUNNER_EXIT_SECONDS`: the store is
+            unreachable.
     """
     with source:
         source.refresh()
         if source.state.state in ("pending", "running"):
             return False
-    until = time.monotonic() + OUTLAST_SECONDS
+    until = time.monotonic() + RUNNER_EXIT_SECONDS
     while source.runner_alive():
         if time.monotonic() > until:
             raise RunnerAlive(
-                f"the last runner of queue {source.queue_id} is still at work",
-                why="it brings the rest of the log to the object store",
-                hint=f"`spawn queue status {source.queue_id}` says what holds it up; a signal to "
-                "it ends it",
+                f"the previous runner of queue {source.queue_id} is still running",
+                why="it is uploading the rest of the log to the object store",
+                hint=f"`spawn queue status {source.queue_id}` shows what delays it; SIGTERM to the "
+                "runner stops it",
             )
         time.sleep(POLL_SECONDS)
     return True

@@ -1,4 +1,4 @@
-"""A page as a file: what lies beside it, and that it takes no other file's place."""
+"""The file of an HTML report: check its path, write it, and find the job files next to it."""
 
 import os
 import secrets
@@ -9,15 +9,15 @@ from pathlib import Path
 from spawn.cli.render.page.page import GENERATOR
 from spawn.core.errors import InvalidArgument, SpawnError
 
-NAMES = ("stdout.log", "stderr.log", "results")
-_HEAD = 4096
+_JOB_FILES = ("stdout.log", "stderr.log", "results")
+_HEAD_BYTES = 4096
 
 
-def checked(path: Path, queue_id: str) -> Path:
-    """Where a page is to be written; in a folder under a name of its own.
+def check_report_path(path: Path, queue_id: str) -> Path:
+    """Check that a report may be written to a path; a folder gets `QUEUE-ID-report.html` in it.
 
     Raises:
-        InvalidArgument: Its folder is not there, or another file would be lost.
+        InvalidArgument: The parent folder does not exist, or the path is another kind of file.
     """
     if path.is_dir():
         path = path / f"{queue_id}-report.html"
@@ -25,41 +25,41 @@ def checked(path: Path, queue_id: str) -> Path:
         raise InvalidArgument(
             f"{path} cannot be written",
             why=f"there is no folder {path.parent}",
-            hint="make it first, or name another with -o",
+            hint="create it first, or choose another with -o",
         )
-    if _is_file(path) and not _is_page(path):
+    if _is_regular(path) and not _is_report(path):
         raise InvalidArgument(
-            f"{path} is there already, and is no report",
-            hint="name another file with -o, or remove it first",
+            f"{path} already exists and is not a report",
+            hint="choose another file with -o, or remove it first",
         )
     return path
 
 
-def beside(path: Path, job_ids: Iterable[str]) -> frozenset[str]:
-    """The files of these jobs in a page's folder, as `results` lays them out: `job/stdout.log`."""
+def find_job_files(path: Path, job_ids: Iterable[str]) -> frozenset[str]:
+    """Find the jobs' files next to a report, laid out as `results` does: `JOB/stdout.log`."""
     folder = path.parent
     here = {entry.name for entry in os.scandir(folder) if entry.is_dir()}
     return frozenset(
         f"{job_id}/{name}{'/' if name == 'results' else ''}"
         for job_id in job_ids
         if job_id in here
-        for name in NAMES
+        for name in _JOB_FILES
         if (folder / job_id / name).exists()
     )
 
 
-def write(path: Path, text: str) -> None:
-    """Write a page whole or not at all; a pipe or a device is written to as it is.
+def write_report(path: Path, text: str) -> None:
+    """Write a report atomically; a pipe or a device is written directly.
 
     Raises:
-        SpawnError: It cannot be written.
+        SpawnError: The file cannot be written.
     """
     data = text.encode("utf-8", "replace")
     try:
-        if path.exists() and not _is_file(path):
+        if path.exists() and not _is_regular(path):
             path.write_bytes(data)
             return
-        target = path.resolve()  # a link stays one
+        target = path.resolve()  # keeps a symbolic link
         part = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.part")
         try:
             part.write_bytes(data)
@@ -71,15 +71,15 @@ def write(path: Path, text: str) -> None:
         raise SpawnError(f"{path} cannot be written", why=error.strerror or str(error)) from error
 
 
-def _is_file(path: Path) -> bool:
+def _is_regular(path: Path) -> bool:
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except FileNotFoundError:
         return False
 
 
-def _is_page(path: Path) -> bool:
-    """Whether a file is a page that was written before, or empty."""
+def _is_report(path: Path) -> bool:
+    """Whether a file is an earlier report, or empty."""
     with open(path, "rb") as file:
-        head = file.read(_HEAD)
+        head = file.read(_HEAD_BYTES)
     return not head or f'content="{GENERATOR}"'.encode() in head

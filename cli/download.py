@@ -1,4 +1,4 @@
-"""Bring a queue's files into a folder, and say what came."""
+"""Download a queue's files into a folder and print what was downloaded."""
 
 import sys
 import time
@@ -11,7 +11,7 @@ from spawn.cli.progress import progress
 from spawn.cli.render.results import job_tree, size, took
 from spawn.cli.render.style import style_for
 from spawn.cli.render.text import printable
-from spawn.cli.tell import tell
+from spawn.cli.tell import print_flushed
 from spawn.core.codec import decode
 from spawn.core.errors import InvalidArgument, SpawnError
 from spawn.core.replay import Row
@@ -19,22 +19,26 @@ from spawn.store.objects.port import ObjectStore
 from spawn.store.results.fetch import Brought, Fetch, Fetched
 from spawn.store.results.items import UNSAVED, Choice
 
-MOST = 100
-"""Files that failed, and are listed."""
+MAX_LISTED_FAILURES = 100
 
 
-class Tally(Struct):
-    """What has come, over all jobs."""
+class _Totals(Struct):
+    """Totals over all jobs: bytes, numbers of files, and ids of jobs."""
 
     size: int = 0
     files: int = 0
     there: int = 0
+    """Files that were downloaded before."""
     failed: list[str] = []
+    """`JOB/FILE: error` of each file that failed."""
     unsaved: list[str] = []
-    """Jobs whose results are not in the store, so that nothing can fetch them."""
+    """Jobs whose results are not in the store."""
     waiting: list[str] = []
+    """Jobs without files yet, with their state."""
     earlier: list[str] = []
+    """Jobs whose files are those of the previous attempt."""
     partial: list[str] = []
+    """Jobs whose output is incomplete."""
 
 
 def download(
@@ -43,114 +47,118 @@ def download(
     choices: Sequence[Choice],
     output: Path | None,
     *,
-    asked: str,
+    target: str,
 ) -> None:
-    """Bring the files of jobs, a folder each, and print the tree of the manual page.
+    """Download the files of jobs, one folder per job, and print the tree of the manual page.
 
     Args:
-        asked: What the queue was asked for by, for the next command.
+        output: Folder to download to; None: `./results/QUEUE-ID/`.
+        target: The queue as the user named it, for hints.
 
     Raises:
-        InvalidArgument: The output is no folder.
-        SpawnError: Some file failed, or there is nothing yet.
+        InvalidArgument: The output is not a folder.
+        SpawnError: A file failed, or there is nothing to download yet.
     """
     shown = f"./results/{queue_id}/" if output is None else f"{str(output).rstrip('/')}/"
     if Path(shown).exists() and not Path(shown).is_dir():
-        raise InvalidArgument(f"{shown} is not a folder", hint="--output names another")
-    tell(f"Downloading results for queue: {queue_id}\n")
-    tell(f"Source: {objects.location}\nDestination: {shown}\n\nJobs:")
+        raise InvalidArgument(f"{shown} is not a folder", hint="choose another with --output")
+    print_flushed(f"Downloading results for queue: {queue_id}\n")
+    print_flushed(f"Source: {objects.location}\nDestination: {shown}\n\nJobs:")
     style = style_for(sys.stdout)
-    tally = Tally()
-    began = time.monotonic()
+    totals = _Totals()
+    started = time.monotonic()
     try:
         with (
             progress() as bar,
-            Fetch(objects, Path(shown), coming=bar.coming, went=bar.went) as fetch,
+            Fetch(objects, Path(shown), coming=bar.add_total, went=bar.add_done) as fetch,
         ):
             try:
                 for brought in fetch.run(choices):
-                    files = _count(brought, tally)
+                    files = _add(brought, totals)
                     if files:
                         job = brought.choice.job
                         tree = job_tree(job.config.job_id, job.state, files, style)
                         bar.print("\n".join(tree) + "\n")
-            except KeyboardInterrupt:  # said first: what is under way may have to be waited for
+            except KeyboardInterrupt:  # printed first: closing `fetch` may take a while
                 bar.close()
-                print("Interrupted: the same command goes on where it was.", file=sys.stderr)
+                print("Interrupted. Run the same command again to resume.", file=sys.stderr)
                 raise
     except OSError as error:
         raise SpawnError(
-            f"nothing can be written to {shown}",
+            f"{shown} cannot be written",
             why=error.strerror or str(error),
-            hint="--output names another folder",
+            hint="choose another folder with --output",
         ) from None
-    _conclude(queue_id, asked, shown, tally, time.monotonic() - began)
+    _print_totals(queue_id, target, shown, totals, time.monotonic() - started)
 
 
-def _count(brought: Brought, tally: Tally) -> list[Fetched]:
-    """Add what came of a job; returns its files as they are shown."""
+def _add(brought: Brought, totals: _Totals) -> list[Fetched]:
+    """Add a job's files to the totals; returns the files to show."""
     job, files = brought.choice.job, brought.files
     job_id = job.config.job_id
     if not files and (job.outcome is None or not job.folder):
-        tally.waiting.append(f"{job_id} ({job.state})")
+        totals.waiting.append(f"{job_id} ({job.state})")
     elif not files:
         files = [Fetched(name="metadata.json", size=0, error="it is not in the object store")]
     if brought.earlier and files:
         number = brought.choice.earlier.rstrip("/").rpartition(".")[2]
-        tally.earlier.append(f"{job_id} (attempt {number})")
+        totals.earlier.append(f"{job_id} (attempt {number})")
     if any(file.partial for file in files):
-        tally.partial.append(job_id)
-    tally.files += len(files)
-    tally.there += sum(file.skipped for file in files)
-    tally.size += sum(file.size for file in files if not (file.error or file.skipped))
+        totals.partial.append(job_id)
+    totals.files += len(files)
+    totals.there += sum(file.skipped for file in files)
+    totals.size += sum(file.size for file in files if not (file.error or file.skipped))
     if any(file.error and file.name == UNSAVED for file in files):
-        tally.unsaved.append(job_id)
-    tally.failed += [
+        totals.unsaved.append(job_id)
+    totals.failed += [
         f"{job_id}/{printable(file.name)}: {printable(file.error)}" for file in files if file.error
     ]
     return files
 
 
-def _conclude(queue_id: str, asked: str, shown: str, tally: Tally, seconds: float) -> None:
-    if not tally.files:
+def _print_totals(
+    queue_id: str, target: str, shown: str, totals: _Totals, seconds: float
+) -> None:
+    if not totals.files:
         raise SpawnError(
             f"queue {queue_id} has nothing to download yet",
-            why=f"no attempt has ended: {', '.join(tally.waiting)}",
-            hint=f"`spawn queue wait {asked}` waits for its end",
+            why=f"no attempt has ended: {', '.join(totals.waiting)}",
+            hint=f"`spawn queue wait {target}` waits until it ends",
         )
-    tell(f"Total downloaded: {size(tally.size)}")
-    tell(f"Time: {took(seconds)}")
-    if tally.there:
-        tell(f"Already there: {tally.there} file{'' if tally.there == 1 else 's'}")
+    print_flushed(f"Total downloaded: {size(totals.size)}")
+    print_flushed(f"Time: {took(seconds)}")
+    if totals.there:
+        print_flushed(f"Already there: {totals.there} file{'' if totals.there == 1 else 's'}")
     for what, job_ids in (
-        ("Of an earlier attempt, as another runs", tally.earlier),
-        ("Output so far, as the attempt runs or its machine is gone", tally.partial),
-        ("Nothing yet of", tally.waiting),
+        ("From the previous attempt, because a new one is running", totals.earlier),
+        ("Output so far, because the attempt is running or its machine is gone", totals.partial),
+        ("Nothing to download yet", totals.waiting),
     ):
         if job_ids:
             print(f"{what}: {', '.join(job_ids)}", file=sys.stderr)
-    if tally.failed:
-        for line in tally.failed[:MOST]:
+    if totals.failed:
+        for line in totals.failed[:MAX_LISTED_FAILURES]:
             print(f"  {line}", file=sys.stderr)
-        if len(tally.failed) > MOST:
-            print(f"  … and {len(tally.failed) - MOST} more", file=sys.stderr)
-        hint = "the same command again fetches what is missing"
-        if tally.unsaved:
-            never = len(tally.unsaved) == len(tally.failed)
-            why = f"`spawn queue why {queue_id} {tally.unsaved[0]}` says what to do about results"
-            hint = f"{why} that are not saved" if never else f"{hint}; {why} that are not saved"
+        if len(totals.failed) > MAX_LISTED_FAILURES:
+            more = len(totals.failed) - MAX_LISTED_FAILURES
+            print(f"  … and {more} more", file=sys.stderr)
+        hint = "run the same command again to download the rest"
+        if totals.unsaved:
+            never = len(totals.unsaved) == len(totals.failed)
+            why = f"`spawn queue why {queue_id} {totals.unsaved[0]}` explains the unsaved results"
+            hint = why if never else f"{hint}; {why}"
         raise SpawnError(
-            f"{len(tally.failed)} of {tally.files} files could not be downloaded", hint=hint
+            f"{len(totals.failed)} of {totals.files} files could not be downloaded", hint=hint
         )
-    tell(f"\nResults saved to: {shown}")
+    print_flushed(f"\nResults saved to: {shown}")
 
 
-def before(rows: Iterable[Row], job_ids: Collection[str]) -> dict[str, str]:
-    """Where the files of the attempt before the newest are in the store, by job.
+def previous_attempts(rows: Iterable[Row], job_ids: Collection[str]) -> dict[str, str]:
+    """The store prefix of each job's second newest attempt, by job id; jobs without one are absent.
 
     Args:
         rows: The whole log.
-        job_ids: The jobs that are asked for.
+        job_ids: The jobs to look for.
     """
     newest: dict[str, str] = {}
     found: dict[str, str] = {}

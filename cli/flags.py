@@ -1,4 +1,4 @@
-"""Flags that several commands share: where a queue is in S3, and as of when."""
+"""Command-line flags that several commands share."""
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -8,69 +8,124 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from spawn.core.ttl import Ttl as Time
 
+RUN = "Run options"
+S3 = "S3 options"
+AWS = "AWS options"
+SSH = "SSH options"
 
-def option(flag: str, metavar: str, help_: str, envvar: str | None = None) -> Any:
-    """A flag whose value has no default to show."""
-    return typer.Option(flag, metavar=metavar, help=help_, envvar=envvar, show_default=False)
+
+def option(
+    flag: str, metavar: str, help_: str, envvar: str | None = None, *, group: str | None = None
+) -> Any:
+    """An option with a value and without a default in its help.
+
+    Args:
+        group: Heading of the group in the command's help; None: Options.
+    """
+    return typer.Option(
+        flag,
+        metavar=metavar,
+        help=help_,
+        envvar=envvar,
+        show_default=False,
+        rich_help_panel=group,
+    )
 
 
 def region_option(help_: str) -> Any:
-    """`--region`, of whatever."""
-    return option("--region", "REGION", help_, "SPAWN_REGION")
+    """`--region`, with the help text of a command."""
+    return option("--region", "REGION", help_, "SPAWN_REGION", group=AWS)
 
 
 QueueId = Annotated[
     str,
     typer.Argument(
-        metavar="QUEUE-ID", help="A queue id, `local`, or an instance id.", show_default=False
+        metavar="QUEUE-ID",
+        help="Queue ID, EC2 instance ID, or `local` for this machine's current queue.",
+        show_default=False,
     ),
 ]
 FromS3 = Annotated[
     bool,
-    typer.Option("--from-s3", help="Read its log in S3, also where this machine has one."),
+    typer.Option(
+        "--from-s3",
+        help="Read the queue from S3, even if this machine or the instance has it.",
+        rich_help_panel=S3,
+    ),
 ]
 Bucket = Annotated[
     str | None,
     option(
         "--bucket",
         "NAME",
-        "The bucket of its log and results; on EC2 spawn-results-<region>.",
+        "Bucket for the log and results (default on EC2: spawn-results-<region>).",
         "SPAWN_BUCKET",
+        group=S3,
     ),
 ]
 Prefix = Annotated[
     str | None,
-    option("--prefix", "PREFIX", "Where in the bucket, instead of the queue's id.", "SPAWN_PREFIX"),
+    option(
+        "--prefix",
+        "PREFIX",
+        "Prefix of the queue in the bucket (default: the queue ID).",
+        "SPAWN_PREFIX",
+        group=S3,
+    ),
 ]
-Region = Annotated[str | None, region_option("The bucket's.")]
+Region = Annotated[str | None, region_option("AWS region of the bucket or the instance.")]
 Profile = Annotated[
-    str | None, option("--profile", "NAME", "Of the AWS configuration.", "SPAWN_PROFILE")
+    str | None,
+    option(
+        "--profile",
+        "NAME",
+        "Profile of your AWS configuration to use.",
+        "SPAWN_PROFILE",
+        group=AWS,
+    ),
 ]
 InstanceId = Annotated[
-    str, typer.Argument(metavar="INSTANCE", help="An instance's id.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="INSTANCE",
+        help="EC2 instance ID, such as i-0123456789abcdef0.",
+        show_default=False,
+    ),
 ]
 InstanceRegion = Annotated[
-    str | None, region_option("Where the instance is; else where it was, or the configured one.")
+    str | None,
+    region_option("AWS region of the instance (default: the last known, else the configured one)."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Output in JSON format.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only ids, newest first.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only IDs, newest first.")]
 Detach = Annotated[
-    bool, typer.Option("--detach", "-d", help="Print the queue's id and leave it running.")
+    bool,
+    typer.Option("--detach", "-d", help="Print the queue ID and exit; the queue keeps running."),
 ]
 LeaveJobs = Annotated[
-    bool, typer.Option("--leave-jobs", help="A stop leaves running jobs to the next runner.")
+    bool,
+    typer.Option(
+        "--leave-jobs",
+        help="When the queue is stopped, leave its running jobs to the next runner.",
+        rich_help_panel=RUN,
+    ),
 ]
 At = Annotated[
     str | None,
-    option("--at", "TIME", "As it was then: `2026-01-27T15:04:05`, `15:04` today, or `10m ago`."),
+    option(
+        "--at",
+        "TIME",
+        "Show the queue as of a past time: `2026-01-27T15:04:05`, `15:04` (today), or `10m ago`.",
+    ),
 ]
 SshUser = Annotated[
     str | None,
     option(
         "--ssh-user",
         "NAME",
-        "Whom to log in as on an instance; ec2-user where nobody says.",
+        "SSH user (default: the one set at launch or in your SSH configuration, else ec2-user).",
         "SPAWN_SSH_USER",
+        group=SSH,
     ),
 ]
 Identity = Annotated[
@@ -78,17 +133,20 @@ Identity = Annotated[
     option(
         "--identity",
         "FILE",
-        "The private key for an instance, beside those of ssh.",
+        "Private key for SSH, in addition to the keys that `ssh` uses.",
         "SPAWN_IDENTITY",
+        group=SSH,
     ),
 ]
 Queue = Annotated[
     str | None,
-    option("--queue", "ID", "Which one `local` or an instance means; SPAWN_QUEUE is read too."),
+    option("--queue", "ID", "Queue to use when the target has several (or set SPAWN_QUEUE)."),
 ]
 Offline = Annotated[
     bool,
-    typer.Option("--offline", help="Begin though S3 cannot be asked whether the queue is ours."),
+    typer.Option(
+        "--offline", help="Start without checking ownership in S3.", rich_help_panel=S3
+    ),
 ]
 
 Ttl = Annotated[
@@ -96,24 +154,27 @@ Ttl = Annotated[
     option(
         "--ttl",
         "DURATION|MOMENT",
-        "Stop in good order after `8h`, or at `2026-01-27T22:00:00Z`; exit code 143.",
+        "Stop the queue after a duration (`8h`) or at a time (`2026-01-27T22:00:00Z`); exit code "
+        "143.",
+        group=RUN,
     ),
 ]
 OnComplete = Annotated[
     Literal["keep", "stop", "terminate"],
     typer.Option(
         "--on-complete",
-        help="Power this EC2 instance off at the queue's end, failed or not, or after --ttl, once "
-        "all is in S3. Its shutdown behavior says whether it is stopped or terminated then.",
+        help="Power off this EC2 instance when the queue ends or --ttl expires, once everything is "
+        "in S3. The instance's shutdown behavior decides whether it stops or terminates.",
+        rich_help_panel=RUN,
     ),
 ]
 
 
-def ttl_of(text: str | None) -> "Time | None":
-    """Read `--ttl`.
+def parse_ttl(text: str | None) -> "Time | None":
+    """Parse the value of `--ttl`.
 
     Raises:
-        InvalidArgument: It is neither a duration nor a moment.
+        InvalidArgument: The text is neither a duration nor a moment.
     """
     from spawn.core.errors import InvalidArgument
     from spawn.core.ttl import parse
@@ -124,17 +185,16 @@ def ttl_of(text: str | None) -> "Time | None":
         raise InvalidArgument(f"--ttl {text}: {error}") from None
 
 
-def typed(context: typer.Context, *names: str) -> bool:
-    """Whether one of these flags was typed, and not just set in the environment."""
+def typed_on_command_line(context: typer.Context, *names: str) -> bool:
+    """Whether any of these flags was typed, rather than set in the environment."""
     sources = (context.get_parameter_source(name) for name in names)
     return any(source is not None and source.name == "COMMANDLINE" for source in sources)
 
 
 class Where(Struct, frozen=True, kw_only=True):
-    """Where to look for a queue, as far as somebody said. Named as the flags are."""
+    """The location flags of a command: each field has the name of its flag, None if unset."""
 
     queue: str | None = None
-    """Which of several: of this machine, or of an instance."""
     from_s3: bool = False
     bucket: str | None = None
     prefix: str | None = None
@@ -143,4 +203,4 @@ class Where(Struct, frozen=True, kw_only=True):
     ssh_user: str | None = None
     identity: str | None = None
     typed: bool = True
-    """Whether bucket or prefix were typed: those of the environment are but defaults."""
+    """Whether `bucket` or `prefix` was typed; values from the environment are only defaults."""

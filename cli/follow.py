@@ -1,6 +1,6 @@
-"""Show a queue that we started until it ends: live on a terminal, in lines elsewhere.
+"""Show a queue that this process started until it ends: live on a terminal, else line by line.
 
-The runner does not depend on us: whatever becomes of this process, the queue goes on.
+The runner is independent of this process: the queue keeps running if this process is killed.
 """
 
 import os
@@ -26,91 +26,93 @@ from spawn.runner.start import Committed, Over, Refused, RunnerProcess, Said
 from spawn.store.paths import Roots
 
 TICK_SECONDS = 1.0
-DIED = 70
-"""Exit code of a service whose runner is gone and whose queue has not ended: as of an error of our
-own, for a service manager to start it again."""
+EXIT_RUNNER_DIED = 70
+"""Exit code of a service whose runner died before the queue ended: that of an internal error, so
+that the service manager restarts it."""
 
 
 class RunnerDied(SpawnError):
-    """A runner is gone that was followed, and its queue has not ended."""
+    """The followed runner died before its queue ended."""
 
 
 class View(Protocol):
-    """Something that shows a queue as it goes."""
+    """Shows the progress of a queue."""
 
     def events(self, events: list[Event[Data]], source: LocalQueue) -> None:
-        """The log has grown."""
+        """Show new events of the log."""
         ...
 
     def tick(self, source: LocalQueue) -> None:
-        """Time has passed."""
+        """Update what depends on the current time."""
         ...
 
     def say(self, text: str) -> None:
-        """The runner has something to say."""
+        """Show a warning from the runner."""
         ...
 
     def close(self, report: Report) -> None:
-        """The queue has ended or was interrupted: this is how."""
+        """Show how the queue ended or was interrupted."""
         ...
 
 
 def detached(runner: RunnerProcess, queue_id: str) -> int:
-    """Wait until the runner owns the queue, then leave it alone; returns the exit code.
+    """Wait until the runner owns the queue, and print the queue's id; returns the exit code.
 
     Raises:
-        SpawnError: The runner refused, or died.
+        SpawnError: The runner refused to start, or died.
     """
     over = False
     while (news := runner.news()) is not None:
         for item in news:
             if isinstance(item, Refused):
-                raise _refusal(runner, item)
+                raise _refused_error(runner, item)
             if isinstance(item, Committed):
                 print(queue_id)
-                print(f"Running. `spawn queue status {queue_id}` shows it.", file=sys.stderr)
+                print(
+                    f"Running. `spawn queue status {queue_id}` shows its progress.", file=sys.stderr
+                )
                 return 0
             over = over or isinstance(item, Over)
     if not over:
-        raise _death(runner, queue_id)
+        raise _died_error(runner, queue_id)
     print(queue_id)
     return runner.wait()
 
 
 def ended(runner: RunnerProcess, queue_id: str) -> int:
-    """Wait for the runner's end; returns its exit code.
+    """Wait until the runner exits; returns its exit code.
 
     Raises:
-        SpawnError: The runner refused, or died.
+        SpawnError: The runner refused to start, or died.
     """
     over = False
     while (news := runner.news()) is not None:
         for item in news:
             if isinstance(item, Refused):
-                raise _refusal(runner, item)
+                raise _refused_error(runner, item)
             if isinstance(item, Said):
                 print(f"Warning: {printable(item.text)}", file=sys.stderr)
             over = over or isinstance(item, Over)
     if not over:
-        raise _death(runner, queue_id)
+        raise _died_error(runner, queue_id)
     return runner.wait()
 
 
 def follow(runner: RunnerProcess, roots: Roots, queue_id: str) -> int:
-    """Show the queue until the runner ends; returns the runner's exit code."""
-    with _passing_signals(runner):
-        first = _first_word(runner)
+    """Show the queue until the runner exits; returns the runner's exit code."""
+    with _forward_signals(runner):
+        first = _wait_for_ownership(runner)
         if isinstance(first, Over):
-            _say_ended(roots, queue_id)
+            _print_already_ended(roots, queue_id)
             return runner.wait()
         if first is None:
             code = runner.wait()
             if code in (-signal.SIGINT, -signal.SIGTERM):
-                print("Stopped before the queue began.", file=sys.stderr)
+                print("Stopped before the queue started.", file=sys.stderr)
                 return 128 - code
-            raise _death(runner, queue_id)
-        with LocalQueue(roots, queue_id) as source, view_of(queue_id) as view:
-            view.events(since_ours(source.follow()), source)
+            raise _died_error(runner, queue_id)
+        with LocalQueue(roots, queue_id) as source, open_view(queue_id) as view:
+            view.events(events_since_resume(source.follow()), source)
             while True:
                 ready, _, _ = select.select([runner], [], [], TICK_SECONDS)
                 if ready:
@@ -119,7 +121,7 @@ def follow(runner: RunnerProcess, roots: Roots, queue_id: str) -> int:
                         break
                     for item in news:
                         if isinstance(item, Refused):
-                            raise _refusal(runner, item)
+                            raise _refused_error(runner, item)
                         if isinstance(item, Said):
                             view.say(item.text)
                     view.events(source.follow(), source)
@@ -131,31 +133,35 @@ def follow(runner: RunnerProcess, roots: Roots, queue_id: str) -> int:
             if report.status not in ("pending", "running"):
                 view.close(report)
     if report.status in ("pending", "running") and code > 128:
-        print(f"Go on: spawn queue resume {queue_id}", file=sys.stderr)  # it has said why
+        # The runner has printed why it stopped.
+        print(f"Resume it with: spawn queue resume {queue_id}", file=sys.stderr)
     elif report.status in ("pending", "running"):
-        go_on = any(job.status == "running" and not job.unnoticed for job in report.jobs)
+        running = any(job.status == "running" and not job.unnoticed for job in report.jobs)
         raise RunnerDied(
-            f"the runner of queue {queue_id} ended without a word",
-            why=_how(code),
-            hint=f"{'its jobs go on; ' * go_on}`spawn queue resume {queue_id}` takes them up",
+            f"the runner of queue {queue_id} died",
+            why=_exit_text(code),
+            hint=f"{'its jobs keep running; ' * running}`spawn queue resume {queue_id}` resumes it",
         )
     return code
 
 
-def since_ours(events: list[Event[Data]]) -> list[Event[Data]]:
-    """What the runner that we started has written: from where it went on, or from the beginning."""
+def events_since_resume(events: list[Event[Data]]) -> list[Event[Data]]:
+    """The events of the newest runner: from the last `QueueResumed` on, else all."""
     resumed = [index for index, event in enumerate(events) if event.type == "QueueResumed"]
     return events[resumed[-1] :] if resumed else events
 
 
-def _first_word(runner: RunnerProcess) -> Committed | Over | None:
-    """Wait until the queue is ours, or nothing is to be done; None when the runner died before.
-    Tell what the runner says before, such as a bucket made."""
+def _wait_for_ownership(runner: RunnerProcess) -> Committed | Over | None:
+    """Wait until the runner owns the queue or has nothing to do, and print its messages until then.
+
+    Returns:
+        None when the runner died first.
+    """
     first: Committed | Over | None = None
     while first is None and (news := runner.news()) is not None:
         for item in news:
             if isinstance(item, Refused):
-                raise _refusal(runner, item)
+                raise _refused_error(runner, item)
             if isinstance(item, Said):
                 print(printable(item.text), file=sys.stderr)
             elif first is None:
@@ -163,31 +169,29 @@ def _first_word(runner: RunnerProcess) -> Committed | Over | None:
     return first
 
 
-def _death(runner: RunnerProcess, queue_id: str) -> RunnerDied:
-    """Report a runner that ended without saying why."""
-    how = _how(runner.wait())
-    said = runner.last_words()
+def _died_error(runner: RunnerProcess, queue_id: str) -> RunnerDied:
+    how = _exit_text(runner.wait())
+    output = runner.last_words()
     return RunnerDied(
         f"the runner of queue {queue_id} died",
-        why=f"{how}, after it wrote: {said}" if said else how,
+        why=f"{how}; last output: {output}" if output else how,
     )
 
 
-def _how(code: int) -> str:
-    """How a process ended."""
+def _exit_text(code: int) -> str:
+    """How a process ended: `signal 9` or `exit code 1`."""
     return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
-def _say_ended(roots: Roots, queue_id: str) -> None:
+def _print_already_ended(roots: Roots, queue_id: str) -> None:
     with LocalQueue(roots, queue_id) as source:
         source.refresh()
         state = source.state.state
-        print(f"Queue {queue_id} has {state} already; nothing was run.", file=sys.stderr)
+        print(f"Queue {queue_id} has already {state}; nothing to run.", file=sys.stderr)
 
 
-def _refusal(runner: RunnerProcess, refused: Refused) -> SpawnError:
-    """What a runner refused; it is gone then, and holds nothing any more."""
-    runner.wait()
+def _refused_error(runner: RunnerProcess, refused: Refused) -> SpawnError:
+    runner.wait()  # it releases the queue's lock on exit
     kind = RunnerAlive if refused.alive else SpawnError
     error = kind(refused.what, why=refused.why, hint=refused.hint)
     error.exit_code = refused.exit_code
@@ -195,16 +199,16 @@ def _refusal(runner: RunnerProcess, refused: Refused) -> SpawnError:
 
 
 @contextmanager
-def _passing_signals(runner: RunnerProcess) -> Iterator[None]:
-    """Whoever stops us means the queue."""
-    asked = 0
+def _forward_signals(runner: RunnerProcess) -> Iterator[None]:
+    """Forward SIGINT and SIGTERM to the runner."""
+    count = 0
 
     def stop(number: int, _frame: object) -> None:
-        nonlocal asked
-        asked += 1
-        # Said before it is done, and past Python's buffers: another signal may come at any line.
+        nonlocal count
+        count += 1
+        # Unbuffered, and before the signal is forwarded: another signal may arrive at any line.
         if number == signal.SIGINT:
-            note = b"Stopping in good order; Ctrl-C again stops" if asked == 1 else b"Stopping"
+            note = b"Stopping; press Ctrl-C again to stop" if count == 1 else b"Stopping"
             with suppress(OSError):
                 os.write(2, b"\n%s at once.\n" % note)
         runner.signal(number)
@@ -218,19 +222,19 @@ def _passing_signals(runner: RunnerProcess) -> Iterator[None]:
 
 
 @contextmanager
-def view_of(queue_id: str) -> Iterator[View]:
-    """What shows a queue here."""
+def open_view(queue_id: str) -> Iterator[View]:
+    """Open the live view on a terminal, else a `LineView`."""
     if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
         from spawn.cli.live import LiveView
 
         with LiveView() as live:
             yield live
     else:
-        yield Lines(queue_id, style_for(sys.stdout))
+        yield LineView(queue_id, style_for(sys.stdout))
 
 
-class Lines:
-    """A line for each event that a person cares for."""
+class LineView:
+    """Prints one line per event."""
 
     def __init__(self, queue_id: str, style: Style) -> None:
         self._queue_id = queue_id
@@ -238,7 +242,7 @@ class Lines:
         self._open = True
 
     def events(self, events: list[Event[Data]], source: LocalQueue) -> None:
-        """See `View.events`."""
+        """Print the events."""
         for event in events:
             text = what(event)
             at = f"{moment(event.at).astimezone():%H:%M:%S}"
@@ -249,14 +253,14 @@ class Lines:
                 self._print(f"             {printable(line)}")
 
     def tick(self, source: LocalQueue) -> None:
-        """See `View.tick`."""
+        """Do nothing: a line shows no elapsed time."""
 
     def say(self, text: str) -> None:
-        """See `View.say`."""
+        """Print a warning to stderr."""
         print(f"Warning: {printable(text)}", file=sys.stderr)
 
     def close(self, report: Report) -> None:
-        """See `View.close`."""
+        """Print the summary."""
         for line in summary(report, self._style):
             self._print(line)
 
@@ -266,12 +270,12 @@ class Lines:
         try:
             print(line, flush=True)
         except BrokenPipeError:
-            self._open = False  # nobody reads any more; the queue's end still is our exit code
+            self._open = False  # keep following: the exit code is still the queue's
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def summary(report: Report, style: Style) -> Iterator[str]:
-    """How a queue ended, and what to do next."""
+    """The lines that say how a queue ended, and what to do next."""
     done = report.counts["completed"]
     reason = f" ({printable(report.reason)})" if report.reason else ""
     status = style(report.status, report.status)
@@ -284,7 +288,7 @@ def summary(report: Report, style: Style) -> Iterator[str]:
             glyph = style("failed", GLYPHS["failed"])
             yield f"  {glyph} {job.job_id}: exit {exit_text(job)}, {printable(job.why)}"
             if job.log_file:
-                # Of an instance that was asked it is a path over there.
+                # A report from an instance has the instance's path.
                 there = f" on {report.instance_id}" if report.target and not report.origin else ""
                 yield f"    Log: {job.log_file}{there}"
     for warning in report.warnings:
@@ -292,7 +296,7 @@ def summary(report: Report, style: Style) -> Iterator[str]:
     yield f"Results Location: {report.results_location}"
     if report.status == "interrupted":
         flag = " --from-s3" if report.origin is not None and not report.there else ""
-        yield f"Go on: spawn queue resume {report.target or report.queue_id}{flag}"
+        yield f"Resume it with: spawn queue resume {report.target or report.queue_id}{flag}"
     else:
         yield f"Details: spawn queue status {report.target or report.queue_id}"
 

@@ -1,4 +1,4 @@
-"""The job that a person names."""
+"""Check the job id of a command."""
 
 from collections.abc import Iterable
 
@@ -6,14 +6,14 @@ from spawn.core.config.names import nearest
 from spawn.core.errors import InvalidArgument
 from spawn.core.why.advice import named
 
-_SHOWN = 10
+_MAX_LISTED = 10
 
 
 def expect_job(job_id: str, job_ids: Iterable[str], queue_id: str) -> None:
-    """See that a queue has a job.
+    """Check that a queue has a job.
 
     Raises:
-        InvalidArgument: It has not; the hint names the nearest, or those that it has.
+        InvalidArgument: The queue has no such job; the hint names the nearest one, or lists all.
     """
     known = list(job_ids)
     if job_id in known:
@@ -21,5 +21,5 @@ def expect_job(job_id: str, job_ids: Iterable[str], queue_id: str) -> None:
     close = nearest(job_id, known)
     raise InvalidArgument(
         f"queue {queue_id} has no job '{job_id}'",
-        hint=f"did you mean '{close}'?" if close else f"it has {named(known, _SHOWN)}",
+        hint=f"did you mean '{close}'?" if close else f"it has {named(known, _MAX_LISTED)}",
     )

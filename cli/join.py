@@ -1,6 +1,6 @@
-"""Follow a queue whose runner somebody else started, as if it were ours.
+"""Follow a queue whose runner another process started.
 
-A service manager that starts the command again finds the runner of the one that was killed.
+A service manager that restarts the command finds the runner of the killed one still running.
 """
 
 import os
@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from spawn.cli.bootstrap import now, say
-from spawn.cli.follow import TICK_SECONDS, since_ours, view_of
+from spawn.cli.follow import TICK_SECONDS, events_since_resume, open_view
 from spawn.cli.sources.local import LocalQueue
 from spawn.core.errors import QueueNotFound
 from spawn.runner.exit_code import exit_code
@@ -19,59 +19,59 @@ from spawn.store import lock
 from spawn.store.paths import Roots
 
 
-def join(roots: Roots, queue_id: str) -> int | None:
-    """Show a queue until its runner ends. SIGTERM and Ctrl-C are passed on to that.
+def follow_running(roots: Roots, queue_id: str) -> int | None:
+    """Show a queue until its runner exits; SIGINT and SIGTERM are forwarded to the runner.
 
     Returns:
-        The exit code that the runner's end amounts to; None when it died without one, or ended
-        before it owned the queue: then it is for another to go on.
+        The exit code of the queue's outcome; None when the runner died, or exited before it owned
+        the queue, so that the caller should start a new one.
     """
     paths = roots.queue(queue_id)
     say(f"Queue {queue_id} is being run by another process; following it.")
-    with _asked() as asked:
+    with _collected_signals() as signals:
         while lock.is_held(paths.lock):
-            with suppress(QueueNotFound):  # its log is being made
-                return _show(roots, queue_id, asked)
+            with suppress(QueueNotFound):  # its log is being created
+                return _show(roots, queue_id, signals)
             time.sleep(TICK_SECONDS)
-    return 128 + asked[0] if asked else None
+    return 128 + signals[0] if signals else None
 
 
-def _show(roots: Roots, queue_id: str, asked: list[int]) -> int | None:
-    with LocalQueue(roots, queue_id) as source, view_of(queue_id) as view:
+def _show(roots: Roots, queue_id: str, signals: list[int]) -> int | None:
+    with LocalQueue(roots, queue_id) as source, open_view(queue_id) as view:
         source.refresh()
-        before, passed = source.seq, 0
+        before, sent = source.seq, 0
         with LocalQueue(roots, queue_id) as earlier:
-            view.events(since_ours(earlier.follow()), source)
+            view.events(events_since_resume(earlier.follow()), source)
         while True:
             alive = source.runner_alive()
             view.events(source.follow(), source)
             owner = source.state.owner
-            while owner is not None and passed < len(asked):
-                if _holds(owner.pid, source.paths.lock):
+            while owner is not None and sent < len(signals):
+                if _has_open(owner.pid, source.paths.lock):
                     with suppress(ProcessLookupError):
-                        os.kill(owner.pid, asked[passed])
-                    passed += 1
+                        os.kill(owner.pid, signals[sent])
+                    sent += 1
                 else:
-                    break  # it has not said yet who it is
+                    break  # the log does not name the new runner yet
             if not alive:
                 break
             time.sleep(TICK_SECONDS)
         state = source.state
         if state.state in ("pending", "running") or (not state.ended and source.seq == before):
-            return 128 + asked[0] if asked else None
+            return 128 + signals[0] if signals else None
         view.close(source.report(now()))
     return exit_code(state)
 
 
-def _holds(pid: int, path: Path) -> bool:
-    """Whether a process has a queue's lock open: only its runner does, of a number that may be
-    another's by now."""
+def _has_open(pid: int, path: Path) -> bool:
+    """Whether a process has a queue's lock file open: only the runner does. The pid of a dead
+    runner may have been reused."""
     try:
-        meant = path.stat()
+        wanted = path.stat()
         for link in Path(f"/proc/{pid}/fd").iterdir():
             with suppress(OSError):
                 found = link.stat()
-                if (found.st_dev, found.st_ino) == (meant.st_dev, meant.st_ino):
+                if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
                     return True
     except OSError:
         pass
@@ -79,15 +79,15 @@ def _holds(pid: int, path: Path) -> bool:
 
 
 @contextmanager
-def _asked() -> Iterator[list[int]]:
-    """The signals that came to us meanwhile, in order."""
-    came: list[int] = []
+def _collected_signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM, in order of arrival."""
+    signals: list[int] = []
     before = {
-        number: signal.signal(number, lambda number, _: came.append(number))
+        number: signal.signal(number, lambda number, _: signals.append(number))
         for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
-        yield came
+        yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

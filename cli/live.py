@@ -1,4 +1,4 @@
-"""The live view on a terminal: drawn over itself, and no taller than the terminal."""
+"""The live view: redrawn in place, and no taller than the terminal."""
 
 import signal
 import sys
@@ -24,20 +24,20 @@ FRAME_SECONDS = 0.1
 
 
 class LiveView:
-    """See `spawn.cli.follow.View`."""
+    """Shows a queue's report, redrawn in place; a `spawn.cli.follow.View`."""
 
     def __init__(self) -> None:
         self._style = style_for(sys.stdout)
-        self._drawn = float("-inf")
+        self._drawn_at = float("-inf")
         self._console = Console(highlight=False, soft_wrap=False)
         self._live = Live(console=self._console, auto_refresh=False, vertical_overflow="crop")
         self._shown: Report | None = None
-        self._drawing = self._broken = False
+        self._drawing = self._resized = False
         self._on_resize: Any = None
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._on_resize = signal.signal(signal.SIGWINCH, self._resized)
+            self._on_resize = signal.signal(signal.SIGWINCH, self._handle_resize)
         self._live.start()
         return self
 
@@ -47,47 +47,46 @@ class LiveView:
         self._live.stop()
 
     def events(self, events: list[Event[Data]], source: LocalQueue) -> None:
-        """See `View.events`. A burst of events is drawn once; the next tick shows its end."""
-        if time.monotonic() - self._drawn >= FRAME_SECONDS:
+        """Redraw, at most once per `FRAME_SECONDS`; the next tick shows the rest of a burst."""
+        if time.monotonic() - self._drawn_at >= FRAME_SECONDS:
             self.tick(source)
 
     def tick(self, source: LocalQueue) -> None:
-        """See `View.tick`."""
+        """Redraw."""
         self.show(source.report(now()))
 
     def show(self, report: Report) -> None:
-        """Draw a report over the one before."""
+        """Draw a report over the previous one."""
         self._drawing = True
         try:
-            if self._broken:
-                self._broken = False
+            if self._resized:
+                self._resized = False
                 self._console.clear()
             width, height = self._console.size
             lines = screen(report, None, self._style, width=width, height=height - 1)
             self._live.update(self._text(lines), refresh=True)
-            self._drawn = time.monotonic()
+            self._drawn_at = time.monotonic()
             self._shown = report
         finally:
             self._drawing = False
-        if self._broken:
+        if self._resized:
             self.show(report)
 
     def say(self, text: str) -> None:
-        """See `View.say`."""
+        """Print a warning above the report."""
         self._console.print(Text(f"Warning: {printable(text)}", style="yellow"))
 
     def close(self, report: Report) -> None:
-        """See `View.close`."""
+        """Draw the last report and print the summary."""
         self.show(report)
         self._live.stop()
         self._console.print()
         for line in summary(report, self._style):
             self._console.print(Text.from_ansi(line), soft_wrap=True)
 
-    def _resized(self, _number: int, _frame: FrameType | None) -> None:
-        """Draw anew: the terminal has broken the lines that do not fit any more, so where they
-        begin is known no longer."""
-        self._broken = True
+    def _handle_resize(self, _number: int, _frame: FrameType | None) -> None:
+        """Clear and redraw: a resize rewraps long lines, so the position of the report is lost."""
+        self._resized = True
         if self._shown is not None and not self._drawing:
             self.show(self._shown)
 

@@ -1,4 +1,4 @@
-"""The flags that say where a queue is, given to every command that reads one."""
+"""The flags that locate a queue, shared by every command that reads one."""
 
 import inspect
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from spawn.cli.flags import (
     Region,
     SshUser,
     Where,
-    typed,
+    typed_on_command_line,
 )
 
 _FLAGS: dict[str, tuple[Any, Any]] = {
@@ -33,14 +33,14 @@ _FLAGS: dict[str, tuple[Any, Any]] = {
 }
 
 
-def located(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command these flags, after its own; it takes them together, as `where`."""
+def with_location_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the location flags to a command, after its own; it receives them together as `where`."""
 
     @wraps(command)
     def with_where(context: typer.Context, **values: Any) -> None:
-        said = {name: values.pop(name) for name in _FLAGS}
-        where = Where(**said, typed=typed(context, "bucket", "prefix"))
-        command(where=where, **values)
+        flags = {name: values.pop(name) for name in _FLAGS}
+        typed = typed_on_command_line(context, "bucket", "prefix")
+        command(where=Where(**flags, typed=typed), **values)
 
     signature = inspect.signature(command)
     own = [each for each in signature.parameters.values() if each.name != "where"]

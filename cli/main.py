@@ -1,4 +1,4 @@
-"""`spawn`: where every run of the command line begins and ends."""
+"""The `spawn` program: run a command and exit with its exit code."""
 
 import gc
 import os
@@ -8,37 +8,37 @@ import traceback
 from spawn.cli.render.errors import show
 from spawn.core.errors import SpawnError
 
-UNEXPECTED = 70
-"""Exit code of an error that is ours."""
+EXIT_INTERNAL_ERROR = 70
+"""Exit code of an unexpected exception."""
 
 
 def main() -> None:
     """Run the command that argv names."""
-    gc.set_threshold(100_000)  # imports and replays make no garbage; looking for it takes 5 %
-    _have_streams()
+    gc.set_threshold(100_000)  # imports and replays make no cycles; collecting takes 5 %
+    _ensure_streams()
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()
         sys.stderr.flush()
     except OSError:
         code = code or 1
-    os._exit(code)  # nothing is left to do, and taking the interpreter apart takes its time
+    os._exit(code)  # skip the interpreter's teardown, which is slow
 
 
 def run(argv: list[str]) -> int:
-    """Run a command and return its exit code; never a traceback, unless `--debug` asks for it."""
+    """Run a command and return its exit code; prints a traceback only with `--debug`."""
     debug = "--debug" in argv or bool(os.environ.get("SPAWN_DEBUG"))
     try:
         return _run([arg for arg in argv if arg != "--debug"])
     except BrokenPipeError:
-        mute()
+        discard_stdout()
         return 0
     except KeyboardInterrupt:
         return 130
     except Exception as error:
         if debug:
             traceback.print_exc()
-        return _explain(error)
+        return _report_error(error)
 
 
 def _run(argv: list[str]) -> int:
@@ -48,20 +48,20 @@ def _run(argv: list[str]) -> int:
         code = app(args=argv, prog_name="spawn", standalone_mode=False)
         sys.stdout.flush()
     except SystemExit as end:
-        if isinstance(end.__context__, BrokenPipeError):  # typer's answer to it is to exit with 1
+        if isinstance(end.__context__, BrokenPipeError):  # typer turns it into exit code 1
             raise end.__context__ from None
         code = end.code
     return code if isinstance(code, int) else 0
 
 
-def _explain(error: Exception) -> int:
-    """Say what went wrong, and return the exit code that goes with it."""
+def _report_error(error: Exception) -> int:
+    """Print an error and return its exit code."""
     shows = getattr(error, "show", None)
     code = getattr(error, "exit_code", None)
     if isinstance(error, SpawnError):
         show(error)
         return error.exit_code
-    if shows is not None:  # an error of usage, which typer words
+    if shows is not None:  # a usage error of typer
         shows()
         return code if isinstance(code, int) else 2
     if isinstance(code, int):  # typer.Exit
@@ -70,12 +70,12 @@ def _explain(error: Exception) -> int:
         show(SpawnError(error.strerror or str(error), why=error.filename or ""))
         return 1
     why = f"{type(error).__name__}: {error}"
-    show(SpawnError("spawn met an error of its own", why=why, hint="`--debug` shows where"))
-    return UNEXPECTED
+    show(SpawnError("internal error", why=why, hint="`--debug` shows the traceback"))
+    return EXIT_INTERNAL_ERROR
 
 
-def _have_streams() -> None:
-    """A closed or narrow stream is no reason to fail."""
+def _ensure_streams() -> None:
+    """Replace closed streams, and let no stream fail on characters that it cannot encode."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
@@ -84,7 +84,7 @@ def _have_streams() -> None:
             stream.reconfigure(errors="replace")
 
 
-def mute() -> None:
-    """Who read us has seen enough; what is still buffered goes nowhere."""
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+def discard_stdout() -> None:
+    """Redirect stdout to /dev/null, after its reader has closed the pipe."""
+    with open(os.devnull, "w") as null:
+        os.dup2(null.fileno(), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Bear with a store that cannot be reached for a while, for commands that stay."""
+"""Retry while a store is unavailable, for commands that follow a queue."""
 
 import time
 from typing import Protocol, runtime_checkable
@@ -8,58 +8,58 @@ from spawn.cli.sources.queue import QueueSource
 from spawn.core.durations import text as duration
 from spawn.store.objects.port import Unavailable
 
-PATIENCE_SECONDS = 600.0
-"""How long a store may not answer."""
+MAX_OUTAGE_SECONDS = 600.0
+"""How long a store may be unavailable before the command fails."""
 
 
 @runtime_checkable
-class Moves(Protocol):
-    """A source that may turn to another place, and says so itself."""
+class MovingSource(Protocol):
+    """A source that may switch to another place, and prints a message when it does."""
 
     @property
     def place(self) -> object:
-        """Where it reads by now."""
+        """The place that the source reads now."""
         ...
 
 
-class Patience:
-    """Asks a source again and again; says once that it cannot be reached, and once that it can."""
+class OutageRetry:
+    """Refreshes a source despite outages; prints one message when an outage starts and ends."""
 
     def __init__(self) -> None:
         self._since: float | None = None
 
     def refresh(self, source: QueueSource) -> bool:
-        """Refresh a source that was refreshed before; returns whether it could be.
+        """Refresh a source that was refreshed before; returns False while it is unavailable.
 
         Raises:
-            SpawnError: What waiting does not help, or has not helped for `PATIENCE_SECONDS`.
+            SpawnError: The error is permanent, or has lasted longer than `MAX_OUTAGE_SECONDS`.
         """
-        before = source.place if isinstance(source, Moves) else None
+        before = source.place if isinstance(source, MovingSource) else None
         try:
             source.refresh()
         except Unavailable as error:
-            self.bear(error)
+            self.record_failure(error)
             return False
-        if isinstance(source, Moves) and source.place is not before:
-            self._since = None  # who could not be reached is not who answers
-        self.well()
+        if isinstance(source, MovingSource) and source.place is not before:
+            self._since = None  # the unavailable place is not the one that answers
+        self.record_success()
         return True
 
-    def bear(self, error: Unavailable) -> None:
-        """Take an error that may pass.
+    def record_failure(self, error: Unavailable) -> None:
+        """Record a failed request.
 
         Raises:
-            Unavailable: It has not, for too long.
+            Unavailable: The outage has lasted longer than `MAX_OUTAGE_SECONDS`.
         """
         now = time.monotonic()
         if self._since is None:
             self._since = now
-            say(f"{error}; trying again for {duration(PATIENCE_SECONDS)}")
-        elif now - self._since > PATIENCE_SECONDS:
+            say(f"{error}; retrying for up to {duration(MAX_OUTAGE_SECONDS)}")
+        elif now - self._since > MAX_OUTAGE_SECONDS:
             raise error
 
-    def well(self) -> None:
-        """Say that the store can be reached again, if it could not be."""
+    def record_success(self) -> None:
+        """Record a successful request; prints a message if it ends an outage."""
         if self._since is not None:
-            say(f"It can be reached again, after {duration(time.monotonic() - self._since)}")
+            say(f"Connected again after {duration(time.monotonic() - self._since)}")
             self._since = None

@@ -1,4 +1,4 @@
-"""Wait between two looks at a queue: until there is news, where its source can tell."""
+"""Wait before the next refresh of a queue; a source with notifications ends the wait early."""
 
 import time
 from typing import Protocol, runtime_checkable
@@ -6,37 +6,38 @@ from typing import Protocol, runtime_checkable
 from spawn.cli.sources.queue import QueueSource
 from spawn.store.objects.port import Unavailable
 
-LEAST_SECONDS = 1.0
-"""A feed counts whole seconds: what is left below that is slept."""
+MIN_FEED_WAIT_SECONDS = 1.0
+"""A feed waits whole seconds; a shorter rest is slept."""
 RETRY_SECONDS = 5.0
-"""How long until who does not answer is asked again, at most."""
+"""Longest pause before an unavailable source is asked again."""
 
 
 @runtime_checkable
-class Waits(Protocol):
-    """A source that can wait for news."""
+class WaitingSource(Protocol):
+    """A source that can wait for changes."""
 
     def pause(self, seconds: float) -> bool:
-        """See `FeedQueue.pause`."""
+        """Wait until the queue changes, at most `seconds`; returns whether it has changed."""
         ...
 
 
-def pause(source: QueueSource, seconds: float) -> bool:
-    """Wait until there is news for `refresh`, at most so long; returns whether there is. A source
-    that cannot tell sleeps, and may have some.
+def wait_for_change(source: QueueSource, seconds: float) -> bool:
+    """Wait until `refresh` may find something new, at most `seconds`.
 
-    One that cannot be asked is no error here: `refresh` says so.
+    Returns:
+        False only if the source is known to have nothing new. An unavailable source returns True:
+        `refresh` raises the error.
     """
     until = time.monotonic() + seconds
-    while isinstance(source, Waits):
+    while isinstance(source, WaitingSource):
         left = until - time.monotonic()
-        if left < LEAST_SECONDS:
+        if left < MIN_FEED_WAIT_SECONDS:
             break
         try:
             if source.pause(left):
                 return True
         except Unavailable:
-            time.sleep(min(LEAST_SECONDS, left))
+            time.sleep(min(MIN_FEED_WAIT_SECONDS, left))
             return True
     time.sleep(max(0.0, until - time.monotonic()))
-    return not isinstance(source, Waits)
+    return not isinstance(source, WaitingSource)

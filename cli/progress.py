@@ -1,4 +1,4 @@
-"""A bar on the terminal while files come."""
+"""A progress bar on the terminal during a download."""
 
 import os
 import sys
@@ -10,45 +10,45 @@ from threading import Event, Lock, Thread
 
 from spawn.cli.render.bar import bar
 from spawn.cli.render.style import style_for
-from spawn.cli.tell import tell
+from spawn.cli.tell import print_flushed
 
 FRAME_SECONDS = 0.1
 SPEED_SECONDS = 10.0
-"""The speed is that of the last so many."""
+"""The period over which the speed is averaged."""
 COLUMNS = 80
-"""Of a terminal that does not say."""
+"""Width of a terminal that does not report it."""
 CLEAR = "\r\x1b[J"
-"""Also what a terminal that was made narrower has folded below the bar."""
+"""Clears to the end of the screen: a narrowed terminal has wrapped the bar."""
 
 
 class Progress:
-    """Counts bytes, from any thread; draws nothing."""
+    """Counts bytes, from any thread, and draws nothing."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self.total = 0
         self.done = 0
 
-    def coming(self, size: int) -> None:
-        """So many more bytes are to come."""
+    def add_total(self, size: int) -> None:
+        """Add bytes to download."""
         with self._lock:
             self.total += size
 
-    def went(self, size: int) -> None:
-        """So many have come."""
+    def add_done(self, size: int) -> None:
+        """Add downloaded bytes."""
         with self._lock:
             self.done += size
 
     def print(self, text: str) -> None:
         """Print to stdout, above the bar."""
-        tell(text)
+        print_flushed(text)
 
     def close(self) -> None:
-        """Take the bar away; another time changes nothing."""
+        """Remove the bar. Idempotent."""
 
 
-class _Drawn(Progress):
-    """Draws a line over itself, from a thread of its own."""
+class _ProgressBar(Progress):
+    """Draws a bar on stderr, from its own thread."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,15 +60,15 @@ class _Drawn(Progress):
         self._thread.start()
 
     def print(self, text: str) -> None:
-        """See `Progress.print`."""
+        """Print to stdout, above the bar."""
         with self._screen:
             self._write(CLEAR)
-            tell(text)
+            print_flushed(text)
             if not self._over.is_set():
                 self._draw()
 
     def close(self) -> None:
-        """See `Progress.close`."""
+        """Remove the bar."""
         with self._screen:
             if not self._over.is_set():
                 self._over.set()
@@ -95,12 +95,12 @@ class _Drawn(Progress):
         try:
             sys.stderr.write(text)
             sys.stderr.flush()
-        except OSError:  # the terminal is gone; the files are not
+        except OSError:  # the terminal is gone; the download continues
             self._over.set()
 
 
 def _width() -> int:
-    """Of the terminal as it is now, whatever COLUMNS said when it began, and where stdout goes."""
+    """The current width of stderr's terminal. COLUMNS may be outdated, and stdout may be a pipe."""
     try:
         return os.get_terminal_size(sys.stderr.fileno()).columns or COLUMNS
     except OSError:
@@ -109,9 +109,9 @@ def _width() -> int:
 
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """Show a bar on stderr, if that is a terminal; it is gone at the end."""
+    """Show a bar on stderr during the block, if stderr is a terminal."""
     dumb = not sys.stderr.isatty() or os.environ.get("TERM", "dumb") == "dumb"
-    shown = Progress() if dumb else _Drawn()
+    shown = Progress() if dumb else _ProgressBar()
     try:
         yield shown
     finally:

@@ -1,4 +1,4 @@
-"""Make a page's sheet of a queue: one pass for its state and times, one for its failures."""
+"""Collect the data of a report page, in one pass for state and times and one for failures."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, tzinfo
@@ -28,24 +28,25 @@ def sheet(
     zone: tzinfo | None = None,
     there: frozenset[str] = frozenset(),
 ) -> Sheet:
-    """Gather all that a page says.
+    """Collect the data of a page.
 
-    State, report and timeline come from one reading of the log, so that they agree with each other
-    though the queue goes on meanwhile.
+    State, report and timeline come from one read of the log, so that they agree while the queue
+    runs.
 
     Args:
-        past: `now` is long ago.
-        there: Files that lie beside the page.
+        past: Whether `now` is a past moment.
+        zone: Time zone of the page; None: the local one.
+        there: Files next to the page, as `JOB/NAME`.
     """
     collector = Collector(source.queue_id)
     collector.feed(source.rows(), until=stamp(now) if past else None)
     state = collector.fold.state
     seen = source.report(now, past=past)
     if not past and seen.origin is not None and not state.ended_at:
-        now = min(now, seen.as_of)  # since a silent runner was last heard of nobody knows more
+        now = min(now, seen.as_of)  # nothing later is known of a silent runner
     report = build(state, now, past=True) if past else _report(state, seen, now)
     report = structs.replace(report, instance_id=seen.instance_id)
-    timeline = collector.timeline(now=_until(report, now))
+    timeline = collector.timeline(now=_timeline_end(report, now))
     for job in report.jobs:
         if job.unnoticed and job.duration is not None:
             attempt = timeline.lines[job.job_id].attempts[-1]
@@ -62,9 +63,9 @@ def sheet(
     )
 
 
-def _until(report: Report, now: datetime) -> datetime | None:
-    """Up to when a timeline goes; None: up to the newest event. Without a runner on this machine
-    nothing changes any more except jobs that outlived it."""
+def _timeline_end(report: Report, now: datetime) -> datetime | None:
+    """The end of the timeline; None: the newest event. Without a runner on this machine, only jobs
+    that outlived it still change."""
     runs = any(job.status == "running" and not job.unnoticed for job in report.jobs)
     if report.runner_alive is not False or report.origin is not None or runs:
         return now
@@ -75,7 +76,7 @@ def _until(report: Report, now: datetime) -> datetime | None:
 def whys(
     state: QueueState, rows: Callable[[], Iterable[Row]], *, now: datetime, last: int
 ) -> dict[str, Why]:
-    """Explain what failed, results that are not saved among it; of many, the first."""
+    """Explain the first failed jobs and unsaved results, by job id."""
     failed = list(islice((*state.failed, *state.unsaved), MOST))
     if not failed:
         return {}
@@ -84,7 +85,7 @@ def whys(
 
 
 def _report(state: QueueState, seen: Report, now: datetime) -> Report:
-    """Report a state with what the source saw of the machine, a moment earlier or later."""
+    """Report a state, with what the source knows of the machine."""
     live = {
         job.job_id: Live(progress=job.progress, recent=job.recent, log_file=job.log_file)
         for job in seen.jobs
@@ -95,9 +96,9 @@ def _report(state: QueueState, seen: Report, now: datetime) -> Report:
         state, now, live=live, runner_alive=alive, replica=seen.replica, troubles=seen.troubles
     )
     expected = seen.estimated_completion if not state.ended_at else None
-    over = {job.job_id: job for job in seen.jobs if job.unnoticed}
+    ended = {job.job_id: job for job in seen.jobs if job.unnoticed}
     jobs = tuple(
-        over[job.job_id] if job.status == "running" and job.job_id in over else job
+        ended[job.job_id] if job.status == "running" and job.job_id in ended else job
         for job in report.jobs
     )
     return structs.replace(

@@ -1,18 +1,18 @@
-"""Talk on stdout beside what a command does."""
+"""Print to stdout while a command works."""
 
-from spawn.cli.main import mute
+from spawn.cli.main import discard_stdout
 from spawn.core.errors import SpawnError
 
 
-def tell(text: str) -> None:
-    """Print text at once. Who reads no further, as `head`, stops nothing: the work goes on.
+def print_flushed(text: str) -> None:
+    """Print to stdout and flush. A closed pipe, as of `head`, does not stop the command.
 
     Raises:
-        SpawnError: It cannot be written, to a full disk for one.
+        SpawnError: stdout cannot be written, for example because the disk is full.
     """
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        mute()
+        discard_stdout()
     except OSError as error:
         raise SpawnError("stdout cannot be written", why=error.strerror or str(error)) from None

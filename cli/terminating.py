@@ -1,4 +1,4 @@
-"""What comes before an instance is terminated, and what is said after it."""
+"""The checks before an instance is terminated, and the messages after it."""
 
 import sys
 from collections.abc import Iterator
@@ -14,40 +14,40 @@ from spawn.store.instances import Described
 from spawn.store.paths import Roots
 
 
-def expect_ours(found: Described) -> None:
-    """See that an instance was launched for a queue.
+def expect_queue_tag(found: Described) -> None:
+    """Check that an instance is tagged with a queue.
 
     Raises:
-        SpawnError: It was not, as far as its tags say.
+        SpawnError: The instance has no such tag.
     """
     if TAG_QUEUE not in found.tags:
         raise SpawnError(
-            f"instance {found.instance_id} is not one of ours",
+            f"instance {found.instance_id} was not launched for a queue",
             why=f"it has no tag {TAG_QUEUE}",
             hint=f"`aws ec2 terminate-instances --region {found.region} --instance-ids "
-            f"{found.instance_id}` ends any",
+            f"{found.instance_id}` terminates any instance",
         )
 
 
-def expect_somebody() -> None:
-    """See that there is somebody to ask.
+def expect_terminal() -> None:
+    """Check that stdin is a terminal, for the confirmation prompt.
 
     Raises:
-        InvalidArgument: There is not.
+        InvalidArgument: stdin is not a terminal.
     """
     if not sys.stdin.isatty():
         raise InvalidArgument(
-            "nobody can be asked whether to terminate it",
+            "cannot ask for confirmation",
             why="stdin is not a terminal",
-            hint="--yes answers for you",
+            hint="--yes skips the confirmation",
         )
 
 
-def expect_safe(found: Described, roots: Roots, where: Where) -> None:
-    """See that nothing would be lost.
+def expect_no_data_loss(found: Described, roots: Roots, where: Where) -> None:
+    """Check that the instance holds the only copy of nothing.
 
     Raises:
-        SpawnError: Something would, or may be: all of it is named.
+        SpawnError: Data would be lost, or may be; the error names all of it.
     """
     lost = [
         each for copy in copies(found, roots, where) for each in missing(copy, found.instance_id)
@@ -58,14 +58,14 @@ def expect_safe(found: Described, roots: Roots, where: Where) -> None:
     raise SpawnError(
         f"instance {found.instance_id} was not terminated",
         why="; ".join(each.what for each in lost),
-        hint="; ".join([*todo, "`--force` terminates it all the same"]),
+        hint="; ".join([*todo, "`--force` terminates it anyway"]),
     )
 
 
 def confirm(found: Described, *, force: bool) -> bool:
-    """Ask the person; no answer is no."""
+    """Ask the user; anything but `y` or `yes` is no."""
     queue = found.tags.get(TAG_QUEUE, "")
-    risk = ", whatever is not in S3" if force else ""
+    risk = ", losing everything that is not in S3" if force else ""
     question = f"Terminate {found.instance_id} (queue {queue}, {found.state}){risk}? [y/N] "
     from spawn.cli.render.text import printable
 
@@ -76,11 +76,11 @@ def confirm(found: Described, *, force: bool) -> bool:
     return answer.strip().lower() in ("y", "yes")
 
 
-def forget(found: Described, profile: str | None) -> Iterator[str]:
-    """Delete the environment that was kept for the instance alone, and say what became of it."""
+def delete_environment(found: Described, profile: str | None) -> Iterator[str]:
+    """Delete the instance's environment from SSM; yields what to tell the user."""
     name = found.tags.get(ENVIRONMENT, "")
-    ours = parameter_of(found.tags.get(TAG_QUEUE, ""), found.tags.get(LAUNCH, ""))
-    if not name or name != ours:  # whoever tags an instance deletes no other parameter by it
+    expected = parameter_of(found.tags.get(TAG_QUEUE, ""), found.tags.get(LAUNCH, ""))
+    if not name or name != expected:  # a forged tag must not delete another parameter
         return
     from spawn.store.ec2 import parameter
 
@@ -88,29 +88,29 @@ def forget(found: Described, profile: str | None) -> Iterator[str]:
         there = parameter.forget(name, found.region, profile)
     except SpawnError as error:
         yield (
-            f"Warning: the jobs' environment stays in SSM: {error}; `aws ssm delete-parameter "
+            f"Warning: the jobs' environment is still in SSM: {error}; `aws ssm delete-parameter "
             f"--region {found.region} --name {name}` deletes it"
         )
     else:
         if not there:
             return
-        yield f"The jobs' environment ({name}) was deleted from SSM"
+        yield f"Deleted the jobs' environment ({name}) from SSM"
 
 
-def remains(found: Described) -> Iterator[str]:
-    """What stays, and goes on to cost."""
+def remaining_costs(found: Described) -> Iterator[str]:
+    """Messages about what remains and still costs money."""
     location = found.tags.get(TAG_RESULTS, "")
     if location:
-        yield f"The log and results stay in {location}, which costs what S3 costs"
-    if found.spot_request and LAUNCH not in found.tags:  # a launch's own is for one time
+        yield f"The log and results stay in {location} and are charged by S3"
+    if found.spot_request and LAUNCH not in found.tags:  # a launch makes one-time requests
         yield (
-            f"It came from spot request {found.spot_request}: a persistent one starts another "
-            f"instance, until `aws ec2 cancel-spot-instance-requests --region {found.region} "
-            f"--spot-instance-request-ids {found.spot_request}` ends it"
+            f"It came from spot request {found.spot_request}. A persistent request starts another "
+            f"instance until `aws ec2 cancel-spot-instance-requests --region {found.region} "
+            f"--spot-instance-request-ids {found.spot_request}` cancels it"
         )
-    stay = [each.volume_id for each in found.volumes if each.stays]
-    if stay:
+    volumes = [each.volume_id for each in found.volumes if each.stays]
+    if volumes:
         yield (
-            f"These volumes stay, and cost, until somebody deletes them: {', '.join(stay)} "
+            f"These volumes remain and cost money until you delete them: {', '.join(volumes)} "
             f"(`aws ec2 delete-volume --region {found.region} --volume-id ID`)"
         )

@@ -1,4 +1,4 @@
-"""Times and durations as people type them."""
+"""Parse times and durations from the command line."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -6,70 +6,72 @@ from datetime import UTC, datetime, timedelta
 from spawn.core import durations
 from spawn.core.errors import InvalidArgument
 
-MIN_REFRESH = 1.0
+MIN_REFRESH_SECONDS = 1.0
 
 
-def interval(text: str) -> float:
-    """Read a refresh interval.
+def parse_refresh(text: str) -> float:
+    """Parse the value of `--refresh`.
 
     Returns:
-        Seconds, at least `MIN_REFRESH`.
+        Seconds, at least `MIN_REFRESH_SECONDS`.
 
     Raises:
-        InvalidArgument: It is not a duration, or too short.
+        InvalidArgument: The text is not a duration, or too short.
     """
     try:
         seconds = durations.parse(text)
     except ValueError as error:
         raise InvalidArgument(f"--refresh {text} is not a duration", why=str(error)) from None
-    if seconds < MIN_REFRESH:
-        raise InvalidArgument(f"--refresh {text} is too short", hint="the least is 1s")
+    if seconds < MIN_REFRESH_SECONDS:
+        raise InvalidArgument(f"--refresh {text} is too short", hint="the minimum is 1s")
     return seconds
 
 
 def moment(text: str, now: datetime) -> datetime:
-    """Read a moment: ISO 8601, a time of today, or `10m ago`. Without a zone it is the reader's;
-    a zone's name, as other commands print it, may follow.
+    """Parse the value of `--at`: ISO 8601, a time of today, or `10m ago`.
+
+    The time zone is the local one, unless an offset or a zone name, as printed by other commands,
+    follows.
 
     Raises:
-        InvalidArgument: It is none of these, or still to come.
+        InvalidArgument: The text is none of these, or in the future.
     """
-    found = _moment(text.strip(), now)
+    found = _parse(text.strip(), now)
     if found <= now and not found.microsecond and "." not in text:
-        found = min(now, found.replace(microsecond=999_999))  # all of the second that was named
+        found = min(now, found.replace(microsecond=999_999))  # the whole second that was typed
     if found > now:
-        raise InvalidArgument(f"--at {text} is still to come")
+        raise InvalidArgument(f"--at {text} is in the future")
     return found
 
 
-def _moment(text: str, now: datetime) -> datetime:
+def _parse(text: str, now: datetime) -> datetime:
     ago = re.fullmatch(r"(.+?)\s+ago", text)
     try:
         if ago:
             return now - timedelta(seconds=durations.parse(ago[1]))
         named = re.fullmatch(r"(.*\d)\s+([A-Za-z]{1,5}|[+-]\d{2,4})", text)
         if named:
-            return _in_zone(_written(named[1], now), named[2])
-        return _written(text, now).astimezone()
+            return _in_zone(_parse_local(named[1], now), named[2])
+        return _parse_local(text, now).astimezone()
     except (ValueError, OverflowError):
         raise InvalidArgument(
             f"--at {text} is not a time",
-            hint="write 2026-01-27T15:04:05, 15:04 for today, or '10m ago'",
+            hint="examples: 2026-01-27T15:04:05, 15:04 (today), '10m ago'",
         ) from None
 
 
-def _written(text: str, now: datetime) -> datetime:
-    """Read a date and a time, or a time of today; without a zone where none is written."""
+def _parse_local(text: str, now: datetime) -> datetime:
+    """Parse a date and time, or a time of today; naive if it has no offset."""
     if re.fullmatch(r"\d{1,2}:\d{2}(:\d{2})?", text):
         text = f"{now.astimezone().date().isoformat()}T{text.zfill(8 if text[5:] else 5)}"
     return datetime.fromisoformat(text)
 
 
 def _in_zone(naive: datetime, name: str) -> datetime:
-    """Put a time into the zone of this name: UTC, or a name that the reader's own zone has.
+    """Put a naive time into a zone: UTC, or a name of the local zone.
 
     Raises:
-        ValueError: It is another, whose name alone does not say which.
+        ValueError: The zone is another one; its name would be ambiguous.
     """
     if naive.tzinfo is not None:
         raise ValueError(name)

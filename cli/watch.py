@@ -1,12 +1,12 @@
-"""`status --watch`: the status again and again, until the queue ends."""
+"""`status --watch`: show the status repeatedly until the queue ends."""
 
 import sys
 import time
 from collections.abc import Iterator
 
 from spawn.cli.bootstrap import now, say
-from spawn.cli.patience import Patience
-from spawn.cli.pause import RETRY_SECONDS, pause
+from spawn.cli.patience import OutageRetry
+from spawn.cli.pause import RETRY_SECONDS, wait_for_change
 from spawn.cli.render.as_json import compact
 from spawn.cli.render.status import render
 from spawn.cli.render.style import style_for
@@ -15,14 +15,15 @@ from spawn.cli.sources.slow import SLOW_SECONDS, told_when_slow
 from spawn.core.report.model import Report
 
 DRAW_SECONDS = 1.0
-"""How soon news is drawn after what was drawn before."""
+"""Shortest time between two redraws for news."""
 
 
 def watch(source: QueueSource, seconds: float, *, as_json: bool) -> None:
     """Show a queue's status every `seconds`, and once more when it has ended.
 
-    On a terminal it is drawn over itself, and news of a source that can wait for it is drawn as it
-    comes; elsewhere one status follows another, with `as_json` one compact object a line.
+    On a terminal the status is redrawn in place, and changes are drawn at once if the source
+    reports them. Otherwise each status is printed below the previous one: with `as_json`, one JSON
+    object per line.
     """
     if as_json:
         for report in _reports(source, seconds):
@@ -42,14 +43,13 @@ def watch(source: QueueSource, seconds: float, *, as_json: bool) -> None:
 
 
 def _reports(source: QueueSource, seconds: float, *, at_once: bool = False) -> Iterator[Report]:
-    """A report every `seconds`, and one of the end when it comes; none while the queue cannot be
-    asked, which is borne with.
+    """A report every `seconds`, and one when the queue ends; none during an outage.
 
     Args:
-        at_once: Whether any news is worth a report.
+        at_once: Whether any change is worth a report.
     """
     source.refresh()
-    patience = Patience()
+    retry = OutageRetry()
     while True:
         report = source.report(now())
         yield report
@@ -57,26 +57,26 @@ def _reports(source: QueueSource, seconds: float, *, at_once: bool = False) -> I
             return
         due = time.monotonic() + seconds
         while (left := due - time.monotonic()) > 0:
-            looked_at = time.monotonic()
-            with told_when_slow(_late(source), say, seconds=left + SLOW_SECONDS):
-                news = pause(source, left)
-            if not news:
+            refreshed_at = time.monotonic()
+            with told_when_slow(_no_news_text(source), say, seconds=left + SLOW_SECONDS):
+                changed = wait_for_change(source, left)
+            if not changed:
                 continue
-            time.sleep(max(0.0, looked_at + min(seconds, DRAW_SECONDS) - time.monotonic()))
-            if not _refreshed(source, patience):
+            time.sleep(max(0.0, refreshed_at + min(seconds, DRAW_SECONDS) - time.monotonic()))
+            if not _refresh(source, retry):
                 time.sleep(min(seconds, RETRY_SECONDS))
             elif at_once or source.state.ended:
                 break
-        while not _refreshed(source, patience):
+        while not _refresh(source, retry):
             time.sleep(min(seconds, RETRY_SECONDS))
 
 
-def _refreshed(source: QueueSource, patience: Patience) -> bool:
-    with told_when_slow(_late(source), say):
-        return patience.refresh(source)
+def _refresh(source: QueueSource, retry: OutageRetry) -> bool:
+    with told_when_slow(_no_news_text(source), say):
+        return retry.refresh(source)
 
 
-def _late(source: QueueSource) -> str:
-    """That who is asked does not answer, for who looks at what was drawn before."""
+def _no_news_text(source: QueueSource) -> str:
+    """The message for a user who is looking at an outdated status."""
     since = f"{now().astimezone():%H:%M:%S}"
-    return f"Nothing was heard of queue {source.queue_id} since {since}; asking on"
+    return f"No news of queue {source.queue_id} since {since}; still trying"

@@ -13,10 +13,15 @@ def cancel(
     ssh_user: SshUser = None,
     identity: Identity = None,
 ) -> None:
-    """End a queue for good: what runs is stopped, nothing new starts.
+    """Cancel a queue: stop its running jobs and start no more.
 
-    The queue is then `failed (cancelled)`. Exit code 1 when it had ended before. On an instance it
-    is done by the `spawn` there, over SSH.
+    The status of the queue becomes `failed (cancelled)`. For an instance, the command runs there
+    over SSH. Exit code 1 if the queue has already ended.
+
+    Examples:
+        spawn queue cancel pipeline-20260127
+        spawn queue cancel i-0123456789abcdef0
+        spawn queue cancel local --queue nightly
     """
     import sys
 
@@ -32,7 +37,7 @@ def cancel(
         raise typer.Exit(on_instance(queue_id, machine(), where, ["cancel"]))
 
     from spawn.cli import bootstrap
-    from spawn.cli.ask import ask
+    from spawn.cli.ask import send_request
     from spawn.cli.follow import ended
     from spawn.core.durations import text as duration
     from spawn.core.errors import SpawnError
@@ -43,11 +48,11 @@ def cancel(
         before = source.state.state if source.state.ended else ""
         if not before and source.runner_alive():
             grace = duration(source.state.config.kill_grace)
-            print(f"Stopping what runs; it may take up to {grace} to end.", file=sys.stderr)
-            ask(source, "cancel")
+            print(f"Stopping running jobs; this takes up to {grace}.", file=sys.stderr)
+            send_request(source, "cancel")
             source.refresh()
         if not source.state.ended:
-            # Nobody runs it. A runner ends what may be left of its jobs, and says so in the log.
+            # No runner is alive: a new one stops the remaining jobs and writes the log.
             roots = bootstrap.machine()
             order = RunOrder(
                 task="cancel",
@@ -62,9 +67,9 @@ def cancel(
     if before or state.reason != "cancelled":
         cancelled = state.reason == "cancelled"
         raise SpawnError(
-            f"queue {source.queue_id} {'was cancelled' if cancelled else f'has {state.state}'} "
-            "already",
-            why="" if cancelled else "it had ended before it could be cancelled",
+            f"queue {source.queue_id} {'was' if cancelled else 'has'} already "
+            f"{'cancelled' if cancelled else state.state}",
+            why="" if cancelled else "it ended before it could be cancelled",
             hint=f"`spawn queue status {source.queue_id}` shows how it ended",
         )
     print(f"Queue {source.queue_id} is cancelled")

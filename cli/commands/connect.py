@@ -15,7 +15,7 @@ def connect(
             "--command",
             "-c",
             metavar="COMMAND",
-            help="Run it there by a shell, instead of a session; its exit code is ours.",
+            help="Run this command in the instance's shell and exit with its exit code.",
             show_default=False,
         ),
     ] = None,
@@ -24,9 +24,15 @@ def connect(
     region: InstanceRegion = None,
     profile: Profile = None,
 ) -> None:
-    """Log in to an instance, or run a command there, by the system's `ssh`.
+    """Log in to an instance with the system's `ssh`, or run a command there.
 
-    Your SSH configuration counts. Its host key is verified first, as for `spawn queue status`.
+    Your SSH configuration applies. The instance's host key is verified first, as for `spawn queue
+    status`.
+
+    Examples:
+        spawn connect i-0123456789abcdef0
+        spawn connect i-0123456789abcdef0 -c "tail -f /var/log/spawn-queue/train.log"
+        spawn connect i-0123456789abcdef0 --ssh-user ubuntu --identity ~/.ssh/team
     """
     from spawn.cli import bootstrap
     from spawn.cli.sources.ec2 import expect_instance
@@ -35,16 +41,16 @@ def connect(
     from spawn.cli.remote.log_in import log_in
 
     where = Where(region=region, profile=profile, ssh_user=ssh_user, identity=identity)
-    _become(log_in(instance_id, bootstrap.machine(), where, command))
+    _exec(log_in(instance_id, bootstrap.machine(), where, command))
 
 
-def _become(words: list[str]) -> NoReturn:
-    """Go on as another program, which has our terminal, streams and signals."""
+def _exec(words: list[str]) -> NoReturn:
+    """Replace this process with another program, which keeps the terminal, streams and signals."""
     import os
     import signal
     import sys
 
     sys.stdout.flush()
     sys.stderr.flush()
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and ssh would inherit that
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it; ssh would inherit this
     os.execvp(words[0], words)

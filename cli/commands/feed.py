@@ -11,7 +11,7 @@ def feed(
         typer.Option(
             "--port",
             metavar="PORT",
-            help="On 127.0.0.1, 27296 unless told; 0: one that is free.",
+            help="Port on 127.0.0.1 to listen on (default: 27296); 0 selects a free port.",
             envvar="SPAWN_FEED_PORT",
             min=0,
             max=65535,
@@ -19,10 +19,14 @@ def feed(
         ),
     ] = None,
 ) -> None:
-    """Serve this machine's queues to whoever asks it over SSH.
+    """Serve this machine's queues to clients that connect over SSH.
 
-    Read-only, on 127.0.0.1, to this user and root. Stays until it is stopped; for a service
-    manager. Exit code 0 also where such a feed is there already.
+    The feed is read-only, listens on 127.0.0.1 and answers only this user and root. It runs until
+    it is stopped: start it from a service manager. Exit code 0 if a feed is already running.
+
+    Examples:
+        spawn queue feed
+        spawn queue feed --port 0
     """
     import os
 
@@ -31,6 +35,6 @@ def feed(
 
     if port is not None:
         os.environ[PORT_VARIABLE] = str(port)
-    # In a process without the command line's modules: it stays for long.
+    # A long-lived process should not keep the modules of the command line in memory.
     words = python("spawn.runner.feed")
     os.execv(words[0], words)

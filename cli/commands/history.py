@@ -5,36 +5,43 @@ from typing import Annotated
 import typer
 
 from spawn.cli.flags import At, QueueId, Where
-from spawn.cli.located import located
+from spawn.cli.located import with_location_flags
 
 
-@located
+@with_location_flags
 def history(
     queue_id: QueueId,
     job: Annotated[
-        str | None, typer.Option("--job", metavar="JOB", help="Only events of this job.")
+        str | None, typer.Option("--job", metavar="JOB", help="Show only the events of this job.")
     ] = None,
     json: Annotated[
-        bool, typer.Option("--json", help="Print the events as the log holds them, a line each.")
+        bool,
+        typer.Option("--json", help="Print the events as logged, one JSON object per line."),
     ] = False,
     at: At = None,
     *,
     where: Where,
 ) -> None:
-    """Show the audit trail: when, what, why.
+    """Show the events of a queue: when, what and why.
 
-    A line an event, oldest first: of this machine's own log, else of the one in S3.
+    One line per event, oldest first. The log is read from this machine, from the instance, or from
+    S3.
+
+    Examples:
+        spawn queue history pipeline-20260127
+        spawn queue history i-0123456789abcdef0 --job train
+        spawn queue history local --at '2h ago' --json
     """
     import sys
 
-    from spawn.cli.account import opened
+    from spawn.cli.account import open_queue_at
     from spawn.cli.jobs import expect_job
     from spawn.cli.render.history import line
     from spawn.cli.render.style import style_for
     from spawn.core.codec import decode
 
     style = style_for(sys.stdout)
-    with opened(queue_id, at, where) as (source, _):
+    with open_queue_at(queue_id, at, where) as (source, _):
         if job is not None:
             expect_job(job, source.state.jobs, source.queue_id)
         for seq, type_, raw, _ in source.rows():

@@ -9,10 +9,14 @@ def instance_status(
     region: InstanceRegion = None,
     profile: Profile = None,
 ) -> None:
-    """Show an instance: its state, role, queue, tags, and about what it has cost so far.
+    """Show an instance: state, role, queue, tags and estimated cost so far.
 
-    EC2, IAM, S3 and AWS's price list are asked, not the instance: `spawn queue status INSTANCE`
-    does that.
+    The data comes from EC2, IAM, S3 and the AWS price list. `spawn queue status INSTANCE` asks the
+    instance itself.
+
+    Examples:
+        spawn status i-0123456789abcdef0
+        spawn status i-0123456789abcdef0 --json
     """
     from spawn.cli import bootstrap
     from spawn.cli.sources.ec2 import described

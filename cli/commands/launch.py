@@ -5,105 +5,121 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spawn.cli.flags import Bucket, Prefix, Profile, option, region_option, typed
+from spawn.cli.flags import (
+    RUN,
+    SSH,
+    Bucket,
+    Prefix,
+    Profile,
+    option,
+    region_option,
+    typed_on_command_line,
+)
 
 if TYPE_CHECKING:
     from spawn.core.boot.plan import OnComplete
 
-_ENDS = ("keep", "stop", "terminate")
+_INSTANCE = "Instance options"
+_ON_COMPLETE = ("keep", "stop", "terminate")
 
 
 def launch(
     context: typer.Context,
-    instance_type: Annotated[str, option("--instance-type", "TYPE", "As m7i.large.")],
+    instance_type: Annotated[
+        str,
+        option(
+            "--instance-type", "TYPE", "EC2 instance type, such as m7i.large.", group=_INSTANCE
+        ),
+    ],
     batch_queue: Annotated[
-        Path | None, option("--batch-queue", "FILE", "The queue's configuration, or `-` for stdin.")
+        Path | None,
+        option("--batch-queue", "FILE", "Queue configuration file, or `-` for stdin."),
     ] = None,
-    resume: Annotated[
+    queue_id: Annotated[
         str | None,
         option(
-            "--resume", "QUEUE-ID", "Go on with a queue whose machine is gone, from its log in S3."
+            "--queue-id", "ID", "Queue ID (default: the configuration's, else a generated one)."
         ),
     ] = None,
-    retry_failed: Annotated[
-        bool,
-        typer.Option("--retry-failed", help="With --resume: try failed jobs again."),
-    ] = False,
-    force: Annotated[
-        bool,
-        typer.Option(
-            "--force", help="With --resume: though its owner may be alive. A job may run twice."
-        ),
-    ] = False,
-    region: Annotated[str | None, region_option("The instance's, and the bucket's.")] = None,
-    profile: Profile = None,
     sync: Annotated[
         Path | None,
-        option("--sync", "DIR", "A folder that the jobs need; what .gitignore names stays here."),
+        option("--sync", "DIR", "Folder to copy to the instance, except what .gitignore excludes."),
     ] = None,
     setup: Annotated[
         Path | None,
-        option("--setup", "FILE", "A script that root runs on the instance before the queue."),
+        option("--setup", "FILE", "Script to run as root on the instance before the queue starts."),
     ] = None,
     env_file: Annotated[
         Path | None,
         option(
             "--env-file",
             "FILE",
-            "KEY=VALUE lines for the jobs' environment; kept encrypted in SSM.",
+            "File of KEY=VALUE lines for the jobs' environment, stored encrypted in SSM.",
         ),
     ] = None,
-    ttl: Annotated[
+    resume: Annotated[
         str | None,
-        option("--ttl", "DURATION", "The queue is stopped so long from now, finished or not."),
+        option("--resume", "QUEUE-ID", "Resume this queue from its log in S3 on a new instance."),
     ] = None,
-    on_complete: Annotated[
-        str,
+    retry_failed: Annotated[
+        bool,
+        typer.Option("--retry-failed", help="With --resume: retry failed jobs."),
+    ] = False,
+    force: Annotated[
+        bool,
         typer.Option(
-            "--on-complete",
-            metavar="keep|stop|terminate",
-            help="What becomes of the instance when the queue has ended.",
+            "--force",
+            help="With --resume: take over even if the owner may be alive; a job may run twice.",
         ),
-    ] = "keep",
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Show what would be created and started, and change nothing."
+        ),
+    ] = False,
     spot: Annotated[
-        bool, typer.Option("--spot", help="Cheaper, and EC2 may take it away.")
+        bool,
+        typer.Option(
+            "--spot",
+            help="Launch a spot instance: cheaper, but EC2 may interrupt it.",
+            rich_help_panel=_INSTANCE,
+        ),
     ] = False,
     volume_size: Annotated[
         int | None,
-        option("--volume-size", "GIB", "Of its encrypted root volume; 20 where nobody says."),
+        option(
+            "--volume-size",
+            "GIB",
+            "Size of the encrypted root volume in GiB (default: 20).",
+            group=_INSTANCE,
+        ),
     ] = None,
     ami: Annotated[
-        str | None, option("--ami", "AMI", "An image, instead of the newest Amazon Linux 2023.")
-    ] = None,
-    ssh_user: Annotated[
-        str,
-        typer.Option(
-            "--ssh-user",
-            metavar="NAME",
-            help="Who logs in to the image, and runs the jobs.",
-            envvar="SPAWN_SSH_USER",
-        ),
-    ] = "ec2-user",
-    key_name: Annotated[
         str | None,
-        option("--key-name", "NAME", "A key pair of EC2, instead of one that is made once."),
+        option(
+            "--ami",
+            "AMI",
+            "Image to boot (default: the newest Amazon Linux 2023).",
+            group=_INSTANCE,
+        ),
     ] = None,
     subnet_id: Annotated[
-        str | None, option("--subnet-id", "SUBNET", "Instead of the default network.")
+        str | None,
+        option(
+            "--subnet-id",
+            "SUBNET",
+            "Subnet of the instance (default: one of the default VPC).",
+            group=_INSTANCE,
+        ),
     ] = None,
     security_group: Annotated[
         str | None,
         option(
-            "--security-group", "SG", "Instead of one that is made once, for SSH from here alone."
-        ),
-    ] = None,
-    ssh_from: Annotated[
-        str | None,
-        option(
-            "--ssh-from",
-            "CIDR",
-            "From where SSH is let in, instead of this machine's public address.",
-            "SPAWN_SSH_FROM",
+            "--security-group",
+            "SG",
+            "Security group (default: one that allows SSH from --ssh-from, created on first use).",
+            group=_INSTANCE,
         ),
     ] = None,
     iam_instance_profile: Annotated[
@@ -111,52 +127,114 @@ def launch(
         option(
             "--iam-instance-profile",
             "NAME",
-            "Instead of one that is made once, with the rights of docs/iam-policies.md.",
+            "Instance profile (default: one with the permissions in docs/iam-policies.md, created "
+            "on first use).",
+            group=_INSTANCE,
         ),
     ] = None,
-    queue_id: Annotated[
-        str | None, option("--queue-id", "ID", "Instead of the file's, or of a generated one.")
-    ] = None,
-    bucket: Bucket = None,
-    prefix: Prefix = None,
     name: Annotated[
         str | None,
-        option("--name", "TEXT", "The instance's name; the queue's id where nobody says."),
+        option(
+            "--name", "TEXT", "Name tag of the instance (default: the queue ID).", group=_INSTANCE
+        ),
     ] = None,
     tag: Annotated[
         list[str] | None,
-        option("--tag", "KEY=VALUE", "A tag for instance and volume; may be said again."),
+        option(
+            "--tag",
+            "KEY=VALUE",
+            "Tag for the instance and its volume; may be repeated.",
+            group=_INSTANCE,
+        ),
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be made and run; change nothing.")
-    ] = False,
+    ttl: Annotated[
+        str | None,
+        option(
+            "--ttl", "DURATION", "Stop the queue this long from now, finished or not.", group=RUN
+        ),
+    ] = None,
+    on_complete: Annotated[
+        str,
+        typer.Option(
+            "--on-complete",
+            metavar="keep|stop|terminate",
+            help="What to do with the instance when the queue has ended.",
+            rich_help_panel=RUN,
+        ),
+    ] = "keep",
+    bucket: Bucket = None,
+    prefix: Prefix = None,
+    region: Annotated[
+        str | None,
+        region_option("AWS region of the instance and the bucket (default: the configured one)."),
+    ] = None,
+    profile: Profile = None,
+    ssh_user: Annotated[
+        str,
+        typer.Option(
+            "--ssh-user",
+            metavar="NAME",
+            help="Login user of the image, who also runs the jobs.",
+            envvar="SPAWN_SSH_USER",
+            rich_help_panel=SSH,
+        ),
+    ] = "ec2-user",
+    key_name: Annotated[
+        str | None,
+        option(
+            "--key-name", "NAME", "EC2 key pair (default: one created on first use).", group=SSH
+        ),
+    ] = None,
+    ssh_from: Annotated[
+        str | None,
+        option(
+            "--ssh-from",
+            "CIDR",
+            "Network that may connect over SSH (default: this machine's public address).",
+            "SPAWN_SSH_FROM",
+            group=SSH,
+        ),
+    ] = None,
 ) -> None:
     """Launch an EC2 instance that runs a queue.
 
-    The configuration is validated first. What is missing is made once, with least rights: bucket,
-    key pair, security group, role. The instance's id is printed on stdout. A launch that fails
-    leaves nothing behind that costs.
+    The configuration is validated first. A missing bucket, key pair, security group or role is
+    created on first use, with least privilege. Prints the instance ID to stdout. A launch that
+    fails leaves nothing behind that costs money.
+
+    Examples:
+        spawn launch --instance-type m7i.large --batch-queue pipeline.json
+        spawn launch --instance-type m7g.large --batch-queue pipeline.json --sync . --spot
+        spawn launch --instance-type m7i.xlarge --resume pipeline-20260127
     """
     from typing import cast
 
     from spawn.cli import bootstrap
     from spawn.cli.configuration import load
     from spawn.cli.launch import launch as launches
-    from spawn.cli.launch import order as orders
-    from spawn.cli.launch.told import remember, tell_next
+    from spawn.cli.launch.order import (
+        LaunchRequest,
+        check_prefix,
+        check_queue_id,
+        check_setup_script,
+        check_sync_folder,
+        read_environment,
+        ttl_deadline,
+    )
+    from spawn.cli.launch.told import print_next_steps, remember
     from spawn.cli.sources.ec2 import configured
-    from spawn.cli.tell import tell
+    from spawn.cli.tell import print_flushed
     from spawn.core.launch import source
     from spawn.core.launch import tags as tagging
     from spawn.core.launch.sheet import lines
     from spawn.core.launch.wanted import Wanted, check
 
-    _expect(batch_queue, resume, queue_id, on_complete, again=retry_failed or force)
-    if security_group is not None and not typed(context, "ssh_from"):
-        ssh_from = None  # that of the environment is but a default, and this group needs none
+    _check_flags(batch_queue, resume, queue_id, on_complete, needs_resume=retry_failed or force)
+    if security_group is not None and not typed_on_command_line(context, "ssh_from"):
+        ssh_from = None  # a default from the environment; the named group does not use it
     loaded = None if batch_queue is None else load(batch_queue)
     chosen = resume or queue_id or (loaded.config.queue_id if loaded else None)
-    order = orders.Order(
+    request = LaunchRequest(
         wanted=check(
             Wanted(
                 instance_type=instance_type,
@@ -176,55 +254,60 @@ def launch(
         ),
         config=b"" if loaded is None else loaded.data,
         parsed=None if loaded is None else loaded.config,
-        queue_id=orders.chosen_id(chosen),
+        queue_id=check_queue_id(chosen),
         resume=resume is not None,
         retry_failed=retry_failed,
         force=force,
         bucket=bucket,
-        prefix=orders.place_in_bucket(prefix or None),
+        prefix=check_prefix(prefix or None),
         region=configured(region),
         profile=profile,
-        typed=typed(context, "bucket", "prefix"),
-        environment=orders.environment_of(env_file),
-        sync=orders.folder(sync),
-        setup=orders.script(setup),
-        ttl_at=orders.until(ttl, bootstrap.now()),
+        typed=typed_on_command_line(context, "bucket", "prefix"),
+        environment=read_environment(env_file),
+        sync=check_sync_folder(sync),
+        setup=check_setup_script(setup),
+        ttl_at=ttl_deadline(ttl, bootstrap.now()),
     )
     roots = bootstrap.machine()
-    ready = launches.look(order, roots, bootstrap.now(), bootstrap.say)
+    plan = launches.prepare(request, roots, bootstrap.now(), bootstrap.say)
     if dry_run:
-        for line in lines(launches.sheet(ready, bootstrap.say)):
-            tell(line)
+        for line in lines(launches.dry_run(plan, bootstrap.say)):
+            print_flushed(line)
         return
-    instance_id = launches.launch(ready, roots, bootstrap.say)
-    tell(instance_id)
-    remember(roots, ready, instance_id)
-    tell_next(ready, instance_id, bootstrap.say)
+    instance_id = launches.launch(plan, roots, bootstrap.say)
+    print_flushed(instance_id)
+    remember(roots, plan, instance_id)
+    print_next_steps(plan, instance_id, bootstrap.say)
 
 
-def _expect(
+def _check_flags(
     batch_queue: Path | None,
     resume: str | None,
     queue_id: str | None,
     on_complete: str,
     *,
-    again: bool,
+    needs_resume: bool,
 ) -> None:
-    """Refuse flags that do not go together, before anything is read."""
+    """Reject flags that exclude or require each other, before any file is read.
+
+    Raises:
+        InvalidArgument: The flags do not fit together.
+    """
     from spawn.core.errors import InvalidArgument
 
     if (batch_queue is None) == (resume is None):
         raise InvalidArgument(
-            "one of --batch-queue FILE and --resume QUEUE-ID is needed"
+            "either --batch-queue FILE or --resume QUEUE-ID is required"
             if resume is None
             else "--resume excludes --batch-queue",
             why="" if resume is None else "the queue's configuration is in its log",
         )
     if resume is not None and queue_id is not None:
-        raise InvalidArgument("--resume excludes --queue-id", why="the queue has its id")
-    if resume is None and again:
-        raise InvalidArgument("--retry-failed and --force go with --resume")
-    if on_complete not in _ENDS:
+        raise InvalidArgument("--resume excludes --queue-id", why="a resumed queue keeps its id")
+    if resume is None and needs_resume:
+        raise InvalidArgument("--retry-failed and --force require --resume")
+    if on_complete not in _ON_COMPLETE:
         raise InvalidArgument(
-            f"--on-complete {on_complete} cannot be", hint=f"one of {', '.join(_ENDS)}"
+            f"--on-complete {on_complete} is invalid",
+            hint=f"use one of {', '.join(_ON_COMPLETE)}",
         )

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spawn.cli.flags import (
+    S3,
     Bucket,
     Identity,
     Json,
@@ -14,7 +15,7 @@ from spawn.cli.flags import (
     SshUser,
     Where,
     option,
-    typed,
+    typed_on_command_line,
 )
 
 if TYPE_CHECKING:
@@ -25,35 +26,54 @@ def list_queues(
     context: typer.Context,
     target: Annotated[
         str,
-        typer.Argument(metavar="[TARGET]", help="An instance id, or `local`.", show_default=False),
+        typer.Argument(
+            metavar="[TARGET]",
+            help="EC2 instance ID, or `local` for this machine (default).",
+            show_default=False,
+        ),
     ] = "local",
     json: Json = False,
     quiet: Quiet = False,
     from_s3: Annotated[
         bool,
-        typer.Option("--from-s3", help="Those of a bucket; naming it by a flag says so, too."),
+        typer.Option(
+            "--from-s3",
+            help="List the queues of a bucket; --bucket, --prefix and --region imply it.",
+            rich_help_panel=S3,
+        ),
     ] = False,
     bucket: Bucket = None,
     prefix: Annotated[
         str | None,
-        option("--prefix", "PREFIX", "Those below it in the bucket, or the one that is there."),
+        option(
+            "--prefix",
+            "PREFIX",
+            "List the queues below this prefix of the bucket, or the queue at it.",
+            group=S3,
+        ),
     ] = None,
     region: Region = None,
     profile: Profile = None,
     ssh_user: SshUser = None,
     identity: Identity = None,
 ) -> None:
-    """List queues, newest first: of this machine, an instance, or, with --bucket, a bucket."""
+    """List queues, newest first: of this machine, of an instance, or of a bucket.
+
+    Examples:
+        spawn queue list
+        spawn queue list i-0123456789abcdef0
+        spawn queue list --bucket spawn-results-us-east-1 --json
+    """
     from spawn.cli import bootstrap
 
     if target != "local":
-        if from_s3 or typed(context, "bucket", "prefix"):
-            raise _one_of_both(target)
+        if from_s3 or typed_on_command_line(context, "bucket", "prefix"):
+            raise _conflict(target)
         where = Where(region=region, profile=profile, ssh_user=ssh_user, identity=identity)
-        _of_instance(target, where, json=json, quiet=quiet)
+        _list_instance(target, where, json=json, quiet=quiet)
         return
-    if from_s3 or typed(context, "bucket", "prefix", "region"):
-        _of_bucket(
+    if from_s3 or typed_on_command_line(context, "bucket", "prefix", "region"):
+        _list_bucket(
             Where(bucket=bucket, prefix=prefix, region=region, profile=profile),
             json=json,
             quiet=quiet,
@@ -68,21 +88,21 @@ def list_queues(
             print(name)
         return
     entries = list(listing(here, bootstrap.now()))
-    _show(entries, json=json)
+    _print_entries(entries, json=json)
     if not (entries or json):
-        bootstrap.say("No queues on this machine yet: `spawn queue run FILE` runs one.")
+        bootstrap.say("No queues on this machine yet; `spawn queue run FILE` runs one")
 
 
-def _one_of_both(target: str) -> Exception:
+def _conflict(target: str) -> Exception:
     from spawn.core.errors import InvalidArgument
 
     return InvalidArgument(
-        f"the queues are listed of {target} or of a bucket, not of both",
-        hint=f"`spawn queue status {target} --from-s3` reads the log of its queue in S3",
+        f"cannot list the queues of both {target} and a bucket",
+        hint=f"`spawn queue status {target} --from-s3` reads the instance's queue from S3",
     )
 
 
-def _of_instance(target: str, where: Where, *, json: bool, quiet: bool) -> None:
+def _list_instance(target: str, where: Where, *, json: bool, quiet: bool) -> None:
     import sys
 
     from spawn.cli import bootstrap
@@ -96,9 +116,9 @@ def _of_instance(target: str, where: Where, *, json: bool, quiet: bool) -> None:
         raise bootstrap.no_instance(target)
     if not is_instance_id(target):
         raise InvalidArgument(
-            f"'{target}' has no list of queues",
-            why="an instance has one, this machine (`local`), and a bucket",
-            hint=f"`spawn queue status {target}` shows a queue; --bucket NAME lists a bucket's",
+            f"'{target}' is neither an instance id nor `local`",
+            hint=f"`spawn queue status {target}` shows a queue; --bucket NAME lists the queues of "
+            "a bucket",
         )
     found = queues(target, bootstrap.machine(), where)
     if quiet:
@@ -112,28 +132,28 @@ def _of_instance(target: str, where: Where, *, json: bool, quiet: bool) -> None:
         bootstrap.say(f"No queues on {target} yet")
 
 
-def _of_bucket(where: Where, *, json: bool, quiet: bool) -> None:
+def _list_bucket(where: Where, *, json: bool, quiet: bool) -> None:
     from spawn.cli import bootstrap
     from spawn.cli.sources import bucket
     from spawn.cli.sources.words import asking
 
-    there = bucket.Bucket(where)
-    with asking(there):
-        found = there.queues()
+    source = bucket.Bucket(where)
+    with asking(source):
+        found = source.queues()
     if quiet:
         for seen in found:
             print(seen.queue_id)
     else:
-        _show(there.entries(bootstrap.machine(), found, bootstrap.now), json=json)
+        _print_entries(source.entries(bootstrap.machine(), found, bootstrap.now), json=json)
     if not found:
-        bootstrap.say(f"No queues at {there.location}")
-    if there.others:
-        shown = ", ".join(there.others[:3])
-        more = f" and {len(there.others) - 3} more" if len(there.others) > 3 else ""
-        bootstrap.say(f"No queue right in {shown}{more}; --prefix looks below one")
+        bootstrap.say(f"No queues at {source.location}")
+    if source.others:
+        shown = ", ".join(source.others[:3])
+        more = f" and {len(source.others) - 3} more" if len(source.others) > 3 else ""
+        bootstrap.say(f"No queue directly in {shown}{more}; --prefix PREFIX looks below a prefix")
 
 
-def _show(entries: "list[Entry]", *, json: bool) -> None:
+def _print_entries(entries: "list[Entry]", *, json: bool) -> None:
     import sys
 
     from spawn.cli.render.listing import as_json, table

@@ -9,7 +9,7 @@ from spawn.cli.flags import Profile, Quiet, region_option
 
 
 class Format(StrEnum):
-    """How instances are written."""
+    """Output format of `spawn list`."""
 
     TABLE = "table"
     JSON = "json"
@@ -17,18 +17,23 @@ class Format(StrEnum):
 
 def list_instances(
     quiet: Quiet = False,
-    form: Annotated[Format, typer.Option("--format", help="How they are written.")] = Format.TABLE,
+    form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
     over: Annotated[
-        bool, typer.Option("--all", "-a", help="Also those that were terminated.")
+        bool, typer.Option("--all", "-a", help="Include terminated instances.")
     ] = False,
     region: Annotated[
-        str | None, region_option("Where to look; else in the configured one.")
+        str | None, region_option("AWS region to list (default: the configured one).")
     ] = None,
     profile: Profile = None,
 ) -> None:
     """List the instances that run queues, newest first.
 
-    Those that are tagged with a queue, as `spawn launch` tags them, in one region.
+    The list has the instances of one region that `spawn launch` has tagged with a queue.
+
+    Examples:
+        spawn list
+        spawn list --quiet | head -1
+        spawn list --region eu-west-1 --all --format json
     """
     from spawn.cli import bootstrap
     from spawn.cli.sources.ec2 import configured
@@ -57,5 +62,5 @@ def list_instances(
         live = "" if over else " that is not terminated"
         bootstrap.say(
             f"No instance with a queue{live} in {found.region}: `spawn launch` starts one; "
-            f"--region looks elsewhere{'' if over else ', --all shows the terminated'}"
+            f"--region selects another region{'' if over else ', --all includes terminated ones'}"
         )

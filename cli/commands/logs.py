@@ -5,31 +5,40 @@ from typing import Annotated
 import typer
 
 from spawn.cli.flags import QueueId, Where
-from spawn.cli.located import located
+from spawn.cli.located import with_location_flags
 
 
-@located
+@with_location_flags
 def logs(
     queue_id: QueueId,
-    job: Annotated[str, typer.Argument(metavar="JOB", help="A job's id.", show_default=False)],
+    job: Annotated[str, typer.Argument(metavar="JOB", help="Job ID.", show_default=False)],
     attempt: Annotated[
         int | None,
         typer.Option(
-            "--attempt", metavar="N", min=1, help="Instead of the newest.", show_default=False
+            "--attempt",
+            metavar="N",
+            min=1,
+            help="Print attempt N (default: the newest).",
+            show_default=False,
         ),
     ] = None,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")
+        bool, typer.Option("--follow", "-f", help="Continue until the job ends.")
     ] = False,
-    stderr: Annotated[bool, typer.Option("--stderr", help="Only its stderr, on stdout.")] = False,
+    stderr: Annotated[bool, typer.Option("--stderr", help="Print only stderr, to stdout.")] = False,
     *,
     where: Where,
 ) -> None:
-    """Print what a job printed.
+    """Print the output of a job.
 
-    Its stdout on stdout, its stderr on stderr, to the byte. Of an instance that answers: as it is
-    there. Of any other machine what is in S3: all of it once its attempt has ended; while it runs,
-    what was copied so far.
+    The job's stdout goes to stdout and its stderr to stderr, byte for byte. Output that is neither
+    on this machine nor on a reachable instance comes from S3, which has all of an attempt that has
+    ended, and a copy so far of a running one.
+
+    Examples:
+        spawn queue logs pipeline-20260127 train
+        spawn queue logs i-0123456789abcdef0 train --follow
+        spawn queue logs local train --attempt 1 --stderr
     """
     import sys
 

@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from spawn.cli.flags import At, QueueId, Where
-from spawn.cli.located import located
+from spawn.cli.located import with_location_flags
 
 
-@located
+@with_location_flags
 def report(
     queue_id: QueueId,
     output: Annotated[
@@ -18,7 +18,7 @@ def report(
             "--output",
             "-o",
             metavar="FILE",
-            help="Where to write it, `-` for stdout. Default: ./QUEUE-ID-report.html",
+            help="File to write, or `-` for stdout (default: ./QUEUE-ID-report.html).",
             show_default=False,
         ),
     ] = None,
@@ -26,34 +26,40 @@ def report(
     *,
     where: Where,
 ) -> None:
-    """Write a queue as one HTML page that needs no network.
+    """Write a report of a queue, as one HTML file that needs no network.
 
-    Timeline, critical path, jobs, failures with their last lines, audit. In the folder that
-    `results` downloads to, its links lead to the files there. It shows commands and output: look at
-    it before you send it on.
+    The report has the timeline, critical path, jobs, failures with their last lines, and events.
+    In the folder that `results` downloads to, it links to the files there. It contains commands
+    and output: review it before you share it.
+
+    Examples:
+        spawn queue report pipeline-20260127
+        spawn queue report i-0123456789abcdef0 -o report.html
+        spawn queue report local --at '2h ago' -o - > report.html
     """
     import sys
 
     from spawn.cli import bootstrap
-    from spawn.cli.account import expect_begun, opened
-    from spawn.cli.beside import beside, checked, write
+    from spawn.cli.account import expect_events, open_queue_at
+    from spawn.cli.beside import check_report_path, find_job_files, write_report
     from spawn.cli.render.page.page import page
     from spawn.cli.sheet import sheet
 
-    with opened(queue_id, at, where) as (
+    with open_queue_at(queue_id, at, where) as (
         source,
         then,
     ):
-        expect_begun(source)
+        expect_events(source)
         now = then or bootstrap.now()
         if output == "-":
             text = page(sheet(source, now, past=then is not None))
         else:
-            target = checked(Path(output or f"{source.queue_id}-report.html"), source.queue_id)
-            there = beside(target, source.state.jobs)
+            path = Path(output or f"{source.queue_id}-report.html")
+            target = check_report_path(path, source.queue_id)
+            there = find_job_files(target, source.state.jobs)
             text = page(sheet(source, now, past=then is not None, there=there))
     if output == "-":
-        sys.stdout.buffer.write(text.encode())  # whatever the terminal's encoding is
+        sys.stdout.buffer.write(text.encode())  # UTF-8, whatever the terminal's encoding
     else:
-        write(target, text)
+        write_report(target, text)
         print(f"Report written to: {target}")

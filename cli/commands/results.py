@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from spawn.cli.flags import QueueId, Where, option
-from spawn.cli.located import located
+from spawn.cli.located import with_location_flags
 
 
-@located
+@with_location_flags
 def results(
     queue_id: QueueId,
     output: Annotated[
@@ -18,11 +18,11 @@ def results(
             "--output",
             "-o",
             metavar="DIR",
-            help="Where to download to. Default: ./results/QUEUE-ID/",
+            help="Local folder to download to (default: ./results/QUEUE-ID/).",
             show_default=False,
         ),
     ] = None,
-    job: Annotated[str | None, option("--job", "JOB", "Only this job's files.")] = None,
+    job: Annotated[str | None, option("--job", "JOB", "Download only this job's files.")] = None,
     logs_only: Annotated[
         bool, typer.Option("--logs-only", help="Download logs only (no result files).")
     ] = False,
@@ -32,14 +32,19 @@ def results(
     *,
     where: Where,
 ) -> None:
-    """Download the results of a queue.
+    """Download the results and logs of a queue.
 
-    What is there already and agrees is not fetched again. Of a job that runs again the logs of the
-    attempt before come along. Exit code 1 when a file failed, or nothing is there yet; 3 for no
-    such queue.
+    Files that are already there and match are skipped. For a job that is running again, the logs of
+    its previous attempt are downloaded too. Exit code 1 if a file failed or there is nothing to
+    download yet; 3 if the queue does not exist.
+
+    Examples:
+        spawn queue results pipeline-20260127
+        spawn queue results i-0123456789abcdef0 --output ./my-results/
+        spawn queue results local --job train --logs-only
     """
     from spawn.cli import bootstrap
-    from spawn.cli.download import before, download
+    from spawn.cli.download import download, previous_attempts
     from spawn.cli.jobs import expect_job
     from spawn.core.errors import InvalidArgument
     from spawn.store.results.items import Choice
@@ -54,7 +59,7 @@ def results(
         objects = source.objects()
         wanted = [each for each in state.jobs.values() if job in (None, each.config.job_id)]
         again = {each.config.job_id for each in wanted if each.outcome is None and each.attempt > 1}
-        earlier = before(source.rows(), again) if again and not no_logs else {}
+        earlier = previous_attempts(source.rows(), again) if again and not no_logs else {}
     download(
         source.queue_id,
         objects,
@@ -68,5 +73,5 @@ def results(
             for each in wanted
         ],
         output,
-        asked=f"{queue_id} --queue {where.queue}" if where.queue else queue_id,
+        target=f"{queue_id} --queue {where.queue}" if where.queue else queue_id,
     )

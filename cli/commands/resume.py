@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spawn.cli.flags import (
+    S3,
     Bucket,
     Detach,
     Identity,
@@ -21,8 +22,8 @@ from spawn.cli.flags import (
     Ttl,
     Where,
     option,
-    ttl_of,
-    typed,
+    parse_ttl,
+    typed_on_command_line,
 )
 
 if TYPE_CHECKING:
@@ -33,54 +34,67 @@ def resume(
     context: typer.Context,
     queue_id: QueueId,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try failed jobs again, with a fresh budget.")
+        bool,
+        typer.Option("--retry-failed", help="Retry failed jobs, with a fresh number of attempts."),
     ] = False,
     config: Annotated[
         Path | None,
-        option("--config", "FILE", "Go on with this configuration; completed jobs keep."),
+        option("--config", "FILE", "Resume with a new configuration; completed jobs are kept."),
     ] = None,
     global_timeout: Annotated[
         str | None,
         option(
             "--global-timeout",
             "DURATION",
-            "The queue's whole time from now on, what has passed included.",
+            "Set a new global timeout of the queue; the time used so far counts.",
         ),
     ] = None,
+    queue: Queue = None,
     detach: Detach = False,
     leave_jobs: LeaveJobs = False,
+    ttl: Ttl = None,
+    on_complete: OnComplete = "keep",
     from_s3: Annotated[
         bool,
-        typer.Option("--from-s3", help="Take the queue over from its log in S3, on this machine."),
+        typer.Option(
+            "--from-s3",
+            help="Take over the queue from its log in S3, on this machine.",
+            rich_help_panel=S3,
+        ),
     ] = False,
     force: Annotated[
         bool,
         typer.Option(
-            "--force", help="With --from-s3: though its owner may be alive. A job may run twice."
+            "--force",
+            help="With --from-s3: take over even if the owner may be alive; a job may run twice.",
+            rich_help_panel=S3,
         ),
     ] = False,
     bucket: Bucket = None,
     prefix: Prefix = None,
+    offline: Offline = False,
     region: Region = None,
     profile: Profile = None,
-    offline: Offline = False,
-    queue: Queue = None,
     ssh_user: SshUser = None,
     identity: Identity = None,
-    ttl: Ttl = None,
-    on_complete: OnComplete = "keep",
 ) -> None:
-    """Go on with a queue that was interrupted or has failed.
+    """Resume a queue that was interrupted or has failed.
 
-    Jobs that still run are taken up, completed ones keep. A queue that runs now can be told
-    `--retry-failed`. `--from-s3` goes on with one whose machine is gone. On an instance the `spawn`
-    there goes on with it, and leaves it running. Exit codes are those of `run`; 1 also when there
-    is nothing to do.
+    Completed jobs are kept, and jobs that are still running are taken over. `--retry-failed` also
+    works while the queue runs. `--from-s3` resumes a queue whose machine is gone. For an instance,
+    the command runs there over SSH and leaves the queue running. Exit codes are those of `run`; 1
+    also if there is nothing to do.
+
+    Examples:
+        spawn queue resume pipeline-20260127
+        spawn queue resume i-0123456789abcdef0 --retry-failed
+        spawn queue resume local --config pipeline.json --detach
+        spawn queue resume pipeline-20260127 --from-s3
     """
     from spawn.cli import bootstrap
-    from spawn.cli.ask import outlasted
+    from spawn.cli.ask import wait_for_runner_exit
     from spawn.cli.configuration import load
-    from spawn.cli.follow import DIED, RunnerDied, detached, follow
+    from spawn.cli.follow import EXIT_RUNNER_DIED, RunnerDied, detached, follow
     from spawn.cli.sources.place import place_of
     from spawn.core.durations import parse
     from spawn.core.errors import InvalidArgument, RunnerAlive
@@ -96,17 +110,17 @@ def resume(
         profile=profile,
         ssh_user=ssh_user,
         identity=identity,
-        typed=typed(context, "bucket", "prefix"),
+        typed=typed_on_command_line(context, "bucket", "prefix"),
     )
-    lasts = ttl_of(ttl)
+    parsed_ttl = parse_ttl(ttl)
     if is_instance_id(queue_id):
         from spawn.cli.remote.command import on_instance
 
         if config is not None or from_s3 or offline or leave_jobs:
             raise InvalidArgument(
-                "only these go with an instance: --retry-failed, --global-timeout, --ttl, "
-                "--on-complete",
-                hint=f"`ssh {queue_id}`, then the same with `local`",
+                "only these options work with an instance: --retry-failed, --global-timeout, "
+                "--ttl, --on-complete",
+                hint=f"`ssh {queue_id}`, then the same command with `local`",
             )
         flags = ["--retry-failed"] * retry_failed
         flags += ["--global-timeout", global_timeout] if global_timeout is not None else []
@@ -115,8 +129,8 @@ def resume(
         raise typer.Exit(
             on_instance(queue_id, bootstrap.machine(), where, ["resume", "--detach", *flags])
         )
-    if not from_s3 and typed(context, "bucket", "prefix"):
-        raise InvalidArgument("--bucket and --prefix go with --from-s3")
+    if not from_s3 and typed_on_command_line(context, "bucket", "prefix"):
+        raise InvalidArgument("--bucket and --prefix require --from-s3")
     loaded = None if config is None else load(config)
     try:
         limit = None if global_timeout is None else parse(global_timeout)
@@ -129,17 +143,17 @@ def resume(
     else:
         source = bootstrap.find_local(queue_id, queue=queue)
         queue_id = source.queue_id
-        if source.runner_alive() and not outlasted(source):
-            told = config is not None or global_timeout is not None or ttl is not None
-            if told or on_complete != "keep" or not retry_failed:
+        if source.runner_alive() and not wait_for_runner_exit(source):
+            restarts = config is not None or global_timeout is not None or ttl is not None
+            if restarts or on_complete != "keep" or not retry_failed:
                 raise RunnerAlive(
                     f"queue {queue_id} is running",
-                    hint=f"`spawn queue status {queue_id}` shows it; a new configuration needs "
-                    "it stopped, and `--retry-failed` alone does not",
+                    hint=f"`spawn queue status {queue_id}` shows it; only `--retry-failed` works "
+                    "while it runs",
                 )
-            raise typer.Exit(_ask(source))
+            raise typer.Exit(_retry_failed(source))
     roots = bootstrap.machine()
-    if from_s3 and not (loaded and loaded.config.result_s3_bucket):  # as the commands that read
+    if from_s3 and not (loaded and loaded.config.result_s3_bucket):  # as for commands that read
         place = place_of(roots, queue_id, where).place
         if place.bucket is not None:
             bucket, prefix, region = place.bucket, place.prefix, place.region
@@ -163,7 +177,7 @@ def resume(
         prefix=prefix if from_s3 else None,
         region=region,
         profile=profile,
-        ttl=lasts,
+        ttl=parsed_ttl,
         on_complete=on_complete,
     )
     runner = RunnerProcess(order)
@@ -172,22 +186,23 @@ def resume(
     try:
         code = follow(runner, roots, queue_id)
     except RunnerDied as died:
-        died.exit_code = DIED if from_s3 else died.exit_code  # an instance takes a queue over so
+        # The service of an instance resumes a queue so.
+        died.exit_code = EXIT_RUNNER_DIED if from_s3 else died.exit_code
         raise
     raise typer.Exit(code)
 
 
-def _ask(source: "LocalQueue") -> int:
-    """Have the live runner try failed jobs again."""
-    from spawn.cli.ask import ask
+def _retry_failed(source: "LocalQueue") -> int:
+    """Ask the live runner to retry the failed jobs; returns the exit code."""
+    from spawn.cli.ask import send_request
     from spawn.core.errors import SpawnError
     from spawn.core.events import JobReset, RequestRefused
 
     with source:
-        answers = ask(source, "reset")
+        answers = send_request(source, "reset")
     reset = [event.job_id for event in answers if isinstance(event.data, JobReset)]
     if reset:
-        print(f"Trying again: {', '.join(map(str, reset))}")
+        print(f"Retrying: {', '.join(map(str, reset))}")
         return 0
     why = next((e.data.why for e in answers if isinstance(e.data, RequestRefused)), "it has ended")
-    raise SpawnError(f"queue {source.queue_id} tries nothing again", why=why)
+    raise SpawnError(f"queue {source.queue_id} retries nothing", why=why)

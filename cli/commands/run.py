@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spawn.cli.flags import (
+    S3,
     Bucket,
     Detach,
     LeaveJobs,
@@ -16,8 +17,8 @@ from spawn.cli.flags import (
     Profile,
     Region,
     Ttl,
-    ttl_of,
-    typed,
+    parse_ttl,
+    typed_on_command_line,
 )
 
 if TYPE_CHECKING:
@@ -27,58 +28,71 @@ if TYPE_CHECKING:
 def run(
     context: typer.Context,
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="The queue's configuration, or `-` for stdin.")
+        Path, typer.Argument(metavar="FILE", help="Queue configuration file, or `-` for stdin.")
     ],
     detach: Detach = False,
-    no_s3: Annotated[
-        bool,
-        typer.Option("--no-s3", help="Keep everything on this machine.", envvar="SPAWN_NO_S3"),
-    ] = False,
-    bucket: Bucket = None,
-    prefix: Prefix = None,
-    region: Region = None,
-    profile: Profile = None,
-    offline: Offline = False,
     queue_id: Annotated[
         str | None,
         typer.Option(
-            "--queue-id", metavar="ID", help="Instead of the file's, or of a generated one."
+            "--queue-id",
+            metavar="ID",
+            help="Queue ID (default: the configuration's, else a generated one).",
         ),
     ] = None,
     or_resume: Annotated[
         bool,
         typer.Option(
-            "--or-resume", help="Go on with the queue if it was run before; follow it if it runs."
+            "--or-resume",
+            help="Resume the queue if it has run before, or follow it if it is running.",
         ),
     ] = False,
     leave_jobs: LeaveJobs = False,
     ttl: Ttl = None,
     on_complete: OnComplete = "keep",
+    no_s3: Annotated[
+        bool,
+        typer.Option(
+            "--no-s3",
+            help="Keep the log and results on this machine only.",
+            envvar="SPAWN_NO_S3",
+            rich_help_panel=S3,
+        ),
+    ] = False,
+    bucket: Bucket = None,
+    prefix: Prefix = None,
+    offline: Offline = False,
+    region: Region = None,
+    profile: Profile = None,
 ) -> None:
-    """Run a queue here and show it until it ends.
+    """Run a queue on this machine and show it until it ends.
 
-    It goes on without this terminal. Ctrl-C stops it in good order, a second Ctrl-C at once. Exit
-    code 0: completed; 1: failed; 130 or 143: interrupted.
+    The queue keeps running if you close this terminal. Ctrl-C stops it gracefully, a second Ctrl-C
+    at once. Exit code 0: completed; 1: failed; 130 or 143: interrupted.
+
+    Examples:
+        spawn queue run pipeline.json
+        spawn queue run pipeline.json --detach --queue-id nightly
+        spawn queue run pipeline.json --bucket my-results --ttl 8h
     """
     from spawn.cli import bootstrap
     from spawn.cli.configuration import load
-    from spawn.cli.follow import DIED, RunnerDied, detached, follow
-    from spawn.cli.join import join
+    from spawn.cli.follow import EXIT_RUNNER_DIED, RunnerDied, detached, follow
+    from spawn.cli.join import follow_running
     from spawn.core.errors import InvalidArgument, RunnerAlive
     from spawn.core.ids import why_not_queue_id
     from spawn.runner.start import RunnerProcess, RunOrder
 
     loaded = load(file)
     config = loaded.config
-    if no_s3 and typed(context, "bucket", "prefix"):
+    if no_s3 and typed_on_command_line(context, "bucket", "prefix"):
         raise InvalidArgument("--no-s3 excludes --bucket and --prefix")
-    limit = ttl_of(ttl)
+    parsed_ttl = parse_ttl(ttl)
     roots = bootstrap.machine()
     chosen = config.queue_id if queue_id is None else queue_id
     if chosen is None and or_resume:
-        raise InvalidArgument("--or-resume needs the queue's id", hint="--queue-id ID names it")
+        raise InvalidArgument("--or-resume needs a queue id", hint="--queue-id ID sets it")
     if chosen is None:
-        chosen = _fresh_id(roots)
+        chosen = _reserve_id(roots)
     why = why_not_queue_id(chosen)
     if why is not None:
         raise InvalidArgument(f"'{chosen}' cannot be a queue id", why=why)
@@ -98,7 +112,7 @@ def run(
         region=region,
         profile=profile,
         offline=offline,
-        ttl=limit,
+        ttl=parsed_ttl,
         on_complete=on_complete,
     )
     if detach:
@@ -110,15 +124,15 @@ def run(
         except RunnerAlive:
             if not or_resume:
                 raise
-            code = join(roots, chosen)
+            code = follow_running(roots, chosen)
         except RunnerDied as died:
-            died.exit_code = DIED if or_resume else died.exit_code
+            died.exit_code = EXIT_RUNNER_DIED if or_resume else died.exit_code
             raise
     raise typer.Exit(code)
 
 
-def _fresh_id(roots: "Roots") -> str:
-    """Reserve an id of this second, or of the first one after it that is free."""
+def _reserve_id(roots: "Roots") -> str:
+    """Reserve an id made of the current time, or of the next free second."""
     from spawn.cli import bootstrap
     from spawn.core.ids import new_queue_id
 

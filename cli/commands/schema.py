@@ -2,7 +2,11 @@
 
 
 def schema() -> None:
-    """Print the JSON Schema of configurations."""
+    """Print the JSON Schema of the configuration.
+
+    Examples:
+        spawn queue schema > queue.schema.json
+    """
     import msgspec
 
     from spawn.core.config.schema import schema as schema_

@@ -5,15 +5,17 @@ from typing import Annotated
 import typer
 
 from spawn.cli.flags import At, Json, Where
-from spawn.cli.located import located
+from spawn.cli.located import with_location_flags
 
 
-@located
+@with_location_flags
 def status(
     target: Annotated[
         str,
         typer.Argument(
-            metavar="TARGET", help="An instance id, `local`, or a queue id.", show_default=False
+            metavar="TARGET",
+            help="EC2 instance ID, queue ID, or `local` for this machine's current queue.",
+            show_default=False,
         ),
     ],
     json: Json = False,
@@ -22,7 +24,11 @@ def status(
     ] = False,
     refresh: Annotated[
         str,
-        typer.Option(help="Refresh interval for --watch, at least 1s.", envvar="SPAWN_REFRESH"),
+        typer.Option(
+            metavar="DURATION",
+            help="Refresh interval for --watch, at least 1s.",
+            envvar="SPAWN_REFRESH",
+        ),
     ] = "10s",
     at: At = None,
     *,
@@ -30,14 +36,19 @@ def status(
 ) -> None:
     """Check queue execution status.
 
-    Replayed from the queue's event log: this machine's own, an instance's over SSH, or the one in
-    S3. Exit code 0 whatever the status is; 3 for no such queue.
+    The queue is read from this machine, from an instance over SSH, or from S3. Exit code 0
+    whatever the status is; 3 if the queue does not exist.
+
+    Examples:
+        spawn queue status i-0123456789abcdef0
+        spawn queue status i-0123456789abcdef0 --watch --refresh 5s
+        spawn queue status pipeline-20260127 --json
     """
     from spawn.cli import bootstrap
-    from spawn.cli.times import interval, moment
+    from spawn.cli.times import moment, parse_refresh
     from spawn.core.errors import InvalidArgument
 
-    seconds = interval(refresh)
+    seconds = parse_refresh(refresh)
     if watch and at is not None:
         raise InvalidArgument("--watch and --at exclude each other")
     with bootstrap.find(target, where=where) as source:

@@ -9,30 +9,36 @@ from spawn.cli.flags import Identity, InstanceId, InstanceRegion, Profile, SshUs
 
 def terminate(
     instance_id: InstanceId,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Though a queue runs, or its log or files are not in S3."),
+        typer.Option(
+            "--force", help="Terminate even if a queue is running or its files are not all in S3."
+        ),
     ] = False,
     ssh_user: SshUser = None,
     identity: Identity = None,
     region: InstanceRegion = None,
     profile: Profile = None,
 ) -> None:
-    """Terminate an instance, and lose its disk.
+    """Terminate an instance and lose its disk.
 
-    Asks first. Refuses while a queue runs there, or while its log, results or output are not all in
-    S3, or nobody can tell. Only instances that are tagged with a queue.
+    Asks for confirmation. Refused while a queue is running there, or unless its log, results and
+    output are known to be in S3. Only instances that are tagged with a queue can be terminated.
+
+    Examples:
+        spawn terminate i-0123456789abcdef0
+        spawn terminate i-0123456789abcdef0 --yes
     """
     from spawn.cli import bootstrap
     from spawn.cli.sources.ec2 import described
     from spawn.cli.terminating import (
         confirm,
-        expect_ours,
-        expect_safe,
-        expect_somebody,
-        forget,
-        remains,
+        delete_environment,
+        expect_no_data_loss,
+        expect_queue_tag,
+        expect_terminal,
+        remaining_costs,
     )
 
     roots = bootstrap.machine()
@@ -40,20 +46,20 @@ def terminate(
     from spawn.store import fleet
 
     if fleet.is_over(found.state):
-        print(f"Instance {instance_id} is {found.state} already")
-        for line in forget(found, profile):  # one that ended itself could not
+        print(f"Instance {instance_id} is already {found.state}")
+        for line in delete_environment(found, profile):  # the instance could not delete it
             bootstrap.say(line)
         return
-    expect_ours(found)
+    expect_queue_tag(found)
     if not yes:
-        expect_somebody()
+        expect_terminal()
     where = Where(region=found.region, profile=profile, ssh_user=ssh_user, identity=identity)
     if not force:
-        expect_safe(found, roots, where)
+        expect_no_data_loss(found, roots, where)
     if not yes and not confirm(found, force=force):
         bootstrap.say("Nothing was terminated")
         raise typer.Exit(1)
     state = fleet.terminate(instance_id, found.region, profile)
     print(f"Instance {instance_id} is {state}")
-    for line in [*forget(found, profile), *remains(found)]:
+    for line in [*delete_environment(found, profile), *remaining_costs(found)]:
         bootstrap.say(line)

@@ -7,11 +7,17 @@ import typer
 
 
 def validate(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A queue's configuration, or `-`.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Queue configuration file, or `-` for stdin.")
+    ],
 ) -> None:
-    """Name every problem in a configuration.
+    """Check a configuration and list all its problems.
 
-    Nothing is run. Exit code 2 when there is a problem.
+    Runs nothing. Exit code 2 if there is a problem.
+
+    Examples:
+        spawn queue validate pipeline.json
+        ./generate-pipeline | spawn queue validate -
     """
     from spawn.cli.configuration import load
 

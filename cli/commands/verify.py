@@ -3,48 +3,53 @@
 from typing import TYPE_CHECKING
 
 from spawn.cli.flags import QueueId, Where
-from spawn.cli.located import located
+from spawn.cli.located import with_location_flags
 
 if TYPE_CHECKING:
     from spawn.core.errors import QueueNotFound
     from spawn.store.log.verify import Verified
 
 
-@located
+@with_location_flags
 def verify(
     queue_id: QueueId,
     *,
     where: Where,
 ) -> None:
-    """Check that a queue's log is whole and legal.
+    """Verify that the log of a queue is complete, unchanged and legal.
 
-    Nothing changed, nothing missing, every step allowed where it stands; of a log in S3 every
-    object. A log on this machine must have what the queue's folder and its copy show to have been
-    in it. Exit code 1 with the first event that is wrong. Names what was kept when somebody else
-    took the queue over.
+    Checks the hash chain and every state transition; in S3, every object of the log. A log on this
+    machine is also checked against the queue's folder and its copy in S3. Reports the first bad
+    event, with exit code 1, and the folders that were set aside when another runner took the queue
+    over.
+
+    Examples:
+        spawn queue verify pipeline-20260127
+        spawn queue verify i-0123456789abcdef0
+        spawn queue verify pipeline-20260127 --from-s3
     """
     from spawn.cli import bootstrap
     from spawn.core.errors import InvalidArgument, QueueNotFound
     from spawn.core.ids import is_instance_id, why_not_queue_id
 
     if is_instance_id(queue_id):
-        _instance(queue_id, where)
+        _verify_instance(queue_id, where)
         return
     if where.from_s3:
         if queue_id == "local":
             queue_id = bootstrap.find_local(queue_id, queue=where.queue).queue_id
-        _replica(queue_id, where)
+        _verify_replica(queue_id, where)
         return
     try:
         source = bootstrap.find_local(queue_id, queue=where.queue)
     except QueueNotFound as error:
         if why_not_queue_id(queue_id) is None:
-            _kept_aside(queue_id)
+            _print_set_aside(queue_id)
             try:
-                _replica(queue_id, where, elsewhere=error)
+                _verify_replica(queue_id, where, elsewhere=error)
                 return
             except InvalidArgument:
-                raise bootstrap.only_here(error) from None
+                raise bootstrap.with_location_hint(error) from None
         raise
     from spawn.cli.sources.local_copy import copy_of
     from spawn.store.log.verify import evidence
@@ -52,54 +57,56 @@ def verify(
 
     log = source.paths.events
     copy = copy_of(bootstrap.machine(), source.queue_id, where)  # before the log is read
-    _say(source.queue_id, verify_(log, source.queue_id, evidence(log, copy.heads)))
+    _print_verified(source.queue_id, verify_(log, source.queue_id, evidence(log, copy.heads)))
     if copy.note:
         print(f"Note: {copy.note}")
-    _kept_aside(source.queue_id)
+    _print_set_aside(source.queue_id)
 
 
-def _instance(instance_id: str, where: Where) -> None:
-    """Check what an instance's feed serves, or its log in S3."""
+def _verify_instance(instance_id: str, where: Where) -> None:
+    """Verify the log that an instance's feed serves, or with `--from-s3` its log in S3."""
     from collections import deque
 
     from spawn.cli import bootstrap
-    from spawn.cli.account import expect_begun
+    from spawn.cli.account import expect_events
     from spawn.cli.sources.whereabouts import whereabouts
     from spawn.store.log.verify import Verified
 
     if where.from_s3:
         found = whereabouts(instance_id, bootstrap.machine(), where)
-        _replica(found.queue, found.where)
+        _verify_replica(found.queue, found.where)
         return
     with bootstrap.find(instance_id, where=where) as source:
         source.refresh()
-        expect_begun(source)
+        expect_events(source)
         ((*_, hash_),) = deque(source.rows(), maxlen=1)
         verified = Verified(events=source.seq, hash=hash_.hex(), state=source.state)
-        _say(source.queue_id, verified)
+        _print_verified(source.queue_id, verified)
 
 
-def _replica(queue_id: str, where: Where, *, elsewhere: "QueueNotFound | None" = None) -> None:
+def _verify_replica(
+    queue_id: str, where: Where, *, elsewhere: "QueueNotFound | None" = None
+) -> None:
     from spawn.cli import bootstrap
     from spawn.cli.render.lease import line
 
     audited, location = bootstrap.replica(queue_id, where, elsewhere=elsewhere).audit()
-    _say(queue_id, audited.verified)
+    _print_verified(queue_id, audited.verified)
     print(f"Read from: {location} ({audited.segments} segments, {audited.packs} packs)")
     if not audited.as_submitted:
-        print("Note: queue.json is not a configuration that the log ever had")
+        print("Note: queue.json does not match any configuration in the log")
     if not audited.verified.state.ended:
         print(f"Lease: {line(audited.seen)}")
 
 
-def _say(queue_id: str, verified: "Verified") -> None:
-    print(f"{queue_id}: {verified.events} events, the chain holds, every step is legal")
+def _print_verified(queue_id: str, verified: "Verified") -> None:
+    print(f"{queue_id}: {verified.events} events, hash chain intact, every transition legal")
     print(f"Status: {verified.state.state}")
     print(f"Head: {verified.hash}")
 
 
-def _kept_aside(queue_id: str) -> None:
-    """Name the folders that were kept of a queue, and whether their logs hold."""
+def _print_set_aside(queue_id: str) -> None:
+    """Print the folders of a queue that were set aside, and whether their logs are intact."""
     from spawn.cli import bootstrap
     from spawn.core.errors import CorruptLog, QueueNotFound
     from spawn.store import queues
@@ -107,9 +114,9 @@ def _kept_aside(queue_id: str) -> None:
 
     for kept in queues.aside(bootstrap.machine(), queue_id):
         try:
-            said = f"{verify_(kept.events, queue_id).events} events, the chain holds"
+            result = f"{verify_(kept.events, queue_id).events} events, hash chain intact"
         except QueueNotFound:
-            said = "no events"
+            result = "no events"
         except CorruptLog as error:
-            said = f"its log does not hold: {error}"
-        print(f"Kept aside: {kept.folder}, {kept.cause} in epoch {kept.epoch}: {said}")
+            result = f"its log is corrupt: {error}"
+        print(f"Set aside: {kept.folder}, {kept.cause} in epoch {kept.epoch}: {result}")

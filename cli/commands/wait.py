@@ -5,66 +5,72 @@ from typing import TYPE_CHECKING
 import typer
 
 from spawn.cli.flags import QueueId, Where
-from spawn.cli.located import located
+from spawn.cli.located import with_location_flags
 
 if TYPE_CHECKING:
     from spawn.core.report.model import Report
 
-LOOK_SECONDS = 5.0
-"""How often a source is looked at that can wait for news meanwhile."""
+REFRESH_SECONDS = 5.0
+"""Refresh interval of a source that can wait for changes meanwhile."""
 UNOWNED_SECONDS = 15.0
-"""How long a queue may be without a runner: a service may be about to start it again."""
+"""How long a queue may be without a runner: a service manager may be about to restart it."""
 
 
-@located
+@with_location_flags
 def wait(
     queue_id: QueueId,
     *,
     where: Where,
 ) -> None:
-    """Wait for a queue's end, and print how it has ended.
+    """Wait until a queue ends, and print its status.
 
-    Exit code 0: completed; 1: failed, cancelled or interrupted, or nobody runs it.
+    Exit code 0: completed; 1: failed, cancelled or interrupted, or its runner has stopped.
+
+    Examples:
+        spawn queue wait pipeline-20260127
+        spawn queue wait i-0123456789abcdef0 && spawn terminate i-0123456789abcdef0 --yes
     """
     import sys
     import time
 
     from spawn.cli import bootstrap
     from spawn.cli.follow import summary
-    from spawn.cli.patience import Patience
-    from spawn.cli.pause import Waits, pause
+    from spawn.cli.patience import OutageRetry
+    from spawn.cli.pause import WaitingSource, wait_for_change
     from spawn.cli.render.status import trouble_text
     from spawn.cli.render.style import style_for
     from spawn.core.ids import is_instance_id
 
     if is_instance_id(queue_id):
-        bootstrap.say(f"Asking {queue_id}; one that does not answer takes a while to be known.")
+        bootstrap.say(f"Connecting to {queue_id}; this takes a while if it does not answer")
     with bootstrap.find(queue_id, where=where) as source:
-        patience = Patience()
+        retry = OutageRetry()
         owned_at = time.monotonic()
-        alive, known = source.runner_alive(), True  # asked first: what it wrote is then there
+        # The runner is checked before the refresh, so that all that a dead runner wrote is read.
+        alive, known = source.runner_alive(), True
         source.refresh()
-        told: set[str] = set()
+        shown: set[str] = set()
         while source.state.state in ("pending", "running"):
             present = {trouble_text(each, None) for each in source.troubles()}
-            for text in sorted(present - told):
+            for text in sorted(present - shown):
                 bootstrap.say(text)
-            told = present
+            shown = present
             if alive or not known:
                 owned_at = time.monotonic()
             elif time.monotonic() - owned_at > UNOWNED_SECONDS:
-                raise _left(source.report(bootstrap.now()))
-            seconds = LOOK_SECONDS if isinstance(source, Waits) else max(1.0, source.poll_seconds)
-            pause(source, seconds)
-            alive, known = source.runner_alive(), patience.refresh(source)
+                raise _abandoned_error(source.report(bootstrap.now()))
+            waits = isinstance(source, WaitingSource)
+            seconds = REFRESH_SECONDS if waits else max(1.0, source.poll_seconds)
+            wait_for_change(source, seconds)
+            alive, known = source.runner_alive(), retry.refresh(source)
         report = source.report(bootstrap.now())
     print(report.status, flush=True)
     print("\n".join(summary(report, style_for(sys.stderr))), file=sys.stderr)
     raise typer.Exit(0 if report.status == "completed" else 1)
 
 
-def _left(report: "Report") -> Exception:
-    """Say that nobody runs a queue which has not ended, and since when, if it ran elsewhere."""
+def _abandoned_error(report: "Report") -> Exception:
+    """The error for an unfinished queue whose runner has stopped."""
     from spawn.cli import bootstrap
     from spawn.core.durations import text as duration
     from spawn.core.errors import SpawnError
@@ -77,7 +83,7 @@ def _left(report: "Report") -> Exception:
             ago = duration((bootstrap.now() - report.origin.heard_at).total_seconds())
             why = f"its runner was last heard of {ago} ago"
     return SpawnError(
-        f"queue {report.queue_id} is {report.status} and nobody runs it",
+        f"queue {report.queue_id} is unfinished, but its runner has stopped",
         why=why,
         hint=report.resume,
     )

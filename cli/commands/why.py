@@ -5,26 +5,30 @@ from typing import Annotated
 import typer
 
 from spawn.cli.flags import At, QueueId, Where
-from spawn.cli.located import located
+from spawn.cli.located import with_location_flags
 
 
-@located
+@with_location_flags
 def why(
     queue_id: QueueId,
-    job: Annotated[str, typer.Argument(metavar="JOB", help="A job's id.", show_default=False)],
-    json: Annotated[bool, typer.Option("--json", help="The causes as objects.")] = False,
+    job: Annotated[str, typer.Argument(metavar="JOB", help="Job ID.", show_default=False)],
+    json: Annotated[bool, typer.Option("--json", help="Output in JSON format.")] = False,
     at: At = None,
     *,
     where: Where,
 ) -> None:
-    """Say why a job waits, is tried again, is blocked or has failed.
+    """Explain why a job is waiting, retrying, blocked or failed.
 
-    In sentences: the answer, its causes, what came before, what to do next. Only what the log says.
+    Prints the answer, its causes, earlier attempts and what to do next, as far as the log tells.
+
+    Examples:
+        spawn queue why pipeline-20260127 train
+        spawn queue why i-0123456789abcdef0 evaluate --json
     """
     import sys
 
     from spawn.cli import bootstrap
-    from spawn.cli.account import expect_begun, opened
+    from spawn.cli.account import expect_events, open_queue_at
     from spawn.cli.jobs import expect_job
     from spawn.cli.render.style import style_for
     from spawn.cli.render.why import as_json, render
@@ -32,17 +36,17 @@ def why(
     from spawn.core.replay import Replay
     from spawn.core.why.answer import explain, recall
 
-    with opened(queue_id, at, where) as (
+    with open_queue_at(queue_id, at, where) as (
         source,
         then,
     ):
         expect_job(job, source.state.jobs, source.queue_id)
-        expect_begun(source)
-        asked = then is None and not source.state.ended
+        expect_events(source)
+        current = then is None and not source.state.ended
         seen = source.report(then or bootstrap.now())
-        now = then or seen.as_of  # of a silent queue: when it was last heard of
-        alive = seen.runner_alive if asked else None
-        fold = Replay(source.queue_id)  # of its own: it says how far the log is read
+        now = then or seen.as_of  # for a silent runner: when it was last heard of
+        alive = seen.runner_alive if current else None
+        fold = Replay(source.queue_id)  # a separate fold, whose seq says how far the log was read
         fold.feed(source.rows(), until=None if then is None else stamp(then))
         history = recall(fold.state, source.rows(), [job], last=fold.seq)
     answer = explain(
@@ -51,7 +55,7 @@ def why(
         job,
         now=now,
         runner_alive=alive,
-        seen=seen if asked else None,
+        seen=seen if current else None,
         past=then is not None,
         elsewhere=seen.origin is not None and not seen.there,
         target=seen.target,

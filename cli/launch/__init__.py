@@ -1,1 +1,1 @@
-"""`spawn launch`: look at all, make what is missing, start one instance; or leave no costs."""
+"""`spawn launch`: check everything, create what is missing, start one instance, or roll back."""

@@ -1,12 +1,12 @@
 """Launch an instance for a queue.
 
-All is looked at first: what fails there has made nothing. Then comes what costs nothing and is used
-again (key, group, role, bucket); then what is taken back when something fails (what was sent, the
-environment); then `queue.json`, and the instance last.
+Everything is checked first: a failed check leaves nothing behind. Then come the resources that cost
+nothing and are reused (key, group, role, bucket), then what is rolled back on failure (uploads,
+environment), then `queue.json`, and the instance last.
 
-`queue.json` comes before the instance: it is the fence that keeps two launches from one name, and
-must stand before anything costs. A launch that fails after it leaves one that nobody has claimed,
-which costs nothing, and which the same command takes up: one launch at a time (`turn.py`).
+`queue.json` comes before the instance: it keeps two launches from using one queue id. If the launch
+fails after it, the unclaimed `queue.json` costs nothing, and the same command uses it again. One
+launch of a queue runs at a time (`turn.py`).
 """
 
 import os
@@ -20,10 +20,10 @@ from msgspec import Struct, structs
 
 from spawn.cli.launch import queue as queues
 from spawn.cli.launch import turn
-from spawn.cli.launch.needing import needing
-from spawn.cli.launch.order import Order
-from spawn.cli.launch.queue import Queue
-from spawn.cli.launch.undo import Undo, undoing
+from spawn.cli.launch.needing import requires_permissions
+from spawn.cli.launch.order import LaunchRequest
+from spawn.cli.launch.queue import LaunchQueue
+from spawn.cli.launch.undo import Undo, rollback_on_failure
 from spawn.cli.render.results import size
 from spawn.core.boot.environment import unset
 from spawn.core.boot.plan import BootPlan
@@ -53,40 +53,40 @@ Say = Callable[[str], None]
 _ENCRYPT = "s3:PutEncryptionConfiguration"
 _LOOKS = 5
 _LOOK_SECONDS = 2.0
-"""How often, and how far apart, EC2 is asked for an instance whose reply was lost: it lists what it
-has just started with a delay."""
+"""Attempts to find an instance whose `RunInstances` reply was lost, and seconds between them: EC2
+lists a new instance with a delay."""
 
 
-class Ready(Struct, frozen=True, kw_only=True):
-    """All that was looked at. Nothing is made."""
+class LaunchPlan(Struct, frozen=True, kw_only=True):
+    """What the checks have found; nothing is created yet."""
 
     aws: Aws
-    order: Order
+    request: LaunchRequest
     launch_id: str
-    queue: Queue
+    queue: LaunchQueue
     image: Image
     architecture: str
     volume_gib: int
     key: Key
     group: Group
     source: str
-    """The network that SSH comes from; empty where somebody named the group."""
+    """The network that may connect over SSH; empty if the user named the security group."""
     profile: Profile | None
-    """None: somebody named it."""
+    """None: the user named it."""
     policy: dict[str, Any]
     parameter: str
-    """The name of the environment's parameter; empty for none."""
+    """The name of the environment's SSM parameter; empty for none."""
     tags: dict[str, str]
 
 
-def look(order: Order, roots: Roots, now: datetime, say: Say) -> Ready:
-    """Look at all that an instance needs, and ask EC2 whether it would start one.
+def prepare(request: LaunchRequest, roots: Roots, now: datetime, say: Say) -> LaunchPlan:
+    """Check everything that an instance needs, with a dry run of EC2.
 
     Raises:
-        SpawnError: It cannot be launched. Nothing was made.
+        SpawnError: The instance cannot be launched. Nothing was created.
     """
-    aws = Aws(order.region, order.profile)
-    wanted = order.wanted
+    aws = Aws(request.region, request.profile)
+    wanted = request.wanted
     sort = kind(aws, wanted.instance_type, spot=wanted.spot)
     found = image(aws, sort, wanted.ami)
     gib = volume_gib(found, wanted.volume_gib)
@@ -95,8 +95,8 @@ def look(order: Order, roots: Roots, now: datetime, say: Say) -> Ready:
     if not around.public:
         say(
             f"Warning: {wanted.subnet_id} gives no public address: the instance needs a NAT "
-            "gateway or another way out to install itself, and SSH comes to it only from within "
-            "that network, as by a ProxyJump"
+            "gateway or another route to the internet to install packages, and SSH works only from "
+            "within its network, for example through a ProxyJump host"
         )
     source = ""
     if wanted.security_group is not None:
@@ -109,17 +109,17 @@ def look(order: Order, roots: Roots, now: datetime, say: Say) -> Ready:
         if wanted.key_name is not None
         else keys.ours(aws, ssh_key(os.environ))
     )
-    if order.resume:
-        queue = queues.begun(aws, order, roots, say)
+    if request.resume:
+        queue = queues.find_resumable(aws, request, roots, say)
     else:
-        queue = queues.fresh(aws, order, roots, now, say)
-    for job_id, name in unset(queue.config, order.environment):
+        queue = queues.find_new(aws, request, roots, now, say)
+    for job_id, name in unset(queue.config, request.environment):
         say(
-            f"Warning: job {job_id} will fail: the instance will not have the ${{{name}}} that its "
-            "environment takes; --env-file gives it"
+            f"Warning: job {job_id} will fail: its environment uses ${{{name}}}, which the instance "
+            "does not have; set it with --env-file"
         )
     launch_id = token_hex(16)
-    named = names.parameter(queue.queue_id, launch_id) if order.environment else ""
+    named = names.parameter(queue.queue_id, launch_id) if request.environment else ""
     arn = parameter.arn(aws, named) if named else ""
     assert queue.place.bucket is not None
     rights = policy.instance(queue.place.bucket, partition=aws.partition, environment=arn)
@@ -129,9 +129,9 @@ def look(order: Order, roots: Roots, now: datetime, say: Say) -> Ready:
     else:
         own = queue.queue_id if named else None
         role = profile.look(aws, names.role(aws.region, queue.place.bucket, queue_id=own), rights)
-    ready = Ready(
+    plan = LaunchPlan(
         aws=aws,
-        order=order,
+        request=request,
         launch_id=launch_id,
         queue=queue,
         image=found,
@@ -153,249 +153,249 @@ def look(order: Order, roots: Roots, now: datetime, say: Say) -> Ready:
             parameter=named,
         ),
     )
-    run.may_run(aws, _order(ready, dry=True))
-    return ready
+    run.may_run(aws, _run_order(plan, dry=True))
+    return plan
 
 
-def launch(ready: Ready, roots: Roots, say: Say, *, pause: run.Pause = time.sleep) -> str:
-    """Make what is missing and start the instance; returns its id.
+def launch(plan: LaunchPlan, roots: Roots, say: Say, *, pause: run.Pause = time.sleep) -> str:
+    """Create what is missing and start the instance; returns its id.
 
     Raises:
-        SpawnError: It could not be started. Nothing is left that costs, or it was said what is.
+        SpawnError: The launch failed. Nothing that costs money is left, except as warned.
     """
-    aws, order, queue = ready.aws, ready.order, ready.queue
+    aws, request, queue = plan.aws, plan.request, plan.queue
     with (
-        payloads.gather(queue.data, sync=order.sync, setup=order.setup) as payload,
-        undoing(say) as undo,
+        payloads.gather(queue.data, sync=request.sync, setup=request.setup) as payload,
+        rollback_on_failure(say) as undo,
     ):
-        _check(ready, payload, say)  # before anything is made
-        ready = _make(ready, say)
-        queue = ready.queue
+        _check_payload(plan, payload, say)  # before anything is created
+        plan = _create_reusable(plan, say)
+        queue = plan.queue
         store = open_place(queue.place, roots.objects)
-        _take_turn(undo, ready, store)
-        _take_back(undo, ready, list(payload.files))
-        with needing("s3:PutObject", "s3:GetObject"):
+        _take_lock(undo, plan, store)
+        _undo_uploads(undo, plan, list(payload.files))
+        with requires_permissions("s3:PutObject", "s3:GetObject"):
             if queue.there:
-                queues.forget_boot(store)
-            payloads.send(payload, store, ready.launch_id)
-        if ready.parameter:
+                queues.clear_boot_log(store)
+            payloads.send(payload, store, plan.launch_id)
+        if plan.parameter:
             undo.add(
-                lambda: parameter.delete(aws, ready.parameter),
-                f"`aws ssm delete-parameter --name {ready.parameter}` does it",
+                lambda: parameter.delete(aws, plan.parameter),
+                f"delete it with `aws ssm delete-parameter --name {plan.parameter}`",
             )
-            parameter.put(aws, ready.parameter, order.environment)
-        data = _data(ready, payload.files)
+            parameter.put(aws, plan.parameter, request.environment)
+        data = _user_data(plan, payload.files)
         if not queue.there:
-            _submit(ready, roots)
-        undo.add(lambda: _terminate(ready, pause), _by_hand(ready))
-        instance_id = _run(ready, structs.replace(_order(ready), user_data=data), undo, pause)
-        undo.keep()
+            _submit(plan, roots)
+        undo.add(lambda: _terminate(plan, pause), _find_by_hand(plan))
+        instance_id = _run(plan, structs.replace(_run_order(plan), user_data=data), undo, pause)
+        undo.clear()
     return instance_id
 
 
-def sheet(ready: Ready, say: Say) -> Sheet:
-    """What a dry run tells. What would be sent is gathered for it, and not sent.
+def dry_run(plan: LaunchPlan, say: Say) -> Sheet:
+    """What a dry run shows; the payload is built to know its size, and not sent.
 
     Raises:
-        SpawnError: It cannot be gathered, or is more than an instance can be told.
+        SpawnError: The payload cannot be built, or the user data would be too large.
     """
-    order = ready.order
-    with payloads.gather(ready.queue.data, sync=order.sync, setup=order.setup) as payload:
-        _check(ready, payload, say)
-        sent = _sent(order, payload.size)
+    request = plan.request
+    with payloads.gather(plan.queue.data, sync=request.sync, setup=request.setup) as payload:
+        _check_payload(plan, payload, say)
+        sent = _payload_text(request, payload.size)
     return Sheet(
-        wanted=order.wanted,
-        region=ready.aws.region,
-        queue_id=ready.queue.queue_id,
-        location=ready.queue.place.location,
-        image=f"{ready.image.ami} {ready.image.name}".strip(),
-        architecture=ready.architecture,
-        volume_gib=ready.volume_gib,
-        parts=list(_parts(ready)),
-        tags=ready.tags,
-        ttl_at=order.ttl_at,
-        resume=order.resume,
+        wanted=request.wanted,
+        region=plan.aws.region,
+        queue_id=plan.queue.queue_id,
+        location=plan.queue.place.location,
+        image=f"{plan.image.ami} {plan.image.name}".strip(),
+        architecture=plan.architecture,
+        volume_gib=plan.volume_gib,
+        parts=list(_parts(plan)),
+        tags=plan.tags,
+        ttl_at=request.ttl_at,
+        resume=request.resume,
         sent=sent,
     )
 
 
-def _check(ready: Ready, payload: payloads.Payload, say: Say) -> None:
-    """Say what stays here, and see that the instance can be told what it needs."""
+def _check_payload(plan: LaunchPlan, payload: payloads.Payload, say: Say) -> None:
+    """Print what is not copied, and check that the user data fits."""
     for each in payload.left_out:
-        say(f"stays here: {each}")
-    _data(ready, payload.files)
+        say(f"not copied: {each}")
+    _user_data(plan, payload.files)
 
 
-def _sent(order: Order, count: int) -> str:
-    folder = [] if order.sync is None else [f"the folder {order.sync.resolve()}"]
-    setup = [] if order.setup is None else [f"the setup {order.setup}"]
+def _payload_text(request: LaunchRequest, count: int) -> str:
+    folder = [] if request.sync is None else [f"the folder {request.sync.resolve()}"]
+    setup = [] if request.setup is None else [f"the setup script {request.setup}"]
     return f"{size(count)}: spawn, the configuration{''.join(f', {e}' for e in folder + setup)}"
 
 
-def _parts(ready: Ready) -> Iterator[Part]:
-    queue, wanted = ready.queue, ready.order.wanted
+def _parts(plan: LaunchPlan) -> Iterator[Part]:
+    queue, wanted = plan.queue, plan.request.wanted
     yield Part("Bucket", queue.place.bucket or "", made=not queue.bucket)
-    key = ready.key
+    key = plan.key
     if not key.public and key.file is not None:
         yield Part("Key pair", "spawn-queue-...", made=True, more=f"private key in {key.file}")
     else:
         yield Part("Key pair", key.name, made=not key.there)
-    group = ready.group
+    group = plan.group
     name = group.group_id or names.GROUP
-    more = "" if group.open else f"SSH from {ready.source} would be let in"
+    more = "" if group.open else f"would allow SSH from {plan.source}"
     yield Part("Security group", name, made=not group.group_id, more=more)
-    if ready.profile is not None:
-        made = not ready.profile.complete
-        yield Part("Role and instance profile", ready.profile.name, made=made)
+    if plan.profile is not None:
+        made = not plan.profile.complete
+        yield Part("Role and instance profile", plan.profile.name, made=made)
     else:
         yield Part("Instance profile", wanted.instance_profile or "")
-    if ready.parameter:
-        yield Part("Environment", ready.parameter, made=True, more="SecureString of SSM")
+    if plan.parameter:
+        yield Part("Environment", plan.parameter, made=True, more="an SSM SecureString")
 
 
-def _make(ready: Ready, say: Say) -> Ready:
-    """Make what costs nothing and is used again."""
-    aws, queue = ready.aws, ready.queue
-    key, group, place = ready.key, ready.group, queue.place
+def _create_reusable(plan: LaunchPlan, say: Say) -> LaunchPlan:
+    """Create the missing resources that cost nothing and that later launches reuse."""
+    aws, queue = plan.aws, plan.queue
+    key, group, place = plan.key, plan.group, queue.place
     if not queue.bucket:
-        with needing("s3:CreateBucket", "s3:PutBucketPublicAccessBlock", _ENCRYPT):
+        with requires_permissions("s3:CreateBucket", "s3:PutBucketPublicAccessBlock", _ENCRYPT):
             place = ensure_bucket(place, say, chosen=queue.chosen)
     if not key.there:
         key = keys.make(aws, key)
-        say(f"made the key pair {key.name}; its private key is {key.file}")
+        say(f"Created key pair {key.name}; its private key is {key.file}")
     if not (group.group_id and group.open):
-        group = networks.make(aws, group, ready.source)
-        say(f"security group {group.group_id} lets {ready.source} in over SSH")
-    if ready.profile is not None and not ready.profile.complete:
-        profile.make(aws, ready.profile, ready.policy)
-        say(f"made the role and instance profile {ready.profile.name}")
+        group = networks.make(aws, group, plan.source)
+        say(f"Security group {group.group_id} allows SSH from {plan.source}")
+    if plan.profile is not None and not plan.profile.complete:
+        profile.make(aws, plan.profile, plan.policy)
+        say(f"Created role and instance profile {plan.profile.name}")
     return structs.replace(
-        ready, key=key, group=group, queue=structs.replace(queue, place=place, bucket=True)
+        plan, key=key, group=group, queue=structs.replace(queue, place=place, bucket=True)
     )
 
 
-def _submit(ready: Ready, roots: Roots) -> None:
+def _submit(plan: LaunchPlan, roots: Roots) -> None:
     try:
-        with needing("s3:PutObject"):
-            submit(open_place(ready.queue.place, roots.objects), ready.queue.config)
+        with requires_permissions("s3:PutObject"):
+            submit(open_place(plan.queue.place, roots.objects), plan.queue.config)
     except QueueExists as error:
         raise QueueExists(
             error.what,
-            why="another launch was first",
-            hint="`spawn list` shows its instance; --queue-id NEW runs it under another name",
+            why="another launch came first",
+            hint="`spawn list` shows its instance; --queue-id NEW uses another queue id",
         ) from None
 
 
-def _take_turn(undo: Undo, ready: Ready, store: ObjectStore) -> None:
+def _take_lock(undo: Undo, plan: LaunchPlan, store: ObjectStore) -> None:
     undo.add(
-        lambda: turn.give_back(store, ready.launch_id),
-        "the next launch of this queue is refused for ten minutes",
+        lambda: turn.release(store, plan.launch_id),
+        "the next launch of this queue is rejected for ten minutes",
     )
     try:
-        with needing("s3:PutObject", "s3:GetObject"):
-            turn.take(ready.aws, store, ready.queue.queue_id, ready.launch_id)
+        with requires_permissions("s3:PutObject", "s3:GetObject"):
+            turn.take(plan.aws, store, plan.queue.queue_id, plan.launch_id)
     except (Denied, QueueExists):
-        undo.drop()  # it is not ours
+        undo.drop_last()  # another launch has the lock
         raise
-    queues.expect_alone(ready.aws, ready.queue)  # another may have been done since we looked
+    queues.expect_no_instance(plan.aws, plan.queue)  # another launch may have just finished
 
 
-def _take_back(undo: Undo, ready: Ready, sent_names: list[str]) -> None:
-    place = ready.queue.place
-    at = f"{place.location}_spawn/boot/{ready.launch_id}/"
+def _undo_uploads(undo: Undo, plan: LaunchPlan, sent_names: list[str]) -> None:
+    place = plan.queue.place
+    at = f"{place.location}_spawn/boot/{plan.launch_id}/"
     undo.add(
-        lambda: sent.take_back(ready.aws, place, ready.launch_id, sent_names),
-        f"`aws s3 rm --recursive {at}` does it",
+        lambda: sent.take_back(plan.aws, place, plan.launch_id, sent_names),
+        f"delete the uploads with `aws s3 rm --recursive {at}`",
     )
 
 
-def _run(ready: Ready, order: run.Order, undo: Undo, pause: run.Pause) -> str:
-    """Start the instance. One whose reply was lost is found by its launch's tag."""
+def _run(plan: LaunchPlan, order: run.Order, undo: Undo, pause: run.Pause) -> str:
+    """Start the instance. If the reply is lost, find the instance by the launch's tag."""
     try:
-        return run.run(ready.aws, order, pause=pause)
+        return run.run(plan.aws, order, pause=pause)
     except Denied:
-        undo.drop()  # EC2 has said that nothing was started
+        undo.drop_last()  # EC2 has started nothing
         raise
     except Unavailable:
-        found = _find(ready, pause)
+        found = _find(plan, pause)
         if found:
             return found
         raise
 
 
-def _terminate(ready: Ready, pause: run.Pause) -> str:
-    """End the instance, if there is one after all."""
-    found = _find(ready, pause)
+def _terminate(plan: LaunchPlan, pause: run.Pause) -> str:
+    """Terminate the instance, if it exists; returns a message."""
+    found = _find(plan, pause)
     if not found:
         return ""
-    run.terminate(ready.aws, found)
+    run.terminate(plan.aws, found)
     return f"terminated {found}"
 
 
-def _find(ready: Ready, pause: run.Pause) -> str:
+def _find(plan: LaunchPlan, pause: run.Pause) -> str:
     for number in range(_LOOKS):
         if number:
             pause(_LOOK_SECONDS)
-        found = run.find(ready.aws, ready.launch_id)
+        found = run.find(plan.aws, plan.launch_id)
         if found:
             return found
     return ""
 
 
-def _by_hand(ready: Ready) -> str:
+def _find_by_hand(plan: LaunchPlan) -> str:
     return (
         "an instance may have been started: `aws ec2 describe-instances --region "
-        f"{ready.aws.region} --filters Name=tag:{tags.LAUNCH},Values={ready.launch_id}` shows it"
+        f"{plan.aws.region} --filters Name=tag:{tags.LAUNCH},Values={plan.launch_id}` shows it"
     )
 
 
-def _data(ready: Ready, files: dict[str, str]) -> bytes:
+def _user_data(plan: LaunchPlan, files: dict[str, str]) -> bytes:
     try:
-        return user_data(_plan(ready, files))
+        return user_data(_boot_plan(plan, files))
     except ValueError as error:
         raise SpawnError(
-            "the instance cannot be told all that it must know",
+            "the user data of the instance would be too large",
             why=str(error),
-            hint="shorter names of queue, bucket, prefix and files",
+            hint="use shorter names for the queue, bucket, prefix and files",
         ) from None
 
 
-def _plan(ready: Ready, files: dict[str, str]) -> BootPlan:
-    order, place = ready.order, ready.queue.place
+def _boot_plan(plan: LaunchPlan, files: dict[str, str]) -> BootPlan:
+    request, place = plan.request, plan.queue.place
     assert place.bucket is not None
     return BootPlan(
-        launch_id=ready.launch_id,
-        queue_id=ready.queue.queue_id,
-        region=ready.aws.region,
+        launch_id=plan.launch_id,
+        queue_id=plan.queue.queue_id,
+        region=plan.aws.region,
         bucket=place.bucket,
         prefix=f"{place.prefix}/",
         files=files,
-        user=order.wanted.user,
-        resume=order.resume,
-        env_parameter=ready.parameter or None,
-        ttl_at=order.ttl_at,
-        on_complete=order.wanted.on_complete,
+        user=request.wanted.user,
+        resume=request.resume,
+        env_parameter=plan.parameter or None,
+        ttl_at=request.ttl_at,
+        on_complete=request.wanted.on_complete,
         bucket_owner=os.environ.get(OWNER) or None,
         sse=os.environ.get(encryption.ALGORITHM) or None,
         sse_key=os.environ.get(encryption.KEY) or None,
-        force=order.force,
-        retry_failed=order.retry_failed,
-        kill_grace=ready.queue.config.kill_grace,
+        force=request.force,
+        retry_failed=request.retry_failed,
+        kill_grace=plan.queue.config.kill_grace,
     )
 
 
-def _order(ready: Ready, *, dry: bool = False) -> run.Order:
-    """What EC2 is told. A dry run leaves out what is not there yet: EC2 would not know it."""
-    wanted = ready.order.wanted
-    made = ready.profile is None or ready.profile.complete or not dry
-    name = ready.profile.name if ready.profile is not None else wanted.instance_profile or ""
+def _run_order(plan: LaunchPlan, *, dry: bool = False) -> run.Order:
+    """The parameters of `RunInstances`. A dry run omits what does not exist yet."""
+    wanted = plan.request.wanted
+    made = plan.profile is None or plan.profile.complete or not dry
+    name = plan.profile.name if plan.profile is not None else wanted.instance_profile or ""
     return run.Order(
         wanted=wanted,
-        launch_id=ready.launch_id,
-        image=ready.image,
-        volume_gib=ready.volume_gib,
-        tags=ready.tags,
-        group_id=ready.group.group_id,
-        key_name=ready.key.name if ready.key.there else "",
+        launch_id=plan.launch_id,
+        image=plan.image,
+        volume_gib=plan.volume_gib,
+        tags=plan.tags,
+        group_id=plan.group.group_id,
+        key_name=plan.key.name if plan.key.there else "",
         profile=name if made else "",
     )

@@ -1,4 +1,4 @@
-"""Name the right that a refusal of S3 is about: S3 itself often does not."""
+"""Name the missing permission when S3 denies a request: S3 itself often does not."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,11 +7,11 @@ from spawn.store.objects.port import Denied
 
 
 @contextmanager
-def needing(*actions: str) -> Iterator[None]:
-    """Say which rights what is done here takes, when it is refused."""
+def requires_permissions(*actions: str) -> Iterator[None]:
+    """Add the permissions that the block requires to the error when a request is denied."""
     try:
         yield
     except Denied as error:
-        needs = f"it takes {' and '.join(actions)}"
-        error.why = f"{error.why}; {needs}" if error.why else needs
+        required = f"this requires {' and '.join(actions)}"
+        error.why = f"{error.why}; {required}" if error.why else required
         raise

@@ -1,4 +1,4 @@
-"""What was typed, read and judged before anybody is asked."""
+"""The flags and files of a launch, validated before any request is sent."""
 
 import os
 from datetime import datetime, timedelta
@@ -16,15 +16,15 @@ from spawn.core.launch.wanted import Wanted
 from spawn.core.moments import stamp
 
 
-class Order(Struct, frozen=True, kw_only=True):
-    """A launch, as far as it can be known without asking."""
+class LaunchRequest(Struct, frozen=True, kw_only=True):
+    """What the user asks for: the validated flags and files."""
 
     wanted: Wanted
     config: bytes = b""
-    """The configuration's file, as it is; empty when a queue is gone on with."""
+    """The bytes of the configuration file; empty with `--resume`."""
     parsed: QueueConfig | None = None
     queue_id: str | None = None
-    """None: one of this second."""
+    """None: generate one from the current time."""
     resume: bool = False
     retry_failed: bool = False
     force: bool = False
@@ -33,30 +33,31 @@ class Order(Struct, frozen=True, kw_only=True):
     region: str | None = None
     profile: str | None = None
     typed: bool = False
-    """Whether bucket or prefix were typed."""
+    """Whether `bucket` or `prefix` was typed."""
     environment: str = ""
     """The text of `--env-file`."""
     sync: Path | None = None
     setup: Path | None = None
     ttl_at: str | None = None
+    """When the queue stops; a stamp."""
 
 
-def environment_of(file: Path | None) -> str:
-    """Read `--env-file`.
+def read_environment(file: Path | None) -> str:
+    """Read the file of `--env-file`; empty without one.
 
     Raises:
-        InvalidArgument: It cannot be read, or is none.
+        InvalidArgument: The file cannot be read, or its content is invalid.
     """
     if file is None:
         return ""
-    return environment.check(read(file, "--env-file"), str(file))
+    return environment.check(_read(file, "--env-file"), str(file))
 
 
-def read(file: Path, flag: str) -> bytes:
-    """Read a file that a flag names.
+def _read(file: Path, flag: str) -> bytes:
+    """Read the file of a flag.
 
     Raises:
-        InvalidArgument: It cannot be read.
+        InvalidArgument: The file cannot be read.
     """
     try:
         return file.read_bytes()
@@ -66,46 +67,46 @@ def read(file: Path, flag: str) -> bytes:
         ) from None
 
 
-def folder(path: Path | None) -> Path | None:
-    """See that `--sync` names a folder.
+def check_sync_folder(path: Path | None) -> Path | None:
+    """Check that the path of `--sync` is a readable folder, and return it.
 
     Raises:
-        InvalidArgument: It does not.
+        InvalidArgument: It is not.
     """
     if path is not None and not (path.is_dir() and os.access(path, os.R_OK | os.X_OK)):
-        raise InvalidArgument(f"--sync {path} is no folder that can be read")
+        raise InvalidArgument(f"--sync {path} is not a readable folder")
     return path
 
 
-def script(path: Path | None) -> Path | None:
-    """See that `--setup` names a program with its `#!`, which Linux understands.
+def check_setup_script(path: Path | None) -> Path | None:
+    """Check that the file of `--setup` starts with a `#!` line that Linux accepts.
 
     Raises:
         InvalidArgument: It does not.
     """
     if path is None:
         return None
-    first = read(path, "--setup").partition(b"\n")[0]
+    first = _read(path, "--setup").partition(b"\n")[0]
     if not first.startswith(b"#!"):
         raise InvalidArgument(
             f"--setup {path} cannot be run",
-            why="it does not begin with #!",
-            hint="its first line names what runs it: #!/bin/bash",
+            why="it does not start with #!",
+            hint="add the interpreter as the first line: #!/bin/bash",
         )
     if first.endswith(b"\r"):
         raise InvalidArgument(
             f"--setup {path} cannot be run",
-            why="its lines end as on Windows, with CR and LF: no program has such a name",
-            hint="save it with LF alone, as `dos2unix` does",
+            why="it has Windows line endings (CR LF), so its interpreter would not be found",
+            hint="convert it to LF line endings, for example with `dos2unix`",
         )
     return path
 
 
-def until(ttl: str | None, now: datetime) -> str | None:
-    """The moment at which a queue stops.
+def ttl_deadline(ttl: str | None, now: datetime) -> str | None:
+    """The stamp of the moment at which the queue stops.
 
     Raises:
-        InvalidArgument: It is no duration, or too short to be meant.
+        InvalidArgument: `ttl` is not a duration, or shorter than an instance takes to boot.
     """
     if ttl is None:
         return None
@@ -113,20 +114,20 @@ def until(ttl: str | None, now: datetime) -> str | None:
         seconds = duration(ttl)
     except ValueError as error:
         raise InvalidArgument(f"--ttl {ttl}: {error}") from None
-    if seconds < _LEAST_SECONDS:
+    if seconds < _MIN_TTL_SECONDS:
         raise InvalidArgument(
             f"--ttl {ttl} is too short",
-            why="it counts from now, and an instance takes minutes to begin",
-            hint="--ttl 8h",
+            why="it counts from now, and an instance takes minutes to boot",
+            hint="use at least 5m, for example --ttl 8h",
         )
     return stamp(now + timedelta(seconds=seconds))
 
 
-def place_in_bucket(prefix: str | None) -> str | None:
-    """See that `--prefix` can be one.
+def check_prefix(prefix: str | None) -> str | None:
+    """Check the value of `--prefix`, and return it.
 
     Raises:
-        InvalidArgument: It cannot.
+        InvalidArgument: The prefix is invalid.
     """
     wrong = None if prefix is None else rules.prefix(prefix.strip("/"))
     if wrong is not None:
@@ -134,11 +135,11 @@ def place_in_bucket(prefix: str | None) -> str | None:
     return prefix
 
 
-def chosen_id(name: str | None) -> str | None:
-    """See that a queue's id can be one.
+def check_queue_id(name: str | None) -> str | None:
+    """Check a queue id, and return it.
 
     Raises:
-        InvalidArgument: It cannot.
+        InvalidArgument: The id is invalid.
     """
     why = None if name is None else why_not_queue_id(name)
     if why is not None:
@@ -146,4 +147,4 @@ def chosen_id(name: str | None) -> str | None:
     return name
 
 
-_LEAST_SECONDS = 300.0
+_MIN_TTL_SECONDS = 300.0

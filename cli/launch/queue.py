@@ -1,4 +1,4 @@
-"""The queue of a launch: where it is, and that it may begin there or go on."""
+"""The queue of a launch: find its place in S3, and check that it can start or resume there."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -7,8 +7,8 @@ import msgspec
 from msgspec import Struct, structs
 
 from spawn.cli.flags import Where
-from spawn.cli.launch.needing import needing
-from spawn.cli.launch.order import Order
+from spawn.cli.launch.needing import requires_permissions
+from spawn.cli.launch.order import LaunchRequest
 from spawn.cli.sources.open_replica import open_replica
 from spawn.cli.sources.place import place_of
 from spawn.core.boot import names
@@ -39,9 +39,13 @@ from spawn.store.replica.submitted import BOOT_LOG, parse_submitted, submitted
 Say = Callable[[str], None]
 
 
-class Queue(Struct, frozen=True, kw_only=True):
-    """A queue that may be launched. `there`: its `queue.json` is; `bucket`: its bucket is; `owner`:
-    the instance that it may leave."""
+class LaunchQueue(Struct, frozen=True, kw_only=True):
+    """A queue that can be launched.
+
+    `data` is its configuration as JSON. `bucket` and `there` are whether its bucket and its
+    `queue.json` exist, `chosen` is whether the bucket's name was given or found, and `owner` is the
+    instance id of its previous owner.
+    """
 
     queue_id: str
     place: Place
@@ -53,81 +57,86 @@ class Queue(Struct, frozen=True, kw_only=True):
     owner: str = ""
 
 
-def fresh(aws: Aws, order: Order, roots: Roots, now: datetime, say: Say) -> Queue:
-    """Find where a new queue will be, and see that its name is free. Nothing is made.
+def find_new(
+    aws: Aws, request: LaunchRequest, roots: Roots, now: datetime, say: Say
+) -> LaunchQueue:
+    """Find the place of a new queue, and check that its id is free. Creates nothing.
 
-    A `queue.json` that nobody has claimed, and whose instances are gone, is what a launch has left
-    that failed later: the same command takes it up.
+    An unclaimed `queue.json` without an instance comes from a launch that failed later; it is used
+    again.
 
     Raises:
-        InvalidArgument: There is no such bucket, and none of that name can be made.
-        QueueExists: The name was used, or an instance is about to begin it.
-        StoreError: The bucket refuses us, or does not answer.
+        InvalidArgument: The bucket does not exist, and its name is invalid.
+        QueueExists: The id was used, or an instance is about to start the queue.
+        StoreError: The bucket denies access, or does not answer.
     """
-    assert order.parsed is not None
-    bucket = order.bucket or order.parsed.result_s3_bucket
+    assert request.parsed is not None
+    bucket = request.bucket or request.parsed.result_s3_bucket
     chosen = bucket is not None
     bucket = bucket or f"spawn-results-{aws.region}"
-    for queue_id in [order.queue_id] if order.queue_id else _ids(now):
-        prefix = (order.prefix or order.parsed.result_s3_prefix or queue_id).strip("/")
+    for queue_id in [request.queue_id] if request.queue_id else _generated_ids(now):
+        prefix = (request.prefix or request.parsed.result_s3_prefix or queue_id).strip("/")
         place = Place(bucket=bucket, prefix=prefix, region=aws.region, profile=aws.profile)
-        with needing("s3:ListBucket"):
+        with requires_permissions("s3:ListBucket"):
             place, there = find_bucket(place, say, chosen=chosen)
         wrong = None if there or place.bucket is None else rules.bucket(place.bucket)
         if wrong is not None:
             raise InvalidArgument(
-                f"the bucket {place.bucket} cannot be made", why=wrong[1], hint="--bucket NAME"
+                f"bucket {place.bucket} cannot be created",
+                why=wrong[1],
+                hint="choose another with --bucket",
             )
         bucket, chosen = place.bucket, chosen or place.bucket != bucket
         try:
-            used = there and _used(aws, open_place(place, roots.objects), queue_id, place)
+            used = there and _is_unclaimed(aws, open_place(place, roots.objects), queue_id, place)
         except QueueExists:
-            if order.queue_id or order.prefix or order.parsed.result_s3_prefix:
+            if request.queue_id or request.prefix or request.parsed.result_s3_prefix:
                 raise
             continue
-        # Relative paths start from where the configuration lies there.
-        config = parse(order.config, base_directory=names.folder(queue_id), name="the file")
-        return Queue(
+        # On the instance, relative paths start from the folder of the configuration.
+        config = parse(request.config, base_directory=names.folder(queue_id), name="the file")
+        return LaunchQueue(
             queue_id=queue_id,
             place=place,
             config=structs.replace(config, queue_id=queue_id),
-            data=order.config,
+            data=request.config,
             bucket=there,
             there=used,
             chosen=chosen,
         )
-    raise AssertionError("there is always another second")
+    raise AssertionError("_generated_ids is endless")
 
 
-def begun(aws: Aws, order: Order, roots: Roots, say: Say) -> Queue:
-    """Find a queue that is to go on, and see that nobody is at work on it. Nothing is made.
+def find_resumable(aws: Aws, request: LaunchRequest, roots: Roots, say: Say) -> LaunchQueue:
+    """Find a queue to resume, and check that no runner owns it. Creates nothing.
 
     Raises:
-        QueueNotFound: It is not there.
-        Owned: Its owner may still be at work, or an instance is about to go on with it.
-        NothingToDo: It has ended.
-        StoreError: The bucket refuses us, or does not answer.
+        QueueNotFound: The queue is not at its place.
+        QueueExists: An instance is about to resume the queue.
+        Owned: The owner may still be alive.
+        NothingToDo: The queue has ended.
+        StoreError: The bucket denies access, or does not answer.
     """
-    assert order.queue_id is not None
-    queue_id = order.queue_id
+    assert request.queue_id is not None
+    queue_id = request.queue_id
     where = Where(
         from_s3=True,
-        bucket=order.bucket,
-        prefix=order.prefix,
-        region=order.region or aws.region,
-        profile=order.profile,
-        typed=order.typed,
+        bucket=request.bucket,
+        prefix=request.prefix,
+        region=request.region or aws.region,
+        profile=request.profile,
+        typed=request.typed,
     )
     place = place_of(roots, queue_id, where).place
     if place.bucket is None:
         raise SpawnError(
             f"queue {queue_id} has no copy in S3",
-            why="it was run on this machine alone",
-            hint=f"`spawn queue resume {queue_id}` goes on with it here",
+            why="it was run without S3",
+            hint=f"`spawn queue resume {queue_id}` resumes it on this machine",
         )
     place = structs.replace(place, region=place.region or aws.region)
     store = open_place(place, roots.objects)
-    with needing("s3:GetObject"):
+    with requires_permissions("s3:GetObject"):
         found = submitted(store)
     if found is None:
         raise QueueNotFound(
@@ -139,24 +148,24 @@ def begun(aws: Aws, order: Order, roots: Roots, say: Say) -> Queue:
         source.refresh()
         state = source.state
         if not source.seq and _claimed_by(store) == "":
-            _alone(queue_id, run.of_queue(aws, queue_id, place.location))
+            _reject_launched(queue_id, run.of_queue(aws, queue_id, place.location))
             raise SpawnError(
-                f"queue {queue_id} has never begun",
+                f"queue {queue_id} has never started",
                 why="the instance that it was submitted for is gone, or was never started",
-                hint="`spawn launch --batch-queue FILE` with its id begins it",
+                hint="`spawn launch --batch-queue FILE` with its id starts it",
             )
-        if state.state == "completed" or (state.state == "failed" and not order.retry_failed):
+        if state.state == "completed" or (state.state == "failed" and not request.retry_failed):
             raise NothingToDo(
                 f"queue {queue_id} has {state.state}",
                 why="an instance would have nothing to do",
-                hint="--retry-failed tries its failed jobs again"
+                hint="--retry-failed retries its failed jobs"
                 if state.state == "failed"
-                else f"`spawn queue results {queue_id}` fetches its results",
+                else f"`spawn queue results {queue_id}` downloads its results",
             )
-        if not order.force:
-            _unowned(queue_id, state, source.seq, store, aws)
+        if not request.force:
+            _expect_unowned(queue_id, state, source.seq, store, aws)
     owner = state.owner.instance_id if state.owner else ""
-    ready = Queue(
+    resumed = LaunchQueue(
         queue_id=queue_id,
         place=place,
         config=found.config,
@@ -166,23 +175,23 @@ def begun(aws: Aws, order: Order, roots: Roots, say: Say) -> Queue:
         chosen=True,
         owner=owner,
     )
-    expect_alone(aws, ready)
-    return ready
+    expect_no_instance(aws, resumed)
+    return resumed
 
 
-def expect_alone(aws: Aws, queue: Queue) -> None:
-    """See that no instance is about to begin a queue, or to go on with it.
+def expect_no_instance(aws: Aws, queue: LaunchQueue) -> None:
+    """Check that no instance is about to start or resume a queue.
 
     Raises:
-        QueueExists: One is.
-        StoreError: EC2 cannot be asked.
+        QueueExists: An instance was launched for it.
+        StoreError: EC2 denies access, or does not answer.
     """
     found = run.of_queue(aws, queue.queue_id, queue.place.location)
-    _alone(queue.queue_id, [each for each in found if each != queue.owner])
+    _reject_launched(queue.queue_id, [each for each in found if each != queue.owner])
 
 
-def forget_boot(store: ObjectStore) -> None:
-    """Empty what an earlier instance's bootstrap has left: it is not this one's."""
+def clear_boot_log(store: ObjectStore) -> None:
+    """Empty the boot log of an earlier instance."""
     try:
         found = store.read(BOOT_LOG)
         if found.data:
@@ -192,18 +201,18 @@ def forget_boot(store: ObjectStore) -> None:
 
 
 def _claimed_by(store: ObjectStore) -> str:
-    """Whose name is in a `queue.json` that can be read; empty for nobody's."""
+    """The owner named in a readable `queue.json`; empty if unclaimed."""
     return parse_submitted(store.location, store.read(QUEUE).data)[1]
 
 
-def _used(aws: Aws, store: ObjectStore, queue_id: str, place: Place) -> bool:
-    """Whether there is a `queue.json` that can be taken up.
+def _is_unclaimed(aws: Aws, store: ObjectStore, queue_id: str, place: Place) -> bool:
+    """Whether there is an unclaimed `queue.json` of this queue.
 
     Raises:
-        QueueExists: There is one that cannot.
+        QueueExists: The `queue.json` is claimed, or belongs to another queue.
     """
     try:
-        with needing("s3:GetObject"):
+        with requires_permissions("s3:GetObject"):
             fields = msgspec.json.decode(store.read(QUEUE).data)
     except NotThere:
         return False
@@ -214,30 +223,30 @@ def _used(aws: Aws, store: ObjectStore, queue_id: str, place: Place) -> bool:
         raise QueueExists(
             f"the results of {f'queue {found}' if found else 'another queue'} are at "
             f"{place.location}",
-            why="two queues cannot keep theirs in one place",
-            hint="another result_s3_prefix or --prefix, or none, keeps them apart",
+            why="two queues cannot share a place",
+            hint="use another result_s3_prefix or --prefix, or none",
         )
     if fields.get("claimed_by") != "" or look(store) is not None:
         raise QueueExists(
-            f"queue {queue_id} is at {place.location} already",
-            why="an id is never used twice",
-            hint=f"`spawn launch --resume {queue_id}` goes on with it on another instance; "
-            "--queue-id NEW runs it anew",
+            f"queue {queue_id} already exists at {place.location}",
+            why="a queue id can be used only once",
+            hint=f"`spawn launch --resume {queue_id}` resumes it on another instance; "
+            "--queue-id NEW runs it as a new queue",
         )
-    _alone(queue_id, run.of_queue(aws, queue_id, place.location))
+    _reject_launched(queue_id, run.of_queue(aws, queue_id, place.location))
     return True
 
 
-def _alone(queue_id: str, instances: list[str]) -> None:
+def _reject_launched(queue_id: str, instances: list[str]) -> None:
     if instances:
         raise QueueExists(
-            f"{instances[0]} was launched for queue {queue_id}, and has not begun it yet",
-            hint=f"`spawn queue status {instances[0]}` says how far it is; "
-            f"`spawn terminate {instances[0]}` ends it",
+            f"{instances[0]} was launched for queue {queue_id} and has not started it yet",
+            hint=f"`spawn queue status {instances[0]}` shows its progress; "
+            f"`spawn terminate {instances[0]}` terminates it",
         )
 
 
-def _unowned(queue_id: str, state: object, seq: int, store: ObjectStore, aws: Aws) -> None:
+def _expect_unowned(queue_id: str, state: object, seq: int, store: ObjectStore, aws: Aws) -> None:
     me = Owner(place="launch", instance_id="local", hostname=hostname())
     try:
         allow(
@@ -254,12 +263,12 @@ def _unowned(queue_id: str, state: object, seq: int, store: ObjectStore, aws: Aw
         raise Owned(
             error.what,
             why=error.why,
-            hint=f"`spawn queue status {queue_id}` shows it; stop its runner or terminate its "
+            hint=f"`spawn queue status {queue_id}` shows it; stop its runner, terminate its "
             f"instance, or wait until it has been silent for a minute; {FORCE}",
         ) from None
 
 
-def _ids(now: datetime) -> Iterator[str]:
+def _generated_ids(now: datetime) -> Iterator[str]:
     at = now.astimezone()
     while True:
         yield new_queue_id(at)

@@ -1,9 +1,8 @@
-"""Launches of one queue take turns.
+"""A lock in S3: one launch of a queue at a time.
 
-Between a launch's look at EC2 and the moment at which EC2 shows its instance lie seconds, and a
-minute where a role is new: a second launch in that time would see a queue that nobody is about to
-begin, and start an instance too. So who is about to start one says so first, in an object of which
-S3 lets one writer at a time have a new version.
+EC2 lists an instance seconds after its launch has checked for one, or a minute if the role is new.
+A second launch in that time would start another instance. So each launch first writes its id into
+an object, with a conditional request that only one writer wins.
 """
 
 from contextlib import suppress
@@ -19,29 +18,29 @@ from spawn.store.objects.port import Changed, Exists, NotThere, Object, ObjectSt
 
 KEY = "_spawn/launch.json"
 SECONDS = 600.0
-"""How long a launch may take until EC2 shows its instance, by S3's clock. One that fails gives its
-turn back; one that was killed cannot."""
+"""When the lock of a launch expires, by S3's clock. A launch that fails releases it; one that was
+killed cannot."""
 
 
-class _Turn(Struct):
-    """Whose turn it is; empty: nobody's."""
+class _Lock(Struct):
+    """The content of the object: the launch that holds the lock; empty for none."""
 
     launch_id: str = ""
 
 
 def take(aws: Aws, store: ObjectStore, queue_id: str, launch_id: str) -> None:
-    """Say that this launch is about to start an instance for a queue.
+    """Take the lock for this launch.
 
-    Whoever looked at EC2 before looks once more now: another launch may have been done meanwhile.
+    The caller must check EC2 again afterwards: another launch may have finished meanwhile.
 
     Args:
         store: Rooted at the queue's place.
 
     Raises:
-        QueueExists: Another launch is about to, or was while we looked.
-        StoreError: The store or EC2 does not answer, or refuses us.
+        QueueExists: Another launch holds the lock.
+        StoreError: The store or EC2 does not answer, or denies access.
     """
-    mine = msgspec.json.encode(_Turn(launch_id))
+    mine = msgspec.json.encode(_Lock(launch_id))
     try:
         store.create(KEY, mine)
         return
@@ -50,43 +49,43 @@ def take(aws: Aws, store: ObjectStore, queue_id: str, launch_id: str) -> None:
     try:
         found = store.read(KEY)
         if _launch(found) == launch_id:
-            return  # an earlier try of ours, whose reply was lost
-        if _holds(aws, found):
-            raise _under_way(queue_id, SECONDS - found.age)
+            return  # an earlier request of this launch succeeded, but its reply was lost
+        if _is_held(aws, found):
+            raise _in_progress_error(queue_id, SECONDS - found.age)
         store.replace(KEY, mine, etag=found.etag)
     except (NotThere, Changed):
-        raise _under_way(queue_id, SECONDS) from None
+        raise _in_progress_error(queue_id, SECONDS) from None
 
 
-def give_back(store: ObjectStore, launch_id: str) -> None:
-    """Say that this launch starts nothing after all. Nothing is deleted: not everybody may.
+def release(store: ObjectStore, launch_id: str) -> None:
+    """Release the lock of this launch. The object is emptied: deleting needs another permission.
 
     Raises:
-        StoreError: The store does not answer, or refuses us.
+        StoreError: The store does not answer, or denies access.
     """
     with suppress(NotThere, Changed):
         found = store.read(KEY)
         if _launch(found) == launch_id:
-            store.replace(KEY, msgspec.json.encode(_Turn()), etag=found.etag)
+            store.replace(KEY, msgspec.json.encode(_Lock()), etag=found.etag)
 
 
-def _holds(aws: Aws, found: Object) -> bool:
-    """Whether the launch whose turn it is may yet start an instance that EC2 does not show."""
+def _is_held(aws: Aws, found: Object) -> bool:
+    """Whether the lock's launch may still start an instance that EC2 does not list yet."""
     launch_id = _launch(found)
     return bool(launch_id) and found.age <= SECONDS and not run.was_started(aws, launch_id)
 
 
 def _launch(found: Object) -> str:
     try:
-        return msgspec.json.decode(found.data, type=_Turn).launch_id
+        return msgspec.json.decode(found.data, type=_Lock).launch_id
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
 
 
-def _under_way(queue_id: str, seconds: float) -> QueueExists:
+def _in_progress_error(queue_id: str, seconds: float) -> QueueExists:
     return QueueExists(
-        f"another launch of queue {queue_id} is under way",
-        why="it is about to start its instance, or was killed before it could",
-        hint="`spawn list` shows its instance when it has one; where none appears, type the same "
-        f"again in {compact(max(seconds, 1.0))}",
+        f"another launch of queue {queue_id} is in progress",
+        why="it is about to start its instance, or was killed",
+        hint="`spawn list` shows its instance once it has one; if none appears, run the same "
+        f"command again in {compact(max(seconds, 1.0))}",
     )

@@ -1,4 +1,4 @@
-"""Take back what would cost, when a launch fails or is interrupted."""
+"""Roll back what would cost money when a launch fails or is interrupted."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -11,59 +11,58 @@ Say = Callable[[str], None]
 
 
 class Undo:
-    """Steps back, the newest first. Each says what to do by hand where it cannot be taken."""
+    """Rollback steps, run newest first. Each has a message for the case that it fails."""
 
     def __init__(self, say: Say) -> None:
         self._say = say
         self._steps: list[tuple[Callable[[], str | None], str]] = []
 
     def add(self, step: Callable[[], str | None], by_hand: str) -> None:
-        """Remember a step.
+        """Add a step.
 
         Args:
-            step: Takes it; returns what to say, or nothing. Raises `SpawnError`.
-            by_hand: What a person does instead.
+            step: Runs the step; returns a message to print, or None. May raise `SpawnError`.
+            by_hand: What the user can do if the step fails.
         """
         self._steps.append((step, by_hand))
 
-    def drop(self) -> None:
-        """The newest step has nothing to take back after all."""
+    def drop_last(self) -> None:
+        """Remove the newest step."""
         self._steps.pop()
 
-    def keep(self) -> None:
-        """All went well: nothing is taken back any more."""
+    def clear(self) -> None:
+        """Remove all steps, after the launch has succeeded."""
         self._steps.clear()
 
-    def take(self) -> None:
-        """Take all steps back; one that fails is said, and hides no other."""
+    def run(self) -> None:
+        """Run all steps; a failed step prints a warning and does not stop the others."""
         while self._steps:
             step, by_hand = self._steps.pop()
             try:
-                said = step()
+                message = step()
             except SpawnError as error:
                 self._say(f"Warning: {error}; {by_hand}")
             except KeyboardInterrupt:
                 self._say(f"Warning: interrupted; {by_hand}")
             else:
-                if said:
-                    self._say(said)
+                if message:
+                    self._say(message)
 
 
 @contextmanager
-def undoing(say: Say) -> Iterator[Undo]:
-    """Take back what was made, however the block ends before `keep`: by an error, Ctrl-C, SIGTERM
-    or the end of the terminal."""
+def rollback_on_failure(say: Say) -> Iterator[Undo]:
+    """Run the steps if the block ends by an error, SIGINT, SIGTERM or SIGHUP."""
     undo = Undo(say)
-    before = {each: signal.signal(each, _end) for each in (signal.SIGTERM, signal.SIGHUP)}
+    before = {each: signal.signal(each, _exit) for each in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield undo
     except BaseException:
-        undo.take()
+        undo.run()
         raise
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
 
 
-def _end(number: int, frame: FrameType | None) -> None:
+def _exit(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)

@@ -82,7 +82,7 @@ def test_where_there_is_none_stdout_is_empty_and_stderr_says_what_to_do(
         for flags in ([], ["-q"]):
             done = spawn("list", *flags)
             assert (done.code, done.out) == (0, "")
-            assert "in us-east-1: `spawn launch` starts one; --region looks elsewhere" in done.err
+            assert "in us-east-1: `spawn launch` starts one; --region selects another" in done.err
         assert spawn("list", "--format", "json").out == "[]\n"
         assert "in sa-east-1:" in spawn("list", "--region", "sa-east-1").err
         monkeypatch.setenv("AWS_REGION", "eu-west-3")

@@ -11,7 +11,7 @@ def test_without_a_terminal_or_yes_nothing_is_terminated(aws: Server, spawn: Spa
     ours = launched(aws)
     done = spawn("terminate", ours, "--force")
     assert done.code == 2
-    assert "--yes answers for you" in done.err
+    assert "--yes skips the confirmation" in done.err
     assert state_of(aws, ours) == "running"
 
 
@@ -19,7 +19,8 @@ def test_an_instance_that_is_not_ours_is_left_alone_by_force_too(aws: Server, sp
     other = launched(aws, None)
     done = spawn("terminate", other, "--yes", "--force")
     assert (done.code, done.out) == (1, "")
-    assert f"instance {other} is not one of ours: it has no tag spawn:queue-id" in done.err
+    why = "was not launched for a queue: it has no tag spawn:queue-id"
+    assert f"instance {other} {why}" in done.err
     assert state_of(aws, other) == "running"
 
 
@@ -41,9 +42,9 @@ def test_by_force_it_is_terminated_and_what_stays_is_named(aws: Server, spawn: S
     done = spawn("terminate", ours, "--yes", "--force")
     assert (done.code, done.out) == (0, f"Instance {ours} is shutting-down\n")
     assert "The log and results stay in s3://nobodys/q/" in done.err
-    assert "These volumes stay, and cost, until somebody deletes them: vol-" in done.err
+    assert "These volumes remain and cost money until you delete them: vol-" in done.err
     again = spawn("terminate", ours)
-    assert (again.code, again.out, again.err) == (0, f"Instance {ours} is terminated already\n", "")
+    assert (again.code, again.out, again.err) == (0, f"Instance {ours} is already terminated\n", "")
 
 
 def test_a_spot_request_that_may_start_another_one_is_named(
@@ -75,5 +76,5 @@ def test_where_nobody_can_tell_what_is_in_s3_it_is_not_terminated(
     assert (done.code, done.out) == (1, "")
     assert "cannot determine what of queue q is in S3" in done.err
     assert "there is no bucket nobodys" in done.err
-    assert "`--force` terminates it all the same" in done.err
+    assert "`--force` terminates it anyway" in done.err
     assert state_of(aws, ours) == "stopped"

@@ -134,7 +134,7 @@ def test_before_its_submission_there_is_no_such_queue(training: Home) -> None:
 def test_a_moment_still_to_come_is_a_bad_argument(training: Home, moment: str) -> None:
     done = training("queue", "status", ID, "--at", moment)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"Error: --at {moment} is still to come\n"
+    assert done.stderr == f"Error: --at {moment} is in the future\n"
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_what_is_no_moment_is_told_how_to_write_one(training: Home, moment: str)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         f"Error: --at {moment} is not a time\n"
-        "Hint: write 2026-01-27T15:04:05, 15:04 for today, or '10m ago'\n"
+        "Hint: examples: 2026-01-27T15:04:05, 15:04 (today), '10m ago'\n"
     )
 
 

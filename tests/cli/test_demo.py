@@ -63,7 +63,7 @@ def test_the_demos_results_are_at_the_results_location(demo: Demo, job: str) -> 
 def test_the_demos_log_holds(demo: Demo) -> None:
     done = demo.home("queue", "verify", demo.queue)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "the chain holds, every step is legal" in done.stdout
+    assert "hash chain intact, every transition legal" in done.stdout
 
 
 def test_the_demos_training_was_told_as_progress(demo: Demo) -> None:

@@ -39,7 +39,7 @@ def test_an_unknown_queue_is_3(finished: Home, command: str) -> None:
     assert done.stderr.startswith("Error: queue nope is not on this machine: ")
     assert done.stderr.endswith(
         "\nHint: `spawn queue list` shows the queues that are; "
-        "--bucket or --region says where in S3 to look\n"
+        "--bucket or --region makes it look in S3\n"
     )
 
 
@@ -131,6 +131,18 @@ def test_the_help_names_every_command(home: Home) -> None:
     assert re.findall(r"^  (\w+)  ", said.partition("Commands:")[2], re.MULTILINE) == list(COMMANDS)
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_shows_examples_and_groups_its_options(
+    home: Home, command: str
+) -> None:
+    said = home("queue", command, "--help").stdout
+    assert f"\n  Examples:\n      spawn queue {command}" in said
+    groups = dict(re.findall(r"^(\w+) options:\n((?:  .*\n)+)", said, re.MULTILINE))
+    assert ("--ssh-user" in said) == ("--ssh-user" in groups.get("SSH", ""))
+    assert ("  --bucket" in said) == ("--bucket" in groups.get("S3", ""))
+    assert ("--profile" in said) == ("--profile" in groups.get("AWS", ""))
+
+
 def test_the_version_is_the_packages(home: Home) -> None:
     done = home("--version")
     assert (done.returncode, done.stdout) == (0, f"spawn {__version__}\n")
@@ -204,7 +216,7 @@ def test_detach_prints_the_id_alone_and_returns_while_the_queue_runs(home: Home)
     file = home.config({"queue_id": "long", "jobs": chain(home, "a", "b")})
     done = home("queue", "run", file, "--detach")
     assert (done.returncode, done.stdout) == (0, "long\n")
-    assert done.stderr == "Running. `spawn queue status long` shows it.\n"
+    assert done.stderr == "Running. `spawn queue status long` shows its progress.\n"
     assert home.status("long")["status"] == "running"
     home.open_gate()
     wait_until(lambda: home.status("long")["status"] == "completed", seconds=20)

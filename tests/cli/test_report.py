@@ -272,8 +272,8 @@ def test_a_file_that_is_no_report_is_left_alone(finished: Home, tmp_path: Path) 
     done = finished("queue", "report", "bad", "-o", str(file))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        f"Error: {file} is there already, and is no report\n"
-        "Hint: name another file with -o, or remove it first\n"
+        f"Error: {file} already exists and is not a report\n"
+        "Hint: choose another file with -o, or remove it first\n"
     )
     assert file.read_text() == "<p>three years of work</p>"
 

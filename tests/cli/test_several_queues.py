@@ -91,8 +91,8 @@ def test_local_names_others_that_run_on_stderr_alone(home: Home) -> None:
         refused = home("queue", command[0], "local", *command[1:])
         assert (refused.returncode, refused.stdout) == (2, "")
         assert refused.stderr == (
-            "Error: 2 queues run on this machine: second, first: only one of them can be meant\n"
-            "Hint: --queue ID says which\n"
+            "Error: 2 queues run on this machine: second, first: `local` must mean one of them\n"
+            "Hint: --queue ID selects one\n"
         )
     assert {home.status(queue_id)["status"] for queue_id in ("first", "second")} == {"running"}
 
@@ -101,7 +101,7 @@ def test_what_looks_like_an_instance_id_is_no_queue_unless_there_is_one(home: Ho
     for command in ("status", "cancel", "history", "list"):
         done = home("queue", command, "i-xyz")
         assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr.startswith("Error: 'i-xyz' looks like an instance id, and is none: ")
+        assert done.stderr.startswith("Error: 'i-xyz' is not a valid instance id: ")
     quick = {"queue_id": "i-xyz", "jobs": [{"job_id": "a", "command": "true"}]}
     assert home("queue", "run", home.config(quick)).returncode == 0
     assert home.status("i-xyz")["status"] == "completed"

@@ -37,7 +37,7 @@ def test_a_good_log_is_counted_and_its_head_told(finished: Home) -> None:
         (head,) = connection.execute("SELECT hex(hash) FROM events WHERE seq = 8").fetchone()
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
-        "bad: 8 events, the chain holds, every step is legal\n"
+        "bad: 8 events, hash chain intact, every transition legal\n"
         "Status: failed\n"
         f"Head: {head.lower()}\n"
     )
@@ -207,7 +207,7 @@ def test_a_file_that_is_no_log_is_told_in_words(home: Home, command: str, conten
     done = home("queue", command, "torn")
     assert (done.returncode, done.stdout) in [(1, ""), (3, "")]
     assert done.stderr.startswith("Error: ")
-    assert "an error of its own" not in done.stderr
+    assert "internal error" not in done.stderr
 
 
 @pytest.mark.parametrize("command", ["verify", "status", "history", "list"])

@@ -27,7 +27,7 @@ TRAINING = samples.training()
 HEAD = TRAINING.rows[-1][3].hex()
 ENDS = range(1, TRAINING.seq + 1)
 SOUND = (
-    f"{ID}: {TRAINING.seq} events, the chain holds, every step is legal\n"
+    f"{ID}: {TRAINING.seq} events, hash chain intact, every transition legal\n"
     "Status: running\n"
     f"Head: {HEAD}\n"
 )
@@ -130,7 +130,7 @@ def test_a_configuration_of_the_place_that_the_log_never_had_is_noted(
     path.write_bytes(path.read_bytes().replace(b"python train.py", b"python other.py"))
     done = home("queue", "verify", ID, "--from-s3")
     assert done.returncode == 0
-    assert "\nNote: queue.json is not a configuration that the log ever had\n" in done.stdout
+    assert "\nNote: queue.json does not match any configuration in the log\n" in done.stdout
 
 
 # where it is
@@ -288,7 +288,7 @@ def test_what_is_wrong_with_a_replica_is_named(home: Home, here: Path, change: s
     assert done.stderr.startswith("Error: ")
     assert told in done.stderr
     assert "\nHint: " in done.stderr
-    assert "an error of its own" not in done.stderr
+    assert "internal error" not in done.stderr
 
 
 # what was kept aside
@@ -309,12 +309,12 @@ def test_what_was_kept_aside_is_named_with_whether_it_holds(home: Home, here: Pa
     _keep(home, f"{ID}.fenced-3.fenced-1")  # of a queue that is called so
     done = home("queue", "verify", ID)
     assert (done.returncode, done.stderr) == (0, "")
-    kept = [line for line in done.stdout.splitlines() if line.startswith("Kept aside: ")]
+    kept = [line for line in done.stdout.splitlines() if line.startswith("Set aside: ")]
     assert kept[:2] == [
-        f"Kept aside: {second}, fenced in epoch 2: {TRAINING.seq} events, the chain holds",
-        f"Kept aside: {again}, fenced in epoch 2: 1 events, the chain holds",
+        f"Set aside: {second}, fenced in epoch 2: {TRAINING.seq} events, hash chain intact",
+        f"Set aside: {again}, fenced in epoch 2: 1 events, hash chain intact",
     ]
-    assert kept[2].startswith(f"Kept aside: {tenth}, fenced in epoch 10: its log does not hold: ")
+    assert kept[2].startswith(f"Set aside: {tenth}, fenced in epoch 10: its log is corrupt: ")
     assert len(kept) == 3
 
 
@@ -323,7 +323,7 @@ def test_a_queue_that_went_on_elsewhere_is_read_there_and_what_was_kept_of_it_is
     home: Home, server: s3.Server, command: str
 ) -> None:
     kept = _keep(home, f"{ID}.fenced-2")
-    told = f"Kept aside: {kept}, fenced in epoch 2: {TRAINING.seq} events, the chain holds\n"
+    told = f"Set aside: {kept}, fenced in epoch 2: {TRAINING.seq} events, hash chain intact\n"
     why = f"somebody else took it over; what was here is kept in {kept}, fenced in epoch 2"
     nobody = {**server.environ, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{s3.free_port()}"}
     done = home("queue", command, ID, **nobody)

@@ -190,7 +190,8 @@ def test_who_waits_for_a_dead_queue_is_told_so(machines: Machines) -> None:
     with machines.proxy.fault("ahead", "GET", key="lease", seconds=3600):
         done = b.spawn("wait", "q", *_flags(machines))
     assert (done.code, done.out) == (1, "")
-    assert "Error: queue q is running and nobody runs it: its runner was last heard of" in done.err
+    unfinished = "Error: queue q is unfinished, but its runner has stopped: its runner was last"
+    assert unfinished in done.err
     hint = "`spawn queue resume q --from-s3` resumes it, and needs `--force` unless EC2 reports"
     assert f"\nHint: {hint} that its machine is gone\n" in done.err
     a.let("go")
@@ -236,7 +237,7 @@ def test_a_queue_that_was_stopped_in_good_order_is_interrupted(machines: Machine
     done = b.spawn("wait", "q", *_flags(machines))
     assert (done.code, done.out) == (1, "interrupted\n")
     assert "; its runner stopped " in done.err
-    assert "Go on: spawn queue resume q --from-s3\n" in done.err
+    assert "Resume it with: spawn queue resume q --from-s3\n" in done.err
     assert a.spawn("cancel", "q").code == 0
 
 
@@ -328,7 +329,7 @@ def test_the_log_of_this_machine_comes_first(machines: Machines) -> None:
     forced = a.spawn("status", "q", "--from-s3")
     assert READ.fullmatch(forced.err), forced.err
     noted = a.spawn("status", "q", "--bucket", "another")
-    assert noted.err == "Queue q is on this machine; --from-s3 reads its log in S3 instead\n"
+    assert noted.err == "Read queue q from this machine; --from-s3 reads it from S3\n"
     assert noted.out.partition("Log:")[0] == local.out.partition("Log:")[0]
     assert READ.fullmatch(a.spawn("status", "local", "--from-s3").err)
 
@@ -399,7 +400,7 @@ def test_an_outage_is_borne_with_by_who_waits_and_who_watches(machines: Machines
                 line = watching.stderr.readline()
                 assert line, heard
                 heard += line
-        assert waiting.stderr.readline().startswith("It can be reached again, after ")
+        assert waiting.stderr.readline().startswith("Connected again after ")
         a.let("go")
         out, err = waiting.communicate(timeout=60)
         assert (waiting.returncode, out) == (0, "completed\n"), err
@@ -497,7 +498,7 @@ def test_a_queue_whose_instance_boots_is_pending_and_waited_for(machines: Machin
     for command in (("why", "q", "a"), ("report", "q", "-o", "-")):
         told = b.spawn(*command)
         assert (told.code, told.out) == (1, "")
-        assert "Error: queue q has not begun: its log has nothing yet\nHint: " in told.err
+        assert "Error: queue q has not started: its log has no events yet\nHint: " in told.err
     waiting = b.start("wait", "q")
     assert "not started yet" in waiting.stderr.readline()
     done = a.spawn("resume", "q", "--from-s3", "--force", "--bucket", machines.bucket)
@@ -520,7 +521,7 @@ def test_why_an_instance_could_not_be_set_up_is_shown(machines: Machines) -> Non
     assert "; its instance failed to boot\n" in text.err
     done = b.spawn("wait", "q")
     assert (done.code, done.out) == (1, "")
-    assert "nobody runs it: its instance failed to boot\n" in done.err
+    assert "its runner has stopped: its instance failed to boot\n" in done.err
 
 
 # the queues of a bucket
@@ -543,7 +544,9 @@ def test_the_queues_of_a_bucket_are_listed_newest_first(machines: Machines) -> N
         sorted(ids),
         "bad",
     )
-    assert quiet.err == "No queue right in photos/, runs/; --prefix looks below one\n"
+    assert quiet.err == (
+        "No queue directly in photos/, runs/; --prefix PREFIX looks below a prefix\n"
+    )
     told = json.loads(b.spawn("list", "--json", *_flags(machines)).out)
     assert [each["queue_id"] for each in told] == [*ids, "bad"]
     assert {each["status"] for each in told[:3]} == {"completed"}

@@ -237,7 +237,7 @@ def test_ctrl_c_is_answered_at_once_though_the_store_holds_and_the_second_ends_i
         wait_until(lambda: held.hits > 0 and "%" in shown.text, seconds=30, what="it waits")
         shown.type("\x03")
         wait_until(
-            lambda: "\r\x1b[JInterrupted: the same command goes on" in shown.text,
+            lambda: "\r\x1b[JInterrupted. Run the same command again" in shown.text,
             seconds=10,
             what="it is said",
         )

@@ -223,7 +223,7 @@ def test_results_that_are_not_there_are_no_success(machines: Machines) -> None:
     got = a.spawn("results", "q", "-o", str(a.folder / "got"))
     assert got.code == 1
     assert "make/results: they are not saved: " in got.err
-    assert "Hint: `spawn queue why q make` says what to do about results that are not" in got.err
+    assert "Hint: `spawn queue why q make` explains the unsaved results" in got.err
     assert (a.folder / "got/make/exit_code").read_text() == "0\n"
 
 

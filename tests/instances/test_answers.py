@@ -257,7 +257,7 @@ def test_an_instance_that_nobody_knows_is_not_found(bare: Instance, person: Pers
     assert "--profile names another account, --region another region" in said
     mistyped = person.spawn("status", "i-12345")
     assert (mistyped.code, mistyped.out) == (2, "")
-    assert "'i-12345' looks like an instance id, and is none" in mistyped.err
+    assert "'i-12345' is not a valid instance id" in mistyped.err
     assert person.spawn("cancel", "i-12345").code == 2
     nowhere = f"http://127.0.0.1:{free_port()}"
     said = person.spawn("status", bare.id, AWS_ENDPOINT_URL_EC2=nowhere).err

@@ -140,7 +140,7 @@ def test_a_queue_is_cancelled_by_its_own_spawn(instance: Instance, person: Perso
     again = person.spawn("cancel", instance.id)
     assert again.code == 1
     assert again.err == (
-        "Error: queue q was cancelled already\n"
+        "Error: queue q was already cancelled\n"
         f"Hint: `spawn queue status {instance.id} --queue q` shows how it ended\n"
     )
     resumed = person.spawn("resume", instance.id)
@@ -159,7 +159,7 @@ def test_of_several_queues_the_named_one_is_cancelled(instance: Instance, person
     refused = person.spawn("cancel", instance.id)
     assert (refused.code, refused.out) == (2, "")
     assert f"3 queues run on {instance.id}: " in refused.err
-    assert "--queue ID says which" in refused.err
+    assert "--queue ID selects one" in refused.err
     listed = person.spawn("list", instance.id, "--json")
     assert json.loads(listed.out) == [
         {"queue_id": name, "status": "running", "runner_alive": True, "troubles": []}
@@ -214,7 +214,7 @@ def test_what_cannot_be_asked_of_an_instance_is_refused_before_it_is_asked(
 ) -> None:
     finished = person.spawn("resume", bare.id, *flags)
     assert finished.code == 2
-    assert "only these go with an instance: --retry-failed, " in finished.err
+    assert "only these options work with an instance: --retry-failed, " in finished.err
     assert bare.server.logins() == 0
 
 

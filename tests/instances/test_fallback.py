@@ -206,7 +206,7 @@ def test_a_queue_that_has_not_begun_is_all_pending_while_its_instance_starts(
     assert "not started yet" in one_line(finished)
     verified = person.spawn("verify", bare.id)
     assert verified.code == 1
-    assert "queue q has not begun" in verified.err
+    assert "queue q has not started" in verified.err
 
 
 def test_from_s3_asks_the_instance_nothing(instance: Instance, person: Person) -> None:

@@ -132,13 +132,13 @@ def test_an_instance_that_is_away_for_a_while_is_said_once_and_watched_on(
 ) -> None:
     with watching(person, instance.id) as watch:
         instance.server.stop()
-        watch.until(lambda: "trying again" in watch.err, "it to find out")
+        watch.until(lambda: "retrying" in watch.err, "it to find out")
         instance.server.start()
-        watch.until(lambda: "can be reached again" in watch.err, "it to come back")
+        watch.until(lambda: "Connected again" in watch.err, "it to come back")
         before = len(watch.reports)
         watch.until(lambda: len(watch.reports) > before, "another report")
         instance.world.let("end")
-    assert watch.err.count("trying again") == 1
+    assert watch.err.count("retrying") == 1
     assert "Traceback" not in watch.err
 
 
@@ -147,9 +147,9 @@ def test_a_feed_that_dies_and_comes_back_is_watched_on(
 ) -> None:
     with watching(person, instance.id) as watch:
         instance.silence(signal.SIGKILL)
-        watch.until(lambda: "trying again" in watch.err, "it to find out")
+        watch.until(lambda: "retrying" in watch.err, "it to find out")
         instance.serve()
-        watch.until(lambda: "can be reached again" in watch.err, "it to come back")
+        watch.until(lambda: "Connected again" in watch.err, "it to come back")
         instance.world.let("end")
 
 
@@ -357,9 +357,9 @@ def test_a_connection_that_goes_dead_is_told_of_before_it_is_given_up(
         with terminal(command, person.environ, tmp_path, columns=100) as screen:
             wait_until(lambda: "▶" in screen.text, seconds=SECONDS)
             between.swallow()
-            said = "Nothing was heard of queue q since "
+            said = "No news of queue q since "
             wait_until(lambda: said in screen.text, seconds=SECONDS)
-            assert "trying again" not in screen.text
+            assert "retrying" not in screen.text
             before = len(screen.text)
             wait_until(lambda: "Elapsed" in screen.text[before:], seconds=2 * SECONDS)
             screen.type("\x03")

@@ -51,7 +51,7 @@ def test_a_queue_that_has_ended_cannot_be_cancelled(world: World) -> None:
     queue = world.queue(job("a", "true"))
     assert queue.run().code == 0
     refused = world.spawn("cancel", "q")
-    assert (refused.code, "has completed already" in refused.err) == (1, True)
+    assert (refused.code, "has already completed" in refused.err) == (1, True)
     assert queue.types()[-1] == "QueueCompleted"
 
 

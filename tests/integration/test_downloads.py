@@ -69,7 +69,7 @@ def test_results_come_as_the_manual_page_says(world: World) -> None:
     assert said.splitlines()[6].startswith("  ✓ train (22")
     assert said.splitlines()[13].startswith("  ✗ test (")
     assert said.splitlines()[17].startswith("Total downloaded: 22")
-    assert done.err == "Nothing yet of: export (blocked)\n"
+    assert done.err == "Nothing to download yet: export (blocked)\n"
     found = _tree(folder)
     assert sorted(found) == [
         "test/exit_code",
@@ -196,7 +196,7 @@ def test_a_queue_that_still_runs_gives_what_there_is(world: World) -> None:
         (world.roots.objects / "q/a/attempts/1.1/metadata.json").exists, "its files are kept"
     )
     done = _results(queue)
-    assert (done.code, done.err) == (0, "Nothing yet of: b (running)\n")
+    assert (done.code, done.err) == (0, "Nothing to download yet: b (running)\n")
     world.let("go")
     queue.wait_for("QueueCompleted")
 
@@ -235,7 +235,7 @@ def test_the_logs_of_an_attempt_that_failed_can_be_had_while_the_next_one_runs(
     done = _results(queue)
     folder = world.folder / "results" / "q" / "a"
     assert done.code == 0
-    assert "Of an earlier attempt, as another runs: a (attempt 1)" in done.err
+    assert "From the previous attempt, because a new one is running: a (attempt 1)" in done.err
     assert (folder / "stdout.log").read_text() == "attempt 1\n"
     assert (folder / "exit_code").read_text() == "3\n"
     nothing = _results(queue, "--no-logs")

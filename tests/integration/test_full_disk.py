@@ -271,9 +271,9 @@ def test_who_cannot_cancel_for_want_of_room_learns_what_else_to_do(
     left = [file.name for file in queue.paths.requests.iterdir()]
     disk.free()
     assert refused.code == 1
-    assert "queue q could not be asked to end" in refused.err
+    assert "cannot cancel queue q" in refused.err
     assert "No space left on device" in refused.err
-    assert f"free some space on its disk, or stop the queue by `kill {queue.runner()}`" in (
+    assert f"free some space on its disk, or stop the queue with `kill {queue.runner()}`" in (
         refused.err
     )
     assert left == ["wake"]

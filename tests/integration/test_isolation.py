@@ -70,7 +70,7 @@ def _follow(runner: RunnerProcess, queue_id: str) -> int:
         ("echo 1; exit 3", "exit code 3"),
         (
             "seq 100 >&2; echo gone >&2; exit 1",
-            "exit code 1, after it wrote: 97\n98\n99\n100\ngone",
+            "exit code 1; last output: 97\n98\n99\n100\ngone",
         ),
         ("kill -KILL $$", "signal 9"),
     ],

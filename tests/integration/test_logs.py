@@ -33,7 +33,7 @@ def test_each_attempt_has_its_own(world: World) -> None:
     assert world.spawn("logs", "q", "a").out == "2\n"
     assert world.spawn("logs", "q", "a", "--attempt", "1").out == "1\n"
     refused = world.spawn("logs", "q", "a", "--attempt", "3")
-    assert (refused.code, "attempts that began: 1, 2" in refused.err) == (2, True)
+    assert (refused.code, "attempts that started: 1, 2" in refused.err) == (2, True)
     assert world.spawn("logs", "q", "a", "--attempt", "0").code == 2
 
 
@@ -94,7 +94,7 @@ def test_following_ends_when_nobody_runs_the_queue(world: World) -> None:
     queue.kill_runner()
     _, err = process.communicate(timeout=30)
     assert process.returncode == 0
-    assert err == "Job b has not run: it is pending, and nobody runs the queue\n"
+    assert err == "Job b has not run: it is pending, and the queue's runner has stopped\n"
     world.let("go")
     assert queue.resume().code == 0
 
@@ -135,4 +135,4 @@ def test_an_attempt_that_never_comes_is_not_waited_for(world: World) -> None:
         out, err = asked.communicate(timeout=30)
         assert (asked.returncode, out) == (2, "")
         assert "job a has no attempt 9" in err
-        assert "attempts that began: 1" in err
+        assert "attempts that started: 1" in err

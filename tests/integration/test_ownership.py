@@ -82,7 +82,7 @@ def test_a_runner_that_dies_ends_its_command_so_that_a_service_manager_starts_it
     os.kill(queue.state.owner.pid, signal.SIGKILL)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 70
-    assert "ended without a word: signal 9" in err
+    assert "the runner of queue q died: signal 9" in err
     world.let("go")
     assert queue.resume().code == 0
 

@@ -98,7 +98,7 @@ def test_a_live_runner_is_told_to_try_again(world: World) -> None:
     assert (refused.code, "is running" in refused.err) == (1, True)
     world.let("mended")
     told = _resume(queue, "--retry-failed")
-    assert (told.code, told.out) == (0, "Trying again: a\n")
+    assert (told.code, told.out) == (0, "Retrying: a\n")
     refused = _resume(queue, "--retry-failed")
     assert (refused.code, "no job has failed" in refused.err) == (1, True)
     world.let("go")

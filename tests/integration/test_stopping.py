@@ -75,7 +75,7 @@ def test_every_job_that_runs_is_stopped_and_nothing_else_starts(world: World) ->
     [
         (
             "command line",
-            ["Stopping in good order; Ctrl-C again stops at once.", "Stopping at once."],
+            ["Stopping; press Ctrl-C again to stop at once.", "Stopping at once."],
         ),
         ("runner", []),
     ],
@@ -96,7 +96,7 @@ def test_a_second_interrupt_stops_at_once(world: World, whom: str, notes: list[s
     assert queue.types() == ["QueueSubmitted", "QueueStarted", "QueueInterrupted"]
     assert queue.events()[-1].data.detail == "SIGINT"
     assert "a: attempt 1 interrupted (stop); budget unspent" in out
-    assert "Go on: spawn queue resume q" in out
+    assert "Resume it with: spawn queue resume q" in out
     assert [line for line in err.splitlines() if line] == notes
 
 

@@ -71,7 +71,7 @@ def test_a_launch_makes_what_is_missing_and_starts_one_instance(person: Person) 
         f"spawn queue results {person.queue_id}",
         f"spawn terminate {instance_id}",
         "EC2 charges for the instance until the queue ends",
-        "The queue is stopped at 20",
+        "The queue stops at 20",
     ):
         assert line in done.err
     data = person.user_data(instance_id)
@@ -88,6 +88,7 @@ def test_what_was_made_once_is_used_again(person: Person) -> None:
     assert done.code == 0, done.err
     assert person.made() == before
     assert "made the" not in done.err
+    assert "Created" not in done.err
 
 
 def test_another_address_is_let_in_too(person: Person) -> None:
@@ -167,7 +168,7 @@ def test_the_environment_goes_with_its_instance(person: Person) -> None:
     person.look("ec2").terminate_instances(InstanceIds=[instance_id])  # as it does itself
     ended = person.spawn("terminate", instance_id)
     assert ended.code == 0, ended.err
-    assert f"({name}) was deleted from SSM" in ended.err
+    assert f"Deleted the jobs' environment ({name}) from SSM" in ended.err
     assert person.costs()["parameters"] == []
     assert person.spawn("terminate", instance_id).err == ""
 

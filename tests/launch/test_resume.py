@@ -100,7 +100,7 @@ def test_a_queue_that_never_began_is_launched_by_its_file(person: Person) -> Non
     person.submit()
     done = _resume(person)
     assert (done.code, done.out) == (1, "")
-    assert "has never begun" in done.err
+    assert "has never started" in done.err
     assert "--batch-queue" in done.err
     done = person.launch()
     assert done.code == 0, done.err

@@ -16,7 +16,10 @@ ID = "i-0123456789abcdef0"
             "Hint: `spawn queue resume q --retry-failed` retries a",
             f"Hint: `spawn queue resume {ID} --retry-failed --queue q` retries a",
         ),
-        ("Go on: spawn queue resume q\n", f"Go on: spawn queue resume {ID} --queue q\n"),
+        (
+            "Resume it with: spawn queue resume q\n",
+            f"Resume it with: spawn queue resume {ID} --queue q\n",
+        ),
         ("`spawn queue why q train`", f"`spawn queue why {ID} train --queue q`"),
         ("`spawn queue status local`", f"`spawn queue status {ID}`"),
         ("`spawn queue resume q --from-s3` takes it back",) * 2,
