@@ -147,8 +147,8 @@ POINTS: dict[str, Point] = {
     ),
     "replica.draining": Point(
         "the whole log is in the store; the lease is not handed back",
-        "at home: does not wait; elsewhere: waits until the lease expires, because no attempt is "
-        "open",
+        "at home: continues at once; elsewhere: may take over when the lease expires, because no "
+        "attempt is open",
         (STORE,),
     ),
     "supervisor.forked": Point(
