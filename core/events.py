@@ -4,8 +4,8 @@ An event's `data` is one of the structs below. `TYPES` maps the name in the log 
 class may be renamed, but its name in the log never changes. `VERSION` increases when a reader of
 the old shape would misread the new one; `core.upcast` then gets a conversion.
 
-Times are UTC RFC 3339 with microseconds, durations are seconds, sizes are bytes.
-Source: the event table in `ARCHITECTURE.md`.
+Times are UTC RFC 3339 with microseconds, durations seconds, sizes bytes.
+`docs/events.md` is generated from this module.
 """
 
 from typing import ClassVar, Generic, Literal, TypeVar

@@ -2,7 +2,7 @@
 
 The triggers are the event types. `core.moves` has the tables generated from these machines, because
 the library is too slow to replay a million events.
-Source: the job states of the manual page; the events of `ARCHITECTURE.md`.
+Source: the job states of the manual page.
 """
 
 from typing import Any

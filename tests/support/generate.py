@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.support.reference import crashes_page, events_page
+
 from spawn.core import derive
 
 ROOT = Path(__file__).parents[2]
@@ -17,6 +19,8 @@ def generated() -> dict[Path, str]:
     return {
         ROOT / "core" / "moves.py": derive.moves_module(),
         ROOT / "docs" / "states.md": derive.states_page(),
+        ROOT / "docs" / "events.md": events_page(),
+        ROOT / "docs" / "crashes.md": crashes_page(),
         QUEUE: QUEUE.read_text().partition(REFERENCE)[0] + "\n".join(_commands()) + "\n",
     }
 
@@ -36,11 +40,12 @@ def _commands() -> Iterator[str]:
     yield "| exit code | means |"
     yield "| --- | --- |"
     yield "| 0 | operation successful |"
-    yield "| 1 | operation failed; of `run`: the queue failed |"
+    yield "| 1 | operation failed; `run`, `resume`: the queue failed |"
     yield "| 2 | invalid arguments or configuration |"
     yield "| 3 | queue not found |"
-    yield "| 130, 143 | of `run`: interrupted by Ctrl-C, by SIGTERM |"
-    yield "| 75 | of `resume --from-s3` as a service of `spawn launch`: S3 could not be reached |"
+    yield "| 130, 143 | `run`, `resume`: interrupted by Ctrl-C; by SIGTERM, a spot notice or `--ttl` |"
+    yield "| 70 | internal error; `run --or-resume`, `resume --from-s3`: the runner died |"
+    yield "| 75 | `resume --from-s3` in the service of `spawn launch`: S3 cannot be reached |"
     for name, command in queue.commands.items():
         yield ""
         yield f"### {name}"
@@ -55,12 +60,11 @@ def _commands() -> Iterator[str]:
     yield ""
     yield "## See also"
     yield ""
-    yield "- [spawn status](status.md): the instance itself; list, connect, terminate"
+    yield "- [spawn launch](launch.md): start an instance that runs a queue"
+    yield "- [spawn status](status.md): the instance; also list, connect, terminate"
     yield "- [Queue configurations](../queue-configs.md): the fields of FILE"
-    yield "- [spawn launch](launch.md): an instance with a queue"
-    yield "- [spawn status](status.md): an instance, and what else is done with one"
-    yield "- [IAM policies](../iam-policies.md): the rights that it takes in S3"
-    yield "- [Object stores](../object-stores.md): which servers other than AWS will do"
+    yield "- [IAM policies](../iam-policies.md): the permissions you need"
+    yield "- [Object stores](../object-stores.md): S3 servers other than AWS"
 
 
 def main() -> None:
