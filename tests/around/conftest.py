@@ -1,4 +1,4 @@
-"""A person who asks about instances, and EC2 as moto knows it; no instance answers."""
+"""Run instance commands against moto's EC2; no instance answers."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ Spawn = Callable[..., Finished]
 def spawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Spawn:
-    """The command line, with a home of its own; what AWS is to it is up to the test."""
+    """Run `spawn` with its own home; the test chooses the AWS endpoint."""
     monkeypatch.setenv("SPAWN_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TZ", "UTC")
     monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
@@ -34,12 +34,12 @@ def spawn(
 
 @pytest.fixture
 def aws(moto_server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
-    """AWS to the command line."""
+    """AWS endpoint of the command line."""
     become(moto_server, monkeypatch)
     return moto_server
 
 
 def become(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a server be AWS to what runs in this process."""
+    """Make a server the AWS endpoint of this process."""
     for name, value in server.environ.items():
         monkeypatch.setenv(name, value)

@@ -1,4 +1,4 @@
-"""What asking an instance costs by whole commands, beside `ssh` that prints a file."""
+"""Cost of commands that query an instance, compared with `ssh` printing a file."""
 
 import shutil
 import statistics

@@ -1,4 +1,4 @@
-"""What a long log costs to replay."""
+"""Cost of replaying a long log."""
 
 import json
 import subprocess
@@ -41,7 +41,7 @@ print(json.dumps([seq, time.perf_counter() - began, 0]))
 
 
 def measure(folder: Path) -> Figure:
-    """Replay a million events, and a tenth of them for their memory."""
+    """Replay a million events for time, and a tenth of them for memory."""
     from tests.support.logs import QUEUE_ID, synthetic, write_log
 
     small, large = folder / "small.db", folder / "large.db"

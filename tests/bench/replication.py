@@ -1,4 +1,4 @@
-"""How far the replica is behind and what it costs, beside litestream on the same commits."""
+"""Lag and cost of the replica, compared with litestream on the same commits."""
 
 import json
 import os
@@ -31,7 +31,7 @@ BUCKET = "bench"
 
 
 def measure(folder: Path) -> list[Figure]:
-    """Run a queue against a real server over HTTP, then litestream with the same commits."""
+    """Run a queue against an HTTP server, then litestream with the same commits."""
     with moto(folder) as server:
         proxy = Proxy(server.endpoint)
         environ = {**os.environ, **Server(proxy.endpoint).environ, "SPAWN_HOME": str(folder / "h")}
@@ -105,7 +105,7 @@ def _spawn(
 
 
 def _events(log: Path) -> list[tuple[int, float, str]]:
-    """Each event of a log: its seq, when it was written, its line."""
+    """Return each event of a log: seq, commit time, line."""
     connection = sqlite3.connect(f"file:{log}?mode=ro", uri=True)
     rows = connection.execute("SELECT seq, at, line FROM events ORDER BY seq").fetchall()
     connection.close()
@@ -113,7 +113,7 @@ def _events(log: Path) -> list[tuple[int, float, str]]:
 
 
 def _lags(log: Path, asked: list[Asked]) -> list[float]:
-    """Seconds from each event to the answer that its segment got."""
+    """Return the seconds from each event to the response for its segment."""
     segments = sorted(
         (first, each.at)
         for each in asked
@@ -148,11 +148,11 @@ def _idle(folder: Path, environ: dict[str, str], proxy: Proxy) -> tuple[list[Ask
 def _litestream(
     folder: Path, environ: dict[str, str], log: Path, proxy: Proxy
 ) -> tuple[list[float], int, list[Asked]]:
-    """Write the same rows at the same distances, and see when litestream brings them.
+    """Write the same rows at the same intervals and observe when litestream replicates them.
 
-    Returns:
-        The lag of each, the PUTs meanwhile, and the requests while nothing is written.
-    """
+        Returns:
+            The lag of each row, the PUTs meanwhile, and the requests while idle.
+        """
     database = folder / "litestream.db"
     connection = sqlite3.connect(database, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")

@@ -1,4 +1,4 @@
-"""What it costs to read a long log back from its replica."""
+"""Cost of reading a long log back from its replica."""
 
 import time
 from pathlib import Path
@@ -17,7 +17,7 @@ CLAIM = 50
 
 
 def measure(folder: Path) -> Figure:
-    """Restore the log of one epoch without an end, each event a segment of its own."""
+    """Restore the log of one unfinished epoch, one event per segment."""
     rows: list[Row] = [
         (seq, type_.encode(), line.encode(), hash_)
         for seq, type_, _, _, line, hash_ in synthetic(EVENTS)
