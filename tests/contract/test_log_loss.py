@@ -229,8 +229,9 @@ def _flip_text(path: Path, text: bytes) -> None:
 
 
 def _damages(machine: Machine) -> Iterator[tuple[str, bool]]:
-    """Yield each kind of damage in turn: its name, whether the log still has every event. With a replica
-    in a bucket, which is slower, only a few of each kind.
+    """Yield each kind of damage in turn: its name, and whether the log still has every event.
+
+    With a replica in a bucket, which is slower, only a few of each kind.
     """
     few = 8 if machine.is_far else 1
     for moment, damages in (("killed", KILLED), ("wrapped", WRAPPED), ("ended", ENDED)):

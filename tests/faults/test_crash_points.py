@@ -73,7 +73,7 @@ def _dies(machines: Machines, queue: Queue, name: str, count: int, **order: Any)
     counter = _counter(queue.world)
     order["bucket"] = machines.bucket
     runner = campaign.start(queue, order, **{VARIABLE: f"{name}:{count}:{counter}"})
-    assert campaign.kill_after(runner, 60) is False, "it came to the point and died there"
+    assert campaign.kill_after(runner, 60) is False, "it died at the failpoint"
     assert counter.stat().st_size == count
     queue.world.let("go")
 

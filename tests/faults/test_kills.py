@@ -30,7 +30,7 @@ def test_kills_over_a_store_that_fails_now_and_then_cost_nothing(machines: Machi
                     killed += 1
                     epoch = queue.state.epoch
                     assert sum(event.epoch == epoch for event in queue.events()) >= done
-        campaign.see_to_the_end(queue)
+        campaign.run_to_end(queue)
         campaign.check(queue, "never_began", far=True)
         if killed == KILLS:
             return
