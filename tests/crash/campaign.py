@@ -1,4 +1,4 @@
-"""The queue of the kill campaign: anything that may be in progress when a process dies."""
+"""The queue of the kill campaign: anything that may be in progress at a process's death."""
 
 import os
 import select
