@@ -10,7 +10,7 @@ from tests.support.s3 import Server
 from spawn.cli.main import run
 
 Spawn = Callable[..., Finished]
-"""Runs `spawn <words>` in this process, for each command imports boto3 else."""
+"""Runs `spawn <words>` in this process, where boto3 is already imported."""
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ class Figure:
     holds: bool
     how: str
     more: tuple[str, ...] = ()
-    """Lines of a section of its own, below the table."""
+    """Lines of an extra section below the table."""
 
 
 def alternate(

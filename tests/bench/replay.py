@@ -9,9 +9,9 @@ from statistics import median
 from tests.bench.figures import Figure
 
 CLAIM = 1.5
-"""Times a loop that only reads, hashes and decodes: no rule of any queue is in it."""
+"""Limit, as a multiple of a loop that only reads, hashes and decodes."""
 SECONDS, FAST = 4.0, 11
-"""What a machine has to manage that starts `python -c pass` in so many milliseconds."""
+"""Seconds allowed on a machine that starts `python -c pass` in this many milliseconds."""
 EVENTS = 1_000_000
 
 _CHILD = """

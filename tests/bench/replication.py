@@ -21,12 +21,12 @@ from spawn.store.replica import names
 
 P50, P99 = 0.4, 1.0
 PUT_SECONDS = 0.04
-"""What a PUT to S3 takes from an instance of the same region, added to the server's own time."""
+"""Latency of a PUT to S3 within its region, added to the server's own time."""
 JOBS = 120
 IDLE_SECONDS = 30
 MB = 100
 PUT_DOLLARS, GET_DOLLARS = 0.005 / 1000, 0.0004 / 1000
-"""Of S3 Standard in us-east-1; a LIST costs as much as a PUT. Source: the S3 price list."""
+"""Prices of S3 Standard in us-east-1; a LIST costs as much as a PUT. Source: the S3 price list."""
 BUCKET = "bench"
 
 

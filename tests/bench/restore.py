@@ -12,7 +12,7 @@ from spawn.store.replica.pack import Packer
 from spawn.store.replica.reconcile import reconcile
 
 EVENTS = 84_495
-"""The worst length up to 100,000: as many small packs as there can be."""
+"""The worst length up to 100,000: it has the most small packs."""
 CLAIM = 50
 
 

@@ -10,7 +10,7 @@ import pytest
 from spawn.core.boot.environment import encode, parse
 
 GENERATOR = Path("/usr/lib/systemd/user-environment-generators/30-systemd-environment-d-generator")
-"""A program of systemd's that reads the same format by the same code, and expands `$` besides."""
+"""A systemd program that reads this format with systemd's own parser, and also expands `$`."""
 VALUES = {
     "PLAIN": "a b",
     "QUOTES": "\"a\" 'b' `id`",

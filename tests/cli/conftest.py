@@ -52,9 +52,9 @@ class Demo(NamedTuple):
 
     home: Home
     queue: str
-    """Its id."""
+    """Queue id."""
     told: str
-    """What a person saw."""
+    """Output of the demo."""
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,7 @@ QUEUE_ID = "queue-20260127-140532"
 NOW = "15:55:32"
 TRAIN_OUTPUT = ("Epoch 25/100", "Train Loss: 0.234", "Val Loss: 0.256", "Accuracy: 89.3%")
 EARLIER = {"evaluate": 41 * 60 + 4.0, "export": 600.0}
-"""Seconds that jobs took in earlier queues."""
+"""Durations of jobs in earlier queues, in seconds."""
 
 PIPELINE = configs.queue(
     configs.job("preprocess", attempts=3, command="python preprocess.py", timeout=1800.0),

@@ -22,7 +22,7 @@ from spawn.store.paths import QueuePaths, Roots, roots
 
 SCRIPTS = sysconfig.get_path("scripts")
 SECONDS = 30.0
-"""No command of these tests takes so long, unless it hangs."""
+"""Timeout of a command, which only a hang exceeds."""
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -25,7 +25,7 @@ FOLLOWS_FROM_NOW = {
         "Estimated Completion: 2026-01-27 18:30:00 PST (2h 34m)"
     ),
 }
-"""The page's lines that contradict its other times, and what follows from these."""
+"""Lines of the page that contradict its other times, and their consistent values."""
 
 DURATION = re.compile(r"(?=.)(\d+d)?(\d+h)?(\d+m)?(\d+s)?")
 DURATIONS = {

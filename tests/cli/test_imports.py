@@ -91,7 +91,7 @@ AS_TEXT = {"spawn.cli.render.status", "spawn.cli.render.text"}
 AS_JSON = {"spawn.cli.render.as_json", "spawn.core.report.as_json"}
 
 OTHERS = {"annotated_doc", "msgspec", "shellingham", "typer", "typing_extensions"}
-"""Typer brings the first and the fourth's helper; msgspec, on Python 3.11, the last."""
+"""Typer imports the first and a helper of the fourth; msgspec, on Python 3.11, the last."""
 
 NEVER = {
     "alembic",

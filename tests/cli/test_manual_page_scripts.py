@@ -17,7 +17,7 @@ pytestmark = pytest.mark.tool("jq")
 MONITOR = "while true"
 CHECK_JOB = 'select(.job_id == "train")'
 FAILED_JOB = "--json | jq '.job_details[]"
-"""What is in the page's blocks, and in one of its lines, that are run here."""
+"""Text that identifies the blocks and the line of the page that the tests run."""
 
 
 def script(part: str) -> str:

@@ -31,7 +31,7 @@ LACKS: dict[str, set[str]] = {
     "radosgw": {COMPLETES_ONCE},
     "rclone": {CREATES_ONCE, REPLACES_IF, COMPLETES_ONCE},
 }
-"""A claim of this table is checked whenever a test is skipped for it."""
+"""Each entry is verified when a test is skipped for it."""
 
 
 class Subject(Struct, frozen=True):

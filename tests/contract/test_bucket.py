@@ -14,7 +14,7 @@ from spawn.store.objects.port import Denied, Unavailable
 from spawn.store.place import Place
 
 ACCOUNT = "123456789012"
-"""The account that everybody is to moto."""
+"""The account id of every moto client."""
 
 
 @pytest.fixture

@@ -171,7 +171,7 @@ def _append(name: str, data: bytes) -> Damage:
 
 DB, WAL, SHM, NOTE = "events.db", "events.db-wal", "events.db-shm", "events.db-head"
 FRAMES = (0, 3, 6, -4, -2, -1)
-"""Frames of the WAL: of the schema, of the first events, of the newest ones."""
+"""WAL frames: of the schema, of the first events, of the newest ones."""
 
 
 def _in_frame(frame: int, at: int) -> int:

@@ -29,7 +29,7 @@ EXECUTIONS = {
     **dict.fromkeys(["wide-2", "wide-3", "loud", "last"], 1),
     **dict.fromkeys(["blocked", "blocked-too", "blocked-last"], 0),
 }
-"""How often each of its twenty jobs is executed, however often a runner dies."""
+"""How often each of the twenty jobs runs, for any number of runner deaths."""
 
 FAILED = {"hopeless"}
 BLOCKED = {"blocked", "blocked-too", "blocked-last"}

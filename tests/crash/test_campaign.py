@@ -14,9 +14,9 @@ from spawn.core.boot.names import SERVICE
 from spawn.store.failpoints import NAMES, VARIABLE
 
 ONCE = ("runner.locked", "runner.claimed", "runner.owned", "runner.adopted", "runner.finished")
-"""Points that a runner comes to once in its life."""
+"""Failpoints that a runner reaches once in its life."""
 ELSEWHERE = ("runner.requested", "runner.answered", "runner.stopping")
-"""Points that it comes to when somebody asks for something: see `test_requests.py`."""
+"""Failpoints that a runner reaches only after a request: see `test_requests.py`."""
 OFTEN = {"runner.collected": (1, 2)}
 COUNTS = some((6,), (1, 13))
 SEEDS = scaled(4, 20)

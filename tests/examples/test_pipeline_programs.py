@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parents[2] / "examples/pipeline"
 PATH = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
 ENVIRONMENT = {**os.environ, "PATH": PATH, "PYTHONDONTWRITEBYTECODE": "1"}
 SHORTER = {"train": "--epochs 10 --every 5", "evaluate": "--repeats 1", "export": "--moved 50"}
-"""Options put behind the commands of pipeline.json; the later one counts."""
+"""Options appended to the commands of pipeline.json; the last one of a name applies."""
 
 
 def program(name: str, *arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -22,11 +22,11 @@ POINTS = [
     ("replica.packed", 1),
     ("replica.draining", 1),
 ]
-"""The point, and which of those who come to it dies."""
+"""Each failpoint, and the process that dies there."""
 MORE = [(f"replica.{what}", count) for what in ("shipping", "shipped") for count in (1, 2, 4, 5)]
 
 LATE = ("replica.packing", "replica.packed", "replica.draining")
-"""Points that the second machine can come to only if the first did not get so far."""
+"""Failpoints that the second machine reaches only if the first has not."""
 
 points = pytest.mark.parametrize(("name", "count"), some(POINTS, MORE))
 
@@ -34,8 +34,8 @@ points = pytest.mark.parametrize(("name", "count"), some(POINTS, MORE))
 def _queue(world: World, name: str = "") -> Queue:
     """A queue that cannot end before its runner dies.
 
-    For a failpoint in shipping, each job of the chain waits for one more segment than the previous job.
-    For one in packing, the chain lasts until enough segments for a pack are shipped.
+    For a failpoint in shipping, each job of the chain waits for one more segment than the one
+    before. For one in packing, the chain lasts until enough segments for a pack are shipped.
     """
     seconds = 0.35 if warm.cold else 0.15
     links = 14 if "pack" in name else 4

@@ -17,13 +17,13 @@ from tests.support.wait import elapsed
 from spawn.core.moments import moment
 
 SEEDS = scaled(4, 100)
-"""How many machines are lost."""
+"""Number of machines that are lost."""
 LOSSES = scaled(3, 5)
-"""How many machines a queue with far dependencies loses, one after the other."""
+"""Number of machines that a queue with indirect dependencies loses in turn."""
 RECOVERY_SECONDS = 1.0
-"""What happened so long before a loss is in the store, however slow that is not."""
+"""Events older than this at the loss are in the store, plus the duration of a slow request."""
 LIFE_SECONDS = 3.0
-"""How long a machine may live at most: the queue takes longer."""
+"""Maximum life of a machine; the queue takes longer."""
 
 
 def _queue(world: World, durability: str) -> Queue:

@@ -99,10 +99,10 @@ ODD: dict[str, Callable[[Answer], bytes]] = {
     "a Last-Modified that is no date": _changed("Last-Modified", "yesterday"),
     "a Date that is no date": _changed("Date", "Mon, 99 Foo 20026 25:61:61 +99999999"),
 }
-"""What is answered instead, given the server's own answer. The request has taken effect."""
+"""Odd answers, made from the server's own answer. The request has taken effect."""
 
 HARMLESS = {"a Date that is no date", "shorter than it is", "gzip that is none", "gzip that is"}
-"""After these a read, a list or a write may go well: what came is for its reader to judge."""
+"""Answers after which an operation may succeed: its caller checks the content."""
 
 
 @pytest.fixture(scope="module")

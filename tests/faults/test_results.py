@@ -200,7 +200,7 @@ def test_output_of_a_lost_machine_is_downloaded_from_its_parts(machines: Machine
 
 
 _FRAME = re.compile(r"\r\x1b\[J([^\n]*?)(?=\r\x1b\[J)")
-"""A line that is written over."""
+"""A line that is overwritten."""
 
 
 @pytest.mark.parametrize("columns", first_of([40, 80]))

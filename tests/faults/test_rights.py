@@ -44,7 +44,7 @@ READS = [
     ("why", "q", "train"),
     ("report", "q", "--output", "report.html"),
 ]
-"""What a person asks. Each is asked of S3 if it knows `--from-s3`."""
+"""Commands of a user, run with `--from-s3` where they have it."""
 
 
 @pytest.fixture(scope="module")

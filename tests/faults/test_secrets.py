@@ -22,7 +22,7 @@ TROUBLE = "does not get to"
 NOWHERE = "http://127.0.0.1:1"
 MARKERS = [each.encode() for each in (VALUE, KEY, TOKEN, PASSWORD)]
 SIGNS = (b"AWS4-HMAC", b"X-Amz-Signature", b"Signature=")
-"""What a request that may be made has in it."""
+"""Parts of a signed request."""
 SECRETS = {
     "MY_SECRET": VALUE,
     "AWS_SECRET_ACCESS_KEY": KEY,

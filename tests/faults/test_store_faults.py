@@ -15,17 +15,16 @@ from spawn.core.moments import moment
 from spawn.store import lag
 
 LONG = scaled(12, 180) if warm.cold else 3
-"""Seconds of the long outage: several of the pauses between tries."""
+"""Duration of the long outage, in seconds: several pauses between tries."""
 LONGEST_PAUSE = 0.5
-"""Seconds from one try to the next in these tests, where the product's pauses grow to 20 s."""
+"""Longest pause between tries in these tests, in seconds; the product's pauses grow to 20 s."""
 SEEDS = scaled(2, 100)
-"""How many mixes of faults are tried."""
+"""Number of fault mixes."""
 LATE_SECONDS = 0.7
 MIXED_SECONDS = 600.0
-"""Enough for pauses that double when one request in three fails, a few times in a row by chance."""
+"""Enough for pauses that double when one in three requests fails, a few times in a row."""
 RECOVERED_SECONDS = 60.0
-"""From the end of a fault until the store has the log: several times the longest pause between two
-tries."""
+"""Time from the end of a fault until the store has the log: several longest pauses."""
 
 
 def _queue(world: World, **fields: Any) -> Queue:

@@ -18,7 +18,7 @@ from spawn.store.replica.lease import RENEW_SECONDS
 
 LEASE = r"_spawn/lease\.json$"
 OWNED = re.compile(r"_spawn/(lease|log/)")
-"""What only the owner may write; packs and output are harmless copies."""
+"""Keys that only the owner may write; packs and output are harmless copies."""
 
 
 def _take(world: World, *flags: str) -> tuple[int, str, str]:

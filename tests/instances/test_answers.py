@@ -26,8 +26,9 @@ from spawn.core.events import QueueStarted
 from spawn.store.replica import lines, names
 
 HUNG = 300.0
-"""Seconds after which a command counts as hung, however busy the machine is. What is bounded shows
-it by its end: who is asked there never answers, and nothing but a bound of ours ends the wait."""
+"""Seconds after which a command counts as hung, on the busiest machine. The peers never answer, so
+only a timeout of the product ends the wait.
+"""
 
 
 def refused(person: Person, target: str, *flags: str, **environ: str) -> Finished:

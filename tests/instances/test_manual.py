@@ -22,7 +22,7 @@ SUBSTITUTIONS = {
     "i-1234567890": "{instance}",
     "sleep 30": "sleep 0.2",
 }
-"""The page's words, and what is typed for them here."""
+"""Words of the page, and their substitutes here."""
 
 
 def typed(text: str, instance: Instance) -> str:

@@ -305,8 +305,9 @@ import select, time
 time.sleep = lambda seconds: select.select([], [], [], seconds) and None
 exec(open({guard!r}).read())
 """
-"""libfaketime knows `clock_nanosleep` only by a clock that it changes too, and Python's `sleep` by
-another; so who sleeps here waits for nothing."""
+"""Under libfaketime `time.sleep` returns at once, as its `clock_nanosleep` assumes a faked clock;
+`select` waits.
+"""
 
 
 def clock_off(person: Person, off: str) -> dict[str, str]:

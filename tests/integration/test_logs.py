@@ -14,7 +14,7 @@ code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
 sys.exit(code)
 """
-"""Runs a command from a small process, since a fork's memory counts too; tells its peak, KiB."""
+"""Runs a command from a small process, as a fork's memory counts too; prints its peak in KiB."""
 
 
 def test_each_stream_goes_where_it_went(world: World) -> None:

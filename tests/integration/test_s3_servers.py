@@ -13,7 +13,7 @@ from tests.support.s3 import Server
 
 KINDS = ["radosgw", "rclone"]
 FENCED = {"radosgw": True, "rclone": False}
-"""Whether the log has a fence there."""
+"""Whether the log is fenced on this server."""
 NO_FENCE = "the log has no fence in its object store"
 
 pytestmark = pytest.mark.s3server

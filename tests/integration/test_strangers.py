@@ -14,7 +14,7 @@ from tests.support.queues import World, job, until
 from tests.support.users import public_folder
 
 BOUND = ("setpriv", "--bounding-set=-kill", "--inh-caps=-kill")
-"""What makes root one user among others, who may signal no process but their own."""
+"""Runs root without CAP_KILL, so that it may signal only its own processes."""
 STRANGER = "setpriv --reuid=65534 --clear-groups sh -c 'echo $$ >> {pids}; exec sleep 61'"
 
 pytestmark = pytest.mark.tool("setpriv")

@@ -45,7 +45,7 @@ class Person:
         self.folder = folder
         self.aws = aws
         self.look: Callable[..., Any] = aws.client
-        """Gives a client of who may see all."""
+        """Creates a client with all permissions."""
         self._capsys = capsys
         self.name("first")
 

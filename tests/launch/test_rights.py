@@ -25,13 +25,13 @@ UNASKED = {
     *("ec2:CreateTags", "iam:PassRole", "iam:TagRole", "iam:TagInstanceProfile"),
     "ssm:AddTagsToResource",
 }
-"""What moto asks nobody for."""
+"""Actions for which moto checks no permission."""
 TAKES_BACK = {"s3:DeleteObject", "ec2:TerminateInstances", "ssm:DeleteParameter"}
-"""What is needed when a launch has failed."""
+"""Actions that a failed launch needs for its cleanup."""
 LATER = {
     *("ec2:DescribeInstances", "ec2:DescribeSubnets", "iam:GetRolePolicy", "s3:GetObject"),
 }
-"""What is asked only where something is there already, or a flag names it."""
+"""Actions used only for existing resources, or with an option."""
 RULES = {"s3:PutBucketPublicAccessBlock", "s3:PutEncryptionConfiguration"}
 
 

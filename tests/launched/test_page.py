@@ -38,8 +38,9 @@ SUBSTITUTIONS = {
     "<PID>": "{pid}",
     "sleep 30": "sleep 0.5",
 }
-"""The page's words, and what is typed for them, as its own table says. `queue-xxx` and `failed-job`
-are another queue on that instance, and a job of its that fails."""
+"""Words of the page and their substitutes, as documented in its own table. `queue-xxx` and
+`failed-job` are another queue on that instance and its failed job.
+"""
 SETUP = f"""\
 #!/bin/sh
 # The folders that the page's pipeline has its files in.
