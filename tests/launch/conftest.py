@@ -100,7 +100,7 @@ class Person:
         return [each["Name"] for each in found if self.queue_id in each["Name"]]
 
     def bucket(self) -> str:
-        """The region's bucket, which exists."""
+        """Create the region's bucket; returns its name."""
         self.look("s3").create_bucket(Bucket=BUCKET)
         return BUCKET
 
