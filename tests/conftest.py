@@ -1,4 +1,4 @@
-"""What every test can rely on."""
+"""Fixtures and hooks for every test."""
 
 import gc
 import os
@@ -15,9 +15,9 @@ from spawn.runner.guardian import RESTARTS
 
 settings.register_profile("spawn", deadline=None, print_blob=True, max_examples=scaled(50, 100))
 settings.load_profile("spawn")
-# A shell that runs us in the background has SIGINT ignored, and so would be all that we start.
+# A shell that runs pytest in the background ignores SIGINT, and children would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-# Tests kill runners, and see what the next one makes of it: that one is started by them.
+# Tests kill runners and inspect the next one, so tests themselves start that one.
 os.environ[RESTARTS] = "0"
 
 
@@ -29,13 +29,13 @@ pytest_plugins = ["tests.support.servers"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Workers share the processes that fork."""
+    """Share the fork servers among the workers."""
     if config.getoption("numprocesses", None):
         os.environ[warm.VARIABLE] = warm.start()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest: each worker is given an equal part of the list, from its start on."""
+    """Run the longest tests first: each worker gets an equal part of the list, from its start."""
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     first = [item for item in items if item.get_closest_marker("long")]
     rest = iter([item for item in items if not item.get_closest_marker("long")])
@@ -46,14 +46,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What was collected stays: to look through it for garbage takes longer than many a test."""
+    """Freeze the collected objects: garbage collection takes longer than most tests."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test whose program is missing, with the reason; where all must run, fail it."""
+    """Skip a test whose program is missing, with the reason; fail it where all tests must run."""
     for mark in item.iter_markers("tool"):
         name = mark.args[0]
         if shutil.which(name) is None:
@@ -64,14 +64,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(autouse=True)
 def _cold(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test that is marked so starts the real program."""
+    """Start the real program in tests marked `cold`."""
     if request.node.get_closest_marker("cold"):
         monkeypatch.setattr(warm, "cold", True)
 
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of the person who runs the tests reaches them."""
+    """Hide the developer's own settings from tests."""
     for name in list(os.environ):
         if name.startswith("SPAWN_") and not name.startswith(_KEPT):
             monkeypatch.delenv(name)

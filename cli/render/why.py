@@ -248,9 +248,7 @@ def _turn(fact: Fact, at: str) -> str:
     one = len(fact.chain) == 1
     running = named(fact.chain, len(fact.chain)) + (f" and {fact.more} more" if fact.more else "")
     verb = f"has been running since {at}" if one else "are running"
-    return (
-        f"It is ready and waits for its turn: max_parallel is {fact.most}, and {running} {verb}."
-    )
+    return f"It is ready and waits for its turn: max_parallel is {fact.most}, and {running} {verb}."
 
 
 def _interruption(fact: Fact) -> str:

@@ -76,9 +76,9 @@ class RetryFile(Fields):
             ),
         ]
     ] = UNSET
-    base_delay: OrUnset[
-        Annotated[Duration, described("Delay after the first failure.", "10s")]
-    ] = UNSET
+    base_delay: OrUnset[Annotated[Duration, described("Delay after the first failure.", "10s")]] = (
+        UNSET
+    )
     delay: OrUnset[Annotated[Duration, described("Alias of base_delay.", "10s")]] = UNSET
     max_delay: OrUnset[
         Annotated[
@@ -189,9 +189,9 @@ class JobFile(Fields):
             ),
         ]
     ] = UNSET
-    env: OrUnset[
-        Annotated[Variables, described("Alias of environment.", {"EPOCHS": "100"})]
-    ] = UNSET
+    env: OrUnset[Annotated[Variables, described("Alias of environment.", {"EPOCHS": "100"})]] = (
+        UNSET
+    )
     result_files: OrUnset[
         Annotated[
             Paths,
@@ -229,9 +229,9 @@ class QueueFile(Fields, rename={"schema_": "$schema"}):
             ),
         ]
     ] = UNSET
-    queue_name: OrUnset[
-        Annotated[Title, described("Title of the queue.", "Nightly training")]
-    ] = UNSET
+    queue_name: OrUnset[Annotated[Title, described("Title of the queue.", "Nightly training")]] = (
+        UNSET
+    )
     global_timeout: OrUnset[
         Annotated[
             TimeLimit,

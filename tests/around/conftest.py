@@ -1,4 +1,4 @@
-"""A person who asks about instances, and EC2 as moto knows it; no instance answers."""
+"""Run instance commands against moto's EC2; no instance answers."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,14 +10,14 @@ from tests.support.s3 import Server
 from spawn.cli.main import run
 
 Spawn = Callable[..., Finished]
-"""Runs `spawn <words>` in this process, for each command imports boto3 else."""
+"""Runs `spawn <words>` in this process, where boto3 is already imported."""
 
 
 @pytest.fixture
 def spawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Spawn:
-    """The command line, with a home of its own; what AWS is to it is up to the test."""
+    """Run `spawn` with its own home; the test chooses the AWS endpoint."""
     monkeypatch.setenv("SPAWN_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TZ", "UTC")
     monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
@@ -34,12 +34,12 @@ def spawn(
 
 @pytest.fixture
 def aws(moto_server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
-    """AWS to the command line."""
+    """AWS endpoint of the command line."""
     become(moto_server, monkeypatch)
     return moto_server
 
 
 def become(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a server be AWS to what runs in this process."""
+    """Make a server the AWS endpoint of this process."""
     for name, value in server.environ.items():
         monkeypatch.setenv(name, value)

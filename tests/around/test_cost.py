@@ -1,4 +1,4 @@
-"""What an instance has cost: sums over prices that change, and what is read of the price list."""
+"""Cost of an instance: sums over changing prices, and the price list parser."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -11,12 +11,12 @@ BEGAN = datetime(2026, 1, 27, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
-def test_one_price_holds_from_the_beginning_to_the_end() -> None:
+def test_one_price_applies_to_the_whole_run() -> None:
     cost = estimate([Rate(BEGAN - 9 * HOUR, 0.2)], BEGAN, BEGAN + 6 * HOUR, "on-demand")
     assert (cost.seconds, cost.usd, cost.per_hour) == (6 * 3600, pytest.approx(1.2), 0.2)
 
 
-def test_prices_that_change_hold_until_the_next_one() -> None:
+def test_each_price_applies_until_the_next_one() -> None:
     rates = [
         Rate(BEGAN + 3 * HOUR, 0.4),
         Rate(BEGAN - 2 * HOUR, 0.1),
@@ -27,13 +27,13 @@ def test_prices_that_change_hold_until_the_next_one() -> None:
     assert cost.per_hour == 0.4
 
 
-def test_a_price_after_the_end_does_not_count() -> None:
+def test_a_price_after_the_end_is_ignored() -> None:
     rates = [Rate(BEGAN, 0.1), Rate(BEGAN + 5 * HOUR, 9.0)]
     cost = estimate(rates, BEGAN, BEGAN + 2 * HOUR, "spot")
     assert (cost.usd, cost.per_hour) == (pytest.approx(0.2), 0.1)
 
 
-def test_a_clock_that_is_behind_costs_nothing() -> None:
+def test_an_end_before_the_start_costs_nothing() -> None:
     assert estimate([Rate(BEGAN, 0.1)], BEGAN, BEGAN - HOUR, "spot").usd == 0
 
 
@@ -54,5 +54,7 @@ def product(usd: str, unit: str = "Hrs") -> str:
         (["no json", "[]", "{}", '{"terms": {"OnDemand": 3}}', product("x")], None),
     ],
 )
-def test_a_price_is_read_from_the_list_or_none_is(products: list[str], price: float | None) -> None:
+def test_an_ambiguous_or_invalid_price_list_gives_no_price(
+    products: list[str], price: float | None
+) -> None:
     assert on_demand_price(products) == price

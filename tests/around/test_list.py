@@ -1,4 +1,4 @@
-"""`spawn list`: which instances there are, as a table, as JSON, as ids."""
+"""`spawn list`: instances as a table, as JSON, and as ids."""
 
 import json
 import subprocess
@@ -21,12 +21,12 @@ NOW = datetime(2026, 1, 27, 14, 5, 32, tzinfo=UTC)
 EMPTY = Answer(body=b"<R><reservationSet></reservationSet></R>")
 
 
-def test_instances_with_a_queue_are_listed_and_others_are_not(aws: Server, spawn: Spawn) -> None:
+def test_only_instances_with_a_queue_tag_are_listed(aws: Server, spawn: Spawn) -> None:
     ours = launched(aws, "nightly")
     other = launched(aws, None)
     done = spawn("list", "--format", "json")
     assert (done.code, done.err) == (0, "")
-    assert other not in done.out  # that other tests have instances is no matter
+    assert other not in done.out  # other tests may have launched instances
     (found,) = [each for each in json.loads(done.out) if each["instance_id"] == ours]
     assert (found["state"], found["instance_type"], found["region"], found["queue_id"]) == (
         "running",
@@ -50,7 +50,7 @@ def test_instances_with_a_queue_are_listed_and_others_are_not(aws: Server, spawn
 
 
 @pytest.mark.tool("jq")
-def test_the_tags_are_found_as_the_page_says(aws: Server, spawn: Spawn) -> None:
+def test_the_documented_jq_filter_finds_the_tags(aws: Server, spawn: Spawn) -> None:
     ours = launched(aws, "nightly")
     launched(aws, "another")
     done = subprocess.run(
@@ -63,7 +63,7 @@ def test_the_tags_are_found_as_the_page_says(aws: Server, spawn: Spawn) -> None:
     assert json.loads(done.stdout)["spawn:queue-id"] == "nightly"
 
 
-def test_the_terminated_are_shown_when_asked_for(aws: Server, spawn: Spawn) -> None:
+def test_terminated_instances_are_shown_on_request(aws: Server, spawn: Spawn) -> None:
     gone, stopped = (launched(aws, name) for name in ("gone", "stopped"))
     client = aws.client("ec2")
     client.terminate_instances(InstanceIds=[gone])
@@ -74,7 +74,7 @@ def test_the_terminated_are_shown_when_asked_for(aws: Server, spawn: Spawn) -> N
     assert {gone, stopped} <= set(spawn("list", "--quiet", "--all").out.split())
 
 
-def test_where_there_is_none_stdout_is_empty_and_stderr_says_what_to_do(
+def test_without_instances_stdout_is_empty_and_stderr_has_a_hint(
     spawn: Spawn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with answering(lambda _: EMPTY) as server:
@@ -90,7 +90,7 @@ def test_where_there_is_none_stdout_is_empty_and_stderr_says_what_to_do(
 
 
 @pytest.mark.parametrize("pages", [1, 3])
-def test_the_newest_is_first_over_many_pages(
+def test_results_of_several_pages_are_sorted_newest_first(
     pages: int, spawn: Spawn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hours = [5, 23, 0, 11, 7, 19]
@@ -116,7 +116,7 @@ def test_the_newest_is_first_over_many_pages(
     assert done.out.split() == [f"i-{hour:08}" for hour in sorted(hours, reverse=True)]
 
 
-def test_that_ec2_cannot_be_asked_is_said(spawn: Spawn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_ec2_failure_is_reported(spawn: Spawn, monkeypatch: pytest.MonkeyPatch) -> None:
     refusals = [
         (403, "UnauthorizedOperation", "EC2 refuses us", "docs/iam-policies.md"),
         (400, "ExpiredToken", "EC2 refuses us: credentials have expired", "aws sso login"),
@@ -138,7 +138,7 @@ def test_that_ec2_cannot_be_asked_is_said(spawn: Spawn, monkeypatch: pytest.Monk
     assert "--region a region" in done.err
 
 
-def test_another_format_is_a_bad_argument(spawn: Spawn) -> None:
+def test_an_unknown_format_is_a_bad_argument(spawn: Spawn) -> None:
     done = spawn("list", "--format", "yaml")
     assert done.code == 2
     assert "'table', 'json'" in done.err
@@ -178,7 +178,7 @@ def test_the_table_has_aligned_columns() -> None:
 
 
 @pytest.mark.parametrize("width", [200, 120, 100, 80, 60, 40])
-def test_it_fits_its_terminal_and_cuts_no_id_or_state(width: int) -> None:
+def test_the_table_fits_the_terminal_without_cutting_ids_or_states(width: int) -> None:
     lines = list(table(INSTANCES, NOW, PLAIN, width))
     assert all(len(line) <= width for line in lines)
     for each, line in zip(INSTANCES, lines[1:], strict=True):
@@ -186,7 +186,7 @@ def test_it_fits_its_terminal_and_cuts_no_id_or_state(width: int) -> None:
         assert each.state in line
 
 
-def test_on_a_narrow_terminal_queues_stay_and_addresses_do_not() -> None:
+def test_a_narrow_terminal_shows_queues_and_drops_addresses() -> None:
     title, line, _ = table(INSTANCES, NOW, PLAIN, 70)
     assert title.split() == ["INSTANCE", "TYPE", "STATE", "AGE", "QUEUE"]
     assert "queue-20" in line
@@ -196,7 +196,7 @@ def test_on_a_narrow_terminal_queues_stay_and_addresses_do_not() -> None:
     assert line.endswith("queue-20260127…"), "the room that the age has left is the queue's"
 
 
-def test_a_name_is_cut_before_a_queue_is() -> None:
+def test_names_are_cut_before_queue_ids() -> None:
     line = list(table(INSTANCES, NOW, PLAIN, 105))[1]
     assert "…" in line
     assert "queue-20260127-140532" in line

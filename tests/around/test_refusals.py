@@ -1,4 +1,4 @@
-"""What `spawn terminate` does not end, and what it says of what stays."""
+"""Cases in which `spawn terminate` refuses, and the resources that it reports as left."""
 
 import pytest
 from tests.around.conftest import Spawn, become
@@ -7,7 +7,7 @@ from tests.support.ec2 import launched, state_of
 from tests.support.s3 import Server
 
 
-def test_without_a_terminal_or_yes_nothing_is_terminated(aws: Server, spawn: Spawn) -> None:
+def test_terminate_needs_a_terminal_or_yes(aws: Server, spawn: Spawn) -> None:
     ours = launched(aws)
     done = spawn("terminate", ours, "--force")
     assert done.code == 2
@@ -15,7 +15,9 @@ def test_without_a_terminal_or_yes_nothing_is_terminated(aws: Server, spawn: Spa
     assert state_of(aws, ours) == "running"
 
 
-def test_an_instance_that_is_not_ours_is_left_alone_by_force_too(aws: Server, spawn: Spawn) -> None:
+def test_force_does_not_terminate_an_instance_without_a_queue_tag(
+    aws: Server, spawn: Spawn
+) -> None:
     other = launched(aws, None)
     done = spawn("terminate", other, "--yes", "--force")
     assert (done.code, done.out) == (1, "")
@@ -24,7 +26,9 @@ def test_an_instance_that_is_not_ours_is_left_alone_by_force_too(aws: Server, sp
     assert state_of(aws, other) == "running"
 
 
-def test_one_that_is_protected_says_how_that_is_lifted(aws: Server, spawn: Spawn) -> None:
+def test_termination_protection_is_reported_with_how_to_remove_it(
+    aws: Server, spawn: Spawn
+) -> None:
     ours = launched(aws)
     aws.client("ec2").modify_instance_attribute(
         InstanceId=ours, DisableApiTermination={"Value": True}
@@ -36,7 +40,7 @@ def test_one_that_is_protected_says_how_that_is_lifted(aws: Server, spawn: Spawn
     assert state_of(aws, ours) == "running"
 
 
-def test_by_force_it_is_terminated_and_what_stays_is_named(aws: Server, spawn: Spawn) -> None:
+def test_force_terminates_and_names_the_remaining_resources(aws: Server, spawn: Spawn) -> None:
     volume = {"DeviceName": "/dev/sdb", "Ebs": {"VolumeSize": 8, "DeleteOnTermination": False}}
     ours = launched(aws, BlockDeviceMappings=[volume])
     done = spawn("terminate", ours, "--yes", "--force")
@@ -47,13 +51,13 @@ def test_by_force_it_is_terminated_and_what_stays_is_named(aws: Server, spawn: S
     assert (again.code, again.out, again.err) == (0, f"Instance {ours} is already terminated\n", "")
 
 
-def test_a_spot_request_that_may_start_another_one_is_named(
+def test_an_open_spot_request_is_named(
     aws: Server, spawn: Spawn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours = launched(aws)
 
     def answer(asked: Asked) -> Answer:
-        """As moto does, which says of no instance from which request it came."""
+        """Add the spot request to moto's answer, which lacks it."""
         said = forward(aws, asked)
         request = b"</instanceId><spotInstanceRequestId>sir-0123</spotInstanceRequestId>"
         if b"Action=DescribeInstances" not in asked.body:
@@ -67,7 +71,7 @@ def test_a_spot_request_that_may_start_another_one_is_named(
     assert "--spot-instance-request-ids sir-0123`" in done.err
 
 
-def test_where_nobody_can_tell_what_is_in_s3_it_is_not_terminated(
+def test_an_instance_is_kept_when_s3_cannot_be_checked(
     aws: Server, spawn: Spawn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours = launched(aws)

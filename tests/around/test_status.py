@@ -1,4 +1,4 @@
-"""`spawn status`: what is known of an instance that is not asked itself."""
+"""`spawn status` of an instance that cannot be reached itself."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ PRICE = {
 
 
 def role(aws: Server) -> str:
-    """Make a role and a profile of one name; returns it."""
+    """Create a role and an instance profile; returns their common name."""
     name = f"spawn-{uuid4().hex[:8]}"
     iam = aws.client("iam")
     iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")
@@ -35,7 +35,7 @@ def line(text: str, title: str) -> str:
     return found.removeprefix(f"{title}: ")
 
 
-def test_an_instance_is_shown_with_its_role_and_tags(aws: Server, spawn: Spawn) -> None:
+def test_status_shows_role_and_tags(aws: Server, spawn: Spawn) -> None:
     name = role(aws)
     ours = launched(aws, IamInstanceProfile={"Name": name}, KeyName="mine")
     done = spawn("status", ours)
@@ -52,11 +52,11 @@ def test_an_instance_is_shown_with_its_role_and_tags(aws: Server, spawn: Spawn) 
     assert "q, status unknown: there is no bucket nobodys" in line(done.out, "Queue")
 
 
-def test_without_a_profile_it_says_what_that_means(aws: Server, spawn: Spawn) -> None:
+def test_a_missing_profile_is_explained(aws: Server, spawn: Spawn) -> None:
     assert line(spawn("status", launched(aws)).out, "IAM") == "none: results cannot be uploaded"
 
 
-def test_what_may_not_be_asked_is_said_and_the_rest_is_shown(
+def test_denied_requests_are_reported_and_the_rest_is_shown(
     aws: Server, spawn: Spawn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = role(aws)
@@ -72,14 +72,12 @@ def test_what_may_not_be_asked_is_said_and_the_rest_is_shown(
         become(server.server, monkeypatch)
         done = spawn("status", ours)
     assert (done.code, done.err) == (0, "")
-    assert line(done.out, "IAM").startswith(
-        f"profile {name}; role unknown: IAM refuses us"
-    )
+    assert line(done.out, "IAM").startswith(f"profile {name}; role unknown: IAM refuses us")
     cost = line(done.out, "Cost so far")
     assert "; its on-demand price cannot be had: AWS's price list refuses us" in cost
 
 
-def test_what_it_has_cost_is_estimated_from_the_price_list(
+def test_the_cost_is_estimated_from_the_price_list(
     aws: Server, spawn: Spawn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours = launched(aws)
@@ -104,7 +102,7 @@ def test_what_it_has_cost_is_estimated_from_the_price_list(
     assert "at $3600.0000 per hour, on-demand; without volumes, traffic and S3)" in text
 
 
-def test_a_spot_instances_price_is_ec2s(aws: Server, spawn: Spawn) -> None:
+def test_the_spot_price_comes_from_ec2(aws: Server, spawn: Spawn) -> None:
     client = aws.client("ec2")
     wanted = {"ImageId": IMAGE, "InstanceType": "m7i.large"}
     asked = client.request_spot_instances(LaunchSpecification=wanted, SpotPrice="1")
@@ -118,7 +116,7 @@ def test_a_spot_instances_price_is_ec2s(aws: Server, spawn: Spawn) -> None:
     assert (shown["cost"]["basis"], shown["cost"]["usd_per_hour"]) == ("spot", 0.00001)
 
 
-def test_one_that_was_terminated_is_shown_and_costs_no_more(aws: Server, spawn: Spawn) -> None:
+def test_a_terminated_instance_is_shown_and_its_cost_stops(aws: Server, spawn: Spawn) -> None:
     ours = launched(aws)
     aws.client("ec2").terminate_instances(InstanceIds=[ours])
     done = spawn("status", ours)
@@ -128,9 +126,7 @@ def test_one_that_was_terminated_is_shown_and_costs_no_more(aws: Server, spawn: 
     assert line(done.out, "Ended")
 
 
-def test_a_queue_that_was_submitted_is_shown_as_s3_has_it(
-    aws: Server, spawn: Spawn, tmp_path: Path
-) -> None:
+def test_a_submitted_queue_is_shown_from_s3(aws: Server, spawn: Spawn, tmp_path: Path) -> None:
     bucket = make_bucket(aws)
     config = {"queue_id": "q", "jobs": [{"job_id": "a", "command": "true"}]}
     key = "somewhere/_spawn/queue.json"
@@ -152,7 +148,7 @@ def test_a_queue_that_was_submitted_is_shown_as_s3_has_it(
     assert line(done.out, "Results Location") == location
 
 
-def test_one_of_another_region_is_named_with_its_region(
+def test_an_instance_in_another_region_is_reported_with_its_region(
     spawn: Spawn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours = "i-0123456789abcdef0"
@@ -182,7 +178,7 @@ def test_one_of_another_region_is_named_with_its_region(
 
 
 @pytest.mark.parametrize("command", ["status", "connect", "terminate"])
-def test_what_is_no_instance_id_is_a_bad_argument(spawn: Spawn, command: str) -> None:
+def test_an_invalid_instance_id_is_a_bad_argument(spawn: Spawn, command: str) -> None:
     done = spawn(command, "queue-20260127-140532")
     assert done.code == 2
     assert "is not an instance id" in done.err

@@ -1,1 +1,1 @@
-"""Measurements of what the project claims. `make bench` runs them; no test is timed."""
+"""Benchmarks of the project's performance claims, run by `make bench`; no test is timed."""

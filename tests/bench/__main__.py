@@ -37,7 +37,7 @@ MEASURES = {
 
 
 def main() -> None:
-    """Measure what argv names, or everything; only everything is written down."""
+    """Run the benchmarks named in argv, or all; only a full run writes the page."""
     chosen = sys.argv[1:] or list(MEASURES)
     figures = []
     for name in chosen:

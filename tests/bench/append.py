@@ -1,4 +1,4 @@
-"""What an event costs to append, beside a raw `sqlite3` commit of the same row."""
+"""Cost of appending an event, compared with a raw `sqlite3` commit of the same row."""
 
 import sqlite3
 from pathlib import Path
@@ -16,7 +16,7 @@ CLAIM = 1.5
 
 
 def measure(folder: Path) -> Figure:
-    """Append one event a transaction, by each."""
+    """Append one event per transaction in both ways."""
     writer = LogWriter(folder / "ours.db")
     LogWriter(folder / "raw.db").close()
     raw = sqlite3.connect(folder / "raw.db", isolation_level=None)

@@ -1,4 +1,4 @@
-"""What a job costs, beside the same commands from a bare loop with two durable commits a job."""
+"""Cost of a job, compared with a bare loop that makes two durable commits per command."""
 
 import json
 import os
@@ -15,7 +15,7 @@ CLAIM = 2.5
 
 
 def measure(folder: Path) -> Figure:
-    """Time a chain of `true`, in turn with the loop, three times."""
+    """Time a chain of `true` and the loop in turn, three times each."""
     ours, theirs = [], []
     for number in range(3):
         theirs.append(_loop(folder / f"loop-{number}.db"))
@@ -35,7 +35,7 @@ def measure(folder: Path) -> Figure:
 
 
 def _profile(folder: Path, job: float) -> list[str]:
-    """Where a job's time goes, ms."""
+    """Break down a job's time, in ms."""
     log = sqlite3.connect(f"file:{folder}/home-1/state/queues/chain/events.db?mode=ro", uri=True)
     query = "SELECT avg(json_extract(line, '$.data.wall_seconds')) FROM events WHERE type = ?"
     (command,) = log.execute(query, ("JobCompleted",)).fetchone()
@@ -97,7 +97,7 @@ def _loop(path: Path) -> float:
 
 
 def run(home: Path, count: int) -> float:
-    """Run a chain of so many jobs; returns its time, seconds, by its own log."""
+    """Run a chain of `count` jobs; returns its duration by its own log, in seconds."""
     home.mkdir()
     jobs = [
         {"job_id": f"job-{n}", "command": "true", "depends_on": [f"job-{n - 1}"] if n else []}

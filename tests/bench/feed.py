@@ -1,4 +1,4 @@
-"""What a watch costs through a feed while nothing happens."""
+"""Cost of watching an idle queue through a feed."""
 
 import time
 from pathlib import Path
@@ -19,8 +19,9 @@ CLAIM_WAIT = 0.05
 
 
 def measure(folder: Path) -> list[Figure]:
-    """Refresh and report a queue of a job that runs, again and again; both sides count. Then wait
-    for news that does not come."""
+    """Refresh and report a running queue repeatedly, counting both sides; then long-poll without
+    news.
+    """
     with world_in(folder) as world, feed_of(world) as feed:
         queue = world.queue(job("a", f"echo 'step 1 of 3'; {until('end')}")).detach("--no-s3")
         queue.wait_executing("a")
@@ -60,8 +61,8 @@ def measure(folder: Path) -> list[Figure]:
 
 
 def _cpu_of_a_wait(feed: Feed, source: FeedQueue) -> float:
-    """CPU seconds of the feed for each second in which a client waits."""
-    while source.pause(1.0):  # the job's output and its copy come late
+    """Return the feed's CPU seconds per second of a client's long poll."""
+    while source.pause(1.0):  # the job's output and its copy arrive late
         source.refresh()
     before, began = feed.cpu(), time.perf_counter()
     source.pause(WAIT_SECONDS)

@@ -1,4 +1,4 @@
-"""What was measured, and how it is shown."""
+"""Measured figures and the page that shows them."""
 
 import platform
 import statistics
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Figure:
-    """One row of the page: what, how much, and what the claim is."""
+    """One row of the page: name, value, and claim."""
 
     what: str
     found: str
@@ -19,16 +19,16 @@ class Figure:
     holds: bool
     how: str
     more: tuple[str, ...] = ()
-    """Lines of a section of its own, below the table."""
+    """Lines of an extra section below the table."""
 
 
 def alternate(
     first: Callable[[], object], second: Callable[[], object], rounds: int
 ) -> tuple[float, float]:
-    """Time two things in turn, so that a slow moment of the machine meets both.
+    """Time two calls in turn, so that load on the machine affects both.
 
     Returns:
-        The median of each, seconds.
+        The median of each, in seconds.
     """
     times: tuple[list[float], list[float]] = ([], [])
     first()
@@ -42,13 +42,13 @@ def alternate(
 
 
 def _start() -> float:
-    """How fast the machine is: the time that an empty program takes, milliseconds."""
+    """Return the run time of an empty program in ms, as a measure of the machine's speed."""
     empty = [sys.executable, "-c", "pass"]
     return alternate(lambda: subprocess.run(empty, check=True), lambda: None, 15)[0] * 1e3
 
 
 def page(figures: Iterable[Figure]) -> str:
-    """The text of `docs/benchmarks.md`."""
+    """Return the text of `docs/benchmarks.md`."""
     lines = [
         "# Benchmarks",
         "",

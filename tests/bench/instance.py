@@ -1,4 +1,4 @@
-"""What asking an instance costs by whole commands, beside `ssh` that prints a file."""
+"""Cost of commands that query an instance, compared with `ssh` printing a file."""
 
 import shutil
 import statistics
@@ -18,7 +18,7 @@ ROUNDS = 21
 CLAIM = 1.6
 MANY = 100_000
 LONG = 6
-"""Times the status of a short log, its log being here already."""
+"""Limit, as a multiple of the time for a short log, with the log already cached."""
 
 
 def measure(folder: Path) -> list[Figure]:

@@ -1,4 +1,4 @@
-"""What a long log costs to replay."""
+"""Cost of replaying a long log."""
 
 import json
 import subprocess
@@ -9,9 +9,9 @@ from statistics import median
 from tests.bench.figures import Figure
 
 CLAIM = 1.5
-"""Times a loop that only reads, hashes and decodes: no rule of any queue is in it."""
+"""Limit, as a multiple of a loop that only reads, hashes and decodes."""
 SECONDS, FAST = 4.0, 11
-"""What a machine has to manage that starts `python -c pass` in so many milliseconds."""
+"""Seconds allowed on a machine that starts `python -c pass` in this many milliseconds."""
 EVENTS = 1_000_000
 
 _CHILD = """
@@ -41,7 +41,7 @@ print(json.dumps([seq, time.perf_counter() - began, 0]))
 
 
 def measure(folder: Path) -> Figure:
-    """Replay a million events, and a tenth of them for their memory."""
+    """Replay a million events for time, and a tenth of them for memory."""
     from tests.support.logs import QUEUE_ID, synthetic, write_log
 
     small, large = folder / "small.db", folder / "large.db"

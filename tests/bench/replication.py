@@ -1,4 +1,4 @@
-"""How far the replica is behind and what it costs, beside litestream on the same commits."""
+"""Lag and cost of the replica, compared with litestream on the same commits."""
 
 import json
 import os
@@ -21,17 +21,17 @@ from spawn.store.replica import names
 
 P50, P99 = 0.4, 1.0
 PUT_SECONDS = 0.04
-"""What a PUT to S3 takes from an instance of the same region, added to the server's own time."""
+"""Latency of a PUT to S3 within its region, added to the server's own time."""
 JOBS = 120
 IDLE_SECONDS = 30
 MB = 100
 PUT_DOLLARS, GET_DOLLARS = 0.005 / 1000, 0.0004 / 1000
-"""Of S3 Standard in us-east-1; a LIST costs as much as a PUT. Source: the S3 price list."""
+"""Prices of S3 Standard in us-east-1; a LIST costs as much as a PUT. Source: the S3 price list."""
 BUCKET = "bench"
 
 
 def measure(folder: Path) -> list[Figure]:
-    """Run a queue against a real server over HTTP, then litestream with the same commits."""
+    """Run a queue against an HTTP server, then litestream with the same commits."""
     with moto(folder) as server:
         proxy = Proxy(server.endpoint)
         environ = {**os.environ, **Server(proxy.endpoint).environ, "SPAWN_HOME": str(folder / "h")}
@@ -105,7 +105,7 @@ def _spawn(
 
 
 def _events(log: Path) -> list[tuple[int, float, str]]:
-    """Each event of a log: its seq, when it was written, its line."""
+    """Return each event of a log: seq, commit time, line."""
     connection = sqlite3.connect(f"file:{log}?mode=ro", uri=True)
     rows = connection.execute("SELECT seq, at, line FROM events ORDER BY seq").fetchall()
     connection.close()
@@ -113,7 +113,7 @@ def _events(log: Path) -> list[tuple[int, float, str]]:
 
 
 def _lags(log: Path, asked: list[Asked]) -> list[float]:
-    """Seconds from each event to the answer that its segment got."""
+    """Return the seconds from each event to the response for its segment."""
     segments = sorted(
         (first, each.at)
         for each in asked
@@ -148,10 +148,10 @@ def _idle(folder: Path, environ: dict[str, str], proxy: Proxy) -> tuple[list[Ask
 def _litestream(
     folder: Path, environ: dict[str, str], log: Path, proxy: Proxy
 ) -> tuple[list[float], int, list[Asked]]:
-    """Write the same rows at the same distances, and see when litestream brings them.
+    """Write the same rows at the same intervals and observe when litestream replicates them.
 
     Returns:
-        The lag of each, the PUTs meanwhile, and the requests while nothing is written.
+        The lag of each row, the PUTs meanwhile, and the requests while idle.
     """
     database = folder / "litestream.db"
     connection = sqlite3.connect(database, isolation_level=None)

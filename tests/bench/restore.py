@@ -1,4 +1,4 @@
-"""What it costs to read a long log back from its replica."""
+"""Cost of reading a long log back from its replica."""
 
 import time
 from pathlib import Path
@@ -12,12 +12,12 @@ from spawn.store.replica.pack import Packer
 from spawn.store.replica.reconcile import reconcile
 
 EVENTS = 84_495
-"""The worst length up to 100,000: as many small packs as there can be."""
+"""The worst length up to 100,000: it has the most small packs."""
 CLAIM = 50
 
 
 def measure(folder: Path) -> Figure:
-    """Restore the log of one epoch without an end, each event a segment of its own."""
+    """Restore the log of one unfinished epoch, one event per segment."""
     rows: list[Row] = [
         (seq, type_.encode(), line.encode(), hash_)
         for seq, type_, _, _, line, hash_ in synthetic(EVENTS)

@@ -1,4 +1,4 @@
-"""What a runner costs while a job runs."""
+"""Cost of a runner while a job runs."""
 
 import json
 import os
@@ -17,7 +17,7 @@ SECONDS = 20
 
 
 def measure(folder: Path) -> Figure:
-    """Look at a runner, its zygote and the job's supervisor while the job does nothing."""
+    """Measure a runner, its zygote and the job's supervisor while the job is idle."""
     config = folder / "queue.json"
     jobs = [{"job_id": "a", "command": f"sleep {SECONDS + 5}"}, {"job_id": "b", "command": "true"}]
     config.write_text(json.dumps({"queue_id": "idle", "jobs": jobs}))

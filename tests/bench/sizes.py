@@ -1,4 +1,4 @@
-"""What a job costs in a queue of ten, and in one of ten thousand."""
+"""Cost of a job in a queue of ten and in one of ten thousand."""
 
 from pathlib import Path
 

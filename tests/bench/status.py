@@ -1,4 +1,4 @@
-"""What a look at the status costs, beside an interpreter that does nothing."""
+"""Cost of `status`, compared with an interpreter that does nothing."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ CLAIM = 10
 
 
 def measure(folder: Path) -> Figure:
-    """Time `spawn queue status local` of the example's shape against `python -c pass`."""
+    """Time `spawn queue status local` on the example queue against `python -c pass`."""
     environ = {**os.environ, "SPAWN_HOME": str(folder / "home")}
     spawn = str(Path(sys.executable).with_name("spawn"))
     jobs = ", ".join(f'{{"job_id": "{name}", "command": "true"}}' for name in ("a", "b", "c", "d"))

@@ -1,4 +1,4 @@
-"""What asking an instance costs, beside `ssh` that prints a file: over loopback, with one key."""
+"""Cost of querying an instance, compared with `ssh` printing a file: loopback, one key."""
 
 import os
 import shutil
@@ -44,7 +44,7 @@ os._exit(0)
 
 
 def measure(folder: Path) -> Figure:
-    """Time a tunnel and one answer through it, a process each, against `ssh host cat file`."""
+    """Time a tunnel with one request, one process each, against `ssh host cat file`."""
     what, claim = "a tunnel and one answer", f"at most {CLAIM} × `ssh host cat file`"
     how = f"{ROUNDS} processes of each in turn, over loopback; medians."
     if missing():
@@ -58,7 +58,7 @@ def measure(folder: Path) -> Figure:
         server = stack.enter_context(sshd(public, allow=[person.key]))
         port = stack.enter_context(_served())
         person.leads_to(server)
-        if os.getuid() == 0:  # root's shell may have much to read before it runs anything
+        if os.getuid() == 0:  # root's shell may read many files at startup
             name = stack.enter_context(another_user())
             text = person.config.read_text().replace(f"User {ME}", f"User {name}")
             person.config.write_text(text)

@@ -1,4 +1,4 @@
-"""A plan with all that a launch can say, and names that need care."""
+"""A plan that uses every launch option, with names that need quoting."""
 
 from spawn.core.boot.plan import BootPlan
 

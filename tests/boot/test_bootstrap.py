@@ -1,7 +1,7 @@
-"""A Debian that has nothing of ours is booted by its user data, and runs its queue to the end.
+"""A bare Debian boots from its user data and runs its queue to the end.
 
-Its systemd is no process 1: `systemctl` enables units and ignores the rest, and what the runner's
-unit would execute is executed by hand. The branch for dnf is only parsed: it is untested.
+Its systemd is not process 1: `systemctl` enables units and ignores everything else, and the test
+runs the command of the runner's unit itself. The dnf branch is only parsed, not run.
 """
 
 import base64
@@ -51,7 +51,7 @@ USER = "worker"
 
 
 class Booted(Struct, frozen=True):
-    """A root after its bootstrap."""
+    """A root file system after its bootstrap."""
 
     root: Root
     plan: BootPlan
@@ -60,19 +60,19 @@ class Booted(Struct, frozen=True):
     done: CompletedProcess[str]
 
     def bootstrap(self) -> CompletedProcess[str]:
-        """Run it again."""
+        """Run the bootstrap again."""
         return self.root.run(
             "/bin/bash", "/opt/spawn-queue/boot/bootstrap.sh", environ=self.environ
         )
 
     @property
     def log(self) -> str:
-        """What it said."""
+        """Output of the first bootstrap."""
         return (self.root.upper / "var/log/spawn-queue-boot.log").read_text()
 
 
 def write_files(data: bytes, into: Path) -> list[list[str]]:
-    """Do what cloud-init does of `write_files`; returns the commands of `runcmd`."""
+    """Apply `write_files` as cloud-init does; returns the commands of `runcmd`."""
     document = json.loads(data.removeprefix(b"#cloud-config\n"))
     for file in document["write_files"]:
         content = file["content"].encode()
@@ -88,7 +88,7 @@ def write_files(data: bytes, into: Path) -> list[list[str]]:
 
 @pytest.fixture(scope="module")
 def metadata_service() -> Iterator[str]:
-    """Names a service whose instance has a role."""
+    """Name a metadata service of an instance with a role."""
     with metadata(b"{}", role=True) as server:
         yield server.endpoint
 
@@ -97,7 +97,7 @@ def metadata_service() -> Iterator[str]:
 def booted(
     moto_server: Server, metadata_service: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Booted]:
-    """Launched with files, setup and environment; its services are not begun."""
+    """Launched with files, setup and environment; its services are not started."""
     folder = tmp_path_factory.mktemp("boot")
     work = folder / "work"
     work.mkdir()
@@ -137,7 +137,7 @@ def booted(
         yield Booted(made, plan, store, environ, done)
 
 
-def it_comes_to_its_end_and_says_each_step(booted: Booted) -> None:
+def the_bootstrap_completes_and_logs_each_step(booted: Booted) -> None:
     assert booted.done.returncode == 0, booted.log
     steps = re.findall(r"(?m)^[\dT:-]+Z (\w+(?: [\w-]+)?)", booted.log)
     assert steps == [
@@ -148,11 +148,11 @@ def it_comes_to_its_end_and_says_each_step(booted: Booted) -> None:
     assert booted.log.count("p$w") == 0
 
 
-def the_setup_ran_as_root_with_the_python_of_the_jobs(booted: Booted) -> None:
+def the_setup_runs_as_root_with_the_jobs_python(booted: Booted) -> None:
     assert (booted.root.upper / "root/setup-ran").read_text() == "0\nTrue\n"
 
 
-def folders_are_the_users_and_its_environment_is_nobody_elses(booted: Booted) -> None:
+def the_user_owns_the_folders_and_only_they_can_read_the_environment(booted: Booted) -> None:
     uid = int(booted.root.run("id", "-u", USER).stdout)
     for name in ("var/lib/spawn-queue", "var/log/spawn-queue", "srv/spawn-queue/nightly"):
         assert (booted.root.upper / name).stat().st_uid == uid
@@ -169,7 +169,7 @@ def the_services_are_enabled(booted: Booted) -> None:
     ]
 
 
-def what_was_installed_is_what_the_launcher_has(booted: Booted) -> None:
+def the_installed_versions_are_the_launchers(booted: Booted) -> None:
     shown = booted.root.run("/opt/spawn-queue/venv/bin/python", "-m", "pip", "freeze").stdout
     from importlib.metadata import version
 
@@ -185,11 +185,11 @@ def _unit(booted: Booted) -> dict[str, list[str]]:
     return found
 
 
-def the_runner_runs_the_queue_that_was_submitted_to_its_end_and_once(booted: Booted) -> None:
+def the_runner_runs_the_submitted_queue_once(booted: Booted) -> None:
     unit = _unit(booted)
     environ = dict(each.split("=", 1) for each in unit["Environment"]) | booted.environ
     environ |= {"HOME": f"/home/{USER}", "SECRET": SECRET}
-    # The folder has what only the jobs are to import, by whichever way.
+    # The folder has modules that only the jobs may import, in any way.
     for name in ("queue", "random"):
         (booted.root.upper / f"srv/spawn-queue/nightly/{name}.py").write_text("raise SystemExit")
     environ |= {"PYTHONPATH": "/srv/spawn-queue/nightly"}
@@ -211,14 +211,14 @@ def the_runner_runs_the_queue_that_was_submitted_to_its_end_and_once(booted: Boo
     assert "nothing was run" in again.stderr
 
 
-def it_may_run_again_and_what_jobs_changed_stays(booted: Booted) -> None:
+def a_second_bootstrap_keeps_the_jobs_changes(booted: Booted) -> None:
     changed = booted.root.upper / "srv/spawn-queue/nightly/work.py"
     changed.write_text("changed")
     assert booted.bootstrap().returncode == 0
     assert changed.read_text() == "changed"
 
 
-def a_failure_is_told_beside_the_queue_and_named(booted: Booted) -> None:
+def a_bootstrap_failure_is_written_to_the_boot_log(booted: Booted) -> None:
     plan = booted.root.upper / "opt/spawn-queue/boot/files"
     before = plan.read_text()
     plan.write_text(f"{'0' * 64}  missing\n")
@@ -236,7 +236,7 @@ def a_failure_is_told_beside_the_queue_and_named(booted: Booted) -> None:
     plan.write_text(before)
 
 
-def a_runner_that_was_refused_before_its_queue_began_is_told_of_too(booted: Booted) -> None:
+def a_refused_start_is_written_to_the_boot_log(booted: Booted) -> None:
     script = ["/bin/bash", "/opt/spawn-queue/boot/bootstrap.sh", "refused"]
     environ = booted.environ | {"SERVICE_RESULT": "exit-code"}
     queues = booted.root.upper / "var/lib/spawn-queue/queues"
@@ -247,26 +247,26 @@ def a_runner_that_was_refused_before_its_queue_began_is_told_of_too(booted: Boot
     assert booted.root.run(*script, environ=environ).returncode == 0
     events.rename(queues / "aside")
     later = environ | {"EXIT_STATUS": "75"}
-    assert booted.root.run(*script, environ=later).returncode == 0, "systemd tries again"
+    assert booted.root.run(*script, environ=later).returncode == 0, "systemd restarts it"
     assert booted.root.run(*script, environ=environ).returncode == 1
     (queues / "aside").rename(events)
     assert "failed to start the queue" in boot_log(booted.store, 1)[0]
 
 
 CHECKS = [
-    it_comes_to_its_end_and_says_each_step,
-    the_setup_ran_as_root_with_the_python_of_the_jobs,
-    folders_are_the_users_and_its_environment_is_nobody_elses,
+    the_bootstrap_completes_and_logs_each_step,
+    the_setup_runs_as_root_with_the_jobs_python,
+    the_user_owns_the_folders_and_only_they_can_read_the_environment,
     the_services_are_enabled,
-    what_was_installed_is_what_the_launcher_has,
-    the_runner_runs_the_queue_that_was_submitted_to_its_end_and_once,
-    it_may_run_again_and_what_jobs_changed_stays,
-    a_failure_is_told_beside_the_queue_and_named,
-    a_runner_that_was_refused_before_its_queue_began_is_told_of_too,
+    the_installed_versions_are_the_launchers,
+    the_runner_runs_the_submitted_queue_once,
+    a_second_bootstrap_keeps_the_jobs_changes,
+    a_bootstrap_failure_is_written_to_the_boot_log,
+    a_refused_start_is_written_to_the_boot_log,
 ]
-"""In this order: some change what is there."""
+"""Run in this order: some change the machine."""
 
 
-def test_a_machine_that_has_nothing_of_ours_boots_and_runs_its_queue(booted: Booted) -> None:
-    for check in CHECKS:  # one test, for workers that share tests out would each boot a machine
+def test_a_bare_machine_boots_and_runs_its_queue(booted: Booted) -> None:
+    for check in CHECKS:  # one test: with several, each worker that gets one would boot a machine
         check(booted)

@@ -1,4 +1,4 @@
-"""The environment of a launch's jobs reaches them to the letter."""
+"""The environment of a launch reaches its jobs unchanged."""
 
 import os
 import re
@@ -10,7 +10,7 @@ import pytest
 from spawn.core.boot.environment import encode_for_systemd, parse_environment
 
 GENERATOR = Path("/usr/lib/systemd/user-environment-generators/30-systemd-environment-d-generator")
-"""A program of systemd's that reads the same format by the same code, and expands `$` besides."""
+"""A systemd program that reads this format with systemd's own parser, and also expands `$`."""
 VALUES = {
     "PLAIN": "a b",
     "QUOTES": "\"a\" 'b' `id`",
@@ -23,7 +23,7 @@ VALUES = {
 
 
 @pytest.mark.skipif(not GENERATOR.exists(), reason="systemd has no environment generator here")
-def test_systemd_reads_back_exactly_what_is_written(tmp_path: Path) -> None:
+def test_systemd_reads_back_the_exact_values(tmp_path: Path) -> None:
     folder = tmp_path / "environment.d"
     folder.mkdir()
     doubled = {name: value.replace("$", "$$") for name, value in VALUES.items()}
@@ -42,14 +42,14 @@ def test_systemd_reads_back_exactly_what_is_written(tmp_path: Path) -> None:
 
 
 def _unquoted(text: str) -> str:
-    """A value as the generator prints it."""
+    """Return a value as the generator prints it, unquoted."""
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
         text = text[1:-1]
     escapes = {"n": "\n", "t": "\t"}
     return re.sub(r"\\(.)", lambda found: escapes.get(found[1], found[1]), text)
 
 
-def test_people_write_lines_and_quotes_where_they_need_them() -> None:
+def test_comments_quotes_and_multiline_values_are_parsed() -> None:
     text = (
         "# a comment\n\nA=plain $x \\n \"mid\"\r\nB= spaced \nC='single \\n'\n"
         'D="one\ntwo \\"q\\" \\n \\\\ \\$ \\x"\nE=\nF=a=b\n'
@@ -64,7 +64,7 @@ def test_people_write_lines_and_quotes_where_they_need_them() -> None:
     }
 
 
-def test_what_was_written_is_read_by_us_as_well() -> None:
+def test_parse_reads_what_encode_writes() -> None:
     plain = {k: v for k, v in VALUES.items() if "`" not in v}
     assert parse_environment(encode_for_systemd(plain)) == plain
 
@@ -72,7 +72,7 @@ def test_what_was_written_is_read_by_us_as_well() -> None:
 @pytest.mark.parametrize(
     ("text", "line"), [("A=1\nnonsense", 2), ("1A=x", 1), ('A=1\nB="open\nC=2', 2), ("A=\0", 1)]
 )
-def test_a_line_that_is_none_is_named_by_its_number_alone(text: str, line: int) -> None:
+def test_an_invalid_line_is_reported_by_number_without_its_text(text: str, line: int) -> None:
     with pytest.raises(ValueError, match=rf"^line {line} ") as raised:
         parse_environment(text)
     assert "nonsense" not in str(raised.value)

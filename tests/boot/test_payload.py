@@ -1,4 +1,4 @@
-"""What a launch sends: a wheel of what runs here, its pins, and a folder as git sees it."""
+"""Payload of a launch: a wheel of the running version, its pins, and a folder as git sees it."""
 
 import io
 import os
@@ -25,7 +25,7 @@ from spawn.store.objects.folder import FolderStore
 # the wheel and its pins
 
 
-def test_the_wheel_installs_as_any_does_and_is_this_version(tmp_path: Path) -> None:
+def test_the_wheel_installs_with_pip_and_has_this_version(tmp_path: Path) -> None:
     file = tmp_path / wheel.name()
     file.write_bytes(wheel.build())
     assert wheel.build() == file.read_bytes()
@@ -43,7 +43,7 @@ def test_the_wheel_installs_as_any_does_and_is_this_version(tmp_path: Path) -> N
     assert "#!/bin/bash" in done.stdout
 
 
-def test_the_wheel_has_what_a_built_one_has(tmp_path: Path) -> None:
+def test_the_wheel_contains_every_file_of_a_built_one(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*build, "--wheel-dir", str(tmp_path), str(root)], check=True)
@@ -54,7 +54,7 @@ def test_the_wheel_has_what_a_built_one_has(tmp_path: Path) -> None:
         assert set(one.namelist()) <= set(other.namelist())
 
 
-def test_pins_are_all_that_is_needed_here_and_nothing_of_development() -> None:
+def test_pins_cover_runtime_dependencies_and_no_development_ones() -> None:
     lines = pins.pins().splitlines()
     found = dict(line.partition(" ;")[0].split("==") for line in lines)
     for name in ("boto3", "botocore", "urllib3", "sqlalchemy", "cryptography"):
@@ -68,7 +68,7 @@ def test_pins_are_all_that_is_needed_here_and_nothing_of_development() -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with something of everything."""
+    """A folder with every kind of entry."""
     made = tmp_path / "work"
     for name in ("a/keep.log", "a/drop.tmp", "a/.gitignore", "b/out/x", "b/y", "run.sh", "z.log"):
         (made / name).parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ TRAVELS = [".gitignore", "a/.gitignore", "a/keep.log", "b/up", "b/y", "link", "r
 
 @pytest.mark.tool("git")
 @pytest.mark.parametrize("repository", [False, True])
-def test_what_git_would_take_travels(folder: Path, *, repository: bool) -> None:
+def test_the_files_that_git_would_add_are_packed(folder: Path, *, repository: bool) -> None:
     if repository:
         subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
     tar, left = _packed(folder)
@@ -105,15 +105,15 @@ def test_what_git_would_take_travels(folder: Path, *, repository: bool) -> None:
 
 
 @pytest.mark.tool("git")
-def test_a_repository_in_it_travels_without_its_history(folder: Path) -> None:
+def test_a_nested_repository_is_packed_without_its_history(folder: Path) -> None:
     for path in (folder, folder / "b"):
         subprocess.run(["git", "init", "--quiet", str(path)], check=True)
-    there = sorted([*TRAVELS, "b/out/x"])  # what the outer one ignores is nothing to the inner one
+    there = sorted([*TRAVELS, "b/out/x"])  # the outer .gitignore does not apply
     assert _packed(folder)[0].getnames() == there
 
 
 @pytest.mark.tool("git")
-def test_the_same_files_make_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+def test_equal_folders_give_equal_archives(folder: Path, tmp_path: Path) -> None:
     again = shutil.copytree(folder, tmp_path / "again", symlinks=True)
     os.utime(again / "run.sh", (1, 1))
     one, two = io.BytesIO(), io.BytesIO()
@@ -123,7 +123,7 @@ def test_the_same_files_make_the_same_bytes(folder: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.tool("git")
-def test_what_cannot_travel_stays_and_is_named(folder: Path) -> None:
+def test_special_files_and_outside_links_are_left_out_and_named(folder: Path) -> None:
     (folder / "out-link").symlink_to("../../etc/passwd")
     (folder / "absolute").symlink_to("/etc/passwd")
     (folder / "ring").symlink_to("ring")
@@ -135,13 +135,13 @@ def test_what_cannot_travel_stays_and_is_named(folder: Path) -> None:
     assert left == ("a/pipe", "absolute", "out-link", "ring", "sock")
 
 
-def test_a_folder_that_is_none_or_has_nothing_is_refused(tmp_path: Path) -> None:
+def test_a_missing_or_empty_folder_is_rejected(tmp_path: Path) -> None:
     for path, why in ((tmp_path / "none", "not a folder"), (tmp_path, "nothing to sync")):
         with pytest.raises(InvalidArgument, match=why):
             archive(path, io.BytesIO())
 
 
-def test_without_git_ignore_files_cannot_be_heeded_and_the_rest_travels(
+def test_without_git_a_folder_with_ignore_files_is_rejected(
     folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -155,13 +155,13 @@ def test_without_git_ignore_files_cannot_be_heeded_and_the_rest_travels(
 # together
 
 
-def test_what_is_sent_is_there_under_its_launch_and_what_the_plan_says(
+def test_the_payload_is_stored_under_its_launch_with_the_planned_hashes(
     folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "setup.sh").write_text("true")
     store = FolderStore(tmp_path / "objects")
     with gather(b"{}", sync=folder, setup=tmp_path / "setup.sh") as payload:
-        for _ in range(2):  # again, as after a reply that was lost
+        for _ in range(2):  # twice, as after a lost reply
             send(payload, store, "l-1")
         made = payload.objects[names.ARCHIVE]
     assert isinstance(made, Path)
@@ -175,14 +175,14 @@ def test_what_is_sent_is_there_under_its_launch_and_what_the_plan_says(
     }
 
 
-def test_another_object_under_a_launchs_name_is_an_error(tmp_path: Path) -> None:
+def test_a_different_object_at_a_payload_key_is_an_error(tmp_path: Path) -> None:
     store = FolderStore(tmp_path / "objects")
     store.put("_spawn/boot/l-1/queue-config.json", b"other")
     with pytest.raises(SpawnError, match="another object"):
         send(gather(b"{}", sync=None, setup=None), store, "l-1")
 
 
-def test_a_setup_that_is_not_there_or_empty_is_refused(tmp_path: Path) -> None:
+def test_a_missing_or_empty_setup_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     for name in ("none", "empty"):
         with pytest.raises(InvalidArgument, match=name):

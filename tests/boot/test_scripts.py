@@ -1,5 +1,6 @@
-"""What runs on an instance before anything is installed: read by others' eyes, and its signatures
-by AWS's own library. The branch for dnf is parsed and read; nothing runs it."""
+"""Scripts that run on an instance before anything is installed, checked by other tools; their
+signatures are checked against AWS's own library. Nothing runs the dnf branch.
+"""
 
 import ast
 import importlib.util
@@ -35,27 +36,27 @@ def courier(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.mark.tool("shellcheck")
-def test_shellcheck_has_nothing_to_say() -> None:
+def test_shellcheck_reports_nothing() -> None:
     done = subprocess.run(["shellcheck", BOOTSTRAP], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
 
 
 @pytest.mark.tool("bash")
-def test_bash_parses_it_the_branch_for_dnf_included() -> None:
+def test_bash_parses_the_script_including_the_dnf_branch() -> None:
     subprocess.run(["bash", "-n", BOOTSTRAP], check=True)
     text = BOOTSTRAP.read_text()
     assert "dnf install -y -q python3.11 python3.11-pip" in text
     assert not [line for line in text.splitlines() if line.lstrip().startswith("set -x")]
 
 
-def test_the_courier_is_python_that_old_images_have() -> None:
+def test_the_courier_runs_on_the_python_of_old_images() -> None:
     ast.parse(COURIER.read_text(), feature_version=(3, 7))
 
 
 @pytest.mark.parametrize(
     ("service", "path"), [("s3", "/b/a%20b/%C3%A9/x%2By"), ("ssm", "/")], ids=["s3", "ssm"]
 )
-def test_it_signs_as_aws_does(
+def test_the_courier_signs_as_aws_does(
     courier: ModuleType, monkeypatch: pytest.MonkeyPatch, service: str, path: str
 ) -> None:
     url = f"https://{service}.eu-west-1.amazonaws.com{path}"
@@ -80,7 +81,7 @@ def test_it_signs_as_aws_does(
 
 
 class Times:
-    """An answer that is another the first times."""
+    """Gives one answer the first `left` times and another one after that."""
 
     def __init__(self, times: int, first: Answer, then: Answer) -> None:
         self.left = times
@@ -98,7 +99,7 @@ def _run(
     answer: Callable[[Asked], Answer],
     *words: str,
 ) -> tuple[int, list[float]]:
-    """Have the courier do something against a server of ours; its pauses are not waited for."""
+    """Run the courier against a test server; records its pauses instead of waiting."""
     pauses: list[float] = []
     with metadata(b"{}", role=True) as imds, answering(answer) as server:
         patch.setattr(courier, "IMDS", imds.endpoint)
@@ -115,7 +116,7 @@ SSM_DENIED = Answer(400, b'{"__type": "com.amazonaws.ssm#AccessDeniedException"}
 S3_DENIED = Answer(403, b"<Error><Code>AccessDenied</Code></Error>")
 
 
-def test_a_right_that_is_not_known_everywhere_yet_is_waited_for(
+def test_a_permission_that_has_not_propagated_is_retried(
     courier: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     file = tmp_path / "got"
@@ -123,12 +124,12 @@ def test_a_right_that_is_not_known_everywhere_yet_is_waited_for(
     answer = Times(9, S3_DENIED, Answer(body=b"data"))
     code, pauses = _run(courier, monkeypatch, answer, "fetch", "k", str(file), digest)
     assert (code, file.read_bytes(), len(pauses)) == (0, b"data", 9)
-    answer = Times(9, SSM_DENIED, VALUE)  # SSM says it with 400
+    answer = Times(9, SSM_DENIED, VALUE)  # SSM denies with status 400
     assert _run(courier, monkeypatch, answer, "parameter", "/p", str(file))[0] == 0
     assert file.read_bytes() == b"A=1"
 
 
-def test_a_refusal_that_stays_is_said_after_two_minutes_and_one_that_cannot_pass_at_once(
+def test_a_lasting_denial_fails_after_two_minutes_and_a_permanent_error_at_once(
     courier: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -143,7 +144,7 @@ def test_a_refusal_that_stays_is_said_after_two_minutes_and_one_that_cannot_pass
     assert _run(courier, monkeypatch, lambda _: gone, *words) == (1, [])
 
 
-def test_an_object_that_breaks_off_is_fetched_again(
+def test_a_truncated_download_is_retried(
     courier: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     file = tmp_path / "got"
@@ -156,7 +157,7 @@ def test_an_object_that_breaks_off_is_fetched_again(
     ) == (1, [])
 
 
-def test_credentials_that_are_not_there_yet_are_waited_for(
+def test_missing_credentials_are_retried(
     courier: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     early = ["", "{}", '{"Code": "Failed"}', "[]"]
@@ -173,7 +174,7 @@ def test_credentials_that_are_not_there_yet_are_waited_for(
     assert (code, len(pauses)) == (0, 4)
 
 
-def test_what_it_brings_is_encrypted_as_the_launcher_said(
+def test_uploads_use_the_launchers_encryption(
     courier: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     file = tmp_path / "log"

@@ -1,4 +1,4 @@
-"""The units are what systemd takes without a word, and say what a queue needs of it."""
+"""systemd accepts the units without a warning, and they say what a queue needs."""
 
 import re
 import shutil
@@ -29,7 +29,7 @@ def _said(root: Path) -> str:
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The units that systemd brings, and programs that do nothing."""
+    """A root with systemd's own units, and programs that do nothing."""
     made = tmp_path_factory.mktemp("system")
     shutil.copytree("/usr/lib/systemd/system", made / "usr/lib/systemd/system", symlinks=True)
     (made / "lib").symlink_to("usr/lib")
@@ -42,7 +42,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.tool("systemd-analyze")
 @pytest.mark.parametrize("plan", PLANS, ids=["run", "resume"])
-def test_systemd_has_nothing_to_say_of_them(system: Path, plan: BootPlan) -> None:
+def test_systemd_accepts_the_units_without_a_warning(system: Path, plan: BootPlan) -> None:
     folder = system / "etc/systemd/system"
     (folder / "spawn-queue.service").write_text(units.runner_unit(plan))
     (folder / "spawn-feed.service").write_text(units.feed_unit(plan))
@@ -51,7 +51,7 @@ def test_systemd_has_nothing_to_say_of_them(system: Path, plan: BootPlan) -> Non
     assert "Unknown key 'Bogus'" in _said(system)
 
 
-def test_a_runner_is_left_its_jobs_and_is_started_again_when_it_dies() -> None:
+def test_the_runner_unit_keeps_jobs_and_restarts_a_dead_runner() -> None:
     text = units.runner_unit(PLAN)
     for line in (
         "KillMode=process",
@@ -70,12 +70,12 @@ def test_a_runner_is_left_its_jobs_and_is_started_again_when_it_dies() -> None:
         assert f"\n{line}\n" in text
 
 
-def test_systemd_waits_for_a_long_grace_and_for_what_follows_it() -> None:
+def test_the_stop_timeout_exceeds_a_long_kill_grace() -> None:
     text = units.runner_unit(structs.replace(PLAN, kill_grace=600.5))
     assert "\nTimeoutStopSec=691\n" in text
 
 
-def test_the_command_says_all_that_the_plan_has_and_nothing_that_is_usual() -> None:
+def test_the_command_has_the_plans_options_and_omits_defaults() -> None:
     assert units.runner_command(PLAN)[1:] == [
         *("queue", "run", "--or-resume", "/srv/spawn-queue/nightly/queue-config.json"),
         *("--queue-id", "nightly", "--bucket", "b", "--prefix", PLAN.prefix.rstrip("/")),
@@ -87,7 +87,7 @@ def test_the_command_says_all_that_the_plan_has_and_nothing_that_is_usual() -> N
 
 
 @pytest.mark.parametrize("there", [False, True])
-def test_a_queue_is_taken_over_once_and_then_gone_on_with(tmp_path: Path, *, there: bool) -> None:
+def test_the_first_start_takes_over_and_later_ones_resume(tmp_path: Path, *, there: bool) -> None:
     shell, flag, script = units.runner_command(PLANS[1])
     assert (shell, flag) == ("/bin/sh", "-c")
     log = tmp_path / "events.db"
@@ -103,7 +103,7 @@ def test_a_queue_is_taken_over_once_and_then_gone_on_with(tmp_path: Path, *, the
     assert f"<--prefix><{PLAN.prefix.rstrip('/')}>" in done.stdout
 
 
-def test_how_objects_are_encrypted_travels() -> None:
+def test_the_unit_passes_the_encryption_settings() -> None:
     key = "arn:aws:kms:us-east-1:111122223333:alias/x%y"
     text = units.runner_unit(structs.replace(PLAN, sse="aws:kms", sse_key=key))
     assert "\nEnvironment=SPAWN_SSE=aws:kms\n" in text
@@ -111,7 +111,7 @@ def test_how_objects_are_encrypted_travels() -> None:
     assert "SPAWN_SSE" not in units.runner_unit(PLAN)
 
 
-def test_what_systemd_would_expand_is_escaped() -> None:
+def test_characters_that_systemd_expands_are_escaped() -> None:
     line = re.search(r"(?m)^ExecStart=.*$", units.runner_unit(PLAN))
     assert line is not None
     assert '''"a 'b' %%h $$x \\"é\\"/nightly"''' in line[0]

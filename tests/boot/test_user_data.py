@@ -1,4 +1,4 @@
-"""What cloud-init is told: its own schema takes it, and so does one that knows every key."""
+"""User data passes cloud-init's own schema and a check for unknown keys."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ FILE_KEYS = {"path", "permissions", "content", "encoding"}
 
 
 def unknown(document: dict[str, Any]) -> set[str]:
-    """Keys that cloud-init would pass over in silence."""
+    """Return the keys that cloud-init would silently ignore."""
     files = [key for file in document["write_files"] for key in file]
     return set(document) - KEYS | set(files) - FILE_KEYS
 
@@ -30,7 +30,7 @@ def _document(data: bytes) -> dict[str, Any]:
 
 
 @pytest.mark.tool("cloud-init")
-def test_cloud_init_accepts_it(tmp_path: Path) -> None:
+def test_cloud_init_accepts_the_user_data(tmp_path: Path) -> None:
     file = tmp_path / "user-data"
     for data, code in ((user_data(PLAN), 0), (b'#cloud-config\n{"runcmd": 5}\n', 1)):
         file.write_bytes(data)
@@ -39,14 +39,14 @@ def test_cloud_init_accepts_it(tmp_path: Path) -> None:
         assert done.returncode == code, done.stdout + done.stderr
 
 
-def test_it_has_no_key_that_cloud_init_does_not_know() -> None:
+def test_user_data_has_only_keys_that_cloud_init_knows() -> None:
     document = _document(user_data(PLAN))
     assert unknown(document) == set()
     document["write_files"][0]["mode"] = "0700"
     assert unknown({**document, "run_cmd": []}) == {"mode", "run_cmd"}
 
 
-def test_it_is_small_and_the_same_each_time() -> None:
+def test_user_data_is_small_and_deterministic() -> None:
     data = user_data(PLAN)
     assert data == user_data(PLAN)
     assert len(data) < LIMIT * 3 // 4
@@ -55,7 +55,7 @@ def test_it_is_small_and_the_same_each_time() -> None:
 
 
 @pytest.mark.tool("bash")
-def test_the_shell_reads_the_plan_back_whatever_is_in_it() -> None:
+def test_the_shell_reads_back_any_plan() -> None:
     files = {each["path"]: each for each in _document(user_data(PLAN))["write_files"]}
     plan = files["/opt/spawn-queue/boot/plan"]
     script = f'{plan["content"]}printf "%s|%s|%s" "$BUCKET" "$OBJECTS" "$BOOT_LOG"'

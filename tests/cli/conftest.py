@@ -40,7 +40,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A machine, to be read only, on which the queue `good` completed and then `bad` failed."""
+    """A read-only machine on which queue `good` has completed and then `bad` has failed."""
     made = Home(tmp_path_factory.mktemp("finished"))
     assert made("queue", "run", made.config(GOOD, "good.json")).returncode == 0
     assert made("queue", "run", made.config(BAD, "bad.json")).returncode == 1
@@ -48,13 +48,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 
 class Demo(NamedTuple):
-    """A machine, to be read only, on which `make demo` has run, with fewer images."""
+    """A read-only machine on which `make demo` has run with fewer images."""
 
     home: Home
     queue: str
-    """Its id."""
+    """Queue id."""
     told: str
-    """What a person saw."""
+    """Output of the demo."""
 
 
 @pytest.fixture(scope="session")

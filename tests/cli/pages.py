@@ -1,4 +1,4 @@
-"""Queues whose pages are looked at: made of events with times of our choice."""
+"""Queues for tests of the HTML report, built from events with fixed times."""
 
 import random
 from datetime import datetime, timedelta
@@ -46,7 +46,7 @@ def sheet(
     alive: bool | None = None,
     there: frozenset[str] = frozenset(),
 ) -> Sheet:
-    """The sheet of a log at a moment, in the zone of the samples."""
+    """Return the sheet of a log at a moment, in the samples' zone."""
     collector = Collector(log.queue_id)
     collector.feed(log.rows)
     state = collector.fold.state
@@ -65,14 +65,14 @@ def sheet(
 def html(
     log: Log, clock: str, *, alive: bool | None = None, there: frozenset[str] = frozenset()
 ) -> str:
-    """The page of a log at a time of day."""
+    """Return the page of a log at a time of day."""
     return page(sheet(log, moment(clock), alive=alive, there=there))
 
 
 def again(
     clock: str, code: int, seconds: float, number: int, most: int, delay: float, **more: object
 ) -> JobRetryScheduled:
-    """A failed attempt that is tried again."""
+    """A failed attempt that is retried."""
     return JobRetryScheduled(
         exit_code=code,
         wall_seconds=seconds,
@@ -84,12 +84,12 @@ def again(
 
 
 def saved(files: int, size: int, job: str) -> ResultsUploaded:
-    """Results that are all there."""
+    """Results that are saved."""
     return ResultsUploaded(files=files, size=size, key=f"{job}/m", sha256="0" * 64)
 
 
 def completed() -> Log:
-    """The manual page's pipeline, to its end."""
+    """The manual page's pipeline, completed."""
     config = configs.queue(
         configs.job(
             "preprocess",
@@ -211,7 +211,7 @@ def completed() -> Log:
 
 
 def failed() -> Log:
-    """Retries, a timeout, blocked jobs, and text that means harm."""
+    """Retries, a timeout, blocked jobs, and hostile text."""
     config = configs.queue(
         configs.job("fetch", attempts=3, command="curl -fsS https://example.org/data.tar | tar x"),
         configs.job("clean", "fetch", command=f"echo '{EVIL}'"),
@@ -289,7 +289,7 @@ def failed() -> Log:
 
 
 def unsaved() -> Log:
-    """Every job completed, and results of one could not be saved."""
+    """Every job has completed; the results of one are not saved."""
     config = configs.queue(configs.job("train", result_files=("model",)))
     log = Log()
     log.now = moment("14:00:00")
@@ -304,7 +304,7 @@ def unsaved() -> Log:
 
 
 def machine(number: int) -> QueueStarted:
-    """A runner on the first machine, or on another."""
+    """A runner on machine `number`."""
     kind = QueueStarted if number == 1 else QueueResumed
     return kind(
         instance_id=f"i-0123456789abcde{number:02}",
@@ -318,7 +318,7 @@ def machine(number: int) -> QueueStarted:
 
 
 def two_machines() -> Log:
-    """Interrupted on one machine, and hours later resumed on another, where a job runs now."""
+    """Interrupted on one machine, resumed on another hours later, with a job running."""
     log = samples.submitted(samples.PIPELINE, "02:00:00")
     log.at("02:00:02", machine(1))
     log.start("02:00:02", "preprocess", 500)
@@ -361,7 +361,7 @@ def two_machines() -> Log:
 
 
 def foreign(text: str) -> Log:
-    """A queue in which every text that spawn did not write is this one."""
+    """A queue in which every text from outside spawn is `text`."""
     config = configs.queue(
         configs.job("a", command=text, result_files=("x",)),
         configs.job("b", command=text),
@@ -409,7 +409,7 @@ def foreign(text: str) -> Log:
 
 
 def long() -> Log:
-    """Names as long as they may be, and a failure without an end."""
+    """Names of the maximum length, and a job with thirty failed attempts and long output."""
     names = ["x" * 128, "y-" * 64]
     config = configs.queue(
         configs.job(names[0], attempts=30, command="z" * 3000, result_files=("w" * 300,)),
@@ -434,7 +434,7 @@ def long() -> Log:
 
 
 def many(jobs: int = 300) -> Log:
-    """Layers of jobs that run four at a time; some need another attempt."""
+    """Layers of jobs that run four at a time; some are retried."""
     chance = random.Random(7)
     names = [f"part-{number:04}" for number in range(jobs)]
     config = configs.queue(

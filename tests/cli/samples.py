@@ -1,6 +1,6 @@
-"""Queues at a moment, made of events with times of our choice.
+"""Queues at a moment, built from events with fixed times.
 
-The first is the manual page's: its job, its process, its times. The page shows three different
+The first is the manual page's: its jobs, its process ids, its times. The page shows three different
 moments at once; this one is 15:55:32, when the running job has run for the page's 34m 28s.
 """
 
@@ -36,7 +36,7 @@ QUEUE_ID = "queue-20260127-140532"
 NOW = "15:55:32"
 TRAIN_OUTPUT = ("Epoch 25/100", "Train Loss: 0.234", "Val Loss: 0.256", "Accuracy: 89.3%")
 EARLIER = {"evaluate": 41 * 60 + 4.0, "export": 600.0}
-"""Seconds that jobs took in earlier queues."""
+"""Durations of jobs in earlier queues, in seconds."""
 
 PIPELINE = configs.queue(
     configs.job("preprocess", attempts=3, command="python preprocess.py", timeout=1800.0),
@@ -58,7 +58,7 @@ SHORT = configs.queue(
 
 
 class Log(LogBuilder):
-    """A log whose events stand at times of day of 2026-01-27, in `ZONE`."""
+    """A log whose events have times of day of 2026-01-27, in `ZONE`."""
 
     def __init__(self, queue_id: str = QUEUE_ID) -> None:
         super().__init__(queue_id, step=timedelta(0))
@@ -101,7 +101,7 @@ def moment(clock: str) -> datetime:
 
 
 def submitted(config: QueueConfig, clock: str) -> Log:
-    """The log of a queue that waits for its runner."""
+    """The log of a queue that no runner has started."""
     log = Log()
     log.now = moment(clock)
     log.add(*submission(config))
@@ -143,7 +143,7 @@ def running() -> Report:
 
 
 def failed() -> Report:
-    """`train` was killed, and what depends on it waits."""
+    """`train` was killed, and its dependents are blocked."""
     log = training()
     end = JobFailed(
         exit_code=137,
@@ -160,7 +160,7 @@ def failed() -> Report:
 
 
 def retrying() -> Report:
-    """`fetch` ran into its timeout twice and waits for its last attempt."""
+    """`fetch` timed out twice and waits for its last attempt."""
     log = submitted(SHORT, "14:05:30")
     log.at("14:05:32", owner())
     for attempt, (start, end, again) in enumerate(
@@ -181,7 +181,7 @@ def retrying() -> Report:
 
 
 def interrupted() -> Report:
-    """The runner was told to stop while `train` ran."""
+    """The runner was stopped while `train` ran."""
     log = training()
     stopped = JobInterrupted(cause="stop", exit_code=143, signal="SIGTERM", wall_seconds=2068.0)
     log.at("15:55:32", stopped, job="train")
@@ -190,17 +190,17 @@ def interrupted() -> Report:
 
 
 def pending() -> Report:
-    """Submitted, and no runner has taken it yet."""
+    """Submitted, not started by a runner."""
     return submitted(SHORT, "14:05:30").report("14:05:31", runner_alive=None)
 
 
 def dead() -> Report:
-    """`train` runs as far as the log knows, but its runner is gone."""
+    """`train` is running in the log, but its runner has died."""
     return training().report(earlier=EARLIER, runner_alive=False)
 
 
 def parallel() -> Report:
-    """Three jobs at once, one of them begun anew after its first runner was stopped."""
+    """Three running jobs, one of them restarted after its first runner was stopped."""
     config = configs.queue(
         configs.job("fetch", result_files=("data/*.csv", "notes.txt")),
         configs.job("small", "fetch"),
@@ -232,7 +232,7 @@ def parallel() -> Report:
 
 
 def beginning() -> Report:
-    """The manual page's pipeline in its first job, for whose long name others wait."""
+    """The manual page's pipeline in its first job, which has a long name."""
     log = submitted(PIPELINE, "14:05:30")
     log.at("14:05:32", owner())
     log.start("14:05:32", "preprocess", 12000)

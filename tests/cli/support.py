@@ -1,4 +1,4 @@
-"""The real `spawn`, on a machine of its own."""
+"""Run the real `spawn` on an isolated machine."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from spawn.store.paths import QueuePaths, Roots, roots
 
 SCRIPTS = sysconfig.get_path("scripts")
 SECONDS = 30.0
-"""No command of these tests takes so long, unless it hangs."""
+"""Timeout of a command, which only a hang exceeds."""
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -31,7 +31,7 @@ Ended = subprocess.CompletedProcess[str]
 
 
 class Home:
-    """A machine of its own: `SPAWN_HOME` in `folder`, and a folder to work in beside it."""
+    """An isolated machine: `SPAWN_HOME` in `folder`, and a working directory beside it."""
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "home"
@@ -49,7 +49,7 @@ class Home:
     def __call__(
         self, *arguments: str, stdin: bytes = b"", seconds: float = SECONDS, **environment: str
     ) -> Ended:
-        """Run a command to its end, its output into pipes."""
+        """Run a command to its end, with pipes for its output."""
         done = warm.run(
             [SPAWN, *arguments],
             input=stdin,
@@ -63,7 +63,7 @@ class Home:
         return subprocess.CompletedProcess(arguments, done.returncode, out, err)
 
     def bash(self, script: str, *, seconds: float = SECONDS, **environment: str) -> Ended:
-        """Run a script to its end, with `spawn` on its PATH."""
+        """Run a shell script to its end, with `spawn` on its PATH."""
         return subprocess.run(
             ["bash", "-c", script],
             capture_output=True,
@@ -78,7 +78,7 @@ class Home:
     def started(
         self, *command: str, stdout: int | IO[Any] | None = None, **environment: str
     ) -> Iterator[subprocess.Popen[str]]:
-        """Start a command, any program; it is ended with the block at the latest."""
+        """Start a command, any program; the end of the block kills it."""
         with warm.spawn(
             command,
             stdin=subprocess.DEVNULL,
@@ -94,7 +94,7 @@ class Home:
                 process.kill()
 
     def unread(self, *arguments: str, **environment: str) -> Ended:
-        """Run a command whose stdout nobody reads: the pipe is closed before it starts."""
+        """Run a command with a stdout pipe that is closed before the start."""
         read, write = os.pipe()
         os.close(read)
         try:
@@ -105,7 +105,7 @@ class Home:
         return subprocess.CompletedProcess(arguments, process.returncode, "", err)
 
     def on_terminal(self, *arguments: str, **environment: str) -> tuple[int, str]:
-        """Run a command on a terminal of 100 columns; returns its exit code and what it drew."""
+        """Run a command on a terminal of 100 columns; returns its exit code and its output."""
         keyboard, screen = pty.openpty()
         termios.tcsetwinsize(screen, (40, 100))
         process = warm.spawn(
@@ -126,35 +126,35 @@ class Home:
             os.close(keyboard)
 
     def config(self, value: Json, name: str = "queue.json") -> str:
-        """Write a configuration, or any bytes, and return the file's name."""
+        """Write a configuration, or any bytes; returns the file's name."""
         data = value if isinstance(value, bytes) else json.dumps(value).encode()
         (self.work / name).write_bytes(data)
         return name
 
     def waiting(self, job_id: str, **fields: Json) -> Json:
-        """A job that runs until `open_gate`, and not for ever without it."""
+        """Return a job that runs until `open_gate`, or at most for a limited time."""
         line = f"for _ in {{1..600}}; do [ -e '{self._gate}' ] && exit; sleep 0.05; done; exit 9"
         return {"job_id": job_id, "command": line, **fields}
 
     def open_gate(self) -> None:
-        """Let every waiting job of this machine end, now and later."""
+        """Let all present and future jobs of `waiting` on this machine end."""
         self._gate.touch()
 
     def status(self, target: str = "local", *flags: str) -> Json:
-        """The status as JSON."""
+        """Return the status as JSON."""
         return json.loads(self("queue", "status", target, "--json", *flags).stdout)
 
     @property
     def roots(self) -> Roots:
-        """The folders of this machine."""
+        """Folders of this machine."""
         return roots(self.environment)
 
     def queue(self, queue_id: str) -> QueuePaths:
-        """The files of one queue."""
+        """Return the file paths of a queue."""
         return self.roots.queue(queue_id)
 
     def close(self) -> None:
-        """Let everything that still runs come to its end."""
+        """Wait until everything that still runs has ended."""
         self.open_gate()
         locks = [folder / "runner.lock" for folder in self.roots.queues.glob("*")]
         wait_until(
@@ -163,7 +163,7 @@ class Home:
 
 
 def chain(home: Home, *job_ids: str) -> Sequence[Json]:
-    """Jobs that wait for the gate and for one another."""
+    """Return jobs that wait for the gate and depend on one another."""
     before = [None, *job_ids]
     return [
         home.waiting(job_id, **({"depends_on": [need]} if need else {}))
@@ -172,12 +172,12 @@ def chain(home: Home, *job_ids: str) -> Sequence[Json]:
 
 
 def _until_closed(descriptor: int) -> Iterator[bytes]:
-    """What comes from a terminal until nothing holds its other side."""
+    """Return a terminal's output up to the moment at which no process has it open."""
     deadline = time.monotonic() + SECONDS
     while True:
         ready, _, _ = select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
         assert ready, "the terminal was not closed in time"
         try:
             yield os.read(descriptor, 65536)
-        except OSError:  # EIO: the last one has let go
+        except OSError:  # EIO: the last process has closed it
             return

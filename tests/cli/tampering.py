@@ -1,4 +1,4 @@
-"""Changes to a log, as somebody makes them who has its file."""
+"""Changes to a log, as made by another process with access to its file."""
 
 import sqlite3
 from contextlib import closing
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def tamper(path: Path, *statements: str) -> None:
-    """Change a log; the hashes of its chain stay as they are."""
+    """Change a log, and leave the hashes of its chain unchanged."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("DROP TRIGGER events_are_never_updated")
         connection.execute("DROP TRIGGER events_are_never_deleted")
@@ -17,7 +17,7 @@ def tamper(path: Path, *statements: str) -> None:
 
 
 def rechained(path: Path, statement: str) -> None:
-    """Change a log of the queue that its folder is called after, and compute its chain anew."""
+    """Change a log and recompute its chain; its folder must be named after the queue."""
     tamper(path, statement)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         hash_ = sha256(path.parent.name.encode()).digest()

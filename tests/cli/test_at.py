@@ -1,4 +1,4 @@
-"""`status --at`: a queue as it was then, replayed from its log."""
+"""`status --at`: the state of a queue at a past moment, replayed from its log."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ ID = samples.QUEUE_ID
 
 @pytest.fixture
 def training(home: Home) -> Home:
-    """A machine with the manual page's queue, whose runner is gone, while `train` runs."""
+    """A machine with the manual page's queue while `train` runs; its runner has died."""
     home.queue(ID).folder.mkdir(parents=True)
     samples.training().write(home.queue(ID).events)
     return home
@@ -33,7 +33,7 @@ def states(status: Json) -> dict[str, str]:
     return {job["job_id"]: job["status"] for job in status["job_details"]}
 
 
-def test_at_the_manual_pages_moment_the_text_is_the_manual_pages(training: Home) -> None:
+def test_at_the_manual_pages_moment_status_prints_the_manual_pages_text(training: Home) -> None:
     shown = training("queue", "status", ID, "--at", "2026-01-27T15:55:32").stdout.splitlines()
     page = block("Elapsed: 1h 23m").splitlines()
     same = [line for line in shown if line in page]
@@ -58,7 +58,7 @@ def test_at_the_manual_pages_moment_the_text_is_the_manual_pages(training: Home)
     assert why.startswith("As of: 2026-01-27 15:55:32 PST, in the past\n")
 
 
-def test_in_the_middle_of_a_queue_it_is_the_state_of_then(training: Home) -> None:
+def test_at_shows_the_state_in_the_middle_of_a_queue(training: Home) -> None:
     then = at(training, "2026-01-27T15:10:00")
     assert states(then) == {"preprocess": "running"} | dict.fromkeys(
         ("train", "evaluate", "export"), "pending"
@@ -70,12 +70,12 @@ def test_in_the_middle_of_a_queue_it_is_the_state_of_then(training: Home) -> Non
     assert "runner_alive" not in then
 
 
-def test_an_event_of_that_very_moment_has_happened(training: Home) -> None:
+def test_at_includes_events_of_that_exact_moment(training: Home) -> None:
     assert states(at(training, "2026-01-27T15:21:04"))["train"] == "running"
     assert states(at(training, "2026-01-27T15:21:03"))["preprocess"] == "running"
 
 
-def test_between_submission_and_start_all_is_pending(training: Home) -> None:
+def test_between_submission_and_start_every_job_is_pending(training: Home) -> None:
     then = at(training, "2026-01-27T14:05:31")
     assert (then["status"], then["jobs"]["pending"]) == ("pending", 4)
     assert "started_at" not in then
@@ -85,12 +85,12 @@ def test_between_submission_and_start_all_is_pending(training: Home) -> None:
     "moment",
     ["2026-01-27 15:10", "2026-01-27T23:10:00Z", "2026-01-27T23:10:00+00:00", "20260127T151000"],
 )
-def test_a_moment_can_be_written_in_any_zone(training: Home, moment: str) -> None:
+def test_at_accepts_a_moment_in_any_zone(training: Home, moment: str) -> None:
     assert at(training, moment)["as_of"] == "2026-01-27T15:10:00-08:00"
 
 
 @pytest.mark.parametrize("zone", ["America/Los_Angeles", "America/Sao_Paulo", "UTC"])
-def test_at_takes_what_history_prints(training: Home, zone: str) -> None:
+def test_at_accepts_the_times_that_history_prints(training: Home, zone: str) -> None:
     lines = training("queue", "history", ID, TZ=zone).stdout.splitlines()
     assert len(lines) == 5
     printed = [line[7:].partition("  ")[0] for line in lines]
@@ -103,7 +103,7 @@ def test_at_takes_what_history_prints(training: Home, zone: str) -> None:
     assert "▶ train" in newest
 
 
-def test_an_hour_that_comes_twice_is_told_by_its_zone(
+def test_the_zone_name_resolves_an_ambiguous_hour(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TZ", "America/Los_Angeles")
@@ -123,7 +123,7 @@ def test_an_hour_that_comes_twice_is_told_by_its_zone(
         time.tzset()
 
 
-def test_before_its_submission_there_is_no_such_queue(training: Home) -> None:
+def test_before_its_submission_a_queue_is_not_found(training: Home) -> None:
     for flags in ([], ["--json"]):
         done = training("queue", "status", ID, "--at", "2026-01-27T14:05:29", *flags)
         assert (done.returncode, done.stdout) == (3, "")
@@ -131,7 +131,7 @@ def test_before_its_submission_there_is_no_such_queue(training: Home) -> None:
 
 
 @pytest.mark.parametrize("moment", ["2999-01-01", "2999-01-01T00:00:00Z"])
-def test_a_moment_still_to_come_is_a_bad_argument(training: Home, moment: str) -> None:
+def test_a_future_moment_is_a_bad_argument(training: Home, moment: str) -> None:
     done = training("queue", "status", ID, "--at", moment)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"Error: --at {moment} is in the future\n"
@@ -140,7 +140,7 @@ def test_a_moment_still_to_come_is_a_bad_argument(training: Home, moment: str) -
 @pytest.mark.parametrize(
     "moment", ["", "now", "25:00", "2026-13-01", "10 ago", "ago", "-5m ago", "999999d ago"]
 )
-def test_what_is_no_moment_is_told_how_to_write_one(training: Home, moment: str) -> None:
+def test_an_invalid_moment_is_rejected_with_examples(training: Home, moment: str) -> None:
     done = training("queue", "status", ID, f"--at={moment}")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
@@ -149,7 +149,7 @@ def test_what_is_no_moment_is_told_how_to_write_one(training: Home, moment: str)
     )
 
 
-def test_ago_counts_from_now(home: Home) -> None:
+def test_ago_is_relative_to_now(home: Home) -> None:
     begun = datetime.now(UTC) - timedelta(hours=1)
     log = LogBuilder("recent", start=begun, step=timedelta(minutes=10))
     log.add(*submission(configs.queue(configs.job("a"))))

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration: where, what to do, exit code 2, and nothing has happened."""
+"""An invalid configuration: the error gives its place and a fix, exits with 2, and nothing runs."""
 
 import json
 import tempfile
@@ -34,8 +34,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     ),
     "a cycle": (
         {"jobs": [job(waits, depends_on=[need]) for waits, need in ("ac", "ba", "cb")]},
-        "jobs[0].depends_on: circular dependency: a → c → b → a; "
-        "remove one of these dependencies",
+        "jobs[0].depends_on: circular dependency: a → c → b → a; remove one of these dependencies",
     ),
     "a self-dependency": (
         {"jobs": [job(depends_on=["a"])]},
@@ -127,7 +126,7 @@ commands = pytest.mark.parametrize("command", ["validate", "run"])
 
 @commands
 @pytest.mark.parametrize("case", WRONG)
-def test_a_problem_is_told_with_its_place_and_what_to_do(
+def test_a_problem_is_reported_with_its_place_and_a_fix(
     home: Home, case: str, command: str
 ) -> None:
     value, problem = WRONG[case]
@@ -142,9 +141,7 @@ def test_a_problem_is_told_with_its_place_and_what_to_do(
 @pytest.mark.parametrize(
     ("name", "why"), [("missing.json", "No such file or directory"), (".", "Is a directory")]
 )
-def test_a_file_that_cannot_be_read_is_told_as_such(
-    home: Home, name: str, why: str, command: str
-) -> None:
+def test_an_unreadable_file_is_reported(home: Home, name: str, why: str, command: str) -> None:
     done = home("queue", command, name)
     assert done.returncode == 2
     assert done.stderr.startswith(f"Error: {name} cannot be read: {why}\n")
@@ -153,7 +150,9 @@ def test_a_file_that_cannot_be_read_is_told_as_such(
 
 
 @commands
-def test_all_problems_are_told_at_once_in_the_files_order(home: Home, command: str) -> None:
+def test_all_problems_are_reported_at_once_in_the_order_of_the_file(
+    home: Home, command: str
+) -> None:
     value = {
         "on_failure": "panic",
         "jobs": [job(timeout=90), job("b", command="", depends_on=["z"]), job("b")],
@@ -172,7 +171,7 @@ def test_all_problems_are_told_at_once_in_the_files_order(home: Home, command: s
 
 
 @commands
-def test_a_configuration_on_stdin_is_checked_alike(home: Home, command: str) -> None:
+def test_a_configuration_on_stdin_is_checked_in_the_same_way(home: Home, command: str) -> None:
     done = home("queue", command, "-", stdin=b'{"jobs": []}')
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "Error: stdin has 1 problem\n  jobs: is empty; add at least one entry\n"
@@ -188,7 +187,7 @@ def test_a_configuration_on_stdin_is_checked_alike(home: Home, command: str) -> 
         "",
     ],
 )
-def test_a_queue_id_that_cannot_be_is_refused_before_anything_is_made(
+def test_an_invalid_queue_id_is_rejected_before_anything_is_created(
     home: Home, queue_id: str
 ) -> None:
     done = home("queue", "run", home.config({"jobs": [job()]}), f"--queue-id={queue_id}")
@@ -197,7 +196,7 @@ def test_a_queue_id_that_cannot_be_is_refused_before_anything_is_made(
     assert not home.root.exists()
 
 
-def test_a_valid_configuration_is_said_to_be_and_nothing_is_made(home: Home) -> None:
+def test_validate_confirms_a_valid_configuration_and_creates_nothing(home: Home) -> None:
     (home.work / "pipeline.json").write_text(block('"queue_id": "pipeline-20260127"'))
     done = home("queue", "validate", "pipeline.json")
     assert (done.returncode, done.stderr) == (0, "")
@@ -206,13 +205,13 @@ def test_a_valid_configuration_is_said_to_be_and_nothing_is_made(home: Home) -> 
 
 
 @pytest.mark.parametrize("file", ["<(cat queue.json)", "/dev/stdin < queue.json", "- <queue.json"])
-def test_a_configuration_may_come_through_a_pipe(home: Home, file: str) -> None:
+def test_a_configuration_is_read_from_a_pipe(home: Home, file: str) -> None:
     home.config({"queue_id": "piped", "jobs": [job()]})
     done = home.bash(f"spawn queue validate {file}")
     assert done.returncode == 0, done.stderr
 
 
-def test_a_configuration_without_an_end_is_refused() -> None:
+def test_an_endless_configuration_is_rejected() -> None:
     err = StringIO()
     with redirect_stderr(err):
         assert run(["queue", "validate", "/dev/zero"]) == 2
@@ -220,7 +219,7 @@ def test_a_configuration_without_an_end_is_refused() -> None:
 
 
 @commands
-def test_a_files_name_may_be_any_bytes(home: Home, command: str) -> None:
+def test_a_file_name_may_have_any_bytes(home: Home, command: str) -> None:
     home.config({"queue_id": "odd", "jobs": [job()]})
     name = r"$'\xff.json'"
     strict = "export PYTHONIOENCODING=utf-8:strict"
@@ -229,7 +228,7 @@ def test_a_files_name_may_be_any_bytes(home: Home, command: str) -> None:
 
 
 def validated(data: bytes) -> tuple[int, str, str]:
-    """Validate a file in this process: its exit code, what stdout and stderr were given."""
+    """Validate a file in this process; returns its exit code, stdout and stderr."""
     out, err = (TextIOWrapper(BytesIO(), "utf-8"), StringIO())
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "queue.json")
@@ -251,11 +250,11 @@ def assert_zero_or_two(data: bytes) -> None:
 
 @settings(deadline=None)
 @given(st.one_of(ANY_JSON, configurations(), spoilt()))
-def test_any_json_ends_with_exit_code_0_or_2_and_never_a_traceback(value: Any) -> None:
+def test_any_json_gives_exit_code_0_or_2_without_a_traceback(value: Any) -> None:
     assert_zero_or_two(json.dumps(value).encode())
 
 
 @settings(deadline=None)
 @given(st.binary(max_size=60))
-def test_any_bytes_end_with_exit_code_0_or_2_and_never_a_traceback(data: bytes) -> None:
+def test_any_bytes_give_exit_code_0_or_2_without_a_traceback(data: bytes) -> None:
     assert_zero_or_two(data)

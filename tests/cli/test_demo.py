@@ -1,4 +1,4 @@
-"""`make demo`: the example pipeline, run for real through the command line."""
+"""`make demo`: the example pipeline, run by the real command line."""
 
 import json
 import re
@@ -11,13 +11,13 @@ from tests.cli.conftest import Demo
 JOBS = ["preprocess", "train", "evaluate", "export"]
 
 
-def test_the_demo_completes_and_says_so_on_the_way(demo: Demo) -> None:
+def test_the_demo_prints_its_progress_and_completes(demo: Demo) -> None:
     for job in JOBS:
         assert re.search(rf"(?m)^\[[\d:]{{8}}\] ✓ {job}: attempt 1 completed after ", demo.told)
     assert f"Queue {demo.queue} completed: 4 of 4 jobs completed in " in demo.told
 
 
-def test_the_demo_ends_with_where_the_files_are(demo: Demo) -> None:
+def test_the_demo_ends_with_the_paths_of_its_files(demo: Demo) -> None:
     results = f"{demo.home.root}/state/objects/{demo.queue}/"
     shown, _, rest = demo.told.partition("Results, by job:\n")[2].partition("\n\n")
     assert rest.splitlines()[0] == f"They are in {results}"
@@ -60,18 +60,18 @@ def test_the_demos_results_are_at_the_results_location(demo: Demo, job: str) -> 
             assert copy.read_bytes() == file.read_bytes(), copy
 
 
-def test_the_demos_log_holds(demo: Demo) -> None:
+def test_the_demos_log_verifies(demo: Demo) -> None:
     done = demo.home("queue", "verify", demo.queue)
     assert (done.returncode, done.stderr) == (0, "")
     assert "hash chain intact, every transition legal" in done.stdout
 
 
-def test_the_demos_training_was_told_as_progress(demo: Demo) -> None:
+def test_the_demos_training_is_shown_as_progress(demo: Demo) -> None:
     log = (demo.home.root / "log/train.log").read_text()
     assert re.search(r"^\[\d\d:\d\d:\d\d\] Epoch 100/100$", log, re.MULTILINE)
 
 
-def test_make_demo_is_that_demo() -> None:
+def test_make_demo_runs_this_demo() -> None:
     root = Path(__file__).parents[2]
     command = ["make", "-C", str(root), "--no-print-directory", "-n", "-o", ".venv/.ready", "demo"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

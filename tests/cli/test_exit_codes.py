@@ -1,4 +1,4 @@
-"""0 done, 1 failed, 2 bad arguments, 3 no such queue; and what is said with each."""
+"""Exit codes (0 success, 1 failed, 2 bad arguments, 3 not found) and the messages with them."""
 
 import re
 import signal
@@ -33,7 +33,7 @@ reading = pytest.mark.parametrize("command", READING)
 
 
 @reading
-def test_an_unknown_queue_is_3(finished: Home, command: str) -> None:
+def test_an_unknown_queue_exits_with_3(finished: Home, command: str) -> None:
     done = finished("queue", command, "nope")
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.startswith("Error: queue nope is not on this machine: ")
@@ -44,14 +44,14 @@ def test_an_unknown_queue_is_3(finished: Home, command: str) -> None:
 
 
 @pytest.mark.cold
-def test_debug_shows_where_an_error_comes_from_and_changes_no_exit_code(finished: Home) -> None:
+def test_debug_adds_a_traceback_and_keeps_the_exit_code(finished: Home) -> None:
     done = finished("--debug", "queue", "status", "nope")
     assert "Traceback" in done.stderr
     assert done.returncode == 3
 
 
 @reading
-def test_local_without_any_queue_is_3_and_makes_nothing(home: Home, command: str) -> None:
+def test_local_without_any_queue_exits_with_3_and_creates_nothing(home: Home, command: str) -> None:
     done = home("queue", command, "local")
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.startswith("Error: no queue was ever run on this machine: ")
@@ -67,7 +67,7 @@ def test_local_without_any_queue_is_3_and_makes_nothing(home: Home, command: str
         ("verify", "a/b"),
     ],
 )
-def test_a_target_that_cannot_be_a_queue_is_2(finished: Home, command: str, target: str) -> None:
+def test_an_invalid_target_exits_with_2(finished: Home, command: str, target: str) -> None:
     done = finished("queue", command, target)
     assert (done.returncode, done.stdout) == (2, "")
     assert f"'{target}' is not a queue id: an id is 1 to 128 letters" in done.stderr
@@ -102,7 +102,9 @@ def test_a_target_that_cannot_be_a_queue_is_2(finished: Home, command: str, targ
     ],
     ids=" ".join,
 )
-def test_a_bad_argument_is_2_with_nothing_on_stdout(finished: Home, arguments: list[str]) -> None:
+def test_a_bad_argument_exits_with_2_and_prints_nothing_on_stdout(
+    finished: Home, arguments: list[str]
+) -> None:
     done = finished(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert "Error: " in done.stderr
@@ -110,7 +112,9 @@ def test_a_bad_argument_is_2_with_nothing_on_stdout(finished: Home, arguments: l
 
 
 @pytest.mark.parametrize("command", ["status", "history", "verify"])
-def test_whatever_became_of_a_queue_to_read_of_it_is_0(finished: Home, command: str) -> None:
+def test_reading_commands_exit_with_0_for_any_state_of_the_queue(
+    finished: Home, command: str
+) -> None:
     for queue_id in ("good", "bad", "local"):
         done = finished("queue", command, queue_id)
         assert (done.returncode, done.stderr) == (0, "")
@@ -120,7 +124,9 @@ def test_whatever_became_of_a_queue_to_read_of_it_is_0(finished: Home, command: 
     ("arguments", "flag"),
     [([], "-h"), *((["queue", *command], "--help") for command in ([], *zip(COMMANDS)))],
 )
-def test_help_is_0_and_on_stdout(home: Home, arguments: list[str], flag: str) -> None:
+def test_help_exits_with_0_and_prints_on_stdout(
+    home: Home, arguments: list[str], flag: str
+) -> None:
     done = home(*arguments, flag)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(" ".join(["Usage: spawn", *arguments]))
@@ -148,7 +154,7 @@ def test_the_version_is_the_packages(home: Home) -> None:
     assert (done.returncode, done.stdout) == (0, f"spawn {__version__}\n")
 
 
-def test_a_queue_that_completes_is_0_and_tells_its_story(home: Home) -> None:
+def test_run_of_a_completed_queue_exits_with_0_and_prints_its_events(home: Home) -> None:
     file = home.config({"jobs": [{"job_id": "a", "command": "echo out; echo err >&2"}]})
     done = home("queue", "run", file, "--queue-id", "short")
     assert (done.returncode, done.stderr) == (0, "")
@@ -163,7 +169,7 @@ def test_a_queue_that_completes_is_0_and_tells_its_story(home: Home) -> None:
     ]
 
 
-def test_a_queue_that_fails_is_1_and_says_which_job_and_why(home: Home) -> None:
+def test_run_of_a_failed_queue_exits_with_1_and_names_job_and_cause(home: Home) -> None:
     file = home.config({"jobs": [{"job_id": "a", "command": "echo oops >&2; exit 3"}]})
     done = home("queue", "run", file, "--queue-id", "short")
     assert done.returncode == 1
@@ -173,7 +179,7 @@ def test_a_queue_that_fails_is_1_and_says_which_job_and_why(home: Home) -> None:
     assert f"    Log: {home.root}/log/a.log\n" in done.stdout
 
 
-def test_without_an_id_a_queue_is_named_after_its_moment(home: Home) -> None:
+def test_a_queue_without_an_id_is_named_after_the_current_time(home: Home) -> None:
     done = home("queue", "run", "-", "-d", stdin=b'{"jobs": [{"job_id": "a", "command": "true"}]}')
     assert done.returncode == 0
     assert re.fullmatch(r"queue-\d{8}-\d{6}\n", done.stdout)
@@ -181,7 +187,7 @@ def test_without_an_id_a_queue_is_named_after_its_moment(home: Home) -> None:
 
 
 @pytest.mark.parametrize(("queue_id", "state"), [("good", "completed"), ("bad", "failed")])
-def test_to_run_an_id_again_is_1_with_when_its_state_and_what_to_do(
+def test_running_an_id_again_exits_with_1_and_gives_time_state_and_hint(
     finished: Home, queue_id: str, state: str
 ) -> None:
     before = finished("queue", "history", queue_id, "--json").stdout
@@ -196,7 +202,7 @@ def test_to_run_an_id_again_is_1_with_when_its_state_and_what_to_do(
 
 
 @pytest.mark.parametrize(("queue_id", "code"), [("good", 0), ("bad", 1)])
-def test_or_resume_of_a_queue_that_has_ended_is_its_exit_code_again(
+def test_or_resume_of_an_ended_queue_exits_with_its_exit_code(
     finished: Home, queue_id: str, code: int
 ) -> None:
     before = finished("queue", "history", queue_id, "--json").stdout
@@ -212,7 +218,7 @@ def test_or_resume_of_an_unknown_id_runs_it(home: Home) -> None:
     assert home.status("new")["status"] == "completed"
 
 
-def test_detach_prints_the_id_alone_and_returns_while_the_queue_runs(home: Home) -> None:
+def test_detach_prints_only_the_id_and_returns_while_the_queue_runs(home: Home) -> None:
     file = home.config({"queue_id": "long", "jobs": chain(home, "a", "b")})
     done = home("queue", "run", file, "--detach")
     assert (done.returncode, done.stdout) == (0, "long\n")
@@ -222,7 +228,7 @@ def test_detach_prints_the_id_alone_and_returns_while_the_queue_runs(home: Home)
     wait_until(lambda: home.status("long")["status"] == "completed", seconds=20)
 
 
-def test_a_second_run_of_a_running_queue_is_refused(home: Home) -> None:
+def test_a_second_run_of_a_running_queue_is_rejected(home: Home) -> None:
     file = home.config({"queue_id": "long", "jobs": chain(home, "a")})
     home("queue", "run", file, "--detach")
     for flags in ([], ["--detach"], ["--or-resume", "--detach"]):
@@ -237,7 +243,7 @@ def test_a_second_run_of_a_running_queue_is_refused(home: Home) -> None:
     assert home.status("long")["jobs"]["completed"] == 1
 
 
-def test_the_queue_goes_on_when_the_command_that_shows_it_is_killed(home: Home) -> None:
+def test_the_queue_continues_when_its_command_is_killed(home: Home) -> None:
     file = home.config({"queue_id": "long", "jobs": chain(home, "a", "b")})
     with home.started(SPAWN, "queue", "run", file):
         wait_until(
@@ -253,7 +259,7 @@ def test_the_queue_goes_on_when_the_command_that_shows_it_is_killed(home: Home) 
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_to_the_command_interrupts_the_queue_and_or_resume_goes_on(
+def test_a_signal_to_the_command_interrupts_the_queue_and_or_resume_resumes_it(
     home: Home, number: signal.Signals, code: int
 ) -> None:
     file = home.config({"queue_id": "long", "jobs": chain(home, "a", "b")})
@@ -272,7 +278,7 @@ def test_a_signal_to_the_command_interrupts_the_queue_and_or_resume_goes_on(
     assert [(job["attempts"], job["attempt"]) for job in details] == [(1, 2), (1, 1)]
 
 
-def test_a_queue_whose_bucket_nobody_gives_access_to_does_not_begin(home: Home) -> None:
+def test_a_queue_does_not_start_without_access_to_its_bucket(home: Home) -> None:
     value = {"result_s3_bucket": "team", "jobs": [{"job_id": "a", "command": "true"}]}
     file = home.config(value)
     home.environment |= {"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null"}

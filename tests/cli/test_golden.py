@@ -1,4 +1,4 @@
-"""The status, as text and as JSON, against files that a person has read."""
+"""The status, as text and as JSON, compared with reviewed files."""
 
 import json
 import re
@@ -25,7 +25,7 @@ FOLLOWS_FROM_NOW = {
         "Estimated Completion: 2026-01-27 18:30:00 PST (2h 34m)"
     ),
 }
-"""The page's lines that contradict its other times, and what follows from these."""
+"""Lines of the page that contradict its other times, and their consistent values."""
 
 DURATION = re.compile(r"(?=.)(\d+d)?(\d+h)?(\d+m)?(\d+s)?")
 DURATIONS = {
@@ -61,7 +61,7 @@ def page_json() -> dict[str, Any]:
 
 
 def objects(value: Any) -> list[dict[str, Any]]:
-    """Every object in a JSON value."""
+    """Return every object in a JSON value."""
     if isinstance(value, list):
         return [found for item in value for found in objects(item)]
     if isinstance(value, dict):
@@ -73,19 +73,19 @@ def objects(value: Any) -> list[dict[str, Any]]:
     "name",
     [name for name in samples.ALL if name != "beginning"],
 )
-def test_a_queue_reads_as_its_golden_text(name: str) -> None:
+def test_the_status_text_is_the_golden_text(name: str) -> None:
     golden = GOLDEN / ("status.txt" if name == "running" else f"status_{name}.txt")
     assert lines(samples.ALL[name]()) == golden.read_text().splitlines()
 
 
-def test_the_text_is_the_manual_pages_to_the_letter() -> None:
+def test_the_status_text_is_exactly_the_manual_pages() -> None:
     page = block("Elapsed: 1h 23m").splitlines()
     assert FOLLOWS_FROM_NOW.keys() <= set(page)
     expected = [FOLLOWS_FROM_NOW.get(line, line) for line in page]
     assert lines(samples.running())[: len(page)] == expected
 
 
-def test_the_golden_text_has_the_manual_pages_shape() -> None:
+def test_the_golden_text_has_the_manual_pages_layout() -> None:
     def shape(text: str) -> list[str]:
         return re.sub(r"\d+", "0", re.sub(r"\b(\d+[dhms] ?)+\b", "0s", text)).splitlines()
 
@@ -94,13 +94,13 @@ def test_the_golden_text_has_the_manual_pages_shape() -> None:
 
 
 @pytest.mark.parametrize("name", ["running", "failed", "retrying"])
-def test_a_queue_reads_as_its_golden_json(name: str) -> None:
+def test_the_status_json_is_the_golden_json(name: str) -> None:
     golden = GOLDEN / ("status.json" if name == "running" else f"status_{name}.json")
     text = json.dumps(as_json(samples.ALL[name](), samples.ZONE), indent=2, ensure_ascii=False)
     assert text.splitlines() == golden.read_text().splitlines()
 
 
-def test_the_jsons_keys_are_the_manual_pages_and_further_ones_follow() -> None:
+def test_the_json_has_the_manual_pages_keys_first() -> None:
     page, ours = page_json(), shaped(samples.running())
     pairs = [(page, ours), (page["jobs"], ours["jobs"])]
     pairs += zip(page["job_details"], ours["job_details"], strict=False)
@@ -110,7 +110,7 @@ def test_the_jsons_keys_are_the_manual_pages_and_further_ones_follow() -> None:
         assert {key: type(mine[key]) for key in theirs} == types
 
 
-def test_the_jsons_values_are_the_manual_pages_where_those_agree_with_each_other() -> None:
+def test_the_json_has_the_manual_pages_values_where_those_are_consistent() -> None:
     page, ours = page_json(), shaped(samples.running())
     details = [
         {key: mine[key] for key in theirs}
@@ -124,7 +124,9 @@ def test_the_jsons_values_are_the_manual_pages_where_those_agree_with_each_other
 
 
 @reports
-def test_durations_are_compact_and_moments_whole_seconds_with_their_offset(report: Report) -> None:
+def test_json_durations_are_compact_and_times_have_whole_seconds_and_an_offset(
+    report: Report,
+) -> None:
     for found in objects(shaped(report)):
         for key in DURATIONS & found.keys():
             assert DURATION.fullmatch(found[key]), (key, found[key])
@@ -144,7 +146,7 @@ def test_the_six_states_sum_to_the_total(report: Report) -> None:
 
 
 @reports
-def test_what_is_not_known_is_left_out_of_the_json(report: Report) -> None:
+def test_the_json_omits_unknown_values(report: Report) -> None:
     ours = shaped(report)
     assert "estimated_completion" in ours, "the manual page always has it"
     if ours["estimated_completion"] is None:
@@ -153,14 +155,14 @@ def test_what_is_not_known_is_left_out_of_the_json(report: Report) -> None:
 
 
 @reports
-def test_the_attempts_of_all_jobs_stand_below_each_other(report: Report) -> None:
+def test_the_attempts_column_is_aligned(report: Report) -> None:
     rows = [line for line in lines(report) if " Attempts: " in line]
     assert len(rows) == len(report.jobs)
     assert len({row.index("Attempts: ") for row in rows}) == 1, "\n".join(rows)
 
 
 @reports
-def test_no_two_blank_lines_follow_each_other_and_none_ends_the_text(report: Report) -> None:
+def test_the_text_has_no_consecutive_or_trailing_blank_lines(report: Report) -> None:
     text = "\n".join(lines(report))
     assert "\n\n\n" not in text
     assert text == text.rstrip()
@@ -175,7 +177,7 @@ def test_the_live_view_is_never_taller_than_its_terminal(report: Report, height:
 @reports
 @pytest.mark.parametrize("width", [60, 80, 200])
 @pytest.mark.parametrize("longer", ["", "-of-a-model-with-quite-a-long-name"])
-def test_the_live_view_shows_whole_attempts_on_any_width(
+def test_the_live_view_shows_full_attempt_counts_at_any_width(
     report: Report, width: int, longer: str
 ) -> None:
     jobs = tuple(
@@ -196,14 +198,14 @@ def test_the_live_view_shows_whole_attempts_on_any_width(
 
 
 @reports
-def test_the_live_view_shows_every_job_that_runs_or_failed_on_24_lines(report: Report) -> None:
+def test_the_live_view_shows_every_running_and_failed_job_in_24_lines(report: Report) -> None:
     drawn = screen(report, samples.ZONE, PLAIN, width=80, height=24)
     for job in report.jobs:
         if job.status in ("running", "failed"):
             assert any(f" {job.job_id} " in line for line in drawn), job.job_id
 
 
-def test_a_resumed_job_is_estimated_from_where_its_attempt_began() -> None:
+def test_the_estimate_of_a_resumed_job_starts_at_its_attempts_first_progress() -> None:
     newest = from_output(["Epoch 95/100"])
     assert newest is not None
     progress = structs.replace(newest, base=0.90)
@@ -217,7 +219,7 @@ def test_a_resumed_job_is_estimated_from_where_its_attempt_began() -> None:
     assert report.estimated_completion is None
 
 
-def test_the_end_is_estimated_as_soon_as_what_runs_can_be() -> None:
+def test_completion_is_estimated_once_all_running_jobs_have_an_estimate() -> None:
     live = {"train": Live(progress=from_output(["Epoch 50/100"]))}
     report = samples.training().report(live=live, earlier={"export": 600.0})
     (line,) = (each for each in lines(report) if each.startswith("Estimated Completion: "))

@@ -1,4 +1,4 @@
-"""`history`: the audit trail, for people and to the byte."""
+"""`history`: the audit trail as text, and as the exact stored lines."""
 
 import json
 import sqlite3
@@ -29,13 +29,13 @@ def stored(home: Home, queue_id: str) -> list[str]:
         return [line for (line,) in connection.execute("SELECT line FROM events ORDER BY seq")]
 
 
-def test_json_lines_are_the_stored_ones_to_the_byte(finished: Home) -> None:
+def test_json_lines_are_exactly_the_stored_lines(finished: Home) -> None:
     printed = finished("queue", "history", "bad", "--json").stdout
     assert printed == "".join(f"{line}\n" for line in stored(finished, "bad"))
     assert [json.loads(line)["type"] for line in printed.splitlines()] == KINDS
 
 
-def test_json_lines_of_a_job_are_its_stored_ones(finished: Home) -> None:
+def test_json_lines_of_a_job_are_its_stored_lines(finished: Home) -> None:
     printed = finished("queue", "history", "bad", "--job", "count", "--json").stdout.splitlines()
     assert printed == [
         line for line in stored(finished, "bad") if json.loads(line).get("job_id") == "count"
@@ -43,7 +43,7 @@ def test_json_lines_of_a_job_are_its_stored_ones(finished: Home) -> None:
     assert len(printed) == 2
 
 
-def test_a_line_says_when_who_what_and_why(home: Home) -> None:
+def test_a_line_has_time_subject_event_and_cause(home: Home) -> None:
     home.queue(samples.QUEUE_ID).folder.mkdir(parents=True)
     log = samples.training()
     log.write(home.queue(samples.QUEUE_ID).events)
@@ -57,7 +57,7 @@ def test_a_line_says_when_who_what_and_why(home: Home) -> None:
     ]
 
 
-def test_an_end_that_was_seen_late_is_told_with_its_own_time(home: Home) -> None:
+def test_an_end_recorded_late_is_shown_with_its_real_time(home: Home) -> None:
     home.queue(samples.QUEUE_ID).folder.mkdir(parents=True)
     log = samples.training()
     ended = stamp(samples.moment("15:30:04"))
@@ -78,7 +78,7 @@ def test_an_end_that_was_seen_late_is_told_with_its_own_time(home: Home) -> None
     assert "15:21:04 to 15:30:04, 9m" in page.stdout
 
 
-def test_the_history_of_a_job_is_its_lines_alone(finished: Home) -> None:
+def test_the_history_of_a_job_has_only_its_lines(finished: Home) -> None:
     whole = finished("queue", "history", "bad").stdout.splitlines()
     part = finished("queue", "history", "bad", "--job", "count").stdout.splitlines()
     assert part == [line for line in whole if line.split()[4] == "count"]
@@ -86,13 +86,13 @@ def test_the_history_of_a_job_is_its_lines_alone(finished: Home) -> None:
     assert "no retry: no attempts left (1 of 1)" in part[1]
 
 
-def test_a_job_that_is_not_there_is_told_with_the_one_that_was_meant(finished: Home) -> None:
+def test_an_unknown_job_is_reported_with_the_closest_name(finished: Home) -> None:
     done = finished("queue", "history", "bad", "--job", "cuont")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "Error: queue bad has no job 'cuont'\nHint: did you mean 'count'?\n"
 
 
-def test_json_lines_hold_notes_that_only_a_newer_version_knows(home: Home) -> None:
+def test_json_lines_include_notes_of_unknown_types(home: Home) -> None:
     path = home.queue(samples.QUEUE_ID).events
     path.parent.mkdir(parents=True)
     log = samples.training()
@@ -109,6 +109,6 @@ def test_json_lines_hold_notes_that_only_a_newer_version_knows(home: Home) -> No
 
 
 @pytest.mark.parametrize("flags", [[], ["--json"]])
-def test_local_is_the_newest_queue(finished: Home, flags: list[str]) -> None:
+def test_local_means_the_newest_queue(finished: Home, flags: list[str]) -> None:
     local = finished("queue", "history", "local", *flags).stdout
     assert local == finished("queue", "history", "bad", *flags).stdout

@@ -1,4 +1,4 @@
-"""What `status local` imports: every module costs each status, so each is here on purpose."""
+"""Modules that `status local` imports: each adds to every status, so each is listed on purpose."""
 
 import json
 import subprocess
@@ -91,7 +91,7 @@ AS_TEXT = {"spawn.cli.render.status", "spawn.cli.render.text"}
 AS_JSON = {"spawn.cli.render.as_json", "spawn.core.report.as_json"}
 
 OTHERS = {"annotated_doc", "msgspec", "shellingham", "typer", "typing_extensions"}
-"""Typer brings the first and the fourth's helper; msgspec, on Python 3.11, the last."""
+"""Typer imports the first and a helper of the fourth; msgspec, on Python 3.11, the last."""
 
 NEVER = {
     "alembic",
@@ -115,7 +115,7 @@ print(json.dumps([code, sorted(found)]), file=sys.stderr)
 
 
 def imported(home: Home, *arguments: str) -> set[str]:
-    """The modules that a command imports beyond those of an empty program."""
+    """Return the modules that a command imports beyond those of an empty program."""
     with home.started(
         sys.executable, "-c", PROGRAM.format(arguments=list(arguments)), stdout=subprocess.DEVNULL
     ) as process:
@@ -126,13 +126,13 @@ def imported(home: Home, *arguments: str) -> set[str]:
 
 
 def foreign(modules: set[str]) -> set[str]:
-    """The packages among modules that are neither ours nor Python's own."""
+    """Return the third-party packages among modules."""
     tops = {name.partition(".")[0] for name in modules}
     return tops - sys.stdlib_module_names - {"spawn"}
 
 
 @pytest.mark.parametrize(("flags", "more"), [([], AS_TEXT), (["--json"], AS_JSON)])
-def test_status_in_a_pipe_imports_these_modules_and_no_other(
+def test_status_in_a_pipe_imports_only_these_modules(
     finished: Home, flags: list[str], more: set[str]
 ) -> None:
     modules = imported(finished, "queue", "status", "local", *flags)
@@ -155,12 +155,12 @@ def test_status_in_a_pipe_imports_these_modules_and_no_other(
     ],
     ids=" ".join,
 )
-def test_no_command_that_reads_imports_what_is_heavy(finished: Home, arguments: list[str]) -> None:
+def test_reading_commands_import_no_heavy_module(finished: Home, arguments: list[str]) -> None:
     tops = {name.partition(".")[0] for name in imported(finished, "queue", *arguments)}
     assert not tops & NEVER
 
 
-def test_what_asks_an_instance_imports_neither_boto3_nor_http() -> None:
+def test_commands_that_query_an_instance_import_neither_boto3_nor_http() -> None:
     found = "[each for each in ('botocore', 'http.client', 'ssl') if each in sys.modules]"
     code = f"import sys, spawn.cli.sources.instance; print({found})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""What `make` says on a machine where it cannot set itself up. The repository is not touched."""
+"""Errors of `make` on a machine that lacks requirements. The repository is not touched."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ exec {python} "$@"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A copy of what `make` reads, and `python`, which lacks the venv module."""
+    """A copy of the files that `make` reads, and a `python` that lacks the venv module."""
     for name in ("Makefile", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     python = tmp_path / "python"
@@ -49,7 +49,7 @@ def test_a_python_without_venv_is_an_error_that_names_the_package(
 
 
 @pytest.mark.parametrize("target", ["demo", "test"])
-def test_a_machine_without_a_new_enough_python_is_told_what_is_needed(
+def test_without_a_supported_python_make_names_the_required_version(
     folder: Path, target: str
 ) -> None:
     done = _make(folder, target, "PYTHON=")

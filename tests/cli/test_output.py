@@ -1,4 +1,4 @@
-"""What goes where: pipes, terminals, colours, closed pipes."""
+"""Output to pipes, terminals and closed pipes, and its colours."""
 
 import json
 import re
@@ -31,51 +31,51 @@ reads = pytest.mark.parametrize("arguments", READS, ids=" ".join)
 
 
 def plain(drawn: str) -> str:
-    """What was drawn on a terminal, without colours."""
+    """Return terminal output without colours."""
     return COLOUR.sub("", drawn).replace("\r\n", "\n")
 
 
 @reads
-def test_a_pipe_that_nobody_reads_is_no_error(finished: Home, arguments: list[str]) -> None:
+def test_a_closed_pipe_is_not_an_error(finished: Home, arguments: list[str]) -> None:
     done = finished.unread(*arguments)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.cold
-def test_a_pipe_that_nobody_reads_is_no_error_to_an_unbuffered_python(finished: Home) -> None:
+def test_a_closed_pipe_is_not_an_error_with_unbuffered_output(finished: Home) -> None:
     done = finished.unread("queue", "history", "bad", PYTHONUNBUFFERED="1")
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.cold
-def test_a_closed_stdout_is_no_error(finished: Home) -> None:
+def test_a_closed_stdout_is_not_an_error(finished: Home) -> None:
     done = finished.bash("spawn queue status bad >&-")
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.cold
-def test_a_terminal_without_utf_8_gets_what_it_can_show(finished: Home) -> None:
+def test_characters_outside_the_terminals_encoding_are_replaced(finished: Home) -> None:
     done = finished("queue", "status", "bad", PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")
     assert "Jobs: 3 total" in done.stdout
 
 
 @pytest.mark.cold
-def test_a_queue_runs_to_its_end_and_exit_code_when_nobody_reads(home: Home) -> None:
+def test_a_queue_runs_to_its_end_when_its_output_pipe_is_closed(home: Home) -> None:
     file = home.config({"queue_id": "deaf", "jobs": [{"job_id": "a", "command": "exit 3"}]})
     done = home.unread("queue", "run", file)
     assert (done.returncode, done.stderr) == (1, "")
     assert home.status("deaf")["job_details"][0]["exit_code"] == 3
 
 
-def test_head_closes_the_pipe_and_bash_sees_no_failure(finished: Home) -> None:
+def test_pipefail_sees_no_failure_when_head_closes_the_pipe(finished: Home) -> None:
     done = finished.bash("set -o pipefail; spawn queue history bad --json | head -n 1")
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["seq"] == 1
 
 
 @reads
-def test_a_pipe_gets_no_colours(finished: Home, arguments: list[str]) -> None:
+def test_output_to_a_pipe_has_no_colours(finished: Home, arguments: list[str]) -> None:
     done = finished(*arguments, TERM="xterm-256color")
     assert done.stdout
     assert ESCAPE not in done.stdout + done.stderr
@@ -90,7 +90,7 @@ def test_an_error_in_a_pipe_has_no_colours(finished: Home) -> None:
     [["queue", "status", "bad"], ["queue", "history", "bad"], ["queue", "list"]],
     ids=" ".join,
 )
-def test_a_terminal_gets_colours_around_the_same_text(finished: Home, arguments: list[str]) -> None:
+def test_terminal_output_adds_only_colours(finished: Home, arguments: list[str]) -> None:
     code, drawn = finished.on_terminal(*arguments)
     assert code == 0
     assert COLOUR.search(drawn)
@@ -101,7 +101,7 @@ def test_a_terminal_gets_colours_around_the_same_text(finished: Home, arguments:
 @pytest.mark.parametrize(
     "arguments", [["queue", "status", "bad"], ["queue", "status", "nope"]], ids=" ".join
 )
-def test_a_terminal_that_wants_none_gets_no_colours(
+def test_no_color_and_dumb_terminals_get_no_colours(
     finished: Home, arguments: list[str], environment: dict[str, str]
 ) -> None:
     _, drawn = finished.on_terminal(*arguments, **environment)
@@ -109,7 +109,7 @@ def test_a_terminal_that_wants_none_gets_no_colours(
     assert ESCAPE not in drawn
 
 
-def test_an_empty_no_color_is_as_good_as_none(finished: Home) -> None:
+def test_an_empty_no_color_is_ignored(finished: Home) -> None:
     assert COLOUR.search(finished.on_terminal("queue", "status", "bad", NO_COLOR="")[1])
 
 
@@ -119,7 +119,7 @@ def test_json_on_a_terminal_has_no_colours(finished: Home) -> None:
     assert ESCAPE not in drawn
 
 
-def test_to_run_a_queue_on_a_terminal_draws_it_over_itself(home: Home) -> None:
+def test_run_on_a_terminal_redraws_its_view_in_place(home: Home) -> None:
     file = home.config({"queue_id": "seen", "jobs": [{"job_id": "a", "command": "exit 3"}]})
     code, drawn = home.on_terminal("queue", "run", file)
     assert code == 1
@@ -128,21 +128,21 @@ def test_to_run_a_queue_on_a_terminal_draws_it_over_itself(home: Home) -> None:
     assert "Jobs: 1 total, 1 failed" in plain(drawn)
 
 
-def test_no_color_holds_for_the_live_view(home: Home) -> None:
+def test_no_color_applies_to_the_live_view(home: Home) -> None:
     file = home.config({"queue_id": "seen", "jobs": [{"job_id": "a", "command": "exit 3"}]})
     _, drawn = home.on_terminal("queue", "run", file, NO_COLOR="1")
     assert not COLOUR.search(drawn)
 
 
-def test_a_jobs_output_cannot_reach_the_terminal_as_a_command(home: Home) -> None:
+def test_control_sequences_in_job_output_are_escaped(home: Home) -> None:
     command = r"printf '\033]0;owned\007\033[2Jred\r\n' >&2; exit 3"
     file = home.config({"queue_id": "wild", "jobs": [{"job_id": "a", "command": command}]})
     shown = home("queue", "run", file).stdout + home("queue", "status", "wild").stdout
-    assert shown.count("red") == 3  # told by the run, and in the status' command and output
+    assert shown.count("red") == 3  # by run, and twice by status
     assert all(character == "\n" or character.isprintable() for character in shown)
 
 
-def test_watch_in_a_pipe_prints_a_status_a_time_and_ends_with_the_queue(home: Home) -> None:
+def test_watch_in_a_pipe_prints_one_status_per_refresh_and_ends_with_the_queue(home: Home) -> None:
     file = home.config({"queue_id": "long", "jobs": chain(home, "a")})
     home("queue", "run", file, "-d")
     seen = home.work / "seen"
@@ -173,7 +173,7 @@ def test_watch_as_json_prints_compact_lines_and_ends_with_the_queue(home: Home) 
         assert line == json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
-def test_watch_of_a_queue_that_has_ended_shows_it_once(finished: Home) -> None:
+def test_watch_of_an_ended_queue_prints_one_status(finished: Home) -> None:
     watched = finished("queue", "status", "bad", "--watch", "--refresh", "1h")
     assert (watched.returncode, watched.stderr) == (0, "")
     assert watched.stdout == finished("queue", "status", "bad").stdout
@@ -185,12 +185,12 @@ def test_watch_on_a_terminal_ends_with_the_queue(finished: Home) -> None:
     assert "Jobs: 3 total, 1 completed, 1 failed, 1 blocked" in plain(drawn)
 
 
-def test_the_refresh_of_watch_can_come_from_the_environment(finished: Home) -> None:
+def test_watch_reads_its_refresh_from_the_environment(finished: Home) -> None:
     done = finished("queue", "status", "bad", "--watch", SPAWN_REFRESH="0.2s")
     assert done.returncode == 2
     assert "0.2s is too short" in done.stderr
 
 
 @pytest.mark.parametrize("refresh", ["1s", "1m30s", "1000ms"])
-def test_any_refresh_of_a_second_or_more_is_taken(finished: Home, refresh: str) -> None:
+def test_a_refresh_of_a_second_or_more_is_accepted(finished: Home, refresh: str) -> None:
     assert finished("queue", "status", "bad", "--watch", "--refresh", refresh).returncode == 0

@@ -1,4 +1,4 @@
-"""The page in a real browser: light, dark, on a telephone, on paper; it asks nobody anything."""
+"""The HTML report in a real browser: light, dark, narrow, printed; it makes no request."""
 
 import itertools
 import zlib
@@ -47,7 +47,7 @@ def requests(chromium: Browser) -> list[str]:
 
 
 def complaints(chromium: Browser) -> list[object]:
-    """Messages of the console, errors, refused styles, dialogs."""
+    """Console messages, errors, refused styles, dialogs."""
     kinds = (
         "Log.entryAdded",
         "Runtime.consoleAPICalled",
@@ -59,7 +59,7 @@ def complaints(chromium: Browser) -> list[object]:
 
 @pytest.mark.parametrize("dark", first_of([False, True]), ids=["light", "dark"])
 @pytest.mark.parametrize("name", MAKE)
-def test_the_page_loads_nothing_but_itself_and_nothing_is_wrong(
+def test_the_page_loads_only_itself_and_logs_no_error(
     chromium: Browser, written: dict[str, Path], name: str, dark: bool
 ) -> None:
     for width in WIDTHS:
@@ -71,7 +71,9 @@ def test_the_page_loads_nothing_but_itself_and_nothing_is_wrong(
         assert (wide, there) == (width, width)
 
 
-def test_dark_and_light_are_different_grounds(chromium: Browser, written: dict[str, Path]) -> None:
+def test_dark_and_light_schemes_have_different_backgrounds(
+    chromium: Browser, written: dict[str, Path]
+) -> None:
     grounds = []
     for dark in (False, True):
         chromium.show(written["completed"], dark=dark)
@@ -79,9 +81,7 @@ def test_dark_and_light_are_different_grounds(chromium: Browser, written: dict[s
     assert grounds == ["rgb(252, 252, 251)", "rgb(21, 24, 27)"]
 
 
-def test_no_text_is_wider_than_the_place_that_it_has(
-    chromium: Browser, written: dict[str, Path]
-) -> None:
+def test_no_text_overflows_its_element(chromium: Browser, written: dict[str, Path]) -> None:
     chromium.show(written["failed"], width=360)
     out = chromium.value(
         "[...document.querySelectorAll('h1,h2,h3,p,td,th,pre,li,dd')].filter(e => "
@@ -90,7 +90,7 @@ def test_no_text_is_wider_than_the_place_that_it_has(
     assert out == []
 
 
-def test_every_attempt_can_be_seen_and_those_of_a_job_do_not_overlap(
+def test_attempts_are_visible_and_do_not_overlap_within_a_job(
     chromium: Browser, written: dict[str, Path]
 ) -> None:
     chromium.show(written["failed"])
@@ -121,14 +121,14 @@ def test_the_critical_path_is_a_staircase_from_the_left_edge_to_the_end(
         assert after[0] == pytest.approx(before[1], abs=0.5)
 
 
-def test_hostile_text_makes_no_element(chromium: Browser, written: dict[str, Path]) -> None:
+def test_hostile_text_creates_no_element(chromium: Browser, written: dict[str, Path]) -> None:
     chromium.show(written["failed"])
     assert chromium.value("document.querySelectorAll('img, script, svg, iframe').length") == 0
     assert chromium.value("document.styleSheets.length") == 1
     assert "<img src=x onerror=alert(1)>" in chromium.value("document.title")
 
 
-def test_a_script_would_not_run(chromium: Browser, tmp_path: Path) -> None:
+def test_the_pages_policy_blocks_scripts(chromium: Browser, tmp_path: Path) -> None:
     file = tmp_path / "tampered.html"
     html = pages.html(pages.completed(), "16:00:00")
     file.write_text(html.replace("</body>", "<script>document.title = 'ran'</script></body>"))
@@ -146,7 +146,7 @@ def test_nothing_is_cut_off_on_a4(chromium: Browser, written: dict[str, Path], n
 
 
 @pytest.mark.parametrize("name", first_of(["many", "completed", "failed"]))
-def test_it_prints_on_paper_in_light_colours(
+def test_the_page_prints_in_light_colours(
     chromium: Browser, written: dict[str, Path], name: str
 ) -> None:
     chromium.show(written[name], dark=True)
@@ -162,7 +162,7 @@ def test_it_prints_on_paper_in_light_colours(
     assert colours == ["#1d2125", "#f1f2f1"]
 
 
-def test_a_picture_of_each_is_no_blank(
+def test_screenshots_are_not_blank(
     chromium: Browser, written: dict[str, Path], tmp_path: Path
 ) -> None:
     for name in ("completed", "failed", "two_machines"):

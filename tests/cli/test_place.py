@@ -1,5 +1,6 @@
-"""Where a queue is looked for in S3: what was typed, what its log says, what was remembered, what
-the environment says, the region's bucket."""
+"""Where a queue is looked up in S3: options, its local log, the remembered place, the environment,
+the region's bucket.
+"""
 
 import os
 from pathlib import Path
@@ -20,7 +21,7 @@ ONCE = Place(bucket="once", prefix="runs/once", region="eu-west-1", profile="tea
 
 @pytest.fixture
 def roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Roots:
-    """A machine that no environment variable says anything of."""
+    """A machine without environment variables for a place."""
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -33,7 +34,7 @@ def _logged(roots: Roots) -> None:
     samples.training().write(folder / "events.db")
 
 
-def test_what_was_typed_counts_first(roots: Roots) -> None:
+def test_options_take_precedence(roots: Roots) -> None:
     typed = Where(bucket="typed", prefix="/runs/7/", region="eu-north-1", profile="me")
     expected = Place(bucket="typed", prefix="runs/7", region="eu-north-1", profile="me")
     assert place_of(roots, ID, typed).place == expected
@@ -43,7 +44,7 @@ def test_what_was_typed_counts_first(roots: Roots) -> None:
     assert place_of(roots, ID, typed).place == expected
 
 
-def test_then_what_its_log_here_says_then_what_was_remembered(roots: Roots) -> None:
+def test_the_local_log_takes_precedence_over_the_remembered_place(roots: Roots) -> None:
     default = Where(bucket="default", prefix="default", typed=False)
     assert place_of(roots, ID, default).place == Place(bucket="default", prefix="default")
     remember(roots, ID, ONCE)
@@ -58,7 +59,9 @@ def test_then_what_its_log_here_says_then_what_was_remembered(roots: Roots) -> N
         assert not found.guessed
 
 
-def test_last_comes_the_regions_bucket(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_regions_bucket_is_the_last_resort(
+    roots: Roots, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = place_of(roots, ID, Where(region="eu-west-1"))
     expected = Place(bucket="spawn-results-eu-west-1", prefix=ID, region="eu-west-1")
     assert (found.place, found.guessed) == (expected, True)
@@ -74,7 +77,7 @@ def test_last_comes_the_regions_bucket(roots: Roots, monkeypatch: pytest.MonkeyP
     [b"", b"{", b"[]", b"\xff", b'{"bucket":7}', b'{"prefix":"x"}', b'{"x":' + b"[" * 100_000],
     ids=range(7),
 )
-def test_what_was_remembered_may_be_damaged(roots: Roots, data: bytes) -> None:
+def test_a_damaged_remembered_place_is_ignored(roots: Roots, data: bytes) -> None:
     remember(roots, ID, ONCE)
     (path,) = (roots.cache / "places").iterdir()
     assert path.stat().st_mode & 0o777 == 0o600
@@ -85,7 +88,7 @@ def test_what_was_remembered_may_be_damaged(roots: Roots, data: bytes) -> None:
     assert list((roots.cache / "places").iterdir()) == [path]
 
 
-def test_a_folder_is_not_remembered_and_a_cache_that_cannot_be_written_is_no_error(
+def test_folders_are_not_remembered_and_an_unwritable_cache_is_ignored(
     roots: Roots,
 ) -> None:
     remember(roots, ID, Place(prefix="/somewhere"))

@@ -1,4 +1,4 @@
-"""The status of a queue whose machine is silent, from its copy: as of when it was last heard of."""
+"""Status of a queue whose machine has gone silent, from its replica, as of the last contact."""
 
 import json
 import os
@@ -21,7 +21,7 @@ TRAINING = samples.training()
 
 @pytest.fixture
 def silent(home: Home) -> Path:
-    """The store of a queue whose runner was last heard of at 15:55:32 of the samples' day."""
+    """The store of a queue whose runner's last contact was at 15:55:32 of the samples' day."""
     root = home.roots.objects / ID
     owner = samples.owner()
     fields = {name: getattr(owner, name) for name in owner.__struct_fields__}
@@ -47,7 +47,7 @@ def silent(home: Home) -> Path:
     return root
 
 
-def test_the_text_is_the_golden_one(home: Home, silent: Path) -> None:
+def test_the_status_text_is_the_golden_text(home: Home, silent: Path) -> None:
     done = home("queue", "status", ID, "--from-s3")
     assert done.returncode == 0, done.stderr
     told = done.stdout.replace(str(silent), "s3://team/demo")
@@ -61,7 +61,7 @@ def test_the_text_is_the_golden_one(home: Home, silent: Path) -> None:
     )
 
 
-def test_the_json_is_pure_and_says_what_it_rests_on(home: Home, silent: Path) -> None:
+def test_the_json_names_its_source_and_time(home: Home, silent: Path) -> None:
     done = home("queue", "status", ID, "--from-s3", "--json")
     told = json.loads(done.stdout)
     assert (told["status"], told["runner_alive"]) == ("running", False)
@@ -83,7 +83,7 @@ def test_a_folder_of_this_machine_is_read_without_a_cache(home: Home, silent: Pa
     assert not home.roots.cache.exists()
 
 
-def test_its_page_is_of_when_it_was_last_heard_of_and_shows_what_ran_until_then(
+def test_the_report_is_as_of_the_last_contact_and_shows_running_jobs_until_then(
     home: Home, silent: Path
 ) -> None:
     done = home("queue", "report", ID, "--from-s3", "-o", "-")
@@ -94,4 +94,4 @@ def test_its_page_is_of_when_it_was_last_heard_of_and_shows_what_ran_until_then(
     ran = re.search(r'class="bar running" style="left:[\d.]+%;width:([\d.]+)%"', html)
     assert ran is not None
     assert 30 < float(ran[1]) < 33, "34 of 110 minutes"
-    assert "ran 34m 28s" in html, "and that is the end of the critical path"
+    assert "ran 34m 28s" in html, "this is the end of the critical path"

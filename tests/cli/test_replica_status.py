@@ -1,4 +1,4 @@
-"""What `status` says of the log's copy in the object store: nothing, as long as it is well."""
+"""What `status` reports about the replica: nothing while it is up to date."""
 
 import json
 from datetime import timedelta
@@ -40,13 +40,13 @@ def _since(seconds: float) -> Any:
     [None, Replica(location=WHERE), Replica(location=WHERE, behind=2, since=_since(3))],
     ids=["unknown", "whole", "a moment behind"],
 )
-def test_a_replica_that_is_well_is_not_mentioned(replica: Replica | None) -> None:
+def test_a_replica_without_trouble_is_not_mentioned(replica: Replica | None) -> None:
     report = _report(replica)
     assert _lines(report) == []
     assert "replica" not in _json(report)
 
 
-def test_a_replica_in_trouble_says_how_far_behind_since_when_and_why() -> None:
+def test_a_replica_in_trouble_is_shown_with_lag_start_and_cause() -> None:
     report = _report(
         Replica(location=WHERE, behind=12, since=_since(92), trouble="SlowDown: as told")
     )
@@ -60,7 +60,7 @@ def test_a_replica_in_trouble_says_how_far_behind_since_when_and_why() -> None:
     }
 
 
-def test_a_replica_that_is_late_without_a_word_of_trouble_is_mentioned() -> None:
+def test_a_lagging_replica_is_shown_without_a_cause() -> None:
     report = _report(Replica(location=WHERE, behind=1, since=_since(6)))
     assert _lines(report) == [f"Replica: 1 event behind {WHERE} since 15:55:26"]
     assert "trouble" not in _json(report)["replica"]

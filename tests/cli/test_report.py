@@ -1,4 +1,4 @@
-"""`spawn queue report`: the file that it writes, and what stands in it."""
+"""`spawn queue report`: the file that it writes, and its content."""
 
 import os
 import re
@@ -33,7 +33,7 @@ PAGES = {
 
 
 class Outline(HTMLParser):
-    """What a page consists of; fails where an element is not closed in order."""
+    """Elements, attributes and text of a page; fails on an element that is not closed in order."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -70,11 +70,11 @@ def outline(request: pytest.FixtureRequest) -> Outline:
     return Outline(pages.html(make(), clock, alive=True))
 
 
-def test_a_page_has_these_elements_and_no_other(outline: Outline) -> None:
+def test_a_page_has_only_known_elements(outline: Outline) -> None:
     assert outline.seen <= ELEMENTS
 
 
-def test_a_page_asks_for_nothing_and_runs_nothing(outline: Outline) -> None:
+def test_a_page_requests_nothing_and_runs_nothing(outline: Outline) -> None:
     assert ("meta", "content", POLICY) in outline.attributes
     for _, name, value in outline.attributes:
         assert name not in ("src", "srcset", "background", "poster", "data", "action")
@@ -87,7 +87,7 @@ def test_a_page_asks_for_nothing_and_runs_nothing(outline: Outline) -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_a_link_within_the_page_leads_somewhere(outline: Outline) -> None:
+def test_links_within_the_page_have_targets(outline: Outline) -> None:
     ids = {value for _, name, value in outline.attributes if name == "id"}
     for _, name, value in outline.attributes:
         if name == "href" and value.startswith("#"):
@@ -96,7 +96,7 @@ def test_a_link_within_the_page_leads_somewhere(outline: Outline) -> None:
             assert value in ids
 
 
-def test_a_page_has_its_parts_in_this_order() -> None:
+def test_a_page_has_its_sections_in_order() -> None:
     found = Outline(pages.html(pages.failed(), "15:00:00")).headings
     assert found[1:] == [
         "Timeline", "Failures", "Critical path", "Jobs", "Files", "Audit"
@@ -104,7 +104,7 @@ def test_a_page_has_its_parts_in_this_order() -> None:
     assert "Failures" not in Outline(pages.html(pages.completed(), "16:00:00")).headings
 
 
-def test_what_means_harm_is_text_and_shows_nothing_unseen() -> None:
+def test_hostile_text_is_escaped_and_has_no_invisible_characters() -> None:
     html = pages.html(pages.failed(), "15:00:00")
     outline = Outline(html)
     assert html.count("<img") == html.count("<script") == html.count("<svg") == 0
@@ -124,7 +124,7 @@ TEXTS = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S"]), m
         st.sampled_from(["<", ">", "&", '"', "'", "/", "script", "]]>", "<!--"]), min_size=1
     ).map("".join)
 )
-def test_no_foreign_text_changes_what_a_page_consists_of(text: str) -> None:
+def test_no_foreign_text_changes_the_structure_of_a_page(text: str) -> None:
     plain = Outline(pages.html(pages.foreign("x"), "15:00:00"))
     found = Outline(pages.html(pages.foreign(text), "15:00:00"))
     assert found.tags == plain.tags
@@ -133,7 +133,7 @@ def test_no_foreign_text_changes_what_a_page_consists_of(text: str) -> None:
 
 @settings(max_examples=60)
 @given(legal_logs(), st.sampled_from([True, False, None]))
-def test_any_log_makes_a_page(log: LogBuilder, alive: bool | None) -> None:
+def test_any_log_gives_a_page(log: LogBuilder, alive: bool | None) -> None:
     sheet = pages.sheet(log, log.now, alive=alive)
     outline = Outline(page(sheet))
     assert outline.seen <= ELEMENTS
@@ -142,7 +142,7 @@ def test_any_log_makes_a_page(log: LogBuilder, alive: bool | None) -> None:
         assert job_id in text
 
 
-def test_a_queue_that_has_not_begun_has_a_page() -> None:
+def test_a_queue_that_has_not_started_has_a_page() -> None:
     log = pages.samples.submitted(pages.samples.SHORT, "14:05:30")
     for alive in (False, None):
         html = pages.html(log, "14:06:00", alive=alive)
@@ -150,12 +150,12 @@ def test_a_queue_that_has_not_begun_has_a_page() -> None:
         assert "nan" not in html
 
 
-def test_a_queue_looked_at_twice_gives_the_same_bytes() -> None:
+def test_the_page_is_deterministic() -> None:
     first, second = (pages.html(pages.failed(), "15:00:00") for _ in range(2))
     assert first == second
 
 
-def test_every_job_every_attempt_and_every_wait_is_on_the_timeline() -> None:
+def test_the_timeline_has_every_job_attempt_and_wait() -> None:
     html = pages.html(pages.failed(), "15:00:00")
     assert html.count('class="row critical"') == 3
     assert html.count('class="row"') == 3
@@ -166,7 +166,7 @@ def test_every_job_every_attempt_and_every_wait_is_on_the_timeline() -> None:
     assert "attempt 2: failed, exit 1, 14:28:10 to 14:36:00, 7m 50s" in timeline
 
 
-def test_results_that_are_not_saved_are_a_failure() -> None:
+def test_unsaved_results_are_listed_as_a_failure() -> None:
     outline = Outline(pages.html(pages.unsaved(), "14:01:00"))
     assert "Failures" in outline.headings
     words = " ".join(outline.words)
@@ -174,20 +174,20 @@ def test_results_that_are_not_saved_are_a_failure() -> None:
     assert "retries the upload of unsaved results." in words
 
 
-def test_a_page_says_what_a_running_queue_is_as_of() -> None:
+def test_the_page_of_a_running_queue_has_its_as_of_time() -> None:
     html = pages.html(pages.two_machines(), "14:10:00", alive=True)
     assert "As of 2026-01-27 14:10:00 PST. Times are PST, UTC-08:00." in html
     dead = pages.html(pages.two_machines(), "14:10:00", alive=False)
     assert "; the queue has no runner." in dead
 
 
-def test_a_long_time_without_an_owner_is_cut_and_told() -> None:
+def test_a_long_time_without_a_runner_is_cut_and_labelled() -> None:
     log = pages.two_machines()
     html = pages.html(log, "14:10:00", alive=True)
     assert "Not to scale, because the queue had no runner: 03:05:01 to 13:40:00 (10h 34m)." in html
 
 
-def test_the_axis_grows_with_time_and_ends_at_its_ends() -> None:
+def test_the_time_axis_is_monotonic_and_spans_the_whole_width() -> None:
     for make, clock in PAGES.values():
         sheet = pages.sheet(make(), pages.moment(clock))
         scale = Scale(sheet.timeline)
@@ -199,7 +199,7 @@ def test_the_axis_grows_with_time_and_ends_at_its_ends() -> None:
         assert 1 <= len(ticks) <= 8
 
 
-def test_ten_thousand_jobs_make_a_page_that_says_what_it_leaves_out() -> None:
+def test_the_page_of_ten_thousand_jobs_names_what_it_leaves_out() -> None:
     html = pages.html(pages.many(10_000), "23:59:59")
     assert len(html) < 4_000_000
     assert "9,600 jobs of 10,000 left out here" in html
@@ -207,14 +207,14 @@ def test_ten_thousand_jobs_make_a_page_that_says_what_it_leaves_out() -> None:
     assert "shorter step" in html
 
 
-def test_tags_escape_all_but_html() -> None:
+def test_tags_escape_everything_except_html() -> None:
     assert tag("p", "<b>", Safe("<i></i>"), None, ["&"], class_='"x"') == (
         '<p class="&quot;x&quot;">&lt;b&gt;<i></i>&amp;</p>'
     )
     assert isinstance(tag("p", "x"), Safe)
 
 
-def test_colours_of_text_can_be_read_on_every_ground() -> None:
+def test_text_colours_have_enough_contrast_on_every_background() -> None:
     css = (Path(pages.__file__).parents[2] / "cli/render/page/page.css").read_text()
     for scheme in re.findall(r":root \{(.*?)color-scheme", css, re.DOTALL):
         colours = dict(re.findall(r"--(\w+): (#\w{6})", scheme))
@@ -225,7 +225,7 @@ def test_colours_of_text_can_be_read_on_every_ground() -> None:
 
 
 def contrast(one: str, other: str) -> float:
-    """How well one colour stands out from another. Source: WCAG 2.2, contrast ratio."""
+    """Return the contrast ratio of two colours. Source: WCAG 2.2, contrast ratio."""
     darker, lighter = sorted(map(luminance, (one, other)))
     return (lighter + 0.05) / (darker + 0.05)
 
@@ -239,7 +239,7 @@ def luminance(colour: str) -> float:
 # the command
 
 
-def test_a_report_is_written_and_written_again(finished: Home, tmp_path: Path) -> None:
+def test_a_report_replaces_an_earlier_report(finished: Home, tmp_path: Path) -> None:
     file = tmp_path / "report.html"
     for _ in range(2):
         done = finished("queue", "report", "bad", "-o", str(file))
@@ -250,7 +250,7 @@ def test_a_report_is_written_and_written_again(finished: Home, tmp_path: Path) -
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_without_a_name_it_is_called_after_the_queue(home: Home) -> None:
+def test_the_default_file_is_named_after_the_queue(home: Home) -> None:
     file = home.config({"queue_id": "q", "jobs": [{"job_id": "a", "command": "true"}]})
     assert home("queue", "run", file).returncode == 0
     assert home("queue", "report", "local").stdout == "Report written to: q-report.html\n"
@@ -260,13 +260,13 @@ def test_without_a_name_it_is_called_after_the_queue(home: Home) -> None:
     assert told == "Report written to: there/q-report.html\n"
 
 
-def test_a_dash_is_stdout(finished: Home) -> None:
+def test_a_dash_writes_to_stdout(finished: Home) -> None:
     done = finished("queue", "report", "good", "-o", "-")
     assert (done.returncode, done.stderr) == (0, "")
     assert Outline(done.stdout).headings[0] == "good"
 
 
-def test_a_file_that_is_no_report_is_left_alone(finished: Home, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_report_is_not_overwritten(finished: Home, tmp_path: Path) -> None:
     file = tmp_path / "thesis.html"
     file.write_text("<p>three years of work</p>")
     done = finished("queue", "report", "bad", "-o", str(file))
@@ -278,13 +278,13 @@ def test_a_file_that_is_no_report_is_left_alone(finished: Home, tmp_path: Path) 
     assert file.read_text() == "<p>three years of work</p>"
 
 
-def test_a_folder_that_is_not_there_is_named(finished: Home, tmp_path: Path) -> None:
+def test_a_missing_folder_is_named(finished: Home, tmp_path: Path) -> None:
     done = finished("queue", "report", "bad", "-o", str(tmp_path / "no/report.html"))
     assert done.returncode == 2
     assert f"there is no folder {tmp_path / 'no'}" in done.stderr
 
 
-def test_a_link_and_a_pipe_stay_what_they_are(finished: Home, tmp_path: Path) -> None:
+def test_a_report_is_written_through_a_link_or_into_a_pipe(finished: Home, tmp_path: Path) -> None:
     (tmp_path / "real.html").touch()
     link = tmp_path / "link.html"
     link.symlink_to("real.html")
@@ -302,7 +302,7 @@ def test_a_link_and_a_pipe_stay_what_they_are(finished: Home, tmp_path: Path) ->
     assert pipe.is_fifo()
 
 
-def test_beside_downloaded_results_its_links_lead_to_them(finished: Home, tmp_path: Path) -> None:
+def test_a_report_beside_downloaded_results_links_to_them(finished: Home, tmp_path: Path) -> None:
     folder = tmp_path / "bad"
     assert finished("queue", "results", "bad", "-o", str(folder)).returncode == 0
     file = folder / "report.html"
@@ -317,7 +317,7 @@ def test_beside_downloaded_results_its_links_lead_to_them(finished: Home, tmp_pa
     assert "<code>spawn queue results bad</code> downloads them." in alone
 
 
-def test_a_running_queue_has_a_page_and_an_unknown_one_none(home: Home) -> None:
+def test_a_running_queue_has_a_page_and_an_unknown_queue_has_none(home: Home) -> None:
     file = home.config({"queue_id": "q", "jobs": chain(home, "a", "b")})
     assert home("queue", "run", "-d", file).returncode == 0
     html = home("queue", "report", "q", "-o", "-").stdout
@@ -326,7 +326,7 @@ def test_a_running_queue_has_a_page_and_an_unknown_one_none(home: Home) -> None:
     assert home("queue", "report", "nobody", "-o", "-").returncode == 3
 
 
-def test_a_job_that_outlived_its_runner_is_drawn_up_to_now_as_status_tells_it(home: Home) -> None:
+def test_a_running_job_without_a_runner_is_drawn_up_to_now(home: Home) -> None:
     home.queue(pages.samples.QUEUE_ID).folder.mkdir(parents=True)
     pages.samples.training().write(home.queue(pages.samples.QUEUE_ID).events)
     html = home("queue", "report", pages.samples.QUEUE_ID, "-o", "-").stdout
@@ -336,7 +336,7 @@ def test_a_job_that_outlived_its_runner_is_drawn_up_to_now_as_status_tells_it(ho
     assert float(ran[1]) > 95, "months of which it waited for an hour"
 
 
-def test_a_moment_of_the_past_has_its_page(home: Home) -> None:
+def test_the_report_of_a_past_moment_shows_the_state_at_that_moment(home: Home) -> None:
     home.queue(pages.samples.QUEUE_ID).folder.mkdir(parents=True)
     pages.failed().write(home.queue(pages.samples.QUEUE_ID).events)
     flags = ["report", pages.samples.QUEUE_ID, "-o", "-", "--at", "2026-01-27T14:20:00"]

@@ -1,4 +1,4 @@
-"""The tree of a job's files: what is listed, and what is counted."""
+"""The tree of a job's files: which are listed, and which are only counted."""
 
 from spawn.cli.render.results import job_tree
 from spawn.cli.render.style import PLAIN
@@ -10,7 +10,7 @@ def _tree(*names: str) -> list[str]:
     return [line.strip(" │├└─") for line in job_tree("a", "completed", files, PLAIN)][2:]
 
 
-def test_few_are_listed_files_first() -> None:
+def test_a_few_entries_are_listed_files_first() -> None:
     assert _tree("d/1", "b", "d/2", "a") == ["b (1 KB)", "a (1 KB)", "d/ (2 KB)"]
 
 

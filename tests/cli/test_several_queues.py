@@ -1,4 +1,4 @@
-"""Many queues on one machine: `list`, and which of them `local` means."""
+"""Several queues on one machine: `list`, and the queue that `local` means."""
 
 import json
 import re
@@ -18,7 +18,7 @@ def test_list_shows_the_newest_first(finished: Home) -> None:
     assert re.fullmatch(rf"good   completed    2/2 done      \d+s +{moment}", good)
 
 
-def test_list_quiet_prints_ids_alone(finished: Home) -> None:
+def test_list_quiet_prints_only_ids(finished: Home) -> None:
     for flag in ("--quiet", "-q"):
         assert finished("queue", "list", flag).stdout == "bad\ngood\n"
 
@@ -32,7 +32,7 @@ def test_list_as_json_is_the_status_without_the_jobs(finished: Home) -> None:
         assert list(entry) == list(status)
 
 
-def test_list_of_nothing_is_empty_and_no_error(home: Home) -> None:
+def test_list_without_queues_is_empty_and_succeeds(home: Home) -> None:
     done = home("queue", "list")
     assert (done.returncode, done.stdout) == (0, "")
     assert "`spawn queue run FILE`" in done.stderr
@@ -41,20 +41,20 @@ def test_list_of_nothing_is_empty_and_no_error(home: Home) -> None:
     assert not home.root.exists()
 
 
-def test_local_is_the_newest_when_none_runs_and_queue_picks_another(finished: Home) -> None:
+def test_local_is_the_newest_queue_when_none_runs_and_queue_selects_another(finished: Home) -> None:
     assert finished.status("local")["queue_id"] == "bad"
     assert finished.status("local", "--queue", "good")["queue_id"] == "good"
     from_environment = finished("queue", "status", "local", "--json", SPAWN_QUEUE="good")
     assert json.loads(from_environment.stdout)["queue_id"] == "good"
 
 
-def test_queue_names_no_other_queue_than_there_is(finished: Home) -> None:
+def test_the_queue_option_with_an_unknown_id_is_not_found(finished: Home) -> None:
     done = finished("queue", "status", "local", "--queue", "nope")
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.startswith("Error: queue nope is not on this machine: ")
 
 
-def test_local_prefers_a_queue_that_runs_to_a_newer_one_that_does_not(home: Home) -> None:
+def test_local_prefers_a_running_queue_to_a_newer_one(home: Home) -> None:
     home("queue", "run", home.config({"queue_id": "older", "jobs": chain(home, "a")}), "-d")
     quick = {"queue_id": "newer", "jobs": [{"job_id": "a", "command": "true"}]}
     assert home("queue", "run", home.config(quick)).returncode == 0
@@ -64,7 +64,7 @@ def test_local_prefers_a_queue_that_runs_to_a_newer_one_that_does_not(home: Home
     assert home("queue", "list", "-q").stdout == "newer\nolder\n"
 
 
-def test_local_is_no_queue_whose_runner_died_before_it_submitted_anything(home: Home) -> None:
+def test_local_ignores_a_queue_that_was_never_submitted(home: Home) -> None:
     quick = {"queue_id": "older", "jobs": [{"job_id": "a", "command": "true"}]}
     assert home("queue", "run", home.config(quick)).returncode == 0
     newest = home.root / "state" / "queues" / "newest"
@@ -79,7 +79,7 @@ def test_local_is_no_queue_whose_runner_died_before_it_submitted_anything(home: 
     assert "is empty: its queue was never submitted" in done.stderr
 
 
-def test_local_names_others_that_run_on_stderr_alone(home: Home) -> None:
+def test_local_names_other_running_queues_on_stderr(home: Home) -> None:
     for queue_id in ("first", "second"):
         file = home.config({"queue_id": queue_id, "jobs": chain(home, "a")})
         home("queue", "run", file, "-d")
@@ -97,7 +97,7 @@ def test_local_names_others_that_run_on_stderr_alone(home: Home) -> None:
     assert {home.status(queue_id)["status"] for queue_id in ("first", "second")} == {"running"}
 
 
-def test_what_looks_like_an_instance_id_is_no_queue_unless_there_is_one(home: Home) -> None:
+def test_a_mistyped_instance_id_is_rejected_unless_such_a_queue_exists(home: Home) -> None:
     for command in ("status", "cancel", "history", "list"):
         done = home("queue", command, "i-xyz")
         assert (done.returncode, done.stdout) == (2, "")
@@ -107,7 +107,7 @@ def test_what_looks_like_an_instance_id_is_no_queue_unless_there_is_one(home: Ho
     assert home.status("i-xyz")["status"] == "completed"
 
 
-def test_of_a_job_that_is_not_there_those_that_are_are_named(finished: Home) -> None:
+def test_an_unknown_job_is_reported_with_the_existing_jobs(finished: Home) -> None:
     done = finished("queue", "logs", "good", "zzzzzz")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "Error: queue good has no job 'zzzzzz'\nHint: it has fetch and count\n"
@@ -124,7 +124,7 @@ def test_the_short_path_of_a_log_belongs_to_the_newest_queue_with_that_job(home:
             assert file.read().endswith(f"] {said}\n")
 
 
-def test_a_log_that_cannot_be_read_hides_no_other_queue(home: Home) -> None:
+def test_list_shows_other_queues_beside_an_unreadable_log(home: Home) -> None:
     for queue_id in ("sound", "broken"):
         value = {"queue_id": queue_id, "jobs": [{"job_id": "a", "command": "true"}]}
         assert home("queue", "run", home.config(value)).returncode == 0

@@ -1,4 +1,4 @@
-"""Who waits at a terminal is told so, once."""
+"""A command that takes long prints one message on a terminal."""
 
 import threading
 from threading import Event
@@ -6,7 +6,7 @@ from threading import Event
 from spawn.cli.sources.slow import told_when_slow
 
 
-def test_what_takes_long_is_said_while_it_does() -> None:
+def test_a_slow_call_is_reported_while_it_runs() -> None:
     said: list[str] = []
     spoken = Event()
 
@@ -19,14 +19,14 @@ def test_what_takes_long_is_said_while_it_does() -> None:
     assert said == ["it takes its time"]
 
 
-def test_what_is_soon_over_is_not_mentioned() -> None:
+def test_a_fast_call_is_not_reported() -> None:
     said: list[str] = []
     with told_when_slow("it takes its time", said.append, seconds=3600.0, watched=True):
         pass
     assert said == []
 
 
-def test_nothing_is_said_where_nobody_sits() -> None:
+def test_nothing_is_reported_without_a_terminal() -> None:
     before = threading.enumerate()
     with told_when_slow("it takes its time", print, seconds=3600.0, watched=False):
         assert threading.enumerate() == before

@@ -1,4 +1,4 @@
-"""`verify`: a good log is said to be good, and of a bad one the first wrong event is named."""
+"""`verify` confirms a valid log, and names the first wrong event of an invalid one."""
 
 import sqlite3
 from collections.abc import Callable
@@ -22,7 +22,7 @@ Log = Callable[[LogBuilder], Path]
 
 @pytest.fixture
 def log(home: Home) -> Log:
-    """Writes a log to this machine."""
+    """Write a log to this machine."""
 
     def write(builder: LogBuilder) -> Path:
         home.queue(builder.queue_id).folder.mkdir(parents=True)
@@ -31,7 +31,7 @@ def log(home: Home) -> Log:
     return write
 
 
-def test_a_good_log_is_counted_and_its_head_told(finished: Home) -> None:
+def test_a_valid_log_is_reported_with_its_count_and_head(finished: Home) -> None:
     done = finished("queue", "verify", "bad")
     with closing(sqlite3.connect(finished.queue("bad").events)) as connection:
         (head,) = connection.execute("SELECT hex(hash) FROM events WHERE seq = 8").fetchone()
@@ -43,7 +43,7 @@ def test_a_good_log_is_counted_and_its_head_told(finished: Home) -> None:
     )
 
 
-def test_the_log_refuses_changes_with_plain_sqlite(home: Home, log: Log) -> None:
+def test_the_log_rejects_changes_by_plain_sqlite(home: Home, log: Log) -> None:
     path = log(samples.training())
     with closing(sqlite3.connect(path)) as connection:
         for change in ("UPDATE events SET at = ''", "DELETE FROM events WHERE seq = 5"):
@@ -96,7 +96,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_the_first_event_that_is_wrong_is_named(home: Home, log: Log, change: str) -> None:
+def test_the_first_wrong_event_is_named(home: Home, log: Log, change: str) -> None:
     statement, told = CHANGES[change]
     tamper(log(samples.training()), statement)
     done = home("queue", "verify", ID)
@@ -138,7 +138,7 @@ FORGERIES = {
     "forgery",
     FORGERIES,
 )
-def test_a_chain_that_was_computed_anew_does_not_hide_what_cannot_be(
+def test_a_recomputed_chain_does_not_hide_invalid_events(
     home: Home, log: Log, forgery: str
 ) -> None:
     statement, told = FORGERIES[forgery]
@@ -149,7 +149,7 @@ def test_a_chain_that_was_computed_anew_does_not_hide_what_cannot_be(
 
 
 def begun() -> LogBuilder:
-    """A log of two jobs, the first of which runs."""
+    """A log of two jobs; the first is running."""
     builder = LogBuilder()
     builder.add(*submission(configs.queue(configs.job("a"), configs.job("b", "a"))))
     builder.queue(owner())
@@ -157,7 +157,7 @@ def begun() -> LogBuilder:
     return builder
 
 
-def test_a_step_that_is_not_legal_is_named_with_what_would_be(home: Home, log: Log) -> None:
+def test_an_illegal_event_is_named_with_the_legal_ones(home: Home, log: Log) -> None:
     builder = begun()
     builder.job("a", started("a"), attempt=1)
     log(builder)
@@ -179,7 +179,7 @@ def test_a_step_that_is_not_legal_is_named_with_what_would_be(home: Home, log: L
         ("a block without a failure", lambda log: log.job("b", JobBlocked(by="a"))),
     ],
 )
-def test_no_illegal_step_passes(
+def test_every_illegal_event_is_rejected(
     home: Home, log: Log, name: str, spoil: Callable[[LogBuilder], object]
 ) -> None:
     builder = begun()
@@ -201,7 +201,9 @@ def test_no_illegal_step_passes(
         ("history", ""),
     ],
 )
-def test_a_file_that_is_no_log_is_told_in_words(home: Home, command: str, content: str) -> None:
+def test_a_file_that_is_not_a_log_gives_a_clear_error(
+    home: Home, command: str, content: str
+) -> None:
     home.queue("torn").folder.mkdir(parents=True)
     home.queue("torn").events.write_text(content * 1000)
     done = home("queue", command, "torn")
@@ -211,7 +213,7 @@ def test_a_file_that_is_no_log_is_told_in_words(home: Home, command: str, conten
 
 
 @pytest.mark.parametrize("command", ["verify", "status", "history", "list"])
-def test_a_bad_log_is_told_without_a_traceback(home: Home, log: Log, command: str) -> None:
+def test_an_invalid_log_is_reported_without_a_traceback(home: Home, log: Log, command: str) -> None:
     tamper(log(samples.training()), CHANGES["a changed line"][0])
     done = home("queue", command, *([] if command == "list" else [ID]))
     assert "event 4 is not what was written" in done.stdout + done.stderr
@@ -219,9 +221,7 @@ def test_a_bad_log_is_told_without_a_traceback(home: Home, log: Log, command: st
 
 
 @pytest.mark.parametrize("command", ["status", "history"])
-def test_a_changed_log_is_not_shown_as_if_nothing_were_wrong(
-    home: Home, log: Log, command: str
-) -> None:
+def test_reading_commands_fail_on_a_changed_log(home: Home, log: Log, command: str) -> None:
     tamper(log(samples.training()), CHANGES["a changed line"][0])
     done = home("queue", command, ID)
     assert (done.returncode, done.stdout) == (1, "")

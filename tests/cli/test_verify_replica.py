@@ -1,5 +1,6 @@
-"""`verify --from-s3` audits the replica alone, finds it by itself, and says what it rests on;
-`verify` names what was kept when a queue was taken over."""
+"""`verify --from-s3` finds and audits the replica alone, and names its sources; `verify` names the
+folders that were set aside by takeovers.
+"""
 
 import os
 import re
@@ -47,7 +48,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3.Server]:
 
 @contextmanager
 def asked(server: s3.Server) -> Iterator[None]:
-    """boto3 in this process asks the server."""
+    """Point boto3 in this process at the server."""
     with patch.dict("os.environ", server.environ):
         yield
 
@@ -64,7 +65,7 @@ def _in_bucket(server: s3.Server, bucket: str, prefix: str) -> None:
 
 @pytest.fixture
 def here(home: Home) -> Path:
-    """A queue whose log is on this machine, and whose replica is in a folder of it."""
+    """A queue with its log on this machine and its replica in a local folder."""
     root = home.roots.objects / ID
     log = samples.submitted(samples.PIPELINE, "14:05:30")
     log.at("14:05:32", _owner(f"{root}/"))
@@ -84,7 +85,7 @@ def _owner(location: str) -> QueueStarted:
     )
 
 
-def test_a_real_queue_without_a_bucket_has_a_replica_that_holds(finished: Home) -> None:
+def test_a_queue_without_a_bucket_has_a_valid_replica(finished: Home) -> None:
     local = finished("queue", "verify", "good").stdout
     done = finished("queue", "verify", "good", "--from-s3")
     assert (done.returncode, done.stderr) == (0, "")
@@ -95,7 +96,9 @@ def test_a_real_queue_without_a_bucket_has_a_replica_that_holds(finished: Home) 
     )
 
 
-def test_a_live_queue_in_a_bucket_says_how_old_its_lease_is(home: Home, server: s3.Server) -> None:
+def test_a_live_queue_in_a_bucket_is_shown_with_its_leases_age(
+    home: Home, server: s3.Server
+) -> None:
     _in_bucket(server, "team", "runs/live")
     done = home(
         "queue", "verify", ID, "--from-s3", "--bucket", "team", "--prefix", "/runs/live/",
@@ -107,10 +110,10 @@ def test_a_live_queue_in_a_bucket_says_how_old_its_lease_is(home: Home, server: 
     )
     last = done.stdout.splitlines()[-1]
     assert re.fullmatch(r"Lease: of i-0123456789abcdef0, epoch 1, renewed \d+ s ago", last)
-    assert not home.root.exists(), "to read a replica makes nothing here"
+    assert not home.root.exists(), "reading a replica creates nothing here"
 
 
-def test_a_lease_that_is_gone_expired_or_handed_back_is_said(home: Home, here: Path) -> None:
+def test_a_missing_expired_or_handed_back_lease_is_reported(home: Home, here: Path) -> None:
     def told() -> str:
         return home("queue", "verify", ID, "--from-s3").stdout.splitlines()[-1]
 
@@ -123,9 +126,7 @@ def test_a_lease_that_is_gone_expired_or_handed_back_is_said(home: Home, here: P
     assert re.fullmatch(r"Lease: of \S+, epoch 1, handed back \d s ago", told())
 
 
-def test_a_configuration_of_the_place_that_the_log_never_had_is_noted(
-    home: Home, here: Path
-) -> None:
+def test_a_queue_json_that_the_log_never_had_is_noted(home: Home, here: Path) -> None:
     path = here / names.QUEUE
     path.write_bytes(path.read_bytes().replace(b"python train.py", b"python other.py"))
     done = home("queue", "verify", ID, "--from-s3")
@@ -133,16 +134,16 @@ def test_a_configuration_of_the_place_that_the_log_never_had_is_noted(
     assert "\nNote: queue.json does not match any configuration in the log\n" in done.stdout
 
 
-# where it is
+# finding the replica
 
 
-def test_the_log_here_says_where_the_replica_is(home: Home, here: Path) -> None:
+def test_the_local_log_gives_the_replicas_location(home: Home, here: Path) -> None:
     done = home("queue", "verify", ID, "--from-s3")
     assert (done.returncode, done.stderr) == (0, "")
     assert f"\nRead from: {here}/ (" in done.stdout
 
 
-def test_so_does_one_that_cannot_be_replayed_or_was_kept_aside(home: Home, here: Path) -> None:
+def test_a_folder_set_aside_gives_the_replicas_location(home: Home, here: Path) -> None:
     folder = home.queue(ID).folder
     folder.rename(folder.with_name(f"{ID}.fenced-1"))
     assert f"\nRead from: {here}/ (" in home("queue", "verify", ID, "--from-s3").stdout
@@ -155,7 +156,7 @@ def test_so_does_one_that_cannot_be_replayed_or_was_kept_aside(home: Home, here:
         ([], {"SPAWN_BUCKET": "team"}),
     ],
 )
-def test_without_a_prefix_it_is_the_queues_id(
+def test_the_default_prefix_is_the_queues_id(
     home: Home, server: s3.Server, flags: list[str], environment: dict[str, str]
 ) -> None:
     _in_bucket(server, "team", ID)
@@ -163,7 +164,7 @@ def test_without_a_prefix_it_is_the_queues_id(
     assert f"\nRead from: s3://team/{ID}/ (" in done.stdout
 
 
-def test_without_a_bucket_it_is_the_regions(home: Home, server: s3.Server) -> None:
+def test_the_default_bucket_is_the_regions(home: Home, server: s3.Server) -> None:
     _in_bucket(server, "spawn-results-us-east-1", ID)
     environment = {**server.environ, "AWS_DEFAULT_REGION": ""}
     for flags, more in (
@@ -178,21 +179,23 @@ def test_without_a_bucket_it_is_the_regions(home: Home, server: s3.Server) -> No
     assert done.stderr.startswith(f"Error: the bucket of queue {ID} is not known\nHint: ")
 
 
-def test_local_is_the_queue_of_this_machine(home: Home, here: Path) -> None:
+def test_local_means_the_queue_of_this_machine(home: Home, here: Path) -> None:
     assert f"\nRead from: {here}/ (" in home("queue", "verify", "local", "--from-s3").stdout
 
 
 @pytest.mark.parametrize("target", ["a/b", ""])
-def test_what_cannot_be_a_queue_is_2(home: Home, target: str) -> None:
+def test_an_invalid_queue_id_exits_with_2(home: Home, target: str) -> None:
     done = home("queue", "verify", target, "--from-s3", "--bucket", "team")
     assert (done.returncode, done.stdout) == (2, "")
     assert f"'{target}' is not a queue id" in done.stderr
 
 
-# what goes wrong
+# errors
 
 
-def test_no_such_queue_there_is_3_with_where_was_looked(home: Home, server: s3.Server) -> None:
+def test_a_missing_replica_exits_with_3_and_names_the_location(
+    home: Home, server: s3.Server
+) -> None:
     _in_bucket(server, "team", "taken")
     done = home("queue", "verify", "nope", "--from-s3", "--bucket", "team", **server.environ)
     assert (done.returncode, done.stdout) == (3, "")
@@ -205,9 +208,7 @@ def test_no_such_queue_there_is_3_with_where_was_looked(home: Home, server: s3.S
     assert done.stderr.startswith(f"Error: queue nope is not at s3://team/taken/: {ID} is there\n")
 
 
-def test_a_queue_that_was_submitted_and_has_not_begun_is_3_and_said_to_be(
-    home: Home, here: Path
-) -> None:
+def test_a_submitted_queue_that_has_not_started_exits_with_3(home: Home, here: Path) -> None:
     for prefix in (names.LOG, names.PACKS, names.LEASE):
         for key in objects(here, prefix):
             (here / key).unlink()
@@ -216,9 +217,7 @@ def test_a_queue_that_was_submitted_and_has_not_begun_is_3_and_said_to_be(
     assert "it was submitted, and has not begun" in done.stderr
 
 
-def test_a_log_whose_segments_were_all_taken_away_is_not_one_that_has_not_begun(
-    home: Home, here: Path
-) -> None:
+def test_a_log_without_segments_is_corrupt_and_not_merely_submitted(home: Home, here: Path) -> None:
     for left, told in ((names.PACKS, "and no segment"), (names.LEASE, "segments are missing")):
         for key in objects(here, names.LOG):
             (here / key).unlink()
@@ -229,7 +228,9 @@ def test_a_log_whose_segments_were_all_taken_away_is_not_one_that_has_not_begun(
             (here / key).unlink()
 
 
-def test_a_store_that_does_not_let_us_is_1_in_words(home: Home, server: s3.Server) -> None:
+def test_an_inaccessible_store_exits_with_1_and_a_clear_error(
+    home: Home, server: s3.Server
+) -> None:
     flags = ("queue", "verify", ID, "--from-s3", "--bucket")
     none = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "")
     nobody = f"http://127.0.0.1:{s3.free_port()}"
@@ -280,7 +281,7 @@ CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_is_wrong_with_a_replica_is_named(home: Home, here: Path, change: str) -> None:
+def test_each_defect_of_a_replica_is_named(home: Home, here: Path, change: str) -> None:
     spoil, told = CHANGES[change]
     spoil(here)
     done = home("queue", "verify", ID, "--from-s3")
@@ -291,7 +292,7 @@ def test_what_is_wrong_with_a_replica_is_named(home: Home, here: Path, change: s
     assert "internal error" not in done.stderr
 
 
-# what was kept aside
+# folders set aside
 
 
 def _keep(home: Home, name: str, log: samples.Log = TRAINING) -> Path:
@@ -301,12 +302,12 @@ def _keep(home: Home, name: str, log: samples.Log = TRAINING) -> Path:
     return folder
 
 
-def test_what_was_kept_aside_is_named_with_whether_it_holds(home: Home, here: Path) -> None:
+def test_folders_set_aside_are_named_with_their_validity(home: Home, here: Path) -> None:
     second = _keep(home, f"{ID}.fenced-2")
     tenth = _keep(home, f"{ID}.fenced-10")
     again = _keep(home, f"{ID}.fenced-2-2", samples.submitted(samples.PIPELINE, "14:05:30"))
     (tenth / "events.db").write_bytes(b"x" * 5000)
-    _keep(home, f"{ID}.fenced-3.fenced-1")  # of a queue that is called so
+    _keep(home, f"{ID}.fenced-3.fenced-1")  # of a queue with this very id
     done = home("queue", "verify", ID)
     assert (done.returncode, done.stderr) == (0, "")
     kept = [line for line in done.stdout.splitlines() if line.startswith("Set aside: ")]
@@ -319,7 +320,7 @@ def test_what_was_kept_aside_is_named_with_whether_it_holds(home: Home, here: Pa
 
 
 @pytest.mark.parametrize("command", ["verify", "status", "history", "wait"])
-def test_a_queue_that_went_on_elsewhere_is_read_there_and_what_was_kept_of_it_is_named(
+def test_a_queue_taken_over_is_read_from_s3_and_its_local_folder_is_named(
     home: Home, server: s3.Server, command: str
 ) -> None:
     kept = _keep(home, f"{ID}.fenced-2")

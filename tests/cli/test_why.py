@@ -1,4 +1,4 @@
-"""`spawn queue why`: the real command on real queues."""
+"""`spawn queue why` on real queues."""
 
 import json
 
@@ -6,7 +6,7 @@ from tests.cli import samples
 from tests.cli.support import Home, chain
 
 
-def test_a_blocked_job_leads_to_the_failed_one_and_what_it_printed(finished: Home) -> None:
+def test_a_blocked_job_is_traced_to_the_failed_job_and_its_output(finished: Home) -> None:
     done = finished("queue", "why", "bad", "report")
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
@@ -21,7 +21,7 @@ def test_a_blocked_job_leads_to_the_failed_one_and_what_it_printed(finished: Hom
     ]
 
 
-def test_json_gives_the_chain_as_objects_with_their_sentences(finished: Home) -> None:
+def test_json_has_the_chain_as_objects_with_their_sentences(finished: Home) -> None:
     done = finished("queue", "why", "bad", "report", "--json")
     told = json.loads(done.stdout)
     assert (told["queue_id"], told["job_id"], told["status"]) == ("bad", "report", "blocked")
@@ -34,7 +34,7 @@ def test_json_gives_the_chain_as_objects_with_their_sentences(finished: Home) ->
     assert told["next"][0]["command"] == "spawn queue resume bad --retry-failed"
 
 
-def test_an_unknown_job_is_a_bad_argument_with_the_nearest_name(finished: Home) -> None:
+def test_an_unknown_job_is_a_bad_argument_with_the_closest_name(finished: Home) -> None:
     done = finished("queue", "why", "bad", "cuont")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "Error: queue bad has no job 'cuont'\nHint: did you mean 'count'?\n"
@@ -44,11 +44,11 @@ def test_an_unknown_queue_is_not_found(finished: Home) -> None:
     assert finished("queue", "why", "nobody", "count").returncode == 3
 
 
-def test_without_a_job_it_says_how_it_is_called(finished: Home) -> None:
+def test_why_without_a_job_prints_its_usage(finished: Home) -> None:
     assert finished("queue", "why", "bad").returncode == 2
 
 
-def test_while_a_queue_runs_the_wait_is_for_what_runs(home: Home) -> None:
+def test_a_waiting_job_waits_for_the_running_job(home: Home) -> None:
     file = home.config({"queue_id": "q", "jobs": chain(home, "a", "b")})
     assert home("queue", "run", "-d", file).returncode == 0
     done = home("queue", "why", "q", "b")
@@ -60,7 +60,7 @@ def test_while_a_queue_runs_the_wait_is_for_what_runs(home: Home) -> None:
     assert home("queue", "why", "q", "b").stdout.startswith("b completed at ")
 
 
-def test_at_a_moment_of_the_past_it_says_what_was_known_then(home: Home) -> None:
+def test_why_at_a_past_moment_uses_the_state_at_that_moment(home: Home) -> None:
     home.queue(samples.QUEUE_ID).folder.mkdir(parents=True)
     samples.training().write(home.queue(samples.QUEUE_ID).events)
     done = home("queue", "why", samples.QUEUE_ID, "train", "--at", "2026-01-27T15:10:00")

@@ -1,4 +1,4 @@
-"""Each kind of object store, empty."""
+"""An empty object store of each kind."""
 
 from pathlib import Path
 from uuid import uuid4
@@ -15,7 +15,7 @@ from spawn.store.objects.s3 import S3Store
 def subject(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Subject:
-    """A place of its own in each kind of store; the server's credentials are the environment's."""
+    """A separate prefix in each kind of store; the environment has the server's credentials."""
     kind = request.param
     if kind == "folder":
         root = tmp_path / "objects" / "nightly"

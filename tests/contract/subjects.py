@@ -1,4 +1,4 @@
-"""The object stores that keep to the contract, and what a server of one is known to lack."""
+"""Object stores that implement the contract, and known gaps of each server."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,11 +31,11 @@ LACKS: dict[str, set[str]] = {
     "radosgw": {COMPLETES_ONCE},
     "rclone": {CREATES_ONCE, REPLACES_IF, COMPLETES_ONCE},
 }
-"""A claim of this table is checked whenever a test is skipped for it."""
+"""Each entry is verified when a test is skipped for it."""
 
 
 class Subject(Struct, frozen=True):
-    """A store to test. `server` is None for the folder."""
+    """A store under test. `server` is None for the folder store."""
 
     kind: str
     store: ObjectStore
@@ -44,13 +44,13 @@ class Subject(Struct, frozen=True):
     root: Path | None = None
 
     def again(self) -> ObjectStore:
-        """The same place, as another process sees it."""
+        """Open the same store as another process does."""
         if self.root is not None:
             return FolderStore(self.root)
         return S3Store(bucket=BUCKET, prefix=self.prefix)
 
     def keys(self) -> list[str]:
-        """What is there by another's word."""
+        """List the keys with another client."""
         if self.root is not None:
             found = (p for p in self.root.rglob("*") if not p.is_dir())
             return sorted(str(path.relative_to(self.root)) for path in found)
@@ -59,7 +59,7 @@ class Subject(Struct, frozen=True):
         return [each["Key"].removeprefix(f"{self.prefix}/") for each in answer.get("Contents", ())]
 
     def unfinished(self) -> int:
-        """Uploads in parts that nobody completed or gave up."""
+        """Count multipart uploads that are neither completed nor aborted."""
         if self.server is None:
             return 0
         answer = self.server.client().list_multipart_uploads(Bucket=BUCKET)
@@ -67,7 +67,7 @@ class Subject(Struct, frozen=True):
         return sum(each["Key"].startswith(mine) for each in answer.get("Uploads", ()))
 
     def fill(self, keys: list[str]) -> None:
-        """Put many small objects, by another's hand."""
+        """Put many small objects with another client."""
         if self.server is None:
             for key in keys:
                 self.store.put(key, b"x", durable=False)
@@ -81,7 +81,7 @@ class Subject(Struct, frozen=True):
             list(pool.map(put, keys))
 
     def needs(self, capability: str) -> None:
-        """Skip the test where the server lacks what it is about, once that is seen to be so."""
+        """Skip the test if the server lacks a capability, after checking that it does."""
         if capability not in LACKS[self.kind]:
             return
         if _PROBES[capability](self):

@@ -1,4 +1,4 @@
-"""The bucket is made where it is missing, and never a stranger's."""
+"""A missing bucket is created; a bucket of another account is never used by accident."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,12 +14,12 @@ from spawn.store.objects.port import Denied, Unavailable
 from spawn.store.place import Place
 
 ACCOUNT = "123456789012"
-"""The account that everybody is to moto."""
+"""The account id of every moto client."""
 
 
 @pytest.fixture
 def aws(moto_server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
-    """A server whose buckets have all settings; the environment names it."""
+    """A server whose buckets support all settings; the environment names it."""
     for name, value in moto_server.environ.items():
         monkeypatch.setenv(name, value)
     return moto_server
@@ -29,8 +29,8 @@ def aws(moto_server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
 def strangers(
     server: Server, monkeypatch: pytest.MonkeyPatch, **answers: Answer
 ) -> Iterator[Answering]:
-    """The same server, where some requests for buckets are answered otherwise: moto lets everybody
-    use every bucket.
+    """The same server with other answers to some bucket requests: moto lets every account use every
+    bucket.
 
     Args:
         answers: By method and bucket, `GET_bucket`.
@@ -55,7 +55,7 @@ def _place(bucket: str, region: str | None = None) -> Place:
 
 @pytest.mark.parametrize("real", [True, False])
 @pytest.mark.parametrize("region", ["us-east-1", "eu-central-1"])
-def test_a_missing_bucket_is_made_in_its_region_closed_and_encrypted(
+def test_a_missing_bucket_is_created_in_its_region_private_and_encrypted(
     aws: Server, monkeypatch: pytest.MonkeyPatch, region: str, real: bool
 ) -> None:
     monkeypatch.setattr(module, "on_aws", lambda _: real)
@@ -78,7 +78,7 @@ def test_a_missing_bucket_is_made_in_its_region_closed_and_encrypted(
     assert said == [f"made the bucket {bucket} in {region}: public access blocked, encrypted"]
 
 
-def test_a_bucket_that_is_there_is_left_as_it_is(aws: Server) -> None:
+def test_an_existing_bucket_is_unchanged(aws: Server) -> None:
     said: list[str] = []
     place = _place(_name(), "us-east-1")
     client = aws.client()
@@ -89,7 +89,7 @@ def test_a_bucket_that_is_there_is_left_as_it_is(aws: Server) -> None:
         client.get_public_access_block(Bucket=place.bucket)
 
 
-def test_a_bucket_that_another_queue_makes_at_the_same_time_is_ours(
+def test_a_bucket_created_concurrently_by_this_account_is_used(
     aws: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
@@ -101,7 +101,7 @@ def test_a_bucket_that_another_queue_makes_at_the_same_time_is_ours(
 
 
 @pytest.mark.parametrize("seen", ["GET", "PUT"])
-def test_where_a_stranger_has_the_usual_name_the_accounts_own_stands_for_it(
+def test_when_another_account_has_the_default_name_the_accounts_own_name_is_used(
     aws: Server, monkeypatch: pytest.MonkeyPatch, seen: str
 ) -> None:
     said: list[str] = []
@@ -121,7 +121,7 @@ def test_where_a_stranger_has_the_usual_name_the_accounts_own_stands_for_it(
     aws.client().delete_bucket(Bucket=own)
 
 
-def test_a_bucket_that_a_person_named_and_that_refuses_us_is_denied(
+def test_access_denied_to_a_named_bucket_is_an_error(
     aws: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
@@ -135,7 +135,7 @@ def test_a_bucket_that_a_person_named_and_that_refuses_us_is_denied(
     assert [asked.method for asked in front.asked] == ["GET"]
 
 
-def test_where_the_accounts_own_name_refuses_us_too_it_is_denied(
+def test_access_denied_to_both_default_names_is_an_error(
     aws: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     no = error(403, "AccessDenied")
@@ -146,7 +146,7 @@ def test_where_the_accounts_own_name_refuses_us_too_it_is_denied(
         ensure_bucket(_place("usual", "us-east-1"), lambda _: None, chosen=False)
 
 
-def test_a_bucket_that_another_account_lends_is_asked_for_as_that_accounts(
+def test_requests_to_another_accounts_bucket_name_the_expected_owner(
     aws: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "on_aws", lambda _: True)
@@ -157,13 +157,15 @@ def test_a_bucket_that_another_account_lends_is_asked_for_as_that_accounts(
             ensure_bucket(_place(name, "us-east-1"), lambda _: None)
         aws.client().create_bucket(Bucket=name)
         ensure_bucket(_place(name, "us-east-1"), lambda _: None)
-    assert [asked.method for asked in front.asked] == ["GET", "GET"], "STS is not asked"
-    assert all("prefix=q%2F" in asked.query for asked in front.asked), "it may be all we may see"
+    assert [asked.method for asked in front.asked] == ["GET", "GET"], "no request to STS"
+    assert all("prefix=q%2F" in asked.query for asked in front.asked), (
+        "access may be limited to the prefix"
+    )
     said = {asked.headers["x-amz-expected-bucket-owner"] for asked in front.asked}
     assert said == {"111122223333"}
 
 
-def test_a_bucket_of_another_account_that_refuses_us_has_nothing_to_stand_for_it(
+def test_a_denied_bucket_of_another_account_has_no_fallback(
     aws: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPAWN_BUCKET_OWNER", "111122223333")
@@ -174,7 +176,7 @@ def test_a_bucket_of_another_account_that_refuses_us_has_nothing_to_stand_for_it
         ensure_bucket(_place("usual", "us-east-1"), lambda _: None, chosen=False)
 
 
-def test_a_bucket_that_is_made_has_the_encryption_that_is_set(
+def test_a_created_bucket_has_the_configured_encryption(
     aws: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPAWN_SSE", "aws:kms")
@@ -198,7 +200,7 @@ def test_a_bucket_that_is_made_has_the_encryption_that_is_set(
         (503, "SlowDown", Unavailable),
     ],
 )
-def test_our_own_trouble_is_not_taken_for_a_strangers_bucket(
+def test_credential_errors_are_not_mistaken_for_another_accounts_bucket(
     aws: Server,
     monkeypatch: pytest.MonkeyPatch,
     status: int,
@@ -213,9 +215,7 @@ def test_our_own_trouble_is_not_taken_for_a_strangers_bucket(
     assert len(front.asked) == 1
 
 
-def test_a_bucket_that_may_not_be_made_is_denied(
-    aws: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_denied_bucket_creation_is_an_error(aws: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     with (
         strangers(aws, monkeypatch, PUT_new=error(403, "AccessDenied")),
         pytest.raises(Denied, match="AccessDenied"),
@@ -223,7 +223,7 @@ def test_a_bucket_that_may_not_be_made_is_denied(
         ensure_bucket(_place("new", "us-east-1"), lambda _: None)
 
 
-def test_a_server_whose_buckets_have_no_settings_is_no_error_and_is_said_to_be_one(
+def test_a_server_without_bucket_settings_gives_only_a_warning(
     aws: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def answer(asked: Asked) -> Answer:
@@ -240,7 +240,7 @@ def test_a_server_whose_buckets_have_no_settings_is_no_error_and_is_said_to_be_o
     assert text.startswith(f"made the bucket {name}; it takes no settings there")
 
 
-def test_without_a_server_or_credentials_the_error_says_so(
+def test_a_missing_server_or_missing_credentials_are_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name, value in CREDENTIALS.items():

@@ -1,4 +1,4 @@
-"""The folders of a place in a bucket: what a list of queues begins with."""
+"""Folders at a prefix of a bucket, from which queues are listed."""
 
 from collections.abc import Iterator
 from unittest.mock import patch
@@ -15,7 +15,7 @@ BUCKET = "folders"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with a bucket that boto3 in this process asks."""
+    """A server with a bucket; boto3 in this process uses it."""
     with moto(tmp_path_factory.mktemp("moto")) as server:
         server.client().create_bucket(Bucket=BUCKET)
         for key in ("top.txt", "a/1", "a/b/2", "b c/1", "ü/x", "_spawn/queue.json", "a/_spawn/q"):
@@ -24,23 +24,25 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             yield server
 
 
-def test_they_are_those_right_below(server: Server) -> None:
+def test_only_direct_subfolders_are_listed(server: Server) -> None:
     assert list(S3Store(bucket=BUCKET, prefix="").folders()) == ["_spawn", "a", "b c", "ü"]
     assert list(S3Store(bucket=BUCKET, prefix="a").folders()) == ["_spawn", "b"]
     assert list(S3Store(bucket=BUCKET, prefix="a/b").folders()) == []
 
 
-def test_many_come_in_pages(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_folders_are_listed_over_several_pages(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(s3, "PAGE", 2)
     assert list(S3Store(bucket=BUCKET, prefix="").folders()) == ["_spawn", "a", "b c", "ü"]
 
 
-def test_a_bucket_that_is_not_there_has_none(server: Server) -> None:
+def test_a_missing_bucket_has_no_folders(server: Server) -> None:
     with pytest.raises(NoBucket, match="there is no bucket nothing-here"):
         list(S3Store(bucket="nothing-here", prefix="").folders())
 
 
-def test_another_place_of_the_bucket_is_asked_over_the_same_connections(server: Server) -> None:
+def test_another_prefix_reuses_the_connections(server: Server) -> None:
     store = S3Store(bucket=BUCKET, prefix="")
     other = store.at("a")
     assert other.location == f"s3://{BUCKET}/a/"

@@ -1,4 +1,4 @@
-"""A queue's place is taken once: also where it was submitted for a machine that boots later."""
+"""A queue's prefix is claimed once, also after a submission for a machine that boots later."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +26,7 @@ def _name(store: ObjectStore) -> Any:
     return msgspec.json.decode(store.read(QUEUE).data)["claimed_by"]
 
 
-def test_what_was_submitted_is_pending_and_nobodys(subject: Subject) -> None:
+def test_a_submitted_queue_is_pending_and_unclaimed(subject: Subject) -> None:
     submit(subject.store, CONFIG)
     found = submitted(subject.again())
     assert found is not None
@@ -34,7 +34,7 @@ def test_what_was_submitted_is_pending_and_nobodys(subject: Subject) -> None:
     assert _name(subject.store) == ""
 
 
-def test_an_id_is_submitted_once_whether_it_was_claimed_or_not(subject: Subject) -> None:
+def test_an_id_is_submitted_once_whether_claimed_or_not(subject: Subject) -> None:
     submit(subject.store, CONFIG)
     for _ in range(2):
         with pytest.raises(QueueExists, match="nightly is at"):
@@ -45,7 +45,7 @@ def test_an_id_is_submitted_once_whether_it_was_claimed_or_not(subject: Subject)
         submit(subject.again(), queue(job("a"), queue_id="other"))
 
 
-def test_who_claims_first_what_was_submitted_begins_it_and_may_try_again(
+def test_the_first_claim_of_a_submitted_queue_wins_and_is_repeatable(
     subject: Subject,
 ) -> None:
     submit(subject.store, CONFIG)
@@ -58,8 +58,8 @@ def test_who_claims_first_what_was_submitted_begins_it_and_may_try_again(
     assert _name(subject.store) == "i-1"
 
 
-def test_of_eight_that_claim_what_was_submitted_one_begins_it(subject: Subject) -> None:
-    """Each of the eight learns it, though radosgw answers many who lose with 500."""
+def test_one_of_eight_concurrent_claims_wins(subject: Subject) -> None:
+    """Each of the eight learns the outcome, although radosgw answers many losers with 500."""
     subject.needs(CREATES_ONCE)
     subject.needs(REPLACES_IF)
     submit(subject.store, CONFIG)
@@ -78,7 +78,7 @@ def test_of_eight_that_claim_what_was_submitted_one_begins_it(subject: Subject) 
     assert _name(subject.store) == f"i-{won.index(True)}"
 
 
-def test_who_takes_over_what_was_submitted_keeps_its_machine_from_beginning_it(
+def test_a_takeover_prevents_a_later_claim_by_another_machine(
     subject: Subject,
 ) -> None:
     subject.needs(CREATES_ONCE)
@@ -92,7 +92,7 @@ def test_who_takes_over_what_was_submitted_keeps_its_machine_from_beginning_it(
 
 
 class _Meeting:
-    """A store whose users have all read before the first of them replaces anything."""
+    """A store in which all clients have read before the first one replaces an object."""
 
     def __init__(self, store: ObjectStore, meet: Callable[[], object]) -> None:
         self._store = store
@@ -102,7 +102,6 @@ class _Meeting:
         return getattr(self._store, name)
 
     def replace(self, key: str, data: bytes, *, etag: str) -> str:
-        """See `ObjectStore.replace`."""
         meet, self._meet = self._meet, None
         if meet is not None:
             meet()

@@ -1,4 +1,4 @@
-"""A queue's place is taken though answers are lost: whose it is by now is read, never guessed."""
+"""A claim whose response is lost reads the owner again, and does not guess."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -24,7 +24,7 @@ UNANSWERED: list[Fault] = ["500", "503", "reset", "lose"]
 
 
 class Place(Struct, frozen=True):
-    """A place in a bucket, as one sees it whose requests meet faults, and as others do."""
+    """A prefix in a bucket, through a client whose requests fail and through a healthy one."""
 
     proxy: Proxy
     ours: ObjectStore
@@ -32,11 +32,11 @@ class Place(Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """Who has claimed the queue."""
+        """Name of the claimant."""
         return str(msgspec.json.decode(self.others.read(QUEUE).data)["claimed_by"])
 
     def first(self, fault: Fault, before: Callable[[], object] = lambda: None) -> Any:
-        """Our store, whose first write of each kind meets a fault, after `before`."""
+        """Return our store; its first write of each kind calls `before` and then meets a fault."""
 
         def meet() -> AbstractContextManager[object]:
             before()
@@ -47,7 +47,7 @@ class Place(Struct, frozen=True):
 
 @pytest.fixture(scope="module")
 def ways(moto_server: Server) -> Iterator[tuple[Proxy, S3Store, S3Store]]:
-    """A proxy, and the bucket behind it: by its way, and straight."""
+    """A proxy, a client of the bucket through it, and a direct client."""
     client = moto_server.client()
     if BUCKET not in [each["Name"] for each in client.list_buckets()["Buckets"]]:
         client.create_bucket(Bucket=BUCKET)
@@ -63,13 +63,13 @@ def ways(moto_server: Server) -> Iterator[tuple[Proxy, S3Store, S3Store]]:
 
 @pytest.fixture
 def place(ways: tuple[Proxy, S3Store, S3Store]) -> Place:
-    """A place where nothing is."""
+    """An empty prefix."""
     between, ours, others = ways
     prefix = f"claims/{uuid4()}"
     return Place(between, ours.at(prefix), others.at(prefix))
 
 
-def test_a_name_that_was_put_is_ours_though_nobody_said_so(place: Place) -> None:
+def test_a_replacement_counts_though_its_response_is_lost(place: Place) -> None:
     submit(place.others, CONFIG)
     assert claim(_Replacing(place.first("lose")), CONFIG, by="i-1")
     assert place.name == "i-1"
@@ -77,13 +77,13 @@ def test_a_name_that_was_put_is_ours_though_nobody_said_so(place: Place) -> None
         claim(place.others, CONFIG, by="i-2")
 
 
-def test_what_was_created_is_ours_though_nobody_said_so(place: Place) -> None:
+def test_a_creation_counts_though_its_response_is_lost(place: Place) -> None:
     assert claim(place.first("lose"), CONFIG, by="i-1")
     assert place.name == "i-1"
 
 
 @pytest.mark.parametrize("fault", UNANSWERED)
-def test_who_is_not_answered_and_was_late_has_lost(place: Place, fault: Fault) -> None:
+def test_a_late_claim_without_a_response_loses(place: Place, fault: Fault) -> None:
     submit(place.others, CONFIG)
 
     def other() -> None:
@@ -95,9 +95,7 @@ def test_who_is_not_answered_and_was_late_has_lost(place: Place, fault: Fault) -
 
 
 @pytest.mark.parametrize("fault", UNANSWERED)
-def test_who_is_not_answered_and_creates_what_another_has_created_has_lost(
-    place: Place, fault: Fault
-) -> None:
+def test_a_late_creation_without_a_response_loses(place: Place, fault: Fault) -> None:
     def other() -> None:
         claim(place.others, CONFIG, by="i-2")
 
@@ -108,7 +106,7 @@ def test_who_is_not_answered_and_creates_what_another_has_created_has_lost(
 
 @pytest.mark.parametrize("fault", ["500", "503", "reset"])
 @pytest.mark.parametrize("submitted", [True, False])
-def test_what_took_no_effect_is_nobodys_and_may_be_tried_again(
+def test_a_failed_claim_leaves_the_queue_unclaimed_and_may_be_retried(
     place: Place, fault: Fault, submitted: bool
 ) -> None:
     if submitted:
@@ -121,7 +119,7 @@ def test_what_took_no_effect_is_nobodys_and_may_be_tried_again(
     assert place.name == "i-1"
 
 
-def test_a_write_that_is_refused_though_an_earlier_one_was_ours_is_no_loss(place: Place) -> None:
+def test_a_repeated_write_that_is_rejected_does_not_lose_the_claim(place: Place) -> None:
     submit(place.others, CONFIG)
     twice = _Twice(place.ours)
     assert claim(twice, CONFIG, by="i-1")
@@ -129,7 +127,7 @@ def test_a_write_that_is_refused_though_an_earlier_one_was_ours_is_no_loss(place
     assert place.name == "i-1"
 
 
-def test_a_store_that_refuses_what_has_not_changed_is_not_asked_for_ever(place: Place) -> None:
+def test_a_claim_gives_up_on_a_store_that_rejects_valid_conditions(place: Place) -> None:
     submit(place.others, CONFIG)
     with pytest.raises(Unavailable, match="and it did not"):
         claim(_Refusing(place.ours), CONFIG, by="i-1")
@@ -137,7 +135,7 @@ def test_a_store_that_refuses_what_has_not_changed_is_not_asked_for_ever(place: 
 
 
 class _Around:
-    """A store of which a few answers are another's."""
+    """A store with some answers replaced."""
 
     def __init__(self, store: Any) -> None:
         self._store = store
@@ -147,38 +145,34 @@ class _Around:
 
 
 class _First(_Around):
-    """Writes whose first one, of `create` and of `replace`, is made under a context."""
+    """Runs the first `create` and the first `replace` under a context manager."""
 
     def __init__(self, store: Any, meet: Callable[[], AbstractContextManager[object]]) -> None:
         super().__init__(store)
         self._meet = {"create": meet, "replace": meet}
 
     def create(self, key: str, data: bytes) -> str:
-        """See `ObjectStore.create`."""
         with self._meet.pop("create", nullcontext)():
             return str(self._store.create(key, data))
 
     def replace(self, key: str, data: bytes, *, etag: str) -> str:
-        """See `ObjectStore.replace`."""
         with self._meet.pop("replace", nullcontext)():
             return str(self._store.replace(key, data, etag=etag))
 
 
 class _Replacing(_Around):
-    """A `_First` whose `create` meets nothing."""
+    """A `_First` that leaves `create` unchanged."""
 
     def create(self, key: str, data: bytes) -> str:
-        """See `ObjectStore.create`."""
         return str(self._store._store.create(key, data))
 
 
 class _Twice(_Around):
-    """Sends each replacement twice, as what repeats a request on the way does."""
+    """Sends each replacement twice, as a retry below the client does."""
 
     refused = 0
 
     def replace(self, key: str, data: bytes, *, etag: str) -> str:
-        """See `ObjectStore.replace`."""
         self._store.replace(key, data, etag=etag)
         try:
             return str(self._store.replace(key, data, etag=etag))
@@ -188,8 +182,7 @@ class _Twice(_Around):
 
 
 class _Refusing(_Around):
-    """Refuses every replacement."""
+    """Rejects every replacement."""
 
     def replace(self, key: str, data: bytes, *, etag: str) -> str:
-        """See `ObjectStore.replace`."""
         raise Changed(key)

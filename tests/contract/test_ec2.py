@@ -1,4 +1,4 @@
-"""Only what EC2 itself says to be gone is gone."""
+"""An instance counts as gone only when EC2 itself says so."""
 
 import pytest
 from tests.support.answers import Answer, answering, error
@@ -10,7 +10,7 @@ from spawn.store.instances import state_of
 
 @pytest.fixture
 def aws(moto_server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
-    """EC2 as moto knows it; nothing ever runs there."""
+    """moto's EC2; no instance really runs."""
     for name, value in moto_server.environ.items():
         monkeypatch.setenv(name, value)
     return moto_server
@@ -22,11 +22,11 @@ def _instance(server: Server) -> str:
     return str(found["Instances"][0]["InstanceId"])
 
 
-def test_an_instance_that_runs_is_not_said_to_be_gone(aws: Server) -> None:
+def test_a_running_instance_is_not_gone(aws: Server) -> None:
     assert state_of(_instance(aws), "us-east-1", None) == ""
 
 
-def test_one_that_was_stopped_or_terminated_is_said_to_be_so(aws: Server) -> None:
+def test_a_stopped_or_terminated_instance_is_gone(aws: Server) -> None:
     instance_id = _instance(aws)
     aws.client("ec2").stop_instances(InstanceIds=[instance_id])
     assert state_of(instance_id, "us-east-1", None) == "stopped"
@@ -36,19 +36,19 @@ def test_one_that_was_stopped_or_terminated_is_said_to_be_so(aws: Server) -> Non
     assert state_of(instance_id, "us-east-1", None) == "terminated"
 
 
-def test_one_that_is_not_known_may_be_anothers(aws: Server) -> None:
+def test_the_state_of_an_unknown_instance_is_unknown(aws: Server) -> None:
     assert state_of("i-0123456789abcdef0", "us-east-1", None) == ""
     assert state_of("no-instance-id", "us-east-1", None) == ""
 
 
-def test_one_of_another_region_is_not_found_in_this_one(aws: Server) -> None:
+def test_an_instance_of_another_region_is_not_found(aws: Server) -> None:
     instance_id = _instance(aws)
     aws.client("ec2").terminate_instances(InstanceIds=[instance_id])
     assert state_of(instance_id, "eu-west-1", None) == ""
 
 
 @pytest.mark.parametrize("state", ["pending", "shutting-down", "stopping", "running"])
-def test_one_that_is_on_its_way_may_still_run_something(
+def test_an_instance_that_is_starting_or_stopping_is_not_gone(
     monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
     xml = (
@@ -63,7 +63,7 @@ def test_one_that_is_on_its_way_may_still_run_something(
         assert server.asked
 
 
-def test_without_rights_a_server_or_credentials_nothing_is_known(
+def test_without_access_to_ec2_the_state_is_unknown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name, value in CREDENTIALS.items():

@@ -1,4 +1,4 @@
-"""Objects are encrypted as the environment says, whatever makes them."""
+"""Every object is encrypted as the environment configures."""
 
 import re
 from pathlib import Path
@@ -32,7 +32,7 @@ def bucket(moto_server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def _fill(store: S3Store, folder: Path) -> dict[str, bytes]:
-    """Make an object in every way that there is."""
+    """Create an object with each operation that creates one."""
     (folder / "small").write_bytes(b"small")
     (folder / "large").write_bytes(large := b"large" * 2 * 1024 * 1024)
     etag = store.create("created", b"old")
@@ -54,7 +54,7 @@ def _fill(store: S3Store, folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(("settings", "algorithm", "key"), SETTINGS.values(), ids=SETTINGS.keys())
-def test_every_object_has_what_is_set(
+def test_every_object_has_the_configured_encryption(
     moto_server: Server,
     bucket: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -73,7 +73,7 @@ def test_every_object_has_what_is_set(
         assert store.read(name).data == data
 
 
-def test_a_bucket_that_demands_the_header_gets_it_with_each_new_object(
+def test_every_creating_request_has_the_encryption_header(
     moto_server: Server, bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def demanding(asked: Asked) -> Answer:
@@ -81,7 +81,7 @@ def test_a_bucket_that_demands_the_header_gets_it_with_each_new_object(
         if new or (asked.method, asked.query) == ("POST", "uploads"):
             if asked.headers.get("x-amz-server-side-encryption") != "aws:kms":
                 return error(403, "AccessDenied")
-        else:  # S3 answers 400 where the header has no place
+        else:  # S3 rejects the header on other requests with 400
             assert "x-amz-server-side-encryption" not in asked.headers
         return forward(moto_server, asked)
 
@@ -91,10 +91,10 @@ def test_a_bucket_that_demands_the_header_gets_it_with_each_new_object(
         _fill(S3Store(bucket=bucket, prefix="q"), tmp_path)
 
 
-def test_nothing_takes_an_etag_for_an_md5(
+def test_no_etag_is_used_as_an_md5(
     moto_server: Server, bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Under KMS it is none: here every ETag is told backwards."""
+    """With KMS an ETag is not an MD5: this server reverses every ETag."""
 
     def kms(asked: Asked) -> Answer:
         headers = {name: _backwards(value) for name, value in asked.headers.items()}

@@ -1,4 +1,4 @@
-"""What a folder of objects keeps to beyond the contract."""
+"""Guarantees of the folder store beyond the contract."""
 
 import os
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from spawn.store.objects.port import Unavailable
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Where the objects are; not there yet."""
+    """A folder for objects, not yet created."""
     return tmp_path / "state" / "objects" / "nightly"
 
 
@@ -32,7 +32,7 @@ def _objects(root: Path) -> dict[str, bytes]:
     }
 
 
-def test_what_was_put_is_there_under_its_key_and_nothing_else_is(
+def test_only_the_put_objects_are_in_the_folder_under_their_keys(
     store: FolderStore, root: Path
 ) -> None:
     assert store.put("train/attempts/1.1/exit_code", b"0\n") == sha256(b"0\n").hexdigest()
@@ -40,7 +40,7 @@ def test_what_was_put_is_there_under_its_key_and_nothing_else_is(
     assert _objects(root) == {"train/attempts/1.1/exit_code": b"0\n", "empty": b""}
 
 
-def test_size_and_hash_of_a_file_are_of_the_bytes_that_were_kept(
+def test_the_returned_size_and_hash_are_those_of_the_stored_bytes(
     store: FolderStore, root: Path, tmp_path: Path
 ) -> None:
     data = os.urandom(3 * 1024 * 1024 + 17)
@@ -52,7 +52,7 @@ def test_size_and_hash_of_a_file_are_of_the_bytes_that_were_kept(
     assert _objects(root) == {"results/model.pth": data}
 
 
-def test_a_kept_file_is_a_copy_that_its_owner_may_go_on_changing(
+def test_a_stored_file_does_not_change_with_its_source(
     store: FolderStore, root: Path, tmp_path: Path
 ) -> None:
     source = tmp_path / "model.pth"
@@ -62,9 +62,7 @@ def test_a_kept_file_is_a_copy_that_its_owner_may_go_on_changing(
     assert _objects(root) == {"model.pth": b"one"}
 
 
-def test_a_linked_file_is_there_and_stays_when_its_source_goes(
-    store: FolderStore, root: Path, tmp_path: Path
-) -> None:
+def test_a_linked_file_outlives_its_source(store: FolderStore, root: Path, tmp_path: Path) -> None:
     (tmp_path / "stdout.log").write_bytes(b"hello\n")
     store.link("logs/stdout.log", tmp_path / "stdout.log")
     (tmp_path / "stdout.log").unlink()
@@ -111,14 +109,14 @@ def test_nothing_is_ever_overwritten(
     assert _objects(root) == {"key": b"one"}
 
 
-def test_a_file_that_is_not_there_leaves_nothing(store: FolderStore, root: Path) -> None:
+def test_a_missing_source_leaves_no_object(store: FolderStore, root: Path) -> None:
     for way in (_put_file, _link):
         with pytest.raises(FileNotFoundError):
             way(store, root / "none")
     assert _objects(root) == {}
 
 
-def test_an_object_is_whole_or_not_there_when_the_disk_is_full(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_partial_object(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", kib=256) as disk:
         store = FolderStore(disk / "objects")
         store.put("small", b"x")
@@ -131,29 +129,25 @@ def test_an_object_is_whole_or_not_there_when_the_disk_is_full(tmp_path: Path) -
         assert _objects(disk / "objects")["large"] == b"y" * 100_000
 
 
-def test_the_place_for_people_is_an_absolute_path_with_a_slash(
+def test_the_displayed_location_is_an_absolute_path_with_a_slash(
     store: FolderStore, root: Path
 ) -> None:
     assert store.location == f"{root}/"
 
 
-def test_a_key_may_end_in_the_longest_name_that_a_folder_takes(
-    store: FolderStore, root: Path
-) -> None:
+def test_a_key_may_end_in_the_longest_file_name(store: FolderStore, root: Path) -> None:
     name = "x" * 255
     store.put(f"results/{name}", b"x")
     assert _objects(root) == {f"results/{name}": b"x"}
 
 
-def test_the_hash_that_is_returned_is_that_of_the_object_which_is_there(
-    store: FolderStore, root: Path
-) -> None:
+def test_the_returned_hash_is_that_of_the_existing_object(store: FolderStore, root: Path) -> None:
     store.put("key", b"one")
     assert store.put("key", b"two") == sha256(b"one").hexdigest()
 
 
 @pytest.mark.parametrize("write", [FolderStore.create, FolderStore.put])
-def test_a_durable_object_is_flushed_and_so_are_its_name_and_the_folders_above(
+def test_a_durable_object_is_flushed_with_its_name_and_its_parent_folders(
     store: FolderStore,
     root: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -165,7 +159,7 @@ def test_a_durable_object_is_flushed_and_so_are_its_name_and_the_folders_above(
     assert synced == inodes(key, key.parent, root, root.parent)
 
 
-def test_an_object_that_takes_the_place_of_another_is_flushed_and_so_is_its_name(
+def test_a_replaced_object_is_flushed_with_its_name(
     store: FolderStore, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     etag = store.create("lease.json", b"1")
@@ -174,7 +168,7 @@ def test_an_object_that_takes_the_place_of_another_is_flushed_and_so_is_its_name
     assert synced == inodes(root / "lease.json", root)
 
 
-def test_kept_files_are_flushed_when_all_are_there(
+def test_stored_files_are_flushed_together(
     store: FolderStore, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "model.pth").write_bytes(b"x")
@@ -186,4 +180,4 @@ def test_kept_files_are_flushed_when_all_are_there(
     a = root / "a"
     assert synced == inodes(a / "1", a / "2", a, root, root.parent)
     store.settle()
-    assert len(synced) == 5, "each is flushed once"
+    assert len(synced) == 5, "each is flushed only once"

@@ -1,4 +1,4 @@
-"""Which instance this is, by a metadata service of our own; off EC2 nobody is asked."""
+"""Instance identity from a test metadata service; off EC2 no request is made."""
 
 import json
 import os
@@ -18,7 +18,7 @@ DOCUMENT = {"instanceId": "i-0abc1234def567890", "region": "eu-west-1", "account
 
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """Refuse every connection; returns where to."""
+    """Refuse every connection; returns the attempted addresses."""
     wanted: list[object] = []
 
     def connect(_: socket.socket, address: object) -> None:
@@ -29,7 +29,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return wanted
 
 
-def test_on_ec2_the_service_says_which_instance_and_where() -> None:
+def test_on_ec2_the_service_gives_instance_id_and_region() -> None:
     with metadata(json.dumps(DOCUMENT).encode()) as server:
         found = instance({ENDPOINT: server.endpoint})
         assert [asked.method for asked in server.asked] == ["PUT", "GET"]
@@ -41,17 +41,17 @@ def test_on_ec2_the_service_says_which_instance_and_where() -> None:
 @pytest.mark.parametrize(
     "document", [b"", b"<html>", b"[]", b"null", b'{"region": "eu-west-1"}', b"\xff"]
 )
-def test_an_answer_that_says_nothing_counts_as_none(document: bytes) -> None:
+def test_an_empty_answer_counts_as_no_instance(document: bytes) -> None:
     with metadata(document) as server:
         assert instance({ENDPOINT: server.endpoint}) == Instance()
 
 
-def test_a_service_that_gives_no_token_counts_as_none() -> None:
+def test_a_service_without_a_token_counts_as_no_instance() -> None:
     with metadata(json.dumps(DOCUMENT).encode(), token_status=403) as server:
         assert instance({ENDPOINT: server.endpoint}) == Instance()
 
 
-def test_a_service_that_is_silent_or_absent_counts_as_none(
+def test_a_silent_or_absent_service_counts_as_no_instance(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert instance({ENDPOINT: f"http://127.0.0.1:{free_port()}"}) == Instance()
@@ -60,7 +60,7 @@ def test_a_service_that_is_silent_or_absent_counts_as_none(
         assert instance({ENDPOINT: f"http://127.0.0.1:{silent.getsockname()[1]}"}) == Instance()
 
 
-def test_who_disables_the_service_is_on_no_instance(no_network: list[object]) -> None:
+def test_disabling_the_metadata_client_gives_no_instance(no_network: list[object]) -> None:
     environ = {ENDPOINT: "http://127.0.0.1:9", "AWS_EC2_METADATA_DISABLED": "TRUE"}
     assert instance(environ) == Instance()
     assert no_network == []
@@ -69,7 +69,7 @@ def test_who_disables_the_service_is_on_no_instance(no_network: list[object]) ->
 @pytest.mark.parametrize(
     ("file", "told"), [("_VENDOR", "Dell Inc."), ("_XEN", "0000-00"), ("", "")]
 )
-def test_off_ec2_nobody_is_asked_on_any_network(
+def test_off_ec2_no_connection_is_made(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, no_network: list[object], file: str, told: str
 ) -> None:
     _firmware(monkeypatch, tmp_path, file, told)
@@ -79,7 +79,7 @@ def test_off_ec2_nobody_is_asked_on_any_network(
 
 
 @pytest.mark.parametrize(("file", "told"), [("_VENDOR", "Amazon EC2"), ("_XEN", "ec2e1916-9099")])
-def test_on_a_machine_of_ec2_the_link_local_address_is_asked(
+def test_on_ec2_hardware_the_link_local_address_is_queried(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, no_network: list[object], file: str, told: str
 ) -> None:
     _firmware(monkeypatch, tmp_path, file, told)
@@ -88,7 +88,7 @@ def test_on_a_machine_of_ec2_the_link_local_address_is_asked(
 
 
 def _firmware(monkeypatch: pytest.MonkeyPatch, folder: Path, file: str, told: str) -> None:
-    """What the machine says of itself: one file, or none."""
+    """Give the machine one firmware file, or none."""
     for name in ("_VENDOR", "_XEN"):
         path = folder / name
         if name == file:
@@ -96,7 +96,7 @@ def _firmware(monkeypatch: pytest.MonkeyPatch, folder: Path, file: str, told: st
         monkeypatch.setattr(module, name, path)
 
 
-def test_a_place_is_a_machine_and_a_folder_and_tells_neither(tmp_path: Path) -> None:
+def test_a_place_identifies_machine_and_folder_without_revealing_them(tmp_path: Path) -> None:
     here = place(Instance(), tmp_path)
     assert here == place(Instance(), tmp_path)
     assert here != place(Instance(), tmp_path / "other")
@@ -106,10 +106,10 @@ def test_a_place_is_a_machine_and_a_folder_and_tells_neither(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("told", ["", "uninitialized"])
-def test_a_machine_without_an_id_keeps_its_place_when_its_hostname_changes(
+def test_a_machine_without_an_id_keeps_its_place_under_another_hostname(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str
 ) -> None:
-    """As a container has it, which is started again."""
+    """As in a restarted container."""
     (tmp_path / "_MACHINE_ID").write_text(f"{told}\n")
     monkeypatch.setattr(module, "_MACHINE_ID", tmp_path / "_MACHINE_ID")
     state = tmp_path / "state"
@@ -119,4 +119,4 @@ def test_a_machine_without_an_id_keeps_its_place_when_its_hostname_changes(
     assert place(Instance(), state) == here
     assert [each.name for each in state.iterdir()] == ["machine-id"]
     (state / "machine-id").unlink()
-    assert place(Instance(), state) != here, "two machines of one name are two"
+    assert place(Instance(), state) != here, "two machines with one name are distinct"

@@ -1,4 +1,4 @@
-"""The ledger: log and state in step, illegal events refused before they are written."""
+"""The ledger keeps log and state in step, and rejects illegal events before they are written."""
 
 import contextlib
 from collections.abc import Iterator
@@ -40,13 +40,13 @@ OK = JobCompleted(exit_code=0)
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the log is to be made."""
+    """Path of the log to create."""
     return tmp_path / "events.db"
 
 
 @pytest.fixture
 def ledger(path: Path) -> Iterator[Ledger]:
-    """A log of two jobs whose runner owns the queue."""
+    """A log of two jobs that a runner owns."""
     ledger = Ledger(path, QUEUE_ID)
     ledger.stage(submission(chain(2)), at=START)
     ledger.stage([Draft(owner())], at=START, epoch=1)
@@ -71,7 +71,9 @@ def test_a_new_log_is_empty(path: Path) -> None:
     ledger.close()
 
 
-def test_staged_events_are_seen_at_once_and_written_by_commit(ledger: Ledger, path: Path) -> None:
+def test_staged_events_are_visible_at_once_and_written_by_commit(
+    ledger: Ledger, path: Path
+) -> None:
     ledger.stage([_start()], at=START)
     assert ledger.staged
     assert ledger.state.jobs["j0"].state == "running"
@@ -81,9 +83,7 @@ def test_staged_events_are_seen_at_once_and_written_by_commit(ledger: Ledger, pa
     assert _in_step(ledger, path)
 
 
-def test_events_staged_together_are_dated_alike_and_written_together(
-    ledger: Ledger, path: Path
-) -> None:
+def test_events_staged_together_share_a_time_and_a_transaction(ledger: Ledger, path: Path) -> None:
     ledger.stage([_start(), Draft(OK, "j0", 1)], at=START + timedelta(seconds=5))
     ledger.stage([_start(job_id="j1")], at=START + timedelta(seconds=6))
     events = ledger.commit()
@@ -92,7 +92,7 @@ def test_events_staged_together_are_dated_alike_and_written_together(
     assert _in_step(ledger, path)
 
 
-def test_the_events_of_a_new_owner_are_of_its_epoch(ledger: Ledger, path: Path) -> None:
+def test_events_of_a_new_owner_have_its_epoch(ledger: Ledger, path: Path) -> None:
     ledger.stage([Draft(resumed()), _start()], at=START, epoch=2)
     ledger.stage([Draft(OK, "j0", 1)], at=START)
     assert [event.epoch for event in ledger.commit()] == [2, 2, 2]
@@ -110,7 +110,7 @@ def test_the_events_of_a_new_owner_are_of_its_epoch(ledger: Ledger, path: Path) 
     ],
     ids=["outcome", "owner", "unmet", "number", "unknown"],
 )
-def test_an_illegal_event_is_refused_before_it_is_written_and_the_state_is_the_logs_again(
+def test_an_illegal_event_is_rejected_before_the_write_and_the_state_is_restored(
     ledger: Ledger, path: Path, draft: Draft
 ) -> None:
     before = read.replay(path, QUEUE_ID).state
@@ -124,7 +124,7 @@ def test_an_illegal_event_is_refused_before_it_is_written_and_the_state_is_the_l
     assert [event.seq for event in ledger.commit()] == [3]
 
 
-def test_the_machine_itself_refuses_with_event_state_and_what_is_legal(ledger: Ledger) -> None:
+def test_an_illegal_transition_names_event_state_and_legal_events(ledger: Ledger) -> None:
     with pytest.raises(IllegalTransition) as caught:
         ledger.stage([Draft(OK, "j0", 1)], at=START)
     error = caught.value
@@ -132,29 +132,27 @@ def test_the_machine_itself_refuses_with_event_state_and_what_is_legal(ledger: L
     assert error.legal == ("JobBlocked", "JobStarted")
 
 
-def test_an_event_in_the_middle_that_is_illegal_drops_those_before_it_too(
-    ledger: Ledger, path: Path
-) -> None:
+def test_an_illegal_event_drops_all_staged_events(ledger: Ledger, path: Path) -> None:
     with pytest.raises(CorruptLog):
         ledger.stage([_start(), Draft(OK, "j0", 1), Draft(OK, "j0", 1)], at=START)
     assert _in_step(ledger, path)
     assert ledger.state.jobs["j0"].state == "pending"
 
 
-def test_an_event_that_is_too_long_is_not_staged(ledger: Ledger, path: Path) -> None:
+def test_a_too_long_event_is_not_staged(ledger: Ledger, path: Path) -> None:
     ledger.stage([_start()], at=START)
     with pytest.raises(ValueError, match="at most 65536"):
         ledger.stage([Draft(JobFailed(why="x" * 70_000), "j0", 1)], at=START)
     assert _in_step(ledger, path)
 
 
-def test_rollback_drops_what_is_staged(ledger: Ledger, path: Path) -> None:
+def test_rollback_drops_staged_events(ledger: Ledger, path: Path) -> None:
     ledger.stage([_start()], at=START)
     ledger.rollback()
     assert _in_step(ledger, path)
 
 
-def test_after_another_writer_the_commit_is_refused_and_the_state_is_the_logs_again(
+def test_after_another_writer_the_commit_fails_and_the_state_is_reread(
     ledger: Ledger, path: Path
 ) -> None:
     ledger.stage([_start()], at=START)
@@ -168,7 +166,7 @@ def test_after_another_writer_the_commit_is_refused_and_the_state_is_the_logs_ag
     assert _in_step(ledger, path)
 
 
-def test_a_log_that_is_opened_again_goes_on_where_it_was(path: Path) -> None:
+def test_a_reopened_log_continues_at_its_end(path: Path) -> None:
     first = Ledger(path, QUEUE_ID)
     first.stage(submission(chain(2)), at=START)
     first.stage([Draft(owner())], at=START, epoch=1)
@@ -183,7 +181,7 @@ def test_a_log_that_is_opened_again_goes_on_where_it_was(path: Path) -> None:
     second.close()
 
 
-def test_a_log_that_contradicts_itself_is_not_opened(path: Path) -> None:
+def test_an_inconsistent_log_is_not_opened(path: Path) -> None:
     log = running(chain(1))
     log.job("j0", OK, attempt=1)
     log.write(path)
@@ -193,7 +191,7 @@ def test_a_log_that_contradicts_itself_is_not_opened(path: Path) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(log=legal_logs(), data=st.data())
-def test_any_legal_log_can_be_written_through_it_in_any_portions(
+def test_any_legal_log_can_be_written_in_any_batches(
     tmp_path_factory: pytest.TempPathFactory, log: LogBuilder, data: st.DataObject
 ) -> None:
     path = tmp_path_factory.mktemp("ledger") / "events.db"
@@ -212,7 +210,7 @@ def test_any_legal_log_can_be_written_through_it_in_any_portions(
 NOTE = Draft(RequestRefused(request="reset x", why="y" * 8000))
 
 
-def test_a_full_disk_refuses_the_commit_and_the_next_one_works_once_there_is_room(
+def test_a_commit_fails_on_a_full_disk_and_succeeds_once_space_is_freed(
     tmp_path: Path,
 ) -> None:
     with small_disk(tmp_path / "disk", kib=512) as disk:
@@ -240,7 +238,7 @@ def test_a_full_disk_refuses_the_commit_and_the_next_one_works_once_there_is_roo
         reopened.close()
 
 
-def test_a_log_that_fills_its_disk_keeps_every_event_that_was_committed(tmp_path: Path) -> None:
+def test_a_log_that_fills_its_disk_keeps_every_committed_event(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", kib=384) as disk:
         path = disk / "events.db"
         ledger = Ledger(path, QUEUE_ID)

@@ -1,4 +1,4 @@
-"""The lock: it ends with its holder, however that ends, and asking who holds it takes nothing."""
+"""The lock ends with its holder, however that ends; queries never take it."""
 
 import os
 import signal
@@ -26,13 +26,13 @@ time.sleep(600)
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A lock that nobody has made."""
+    """Path of a lock that does not exist yet."""
     return tmp_path / "runner.lock"
 
 
 @contextmanager
 def _holder(path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Another process that holds the lock."""
+    """Start another process that holds the lock."""
     command = [sys.executable, "-c", HOLD, str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -45,7 +45,7 @@ def _holder(path: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 @contextmanager
 def _forever(function: Callable[[], object]) -> Iterator[None]:
-    """Another process that does this again and again."""
+    """Start another process that repeats a call."""
     child = os.fork()
     if child == 0:
         try:
@@ -55,13 +55,13 @@ def _forever(function: Callable[[], object]) -> Iterator[None]:
             os._exit(1)
     try:
         yield
-        assert os.waitpid(child, os.WNOHANG) == (0, 0), "it has failed"
+        assert os.waitpid(child, os.WNOHANG) == (0, 0), "the process has failed"
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
 
 
-def test_a_lock_is_held_while_its_descriptor_is_open_and_by_one_only(path: Path) -> None:
+def test_a_lock_has_one_holder_while_its_descriptor_is_open(path: Path) -> None:
     assert not lock.is_held(path)
     held = lock.take(path)
     assert held is not None
@@ -74,8 +74,8 @@ def test_a_lock_is_held_while_its_descriptor_is_open_and_by_one_only(path: Path)
     os.close(again)
 
 
-def test_a_refused_taker_does_not_end_the_lock(path: Path) -> None:
-    """As closing any descriptor of the file ends a classic POSIX lock."""
+def test_a_failed_attempt_to_lock_does_not_release_the_lock(path: Path) -> None:
+    """A classic POSIX lock would be released when any descriptor of the file is closed."""
     held = lock.take(path)
     assert held is not None
     for _ in range(3):
@@ -84,14 +84,14 @@ def test_a_refused_taker_does_not_end_the_lock(path: Path) -> None:
     os.close(held)
 
 
-def test_another_process_that_holds_it_is_seen_and_refuses_ours(path: Path) -> None:
+def test_a_lock_of_another_process_is_seen_and_excludes_ours(path: Path) -> None:
     with _holder(path):
         assert lock.is_held(path)
         assert lock.take(path) is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_it_ends_with_a_holder_that_is_killed(path: Path, number: signal.Signals) -> None:
+def test_the_lock_ends_when_its_holder_is_killed(path: Path, number: signal.Signals) -> None:
     with _holder(path) as process:
         process.send_signal(number)
         process.wait()
@@ -101,7 +101,7 @@ def test_it_ends_with_a_holder_that_is_killed(path: Path, number: signal.Signals
         os.close(held)
 
 
-def test_a_program_that_the_holder_starts_does_not_hold_it_on(path: Path) -> None:
+def test_a_program_started_by_the_holder_does_not_hold_the_lock(path: Path) -> None:
     held = lock.take(path)
     assert held is not None
     with subprocess.Popen(["sleep", "600"], close_fds=False) as child:
@@ -113,7 +113,7 @@ def test_a_program_that_the_holder_starts_does_not_hold_it_on(path: Path) -> Non
             child.kill()
 
 
-def test_a_forked_copy_holds_it_until_that_ends_too(path: Path) -> None:
+def test_a_forked_copy_of_the_holder_holds_the_lock_until_it_ends(path: Path) -> None:
     held = lock.take(path)
     assert held is not None
     read, write = os.pipe()
@@ -130,8 +130,8 @@ def test_a_forked_copy_holds_it_until_that_ends_too(path: Path) -> None:
     assert not lock.is_held(path)
 
 
-def test_asking_never_keeps_a_taker_from_taking(path: Path) -> None:
-    """Probes that lock for a moment themselves made 469 of 3,000 takers fail."""
+def test_queries_never_prevent_locking(path: Path) -> None:
+    """Queries that lock briefly themselves made 469 of 3,000 attempts fail."""
     path.touch()
     with _forever(lambda: lock.is_held(path)), _forever(lambda: lock.is_held(path)):
         for takes in range(10_000):
@@ -140,12 +140,12 @@ def test_asking_never_keeps_a_taker_from_taking(path: Path) -> None:
             os.close(held)
 
 
-def test_a_holder_is_never_missed_while_others_ask(path: Path) -> None:
+def test_queries_always_see_the_holder_while_others_query(path: Path) -> None:
     with _holder(path), _forever(lambda: lock.is_held(path)):
         assert all(lock.is_held(path) for _ in range(2000))
 
 
-def test_of_many_that_take_at_once_one_holds(path: Path) -> None:
+def test_one_of_many_concurrent_attempts_gets_the_lock(path: Path) -> None:
     for _ in range(20):
         children = []
         start_read, start_write = os.pipe()
@@ -172,7 +172,7 @@ def test_of_many_that_take_at_once_one_holds(path: Path) -> None:
         assert sorted(answers) == sorted(b"y" + b"n" * 5)
 
 
-def test_who_may_only_read_the_file_can_ask(path: Path) -> None:
+def test_read_permission_suffices_for_queries(path: Path) -> None:
     folder = public_folder()
     file = folder / "runner.lock"
     held = lock.take(file)

@@ -1,4 +1,4 @@
-"""The event log as a file: appended to, never changed, read by anybody."""
+"""The event log as a file: append-only, and readable by any process."""
 
 import shutil
 import sqlite3
@@ -41,11 +41,11 @@ def _rows(path: Path) -> list[tuple[object, ...]]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a log is to be made."""
+    """Path of a log to create."""
     return tmp_path / "events.db"
 
 
-def test_what_was_appended_is_read_back_byte_by_byte(path: Path) -> None:
+def test_appended_events_are_read_back_byte_for_byte(path: Path) -> None:
     log = driven(Seeded(4)).log
     with LogWriter(path) as writer:
         writer.append(log.entries[:3], expected_seq=1)
@@ -55,7 +55,7 @@ def test_what_was_appended_is_read_back_byte_by_byte(path: Path) -> None:
     assert read.replay(path, QUEUE_ID).state == log.replay().state
 
 
-def test_appending_goes_on_after_the_log_was_closed(path: Path) -> None:
+def test_appending_continues_after_the_log_is_reopened(path: Path) -> None:
     log = _log()
     for entry in log.entries:
         with LogWriter(path) as writer:
@@ -72,7 +72,7 @@ def test_rows_can_be_read_after_a_seq_and_the_newest_seq_alone(path: Path) -> No
         assert read.head(connection) == log.seq
 
 
-def test_a_log_without_an_event_has_head_0_and_is_not_a_queue(path: Path) -> None:
+def test_an_empty_log_has_head_0_and_is_not_a_queue(path: Path) -> None:
     LogWriter(path).close()
     with read.opened(path) as connection:
         assert read.head(connection) == 0
@@ -81,7 +81,7 @@ def test_a_log_without_an_event_has_head_0_and_is_not_a_queue(path: Path) -> Non
 
 
 @pytest.mark.parametrize("wrong", [1, 2, 4, 9])
-def test_an_append_that_expects_another_seq_writes_nothing(path: Path, wrong: int) -> None:
+def test_an_append_with_a_wrong_expected_seq_writes_nothing(path: Path, wrong: int) -> None:
     log = _log()
     with LogWriter(path) as writer:
         writer.append(log.entries[:2], expected_seq=1)
@@ -92,7 +92,7 @@ def test_an_append_that_expects_another_seq_writes_nothing(path: Path, wrong: in
     assert _rows(path) == log.rows
 
 
-def test_events_that_do_not_follow_each_other_are_not_written(path: Path) -> None:
+def test_events_with_a_gap_in_their_seqs_are_not_written(path: Path) -> None:
     log = _log()
     with LogWriter(path) as writer:
         for entries in ([log.entries[0], log.entries[2]], [log.entries[1], log.entries[0]]):
@@ -101,7 +101,7 @@ def test_events_that_do_not_follow_each_other_are_not_written(path: Path) -> Non
     assert _rows(path) == []
 
 
-def test_of_two_writers_the_one_that_comes_late_is_refused(path: Path) -> None:
+def test_the_second_of_two_writers_is_rejected(path: Path) -> None:
     log = _log()
     with LogWriter(path) as first, LogWriter(path) as second:
         first.append(log.entries[:2], expected_seq=1)
@@ -123,7 +123,7 @@ def test_of_two_writers_the_one_that_comes_late_is_refused(path: Path) -> None:
         "REPLACE INTO events SELECT seq, type, job_id, at, '{}', hash FROM events WHERE seq = 4",
     ],
 )
-def test_not_even_sql_changes_an_event_or_takes_one_away(path: Path, statement: str) -> None:
+def test_triggers_block_sql_updates_and_deletes(path: Path, statement: str) -> None:
     log = _log()
     log.write(path)
     with closing(sqlite3.connect(path)) as connection:
@@ -141,7 +141,7 @@ def test_a_hash_of_another_length_is_refused(path: Path) -> None:
     assert _rows(path) == []
 
 
-def test_another_process_sees_what_is_committed_and_nothing_before(path: Path) -> None:
+def test_another_process_sees_only_committed_events(path: Path) -> None:
     log = _log()
     log.write(path)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
@@ -163,7 +163,7 @@ def _seq_elsewhere(path: Path) -> int:
     return int(subprocess.run(command, capture_output=True, check=True).stdout)
 
 
-def test_a_reader_that_is_in_the_middle_of_a_log_does_not_see_it_grow(path: Path) -> None:
+def test_a_reader_sees_a_snapshot_of_the_log(path: Path) -> None:
     log = _log()
     log.write(path)
     with read.opened(path) as connection:
@@ -172,7 +172,7 @@ def test_a_reader_that_is_in_the_middle_of_a_log_does_not_see_it_grow(path: Path
         log.job("j1", started("j1"), attempt=1)
         with LogWriter(path) as writer:
             writer.append(log.entries[-1:], expected_seq=log.seq)
-            # Closing waits for the reader, in vain.
+            # Closing waits in vain for the reader.
             driver = writer._connection.connection.driver_connection
             assert driver is not None
             driver.execute("PRAGMA busy_timeout = 100")
@@ -189,7 +189,7 @@ def test_a_closed_log_is_one_file(path: Path) -> None:
 
 
 def test_every_commit_is_synced_to_the_disk(path: Path) -> None:
-    """WAL with synchronous=FULL (2): a commit that returned survives a loss of power."""
+    """WAL with synchronous=FULL (2): a commit that has returned survives power loss."""
     from spawn.store.log.write import _connect
 
     with closing(_connect(path)) as connection:
@@ -198,7 +198,7 @@ def test_every_commit_is_synced_to_the_disk(path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("sqlite3") is None, reason="needs sqlite3")
-def test_people_read_it_with_plain_sqlite3(path: Path) -> None:
+def test_plain_sqlite3_reads_the_log(path: Path) -> None:
     log = _log()
     with LogWriter(path) as writer:
         writer.append(log.entries, expected_seq=1)
@@ -225,7 +225,7 @@ def _sqlite3(path: Path, query: str) -> list[str]:
     [b"not a database\n" * 1000, b"SQLite format 3\0" + b"\xff" * 5000],
     ids=["text", "a torn header"],
 )
-def test_a_file_that_is_no_database_is_corrupt_to_readers_and_writers(
+def test_a_file_that_is_not_a_database_is_corrupt_to_readers_and_writers(
     path: Path, content: bytes
 ) -> None:
     path.write_bytes(content)
@@ -236,7 +236,7 @@ def test_a_file_that_is_no_database_is_corrupt_to_readers_and_writers(
     assert path.read_bytes() == content
 
 
-def test_a_database_of_something_else_is_not_taken_for_a_log(path: Path) -> None:
+def test_a_database_of_another_program_is_not_a_log(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE songs (name TEXT)")
     with pytest.raises(CorruptLog):
@@ -245,7 +245,7 @@ def test_a_database_of_something_else_is_not_taken_for_a_log(path: Path) -> None
         LogWriter(path)
 
 
-def test_an_empty_file_is_no_queue_to_a_reader_and_a_new_log_to_a_writer(path: Path) -> None:
+def test_an_empty_file_is_not_a_queue_to_readers_and_a_new_log_to_writers(path: Path) -> None:
     path.touch()
     with pytest.raises(QueueNotFound, match="never submitted"):
         read.replay(path, QUEUE_ID)
@@ -253,13 +253,13 @@ def test_an_empty_file_is_no_queue_to_a_reader_and_a_new_log_to_a_writer(path: P
     assert _rows(path) == []
 
 
-def test_a_log_that_is_not_there_is_not_made_by_asking(path: Path) -> None:
+def test_reading_a_missing_log_does_not_create_it(path: Path) -> None:
     with pytest.raises(QueueNotFound):
         read.replay(path, QUEUE_ID)
     assert not path.exists()
 
 
-def test_a_path_may_have_characters_that_mean_something_in_a_uri(tmp_path: Path) -> None:
+def test_a_path_may_have_special_characters_of_uris(tmp_path: Path) -> None:
     folder = tmp_path / "50% of #1 & more?x=[1] é"
     folder.mkdir()
     log = _log()
@@ -276,14 +276,14 @@ def shared() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def test_a_log_in_a_folder_that_cannot_be_written_can_be_read(shared: Path) -> None:
+def test_a_log_in_a_read_only_folder_can_be_read(shared: Path) -> None:
     path, log = shared / "events.db", _log()
     log.write(path)
     shared.chmod(0o555)
     assert unprivileged(lambda: _same(path, log)) == ""
 
 
-def test_a_log_that_its_runner_is_writing_can_be_read_by_other_users(shared: Path) -> None:
+def test_other_users_can_read_a_log_while_its_runner_writes(shared: Path) -> None:
     path, log = shared / "events.db", _log()
     with LogWriter(path) as writer:
         writer.append(log.entries, expected_seq=1)

@@ -1,4 +1,4 @@
-"""Whatever happens to a log's bytes is found."""
+"""Any damage to a log's bytes is detected."""
 
 import sqlite3
 import subprocess
@@ -28,7 +28,7 @@ Execute = Callable[[str, tuple[object, ...]], object]
 
 
 class Copies:
-    """Fresh copies of one good log, to be damaged."""
+    """Fresh copies of a valid log, to be damaged."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -41,13 +41,13 @@ class Copies:
         self._unguarded = (folder / "good.db").read_bytes()
 
     def of(self, content: bytes) -> Path:
-        """A file with this content."""
+        """Create a file with this content."""
         path = self._folder / next(self._names)
         path.write_bytes(content)
         return path
 
     def with_sql(self, *statements: tuple[str, tuple[object, ...]]) -> Path:
-        """A copy that somebody has changed with SQL, the triggers out of the way."""
+        """Create a copy that has been changed with SQL, without the triggers."""
         path = self.of(self._unguarded)
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("PRAGMA synchronous = OFF")
@@ -59,18 +59,18 @@ class Copies:
 
 @pytest.fixture(scope="module")
 def copies(tmp_path_factory: pytest.TempPathFactory) -> Copies:
-    """Fresh copies of the good log."""
+    """Fresh copies of the valid log."""
     return Copies(tmp_path_factory.mktemp("damage"))
 
 
-def test_a_log_that_nobody_touched_is_verified(copies: Copies) -> None:
+def test_an_unchanged_log_verifies(copies: Copies) -> None:
     verified = verify(copies.of(copies.good), QUEUE_ID)
     assert verified.events == LOG.seq > 50
     assert verified.hash == LOG.rows[-1][3].hex()
     assert verified.state == LOG.replay().state
 
 
-def test_a_log_that_is_not_there_or_empty_is_no_queue(tmp_path: Path) -> None:
+def test_a_missing_or_empty_log_is_not_a_queue(tmp_path: Path) -> None:
     for path in (tmp_path / "none.db", LogBuilder().write(tmp_path / "empty.db")):
         with pytest.raises(QueueNotFound):
             verify(path, QUEUE_ID)
@@ -78,7 +78,7 @@ def test_a_log_that_is_not_there_or_empty_is_no_queue(tmp_path: Path) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
-def test_one_flipped_bit_in_any_column_of_any_row_is_found_there(
+def test_a_flipped_bit_in_any_column_of_any_row_is_located(
     copies: Copies, data: st.DataObject
 ) -> None:
     seq = data.draw(st.integers(1, LOG.seq))
@@ -98,19 +98,19 @@ def test_one_flipped_bit_in_any_column_of_any_row_is_found_there(
     path = copies.with_sql((update, (flipped, seq)))
     with pytest.raises(CorruptLog) as caught:
         verify(path, QUEUE_ID)
-    assert caught.value.seq == (1 if flipped == 0 else seq), "what is now first is wrong there"
+    assert caught.value.seq == (1 if flipped == 0 else seq), "the new first event is wrong there"
 
 
 @settings(max_examples=400, deadline=None)
 @given(data=st.data())
-def test_after_one_flipped_bit_in_the_file_it_is_corrupt_or_reads_as_before(
+def test_a_log_file_with_a_flipped_bit_is_corrupt_or_unchanged(
     copies: Copies, data: st.DataObject
 ) -> None:
     bit = data.draw(st.integers(0, 8 * len(copies.good) - 1))
     path = copies.of(flip(copies.good, bit))
     try:
         verify(path, QUEUE_ID)
-    except (CorruptLog, QueueNotFound):  # not found: see the test of a schema that looks empty
+    except (CorruptLog, QueueNotFound):  # not detected: see the test of a schema that looks empty
         return
     finally:
         _reads_or_refuses(path)
@@ -118,10 +118,10 @@ def test_after_one_flipped_bit_in_the_file_it_is_corrupt_or_reads_as_before(
 
 
 @pytest.mark.parametrize("reader", [read.replay, verify, Ledger])
-def test_a_log_whose_schema_looks_empty_is_corrupt_and_no_new_one(
+def test_a_log_with_a_seemingly_empty_schema_is_corrupt_and_not_new(
     copies: Copies, reader: Callable[[Path, str], object]
 ) -> None:
-    """One bit in the header of the first page, and SQLite finds no table in 20 pages."""
+    """With one bit of the first page's header flipped, SQLite finds no table in 20 pages."""
     content = bytearray(copies.good)
     assert 0 < int.from_bytes(content[103:105]) < 16
     content[103:105] = bytes(2)
@@ -133,7 +133,7 @@ def test_a_log_whose_schema_looks_empty_is_corrupt_and_no_new_one(
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
-def test_a_file_of_which_a_part_was_zeroed_is_corrupt_or_reads_as_before(
+def test_a_log_file_with_a_zeroed_part_is_corrupt_or_unchanged(
     copies: Copies, data: st.DataObject
 ) -> None:
     start = data.draw(st.integers(0, len(copies.good) // 512 - 1)) * 512
@@ -149,23 +149,21 @@ def test_a_file_of_which_a_part_was_zeroed_is_corrupt_or_reads_as_before(
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
-def test_a_file_that_was_cut_short_is_corrupt(copies: Copies, data: st.DataObject) -> None:
-    size = data.draw(st.integers(2, len(copies.good) - 1))  # to SQLite 0 and 1 are new files
+def test_a_truncated_log_file_is_corrupt(copies: Copies, data: st.DataObject) -> None:
+    size = data.draw(st.integers(2, len(copies.good) - 1))  # 0 and 1: new files to SQLite
     with pytest.raises(CorruptLog):
         verify(copies.of(copies.good[:size]), QUEUE_ID)
 
 
 def _reads_or_refuses(path: Path) -> None:
-    """Whoever does not verify either reads the log or is told, with words, that it cannot be."""
+    """Readers that do not verify either read the log or raise a clear error."""
     with suppress(SpawnError):
         read.replay(path, QUEUE_ID)
 
 
 @pytest.mark.parametrize("line", [None, 7, 1.5])
-def test_a_row_whose_line_has_become_something_else_than_text_is_corrupt(
-    tmp_path: Path, line: object
-) -> None:
-    """One bit in the file changes the type of a value: no column is safe from that."""
+def test_a_row_whose_line_is_not_text_is_corrupt(tmp_path: Path, line: object) -> None:
+    """One bit in the file can change the type of any column's value."""
     path = tmp_path / "events.db"
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE events (seq INTEGER, type, job_id, at, line, hash)")
@@ -178,7 +176,7 @@ def test_a_row_whose_line_has_become_something_else_than_text_is_corrupt(
             reader(path, QUEUE_ID)
 
 
-def test_a_schema_that_is_not_text_any_more_is_corrupt(copies: Copies) -> None:
+def test_a_schema_that_is_not_text_is_corrupt(copies: Copies) -> None:
     content = copies.good.replace(b"CREATE VIEW history", b"CREATE VI\xc5W history")
     for reader in (read.replay, verify):
         with pytest.raises(CorruptLog):
@@ -187,7 +185,7 @@ def test_a_schema_that_is_not_text_any_more_is_corrupt(copies: Copies) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(seq=st.integers(1, LOG.seq - 1))
-def test_an_event_that_is_missing_is_named(copies: Copies, seq: int) -> None:
+def test_a_missing_event_is_named(copies: Copies, seq: int) -> None:
     path = copies.with_sql(("DELETE FROM events WHERE seq = ?", (seq,)))
     with pytest.raises(CorruptLog, match=f"event {seq} is missing") as caught:
         verify(path, QUEUE_ID)
@@ -196,7 +194,7 @@ def test_an_event_that_is_missing_is_named(copies: Copies, seq: int) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(data=st.data())
-def test_events_that_have_changed_places_are_found(copies: Copies, data: st.DataObject) -> None:
+def test_swapped_events_are_detected(copies: Copies, data: st.DataObject) -> None:
     first = data.draw(st.integers(1, LOG.seq - 1))
     second = data.draw(st.integers(first + 1, LOG.seq))
     path = copies.with_sql(
@@ -209,8 +207,8 @@ def test_events_that_have_changed_places_are_found(copies: Copies, data: st.Data
     assert caught.value.seq == first
 
 
-def test_a_log_without_its_newest_events_is_a_shorter_log(copies: Copies) -> None:
-    """Nothing in the file tells; a copy elsewhere, or its hash noted down, does."""
+def test_a_log_without_its_newest_events_is_a_valid_shorter_log(copies: Copies) -> None:
+    """The file alone does not show it; a copy, or the noted hash of the head, does."""
     path = copies.with_sql(("DELETE FROM events WHERE seq > ?", (LOG.seq - 5,)))
     assert verify(path, QUEUE_ID).hash == LOG.rows[-6][3].hex()
 
@@ -221,7 +219,7 @@ def test_a_log_of_another_queue_is_corrupt_at_its_first_event(copies: Copies) ->
     assert caught.value.seq == 1
 
 
-def test_events_rewritten_with_a_chain_of_their_own_must_still_be_legal(tmp_path: Path) -> None:
+def test_events_rewritten_with_a_recomputed_chain_must_be_legal(tmp_path: Path) -> None:
     log = running(chain(2))
     log.job("j1", started("j1"), JobCompleted(exit_code=0), attempt=1)
     with pytest.raises(CorruptLog) as caught:
@@ -229,7 +227,7 @@ def test_events_rewritten_with_a_chain_of_their_own_must_still_be_legal(tmp_path
     assert caught.value.seq == 3
 
 
-def test_a_configuration_that_is_not_the_one_of_its_hash_is_corrupt(tmp_path: Path) -> None:
+def test_a_configuration_that_does_not_match_its_hash_is_corrupt(tmp_path: Path) -> None:
     path = tmp_path / "events.db"
     log = running(chain(2))
     records = _rewritten(log, lambda line: line.replace(b"run j1", b"run j2"))
@@ -242,8 +240,8 @@ def test_a_configuration_that_is_not_the_one_of_its_hash_is_corrupt(tmp_path: Pa
 
 
 @pytest.mark.parametrize("reader", ["read.replay", "verify"])
-def test_a_refusal_says_nothing_else(copies: Copies, reader: str) -> None:
-    """No `Exception ignored in: <generator object rows>` on stderr beside the error."""
+def test_an_error_prints_nothing_else_on_stderr(copies: Copies, reader: str) -> None:
+    """No `Exception ignored in: <generator object rows>` on stderr."""
     path = copies.with_sql(("UPDATE events SET line = '{}' WHERE seq = 2", ()))
     code = f"""
 import sys
@@ -263,9 +261,7 @@ except CorruptLog as error:
 
 
 @pytest.mark.parametrize("column", ["type", "job_id", "at"])
-def test_a_flipped_column_of_a_note_of_an_unknown_type_is_found(
-    tmp_path: Path, column: str
-) -> None:
+def test_a_changed_column_of_an_unknown_note_is_detected(tmp_path: Path, column: str) -> None:
     log = running(chain(1))
     log.queue(RequestRefused(request="reset x", why="no"))
     records = _rewritten(log, lambda line: line.replace(b"RequestRefused", b"RequestPraised"))
@@ -284,14 +280,14 @@ def test_a_flipped_column_of_a_note_of_an_unknown_type_is_found(
 
 
 def flip(data: bytes, bit: int) -> bytes:
-    """The same bytes but for one bit."""
+    """Return the bytes with one bit flipped."""
     changed = bytearray(data)
     changed[bit // 8] ^= 1 << bit % 8
     return bytes(changed)
 
 
 def _rewritten(log: LogBuilder, change: Callable[[bytes], bytes]) -> list[Record]:
-    """The log as somebody would write it who has changed lines and then hashed them anew."""
+    """Return the log with changed lines and a recomputed chain."""
     records, hash_ = [], hashes.genesis(log.queue_id)
     for entry in log.entries:
         seq, type_, job_id, at, line, _ = record(entry)

@@ -1,4 +1,4 @@
-"""A log that lost an event is corrupt, and one that lost none is not: judged by plain `sqlite3`."""
+"""A log that lost an event is corrupt, and one that lost none is not; plain `sqlite3` decides."""
 
 import shutil
 import sqlite3
@@ -48,7 +48,7 @@ def _events(location: str, place: str, jobs: int) -> LogBuilder:
 
 
 class Machine:
-    """A queue's folder as its runner left it at several moments, and copies of it to damage."""
+    """A queue's folder as its runner left it at several moments, with copies to damage."""
 
     def __init__(self, folder: Path, location: str = "", jobs: int = JOBS) -> None:
         self.home = folder / "home"
@@ -65,10 +65,10 @@ class Machine:
         self._keep("ended")
 
     def _write(self, half: str, end: str, *, checkpoint: bool) -> None:
-        """Write the log, and keep the folder when half of it is there and at its end.
+        """Write the log; keep the folder after half of the events and at the end.
 
         Args:
-            checkpoint: Whether the WAL begins anew after the first half.
+            checkpoint: Whether the WAL restarts after the first half.
         """
         folder = self.queue.folder
         folder.mkdir(parents=True)
@@ -93,21 +93,21 @@ class Machine:
 
     @property
     def is_far(self) -> bool:
-        """Whether the log's copy is in a bucket."""
+        """Whether the replica is in a bucket."""
         return self.location.startswith("s3:")
 
     def as_left(self, moment: str) -> Path:
-        """The queue's folder as it was; returns the path of its log."""
+        """Restore the queue's folder as of a moment; returns the path of its log."""
         shutil.rmtree(self.queue.folder)
         shutil.copytree(self._saved / moment, self.queue.folder)
         return self.queue.events
 
     def saved(self, moment: str, name: str) -> bytes:
-        """A file of the folder as it was at a moment."""
+        """Return a file of the folder as of a moment."""
         return (self._saved / moment / name).read_bytes()
 
     def has_all(self) -> bool:
-        """Whether the log is whole and has every event, by plain `sqlite3`, on a copy."""
+        """Whether the log is intact and has every event, according to plain `sqlite3` on a copy."""
         copy = self._saved / "look"
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(self.queue.folder, copy)
@@ -121,7 +121,7 @@ class Machine:
         return (found, sound) == (written, "ok")
 
     def replicate(self, store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Make the log's copy, with this machine as its owner."""
+        """Create the replica, with this machine as its owner."""
         mine = structs.replace(REPLICA_OWNER, place=self.place)
         monkeypatch.setattr("tests.support.replicas.OWNER", mine)
         config = structs.replace(chain(JOBS), queue_id=ID)
@@ -132,7 +132,7 @@ REPLICA_OWNER = leases.Owner(place="", instance_id="local", hostname="host")
 
 
 def _flip(name: str, at: int, bit: int = 0) -> Damage:
-    """Flip a bit of a byte; a place below 0 is counted from the end."""
+    """Flip a bit of a byte; a negative position counts from the end."""
 
     def damage(folder: Path) -> None:
         path = folder / name
@@ -144,7 +144,7 @@ def _flip(name: str, at: int, bit: int = 0) -> Damage:
 
 
 def _cut(name: str, size: int) -> Damage:
-    """Leave so many bytes; below 0: so many fewer."""
+    """Truncate to `size` bytes; a negative size removes that many."""
 
     def damage(folder: Path) -> None:
         data = (folder / name).read_bytes()
@@ -171,7 +171,7 @@ def _append(name: str, data: bytes) -> Damage:
 
 DB, WAL, SHM, NOTE = "events.db", "events.db-wal", "events.db-shm", "events.db-head"
 FRAMES = (0, 3, 6, -4, -2, -1)
-"""Frames of the WAL: of the schema, of the first events, of the newest ones."""
+"""WAL frames: of the schema, of the first events, of the newest ones."""
 
 
 def _in_frame(frame: int, at: int) -> int:
@@ -229,8 +229,10 @@ def _flip_text(path: Path, text: bytes) -> None:
 
 
 def _damages(machine: Machine) -> Iterator[tuple[str, bool]]:
-    """Each damage done in turn: its name, and whether the log still has every event. Of a queue
-    whose copy is in a bucket, and takes longer to ask, a few of each kind."""
+    """Yield each kind of damage in turn: its name, and whether the log still has every event.
+
+    With a replica in a bucket, which is slower, only a few of each kind.
+    """
     few = 8 if machine.is_far else 1
     for moment, damages in (("killed", KILLED), ("wrapped", WRAPPED), ("ended", ENDED)):
         for name, damage in list(damages.items())[::few]:
@@ -249,7 +251,7 @@ def _damages(machine: Machine) -> Iterator[tuple[str, bool]]:
 def machine(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Machine:
-    """A queue that has ended, with a copy in a folder or a bucket, or without any."""
+    """A queue that has ended, with a replica in a folder, in a bucket, or without one."""
     if request.param == "moto":
         server: Server = request.getfixturevalue("moto_server")
         for name, value in server.environ.items():
@@ -269,7 +271,7 @@ def machine(
     return made
 
 
-def test_of_each_damage_the_one_that_lost_an_event_is_named_as_corrupt(
+def test_damage_is_reported_exactly_when_an_event_is_lost(
     machine: Machine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wrong, lost, whole = [], 0, 0
@@ -290,7 +292,7 @@ def test_of_each_damage_the_one_that_lost_an_event_is_named_as_corrupt(
 
 
 @pytest.mark.parametrize("evidence", [NOTE, lag.NAME, owning.NAME, "jobs", "copy"])
-def test_each_piece_of_evidence_is_enough(
+def test_each_piece_of_evidence_suffices(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -315,10 +317,10 @@ def test_each_piece_of_evidence_is_enough(
     assert "restores it" in capsys.readouterr().err
 
 
-def test_a_log_that_its_runner_is_writing_is_never_called_shortened(
+def test_a_log_being_written_is_never_reported_as_shortened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A runner appends between any two looks of the reader."""
+    """The runner appends between any two reads of the reader."""
     machine = Machine(tmp_path, jobs=40)
     monkeypatch.setenv("SPAWN_HOME", str(machine.home))
     log = machine.queue.events
@@ -347,10 +349,10 @@ def test_a_log_that_its_runner_is_writing_is_never_called_shortened(
         assert run(["queue", "status", ID]) == 0
     out, err = capsys.readouterr()
     assert "has lost" not in out + err
-    assert next(entries, None) is not None, "the runner had more to write"
+    assert next(entries, None) is not None, "the runner has more to write"
 
 
-def test_commands_that_read_a_shortened_log_say_so(
+def test_reading_commands_report_a_shortened_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     machine = Machine(tmp_path)

@@ -1,4 +1,4 @@
-"""The log's schema: declared once, reached from every older one, newer ones refused."""
+"""The log's schema: declared once, migrated to from every older one; newer ones are rejected."""
 
 import re
 import sqlite3
@@ -24,7 +24,7 @@ def _schema(path: Path) -> dict[str, str]:
 
 
 def _plain(sql: str) -> str:
-    """White space means nothing, nor what alembic calls the key of its own table."""
+    """Remove whitespace and alembic's name for the key of its own table."""
     sql = sql.replace("CONSTRAINT alembic_version_pkc ", "")
     return re.sub(r"\s*([(),])\s*", r"\1", re.sub(r"\s+", " ", sql)).strip()
 
@@ -35,12 +35,12 @@ def _revision(path: Path) -> list[tuple[str]]:
 
 
 def _made_before_everything(path: Path) -> None:
-    """A log that has seen no migration at all."""
+    """Create a log without any migration."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) PRIMARY KEY)")
 
 
-def test_migrations_lead_to_the_schema_that_new_logs_are_born_with(tmp_path: Path) -> None:
+def test_migrations_lead_to_the_schema_of_new_logs(tmp_path: Path) -> None:
     new, old = tmp_path / "new.db", tmp_path / "old.db"
     LogWriter(new).close()
     _made_before_everything(old)
@@ -51,7 +51,7 @@ def test_migrations_lead_to_the_schema_that_new_logs_are_born_with(tmp_path: Pat
     assert {"events", "history", "latest"} < set(declared)
 
 
-def test_new_and_migrated_logs_are_both_of_the_newest_revision(tmp_path: Path) -> None:
+def test_new_and_migrated_logs_have_the_newest_revision(tmp_path: Path) -> None:
     new, old = tmp_path / "new.db", tmp_path / "old.db"
     LogWriter(new).close()
     _made_before_everything(old)
@@ -60,7 +60,7 @@ def test_new_and_migrated_logs_are_both_of_the_newest_revision(tmp_path: Path) -
     assert newest() == schema.REVISION
 
 
-def test_a_migrated_log_takes_events(tmp_path: Path) -> None:
+def test_a_migrated_log_accepts_events(tmp_path: Path) -> None:
     path, log = tmp_path / "events.db", running(chain(1))
     _made_before_everything(path)
     with LogWriter(path) as writer:
@@ -68,7 +68,7 @@ def test_a_migrated_log_takes_events(tmp_path: Path) -> None:
     assert read.replay(path, QUEUE_ID).seq == log.seq
 
 
-def test_a_log_of_a_newer_revision_is_refused_with_words_and_left_alone(tmp_path: Path) -> None:
+def test_a_log_of_a_newer_revision_is_rejected_and_unchanged(tmp_path: Path) -> None:
     path = running(chain(1)).write(tmp_path / "events.db")
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
@@ -82,8 +82,8 @@ def test_a_log_of_a_newer_revision_is_refused_with_words_and_left_alone(tmp_path
     assert path.read_bytes() == before
 
 
-def test_opening_a_log_of_today_does_not_import_alembic(tmp_path: Path) -> None:
-    """It costs 400 ms."""
+def test_opening_a_current_log_does_not_import_alembic(tmp_path: Path) -> None:
+    """The import takes 400 ms."""
     path = running(chain(1)).write(tmp_path / "events.db")
     code = (
         "import sys; from pathlib import Path; from spawn.store.log.write import LogWriter;"
@@ -94,7 +94,7 @@ def test_opening_a_log_of_today_does_not_import_alembic(tmp_path: Path) -> None:
 
 
 def test_reading_a_log_does_not_import_sqlalchemy(tmp_path: Path) -> None:
-    """It costs 300 ms."""
+    """The import takes 300 ms."""
     path = running(chain(1)).write(tmp_path / "events.db")
     code = (
         "import sys; from pathlib import Path; from spawn.store.log import read;"

@@ -1,4 +1,4 @@
-"""Spot notices, by a metadata service of our own."""
+"""Spot notices from a test metadata service."""
 
 import http.client
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ TOKEN = ("PUT", "/latest/api/token")
 ACTION = ("GET", "/latest/meta-data/spot/instance-action")
 
 
-def test_nothing_is_noticed_until_it_is_said_and_one_token_is_enough() -> None:
+def test_a_notice_is_seen_once_published_with_a_single_token() -> None:
     spot = Spot()
     with metadata(b"{}", spot=spot) as server:
         service = Metadata(server.endpoint)
@@ -24,7 +24,7 @@ def test_nothing_is_noticed_until_it_is_said_and_one_token_is_enough() -> None:
         assert asked == [TOKEN, ACTION, ACTION]
 
 
-def test_a_token_that_counts_no_more_is_asked_for_anew() -> None:
+def test_an_expired_token_is_renewed() -> None:
     with metadata(b"{}", spot=Spot()) as server:
         service = Metadata(server.endpoint)
         service._token, service._renew_at = "old", float("inf")
@@ -37,14 +37,14 @@ def test_a_token_that_counts_no_more_is_asked_for_anew() -> None:
     "said",
     [b"", b"<html>", b"[]", b"{}", b'{"action": "stop"}', b'{"action": "stop", "time": "soon"}'],
 )
-def test_what_nobody_understands_is_no_notice(said: bytes) -> None:
+def test_an_invalid_notice_is_ignored(said: bytes) -> None:
     spot = Spot()
     spot.notice = said or b" "
     with metadata(b"{}", spot=spot) as server:
         assert Metadata(server.endpoint).notice() is None
 
 
-def test_a_service_that_is_gone_or_refuses_gives_no_notice() -> None:
+def test_an_absent_or_refusing_service_gives_no_notice() -> None:
     assert Metadata(f"http://127.0.0.1:{free_port()}").notice() is None
     with metadata(b"{}", token_status=403) as server:
         service = Metadata(server.endpoint)

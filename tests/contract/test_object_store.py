@@ -1,4 +1,4 @@
-"""What every object store keeps to, whoever serves it."""
+"""The contract of every object store, for each server."""
 
 import os
 from collections.abc import Callable
@@ -57,7 +57,7 @@ def store(subject: Subject) -> ObjectStore:
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A file of three parts, the last one short, and its SHA-256."""
+    """A file of three parts with a short last one, and its SHA-256."""
     data = os.urandom(2 * PART_BYTES + 12345)
     path = tmp_path_factory.mktemp("large") / "model.pth"
     path.write_bytes(data)
@@ -67,7 +67,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 # create
 
 
-def test_what_was_created_is_read_as_it_was_and_has_the_etag_that_was_told(
+def test_a_created_object_is_read_back_with_the_returned_etag(
     store: ObjectStore,
 ) -> None:
     data = bytes(range(256)) * 10
@@ -85,7 +85,7 @@ def test_a_key_is_created_once(subject: Subject) -> None:
     assert subject.store.read("k").data == b"one"
 
 
-def test_of_eight_that_create_a_key_at_once_one_succeeds(subject: Subject) -> None:
+def test_one_of_eight_concurrent_creations_succeeds(subject: Subject) -> None:
     subject.needs(CREATES_ONCE)
     stores = [subject.again() for _ in range(8)]
     for store in stores:
@@ -96,7 +96,7 @@ def test_of_eight_that_create_a_key_at_once_one_succeeds(subject: Subject) -> No
 
 
 def _race(subject: Subject, key: str, writes: list[Callable[[bytes], str]]) -> None:
-    """Write at once; one succeeds and is what is there. Who was told nothing may be the one."""
+    """Write concurrently; at most one write succeeds, or one of unknown outcome took effect."""
     start = Barrier(len(writes))
 
     def write(number: int) -> str:
@@ -105,7 +105,7 @@ def _race(subject: Subject, key: str, writes: list[Callable[[bytes], str]]) -> N
             writes[number](str(number).encode())
         except (Exists, Changed):
             return "lost"
-        except Unavailable:  # Ceph answers some who lose with 500
+        except Unavailable:  # Ceph answers some losers with 500
             return "unknown"
         return "won"
 
@@ -120,7 +120,7 @@ def _race(subject: Subject, key: str, writes: list[Callable[[bytes], str]]) -> N
 # replace
 
 
-def test_what_is_as_expected_is_replaced_again_and_again(store: ObjectStore) -> None:
+def test_an_object_is_replaced_repeatedly_with_matching_etags(store: ObjectStore) -> None:
     etag = store.create("lease", b"0")
     for n in range(1, 4):
         etag = store.replace("lease", str(n).encode(), etag=etag)
@@ -128,14 +128,14 @@ def test_what_is_as_expected_is_replaced_again_and_again(store: ObjectStore) -> 
         assert (found.data, found.etag) == (str(n).encode(), etag)
 
 
-def test_an_etag_that_was_read_serves_another_process_as_well(subject: Subject) -> None:
+def test_an_etag_read_by_one_client_is_valid_for_another(subject: Subject) -> None:
     subject.store.create("lease", b"0")
     other = subject.again()
     other.replace("lease", b"1", etag=other.read("lease").etag)
     assert subject.store.read("lease").data == b"1"
 
 
-def test_what_is_not_as_expected_is_not_replaced(subject: Subject) -> None:
+def test_an_object_with_another_etag_is_not_replaced(subject: Subject) -> None:
     subject.needs(REPLACES_IF)
     store = subject.store
     old = store.create("lease", b"0")
@@ -146,7 +146,7 @@ def test_what_is_not_as_expected_is_not_replaced(subject: Subject) -> None:
     assert store.read("lease").data == b"1"
 
 
-def test_what_is_not_there_is_not_replaced(subject: Subject) -> None:
+def test_a_missing_object_is_not_replaced(subject: Subject) -> None:
     subject.needs(REPLACES_IF)
     etag = subject.store.create("other", b"0")
     with pytest.raises(Changed):
@@ -154,7 +154,7 @@ def test_what_is_not_there_is_not_replaced(subject: Subject) -> None:
     assert subject.keys() == ["other"]
 
 
-def test_of_eight_that_replace_the_same_at_once_one_succeeds(subject: Subject) -> None:
+def test_one_of_eight_concurrent_replacements_succeeds(subject: Subject) -> None:
     subject.needs(REPLACES_IF)
     etag = subject.store.create("lease", b"before")
     stores = [subject.again() for _ in range(8)]
@@ -164,7 +164,7 @@ def test_of_eight_that_replace_the_same_at_once_one_succeeds(subject: Subject) -
 # read, has, open
 
 
-def test_what_is_not_there_is_said_not_to_be(store: ObjectStore) -> None:
+def test_a_missing_object_is_reported_as_missing(store: ObjectStore) -> None:
     store.put("there/too", b"")
     with pytest.raises(NotThere):
         store.read("none")
@@ -180,7 +180,7 @@ def test_age_grows_by_the_stores_own_clock(store: ObjectStore) -> None:
     wait_until(lambda: store.read("lease").age >= 1, seconds=10, what="a second passes there")
 
 
-def test_an_empty_object_is_an_object(store: ObjectStore, tmp_path: Path) -> None:
+def test_an_empty_object_exists(store: ObjectStore, tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     nothing = sha256(b"").hexdigest()
     assert store.put("a", b"") == nothing
@@ -194,7 +194,7 @@ def test_an_empty_object_is_an_object(store: ObjectStore, tmp_path: Path) -> Non
     assert store.list("") == [("a", 0), ("b", 0), ("c", 0)]
 
 
-def test_an_object_is_read_in_pieces_from_its_beginning(store: ObjectStore) -> None:
+def test_an_object_is_read_as_a_stream(store: ObjectStore) -> None:
     data = os.urandom(3_000_000)
     store.put("k", data)
     with store.open("k") as file:
@@ -204,12 +204,12 @@ def test_an_object_is_read_in_pieces_from_its_beginning(store: ObjectStore) -> N
             rest += chunk
     assert bytes(rest) == data[10:]
     with store.open("k") as file:
-        assert file.read(1) == data[:1]  # the rest is never fetched
+        assert file.read(1) == data[:1]  # the rest is not downloaded
     assert store.read("k").data == data
 
 
 def _part(store: ObjectStore, key: str, at: int, size: int, etag: str = "") -> tuple[bytes, str]:
-    """Part of an object, read in two ways, and its ETag."""
+    """Read part of an object in two ways; returns it and its ETag."""
     stream, found = store.open_range(key, at, size, etag)
     with closing(stream):
         room = memoryview(bytearray(size))
@@ -220,7 +220,7 @@ def _part(store: ObjectStore, key: str, at: int, size: int, etag: str = "") -> t
     return bytes(room[:got]) + bytes(rest), found
 
 
-def test_parts_of_an_object_are_read_and_no_more(store: ObjectStore) -> None:
+def test_exactly_the_requested_range_is_read(store: ObjectStore) -> None:
     data = os.urandom(300_000)
     store.put("k", data)
     etags = set()
@@ -233,7 +233,7 @@ def test_parts_of_an_object_are_read_and_no_more(store: ObjectStore) -> None:
     assert all(etags)
 
 
-def test_a_part_of_another_object_than_was_meant_is_not_read(subject: Subject) -> None:
+def test_a_range_of_a_changed_object_is_not_read(subject: Subject) -> None:
     store = subject.store
     first = store.create("k", b"one")
     _, etag = _part(store, "k", 0, 3)
@@ -244,7 +244,7 @@ def test_a_part_of_another_object_than_was_meant_is_not_read(subject: Subject) -
     assert _part(store, "k", 0, 3)[0] == b"two"
 
 
-def test_a_part_of_what_is_not_there_is_said_not_to_be(store: ObjectStore) -> None:
+def test_a_range_of_a_missing_object_is_reported_as_missing(store: ObjectStore) -> None:
     store.put("k", b"one")
     for _ in range(2):
         with pytest.raises(NotThere):
@@ -252,7 +252,7 @@ def test_a_part_of_what_is_not_there_is_said_not_to_be(store: ObjectStore) -> No
         assert _part(store, "k", 0, 3)[0] == b"one"
 
 
-def test_parts_are_read_by_many_at_once(store: ObjectStore) -> None:
+def test_ranges_are_read_concurrently(store: ObjectStore) -> None:
     data = os.urandom(1_000_000)
     store.put("k", data)
     with ThreadPoolExecutor(8) as pool:
@@ -282,7 +282,7 @@ def test_a_key_may_have_any_characters(subject: Subject, tmp_path: Path, key: st
 # list
 
 
-def test_a_list_has_what_is_below_a_prefix_by_key_with_sizes(store: ObjectStore) -> None:
+def test_a_list_has_the_keys_below_a_prefix_in_order_with_sizes(store: ObjectStore) -> None:
     for key in ("_spawn/log/2", "_spawn/log/1", "_spawn/logs/1", "_spawn/packs/1", "train/x/y/z"):
         store.put(key, key.encode())
     assert store.list("_spawn/log/") == [("_spawn/log/1", 12), ("_spawn/log/2", 12)]
@@ -291,7 +291,7 @@ def test_a_list_has_what_is_below_a_prefix_by_key_with_sizes(store: ObjectStore)
     assert store.list("none/") == []
 
 
-def test_a_list_begins_after_a_key_whether_that_is_there_or_not(store: ObjectStore) -> None:
+def test_a_list_starts_after_a_key_whether_or_not_it_exists(store: ObjectStore) -> None:
     for n in (1, 2, 3, 5):
         store.put(f"log/{n:012d}.jsonl", b"x")
 
@@ -305,7 +305,7 @@ def test_a_list_begins_after_a_key_whether_that_is_there_or_not(store: ObjectSto
     assert len(store.list("log/", "lo")) == 4
 
 
-def test_a_list_has_a_thousand_keys_at_most_and_goes_on_after_the_last(subject: Subject) -> None:
+def test_a_list_has_at_most_a_thousand_keys_and_continues_after_the_last(subject: Subject) -> None:
     keys = [f"log/{n:012d}.jsonl" for n in range(1, PAGE + 6)]
     subject.fill(keys[:PAGE])
     assert [key for key, _ in list_all(subject.store, "log/")] == keys[:PAGE]
@@ -338,7 +338,7 @@ WAYS = [_put, _put_file, _link]
 
 @pytest.mark.parametrize("second", WAYS)
 @pytest.mark.parametrize("first", WAYS)
-def test_what_is_there_stays_and_its_hash_is_the_one_that_is_told(
+def test_an_existing_object_stays_and_its_hash_is_returned(
     subject: Subject, tmp_path: Path, first: Way, second: Way
 ) -> None:
     (tmp_path / "one").write_bytes(b"one")
@@ -352,7 +352,7 @@ def test_what_is_there_stays_and_its_hash_is_the_one_that_is_told(
         assert subject.store.put_file("k", tmp_path / "two") == (3, one)
 
 
-def test_a_kept_file_stays_when_its_source_changes_or_goes(
+def test_a_stored_file_stays_when_its_source_changes_or_is_removed(
     store: ObjectStore, tmp_path: Path
 ) -> None:
     source = tmp_path / "model.pth"
@@ -364,7 +364,7 @@ def test_a_kept_file_stays_when_its_source_changes_or_goes(
     assert store.read("copied").data == store.read("linked").data == b"one"
 
 
-def test_a_large_file_arrives_whole(subject: Subject, large: tuple[Path, str]) -> None:
+def test_a_large_file_is_stored_completely(subject: Subject, large: tuple[Path, str]) -> None:
     path, digest = large
     assert subject.store.put_file("model.pth", path) == (path.stat().st_size, digest)
     got = sha256()
@@ -376,7 +376,7 @@ def test_a_large_file_arrives_whole(subject: Subject, large: tuple[Path, str]) -
     assert subject.unfinished() == 0
 
 
-def test_a_file_of_exactly_one_part_arrives_whole(subject: Subject, tmp_path: Path) -> None:
+def test_a_file_of_exactly_one_part_is_stored_completely(subject: Subject, tmp_path: Path) -> None:
     data = os.urandom(PART_BYTES)
     (tmp_path / "part").write_bytes(data)
     digest = sha256(data).hexdigest()
@@ -384,7 +384,7 @@ def test_a_file_of_exactly_one_part_arrives_whole(subject: Subject, tmp_path: Pa
     assert subject.store.read("part").data == data
 
 
-def test_a_large_file_does_not_take_the_place_of_another(
+def test_a_large_file_does_not_overwrite_an_object(
     subject: Subject, large: tuple[Path, str]
 ) -> None:
     subject.store.put("model.pth", b"one")
@@ -395,7 +395,7 @@ def test_a_large_file_does_not_take_the_place_of_another(
     assert subject.unfinished() == 0
 
 
-def test_a_large_file_does_not_take_the_place_of_one_that_came_meanwhile(
+def test_a_large_file_does_not_overwrite_an_object_created_meanwhile(
     subject: Subject, large: tuple[Path, str]
 ) -> None:
     subject.needs(COMPLETES_ONCE)
@@ -412,7 +412,7 @@ class _Refused(Exception):
 
 
 @pytest.mark.parametrize("size", ["small", "large"])
-def test_a_file_that_is_not_accepted_after_it_was_read_leaves_nothing(
+def test_a_file_rejected_after_reading_leaves_no_object(
     subject: Subject, tmp_path: Path, large: tuple[Path, str], size: str
 ) -> None:
     def refuse() -> None:
@@ -429,7 +429,7 @@ def test_a_file_that_is_not_accepted_after_it_was_read_leaves_nothing(
     assert subject.unfinished() == 0
 
 
-def test_a_name_that_no_bucket_can_have_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_bucket_name_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(NoBucket) as caught:
@@ -438,7 +438,7 @@ def test_a_name_that_no_bucket_can_have_is_said_so(monkeypatch: pytest.MonkeyPat
     assert "regex" not in str(caught.value)
 
 
-def test_an_error_of_who_accepts_arrives_as_it_is(subject: Subject, tmp_path: Path) -> None:
+def test_an_error_in_the_accept_callback_is_passed_on(subject: Subject, tmp_path: Path) -> None:
     (tmp_path / "small").write_bytes(b"x")
 
     def gone() -> None:
@@ -448,7 +448,7 @@ def test_an_error_of_who_accepts_arrives_as_it_is(subject: Subject, tmp_path: Pa
         subject.store.put_file("k", tmp_path / "small", accept=gone)
 
 
-def test_a_file_that_cannot_be_read_is_its_own_error_and_leaves_nothing(
+def test_an_unreadable_source_raises_its_own_error_and_leaves_no_object(
     subject: Subject, tmp_path: Path
 ) -> None:
     with pytest.raises(FileNotFoundError):
@@ -460,10 +460,10 @@ def test_a_file_that_cannot_be_read_is_its_own_error_and_leaves_nothing(
     assert subject.keys() == []
 
 
-# who may
+# access
 
 
-def test_a_stranger_is_denied_everything(
+def test_a_client_without_access_is_denied_everything(
     subject: Subject, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     subject.needs(KNOWS_US)
@@ -490,7 +490,7 @@ def test_a_stranger_is_denied_everything(
                 assert "--profile" in raised.value.hint
 
 
-def test_a_bucket_that_is_not_there_is_denied_with_what_to_do(subject: Subject) -> None:
+def test_a_missing_bucket_is_reported_with_a_hint(subject: Subject) -> None:
     if subject.server is None:
         pytest.skip("a folder has no bucket")
     store = S3Store(bucket="no-such-bucket", prefix="q")

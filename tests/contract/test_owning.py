@@ -1,4 +1,4 @@
-"""What a machine does that comes back to a queue: judged by a real log and a real folder store."""
+"""A machine that returns to a queue, tested with a real log and a real folder store."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -52,7 +52,7 @@ def _own(
         ledger.close()
 
 
-def test_a_job_ends_where_another_machine_has_taken_the_queue_and_not_told_its_outcome_yet(
+def test_a_local_job_is_ended_when_the_new_owner_has_not_recorded_its_outcome(
     tmp_path: Path,
 ) -> None:
     log = LogBuilder()
@@ -72,7 +72,7 @@ def test_a_job_ends_where_another_machine_has_taken_the_queue_and_not_told_its_o
 
 
 @pytest.mark.parametrize(("epoch", "allowed"), [(1, False), (2, True), (3, True)])
-def test_a_lease_that_was_handed_back_counts_unless_the_log_has_a_later_owner(
+def test_a_handed_back_lease_is_ignored_if_the_log_has_a_later_owner(
     tmp_path: Path, epoch: int, allowed: bool
 ) -> None:
     log = LogBuilder()
@@ -90,8 +90,8 @@ def test_a_lease_that_was_handed_back_counts_unless_the_log_has_a_later_owner(
             _own(local, store)
 
 
-def test_a_claim_of_this_process_is_no_other_machines(tmp_path: Path) -> None:
-    """An earlier try took the lease of an owner that was silent, which had shipped once more."""
+def test_a_process_recognizes_its_own_claim(tmp_path: Path) -> None:
+    """An earlier try claimed the lease of a silent owner, which had shipped once more."""
     log = LogBuilder()
     log.add(*submission(queue(job("a"))))
     log.queue(_at(owner(), "there"))
@@ -109,8 +109,8 @@ def test_a_claim_of_this_process_is_no_other_machines(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("handed_back", [False, True])
-def test_a_process_may_claim_twice(tmp_path: Path, handed_back: bool) -> None:
-    """It brings the end of a queue to the store, and then goes on with it."""
+def test_the_same_process_may_claim_twice(tmp_path: Path, handed_back: bool) -> None:
+    """The process ships the end of a queue, and then resumes it."""
     store = CountingStore(tmp_path)
     head = (0, b"")
     elsewhere = structs.replace(HERE, place="elsewhere")
@@ -125,12 +125,12 @@ def test_a_process_may_claim_twice(tmp_path: Path, handed_back: bool) -> None:
     seen = look(store)
     assert seen is not None
     assert not seen.lease.handed_back
-    next_.claim()  # the next process of this place: a late write of the last one is no stranger's
+    next_.claim()  # the next process at this place may meet a late write of the previous one
     with pytest.raises(Fenced):
         other.claim()
 
 
-def test_a_machine_that_was_started_again_under_another_hostname_is_the_same(
+def test_a_machine_restarted_under_another_hostname_is_the_same_machine(
     tmp_path: Path,
 ) -> None:
     before = structs.replace(_at(owner(), "here"), hostname="before", boot_id="before")

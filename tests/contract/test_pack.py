@@ -1,4 +1,4 @@
-"""Packs: extra copies that grow, stay within their size, and never lead a reader astray."""
+"""Packs: extra copies that grow, stay within their size, and never mislead a reader."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -41,7 +41,7 @@ def store(tmp_path: Path) -> CountingStore:
 
 
 def packs(store: CountingStore) -> list[tuple[int, int]]:
-    """The packs that are there, each checked to hold what its name says, of this log."""
+    """Return the packs, after checking that each has exactly the events that its name says."""
     found = []
     for key, data in objects(store.folder, names.PACKS).items():
         first, last = names.parse_pack(key) or (0, 0)
@@ -51,7 +51,7 @@ def packs(store: CountingStore) -> list[tuple[int, int]]:
 
 
 def _one_each(store: CountingStore, count: int) -> Packer:
-    """Ship so many events, a segment each."""
+    """Ship `count` events, one per segment."""
     return ship(store, ROWS[:count], range(1, count + 1), queue_id=QUEUE_ID)
 
 
@@ -68,7 +68,7 @@ def test_eight_segments_make_a_pack_and_four_packs_a_larger_one(store: CountingS
     assert packs(store) == sorted([*eights, *more])
 
 
-def test_a_step_that_failed_is_made_again(tmp_path: Path) -> None:
+def test_a_failed_pack_is_retried(tmp_path: Path) -> None:
     store = ForgetfulStore(tmp_path / "objects")
     packer = Packer(store, GrowingLog(ROWS))
     for count in range(1, 9):
@@ -82,13 +82,13 @@ def test_a_step_that_failed_is_made_again(tmp_path: Path) -> None:
     assert packs(store) == [(1, 8)]
 
 
-def test_a_few_events_are_not_worth_a_pack(store: CountingStore) -> None:
+def test_a_few_events_are_not_packed(store: CountingStore) -> None:
     Packer(store, GrowingLog(ROWS)).pack_all(packing.FEW - 1)
     assert store.requests.total() == 0
 
 
 @given(limit=st.integers(1, 20_000), last=st.integers(packing.FEW, len(ROWS)))
-def test_the_whole_log_is_packed_in_pieces_that_fit(
+def test_the_whole_log_is_packed_within_the_size_limit(
     tmp_path_factory: pytest.TempPathFactory, limit: int, last: int
 ) -> None:
     store = CountingStore(tmp_path_factory.mktemp("objects"))
@@ -103,7 +103,7 @@ def test_the_whole_log_is_packed_in_pieces_that_fit(
 
 
 @given(st.sets(st.integers(packing.FEW, len(ROWS)), min_size=2), st.booleans())
-def test_pieces_are_the_same_however_long_the_log_grows(
+def test_pack_boundaries_do_not_change_as_the_log_grows(
     tmp_path_factory: pytest.TempPathFactory, lasts: set[int], anew: bool
 ) -> None:
     store = CountingStore(tmp_path_factory.mktemp("objects"))
@@ -122,7 +122,7 @@ def test_pieces_are_the_same_however_long_the_log_grows(
     assert sorted(firsts)[1:] == [last + 1 for last in sorted(longest)[:-1]]
 
 
-def test_within_an_epoch_no_pack_has_more_than_its_fill(
+def test_no_pack_within_an_epoch_exceeds_the_size_limit(
     store: CountingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(packing, "PACK_BYTES", 6000)
@@ -131,7 +131,7 @@ def test_within_an_epoch_no_pack_has_more_than_its_fill(
         assert sum(len(row[2]) for row in ROWS[first - 1 : last]) <= 6000
 
 
-def test_a_long_epoch_is_packed_whole_each_time_that_a_packs_fill_has_come(
+def test_a_long_epoch_is_packed_again_after_each_full_pack(
     store: CountingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(packing, "PACK_BYTES", 6000)
@@ -145,7 +145,7 @@ def test_a_long_epoch_is_packed_whole_each_time_that_a_packs_fill_has_come(
 
 
 @given(st.integers(0, 12), st.sets(st.integers(1, len(ROWS))))
-def test_packs_that_follow_each_other_end_with_a_segment_whenever_the_packer_dies(
+def test_consecutive_packs_end_at_a_segment_when_the_packer_dies(
     tmp_path_factory: pytest.TempPathFactory, puts: int, ends: set[int]
 ) -> None:
     class Dying(CountingStore):
@@ -175,7 +175,7 @@ def test_packs_that_follow_each_other_end_with_a_segment_whenever_the_packer_die
     assert list(restore.read(CountingStore(root), QUEUE_ID)) == ROWS
 
 
-def test_a_packing_of_the_whole_log_that_failed_is_due_until_it_succeeds(tmp_path: Path) -> None:
+def test_a_failed_pack_of_the_whole_log_stays_due_until_it_succeeds(tmp_path: Path) -> None:
     store = ForgetfulStore(tmp_path / "objects")
     packer = Packer(store, GrowingLog(ROWS))
     store.lost = 1

@@ -1,4 +1,4 @@
-"""What was read of a replica before spares requests, and is never believed."""
+"""A replica's cache saves requests and is never trusted."""
 
 import os
 import threading
@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A folder whose cache folder is not there yet."""
+    """A folder whose cache folder does not exist yet."""
     with TemporaryDirectory() as name:
         yield Path(name)
 
@@ -56,7 +56,7 @@ def _look(root: Path, store: CountingStore | None = None) -> tuple[Cache, Caught
 
 
 def _write(root: Path, rows: list[Row], ends: list[int], *, head: int | None = None) -> None:
-    """Write a replica, its lease after its segments."""
+    """Write a replica, and its lease after the segments."""
     store = CountingStore(root / "objects")
     write_segments(store, rows, ends)
     lease(store, rows[(head or ends[-1]) - 1])
@@ -73,10 +73,10 @@ def _asked(root: Path) -> dict[str, int]:
     return dict(store.requests)
 
 
-# what it spares
+# requests that the cache saves
 
 
-def test_a_look_without_news_reads_the_lease_and_lists_once(place: Path) -> None:
+def test_an_up_to_date_cache_needs_one_lease_read_and_one_list(place: Path) -> None:
     _write(place, ROWS, [1, 5, 20, len(ROWS)])
     first, _ = _look(place)
     assert list(first.rows()) == ROWS
@@ -85,13 +85,13 @@ def test_a_look_without_news_reads_the_lease_and_lists_once(place: Path) -> None
     assert (list(again.rows()), caught.differs, again.damaged) == (ROWS, 0, 0)
 
 
-def test_of_very_many_segments_too(place: Path) -> None:
+def test_a_cache_of_many_segments_needs_one_lease_read_and_one_list(place: Path) -> None:
     _write(place, ROWS, list(range(1, len(ROWS) + 1)))
     _look(place)
     assert _asked(place) == {"GET": 1, "LIST": 1}
 
 
-def test_only_what_is_new_is_fetched(place: Path) -> None:
+def test_only_new_segments_are_fetched(place: Path) -> None:
     _write(place, ROWS[:20], [5, 20])
     _look(place)
     store = CountingStore(place / "objects")
@@ -102,8 +102,8 @@ def test_only_what_is_new_is_fetched(place: Path) -> None:
     assert list(_look(place)[0].rows()) == ROWS
 
 
-def test_a_segment_that_the_lease_does_not_vouch_for_yet_is_read_once_more(place: Path) -> None:
-    """A lease is renewed every ten seconds, and a log that is written is ahead of it."""
+def test_a_segment_beyond_the_leases_head_is_read_again(place: Path) -> None:
+    """A lease is renewed every ten seconds, so it lags behind a log that is being written."""
     _write(place, ROWS[:20], [5, 20], head=5)
     _look(place)
     assert _asked(place) == {"GET": 2, "LIST": 1}
@@ -117,7 +117,7 @@ def test_a_segment_that_the_lease_does_not_vouch_for_yet_is_read_once_more(place
 
 @LONG
 @given(st.lists(st.integers(1, 25), min_size=1, max_size=8), st.integers(0, 2**32))
-def test_however_a_log_grows_each_look_has_all_of_it(
+def test_each_read_of_a_growing_log_has_all_events(
     folder: Path, sizes: list[int], seed: int
 ) -> None:
     random = Random(seed)
@@ -144,11 +144,11 @@ def test_however_a_log_grows_each_look_has_all_of_it(
                 assert cache.hash_at(after) == (ROWS[after - 1][3] if after else cache.hash_at(0))
 
 
-# what became of it
+# damaged caches
 
 
 def _damaged(folder: Path, data: bytes, told: bool | None = True) -> None:
-    """See that a cache of these bytes does no harm."""
+    """Check that a cache with these bytes causes no error."""
     with TemporaryDirectory(dir=folder) as name:
         root = Path(name)
         _write(root, ROWS, [1, 5, 20, len(ROWS)])
@@ -158,21 +158,19 @@ def _damaged(folder: Path, data: bytes, told: bool | None = True) -> None:
         assert list(cache.rows()) == ROWS
         if told is not None:
             assert bool(cache.damaged or caught.differs) == told
-        assert _path(root).read_bytes() == lines.encode(ROWS), "it is whole again"
+        assert _path(root).read_bytes() == lines.encode(ROWS), "the cache is repaired"
 
 
 GOOD = lines.encode(ROWS)
 
 
 @pytest.mark.parametrize("part", range(4))
-def test_whichever_byte_of_it_is_another_it_is_fetched_anew_from_there(
-    folder: Path, part: int
-) -> None:
+def test_a_changed_byte_of_the_cache_refetches_the_rest(folder: Path, part: int) -> None:
     for at in range(part * 37, len(GOOD), 4 * 37):
         _damaged(folder, GOOD[:at] + bytes([GOOD[at] ^ 1]) + GOOD[at + 1 :])
 
 
-def test_wherever_it_ends_the_rest_is_fetched(folder: Path) -> None:
+def test_a_truncated_cache_refetches_the_rest(folder: Path) -> None:
     ends = {0, *(n + 1 for n, byte in enumerate(GOOD) if byte == 10)}
     for end in sorted({*ends, *range(0, len(GOOD), 211), len(GOOD) - 1}):
         _damaged(folder, GOOD[:end], told=end not in ends)
@@ -193,12 +191,12 @@ def test_wherever_it_ends_the_rest_is_fetched(folder: Path) -> None:
     ],
     ids=["empty", "zeros", "long", "brackets", "twice", "more", "foreign", "beheaded", "hole"],
 )
-def test_whatever_it_holds_the_log_is_the_stores(folder: Path, data: bytes) -> None:
+def test_any_cache_content_gives_the_stores_log(folder: Path, data: bytes) -> None:
     _damaged(folder, data)
 
 
-def test_a_log_that_was_made_up_here_with_a_chain_of_its_own_is_thrown_away(folder: Path) -> None:
-    """Its hashes are right, and the store has others."""
+def test_a_forged_cache_with_a_valid_chain_is_discarded(folder: Path) -> None:
+    """The cache's hashes are consistent, and the store has others."""
     builder = LogBuilder(QUEUE_ID)
     builder.add(*submission(random_config(Seeded(5))))
     builder.queue(owner())
@@ -206,11 +204,11 @@ def test_a_log_that_was_made_up_here_with_a_chain_of_its_own_is_thrown_away(fold
         _damaged(folder, lines.encode(rows))
 
 
-# what became of the store
+# changed stores
 
 
 def _other(least: int) -> list[Row]:
-    """Another log of the same queue, so long at least."""
+    """Return another log of the same queue with at least `least` events."""
     driver = driven(Seeded(77))
     while driver.log.seq < least:
         driver.act()
@@ -218,9 +216,7 @@ def _other(least: int) -> list[Row]:
 
 
 @pytest.mark.parametrize("length", [2, 30, len(ROWS), len(ROWS) + 30])
-def test_another_log_in_the_place_of_the_one_that_was_read_is_noticed_and_read(
-    place: Path, length: int
-) -> None:
+def test_a_replaced_log_is_detected_and_read(place: Path, length: int) -> None:
     _write(place, ROWS, [20, len(ROWS)])
     _look(place)
     rows = _other(length)
@@ -237,7 +233,7 @@ def test_another_log_in_the_place_of_the_one_that_was_read_is_noticed_and_read(
     assert [path.name for path in _path(place).parent.iterdir() if "part" in path.name] == []
 
 
-def test_a_log_that_was_forked_after_what_the_lease_says_is_noticed(place: Path) -> None:
+def test_a_log_that_forks_after_the_leases_head_is_detected(place: Path) -> None:
     _write(place, ROWS, [20, len(ROWS)], head=20)
     _look(place)
     forged = [*ROWS[:20], *_forked(ROWS[:20], len(ROWS) - 20)]
@@ -247,7 +243,7 @@ def test_a_log_that_was_forked_after_what_the_lease_says_is_noticed(place: Path)
 
 
 def _forked(before: list[Row], count: int) -> list[Row]:
-    """Events that continue a log, as somebody makes them up."""
+    """Return forged events that continue a log."""
     rows = []
     hash_ = before[-1][3]
     for row in ROWS[len(before) : len(before) + count]:
@@ -258,9 +254,7 @@ def _forked(before: list[Row], count: int) -> list[Row]:
 
 
 @pytest.mark.parametrize("vouched", ["forged", "none"])
-def test_a_store_that_serves_an_older_log_than_was_read_is_found_out(
-    place: Path, vouched: str
-) -> None:
+def test_a_store_that_serves_an_older_log_is_detected(place: Path, vouched: str) -> None:
     ends = [5, 20, 40, len(ROWS)]
     _write(place, ROWS, ends)
     _look(place)
@@ -273,10 +267,10 @@ def test_a_store_that_serves_an_older_log_than_was_read_is_found_out(
         with pytest.raises(CorruptLog, match="the log in the store ends with event 40: this"):
             _look(place)
     assert list(Cache(QUEUE_ID, None).rows()) == []
-    assert _path(place).read_bytes() == GOOD, "what was read before is not lost"
+    assert _path(place).read_bytes() == GOOD, "the cached events are kept"
 
 
-def test_a_store_whose_newest_segment_was_cut_is_found_out(place: Path) -> None:
+def test_a_cut_newest_segment_is_detected(place: Path) -> None:
     _write(place, ROWS, [5, 20, len(ROWS)])
     _look(place)
     (place / "objects" / names.segment(21)).write_bytes(lines.encode(ROWS[20:30]))
@@ -286,7 +280,7 @@ def test_a_store_whose_newest_segment_was_cut_is_found_out(place: Path) -> None:
 
 
 def _spoiled(folder: Path, change: Change, known: int) -> None:
-    """See that a changed replica is named, or that the log that comes out is the original."""
+    """Check that a changed replica raises an error, or that the original log is read."""
     with TemporaryDirectory(dir=folder) as name:
         root = Path(name)
         for key, data in change.objects.items():
@@ -299,7 +293,7 @@ def _spoiled(folder: Path, change: Change, known: int) -> None:
         except CorruptLog:
             kept = Cache(QUEUE_ID, _path(root))
             with kept.updating():
-                assert list(kept.rows()) == ROWS[:known], "nothing of it was kept"
+                assert list(kept.rows()) == ROWS[:known], "none of the change is in the cache"
             return
         assert list(cache.rows()) == ROWS or change.key == names.LEASE
         assert list(cache.rows()) == ROWS[: cache.seq]
@@ -308,7 +302,7 @@ def _spoiled(folder: Path, change: Change, known: int) -> None:
 
 @LONG
 @given(changes(names.LOG), st.integers(0, len(ROWS)))
-def test_edited_segments_are_named_or_matter_nothing(
+def test_edited_segments_are_named_or_have_no_effect(
     folder: Path, change: Change, known: int
 ) -> None:
     _spoiled(folder, change, known)
@@ -316,13 +310,13 @@ def test_edited_segments_are_named_or_matter_nothing(
 
 @LONG
 @given(changes(names.PACKS), st.integers(0, len(ROWS)))
-def test_edited_packs_are_named_or_matter_nothing(folder: Path, change: Change, known: int) -> None:
+def test_edited_packs_are_named_or_have_no_effect(folder: Path, change: Change, known: int) -> None:
     _spoiled(folder, change, known)
 
 
 @LONG
 @given(changes(names.LEASE), st.integers(0, len(ROWS)))
-def test_an_edited_lease_is_named_or_matters_nothing(
+def test_an_edited_lease_is_named_or_has_no_effect(
     folder: Path, change: Change, known: int
 ) -> None:
     _spoiled(folder, change, known)
@@ -330,7 +324,7 @@ def test_an_edited_lease_is_named_or_matters_nothing(
 
 @pytest.mark.parametrize("known", [0, 1, 30, len(ROWS) - 1])
 @pytest.mark.parametrize("original", range(len(ORIGINALS)))
-def test_every_segment_that_is_taken_away_is_missed_or_is_packed(
+def test_every_removed_segment_is_reported_or_is_in_a_pack(
     folder: Path, original: int, known: int
 ) -> None:
     objects = ORIGINALS[original]
@@ -340,10 +334,10 @@ def test_every_segment_that_is_taken_away_is_missed_or_is_packed(
         _spoiled(folder, change, known)
 
 
-# who reads at once, and what fails
+# concurrent readers and failures
 
 
-def test_many_readers_at_once_each_have_the_whole_log(place: Path) -> None:
+def test_concurrent_readers_each_read_the_whole_log(place: Path) -> None:
     _write(place, ROWS[:10], [10])
     store = CountingStore(place / "objects")
     together = threading.Barrier(8)
@@ -364,7 +358,7 @@ def test_many_readers_at_once_each_have_the_whole_log(place: Path) -> None:
     assert _path(place).read_bytes() == GOOD
 
 
-def test_what_one_reader_fetched_another_that_stays_does_not_fetch(place: Path) -> None:
+def test_a_segment_fetched_by_one_reader_is_not_fetched_by_another(place: Path) -> None:
     _write(place, ROWS[:20], [20])
     staying, _ = _look(place)
     store = CountingStore(place / "objects")
@@ -377,7 +371,7 @@ def test_what_one_reader_fetched_another_that_stays_does_not_fetch(place: Path) 
     assert list(staying.rows()) == ROWS
 
 
-def test_a_reader_goes_on_when_another_has_put_the_cache_aside(place: Path) -> None:
+def test_a_reader_continues_when_another_has_replaced_the_cache(place: Path) -> None:
     _write(place, ROWS[:20], [20])
     staying, _ = _look(place)
     _path(place).unlink()
@@ -389,7 +383,7 @@ def test_a_reader_goes_on_when_another_has_put_the_cache_aside(place: Path) -> N
     assert list(staying.rows()) == ROWS
 
 
-def test_a_lock_that_is_never_given_up_is_not_waited_for_for_ever(
+def test_waiting_for_a_held_cache_lock_times_out(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(caching, "LOCK_SECONDS", 0.05)
@@ -403,7 +397,7 @@ def test_a_lock_that_is_never_given_up_is_not_waited_for_for_ever(
         os.close(held)
 
 
-def test_it_is_its_owners_alone(place: Path) -> None:
+def test_only_the_owner_can_access_the_cache(place: Path) -> None:
     _write(place, ROWS, [len(ROWS)])
     before = os.umask(0)
     try:
@@ -414,13 +408,13 @@ def test_it_is_its_owners_alone(place: Path) -> None:
         assert path.stat().st_mode & 0o077 == 0, path
 
 
-def test_a_queue_that_is_not_there_leaves_nothing(place: Path) -> None:
+def test_a_missing_queue_leaves_no_cache_file(place: Path) -> None:
     _look(place)
     assert [path for path in (place / "cache").rglob("*") if path.is_file()] == []
 
 
 @pytest.mark.parametrize("obstacle", ["file", "link", "folder"])
-def test_where_it_cannot_be_kept_the_log_is_read_all_the_same(place: Path, obstacle: str) -> None:
+def test_the_log_is_read_without_a_writable_cache(place: Path, obstacle: str) -> None:
     _write(place, ROWS, [20, len(ROWS)])
     if obstacle == "file":
         (place / "cache").write_text("")
@@ -437,7 +431,7 @@ def test_where_it_cannot_be_kept_the_log_is_read_all_the_same(place: Path, obsta
         assert (place / "elsewhere").read_text() == "mine"
 
 
-def test_a_disk_that_is_full_is_no_error(place: Path) -> None:
+def test_a_full_disk_is_not_an_error(place: Path) -> None:
     _write(place, ROWS, [20, len(ROWS)])
     with small_disk(place / "cache", 64) as disk:
         fill(disk)
@@ -454,7 +448,7 @@ def test_a_disk_that_is_full_is_no_error(place: Path) -> None:
         assert list(staying.rows()) == ROWS
 
 
-def test_a_store_that_fails_on_the_way_loses_nothing_of_what_came(
+def test_a_store_failure_keeps_the_segments_fetched_so_far(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _write(place, ROWS, [5, 20, 40, len(ROWS)])

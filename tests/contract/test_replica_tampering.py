@@ -1,4 +1,4 @@
-"""Whatever somebody does to a replica: it is named, or the log that comes out is the original."""
+"""Any tampering with a replica is reported, or the original log is read."""
 
 from collections.abc import Callable, Iterator
 from hashlib import sha256
@@ -62,22 +62,21 @@ ORIGINALS = (
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    """A folder for all examples: in memory where there is such a place, as each example writes a
-    log, and syncs it."""
+    """A folder for all examples, in memory where possible: each example writes and syncs a log."""
     memory = Path("/dev/shm")
     with TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
         yield Path(name)
 
 
 def _told(error: Exception) -> str:
-    """What an error says: which object or event is wrong, whatever else."""
+    """Return the object or event that an error names."""
     text = str(error)
     assert "_spawn/" in text or "event " in text or "seq " in text
     return text
 
 
 def _restored(store: CountingStore, path: Path) -> str:
-    """Restore into an empty log as a runner does; returns what was wrong."""
+    """Restore into an empty log as a runner does; returns the error."""
     ledger = Ledger(path, QUEUE_ID)
     told = ""
     try:
@@ -85,13 +84,13 @@ def _restored(store: CountingStore, path: Path) -> str:
     except CorruptLog as error:
         told = _told(error)
     found = list(ledger.log.rows())
-    assert found == ([] if told else ROWS), "something of a bad replica was written"
+    assert found == ([] if told else ROWS), "events of a bad replica were written"
     ledger.close()
     return told
 
 
 def _audited(store: CountingStore) -> str:
-    """Audit; returns what was wrong."""
+    """Audit the replica; returns the error."""
     try:
         audited = audit(store, QUEUE_ID)
     except CorruptLog as error:
@@ -102,8 +101,9 @@ def _audited(store: CountingStore) -> str:
 
 
 def _try(folder: Path, changed: Objects) -> tuple[str, str]:
-    """What restoring and auditing say of these objects; both empty where the log is the original.
-    Nothing else comes of either."""
+    """Return the errors of restoring and of auditing these objects; both are empty if the result is
+    the original log, and no other result is possible.
+    """
     with TemporaryDirectory(dir=folder) as name:
         root = Path(name, "objects")
         for key, data in changed.items():
@@ -124,14 +124,14 @@ def _flip(draw: st.DrawFn, data: bytes) -> bytes:
 
 
 def _cut(draw: st.DrawFn, data: bytes) -> bytes:
-    """Less of it: up to the end of a line, or to anywhere."""
+    """Cut the data at the end of a line, or anywhere."""
     line_ends = [at + 1 for at, byte in enumerate(data[:-1]) if byte == 10]
     ends = [st.integers(0, len(data) - 1), *([st.sampled_from(line_ends)] if line_ends else [])]
     return data[: draw(st.one_of(ends))]
 
 
 def _insert(draw: st.DrawFn, data: bytes) -> bytes:
-    """Lines before, after or between: another queue's, its own once more, or none at all."""
+    """Insert lines before, after or within: of another queue, repeated, or invalid."""
     own = data.splitlines(keepends=True)
     foreign = lines.encode(STRANGERS).splitlines(keepends=True)
     forged = chain.export(sha256(b"").digest(), b'{"seq":1,"type":"QueueCompleted"}') + b"\n"
@@ -149,7 +149,7 @@ EDITS: dict[str, Callable[[st.DrawFn, bytes], bytes]] = {
 
 
 class Change:
-    """One object of a replica that was edited."""
+    """An edited object of a replica."""
 
     def __init__(self, original: Objects, key: str, data: bytes) -> None:
         self.key = key
@@ -162,7 +162,7 @@ class Change:
 
 @st.composite
 def changes(draw: st.DrawFn, prefix: str) -> Change:
-    """Edits of one object below a prefix, or with that very key."""
+    """Return edits of one object at or below a prefix."""
     original = ORIGINALS[
         draw(st.sampled_from([n for n, each in enumerate(ORIGINALS) if _keys(each, prefix)]))
     ]
@@ -175,35 +175,33 @@ LONG = settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.mark.parametrize("original", range(len(ORIGINALS)))
-def test_a_replica_that_nobody_touched_is_restored_and_holds(folder: Path, original: int) -> None:
+def test_an_unchanged_replica_restores_and_verifies(folder: Path, original: int) -> None:
     assert _try(folder, ORIGINALS[original]) == ("", "")
 
 
 @LONG
 @given(changes(names.LOG))
-def test_an_auditor_names_every_segment_that_was_edited(folder: Path, change: Change) -> None:
+def test_the_audit_names_every_edited_segment(folder: Path, change: Change) -> None:
     if change.some:
         assert _try(folder, change.objects)[1]
 
 
 @LONG
 @given(changes(names.PACKS))
-def test_an_auditor_names_every_pack_that_was_edited(folder: Path, change: Change) -> None:
+def test_the_audit_names_every_edited_pack(folder: Path, change: Change) -> None:
     if change.some:
         assert change.key in _try(folder, change.objects)[1]
 
 
 @LONG
 @given(changes(names.LEASE))
-def test_an_edited_lease_is_named_or_matters_nothing(folder: Path, change: Change) -> None:
+def test_an_edited_lease_is_named_or_has_no_effect(folder: Path, change: Change) -> None:
     _try(folder, change.objects)
 
 
 @LONG
 @given(changes(names.QUEUE))
-def test_an_edited_configuration_of_the_place_is_named_or_matters_nothing(
-    folder: Path, change: Change
-) -> None:
+def test_an_edited_queue_json_is_named_or_has_no_effect(folder: Path, change: Change) -> None:
     _try(folder, change.objects)
 
 
@@ -213,7 +211,7 @@ def test_an_edited_configuration_of_the_place_is_named_or_matters_nothing(
     hash_=st.sampled_from(["", "x", "00" * 32, *(row[3].hex() for row in ROWS[-3:])]),
     epoch=st.integers(-1, 99),
 )
-def test_a_lease_that_says_something_else_is_named_or_matters_nothing(
+def test_a_forged_lease_is_named_or_has_no_effect(
     folder: Path, seq: int, hash_: str, epoch: int
 ) -> None:
     original = ORIGINALS[0]
@@ -226,7 +224,7 @@ def test_a_lease_that_says_something_else_is_named_or_matters_nothing(
 
 @LONG
 @given(changes(names.LOG), st.integers(1, len(ROWS)))
-def test_a_log_that_is_behind_gains_the_original_or_nothing(
+def test_a_lagging_log_gains_original_events_or_none(
     folder: Path, change: Change, known: int
 ) -> None:
     with TemporaryDirectory(dir=folder) as name:
@@ -245,22 +243,20 @@ def test_a_log_that_is_behind_gains_the_original_or_nothing(
 
 
 @pytest.mark.parametrize("original", ORIGINALS[:2])
-def test_each_segment_that_is_removed_is_missed_by_an_auditor(
-    folder: Path, original: Objects
-) -> None:
+def test_the_audit_reports_each_removed_segment(folder: Path, original: Objects) -> None:
     for key in _keys(original, names.LOG):
         told = _try(folder, {each: data for each, data in original.items() if each != key})[1]
         assert "missing" in told, key
 
 
-def test_the_last_segment_is_missed_though_no_pack_has_it(folder: Path) -> None:
+def test_a_removed_last_segment_is_reported_though_no_pack_has_it(folder: Path) -> None:
     original = ORIGINALS[1]
     key = _keys(original, names.LOG)[-1]
     told = _try(folder, {each: data for each, data in original.items() if each != key})
     assert all("segments are missing" in each for each in told)
 
 
-def test_packs_and_lease_that_are_removed_are_not_needed(folder: Path) -> None:
+def test_removed_packs_and_lease_are_not_needed(folder: Path) -> None:
     for original in ORIGINALS:
         for prefix in (names.PACKS, names.LEASE):
             left = {key: data for key, data in original.items() if not key.startswith(prefix)}
@@ -269,7 +265,7 @@ def test_packs_and_lease_that_are_removed_are_not_needed(folder: Path) -> None:
 
 @LONG
 @given(st.data())
-def test_two_objects_that_changed_places_are_named(folder: Path, data: st.DataObject) -> None:
+def test_two_swapped_objects_are_named(folder: Path, data: st.DataObject) -> None:
     original = ORIGINALS[data.draw(st.integers(0, len(ORIGINALS) - 1))]
     one, other = data.draw(
         st.lists(
@@ -286,9 +282,7 @@ def test_two_objects_that_changed_places_are_named(folder: Path, data: st.DataOb
 
 @LONG
 @given(st.data())
-def test_an_object_that_does_not_belong_there_is_named_by_an_auditor(
-    folder: Path, data: st.DataObject
-) -> None:
+def test_the_audit_names_a_foreign_object(folder: Path, data: st.DataObject) -> None:
     original = ORIGINALS[data.draw(st.integers(0, len(ORIGINALS) - 1))]
     taken = set(original)
     numbers = st.integers(0, len(ROWS) + 3)
@@ -325,7 +319,7 @@ def test_an_object_that_does_not_belong_there_is_named_by_an_auditor(
         assert told[1]
 
 
-def test_another_queues_whole_log_is_not_taken_for_this_ones(folder: Path) -> None:
+def test_another_queues_log_is_rejected(folder: Path) -> None:
     original = {names.QUEUE: ORIGINALS[0][names.QUEUE]}
     told = _try(folder, {**original, names.segment(1): lines.encode(STRANGERS)})
     assert all(names.segment(1) in each for each in told)
@@ -335,7 +329,7 @@ def test_another_queues_whole_log_is_not_taken_for_this_ones(folder: Path) -> No
     "line",
     [b"[" * 60_000, b'{"seq":1,"type":"\\ud800"}', b'{"seq":1,"type":"\xff"}', b'{"seq":1e400}'],
 )
-def test_what_cannot_even_be_read_is_named(folder: Path, line: bytes) -> None:
+def test_an_unreadable_object_is_named(folder: Path, line: bytes) -> None:
     exported = chain.export(bytes(32), line) + b"\n"
     for key in (names.segment(1), names.QUEUE, names.LEASE):
         data = exported if key == names.segment(1) else line
@@ -344,7 +338,7 @@ def test_what_cannot_even_be_read_is_named(folder: Path, line: bytes) -> None:
 
 
 @pytest.mark.parametrize("key", [names.LEASE, names.QUEUE])
-def test_bytes_that_are_no_text_are_named(folder: Path, key: str) -> None:
+def test_bytes_that_are_not_text_are_named(folder: Path, key: str) -> None:
     original = ORIGINALS[0]
     data = original[key].replace(b'":"', b'":"\xe6', 3)
     assert data != original[key]

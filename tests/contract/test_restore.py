@@ -1,5 +1,6 @@
-"""Restoring: the same log through packs, through segments, from the middle, over HTTP; or an
-error that names what is wrong."""
+"""Restoring a log from packs, from segments, from a middle event, and over HTTP; or an error that
+names the defect.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,7 +44,7 @@ cuts = st.sets(st.integers(1, len(ROWS))).map(lambda some: sorted({*some, len(RO
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Where the objects are."""
+    """A folder for the objects."""
     return tmp_path / "objects"
 
 
@@ -52,12 +53,12 @@ def _whole(root: Path, after: int = 0) -> list[Row]:
     return list(restore.read(CountingStore(root), QUEUE_ID, after=after, hash_=hash_))
 
 
-def test_an_empty_place_has_an_empty_log(root: Path) -> None:
+def test_an_empty_prefix_has_an_empty_log(root: Path) -> None:
     assert _whole(root) == []
 
 
 @given(ends=cuts, limit=st.integers(500, 30_000), left=st.booleans(), data=st.data())
-def test_what_is_restored_is_the_log_whichever_packs_are_there(
+def test_any_set_of_packs_restores_the_log(
     tmp_path_factory: pytest.TempPathFactory,
     ends: list[int],
     limit: int,
@@ -79,7 +80,7 @@ def test_what_is_restored_is_the_log_whichever_packs_are_there(
 
 
 @given(ends=cuts, after=st.integers(0, len(ROWS)))
-def test_without_packs_reading_begins_anywhere_also_within_a_segment(
+def test_without_packs_reading_may_start_within_a_segment(
     tmp_path_factory: pytest.TempPathFactory, ends: list[int], after: int
 ) -> None:
     root = tmp_path_factory.mktemp("objects")
@@ -88,7 +89,7 @@ def test_without_packs_reading_begins_anywhere_also_within_a_segment(
 
 
 @given(ends=cuts, back=st.integers(1, 6), page=st.integers(7, 20), after=st.integers(0, len(ROWS)))
-def test_it_does_not_matter_how_many_keys_a_list_returns(
+def test_the_page_size_of_lists_has_no_effect(
     tmp_path_factory: pytest.TempPathFactory, ends: list[int], back: int, page: int, after: int
 ) -> None:
     root = tmp_path_factory.mktemp("objects")
@@ -100,8 +101,8 @@ def test_it_does_not_matter_how_many_keys_a_list_returns(
         assert _whole(root, after) == ROWS[after:]
 
 
-def test_a_log_does_not_end_where_its_packs_do(root: Path) -> None:
-    """The last pack is gone, and the one before it ends within the last segment."""
+def test_segments_after_the_last_pack_are_read(root: Path) -> None:
+    """The last pack is missing, and the one before it ends within the last segment."""
     write_segments(CountingStore(root), ROWS, [*range(1, 21), 40])
     store = CountingStore(root)
     rows = ROWS[:30]
@@ -109,7 +110,7 @@ def test_a_log_does_not_end_where_its_packs_do(root: Path) -> None:
     assert _whole(root) == ROWS[:40]
 
 
-def test_packs_give_back_a_log_whose_segments_were_all_taken_away(root: Path) -> None:
+def test_packs_restore_a_log_without_any_segment(root: Path) -> None:
     packer = ship(CountingStore(root), ROWS, EVERY, queue_id=QUEUE_ID)
     packer.pack_all(len(ROWS))
     for key in objects(root, names.LOG):
@@ -117,7 +118,7 @@ def test_packs_give_back_a_log_whose_segments_were_all_taken_away(root: Path) ->
     assert _whole(root) == ROWS
 
 
-def test_what_follows_is_read_without_what_is_known(root: Path) -> None:
+def test_reading_after_an_event_fetches_only_the_following_segments(root: Path) -> None:
     packer = ship(CountingStore(root), ROWS, EVERY, queue_id=QUEUE_ID)
     packer.pack_all(len(ROWS))
     store = CountingStore(root)
@@ -126,7 +127,7 @@ def test_what_follows_is_read_without_what_is_known(root: Path) -> None:
     assert store.requests == {"LIST": 1, "GET": 3}
 
 
-def test_that_nothing_follows_is_known_from_the_last_segment(root: Path) -> None:
+def test_reading_at_the_end_fetches_only_the_last_segment(root: Path) -> None:
     packer = ship(CountingStore(root), ROWS, EVERY, queue_id=QUEUE_ID)
     packer.pack_all(len(ROWS))
     store = CountingStore(root)
@@ -134,20 +135,20 @@ def test_that_nothing_follows_is_known_from_the_last_segment(root: Path) -> None
     assert store.requests == {"LIST": 1, "GET": 1}
 
 
-def test_another_queues_id_reads_nothing_of_it(root: Path) -> None:
+def test_reading_with_another_queues_id_fails(root: Path) -> None:
     write_segments(CountingStore(root), ROWS, [10])
     with pytest.raises(CorruptLog, match=rf"event 1 .*{names.segment(1)}"):
         list(restore.read(CountingStore(root), "other"))
 
 
-def test_what_is_known_here_and_is_another_log_there_is_found(root: Path) -> None:
+def test_a_different_local_log_is_detected(root: Path) -> None:
     write_segments(CountingStore(root), ROWS, [10])
     with pytest.raises(CorruptLog, match="event 6 "):
         list(restore.read(CountingStore(root), QUEUE_ID, after=5, hash_=bytes(32)))
 
 
-def test_a_pack_whose_name_runs_backwards_is_no_pack(root: Path) -> None:
-    """A reader that followed it would go round for ever."""
+def test_a_pack_whose_last_seq_precedes_its_first_is_ignored(root: Path) -> None:
+    """Such a pack would make a reader loop for ever."""
     store = CountingStore(root)
     ship(store, ROWS, EVERY, queue_id=QUEUE_ID)
     for first, last in ((97, 88), (97, 0), (0, 96)):
@@ -156,20 +157,20 @@ def test_a_pack_whose_name_runs_backwards_is_no_pack(root: Path) -> None:
 
 
 @given(cut=st.integers(0, len(ROWS)), ahead=st.integers(1, 5))
-def test_a_log_that_ends_before_its_lease_is_not_whole(cut: int, ahead: int) -> None:
+def test_a_log_that_ends_before_its_leases_head_is_corrupt(cut: int, ahead: int) -> None:
     seen = _seen(cut + ahead, bytes(32))
     with pytest.raises(CorruptLog, match=f"ends with event {cut}: .* {cut + ahead} there"):
         restore.expect_head(seen, cut, {})
 
 
 @given(at=st.integers(1, len(ROWS)))
-def test_a_lease_that_names_another_event_is_found(at: int) -> None:
+def test_a_lease_with_another_hash_is_detected(at: int) -> None:
     restore.expect_head(_seen(at, ROWS[at - 1][3]), len(ROWS), {at: ROWS[at - 1][3]})
     with pytest.raises(CorruptLog, match=f"event {at} in the store is not the one"):
         restore.expect_head(_seen(at, bytes(32)), len(ROWS), {at: ROWS[at - 1][3]})
 
 
-def test_without_a_lease_or_with_one_of_an_empty_log_nothing_is_expected() -> None:
+def test_without_a_lease_no_event_is_expected() -> None:
     restore.expect_head(None, 0, {})
     restore.expect_head(_seen(0, bytes(32)), 0, {})
 
@@ -185,7 +186,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3.Server]:
         yield server
 
 
-def test_over_http_a_log_is_shipped_packed_and_restored_just_the_same(
+def test_a_log_is_shipped_packed_and_restored_over_http(
     server: s3.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import boto3

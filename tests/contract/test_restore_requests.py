@@ -1,4 +1,4 @@
-"""A log of 100,000 events is read back in under 50 requests, however it came to the store."""
+"""Reading a log of 100,000 events takes fewer than 50 requests, however it was shipped."""
 
 from collections.abc import Callable, Iterator
 from itertools import accumulate, count, repeat, takewhile
@@ -20,7 +20,7 @@ EVENTS = scaled(20_000, 100_000)
 
 @pytest.fixture(scope="module")
 def rows() -> list[Row]:
-    """A log of that many events, of about 280 bytes each."""
+    """A log of 100,000 events, about 280 bytes each."""
     return [
         (seq, type_.encode(), line.encode(), hash_)
         for seq, type_, _, _, line, hash_ in synthetic(EVENTS)
@@ -36,14 +36,14 @@ def _some(random: Random) -> Iterator[int]:
 
 
 def _many(random: Random) -> Iterator[int]:
-    """Outages, after each of which a backlog comes in large segments."""
+    """Outages, each followed by a backlog in large segments."""
     return (random.choice((1, 1, 1, 1, 1, 1, 1, 9_000)) for _ in count())
 
 
 def _replicate(
     store: CountingStore, rows: list[Row], sizes: Iterator[int], *, epoch_ends: frozenset[int]
 ) -> None:
-    """Write the replica of runners that were killed: none packed the log at its own end."""
+    """Write the replica of runners that were killed, so that none packed the log at its end."""
     ends = [*takewhile(lambda end: end < len(rows), accumulate(sizes)), len(rows)]
     write_segments(store, rows, ends)
     log = GrowingLog(rows)
@@ -63,8 +63,8 @@ def _replicate(
 @pytest.mark.parametrize(
     ("sizes", "epochs", "events"),
     some(
-        # 84,495 is the worst of all lengths up to 100,000: as many small packs as there can be
-        # before they become larger ones, after as many whole pieces as there can be.
+        # 84,495 is the worst of all lengths up to 100,000: the most small packs before they are
+        # merged, after the most whole pieces.
         [(_one, 0, EVENTS)],
         [
             (_one, 0, 84_495),
@@ -96,7 +96,7 @@ def test_up_to_100_000_events_are_read_in_under_50_requests(
 
 
 @pytest.mark.gate
-def test_the_packs_of_a_long_epoch_cost_a_sixth_of_the_requests_that_segments_do(
+def test_packs_of_a_long_epoch_need_a_sixth_of_the_segments_requests(
     tmp_path: Path, rows: list[Row]
 ) -> None:
     store = CountingStore(tmp_path / "objects")

@@ -1,4 +1,4 @@
-"""What a bucket's store says when its server does not do what it is asked."""
+"""Errors of the S3 store when its server fails."""
 
 import socket
 import threading
@@ -52,7 +52,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
-    """A file; beside it is a large one."""
+    """A small file with a large one beside it."""
     (tmp_path / "small").write_bytes(b"x")
     (tmp_path / "large").write_bytes(b"y" * 2500)
     return tmp_path / "small"
@@ -60,7 +60,7 @@ def small(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., S3Store]:
-    """Make a store at an endpoint."""
+    """Create a store at an endpoint."""
 
     def make(endpoint: str, **options: str) -> S3Store:
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
@@ -71,7 +71,7 @@ def at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., S3Store]:
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> float:
-    """Timeouts that a test can wait for; returns them."""
+    """Short timeouts for tests; returns them."""
     seconds = 0.3
     hasty = aws.CONFIG.merge(Config(connect_timeout=seconds, read_timeout=seconds))
     monkeypatch.setattr(aws, "CONFIG", hasty)
@@ -111,7 +111,7 @@ every = pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS.keys())
         (403, "AllAccessDisabled", Denied, ""),
     ],
 )
-def test_an_error_of_the_server_is_one_of_the_contract(
+def test_server_errors_map_to_errors_of_the_contract(
     at: Callable[..., S3Store],
     status: int,
     code: str,
@@ -135,7 +135,7 @@ def test_an_error_of_the_server_is_one_of_the_contract(
         ("AWS_ENDPOINT_URL", "127.0.0.1", "AWS_ENDPOINT_URL"),
     ],
 )
-def test_a_setting_that_can_never_do_is_refused_and_not_tried_again(
+def test_an_invalid_setting_fails_permanently(
     at: Callable[..., S3Store],
     monkeypatch: pytest.MonkeyPatch,
     name: str,
@@ -155,7 +155,7 @@ def test_a_setting_that_can_never_do_is_refused_and_not_tried_again(
     ("status", "code", "raised"),
     [(503, "SlowDown", Unavailable), (403, "AccessDenied", Denied)],
 )
-def test_every_operation_words_its_errors_so_and_asks_once(
+def test_every_operation_maps_errors_and_sends_one_request(
     at: Callable[..., S3Store],
     small: Path,
     ask: Ask,
@@ -166,7 +166,7 @@ def test_every_operation_words_its_errors_so_and_asks_once(
     with answering(lambda _: error(status, code)) as server:
         with pytest.raises(raised, match=code):
             ask(at(server.endpoint), small)
-        assert len(server.asked) == 1  # whoever asked decides whether to ask again
+        assert len(server.asked) == 1  # retries are up to the caller
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_every_operation_words_its_errors_so_and_asks_once(
         ("replace", 412, "PreconditionFailed", Changed),
     ],
 )
-def test_what_the_contract_expects_is_no_error(
+def test_expected_conditions_raise_exceptions_of_the_contract(
     at: Callable[..., S3Store],
     small: Path,
     ask: str,
@@ -192,15 +192,13 @@ def test_what_the_contract_expects_is_no_error(
 
 
 @every
-def test_a_port_where_nobody_listens_is_unavailable(
-    at: Callable[..., S3Store], small: Path, ask: Ask
-) -> None:
+def test_a_closed_port_is_unavailable(at: Callable[..., S3Store], small: Path, ask: Ask) -> None:
     with pytest.raises(Unavailable):
         ask(at(f"http://127.0.0.1:{free_port()}"), small)
 
 
 @every
-def test_a_server_that_never_answers_is_unavailable_after_one_timeout(
+def test_a_silent_server_is_unavailable_after_one_timeout(
     at: Callable[..., S3Store], small: Path, ask: Ask, hurried: float
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -212,7 +210,7 @@ def test_a_server_that_never_answers_is_unavailable_after_one_timeout(
 
 
 def _connections(listening: socket.socket) -> int:
-    """How many clients have connected to a server that accepted none of them."""
+    """Count the clients that have connected to a server that accepts none."""
     listening.setblocking(False)
     count = 0
     with suppress(BlockingIOError):
@@ -222,7 +220,7 @@ def _connections(listening: socket.socket) -> int:
     return count
 
 
-def test_our_own_timeouts_end_a_request_before_a_lease_does() -> None:
+def test_request_timeouts_are_shorter_than_a_lease() -> None:
     assert aws.CONFIG.connect_timeout + aws.CONFIG.read_timeout <= 20
     assert aws.CONFIG.retries["total_max_attempts"] == 1
 
@@ -232,7 +230,7 @@ reading = pytest.mark.parametrize("ask", READING.values(), ids=READING.keys())
 
 
 @reading
-def test_an_object_that_breaks_off_is_unavailable_and_never_half_of_it(
+def test_a_truncated_object_is_unavailable_and_never_returned(
     at: Callable[..., S3Store], small: Path, ask: Ask
 ) -> None:
     broken = Answer(body=b"half", promised=8, headers={"ETag": '"e"'})
@@ -241,7 +239,7 @@ def test_an_object_that_breaks_off_is_unavailable_and_never_half_of_it(
 
 
 @reading
-def test_an_object_that_stands_still_is_unavailable_after_one_timeout(
+def test_a_stalled_object_is_unavailable_after_one_timeout(
     at: Callable[..., S3Store], small: Path, ask: Ask, hurried: float
 ) -> None:
     with _stalling() as endpoint, recorded() as timeouts, pytest.raises(Unavailable):
@@ -251,7 +249,7 @@ def test_an_object_that_stands_still_is_unavailable_after_one_timeout(
 
 @contextmanager
 def _stalling() -> Iterator[str]:
-    """A server that answers with half an object, and then with nothing."""
+    """A server that sends half an object and then stalls."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         held: list[socket.socket] = []
 
@@ -277,10 +275,10 @@ def _stalling() -> Iterator[str]:
                 connection.close()
 
 
-def test_a_slow_line_may_take_longer_for_a_part_than_the_connect_timeout(
+def test_a_slow_part_upload_may_exceed_the_connect_timeout(
     at: Callable[..., S3Store], tmp_path: Path, hurried: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server takes some of it just before each timeout: five times half of one."""
+    """The server reads just before each timeout, five times half of one."""
     part = 8 * 1024 * 1024
     monkeypatch.setattr(s3, "PART_BYTES", part)
     (tmp_path / "file").write_bytes(b"x" * (part - 1))
@@ -291,8 +289,9 @@ def test_a_slow_line_may_take_longer_for_a_part_than_the_connect_timeout(
 
 @contextmanager
 def _slow(*, pauses: int, seconds: float) -> Iterator[tuple[str, list[float]]]:
-    """A server that takes one body haltingly; nothing else is there. Gives the endpoint and the
-    pauses that were made while the client sent."""
+    """A server that reads one body with pauses. Yields the endpoint and the pauses that were made
+    while the client was sending.
+    """
     made: list[float] = []
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
@@ -336,11 +335,11 @@ def _slow(*, pauses: int, seconds: float) -> Iterator[tuple[str, list[float]]]:
             thread.join(5)
 
 
-# uploads in parts
+# multipart uploads
 
 
 def _parts(asked: Asked, complete: Answer) -> Answer:
-    """S3's side of an upload in parts."""
+    """S3's side of a multipart upload."""
     if asked.method == "GET":
         return error(404, "NoSuchKey")
     if asked.query.startswith("uploads"):
@@ -363,7 +362,7 @@ def _parts(asked: Asked, complete: Answer) -> Answer:
         (error(403, "AccessDenied"), Denied),
     ],
 )
-def test_an_upload_in_parts_that_cannot_be_completed_is_given_up(
+def test_a_multipart_upload_that_cannot_be_completed_is_aborted(
     at: Callable[..., S3Store], small: Path, complete: Answer, raised: type[StoreError]
 ) -> None:
     with answering(lambda asked: _parts(asked, complete)) as server:
@@ -376,7 +375,7 @@ def test_an_upload_in_parts_that_cannot_be_completed_is_given_up(
         assert server.asked[-2].headers["if-none-match"] == "*"
 
 
-def test_a_part_that_fails_gives_the_upload_up_even_if_that_fails_as_well(
+def test_a_failed_part_aborts_the_upload_even_if_the_abort_fails(
     at: Callable[..., S3Store], small: Path
 ) -> None:
     def answer(asked: Asked) -> Answer:
@@ -390,13 +389,13 @@ def test_a_part_that_fails_gives_the_upload_up_even_if_that_fails_as_well(
         assert server.asked[-1].method == "DELETE"
 
 
-def test_a_file_of_any_size_has_no_more_parts_than_there_may_be() -> None:
+def test_a_file_of_any_size_stays_within_the_part_limit() -> None:
     for size in (0, 1, 156 << 30, 5 << 40):
         assert s3.part_bytes(size) >= s3.PART_BYTES
         assert -(-size // s3.part_bytes(size)) <= s3.MAX_PARTS
 
 
-# whose bucket it is
+# expected bucket owner
 
 
 def _all_well(asked: Asked) -> Answer:
@@ -412,7 +411,7 @@ def _all_well(asked: Asked) -> Answer:
 
 
 @every
-def test_every_request_names_who_the_bucket_must_belong_to(
+def test_every_request_has_the_expected_bucket_owner(
     at: Callable[..., S3Store], small: Path, ask: Ask
 ) -> None:
     with answering(_all_well) as server:
@@ -422,7 +421,7 @@ def test_every_request_names_who_the_bucket_must_belong_to(
             assert asked.headers.get("x-amz-expected-bucket-owner") == OWNER, asked
 
 
-def test_the_owner_is_named_by_the_environment_too_and_by_nobody_off_aws(
+def test_the_expected_owner_comes_from_the_environment_and_only_on_aws(
     at: Callable[..., S3Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with answering(_all_well) as server:
@@ -456,7 +455,7 @@ def test_a_bucket_of_another_owner_is_denied(
         ("https://notamazonaws.com", False),
     ],
 )
-def test_aws_is_told_from_servers_of_others(endpoint: str, is_aws: bool) -> None:
+def test_aws_is_distinguished_from_other_servers(endpoint: str, is_aws: bool) -> None:
     class Meta:
         endpoint_url = endpoint
 
@@ -470,7 +469,7 @@ def test_aws_is_told_from_servers_of_others(endpoint: str, is_aws: bool) -> None
 
 
 @every
-def test_without_credentials_it_is_denied_with_what_to_do(
+def test_missing_credentials_are_denied_with_a_hint(
     at: Callable[..., S3Store], small: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -482,7 +481,7 @@ def test_without_credentials_it_is_denied_with_what_to_do(
     assert "--profile" in found.value.hint
 
 
-def test_a_profile_or_an_endpoint_or_a_configuration_that_is_none_is_denied(
+def test_an_invalid_profile_endpoint_or_configuration_is_denied(
     at: Callable[..., S3Store], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with pytest.raises(Denied, match="nobody"):
@@ -496,7 +495,7 @@ def test_a_profile_or_an_endpoint_or_a_configuration_that_is_none_is_denied(
         at("http://127.0.0.1:9").has("k")
 
 
-def test_credentials_that_cannot_be_fetched_now_are_unavailable(
+def test_temporarily_unavailable_credentials_are_unavailable(
     at: Callable[..., S3Store], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "config").write_text("[profile p]\ncredential_process = false\n")
@@ -523,7 +522,7 @@ def test_a_key_that_is_not_unicode_is_denied(
         ask[name](at(server.endpoint))
 
 
-def test_an_answer_that_is_no_answer_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_response_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     page = Answer(body=b"<html><p>Sign in to this network", headers={"Content-Type": "text/html"})
     with answering(lambda _: page) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.endpoint)

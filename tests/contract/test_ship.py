@@ -1,4 +1,4 @@
-"""Shipping: the store gets the log's bytes, once, and whoever finds others there is fenced."""
+"""Shipping stores the log's bytes once; a shipper that finds other bytes is fenced."""
 
 from pathlib import Path
 
@@ -42,12 +42,12 @@ EXPORTED = b"".join(chain.export(hash_, line) + b"\n" for _, _, line, hash_ in R
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Where the objects are."""
+    """A folder for the objects."""
     return tmp_path / "objects"
 
 
 @given(ends=st.sets(st.integers(1, len(ROWS))))
-def test_what_is_shipped_is_the_log_byte_for_byte(
+def test_the_shipped_log_is_identical_byte_for_byte(
     tmp_path_factory: pytest.TempPathFactory, ends: set[int]
 ) -> None:
     root = tmp_path_factory.mktemp("objects")
@@ -59,7 +59,7 @@ def test_what_is_shipped_is_the_log_byte_for_byte(
     assert list(found) == [names.segment(first) for first in firsts]
 
 
-def test_nothing_new_is_no_request(root: Path) -> None:
+def test_shipping_without_new_events_makes_no_request(root: Path) -> None:
     store = CountingStore(root)
     log = GrowingLog(ROWS, 5)
     shipping_ = shipper(store, log, QUEUE_ID, after=5)
@@ -68,7 +68,7 @@ def test_nothing_new_is_no_request(root: Path) -> None:
     assert store.requests.total() == 0
 
 
-def test_a_new_segment_tells_its_first_and_last_seq(root: Path) -> None:
+def test_ship_returns_the_first_and_last_seq_of_its_segment(root: Path) -> None:
     log = GrowingLog(ROWS, 7)
     shipping_ = shipper(FolderStore(root), log, QUEUE_ID)
     assert shipping_.ship() == (1, 7)
@@ -81,7 +81,7 @@ def test_a_new_segment_tells_its_first_and_last_seq(root: Path) -> None:
     replies=st.lists(st.booleans(), min_size=1, max_size=12),
     more=st.lists(st.integers(1, 5), min_size=12, max_size=12),
 )
-def test_a_lost_reply_and_more_events_since_make_no_difference(
+def test_lost_responses_do_not_change_the_shipped_log(
     tmp_path_factory: pytest.TempPathFactory, replies: list[bool], more: list[int]
 ) -> None:
     root = tmp_path_factory.mktemp("objects")
@@ -103,7 +103,7 @@ def test_a_lost_reply_and_more_events_since_make_no_difference(
     assert shipping_.head == (len(ROWS), ROWS[-1][3])
 
 
-def test_an_earlier_try_that_was_grouped_otherwise_is_gone_on_after(root: Path) -> None:
+def test_shipping_continues_after_an_earlier_segment_with_other_boundaries(root: Path) -> None:
     store = FolderStore(root)
     write_segments(store, ROWS, [4, 6])
     shipping_ = shipper(store, GrowingLog(ROWS, 10), QUEUE_ID, after=4)
@@ -112,49 +112,47 @@ def test_an_earlier_try_that_was_grouped_otherwise_is_gone_on_after(root: Path) 
     assert shipping_.head == (10, ROWS[9][3])
 
 
-def test_an_earlier_try_that_had_more_than_one_take_is_taken_whole(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_earlier_larger_segment_is_accepted(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_segments(FolderStore(root), ROWS, [10])
     monkeypatch.setattr(shipping, "SEGMENT_BYTES", 1)
     assert shipper(FolderStore(root), GrowingLog(ROWS, 12), QUEUE_ID).ship() == (1, 10)
 
 
 def _other(count: int) -> list[Row]:
-    """Another log of the same queue: what another owner would have written."""
+    """Return another log of the same queue, as another owner would have written it."""
     builder = LogBuilder()
     builder.entries.extend(driven(Seeded(4)).log.entries)
     return builder.rows[:count]
 
 
-def test_a_line_that_differs_is_fenced_and_named(root: Path) -> None:
+def test_a_different_line_is_fenced_and_named(root: Path) -> None:
     store = FolderStore(root)
     store.create(names.segment(1), lines.encode([*ROWS[:2], *_other(5)[2:]]))
     with pytest.raises(Fenced, match="event 3 in the store is another one"):
         shipper(store, GrowingLog(ROWS), QUEUE_ID).ship()
 
 
-def test_the_same_line_after_another_history_is_fenced(root: Path) -> None:
+def test_the_same_line_with_another_hash_is_fenced(root: Path) -> None:
     seq, type_, line, _ = ROWS[0]
     FolderStore(root).create(names.segment(1), lines.encode([(seq, type_, line, bytes(32))]))
     with pytest.raises(Fenced, match="event 1 in the store is another one"):
         shipper(FolderStore(root), GrowingLog(ROWS), QUEUE_ID).ship()
 
 
-def test_a_log_in_the_store_that_is_longer_than_ours_is_fenced(root: Path) -> None:
+def test_a_longer_log_in_the_store_is_fenced(root: Path) -> None:
     write_segments(FolderStore(root), ROWS, [8])
     with pytest.raises(Fenced, match="goes on after 7, where ours ends"):
         shipper(FolderStore(root), GrowingLog(ROWS, 7), QUEUE_ID).ship()
 
 
 @pytest.mark.parametrize("data", [b"", b"\n", b"hello", b"hello\n", EXPORTED[:-1], b"[" * 70000])
-def test_what_is_no_segment_proves_no_other_owner(root: Path, data: bytes) -> None:
+def test_an_invalid_segment_is_corrupt_and_not_fenced(root: Path, data: bytes) -> None:
     FolderStore(root).create(names.segment(1), data)
     with pytest.raises(CorruptLog, match=names.segment(1)):
         shipper(FolderStore(root), GrowingLog(ROWS), QUEUE_ID).ship()
 
 
-def test_a_segment_that_comes_cut_between_two_lines_is_not_taken_for_a_shorter_one(
+def test_a_segment_truncated_between_two_lines_is_not_accepted(
     root: Path,
 ) -> None:
     class Cutting(FolderStore):
@@ -171,7 +169,7 @@ def test_a_segment_that_comes_cut_between_two_lines_is_not_taken_for_a_shorter_o
         list(restore.read(Cutting(root), QUEUE_ID))
 
 
-def test_where_conditional_writes_are_ignored_the_name_is_looked_for_first(root: Path) -> None:
+def test_without_conditional_writes_the_key_is_checked_first(root: Path) -> None:
     class Overwriting(CountingStore):
         def create(self, key: str, data: bytes) -> str:
             (self.folder / key).unlink(missing_ok=True)
@@ -187,7 +185,7 @@ def test_where_conditional_writes_are_ignored_the_name_is_looked_for_first(root:
 
 
 @given(limit=st.integers(1, 3000))
-def test_a_segment_has_more_than_its_fill_only_when_it_is_one_line(
+def test_only_a_single_line_exceeds_the_segment_size(
     tmp_path_factory: pytest.TempPathFactory, limit: int
 ) -> None:
     root = tmp_path_factory.mktemp("objects")
@@ -201,7 +199,7 @@ def test_a_segment_has_more_than_its_fill_only_when_it_is_one_line(
         assert len(rows) == 1 or sum(len(row[2]) for row in rows) <= limit
 
 
-def test_a_store_that_fails_leaves_the_shipper_where_it_was(root: Path) -> None:
+def test_a_store_failure_leaves_the_shippers_position_unchanged(root: Path) -> None:
     class Down(FolderStore):
         def create(self, key: str, data: bytes) -> str:
             raise Unavailable(f"{key} cannot be reached")

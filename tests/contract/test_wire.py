@@ -1,4 +1,4 @@
-"""Objects that are asked for without boto3: as it would, and it when anything is odd."""
+"""Objects downloaded without boto3: as boto3 would, which takes over when an answer is unusual."""
 
 import re
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> float:
-    """A read timeout that a test can wait for; returns it."""
+    """A short read timeout for tests; returns it."""
     seconds = 0.3
     hasty = aws.CONFIG.merge(Config(read_timeout=seconds))
     monkeypatch.setattr(aws, "CONFIG", hasty)
@@ -45,7 +45,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> float:
 
 @pytest.fixture
 def at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., S3Store]:
-    """Make a store at a port of this machine."""
+    """Create a store at a port of this machine."""
 
     def make(port: int, scheme: str = "http", **options: str) -> S3Store:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"{scheme}://127.0.0.1:{port}")
@@ -64,7 +64,7 @@ def _header(head: str, name: str) -> str:
 
 
 def _answer(head: str, body: bytes = BODY, etag: str = '"e"', **more: str) -> bytes:
-    """The range that was asked for, as S3 gives it."""
+    """Answer with the requested range, as S3 does."""
     found = re.search(r"bytes=(\d+)-(\d+)", head)
     assert found is not None
     at, last = int(found[1]), int(found[2])
@@ -87,7 +87,7 @@ def _said(status: int, code: str, **more: str) -> bytes:
 
 
 def _to_the_wire(odd: bytes | None) -> Says:
-    """Good answers for boto3, and one for all else."""
+    """Answer boto3 normally, and all other clients with `odd`."""
     return lambda head: _answer(head) if _by_boto3(head) else odd
 
 
@@ -100,7 +100,7 @@ def _read(store: S3Store, key: str = "k", etag: str = "") -> bytes:
     return bytes(found)
 
 
-def test_once_boto3_has_shown_the_way_objects_are_asked_for_without_it(
+def test_after_one_boto3_request_objects_are_requested_directly(
     at: Callable[..., S3Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SESSION_TOKEN", "a-token")
@@ -109,7 +109,7 @@ def test_once_boto3_has_shown_the_way_objects_are_asked_for_without_it(
         for key in ("k", "späte/a b+c", "k"):
             assert _read(store, key, '"e"') == BODY
         first, *others = server.asked
-        assert len(server.connections) == 2  # boto3's and ours, each kept
+        assert len(server.connections) == 2  # boto3's and ours, both kept open
     assert [_by_boto3(head) for head in (first, *others)] == [True, False, False]
     assert others[0].startswith("GET /bucket/q/sp%C3%A4te/a%20b%2Bc HTTP/1.1\r\n")
     for head in (first, others[1]):
@@ -128,7 +128,7 @@ def test_once_boto3_has_shown_the_way_objects_are_asked_for_without_it(
     }
 
 
-def test_another_place_of_the_bucket_is_asked_in_the_same_way(at: Callable[..., S3Store]) -> None:
+def test_another_prefix_of_the_bucket_is_requested_directly(at: Callable[..., S3Store]) -> None:
     with talking(_answer) as server:
         store = at(server.port)
         _read(store)
@@ -158,7 +158,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD.keys())
-def test_boto3_asks_again_where_the_answer_is_odd_and_then_always(
+def test_boto3_retries_unusual_answers_and_then_takes_over(
     at: Callable[..., S3Store], odd: bytes
 ) -> None:
     with talking(_to_the_wire(odd)) as server:
@@ -183,7 +183,7 @@ def test_boto3_asks_again_where_the_answer_is_odd_and_then_always(
         (b"HTTP/1.1 206 x\r\nContent-Le" + CLOSE, Unavailable, "broke off"),
     ],
 )
-def test_a_plain_error_is_one_of_the_contract_and_asked_for_once(
+def test_plain_errors_map_to_the_contract_without_a_retry(
     at: Callable[..., S3Store], answer: bytes, raised: type[Exception], why: str
 ) -> None:
     with talking(_to_the_wire(answer)) as server:
@@ -197,7 +197,7 @@ def test_a_plain_error_is_one_of_the_contract_and_asked_for_once(
         assert not re.search("Signature|Credential|AWS4|X-Amz", str(found.value))
 
 
-def test_what_boto3_is_denied_too_is_denied(at: Callable[..., S3Store]) -> None:
+def test_a_denial_confirmed_by_boto3_is_denied(at: Callable[..., S3Store]) -> None:
     denied = False
     with talking(lambda head: _said(403, "AccessDenied") if denied else _answer(head)) as server:
         store = at(server.port)
@@ -207,7 +207,7 @@ def test_what_boto3_is_denied_too_is_denied(at: Callable[..., S3Store]) -> None:
             _read(store)
 
 
-def test_an_answer_that_breaks_off_is_unavailable_and_the_next_is_whole(
+def test_a_truncated_answer_is_unavailable_and_the_next_succeeds(
     at: Callable[..., S3Store],
 ) -> None:
     half = True
@@ -222,7 +222,7 @@ def test_an_answer_that_breaks_off_is_unavailable_and_the_next_is_whole(
         assert _read(store) == BODY
 
 
-def test_an_answer_that_stands_still_is_unavailable_after_one_read_timeout(
+def test_a_stalled_answer_is_unavailable_after_one_read_timeout(
     at: Callable[..., S3Store], hurried: float
 ) -> None:
     for cut in (0, 20, -3):
@@ -237,7 +237,7 @@ def test_an_answer_that_stands_still_is_unavailable_after_one_read_timeout(
             assert [_by_boto3(head) for head in server.asked] == [True, False]
 
 
-def test_a_connection_that_was_closed_in_between_is_nobodys_fault(
+def test_a_connection_closed_between_requests_is_not_an_error(
     at: Callable[..., S3Store],
 ) -> None:
     with talking(lambda head: _answer(head) + CLOSE) as server:
@@ -247,7 +247,7 @@ def test_a_connection_that_was_closed_in_between_is_nobodys_fault(
         assert [_by_boto3(head) for head in server.asked] == [True] + [False] * 9
 
 
-def test_a_connection_that_is_to_be_closed_is_not_used_again(at: Callable[..., S3Store]) -> None:
+def test_a_connection_with_connection_close_is_not_reused(at: Callable[..., S3Store]) -> None:
     with talking(lambda head: _answer(head, Connection="close")) as server:
         store = at(server.port)
         for _ in range(3):
@@ -255,7 +255,7 @@ def test_a_connection_that_is_to_be_closed_is_not_used_again(at: Callable[..., S
         assert len(server.connections) == 3
 
 
-def test_another_object_than_was_meant_is_not_taken_from_a_store_that_ignores_conditions(
+def test_a_changed_object_is_rejected_when_the_store_ignores_conditions(
     at: Callable[..., S3Store],
 ) -> None:
     with talking(_answer) as server:
@@ -266,7 +266,7 @@ def test_another_object_than_was_meant_is_not_taken_from_a_store_that_ignores_co
         assert _read(store, etag='"e"') == BODY
 
 
-def test_other_bytes_than_were_asked_for_are_not_taken(at: Callable[..., S3Store]) -> None:
+def test_a_range_other_than_the_requested_one_is_rejected(at: Callable[..., S3Store]) -> None:
     whole = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\nETag: e\r\n\r\n" + BODY
     with talking(_to_the_wire(whole)) as server:
         store = at(server.port)
@@ -276,7 +276,7 @@ def test_other_bytes_than_were_asked_for_are_not_taken(at: Callable[..., S3Store
 
 
 @pytest.mark.parametrize("how", ["environment", "folder", "profile"])
-def test_tls_believes_whom_boto3_is_told_to_believe(
+def test_tls_trusts_the_certificates_configured_for_boto3(
     at: Callable[..., S3Store], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: str
 ) -> None:
     bundle, context = certificate(tmp_path)
@@ -298,7 +298,7 @@ def test_tls_believes_whom_boto3_is_told_to_believe(
         assert [_by_boto3(head) for head in server.asked] == [True, False, False]
 
 
-def test_tls_believes_nobody_else(
+def test_tls_trusts_no_other_certificate(
     at: Callable[..., S3Store], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     bundle, context = certificate(tmp_path)
@@ -313,10 +313,10 @@ def test_tls_believes_nobody_else(
         store = at(server.port, "https")
         _read(store)
         (tmp_path / "certificate.pem").write_bytes(other.read_bytes())
-        assert _read(store) == BODY  # boto3's own connection stands
+        assert _read(store) == BODY  # boto3's own connection stays open
 
 
-def test_through_a_proxy_boto3_goes_alone(
+def test_only_boto3_uses_a_proxy(
     at: Callable[..., S3Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with talking(_answer) as proxy:
@@ -330,7 +330,7 @@ def test_through_a_proxy_boto3_goes_alone(
 
 
 @pytest.mark.parametrize("signature", ["s3", UNSIGNED], ids=["v2", "none"])
-def test_another_signature_is_boto3s_own(
+def test_only_boto3_handles_other_signature_versions(
     at: Callable[..., S3Store], monkeypatch: pytest.MonkeyPatch, signature: object
 ) -> None:
     signing = aws.CONFIG.merge(Config(signature_version=signature))
@@ -343,7 +343,7 @@ def test_another_signature_is_boto3s_own(
 
 
 class _Turning:
-    """Credentials that are others each time."""
+    """Credentials that differ at each use."""
 
     def __init__(self, *tokens: str) -> None:
         self._tokens = iter(tokens)
@@ -364,7 +364,7 @@ def _way(credentials: object) -> Way:
     )
 
 
-def test_credentials_that_were_refreshed_count_at_once() -> None:
+def test_refreshed_credentials_are_used_at_once() -> None:
     way = _way(_Turning("first", "second"))
     for token in ("first", "second"):
         request = way.request("k", {})
@@ -374,12 +374,12 @@ def test_credentials_that_were_refreshed_count_at_once() -> None:
 
 
 @given(st.text(max_size=6).filter(lambda token: not token.isascii() or not token.isprintable()))
-def test_a_credential_that_cannot_be_sent_is_not(token: str) -> None:
+def test_a_credential_with_invalid_characters_is_not_sent(token: str) -> None:
     assert _way(_Turning(f"a{token}b")).request("k", {}) is None
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
-def test_whatever_a_key_has_a_request_is_one(key: str) -> None:
+def test_any_key_gives_one_valid_request(key: str) -> None:
     request = _way(Credentials("key", "secret")).request(key, {"Range": "bytes=0-1"})
     assert request is not None
     lines = request.split(b"\r\n")

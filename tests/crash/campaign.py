@@ -1,4 +1,4 @@
-"""The queue that the kill campaign runs: everything that may go on when a process dies."""
+"""The queue of the kill campaign: anything that may be in progress at a process's death."""
 
 import os
 import select
@@ -29,14 +29,14 @@ EXECUTIONS = {
     **dict.fromkeys(["wide-2", "wide-3", "loud", "last"], 1),
     **dict.fromkeys(["blocked", "blocked-too", "blocked-last"], 0),
 }
-"""How often each of its twenty jobs is executed, however often a runner dies."""
+"""How often each of the twenty jobs runs, for any number of runner deaths."""
 
 FAILED = {"hopeless"}
 BLOCKED = {"blocked", "blocked-too", "blocked-last"}
 
 
 def queue(world: World) -> Queue:
-    """Twenty jobs, two at a time: that fail, have children, ignore TERM, leave results."""
+    """Twenty jobs, two at a time: they fail, have children, ignore TERM, produce results."""
     jobs = [
         job("first", "sleep 0.02"),
         job("flaky", "[ $JOB_ATTEMPT_OF_ITS_OWN -ge 3 ]", "first", retry=retry(3, "20ms")),
@@ -75,11 +75,11 @@ def queue(world: World) -> Queue:
 
 
 def start(queue: Queue, changes: Mapping[str, Any] | None = None, **environ: str) -> RunnerProcess:
-    """Start a runner of the queue, whether it is there or not, and nothing beside it.
+    """Start a runner of the queue, new or existing, and no other process.
 
     Args:
-        changes: What its order has otherwise.
-        environ: What its environment has on top.
+        changes: Changed fields of its order.
+        environ: Additional environment variables.
     """
     world = queue.world
     config = parse(queue.file.read_bytes(), base_directory=str(world.folder), name="q.json")
@@ -98,7 +98,7 @@ def start(queue: Queue, changes: Mapping[str, Any] | None = None, **environ: str
 
 
 def wait_commits(runner: RunnerProcess, count: int) -> int:
-    """Wait until a runner has told of so many commits, or has ended; returns how many it told."""
+    """Wait until a runner has reported `count` commits or has ended; returns the number reported."""
     told = 0
     while told < count and (news := runner.news()) is not None:
         told += sum(isinstance(each, Committed) for each in news)
@@ -106,7 +106,7 @@ def wait_commits(runner: RunnerProcess, count: int) -> int:
 
 
 def kill_after(runner: RunnerProcess, seconds: float) -> bool:
-    """Kill a runner so many seconds from now; returns whether it was still there."""
+    """Kill a runner after `seconds`; returns whether it was still running."""
     process = os.pidfd_open(runner.pid)
     try:
         ended, _, _ = select.select([process], [], [], seconds)
@@ -119,17 +119,17 @@ def kill_after(runner: RunnerProcess, seconds: float) -> bool:
     return not ended
 
 
-def see_to_the_end(queue: Queue) -> None:
-    """Run the queue to its end with a runner that nothing happens to."""
-    assert queue.resume().code == 1, "one of its jobs fails"
+def run_to_end(queue: Queue) -> None:
+    """Run the queue to its end with an undisturbed runner."""
+    assert queue.resume().code == 1, "one of the jobs fails"
 
 
 def check(queue: Queue, *causes: str, far: bool = False) -> None:
-    """Check that every job ran as often as if nothing had happened, and ended as it should.
+    """Check that every job ran as often as without any kill, and ended as expected.
 
     Args:
-        causes: Why attempts may have been interrupted. One that was executed and then interrupted
-            comes on top, or stands for one of the job's own: its command counts how often it ran.
+        causes: Allowed causes of interruptions. An attempt that ran and was interrupted is an
+            additional run, or replaces a run: the commands count their runs.
         far: Whether results are saved in a bucket, not on this machine.
     """
     ended = {job_id: job.state for job_id, job in queue.state.jobs.items()}

@@ -1,4 +1,4 @@
-"""The kill campaign: twenty jobs, and a runner or a supervisor killed wherever one can be."""
+"""The kill campaign: twenty jobs, with a runner or a supervisor killed at every possible point."""
 
 import os
 import random
@@ -14,9 +14,9 @@ from spawn.core.boot.names import SERVICE
 from spawn.store.failpoints import NAMES, VARIABLE
 
 ONCE = ("runner.locked", "runner.claimed", "runner.owned", "runner.adopted", "runner.finished")
-"""Points that a runner comes to once in its life."""
+"""Failpoints that a runner reaches once in its life."""
 ELSEWHERE = ("runner.requested", "runner.answered", "runner.stopping")
-"""Points that it comes to when somebody asks for something: see `test_requests.py`."""
+"""Failpoints that a runner reaches only after a request: see `test_requests.py`."""
 OFTEN = {"runner.collected": (1, 2)}
 COUNTS = some((6,), (1, 13))
 SEEDS = scaled(4, 20)
@@ -33,19 +33,19 @@ def _points(prefix: str) -> list[tuple[str, int]]:
 
 
 @pytest.mark.parametrize(("name", "count"), [*_points("runner."), *_points("publisher.")])
-def test_a_runner_killed_at_a_failpoint_costs_nothing(world: World, name: str, count: int) -> None:
+def test_a_runner_killed_at_a_failpoint_loses_nothing(world: World, name: str, count: int) -> None:
     queue = campaign.queue(world)
     counter = world.folder / "counter"
     runner = campaign.start(queue, **{VARIABLE: f"{name}:{count}:{counter}"})
-    assert campaign.kill_after(runner, 60) is False, "it came to the point and died there"
+    assert campaign.kill_after(runner, 60) is False, "it died at the failpoint"
     assert counter.stat().st_size >= count
-    campaign.see_to_the_end(queue)
+    campaign.run_to_end(queue)
     campaign.check(queue, "never_began")
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("supervisor.")])
 @pytest.mark.parametrize("count", first_of([1, 4]))
-def test_a_supervisor_killed_at_a_failpoint_costs_one_attempt_at_most(
+def test_a_supervisor_killed_at_a_failpoint_loses_at_most_one_attempt(
     world: World, name: str, count: int
 ) -> None:
     queue = campaign.queue(world)
@@ -53,12 +53,12 @@ def test_a_supervisor_killed_at_a_failpoint_costs_one_attempt_at_most(
     runner = campaign.start(queue, **{VARIABLE: f"{name}:{count}:{counter}"})
     campaign.kill_after(runner, 60)
     if not name.startswith("supervisor.stop") or count == 1:
-        assert counter.stat().st_size >= count, "nobody came to the point"
+        assert counter.stat().st_size >= count, "no supervisor reached the failpoint"
     campaign.check(queue, "never_began", "lost")
 
 
 @pytest.mark.parametrize("seed", first_of(range(SEEDS)))
-def test_a_runner_killed_at_random_instants_costs_nothing(tmp_path: Path, seed: int) -> None:
+def test_a_runner_killed_at_random_moments_loses_nothing(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     killed = 0
     for number in range(KILLS):
@@ -67,21 +67,21 @@ def test_a_runner_killed_at_random_instants_costs_nothing(tmp_path: Path, seed: 
             queue = campaign.queue(world)
             while killed < KILLS and not (queue.events() and queue.state.ended):
                 runner = campaign.start(queue)
-                # By what it has done, not by how long it ran: a busy machine is no excuse.
+                # Counted in commits and not in time, so that it holds on a busy machine.
                 commits = chance.choice([1, 2, 3, 5, 8, 13])
                 done = campaign.wait_commits(runner, commits)
                 if campaign.kill_after(runner, chance.uniform(0.0, 0.1)):
                     killed += 1
                     epoch = queue.state.epoch
                     assert sum(event.epoch == epoch for event in queue.events()) >= done
-            campaign.see_to_the_end(queue)
+            campaign.run_to_end(queue)
             campaign.check(queue, "never_began")
         if killed == KILLS:
             return
     pytest.fail(f"only {killed} runners were killed")
 
 
-def test_every_failpoint_stands_at_one_place() -> None:
+def test_every_failpoint_is_in_one_place() -> None:
     root = Path(__file__).parents[2]
     sources = [
         file.read_text()
@@ -90,11 +90,11 @@ def test_every_failpoint_stands_at_one_place() -> None:
     ]
     for name in NAMES:
         found = sum(source.count(f'reached("{name}")') for source in sources)
-        assert found == 1, f"{name} stands at {found} places"
+        assert found == 1, f"{name} is in {found} places"
 
 
 @pytest.mark.cold
-def test_no_job_learns_what_is_for_the_runner_alone(world: World) -> None:
+def test_jobs_do_not_inherit_the_runners_variables(world: World) -> None:
     queue = world.queue({"job_id": "a", "command": f'echo "[${VARIABLE}${SERVICE}]"'})
     told = {VARIABLE: f"runner.requested:1:{os.devnull}", SERVICE: "1"}
     campaign.kill_after(campaign.start(queue, **told), 60)

@@ -1,4 +1,4 @@
-"""What else befalls a queue, with the events, the exit code and the words that it ends in."""
+"""Other faults, with the events, exit codes and messages that they cause."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ from spawn.store import lag
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
-def test_a_command_that_is_killed_by_its_pid_has_failed_and_is_retried(world: World) -> None:
+def test_a_command_killed_by_pid_has_failed_and_is_retried(world: World) -> None:
     queue = world.queue(job("a", f"[ $JOB_ATTEMPT = 2 ] || {until('never')}", retry=retry(2)))
     process = queue.start()
     os.kill(queue.wait_executing("a").pid, signal.SIGTERM)
@@ -35,13 +35,13 @@ def test_a_command_that_is_killed_by_its_pid_has_failed_and_is_retried(world: Wo
     assert said in world.spawn("history", "q").out
 
 
-def test_a_command_and_all_its_children_killed_is_a_failure_too(world: World) -> None:
+def test_a_command_killed_with_all_its_children_has_failed(world: World) -> None:
     queue = world.queue(job("a", "sleep 61 & sleep 62 & touch up; wait"))
     process = queue.start()
     started = queue.wait_executing("a")
     queue.until((world.work / "up").exists, "its children are there")
     queue.until(lambda: len(attempt_processes(started)) == 3, "`touch` is gone")
-    os.killpg(started.pid, signal.SIGKILL)  # all at once: one by one, bash might end by itself
+    os.killpg(started.pid, signal.SIGKILL)  # all at once: otherwise bash might end by itself
     out, _ = process.communicate(timeout=30)
     assert process.returncode == 1
     assert "✗ a: exit 137 (SIGKILL), no attempts left (1 of 1)" in out
@@ -65,7 +65,7 @@ def test_a_job_that_kills_its_process_group_kills_nothing_else(world: World) -> 
     assert queue.types() == ["QueueSubmitted", "QueueStarted", "QueueFailed"]
 
 
-def test_a_job_that_runs_out_of_memory_fails_in_its_own_words(world: World) -> None:
+def test_a_job_that_runs_out_of_memory_fails_with_its_own_message(world: World) -> None:
     hungry = "ulimit -v 200000; python3 -S -c 'x = bytearray(10**9)'"
     queue = world.queue(job("a", hungry), job("b", "true", "a"))
     finished = queue.run()
@@ -77,14 +77,16 @@ def test_a_job_that_runs_out_of_memory_fails_in_its_own_words(world: World) -> N
     assert queue.types("b") == ["JobBlocked"]
 
 
-def test_after_a_restart_of_the_machine_what_ran_is_lost_and_tried_again(world: World) -> None:
+def test_after_a_reboot_running_jobs_are_lost_and_run_again(world: World) -> None:
     if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"], check=False).returncode:
         pytest.skip("only root can give a process another boot id")
     queue = world.queue(
         job("a", "true"), job("b", "[ $JOB_ATTEMPT = 2 ] || echo done", "a"), job("c", "true", "b")
     )
     runner = campaign.start(queue, SPAWN_FAILPOINT=f"runner.ended:2:{world.folder / 'counter'}")
-    assert campaign.kill_after(runner, 30) is False, "it died with b ended and not yet in the log"
+    assert campaign.kill_after(runner, 30) is False, (
+        "it died when b had ended and was not yet in the log"
+    )
     queue.wait_over("b")
     other = world.folder / "boot_id"
     other.write_text("11111111-2222-3333-4444-555555555555\n")
@@ -99,7 +101,7 @@ def test_after_a_restart_of_the_machine_what_ran_is_lost_and_tried_again(world: 
     assert queue.state.jobs["b"].attempts == 1
 
 
-def test_a_log_cut_in_the_middle_of_its_last_page_is_named_and_restored_by_resume(
+def test_resume_restores_a_log_truncated_within_its_last_page(
     world: World,
 ) -> None:
     queue = world.queue(*(job(f"j{number}", "true") for number in range(40)), job("z", "exit 1"))
@@ -115,7 +117,7 @@ def test_a_log_cut_in_the_middle_of_its_last_page_is_named_and_restored_by_resum
         assert "Traceback" not in refused.err
     assert log.stat().st_size == len(whole) - 2000
     done = world.spawn("resume", "q")
-    assert done.code == 1, "it has failed, and nothing is to be tried again"
+    assert done.code == 1, "the queue has failed and no retry is requested"
     assert "--retry-failed" in done.err
     assert queue.events() == events
     kept = log.with_name("events.db.damaged-1")
@@ -123,7 +125,7 @@ def test_a_log_cut_in_the_middle_of_its_last_page_is_named_and_restored_by_resum
 
 
 def _shorten(queue: Queue) -> int:
-    """Kill a queue's runner, flip a bit in its log's WAL; returns how many events are gone."""
+    """Kill a queue's runner and flip a bit in its log's WAL; returns the number of lost events."""
     queue.kill_runner()
     wal = queue.paths.events.with_name("events.db-wal")
     before = len(queue.events())
@@ -135,8 +137,8 @@ def _shorten(queue: Queue) -> int:
     return before - after
 
 
-def test_a_queue_whose_log_was_shortened_goes_on_from_its_copy(world: World) -> None:
-    """The job that runs meanwhile is taken up; none that has completed runs again."""
+def test_a_queue_with_a_shortened_log_resumes_from_its_copy(world: World) -> None:
+    """The running job is adopted, and no completed job runs again."""
     queue = world.queue(*(job(f"j{number}", "true") for number in range(8)), job("z", until("go")))
     queue.detach()
     queue.wait_executing("z")
@@ -159,12 +161,12 @@ def test_a_queue_whose_log_was_shortened_goes_on_from_its_copy(world: World) -> 
     assert told.code == 1
     assert "is gone" in told.err
     assert "q" in world.spawn("list").out
-    assert world.spawn("resume", "q").code == 1, "it has completed"
+    assert world.spawn("resume", "q").code == 1, "the queue has completed"
     assert queue.paths.events.read_bytes()[:16] == b"SQLite format 3\0"
     assert world.spawn("verify", "q").code == 0
 
 
-def test_what_neither_log_nor_copy_has_is_given_up_by_force_alone(world: World) -> None:
+def test_events_in_neither_log_nor_copy_are_given_up_only_by_force(world: World) -> None:
     world.hurry("spawn.runner.replicator.SPACING_SECONDS", 1000.0)  # the copy stays behind
     queue = world.queue(*(job(f"j{number}", "true") for number in range(4)), job("z", until("go")))
     queue.detach()
@@ -186,7 +188,7 @@ def test_what_neither_log_nor_copy_has_is_given_up_by_force_alone(world: World) 
     assert world.spawn("verify", "q").out.count("damaged in epoch 1") == 1
     ran = [each for each, _ in queue.executed()]
     assert set(ran) == {"j0", "j1", "j2", "j3", "z"}
-    world.queues.clear()  # jobs ran again, as was said
+    world.queues.clear()  # jobs ran again, as announced
 
 
 def _copied(queue: Queue) -> int:
@@ -194,7 +196,7 @@ def _copied(queue: Queue) -> int:
     return 0 if noted is None else noted.seq
 
 
-def test_a_write_ahead_log_cut_anywhere_loses_the_newest_events_at_most(world: World) -> None:
+def test_a_wal_truncated_anywhere_loses_only_the_newest_events(world: World) -> None:
     queue = world.queue(*(job(f"j{number}", "true") for number in range(8)), job("z", until("go")))
     queue.detach()
     queue.wait_executing("z")
@@ -221,16 +223,14 @@ def test_a_write_ahead_log_cut_anywhere_loses_the_newest_events_at_most(world: W
 
 _TIME_PASSES = {
     "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # else who waits for the interpreter's lock spins
-    "NO_FAKE_STAT": "1",  # a file that seems newer is compiled anew
+    "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # otherwise threads that wait for the GIL spin
+    "NO_FAKE_STAT": "1",  # otherwise files that seem newer are recompiled
 }
 
 
 @pytest.mark.tool("faketime")
 @pytest.mark.parametrize("jump", [timedelta(hours=-1), timedelta(days=1)])
-def test_the_clock_may_jump_and_nothing_waits_longer_or_shorter(
-    world: World, jump: timedelta
-) -> None:
+def test_a_clock_jump_does_not_change_any_wait(world: World, jump: timedelta) -> None:
     library = next(Path("/usr/lib").rglob("libfaketime.so.1"))
     offset = world.folder / "offset"
     offset.write_text("+0s\n")
@@ -256,12 +256,14 @@ def test_the_clock_may_jump_and_nothing_waits_longer_or_shorter(
     assert timedelta(seconds=1) < apart < timedelta(minutes=10)
     assert queue.executed() == [("a", 1), ("a", 2), ("b", 1)]
     assert queue.outcome("b").wall_seconds < 20
-    assert queue.state.owned_seconds < 600  # the jump spent nothing of its global_timeout
+    assert queue.state.owned_seconds < 600  # the jump does not count against its global_timeout
     assert world.spawn("status", "q").code == 0
 
 
 @pytest.mark.tool("faketime")
-def test_a_retry_of_before_the_clock_was_set_back_waits_its_delay_at_most(world: World) -> None:
+def test_a_retry_scheduled_before_the_clock_was_set_back_waits_at_most_its_delay(
+    world: World,
+) -> None:
     library = next(Path("/usr/lib").rglob("libfaketime.so.1"))
     queue = world.queue(job("a", "[ $JOB_ATTEMPT = 2 ] || exit 3", retry=retry(2, "1s")))
     queue.detach()

@@ -1,4 +1,4 @@
-"""A runner that dies is started again by its guardian, and nothing else changes."""
+"""The guardian restarts a runner that has died, and nothing else changes."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ from spawn.runner.guardian import RESTARTS
 
 @pytest.fixture
 def guarded(world: World) -> World:
-    """A machine on which a runner is started again twice in a row."""
+    """A machine on which a runner is restarted at most twice in a row."""
     world.environ[RESTARTS] = "2"
     return world
 
@@ -30,7 +30,7 @@ def _kill(queue: Queue) -> int:
 
 
 def _resumed(queue: Queue, times: int) -> QueueResumed:
-    """Wait until the queue has been resumed so often; returns the last time."""
+    """Wait for the given number of resumptions; returns the data of the last one."""
 
     def found() -> list[QueueResumed]:
         return [event.data for event in queue.events() if isinstance(event.data, QueueResumed)]
@@ -40,9 +40,7 @@ def _resumed(queue: Queue, times: int) -> QueueResumed:
 
 
 @pytest.mark.parametrize("detached", [False, True])
-def test_a_runner_that_is_killed_comes_back_and_its_job_runs_once(
-    guarded: World, detached: bool
-) -> None:
+def test_a_killed_runner_is_restarted_and_its_job_runs_once(guarded: World, detached: bool) -> None:
     queue = guarded.queue(job("a", until("go")), job("b", "true", "a"))
     process = None if detached else queue.start()
     if detached:
@@ -65,7 +63,7 @@ def test_a_runner_that_is_killed_comes_back_and_its_job_runs_once(
 
 
 @pytest.mark.cold
-def test_a_runner_that_dies_again_and_again_is_given_up_and_its_job_goes_on(
+def test_the_guardian_gives_up_on_a_runner_that_keeps_dying_and_its_job_continues(
     guarded: World,
 ) -> None:
     queue = guarded.queue(job("a", until("go")))
@@ -83,11 +81,11 @@ def test_a_runner_that_dies_again_and_again_is_given_up_and_its_job_goes_on(
     assert queue.executed() == [("a", 1)]
 
 
-def test_an_internal_error_is_said_and_tried_again_before_the_runner_is_given_up(
+def test_an_internal_error_is_reported_and_the_runner_restarted_before_giving_up(
     guarded: World,
 ) -> None:
     guarded.environ[RESTARTS] = "1"
-    guarded.hurry("spawn.runner.session.LAST_LINES", "many")  # no number: a job that fails
+    guarded.hurry("spawn.runner.session.LAST_LINES", "many")  # fails when a job fails
     queue = guarded.queue(job("a", "exit 3"))
     done = queue.run()
     assert done.code == 1
@@ -99,7 +97,7 @@ def test_an_internal_error_is_said_and_tried_again_before_the_runner_is_given_up
     assert queue.executed() == [("a", 1)]
 
 
-def test_a_runner_that_was_told_to_stop_is_not_started_again(guarded: World) -> None:
+def test_a_runner_that_was_asked_to_stop_is_not_restarted(guarded: World) -> None:
     queue = guarded.queue(
         job("a", "trap 'touch told' TERM; until [ -e go ]; do nap; done"), kill_grace="60s"
     )
@@ -116,7 +114,7 @@ def test_a_runner_that_was_told_to_stop_is_not_started_again(guarded: World) -> 
     assert queue.resume().code == 0
 
 
-def test_a_signal_to_guardian_and_runner_alike_is_one(guarded: World) -> None:
+def test_a_signal_to_guardian_and_runner_counts_once(guarded: World) -> None:
     saves = "trap 'touch told; until [ -e go ]; do nap; done; touch saved; exit 0' TERM"
     queue = guarded.queue(job("a", f"{saves}; until [ -e go ]; do nap; done"), kill_grace="60s")
     queue.detach()
@@ -129,7 +127,7 @@ def test_a_signal_to_guardian_and_runner_alike_is_one(guarded: World) -> None:
     assert queue.resume().code == 0
 
 
-def test_a_guardian_that_is_told_to_stop_while_it_pauses_has_the_queue_end_in_good_order(
+def test_a_stop_during_the_guardians_pause_ends_the_queue_gracefully(
     guarded: World,
 ) -> None:
     queue = guarded.queue(job("a", until("go")))
@@ -137,7 +135,7 @@ def test_a_guardian_that_is_told_to_stop_while_it_pauses_has_the_queue_end_in_go
     queue.wait_executing("a")
     _kill(queue)
     _resumed(queue, 1)
-    guardian = _kill(queue)  # it pauses for two seconds
+    guardian = _kill(queue)  # the guardian pauses for two seconds
     os.kill(guardian, signal.SIGTERM)
     queue.wait_for("QueueInterrupted")
     queue.until(lambda: not is_alive(guardian), "the guardian's end")
@@ -146,7 +144,7 @@ def test_a_guardian_that_is_told_to_stop_while_it_pauses_has_the_queue_end_in_go
 
 
 @pytest.mark.parametrize("how", ["removed", "replaced"])
-def test_a_runner_whose_log_is_gone_ends_its_jobs_and_is_not_started_again(
+def test_a_runner_whose_log_is_gone_ends_its_jobs_and_is_not_restarted(
     guarded: World, how: str
 ) -> None:
     guarded.hurry("spawn.runner.poller.LOOK_SECONDS", 0.5)

@@ -1,4 +1,4 @@
-"""A runner that is killed while it follows a request: the next one does, once."""
+"""A runner is killed while it handles a request: the next runner handles it once."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ def _dies_at(queue: Queue, name: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("point", ["runner.requested", "runner.answered"])
-def test_a_reset_is_followed_once_whenever_the_runner_dies(world: World, point: str) -> None:
+def test_a_reset_is_applied_once_whenever_the_runner_dies(world: World, point: str) -> None:
     queue = world.queue(
         job("a", "[ -e mended ]"),
         job("b", "true", "a"),
@@ -35,7 +35,7 @@ def test_a_reset_is_followed_once_whenever_the_runner_dies(world: World, point: 
     queue.wait_executing("c")
     world.let("mended")
     request = _asked(queue, "reset")
-    assert campaign.kill_after(runner, 30) is False, "it came to the point and died there"
+    assert campaign.kill_after(runner, 30) is False, "it died at the failpoint"
     world.let("go")
     assert queue.resume().code == 0
     (reset,) = queue.of("a", "JobReset")
@@ -45,12 +45,12 @@ def test_a_reset_is_followed_once_whenever_the_runner_dies(world: World, point: 
 
 
 @pytest.mark.parametrize("point", ["runner.requested", "runner.stopping"])
-def test_a_cancel_is_followed_whenever_the_runner_dies(world: World, point: str) -> None:
+def test_a_cancel_is_applied_whenever_the_runner_dies(world: World, point: str) -> None:
     queue = world.queue(job("a", until("go")), job("b", "true", "a"), kill_grace="1s")
     runner = campaign.start(queue, **_dies_at(queue, point))
     queue.wait_executing("a")
     _asked(queue, "cancel")
-    assert campaign.kill_after(runner, 30) is False, "it came to the point and died there"
+    assert campaign.kill_after(runner, 30) is False, "it died at the failpoint"
     assert queue.resume().code == 1
     assert queue.data("a", "JobFailed").why == "cancelled"
     assert queue.state.reason == "cancelled"
@@ -58,18 +58,18 @@ def test_a_cancel_is_followed_whenever_the_runner_dies(world: World, point: str)
     assert list(queue.paths.requests.glob("*.json")) == []
 
 
-def test_a_stop_is_known_though_the_runner_died_of_it(world: World) -> None:
+def test_a_stop_is_recorded_though_the_runner_died_while_stopping(world: World) -> None:
     queue = world.queue(job("a", f"[ $JOB_ATTEMPT = 2 ] || {until('go')}"), kill_grace="1s")
     runner = campaign.start(queue, **_dies_at(queue, "runner.stopping"))
     queue.wait_executing("a")
     os.kill(runner.pid, signal.SIGTERM)
-    assert campaign.kill_after(runner, 30) is False, "it came to the point and died there"
+    assert campaign.kill_after(runner, 30) is False, "it died at the failpoint"
     assert queue.resume().code == 0
     assert queue.data("a", "JobInterrupted").cause == "stop"
     assert queue.executed() == [("a", 1), ("a", 2)]
 
 
-def test_a_request_of_before_the_end_does_not_reach_a_queue_that_goes_on(world: World) -> None:
+def test_a_request_from_before_the_end_does_not_affect_the_resumed_queue(world: World) -> None:
     queue = world.queue(job("a", "[ -e mended ]"))
     assert queue.run().code == 1
     _asked(queue, "cancel")

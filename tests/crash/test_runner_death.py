@@ -1,4 +1,4 @@
-"""A runner that is killed: what it started goes on, and the next one learns how it ended."""
+"""A runner is killed: its jobs continue, and the next runner learns how they ended."""
 
 import contextlib
 import os
@@ -19,7 +19,9 @@ from spawn.core.moments import moment
 
 
 @pytest.mark.parametrize("code", [0, 3])
-def test_a_job_outlives_its_runner_and_the_next_waits_for_it(world: World, code: int) -> None:
+def test_a_job_outlives_its_runner_and_the_next_runner_waits_for_it(
+    world: World, code: int
+) -> None:
     queue = world.queue(job("a", f"{until('go')}; echo whole; exit {code}"), job("b", "true", "a"))
     queue.detach()
     pid = queue.wait_executing("a").pid
@@ -46,7 +48,7 @@ def test_a_job_outlives_its_runner_and_the_next_waits_for_it(world: World, code:
         ("kill -9 $$", "JobFailed", 137, "SIGKILL"),
     ],
 )
-def test_how_a_job_ended_while_nobody_ran_the_queue_is_known(
+def test_the_outcome_of_a_job_that_ended_without_a_runner_is_known(
     world: World, end: str, outcome: str, code: int, name: str | None
 ) -> None:
     world.hurry("spawn.cli.commands.wait.UNOWNED_SECONDS", 0.2)
@@ -82,13 +84,13 @@ def test_how_a_job_ended_while_nobody_ran_the_queue_is_known(
     began, ended = moment(state.started_at), moment(state.ended_at)
     assert ended - began == timedelta(seconds=queue.outcome("a").wall_seconds)
     owned = moment(queue.wait_for("QueueResumed").at)
-    assert ended < owned, "not when the next runner found it"
+    assert ended < owned, "its own end, not the moment at which the next runner found it"
     assert (queue.outcome("a").exit_code, queue.outcome("a").signal) == (code, name)
     assert queue.executed() == [("a", 1)]
 
 
 @pytest.mark.cold
-def test_a_timeout_comes_also_while_nobody_runs_the_queue(world: World) -> None:
+def test_a_job_times_out_without_a_runner(world: World) -> None:
     queue = world.queue(
         job("a", "[ $JOB_ATTEMPT = 2 ] || sleep 60", timeout="1500ms", retry=retry(2))
     )
@@ -100,7 +102,7 @@ def test_a_timeout_comes_also_while_nobody_runs_the_queue(world: World) -> None:
     assert queue.data("a", "JobRetryScheduled").timed_out
 
 
-def test_results_of_a_job_that_ended_while_nobody_ran_the_queue_are_kept(world: World) -> None:
+def test_results_of_a_job_that_ended_without_a_runner_are_saved(world: World) -> None:
     queue = world.queue(job("a", f"{until('go')}; echo 1 > x", result_files=["x"]))
     queue.detach()
     queue.wait_executing("a")
@@ -111,7 +113,7 @@ def test_results_of_a_job_that_ended_while_nobody_ran_the_queue_are_kept(world: 
     assert queue.data("a", "ResultsUploaded").files == 1
 
 
-def test_the_next_runner_can_stop_a_job_that_it_did_not_start(world: World) -> None:
+def test_the_next_runner_can_stop_an_adopted_job(world: World) -> None:
     queue = world.queue(job("a", "[ $JOB_ATTEMPT = 2 ] || sleep 60"))
     queue.detach()
     queue.wait_executing("a")
@@ -125,7 +127,7 @@ def test_the_next_runner_can_stop_a_job_that_it_did_not_start(world: World) -> N
     assert queue.resume().code == 0
 
 
-def test_a_stop_is_known_to_the_next_runner_when_the_one_that_asked_died(world: World) -> None:
+def test_a_stop_is_recorded_though_the_stopping_runner_died(world: World) -> None:
     queue = world.queue(
         job(
             "a",
@@ -144,7 +146,7 @@ def test_a_stop_is_known_to_the_next_runner_when_the_one_that_asked_died(world: 
     assert queue.executed() == [("a", 1), ("a", 2)]
 
 
-def test_a_retry_waits_what_is_left_of_its_delay(world: World) -> None:
+def test_a_retry_waits_for_the_rest_of_its_delay(world: World) -> None:
     queue = world.queue(job("a", "[ $JOB_ATTEMPT = 2 ]", retry=retry(2, "6s")))
     queue.detach()
     scheduled = queue.wait_for("JobRetryScheduled", "a")
@@ -155,13 +157,13 @@ def test_a_retry_waits_what_is_left_of_its_delay(world: World) -> None:
     resumed = queue.wait_for("QueueResumed")
     again = queue.of("a", "JobStarted")[1]
     delay = timedelta(seconds=6)
-    # A runner that waited anew would need the whole delay from its own beginning on.
+    # With a new wait, the whole delay would start at the resumption.
     assert moment(scheduled.at) + delay <= moment(again.at) < moment(resumed.at) + delay
     assert again.epoch == 2
     assert queue.executed() == [("a", 1), ("a", 2)]
 
 
-def test_a_retry_that_is_overdue_starts_at_once(world: World) -> None:
+def test_an_overdue_retry_starts_at_once(world: World) -> None:
     queue = world.queue(
         job("a", "[ $JOB_ATTEMPT = 2 ]", retry=retry(2, "3s")),
         job("b", until("go")),
@@ -177,11 +179,11 @@ def test_a_retry_that_is_overdue_starts_at_once(world: World) -> None:
     wait_until(lambda: datetime.now(UTC) > due, seconds=20, what="it is overdue")
     assert queue.resume().code == 0
     again = queue.of("a", "JobStarted")[1]
-    # A runner that waited anew would finish c first.
+    # With a new wait, c would finish first.
     assert again.seq < queue.of("c", "JobCompleted")[0].seq
 
 
-def test_a_job_whose_runner_and_supervisor_died_is_lost_and_nothing_of_it_lives(
+def test_a_job_without_runner_and_supervisor_is_lost_and_all_its_processes_are_killed(
     world: World,
 ) -> None:
     queue = world.queue(
@@ -194,7 +196,7 @@ def test_a_job_whose_runner_and_supervisor_died_is_lost_and_nothing_of_it_lives(
     queue.kill_runner()
     os.kill(supervisor, signal.SIGKILL)
     queue.wait_over("a")
-    assert attempt_processes(started) != []  # without its supervisor nobody has ended it
+    assert attempt_processes(started) != []  # without a supervisor they are still running
 
     queue.detach("--or-resume")
     queue.wait_for("JobInterrupted", "a")
@@ -217,7 +219,8 @@ def test_a_queue_survives_any_number_of_dead_runners(world: World) -> None:
         queue.detach(*["--or-resume"] * (epoch > 1))
         enough = len(queue.events()) + chance.randrange(25)
         queue.until(
-            lambda enough=enough: len(queue.events()) >= enough or queue.state.ended, "it goes on"
+            lambda enough=enough: len(queue.events()) >= enough or queue.state.ended,
+            "it makes progress",
         )
         if queue.state.ended:
             break
@@ -230,7 +233,7 @@ def test_a_queue_survives_any_number_of_dead_runners(world: World) -> None:
     assert causes <= {None, "never_began"}
 
 
-def test_a_dead_runner_s_queue_is_told_from_one_that_runs(world: World) -> None:
+def test_status_shows_that_the_runner_has_died(world: World) -> None:
     queue = world.queue(job("a", until("go")))
     queue.detach()
     queue.wait_executing("a")
@@ -242,7 +245,7 @@ def test_a_dead_runner_s_queue_is_told_from_one_that_runs(world: World) -> None:
     assert queue.resume().code == 0
 
 
-def test_a_command_line_whose_runner_is_killed_says_how_to_go_on(world: World) -> None:
+def test_run_prints_how_to_resume_when_its_runner_is_killed(world: World) -> None:
     queue = world.queue(job("a", until("go")))
     process = queue.start()
     queue.wait_executing("a")
@@ -254,7 +257,7 @@ def test_a_command_line_whose_runner_is_killed_says_how_to_go_on(world: World) -
     assert "spawn queue resume" in out + err
 
 
-def test_output_of_a_job_without_a_runner_is_whole(world: World) -> None:
+def test_the_output_of_a_job_without_a_runner_is_complete(world: World) -> None:
     queue = world.queue(job("a", f"echo before; {until('go')}; seq 100000; echo after"))
     queue.detach()
     queue.wait_executing("a")
@@ -265,7 +268,7 @@ def test_output_of_a_job_without_a_runner_is_whole(world: World) -> None:
     assert (lines[0], len(lines), lines[-1]) == (b"before", 100_002, b"after")
 
 
-def test_the_logs_of_an_attempt_are_kept_though_the_runner_died_before_it_copied_them(
+def test_attempt_logs_are_saved_though_the_runner_died_before_copying_them(
     world: World,
 ) -> None:
     queue = world.queue(
@@ -280,14 +283,14 @@ def test_the_logs_of_an_attempt_are_kept_though_the_runner_died_before_it_copied
     queue.kill_runner()
     early = queue.types("big")
     assert queue.resume().code == 0
-    assert early == ["JobStarted", "JobCompleted"], "the copy was too quick for this test"
+    assert early == ["JobStarted", "JobCompleted"], "the copy was too fast for this test"
     kept = world.roots.objects / "q" / "small" / "attempts" / "1.1"
     assert (kept / "exit_code").read_text() == "0\n"
     assert (kept / "stdout.log").read_text() == "hello\n"
 
 
 @pytest.mark.tool("unshare")
-def test_a_runner_in_another_network_namespace_waits_for_the_job_too(world: World) -> None:
+def test_a_runner_in_another_network_namespace_waits_for_the_job(world: World) -> None:
     unshared = ("unshare", "--net")
     if subprocess.run([*unshared, "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("only root can make a network namespace")
@@ -303,7 +306,7 @@ def test_a_runner_in_another_network_namespace_waits_for_the_job_too(world: Worl
     assert queue.executed() == [("a", 1)]
 
 
-def test_nothing_of_others_is_ended_with_a_lost_job_whose_pid_they_got(world: World) -> None:
+def test_a_process_that_reuses_a_lost_jobs_pid_is_not_killed(world: World) -> None:
     last = Path("/proc/sys/kernel/ns_last_pid")
     if os.geteuid() != 0:
         pytest.skip("only root can choose the next pid")
@@ -315,7 +318,7 @@ def test_nothing_of_others_is_ended_with_a_lost_job_whose_pid_they_got(world: Wo
     os.kill(supervisor, signal.SIGKILL)
     queue.wait_over("a")
     queue.until(lambda: not Path(f"/proc/{pid}").exists(), "its pid is free")
-    # A daemon: the leader of its session has ended, and its own number is another.
+    # A daemon: the leader of its session has ended, and its own pid is another one.
     daemon = "import os; os.setsid(); print(os.getpid(), flush=True); os.fork() and os._exit(0);"
     daemon += "import time; time.sleep(60)"
     leader = 0
@@ -332,7 +335,7 @@ def test_nothing_of_others_is_ended_with_a_lost_job_whose_pid_they_got(world: Wo
             break
         os.kill(child, signal.SIGKILL)
     if leader != pid:
-        pytest.skip("the pid was taken by somebody else")
+        pytest.skip("another process has taken the pid")
     code = queue.resume().code
     spared = is_alive(child)
     if spared:
@@ -342,7 +345,7 @@ def test_nothing_of_others_is_ended_with_a_lost_job_whose_pid_they_got(world: Wo
 
 
 def members(session: int) -> list[int]:
-    """The processes of a session whose leader has ended."""
+    """Wait for and return the processes of a session whose leader has ended."""
     found: list[int] = []
     wait_until(lambda: bool(found.extend(_members(session)) or found), what="the daemon is there")
     return found

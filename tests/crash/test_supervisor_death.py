@@ -1,4 +1,4 @@
-"""A supervisor that is killed: its job is lost, and nothing of it lives on."""
+"""A supervisor is killed: its job is lost, and all its processes are killed."""
 
 import contextlib
 import os
@@ -18,7 +18,9 @@ from spawn.runner import reattach, strays
 from spawn.runner.messages import Over, pack
 
 
-def test_a_lost_job_is_ended_whole_and_tried_again_without_spending_budget(world: World) -> None:
+def test_a_lost_jobs_processes_are_killed_and_it_runs_again_without_spending_budget(
+    world: World,
+) -> None:
     queue = world.queue(
         job("a", "[ $JOB_ATTEMPT = 2 ] || { sleep 71 & setsid sleep 72 & touch up; wait; }"),
         job("b", "true", "a"),
@@ -41,7 +43,7 @@ def test_a_lost_job_is_ended_whole_and_tried_again_without_spending_budget(world
     assert queue.state.jobs["a"].attempts == 1
 
 
-def test_a_job_that_is_lost_three_times_in_a_row_fails_and_shows_what_it_said(
+def test_a_job_lost_three_times_in_a_row_fails_and_shows_its_output(
     world: World,
 ) -> None:
     log = world.roots.queue("q").job_log("a")
@@ -67,7 +69,7 @@ def test_a_job_that_is_lost_three_times_in_a_row_fails_and_shows_what_it_said(
     assert "never ran" not in told
 
 
-def test_losses_that_are_not_in_a_row_do_not_add_up(world: World) -> None:
+def test_only_consecutive_losses_are_counted(world: World) -> None:
     queue = world.queue(
         job(
             "a",
@@ -86,7 +88,7 @@ def test_losses_that_are_not_in_a_row_do_not_add_up(world: World) -> None:
     ]
 
 
-def test_what_a_command_starts_while_it_is_lost_is_ended_too(world: World) -> None:
+def test_processes_started_while_a_job_is_lost_are_killed(world: World) -> None:
     lose = "[ $JOB_ATTEMPT = 2 ] || { kill -9 $PPID; sleep 60; }"
     queue = world.queue(*(job(f"j{number}", lose) for number in range(60)))
     assert queue.run().code == 0
@@ -96,7 +98,7 @@ def test_what_a_command_starts_while_it_is_lost_is_ended_too(world: World) -> No
     assert left == []
 
 
-def test_a_process_that_starts_during_the_search_for_strays_is_killed(
+def test_a_process_started_during_the_search_for_strays_is_killed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     search = strays._strays
@@ -116,7 +118,7 @@ def test_a_process_that_starts_during_the_search_for_strays_is_killed(
     assert process.wait() == -signal.SIGKILL
 
 
-def test_the_loss_of_one_job_does_not_touch_the_others(world: World) -> None:
+def test_the_loss_of_one_job_does_not_affect_others(world: World) -> None:
     queue = world.queue(
         job("a", "[ $JOB_ATTEMPT = 2 ] || sleep 73"),
         *(job(name, until("go")) for name in "bc"),
@@ -132,7 +134,7 @@ def test_the_loss_of_one_job_does_not_touch_the_others(world: World) -> None:
     assert sorted(queue.executed()) == [("a", 1), ("a", 2), ("b", 1), ("c", 1)]
 
 
-def test_what_dropped_its_environment_is_ended_with_a_lost_job_too(world: World) -> None:
+def test_a_process_with_a_cleared_environment_is_killed_with_its_lost_job(world: World) -> None:
     mark = f"MARK={world.folder}"
     queue = world.queue(
         job("a", f"[ $JOB_ATTEMPT = 2 ] || {{ env -i {mark} sleep 30 & touch up; wait; }}")
@@ -150,7 +152,7 @@ def test_what_dropped_its_environment_is_ended_with_a_lost_job_too(world: World)
     assert not alive
 
 
-def test_a_supervisor_that_is_told_to_end_interrupts_its_job(world: World) -> None:
+def test_sigterm_to_a_supervisor_interrupts_its_job(world: World) -> None:
     queue = world.queue(job("a", "[ $JOB_ATTEMPT = 2 ] || sleep 60"))
     queue.detach()
     queue.wait_executing("a")
@@ -160,7 +162,7 @@ def test_a_supervisor_that_is_told_to_end_interrupts_its_job(world: World) -> No
     assert queue.state.jobs["a"].attempts == 1
 
 
-def test_why_a_job_was_being_ended_is_known_though_its_supervisor_died(world: World) -> None:
+def test_the_cause_of_a_stop_is_known_though_the_supervisor_died(world: World) -> None:
     queue = world.queue(
         job(
             "a",
@@ -177,7 +179,7 @@ def test_why_a_job_was_being_ended_is_known_though_its_supervisor_died(world: Wo
     assert queue.data("a", "JobRetryScheduled").timed_out
 
 
-def test_another_user_cannot_say_how_a_lost_attempt_ended(world: World) -> None:
+def test_another_user_cannot_forge_the_outcome_of_a_lost_attempt(world: World) -> None:
     if os.getuid() != 0:
         pytest.skip("only root can be two users")
     queue = world.queue(job("a", f"[ $JOB_ATTEMPT = 2 ] || {until('never')}"))
@@ -202,7 +204,7 @@ def test_another_user_cannot_say_how_a_lost_attempt_ended(world: World) -> None:
 
 
 def _forge(token: str) -> NoReturn:
-    """As nobody, tell whoever asks for this attempt that it completed."""
+    """As another user, report to any client that this attempt completed."""
     try:
         os.setgid(NOBODY)
         os.setuid(NOBODY)

@@ -1,4 +1,4 @@
-"""A zygote, or a supervisor that waits for work, that is killed: the queue goes on."""
+"""A zygote or an idle supervisor is killed: the queue continues."""
 
 import os
 import resource
@@ -10,7 +10,7 @@ from tests.support.queues import Queue, World, job, until
 
 from spawn.store.failpoints import VARIABLE
 
-pytestmark = pytest.mark.cold  # elsewhere its parent is not the runner
+pytestmark = pytest.mark.cold  # its parent is the runner only here
 
 
 def zygote(queue: Queue) -> int:
@@ -19,7 +19,7 @@ def zygote(queue: Queue) -> int:
     return pid
 
 
-def test_the_queue_goes_on_without_its_zygote(world: World) -> None:
+def test_the_queue_continues_without_its_zygote(world: World) -> None:
     queue = world.queue(job("a", until("go")), *(job(f"j{number}", "true") for number in range(4)))
     process = queue.start()
     queue.wait_executing("a")
@@ -36,7 +36,7 @@ def test_the_queue_goes_on_without_its_zygote(world: World) -> None:
     assert queue.executed() == [("a", 1), *((f"j{number}", 1) for number in range(4))]
 
 
-def test_the_queue_goes_on_without_the_supervisor_that_is_ready_for_the_next_job(
+def test_the_queue_continues_without_the_idle_supervisor(
     world: World,
 ) -> None:
     queue = world.queue(job("a", until("go")), job("b", "true"), job("c", "true"))
@@ -54,7 +54,7 @@ def test_the_queue_goes_on_without_the_supervisor_that_is_ready_for_the_next_job
     assert queue.executed() == [("a", 1), ("b", 1), ("c", 1)]
 
 
-def test_the_queue_goes_on_when_all_but_its_runner_die_again_and_again(world: World) -> None:
+def test_the_queue_continues_when_zygote_and_supervisors_die(world: World) -> None:
     queue = world.queue(
         *(job(f"j{number}", f"touch {number}; {until('go')}") for number in range(2))
     )
@@ -71,7 +71,7 @@ def test_the_queue_goes_on_when_all_but_its_runner_die_again_and_again(world: Wo
     assert not is_alive(first)
 
 
-def test_everything_may_die_at_once(world: World) -> None:
+def test_the_queue_resumes_after_runner_zygote_and_supervisor_died(world: World) -> None:
     queue = world.queue(
         job("a", f"[ $JOB_ATTEMPT = 2 ] || {{ setsid sleep 79 & {until('never')}; }}"),
         job("b", "true", "a"),
@@ -87,7 +87,7 @@ def test_everything_may_die_at_once(world: World) -> None:
     assert queue.data("a", "JobInterrupted").cause == "lost"
 
 
-def test_a_job_that_gets_no_process_waits_and_every_reader_says_why(world: World) -> None:
+def test_a_job_that_gets_no_process_waits_and_readers_show_the_cause(world: World) -> None:
     world.hurry("spawn.runner.loop.AGAIN_SECONDS", 0.2)
     queue = world.queue(job("a", until("go")), job("b", until("end")), job("c", "true", "b"))
     queue.detach()

@@ -1,4 +1,4 @@
-"""The example pipeline's programs, run for real, with few epochs."""
+"""The example pipeline's programs, run for a few epochs."""
 
 import gzip
 import json
@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parents[2] / "examples/pipeline"
 PATH = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
 ENVIRONMENT = {**os.environ, "PATH": PATH, "PYTHONDONTWRITEBYTECODE": "1"}
 SHORTER = {"train": "--epochs 10 --every 5", "evaluate": "--repeats 1", "export": "--moved 50"}
-"""Options put behind the commands of pipeline.json; the later one counts."""
+"""Options appended to the commands of pipeline.json; the last one of a name applies."""
 
 
 def program(name: str, *arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -54,7 +54,7 @@ def jobs() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory, jobs: list[dict[str, Any]]) -> Path:
-    """A copy of the folder in which every command of pipeline.json has run."""
+    """A copy of the folder after running every command of pipeline.json."""
     copied = tmp_path_factory.mktemp("pipeline") / "copy"
     shutil.copytree(FOLDER, copied, ignore=shutil.ignore_patterns("work", "__pycache__"))
     for job in jobs:
@@ -80,14 +80,14 @@ def work(copy: Path) -> Path:
 
 @pytest.fixture
 def data(work: Path, tmp_path: Path) -> Path:
-    """A folder with the cleaned images and nothing else."""
+    """A folder with only the cleaned images."""
     folder = tmp_path / "data"
     folder.mkdir()
     shutil.copy(work / "cleaned_data.csv", folder)
     return folder
 
 
-def test_the_jobs_are_a_chain_whose_results_all_appear(
+def test_the_jobs_form_a_chain_and_produce_all_results(
     jobs: list[dict[str, Any]], copy: Path
 ) -> None:
     assert [job["job_id"] for job in jobs] == ["preprocess", "train", "evaluate", "export"]
@@ -112,7 +112,7 @@ def test_make_faults_gives_the_checked_in_file_byte_for_byte(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("seed", ["1998", "7"])
-def test_preprocess_finds_every_fault_that_was_put_in(seed: str, tmp_path: Path) -> None:
+def test_preprocess_finds_every_inserted_fault(seed: str, tmp_path: Path) -> None:
     program("make_faults", "--output", tmp_path, "--seed", seed, cwd=tmp_path)
     raw = tmp_path / "digits_raw.csv"
     done = program("preprocess", "--input", raw, "--neighbours", "0", cwd=tmp_path)
@@ -123,7 +123,7 @@ def test_preprocess_finds_every_fault_that_was_put_in(seed: str, tmp_path: Path)
         assert re.search(rf"^{kind} +{count} ", done.stdout, re.MULTILINE), kind
 
 
-def test_the_cleaned_images_are_those_of_before_the_faults(work: Path) -> None:
+def test_the_cleaned_images_are_the_original_ones(work: Path) -> None:
     clean = gzip.decompress((FOLDER / "data/digits.csv.gz").read_bytes()).decode().splitlines()
     rows = [line.split(",") for line in (work / "cleaned_data.csv").read_text().splitlines()[1:]]
     originals = set(clean)
@@ -135,7 +135,7 @@ def test_the_cleaned_images_are_those_of_before_the_faults(work: Path) -> None:
     assert len(rows) == len(clean) - dropped - faults["broken_line"]
 
 
-def test_the_splits_have_every_digit_and_their_share(work: Path) -> None:
+def test_the_splits_have_every_digit_and_the_right_size(work: Path) -> None:
     lines = (work / "cleaned_data.csv").read_text().splitlines()[1:]
     dealt = [(line.split(",")[1], line.rsplit(",", 1)[1]) for line in lines]
     for name, share in (("train", 0.7), ("validation", 0.1), ("test", 0.2)):
@@ -144,13 +144,13 @@ def test_the_splits_have_every_digit_and_their_share(work: Path) -> None:
         assert len(digits) / len(dealt) == pytest.approx(share, abs=0.02)
 
 
-def test_preprocess_doubts_the_label_that_every_neighbour_contradicts(work: Path) -> None:
+def test_preprocess_lists_a_label_that_every_neighbour_contradicts(work: Path) -> None:
     suspects = load(work / "stats.json")["suspects"]
     assert {"line": 7, "digit": 5, "neighbours": [9] * 5} in suspects
     assert len(suspects) < 20
 
 
-def test_train_prints_four_lines_an_epoch_and_learns(work: Path) -> None:
+def test_train_prints_four_lines_per_epoch_and_learns(work: Path) -> None:
     epochs = re.findall(
         r"^Epoch (\d+)/10\nTrain Loss: (\d\.\d{3})\nVal Loss: \d\.\d{3}\nAccuracy: \d+\.\d%$",
         (work / "train.out").read_text(),
@@ -163,7 +163,7 @@ def test_train_prints_four_lines_an_epoch_and_learns(work: Path) -> None:
     assert len(metrics["history"]) == 10
 
 
-def test_a_killed_training_resumes_and_ends_in_the_same_model(
+def test_a_killed_training_resumes_and_gives_the_same_model(
     work: Path, data: Path, tmp_path: Path
 ) -> None:
     command = (sys.executable, str(FOLDER / "train.py"), "--data", str(data), "--output", str(data))
@@ -186,9 +186,7 @@ def test_a_killed_training_resumes_and_ends_in_the_same_model(
     assert (data / "model.json").read_bytes() == (work / "model.json").read_bytes()
 
 
-def test_checkpoints_that_cannot_be_used_are_named_and_passed_over(
-    work: Path, data: Path, tmp_path: Path
-) -> None:
+def test_unusable_checkpoints_are_named_and_skipped(work: Path, data: Path, tmp_path: Path) -> None:
     shutil.copytree(work / "checkpoints", data / "checkpoints")
     beyond, usable = (data / f"checkpoints/epoch-{number}.json" for number in ("0010", "0005"))
     damaged, foreign = (data / f"checkpoints/epoch-{number}.json" for number in ("0007", "0006"))
@@ -203,7 +201,7 @@ def test_checkpoints_that_cannot_be_used_are_named_and_passed_over(
     ]
 
 
-def test_fresh_deletes_the_checkpoints_and_begins_anew(
+def test_fresh_deletes_the_checkpoints_and_starts_over(
     work: Path, data: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(work / "checkpoints", data / "checkpoints")
@@ -214,7 +212,7 @@ def test_fresh_deletes_the_checkpoints_and_begins_anew(
     assert not list((data / "checkpoints").iterdir())
 
 
-def test_the_scores_follow_from_the_confusion_matrix(work: Path) -> None:
+def test_the_scores_are_computed_from_the_confusion_matrix(work: Path) -> None:
     results = load(work / "eval_results.json")
     counts = results["confusion"]
     right = sum(counts[digit][digit] for digit in range(10))
@@ -232,7 +230,7 @@ def test_the_scores_follow_from_the_confusion_matrix(work: Path) -> None:
 
 
 def chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Each chunk's type and data; its CRC is checked."""
+    """Yield each chunk's type and data, after checking its CRC."""
     at = 8
     while at < len(png):
         (length,) = struct.unpack_from(">I", png, at)
@@ -242,7 +240,7 @@ def chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += 12 + length
 
 
-def test_the_confusion_matrix_is_a_real_picture(work: Path) -> None:
+def test_the_confusion_matrix_is_a_valid_png(work: Path) -> None:
     png = (work / "confusion_matrix.png").read_bytes()
     assert png[:8] == b"\x89PNG\r\n\x1a\n"
     parts = list(chunks(png))
@@ -263,7 +261,7 @@ def test_the_confusion_matrix_is_a_real_picture(work: Path) -> None:
     assert orange > 40 * 40
 
 
-def test_the_exported_file_predicts_alone(work: Path, tmp_path: Path) -> None:
+def test_the_exported_file_predicts_without_other_files(work: Path, tmp_path: Path) -> None:
     alone = Path(shutil.copy(work / "model_export.py", tmp_path))
     rows = [line.split(",") for line in (work / "cleaned_data.csv").read_text().splitlines()]
     tests = [row for row in rows if row[1] == "test"]
@@ -309,7 +307,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("name", "arguments", "message"), BROKEN)
-def test_a_bad_input_is_one_clear_line_and_exit_1(
+def test_a_bad_input_gives_one_line_and_exit_code_1(
     name: str, arguments: list[str], message: str, work: Path, data: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "text").write_bytes(WRONG_HEADER)

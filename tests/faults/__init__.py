@@ -1,1 +1,1 @@
-"""Object stores that fail, and machines that take a queue from each other."""
+"""Failing object stores, and machines that take over queues from each other."""

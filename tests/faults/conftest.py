@@ -1,4 +1,4 @@
-"""A real S3 server for the session, and machines that reach it through a proxy that fails."""
+"""A real S3 server for the session, and machines that reach it through a faulty proxy."""
 
 from collections.abc import Iterator
 from hashlib import sha256
@@ -18,9 +18,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def machines(tmp_path: Path, server: Server) -> Iterator[Machines]:
-    """Machines with a bucket of their own; at the end all that holds for every queue is checked."""
+    """Machines with a separate bucket; general invariants are checked at the end of the test."""
     bucket = f"b-{sha256(bytes(tmp_path)).hexdigest()[:32]}"
     with machines_in(tmp_path, server.endpoint, bucket) as machines:
-        # From one try of a refused upload to the next: the number of tries is what tests are about.
+        # Pause between tries of a rejected upload: tests are about the number of tries.
         machines.hurry("spawn.runner.publisher.AGAIN_SECONDS", [0.1, 0.4])
         yield machines

@@ -1,4 +1,4 @@
-"""A runner that dies while it claims, ships, packs or hands back: one log, wherever it goes on."""
+"""A runner dies while it claims, ships, packs or hands back: one log, wherever it is resumed."""
 
 from collections import Counter
 from pathlib import Path
@@ -22,11 +22,11 @@ POINTS = [
     ("replica.packed", 1),
     ("replica.draining", 1),
 ]
-"""The point, and which of those who come to it dies."""
+"""Each failpoint, and the process that dies there."""
 MORE = [(f"replica.{what}", count) for what in ("shipping", "shipped") for count in (1, 2, 4, 5)]
 
 LATE = ("replica.packing", "replica.packed", "replica.draining")
-"""Points that the second machine can come to only if the first did not get so far."""
+"""Failpoints that the second machine reaches only if the first has not."""
 
 points = pytest.mark.parametrize(("name", "count"), some(POINTS, MORE))
 
@@ -34,8 +34,8 @@ points = pytest.mark.parametrize(("name", "count"), some(POINTS, MORE))
 def _queue(world: World, name: str = "") -> Queue:
     """A queue that cannot end before its runner dies.
 
-    Where the point is in shipping, each job of the chain waits for one more segment than the job
-    before it. Where it is in packing, the chain lasts until enough segments for a pack are shipped.
+    For a failpoint in shipping, each job of the chain waits for one more segment than the one
+    before. For one in packing, the chain lasts until enough segments for a pack are shipped.
     """
     seconds = 0.35 if warm.cold else 0.15
     links = 14 if "pack" in name else 4
@@ -52,39 +52,39 @@ def _queue(world: World, name: str = "") -> Queue:
 
 
 def _until_reached(counter: Path, count: int) -> str:
-    """A command that waits until the failpoint was reached so often, or for `go`."""
+    """Return a command that waits until the failpoint was reached `count` times, or for `go`."""
     reached = f"{{ read -r dots; [ ${{#dots}} -ge {count} ]; }} <{counter}"
     return f"until [ -e go ] || {reached}; do nap; done"
 
 
 def _counter(world: World) -> Path:
-    """The file that has a byte for each time that a machine reached the failpoint."""
+    """File with one byte for each time that a machine reached the failpoint."""
     return world.folder / f"{world.home.name}-counter"
 
 
 def _ship_often(machines: Machines) -> None:
-    """Ship segments every 0.1 s, not every 0.5 s, and pack four of them, not eight."""
+    """Ship segments every 0.1 s instead of 0.5 s, and pack four of them instead of eight."""
     machines.hurry("spawn.runner.replicator.SPACING_SECONDS", 0.1)
     machines.hurry("spawn.store.replica.pack.SEGMENTS", 4)
 
 
 def _dies(machines: Machines, queue: Queue, name: str, count: int, **order: Any) -> None:
-    """Let a runner die at a point; what waited for it does not wait in the next runner."""
+    """Let a runner die at a failpoint; commands that wait for it do not wait in the next runner."""
     counter = _counter(queue.world)
     order["bucket"] = machines.bucket
     runner = campaign.start(queue, order, **{VARIABLE: f"{name}:{count}:{counter}"})
-    assert campaign.kill_after(runner, 60) is False, "it came to the point and died there"
+    assert campaign.kill_after(runner, 60) is False, "it died at the failpoint"
     assert counter.stat().st_size == count
     queue.world.let("go")
 
 
-def test_every_point_of_the_replica_is_tried() -> None:
+def test_every_failpoint_of_the_replica_is_tested() -> None:
     named = [name for name in NAMES if name.startswith("replica.")]
     assert named == [name for name, _ in POINTS]
 
 
 @points
-def test_a_runner_that_dies_over_the_replica_costs_nothing_at_home(
+def test_a_runner_that_dies_during_replication_loses_nothing_on_its_machine(
     machines: Machines, name: str, count: int
 ) -> None:
     _ship_often(machines)
@@ -94,13 +94,13 @@ def test_a_runner_that_dies_over_the_replica_costs_nothing_at_home(
     done = queue.resume()
     assert done.code == 0, done.err
     ran = Counter(job_id for job_id, _ in queue.executed())
-    assert ran == {**dict.fromkeys(queue.state.jobs, 1), "b": 2}, "each as if nothing had happened"
+    assert ran == {**dict.fromkeys(queue.state.jobs, 1), "b": 2}, "each as without the death"
     same(queue, machines.remote())
 
 
 @pytest.mark.gate
 @points
-def test_a_machine_that_dies_over_the_replica_is_followed_by_another_and_that_by_a_third(
+def test_machines_that_die_during_replication_are_taken_over_in_turn(
     machines: Machines, name: str, count: int
 ) -> None:
     _ship_often(machines)
@@ -131,7 +131,7 @@ def test_a_machine_that_dies_over_the_replica_is_followed_by_another_and_that_by
 
 
 def _completed(machines: Machines) -> set[str]:
-    """The jobs whose completion the store has."""
+    """Return the jobs whose completion is in the store."""
     events = machines.remote().events()
     return {event["job_id"] for event in events if event["type"] == "JobCompleted"}
 

@@ -1,4 +1,4 @@
-"""Credentials expire under a runner, and are renewed where they come from."""
+"""A runner's credentials expire and are renewed from their source."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ NAMES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
 def _write(path: Path, key: str, *, process: bool) -> None:
-    """Give credentials by a file, or by a program that a file names."""
+    """Provide credentials in a file, or by a program that a file names."""
     if process:
         said = {"Version": 1, "AccessKeyId": key, "SecretAccessKey": "s", "SessionToken": "t"}
         path.with_suffix(".json").write_text(json.dumps(said))
@@ -25,9 +25,7 @@ def _write(path: Path, key: str, *, process: bool) -> None:
 
 
 @pytest.mark.parametrize("process", [False, True], ids=["file", "program"])
-def test_renewed_credentials_are_used_by_a_runner_whose_own_have_expired(
-    machines: Machines, process: bool
-) -> None:
+def test_a_runner_uses_renewed_credentials_after_expiry(machines: Machines, process: bool) -> None:
     machines.hurry("spawn.runner.replicator.LONGEST_PAUSE", 0.3)
     machines.hurry("spawn.runner.replicator.RENEW_SECONDS", 0.3)
     machines.hurry("spawn.runner.publisher.MOST_SECONDS", 0.3)

@@ -1,4 +1,4 @@
-"""`durability: "s3"`: what a job rests on is in the object store before the job starts."""
+"""`durability: "s3"`: a job starts only after everything it depends on is in the object store."""
 
 from tests.support.machines import Machines, same
 from tests.support.queues import job
@@ -6,7 +6,7 @@ from tests.support.queues import job
 from spawn.core.moments import moment
 
 
-def test_a_dependent_starts_only_when_the_completion_it_rests_on_is_in_the_store(
+def test_a_dependent_starts_only_after_the_completion_is_in_the_store(
     machines: Machines,
 ) -> None:
     a = machines.machine()
@@ -26,7 +26,7 @@ def test_a_dependent_starts_only_when_the_completion_it_rests_on_is_in_the_store
         a.let("held")
         queue.wait_for("JobCompleted", "first")
         queue.until(lambda: rule.hits > 0, "its completion is held up")
-        queue.wait_for("JobCompleted", "apart-too")  # what rests on nothing is not
+        queue.wait_for("JobCompleted", "apart-too")  # jobs without dependencies do not wait
         a.let("late")
         queue.wait_for("JobCompleted", "apart")
         assert queue.types("second") == []
@@ -35,7 +35,7 @@ def test_a_dependent_starts_only_when_the_completion_it_rests_on_is_in_the_store
     same(queue, machines.remote())
 
 
-def test_no_job_of_a_chain_overtakes_the_store(machines: Machines) -> None:
+def test_no_job_of_a_chain_starts_ahead_of_the_store(machines: Machines) -> None:
     machines.hurry("spawn.runner.replicator.LONGEST_PAUSE", 1.0)
     a = machines.machine()
     jobs = [job("j0", "true"), *(job(f"j{n}", "true", f"j{n - 1}") for n in range(1, 6))]

@@ -1,4 +1,4 @@
-"""Whole queues whose objects are to be encrypted."""
+"""Whole queues with encryption of their objects configured."""
 
 import pytest
 from tests.support.machines import Machines
@@ -8,7 +8,7 @@ from tests.support.s3 import Server
 KEY = "arn:aws:kms:us-east-1:111122223333:key/queues"
 
 
-def test_every_object_of_a_queue_is_encrypted_as_it_is_set(
+def test_every_object_of_a_queue_has_the_configured_encryption(
     machines: Machines, server: Server
 ) -> None:
     a = machines.machine()
@@ -16,7 +16,7 @@ def test_every_object_of_a_queue_is_encrypted_as_it_is_set(
     queue = a.queue(
         job("make", "head -c 9437184 /dev/zero > large; echo 1 > x", result_files=["x", "large"])
     )
-    # As if somebody else had made it: its default is not what is looked for.
+    # As if created by another account: the bucket's default must not matter.
     server.client().create_bucket(Bucket=machines.bucket)
     assert queue.run().code == 0
     keys = machines.remote().keys()
@@ -39,7 +39,7 @@ def test_every_object_of_a_queue_is_encrypted_as_it_is_set(
         ({"SPAWN_SSE_KMS_KEY_ID": KEY}, "SPAWN_SSE_KMS_KEY_ID is set, and SPAWN_SSE is not"),
     ],
 )
-def test_a_setting_that_cannot_be_meant_is_2_and_leaves_nothing(
+def test_an_invalid_setting_exits_with_2_and_creates_nothing(
     machines: Machines, setting: dict[str, str], told: str
 ) -> None:
     a = machines.machine()
@@ -52,5 +52,5 @@ def test_a_setting_that_cannot_be_meant_is_2_and_leaves_nothing(
     assert machines.proxy.asked == []
     for name in setting:
         del a.environ[name]
-    assert not queue.paths.events.exists(), "there is no such queue"
+    assert not queue.paths.events.exists(), "the queue does not exist"
     assert queue.run().code == 0

@@ -1,4 +1,4 @@
-"""Queues of EC2 instances: where they are kept, and what EC2's word on an owner is worth."""
+"""Queues of EC2 instances: their location, and EC2's answer about an owner."""
 
 import json
 
@@ -11,7 +11,7 @@ from tests.support.s3 import Server
 BUCKET = "spawn-results-us-east-1"
 
 
-def test_a_queue_whose_instance_was_terminated_goes_on_elsewhere_without_force(
+def test_a_queue_of_a_terminated_instance_is_taken_over_without_force(
     machines: Machines, server: Server
 ) -> None:
     ec2 = server.client("ec2")

@@ -1,4 +1,4 @@
-"""EC2 takes an instance back, or its time is over: what ran goes on elsewhere from where it was."""
+"""A spot interruption or the end of the ttl: jobs continue elsewhere from their checkpoints."""
 
 import json
 import os
@@ -30,7 +30,7 @@ echo model > model
 
 
 class Instance:
-    """A machine that is an EC2 instance, with a metadata service of its own."""
+    """A machine that is an EC2 instance, with its own metadata service."""
 
     def __init__(self, world: World, spot: Spot) -> None:
         self.world = world
@@ -40,7 +40,7 @@ class Instance:
 
 @contextmanager
 def _instance(machines: Machines, name: str = "a") -> Iterator[Instance]:
-    """A machine of EC2. Its `systemctl` only notes what it is asked."""
+    """An EC2 instance. Its `systemctl` only records its arguments."""
     spot = Spot()
     document = json.dumps({"instanceId": f"i-0123456789abcde{name}0", "region": "us-east-1"})
     with metadata(document.encode(), spot=spot) as service:
@@ -60,7 +60,7 @@ def _instance(machines: Machines, name: str = "a") -> Iterator[Instance]:
 
 @pytest.fixture
 def instance(machines: Machines) -> Iterator[Instance]:
-    """One machine of EC2."""
+    """One EC2 instance."""
     with _instance(machines) as made:
         yield made
 
@@ -77,14 +77,14 @@ def _end(queue: Queue) -> Any:
     return queue.events()[-1].data
 
 
-def _forget(world: World) -> None:
-    """Let nothing be left of what jobs wrote: the next machine has not got it."""
+def _delete_work(world: World) -> None:
+    """Delete everything that jobs wrote, as the next machine does not have it."""
     for left in sorted(world.work.rglob("*"), reverse=True):
         left.rmdir() if left.is_dir() else left.unlink()
 
 
-def _goes_on(machines: Machines, queue: Queue, name: str = "b") -> Queue:
-    """Go on with it on a machine that has nothing of it, and see its end."""
+def _resume_elsewhere(machines: Machines, queue: Queue, name: str = "b") -> Queue:
+    """Resume the queue on a machine that has none of its files, to the end."""
     b = machines.machine(name)
     there = machines.on(b, queue)
     b.let("go")
@@ -94,7 +94,7 @@ def _goes_on(machines: Machines, queue: Queue, name: str = "b") -> Queue:
     return there
 
 
-def test_a_spot_instance_is_taken_back_in_the_middle_of_train(
+def test_a_spot_interruption_saves_a_checkpoint_that_another_machine_resumes(
     machines: Machines, instance: Instance
 ) -> None:
     a = instance.world
@@ -119,50 +119,48 @@ def test_a_spot_instance_is_taken_back_in_the_middle_of_train(
     same(here, remote)
     assert remote.read(f"{CHECKPOINT}/checkpoints/epoch") == b"3\n"
     assert "from epoch 0" in remote.read("train/attempts/1.1/stdout.log").decode()
-    assert not [key for key in remote.keys("") if "/results/" in key], "they are no results"
-    assert not instance.powered_off.exists(), "EC2 does that"
+    assert not [key for key in remote.keys("") if "/results/" in key], "checkpoints are not results"
+    assert not instance.powered_off.exists(), "EC2 terminates it"
     status = a.spawn("status", "q").out
     assert "the spot instance was reclaimed" in status
 
-    _forget(a)
-    there = _goes_on(machines, here)
+    _delete_work(a)
+    there = _resume_elsewhere(machines, here)
     assert b"from epoch 3" in there.stdout("train", 2)
     assert there.data("train", "CheckpointPutBack").files == 1
     assert "checkpoint restored here: 1 file downloaded" in there.world.spawn("history", "q").out
     assert there.executed() == [("train", 2), ("evaluate", 1)]
 
 
-def test_a_checkpoint_that_is_not_what_the_log_knows_is_done_without(
-    machines: Machines, instance: Instance
-) -> None:
+def test_a_changed_checkpoint_is_not_restored(machines: Machines, instance: Instance) -> None:
     a = instance.world
     here = _train(a)
     here.detach("--on-complete", "stop")
     here.until((a.work / "at3").exists, "train is at epoch 3")
     here.stop()
-    assert here.types("train")[-1] == "CheckpointSaved", "a plain stop leaves one too"
-    assert not instance.powered_off.exists(), "whoever stops it may want the machine"
+    assert here.types("train")[-1] == "CheckpointSaved", "a plain stop saves one too"
+    assert not instance.powered_off.exists(), "the user who stops it may still need the machine"
     machines.remote().put(f"{CHECKPOINT}/checkpoints/epoch", b"9\n")
-    _forget(a)
-    there = _goes_on(machines, here)
+    _delete_work(a)
+    there = _resume_elsewhere(machines, here)
     assert b"from epoch 0" in there.stdout("train", 2)
     assert "is not what the log knows" in there.data("train", "CheckpointPutBack").error
 
 
-def test_a_notice_while_nothing_runs_ends_the_queue_before_its_retry(
+def test_a_notice_between_attempts_interrupts_the_queue(
     machines: Machines, instance: Instance
 ) -> None:
     again = {"max_attempts": 2, "backoff": "fixed", "delay": "1h"}
     here = instance.world.queue(job("a", "exit 3", retry=again))
     here.detach()
     here.wait_for("JobRetryScheduled", "a")
-    following = here.start("--or-resume")  # as systemd does when the one before was killed
+    following = here.start("--or-resume")  # as systemd does after the previous runner was killed
     assert following.stdout is not None
     while "a: " not in following.stdout.readline():
         assert following.poll() is None
     instance.spot.take_back(90, "stop")
     following.communicate(timeout=60)
-    assert following.returncode == 143, "no failure, after which it would be started again"
+    assert following.returncode == 143, "not a failure, after which systemd would restart it"
     here.wait_idle()
     assert here.types("a") == ["JobStarted", "JobRetryScheduled"]
     assert _end(here).cause == "spot"
@@ -170,7 +168,7 @@ def test_a_notice_while_nothing_runs_ends_the_queue_before_its_retry(
     same(here, machines.remote())
 
 
-def test_what_the_deadline_does_not_leave_time_for_is_no_checkpoint(
+def test_an_upload_that_misses_the_deadline_is_not_a_checkpoint(
     machines: Machines, instance: Instance
 ) -> None:
     a = instance.world
@@ -187,7 +185,7 @@ def test_what_the_deadline_does_not_leave_time_for_is_no_checkpoint(
     assert "checkpoint not saved" in a.spawn("status", "q").out
 
 
-def test_a_notice_while_results_are_on_their_way_waits_for_them(
+def test_a_notice_during_an_upload_of_results_waits_for_it(
     machines: Machines, instance: Instance
 ) -> None:
     a = instance.world
@@ -208,7 +206,7 @@ def test_a_notice_while_results_are_on_their_way_waits_for_them(
     same(here, machines.remote())
 
 
-def test_a_queue_whose_ttl_has_passed_is_over_here_until_somebody_gives_it_more(
+def test_an_expired_ttl_stops_the_queue_until_a_later_ttl_is_given(
     machines: Machines, instance: Instance
 ) -> None:
     a = instance.world
@@ -227,11 +225,11 @@ def test_a_queue_whose_ttl_has_passed_is_over_here_until_somebody_gives_it_more(
     assert again.code == 143
     assert "has passed" in again.err
     assert "a later --ttl, or none" in again.err
-    assert len(here.events()) == size, "as after a restart of the machine"
+    assert len(here.events()) == size, "as after a reboot"
     assert here.run("--or-resume", "--ttl", "1h").code == 0
 
 
-def test_a_machine_that_is_started_again_after_its_queues_end_stays(
+def test_a_machine_restarted_after_its_queues_end_is_not_powered_off(
     machines: Machines, instance: Instance
 ) -> None:
     if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"], check=False).returncode:
@@ -249,11 +247,11 @@ def test_a_machine_that_is_started_again_after_its_queues_end_stays(
     assert "nothing was run" in err
     assert not instance.powered_off.exists()
     assert here.run(*unit).code == 0
-    assert instance.powered_off.exists(), "a runner that died before it could"
+    assert instance.powered_off.exists(), "as after a runner that died before the poweroff"
 
 
 @pytest.mark.parametrize("code", [0, 1])
-def test_a_machine_is_powered_off_once_all_is_in_the_store(
+def test_a_machine_is_powered_off_once_everything_is_in_the_store(
     machines: Machines, instance: Instance, code: int
 ) -> None:
     here = instance.world.queue(job("a", f"echo 1 > made; exit {code}", result_files=["made"]))
@@ -268,7 +266,7 @@ def test_a_machine_is_powered_off_once_all_is_in_the_store(
     assert "a/attempts/1.1/stdout.log" in machines.remote().keys("")
 
 
-def test_a_machine_that_alone_has_something_is_kept_and_says_so(
+def test_a_machine_with_the_only_copy_of_results_is_kept_with_a_warning(
     machines: Machines, instance: Instance
 ) -> None:
     a = instance.world

@@ -1,4 +1,4 @@
-"""A runner that is killed again and again while one in seven requests to its store fails."""
+"""A runner is killed repeatedly while one in seven requests to its store fails."""
 
 import random
 from contextlib import ExitStack
@@ -13,7 +13,7 @@ FAULTS = ("500", "503", "reset")
 
 
 @pytest.mark.gate
-def test_kills_over_a_store_that_fails_now_and_then_cost_nothing(machines: Machines) -> None:
+def test_kills_with_an_unreliable_store_lose_nothing(machines: Machines) -> None:
     chance = random.Random(1)
     killed = 0
     for number in range(KILLS):
@@ -30,7 +30,7 @@ def test_kills_over_a_store_that_fails_now_and_then_cost_nothing(machines: Machi
                     killed += 1
                     epoch = queue.state.epoch
                     assert sum(event.epoch == epoch for event in queue.events()) >= done
-        campaign.see_to_the_end(queue)
+        campaign.run_to_end(queue)
         campaign.check(queue, "never_began", far=True)
         if killed == KILLS:
             return

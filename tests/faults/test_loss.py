@@ -1,4 +1,4 @@
-"""A machine is gone, at any instant, with all that was on it; another goes on from the store."""
+"""A machine is lost at any moment with everything on it; another machine resumes from the store."""
 
 import json
 import os
@@ -17,17 +17,17 @@ from tests.support.wait import elapsed
 from spawn.core.moments import moment
 
 SEEDS = scaled(4, 100)
-"""How many machines are lost."""
+"""Number of machines that are lost."""
 LOSSES = scaled(3, 5)
-"""How many machines a queue with far dependencies loses, one after the other."""
+"""Number of machines that a queue with indirect dependencies loses in turn."""
 RECOVERY_SECONDS = 1.0
-"""What happened so long before a loss is in the store, however slow that is not."""
+"""Events older than this at the loss are in the store, plus the duration of a slow request."""
 LIFE_SECONDS = 3.0
-"""How long a machine may live at most: the queue takes longer."""
+"""Maximum life of a machine; the queue takes longer."""
 
 
 def _queue(world: World, durability: str) -> Queue:
-    links = {"local": 15, "s3": 6}[durability]  # each waits for a segment there
+    links = {"local": 15, "s3": 6}[durability]  # each waits for a segment
     jobs = [
         job("first", "sleep 0.1"),
         job("flaky", "[ $JOB_ATTEMPT -ge 3 ]", "first", retry=retry(5, "200ms")),
@@ -42,7 +42,7 @@ def _queue(world: World, durability: str) -> Queue:
 
 
 def _lose(machines: Machines, world: World, queue: Queue) -> tuple[list[bytes], float]:
-    """Lose a machine; returns the log that is gone with it, and when it was gone."""
+    """Lose a machine; returns the log that is lost with it, and the time."""
     os.kill(queue.runner(), signal.SIGKILL)
     at = time.time()
     machines.kill(world)
@@ -52,7 +52,7 @@ def _lose(machines: Machines, world: World, queue: Queue) -> tuple[list[bytes], 
 
 
 @pytest.mark.parametrize("seed", first_of(range(SEEDS)))
-def test_a_machine_lost_at_a_random_instant_costs_a_second_at_most(
+def test_a_machine_lost_at_a_random_moment_loses_at_most_a_second_of_events(
     machines: Machines, seed: int
 ) -> None:
     chance = random.Random(seed)
@@ -80,7 +80,7 @@ def test_a_machine_lost_at_a_random_instant_costs_a_second_at_most(
     if durability == "s3":
         needs = {each["job_id"]: each["depends_on"] for each in here.config["jobs"]}
         for job_id, _ in here.executed():
-            assert set(needs[job_id]) <= completed, f"{job_id} rests on what was lost"
+            assert set(needs[job_id]) <= completed, f"{job_id} depends on a lost event"
     b.hurry("spawn.runner.replicator.SPACING_SECONDS", 0.1)  # its delays are not measured
     done = b.spawn("resume", "q", "--from-s3", "--force")
     assert done.code == 0, done.err
@@ -91,7 +91,7 @@ def test_a_machine_lost_at_a_random_instant_costs_a_second_at_most(
 
 
 def _lags(machines: Machines, events: list[dict[str, Any]]) -> list[float]:
-    """How long each event was on its way to the store."""
+    """Return the replication delay of each event."""
     arrived = machines.arrivals()
     return [
         arrived[event["seq"]] - moment(event["at"]).timestamp()
@@ -101,8 +101,9 @@ def _lags(machines: Machines, events: list[dict[str, Any]]) -> list[float]:
 
 
 def _far(world: World, durability: str) -> Queue:
-    """Jobs of which each reads the results of all before it, of most of them through others, and
-    every third changes a file of those in place. The last one waits."""
+    """Jobs that each read the results of all earlier ones, most of them transitively; every third
+    changes a file of those in place. The last one waits.
+    """
     links = 8
     made = [f"f-{n}" for n in range(links)]
 
@@ -124,7 +125,7 @@ def _far(world: World, durability: str) -> Queue:
 
 
 def _progress(queue: Queue, jobs: int) -> None:
-    """Wait until so many jobs have completed on this machine, or the last one runs."""
+    """Wait until `jobs` jobs have completed on this machine, or the last one runs."""
     before = max(e.seq for e in queue.events() if e.type in ("QueueStarted", "QueueResumed"))
 
     def done() -> bool:
@@ -137,10 +138,10 @@ def _progress(queue: Queue, jobs: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(scaled(1, 5)))
-def test_machines_lost_in_a_row_leave_each_job_what_all_before_it_made(
+def test_after_several_lost_machines_each_job_finds_the_results_of_its_ancestors(
     machines: Machines, seed: int
 ) -> None:
-    """None of it is a loss to the job that runs."""
+    """None of the losses counts as a loss of the running job."""
     chance = random.Random(seed)
     machines.hurry("spawn.runner.replicator.SPACING_SECONDS", 0.1)
     durability = ("local", "s3")[seed % 2]

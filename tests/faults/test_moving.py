@@ -1,4 +1,4 @@
-"""A machine is gone, and another has nothing of it: the jobs that follow find their input."""
+"""A machine is lost with everything on it: the following jobs find their input on another one."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from tests.support.queues import Queue, World, job, until
 
 
 def _pipeline(world: World, *extra: str, **fields: object) -> Queue:
-    """preprocess → train → evaluate, each of which reads what the one before left."""
+    """preprocess → train → evaluate, each of which reads the results of the previous one."""
     return world.queue(
         job(
             "preprocess",
@@ -32,7 +32,7 @@ def _pipeline(world: World, *extra: str, **fields: object) -> Queue:
 
 
 def _lose(machines: Machines, world: World, queue: Queue) -> None:
-    """Let the machine be gone, and whatever its jobs have left."""
+    """Lose the machine, and all files of its jobs."""
     os.kill(queue.runner(), signal.SIGKILL)
     machines.lose(world)
     for left in world.work.iterdir():
@@ -40,7 +40,7 @@ def _lose(machines: Machines, world: World, queue: Queue) -> None:
 
 
 def _at_train(machines: Machines, world: World) -> Queue:
-    """A pipeline that trains, all of it known to the store."""
+    """A pipeline that runs `train`, fully replicated."""
     queue = _pipeline(world)
     queue.detach()
     queue.wait_executing("train")
@@ -57,7 +57,7 @@ def _here(world: World, name: str) -> Path:
     return world.work / name
 
 
-def test_a_pipeline_goes_on_where_its_machine_died(machines: Machines) -> None:
+def test_a_pipeline_resumes_at_the_job_that_ran_on_the_lost_machine(machines: Machines) -> None:
     a, b = machines.machine("a"), machines.machine("b")
     here = _at_train(machines, a)
     before = (a.work / "data/clean.csv").stat()
@@ -70,7 +70,7 @@ def test_a_pipeline_goes_on_where_its_machine_died(machines: Machines) -> None:
     after = _here(b, "data/clean.csv").stat()
     assert (after.st_mode, after.st_mtime_ns) == (before.st_mode, before.st_mtime_ns)
     assert _here(b, "score").read_text() == "6\n"
-    assert not _here(b, "scratch").exists(), "what is no result does not travel"
+    assert not _here(b, "scratch").exists(), "other files are not restored"
     assert there.types("preprocess").count("JobStarted") == 1
     assert there.executed() == [("train", 2), ("evaluate", 1)]
     same(there, machines.remote())
@@ -100,7 +100,9 @@ def test_a_job_whose_results_were_lost_with_its_machine_runs_again(machines: Mac
     assert _here(b, "score").read_text() == "6\n"
 
 
-def test_results_that_nobody_needs_are_missed_and_not_made_again(machines: Machines) -> None:
+def test_lost_results_without_a_dependent_are_reported_and_not_recomputed(
+    machines: Machines,
+) -> None:
     a, b = machines.machine("a"), machines.machine("b")
     here = a.queue(
         job("leaf", "echo 1 > leaf", result_files=["leaf"]),
@@ -121,9 +123,7 @@ def test_results_that_nobody_needs_are_missed_and_not_made_again(machines: Machi
 
 
 @pytest.mark.parametrize("harm", ["gone", "changed", "cut", "list", "list gone"])
-def test_results_that_are_not_what_the_log_knows_are_made_again(
-    machines: Machines, harm: str
-) -> None:
+def test_damaged_results_are_recomputed(machines: Machines, harm: str) -> None:
     a, b = machines.machine("a"), machines.machine("b")
     here = _at_train(machines, a)
     remote = machines.remote()
@@ -152,7 +152,7 @@ def test_results_that_are_not_what_the_log_knows_are_made_again(
     assert not list(b.work.rglob("*.part"))
 
 
-def test_a_store_that_fails_while_results_come_back_only_takes_longer(machines: Machines) -> None:
+def test_store_failures_only_delay_a_restore(machines: Machines) -> None:
     a, b = machines.machine("a"), machines.machine("b")
     here = _at_train(machines, a)
     _lose(machines, a, here)
@@ -177,7 +177,7 @@ def test_a_store_that_fails_while_results_come_back_only_takes_longer(machines: 
     assert _here(b, "score").read_text() == "6\n"
 
 
-def test_of_two_results_of_one_path_the_later_one_comes_back(machines: Machines) -> None:
+def test_the_later_of_two_results_at_one_path_is_restored(machines: Machines) -> None:
     a, b = machines.machine("a"), machines.machine("b")
     here = a.queue(
         job("second", "echo new > shared", "first", result_files=["shared"]),
@@ -197,8 +197,9 @@ def test_of_two_results_of_one_path_the_later_one_comes_back(machines: Machines)
 
 
 def _far(world: World) -> Queue:
-    """prep → train → evaluate → report; each reads what all before it left, and train changes a
-    file of prep in place."""
+    """prep → train → evaluate → report; each reads the results of all earlier ones; train changes
+    a file of prep in place.
+    """
     return world.queue(
         job("prep", "echo raw > data; seq 3 > clean", result_files=["data", "clean"]),
         job("train", f"{until('trains')}; echo trained >> data", "prep", result_files=["data"]),
@@ -211,7 +212,7 @@ FAR = "raw\ntrained\n1\n2\n3\n"
 
 
 @pytest.mark.parametrize("gone", [False, True], ids=["saved", "gone from the store"])
-def test_a_job_finds_the_results_of_what_it_depends_on_through_others(
+def test_a_job_finds_the_results_of_its_indirect_dependencies(
     machines: Machines, gone: bool
 ) -> None:
     a, b = machines.machine("a"), machines.machine("b")
@@ -230,12 +231,12 @@ def test_a_job_finds_the_results_of_what_it_depends_on_through_others(
     assert _here(b, "report").read_text() == FAR + FAR
     again = [("prep", 2)] if gone else []
     assert there.executed() == [*again, ("evaluate", 2), ("report", 1)]
-    assert there.state.jobs["prep"].attempts == 1, "its second try spends no budget"
+    assert there.state.jobs["prep"].attempts == 1, "its second attempt spends no budget"
     brought = [e.job_id for e in there.events() if e.type == "ResultsPutBack"]
-    assert brought == (["train"] if gone else ["prep", "train"]), "each once"
+    assert brought == (["train"] if gone else ["prep", "train"]), "each restored once"
 
 
-def test_results_that_came_back_are_not_written_over_what_jobs_made_of_them(
+def test_restored_results_do_not_overwrite_later_changes_by_jobs(
     machines: Machines,
 ) -> None:
     a, b = machines.machine("a"), machines.machine("b")

@@ -1,4 +1,4 @@
-"""A server, a proxy or a login page answers in S3's place what S3 never does."""
+"""A server, a proxy or a login page gives answers that S3 never gives."""
 
 import gzip
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ HTML = ("Content-Type", "text/html; charset=utf-8")
 
 
 def _raw(status: str, headers: list[tuple[str, str]], body: bytes, length: str = "") -> bytes:
-    """The bytes of an answer; a Content-Length is given unless the headers have one."""
+    """Return the bytes of an answer, with a Content-Length unless the headers have one."""
     given = {name.lower() for name, _ in headers}
     if "content-length" not in given:
         headers = [*headers, ("Content-Length", length or str(len(body)))]
@@ -39,10 +39,10 @@ def _fixed(status: str, *headers: tuple[str, str], body: bytes = b"") -> Callabl
 def _changed(
     name: str, value: str | None, body: Callable[[bytes], bytes] = lambda data: data
 ) -> Callable[[Answer], bytes]:
-    """The server's own answer, but for a header, and with another body.
+    """Return the server's own answer with another header and body.
 
     Args:
-        value: None: without that header.
+        value: None removes the header.
     """
 
     def change(answer: Answer) -> bytes:
@@ -56,7 +56,7 @@ def _changed(
 
 
 def _length(by: int) -> Callable[[Answer], bytes]:
-    """The server's own answer with another Content-Length than it has."""
+    """Return the server's own answer with a Content-Length that is off by `by`."""
 
     def change(answer: Answer) -> bytes:
         status, reason, headers, data = answer
@@ -99,21 +99,21 @@ ODD: dict[str, Callable[[Answer], bytes]] = {
     "a Last-Modified that is no date": _changed("Last-Modified", "yesterday"),
     "a Date that is no date": _changed("Date", "Mon, 99 Foo 20026 25:61:61 +99999999"),
 }
-"""What is answered instead, given the server's own answer. The request has taken effect."""
+"""Odd answers, made from the server's own answer. The request has taken effect."""
 
 HARMLESS = {"a Date that is no date", "shorter than it is", "gzip that is none", "gzip that is"}
-"""After these a read, a list or a write may go well: what came is for its reader to judge."""
+"""Answers after which an operation may succeed: its caller checks the content."""
 
 
 @pytest.fixture(scope="module")
 def through(server: Server) -> Iterator[Proxy]:
-    """A way to the server."""
+    """A proxy of the server."""
     with proxy(server.endpoint) as made:
         yield made
 
 
 @pytest.mark.parametrize("odd", ODD)
-def test_an_operation_that_is_answered_so_has_failed_in_the_contracts_words(
+def test_an_operation_with_an_odd_answer_raises_an_error_of_the_contract(
     through: Proxy, odd: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": through.endpoint}.items():
@@ -145,12 +145,12 @@ def test_an_operation_that_is_answered_so_has_failed_in_the_contracts_words(
                 pass
             except (Exists, Changed, NotThere):
                 assert odd in HARMLESS or name == "replace", name
-            assert rule.hits - before <= 12, f"{name}: no redirect is followed without end"
-    again = S3Store(bucket="odd", prefix=tmp_path.name)  # over connections that nobody has closed
+            assert rule.hits - before <= 12, f"{name}: redirects are bounded"
+    again = S3Store(bucket="odd", prefix=tmp_path.name)  # over connections that are still open
     assert again.read("first").data == b"first"
 
 
-def test_a_runner_lives_through_whatever_is_answered_and_nobody_else_gets_its_queue(
+def test_a_runner_survives_odd_answers_and_keeps_its_queue(
     machines: Machines,
 ) -> None:
     machines.hurry("spawn.runner.replicator.RENEW_SECONDS", 0.2)

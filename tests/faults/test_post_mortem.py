@@ -1,4 +1,4 @@
-"""A machine is gone: another one tells all of its queues, from what it left in the store."""
+"""A machine is lost: another one shows everything about its queues from the store."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def _flags(machines: Machines, *more: str) -> tuple[str, ...]:
 
 
 def _finished(world: World, **fields: Any) -> Queue:
-    """A queue with a retry, results and output, that has ended."""
+    """An ended queue with a retry, results and output."""
     (world.work / "notes.txt").write_text("notes\n")
     queue = world.queue(
         job("prep", "echo prepared; echo careful >&2", result_files=["notes.txt"]),
@@ -37,7 +37,7 @@ def _finished(world: World, **fields: Any) -> Queue:
 
 
 def _gone(machines: Machines, name: str = "a", **fields: Any) -> tuple[list[bytes], Any, Any]:
-    """The log of a queue that has ended on a machine that is gone, its status and its history."""
+    """Return the log, status and history of a queue that ended on a machine that is now lost."""
     a = machines.machine(name)
     queue = _finished(a, **fields)
     log, status = log_of(queue.paths.events), a.status("q")
@@ -47,7 +47,7 @@ def _gone(machines: Machines, name: str = "a", **fields: Any) -> tuple[list[byte
 
 
 def _elsewhere(machines: Machines) -> World:
-    """A machine on which nothing says where the store's queues are."""
+    """A machine without any setting for the store's location."""
     b = machines.machine("b")
     del b.environ["SPAWN_BUCKET"]
     _look_often(b)
@@ -55,13 +55,14 @@ def _elsewhere(machines: Machines) -> World:
 
 
 def _look_often(world: World) -> None:
-    """Let commands read the store every second, and give up a queue without a runner after two
-    looks."""
+    """Let commands read the store every second, and give up on a queue without a runner after two
+    reads.
+    """
     world.hurry("spawn.cli.sources.replica.ReplicaQueue.poll_seconds", 1.0)
     world.hurry("spawn.cli.commands.wait.UNOWNED_SECONDS", 1.5)
 
 
-def test_every_reading_command_tells_of_a_machine_that_is_gone(machines: Machines) -> None:
+def test_every_reading_command_works_for_a_lost_machine(machines: Machines) -> None:
     log, status, history = _gone(machines)
     b = _elsewhere(machines)
     first = b.spawn("status", "q", "--json", *_flags(machines))
@@ -71,12 +72,12 @@ def test_every_reading_command_tells_of_a_machine_that_is_gone(machines: Machine
         assert told[key] == status[key]
     assert told["read_from"]["location"] == f"s3://{machines.bucket}/q/"
     assert told["read_from"]["events"] == len(log)
-    # from here on the place is remembered
+    # from here on the location is remembered
     asked = b.spawn("status", "q")
     assert asked.out.startswith("Queue: q\nInstance: local\nStatus: completed\n")
     assert f"Results Location: s3://{machines.bucket}/q/\n" in asked.out
     assert READ.fullmatch(asked.err)
-    if os.geteuid() == 0:  # another machine has another name
+    if os.geteuid() == 0:  # another machine has another hostname
         renamed = ("unshare", "--uts", "sh", "-c", 'hostname another; exec "$@"', "sh")
         named = b.start("status", "q", wrapper=renamed).communicate(timeout=60)[0]
         assert named.startswith(f"Queue: q\nInstance: {gethostname()}\nStatus: completed\n")
@@ -107,7 +108,7 @@ def test_every_reading_command_tells_of_a_machine_that_is_gone(machines: Machine
     assert (watched.code, json.loads(watched.out)["status"]) == (0, "completed")
 
 
-def test_a_second_look_costs_a_read_and_a_list(machines: Machines) -> None:
+def test_a_second_read_takes_one_get_and_one_list(machines: Machines) -> None:
     _gone(machines)
     b = _elsewhere(machines)
     b.spawn("status", "q", *_flags(machines))
@@ -120,7 +121,7 @@ def test_a_second_look_costs_a_read_and_a_list(machines: Machines) -> None:
 
 
 @pytest.mark.cold
-def test_time_travel_works_there_too(machines: Machines) -> None:
+def test_at_works_on_a_replica(machines: Machines) -> None:
     log, _, _ = _gone(machines)
     events = [json.loads(exported.split(b" ", 1)[1]) for exported in log]
     started = next(e for e in events if e["type"] == "JobStarted" and e["job_id"] == "train")
@@ -138,7 +139,7 @@ def test_time_travel_works_there_too(machines: Machines) -> None:
     assert "queue q was not submitted at that time" in refused.err
 
 
-def test_a_live_queue_of_another_machine_is_told_from_a_dead_one(machines: Machines) -> None:
+def test_live_and_dead_queues_of_other_machines_are_distinguished(machines: Machines) -> None:
     a = machines.machine("a")
     queue = a.queue(job("a", until("go")), job("b", "true", "a")).detach(
         "--bucket", a.environ["SPAWN_BUCKET"]
@@ -156,7 +157,7 @@ def test_a_live_queue_of_another_machine_is_told_from_a_dead_one(machines: Machi
     text = b.spawn("status", "q")
     assert "no runner" not in text.out
     assert "; its runner was last heard of " in text.err
-    # by the store's own clock, as the lease's age is told
+    # by the store's clock, which gives the lease's age
     with machines.proxy.fault("ahead", "GET", key="lease", seconds=3600):
         gone = b.spawn("status", "q")
         told = status()
@@ -176,7 +177,7 @@ def test_a_live_queue_of_another_machine_is_told_from_a_dead_one(machines: Machi
     queue.wait_idle()
 
 
-def test_who_waits_for_a_dead_queue_is_told_so(machines: Machines) -> None:
+def test_wait_reports_a_queue_without_a_runner(machines: Machines) -> None:
     machines.hurry("spawn.runner.replicator.RENEW_SECONDS", 1.0)
     a = machines.machine("a")
     queue = a.queue(job("a", until("go"))).detach("--bucket", a.environ["SPAWN_BUCKET"])
@@ -198,7 +199,7 @@ def test_who_waits_for_a_dead_queue_is_told_so(machines: Machines) -> None:
     assert queue.resume().code == 0
 
 
-def test_the_advice_to_go_on_can_be_followed_where_the_queue_was_looked_at(
+def test_hints_to_resume_work_on_the_machine_that_prints_them(
     machines: Machines,
 ) -> None:
     a = machines.machine("a")
@@ -214,7 +215,7 @@ def test_the_advice_to_go_on_can_be_followed_where_the_queue_was_looked_at(
     assert (went.code, "a: attempt 2 started" in went.out) == (1, True), went.err
 
 
-def test_a_resume_that_finds_no_queue_leaves_nothing_that_hides_it(machines: Machines) -> None:
+def test_a_failed_resume_leaves_no_trace_that_hides_the_queue(machines: Machines) -> None:
     _gone(machines)
     b = _elsewhere(machines)
     b.environ["AWS_DEFAULT_REGION"] = "ap-southeast-4"  # where no other test has a bucket
@@ -226,7 +227,7 @@ def test_a_resume_that_finds_no_queue_leaves_nothing_that_hides_it(machines: Mac
     assert b.spawn("status", "q").code == 0
 
 
-def test_a_queue_that_was_stopped_in_good_order_is_interrupted(machines: Machines) -> None:
+def test_a_gracefully_stopped_queue_is_interrupted(machines: Machines) -> None:
     a = machines.machine("a")
     queue = a.queue(job("a", until("never")), kill_grace="1s").detach(
         "--bucket", a.environ["SPAWN_BUCKET"]
@@ -241,7 +242,7 @@ def test_a_queue_that_was_stopped_in_good_order_is_interrupted(machines: Machine
     assert a.spawn("cancel", "q").code == 0
 
 
-def test_output_of_a_job_that_runs_elsewhere_comes_from_its_pieces(machines: Machines) -> None:
+def test_output_of_a_job_on_another_machine_is_read_from_its_parts(machines: Machines) -> None:
     a = machines.machine("a")
     command = f"seq 3; echo Epoch 2/8; echo hm >&2; {until('go')}; echo done"
     queue = a.queue(job("a", command)).detach("--bucket", a.environ["SPAWN_BUCKET"])
@@ -274,7 +275,7 @@ def test_output_of_a_job_that_runs_elsewhere_comes_from_its_pieces(machines: Mac
     assert b.spawn("logs", "q", "a").out == "1\n2\n3\nEpoch 2/8\ndone\n"
 
 
-def test_output_that_cannot_be_read_hides_no_status(machines: Machines) -> None:
+def test_status_is_shown_without_unreadable_output(machines: Machines) -> None:
     a = machines.machine("a")
     queue = a.queue(job("a", until("go"))).detach("--bucket", a.environ["SPAWN_BUCKET"])
     queue.wait_executing("a")
@@ -291,7 +292,7 @@ def test_output_that_cannot_be_read_hides_no_status(machines: Machines) -> None:
     queue.wait_idle()
 
 
-def test_output_that_never_came_whole_says_so(machines: Machines) -> None:
+def test_incomplete_output_is_reported(machines: Machines) -> None:
     a = machines.machine("a")
     queue = a.queue(job("a", f"echo one; {until('go')}")).detach(
         "--bucket", a.environ["SPAWN_BUCKET"]
@@ -312,7 +313,7 @@ def test_output_that_never_came_whole_says_so(machines: Machines) -> None:
     assert queue.resume().code == 0
 
 
-def test_where_its_own_folder_was_cleaned_a_machine_reads_its_copies(machines: Machines) -> None:
+def test_logs_reads_the_copies_of_deleted_attempt_folders(machines: Machines) -> None:
     a = machines.machine("a")
     queue = _finished(a)
     for number in (1, 2):
@@ -321,7 +322,7 @@ def test_where_its_own_folder_was_cleaned_a_machine_reads_its_copies(machines: M
     assert a.spawn("logs", "q", "train", "--attempt", "1").out == "try 1\n"
 
 
-def test_the_log_of_this_machine_comes_first(machines: Machines) -> None:
+def test_the_local_log_takes_precedence(machines: Machines) -> None:
     a = machines.machine("a")
     _finished(a)
     local = a.spawn("status", "q")
@@ -334,7 +335,7 @@ def test_the_log_of_this_machine_comes_first(machines: Machines) -> None:
     assert READ.fullmatch(a.spawn("status", "local", "--from-s3").err)
 
 
-def test_a_queue_that_is_nowhere_is_3_and_both_places_are_named(machines: Machines) -> None:
+def test_an_unknown_queue_exits_with_3_and_names_both_places(machines: Machines) -> None:
     _gone(machines)
     b = _elsewhere(machines)
     for command in (("status",), ("history",), ("wait",), ("verify",), ("results",)):
@@ -356,7 +357,7 @@ def test_a_queue_that_is_nowhere_is_3_and_both_places_are_named(machines: Machin
 
 
 @pytest.mark.parametrize("fault", ["down", "403"])
-def test_a_store_that_cannot_be_asked_is_1_with_a_hint(machines: Machines, fault: str) -> None:
+def test_an_unreachable_store_exits_with_1_and_a_hint(machines: Machines, fault: str) -> None:
     b = _elsewhere(machines)
 
     def see(*command: str) -> None:
@@ -380,7 +381,7 @@ def test_a_store_that_cannot_be_asked_is_1_with_a_hint(machines: Machines, fault
             see_all()
 
 
-def test_an_outage_is_borne_with_by_who_waits_and_who_watches(machines: Machines) -> None:
+def test_wait_and_watch_survive_an_outage(machines: Machines) -> None:
     a = machines.machine("a")
     queue = a.queue(job("a", until("go"))).detach("--bucket", a.environ["SPAWN_BUCKET"])
     queue.wait_executing("a")
@@ -410,7 +411,7 @@ def test_an_outage_is_borne_with_by_who_waits_and_who_watches(machines: Machines
     queue.wait_idle()
 
 
-def test_two_readers_at_once_do_each_other_no_harm(machines: Machines) -> None:
+def test_concurrent_readers_do_not_interfere(machines: Machines) -> None:
     log, _, history = _gone(machines)
     b = _elsewhere(machines)
     readers = [b.start("history", "q", *_flags(machines)) for _ in range(4)]
@@ -419,7 +420,7 @@ def test_two_readers_at_once_do_each_other_no_harm(machines: Machines) -> None:
     assert kept.read_bytes().splitlines() == log
 
 
-def test_a_damaged_cache_is_told_in_a_line_and_costs_nothing_else(machines: Machines) -> None:
+def test_a_damaged_cache_is_reported_in_one_line_and_read_again(machines: Machines) -> None:
     _, _, history = _gone(machines)
     b = _elsewhere(machines)
     b.spawn("status", "q", *_flags(machines))
@@ -437,7 +438,7 @@ def test_a_damaged_cache_is_told_in_a_line_and_costs_nothing_else(machines: Mach
     assert kept.read_bytes() == data
 
 
-def test_a_log_that_became_shorter_is_corrupt(machines: Machines) -> None:
+def test_a_log_that_has_become_shorter_is_corrupt(machines: Machines) -> None:
     log, _, _ = _gone(machines)
     b = _elsewhere(machines)
     b.spawn("status", "q", *_flags(machines))
@@ -457,10 +458,10 @@ def test_a_log_that_became_shorter_is_corrupt(machines: Machines) -> None:
             f"{len(log)} events there before\nHint: {kept} has them; "
         ) in done.err
     kept.unlink()
-    assert b.spawn("verify", "q").code == 0, "nobody else can tell"
+    assert b.spawn("verify", "q").code == 0, "only the cache shows the loss"
 
 
-# a queue that has not begun
+# queues that have not started
 
 
 def _submitted(machines: Machines, queue_id: str = "q") -> None:
@@ -474,7 +475,7 @@ def _submitted(machines: Machines, queue_id: str = "q") -> None:
     _put(machines, f"{queue_id}/_spawn/queue.json", json.dumps(config).encode())
 
 
-def test_a_queue_whose_instance_boots_is_pending_and_waited_for(machines: Machines) -> None:
+def test_a_queue_of_a_booting_instance_is_pending_and_waited_for(machines: Machines) -> None:
     a = machines.machine("a")
     _client(machines).create_bucket(Bucket=machines.bucket)
     _submitted(machines)
@@ -507,7 +508,7 @@ def test_a_queue_whose_instance_boots_is_pending_and_waited_for(machines: Machin
     assert (waiting.returncode, out) == (0, "completed\n")
 
 
-def test_why_an_instance_could_not_be_set_up_is_shown(machines: Machines) -> None:
+def test_the_error_of_a_failed_setup_is_shown(machines: Machines) -> None:
     _client(machines).create_bucket(Bucket=machines.bucket)
     _submitted(machines)
     log = b"".join(b"line %d\n" % n for n in range(1000)) + b"pip: \x1b[31mno network\x1b[0m\n"
@@ -524,10 +525,10 @@ def test_why_an_instance_could_not_be_set_up_is_shown(machines: Machines) -> Non
     assert "its runner has stopped: its instance failed to boot\n" in done.err
 
 
-# the queues of a bucket
+# lists of a bucket's queues
 
 
-def test_the_queues_of_a_bucket_are_listed_newest_first(machines: Machines) -> None:
+def test_queues_of_a_bucket_are_listed_newest_first(machines: Machines) -> None:
     a = machines.machine("a")
     for number in range(3):
         queue = a.queue(job("a", "true"), queue_id=f"q{number}")

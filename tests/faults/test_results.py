@@ -1,4 +1,4 @@
-"""What a queue left in a bucket comes back from there."""
+"""Results of a queue are downloaded from its bucket."""
 
 import re
 import signal
@@ -15,7 +15,7 @@ from tests.support.wait import wait_until
 from spawn.store.results.download import RANGE
 
 
-def test_results_are_fetched_from_the_bucket_that_the_log_names(machines: Machines) -> None:
+def test_results_are_downloaded_from_the_bucket_in_the_log(machines: Machines) -> None:
     a = machines.machine()
     make = "mkdir -p out/deep; echo model > out/model; head -c 20000000 /dev/zero > out/deep/zero"
     queue = a.queue(job("train", f"{make}; echo said", result_files=["out"]))
@@ -40,7 +40,7 @@ def test_results_are_fetched_from_the_bucket_that_the_log_names(machines: Machin
     machines.proxy.up()
 
 
-def test_large_output_that_is_there_does_not_come_again(machines: Machines) -> None:
+def test_existing_large_output_is_not_downloaded_again(machines: Machines) -> None:
     a = machines.machine()
     queue = a.queue(job("talk", "seq 100000"))
     assert queue.run().code == 0
@@ -63,7 +63,7 @@ def test_large_output_that_is_there_does_not_come_again(machines: Machines) -> N
 
 
 def _large(machines: Machines, size: int = 50_000_000) -> World:
-    """A machine whose queue has left a large result and some small ones."""
+    """A machine whose queue has a large result and some small ones."""
     a = machines.machine()
     make = f"mkdir out; head -c {size} /dev/urandom > out/large; seq 9 > out/a; seq 8 > out/b"
     queue = a.queue(job("train", make, result_files=["out"]))
@@ -72,9 +72,7 @@ def _large(machines: Machines, size: int = 50_000_000) -> World:
 
 
 @pytest.mark.parametrize("fault", first_of(["reset", "swallow", "500", "503", "late"], 2))
-def test_a_store_that_fails_now_and_then_only_takes_longer(
-    machines: Machines, fault: Fault
-) -> None:
+def test_store_failures_only_delay_a_download(machines: Machines, fault: Fault) -> None:
     machines.hurry("spawn.store.objects.aws.CONFIG.read_timeout", 3)
     machines.hurry("spawn.store.results.download.MOST_SECONDS", 0.5)
     a = _large(machines, 20_000_000 if fault == "swallow" else 50_000_000)
@@ -88,7 +86,7 @@ def test_a_store_that_fails_now_and_then_only_takes_longer(
 
 
 @pytest.mark.parametrize("number", first_of([signal.SIGKILL, signal.SIGINT]))
-def test_an_interrupted_download_of_a_large_file_goes_on(
+def test_an_interrupted_download_of_a_large_file_resumes(
     machines: Machines, number: signal.Signals
 ) -> None:
     size = 100_000_000
@@ -116,13 +114,13 @@ def test_an_interrupted_download_of_a_large_file_goes_on(
         for each in machines.proxy.asked[asked:]
         if each.key.endswith("out/large") and not each.fault
     ]
-    assert 0 < len(large) < size // RANGE, "what was there was not read again"
+    assert 0 < len(large) < size // RANGE, "existing parts are not downloaded again"
     body = (output / "train/results/out/large").read_bytes()
     assert body == (a.work / "out/large").read_bytes()
     assert not part.exists()
 
 
-def test_a_part_that_is_not_what_it_seems_is_fetched_anew(machines: Machines) -> None:
+def test_a_corrupt_partial_download_is_restarted(machines: Machines) -> None:
     a = _large(machines, 40_000_000)
     output = a.folder / "got"
     with machines.proxy.fault("late", "GET", key="results/out/large", seconds=0.5):
@@ -143,7 +141,7 @@ def test_a_part_that_is_not_what_it_seems_is_fetched_anew(machines: Machines) ->
     assert body == (a.work / "out/large").read_bytes()
 
 
-def test_two_downloads_into_one_folder_do_not_harm_each_other(machines: Machines) -> None:
+def test_concurrent_downloads_into_one_folder_do_not_interfere(machines: Machines) -> None:
     a = _large(machines)
     output = a.folder / "got"
     both = [a.start("results", "q", "-o", str(output)) for _ in range(2)]
@@ -154,7 +152,9 @@ def test_two_downloads_into_one_folder_do_not_harm_each_other(machines: Machines
     assert body == (a.work / "out/large").read_bytes()
 
 
-def test_a_hostile_bucket_writes_nothing_outside_and_is_named(machines: Machines) -> None:
+def test_a_hostile_bucket_writes_nothing_outside_the_folder_and_is_reported(
+    machines: Machines,
+) -> None:
     a = _large(machines, 1000)
     remote = machines.remote()
     prefix = "train/attempts/1.1/"
@@ -177,7 +177,7 @@ def test_a_hostile_bucket_writes_nothing_outside_and_is_named(machines: Machines
     assert (a.folder / "got/train/results/out/b").read_text() == (a.work / "out/b").read_text()
 
 
-def test_what_a_job_had_printed_comes_from_a_machine_that_is_gone(machines: Machines) -> None:
+def test_output_of_a_lost_machine_is_downloaded_from_its_parts(machines: Machines) -> None:
     machines.hurry("spawn.runner.publisher.PIECE_SECONDS", 1.0)
     a, b = machines.machine("a"), machines.machine("b")
     queue = a.queue(job("talk", f"echo one; echo oops >&2; {until('never')}"))
@@ -200,13 +200,11 @@ def test_what_a_job_had_printed_comes_from_a_machine_that_is_gone(machines: Mach
 
 
 _FRAME = re.compile(r"\r\x1b\[J([^\n]*?)(?=\r\x1b\[J)")
-"""A line that is written over."""
+"""A line that is overwritten."""
 
 
 @pytest.mark.parametrize("columns", first_of([40, 80]))
-def test_on_a_terminal_a_bar_goes_before_each_job_and_leaves_no_trace(
-    machines: Machines, columns: int
-) -> None:
+def test_on_a_terminal_a_progress_bar_is_shown_and_erased(machines: Machines, columns: int) -> None:
     a = _large(machines, 40_000_000)
     command = [SPAWN, "queue", "results", "q", "-o", "got"]
     with (
@@ -225,7 +223,7 @@ def test_on_a_terminal_a_bar_goes_before_each_job_and_leaves_no_trace(
     )
 
 
-def test_ctrl_c_is_answered_at_once_though_the_store_holds_and_the_second_ends_it(
+def test_ctrl_c_is_acknowledged_at_once_and_a_second_one_ends_the_download(
     machines: Machines,
 ) -> None:
     a = _large(machines, 40_000_000)

@@ -1,6 +1,6 @@
-"""Whole queues with the rights of `docs/iam-policies.md` and no other.
+"""Whole queues with only the permissions of `docs/iam-policies.md`.
 
-`tests/support/iam.py` says what moto does not enforce.
+`tests/support/iam.py` documents what moto does not enforce.
 """
 
 import json
@@ -44,19 +44,19 @@ READS = [
     ("why", "q", "train"),
     ("report", "q", "--output", "report.html"),
 ]
-"""What a person asks. Each is asked of S3 if it knows `--from-s3`."""
+"""Commands of a user, run with `--from-s3` where they have it."""
 
 
 @pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    """An AWS account whose IAM is enforced."""
+    """An AWS account with enforced IAM."""
     with iam.account(tmp_path_factory.mktemp("moto")) as account:
         yield account
 
 
 @pytest.fixture
 def bucket(tmp_path: Path, account: Account) -> str:
-    """A bucket of the test's own, as an administrator has made it."""
+    """A bucket of the test, created by an administrator."""
     name = f"b-{sha256(bytes(tmp_path)).hexdigest()[:32]}"
     account.client().create_bucket(Bucket=name)
     return name
@@ -64,7 +64,7 @@ def bucket(tmp_path: Path, account: Account) -> str:
 
 @pytest.fixture
 def machines(tmp_path: Path, account: Account, bucket: str) -> Iterator[Machines]:
-    """Machines without a right, until one is given."""
+    """Machines without permissions, until they get credentials."""
     with machines_in(tmp_path, account.server.endpoint, bucket, keys=account.admin) as machines:
         machines.hurry("spawn.runner.publisher.AGAIN_SECONDS", [0.1, 0.4])
         yield machines
@@ -77,7 +77,9 @@ def _but(policy: list[Statement], sid: str) -> list[Statement]:
 
 
 def _instance(account: Account, bucket: str, *more: str, but: str = "") -> dict[str, str]:
-    """Be an instance with the documented policy, more of its statements, and without one."""
+    """Return the credentials of an instance with the documented policy, plus `more` statements,
+    minus one.
+    """
     policy = iam.statements("The instance", bucket)
     wanted = [each for each in iam.more("The instance", bucket) if each["Sid"] in more]
     assert len(wanted) == len(more)
@@ -86,7 +88,7 @@ def _instance(account: Account, bucket: str, *more: str, but: str = "") -> dict[
 
 
 def _person(account: Account, bucket: str, *, but: str = "") -> dict[str, str]:
-    """Be a person with the documented policy, or without one of its statements."""
+    """Return the credentials of a user with the documented policy, minus one statement."""
     policy = iam.statements("The person", bucket)
     return account.user(f"{bucket}-person", _but(policy, but) if but else policy)
 
@@ -98,7 +100,7 @@ def _small(world: World) -> Queue:
 
 
 def _refused(done: Finished) -> None:
-    """A person is told in words what is not allowed, and where to read what would be."""
+    """Check that the error names what is denied and the page with the permissions."""
     assert done.code == 1, (done.out, done.err)
     assert done.err.startswith("Error: ")
     assert HINT in done.err
@@ -108,13 +110,13 @@ def _refused(done: Finished) -> None:
 OPTIONAL = ("TidyUpUploads", "AskWhatBecameOfTheOwner", "UseTheKey")
 
 
-# the whole way
+# the whole life of a queue
 
 
 @pytest.mark.parametrize(
     "more", first_of([(), ("TidyUpUploads", "AskWhatBecameOfTheOwner", "UseTheKey")])
 )
-def test_a_queue_goes_its_whole_way_with_the_documented_rights(
+def test_the_documented_permissions_suffice_for_the_whole_life_of_a_queue(
     machines: Machines, account: Account, bucket: str, more: tuple[str, ...]
 ) -> None:
     a, b, mine = machines.machine("a"), machines.machine("b"), machines.machine("mine")
@@ -155,8 +157,8 @@ def test_a_queue_goes_its_whole_way_with_the_documented_rights(
     same(there, machines.remote())
     refused = {(each.method, each.key) for each in machines.proxy.asked if each.status == 403}
     if more:
-        assert not refused, "it asks for no more than it has"
-    assert all(key == "" or method == "DELETE" for method, key in refused), "only to tidy up"
+        assert not refused, "no other permission is used"
+    assert all(key == "" or method == "DELETE" for method, key in refused), "only for cleanup"
 
     asked = len(machines.proxy.asked)
     mine.environ |= _person(account, bucket)
@@ -174,13 +176,13 @@ def test_a_queue_goes_its_whole_way_with_the_documented_rights(
 
 
 def _reads(world: World) -> list[tuple[str, ...]]:
-    """The commands that read a queue from S3."""
+    """Return the commands that read a queue from S3."""
     found = [each for each in READS if "--from-s3" in world.spawn(each[0], "--help").out]
     assert ("verify", "q") in found
     return found
 
 
-# what each statement is for
+# the purpose of each statement
 
 
 @pytest.mark.parametrize("sid", CORE)
@@ -194,11 +196,11 @@ def test_an_instance_needs_every_statement(
     _refused(done)
     no_list = "refuses us: it is a stranger's, or we lack the right to use it"
     assert (no_list if sid == "SeeWhatIsThere" else "refuses us: AccessDenied") in done.err
-    assert queue.executed() == [], "nothing begins"
+    assert queue.executed() == [], "no job starts"
 
 
 @pytest.mark.parametrize("sid", ["ReadLogAndResults", "SeeWhatIsThere"])
-def test_a_person_needs_every_statement(
+def test_a_user_needs_every_statement(
     machines: Machines, account: Account, bucket: str, sid: str
 ) -> None:
     a, mine = machines.machine("a"), machines.machine("mine")
@@ -208,7 +210,7 @@ def test_a_person_needs_every_statement(
     _refused(mine.spawn("verify", "q", "--from-s3"))
 
 
-def test_a_person_changes_nothing(machines: Machines, account: Account, bucket: str) -> None:
+def test_a_user_can_change_nothing(machines: Machines, account: Account, bucket: str) -> None:
     a, mine = machines.machine("a"), machines.machine("mine")
     a.environ |= _instance(account, bucket)
     queue = a.queue(job("make", "exit 3"))
@@ -239,7 +241,7 @@ def _all(machines: Machines) -> dict[str, bytes]:
     return {key: remote.read(key) for key in found}
 
 
-def test_an_instance_deletes_nothing(account: Account, bucket: str) -> None:
+def test_an_instance_can_delete_nothing(account: Account, bucket: str) -> None:
     every = [each["Sid"] for each in iam.more("The instance", bucket)]
     client = account.client("s3", _instance(account, bucket, *every))
     client.put_object(Bucket=bucket, Key="q/_spawn/log/000000000001.jsonl", Body=b"")
@@ -249,7 +251,7 @@ def test_an_instance_deletes_nothing(account: Account, bucket: str) -> None:
         client.delete_bucket(Bucket=bucket)
 
 
-def test_results_that_may_not_be_written_are_named_and_brought_later(
+def test_results_denied_on_upload_are_named_and_uploaded_later(
     machines: Machines, account: Account, bucket: str
 ) -> None:
     a = machines.machine()
@@ -270,7 +272,7 @@ def test_results_that_may_not_be_written_are_named_and_brought_later(
 
 
 @pytest.mark.parametrize("may", [True, False])
-def test_uploads_that_broke_off_are_tidied_up_where_that_is_allowed(
+def test_unfinished_multipart_uploads_are_aborted_if_allowed(
     machines: Machines, account: Account, bucket: str, may: bool
 ) -> None:
     a = machines.machine()
@@ -283,7 +285,7 @@ def test_uploads_that_broke_off_are_tidied_up_where_that_is_allowed(
 
 
 @pytest.mark.parametrize("may", [True, False])
-def test_a_missing_bucket_is_made_where_that_is_allowed(
+def test_a_missing_bucket_is_created_if_allowed(
     machines: Machines, account: Account, may: bool
 ) -> None:
     a = machines.machine()
@@ -303,7 +305,7 @@ def test_a_missing_bucket_is_made_where_that_is_allowed(
 
 
 @pytest.mark.parametrize("may", [True, False])
-def test_ec2_is_asked_about_an_owner_where_that_is_allowed(
+def test_ec2_is_queried_about_an_owner_if_allowed(
     machines: Machines, account: Account, bucket: str, may: bool
 ) -> None:
     ec2 = account.client("ec2")
@@ -334,7 +336,7 @@ def test_ec2_is_asked_about_an_owner_where_that_is_allowed(
 
 
 @pytest.mark.parametrize("may", [True, False])
-def test_an_instance_is_looked_up_where_that_is_allowed(
+def test_an_instance_is_looked_up_if_allowed(
     account: Account, bucket: str, monkeypatch: pytest.MonkeyPatch, may: bool
 ) -> None:
     ec2 = account.client("ec2")
@@ -360,7 +362,7 @@ def test_an_instance_is_looked_up_where_that_is_allowed(
         assert HINT in found.value.hint
 
 
-def test_who_may_show_an_instance_may_not_terminate_one(
+def test_permission_to_show_an_instance_does_not_include_termination(
     account: Account, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ec2 = account.client("ec2")
@@ -380,15 +382,16 @@ def test_who_may_show_an_instance_may_not_terminate_one(
     assert "spawn:queue-id" in json.dumps(more["TerminateOurs"]["Condition"])
 
 
-# the page itself
+# the documentation page
 
 
 @pytest.mark.parametrize("launched", [False, True])
-def test_no_key_of_log_or_files_is_ever_written_over(
+def test_no_object_of_log_or_results_is_overwritten(
     machines: Machines, account: Account, bucket: str, launched: bool
 ) -> None:
-    """What the policy `NothingIsWrittenOver` demands; moto knows no bucket's policy. A queue that
-    was launched has a `queue.json` already, which gets a name."""
+    """Check what the policy `NothingIsWrittenOver` demands, as moto ignores bucket policies. The
+    `queue.json` of a launched queue exists already, and is replaced.
+    """
     a = machines.machine()
     if launched:
         config = {"queue_id": "q", "jobs": [{"job_id": "a", "command": "true"}], "claimed_by": ""}
@@ -413,7 +416,7 @@ def test_no_key_of_log_or_files_is_ever_written_over(
     assert any("if-match" in each.headers for each in named) == launched
 
 
-def test_no_documented_policy_deletes_in_s3_or_has_a_wildcard_among_its_actions() -> None:
+def test_no_documented_policy_allows_deletion_in_s3_or_wildcard_actions() -> None:
     headings = ("The instance", "The person")
     found = [each for heading in headings for each in iam.statements(heading, "b")]
     found += [each for heading in headings for each in iam.more(heading, "b")]
@@ -425,9 +428,7 @@ def test_no_documented_policy_deletes_in_s3_or_has_a_wildcard_among_its_actions(
         assert deletes == (["ssm:DeleteParameter"] if each["Sid"] == FORGET else [])
 
 
-def test_the_documented_settings_are_ones_that_a_bucket_takes(
-    account: Account, bucket: str
-) -> None:
+def test_a_bucket_accepts_the_documented_settings(account: Account, bucket: str) -> None:
     policy, more, rules = iam.blocks("The bucket")
     client = account.client()
     policy["Statement"].append(more)

@@ -1,7 +1,7 @@
 """No credential, and no value that a job's `environment` refers to, is written anywhere.
 
-Whatever a queue leaves is searched byte by byte: every file of its machine, every object in the
-store, what commands say, and the command lines of its processes.
+The tests search everything that a queue leaves byte by byte: each file of its machine, each object
+in the store, the commands' output, and the command lines of its processes.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ TROUBLE = "cannot be copied to"
 NOWHERE = "http://127.0.0.1:1"
 MARKERS = [each.encode() for each in (VALUE, KEY, TOKEN, PASSWORD)]
 SIGNS = (b"AWS4-HMAC", b"X-Amz-Signature", b"Signature=")
-"""What a request that may be made has in it."""
+"""Parts of a signed request."""
 SECRETS = {
     "MY_SECRET": VALUE,
     "AWS_SECRET_ACCESS_KEY": KEY,
@@ -55,7 +55,7 @@ def _said(done: Finished) -> tuple[str, bytes]:
 
 
 @pytest.mark.cold
-def test_a_whole_queue_leaves_no_secret_anywhere(machines: Machines) -> None:
+def test_a_queue_leaves_no_secret_anywhere(machines: Machines) -> None:
     a = machines.machine()
     a.environ |= {**SECRETS, "AWS_ENDPOINT_URL": _with_password(machines.proxy.endpoint)}
     digest = sha256(VALUE.encode()).hexdigest()
@@ -114,7 +114,7 @@ def test_a_whole_queue_leaves_no_secret_anywhere(machines: Machines) -> None:
     leaks = {name: told for name, data in found if (told := _leaks(data))}
     assert leaks == {}
     log = b"".join(data for name, data in found if name.startswith("_spawn/log/"))
-    assert b"${MY_SECRET}" in log, "the reference is kept"
+    assert b"${MY_SECRET}" in log, "the reference is in the log"
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_whole_queue_leaves_no_secret_anywhere(machines: Machines) -> None:
     ],
     ids=lambda environ: "-".join(environ),
 )
-def test_a_store_that_cannot_be_asked_is_no_reason_to_tell_how_we_would_have(
+def test_errors_of_an_unreachable_store_contain_no_secret(
     machines: Machines, environ: dict[str, str]
 ) -> None:
     a = machines.machine()
@@ -163,7 +163,7 @@ def test_a_store_that_cannot_be_asked_is_no_reason_to_tell_how_we_would_have(
     assert {name: told for name, data in found if (told := _leaks(data))} == {}
 
 
-def test_results_that_cannot_be_had_are_no_reason_to_tell_how_they_were_asked_for(
+def test_errors_of_failed_downloads_contain_no_secret(
     machines: Machines,
 ) -> None:
     machines.hurry("spawn.store.results.download.MOST_SECONDS", 0.1)

@@ -1,4 +1,4 @@
-"""The object store cannot be reached when a runner starts: is the queue ours? Nobody knows."""
+"""The object store is unreachable when a runner starts, so ownership is unknown."""
 
 import os
 import signal
@@ -16,8 +16,8 @@ def _chain(world: World) -> Queue:
     )
 
 
-def _alone(queue: Queue) -> None:
-    """Let the runner die and its job live on."""
+def _kill_only_runner(queue: Queue) -> None:
+    """Kill the runner; its job continues."""
     os.kill(queue.runner(), signal.SIGKILL)
     queue.wait_idle()
 
@@ -36,7 +36,7 @@ def test_a_new_queue_waits_for_the_store_and_then_runs(machines: Machines) -> No
     same(queue, machines.remote())
 
 
-def test_a_new_queue_begins_without_the_store_when_it_is_told_to(machines: Machines) -> None:
+def test_a_new_queue_starts_without_the_store_if_offline(machines: Machines) -> None:
     a = machines.machine()
     queue = _chain(a)
     a.let("go")
@@ -49,10 +49,10 @@ def test_a_new_queue_begins_without_the_store_when_it_is_told_to(machines: Machi
 
 
 @pytest.mark.parametrize(("service", "code"), [("", 1), ("1", 75)], ids=["person", "systemd"])
-def test_a_takeover_without_the_store_is_to_be_tried_again_and_then_goes_well(
+def test_a_takeover_without_the_store_fails_and_succeeds_later(
     machines: Machines, service: str, code: int
 ) -> None:
-    """Exit code 75 is for the unit, which asks for it; a person gets the manual page's."""
+    """The unit requests exit code 75; users get the manual page's 1."""
     a, b = machines.machine("a"), machines.machine("b")
     queue = _chain(a)
     queue.detach()
@@ -66,14 +66,14 @@ def test_a_takeover_without_the_store_is_to_be_tried_again_and_then_goes_well(
         assert "cannot be reached" in done.err
         assert "the same command, once the store can be reached" in done.err
     there = machines.on(b, queue)
-    assert not there.paths.events.exists(), "a unit would take it for begun"
+    assert not there.paths.events.exists(), "a unit would take the queue for started"
     b.let("go")
     done = b.spawn("resume", "q", "--from-s3")
     assert done.code == 0, done.err
     same(there, machines.remote())
 
 
-def test_a_queue_that_the_store_never_heard_of_is_brought_there_by_the_next_runner(
+def test_the_next_runner_ships_a_queue_that_the_store_does_not_have(
     machines: Machines,
 ) -> None:
     a = machines.machine()
@@ -81,7 +81,7 @@ def test_a_queue_that_the_store_never_heard_of_is_brought_there_by_the_next_runn
     with machines.proxy.outage():
         queue.detach("--offline")
         queue.wait_executing("first")
-        _alone(queue)
+        _kill_only_runner(queue)
     a.let("go")
     queue.wait_over("first")
     done = queue.resume()
@@ -91,14 +91,14 @@ def test_a_queue_that_the_store_never_heard_of_is_brought_there_by_the_next_runn
     same(queue, machines.remote())
 
 
-def test_running_jobs_are_taken_up_without_the_store_and_nothing_new_begins(
+def test_without_the_store_running_jobs_are_adopted_and_no_job_starts(
     machines: Machines,
 ) -> None:
     a = machines.machine()
     queue = _chain(a)
     queue.detach()
     queue.wait_executing("first")
-    _alone(queue)
+    _kill_only_runner(queue)
     with machines.proxy.outage():
         process = a.start("resume", "q")
         queue.wait_for("QueueResumed")
@@ -117,12 +117,12 @@ def test_running_jobs_are_taken_up_without_the_store_and_nothing_new_begins(
     same(queue, machines.remote())
 
 
-def test_a_queue_goes_on_without_the_store_when_it_is_told_to(machines: Machines) -> None:
+def test_a_queue_resumes_without_the_store_if_offline(machines: Machines) -> None:
     a = machines.machine()
     queue = _chain(a)
     queue.detach()
     queue.wait_executing("first")
-    _alone(queue)
+    _kill_only_runner(queue)
     a.let("go")
     with machines.proxy.outage():
         process = a.start("resume", "q", "--offline")

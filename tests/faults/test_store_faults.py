@@ -1,4 +1,4 @@
-"""The object store fails in every way that it can; the queue goes on, and nothing of it is lost."""
+"""The object store fails in every way; the queue continues and loses nothing."""
 
 from contextlib import ExitStack
 from typing import Any
@@ -15,21 +15,20 @@ from spawn.core.moments import moment
 from spawn.store import lag
 
 LONG = scaled(12, 180) if warm.cold else 3
-"""Seconds of the long outage: several of the pauses between tries."""
+"""Duration of the long outage, in seconds: several pauses between tries."""
 LONGEST_PAUSE = 0.5
-"""Seconds from one try to the next in these tests, where the product's pauses grow to 20 s."""
+"""Longest pause between tries in these tests, in seconds; the product's pauses grow to 20 s."""
 SEEDS = scaled(2, 100)
-"""How many mixes of faults are tried."""
+"""Number of fault mixes."""
 LATE_SECONDS = 0.7
 MIXED_SECONDS = 600.0
-"""Enough for pauses that double when one request in three fails, a few times in a row by chance."""
+"""Enough for pauses that double when one in three requests fails, a few times in a row."""
 RECOVERED_SECONDS = 60.0
-"""From the end of a fault until the store has the log: several times the longest pause between two
-tries."""
+"""Time from the end of a fault until the store has the log: several longest pauses."""
 
 
 def _queue(world: World, **fields: Any) -> Queue:
-    """Twelve jobs behind one that waits, one of which is tried again."""
+    """Twelve jobs that depend on a waiting one; one of them is retried."""
     jobs = [
         job("gate", until("go")),
         *(job(f"wide-{n}", f"echo {n}", "gate") for n in range(4)),
@@ -54,19 +53,19 @@ def _all_are_done(queue: Queue) -> bool:
 
 
 def _seconds(queue: Queue) -> float:
-    """From the opening of the gate to the last completion, as the log tells it."""
+    """Return the time from the opening of the gate to the last completion, from the log."""
     (begin,), (end,) = queue.of("gate", "JobCompleted"), queue.of("last", "JobCompleted")
     return (moment(end.at) - moment(begin.at)).total_seconds()
 
 
 def _few_writes(machines: Machines) -> None:
-    """See that at most two segments a second were written."""
+    """Check that at most two segments per second were written."""
     times = [asked.at for asked in machines.proxy.puts("_spawn/log/")]
     assert len(times) <= 2 * (times[-1] - times[0]) + 2
 
 
 @pytest.mark.parametrize("fault", ["500", "503", "403", "reset", "swallow", "lose", "late"])
-def test_jobs_go_on_while_the_store_fails_and_it_has_all_of_them_afterwards(
+def test_jobs_continue_during_store_failures_and_are_all_replicated_later(
     machines: Machines, fault: Fault
 ) -> None:
     _pause_briefly(machines)
@@ -89,7 +88,7 @@ def test_jobs_go_on_while_the_store_fails_and_it_has_all_of_them_afterwards(
     _few_writes(machines)
 
 
-def test_a_long_outage_is_told_and_caught_up_with(machines: Machines) -> None:
+def test_a_long_outage_is_reported_and_the_replica_catches_up(machines: Machines) -> None:
     _pause_briefly(machines)
     a = machines.machine()
     queue = _queue(a)
@@ -116,7 +115,7 @@ def test_a_long_outage_is_told_and_caught_up_with(machines: Machines) -> None:
 
 
 @pytest.mark.parametrize("flags", [[], ["--offline"]], ids=["", "offline"])
-def test_an_owner_that_cannot_renew_its_lease_in_time_starts_nothing_until_it_has(
+def test_an_owner_with_an_overdue_lease_renewal_starts_no_job(
     machines: Machines, flags: list[str]
 ) -> None:
     _pause_briefly(machines)
@@ -150,9 +149,7 @@ def test_an_owner_that_cannot_renew_its_lease_in_time_starts_nothing_until_it_ha
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_a_mix_of_faults_from_the_first_request_to_the_last_loses_nothing(
-    machines: Machines, seed: int
-) -> None:
+def test_mixed_faults_on_all_requests_lose_nothing(machines: Machines, seed: int) -> None:
     _pause_briefly(machines)
     a = machines.machine()
     queue = _queue(a)

@@ -1,4 +1,4 @@
-"""Two machines and one queue: who may take it over, and what becomes of who is late to learn it."""
+"""Two machines and one queue: which may take it over, and what happens to a late owner."""
 
 import os
 import re
@@ -18,7 +18,7 @@ from spawn.store.replica.lease import RENEW_SECONDS
 
 LEASE = r"_spawn/lease\.json$"
 OWNED = re.compile(r"_spawn/(lease|log/)")
-"""What only the owner may write; packs and output are harmless copies."""
+"""Keys that only the owner may write; packs and output are harmless copies."""
 
 
 def _take(world: World, *flags: str) -> tuple[int, str, str]:
@@ -27,7 +27,7 @@ def _take(world: World, *flags: str) -> tuple[int, str, str]:
 
 
 def _begun(world: World, **fields: object) -> Queue:
-    """A queue whose second job runs, all of it known to the store."""
+    """A queue whose second job runs, fully replicated."""
     return world.queue(
         job("first", "true"),
         job("second", f"trap '' TERM; {until('go')}", "first"),
@@ -43,11 +43,12 @@ def _in_store(machines: Machines, queue: Queue) -> None:
 
 
 @pytest.mark.parametrize("renewals", [0, 1])
-def test_a_runner_that_slept_through_a_takeover_stops_at_its_first_renewal(
+def test_a_runner_suspended_during_a_takeover_stops_at_its_first_renewal(
     machines: Machines, renewals: int
 ) -> None:
-    """The new owner renews its lease so often before the old one wakes: with 1, the old one's own
-    renewal is overdue."""
+    """The new owner renews its lease `renewals` times before the old one wakes: with 1, the
+    old one's own renewal is overdue.
+    """
     assert RENEW_SECONDS < 15, "ARCHITECTURE.md promises 15 s, which tests/sim checks"
     with machines.way() as way:
         _sleep_through_a_takeover(machines, way, renewals)
@@ -95,7 +96,7 @@ def _sleep_through_a_takeover(machines: Machines, way: Proxy, renewals: int) -> 
 
 
 @pytest.mark.cold
-def test_a_queue_that_was_stopped_in_good_order_is_taken_without_force(machines: Machines) -> None:
+def test_a_gracefully_stopped_queue_is_taken_over_without_force(machines: Machines) -> None:
     a, b = machines.machine("a"), machines.machine("b")
     here = _begun(a, kill_grace="1s")
     here.start()
@@ -112,12 +113,12 @@ def test_a_queue_that_was_stopped_in_good_order_is_taken_without_force(machines:
 
 @contextmanager
 def _later(machines: Machines, seconds: float) -> Iterator[None]:
-    """The server's clock goes on by so long, as far as a reader of the lease can tell."""
+    """Move the server's clock forward for readers of the lease."""
     with machines.proxy.fault("ahead", "GET", key=r"lease\.json$", seconds=seconds):
         yield
 
 
-def test_a_lease_that_has_expired_is_taken_without_force_when_nothing_ran(
+def test_an_expired_lease_is_taken_without_force_if_no_job_was_running(
     machines: Machines,
 ) -> None:
     a, b = machines.machine("a"), machines.machine("b")
@@ -133,7 +134,7 @@ def test_a_lease_that_has_expired_is_taken_without_force_when_nothing_ran(
     with _later(machines, 50):
         code, _, err = _take(b)
         assert (code, "owned by" in err) == (1, True), "not expired yet"
-        assert not there.paths.events.exists(), "nothing of a refused takeover is left"
+        assert not there.paths.events.exists(), "a rejected takeover leaves no file"
     with _later(machines, 62):
         code, _, err = _take(b, "--detach")
         assert code == 0, err
@@ -142,7 +143,7 @@ def test_a_lease_that_has_expired_is_taken_without_force_when_nothing_ran(
     same(there, machines.remote())
 
 
-def test_a_lease_that_has_expired_is_not_taken_without_force_while_a_job_may_run(
+def test_an_expired_lease_needs_force_while_a_job_may_be_running(
     machines: Machines,
 ) -> None:
     a, b = machines.machine("a"), machines.machine("b")
@@ -169,14 +170,14 @@ def test_a_lease_that_has_expired_is_not_taken_without_force_while_a_job_may_run
 
 
 def _each_for_itself(world: World) -> Queue:
-    """A queue whose jobs wait to be let go on the machine that they run on."""
+    """A queue whose jobs wait for a file of their own machine."""
     mine = "until [ -e $JOB_ID-${SPAWN_HOME##*/} ]; do nap; done"
     return world.queue(
         job("first", mine), job("second", mine, "first"), job("third", mine, "second")
     )
 
 
-def test_a_machine_that_was_cut_off_while_it_went_on_is_fenced_when_it_is_back(
+def test_a_disconnected_owner_that_continued_is_fenced_on_reconnection(
     machines: Machines,
 ) -> None:
     with machines.way() as way:
@@ -203,7 +204,7 @@ def test_a_machine_that_was_cut_off_while_it_went_on_is_fenced_when_it_is_back(
     lines = log_of(kept / "events.db")
     theirs = machines.remote().lines()
     assert lines[:3] == theirs[:3]
-    assert lines[3] != theirs[3], "it went on by itself"
+    assert lines[3] != theirs[3], "the old owner continued its own log"
     assert verify(kept / "events.db", "q").state.reason == "fenced"
     b.let("second-b")
     b.let("third-b")
@@ -213,14 +214,14 @@ def test_a_machine_that_was_cut_off_while_it_went_on_is_fenced_when_it_is_back(
     same(there, machines.remote())
 
 
-def _alone(queue: Queue) -> None:
-    """Let the runner die and its job live on."""
+def _kill_only_runner(queue: Queue) -> None:
+    """Kill the runner; its job continues."""
     os.kill(queue.runner(), signal.SIGKILL)
     queue.wait_idle()
 
 
 @pytest.mark.parametrize("alive", [True, False], ids=["at work", "done"])
-def test_who_comes_back_to_a_queue_that_went_on_elsewhere_ends_its_job_and_is_told(
+def test_a_previous_owner_ends_its_job_and_reports_the_takeover(
     machines: Machines, alive: bool
 ) -> None:
     a, b = machines.machine("a"), machines.machine("b")
@@ -228,7 +229,7 @@ def test_who_comes_back_to_a_queue_that_went_on_elsewhere_ends_its_job_and_is_to
     here.detach()
     started = here.wait_executing("first")
     _in_store(machines, here)
-    _alone(here)
+    _kill_only_runner(here)
     there = machines.on(b, here)
     after = b.start("resume", "q", "--from-s3", "--force")
     there.wait_executing("first", 2)
@@ -251,7 +252,7 @@ def test_who_comes_back_to_a_queue_that_went_on_elsewhere_ends_its_job_and_is_to
     same(there, machines.remote())
 
 
-def test_who_comes_back_with_events_that_the_other_never_saw_is_put_aside(
+def test_a_previous_owner_with_unshipped_events_has_its_folder_set_aside(
     machines: Machines,
 ) -> None:
     with machines.way() as way:
@@ -263,7 +264,7 @@ def test_who_comes_back_with_events_that_the_other_never_saw_is_put_aside(
         way.down()
         a.let("first-a")
         started = here.wait_executing("second")
-        _alone(here)
+        _kill_only_runner(here)
         there = machines.on(b, here)
         after = b.start("resume", "q", "--from-s3", "--force")
         there.wait_executing("first", 2)
@@ -281,7 +282,7 @@ def test_who_comes_back_with_events_that_the_other_never_saw_is_put_aside(
     same(there, machines.remote())
 
 
-def test_of_two_who_take_over_at_once_one_owns_the_queue_and_the_other_is_told(
+def test_one_of_two_concurrent_takeovers_succeeds(
     machines: Machines,
 ) -> None:
     a = machines.machine("a")
@@ -308,7 +309,7 @@ def test_of_two_who_take_over_at_once_one_owns_the_queue_and_the_other_is_told(
     same(winner, machines.remote())
 
 
-def test_a_queue_that_had_ended_before_somebody_claimed_it_has_completed(
+def test_a_queue_that_ended_before_a_later_claim_has_completed(
     machines: Machines,
 ) -> None:
     with machines.way() as way:
@@ -329,7 +330,7 @@ def test_a_queue_that_had_ended_before_somebody_claimed_it_has_completed(
     same(here, machines.remote())
 
 
-def test_takeovers_are_no_losses_of_the_job_that_runs(machines: Machines) -> None:
+def test_takeovers_do_not_count_as_losses_of_the_running_job(machines: Machines) -> None:
     a = machines.machine("a")
     here = _begun(a)
     here.detach()
@@ -349,9 +350,7 @@ def test_takeovers_are_no_losses_of_the_job_that_runs(machines: Machines) -> Non
 
 
 @pytest.mark.parametrize("how", ["failed", "cancelled"])
-def test_a_queue_whose_end_is_not_in_the_store_goes_on_where_it_was(
-    machines: Machines, how: str
-) -> None:
+def test_a_queue_with_an_unshipped_end_resumes_on_its_machine(machines: Machines, how: str) -> None:
     a = machines.machine("a")
     here = a.queue(job("first", f"{until('go')}; [ -e mended ]"))
     here.detach()
@@ -373,8 +372,8 @@ def test_a_queue_whose_end_is_not_in_the_store_goes_on_where_it_was(
     same(here, machines.remote())
 
 
-def test_a_queue_that_was_taken_over_goes_on_after_an_outage(machines: Machines) -> None:
-    """It was submitted on another machine, which `queue.json` names for ever."""
+def test_a_queue_that_was_taken_over_resumes_after_an_outage(machines: Machines) -> None:
+    """It was submitted on another machine, which `queue.json` names permanently."""
     a, b = machines.machine("a"), machines.machine("b")
     here = _begun(a)
     here.detach()

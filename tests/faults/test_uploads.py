@@ -1,4 +1,4 @@
-"""Results and output on their way to a store that fails in every way that it can."""
+"""Uploads of results and output to a store that fails in every way."""
 
 import json
 import os
@@ -23,7 +23,7 @@ POINTS = ("publisher.logs", "publisher.file", "publisher.uploaded", "runner.publ
 
 
 def _left(world: World) -> Queue:
-    """A job that leaves small files and a large one, and one that needs them."""
+    """A job with small results and a large one, and a job that needs them."""
     return world.queue(
         job(
             "make",
@@ -36,7 +36,7 @@ def _left(world: World) -> Queue:
 
 
 def _whole(machines: Machines, world: World, attempt: str = "1.1") -> None:
-    """See that the store has every file as it was made, and a manifest that says so."""
+    """Check that the store has every unchanged file, and a manifest that lists them."""
     remote = machines.remote()
     prefix = f"make/attempts/{attempt}/"
     listed = json.loads(remote.read(f"{prefix}manifest.json"))["files"]
@@ -48,7 +48,7 @@ def _whole(machines: Machines, world: World, attempt: str = "1.1") -> None:
 
 
 @pytest.mark.parametrize("fault", ["500", "503", "reset", "lose", "late"])
-def test_nothing_partial_is_taken_for_whole(machines: Machines, fault: Fault) -> None:
+def test_no_partial_upload_counts_as_complete(machines: Machines, fault: Fault) -> None:
     machines.hurry("spawn.runner.publisher.FIRST_SECONDS", 0.1)
     a = machines.machine()
     queue = _left(a)
@@ -58,7 +58,7 @@ def test_nothing_partial_is_taken_for_whole(machines: Machines, fault: Fault) ->
     assert done.code == 0, done.err
     assert queue.types("make") == ["JobStarted", "JobCompleted", "ResultsUploaded"]
     _whole(machines, a)
-    assert machines.remote().uploads() == [], "no upload in parts is left open"
+    assert machines.remote().uploads() == [], "no multipart upload is left open"
 
 
 def test_a_reader_of_the_store_alone_sees_what_keeps_the_runner_from_its_work(
@@ -85,7 +85,7 @@ def test_a_reader_of_the_store_alone_sees_what_keeps_the_runner_from_its_work(
 
 
 @pytest.mark.cold
-def test_who_depends_on_results_waits_for_them_only_so_long(machines: Machines) -> None:
+def test_dependents_wait_for_results_at_most_upload_wait(machines: Machines) -> None:
     a = machines.machine()
     queue = a.queue(
         job("make", "echo 1 > x", result_files=["x"]),
@@ -106,7 +106,7 @@ def test_who_depends_on_results_waits_for_them_only_so_long(machines: Machines) 
     same(queue, machines.remote())
 
 
-def test_a_store_that_refuses_is_asked_again_and_at_the_end_and_resume_brings_what_is_left(
+def test_a_denied_upload_is_retried_once_more_at_the_end_and_by_resume(
     machines: Machines,
 ) -> None:
     a = machines.machine()
@@ -128,7 +128,7 @@ def test_a_store_that_refuses_is_asked_again_and_at_the_end_and_resume_brings_wh
 
 
 @pytest.mark.parametrize("fault", ["401", "403", "404", "412"])
-def test_a_refusal_that_has_passed_by_the_queues_end_costs_nothing(
+def test_a_denial_that_ends_before_the_queue_does_loses_nothing(
     machines: Machines, fault: Fault
 ) -> None:
     machines.hurry("spawn.runner.publisher.MOST_SECONDS", 0.5)
@@ -138,7 +138,7 @@ def test_a_refusal_that_has_passed_by_the_queues_end_costs_nothing(
     )
     with machines.proxy.fault(fault, *WRITES, key="/attempts/1.1/") as refused:
         process = queue.start()
-        if fault == "412":  # it says that a key is taken and a read that it is not: tried for ever
+        if fault == "412":  # contradicts a read, so it is retried without a limit
             queue.until(lambda: refused.hits >= 6, "it is tried")
         else:
             queue.wait_for("ResultsUploadFailed", "make")
@@ -152,7 +152,7 @@ def test_a_refusal_that_has_passed_by_the_queues_end_costs_nothing(
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_a_runner_that_dies_between_completion_and_upload_loses_nothing(
+def test_a_runner_death_between_completion_and_upload_loses_nothing(
     machines: Machines, point: str
 ) -> None:
     a = machines.machine()
@@ -169,12 +169,12 @@ def test_a_runner_that_dies_between_completion_and_upload_loses_nothing(
     assert queue.executed() == [("make", 1), ("use", 1)]
     _whole(machines, a)
     again = [each.key for each in machines.proxy.puts("/results/") if "/large" not in each.key]
-    assert len(again) == len(set(again)), "nothing is sent twice"
+    assert len(again) == len(set(again)), "no file is uploaded twice"
     assert bool(sent) == (point != "publisher.logs")
     assert machines.remote().uploads() == []
 
 
-def test_the_output_of_a_job_that_runs_is_in_the_store_in_pieces(machines: Machines) -> None:
+def test_the_output_of_a_running_job_is_uploaded_in_parts(machines: Machines) -> None:
     machines.hurry("spawn.runner.publisher.PIECE_SECONDS", 1.0)
     a = machines.machine()
     queue = a.queue(job("talk", f"echo one; echo oops >&2; {until('go')}; echo two"))
@@ -192,7 +192,7 @@ def test_the_output_of_a_job_that_runs_is_in_the_store_in_pieces(machines: Machi
     assert machines.remote().read("talk/attempts/1.1/stdout.log") == b"one\ntwo\n"
 
 
-def test_the_logs_of_every_attempt_reach_a_store_that_was_away(machines: Machines) -> None:
+def test_the_logs_of_every_attempt_are_uploaded_after_an_outage(machines: Machines) -> None:
     a = machines.machine()
     queue = a.queue(
         job(
@@ -215,7 +215,7 @@ def test_the_logs_of_every_attempt_reach_a_store_that_was_away(machines: Machine
         assert metadata["status"] == ("completed" if number == 3 else "retrying")
 
 
-def test_results_that_are_not_there_are_no_success(machines: Machines) -> None:
+def test_a_download_without_all_results_fails(machines: Machines) -> None:
     a = machines.machine()
     queue = a.queue(job("make", "echo 1 > x", result_files=["x"]))
     with machines.proxy.fault("403", *WRITES, key="/results/"):
@@ -227,7 +227,7 @@ def test_results_that_are_not_there_are_no_success(machines: Machines) -> None:
     assert (a.folder / "got/make/exit_code").read_text() == "0\n"
 
 
-def test_output_that_the_store_refuses_is_said_and_takes_nothing_with_it(
+def test_a_denied_output_upload_is_reported_and_does_not_fail_the_queue(
     machines: Machines,
 ) -> None:
     a = machines.machine()
@@ -247,7 +247,7 @@ def test_output_that_the_store_refuses_is_said_and_takes_nothing_with_it(
     assert machines.remote().read("make/attempts/1.1/exit_code") == b"0\n"
 
 
-def test_output_that_the_store_refused_is_brought_by_the_next_runner(machines: Machines) -> None:
+def test_the_next_runner_uploads_output_that_was_denied(machines: Machines) -> None:
     a = machines.machine()
     queue = a.queue(job("make", "echo hi"), job("bad", "test -e mended"), on_failure="continue")
     with machines.proxy.fault("403", *WRITES, key=r"std(out|err)\.log"):
@@ -261,7 +261,7 @@ def test_output_that_the_store_refused_is_brought_by_the_next_runner(machines: M
     assert "not saved" not in a.spawn("status", "q").out
 
 
-def test_a_cancel_does_not_wait_for_a_store_that_is_away(machines: Machines) -> None:
+def test_a_cancel_does_not_wait_for_an_unreachable_store(machines: Machines) -> None:
     machines.hurry("spawn.runner.leaving.PUBLISH_SECONDS", 1.0)
     machines.hurry("spawn.runner.publisher.MOST_SECONDS", 1.0)
     a = machines.machine()
@@ -277,8 +277,8 @@ def test_a_cancel_does_not_wait_for_a_store_that_is_away(machines: Machines) -> 
         each.communicate(timeout=60)
 
 
-def test_a_second_ctrl_c_waits_for_nothing(machines: Machines) -> None:
-    """After the first one, the runner waits an hour for the store, where that can be changed."""
+def test_a_second_ctrl_c_stops_at_once(machines: Machines) -> None:
+    """After the first one, the runner waits an hour for the store, by a changed constant."""
     a = machines.machine()
     a.hurry("spawn.runner.leaving.PUBLISH_SECONDS", 3600.0)
     queue = a.queue(job("make", "echo 1 > x", result_files=["x"]), job("long", until("go")))
@@ -300,7 +300,7 @@ def test_a_second_ctrl_c_waits_for_nothing(machines: Machines) -> None:
     assert queue.types("make")[-1] == "ResultsUploaded"
 
 
-def test_a_store_may_take_its_time_to_put_parts_together(
+def test_completing_a_multipart_upload_may_exceed_the_read_timeout(
     machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": machines.proxy.endpoint}.items():
@@ -313,7 +313,7 @@ def test_a_store_may_take_its_time_to_put_parts_together(
     with ExitStack() as faults:
         slow: list[Rule] = []
 
-        def begin() -> None:  # all parts are there
+        def begin() -> None:  # all parts are uploaded
             slow.append(faults.enter_context(machines.proxy.fault("late", "POST", seconds=3)))
 
         size, _ = store.put_file("large", file, accept=begin)

@@ -1,4 +1,4 @@
-"""Worlds for the tests of the feed."""
+"""Worlds for tests of the feed."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,19 +10,19 @@ from tests.support.queues import World, world_in
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """A world whose end is checked."""
+    """A world that is checked at the end of the test."""
     with world_in(tmp_path) as made:
         yield made
 
 
 @pytest.fixture
 def feed(world: World) -> Iterator[Feed]:
-    """A feed of that world."""
+    """A feed of the world."""
     with feed_of(world) as made:
         yield made
 
 
 @pytest.fixture
 def laptop(feed: Feed, tmp_path: Path) -> Laptop:
-    """A machine that asks it."""
+    """A machine that queries the feed."""
     return Laptop(tmp_path / "laptop", feed.address)

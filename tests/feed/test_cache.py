@@ -1,4 +1,4 @@
-"""Only news crosses the wire; what was read before is checked by the chain, and never believed."""
+"""Only new events are transferred; the cache is verified by the chain and never trusted."""
 
 import os
 import shutil
@@ -44,7 +44,7 @@ from spawn.store.replica.cache import Cache
 
 
 def _log(*, stamps: int = 1, more: int = 0) -> LogBuilder:
-    """A log of three events and some; with other `stamps` another one of the same queue."""
+    """Return a log of at least three events; other `stamps` give another log of the same queue."""
     log = LogBuilder(start=START + stamps * SECOND)
     log.add(*submission(config(job("a"))))
     log.queue(owner())
@@ -55,7 +55,7 @@ def _log(*, stamps: int = 1, more: int = 0) -> LogBuilder:
 
 
 def _put(world: World, log: LogBuilder) -> Path:
-    """Put a log in the place of the one that is there."""
+    """Replace the existing log."""
     paths = world.roots.queue(QUEUE_ID)
     shutil.rmtree(paths.folder, ignore_errors=True)
     paths.folder.mkdir(parents=True)
@@ -63,15 +63,13 @@ def _put(world: World, log: LogBuilder) -> Path:
 
 
 def _refresh(laptop: Laptop) -> tuple[FeedQueue, int]:
-    """Read a queue as a new command does; returns also the bytes that went."""
+    """Read a queue as a new command does; returns also the number of bytes transferred."""
     with laptop.open(QUEUE_ID) as source:
         source.refresh()
         return source, source.traffic
 
 
-def test_only_events_after_the_newest_cached_ones_cross_the_wire(
-    world: World, laptop: Laptop
-) -> None:
+def test_only_events_after_the_cached_ones_are_transferred(world: World, laptop: Laptop) -> None:
     log = running(config(job("a")))
     path = _put(world, log)
     _, whole = _refresh(laptop)
@@ -87,7 +85,7 @@ def test_only_events_after_the_newest_cached_ones_cross_the_wire(
 
 
 @pytest.mark.parametrize("kind", ["other", "shorter", "longer", "prefix"])
-def test_another_log_of_the_same_id_is_read_anew_and_said(
+def test_a_replaced_log_is_read_again_with_a_message(
     world: World, laptop: Laptop, kind: str
 ) -> None:
     before = _log(more=3)
@@ -112,7 +110,7 @@ def test_another_log_of_the_same_id_is_read_anew_and_said(
     assert laptop.said == []
 
 
-def test_another_log_in_the_middle_of_a_watch_is_read_anew(world: World, laptop: Laptop) -> None:
+def test_a_log_replaced_during_a_watch_is_read_again(world: World, laptop: Laptop) -> None:
     _put(world, _log(more=3))
     with laptop.open(QUEUE_ID) as source:
         source.refresh()
@@ -124,7 +122,7 @@ def test_another_log_in_the_middle_of_a_watch_is_read_anew(world: World, laptop:
         assert len(laptop.said) == 1
 
 
-def test_a_cache_that_was_damaged_is_mended(world: World, laptop: Laptop) -> None:
+def test_a_damaged_cache_is_repaired(world: World, laptop: Laptop) -> None:
     log = _log(more=5)
     _put(world, log)
     _refresh(laptop)
@@ -138,7 +136,7 @@ def test_a_cache_that_was_damaged_is_mended(world: World, laptop: Laptop) -> Non
     assert all("was damaged from event" in said for said in laptop.said)
 
 
-def test_a_cache_of_another_machine_is_another(world: World, feed: Feed, laptop: Laptop) -> None:
+def test_each_machine_has_its_own_cache(world: World, feed: Feed, laptop: Laptop) -> None:
     _put(world, _log())
     _refresh(laptop)
     other = cache_path(laptop.roots, QUEUE_ID, "i-00000000000000000")
@@ -163,10 +161,10 @@ def _rewrite(path: Path, statement: str) -> None:
     ],
 )
 @pytest.mark.parametrize("folded", [False, True])
-def test_a_log_that_was_changed_is_corrupt_for_who_has_not_read_it(
+def test_a_changed_log_is_corrupt_for_new_readers(
     world: World, feed: Feed, tmp_path: Path, statement: str, folded: bool
 ) -> None:
-    """Whether or not the feed has folded it before that."""
+    """Whether or not the feed has already folded the log."""
     path = _put(world, _log(more=2))
     laptop = Laptop(tmp_path / "laptop", feed.address)
     if folded:
@@ -190,10 +188,10 @@ def test_an_illegal_log_is_corrupt(world: World, laptop: Laptop) -> None:
         source.refresh()
 
 
-def test_a_feed_that_sends_what_does_not_continue_the_chain_is_not_believed(
+def test_lines_that_do_not_continue_the_chain_are_rejected(
     world: World, feed: Feed, tmp_path: Path
 ) -> None:
-    """Read anew once, and then said."""
+    """The log is read again once, then the error is raised."""
     _put(world, _log(more=3))
     client = Forger(feed.address, NAME)
     cache = Cache(QUEUE_ID, tmp_path / "cache" / "feeds" / "0" / "q.jsonl")
@@ -205,15 +203,16 @@ def test_a_feed_that_sends_what_does_not_continue_the_chain_is_not_believed(
         with pytest.raises(CorruptLog):
             catch_up(client, cache)
         assert client.asked == [0, 4, 0]
-        assert cache.seq == 4, "what was read before stays"
+        assert cache.seq == 4, "the cached events stay"
         client.forge = b""
         catch_up(client, cache)
         assert cache.seq == 6
 
 
 class Forger(FeedClient):
-    """What comes through it has another hash in its last line; `asked` are the events after which
-    something was asked for."""
+    """Changes the hash of the last line of each page; `asked` has the events after which pages were
+    requested.
+    """
 
     def __init__(self, where: Callable[[], tuple[str, int]], name: str) -> None:
         super().__init__(where, name)
@@ -221,7 +220,6 @@ class Forger(FeedClient):
         self.asked: list[int] = []
 
     def page(self, ask: AskPage) -> tuple[Page, list[bytes]]:
-        """See `FeedClient.page`."""
         self.asked.append(ask.after)
         page, lines = super().page(ask)
         if self.forge and lines:
@@ -250,10 +248,10 @@ def test_a_log_of_a_hundred_thousand_events_comes_in_pages(
         assert source.traffic - before < 600
 
 
-def test_a_feed_that_has_not_folded_its_log_yet_is_asked_again(
+def test_a_feed_that_is_still_folding_its_log_is_queried_again(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who has read it all before asks one that was just started."""
+    """A client with a complete cache queries a feed that has just started."""
     paths = world.roots.queue(QUEUE_ID)
     paths.folder.mkdir(parents=True)
     write_log(paths.events, synthetic(30_000, jobs=20))

@@ -1,4 +1,4 @@
-"""Clients that mean harm, or are just slow, hold nobody up and fill no memory."""
+"""Malicious and slow clients neither block others nor fill memory."""
 
 import contextlib
 import re
@@ -29,7 +29,7 @@ def _serves(feed: Feed) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT"])
-def test_nothing_but_a_get_is_answered(feed: Feed, method: str) -> None:
+def test_only_get_is_allowed(feed: Feed, method: str) -> None:
     data = f"{method} /v1/hello HTTP/1.1\r\n".encode() + HOST + b"\r\n"
     assert _status(feed, data) == 405
 
@@ -38,21 +38,21 @@ def test_nothing_but_a_get_is_answered(feed: Feed, method: str) -> None:
     "host",
     [b"evil.example", b"evil.example:27296", b"127.0.0.1.evil.example", b"", b"127.0.0.1@evil"],
 )
-def test_a_name_that_was_made_to_mean_this_machine_is_refused(feed: Feed, host: bytes) -> None:
+def test_a_foreign_host_name_is_rejected(feed: Feed, host: bytes) -> None:
     assert _status(feed, GET + b"Host: " + host + b"\r\n\r\n") == 421
 
 
-def test_a_request_without_a_host_or_with_two_is_refused(feed: Feed) -> None:
+def test_a_request_without_a_host_or_with_two_is_rejected(feed: Feed) -> None:
     assert _status(feed, GET + b"\r\n") == 421
     assert _status(feed, GET + HOST + b"Host: evil.example\r\n\r\n") == 400
 
 
 @pytest.mark.parametrize("host", [b"localhost", b"LOCALHOST:1", b"127.0.0.1:40000", b"[::1]:5"])
-def test_whatever_end_of_a_tunnel_is_named_is_answered(feed: Feed, host: bytes) -> None:
+def test_any_loopback_name_and_port_is_accepted(feed: Feed, host: bytes) -> None:
     assert _status(feed, GET + b"Host: " + host + b"\r\nConnection: close\r\n\r\n") == 200
 
 
-def test_a_page_of_the_web_is_not_answered(feed: Feed) -> None:
+def test_a_request_from_a_web_page_is_rejected(feed: Feed) -> None:
     assert _status(feed, GET + HOST + b"Origin: https://evil.example\r\n\r\n") == 403
 
 
@@ -75,7 +75,7 @@ def test_a_page_of_the_web_is_not_answered(feed: Feed) -> None:
         (b"GET /" + b"x" * 3000 + b" HTTP/1.1\r\n", 431),
     ],
 )
-def test_what_is_no_request_is_refused(feed: Feed, head: bytes, status: int) -> None:
+def test_an_invalid_request_is_rejected(feed: Feed, head: bytes, status: int) -> None:
     assert _status(feed, head + b"\r\n") == status
     _serves(feed)
 
@@ -95,29 +95,29 @@ def test_what_is_no_request_is_refused(feed: Feed, head: bytes, status: int) -> 
         "/v1/queues/q/output/a/1/../../../events.db",
     ],
 )
-def test_what_is_not_offered_is_not_there(world: World, feed: Feed, target: str) -> None:
+def test_an_unknown_path_is_not_found(world: World, feed: Feed, target: str) -> None:
     world.queue(job("a", "true")).run("--no-s3")
     assert feed.get(target)[0] == 404
 
 
 @pytest.mark.parametrize("query", ["after=-1", "after=x", "after=1e3", "hash=zz", "wait=1.5"])
-def test_a_part_that_cannot_be_meant_is_refused(world: World, feed: Feed, query: str) -> None:
+def test_an_invalid_parameter_is_rejected(world: World, feed: Feed, query: str) -> None:
     world.queue(job("a", "true")).run("--no-s3")
     assert feed.get(f"/v1/queues/q?{query}")[0] == 400
 
 
-def test_what_a_newer_client_asks_besides_is_passed_over(world: World, feed: Feed) -> None:
+def test_unknown_parameters_and_headers_are_ignored(world: World, feed: Feed) -> None:
     world.queue(job("a", "true")).run("--no-s3")
     status, _, body = feed.get("/v1/queues/q?colour=blue&after=0", "X-New: 1")
     assert (status, len(body.splitlines())) == (200, 1 + 5)
 
 
-def test_a_head_without_an_end_is_cut_off(feed: Feed) -> None:
+def test_an_endless_head_is_rejected(feed: Feed) -> None:
     assert _status(feed, b"x" * MAX_HEAD) == 431
     assert _status(feed, GET + b"a" * (MAX_HEAD - len(GET))) == 431
 
 
-def test_requests_that_come_together_are_answered_in_order(world: World, feed: Feed) -> None:
+def test_pipelined_requests_are_answered_in_order(world: World, feed: Feed) -> None:
     world.queue(job("a", "true")).run("--no-s3")
     asked = [b"/v1/hello", b"/v1/queues", b"/v1/nothing", b"/v1/queues/q"]
     last = b"GET /v1/hello HTTP/1.1\r\nConnection: close\r\n" + HOST + b"\r\n"
@@ -127,7 +127,7 @@ def test_requests_that_come_together_are_answered_in_order(world: World, feed: F
     assert re.findall(rb"HTTP/1\.1 (\d+) ", data) == [b"200", b"200", b"404", b"200", b"200"]
 
 
-def test_a_request_may_come_byte_by_byte(feed: Feed) -> None:
+def test_a_request_is_read_byte_by_byte(feed: Feed) -> None:
     with feed.connect() as sock:
         for byte in GET + HOST + b"Connection: close\r\n\r\n":
             sock.sendall(bytes([byte]))
@@ -136,12 +136,12 @@ def test_a_request_may_come_byte_by_byte(feed: Feed) -> None:
 
 @pytest.fixture
 def crowd(feed: Feed) -> Iterator[contextlib.ExitStack]:
-    """Where connections are kept open."""
+    """Keeps connections open until the end of the test."""
     with contextlib.ExitStack() as stack:
         yield stack
 
 
-def test_a_crowd_that_says_half_a_request_makes_others_wait_no_longer_than_it_may(
+def test_clients_with_incomplete_requests_block_others_only_for_head_seconds(
     feed: Feed, crowd: contextlib.ExitStack
 ) -> None:
     assert connection.HEAD_SECONDS <= 10
@@ -161,7 +161,7 @@ def test_a_crowd_that_says_half_a_request_makes_others_wait_no_longer_than_it_ma
 
 
 def _unread(feed: Feed) -> list[int]:
-    """The bytes that the feed has not read, by connection."""
+    """Return the number of bytes that the feed has not read, for each connection."""
     lines = Path(f"/proc/{feed.pid}/net/tcp").read_text().splitlines()[1:]
     fields = [line.split() for line in lines]
     established = [
@@ -170,15 +170,17 @@ def _unread(feed: Feed) -> list[int]:
     return [int(each[4].partition(":")[2], 16) for each in established]
 
 
-def test_who_has_nothing_under_way_makes_way(feed: Feed, crowd: contextlib.ExitStack) -> None:
+def test_an_idle_connection_is_closed_for_a_new_client(
+    feed: Feed, crowd: contextlib.ExitStack
+) -> None:
     held = [crowd.enter_context(feed.connect()) for _ in range(serve.MAX_CLIENTS)]
     held[0].sendall(GET + HOST + b"\r\n")
     assert held[0].recv(100)
     _serves(feed)
-    assert held[1].recv(100) == b"", "the one that was idle for longest"
+    assert held[1].recv(100) == b"", "the connection that was idle for longest"
 
 
-def test_a_client_that_does_not_read_holds_nobody_up(
+def test_a_client_that_does_not_read_does_not_block_others(
     world: World, feed: Feed, crowd: contextlib.ExitStack
 ) -> None:
     queue = world.queue(job("a", "head -c 50000000 /dev/zero"))
@@ -190,10 +192,10 @@ def test_a_client_that_does_not_read_holds_nobody_up(
         sock.sendall(ask * 60)
     for _ in range(20):
         _serves(feed)
-    assert feed.memory() < 120e6, "an answer each, and not sixty"
+    assert feed.memory() < 120e6, "one answer per client, not sixty"
 
 
-def test_clients_that_go_leave_nothing(world: World, feed: Feed) -> None:
+def test_disconnected_clients_leave_no_descriptor(world: World, feed: Feed) -> None:
     world.queue(job("a", "true")).run("--no-s3")
     for number in range(40):
         with feed.connect() as sock:
@@ -203,7 +205,7 @@ def test_clients_that_go_leave_nothing(world: World, feed: Feed) -> None:
     wait_until(lambda: len(list(descriptors.iterdir())) < 16, what="what was left to be closed")
 
 
-def test_who_waits_for_news_is_told_of_none_after_its_time(world: World, feed: Feed) -> None:
+def test_a_long_poll_without_news_ends_after_its_wait(world: World, feed: Feed) -> None:
     world.queue(job("a", "true")).run("--no-s3")
     with feed.client() as client:
         page, lines = client.page(AskPage(queue_id="q"))

@@ -1,4 +1,4 @@
-"""What attempts print is read by byte range and as it comes, and nothing else can be read so."""
+"""Output of attempts is read by byte range as it grows, and no other file is accessible."""
 
 import io
 import os
@@ -28,7 +28,7 @@ def _printed(laptop: Laptop, job_id: str, *, follow: bool, attempt: int | None =
     return out.getvalue() + err.getvalue()
 
 
-def test_a_range_is_what_is_in_the_file(world: World, feed: Feed) -> None:
+def test_a_range_has_the_bytes_of_the_file(world: World, feed: Feed) -> None:
     world.queue(job("a", "seq 1000; echo oops >&2")).run("--no-s3")
     whole = world.queues[0].stdout("a")
     status, headers, body = feed.get(_address())
@@ -40,7 +40,7 @@ def test_a_range_is_what_is_in_the_file(world: World, feed: Feed) -> None:
 
 
 @pytest.mark.parametrize("follow", [False, True])
-def test_output_larger_than_an_answer_comes_whole(
+def test_output_larger_than_one_answer_is_read_completely(
     world: World, laptop: Laptop, follow: bool
 ) -> None:
     size = 2 * PIECE + 12345
@@ -48,7 +48,7 @@ def test_output_larger_than_an_answer_comes_whole(
     assert _printed(laptop, "a", follow=follow) == world.queues[0].stdout("a") + b"end"
 
 
-def test_each_attempt_has_its_own(world: World, laptop: Laptop) -> None:
+def test_each_attempt_has_its_own_output(world: World, laptop: Laptop) -> None:
     queue = world.queue(job("a", "echo $JOB_ATTEMPT; [ $JOB_ATTEMPT = 3 ]", retry=retry(3)))
     assert queue.run("--no-s3").code == 0
     assert [_printed(laptop, "a", follow=False, attempt=n) for n in (1, 2, 3)] == [
@@ -56,7 +56,7 @@ def test_each_attempt_has_its_own(world: World, laptop: Laptop) -> None:
     ]  # fmt: skip
 
 
-def test_who_follows_has_all_of_it_at_the_end(world: World, laptop: Laptop) -> None:
+def test_follow_prints_the_complete_output(world: World, laptop: Laptop) -> None:
     script = f"echo one; {until('two')}; echo two; {until('three')}; echo three; printf four"
     queue = world.queue(job("a", script)).detach("--no-s3")
     queue.wait_executing("a")
@@ -71,9 +71,7 @@ def test_who_follows_has_all_of_it_at_the_end(world: World, laptop: Laptop) -> N
     queue.wait_idle()
 
 
-def test_who_waits_is_told_as_soon_as_there_is_more_and_at_the_end(
-    world: World, feed: Feed
-) -> None:
+def test_a_waiting_request_returns_on_new_output_and_at_the_end(world: World, feed: Feed) -> None:
     queue = world.queue(job("a", f"echo one; {until('two')}; echo two; {until('end')}"))
     queue.detach("--no-s3")
     queue.wait_executing("a")
@@ -97,7 +95,7 @@ def test_who_waits_is_told_as_soon_as_there_is_more_and_at_the_end(
 
 @pytest.fixture
 def queue(world: World) -> Queue:
-    """A queue that has run."""
+    """A queue that has ended."""
     made = world.queue(job("a", "echo out"))
     assert made.run("--no-s3").code == 0
     return made
@@ -109,7 +107,7 @@ def _refused(feed: Feed, target: str) -> None:
     assert b"is not on this machine" in body
 
 
-def test_what_never_ran_has_no_output(queue: Queue, feed: Feed) -> None:
+def test_an_attempt_that_never_ran_has_no_output(queue: Queue, feed: Feed) -> None:
     _refused(feed, _address(attempt=2))
     _refused(feed, _address(job_id="b"))
 
@@ -148,7 +146,7 @@ def test_no_link_is_followed_out_of_a_queues_folder(
     assert feed.get(_address())[2] == b"out\n"
 
 
-def test_a_pipe_in_the_place_of_a_log_holds_nobody_up(world: World, feed: Feed) -> None:
+def test_a_named_pipe_in_place_of_a_log_does_not_block_the_feed(world: World, feed: Feed) -> None:
     queue = world.queue(job("a", f"echo step 1 of 2; {until('end')}")).detach("--no-s3")
     queue.wait_executing("a")
     queue.until(lambda: bool(queue.stdout("a")), "output")
@@ -160,7 +158,7 @@ def test_a_pipe_in_the_place_of_a_log_holds_nobody_up(world: World, feed: Feed) 
     queue.wait_idle()
 
 
-def test_output_that_is_gone_there_is_said_to_be_gone(queue: Queue, laptop: Laptop) -> None:
+def test_deleted_output_is_reported(queue: Queue, laptop: Laptop) -> None:
     (Path(queue.attempt("a").folder) / "stdout.log").unlink()
     with pytest.raises(SpawnError) as caught:
         _printed(laptop, "a", follow=False)

@@ -1,4 +1,4 @@
-"""The feed's port: whose it is, and what is said when it is taken."""
+"""The feed's port: its listener, and the errors when it is in use."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from tests.support.feeds import Feed, answered, program
 from tests.support.queues import World, world_in
 
 
-def test_it_listens_on_the_loopback_and_nowhere_else(feed: Feed) -> None:
+def test_the_feed_listens_only_on_loopback(feed: Feed) -> None:
     local = f":{feed.port:04X}"
     lines = [
         line.split()
@@ -22,25 +22,27 @@ def test_it_listens_on_the_loopback_and_nowhere_else(feed: Feed) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_in_good_order_though_somebody_waits(world: World, number: int) -> None:
+def test_the_feed_stops_gracefully_with_a_waiting_client(world: World, number: int) -> None:
     feed = Feed(world)
     with feed.connect() as sock:
         sock.sendall(b"GET /v1/queues HTTP/1.1\r\nHost: 127.0.0.1\r\n")
         assert feed.stop(number) == 0
 
 
-def test_a_hangup_does_not_end_it(feed: Feed) -> None:
+def test_sighup_does_not_stop_the_feed(feed: Feed) -> None:
     os.kill(feed.pid, signal.SIGHUP)
     assert feed.get("/v1/hello")[0] == 200
 
 
-def test_one_of_the_same_user_and_folder_is_what_was_asked_for(world: World, feed: Feed) -> None:
+def test_a_running_feed_of_the_same_user_and_folder_is_a_success(world: World, feed: Feed) -> None:
     done = world.spawn("feed", "--port", str(feed.port))
     said = f"A feed already serves {world.roots.state} on port {feed.port}.\n"
     assert (done.code, done.out, done.err) == (0, "", said)
 
 
-def test_one_of_another_folder_has_it(world: World, feed: Feed, tmp_path: Path) -> None:
+def test_a_port_used_by_a_feed_of_another_folder_is_an_error(
+    world: World, feed: Feed, tmp_path: Path
+) -> None:
     with world_in(tmp_path, tmp_path / "other") as other:
         done = other.spawn("feed", "--port", str(feed.port))
     assert done.code == 1
@@ -49,7 +51,7 @@ def test_one_of_another_folder_has_it(world: World, feed: Feed, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("says", [b"SSH-2.0-x\r\n", answered(b"{}"), answered(b"[1]"), None])
-def test_another_program_has_it(world: World, says: bytes | None) -> None:
+def test_a_port_used_by_another_program_is_an_error(world: World, says: bytes | None) -> None:
     with program(says) as (_, port):
         done = world.spawn("feed", "--port", str(port))
     assert done.code == 1
@@ -57,7 +59,7 @@ def test_another_program_has_it(world: World, says: bytes | None) -> None:
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "::"])
-def test_one_that_listens_on_all_addresses_has_it(world: World, address: str) -> None:
+def test_a_port_used_on_all_addresses_is_an_error(world: World, address: str) -> None:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         listener = socket.create_server((address, 0), family=family, dualstack_ipv6=":" in address)
@@ -69,13 +71,13 @@ def test_one_that_listens_on_all_addresses_has_it(world: World, address: str) ->
 
 
 @pytest.mark.parametrize("port", ["x", "-1", "65536"])
-def test_what_is_no_port_is_an_error_of_arguments(world: World, port: str) -> None:
+def test_an_invalid_port_is_a_bad_argument(world: World, port: str) -> None:
     assert world.spawn("feed", "--port", port).code == 2
     world.environ["SPAWN_FEED_PORT"] = port
     assert world.spawn("feed").code == 2
 
 
-def test_its_port_is_free_again_at_once(world: World) -> None:
+def test_the_port_is_reusable_immediately(world: World) -> None:
     first = Feed(world)
     with first.connect() as sock:
         sock.sendall(b"GET /v1/hello HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
@@ -86,12 +88,12 @@ def test_its_port_is_free_again_at_once(world: World) -> None:
     assert second.stop() == 0
 
 
-def test_it_starts_where_nothing_was_ever_run_and_makes_nothing(world: World) -> None:
+def test_the_feed_starts_without_queues_and_creates_nothing(world: World) -> None:
     feed = Feed(world)
     assert feed.json("/v1/hello").get("local", "") == ""
     assert feed.stop() == 0
     assert not world.home.exists()
 
 
-def test_what_it_holds_is_small(feed: Feed) -> None:
+def test_the_feed_uses_little_memory(feed: Feed) -> None:
     assert feed.memory() < 40e6

@@ -1,4 +1,4 @@
-"""A client knows a feed from anything else, and one version from another."""
+"""A client distinguishes a feed from other programs, and protocol versions from each other."""
 
 import socket
 
@@ -19,7 +19,7 @@ PAGE = AskPage(queue_id=QUEUE_ID)
 
 
 def _failure(*says: bytes | None, first: bytes = b"") -> SpawnError:
-    """What a client makes of a program."""
+    """Return the error that a client raises for a program."""
     with program(*says, first=first) as address, FeedClient(lambda: address, NAME) as client:
         with pytest.raises(SpawnError) as caught:
             client.page(PAGE)
@@ -45,18 +45,18 @@ def _failure(*says: bytes | None, first: bytes = b"") -> SpawnError:
         hello(service="another-feed"),
     ],
 )
-def test_another_program_on_its_port_is_said_to_be_none(says: bytes) -> None:
+def test_another_program_on_the_port_is_not_a_feed(says: bytes) -> None:
     error = _failure(says)
     assert isinstance(error, NotAFeed)
     assert str(error).startswith(f"the program on the feed's port of {NAME} is not a spawn feed")
     assert "SPAWN_FEED_PORT" in error.hint
 
 
-def test_one_that_speaks_first_too() -> None:
+def test_a_program_that_speaks_first_is_not_a_feed() -> None:
     assert isinstance(_failure(first=b"220 mail.example ESMTP\r\n"), NotAFeed)
 
 
-def test_what_it_quotes_of_another_program_is_printable(
+def test_quoted_output_of_another_program_is_printable(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     from spawn.cli.render.errors import show
@@ -65,7 +65,7 @@ def test_what_it_quotes_of_another_program_is_printable(
     assert "\x1b" not in capsys.readouterr().err
 
 
-def test_nobody_on_its_port_may_pass() -> None:
+def test_a_closed_port_is_a_temporary_error() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = free.getsockname()
@@ -75,12 +75,12 @@ def test_nobody_on_its_port_may_pass() -> None:
     assert "spawn queue feed" in caught.value.hint
 
 
-def test_one_that_hangs_up_may_pass() -> None:
+def test_a_dropped_connection_is_a_temporary_error() -> None:
     assert isinstance(_failure(None, None), NoFeed)
     assert isinstance(_failure(hello(), b"HTTP/1.1 200 OK\r\nContent-Le", None), NoFeed)
 
 
-def test_one_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_program_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asking, "ANSWER_SECONDS", 0.3)
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
@@ -94,7 +94,7 @@ def test_one_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("protocol", "oldest", "side"), [(9, 8, "here"), (2, 2, "here"), (0, 0, "there")]
 )
-def test_a_protocol_that_is_not_understood_names_the_side_to_update(
+def test_an_incompatible_protocol_names_the_side_to_update(
     protocol: int, oldest: int, side: str
 ) -> None:
     error = _failure(hello(protocol=protocol, oldest=oldest, version="9.9.9"))
@@ -103,7 +103,7 @@ def test_a_protocol_that_is_not_understood_names_the_side_to_update(
     assert f"it supports {oldest} to {protocol}, this spawn supports 1 to 1" in error.why
 
 
-def test_a_newer_feed_that_still_speaks_ours_is_understood() -> None:
+def test_a_newer_compatible_feed_is_accepted() -> None:
     page = {
         "queue_id": QUEUE_ID,
         "seq": 0,
@@ -121,7 +121,7 @@ def test_a_newer_feed_that_still_speaks_ours_is_understood() -> None:
     assert found.machine.jobs["a"].log_file == "/log/a.log"
 
 
-def test_the_first_protocols_answers_are_understood_for_ever() -> None:
+def test_answers_of_the_first_protocol_are_accepted() -> None:
     page = msgspec.json.decode(
         b'{"queue_id":"q","seq":7,"now":"2026-01-27T22:05:32.000001Z","machine":{"version":"ab.3",'
         b'"whole":true,"runner_alive":true,"replica":{"location":"s3://b/q/","behind":2,'
@@ -154,7 +154,7 @@ def _fault(kind: str, status: str, **more: object) -> bytes:
         ("something_newer", "418 I'm a Teapot", Refused),
     ],
 )
-def test_what_is_wrong_there_is_the_same_error_here(
+def test_errors_of_the_feed_become_the_same_errors_in_the_client(
     kind: str, status: str, error: type[SpawnError]
 ) -> None:
     found = _failure(hello(), _fault(kind, status, seq=4))
@@ -163,11 +163,11 @@ def test_what_is_wrong_there_is_the_same_error_here(
         assert found.seq == 4
 
 
-def test_a_foreign_user_is_told_so_before_it_has_asked_anything() -> None:
+def test_another_user_is_rejected_before_any_request() -> None:
     assert type(_failure(_fault("another_user", "403 Forbidden"))) is Refused
 
 
-def test_a_connection_that_was_dropped_meanwhile_is_made_anew() -> None:
+def test_a_dropped_connection_is_reopened() -> None:
     body = b'{"queue_id":"nightly","seq":0}\n'
     says = (hello(), answered(body), None, hello(), answered(body))
     with program(*says) as address, FeedClient(lambda: address, NAME) as client:

@@ -1,4 +1,4 @@
-"""The feed's loop by itself: how often it looks for news."""
+"""The feed's loop: how often it checks for news."""
 
 import os
 import socket
@@ -12,7 +12,7 @@ from spawn.runner.feed.serve import TICK_SECONDS, Server
 
 
 class NoNews:
-    """Counts how often it is asked, and answers only when a client has waited long enough."""
+    """Counts its calls, and answers only when a client's wait is over."""
 
     watching = False
 
@@ -24,11 +24,11 @@ class NoNews:
         return refuse(404, "no news") if last else None
 
     def forget(self) -> None:
-        """Nothing is remembered."""
+        """Do nothing."""
 
 
 class Failing(NoNews):
-    """Fails outside of any answer, at first."""
+    """Raises errors outside of requests at first."""
 
     def forget(self) -> None:
         self.looks += 1
@@ -36,7 +36,7 @@ class Failing(NoNews):
             raise KeyError("odd")
 
 
-def test_an_internal_error_is_told_and_does_not_end_the_service() -> None:
+def test_an_internal_error_is_reported_and_does_not_stop_the_service() -> None:
     errors: list[BaseException] = []
     read, write = os.pipe()
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -57,7 +57,7 @@ def test_an_internal_error_is_told_and_does_not_end_the_service() -> None:
     assert {type(error) for error in errors} == {KeyError}
 
 
-def test_the_loop_looks_once_a_tick_while_a_client_waits() -> None:
+def test_the_loop_checks_once_per_tick_while_a_client_waits() -> None:
     answers = NoNews()
     errors: list[BaseException] = []
     read, write = os.pipe()
@@ -77,5 +77,5 @@ def test_the_loop_looks_once_a_tick_while_a_client_waits() -> None:
             os.close(write)
     assert errors == []
     assert TICK_SECONDS >= 0.1
-    # One as it comes, at most one more in the same round, one a tick, and the last one.
+    # One on arrival, at most one more in the same round, one per tick, and the last one.
     assert 2 <= answers.looks <= 2.0 / TICK_SECONDS + 4

@@ -1,4 +1,4 @@
-"""What is read through a feed is what `local` reads there."""
+"""A status through a feed equals that of `local` on its machine."""
 
 import os
 import signal
@@ -24,11 +24,11 @@ PLAIN = Style(colour=False)
 
 
 def _same(world: World, laptop: Laptop, queue_id: str, now: datetime) -> str:
-    """See that both say the same; returns that, as JSON."""
+    """Check that both reports are equal; returns the report as JSON."""
     found = []
 
     def agree() -> bool:
-        """The machine goes on between two looks: only what was so before and after counts."""
+        """Compare the reports; False if the machine's state has changed meanwhile."""
         with LocalQueue(world.roots, queue_id) as here, laptop.open(queue_id) as there:
             here.refresh()
             before = here.report(now)
@@ -43,13 +43,11 @@ def _same(world: World, laptop: Laptop, queue_id: str, now: datetime) -> str:
         found.append(pretty(seen))
         return True
 
-    wait_until(agree, seconds=30, what="two looks that agree")
+    wait_until(agree, seconds=30, what="two equal reports")
     return found[0]
 
 
-def test_a_queue_in_the_middle_is_reported_as_its_machine_does(
-    world: World, laptop: Laptop
-) -> None:
+def test_the_report_of_a_running_queue_equals_the_local_one(world: World, laptop: Laptop) -> None:
     queue = world.queue(
         job("fetch", "echo fetched", result_files=["none-*.csv"]),
         job("train", f"echo 'Epoch 25/100'; echo oops >&2; {until('end')}", "fetch", timeout="4h"),
@@ -73,7 +71,7 @@ def test_a_queue_in_the_middle_is_reported_as_its_machine_does(
 
 @pytest.mark.cold
 @pytest.mark.parametrize("flags", [[], ["--json"]], ids=["text", "json"])
-def test_status_of_the_command_line_says_the_same_byte_for_byte(
+def test_the_status_command_prints_the_same_bytes(
     world: World, laptop: Laptop, flags: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     queue = world.queue(job("a", "echo 'step 1 of 4'"), job("b", "exit 3", "a"), job("c", "true"))
@@ -92,7 +90,7 @@ def test_status_of_the_command_line_says_the_same_byte_for_byte(
     assert capfd.readouterr().out == ours + "\n"
 
 
-def test_earlier_queues_of_the_machine_tell_how_long_is_left(world: World, laptop: Laptop) -> None:
+def test_the_estimate_uses_earlier_queues_of_the_machine(world: World, laptop: Laptop) -> None:
     first = world.queue(job("a", "sleep 0.2"), job("b", "true", "a"), queue_id="first")
     assert first.run("--no-s3").code == 0
     command = f"sleep 0.2; {until('end')}"
@@ -113,7 +111,7 @@ def test_earlier_queues_of_the_machine_tell_how_long_is_left(world: World, lapto
     third.wait_idle()
 
 
-def test_a_dead_runner_is_said_to_be_dead(world: World, laptop: Laptop) -> None:
+def test_a_dead_runner_is_reported(world: World, laptop: Laptop) -> None:
     queue = world.queue(job("a", until("end")))
     queue.detach("--no-s3")
     queue.wait_executing("a")
@@ -131,7 +129,7 @@ def test_a_dead_runner_is_said_to_be_dead(world: World, laptop: Laptop) -> None:
     assert queue.resume().code == 0
 
 
-def test_a_log_that_cannot_be_shipped_is_said_to_be_behind(world: World, laptop: Laptop) -> None:
+def test_a_log_that_cannot_be_shipped_is_reported_as_behind(world: World, laptop: Laptop) -> None:
     world.environ |= {
         "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
         "AWS_ACCESS_KEY_ID": "a",
@@ -158,7 +156,9 @@ def test_a_log_that_cannot_be_shipped_is_said_to_be_behind(world: World, laptop:
     queue.wait_idle()
 
 
-def test_the_queue_that_runs_is_meant_and_others_are_named(world: World, laptop: Laptop) -> None:
+def test_the_default_is_the_running_queue_and_others_are_named(
+    world: World, laptop: Laptop
+) -> None:
     for name in ("one", "two"):
         world.queue(job("a", until(name)), queue_id=name).detach("--no-s3").wait_executing("a")
     world.queue(job("a", "true"), queue_id="three").run("--no-s3")
@@ -175,7 +175,7 @@ def test_the_queue_that_runs_is_meant_and_others_are_named(world: World, laptop:
         assert source.queue_id == "three"
 
 
-def test_the_queues_of_a_machine_are_listed_newest_first(world: World, feed: Feed) -> None:
+def test_queues_of_a_machine_are_listed_newest_first(world: World, feed: Feed) -> None:
     world.queue(job("a", "true"), queue_id="good").run("--no-s3")
     world.queue(job("a", "false"), queue_id="bad").run("--no-s3")
     stays = world.queue(job("a", until("end")), queue_id="stays").detach("--no-s3")
@@ -188,7 +188,7 @@ def test_the_queues_of_a_machine_are_listed_newest_first(world: World, feed: Fee
     stays.wait_idle()
 
 
-def test_a_machine_without_a_queue_says_so(feed: Feed, laptop: Laptop) -> None:
+def test_a_machine_without_queues_is_reported(feed: Feed, laptop: Laptop) -> None:
     with feed.client() as client:
         assert client.queues().queues == ()
     with pytest.raises(QueueNotFound, match="no queue was ever run on i-0123456789abcdef0"):
@@ -197,13 +197,13 @@ def test_a_machine_without_a_queue_says_so(feed: Feed, laptop: Laptop) -> None:
         source.refresh()
     assert "queue other is not on i-0123456789abcdef0" in str(caught.value)
     left = [each for each in laptop.roots.cache.rglob("*") if each.is_file()]
-    assert not left, "what is not there leaves nothing"
+    assert not left, "a missing queue leaves no cache"
 
 
 @pytest.mark.parametrize(
     ("held", "hint"), [(True, "ask again in a moment"), (False, "`spawn queue ")]
 )
-def test_a_log_without_an_event_yet_says_what_to_do(
+def test_an_empty_log_is_reported_with_a_hint(
     world: World, laptop: Laptop, held: bool, hint: str
 ) -> None:
     paths = queues.make(world.roots, "q")
@@ -224,7 +224,7 @@ def test_a_log_without_an_event_yet_says_what_to_do(
     assert asked.value.hint.startswith(hint)
 
 
-def test_the_past_is_told_as_it_was(world: World, laptop: Laptop) -> None:
+def test_a_past_moment_shows_the_state_at_that_moment(world: World, laptop: Laptop) -> None:
     queue = world.queue(job("a", "true"), job("b", "true", "a"))
     queue.run("--no-s3")
     then = queue.of("b", "JobStarted")[0].at

@@ -1,4 +1,4 @@
-"""A feed serves its own user and root; everybody else is told so, and learns nothing."""
+"""A feed serves its own user and root; other users get an error and no information."""
 
 import os
 import pwd
@@ -36,7 +36,7 @@ GET = b"GET /v1/queues/q HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\
 
 @pytest.fixture(scope="module")
 def stranger() -> Iterator[str]:
-    """Another user of this machine, made for these tests."""
+    """Another user of this machine, created for these tests."""
     if os.getuid() != 0:
         pytest.skip("only root can make another user")
     if shutil.which("useradd") is None or shutil.which("setpriv") is None:
@@ -57,7 +57,7 @@ def _as_user(name: str, *command: str) -> list[str]:
 
 
 def _ask(name: str, port: int, data: bytes = GET) -> bytes:
-    """Ask as another user."""
+    """Send a request as another user."""
     program = ASK.format(port=port, data=data)
     command = _as_user(name, _python(), "-I", "-c", program)
     done = subprocess.run(command, capture_output=True, timeout=SECONDS, cwd="/", check=False)
@@ -66,17 +66,17 @@ def _ask(name: str, port: int, data: bytes = GET) -> bytes:
 
 
 def _python() -> str:
-    """An interpreter that every user may run."""
+    """Return an interpreter that every user may run."""
     system = Path("/usr/bin/python3")
     return str(system if system.exists() else Path(sys.executable).resolve())
 
 
-def test_its_own_user_is_served(world: World, feed: Feed) -> None:
+def test_the_feeds_own_user_is_served(world: World, feed: Feed) -> None:
     world.queue(job("a", "true")).run("--no-s3")
     assert taken_apart(feed.raw(GET))[0] == 200
 
 
-def test_another_user_is_refused_and_learns_nothing(
+def test_another_user_is_rejected_and_learns_nothing(
     world: World, feed: Feed, stranger: str
 ) -> None:
     world.queue(job("a", "echo hidden")).run("--no-s3")
@@ -90,7 +90,7 @@ def test_another_user_is_refused_and_learns_nothing(
         assert str(world.home).encode() not in body
 
 
-def test_another_user_who_comes_over_ipv6_is_refused_too(feed: Feed, stranger: str) -> None:
+def test_another_user_is_rejected_over_ipv6(feed: Feed, stranger: str) -> None:
     program = ASK.format(port=feed.port, data=GET).replace('"127.0.0.1"', '"::ffff:127.0.0.1"')
     command = _as_user(stranger, _python(), "-I", "-c", program)
     done = subprocess.run(command, capture_output=True, timeout=SECONDS, cwd="/", check=False)
@@ -99,7 +99,7 @@ def test_another_user_who_comes_over_ipv6_is_refused_too(feed: Feed, stranger: s
     assert taken_apart(done.stdout)[0] == 403, done.stderr
 
 
-def test_its_own_user_may_come_over_ipv6(feed: Feed) -> None:
+def test_the_feeds_own_user_is_served_over_ipv6(feed: Feed) -> None:
     try:
         sock = socket.create_connection(("::ffff:127.0.0.1", feed.port), SECONDS)
     except OSError:
@@ -109,7 +109,7 @@ def test_its_own_user_may_come_over_ipv6(feed: Feed) -> None:
         assert taken_apart(until_closed(sock))[0] == 200
 
 
-def test_a_crowd_of_another_user_takes_no_place_of_those_who_are_served(
+def test_connections_of_another_user_take_no_slots_of_permitted_users(
     feed: Feed, stranger: str
 ) -> None:
     program = f"""
@@ -131,7 +131,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def strangers(stranger: str) -> Iterator[int]:
-    """The port of another user's feed. A fork: the interpreter may be where it cannot read."""
+    """Port of another user's feed. It is forked: that user may not read the interpreter."""
     folder = public_folder()
     uid = pwd.getpwnam(stranger).pw_uid
     roots = Roots(folder, folder, folder)
@@ -162,10 +162,10 @@ def strangers(stranger: str) -> Iterator[int]:
 def test_the_feed_of_a_user_serves_root(strangers: int, stranger: str) -> None:
     with FeedClient(lambda: ("127.0.0.1", strangers), NAME) as client:
         assert client.hello.uid == pwd.getpwnam(stranger).pw_uid
-    assert taken_apart(_ask(stranger, strangers, GET))[0] == 404, "and its own user"
+    assert taken_apart(_ask(stranger, strangers, GET))[0] == 404, "its own user is served"
 
 
-def test_a_port_that_another_users_feed_has_is_said_to_be_its(
+def test_a_port_used_by_another_users_feed_is_reported(
     world: World, strangers: int, stranger: str
 ) -> None:
     done = world.spawn("feed", "--port", str(strangers))
@@ -174,8 +174,8 @@ def test_a_port_that_another_users_feed_has_is_said_to_be_its(
     assert "SPAWN_FEED_PORT" in done.err
 
 
-def test_a_connection_that_its_owner_has_closed_is_nobodys_and_not_roots() -> None:
-    """The kernel says uid 0 of it."""
+def test_a_closed_connection_has_no_owner_instead_of_root() -> None:
+    """The kernel reports uid 0 for a closed connection."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         ours = socket.create_connection(listener.getsockname())
         accepted, address = listener.accept()
@@ -186,7 +186,7 @@ def test_a_connection_that_its_owner_has_closed_is_nobodys_and_not_roots() -> No
             wait_until(lambda: peer.peer_uid(address, here) is None)
 
 
-def test_nobody_listens_where_nobody_does() -> None:
+def test_an_unused_port_has_no_listener() -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         assert peer.listener_uid(sock.getsockname()[1]) is None

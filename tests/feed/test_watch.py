@@ -1,4 +1,4 @@
-"""A watch through a feed: news as it comes, at next to no cost, whatever becomes of the feed."""
+"""A watch through a feed shows news at once, costs little, and survives feed restarts."""
 
 import io
 import json
@@ -46,7 +46,7 @@ class Watch:
 
     @property
     def states(self) -> list[str]:
-        """The status of job `a` in every report so far."""
+        """Return the status of job `a` in every report so far."""
         lines = self._out.getvalue().splitlines()
         return [json.loads(line)["job_details"][0]["status"] for line in lines]
 
@@ -64,9 +64,7 @@ def _watch(laptop: Laptop, said: list[str]) -> Iterator[Watch]:
     assert not watch.failed, watch.failed
 
 
-def test_a_watch_goes_on_when_the_feed_was_killed_and_came_back(
-    world: World, tmp_path: Path
-) -> None:
+def test_a_watch_continues_after_the_feed_restarts(world: World, tmp_path: Path) -> None:
     queue = world.queue(job("a", until("end"))).detach("--no-s3")
     queue.wait_executing("a")
     feeds = [Feed(world)]
@@ -75,7 +73,7 @@ def test_a_watch_goes_on_when_the_feed_was_killed_and_came_back(
         with _watch(Laptop(tmp_path / "laptop", lambda: feeds[-1].address()), said) as watch:
             queue.until(lambda: len(watch.states) >= 2, "two reports")
             feeds[0].stop(signal.SIGKILL)
-            queue.until(lambda: bool(said), "the watch to find out")
+            queue.until(lambda: bool(said), "the watch reports the failure")
             feeds.append(Feed(world))
             before = len(watch.states)
             queue.until(lambda: len(watch.states) >= before + 2, "two more")
@@ -89,7 +87,7 @@ def test_a_watch_goes_on_when_the_feed_was_killed_and_came_back(
     queue.wait_idle()
 
 
-def test_a_watch_sees_a_runner_die_and_the_next_go_on(world: World, laptop: Laptop) -> None:
+def test_a_watch_continues_from_a_dead_runner_to_the_next(world: World, laptop: Laptop) -> None:
     queue = world.queue(job("a", until("end"))).detach("--no-s3")
     queue.wait_executing("a")
     with _watch(laptop, []) as watch:
@@ -101,7 +99,7 @@ def test_a_watch_sees_a_runner_die_and_the_next_go_on(world: World, laptop: Lapt
     assert watch.states[-1] == "completed"
 
 
-def test_a_log_that_is_written_while_it_is_read_is_never_torn(world: World, laptop: Laptop) -> None:
+def test_reports_of_a_growing_log_are_consistent(world: World, laptop: Laptop) -> None:
     jobs = [job(f"j{number}", "true") for number in range(120)]
     queue = world.queue(*jobs, max_parallel=2).detach("--no-s3")
     with laptop.open() as source:
@@ -118,7 +116,7 @@ def test_a_log_that_is_written_while_it_is_read_is_never_torn(world: World, lapt
 
 @pytest.fixture
 def waiting(world: World) -> Iterator[Queue]:
-    """A queue in which nothing happens."""
+    """A queue whose job waits."""
     queue = world.queue(job("a", f"echo 'step 1 of 3'; {until('end')}")).detach("--no-s3")
     queue.wait_executing("a")
     queue.until(lambda: b"step" in queue.combined("a"), "output")
@@ -129,7 +127,7 @@ def waiting(world: World) -> Iterator[Queue]:
 
 @contextmanager
 def _requests() -> Iterator[list[str]]:
-    """Record what clients of this process ask for during the block."""
+    """Record the requests of clients in this process during the block."""
     asked: list[str] = []
     real = connection.Connection.get
 
@@ -157,12 +155,12 @@ def test_a_refresh_without_news_is_one_request_of_under_a_kilobyte(
         assert (source.traffic - before) / rounds < 1000
 
 
-def test_a_client_that_waits_asks_once_and_hears_of_news(
+def test_a_waiting_client_sends_one_request_and_gets_news(
     waiting: Queue, feed: Feed, laptop: Laptop, world: World
 ) -> None:
     with laptop.open() as source:
         source.refresh()
-        while source.pause(1.0):  # what it prints, and how far its copy is, come late
+        while source.pause(1.0):  # the progress and the replica's state change late
             source.refresh()
         with _requests() as asked:
             assert not source.pause(2.0)
@@ -174,11 +172,11 @@ def test_a_client_that_waits_asks_once_and_hears_of_news(
                 assert source.pause(MAX_WAIT)
                 source.refresh()
 
-        returns(follow, seconds=MAX_WAIT - 5)  # not only at the end of a wait
+        returns(follow, seconds=MAX_WAIT - 5)  # before the end of a wait
         assert source.report(datetime.now(UTC)).status == "completed"
 
 
-def test_news_that_came_while_it_waited_is_not_asked_for_again(
+def test_news_received_while_waiting_is_not_requested_again(
     world: World, feed: Feed, laptop: Laptop
 ) -> None:
     paths = world.roots.queue(QUEUE_ID)
@@ -197,7 +195,7 @@ def test_news_that_came_while_it_waited_is_not_asked_for_again(
         assert source.seq == log.seq
 
 
-def test_only_the_jobs_that_have_news_are_told_of(world: World, feed: Feed, laptop: Laptop) -> None:
+def test_only_changed_jobs_are_transferred(world: World, feed: Feed, laptop: Laptop) -> None:
     done = [job(f"j{number}", "true") for number in range(30)]
     last = job(
         "a", f"{until('one')}; echo 'step 1 of 3'; {until('end')}", *(f"j{n}" for n in range(30))
@@ -227,7 +225,7 @@ def _progress(source: FeedQueue) -> str:
     return job.progress.text if job.progress else ""
 
 
-def test_no_database_stays_open_between_two_looks(
+def test_no_database_stays_open_between_refreshes(
     waiting: Queue, feed: Feed, laptop: Laptop
 ) -> None:
     with laptop.open() as source:

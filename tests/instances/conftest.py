@@ -1,4 +1,4 @@
-"""An instance and who asks it, for tests of whole commands."""
+"""An instance and a client of it, for tests of whole commands."""
 
 import os
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ from tests.support.sshd import missing
 
 @pytest.fixture
 def needs_sshd() -> None:
-    """Skip where there is no sshd; where all must run, fail."""
+    """Skip the test without an sshd; fail it where all tests must run."""
     needs_sshd_()
 
 
 def needs_sshd_() -> None:
-    """What `needs_sshd` does, for fixtures that last longer."""
+    """Same as `needs_sshd`, for fixtures with a wider scope."""
     lacks = missing()
     if lacks:
         if os.environ.get("SPAWN_REQUIRE_TOOLS"):
@@ -27,19 +27,19 @@ def needs_sshd_() -> None:
 
 @pytest.fixture
 def bare(tmp_path: Path, moto_server: Server, needs_sshd: None) -> Iterator[Instance]:
-    """An instance whose feed does not run."""
+    """An instance without a running feed."""
     with instance_in(tmp_path, moto_server) as made:
         yield made
 
 
 @pytest.fixture
 def instance(bare: Instance) -> Instance:
-    """An instance whose feed serves."""
+    """An instance with a running feed."""
     bare.serve()
     return bare
 
 
 @pytest.fixture
 def person(bare: Instance) -> Person:
-    """Who asks it."""
+    """The user who queries the instance."""
     return bare.person

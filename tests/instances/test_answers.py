@@ -1,4 +1,4 @@
-"""What is said when an instance does not answer as it should: what happened, why, what to do."""
+"""Errors when an instance does not answer as expected: what happened, why, what to do."""
 
 import base64
 import json
@@ -26,12 +26,13 @@ from spawn.core.events import QueueStarted
 from spawn.store.replica import lines, names
 
 HUNG = 300.0
-"""Seconds after which a command counts as hung, however busy the machine is. What is bounded shows
-it by its end: who is asked there never answers, and nothing but a bound of ours ends the wait."""
+"""Seconds after which a command counts as hung, on the busiest machine. The peers never answer, so
+only a timeout of the product ends the wait.
+"""
 
 
 def refused(person: Person, target: str, *flags: str, **environ: str) -> Finished:
-    """A status that comes to an end, which is an error, in words, and without any data."""
+    """Run `status`, check that it fails with a clear error and no data, and return it."""
     finished = person.spawn("status", target, *flags, seconds=HUNG, **environ)
     assert (finished.code, finished.out) == (1, ""), finished
     assert "Traceback" not in finished.err
@@ -40,14 +41,14 @@ def refused(person: Person, target: str, *flags: str, **environ: str) -> Finishe
 
 
 def ran(instance: Instance) -> None:
-    """A queue that ran on it."""
+    """A queue that ran on the instance."""
     assert instance.queue(job("one", "echo done")).run().code == 0
 
 
-# who answers
+# host keys and users
 
 
-def test_a_host_key_that_is_not_the_known_one_is_no_reason_to_read_elsewhere(
+def test_a_wrong_host_key_is_an_error_without_a_fallback_to_s3(
     instance: Instance, person: Person, tmp_path: Path
 ) -> None:
     ran(instance)
@@ -64,7 +65,7 @@ def test_a_host_key_that_is_not_the_known_one_is_no_reason_to_read_elsewhere(
     assert json.loads(finished.out)["status"] == "completed"
 
 
-def test_a_host_key_that_changes_under_a_watch_ends_it(
+def test_a_host_key_that_changes_during_a_watch_ends_it(
     instance: Instance, person: Person, tmp_path: Path
 ) -> None:
     queue = instance.queue(job("one", until("end"))).detach()
@@ -84,7 +85,7 @@ def test_a_host_key_that_changes_under_a_watch_ends_it(
     queue.wait_for("QueueCompleted")
 
 
-def test_a_host_key_that_nobody_knows_is_refused_and_accepted_as_is_told(
+def test_an_unknown_host_key_is_rejected_and_accepted_as_the_hint_says(
     instance: Instance, person: Person
 ) -> None:
     ran(instance)
@@ -101,7 +102,7 @@ def test_a_host_key_that_nobody_knows_is_refused_and_accepted_as_is_told(
 
 
 @pytest.mark.cold
-def test_a_host_key_is_known_from_the_queues_log_in_s3(instance: Instance, person: Person) -> None:
+def test_a_host_key_in_the_queues_log_in_s3_is_trusted(instance: Instance, person: Person) -> None:
     ran(instance)
     person.laptop.known_hosts.unlink()
     _copy(instance, "vouched", (public(instance.server.host_keys["ed25519"]),))
@@ -110,7 +111,7 @@ def test_a_host_key_is_known_from_the_queues_log_in_s3(instance: Instance, perso
     assert "the queue's log in S3" in (person.cache / "ssh" / "known_hosts").read_text()
 
 
-def test_the_log_of_another_instance_vouches_for_nothing(
+def test_a_host_key_in_another_instances_log_is_not_trusted(
     instance: Instance, person: Person
 ) -> None:
     ran(instance)
@@ -128,7 +129,7 @@ def test_the_log_of_another_instance_vouches_for_nothing(
     assert instance.server.logins() == 0
 
 
-def test_a_host_key_is_known_from_the_instances_console(instance: Instance, person: Person) -> None:
+def test_a_host_key_on_the_instances_console_is_trusted(instance: Instance, person: Person) -> None:
     ran(instance)
     person.laptop.known_hosts.unlink()
     shown = public(instance.server.host_keys["ed25519"])
@@ -140,7 +141,9 @@ def test_a_host_key_is_known_from_the_instances_console(instance: Instance, pers
     assert "the instance's console" in (person.cache / "ssh" / "known_hosts").read_text()
 
 
-def test_a_key_is_refused_by_name_and_way_on(instance: Instance, person: Person) -> None:
+def test_a_rejected_key_is_reported_with_its_name_and_a_hint(
+    instance: Instance, person: Person
+) -> None:
     ran(instance)
     assert person.status(instance.id)["queue_id"] == "q"
     other = keygen(person.laptop.folder / "other")
@@ -154,19 +157,21 @@ def test_a_key_is_refused_by_name_and_way_on(instance: Instance, person: Person)
     assert person.status(instance.id, "--identity", kept)["queue_id"] == "q"
 
 
-def test_a_user_that_is_not_there_is_not_let_in(instance: Instance, person: Person) -> None:
+def test_an_unknown_user_is_rejected(instance: Instance, person: Person) -> None:
     said = refused(person, instance.id, "--ssh-user", "nobody-of-that-name").err
     assert "rejected the login as nobody-of-that-name" in said
 
 
-def test_without_any_key_it_says_where_it_looked(instance: Instance, person: Person) -> None:
+def test_without_any_key_the_error_lists_the_places_searched(
+    instance: Instance, person: Person
+) -> None:
     person.laptop.key.unlink()
     said = refused(person, instance.id).err
     assert f"no key to log in to 127.0.0.1:{instance.server.port} as " in said
     assert "--identity FILE names the private key" in said
 
 
-def test_of_an_agent_with_several_keys_the_right_one_is_found(
+def test_the_right_key_of_an_agent_is_used(
     instance: Instance, person: Person, tmp_path: Path
 ) -> None:
     ran(instance)
@@ -177,9 +182,7 @@ def test_of_an_agent_with_several_keys_the_right_one_is_found(
         assert person.status(instance.id)["queue_id"] == "q"
 
 
-def test_a_second_sshd_on_the_way_is_gone_over(
-    instance: Instance, person: Person, tmp_path: Path
-) -> None:
+def test_a_jump_host_is_used(instance: Instance, person: Person, tmp_path: Path) -> None:
     ran(instance)
     with sshd(tmp_path / "jump", allow=[person.laptop.key]) as jump:
         person.laptop.knows(jump.known(f"[127.0.0.1]:{jump.port}"))
@@ -191,10 +194,10 @@ def test_a_second_sshd_on_the_way_is_gone_over(
         assert jump.logins() == 1
 
 
-# nobody answers
+# no answer
 
 
-def test_a_closed_port_is_said_to_be_closed(bare: Instance, person: Person) -> None:
+def test_a_closed_port_is_reported(bare: Instance, person: Person) -> None:
     bare.server.stop()
     said = refused(person, bare.id).err
     assert f"nothing listens at 127.0.0.1:{bare.server.port}" in said
@@ -202,9 +205,7 @@ def test_a_closed_port_is_said_to_be_closed(bare: Instance, person: Person) -> N
 
 
 @pytest.mark.parametrize("says", ["nothing at all", "nothing after the connection"])
-def test_a_host_that_swallows_packets_is_given_up(
-    bare: Instance, person: Person, says: str
-) -> None:
+def test_a_host_that_drops_packets_times_out(bare: Instance, person: Person, says: str) -> None:
     seconds = dial.CONNECT_SECONDS if warm.cold else 1.0
     person.hurry("spawn.cli.remote.dial.CONNECT_SECONDS", seconds)
     person.hurry("spawn.cli.remote.handshake.BANNER_SECONDS", seconds)
@@ -221,9 +222,7 @@ def test_a_host_that_swallows_packets_is_given_up(
 
 
 @pytest.mark.parametrize("state", ["stopped", "terminated"])
-def test_an_instance_that_does_not_run_is_said_not_to(
-    bare: Instance, person: Person, state: str
-) -> None:
+def test_a_stopped_instance_is_reported(bare: Instance, person: Person, state: str) -> None:
     bare.vanish(state)
     said = refused(person, bare.id).err
     assert f"instance {bare.id} is {state}" in said
@@ -232,7 +231,7 @@ def test_an_instance_that_does_not_run_is_said_not_to(
     assert "--queue ID and --bucket NAME read a queue's log in S3" in said
 
 
-def test_an_instance_that_is_starting_is_said_to_be(bare: Instance, person: Person) -> None:
+def test_a_starting_instance_is_reported(bare: Instance, person: Person) -> None:
     bare.server.stop()
     xml = (
         "<DescribeInstancesResponse><reservationSet><item><instancesSet><item>"
@@ -246,7 +245,7 @@ def test_an_instance_that_is_starting_is_said_to_be(bare: Instance, person: Pers
     assert "try again in a minute or two" in said
 
 
-def test_an_instance_that_nobody_knows_is_not_found(bare: Instance, person: Person) -> None:
+def test_an_unknown_instance_is_not_found(bare: Instance, person: Person) -> None:
     bare.server.stop()
     said = refused(person, "i-0fedcba9876543210").err
     assert "nothing listens at 127.0.0.1" in said
@@ -265,7 +264,9 @@ def test_an_instance_that_nobody_knows_is_not_found(bare: Instance, person: Pers
     assert "--queue ID and --bucket NAME read a queue's log in S3" in said
 
 
-def test_an_instance_of_another_region_is_said_to_be_there(bare: Instance, person: Person) -> None:
+def test_an_instance_in_another_region_is_reported_with_its_region(
+    bare: Instance, person: Person
+) -> None:
     person.laptop.configure("")
     said = refused(person, bare.id, AWS_DEFAULT_REGION="eu-west-1").err
     assert f"instance {bare.id} is not in the region of the AWS configuration" in said
@@ -273,12 +274,10 @@ def test_an_instance_of_another_region_is_said_to_be_there(bare: Instance, perso
     assert "Hint: --region us-east-1" in said
 
 
-# something else answers
+# other programs answer
 
 
-def test_a_foreign_program_on_the_feeds_port_is_not_believed(
-    bare: Instance, person: Person
-) -> None:
+def test_another_program_on_the_feeds_port_is_rejected(bare: Instance, person: Person) -> None:
     ran(bare)
     with serving(person.port, answered(b"<html>It works</html>")):
         said = refused(person, bare.id).err
@@ -293,7 +292,7 @@ def test_a_foreign_program_on_the_feeds_port_is_not_believed(
 @pytest.mark.parametrize(
     ("protocols", "side"), [((2, 3), "here"), ((0, 0), "there")], ids=["newer", "older"]
 )
-def test_a_feed_of_another_version_says_which_side_to_update(
+def test_a_feed_of_another_version_names_the_side_to_update(
     bare: Instance, person: Person, protocols: tuple[int, int], side: str
 ) -> None:
     oldest, protocol = protocols
@@ -303,10 +302,10 @@ def test_a_feed_of_another_version_says_which_side_to_update(
     assert f"update spawn {side}" in said
 
 
-# which queue
+# selecting a queue
 
 
-def test_an_instance_without_a_queue_has_none(instance: Instance, person: Person) -> None:
+def test_an_instance_without_a_queue_is_reported(instance: Instance, person: Person) -> None:
     finished = person.spawn("status", instance.id)
     assert (finished.code, finished.out) == (3, "")
     assert f"no queue was ever run on {instance.id}" in finished.err
@@ -322,7 +321,7 @@ def test_a_queue_that_is_not_on_the_instance_is_not_found(
     assert "this machine" not in finished.err
 
 
-def test_of_two_queues_the_other_is_named_and_can_be_picked(
+def test_with_two_queues_the_other_is_named_and_can_be_selected(
     instance: Instance, person: Person
 ) -> None:
     for name in ("first", "second"):
@@ -340,7 +339,7 @@ def test_of_two_queues_the_other_is_named_and_can_be_picked(
         queue.wait_for("QueueCompleted")
 
 
-def test_another_instance_is_not_this_one(bare: Instance, person: Person) -> None:
+def test_a_host_key_is_trusted_only_for_its_instance(bare: Instance, person: Person) -> None:
     other = launch(bare.aws)
     said = refused(person, other).err
     assert f"the host key of {other} cannot be verified" in said
@@ -348,7 +347,7 @@ def test_another_instance_is_not_this_one(bare: Instance, person: Person) -> Non
 
 @contextmanager
 def ec2(instance: Instance, action: bytes, xml: str) -> Iterator[str]:
-    """EC2 that gives one answer of its own to an action; gives its endpoint."""
+    """An EC2 server that gives its own answer to one action; yields its endpoint."""
 
     def answer(asked: Asked) -> Answer:
         return Answer(body=xml.encode()) if action in asked.body else forward(instance.aws, asked)
@@ -358,7 +357,7 @@ def ec2(instance: Instance, action: bytes, xml: str) -> Iterator[str]:
 
 
 def _copy(instance: Instance, prefix: str, keys: tuple[str, ...], *, owner: str = "") -> None:
-    """Put the queue's log into the bucket once more, as if its machine had these host keys."""
+    """Copy the queue's log into the bucket, with these host keys as its machine's."""
     (queue,) = instance.world.queues
     rows, hash_ = [], chain.genesis("q")
     for event in queue.events():
@@ -377,13 +376,13 @@ def _copy(instance: Instance, prefix: str, keys: tuple[str, ...], *, owner: str 
 
 @contextmanager
 def swallowing(*, accepts: bool) -> Iterator[int]:
-    """A port that takes connections and says nothing, or one that takes none and refuses none."""
+    """A port that accepts connections and never answers, or whose backlog is full."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(16 if accepts else 0)
         port = int(listener.getsockname()[1])
         waiting = []
-        if not accepts:  # the queue of those who wait is full
+        if not accepts:  # the backlog is full
             for _ in range(2):
                 one = socket.socket()
                 one.setblocking(False)
@@ -397,7 +396,7 @@ def swallowing(*, accepts: bool) -> Iterator[int]:
 
 @contextmanager
 def serving(port: int, answer: bytes) -> Iterator[None]:
-    """A program on a port that gives one answer to everything."""
+    """A program on a port that gives the same answer to everything."""
     with socket.create_server(("127.0.0.1", port)) as listener:
 
         def serve() -> None:

@@ -1,4 +1,4 @@
-"""Every command, asked of an instance."""
+"""Every command, run against an instance."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from tests.support.queues import SECONDS, job, until
 from spawn import __version__
 
 
-def test_the_status_of_a_running_queue_is_the_instances_own(
+def test_the_status_of_a_running_queue_equals_the_instances_own(
     instance: Instance, person: Person
 ) -> None:
     queue = instance.queue(
@@ -33,7 +33,7 @@ def test_the_status_of_a_running_queue_is_the_instances_own(
     assert person.status(instance.id)["status"] == "completed"
 
 
-def test_history_is_the_log_of_the_instance(instance: Instance, person: Person) -> None:
+def test_history_prints_the_log_of_the_instance(instance: Instance, person: Person) -> None:
     queue = instance.queue(job("one", "true"))
     assert queue.run().code == 0
     finished = person.spawn("history", instance.id, "--json")
@@ -42,7 +42,7 @@ def test_history_is_the_log_of_the_instance(instance: Instance, person: Person) 
     assert types == [event.type for event in queue.events()]
 
 
-def test_why_a_job_waits_is_told(instance: Instance, person: Person) -> None:
+def test_why_explains_a_waiting_job(instance: Instance, person: Person) -> None:
     queue = instance.queue(job("train", until("end")), job("evaluate", "true", "train")).detach()
     queue.wait_executing("train")
     finished = person.spawn("why", instance.id, "evaluate")
@@ -56,18 +56,18 @@ def test_why_a_job_waits_is_told(instance: Instance, person: Person) -> None:
 
 
 def _untimed(text: str) -> str:
-    """Without how long something has lasted by now."""
+    """Remove durations that depend on the current time."""
     return re.sub(r"\(\d+s\)", "", text)
 
 
-def test_output_is_the_instances_to_the_byte(instance: Instance, person: Person) -> None:
+def test_logs_prints_the_exact_output(instance: Instance, person: Person) -> None:
     queue = instance.queue(job("one", "printf 'a\\tb'; printf 'wrong' >&2"))
     assert queue.run().code == 0
     finished = person.spawn("logs", instance.id, "one")
     assert (finished.code, finished.out, finished.err) == (0, "a\tb", "wrong")
 
 
-def test_results_come_from_the_bucket(instance: Instance, person: Person) -> None:
+def test_results_are_downloaded_from_the_bucket(instance: Instance, person: Person) -> None:
     queue = instance.queue(job("one", "echo model > out.bin", result_files=["out.bin"]))
     assert queue.run().code == 0
     finished = person.spawn("results", instance.id, "-o", "there")
@@ -76,7 +76,7 @@ def test_results_come_from_the_bucket(instance: Instance, person: Person) -> Non
     assert (there / "results" / "out.bin").read_text() == "model\n"
 
 
-def test_results_of_a_queue_without_a_bucket_are_said_to_be_there_alone(
+def test_results_that_exist_only_on_the_instance_are_reported(
     instance: Instance, person: Person
 ) -> None:
     assert instance.queue(job("one", "true"), s3=False).run("--no-s3").code == 0
@@ -86,14 +86,16 @@ def test_results_of_a_queue_without_a_bucket_are_said_to_be_there_alone(
     assert "run `spawn queue results q` there" in finished.err
 
 
-def test_a_log_is_verified_from_afar(instance: Instance, person: Person) -> None:
+def test_verify_checks_the_log_of_the_instance(instance: Instance, person: Person) -> None:
     assert instance.queue(job("one", "true")).run().code == 0
     finished = person.spawn("verify", instance.id)
     assert (finished.code, finished.err) == (0, "")
     assert finished.out == instance.world.spawn("verify", "q").out
 
 
-def test_its_log_in_s3_is_verified_object_by_object(instance: Instance, person: Person) -> None:
+def test_verify_from_s3_checks_the_replica_of_the_instances_queue(
+    instance: Instance, person: Person
+) -> None:
     assert instance.queue(job("one", "true")).run().code == 0
     person.status(instance.id)
     finished = person.spawn("verify", instance.id, "--from-s3")
@@ -101,7 +103,7 @@ def test_its_log_in_s3_is_verified_object_by_object(instance: Instance, person: 
     assert f"Read from: s3://{instance.bucket}/q/ (" in finished.out
 
 
-def test_a_report_is_written_of_it(instance: Instance, person: Person) -> None:
+def test_report_writes_a_page_of_the_instances_queue(instance: Instance, person: Person) -> None:
     assert instance.queue(job("one", "true")).run().code == 0
     finished = person.spawn("report", instance.id)
     assert (finished.code, finished.err) == (0, "")
@@ -111,7 +113,7 @@ def test_a_report_is_written_of_it(instance: Instance, person: Person) -> None:
 @pytest.mark.parametrize(
     ("command", "code", "ended"), [("true", 0, "completed"), ("false", 1, "failed")]
 )
-def test_its_end_is_waited_for(
+def test_wait_waits_for_the_end_of_the_instances_queue(
     instance: Instance, person: Person, command: str, code: int, ended: str
 ) -> None:
     queue = instance.queue(job("one", f"{until('end')}; {command}")).detach()
@@ -122,7 +124,7 @@ def test_its_end_is_waited_for(
     assert (waiting.returncode, out) == (code, f"{ended}\n"), err
 
 
-def test_as_it_was_then(instance: Instance, person: Person) -> None:
+def test_at_shows_a_past_moment_of_the_instances_queue(instance: Instance, person: Person) -> None:
     queue = instance.queue(job("one", "true"))
     assert queue.run().code == 0
     started = queue.of("one", "JobStarted")[0].at
@@ -131,7 +133,7 @@ def test_as_it_was_then(instance: Instance, person: Person) -> None:
     assert report["jobs"]["completed"] == 0
 
 
-def test_a_queue_is_cancelled_by_its_own_spawn(instance: Instance, person: Person) -> None:
+def test_cancel_runs_spawn_on_the_instance(instance: Instance, person: Person) -> None:
     queue = instance.queue(job("one", until("never")), kill_grace="1s").detach()
     queue.wait_executing("one")
     finished = person.spawn("cancel", instance.id)
@@ -149,7 +151,7 @@ def test_a_queue_is_cancelled_by_its_own_spawn(instance: Instance, person: Perso
     assert f"`spawn queue resume {instance.id} --retry-failed --queue q` retries one" in resumed.err
 
 
-def test_of_several_queues_the_named_one_is_cancelled(instance: Instance, person: Person) -> None:
+def test_cancel_selects_the_named_queue(instance: Instance, person: Person) -> None:
     names = ("first", "second", "third")
     for name in names:
         queue = instance.queue(job("one", until("never")), queue_id=name, kill_grace="1s")
@@ -181,14 +183,14 @@ def test_of_several_queues_the_named_one_is_cancelled(instance: Instance, person
     ]
 
 
-def test_what_is_no_queue_is_no_word_of_a_command_there(bare: Instance, person: Person) -> None:
+def test_an_invalid_queue_id_never_reaches_a_remote_command(bare: Instance, person: Person) -> None:
     finished = person.spawn("cancel", bare.id, SPAWN_QUEUE="--help")
     assert finished.code == 2
     assert "'--help' is not a queue id" in finished.err
     assert bare.server.logins() == 0
 
 
-def test_failed_jobs_are_tried_again_by_its_own_spawn_and_it_is_left_running(
+def test_resume_retry_failed_runs_spawn_on_the_instance_and_detaches(
     instance: Instance, person: Person
 ) -> None:
     queue = instance.queue(job("one", "test -e end"))
@@ -200,7 +202,7 @@ def test_failed_jobs_are_tried_again_by_its_own_spawn_and_it_is_left_running(
     queue.wait_idle()
 
 
-def test_without_anything_to_do_resume_says_so(instance: Instance, person: Person) -> None:
+def test_resume_with_nothing_to_do_is_reported(instance: Instance, person: Person) -> None:
     assert instance.queue(job("one", "true")).run().code == 0
     finished = person.spawn("resume", instance.id)
     assert finished.code == 1
@@ -209,7 +211,7 @@ def test_without_anything_to_do_resume_says_so(instance: Instance, person: Perso
 
 
 @pytest.mark.parametrize("flags", [("--config", "x.json"), ("--from-s3",), ("--leave-jobs",)])
-def test_what_cannot_be_asked_of_an_instance_is_refused_before_it_is_asked(
+def test_unsupported_options_are_rejected_before_connecting(
     bare: Instance, person: Person, flags: tuple[str, ...]
 ) -> None:
     finished = person.spawn("resume", bare.id, *flags)
@@ -218,9 +220,7 @@ def test_what_cannot_be_asked_of_an_instance_is_refused_before_it_is_asked(
     assert bare.server.logins() == 0
 
 
-def test_a_cancel_is_never_done_elsewhere_than_on_the_instance(
-    instance: Instance, person: Person
-) -> None:
+def test_cancel_never_falls_back_to_another_machine(instance: Instance, person: Person) -> None:
     queue = instance.queue(job("one", until("end"))).detach()
     queue.wait_executing("one")
     person.status(instance.id)
@@ -233,7 +233,7 @@ def test_a_cancel_is_never_done_elsewhere_than_on_the_instance(
     queue.wait_for("QueueCompleted")
 
 
-def test_an_instance_without_spawn_says_where_it_was_looked_for(
+def test_a_missing_remote_spawn_is_reported_with_the_paths_searched(
     bare: Instance, person: Person
 ) -> None:
     with_path = [each.replace(f"{Path(sys.executable).parent}:", "") for each in bare.server.lines]
@@ -247,7 +247,7 @@ def test_an_instance_without_spawn_says_where_it_was_looked_for(
 
 
 @pytest.mark.parametrize("version", ["0.0.1", "99.0.0"])
-def test_a_spawn_of_another_version_that_does_not_understand_is_named(
+def test_an_incompatible_remote_spawn_is_reported_with_its_version(
     bare: Instance, person: Person, tmp_path: Path, version: str
 ) -> None:
     other = tmp_path / "bin"
@@ -267,7 +267,7 @@ def test_a_spawn_of_another_version_that_does_not_understand_is_named(
     assert "does not understand `queue cancel local`" in finished.err
 
 
-def test_where_an_instance_is_gone_resume_says_how_to_go_on_elsewhere(
+def test_resume_for_a_lost_instance_prints_how_to_resume_elsewhere(
     instance: Instance, person: Person
 ) -> None:
     assert instance.queue(job("one", "false")).run().code == 1

@@ -1,4 +1,4 @@
-"""`spawn connect`: the system's ssh, once the host is known to be the instance."""
+"""`spawn connect` runs the system's ssh after verifying the host key."""
 
 import itertools
 import os
@@ -22,14 +22,14 @@ from spawn.cli.remote.system_ssh import arguments
 
 @pytest.fixture(scope="module")
 def there(tmp_path_factory: pytest.TempPathFactory, moto_server: Server) -> Iterator[Instance]:
-    """An instance that nothing runs on, for all tests here."""
+    """An instance without queues, for all tests of this module."""
     needs_sshd_()
     with instance_in(tmp_path_factory.mktemp("there"), moto_server) as made:
         yield made
 
 
 def connect(there: Instance, *flags: str, stdin: bytes = b"", **environ: str) -> Finished:
-    """Run `spawn connect` on the instance to its end."""
+    """Run `spawn connect` against the instance to its end."""
     done = warm.run(
         [SPAWN, "connect", there.id, *flags],
         env={**there.person.environ, **environ},
@@ -42,12 +42,12 @@ def connect(there: Instance, *flags: str, stdin: bytes = b"", **environ: str) ->
     return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
-def test_a_command_is_run_there_as_it_is_and_its_exit_code_is_ours(there: Instance) -> None:
+def test_a_command_runs_unchanged_and_its_exit_code_is_returned(there: Instance) -> None:
     done = connect(there, "-c", 'echo "it\'s $((6 * 7))" | tr s S; echo wrong >&2; exit 7')
     assert (done.code, done.out, done.err) == (7, "it'S 42\n", "wrong\n")
 
 
-def test_stdin_passes_through(there: Instance) -> None:
+def test_stdin_is_forwarded(there: Instance) -> None:
     every = bytes(range(256)).replace(b"\x80", b"")
     done = connect(there, "--command", "md5sum", stdin=every * 4096)
     told = subprocess.run(["md5sum"], input=every * 4096, capture_output=True, check=True)
@@ -55,7 +55,7 @@ def test_stdin_passes_through(there: Instance) -> None:
 
 
 @pytest.mark.tool("bash")
-def test_who_reads_no_further_ends_it(there: Instance) -> None:
+def test_a_closed_output_pipe_ends_the_command(there: Instance) -> None:
     script = f"{SPAWN} connect {there.id} -c yes | head -1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(
         ["bash", "-c", script],
@@ -66,10 +66,10 @@ def test_who_reads_no_further_ends_it(there: Instance) -> None:
         timeout=2 * SECONDS,
         check=True,
     )
-    assert (done.stdout, done.stderr) == ("y\n255\n", "")  # as ssh has it
+    assert (done.stdout, done.stderr) == ("y\n255\n", "")  # as with ssh
 
 
-def test_a_session_has_a_terminal_and_its_exit_code_is_ours(there: Instance) -> None:
+def test_a_session_has_a_terminal_and_its_exit_code_is_returned(there: Instance) -> None:
     command = [SPAWN, "connect", there.id]
     folder = there.person.laptop.folder
     with terminal(command, there.person.environ, folder, columns=80) as shown:
@@ -79,7 +79,7 @@ def test_a_session_has_a_terminal_and_its_exit_code_is_ours(there: Instance) -> 
     assert "terminal 42\n" in shown.text
 
 
-def test_ctrl_c_reaches_a_command_that_a_person_waits_for(there: Instance) -> None:
+def test_ctrl_c_reaches_the_remote_command(there: Instance) -> None:
     command = [
         SPAWN,
         "connect",
@@ -95,7 +95,7 @@ def test_ctrl_c_reaches_a_command_that_a_person_waits_for(there: Instance) -> No
 
 
 @pytest.mark.tool("bash")
-def test_the_pages_lines_do_what_they_say(there: Instance) -> None:
+def test_the_documented_commands_work(there: Instance) -> None:
     lines = f"""
 spawn connect {there.id} -c "ps aux | grep python"
 spawn connect {there.id} -c "aws s3 ls"
@@ -115,7 +115,7 @@ spawn connect {there.id} -c "aws s3 ls"
     assert done.stdout.rstrip().endswith(there.bucket) or f" {there.bucket}\n" in done.stdout
 
 
-def test_another_host_at_its_address_is_sent_nothing(there: Instance, tmp_path: Path) -> None:
+def test_nothing_is_sent_to_another_host_at_the_address(there: Instance, tmp_path: Path) -> None:
     words = public(keygen(tmp_path / "other")).split()
     known = there.person.laptop.known_hosts
     before = known.read_text()
@@ -128,7 +128,7 @@ def test_another_host_at_its_address_is_sent_nothing(there: Instance, tmp_path: 
     assert "does not match the known one: nothing was sent" in done.err
 
 
-def test_an_open_connection_to_another_host_is_not_taken(there: Instance, tmp_path: Path) -> None:
+def test_a_shared_connection_to_another_host_is_not_used(there: Instance, tmp_path: Path) -> None:
     laptop = there.person.laptop
     path = tmp_path / "master"
     with sshd(tmp_path / "other", "", allow=[laptop.key]) as other:
@@ -146,7 +146,7 @@ def test_an_open_connection_to_another_host_is_not_taken(there: Instance, tmp_pa
     assert done.out.split()[-1] == str(there.server.port)
 
 
-def test_a_key_that_is_not_taken_is_said_in_our_words(there: Instance, tmp_path: Path) -> None:
+def test_a_rejected_key_is_reported(there: Instance, tmp_path: Path) -> None:
     logins = there.server.logins()
     there.person.laptop.configure(
         f"Host i-*\n    HostName {there.server.host}\n    Port {there.server.port}\n",
@@ -163,13 +163,13 @@ def test_a_key_that_is_not_taken_is_said_in_our_words(there: Instance, tmp_path:
         there.leads()
 
 
-def test_without_an_ssh_program_that_is_said(there: Instance, tmp_path: Path) -> None:
+def test_a_missing_ssh_program_is_reported(there: Instance, tmp_path: Path) -> None:
     done = connect(there, "-c", "true", PATH=str(tmp_path))
     assert done.code == 1
     assert "no ssh program found on this machine" in done.err
 
 
-def test_ssh_is_told_where_it_is_and_who_it_must_be(tmp_path: Path) -> None:
+def test_ssh_gets_the_address_and_the_expected_host_key(tmp_path: Path) -> None:
     key = tmp_path / "key"
     key.touch()
     settings = Settings(

@@ -1,4 +1,4 @@
-"""Where an instance cannot be asked, its queue's log in S3 is read; a line says so."""
+"""If an instance cannot be queried, its queue's log in S3 is read, with a message."""
 
 import json
 import signal
@@ -10,22 +10,22 @@ from tests.support.s3 import free_port
 
 
 def one_line(finished: Finished) -> str:
-    """All that was said beside the data."""
+    """Return the single line on stderr."""
     (line,) = finished.err.splitlines()
     return line
 
 
 def status(person: Person, instance: Instance, *flags: str) -> Finished:
-    """The status as JSON, whatever it is."""
+    """Return the status as JSON, in any state."""
     return person.spawn("status", instance.id, "--json", *flags)
 
 
 def seen(person: Person, instance: Instance) -> None:
-    """Have the person's machine read the queue from the instance once."""
+    """Read the queue from the instance once on the user's machine."""
     assert person.status(instance.id)["queue_id"] == "q"
 
 
-def test_of_an_instance_that_was_terminated_the_log_in_s3_is_read(
+def test_for_a_terminated_instance_the_log_in_s3_is_read(
     instance: Instance, person: Person
 ) -> None:
     assert instance.queue(job("one", "echo done")).run().code == 0
@@ -41,7 +41,7 @@ def test_of_an_instance_that_was_terminated_the_log_in_s3_is_read(
     assert line.endswith(" ago")
 
 
-def test_a_machine_that_never_saw_the_queue_finds_it_by_the_instances_tags(
+def test_a_new_machine_finds_the_queue_by_the_instances_tags(
     bare: Instance, person: Person
 ) -> None:
     assert bare.queue(job("one", "true"), result_s3_prefix="deep/er").run().code == 0
@@ -51,12 +51,10 @@ def test_a_machine_that_never_saw_the_queue_finds_it_by_the_instances_tags(
     assert json.loads(finished.out)["status"] == "completed"
     assert f"Instance {bare.id} is stopped" in one_line(finished)
     kept = json.loads((person.cache / "instances" / f"{bare.id}.json").read_text())
-    assert kept["queue"] == "q"  # an hour later its tags are gone
+    assert kept["queue"] == "q"  # EC2 forgets its tags an hour later
 
 
-def test_a_machine_that_never_saw_the_queue_may_be_told_of_it(
-    bare: Instance, person: Person
-) -> None:
+def test_a_new_machine_finds_the_queue_with_options(bare: Instance, person: Person) -> None:
     assert bare.queue(job("one", "true")).run().code == 0
     bare.vanish()
     finished = status(person, bare, "--queue", "q", "--bucket", bare.bucket)
@@ -64,13 +62,13 @@ def test_a_machine_that_never_saw_the_queue_may_be_told_of_it(
     one_line(finished)
 
 
-def test_of_an_instance_that_ec2_has_forgotten_a_queue_that_was_seen_is_read(
+def test_for_an_instance_unknown_to_ec2_a_remembered_queue_is_read(
     instance: Instance, person: Person
 ) -> None:
     assert instance.queue(job("one", "true")).run().code == 0
     seen(person, instance)
     instance.vanish()
-    # EC2 forgets an instance an hour after its end: as one of another account is not known.
+    # EC2 forgets an instance an hour after its end; one of another account is unknown, too.
     cache = person.cache / "instances"
     other = "i-0fedcba9876543210"
     kept = (cache / f"{instance.id}.json").read_text()
@@ -80,7 +78,7 @@ def test_of_an_instance_that_ec2_has_forgotten_a_queue_that_was_seen_is_read(
     assert f"EC2 has no instance {other}" in one_line(finished)
 
 
-def test_where_no_feed_runs_the_log_in_s3_is_read(instance: Instance, person: Person) -> None:
+def test_without_a_feed_the_log_in_s3_is_read(instance: Instance, person: Person) -> None:
     assert instance.queue(job("one", "true")).run().code == 0
     seen(person, instance)
     instance.silence()
@@ -91,7 +89,7 @@ def test_where_no_feed_runs_the_log_in_s3_is_read(instance: Instance, person: Pe
     )
 
 
-def test_what_goes_on_with_a_queue_is_advised_where_it_can_be_done(
+def test_hints_to_resume_name_a_command_for_the_right_machine(
     instance: Instance, person: Person
 ) -> None:
     assert instance.queue(job("one", "echo so; false")).run().code == 1
@@ -107,7 +105,9 @@ def test_what_goes_on_with_a_queue_is_advised_where_it_can_be_done(
     assert "Or: `spawn queue logs q one` prints" in gone
 
 
-def test_where_nothing_listens_the_log_in_s3_is_read(instance: Instance, person: Person) -> None:
+def test_if_the_ssh_port_is_closed_the_log_in_s3_is_read(
+    instance: Instance, person: Person
+) -> None:
     assert instance.queue(job("one", "true")).run().code == 0
     seen(person, instance)
     instance.server.stop()
@@ -115,7 +115,7 @@ def test_where_nothing_listens_the_log_in_s3_is_read(instance: Instance, person:
     assert line.startswith(f"{instance.id} cannot be queried: nothing listens at 127.0.0.1:")
 
 
-def test_where_nothing_is_forwarded_that_is_said(instance: Instance, person: Person) -> None:
+def test_disabled_port_forwarding_is_reported(instance: Instance, person: Person) -> None:
     assert instance.queue(job("one", "true")).run().code == 0
     seen(person, instance)
     instance.server.stop()
@@ -126,7 +126,7 @@ def test_where_nothing_is_forwarded_that_is_said(instance: Instance, person: Per
     assert "accepts the login but refuses to forward to" in one_line(status(person, instance))
 
 
-def test_a_queue_that_runs_is_told_of_as_of_when_it_was_last_heard_of(
+def test_a_running_queue_is_shown_as_of_the_last_contact(
     instance: Instance, person: Person
 ) -> None:
     queue = instance.queue(job("one", until("end"))).detach()
@@ -144,7 +144,7 @@ def test_a_queue_that_runs_is_told_of_as_of_when_it_was_last_heard_of(
     queue.wait_for("QueueCompleted")
 
 
-def test_a_queue_without_a_bucket_is_not_taken_for_an_older_one_that_has_one(
+def test_a_queue_without_a_bucket_is_not_confused_with_an_older_one(
     instance: Instance, person: Person
 ) -> None:
     assert instance.queue(job("one", "true"), queue_id="old").run().code == 0
@@ -167,7 +167,7 @@ def test_a_queue_without_a_bucket_is_not_taken_for_an_older_one_that_has_one(
     assert json.loads(person.spawn("status", "old", "--json").out)["status"] == "completed"
 
 
-def test_a_queue_that_was_named_is_not_taken_for_the_newest_later(
+def test_a_named_queue_does_not_become_the_default_queue(
     instance: Instance, person: Person
 ) -> None:
     assert instance.queue(job("one", "true"), queue_id="old").run().code == 0
@@ -179,7 +179,7 @@ def test_a_queue_that_was_named_is_not_taken_for_the_newest_later(
     assert json.loads(status(person, instance, "--queue", "old").out)["queue_id"] == "old"
 
 
-def test_where_ec2_does_not_say_where_it_is_the_log_in_s3_is_read(
+def test_without_an_address_from_ec2_the_log_in_s3_is_read(
     instance: Instance, person: Person
 ) -> None:
     assert instance.queue(job("one", "true")).run().code == 0
@@ -191,9 +191,7 @@ def test_where_ec2_does_not_say_where_it_is_the_log_in_s3_is_read(
     assert f"{instance.id} cannot be queried: EC2 cannot be reached" in one_line(finished)
 
 
-def test_a_queue_that_has_not_begun_is_all_pending_while_its_instance_starts(
-    bare: Instance, person: Person
-) -> None:
+def test_a_queue_is_pending_while_its_instance_boots(bare: Instance, person: Person) -> None:
     queue = bare.queue(job("one", "true"))
     bare.tag(spawn_queue_id="q", spawn_results_location=f"s3://{bare.bucket}/q/")
     config = {**queue.config, "queue_id": "q"}
@@ -209,7 +207,7 @@ def test_a_queue_that_has_not_begun_is_all_pending_while_its_instance_starts(
     assert "queue q has not started" in verified.err
 
 
-def test_from_s3_asks_the_instance_nothing(instance: Instance, person: Person) -> None:
+def test_from_s3_does_not_connect_to_the_instance(instance: Instance, person: Person) -> None:
     assert instance.queue(job("one", "true")).run().code == 0
     seen(person, instance)
     before = instance.server.logins()
@@ -219,7 +217,7 @@ def test_from_s3_asks_the_instance_nothing(instance: Instance, person: Person) -
     assert instance.server.logins() == before
 
 
-def test_a_log_that_is_in_s3_no_more_is_said_beside_why_it_was_looked_for(
+def test_a_missing_log_in_s3_is_reported_with_the_cause_of_the_fallback(
     instance: Instance, person: Person
 ) -> None:
     assert instance.queue(job("one", "true")).run().code == 0
@@ -234,7 +232,7 @@ def test_a_log_that_is_in_s3_no_more_is_said_beside_why_it_was_looked_for(
     assert f"queue q is not at s3://{instance.bucket}/q/" in finished.err
 
 
-def test_s3_that_cannot_be_asked_either_is_said_beside_it(
+def test_an_unreachable_s3_is_reported_with_the_cause_of_the_fallback(
     instance: Instance, person: Person
 ) -> None:
     assert instance.queue(job("one", "true")).run().code == 0
@@ -248,7 +246,7 @@ def test_s3_that_cannot_be_asked_either_is_said_beside_it(
 
 
 @pytest.mark.parametrize("flags", [(), ("--from-s3",)])
-def test_an_instance_of_which_no_queue_is_known_has_none(
+def test_an_instance_without_a_known_queue_is_an_error(
     bare: Instance, person: Person, flags: tuple[str, ...]
 ) -> None:
     finished = person.spawn("status", bare.id, *flags)
@@ -258,7 +256,7 @@ def test_an_instance_of_which_no_queue_is_known_has_none(
     assert "--queue ID and --bucket NAME" in finished.err
 
 
-def test_a_terminated_instance_of_which_no_queue_is_known_is_an_error(
+def test_a_terminated_instance_without_a_known_queue_is_an_error(
     bare: Instance, person: Person
 ) -> None:
     bare.vanish()
@@ -268,7 +266,7 @@ def test_a_terminated_instance_of_which_no_queue_is_known_is_an_error(
     assert "--queue ID and --bucket NAME" in finished.err
 
 
-def test_a_tag_that_names_no_queue_is_no_argument_of_the_person(
+def test_an_invalid_queue_tag_is_not_reported_as_a_bad_argument(
     bare: Instance, person: Person
 ) -> None:
     bare.tag(spawn_queue_id="../etc")
@@ -278,7 +276,7 @@ def test_a_tag_that_names_no_queue_is_no_argument_of_the_person(
     assert "name the queue with --queue ID" in finished.err
 
 
-def test_who_answers_for_another_instance_is_not_believed(
+def test_a_host_that_answers_for_another_instance_is_rejected(
     instance: Instance, person: Person
 ) -> None:
     assert instance.queue(job("one", "true")).run().code == 0
@@ -289,7 +287,7 @@ def test_who_answers_for_another_instance_is_not_believed(
     assert "cannot be verified" in finished.err
 
 
-def test_a_queue_that_an_instance_is_to_begin_is_told_with_both_and_none_when_it_is_gone(
+def test_a_launched_queue_is_shown_with_its_instance_until_that_is_gone(
     bare: Instance, person: Person
 ) -> None:
     person.hurry("spawn.cli.sources.replica.ReplicaQueue.poll_seconds", 1.0)

@@ -1,7 +1,6 @@
-"""The manual page's status sections as they are typed, by bash and jq, of an instance.
+"""Run the manual page's status sections with bash and jq against an instance.
 
-What is put in place of the page's words is in `SUBSTITUTIONS`; nothing else is changed, and no
-program is stood in for.
+`SUBSTITUTIONS` has the substituted words; the rest is unchanged, and every program is real.
 """
 
 import json
@@ -22,11 +21,11 @@ SUBSTITUTIONS = {
     "i-1234567890": "{instance}",
     "sleep 30": "sleep 0.2",
 }
-"""The page's words, and what is typed for them here."""
+"""Words of the page, and their substitutes here."""
 
 
 def typed(text: str, instance: Instance) -> str:
-    """What the page says, for an instance."""
+    """Return the page's text with the substitutes for an instance."""
     for said, instead in SUBSTITUTIONS.items():
         assert "{" not in said
         text = text.replace(said, instead.format(instance=instance.id))
@@ -34,7 +33,7 @@ def typed(text: str, instance: Instance) -> str:
 
 
 def bash(person: Person, script: str) -> Finished:
-    """Run a script as the person does."""
+    """Run a script as the user does."""
     done = subprocess.run(
         ["bash", "-c", script],
         env=environ(person),
@@ -49,12 +48,12 @@ def bash(person: Person, script: str) -> Finished:
 
 
 def environ(person: Person) -> dict[str, str]:
-    """The person's, with `spawn` on the path."""
+    """Return the user's environment, with `spawn` on the path."""
     return {**person.environ, "PATH": f"{Path(SPAWN).parent}:{person.environ['PATH']}"}
 
 
 def monitored(instance: Instance, person: Person, last: str) -> tuple[int, str]:
-    """Run the monitoring script over a queue of two jobs, the last of which is `last`."""
+    """Run the monitoring script on a queue of two jobs; `last` is the second."""
     queue = instance.queue(
         job("first", until("go")), job("last", last, "first"), queue_id="watched"
     ).detach()
@@ -81,7 +80,7 @@ def monitored(instance: Instance, person: Person, last: str) -> tuple[int, str]:
     return code, seen.read_text()
 
 
-def test_the_monitoring_script_comes_to_a_completed_queues_end_with_its_results(
+def test_the_monitoring_script_downloads_the_results_of_a_completed_queue(
     instance: Instance, person: Person
 ) -> None:
     code, said = monitored(instance, person, "echo made")
@@ -92,7 +91,7 @@ def test_the_monitoring_script_comes_to_a_completed_queues_end_with_its_results(
     assert (results / "last" / "exit_code").read_text().strip() == "0"
 
 
-def test_the_monitoring_script_comes_to_a_failed_queues_end_and_exits_1(
+def test_the_monitoring_script_exits_with_1_for_a_failed_queue(
     instance: Instance, person: Person
 ) -> None:
     code, said = monitored(instance, person, "exit 3")
@@ -100,7 +99,7 @@ def test_the_monitoring_script_comes_to_a_failed_queues_end_and_exits_1(
     assert said.endswith("Queue failed!\nFailed job: last\n")
 
 
-def test_a_job_is_checked_as_the_page_says(instance: Instance, person: Person) -> None:
+def test_the_documented_job_check_works(instance: Instance, person: Person) -> None:
     queue = instance.queue(job("preprocess", "true"), job("train", "true"), queue_id="checked")
     assert queue.run().code == 0
     check = typed(block('select(.job_id == "train")'), instance)
@@ -112,7 +111,7 @@ def test_a_job_is_checked_as_the_page_says(instance: Instance, person: Person) -
     assert json.loads(printed) == person.status(instance.id)["job_details"][1]
 
 
-def test_failed_jobs_are_found_as_the_page_says(instance: Instance, person: Person) -> None:
+def test_the_documented_search_for_failed_jobs_works(instance: Instance, person: Person) -> None:
     assert instance.queue(job("good", "true"), job("bad", "exit 7", "good")).run().code == 1
     done = bash(person, typed(command("--json | jq '.job_details[]"), instance))
     assert (done.code, done.err) == (0, "")
@@ -120,7 +119,7 @@ def test_failed_jobs_are_found_as_the_page_says(instance: Instance, person: Pers
     assert (found["job_id"], found["exit_code"]) == ("bad", 7)
 
 
-def test_each_status_line_of_the_page_does_what_it_says(instance: Instance, person: Person) -> None:
+def test_each_documented_status_command_works(instance: Instance, person: Person) -> None:
     queue = instance.queue(job("a", until("end"))).detach()
     queue.wait_executing("a")
     lines = [text for text in scripts() if text.startswith("spawn queue status i-")]

@@ -1,4 +1,4 @@
-"""Who gets what: another user of the instance nothing, and no port is open but on loopback."""
+"""Access: other users of the instance get nothing, and every open port is on loopback."""
 
 import os
 import pwd
@@ -23,7 +23,7 @@ _LISTENING = "0A"
 
 @pytest.fixture
 def open_to_all(tmp_path: Path, moto_server: Server, needs_sshd: None) -> Iterator[Instance]:
-    """An instance on which another user may log in too; its feed serves."""
+    """An instance with a running feed on which another user can log in."""
     folder = public_folder()
     try:
         with instance_in(tmp_path, moto_server, public=folder) as made:
@@ -61,7 +61,7 @@ def test_another_user_of_the_instance_gets_nothing_from_the_feed(instance: Insta
     assert feed.get("/v1/queues/q")[0] == 200
 
 
-def test_another_user_of_the_persons_machine_gets_nothing_through_the_tunnel(
+def test_another_local_user_gets_nothing_through_the_tunnel(
     instance: Instance,
 ) -> None:
     queue = instance.queue(job("one", until("end"))).detach()
@@ -88,7 +88,7 @@ def test_another_user_of_the_persons_machine_gets_nothing_through_the_tunnel(
     queue.wait_for("QueueCompleted")
 
 
-def test_nothing_listens_but_on_loopback_on_either_side(instance: Instance) -> None:
+def test_both_sides_listen_only_on_loopback(instance: Instance) -> None:
     queue = instance.queue(job("one", until("end"))).detach()
     queue.wait_executing("one")
     watching = instance.person.start("status", instance.id, "--watch", "--json")
@@ -109,7 +109,7 @@ def test_nothing_listens_but_on_loopback_on_either_side(instance: Instance) -> N
 def listening(pid: int) -> list[str]:
     """The TCP addresses that a process listens on, `host:port`."""
     inodes = set()
-    with suppress(FileNotFoundError):  # a short command of a job, gone by now
+    with suppress(FileNotFoundError):  # a short command of a job that has ended
         for fd in Path(f"/proc/{pid}/fd").iterdir():
             with suppress(FileNotFoundError):
                 target = str(fd.readlink())

@@ -1,4 +1,4 @@
-"""`spawn terminate`: an instance is kept while anything of its queue is there alone."""
+"""`spawn terminate` keeps an instance that has the only copy of anything of its queue."""
 
 import subprocess
 
@@ -25,18 +25,18 @@ def terminate(instance: Instance, *flags: str) -> Finished:
 
 
 def state(instance: Instance) -> str:
-    """What EC2 says of its state."""
+    """Return the instance's state in EC2."""
     found = instance.aws.client("ec2").describe_instances(InstanceIds=[instance.id])
     return str(found["Reservations"][0]["Instances"][0]["State"]["Name"])
 
 
 def tag(instance: Instance, queue_id: str = "q") -> None:
-    """Tag it as a launch does."""
+    """Tag the instance as a launch does."""
     location = f"s3://{instance.bucket}/{queue_id}/"
     instance.tag(spawn_queue_id=queue_id, spawn_results_location=location)
 
 
-def test_it_is_kept_while_its_queue_runs_and_ended_when_a_person_says_so(
+def test_an_instance_with_a_running_queue_is_terminated_only_by_force(
     instance: Instance,
 ) -> None:
     tag(instance)
@@ -62,7 +62,7 @@ def test_it_is_kept_while_its_queue_runs_and_ended_when_a_person_says_so(
         assert state(instance) == then, shown.text
 
 
-def test_it_is_kept_while_a_part_of_its_log_or_output_is_not_in_s3(instance: Instance) -> None:
+def test_an_instance_with_unsaved_log_or_output_is_kept(instance: Instance) -> None:
     tag(instance)
     assert instance.queue(job("one", "echo made")).run().code == 0
     s3 = instance.aws.client("s3")
@@ -85,7 +85,7 @@ def test_it_is_kept_while_a_part_of_its_log_or_output_is_not_in_s3(instance: Ins
 
 
 @pytest.mark.cold
-def test_what_no_bucket_has_is_on_the_instance_alone(instance: Instance) -> None:
+def test_an_instance_with_a_queue_without_a_bucket_is_kept(instance: Instance) -> None:
     tag(instance)
     assert instance.queue(job("one", "true"), s3=False).run("--no-s3").code == 0
     done = terminate(instance, "--yes")
@@ -96,7 +96,7 @@ def test_what_no_bucket_has_is_on_the_instance_alone(instance: Instance) -> None
     assert (done.code, done.out) == (0, f"Instance {instance.id} is shutting-down\n")
 
 
-def test_one_that_does_not_answer_is_judged_by_what_its_runner_has_said(
+def test_an_unreachable_instance_is_judged_by_its_log_in_s3(
     instance: Instance,
 ) -> None:
     tag(instance)

@@ -1,4 +1,4 @@
-"""What stays: `--watch`, `wait` and `logs --follow` of an instance, whatever happens meanwhile."""
+"""Long-running commands against an instance: `--watch`, `wait`, `logs --follow`, with faults."""
 
 import json
 import re
@@ -23,7 +23,7 @@ from spawn.core.moments import moment
 
 
 class Staying:
-    """A command of the person's that stays; what it says is in files."""
+    """A long-running command of the user; its output is in files."""
 
     def __init__(self, person: Person, *command: str, **environ: str) -> None:
         self._out = person.laptop.folder / f"out-{len(person.started)}"
@@ -35,25 +35,27 @@ class Staying:
 
     @property
     def out(self) -> str:
-        """Its data so far."""
+        """Its stdout so far."""
         return self._out.read_text()
 
     @property
     def err(self) -> str:
-        """Its talk so far."""
+        """Its stderr so far."""
         return self._err.read_text()
 
     @property
     def reports(self) -> list[Any]:
-        """Its whole lines so far, as JSON."""
+        """Its complete lines so far, as JSON."""
         return [json.loads(line) for line in self.out.split("\n")[:-1]]
 
     def until(self, condition: Callable[[], object], what: str, seconds: float = SECONDS) -> None:
-        """Wait for something while it stays."""
+        """Wait for a condition while the command runs."""
 
         def there() -> bool:
             found = bool(condition())
-            assert found or self.process.poll() is None, f"it has ended: {self.out}{self.err}"
+            assert found or self.process.poll() is None, (
+                f"the command has ended: {self.out}{self.err}"
+            )
             return found
 
         try:
@@ -62,18 +64,18 @@ class Staying:
             raise AssertionError(f"{error}\n{self.out}\n{self.err}") from None
 
     def end(self, seconds: float = 2 * SECONDS) -> int:
-        """Wait for its end; returns its exit code."""
+        """Wait for its end; returns the exit code."""
         return int(self.process.wait(seconds))
 
 
 def statuses(reports: list[Any]) -> list[str]:
-    """The queue's status in each."""
+    """Return the queue's status in each report."""
     return [each["status"] for each in reports]
 
 
 @pytest.fixture
 def running(instance: Instance) -> Iterator[Queue]:
-    """A queue of the instance that runs until `end` is let; it ends with the test."""
+    """A running queue of the instance, which ends with `end` or with the test."""
     queue = instance.queue(job("a", f"echo begun; {until('end')}; echo over")).detach()
     queue.wait_executing("a")
     yield queue
@@ -83,7 +85,7 @@ def running(instance: Instance) -> Iterator[Queue]:
 
 @contextmanager
 def watching(person: Person, target: str, *flags: str) -> Iterator[Staying]:
-    """`--watch --json` every second, after its first report; it must end with the queue and 0."""
+    """Run `--watch --json` every second; it must end with the queue and succeed."""
     staying = Staying(person, "status", target, "--watch", "--refresh", "1s", "--json", *flags)
     staying.until(lambda: staying.reports, "a report")
     yield staying
@@ -93,7 +95,7 @@ def watching(person: Person, target: str, *flags: str) -> Iterator[Staying]:
 
 
 @pytest.mark.cold
-def test_a_watch_goes_over_one_login_and_ends_with_the_queue(
+def test_a_watch_uses_one_login_and_ends_with_the_queue(
     instance: Instance, person: Person, running: Queue
 ) -> None:
     with watching(person, instance.id) as watch:
@@ -105,7 +107,7 @@ def test_a_watch_goes_over_one_login_and_ends_with_the_queue(
     assert all(line == line.strip() for line in watch.out.splitlines())
 
 
-def test_the_end_is_told_when_it_comes_and_not_at_the_next_refresh(
+def test_the_end_is_shown_without_waiting_for_the_next_refresh(
     instance: Instance, person: Person, running: Queue
 ) -> None:
     watch = Staying(person, "status", instance.id, "--watch", "--refresh", "1h", "--json")
@@ -115,7 +117,7 @@ def test_the_end_is_told_when_it_comes_and_not_at_the_next_refresh(
     assert statuses(watch.reports) == ["running", "completed"]
 
 
-def test_a_tunnel_that_is_cut_is_made_again_and_nobody_need_know(
+def test_a_cut_tunnel_is_reopened_silently(
     instance: Instance, person: Person, running: Queue
 ) -> None:
     with watching(person, instance.id) as watch:
@@ -127,7 +129,7 @@ def test_a_tunnel_that_is_cut_is_made_again_and_nobody_need_know(
     assert instance.server.logins() >= 2
 
 
-def test_an_instance_that_is_away_for_a_while_is_said_once_and_watched_on(
+def test_a_temporarily_unreachable_instance_is_reported_once(
     instance: Instance, person: Person, running: Queue
 ) -> None:
     with watching(person, instance.id) as watch:
@@ -142,7 +144,7 @@ def test_an_instance_that_is_away_for_a_while_is_said_once_and_watched_on(
     assert "Traceback" not in watch.err
 
 
-def test_a_feed_that_dies_and_comes_back_is_watched_on(
+def test_a_watch_continues_after_the_feed_restarts(
     instance: Instance, person: Person, running: Queue
 ) -> None:
     with watching(person, instance.id) as watch:
@@ -153,7 +155,7 @@ def test_a_feed_that_dies_and_comes_back_is_watched_on(
         instance.world.let("end")
 
 
-def test_a_watch_in_s3_goes_back_to_the_instance_when_it_answers_again(
+def test_a_watch_returns_from_s3_to_the_instance_when_it_answers_again(
     instance: Instance, person: Person, running: Queue
 ) -> None:
     person.hurry("spawn.cli.sources.again.FIRST_SECONDS", 0.5)
@@ -171,7 +173,7 @@ def test_a_watch_in_s3_goes_back_to_the_instance_when_it_answers_again(
     assert "reached again" not in watch.err
 
 
-def test_a_watch_in_s3_says_so_and_ends_when_somebody_else_answers(
+def test_a_watch_in_s3_ends_when_another_host_answers(
     instance: Instance, person: Person, running: Queue, tmp_path: Path
 ) -> None:
     assert person.status(instance.id)["status"] == "running"
@@ -186,7 +188,7 @@ def test_a_watch_in_s3_says_so_and_ends_when_somebody_else_answers(
     assert "--from-s3 reads its queue's log in S3 instead" in watch.err
 
 
-def test_a_runner_that_dies_is_told_and_the_next_one_is_watched(
+def test_a_watch_reports_a_dead_runner_and_continues_with_the_next(
     instance: Instance, person: Person, running: Queue
 ) -> None:
     with watching(person, instance.id) as watch:
@@ -197,7 +199,7 @@ def test_a_runner_that_dies_is_told_and_the_next_one_is_watched(
         assert running.resume().code == 0
 
 
-def test_a_watch_of_an_instance_that_is_terminated_goes_on_in_s3(
+def test_a_watch_of_a_terminated_instance_continues_in_s3(
     instance: Instance, person: Person, running: Queue
 ) -> None:
     person.hurry("spawn.cli.sources.replica.ReplicaQueue.poll_seconds", 1.0)
@@ -213,7 +215,7 @@ def test_a_watch_of_an_instance_that_is_terminated_goes_on_in_s3(
 @pytest.mark.parametrize(
     ("last", "word", "code"), [("true", "completed", 0), ("false", "failed", 1)]
 )
-def test_wait_hears_of_the_end_over_a_cut(
+def test_wait_survives_a_cut_connection(
     instance: Instance, person: Person, last: str, word: str, code: int
 ) -> None:
     queue = instance.queue(job("a", f"{until('end')}; {last}")).detach()
@@ -228,7 +230,7 @@ def test_wait_hears_of_the_end_over_a_cut(
     queue.wait_idle()
 
 
-def test_output_is_followed_over_a_cut_and_a_retry_to_the_byte(
+def test_followed_output_is_exact_over_a_cut_and_a_retry(
     instance: Instance, person: Person
 ) -> None:
     queue = instance.queue(
@@ -252,7 +254,7 @@ def test_output_is_followed_over_a_cut_and_a_retry_to_the_byte(
     queue.wait_idle()
 
 
-def test_output_is_followed_into_s3_when_the_instance_is_terminated(
+def test_following_continues_in_s3_when_the_instance_is_terminated(
     instance: Instance, person: Person, running: Queue
 ) -> None:
     person.hurry("spawn.cli.sources.replica.ReplicaQueue.poll_seconds", 1.0)
@@ -267,7 +269,7 @@ def test_output_is_followed_into_s3_when_the_instance_is_terminated(
 
 @pytest.mark.tool("faketime")
 @pytest.mark.parametrize("off", ["+3600s", "-3600s"])
-def test_a_laptop_whose_clock_is_an_hour_off_tells_times_as_the_instance_does(
+def test_a_wrong_local_clock_does_not_change_times_from_the_instance(
     instance: Instance, person: Person, running: Queue, off: str
 ) -> None:
     clock = clock_off(person, off)
@@ -286,7 +288,7 @@ def test_a_laptop_whose_clock_is_an_hour_off_tells_times_as_the_instance_does(
 
 @pytest.mark.tool("faketime")
 @pytest.mark.parametrize("off", ["+3600s", "-3600s"])
-def test_a_laptop_whose_clock_is_an_hour_off_tells_times_as_the_store_does(
+def test_a_wrong_local_clock_does_not_change_times_from_the_store(
     instance: Instance, person: Person, running: Queue, off: str
 ) -> None:
     assert person.status(instance.id)["queue_id"] == running.queue_id
@@ -305,12 +307,13 @@ import select, time
 time.sleep = lambda seconds: select.select([], [], [], seconds) and None
 exec(open({guard!r}).read())
 """
-"""libfaketime knows `clock_nanosleep` only by a clock that it changes too, and Python's `sleep` by
-another; so who sleeps here waits for nothing."""
+"""Under libfaketime `time.sleep` returns at once, as its `clock_nanosleep` assumes a faked clock;
+`select` waits.
+"""
 
 
 def clock_off(person: Person, off: str) -> dict[str, str]:
-    """An environment in which a clock is wrong, and time passes as ever."""
+    """Return an environment in which the clock is wrong and time passes normally."""
     library = next(Path("/usr/lib").rglob("libfaketime.so.1"))
     folder = person.laptop.folder / "clock"
     folder.mkdir()
@@ -321,33 +324,33 @@ def clock_off(person: Person, off: str) -> dict[str, str]:
         "LD_PRELOAD": str(library),
         "FAKETIME": off,
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # else who waits for the interpreter's lock spins
-        "NO_FAKE_STAT": "1",  # a file that seems newer is compiled anew
+        "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # otherwise threads that wait for the GIL spin
+        "NO_FAKE_STAT": "1",  # otherwise files that seem newer are recompiled
     }
 
 
 def seconds(text: str) -> int:
-    """What a duration of the JSON amounts to."""
+    """Convert a duration of the JSON to seconds."""
     unit = {"h": 3600, "m": 60, "s": 1}
     return sum(int(number) * unit[name] for number, name in re.findall(r"(\d+)([hms])", text))
 
 
 def anew(screen: Terminal, after: int) -> str:
-    """What was drawn on a screen that was cleared, without controls."""
+    """Return what was drawn after the screen was cleared, without control sequences."""
     _, cleared, text = screen.text[after:].partition("\x1b[2J")
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text) if cleared else ""
 
 
-def test_a_refresh_below_a_second_is_refused(instance: Instance, person: Person) -> None:
+def test_a_refresh_below_a_second_is_rejected(instance: Instance, person: Person) -> None:
     finished = person.spawn("status", instance.id, "--watch", "--refresh", "500ms")
     assert finished.code == 2
     assert "1s" in finished.err
 
 
-def test_a_connection_that_goes_dead_is_told_of_before_it_is_given_up(
+def test_a_dead_connection_is_reported_before_it_times_out(
     instance: Instance, person: Person, running: Queue, tmp_path: Path
 ) -> None:
-    # Long after the view says that it hears nothing.
+    # The timeout is long after the view reports that it gets no answer.
     person.hurry("spawn.cli.watch.SLOW_SECONDS", 1.0)
     person.hurry("spawn.store.feed.client.ANSWER_SECONDS", 5.0)
     assert person.status(instance.id)["queue_id"] == running.queue_id
@@ -366,7 +369,7 @@ def test_a_connection_that_goes_dead_is_told_of_before_it_is_given_up(
             assert screen.end() == 130
 
 
-def test_news_is_drawn_on_a_terminal_as_it_comes_and_ctrl_c_ends_the_view_alone(
+def test_a_terminal_view_shows_news_at_once_and_ctrl_c_ends_only_the_view(
     instance: Instance, person: Person, tmp_path: Path
 ) -> None:
     queue = instance.queue(job("a", until("one")), job("b", until("end"), "a")).detach()
@@ -385,7 +388,7 @@ def test_news_is_drawn_on_a_terminal_as_it_comes_and_ctrl_c_ends_the_view_alone(
         screen.type("\x03")
         assert screen.end() == 130
         assert "Traceback" not in screen.text
-        assert screen.text.rstrip().endswith("\x1b[?25h"), "the cursor is not shown again"
+        assert screen.text.rstrip().endswith("\x1b[?25h"), "the cursor is still hidden"
     assert queue.state.state == "running"
     instance.world.let("end")
     queue.wait_idle()

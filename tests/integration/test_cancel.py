@@ -1,4 +1,4 @@
-"""`cancel`: a queue ends for good, whoever runs it or nobody."""
+"""`cancel` ends a queue for good, with or without a runner."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ from tests.support.processes import attempt_processes
 from tests.support.queues import World, job, until
 
 
-def test_a_running_queue_is_cancelled_with_all_that_runs(world: World) -> None:
+def test_a_running_queue_is_cancelled_with_its_running_jobs(world: World) -> None:
     queue = world.queue(
         job("a", f"trap 'exit 0' TERM; {until('never')}"),
         job("b", f"sleep 60 & {until('never')}"),
@@ -27,7 +27,7 @@ def test_a_running_queue_is_cancelled_with_all_that_runs(world: World) -> None:
     assert list(queue.paths.requests.glob("*.json")) == []
 
 
-def test_a_queue_that_nobody_runs_is_cancelled_with_what_it_left(world: World) -> None:
+def test_a_queue_without_a_runner_is_cancelled_with_its_remaining_jobs(world: World) -> None:
     queue = world.queue(job("a", until("never")), job("b", "true", "a"), kill_grace="1s")
     queue.detach()
     started = queue.wait_executing("a")
@@ -47,7 +47,7 @@ def test_an_interrupted_queue_is_cancelled(world: World) -> None:
     assert queue.state.reason == "cancelled"
 
 
-def test_a_queue_that_has_ended_cannot_be_cancelled(world: World) -> None:
+def test_an_ended_queue_cannot_be_cancelled(world: World) -> None:
     queue = world.queue(job("a", "true"))
     assert queue.run().code == 0
     refused = world.spawn("cancel", "q")
@@ -55,7 +55,7 @@ def test_a_queue_that_has_ended_cannot_be_cancelled(world: World) -> None:
     assert queue.types()[-1] == "QueueCompleted"
 
 
-def test_a_cancelled_queue_goes_on_only_when_told_to_try_again(world: World) -> None:
+def test_a_cancelled_queue_resumes_only_with_retry_failed(world: World) -> None:
     queue = world.queue(
         job("a", f"[ $JOB_ATTEMPT = 2 ] || {until('never')}"),
         job("b", "true", "a"),
@@ -69,7 +69,7 @@ def test_a_cancelled_queue_goes_on_only_when_told_to_try_again(world: World) -> 
     assert queue.executed() == [("a", 1), ("a", 2), ("b", 1)]
 
 
-def test_a_file_among_the_requests_that_is_none_is_refused_and_goes(world: World) -> None:
+def test_an_invalid_request_file_is_rejected_and_removed(world: World) -> None:
     queue = world.queue(job("a", until("go")))
     queue.detach()
     queue.wait_executing("a")
@@ -79,12 +79,12 @@ def test_a_file_among_the_requests_that_is_none_is_refused_and_goes(world: World
     os.write(wake, b"\0")
     os.close(wake)
     assert queue.wait_for("RequestRefused").data.request == "bad"
-    queue.until(lambda: not bad.exists(), "it is taken away")
+    queue.until(lambda: not bad.exists(), "the file is removed")
     world.let("go")
     queue.wait_for("QueueCompleted")
 
 
-def test_a_cancel_takes_effect_though_the_command_that_waits_for_it_is_killed(
+def test_a_cancel_takes_effect_though_its_command_is_killed(
     world: World,
 ) -> None:
     queue = world.queue(job("a", f"trap 'touch told' TERM; {until('go')}; exit 1"))
@@ -99,7 +99,7 @@ def test_a_cancel_takes_effect_though_the_command_that_waits_for_it_is_killed(
     assert queue.state.reason == "cancelled"
 
 
-def test_a_request_is_found_though_the_runner_was_not_woken(world: World) -> None:
+def test_a_request_is_found_without_a_wake_up(world: World) -> None:
     world.hurry("spawn.runner.poller.LOOK_SECONDS", 0.2)
     queue = world.queue(job("a", until("never")), kill_grace="1s")
     queue.detach()

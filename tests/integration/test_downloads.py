@@ -1,4 +1,4 @@
-"""`results`: the files of a queue, whole or not at all."""
+"""`results` downloads the files of a queue completely or fails."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def _tree(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.cold
-def test_results_come_as_the_manual_page_says(world: World) -> None:
+def test_results_are_downloaded_as_documented(world: World) -> None:
     queue = _pipeline(world)
     done = _results(queue)
     folder = world.folder / "results" / "q"
@@ -93,7 +93,7 @@ def test_results_come_as_the_manual_page_says(world: World) -> None:
     ("flag", "kinds"),
     [("--logs-only", {"stdout.log", "stderr.log"}), ("--no-logs", {"results"})],
 )
-def test_logs_or_results_alone_with_what_says_how_it_ended(
+def test_logs_or_results_alone_include_exit_code_and_metadata(
     world: World, flag: str, kinds: set[str]
 ) -> None:
     queue = _pipeline(world)
@@ -106,7 +106,7 @@ def test_logs_or_results_alone_with_what_says_how_it_ended(
     assert [path.name for path in (world.folder / "D").iterdir()] == ["train"]
 
 
-def test_what_cannot_be_meant_is_refused(world: World) -> None:
+def test_invalid_options_are_rejected(world: World) -> None:
     queue = _pipeline(world)
     (world.folder / "file").write_text("")
     for flags, hint in (
@@ -120,7 +120,7 @@ def test_what_cannot_be_meant_is_refused(world: World) -> None:
     assert not (world.folder / "results").exists()
 
 
-def test_an_interrupted_download_goes_on(world: World) -> None:
+def test_an_interrupted_download_resumes(world: World) -> None:
     queue = _pipeline(world)
     assert _results(queue).code == 0
     model = world.folder / "results/q/train/results/model"
@@ -133,7 +133,7 @@ def test_an_interrupted_download_goes_on(world: World) -> None:
     assert (world.folder / "results/q/train/results/ck/1").read_text() == "1\n"
 
 
-def test_a_changed_object_is_named_and_never_taken(world: World) -> None:
+def test_a_changed_object_is_named_and_not_downloaded(world: World) -> None:
     queue = _pipeline(world)
     kept = world.roots.objects / "q/train/attempts/1.1/results/model"
     kept.chmod(0o644)
@@ -146,7 +146,7 @@ def test_a_changed_object_is_named_and_never_taken(world: World) -> None:
     assert list((world.folder / "results").rglob("*.part")) == []
 
 
-def test_a_changed_manifest_vouches_for_nothing(world: World) -> None:
+def test_a_changed_manifest_is_rejected(world: World) -> None:
     queue = _pipeline(world)
     kept = world.roots.objects / "q/train/attempts/1.1/manifest.json"
     kept.chmod(0o644)
@@ -157,7 +157,7 @@ def test_a_changed_manifest_vouches_for_nothing(world: World) -> None:
     assert "model (224 KB) (unverified)" in done.out
 
 
-def test_a_missing_object_is_an_error_and_a_stray_one_is_marked(world: World) -> None:
+def test_a_missing_object_is_an_error_and_an_extra_one_is_marked(world: World) -> None:
     queue = _pipeline(world)
     kept = world.roots.objects / "q/train/attempts/1.1/results"
     (kept / "model").unlink()
@@ -180,7 +180,7 @@ def test_nothing_is_written_through_a_link(world: World) -> None:
     assert list(outside.iterdir()) == []
 
 
-def test_an_output_folder_that_cannot_be_made_is_said_so(world: World) -> None:
+def test_an_output_folder_that_cannot_be_created_is_reported(world: World) -> None:
     queue = _pipeline(world)
     (world.folder / "file").write_text("")
     done = _results(queue, "-o", "file/D")
@@ -188,7 +188,7 @@ def test_an_output_folder_that_cannot_be_made_is_said_so(world: World) -> None:
     assert "Traceback" not in done.err
 
 
-def test_a_queue_that_still_runs_gives_what_there_is(world: World) -> None:
+def test_a_running_queue_gives_the_results_so_far(world: World) -> None:
     queue = world.queue(job("a", "echo a"), job("b", until("go"), "a"))
     queue.detach()
     queue.wait_executing("b")
@@ -201,7 +201,7 @@ def test_a_queue_that_still_runs_gives_what_there_is(world: World) -> None:
     queue.wait_for("QueueCompleted")
 
 
-def test_a_queue_that_has_nothing_yet_says_so_and_no_success(world: World) -> None:
+def test_a_queue_without_results_yet_is_an_error(world: World) -> None:
     queue = world.queue(job("a", until("go")), job("b", "true", "a"))
     queue.detach()
     queue.wait_executing("a")
@@ -217,7 +217,7 @@ def test_a_queue_that_has_nothing_yet_says_so_and_no_success(world: World) -> No
     queue.wait_for("QueueCompleted")
 
 
-def test_the_logs_of_an_attempt_that_failed_can_be_had_while_the_next_one_runs(
+def test_logs_of_a_failed_attempt_are_available_while_the_next_one_runs(
     world: World,
 ) -> None:
     queue = world.queue(
@@ -247,14 +247,14 @@ def test_the_logs_of_an_attempt_that_failed_can_be_had_while_the_next_one_runs(
     assert (folder / "stdout.log").read_text() == "attempt 2\n"
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(world: World) -> None:
+def test_a_closed_output_pipe_is_not_an_error(world: World) -> None:
     _pipeline(world)
     process = world.start("results", "q", wrapper=("sh", "-c", '"$@" | head -1', "sh"))
     out, err = process.communicate(timeout=30)
     assert (out, "Traceback" in err) == ("Downloading results for queue: q\n", False)
 
 
-def test_who_reads_no_further_is_no_error(world: World) -> None:
+def test_a_reader_that_stops_early_does_not_stop_the_download(world: World) -> None:
     queue = _pipeline(world)
     spawn = Path(sys.executable).with_name("spawn")
     command = f"{spawn} queue results {queue.queue_id} -o D | head -1; exit ${{PIPESTATUS[0]}}"
@@ -269,10 +269,10 @@ def test_who_reads_no_further_is_no_error(world: World) -> None:
     assert (done.returncode, "Error" in done.stderr) == (0, False), done.stderr
     there = _tree(world.folder / "D")
     assert there["train/results/model"] == (world.work / "out/model").read_bytes()
-    assert "test/exit_code" in there, "0 means that every file is there"
+    assert "test/exit_code" in there, "0 means that every file was downloaded"
 
 
-def test_a_full_disk_behind_stdout_is_not_taken_for_that_of_the_files(world: World) -> None:
+def test_a_full_disk_behind_stdout_is_not_reported_for_the_files(world: World) -> None:
     _pipeline(world)
     with open("/dev/full", "w") as full:
         process = world.start("results", "q", "-o", "D", stdout=full)
@@ -281,7 +281,7 @@ def test_a_full_disk_behind_stdout_is_not_taken_for_that_of_the_files(world: Wor
     assert err == "Error: stdout cannot be written: No space left on device\n"
 
 
-def test_a_disk_that_fills_up_leaves_no_log_that_looks_whole(tmp_path: Path) -> None:
+def test_a_disk_that_fills_up_leaves_no_truncated_log(tmp_path: Path) -> None:
     size = 300_000
     disk = tmp_path / "disk"
     disk.mkdir()

@@ -1,4 +1,4 @@
-"""What a command finds in its environment, and what is never written down of it."""
+"""The environment of a command, and the values that are never written to the log."""
 
 import hashlib
 import os
@@ -9,7 +9,7 @@ from tests.support.queues import World, job, retry
 SECRET = "hunter2-0c7dd1c9b1"
 
 
-def test_a_command_knows_its_queue_job_and_attempt(world: World) -> None:
+def test_a_command_gets_its_queue_job_and_attempt(world: World) -> None:
     queue = world.queue(
         job(
             "a",
@@ -26,7 +26,7 @@ def test_a_command_knows_its_queue_job_and_attempt(world: World) -> None:
         assert [Path(file).parent for file in files.split()] == [folder, folder]
 
 
-def test_a_job_s_own_variables_go_over_the_runner_s(world: World) -> None:
+def test_a_jobs_own_variables_override_the_runners(world: World) -> None:
     world.environ |= {"COLOUR": "red", "SHAPE": "round", "QUOTED": 'it\'s "here" $HOME\n'}
     queue = world.queue(
         job(
@@ -63,7 +63,7 @@ def test_the_value_of_a_reference_is_written_nowhere(world: World) -> None:
     assert queue.state.jobs["a"].config.environment == {"TOKEN": "${HUB_TOKEN}"}
 
 
-def test_a_reference_to_nothing_fails_the_job_before_it_begins(world: World) -> None:
+def test_a_reference_to_an_unset_variable_fails_the_job_before_its_start(world: World) -> None:
     queue = world.queue(
         job("a", "true", env={"TOKEN": "${NO_SUCH_VARIABLE}"}, retry=retry(3)),
         job("b", "true"),
@@ -81,14 +81,14 @@ def test_a_reference_to_nothing_fails_the_job_before_it_begins(world: World) -> 
     assert failed.why in finished.out
 
 
-def test_a_relative_working_directory_is_below_the_file_s(world: World) -> None:
+def test_a_relative_working_directory_is_relative_to_the_file(world: World) -> None:
     (world.folder / "sub").mkdir()
     queue = world.queue(job("a", "pwd", working_directory="sub"))
     assert queue.run().code == 0
     assert queue.stdout("a").decode().strip() == str(world.folder / "sub")
 
 
-def test_a_variable_that_is_no_text_reaches_the_command_as_it_is(world: World) -> None:
+def test_a_variable_that_is_not_utf_8_reaches_the_command_unchanged(world: World) -> None:
     world.environ["ODD"] = os.fsdecode(b"caf\xe9")
     queue = world.queue(job("a", 'printf %s "$ODD"'))
     finished = queue.run()

@@ -1,4 +1,4 @@
-"""Every end has its true cause."""
+"""Outcomes have their true cause."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ import pytest
 from tests.support.queues import World, job, retry
 
 
-def test_death_by_a_signal_is_128_and_its_number_and_retries(world: World) -> None:
+def test_death_by_a_signal_gives_128_plus_its_number_and_is_retried(world: World) -> None:
     queue = world.queue(job("a", "[ $JOB_ATTEMPT = 2 ] || kill -9 $$", retry=retry(2)))
     assert queue.run().code == 0
     scheduled = queue.data("a", "JobRetryScheduled")
@@ -34,14 +34,14 @@ def test_each_signal_is_named(world: World, number: int, name: str) -> None:
     assert (failed.exit_code, failed.signal) == (128 + number, name)
 
 
-def test_a_code_above_128_that_the_command_gave_itself_is_no_signal(world: World) -> None:
+def test_an_exit_code_above_128_of_the_command_itself_is_not_a_signal(world: World) -> None:
     queue = world.queue(job("a", "exit 143"))
     assert queue.run().code == 1
     failed = queue.data("a", "JobFailed")
     assert (failed.exit_code, failed.signal) == (143, None)
 
 
-def test_a_term_that_nobody_asked_for_is_a_failure_and_retries(world: World) -> None:
+def test_an_unrequested_sigterm_is_a_failure_and_is_retried(world: World) -> None:
     queue = world.queue(job("a", "[ $JOB_ATTEMPT = 2 ] || sleep 60", retry=retry(2)))
     queue.detach()
     os.kill(queue.wait_executing("a").pid, signal.SIGTERM)
@@ -64,7 +64,7 @@ def test_a_term_that_nobody_asked_for_is_a_failure_and_retries(world: World) -> 
         "exit -1",
     ],
 )
-def test_a_command_ends_as_it_does_under_bash(world: World, command: str) -> None:
+def test_a_command_exits_as_under_bash(world: World, command: str) -> None:
     queue = world.queue(job("a", command, retry=retry(1)))
     queue.run()
     alone = subprocess.run(
@@ -88,7 +88,7 @@ def test_the_last_lines_of_a_failure_are_in_the_log_and_shown(world: World) -> N
     assert "no such column: price" in finished.out
 
 
-def test_a_working_directory_that_is_not_there_fails_the_job_in_words(world: World) -> None:
+def test_a_missing_working_directory_fails_the_job_with_a_clear_error(world: World) -> None:
     queue = world.queue(job("a", "true", working_directory="nowhere", retry=retry(3)))
     assert queue.run().code == 1
     failed = queue.data("a", "JobFailed")

@@ -1,4 +1,4 @@
-"""A disk that fills up while jobs run, and is freed again."""
+"""A disk fills up while jobs run, and is freed again."""
 
 import contextlib
 import errno
@@ -27,10 +27,10 @@ class Disk:
         self._filler = folder / "filler"
 
     def fill(self, *, but: int = 0) -> None:
-        """Leave no room.
+        """Fill the disk.
 
         Args:
-            but: Bytes that are left all the same.
+            but: Bytes to leave free.
         """
         with self._filler.open("ab", buffering=0) as file:
             for size in (65536, 4096, 1):
@@ -43,12 +43,12 @@ class Disk:
             file.truncate(file.tell() - but)
 
     def free(self) -> None:
-        """Make room again."""
+        """Free the space."""
         self._filler.unlink()
 
     @contextlib.contextmanager
     def without_inodes(self) -> Iterator[None]:
-        """Leave no room for another file."""
+        """Use up the inodes during the block."""
         left = self.folder / "left"
         left.mkdir()
         try:
@@ -78,14 +78,14 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 @pytest.fixture
 def world(tmp_path: Path, disk: Disk) -> Iterator[World]:
-    """A home on the small disk; its jobs work elsewhere."""
+    """A home on the small disk; jobs work on another disk."""
     (tmp_path / "world").mkdir()
     with world_in(tmp_path / "world", disk.folder / "home") as world:
         yield world
 
 
-class Told:
-    """A command line that runs a queue, and what it has said on stderr so far."""
+class RunCommand:
+    """A command line that runs a queue, and its stderr so far."""
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
@@ -94,24 +94,24 @@ class Told:
             self._process = queue.start(stderr=said)
 
     def wait_for(self, text: str) -> None:
-        """Wait until something was said."""
+        """Wait until stderr has a text."""
         self._queue.until(lambda: text in self._said.read_text(), f"it says '{text}'")
 
     def lines(self) -> list[str]:
-        """All that was said."""
+        """Return all lines so far."""
         return self._said.read_text().splitlines()
 
     def stop(self, number: int = signal.SIGTERM) -> None:
-        """Ask it to stop in good order; a second time, at once."""
+        """Send a signal to stop gracefully; a second signal stops at once."""
         self._process.send_signal(number)
 
     def code(self) -> int:
-        """Wait for its end; returns its exit code."""
+        """Wait for the end; returns the exit code."""
         self._process.communicate(timeout=60)
         return int(self._process.returncode)
 
 
-def test_what_ends_on_a_full_disk_is_not_lost_and_the_queue_goes_on(
+def test_an_outcome_on_a_full_disk_is_not_lost_and_the_queue_continues(
     world: World, disk: Disk
 ) -> None:
     queue = world.queue(
@@ -122,7 +122,7 @@ def test_what_ends_on_a_full_disk_is_not_lost_and_the_queue_goes_on(
         max_parallel=2,
         on_failure="continue",
     )
-    told = Told(queue)
+    told = RunCommand(queue)
     queue.wait_executing("a")
     queue.wait_executing("b")
     disk.fill()
@@ -139,9 +139,9 @@ def test_what_ends_on_a_full_disk_is_not_lost_and_the_queue_goes_on(
     assert queue.types("d") == ["JobBlocked"]
 
 
-def test_a_queue_can_be_stopped_while_its_disk_is_full(world: World, disk: Disk) -> None:
+def test_a_queue_with_a_full_disk_can_be_stopped(world: World, disk: Disk) -> None:
     queue = world.queue(job("a", until("go")), job("b", "true"))
-    told = Told(queue)
+    told = RunCommand(queue)
     queue.wait_executing("a")
     disk.fill()
     world.let("go")
@@ -154,12 +154,12 @@ def test_a_queue_can_be_stopped_while_its_disk_is_full(world: World, disk: Disk)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_asked_once_a_queue_stops_though_its_disk_stays_full(
+def test_one_signal_stops_a_queue_whose_disk_stays_full(
     world: World, disk: Disk, number: signal.Signals
 ) -> None:
     world.hurry("spawn.runner.loop.UNSAID_SECONDS", 0.5)
     queue = world.queue(job("a", f"[ $JOB_ATTEMPT = 2 ] || {until('never')}"))
-    told = Told(queue)
+    told = RunCommand(queue)
     queue.wait_executing("a")
     disk.fill()
     told.stop(number)
@@ -175,10 +175,10 @@ def _kinds(world: World) -> list[str]:
     return [trouble["kind"] for trouble in world.status("q")["troubles"]]
 
 
-def test_every_reader_says_that_the_disk_is_full_until_it_is_not(world: World, disk: Disk) -> None:
+def test_every_reader_reports_the_full_disk_while_it_lasts(world: World, disk: Disk) -> None:
     world.hurry("spawn.runner.loop.AGAIN_SECONDS", 0.2)
     queue = world.queue(job("a", until("go")), job("b", until("end")))
-    told = Told(queue)
+    told = RunCommand(queue)
     queue.wait_executing("a")
     assert world.status("q")["troubles"] == []
     heard = world.folder / "heard"
@@ -212,11 +212,11 @@ def test_every_reader_says_that_the_disk_is_full_until_it_is_not(world: World, d
     assert told.code() == 0
 
 
-def test_a_disk_without_an_inode_is_a_trouble(world: World, disk: Disk) -> None:
+def test_a_disk_without_free_inodes_is_reported(world: World, disk: Disk) -> None:
     world.hurry("spawn.runner.poller.LOOK_SECONDS", 0.1)
     world.hurry("spawn.runner.loop.AGAIN_SECONDS", 0.2)
     queue = world.queue(job("a", until("go")), job("b", "true"), job("c", "true"))
-    told = Told(queue)  # what b needs is made while a runs, if that is early enough
+    told = RunCommand(queue)  # b may be prepared while a runs, if that is early enough
     queue.wait_executing("a")
     with disk.without_inodes():
         queue.until(lambda: "disk" in _kinds(world), "status knows of the disk")
@@ -232,14 +232,14 @@ def test_a_disk_without_an_inode_is_a_trouble(world: World, disk: Disk) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_asked_twice_a_queue_stops_at_once_though_its_disk_is_full(
+def test_two_signals_stop_a_queue_with_a_full_disk_at_once(
     world: World, disk: Disk, number: signal.Signals
 ) -> None:
     deaf = f"trap 'touch told' TERM; {until('never')}"
     queue = world.queue(
         job("a", f"[ $JOB_ATTEMPT = 2 ] || {{ {deaf}; }}"), job("b", "true", "a"), kill_grace="10m"
     )
-    told = Told(queue)
+    told = RunCommand(queue)
     started = queue.wait_executing("a")
     disk.fill()
     told.stop(number)
@@ -260,9 +260,7 @@ def test_asked_twice_a_queue_stops_at_once_though_its_disk_is_full(
     assert queue.state.jobs["a"].attempts == 1
 
 
-def test_who_cannot_cancel_for_want_of_room_learns_what_else_to_do(
-    world: World, disk: Disk
-) -> None:
+def test_cancel_on_a_full_disk_gives_an_alternative(world: World, disk: Disk) -> None:
     queue = world.queue(job("a", until("go")))
     queue.detach()
     queue.wait_executing("a")
@@ -281,7 +279,7 @@ def test_who_cannot_cancel_for_want_of_room_learns_what_else_to_do(
     queue.wait_for("QueueCompleted")
 
 
-def test_a_full_disk_drops_output_counts_it_and_does_not_hold_up_the_job(
+def test_a_full_disk_drops_and_counts_output_without_blocking_the_job(
     world: World, disk: Disk
 ) -> None:
     queue = world.queue(job("a", f"echo begins; {until('go')}; head -c 3000000 /dev/zero"))
@@ -298,7 +296,7 @@ def test_a_full_disk_drops_output_counts_it_and_does_not_hold_up_the_job(
     assert dropped + len(queue.stdout("a")) == 3_000_007
 
 
-def test_nothing_begins_on_a_full_disk_and_all_does_later(world: World, disk: Disk) -> None:
+def test_no_job_starts_on_a_full_disk_and_all_start_later(world: World, disk: Disk) -> None:
     queue = world.queue(job("a", "true"))
     world.home.mkdir(parents=True)
     disk.fill()
@@ -310,11 +308,11 @@ def test_nothing_begins_on_a_full_disk_and_all_does_later(world: World, disk: Di
     assert queue.resume().code == 0
 
 
-def test_waiting_for_room_is_said_once_and_leaves_nothing_behind(world: World, disk: Disk) -> None:
+def test_waiting_for_space_is_reported_once_and_leaves_no_file(world: World, disk: Disk) -> None:
     pause = loop.AGAIN_SECONDS if warm.cold else 0.4
     world.hurry("spawn.runner.loop.AGAIN_SECONDS", pause)
     queue = world.queue(job("a", until("go")), job("b", "true"))
-    told = Told(queue)
+    told = RunCommand(queue)
     queue.wait_executing("a")
     disk.fill()
     world.let("go")
@@ -327,12 +325,12 @@ def test_waiting_for_room_is_said_once_and_leaves_nothing_behind(world: World, d
     assert len(list((queue.paths.jobs / "b").iterdir())) == 1
 
 
-def test_results_wait_for_room_too(world: World, disk: Disk) -> None:
-    # The log has room for its lines, the copy of the result has none.
+def test_results_wait_for_space(world: World, disk: Disk) -> None:
+    # The log has space for its lines, the copy of the result has none.
     queue = world.queue(
         job("a", f"{until('go')}; head -c 3000000 /dev/zero > x", result_files=["x"])
     )
-    told = Told(queue)
+    told = RunCommand(queue)
     queue.wait_executing("a")
     disk.fill(but=1_000_000)
     world.let("go")

@@ -1,4 +1,4 @@
-"""Files of the folder that `spawn` is typed in are data, whatever they are called."""
+"""Files in the current folder are data, whatever their names."""
 
 import os
 import sys
@@ -47,11 +47,11 @@ def test_no_file_of_the_current_folder_is_run(
     done = warm.run([*words, "queue", *command], capture_output=True, text=True, **options)
     assert done.returncode == 0, done.stderr
     assert not (folder / "run").exists()
-    assert seen.read_text() == path, "jobs keep what is for them"
+    assert seen.read_text() == path, "jobs get the variable unchanged"
 
 
 @pytest.mark.parametrize("variable", ["PYTHONPATH", "PYTHONUSERBASE", "PYTHONHOME"])
-def test_variables_count_where_the_package_itself_is_found_by_one(variable: str) -> None:
+def test_python_variables_are_kept_if_they_locate_the_package_itself(variable: str) -> None:
     root = Path(spawn.__path__[0]).parent
     found = {variable: str(root)}
     assert "-E" not in interpreter.python("x", found)
@@ -75,7 +75,7 @@ def _follow(runner: RunnerProcess, queue_id: str) -> int:
         ("kill -KILL $$", "signal 9"),
     ],
 )
-def test_a_runner_that_dies_before_its_first_word_is_reported(
+def test_a_runner_that_dies_before_its_first_message_is_reported(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     watch: Callable[[RunnerProcess, str], int],
@@ -94,7 +94,7 @@ def test_a_runner_that_dies_before_its_first_word_is_reported(
     assert str(died.value) == f"the runner of queue q died: {told}"
 
 
-def test_a_name_that_is_not_utf_8_is_an_error_of_arguments(world: World) -> None:
+def test_a_name_that_is_not_utf_8_is_a_bad_argument(world: World) -> None:
     queue = world.queue(job("a", "true"))
     refused = queue.run("--bucket", os.fsdecode(b"caf\xe9"))
     assert refused.code == 2

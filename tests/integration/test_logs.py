@@ -1,4 +1,4 @@
-"""`logs`: what a job printed, to the byte, also while it prints."""
+"""`logs` prints the exact output of a job, also while it runs."""
 
 import shutil
 import signal
@@ -14,10 +14,10 @@ code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
 sys.exit(code)
 """
-"""Runs a command from a small process, since a fork's memory counts too; tells its peak, KiB."""
+"""Runs a command from a small process, as a fork's memory counts too; prints its peak in KiB."""
 
 
-def test_each_stream_goes_where_it_went(world: World) -> None:
+def test_each_stream_is_printed_to_the_same_stream(world: World) -> None:
     queue = world.queue(job("a", r"printf 'o\377ut\n'; echo err >&2"))
     assert queue.run().code == 0
     process = world.start("logs", "q", "a", text=False)
@@ -27,7 +27,7 @@ def test_each_stream_goes_where_it_went(world: World) -> None:
     assert world.spawn("logs", "local", "a", "--stderr").out == "err\n"
 
 
-def test_each_attempt_has_its_own(world: World) -> None:
+def test_each_attempt_has_its_own_logs(world: World) -> None:
     queue = world.queue(job("a", "echo $JOB_ATTEMPT; [ $JOB_ATTEMPT = 2 ]", retry=retry(2)))
     assert queue.run().code == 0
     assert world.spawn("logs", "q", "a").out == "2\n"
@@ -37,7 +37,7 @@ def test_each_attempt_has_its_own(world: World) -> None:
     assert world.spawn("logs", "q", "a", "--attempt", "0").code == 2
 
 
-def test_an_unknown_job_is_told_from_one_that_has_not_run(world: World) -> None:
+def test_an_unknown_job_is_distinguished_from_one_that_has_not_run(world: World) -> None:
     queue = world.queue(job("train", "exit 1"), job("test", "true", "train"))
     assert queue.run().code == 1
     refused = world.spawn("logs", "q", "trai")
@@ -48,7 +48,7 @@ def test_an_unknown_job_is_told_from_one_that_has_not_run(world: World) -> None:
     assert world.spawn("logs", "nobody", "a").code == 3
 
 
-def test_the_copies_stand_for_an_attempt_whose_folder_is_gone(world: World) -> None:
+def test_copies_replace_a_deleted_attempt_folder(world: World) -> None:
     queue = world.queue(job("a", "echo hello"))
     assert queue.run().code == 0
     folder = Path(queue.attempt("a").folder)
@@ -59,7 +59,7 @@ def test_the_copies_stand_for_an_attempt_whose_folder_is_gone(world: World) -> N
     assert (gone.code, "is gone" in gone.err) == (1, True)
 
 
-def test_a_live_job_is_followed_to_its_end(world: World) -> None:
+def test_a_running_job_is_followed_to_its_end(world: World) -> None:
     queue = world.queue(job("a", f"echo one; {until('go')}; echo two; seq 100000"))
     queue.detach()
     out = world.folder / "followed"
@@ -71,7 +71,7 @@ def test_a_live_job_is_followed_to_its_end(world: World) -> None:
     assert out.read_bytes() == queue.stdout("a")
 
 
-def test_a_retry_is_followed_too(world: World) -> None:
+def test_a_retry_is_followed(world: World) -> None:
     queue = world.queue(
         job("z", until("ready")),
         job("a", f"echo $JOB_ATTEMPT; {until('go')}; [ $JOB_ATTEMPT = 2 ]", "z", retry=retry(2)),
@@ -86,7 +86,7 @@ def test_a_retry_is_followed_too(world: World) -> None:
     assert ("-- attempt 2 --" in err) == (out == "1\n2\n")
 
 
-def test_following_ends_when_nobody_runs_the_queue(world: World) -> None:
+def test_following_ends_when_the_queue_has_no_runner(world: World) -> None:
     queue = world.queue(job("a", until("go")), job("b", "true", "a"))
     queue.detach()
     queue.wait_executing("a")
@@ -99,7 +99,7 @@ def test_following_ends_when_nobody_runs_the_queue(world: World) -> None:
     assert queue.resume().code == 0
 
 
-def test_an_interrupt_ends_following_and_not_the_job(world: World) -> None:
+def test_ctrl_c_ends_following_and_not_the_job(world: World) -> None:
     queue = world.queue(job("a", f"echo one; {until('go')}"))
     queue.detach()
     queue.wait_executing("a")
@@ -112,7 +112,7 @@ def test_an_interrupt_ends_following_and_not_the_job(world: World) -> None:
     queue.wait_for("QueueCompleted")
 
 
-def test_much_output_costs_no_memory_and_may_be_cut_short(world: World) -> None:
+def test_large_output_uses_little_memory_and_may_be_cut_short(world: World) -> None:
     queue = world.queue(job("a", "head -c 200000000 /dev/zero"))
     assert queue.run().code == 0
     process = world.start("logs", "q", "a", wrapper=(sys.executable, "-c", _PEAK))
@@ -124,7 +124,7 @@ def test_much_output_costs_no_memory_and_may_be_cut_short(world: World) -> None:
     assert (len(out), err) == (5, "")
 
 
-def test_an_attempt_that_never_comes_is_not_waited_for(world: World) -> None:
+def test_following_does_not_wait_for_an_attempt_that_cannot_happen(world: World) -> None:
     queue = world.queue(job("a", f"echo one; {until('go')}"))
     queue.detach()
     queue.wait_executing("a")

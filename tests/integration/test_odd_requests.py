@@ -1,4 +1,4 @@
-"""Files in `requests/` that are none: a queue goes on, says so once, and answers what is one."""
+"""Invalid files in `requests/`: the queue continues, reports each once, and answers valid ones."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ def _put_odd_files(folder: Path) -> None:
     os.mkfifo(folder / "fifo.json")
     (folder / "device.json").symlink_to("/dev/zero")
     (folder / "deep.json").write_bytes(b"[" * 100_000)
-    (folder / "folder.json").mkdir(exist_ok=True)  # which cannot be removed as a file is
+    (folder / "folder.json").mkdir(exist_ok=True)  # `unlink` cannot remove it
     (folder / "huge.json").touch()
     os.truncate(folder / "huge.json", 3 * 1024**3)
     (folder / "long.json").write_text(f'{{"id": "long", "kind": "reset", "by": "{"x" * 200_000}"}}')
@@ -26,7 +26,7 @@ def _refused(queue: Queue) -> list[str]:
     return [each.data.request for each in queue.events() if isinstance(each.data, RequestRefused)]
 
 
-def test_a_queue_goes_on_whatever_lies_among_its_requests(world: World) -> None:
+def test_a_queue_continues_with_invalid_files_among_its_requests(world: World) -> None:
     world.environ["LOGNAME"] = "\udcff"
     queue = world.queue(job("a", until("go")), job("b", "true"), kill_grace="1s")
     _put_odd_files(queue.paths.requests)
@@ -38,4 +38,4 @@ def test_a_queue_goes_on_whatever_lies_among_its_requests(world: World) -> None:
     _put_odd_files(queue.paths.requests)
     assert world.spawn("cancel", "q").code == 0
     assert queue.state.reason == "cancelled"
-    assert len(_refused(queue)) == len(NAMES), "the next runner has nothing to add"
+    assert len(_refused(queue)) == len(NAMES), "the next runner reports nothing new"

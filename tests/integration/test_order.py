@@ -1,4 +1,4 @@
-"""What runs, in which order, how much of it at once."""
+"""Which jobs run, in which order, and how many at once."""
 
 from itertools import accumulate
 
@@ -9,7 +9,7 @@ MARK = "echo +{0} >> marks; {1}; echo -{0} >> marks"
 
 
 def at_once(world: World) -> int:
-    """How many jobs were between their marks at once, at most, by their own account."""
+    """Return the maximum number of jobs that ran at once, from their own records."""
     marks = (world.work / "marks").read_text().split()
     return max(accumulate(1 if mark.startswith("+") else -1 for mark in marks))
 
@@ -40,7 +40,7 @@ def test_ready_jobs_start_in_the_order_of_the_file(world: World) -> None:
     assert [job_id for job_id, _ in queue.executed()] == list("dacbe")
 
 
-def test_a_job_that_becomes_ready_goes_before_those_further_down_the_file(world: World) -> None:
+def test_a_newly_ready_job_precedes_those_later_in_the_file(world: World) -> None:
     queue = world.queue(
         job("first", "true"), job("after", "true", "first"), job("b", "true"), job("c", "true")
     )
@@ -50,7 +50,7 @@ def test_a_job_that_becomes_ready_goes_before_those_further_down_the_file(world:
 
 def test_two_of_five_jobs_run_at_once_and_never_three(world: World) -> None:
     queue = world.queue(
-        # Each end of the fifo waits for the other: these two only end because both run.
+        # Each end of the fifo waits for the other: the two jobs end only if both run.
         job("a", MARK.format("a", "mkfifo fifo; echo x > fifo")),
         job("b", MARK.format("b", "until [ -p fifo ]; do sleep 0.01; done; cat fifo")),
         *(job(name, MARK.format(name, "sleep 0.05")) for name in "cde"),
@@ -69,7 +69,7 @@ def test_without_max_parallel_jobs_run_one_after_the_other(world: World) -> None
 
 
 @pytest.mark.gate
-def test_a_fan_of_500_jobs_runs_eight_at_a_time_each_once(world: World) -> None:
+def test_a_fan_of_500_jobs_runs_each_once_eight_at_a_time(world: World) -> None:
     names = [f"j{number}" for number in range(498)]
     queue = world.queue(
         job("root", "true"),
@@ -86,7 +86,7 @@ def test_a_fan_of_500_jobs_runs_eight_at_a_time_each_once(world: World) -> None:
 
 
 @pytest.mark.parametrize("on_failure", ["stop", "continue"])
-def test_what_depends_on_a_failed_job_is_blocked_and_never_runs(
+def test_dependents_of_a_failed_job_are_blocked_and_never_run(
     world: World, on_failure: str
 ) -> None:
     queue = world.queue(
@@ -109,7 +109,7 @@ def test_what_depends_on_a_failed_job_is_blocked_and_never_runs(
     assert state.jobs["other"].state == ("completed" if goes_on else "pending")
 
 
-def test_with_stop_what_runs_may_finish_and_nothing_new_starts(world: World) -> None:
+def test_with_stop_running_jobs_finish_and_no_job_starts(world: World) -> None:
     queue = world.queue(
         job("long", "until [ -e failed ]; do sleep 0.01; done; sleep 0.2; echo whole"),
         job("bad", "touch failed; exit 1"),
@@ -122,7 +122,7 @@ def test_with_stop_what_runs_may_finish_and_nothing_new_starts(world: World) -> 
     assert queue.types("next") == []
 
 
-def test_with_stop_a_retry_is_something_new(world: World) -> None:
+def test_with_stop_no_retry_starts(world: World) -> None:
     queue = world.queue(
         job("flaky", "exit 1", retry={"max_attempts": 5, "backoff": "fixed", "delay": "300ms"}),
         job("bad", "exit 1"),

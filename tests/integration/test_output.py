@@ -1,4 +1,4 @@
-"""What a job prints, kept to the byte, and with the time of each line."""
+"""A job's output, stored byte for byte, and with the time of each line."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from tests.support.queues import World, job, retry, until
 STAMP = rb"\[[0-2]\d:[0-5]\d:[0-5]\d\] "
 
 
-def test_raw_output_is_kept_to_the_byte(world: World) -> None:
+def test_raw_output_is_exact(world: World) -> None:
     queue = world.queue(job("a", r"printf 'a\377\n\n\000b\r'; printf 'oops\xfe' >&2"))
     assert queue.run().code == 0
     folder = world.roots.queue("q").jobs / "a"
@@ -41,7 +41,7 @@ def test_each_line_of_the_combined_log_has_its_time(world: World) -> None:
     assert [line[11:] for line in lines] == [b"one", b"", b"two \xff", b"part", b"err", b" end"]
 
 
-def test_50_megabytes_are_kept_to_the_byte(world: World) -> None:
+def test_fifty_megabytes_of_output_are_exact(world: World) -> None:
     queue = world.queue(
         job("a", "head -c 50000000 /dev/urandom | tee copy; echo end >&2"), job("b", "true")
     )
@@ -50,7 +50,7 @@ def test_50_megabytes_are_kept_to_the_byte(world: World) -> None:
     assert len(copy) == 50_000_000
     assert hashlib.sha256(queue.stdout("a")).digest() == hashlib.sha256(copy).digest()
     assert queue.data("a", "JobCompleted").output_dropped_bytes == 0
-    # The one line on stderr may fall into an open line of stdout, which then goes on in another.
+    # The line on stderr may split an open line of stdout, which then continues after it.
     assert queue.combined("a").count(b"\n") - copy.count(b"\n") in (1, 2, 3)
 
 
@@ -64,7 +64,7 @@ def test_output_can_be_read_while_the_job_runs(world: World) -> None:
     queue.wait_for("QueueCompleted")
 
 
-def test_a_job_that_closes_its_output_or_opens_it_by_name_loses_nothing(world: World) -> None:
+def test_closing_output_or_opening_it_by_name_loses_nothing(world: World) -> None:
     queue = world.queue(
         job("closed", "echo before; exec >&- 2>&-; sleep 0.1"),
         job("named", "echo one; echo two > /dev/stdout; echo three > /proc/self/fd/1"),
@@ -84,7 +84,7 @@ def test_the_short_path_leads_to_the_newest_queue(world: World) -> None:
     assert b"first" in world.roots.queue("first").job_log("a").read_bytes()
 
 
-def test_a_file_in_the_place_of_the_short_path_stays(world: World) -> None:
+def test_a_file_at_the_short_path_is_not_replaced(world: World) -> None:
     world.roots.log.mkdir(parents=True)
     (world.roots.log / "a.log").write_text("mine")
     queue = world.queue(job("a", "echo hello"))
@@ -93,7 +93,7 @@ def test_a_file_in_the_place_of_the_short_path_stays(world: World) -> None:
     assert b"hello" in queue.combined("a")
 
 
-def test_a_job_that_never_starts_leaves_the_log_of_an_older_queue_alone(world: World) -> None:
+def test_a_job_that_never_starts_keeps_an_older_queues_short_path(world: World) -> None:
     older = world.queue(job("a", "true"), job("b", "echo older", "a"), queue_id="older")
     assert older.run().code == 0
     newer = world.queue(job("a", f"{until('go')}; exit 3"), job("b", "echo newer", "a"))
@@ -110,7 +110,7 @@ def test_a_job_that_never_starts_leaves_the_log_of_an_older_queue_alone(world: W
     assert not newer.paths.job_log("b").exists()
 
 
-def test_without_a_place_for_logs_the_raw_output_tells_how_a_job_is_and_why_it_failed(
+def test_without_a_log_folder_progress_and_failures_come_from_the_raw_output(
     world: World,
 ) -> None:
     world.home.mkdir()

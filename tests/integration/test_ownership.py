@@ -1,4 +1,4 @@
-"""A queue has one runner, and that does not depend on whoever started it."""
+"""A queue has one runner, independent of the process that started it."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from spawn.store import lock
 from spawn.store.log import read
 
 
-def test_a_second_runner_is_refused(world: World) -> None:
+def test_a_second_runner_is_rejected(world: World) -> None:
     queue = world.queue(job("a", until("go")))
     queue.detach()
     queue.wait_executing("a")
@@ -25,7 +25,7 @@ def test_a_second_runner_is_refused(world: World) -> None:
     queue.wait_for("QueueCompleted")
 
 
-def test_or_resume_follows_a_runner_that_is_there_to_its_end(world: World) -> None:
+def test_or_resume_follows_a_running_runner_to_its_end(world: World) -> None:
     queue = world.queue(job("a", until("go")))
     queue.detach()
     queue.wait_executing("a")
@@ -40,7 +40,7 @@ def test_or_resume_follows_a_runner_that_is_there_to_its_end(world: World) -> No
     assert queue.executed() == [("a", 1)]
 
 
-def test_or_resume_passes_a_stop_on_to_the_runner_that_it_follows(world: World) -> None:
+def test_or_resume_forwards_a_stop_to_the_runner_it_follows(world: World) -> None:
     queue = world.queue(job("a", until("never")))
     queue.detach()
     queue.wait_executing("a")
@@ -55,7 +55,7 @@ def test_or_resume_passes_a_stop_on_to_the_runner_that_it_follows(world: World) 
     assert not lock.is_held(queue.paths.lock)
 
 
-def test_or_resume_takes_the_place_of_a_runner_that_dies_while_it_follows(world: World) -> None:
+def test_or_resume_replaces_a_runner_that_dies(world: World) -> None:
     queue = world.queue(job("a", until("go")))
     queue.detach()
     queue.wait_executing("a")
@@ -72,7 +72,7 @@ def test_or_resume_takes_the_place_of_a_runner_that_dies_while_it_follows(world:
     assert queue.executed() == [("a", 1)]
 
 
-def test_a_runner_that_dies_ends_its_command_so_that_a_service_manager_starts_it_again(
+def test_a_runner_death_ends_its_command_with_a_code_for_a_restart(
     world: World,
 ) -> None:
     queue = world.queue(job("a", until("go")))
@@ -87,7 +87,7 @@ def test_a_runner_that_dies_ends_its_command_so_that_a_service_manager_starts_it
     assert queue.resume().code == 0
 
 
-def test_of_eight_runners_at_once_one_runs_the_queue(world: World) -> None:
+def test_one_of_eight_concurrent_runners_runs_the_queue(world: World) -> None:
     queue = world.queue(job("a", until("go")), job("b", "true"))
     processes = [queue.start("--or-resume", "--detach") for _ in range(8)]
     queue.wait_executing("a")
@@ -120,7 +120,7 @@ def test_a_detached_queue_prints_its_id_and_outlives_the_command(world: World) -
     queue.wait_for("QueueCompleted")
 
 
-def test_a_queue_outlives_a_command_line_that_is_killed(world: World) -> None:
+def test_a_queue_outlives_its_killed_command_line(world: World) -> None:
     queue = world.queue(job("a", until("go")), job("b", "echo loud; seq 2000"))
     process = queue.start()
     queue.wait_executing("a")
@@ -130,7 +130,7 @@ def test_a_queue_outlives_a_command_line_that_is_killed(world: World) -> None:
     queue.wait_for("QueueCompleted")
 
 
-def test_a_queue_outlives_the_terminal_it_was_started_on(world: World) -> None:
+def test_a_queue_outlives_its_terminal(world: World) -> None:
     queue = world.queue(job("a", until("go")), job("b", "true"))
     master, slave = os.openpty()
     world.environ["TERM"] = "xterm"
@@ -148,7 +148,7 @@ def test_a_queue_outlives_the_terminal_it_was_started_on(world: World) -> None:
     assert queue.executed() == [("a", 1), ("b", 1)]
 
 
-def test_a_queue_goes_on_when_nobody_reads_its_output(world: World) -> None:
+def test_a_queue_continues_when_its_output_pipe_is_closed(world: World) -> None:
     queue = world.queue(*(job(f"j{number}", "true") for number in range(20)))
     process = queue.start()
     process.stdout.close()
@@ -156,7 +156,7 @@ def test_a_queue_goes_on_when_nobody_reads_its_output(world: World) -> None:
     assert queue.state.state == "completed"
 
 
-def test_a_reader_that_stands_still_does_not_hold_up_the_queue(world: World) -> None:
+def test_a_stalled_reader_does_not_block_the_queue(world: World) -> None:
     queue = world.queue(job("gate", until("go")), *(job(f"j{n}", "true") for n in range(150)))
     process = queue.start()
     queue.wait_executing("gate")
@@ -179,7 +179,7 @@ def test_the_log_is_one_file_once_the_queue_has_ended(world: World) -> None:
     assert read.replay(copy, "q").state.state == "completed"
 
 
-def test_a_runner_that_is_told_to_end_leaves_no_zygote(world: World) -> None:
+def test_a_stopped_runner_leaves_no_zygote(world: World) -> None:
     queue = world.queue(job("a", "sleep 60"))
     queue.detach()
     queue.wait_executing("a")
@@ -189,7 +189,7 @@ def test_a_runner_that_is_told_to_end_leaves_no_zygote(world: World) -> None:
     queue.until(lambda: not world.processes(), "and all that it started")
 
 
-def test_a_limit_of_open_files_holds_back_jobs_and_not_the_queue(world: World) -> None:
+def test_a_limit_of_open_files_delays_jobs_and_not_the_queue(world: World) -> None:
     queue = world.queue(*(job(f"j{n}", "sleep 0.2") for n in range(60)), max_parallel=60)
     process = queue.start(wrapper=("sh", "-c", 'ulimit -n 48; exec "$@"', "-"))
     out, err = process.communicate(timeout=60)
@@ -197,7 +197,7 @@ def test_a_limit_of_open_files_holds_back_jobs_and_not_the_queue(world: World) -
     assert len(queue.executed()) == 60
 
 
-def test_a_queue_may_be_named_like_another_queue_s_log(world: World) -> None:
+def test_a_queue_may_be_named_like_another_queues_log(world: World) -> None:
     assert world.queue(job("a", "true"), queue_id="first").run().code == 0
     queue = world.queue(job("a", "true"), queue_id="a.log")
     queue.detach()

@@ -1,4 +1,4 @@
-"""Folders at the root, one package in the wheel."""
+"""Folders at the root, and one package in the wheel."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ FOLDERS = ("core", "runner", "store", "cli", "migrations")
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_each_link_leads_to_its_root_folder_and_each_folder_is_mapped(folder: str) -> None:
+def test_each_package_link_and_each_root_folder_are_mapped(folder: str) -> None:
     link = ROOT / "src" / "spawn" / folder
     assert link.is_symlink()
     assert link.resolve() == ROOT / folder

@@ -1,4 +1,4 @@
-"""What a command finds when it begins, and what it may leave when it ends: nothing."""
+"""The state in which a command starts, and the processes that may remain at its end: none."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from tests.support.processes import attempt_processes, children, is_alive, paren
 from tests.support.queues import World, job, retry, until
 
 
-def test_a_daemon_that_holds_the_output_does_not_hold_up_the_queue(world: World) -> None:
+def test_a_daemon_that_holds_the_output_does_not_block_the_queue(world: World) -> None:
     queue = world.queue(
         job("a", "setsid sleep 61 & (setsid nohup sleep 62 >&2 &) ; echo done"), job("b", "true")
     )
@@ -31,7 +31,7 @@ def test_stdin_is_empty(world: World) -> None:
 
 
 def test_a_command_has_three_descriptors(world: World) -> None:
-    # The fourth is the one by which `ls` reads the folder.
+    # `ls` reads the folder through the fourth.
     queue = world.queue(
         *(job(f"j{number}", "ls /proc/self/fd | tr '\\n' ' '") for number in range(4)),
         max_parallel=4,
@@ -41,7 +41,7 @@ def test_a_command_has_three_descriptors(world: World) -> None:
 
 
 def test_signals_are_as_in_a_fresh_process(world: World) -> None:
-    # What ignores SIGHUP, as under nohup, must not make its jobs ignore it.
+    # If the runner ignores SIGHUP, as under nohup, its jobs must not.
     queue = world.queue(
         job("masks", "exec cat /proc/self/status"),
         job("pipe", 'yes | head -1 > /dev/null; echo "${PIPESTATUS[0]}"'),
@@ -51,7 +51,7 @@ def test_signals_are_as_in_a_fresh_process(world: World) -> None:
     assert process.returncode == 0, out + err
     status = queue.stdout("masks").decode()
     masks = re.findall(r"^(Sig(?:Blk|Ign|Cgt)):\t(\w+)$", status, re.MULTILINE)
-    # 32 and 33 are the C library's own, which no program can set.
+    # 32 and 33 belong to the C library; no program can set them.
     free = ~(1 << 31 | 1 << 32)
     found = {name: int(mask, 16) & free for name, mask in masks}
     assert found == {"SigBlk": 0, "SigIgn": 0, "SigCgt": 0}
@@ -67,13 +67,13 @@ def test_a_command_leads_a_session_of_its_own_without_a_terminal(world: World) -
     assert queue.stdout("a").decode().split() == [pid, pid, "0"]
 
 
-def test_the_pid_in_the_log_is_the_command_s_own(world: World) -> None:
+def test_the_pid_in_the_log_is_the_commands_own(world: World) -> None:
     queue = world.queue(job("a", "echo $$"))
     assert queue.run().code == 0
     assert int(queue.stdout("a")) == queue.attempt("a").pid
 
 
-def test_a_job_cannot_hit_its_supervisor_by_its_group(world: World) -> None:
+def test_a_job_cannot_signal_its_supervisor_through_its_group(world: World) -> None:
     queue = world.queue(
         job("a", "trap '' TERM INT HUP; kill -TERM 0; kill -INT 0; kill -HUP 0; sleep 0.1; exit 4")
     )
@@ -81,7 +81,7 @@ def test_a_job_cannot_hit_its_supervisor_by_its_group(world: World) -> None:
     assert queue.data("a", "JobFailed").exit_code == 4
 
 
-def test_a_supervisor_shrugs_off_int_and_hup(world: World) -> None:
+def test_a_supervisor_ignores_sigint_and_sighup(world: World) -> None:
     queue = world.queue(job("a", "kill -INT $PPID; kill -HUP $PPID; sleep 0.1; echo whole"))
     assert queue.run().code == 0
     assert queue.stdout("a") == b"whole\n"
@@ -101,7 +101,7 @@ def test_orphans_of_a_job_are_reaped_while_it_runs(world: World) -> None:
 
 
 @pytest.mark.cold
-def test_no_process_is_left_between_jobs_and_no_descriptor_either(world: World) -> None:
+def test_no_process_and_no_descriptor_is_left_between_jobs(world: World) -> None:
     queue = world.queue(
         *(job(f"j{number}", "true") for number in range(60)), job("last", until("go"))
     )
@@ -109,7 +109,7 @@ def test_no_process_is_left_between_jobs_and_no_descriptor_either(world: World) 
     queue.wait_executing("last")
     runner = queue.runner()
     (zygote,) = children(runner)
-    # One supervisor with its command, one to spare.
+    # One supervisor with its command, and one idle.
     queue.until(lambda: len(children(zygote)) == 2, "ended supervisors are gone")
     assert len(open_files(runner)) < 30
     assert len(open_files(zygote)) < 10
@@ -119,7 +119,7 @@ def test_no_process_is_left_between_jobs_and_no_descriptor_either(world: World) 
 
 
 def open_files(pid: int) -> list[str]:
-    """The descriptors of a process."""
+    """Return the descriptors of a process."""
 
     return [entry.name for entry in Path(f"/proc/{pid}/fd").iterdir()]
 
@@ -157,7 +157,7 @@ def test_a_command_finds_its_own_start_in_the_log(world: World) -> None:
         assert log.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_a_job_that_stops_its_own_supervisor_does_not_begin_again_for_ever(world: World) -> None:
+def test_a_job_that_terminates_its_supervisor_is_not_restarted_for_ever(world: World) -> None:
     queue = world.queue(job("a", "kill $PPID; sleep 60", retry={"max_attempts": 3}))
     queue.detach()
     queue.until(lambda: len(queue.executed()) > 20 or queue.state.ended, "it ends or goes on")
@@ -166,14 +166,14 @@ def test_a_job_that_stops_its_own_supervisor_does_not_begin_again_for_ever(world
     assert ran <= 20
 
 
-STOPS_ITS_SUPERVISOR = "[ $JOB_ATTEMPT = 2 ] || { kill -STOP $PPID; touch up; sleep 61; }"
+SUSPENDS_ITS_SUPERVISOR = "[ $JOB_ATTEMPT = 2 ] || { kill -STOP $PPID; touch up; sleep 61; }"
 
 
-def test_a_job_that_stops_its_supervisor_keeps_its_timeout(world: World) -> None:
+def test_a_job_that_suspends_its_supervisor_still_times_out(world: World) -> None:
     world.hurry("spawn.runner.launcher.MARGIN_SECONDS", 1.0)
     world.hurry("spawn.runner.poller.LOOK_SECONDS", 0.5)
     queue = world.queue(
-        job("a", STOPS_ITS_SUPERVISOR, timeout="300ms", retry=retry(2)), kill_grace="1s"
+        job("a", SUSPENDS_ITS_SUPERVISOR, timeout="300ms", retry=retry(2)), kill_grace="1s"
     )
     assert queue.run().code == 0
     scheduled = queue.data("a", "JobRetryScheduled")
@@ -181,8 +181,8 @@ def test_a_job_that_stops_its_supervisor_keeps_its_timeout(world: World) -> None
     assert scheduled.wall_seconds < 30
 
 
-def test_a_job_that_stops_its_supervisor_is_stopped_with_its_queue(world: World) -> None:
-    queue = world.queue(job("a", STOPS_ITS_SUPERVISOR))
+def test_a_job_that_suspends_its_supervisor_is_stopped_with_its_queue(world: World) -> None:
+    queue = world.queue(job("a", SUSPENDS_ITS_SUPERVISOR))
     process = queue.start()
     queue.wait_executing("a")
     queue.until((world.work / "up").exists, "its supervisor is stopped")
@@ -194,8 +194,8 @@ def test_a_job_that_stops_its_supervisor_is_stopped_with_its_queue(world: World)
     assert queue.resume().code == 0
 
 
-def test_a_job_that_stops_its_supervisor_is_cancelled_also_without_a_runner(world: World) -> None:
-    queue = world.queue(job("a", STOPS_ITS_SUPERVISOR))
+def test_a_job_that_suspends_its_supervisor_is_cancelled_without_a_runner(world: World) -> None:
+    queue = world.queue(job("a", SUSPENDS_ITS_SUPERVISOR))
     queue.detach()
     started = queue.wait_executing("a")
     queue.until((world.work / "up").exists, "its supervisor is stopped")
@@ -205,7 +205,7 @@ def test_a_job_that_stops_its_supervisor_is_cancelled_also_without_a_runner(worl
     assert attempt_processes(started) == []
 
 
-def test_a_job_that_stops_its_supervisor_again_and_again_is_lost_with_it(world: World) -> None:
+def test_a_job_that_keeps_suspending_its_supervisor_is_lost_with_it(world: World) -> None:
     world.hurry("spawn.runner.launcher.MARGIN_SECONDS", 1.0)
     world.hurry("spawn.runner.poller.LOOK_SECONDS", 0.5)
     again = "setsid sh -c 'while :; do kill -STOP '$PPID'; done' & touch up; sleep 61"
@@ -222,7 +222,7 @@ def test_a_job_that_stops_its_supervisor_again_and_again_is_lost_with_it(world: 
 
 
 @pytest.mark.cold
-def test_a_zygote_that_was_stopped_holds_up_nothing_for_ever(world: World) -> None:
+def test_a_suspended_zygote_does_not_block_the_queue(world: World) -> None:
     queue = world.queue(job("a", until("go")), *(job(f"j{n}", "true") for n in range(5)))
     queue.detach()
     queue.wait_executing("a")
@@ -233,11 +233,11 @@ def test_a_zygote_that_was_stopped_holds_up_nothing_for_ever(world: World) -> No
     queue.wait_idle()
 
 
-def test_whoever_holds_the_output_from_outside_holds_up_nobody(world: World) -> None:
+def test_an_outside_process_that_holds_the_output_does_not_block_the_queue(world: World) -> None:
     queue = world.queue(job("a", f"echo before; {until('go')}; echo after"), job("b", "true", "a"))
     queue.detach()
     started = queue.wait_executing("a")
-    held = os.open(f"/proc/{started.pid}/fd/1", os.O_WRONLY)  # no process of the attempt has it
+    held = os.open(f"/proc/{started.pid}/fd/1", os.O_WRONLY)  # no process of the attempt holds it
     try:
         world.let("go")
         queue.wait_for("JobCompleted", "a", seconds=20)
@@ -247,7 +247,7 @@ def test_whoever_holds_the_output_from_outside_holds_up_nobody(world: World) -> 
     assert queue.stdout("a") == b"before\nafter\n"
 
 
-def test_a_command_ends_with_its_supervisor_though_nobody_is_there_to_end_it(
+def test_a_command_ends_with_its_supervisor_without_a_runner(
     world: World,
 ) -> None:
     queue = world.queue(job("a", f"[ $JOB_ATTEMPT = 2 ] || {until('never')}"))
@@ -261,7 +261,7 @@ def test_a_command_ends_with_its_supervisor_though_nobody_is_there_to_end_it(
     assert queue.resume().code == 0
 
 
-def test_when_memory_runs_out_a_command_goes_before_its_supervisor(world: World) -> None:
+def test_the_oom_killer_prefers_a_command_to_its_supervisor(world: World) -> None:
     queue = world.queue(job("a", "cat /proc/$$/oom_score_adj; cat /proc/$PPID/oom_score_adj"))
     assert queue.run().code == 0
     command, supervisor = queue.stdout("a").split()

@@ -1,4 +1,4 @@
-"""What a job promises to leave, and whether it is kept."""
+"""Results that a job declares, and how they are saved."""
 
 import hashlib
 import json
@@ -13,14 +13,14 @@ from spawn.store.failpoints import VARIABLE
 
 
 def kept(queue: Queue, job_id: str) -> Path:
-    """The folder in the object store of a job's first attempt."""
+    """Return the folder of a job's first attempt in the object store."""
     owner = queue.state.owner
     assert owner is not None
     return Path(owner.results_location) / job_id / "attempts" / "1.1"
 
 
 def results(queue: Queue, job_id: str = "a") -> dict[str, str]:
-    """The results of a job in the object store, by name."""
+    """Return a job's results in the object store by name."""
     folder = kept(queue, job_id) / "results"
     return {
         str(file.relative_to(folder)): file.read_text()
@@ -30,11 +30,11 @@ def results(queue: Queue, job_id: str = "a") -> dict[str, str]:
 
 
 def manifest(queue: Queue, job_id: str = "a") -> Any:
-    """The manifest of a job in the object store."""
+    """Return a job's manifest in the object store."""
     return json.loads((kept(queue, job_id) / "manifest.json").read_bytes())
 
 
-def test_results_are_kept_with_their_sizes_and_hashes(world: World) -> None:
+def test_results_are_saved_with_their_sizes_and_hashes(world: World) -> None:
     queue = world.queue(
         job(
             "a",
@@ -57,7 +57,7 @@ def test_results_are_kept_with_their_sizes_and_hashes(world: World) -> None:
     assert uploaded.sha256 == hashlib.sha256(body).hexdigest()
 
 
-def test_a_folder_stands_for_all_that_is_in_it(world: World) -> None:
+def test_a_folder_stands_for_all_its_files(world: World) -> None:
     queue = world.queue(
         job(
             "a",
@@ -81,7 +81,7 @@ def test_a_folder_stands_for_all_that_is_in_it(world: World) -> None:
     assert list((there / "void").iterdir()) == []
 
 
-def test_files_of_one_name_are_told_apart_by_their_folders(world: World) -> None:
+def test_files_with_one_name_are_distinguished_by_their_folders(world: World) -> None:
     queue = world.queue(
         job(
             "a",
@@ -102,7 +102,7 @@ def test_a_pattern_without_a_match_is_a_warning(world: World) -> None:
     assert manifest(queue)["unmatched"] == ["nothing-*", "/no/where"]
 
 
-def test_a_failed_attempt_promises_nothing(world: World) -> None:
+def test_a_failed_attempt_has_no_results(world: World) -> None:
     queue = world.queue(job("a", "echo 1 > x; exit 1", result_files=["x"]))
     assert queue.run().code == 1
     assert queue.types("a") == ["JobStarted", "JobFailed"]
@@ -110,7 +110,7 @@ def test_a_failed_attempt_promises_nothing(world: World) -> None:
     assert (kept(queue, "a") / "exit_code").read_text() == "1\n"
 
 
-def test_a_dependent_begins_when_the_results_are_kept(world: World) -> None:
+def test_a_dependent_starts_after_the_results_are_saved(world: World) -> None:
     queue = world.queue(
         job("a", "head -c 20000000 /dev/zero > big", result_files=["big"]),
         job("b", "true", "a"),
@@ -121,7 +121,7 @@ def test_a_dependent_begins_when_the_results_are_kept(world: World) -> None:
 
 
 def listed_and_not_sent(world: World, command: str, **fields: Any) -> Queue:
-    """A queue whose one job has completed, and whose runner died before it sent any result."""
+    """A queue whose only job has completed, and whose runner died before uploading any result."""
     world.hurry("spawn.runner.publisher.AGAIN_SECONDS", [0.1, 0.4])
     queue = world.queue(job("a", command, **fields))
     world.environ[VARIABLE] = f"publisher.logs:1:{world.folder / 'counter'}"
@@ -132,7 +132,7 @@ def listed_and_not_sent(world: World, command: str, **fields: Any) -> Queue:
     return queue
 
 
-def test_a_result_that_changes_before_it_is_kept_fails_the_queue(world: World) -> None:
+def test_a_result_that_changes_before_its_upload_fails_the_queue(world: World) -> None:
     queue = listed_and_not_sent(world, "echo 1 > x", result_files=["x"])
     path = world.work / "x"
     path.write_text("22\n")
@@ -144,7 +144,7 @@ def test_a_result_that_changes_before_it_is_kept_fails_the_queue(world: World) -
     assert queue.executed() == [("a", 1)]
 
 
-def test_a_result_that_goes_before_it_is_kept_fails_the_queue(world: World) -> None:
+def test_a_result_that_is_deleted_before_its_upload_fails_the_queue(world: World) -> None:
     queue = listed_and_not_sent(world, "echo 1 > x; echo 1 > last", result_files=["x", "last"])
     (world.work / "last").unlink()
     assert queue.resume().code == 1
@@ -163,7 +163,9 @@ def test_a_result_that_goes_before_it_is_kept_fails_the_queue(world: World) -> N
         ),
     ],
 )
-def test_odd_results_do_not_hold_up_the_queue(world: World, command: str, pattern: str) -> None:
+def test_special_files_among_results_do_not_block_the_queue(
+    world: World, command: str, pattern: str
+) -> None:
     queue = world.queue(job("a", command, result_files=[pattern]), job("b", "true"))
     queue.detach()
     started = queue.wait_executing("a")
@@ -176,7 +178,7 @@ def test_odd_results_do_not_hold_up_the_queue(world: World, command: str, patter
     assert started.pid
 
 
-def test_a_result_s_name_may_be_odd(world: World) -> None:
+def test_a_result_may_have_an_unusual_name(world: World) -> None:
     queue = world.queue(
         job(
             "a",

@@ -1,4 +1,4 @@
-"""Going on with a queue: by its id, with what failed tried again, with another configuration."""
+"""Resuming a queue: by its id, with a retry of failed jobs, with another configuration."""
 
 import json
 import signal
@@ -21,7 +21,7 @@ def _configure(queue: Queue, *jobs: dict[str, Any], **fields: Any) -> str:
     return str(file)
 
 
-def test_an_interrupted_queue_goes_on_by_its_id(world: World) -> None:
+def test_an_interrupted_queue_resumes_by_its_id(world: World) -> None:
     queue = world.queue(job("a", "true"), job("b", f"[ $JOB_ATTEMPT = 2 ] || {until('go')}", "a"))
     queue.detach()
     queue.wait_executing("b")
@@ -31,7 +31,7 @@ def test_an_interrupted_queue_goes_on_by_its_id(world: World) -> None:
     assert queue.executed() == [("a", 1), ("b", 1), ("b", 2)]
 
 
-def test_what_was_before_is_not_told_again_when_a_queue_goes_on(world: World) -> None:
+def test_resume_does_not_print_earlier_events(world: World) -> None:
     queue = world.queue(
         job("a", "true"), job("b", f"[ $JOB_ATTEMPT -ge 3 ] || {until('never')}", "a")
     )
@@ -47,7 +47,7 @@ def test_what_was_before_is_not_told_again_when_a_queue_goes_on(world: World) ->
     assert not any("submitted" in line or " a: " in line for line in lines)
 
 
-def test_a_failed_queue_is_not_failed_again_for_nothing(world: World) -> None:
+def test_resume_of_a_failed_queue_needs_retry_failed(world: World) -> None:
     queue = world.queue(job("a", "exit 3"), job("b", "true", "a"))
     assert queue.run().code == 1
     events = len(queue.events())
@@ -57,7 +57,7 @@ def test_a_failed_queue_is_not_failed_again_for_nothing(world: World) -> None:
     assert len(queue.events()) == events
 
 
-def test_failed_jobs_are_tried_again_with_a_fresh_budget(world: World) -> None:
+def test_failed_jobs_are_retried_with_a_fresh_budget(world: World) -> None:
     queue = world.queue(
         job("a", "true"),
         job("b", "[ -e mended ]", "a", retry_count=1),
@@ -80,12 +80,12 @@ def test_a_completed_queue_has_nothing_left_to_do(world: World) -> None:
         assert (refused.code, "nothing is left to do" in refused.err) == (1, True)
 
 
-def test_a_queue_that_is_not_there_cannot_go_on(world: World) -> None:
+def test_an_unknown_queue_cannot_be_resumed(world: World) -> None:
     assert world.spawn("resume", "nobody").code == 3
     assert world.spawn("cancel", "nobody").code == 3
 
 
-def test_a_live_runner_is_told_to_try_again(world: World) -> None:
+def test_a_running_queue_gets_a_request_to_retry(world: World) -> None:
     queue = world.queue(
         job("a", "[ -e mended ]"),
         job("b", "true", "a"),
@@ -106,7 +106,7 @@ def test_a_live_runner_is_told_to_try_again(world: World) -> None:
     assert sorted(queue.executed()) == [("a", 1), ("a", 2), ("b", 1), ("c", 1)]
 
 
-def test_an_edited_file_keeps_what_succeeded(world: World) -> None:
+def test_an_edited_configuration_keeps_completed_jobs(world: World) -> None:
     queue = world.queue(job("a", "true"), job("b", "exit 3", "a"), job("c", "true", "b"))
     assert queue.run().code == 1
     edited = _configure(
@@ -124,7 +124,7 @@ def test_an_edited_file_keeps_what_succeeded(world: World) -> None:
     assert list(queue.state.jobs) == ["a", "b", "x"]
 
 
-def test_a_new_configuration_that_leaves_a_failure_as_it_is_is_refused(world: World) -> None:
+def test_a_new_configuration_that_keeps_a_failure_is_rejected(world: World) -> None:
     queue = world.queue(job("a", "exit 3"), job("b", "true", "a"))
     assert queue.run().code == 1
     edited = _configure(queue, job("a", "exit 3"), job("b", "echo else", "a"))
@@ -132,7 +132,7 @@ def test_a_new_configuration_that_leaves_a_failure_as_it_is_is_refused(world: Wo
     assert (refused.code, "--retry-failed" in refused.err) == (1, True)
 
 
-def test_a_new_configuration_waits_for_what_still_runs(world: World) -> None:
+def test_a_new_configuration_waits_for_running_jobs(world: World) -> None:
     queue = world.queue(job("a", until("go")), job("b", "exit 3", "a"))
     queue.detach()
     queue.wait_executing("a")
@@ -147,7 +147,7 @@ def test_a_new_configuration_waits_for_what_still_runs(world: World) -> None:
     assert queue.executed() == [("a", 1), ("b", 1), ("z", 1)]
 
 
-def test_jobs_that_lean_on_another_failure_are_blocked_by_that_one(world: World) -> None:
+def test_jobs_that_depend_on_another_failed_job_are_blocked_by_it(world: World) -> None:
     queue = world.queue(
         job("a", "exit 3"), job("b", "exit 4"), job("c", "true", "a"), on_failure="continue"
     )
@@ -166,7 +166,7 @@ def test_jobs_that_lean_on_another_failure_are_blocked_by_that_one(world: World)
 
 
 @pytest.mark.parametrize("field", ["result_s3_prefix", "result_s3_bucket"])
-def test_where_results_are_cannot_change(world: World, field: str) -> None:
+def test_the_results_location_cannot_change(world: World, field: str) -> None:
     queue = world.queue(job("a", "exit 3"))
     assert queue.run().code == 1
     edited = _configure(queue, job("a", "true"), **{field: "elsewhere"})
@@ -182,7 +182,7 @@ def test_a_configuration_with_problems_changes_nothing(world: World) -> None:
     assert "QueueResumed" not in queue.types()
 
 
-def test_more_time_lets_a_queue_go_on_that_ran_out_of_it(world: World) -> None:
+def test_a_longer_global_timeout_lets_a_timed_out_queue_resume(world: World) -> None:
     queue = world.queue(
         job("a", f"[ $JOB_ATTEMPT = 2 ] || {until('never')}"),
         job("b", "true", "a"),
@@ -215,7 +215,7 @@ def test_jobs_may_be_left_to_the_next_runner(world: World) -> None:
     assert queue.executed() == [("a", 1), ("b", 1)]
 
 
-def test_a_new_grace_holds_for_timeouts_too(world: World) -> None:
+def test_a_new_kill_grace_applies_to_timeouts(world: World) -> None:
     deaf = "trap 'touch told' TERM; while :; do nap; done"
     queue = world.queue(job("a", "exit 3"), kill_grace="10m")
     assert queue.run().code == 1
@@ -227,7 +227,7 @@ def test_a_new_grace_holds_for_timeouts_too(world: World) -> None:
     assert 0.7 <= failed.wall_seconds < 30
 
 
-def test_a_folder_that_was_open_to_others_is_closed_to_them(world: World) -> None:
+def test_resume_makes_an_open_folder_private(world: World) -> None:
     queue = world.queue(job("a", f"[ $JOB_ATTEMPT = 2 ] || {until('go')}"))
     queue.detach()
     queue.wait_executing("a")

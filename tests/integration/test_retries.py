@@ -1,4 +1,4 @@
-"""Failures that are tried again, and those that are not."""
+"""Failures that are retried, and failures that are not."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +9,7 @@ from tests.support.queues import World, job, retry, until
 from spawn.core.moments import moment, stamp
 
 
-def test_a_job_is_tried_until_it_succeeds(world: World) -> None:
+def test_a_job_is_retried_until_it_succeeds(world: World) -> None:
     queue = world.queue(job("flaky", "[ $JOB_ATTEMPT = 3 ]", retry=retry(4)))
     assert queue.run().code == 0
     assert queue.executed() == [("flaky", 1), ("flaky", 2), ("flaky", 3)]
@@ -30,13 +30,13 @@ def test_a_job_fails_when_its_attempts_are_spent(world: World) -> None:
     assert (failed.exit_code, failed.why) == (9, "no attempts left (3 of 3)")
 
 
-def test_retry_count_is_the_number_of_attempts_in_all(world: World) -> None:
+def test_retry_count_is_the_total_number_of_attempts(world: World) -> None:
     queue = world.queue(job("bad", "exit 1", retry_count=1))
     assert queue.run().code == 1
     assert queue.executed() == [("bad", 1)]
 
 
-def test_a_retry_waits_its_delay_and_others_run_meanwhile(world: World) -> None:
+def test_a_retry_waits_for_its_delay_while_others_run(world: World) -> None:
     queue = world.queue(
         job("flaky", "[ $JOB_ATTEMPT = 2 ]", retry=retry(2, "800ms")),
         job("other", "true"),
@@ -76,7 +76,7 @@ def test_only_listed_codes_are_retried(world: World) -> None:
     )
 
 
-def test_what_cannot_be_executed_or_found_is_not_retried_unless_listed(world: World) -> None:
+def test_commands_that_cannot_run_are_retried_only_if_listed(world: World) -> None:
     (world.work / "plain").write_text("no program")
     queue = world.queue(
         job("found", "no-such-command-anywhere", retry=retry(3)),

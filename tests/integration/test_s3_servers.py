@@ -1,4 +1,4 @@
-"""A queue moves from one machine to another, whichever server keeps its log."""
+"""A queue moves from one machine to another, with each kind of server."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ from tests.support.s3 import Server
 
 KINDS = ["radosgw", "rclone"]
 FENCED = {"radosgw": True, "rclone": False}
-"""Whether the log has a fence there."""
+"""Whether the log is fenced on this server."""
 NO_FENCE = "the log has no fence in its object store"
 
 pytestmark = pytest.mark.s3server
@@ -21,26 +21,26 @@ pytestmark = pytest.mark.s3server
 
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
-    """Which server it is."""
+    """Kind of the server."""
     return str(request.param)
 
 
 @pytest.fixture
 def server(request: pytest.FixtureRequest, kind: str) -> Server:
-    """The server itself."""
+    """The server."""
     found: Server = request.getfixturevalue(f"{kind}_server")
     return found
 
 
 @pytest.fixture
 def bucket() -> str:
-    """A name that no bucket has yet."""
+    """A bucket name that is unused."""
     return f"flow-{uuid4()}"
 
 
 @pytest.fixture
 def machines(tmp_path: Path, server: Server, bucket: str) -> Iterator[tuple[World, World]]:
-    """Two homes that share nothing but the server, and the file in which commands bear witness."""
+    """Two homes that share only the server and the record of executed commands."""
     with ExitStack() as stack:
         worlds = []
         for name in ("one", "two"):
@@ -64,7 +64,7 @@ def _read(server: Server, bucket: str, key: str) -> bytes:
     return data
 
 
-def test_a_queue_that_loses_its_machine_goes_on_elsewhere(
+def test_a_queue_of_a_lost_machine_resumes_elsewhere(
     kind: str, server: Server, bucket: str, machines: tuple[World, World]
 ) -> None:
     one, two = machines

@@ -1,4 +1,4 @@
-"""Stopping a queue in good order, and going on with it."""
+"""Stopping a queue gracefully, and resuming it."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ WAITS = "[ $JOB_ATTEMPT = 2 ] || sleep 60"
 
 
 def stop(queue: Queue, process: "subprocess.Popen[str]", number: int, whom: str) -> tuple[str, str]:
-    """Signal the command line or the runner; returns what was printed by its end."""
+    """Send a signal to the command line or the runner; returns the command's output."""
     pid = process.pid if whom == "command line" else queue.runner()
     os.kill(pid, number)
     return process.communicate(timeout=30)
@@ -19,9 +19,7 @@ def stop(queue: Queue, process: "subprocess.Popen[str]", number: int, whom: str)
 
 @pytest.mark.parametrize("whom", ["command line", "runner"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_queue_goes_on_where_it_was(
-    world: World, number: signal.Signals, whom: str
-) -> None:
+def test_a_stopped_queue_resumes(world: World, number: signal.Signals, whom: str) -> None:
     queue = world.queue(job("a", "true"), job("b", WAITS), job("c", "true", "b"))
     process = queue.start()
     queue.wait_executing("b")
@@ -42,7 +40,7 @@ def test_a_stopped_queue_goes_on_where_it_was(
     assert [event.epoch for event in queue.of("b", "JobStarted")] == [1, 2]
 
 
-def test_a_job_that_ends_well_after_a_stop_is_still_not_completed(world: World) -> None:
+def test_a_job_that_succeeds_after_a_stop_is_not_completed(world: World) -> None:
     queue = world.queue(
         job("a", "trap 'exit 0' TERM; [ $JOB_ATTEMPT = 2 ] || while :; do nap; done")
     )
@@ -59,7 +57,7 @@ def test_a_job_that_ends_well_after_a_stop_is_still_not_completed(world: World) 
     assert queue.resume().code == 0
 
 
-def test_every_job_that_runs_is_stopped_and_nothing_else_starts(world: World) -> None:
+def test_every_running_job_is_stopped_and_no_other_starts(world: World) -> None:
     queue = world.queue(*(job(f"j{number}", WAITS) for number in range(6)), max_parallel=4)
     process = queue.start()
     queue.until(lambda: len(queue.executed()) == 4, "four run")
@@ -88,7 +86,7 @@ def test_a_second_interrupt_stops_at_once(world: World, whom: str, notes: list[s
     os.kill(pid, signal.SIGINT)
     queue.until((world.work / "told").exists, "the job was told")
     os.kill(pid, signal.SIGINT)
-    out, err = process.communicate(timeout=20)  # the grace is 30 s
+    out, err = process.communicate(timeout=20)  # the grace period is 30 s
     assert process.returncode == 130
     interrupted = queue.data("a", "JobInterrupted")
     assert (interrupted.cause, interrupted.signal) == ("stop", "SIGKILL")
@@ -100,7 +98,7 @@ def test_a_second_interrupt_stops_at_once(world: World, whom: str, notes: list[s
     assert [line for line in err.splitlines() if line] == notes
 
 
-def test_a_stopped_job_is_stopped_too(world: World) -> None:
+def test_a_suspended_job_is_stopped(world: World) -> None:
     queue = world.queue(job("a", "kill -STOP $$; sleep 60"))
     process = queue.start()
     queue.wait_executing("a")
@@ -108,7 +106,7 @@ def test_a_stopped_job_is_stopped_too(world: World) -> None:
     assert process.returncode == 143
 
 
-def test_a_stop_between_retries_waits_for_nothing_and_keeps_the_budget(world: World) -> None:
+def test_a_stop_between_retries_is_immediate_and_keeps_the_budget(world: World) -> None:
     policy = {"max_attempts": 2, "backoff": "fixed", "delay": "1m"}
     queue = world.queue(job("a", "exit 1", retry=policy), job("b", until("go")))
     process = queue.start()
@@ -119,7 +117,7 @@ def test_a_stop_between_retries_waits_for_nothing_and_keeps_the_budget(world: Wo
     assert queue.state.jobs["a"].state == "retrying"
 
 
-def test_a_queue_may_be_stopped_again_and_again(world: World) -> None:
+def test_a_queue_may_be_stopped_repeatedly(world: World) -> None:
     names = [f"j{number}" for number in range(24)]
     queue = world.queue(*(job(name, "true") for name in names), max_parallel=3)
     for epoch in range(1, 30):
@@ -142,7 +140,7 @@ def test_a_queue_may_be_stopped_again_and_again(world: World) -> None:
     assert sorted(completed) == sorted(names)
 
 
-def test_a_command_line_told_to_stop_before_the_queue_began_says_so(world: World) -> None:
+def test_a_stop_before_the_queues_start_is_reported(world: World) -> None:
     queue = world.queue(job("a", WAITS))
     process = queue.start()
     queue.until(queue.paths.lock.exists, "the runner has begun")
@@ -152,14 +150,14 @@ def test_a_command_line_told_to_stop_before_the_queue_began_says_so(world: World
     assert "is not on this machine" not in err
 
 
-def test_a_job_whose_time_was_up_before_the_stop_has_timed_out(world: World) -> None:
+def test_a_job_that_timed_out_before_the_stop_has_timed_out(world: World) -> None:
     queue = world.queue(
         job("a", "trap 'touch told' TERM; while :; do nap; done", timeout="2s"),
         kill_grace="10m",
     )
     process = queue.start()
     queue.until((world.work / "told").exists, "its time is up")
-    for number in (signal.SIGINT, signal.SIGTERM):  # two of one kind may arrive as one
+    for number in (signal.SIGINT, signal.SIGTERM):  # two signals of one kind may be merged
         os.kill(queue.runner(), number)
     process.communicate(timeout=30)
     assert process.returncode in (130, 143)
@@ -167,7 +165,7 @@ def test_a_job_whose_time_was_up_before_the_stop_has_timed_out(world: World) -> 
     assert (failed.exit_code, failed.timed_out, failed.signal) == (124, True, "SIGKILL")
 
 
-def test_a_job_that_was_stopped_before_its_time_was_up_has_not_timed_out(world: World) -> None:
+def test_a_job_stopped_before_its_timeout_has_not_timed_out(world: World) -> None:
     queue = world.queue(
         job("a", "trap 'touch told' TERM; while :; do nap; done", timeout="3s"),
         kill_grace="4s",
@@ -181,7 +179,7 @@ def test_a_job_that_was_stopped_before_its_time_was_up_has_not_timed_out(world: 
     assert interrupted.wall_seconds > 3
 
 
-def test_a_job_that_was_stopped_with_its_queue_is_not_cancelled_by_who_comes_later(
+def test_a_job_stopped_with_its_queue_is_not_affected_by_a_later_cancel(
     world: World,
 ) -> None:
     queue = world.queue(job("a", "trap 'touch told' TERM; while :; do nap; done"), kill_grace="2s")

@@ -1,4 +1,4 @@
-"""Processes of another user, as `sudo` makes them: they cannot be ended, and hold nobody up."""
+"""Processes of another user, as with `sudo`, cannot be killed and must not block the queue."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ from tests.support.queues import World, job, until
 from tests.support.users import public_folder
 
 BOUND = ("setpriv", "--bounding-set=-kill", "--inh-caps=-kill")
-"""What makes root one user among others, who may signal no process but their own."""
+"""Runs root without CAP_KILL, so that it may signal only its own processes."""
 STRANGER = "setpriv --reuid=65534 --clear-groups sh -c 'echo $$ >> {pids}; exec sleep 61'"
 
 pytestmark = pytest.mark.tool("setpriv")
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.tool("setpriv")
 
 @pytest.fixture
 def pids() -> Iterator[Path]:
-    """Where strangers write who they are; they are ended after the test."""
+    """File for the pids of strangers, which are killed after the test."""
     if os.geteuid() != 0 or subprocess.run([*BOUND, "true"], check=False).returncode:
         pytest.skip("only root can have strangers")
     folder = public_folder()
@@ -37,16 +37,16 @@ def pids() -> Iterator[Path]:
 
 
 def _end(world: World, pids: Path) -> list[int]:
-    """End the strangers, who must have been spared; returns who they were."""
+    """Kill the strangers, which must still be running; returns their pids."""
     found = [int(pid) for pid in pids.read_text().split()]
     alive = [pid for pid in found if is_alive(pid)]
     for pid in alive:
         os.kill(pid, signal.SIGKILL)
-    assert alive == found, "somebody ended what is not theirs"
+    assert alive == found, "a process of another user was killed"
     return found
 
 
-def test_a_timeout_holds_though_the_command_is_of_another_user(world: World, pids: Path) -> None:
+def test_a_command_of_another_user_times_out(world: World, pids: Path) -> None:
     stranger = STRANGER.format(pids=pids)
     queue = world.queue(
         job("a", f"exec {stranger}", timeout="500ms"), job("b", "true"), kill_grace="300ms"
@@ -64,9 +64,7 @@ def test_a_timeout_holds_though_the_command_is_of_another_user(world: World, pid
     assert said.removeprefix("a: ") in world.spawn("history", "q").out
 
 
-def test_a_queue_is_stopped_though_a_child_of_its_job_is_another_user_s(
-    world: World, pids: Path
-) -> None:
+def test_a_queue_with_a_child_process_of_another_user_is_stopped(world: World, pids: Path) -> None:
     queue = world.queue(
         job("a", f"[ $JOB_ATTEMPT = 2 ] || {{ {STRANGER.format(pids=pids)} & {until('never')}; }}"),
         kill_grace="300ms",
@@ -83,7 +81,7 @@ def test_a_queue_is_stopped_though_a_child_of_its_job_is_another_user_s(
     assert queue.resume().code == 0
 
 
-def test_a_job_that_leaves_a_process_of_another_user_completes_and_says_so(
+def test_a_job_that_leaves_a_process_of_another_user_completes_with_a_warning(
     world: World, pids: Path
 ) -> None:
     there = f"until [ -s {pids} ]; do sleep 0.02; done"

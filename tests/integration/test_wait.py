@@ -5,7 +5,7 @@ import signal
 from tests.support.queues import World, job, until
 
 
-def test_it_waits_for_a_completed_queue(world: World) -> None:
+def test_wait_waits_for_completion(world: World) -> None:
     queue = world.queue(job("a", until("go")))
     queue.detach()
     queue.wait_executing("a")
@@ -16,7 +16,7 @@ def test_it_waits_for_a_completed_queue(world: World) -> None:
     assert "Queue q completed: 1 of 1 jobs completed" in err
 
 
-def test_a_failed_a_cancelled_and_an_interrupted_queue_are_1(world: World) -> None:
+def test_failed_cancelled_and_interrupted_queues_exit_with_1(world: World) -> None:
     failed = world.queue(job("a", "exit 3"), queue_id="failed")
     failed.run()
     done = world.spawn("wait", "failed")
@@ -34,7 +34,7 @@ def test_a_failed_a_cancelled_and_an_interrupted_queue_are_1(world: World) -> No
     assert (done.code, done.out, "cancelled" in done.err) == (1, "failed\n", True)
 
 
-def test_a_queue_that_nobody_runs_is_not_waited_for_for_ever(world: World) -> None:
+def test_wait_gives_up_on_a_queue_without_a_runner(world: World) -> None:
     world.hurry("spawn.cli.commands.wait.UNOWNED_SECONDS", 1.0)
     queue = world.queue(job("a", until("go")))
     queue.detach()
@@ -47,11 +47,11 @@ def test_a_queue_that_nobody_runs_is_not_waited_for_for_ever(world: World) -> No
     assert queue.resume().code == 0
 
 
-def test_a_queue_that_is_not_there_is_3(world: World) -> None:
+def test_an_unknown_queue_exits_with_3(world: World) -> None:
     assert world.spawn("wait", "nobody").code == 3
 
 
-def test_who_stops_waiting_leaves_the_queue_alone(world: World) -> None:
+def test_interrupting_wait_does_not_affect_the_queue(world: World) -> None:
     queue = world.queue(job("a", until("go")))
     queue.detach()
     queue.wait_executing("a")

@@ -1,4 +1,4 @@
-"""Launches against AWS as moto knows it: whole commands, in this process."""
+"""Launches against moto's AWS: whole commands in this process."""
 
 import base64
 import json
@@ -27,7 +27,7 @@ LAUNCH = ("launch", "--instance-type", TYPE)
 
 
 class Finished(Struct, frozen=True):
-    """How a command ended."""
+    """Result of a command."""
 
     code: int
     out: str
@@ -35,22 +35,22 @@ class Finished(Struct, frozen=True):
 
 
 class Person:
-    """Who launches: a folder of their own, and AWS as a server says it is.
+    """The user who launches, with a folder and an AWS endpoint.
 
     Args:
-        aws: What is behind it all, for a look at what is there.
+        aws: The server behind that endpoint, for inspection.
     """
 
     def __init__(self, folder: Path, aws: Server, capsys: pytest.CaptureFixture[str]) -> None:
         self.folder = folder
         self.aws = aws
         self.look: Callable[..., Any] = aws.client
-        """Gives a client of who may see all."""
+        """Creates a client with all permissions."""
         self._capsys = capsys
         self.name("first")
 
     def name(self, name: str) -> None:
-        """Have another queue."""
+        """Switch to another queue id."""
         self.queue_id = f"{self.folder.name}.{name}"
         self.file = self.config(job("one", "true"))
 
@@ -72,7 +72,7 @@ class Person:
         return self.spawn(*LAUNCH, "--batch-queue", str(file or self.file), *flags)
 
     def instances(self, *, every: bool = False) -> list[dict[str, Any]]:
-        """Instances that live: of this person's queue, or of every queue."""
+        """Return the live instances of this user's queue, or of every queue."""
         key = {"Name": "tag-key", "Values": ["spawn:queue-id"]}
         mine = {"Name": "tag:spawn:queue-id", "Values": [self.queue_id]}
         filters = [key if every else mine]
@@ -81,7 +81,7 @@ class Person:
         return [each for each in all_ if each["State"]["Name"] in ("pending", "running")]
 
     def objects(self, prefix: str = "") -> list[str]:
-        """Keys of this person's queue."""
+        """Return the keys of this user's queue."""
         client = self.look("s3")
         buckets = [each["Name"] for each in client.list_buckets()["Buckets"]]
         return [
@@ -93,42 +93,42 @@ class Person:
         ]
 
     def parameters(self) -> list[str]:
-        """Names of this person's environments."""
+        """Return the names of this user's parameters."""
         filters = [{"Key": "Name", "Option": "BeginsWith", "Values": ["/spawn-queue/"]}]
         client = self.look("ssm")
         found = client.describe_parameters(ParameterFilters=filters)["Parameters"]
         return [each["Name"] for each in found if self.queue_id in each["Name"]]
 
     def bucket(self) -> str:
-        """The region's bucket, which is there."""
+        """Create the region's bucket; returns its name."""
         self.look("s3").create_bucket(Bucket=BUCKET)
         return BUCKET
 
     def store(self) -> ObjectStore:
-        """Where the queue is."""
+        """Store of the queue."""
         place = Place(bucket=self.bucket(), prefix=self.queue_id, region="us-east-1")
         return open_place(place, self.folder)
 
     def submit(self) -> None:
-        """Leave what a launch leaves that failed at its end."""
+        """Submit the queue, as a launch does that fails later."""
         submit(self.store(), load(self.file).config)
 
     def claim(self) -> None:
-        """Have the queue begun by another machine."""
+        """Claim the queue as another machine."""
         store = self.store()
         found = submitted(store)
         assert found is not None
         claim(store, found.config, by="another machine")
 
     def user_data(self, instance_id: str) -> str:
-        """What an instance is told at its first boot."""
+        """Return the instance's user data."""
         found = self.look("ec2").describe_instance_attribute(
             InstanceId=instance_id, Attribute="userData"
         )
         return base64.b64decode(found["UserData"]["Value"]).decode()
 
     def made(self) -> dict[str, Any]:
-        """What launches make once, and use again."""
+        """Return the resources that launches create once and reuse."""
         ec2, iam = self.look("ec2"), self.look("iam")
         groups = ec2.describe_security_groups()["SecurityGroups"]
         return {
@@ -143,7 +143,7 @@ class Person:
         }
 
     def costs(self) -> dict[str, Any]:
-        """What is there of this person's queue that costs, or holds a secret."""
+        """Return resources of this user's queue that cost money or hold a secret."""
         return {
             "instances": self.instances(),
             "sent": self.objects("_spawn/boot/"),
@@ -156,7 +156,7 @@ NOTHING = {"instances": [], "sent": [], "parameters": []}
 
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """AWS of this module's own: what launches make there once is its own."""
+    """A separate AWS for this module, since launches create shared resources."""
     with s3.moto(tmp_path_factory.mktemp("moto")) as server:
         yield server
 
@@ -168,7 +168,7 @@ def person(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Person:
-    """A person with all rights."""
+    """A user with all permissions."""
     for name, value in aws.environ.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("SPAWN_HOME", str(tmp_path / "home"))
@@ -177,22 +177,22 @@ def person(
 
 
 class Front(Protocol):
-    """Puts a server before AWS that answers what it likes, and hands on the rest."""
+    """Creates a server in front of AWS with its own answers; it forwards other requests."""
 
     def __call__(
         self, answer: Callable[[Asked], Answer | None], server: Server | None = None
     ) -> Answering:
-        """Args: `server` is who is asked for the rest."""
+        """Args: `server` receives the other requests."""
         ...
 
 
 def starts(asked: Asked) -> bool:
-    """Whether EC2 is asked to start an instance, and not just whether it would."""
+    """Whether a request starts an instance and is not a dry run."""
     return b"Action=RunInstances" in asked.body and b"DryRun=true" not in asked.body
 
 
 def refusal(code: str, message: str = "said EC2", status: int = 400) -> Answer:
-    """An error as EC2 words it."""
+    """An error in EC2's format."""
     body = (
         f"<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>"
         "<RequestID>1</RequestID></Response>"
@@ -201,13 +201,13 @@ def refusal(code: str, message: str = "said EC2", status: int = 400) -> Answer:
 
 
 def capacity(asked: Asked) -> Answer | None:
-    """EC2 has none of these instances now."""
+    """EC2 lacks capacity for this type."""
     return refusal("InsufficientInstanceCapacity") if starts(asked) else None
 
 
 @pytest.fixture
 def front(aws: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Front]:
-    """See `Front`."""
+    """Factory of servers in front of AWS."""
     open_: list[Any] = []
 
     def make(answer: Callable[[Asked], Answer | None], server: Server | None = None) -> Answering:

@@ -1,4 +1,4 @@
-"""Each way in which a launch can fail: nothing is left that costs, and it says what to do."""
+"""Every failure of a launch leaves nothing that costs money, and prints what to do."""
 
 import os
 import signal
@@ -41,7 +41,7 @@ def _env(person: Person) -> tuple[str, str]:
     return "--env-file", str(file)
 
 
-# what is wrong before anybody is asked
+# errors before any request
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,10 @@ def _env(person: Person) -> tuple[str, str]:
         (("--volume-size", "0"), "1 to 16384"),
         (("--ssh-from", "0.0.0.0/0"), "every address"),
         (("--ssh-from", "home"), "--ssh-from home is not an address"),
-        (("--security-group", "sg-1", "--ssh-from", "10.0.0.0/8"), "cannot be used with --ssh-from"),
+        (
+            ("--security-group", "sg-1", "--ssh-from", "10.0.0.0/8"),
+            "cannot be used with --ssh-from",
+        ),
         (("--ami", "al2023"), "--ami ami-"),
         (("--sync", "nowhere"), "--sync nowhere is not a readable folder"),
         (("--setup", "nowhere"), "--setup nowhere cannot be read"),
@@ -71,7 +74,7 @@ def _env(person: Person) -> tuple[str, str]:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_what_makes_no_sense_asks_nobody(
+def test_invalid_options_fail_without_a_request(
     person: Person, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...], said: str
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
@@ -80,7 +83,7 @@ def test_what_makes_no_sense_asks_nobody(
     assert said in done.err
 
 
-def test_a_setup_that_was_written_on_windows_is_refused(person: Person) -> None:
+def test_a_setup_with_windows_line_ends_is_rejected(person: Person) -> None:
     setup = person.folder / "setup.sh"
     setup.write_bytes(b"#!/bin/bash\r\ndnf install -y gcc\r\n")
     done = person.launch("--setup", str(setup), "--dry-run")
@@ -88,7 +91,7 @@ def test_a_setup_that_was_written_on_windows_is_refused(person: Person) -> None:
     assert "CR LF" in done.err
 
 
-def test_a_bad_queue_is_told_before_anything_else(
+def test_an_invalid_configuration_is_reported_first(
     person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
@@ -101,7 +104,7 @@ def test_a_bad_queue_is_told_before_anything_else(
     assert (done.code, "--batch-queue" in done.err) == (2, True)
 
 
-def test_a_region_that_nobody_has_heard_of_is_asked_about_when_it_does_not_answer(
+def test_an_unknown_region_is_reported_when_it_does_not_answer(
     person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
@@ -111,10 +114,10 @@ def test_a_region_that_nobody_has_heard_of_is_asked_about_when_it_does_not_answe
     assert "a region?" not in person.launch("--region", "eu-west-1").err
 
 
-# what AWS says before anything is made
+# AWS errors before anything is created
 
 
-def test_without_credentials_it_says_where_they_come_from(
+def test_missing_credentials_are_reported_with_their_sources(
     person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -125,7 +128,7 @@ def test_without_credentials_it_says_where_they_come_from(
     assert "--profile" in done.err
 
 
-def test_a_profile_that_is_not_there_is_named(person: Person) -> None:
+def test_a_missing_profile_is_named(person: Person) -> None:
     done = person.launch("--profile", "nobody")
     assert (done.code, done.out) == (1, "")
     assert "nobody" in done.err
@@ -145,7 +148,7 @@ def test_a_profile_that_is_not_there_is_named(person: Person) -> None:
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
-def test_what_the_region_has_not_got_makes_nothing(
+def test_an_unavailable_type_or_image_creates_nothing(
     person: Person, flags: tuple[str, ...], said: str
 ) -> None:
     before = person.made()
@@ -155,14 +158,14 @@ def test_what_the_region_has_not_got_makes_nothing(
     assert person.made() == before
 
 
-def test_a_region_that_answers_nobody_is_said(person: Person, front: Front) -> None:
+def test_an_unreachable_region_is_reported(person: Person, front: Front) -> None:
     front(lambda asked: refusal("AuthFailure", "not able to validate", 401))
     done = person.launch("--region", "ap-east-1")
     assert (done.code, done.out) == (1, "")
     assert "a region that is not enabled" in done.err
 
 
-def test_an_address_that_nobody_knows_opens_nothing(
+def test_an_unknown_own_address_opens_no_port(
     person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SPAWN_SSH_FROM")
@@ -175,7 +178,7 @@ def test_an_address_that_nobody_knows_opens_nothing(
 
 
 @pytest.mark.parametrize("said", [b"203.0.113.9\n", b"<html>", b""])
-def test_our_address_is_one_or_nothing(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_our_address_is_valid_or_unknown(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     with answering(lambda _: Answer(body=said)) as server:
         monkeypatch.setattr(address, "SERVICE", server.endpoint)
         if said.startswith(b"203"):
@@ -185,7 +188,7 @@ def test_our_address_is_one_or_nothing(said: bytes, monkeypatch: pytest.MonkeyPa
             address.ours()
 
 
-def test_what_has_our_name_and_not_our_tag_is_left_alone(person: Person) -> None:
+def test_resources_with_our_name_and_without_our_tag_are_not_used(person: Person) -> None:
     ec2, iam = person.aws.client("ec2"), person.aws.client("iam")
     bucket = f"b-{person.folder.name[-30:].replace('_', '-')}"
     vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
@@ -212,7 +215,7 @@ def test_what_has_our_name_and_not_our_tag_is_left_alone(person: Person) -> None
     assert person.costs() == NOTHING
 
 
-def test_a_queue_that_was_begun_is_not_launched_again(person: Person) -> None:
+def test_a_started_queue_is_not_launched_again(person: Person) -> None:
     assert person.launch().code == 0
     again = person.launch()
     assert (again.code, again.out) == (1, "")
@@ -225,7 +228,7 @@ def test_a_queue_that_was_begun_is_not_launched_again(person: Person) -> None:
     assert f"spawn launch --resume {person.queue_id}" in again.err
 
 
-def test_a_place_of_another_queue_is_refused(person: Person) -> None:
+def test_a_prefix_of_another_queue_is_rejected(person: Person) -> None:
     assert person.launch().code == 0
     prefix = person.queue_id
     person.name("other")
@@ -234,10 +237,10 @@ def test_a_place_of_another_queue_is_refused(person: Person) -> None:
     assert "two queues cannot share a place" in done.err
 
 
-# what EC2 says at last
+# EC2 errors at the start of the instance
 
 
-def test_what_ec2_will_not_start_leaves_nothing_and_the_same_again_does_it(
+def test_a_failed_start_leaves_nothing_and_the_same_command_succeeds_later(
     person: Person, front: Front, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     front(capacity)
@@ -265,7 +268,7 @@ def test_what_ec2_will_not_start_leaves_nothing_and_the_same_again_does_it(
         ("SomethingNew", ""),
     ],
 )
-def test_what_ec2_says_is_told_with_what_to_do(code: str, hint: str) -> None:
+def test_ec2_errors_are_reported_with_hints(code: str, hint: str) -> None:
     status = 403 if code.startswith("AuthFailure.") else 400
     said = {
         "Error": {"Code": code, "Message": "said EC2"},
@@ -277,10 +280,10 @@ def test_what_ec2_says_is_told_with_what_to_do(code: str, hint: str) -> None:
     assert hint in found.value.hint
 
 
-def test_a_start_whose_reply_was_lost_is_asked_for_again_as_the_same_one(
+def test_a_start_with_a_lost_response_is_repeated_with_the_same_token(
     person: Person, front: Front
 ) -> None:
-    """The front keeps what EC2 does: one token, one instance, the same answer."""
+    """The front does what EC2 does: one token, one instance, the same answer."""
     answers: dict[bytes, Answer] = {}
     asked_for: list[bytes] = []
 
@@ -303,7 +306,7 @@ def test_a_start_whose_reply_was_lost_is_asked_for_again_as_the_same_one(
 
 
 @pytest.mark.parametrize("began", [True, False])
-def test_a_start_of_which_nobody_hears_is_looked_for(
+def test_a_start_without_any_response_is_searched_for(
     person: Person, front: Front, began: bool
 ) -> None:
     tried: list[Asked] = []
@@ -328,7 +331,7 @@ def test_a_start_of_which_nobody_hears_is_looked_for(
         assert person.costs() == NOTHING
 
 
-def test_a_profile_that_ec2_does_not_know_yet_is_waited_for(person: Person, front: Front) -> None:
+def test_a_profile_that_ec2_does_not_know_yet_is_retried(person: Person, front: Front) -> None:
     message = "Value (spawn-queue) for parameter iamInstanceProfile.name is invalid. Invalid IAM "
     left = [refusal("InvalidParameterValue", f"{message}Instance Profile name")] * 3
     front(lambda asked: left.pop() if starts(asked) and left else None)
@@ -338,7 +341,7 @@ def test_a_profile_that_ec2_does_not_know_yet_is_waited_for(person: Person, fron
     assert len(person.instances()) == 1
 
 
-def test_what_another_launch_makes_meanwhile_is_as_good(person: Person, front: Front) -> None:
+def test_resources_created_by_a_concurrent_launch_are_used(person: Person, front: Front) -> None:
     ec2 = person.aws.client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.8.0.0/16")["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.8.0.0/24")["Subnet"]["SubnetId"]
@@ -360,13 +363,13 @@ def test_what_another_launch_makes_meanwhile_is_as_good(person: Person, front: F
     assert len(person.instances()) == 1
 
 
-# interrupted
+# interruptions
 
 
 def _while(
     person: Person, front: Front, when: Callable[[Asked], bool], number: signal.Signals
 ) -> "subprocess.CompletedProcess[str]":
-    """Launch in a process of its own, which gets a signal when AWS is asked for something."""
+    """Launch in a separate process, which gets a signal at a certain AWS request."""
     process: list[subprocess.Popen[str]] = []
 
     def interrupt(asked: Asked) -> Answer | None:
@@ -400,7 +403,7 @@ def _keeps_environment(asked: Asked) -> bool:
     [(starts, signal.SIGINT, 130), (_keeps_environment, signal.SIGTERM, 143)],
     ids=["Ctrl-C while it starts", "SIGTERM before"],
 )
-def test_an_interrupted_launch_takes_back_what_would_cost(
+def test_an_interrupted_launch_removes_what_would_cost_money(
     person: Person,
     front: Front,
     when: Callable[[Asked], bool],
@@ -416,7 +419,7 @@ def test_an_interrupted_launch_takes_back_what_would_cost(
         assert "terminated i-" in done.stderr
 
 
-def test_a_key_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+def test_an_unreadable_key_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "id_ed25519"
     file.write_text("nonsense")
     with pytest.raises(SpawnError, match="no key that can be used"):

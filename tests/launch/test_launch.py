@@ -1,4 +1,4 @@
-"""What a launch makes in AWS, what it says, and what the second one finds."""
+"""Resources that a launch creates in AWS, its output, and their reuse by the next launch."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def _attribute(person: Person, instance_id: str, name: str) -> Any:
     return found[name[0].upper() + name[1:]].get("Value")
 
 
-def test_a_launch_makes_what_is_missing_and_starts_one_instance(person: Person) -> None:
+def test_a_launch_creates_missing_resources_and_starts_one_instance(person: Person) -> None:
     env = person.folder / "jobs.env"
     env.write_text("TOKEN=hunter2\n")
     flags = ("--env-file", str(env), "--tag", "project=digits", "--on-complete", "terminate")
@@ -80,7 +80,7 @@ def test_a_launch_makes_what_is_missing_and_starts_one_instance(person: Person) 
     assert "hunter2" not in data
 
 
-def test_what_was_made_once_is_used_again(person: Person) -> None:
+def test_existing_resources_are_reused(person: Person) -> None:
     assert person.launch().code == 0
     before = person.made()
     person.name("second")
@@ -91,7 +91,7 @@ def test_what_was_made_once_is_used_again(person: Person) -> None:
     assert "Created" not in done.err
 
 
-def test_another_address_is_let_in_too(person: Person) -> None:
+def test_a_second_address_is_added_to_the_group(person: Person) -> None:
     assert person.launch().code == 0
     person.name("second")
     done = person.launch("--ssh-from", "203.0.113.0/24")
@@ -102,7 +102,7 @@ def test_another_address_is_let_in_too(person: Person) -> None:
     assert {FROM, "203.0.113.0/24"} <= set(found)
 
 
-def test_the_key_is_the_persons_alone_and_is_shown_to_the_instance(
+def test_the_key_is_private_and_is_authorized_on_the_instance(
     person: Person,
 ) -> None:
     done = person.launch()
@@ -118,7 +118,7 @@ def test_the_key_is_the_persons_alone_and_is_shown_to_the_instance(
     assert settings.identities[settings.named - 1] == str(file)
 
 
-def test_the_next_commands_know_where_the_queue_is(person: Person) -> None:
+def test_later_commands_know_the_queues_location(person: Person) -> None:
     done = person.launch()
     assert done.code == 0, done.err
     shown = person.spawn("queue", "status", person.queue_id, "--from-s3")
@@ -158,14 +158,14 @@ def test_a_dry_run_changes_nothing(person: Person) -> None:
     assert "hunter2" not in done.out
 
 
-def test_the_environment_goes_with_its_instance(person: Person) -> None:
+def test_the_environment_is_deleted_with_its_instance(person: Person) -> None:
     env = person.folder / "jobs.env"
     env.write_text("TOKEN=hunter2\n")
     launched = person.launch("--env-file", str(env))
     assert launched.code == 0, launched.err
     (name,) = person.parameters()
     instance_id = launched.out.strip()
-    person.look("ec2").terminate_instances(InstanceIds=[instance_id])  # as it does itself
+    person.look("ec2").terminate_instances(InstanceIds=[instance_id])  # as the instance does itself
     ended = person.spawn("terminate", instance_id)
     assert ended.code == 0, ended.err
     assert f"Deleted the jobs' environment ({name}) from SSM" in ended.err
@@ -187,7 +187,7 @@ def test_a_tag_that_names_another_parameter_deletes_nothing(person: Person) -> N
     assert ssm.get_parameter(Name="/somebody/elses")["Parameter"]["Value"] == "x"
 
 
-def test_what_a_job_would_lack_and_a_way_to_the_instance_are_warned_of(
+def test_missing_variables_and_a_missing_ssh_access_give_warnings(
     person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET", "of the laptop, which the instance has not")
@@ -212,7 +212,7 @@ def test_what_a_job_would_lack_and_a_way_to_the_instance_are_warned_of(
         ec2.delete_subnet(SubnetId=made["SubnetId"])
 
 
-def test_how_the_launcher_has_s3_encrypt_is_told_to_the_instance(
+def test_the_instance_gets_the_launchers_encryption_settings(
     person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPAWN_SSE", "AES256")
@@ -224,7 +224,7 @@ def test_how_the_launcher_has_s3_encrypt_is_told_to_the_instance(
         assert line in data
 
 
-def test_an_arm_type_gets_an_arm_image(person: Person) -> None:
+def test_an_arm_instance_type_gets_an_arm_image(person: Person) -> None:
     done = person.spawn(
         "launch", "--instance-type", "m7g.large", "--batch-queue", str(person.file), "--dry-run"
     )
@@ -232,7 +232,7 @@ def test_an_arm_type_gets_an_arm_image(person: Person) -> None:
     assert "m7g.large (arm64" in done.out
 
 
-def test_a_queue_without_an_id_gets_one_of_this_second(person: Person) -> None:
+def test_a_queue_without_an_id_is_named_after_the_current_time(person: Person) -> None:
     file = person.folder / "nameless.json"
     file.write_text('{"jobs": [{"job_id": "one", "command": "true"}]}')
     first = person.launch("--dry-run", file=file)
@@ -240,6 +240,6 @@ def test_a_queue_without_an_id_gets_one_of_this_second(person: Person) -> None:
     assert "Would run queue queue-20" in first.out
 
 
-def test_the_tags_are_those_that_others_read() -> None:
+def test_the_tags_are_those_that_other_commands_read() -> None:
     assert (tags.QUEUE, tags.RESULTS) == (whereabouts.TAG_QUEUE, whereabouts.TAG_RESULTS)
     assert tags.USER == TAG_USER

@@ -1,4 +1,4 @@
-"""A queue whose machine is gone goes on on another instance; one that lives is left alone."""
+"""A queue of a lost machine resumes on another instance; one with a live owner is not touched."""
 
 from msgspec import structs
 from tests.cli import samples
@@ -16,10 +16,10 @@ from spawn.store.replica.submitted import BOOT_LOG
 
 
 def _begun(person: Person, *, end: str = "", handed_back: bool = True) -> ObjectStore:
-    """A queue's log in S3: one of two jobs is done.
+    """A queue's log in S3 with one of two jobs completed.
 
     Args:
-        end: `stopped` or `completed`; empty while the other one runs.
+        end: `stopped` or `completed`; empty while the other job runs.
     """
     config = structs.replace(samples.SHORT, queue_id=person.queue_id, jobs=samples.SHORT.jobs[:1])
     log = samples.Log(person.queue_id)
@@ -39,7 +39,7 @@ def _begun(person: Person, *, end: str = "", handed_back: bool = True) -> Object
     return store
 
 
-def test_a_queue_that_an_instance_is_about_to_begin_is_left_to_it(person: Person) -> None:
+def test_a_queue_with_a_booting_instance_is_not_resumed(person: Person) -> None:
     launched = person.launch()
     assert launched.code == 0, launched.err
     done = _resume(person)
@@ -52,7 +52,7 @@ def _resume(person: Person, *flags: str) -> Finished:
     return person.spawn(*LAUNCH, "--resume", person.queue_id, *flags)
 
 
-def test_a_queue_that_was_stopped_goes_on_on_an_instance(person: Person) -> None:
+def test_a_stopped_queue_resumes_on_an_instance(person: Person) -> None:
     store = _begun(person, end="stopped")
     store.create(BOOT_LOG, b"an earlier instance could not boot\n")
     done = _resume(person)
@@ -67,7 +67,7 @@ def test_a_queue_that_was_stopped_goes_on_on_an_instance(person: Person) -> None
     assert f"{found['InstanceId']} was launched for queue" in again.err
 
 
-def test_a_queue_whose_owner_lives_is_left_to_it_unless_that_is_forced(person: Person) -> None:
+def test_a_queue_with_a_live_owner_is_taken_over_only_by_force(person: Person) -> None:
     store = _begun(person, handed_back=False)
     before = person.made()
     done = _resume(person)
@@ -83,7 +83,7 @@ def test_a_queue_whose_owner_lives_is_left_to_it_unless_that_is_forced(person: P
     assert store.location.startswith("s3://")
 
 
-def test_a_queue_that_has_ended_needs_no_instance(person: Person) -> None:
+def test_an_ended_queue_needs_no_instance(person: Person) -> None:
     _begun(person, end="completed")
     done = _resume(person)
     assert (done.code, done.out) == (1, "")
@@ -91,12 +91,12 @@ def test_a_queue_that_has_ended_needs_no_instance(person: Person) -> None:
     assert f"spawn queue results {person.queue_id}" in done.err
 
 
-def test_a_queue_that_is_nowhere_is_not_found(person: Person) -> None:
+def test_an_unknown_queue_is_not_found(person: Person) -> None:
     done = _resume(person, "--bucket", person.bucket())
     assert (done.code, done.out) == (3, ""), done
 
 
-def test_a_queue_that_never_began_is_launched_by_its_file(person: Person) -> None:
+def test_a_queue_that_never_started_is_launched_with_its_file(person: Person) -> None:
     person.submit()
     done = _resume(person)
     assert (done.code, done.out) == (1, "")

@@ -1,6 +1,6 @@
-"""Launches with the rights of `docs/iam-policies.md`, and with each action taken away in turn.
+"""Launches with the permissions of `docs/iam-policies.md`, and with each action removed in turn.
 
-moto judges no condition, and knows no resources but those of S3: both are left out here.
+moto evaluates no conditions, and only S3 resources: the tests leave both out.
 """
 
 from collections.abc import Iterator
@@ -25,13 +25,13 @@ UNASKED = {
     *("ec2:CreateTags", "iam:PassRole", "iam:TagRole", "iam:TagInstanceProfile"),
     "ssm:AddTagsToResource",
 }
-"""What moto asks nobody for."""
+"""Actions for which moto checks no permission."""
 TAKES_BACK = {"s3:DeleteObject", "ec2:TerminateInstances", "ssm:DeleteParameter"}
-"""What is needed when a launch has failed."""
+"""Actions that a failed launch needs for its cleanup."""
 LATER = {
     *("ec2:DescribeInstances", "ec2:DescribeSubnets", "iam:GetRolePolicy", "s3:GetObject"),
 }
-"""What is asked only where something is there already, or a flag names it."""
+"""Actions used only for existing resources, or with an option."""
 RULES = {"s3:PutBucketPublicAccessBlock", "s3:PutEncryptionConfiguration"}
 
 
@@ -52,7 +52,7 @@ def _listed(value: str | list[str]) -> list[str]:
 
 
 def _but(statements: list[Statement], action: str) -> list[Statement]:
-    """The statements as moto understands them, without an action."""
+    """Return the statements in the form that moto understands, without one action."""
     found = []
     for each in statements:
         left = [name for name in _listed(each["Action"]) if name != action]
@@ -68,13 +68,13 @@ def _but(statements: list[Statement], action: str) -> list[Statement]:
 
 @pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    """An AWS account whose IAM is enforced."""
+    """An AWS account with enforced IAM."""
     with iam.account(tmp_path_factory.mktemp("moto")) as account:
         yield account
 
 
 class Launcher:
-    """A person who has the documented rights, and lacks an action of them."""
+    """A user with the documented permissions, minus one action."""
 
     def __init__(self, person: Person, account: Account, patch: pytest.MonkeyPatch) -> None:
         self.person = person
@@ -91,25 +91,25 @@ class Launcher:
                 ec2.delete_security_group(GroupId=group["GroupId"])
 
     def become(self, action: str = "") -> None:
-        """Have all rights but one."""
+        """Get all permissions but one."""
         rights = _but(_documented(self.bucket), action)
         for name, value in self._account.user(f"{self.bucket}-{action}", rights).items():
             self._patch.setenv(name, value)
 
     def launch(self, *flags: str) -> Finished:
-        """Launch with all that may be made."""
+        """Launch with all resources that can be created."""
         return self.person.launch("--bucket", self.bucket, "--env-file", str(self.env), *flags)
 
 
 @pytest.fixture
 def launcher(person: Person, account: Account, monkeypatch: pytest.MonkeyPatch) -> Launcher:
-    """Somebody without a right yet."""
+    """A user without permissions yet."""
     person.look = account.client
     monkeypatch.setenv("AWS_ENDPOINT_URL", account.server.endpoint)
     return Launcher(person, account, monkeypatch)
 
 
-def test_the_documented_rights_are_enough(launcher: Launcher) -> None:
+def test_the_documented_permissions_suffice(launcher: Launcher) -> None:
     launcher.become()
     done = launcher.launch()
     assert done.code == 0, done.err
@@ -118,7 +118,7 @@ def test_the_documented_rights_are_enough(launcher: Launcher) -> None:
 
 
 @pytest.mark.parametrize("action", _actions())
-def test_a_right_that_is_missing_is_named_and_nothing_is_left_that_costs(
+def test_a_missing_permission_is_named_and_leaves_nothing_that_costs_money(
     launcher: Launcher, action: str
 ) -> None:
     launcher.become(action)
@@ -132,7 +132,7 @@ def test_a_right_that_is_missing_is_named_and_nothing_is_left_that_costs(
     assert launcher.person.costs() == NOTHING
 
 
-def test_rights_are_named_too_that_are_needed_only_for_what_is_there(
+def test_missing_permissions_for_existing_resources_are_named(
     launcher: Launcher, account: Account, front: Front, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     launcher.become()
@@ -150,7 +150,7 @@ def test_rights_are_named_too_that_are_needed_only_for_what_is_there(
 
 
 @pytest.mark.parametrize("action", ["s3:DeleteObject", "ssm:DeleteParameter"])
-def test_what_may_not_be_taken_back_is_said_with_how_to(
+def test_resources_that_cannot_be_removed_are_reported_with_the_command(
     launcher: Launcher, account: Account, front: Front, action: str
 ) -> None:
     launcher.become(action)
@@ -167,10 +167,10 @@ def test_what_may_not_be_taken_back_is_said_with_how_to(
     assert left["instances"] == []
 
 
-# the page and the code agree
+# consistency of page and code
 
 
-def test_the_role_that_is_made_has_what_the_page_says() -> None:
+def test_the_created_role_has_the_documented_policy() -> None:
     made = policy.instance(
         "my-bucket",
         environment="arn:aws:ssm:us-east-1:111122223333:parameter"
@@ -189,8 +189,8 @@ def _plain(statements: list[Statement]) -> dict[str, Statement]:
     return {each["Sid"]: each for each in statements}
 
 
-def test_the_page_documents_every_action_that_the_code_names() -> None:
-    """`asking` is told the right that each request takes."""
+def test_every_action_in_the_code_is_documented() -> None:
+    """`asking` gets the permission that each request needs."""
     root = Path(__file__).parents[2] / "store" / "ec2"
     code = "".join(file.read_text() for file in root.glob("*.py"))
     named = {part.split('"')[0] for part in code.split('asking("')[1:]}

@@ -1,4 +1,4 @@
-"""Launches of one queue take turns: one that is under way counts, though EC2 shows nothing yet."""
+"""Launches of one queue take turns: a launch in progress counts before EC2 shows its instance."""
 
 import os
 import re
@@ -22,8 +22,7 @@ def _takes_its_turn(asked: Asked) -> bool:
 def _meanwhile(
     person: Person, words: list[str], when: Callable[[Asked], bool] = starts
 ) -> Callable[[Asked], Answer | None]:
-    """Have a second launch done, from its beginning to its end, while AWS is asked something by the
-    first one and has not got it yet."""
+    """Run a second launch completely, while a certain AWS request of the first one is pending."""
     seconds: list[subprocess.CompletedProcess[str]] = []
 
     def answer(asked: Asked) -> Answer | None:
@@ -45,7 +44,7 @@ def _meanwhile(
 
 
 @pytest.mark.parametrize("sort", first_of(["new", "failed before", "resumed"]))
-def test_of_two_launches_at_once_one_starts_an_instance(
+def test_one_of_two_concurrent_launches_starts_an_instance(
     person: Person, front: Front, sort: str
 ) -> None:
     words = [*LAUNCH, "--batch-queue", str(person.file)]
@@ -64,9 +63,7 @@ def test_of_two_launches_at_once_one_starts_an_instance(
     assert first.out == f"{found['InstanceId']}\n"
 
 
-def test_a_launch_that_was_done_since_the_other_one_looked_is_seen(
-    person: Person, front: Front
-) -> None:
+def test_a_launch_that_finished_after_the_check_is_detected(person: Person, front: Front) -> None:
     person.submit()
     words = [*LAUNCH, "--batch-queue", str(person.file)]
     front(_meanwhile(person, words, _takes_its_turn))
@@ -79,7 +76,7 @@ def test_a_launch_that_was_done_since_the_other_one_looked_is_seen(
     assert "Warning" not in first.err
 
 
-def test_a_launch_that_was_killed_holds_the_next_one_up_for_some_minutes_alone(
+def test_a_killed_launch_blocks_the_next_one_for_ten_minutes_at_most(
     person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     person.submit()
@@ -94,7 +91,7 @@ def test_a_launch_that_was_killed_holds_the_next_one_up_for_some_minutes_alone(
     assert len(person.instances()) == 1
 
 
-def test_a_launch_that_failed_leaves_its_turn_to_the_next_one(
+def test_a_failed_launch_releases_its_turn(
     person: Person, front: Front, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     front(capacity)
@@ -105,7 +102,7 @@ def test_a_launch_that_failed_leaves_its_turn_to_the_next_one(
     assert launched.code == 0, launched.err
 
 
-def test_an_instance_that_is_gone_already_is_nobodys_turn(person: Person) -> None:
+def test_a_terminated_instance_does_not_block_a_launch(person: Person) -> None:
     launched = person.launch()
     ids = [launched.out.strip()]
     person.look("ec2").terminate_instances(InstanceIds=ids)

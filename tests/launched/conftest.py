@@ -1,4 +1,4 @@
-"""Instances that are launched, and booted by what the launch told them."""
+"""Instances that are launched, and boot from their user data."""
 
 import os
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from tests.support.s3 import Server, moto
 
 @pytest.fixture
 def aws(tmp_path: Path) -> Iterator[Server]:
-    """An AWS of its own: a list has the newest instance first, whoever launched it."""
+    """A separate AWS: a list has the newest instance first, from any launch."""
     lacks = missing()
     if lacks:
         if os.environ.get("SPAWN_REQUIRE_TOOLS"):

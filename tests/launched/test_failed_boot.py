@@ -1,4 +1,4 @@
-"""An instance that cannot begin its queue ends as one whose queue has ended, and says why in S3."""
+"""An instance with a failed boot ends as after its queue's end, and writes the cause to S3."""
 
 import json
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ SCRIPT = "/opt/spawn-queue/boot/bootstrap.sh"
 
 @pytest.fixture
 def owner(tmp_path: Path, aws: Server) -> Iterator[Owner]:
-    """An owner whose setup fails."""
+    """A user whose setup fails."""
     person = Person(tmp_path / "laptop", aws)
     made = Owner(person, aws)
     config = {"queue_id": QUEUE, "jobs": [job("one", "true")]}
@@ -34,7 +34,7 @@ def owner(tmp_path: Path, aws: Server) -> Iterator[Owner]:
         person.close()
 
 
-def test_an_instance_whose_boot_has_failed_ends_when_its_queue_would_have_ended_it(
+def test_an_instance_with_a_failed_boot_ends_as_on_complete_says(
     tmp_path: Path, owner: Owner
 ) -> None:
     flags = ("--batch-queue", "q.json", "--setup", "setup.sh", "--on-complete", "terminate")
@@ -59,7 +59,9 @@ def test_an_instance_whose_boot_has_failed_ends_when_its_queue_would_have_ended_
         made.inside("install", "-d", str(events.parent))
         made.inside("touch", str(events))
         assert made.inside("systemctl", "start", f"{END}.service").returncode == 0
-        assert "poweroff" not in made.inside("systemctl", "list-jobs").stdout, "it has begun"
+        assert "poweroff" not in made.inside("systemctl", "list-jobs").stdout, (
+            "its runner has started"
+        )
         made.inside("rm", str(events))
         made.inside("systemctl", "start", "--no-block", f"{END}.service")
         wait_until(lambda: not made.runs, seconds=60, what="it ends")

@@ -1,8 +1,7 @@
-"""Every shell block of docs/commands/queue.md, as a person types it: from a launch to its results.
+"""Every shell block of docs/commands/queue.md, as a user types it: from a launch to its results.
 
-AWS is moto; the instance that it was asked for is a Debian that is booted by the user data that it
-was given, with systemd, cloud-init and an sshd of its own. Nothing else is stood in for. What is
-typed in place of the page's words is in `SUBSTITUTIONS`.
+AWS is moto. The launched instance is a Debian that boots from its user data, with systemd,
+cloud-init and its own sshd. Everything else is real. `SUBSTITUTIONS` has the substituted words.
 """
 
 import json
@@ -38,8 +37,9 @@ SUBSTITUTIONS = {
     "<PID>": "{pid}",
     "sleep 30": "sleep 0.5",
 }
-"""The page's words, and what is typed for them, as its own table says. `queue-xxx` and `failed-job`
-are another queue on that instance, and a job of its that fails."""
+"""Words of the page and their substitutes, as documented in its own table. `queue-xxx` and
+`failed-job` are another queue on that instance and its failed job.
+"""
 SETUP = f"""\
 #!/bin/sh
 # The folders that the page's pipeline has its files in.
@@ -101,10 +101,10 @@ FAILING = {
 
 
 class Typist:
-    """Types what the page says, and knows what was typed.
+    """Types the commands of the page, and records what was typed.
 
     Args:
-        person: Whose shell it is.
+        person: The user of the shell.
     """
 
     def __init__(self, person: Person) -> None:
@@ -121,7 +121,7 @@ class Typist:
         }
 
     def text(self, page: str) -> str:
-        """What is typed where the page says this."""
+        """Return the text to type for a text of the page."""
         self.said |= {line for line in page.splitlines() if line.strip()}
         for said, instead in SUBSTITUTIONS.items():
             if said in page:
@@ -130,7 +130,7 @@ class Typist:
         return page
 
     def starts(self, page: str, out: Path) -> "subprocess.Popen[bytes]":
-        """Type this, and do not wait for its end; what it prints goes to a file."""
+        """Type a command without waiting for its end; its output goes to a file."""
         with open(out, "wb") as file:
             process = subprocess.Popen(
                 ["bash", "-c", self.text(page)],
@@ -141,11 +141,11 @@ class Typist:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.person.started.append(process)  # type: ignore[arg-type] # ended with the test
+        self.person.started.append(process)  # type: ignore[arg-type] # killed with the test
         return process
 
     def types(self, page: str, code: int = 0) -> str:
-        """Type this; returns what it prints on stdout."""
+        """Type a command; returns its stdout."""
         done = subprocess.run(
             ["bash", "-c", self.text(page)],
             env=self.environ,
@@ -162,7 +162,7 @@ class Typist:
 
 @pytest.fixture
 def typist(tmp_path: Path, aws: Server) -> Iterator[Typist]:
-    """A person in a folder with the page's pipeline."""
+    """A user in a folder with the page's pipeline."""
     person = Person(tmp_path / "laptop", aws)
     made = Typist(person)
     for name, text in PROGRAMS.items():
@@ -177,14 +177,12 @@ def typist(tmp_path: Path, aws: Server) -> Iterator[Typist]:
 
 
 def launched(aws: Server) -> list[str]:
-    """The ids of the instances that run."""
+    """Return the ids of the running instances."""
     found = aws.client("ec2").describe_instances()["Reservations"]
     return [each["InstanceId"] for every in found for each in every["Instances"]]
 
 
-def test_every_block_of_the_page_does_what_it_says(
-    tmp_path: Path, aws: Server, typist: Typist
-) -> None:
+def test_every_block_of_the_page_works(tmp_path: Path, aws: Server, typist: Typist) -> None:
     port = low_port()
     lead = f"Host i-*\n    HostName 127.0.0.1\n    Port {port}\n    User {USER}\n"
     typist.person.laptop.configure(lead)
@@ -194,7 +192,7 @@ def test_every_block_of_the_page_does_what_it_says(
     assert watching.poll() is None, seen.read_text()
     (instance,) = launched(aws)
     typist.words["instance"] = instance
-    typist.environ["INSTANCE"] = instance  # the blocks after the first go on in its shell
+    typist.environ["INSTANCE"] = instance  # the blocks after the first continue in its shell
     wait_until(lambda: "Status: pending" in seen.read_text(), seconds=60, what="it boots")
     feed = typist.person.port
     with machine(tmp_path, aws, instance, region=REGION, port=port, feed_port=feed) as made:
@@ -209,7 +207,7 @@ def test_every_block_of_the_page_does_what_it_says(
     assert typist.replaced == set(SUBSTITUTIONS)
 
 
-def test_the_page_states_what_is_typed_for_its_words() -> None:
+def test_the_page_documents_its_placeholders() -> None:
     rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| `")]
     stated = [said for said in SUBSTITUTIONS if any(f"`{said}`" in row for row in rows)]
     assert stated == list(SUBSTITUTIONS)

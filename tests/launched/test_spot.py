@@ -1,9 +1,9 @@
-"""A spot instance from its launch to what comes after it, under a systemd that is process 1.
+"""A spot instance from its launch to its successor, under a systemd that is process 1.
 
-AWS is moto, and the instances are booted by the user data that it was given: the services are those
-that systemd starts, starts again, and leaves alone. Two instances live here. The first one has its
-runner killed, loses power, and is taken back by EC2 in the middle of a training; the second one
-goes on from the checkpoint, and powers itself off.
+AWS is moto, and the instances boot from their user data: systemd starts, restarts and leaves the
+services. There are two instances. The first one has its runner killed, loses power, and is
+interrupted by EC2 in the middle of a training; the second one resumes from the checkpoint, and
+powers itself off.
 """
 
 import base64
@@ -57,11 +57,11 @@ CONFIG = {
 
 
 class Owner:
-    """Whose queue it is: a person with a folder, and AWS.
+    """The owner of the queue: a user with a folder, and AWS.
 
     Args:
-        person: Whose shell it is.
-        aws: What is AWS to them.
+        person: The user of the shell.
+        aws: The AWS server.
     """
 
     def __init__(self, person: Person, aws: Server) -> None:
@@ -74,7 +74,7 @@ class Owner:
         (self.folder.parent / "env").write_text(f"TOKEN={TOKEN}\n")
 
     def launch(self, *flags: str) -> str:
-        """Launch an instance from the folder; returns its id, by which EC2 has it run."""
+        """Launch an instance from the folder; returns its id, by which EC2 shows it as running."""
         command = [SPAWN, "launch", "--instance-type", "m7i.large", "--sync", ".", *flags]
         done = subprocess.run(
             [*command, "--env-file", "../env"],
@@ -89,15 +89,15 @@ class Owner:
         return done.stdout.strip()
 
     def terminates(self, instance_id: str) -> None:
-        """Have EC2 say that it is gone."""
+        """Terminate the instance as far as EC2 is concerned."""
         self.aws.client("ec2").terminate_instances(InstanceIds=[instance_id])
 
     def history(self) -> list[dict[str, Any]]:
-        """The queue's events as they are in S3."""
+        """Return the queue's events from S3."""
         return events(self.person.spawn("history", QUEUE, "--json", "--from-s3"))
 
     def stored(self) -> dict[str, bytes]:
-        """All that is in the bucket, by the names below the queue."""
+        """Return all objects in the bucket by their keys below the queue's prefix."""
         client = self.aws.client()
         found = client.list_objects_v2(Bucket=BUCKET)
         assert not found["IsTruncated"]
@@ -109,7 +109,7 @@ class Owner:
         }
 
     def user_data(self, instance_id: str) -> bytes:
-        """What an instance was told, as anybody on it can read it."""
+        """Return the user data of an instance, as any of its users can read it."""
         client = self.aws.client("ec2")
         found = client.describe_instance_attribute(InstanceId=instance_id, Attribute="userData")
         return base64.b64decode(found["UserData"]["Value"])
@@ -117,7 +117,7 @@ class Owner:
 
 @pytest.fixture
 def owner(tmp_path: Path, aws: Server) -> Iterator[Owner]:
-    """An owner with an AWS of their own."""
+    """An owner with a separate AWS."""
     person = Person(tmp_path / "laptop", aws)
     try:
         yield Owner(person, aws)
@@ -127,7 +127,7 @@ def owner(tmp_path: Path, aws: Server) -> Iterator[Owner]:
 
 @contextmanager
 def booted(owner: Owner, folder: Path, instance_id: str, spot: Spot) -> Iterator[Machine]:
-    """The instance, which boots; where the test fails, it tells what it knows."""
+    """Boot the instance; a failure of the test includes its diagnostics."""
     with machine(
         folder,
         owner.aws,
@@ -144,50 +144,52 @@ def booted(owner: Owner, folder: Path, instance_id: str, spot: Spot) -> Iterator
 
 
 def events(done: Finished) -> list[dict[str, Any]]:
-    """What `history --json` has printed."""
+    """Parse the output of `history --json`."""
     assert done.code == 0, done.err
     return [json.loads(line) for line in done.out.splitlines()]
 
 
 def types(history: list[dict[str, Any]], job_id: str) -> list[str]:
-    """What happened to a job."""
+    """Return the types of a job's events."""
     return [each["type"] for each in history if each.get("job_id") == job_id]
 
 
 def outputs(stored: dict[str, bytes]) -> list[str]:
-    """What the attempts have printed that are in S3."""
+    """Return the saved stdout of all attempts."""
     return [data.decode() for name, data in stored.items() if name.endswith("/stdout.log")]
 
 
 def work(made: Machine) -> Path:
-    """The folder that the jobs run in."""
+    """Return the working folder of the jobs."""
     return made.upper / names.folder(QUEUE).lstrip("/")
 
 
 def inside(made: Machine, *command: str) -> Finished:
-    """`spawn queue ...` of the login user, there."""
+    """Run `spawn queue ...` on the instance as the login user."""
     done = made.inside("runuser", "-u", USER, "--", SPAWN_THERE, "queue", *command)
     return Finished(done.returncode, done.stdout, done.stderr)
 
 
 def says(made: Machine, unit: str = names.RUNNER_UNIT) -> dict[str, str]:
-    """What systemd says of a service."""
+    """Return systemd's properties of a service."""
     wanted = "--property=ActiveState,SubState,Result,NRestarts,MainPID,ExecMainStatus"
     done = made.inside("systemctl", "show", unit, wanted)
     return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
 
 
-def ends(made: Machine) -> dict[str, str]:
-    """Wait until systemd has done with the runner's service; returns what it says then."""
+def wait_for_service_end(made: Machine) -> dict[str, str]:
+    """Wait until the runner's service has ended; returns its properties."""
     rests = ("inactive", "failed")
     wait_until(
-        lambda: made.runs and says(made).get("ActiveState") in rests, seconds=60, what="it ends"
+        lambda: made.runs and says(made).get("ActiveState") in rests,
+        seconds=60,
+        what="it wait_for_service_end",
     )
     return says(made)
 
 
 def running(made: Machine) -> tuple[int, int]:
-    """The pids of the runner and of what runs of the training."""
+    """Return the pids of the runner and of the training process."""
     parent = says(made)["MainPID"]
     (runner,) = made.inside("ps", "--ppid", parent, "-o", "pid=").stdout.split()
     status = json.loads(inside(made, "status", QUEUE, "--json").out)
@@ -195,39 +197,39 @@ def running(made: Machine) -> tuple[int, int]:
     return int(runner), status["job_details"][1]["pid"]
 
 
-def trains(made: Machine) -> None:
-    """Wait until the training is where it stays."""
+def wait_for_training(made: Machine) -> None:
+    """Wait until the training has reached the epoch at which it waits."""
     wait_until(lambda: (work(made) / "at4").exists(), seconds=300, what="train is at step 4")
 
 
-def test_a_spot_instance_is_taken_back_and_another_one_goes_on_from_the_checkpoint(
+def test_after_a_spot_interruption_another_instance_resumes_from_the_checkpoint(
     tmp_path: Path, owner: Owner
 ) -> None:
     first = owner.launch("--batch-queue", "q.json", "--spot")
     spot = Spot()
     with booted(owner, tmp_path, first, spot) as made:
-        trains(made)
-        _has_its_secret_to_itself(made)
-        _loses_its_runner(made)
-        _loses_its_power(made)
+        wait_for_training(made)
+        _check_secret_is_in_one_file(made)
+        _kill_its_runner(made)
+        _cut_its_power(made)
         deadline = spot.take_back(120)
-        _is_taken_back(owner, made, deadline)
-        _tells_of_a_refused_start(owner, made)
+        _interrupt_instance(owner, made, deadline)
+        _check_refused_start(owner, made)
     owner.terminates(first)
 
     second = owner.launch("--resume", QUEUE, "--on-complete", "terminate")
     with booted(owner, tmp_path, second, Spot()) as made:
         wait_until(lambda: not made.runs, seconds=300, what="it powers itself off")
-        before = _has_gone_on(owner)
+        before = _check_resumption(owner)
         made.start()
-        _is_left_on(made)
+        _check_it_stays_on(made)
         assert len(owner.history()) == before
     assert SECRET.encode() not in owner.user_data(first) + owner.user_data(second)
     assert not [name for name, data in owner.stored().items() if SECRET.encode() in data]
 
 
-def _has_its_secret_to_itself(made: Machine) -> None:
-    """Nothing on the whole disk has it but one file."""
+def _check_secret_is_in_one_file(made: Machine) -> None:
+    """Check that the secret is in only one file of the disk."""
     mode = made.inside("stat", "-c", "%a %U", names.ENVIRONMENT).stdout
     assert mode == f"600 {USER}\n"
     disk = ("/etc", "/home", "/opt", "/root", "/run", "/srv", "/tmp", "/var")
@@ -235,30 +237,30 @@ def _has_its_secret_to_itself(made: Machine) -> None:
     assert SECRET not in made.inside("journalctl", "--no-pager").stdout
 
 
-def _loses_its_runner(made: Machine) -> None:
+def _kill_its_runner(made: Machine) -> None:
     runner, train = running(made)
     made.inside("kill", "-KILL", str(runner))
     wait_until(lambda: says(made)["NRestarts"] == "1", seconds=60, what="it is started again")
     wait_until(lambda: "QueueResumed" in inside(made, "history", QUEUE, "--json").out, seconds=60)
     again, same = running(made)
     assert again != runner
-    assert same == train, "the training went on meanwhile"
+    assert same == train, "the training continued meanwhile"
     history = events(inside(made, "history", QUEUE, "--json"))
     assert types(history, "train") == ["JobStarted"]
 
 
-def _loses_its_power(made: Machine) -> None:
+def _cut_its_power(made: Machine) -> None:
     made.stop()
     (work(made) / "at4").unlink()
     made.start()
-    trains(made)
+    wait_for_training(made)
     history = events(inside(made, "history", QUEUE, "--json"))
     assert types(history, "train") == ["JobStarted", "JobInterrupted", "JobStarted"]
     assert says(made)["ActiveState"] == "active"
 
 
-def _is_taken_back(owner: Owner, made: Machine, deadline: str) -> None:
-    ended = ends(made)
+def _interrupt_instance(owner: Owner, made: Machine, deadline: str) -> None:
+    ended = wait_for_service_end(made)
     assert (ended["ActiveState"], ended["Result"]) == ("inactive", "success")
     assert (ended["ExecMainStatus"], ended["NRestarts"]) == ("143", "0")
     history = owner.history()
@@ -280,19 +282,19 @@ def _is_taken_back(owner: Owner, made: Machine, deadline: str) -> None:
     assert moment(told.splitlines()[1]) == moment(deadline)
 
 
-def _tells_of_a_refused_start(owner: Owner, made: Machine) -> None:
+def _check_refused_start(owner: Owner, made: Machine) -> None:
     made.inside("mv", f"{names.STATE}/queues/{QUEUE}", f"{names.STATE}/aside")
     (work(made) / names.CONFIG).write_text("{")
     made.inside("systemctl", "start", names.RUNNER_UNIT)
-    ended = ends(made)
+    ended = wait_for_service_end(made)
     assert (ended["Result"], ended["ExecMainStatus"], ended["NRestarts"]) == ("exit-code", "2", "0")
     boot_log = owner.stored()["_spawn/boot.log"].decode()
     assert "failed to start the queue" in boot_log
     assert names.CONFIG in boot_log
 
 
-def _has_gone_on(owner: Owner) -> int:
-    """Returns how many events it has."""
+def _check_resumption(owner: Owner) -> int:
+    """Check the resumed queue; returns the number of its events."""
     history = owner.history()
     assert [each["type"] for each in history if each["type"].startswith("Queue")][-1] == (
         "QueueCompleted"
@@ -302,7 +304,7 @@ def _has_gone_on(owner: Owner) -> int:
         *("train", "export"),
     ]
     stored = owner.stored()
-    assert stored["_spawn/boot.log"] == b"", "that was the first one's"
+    assert stored["_spawn/boot.log"] == b"", "it belongs to the first instance"
     assert f"from step 4, with a token of {len(TOKEN)} and 5 rows\n" in outputs(stored)
     got = owner.person.spawn("results", QUEUE, "-o", str(owner.folder / "got"))
     assert got.code == 0, got.err
@@ -311,14 +313,14 @@ def _has_gone_on(owner: Owner) -> int:
     return len(history)
 
 
-def _is_left_on(made: Machine) -> None:
-    """It is started again after its queue's end: somebody wants it."""
+def _check_it_stays_on(made: Machine) -> None:
+    """Restart the instance after its queue's end: it must stay on for its user."""
     wait_until(
         lambda: made.inside("systemctl", "is-active", "multi-user.target").returncode == 0,
         seconds=60,
         what="it has booted",
     )
-    ended = ends(made)
+    ended = wait_for_service_end(made)
     assert (ended["Result"], ended["ExecMainStatus"]) == ("success", "0")
     assert made.inside("systemctl", "is-active", names.FEED_UNIT).stdout == "active\n"
     assert "poweroff" not in made.inside("systemctl", "list-jobs").stdout

@@ -1,4 +1,4 @@
-"""A home for queues that really run."""
+"""Fixtures for real queues."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +9,6 @@ from tests.support.queues import World, world_in
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """A home of its own; at the end of the test all that holds for every queue is checked."""
+    """A separate home; its general invariants are checked at the end of the test."""
     with world_in(tmp_path) as world:
         yield world

@@ -1,4 +1,4 @@
-"""Much of everything: memory stays bounded, and nothing is lost."""
+"""Large loads: memory stays bounded, and nothing is lost."""
 
 import re
 import shutil
@@ -19,7 +19,7 @@ LONG = 10 * SECONDS
 
 
 def _peak(pid: int) -> int:
-    """The most memory that a process ever had, KiB."""
+    """Return the peak memory of a process, in KiB."""
     (found,) = re.findall(
         r"^VmHWM:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE
     )
@@ -27,7 +27,7 @@ def _peak(pid: int) -> int:
 
 
 def _run(queue: Queue) -> int:
-    """Run a queue whose last job is `last`; returns the runner's peak memory, KiB."""
+    """Run a queue with a last job `last`; returns the runner's peak memory, in KiB."""
     queue.detach()
     queue.wait_for("JobStarted", "last", seconds=LONG)
     peak = _peak(queue.runner())
@@ -36,7 +36,7 @@ def _run(queue: Queue) -> int:
     return peak
 
 
-def test_much_output_is_kept_in_little_memory(world: World) -> None:
+def test_large_output_is_saved_in_little_memory(world: World) -> None:
     size = scaled(256 << 20, 2 << 30)
     if shutil.disk_usage(world.folder).free < 4 * size:
         pytest.skip(f"needs {4 * size >> 30} GB of disk")
@@ -54,7 +54,7 @@ def test_much_output_is_kept_in_little_memory(world: World) -> None:
     shutil.rmtree(log.parent)
 
 
-def test_output_without_an_end_of_line_is_no_line_to_be_held(world: World) -> None:
+def test_output_without_line_ends_is_not_buffered(world: World) -> None:
     size = scaled(100 << 20, 300 << 20)
     queue = world.queue(job("a", f"head -c {size} /dev/zero | tr '\\0' x; {until('go')}"))
     queue.detach()
@@ -69,7 +69,7 @@ def test_output_without_an_end_of_line_is_no_line_to_be_held(world: World) -> No
     assert queue.combined("a").count(b"\n") <= 2
 
 
-def test_bytes_that_are_no_text_are_kept_and_shown_as_text(world: World) -> None:
+def test_binary_output_is_saved_and_shown_as_text(world: World) -> None:
     queue = world.queue(job("a", "head -c 3000000 /dev/urandom | tee kept; exit 3"))
     finished = queue.run()
     assert finished.code == 1
@@ -86,7 +86,7 @@ def test_many_jobs_run_in_little_memory(world: World) -> None:
     assert len(queue.executed()) == count + 1
 
 
-def test_a_long_chain_runs_in_its_order(world: World) -> None:
+def test_a_long_chain_runs_in_order(world: World) -> None:
     names = [f"j{number}" for number in range(scaled(300, 5_000))]
     waits = [(), *((name,) for name in names)]
     jobs = [job(name, "true", *before) for name, before in zip(names, waits, strict=False)]
@@ -111,7 +111,7 @@ def test_a_fan_runs_eight_at_a_time(world: World) -> None:
     assert most == 8
 
 
-def test_one_failure_blocks_thousands_and_a_retry_frees_them(world: World) -> None:
+def test_a_failure_blocks_thousands_and_a_retry_unblocks_them(world: World) -> None:
     count = scaled(2_000, 10_000)
     waiting = [job(f"j{number}", "true", "a") for number in range(count)]
     queue = world.queue(job("a", "exit 3"), *waiting)
@@ -126,8 +126,7 @@ def test_one_failure_blocks_thousands_and_a_retry_frees_them(world: World) -> No
 
 
 def _peak_of(queue: Queue) -> tuple[int, dict[str, int]]:
-    """Run a queue to its end; returns the most memory that its runner had, KiB, and the totals of
-    its results."""
+    """Run a queue to its end; returns its runner's peak memory, in KiB, and its result totals."""
     queue.detach()
     runner = queue.runner()
     peak = 0
@@ -163,7 +162,7 @@ def test_many_small_results_are_saved(world: World) -> None:
 
 
 @pytest.mark.s3server
-def test_a_result_larger_than_memory_should_be_is_saved_and_fetched_in_little_of_it(
+def test_a_result_larger_than_memory_is_saved_and_downloaded_in_little_memory(
     tmp_path: Path,
 ) -> None:
     size = scaled(300 << 20, 5 << 30)

@@ -1,4 +1,4 @@
-"""An instance played by an sshd on loopback, a person with a throw-away key, and no way out."""
+"""An sshd on loopback as the instance, a user with a temporary key, and no other network."""
 
 import http.server
 import os
@@ -20,7 +20,7 @@ REACH = Callable[..., Reach]
 
 @pytest.fixture(autouse=True)
 def _only_loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Fail a test that connects to any other address than loopback."""
+    """Fail a test that connects to any address other than loopback."""
     strangers: list[object] = []
     for name in ("connect", "connect_ex"):
         real = getattr(socket.socket, name)
@@ -38,7 +38,7 @@ def _only_loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_aws(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody answers for AWS, at once; a test that wants it says where it is."""
+    """Make AWS unreachable immediately; tests that need it set its endpoint."""
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
@@ -48,7 +48,7 @@ def _no_aws(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _leaves_no_thread(request: pytest.FixtureRequest) -> Iterator[None]:
-    """What was opened is closed: no thread of paramiko's or of a tunnel's is left."""
+    """Check that everything is closed: no thread of paramiko or of a tunnel is left."""
     before = set(threading.enumerate())
     yield
     left = [
@@ -63,7 +63,7 @@ def _leaves_no_thread(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def needs_sshd() -> None:
-    """Skip where there is no sshd; where all must run, fail."""
+    """Skip the test without an sshd; fail it where all tests must run."""
     lacks = missing()
     if lacks:
         if os.environ.get("SPAWN_REQUIRE_TOOLS"):
@@ -73,14 +73,13 @@ def needs_sshd() -> None:
 
 @pytest.fixture
 def person(tmp_path: Path, needs_sshd: None) -> Laptop:
-    """Who asks."""
+    """The user."""
     return laptop(tmp_path / "laptop")
 
 
 @pytest.fixture
 def server(tmp_path: Path, person: Laptop) -> Iterator[Sshd]:
-    """The instance: it lets the person in, whose configuration leads to it by its id; its key is
-    not known."""
+    """The instance: it accepts the user, whose configuration has its id; its host key is unknown."""
     with sshd(tmp_path / "instance", allow=[person.key]) as made:
         person.leads_to(made)
         yield made
@@ -88,14 +87,14 @@ def server(tmp_path: Path, person: Laptop) -> Iterator[Sshd]:
 
 @pytest.fixture
 def known(person: Laptop, server: Sshd) -> Sshd:
-    """The instance, and its key is known."""
+    """The instance, with a known host key."""
     person.knows(server.known(INSTANCE))
     return server
 
 
 @pytest.fixture
 def reach(person: Laptop) -> REACH:
-    """Make the person's way to the instance."""
+    """Factory of the user's way to the instance."""
 
     def make(**more: Any) -> Reach:
         environ = person.environ
@@ -124,12 +123,12 @@ class _Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_: object) -> None:
-        pass  # a connection that was cut
+        pass  # a cut connection
 
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """A port that nothing listens on, and that nobody else can take."""
+    """A port without a listener that no other process can take."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield int(taken.getsockname()[1])
@@ -137,7 +136,7 @@ def closed_port() -> Iterator[int]:
 
 @pytest.fixture
 def feed() -> Iterator[int]:
-    """Something that the instance serves on its loopback; gives the port."""
+    """An HTTP service on the instance's loopback; yields the port."""
     with _Server(("127.0.0.1", 0), _Answer) as made:
         thread = threading.Thread(target=made.serve_forever, args=(0.02,), name="feed")
         thread.start()

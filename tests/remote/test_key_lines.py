@@ -1,4 +1,4 @@
-"""Keys as OpenSSH writes them: in files, on consoles, in known hosts."""
+"""Keys in OpenSSH's formats: in files, on consoles, in known_hosts."""
 
 import subprocess
 from pathlib import Path
@@ -23,9 +23,7 @@ def folder(tmp_path: Path, needs_sshd: None) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
-def test_a_key_reads_as_ssh_keygen_wrote_it_and_has_its_fingerprint(
-    folder: Path, kind: str
-) -> None:
+def test_a_key_of_ssh_keygen_is_parsed_with_its_fingerprint(folder: Path, kind: str) -> None:
     path = keygen(folder / "key", kind)
     key = parse(public(path))
     assert key is not None
@@ -50,11 +48,11 @@ def test_a_key_reads_as_ssh_keygen_wrote_it_and_has_its_fingerprint(
         f"{ED} {'x' * 10_000}",
     ],
 )
-def test_what_is_not_exactly_a_key_is_none(line: str) -> None:
+def test_an_invalid_key_line_is_not_parsed(line: str) -> None:
     assert parse(line) is None
 
 
-def test_a_console_shows_the_keys_of_the_newest_whole_block() -> None:
+def test_keys_are_read_from_the_newest_complete_block_of_a_console() -> None:
     first, second = parse(OTHER), parse(ED)
     output = (
         f"[  1.0] Linux\r\n{BEGIN}\r\n{OTHER} root@a\r\n{END}\r\nlogin:\n{BEGIN}\n{ED}\n{END}\n"
@@ -76,7 +74,7 @@ def test_a_console_shows_the_keys_of_the_newest_whole_block() -> None:
         f"job says {BEGIN}\n{ED}\n{END}\n",
     ],
 )
-def test_a_block_with_anything_else_in_it_is_no_block(output: str) -> None:
+def test_a_block_with_other_lines_is_ignored(output: str) -> None:
     assert host_keys(output) == ()
 
 
@@ -108,14 +106,14 @@ def test_known_hosts_are_found_by_name_pattern_and_hash(folder: Path) -> None:
 
 
 @given(st.text())
-def test_no_text_is_too_strange_to_be_read(text: str) -> None:
+def test_any_text_is_parsed_without_an_error(text: str) -> None:
     parse(text)
     host_keys(text)
     list(known(text, ["i-0abc"]))
     list(known(f"|1|{text} {ED}\n@{text}", ["i-0abc"]))
 
 
-def test_an_entry_is_found_again() -> None:
+def test_a_written_entry_is_found() -> None:
     key = parse(ED)
     assert key is not None
     assert [each.key for each in known(entry("i-0abc", key, "a comment"), ["i-0abc"])] == [key]

@@ -1,4 +1,4 @@
-"""As whom, and with which key."""
+"""The user and the key of a login."""
 
 import base64
 import os
@@ -28,12 +28,10 @@ def whoami(connection: Connection) -> str:
         return out.getvalue().decode().strip()
 
 
-def test_the_user_of_the_command_line_counts_before_the_configurations(
-    reach: REACH, person: Laptop
-) -> None:
+def test_the_user_option_overrides_the_configuration(reach: REACH, person: Laptop) -> None:
     if os.getuid() != 0:
         pytest.skip("another user can be made by root alone")
-    folder = public_folder()  # sshd reads what lets a user in as that user
+    folder = public_folder()  # sshd reads authorized keys as that user
     try:
         with another_user() as name, sshd(folder, allow=[person.key]) as server:
             person.leads_to(server)
@@ -44,7 +42,7 @@ def test_the_user_of_the_command_line_counts_before_the_configurations(
         shutil.rmtree(folder)
 
 
-def test_the_user_of_the_queues_log_counts_when_the_configuration_has_none(
+def test_without_a_configured_user_the_queues_log_gives_the_user(
     known: Sshd, reach: REACH, person: Laptop
 ) -> None:
     person.configure(f"Host {INSTANCE}\n  HostName 127.0.0.1\n  Port {known.port}\n")
@@ -52,7 +50,7 @@ def test_the_user_of_the_queues_log_counts_when_the_configuration_has_none(
     assert whoami(reach().connect()) == ME  # remembered
 
 
-def test_a_wrong_user_is_told_of_with_what_was_tried(
+def test_a_rejected_user_is_reported_with_the_keys_tried(
     known: Sshd, reach: REACH, person: Laptop
 ) -> None:
     person.configure(f"Host {INSTANCE}\n  HostName 127.0.0.1\n  Port {known.port}\n")
@@ -64,7 +62,7 @@ def test_a_wrong_user_is_told_of_with_what_was_tried(
     assert "no user is set, so ec2-user was used" in found.value.hint
 
 
-def test_a_key_that_is_not_wanted_is_told_of(
+def test_a_rejected_key_is_reported(
     known: Sshd, reach: REACH, person: Laptop, tmp_path: Path
 ) -> None:
     other = keygen(tmp_path / "other")
@@ -74,7 +72,7 @@ def test_a_key_that_is_not_wanted_is_told_of(
     assert f"keys tried: {other}, {person.key}" in found.value.why
 
 
-def test_no_key_at_all_is_told_of(known: Sshd, reach: REACH, person: Laptop) -> None:
+def test_a_missing_key_is_reported(known: Sshd, reach: REACH, person: Laptop) -> None:
     person.key.unlink()
     with pytest.raises(NotLetIn, match="no key to log in to") as found:
         reach().connect()
@@ -82,14 +80,14 @@ def test_no_key_at_all_is_told_of(known: Sshd, reach: REACH, person: Laptop) -> 
     assert "--identity" in found.value.hint
 
 
-def test_a_named_key_that_is_not_there_is_a_wrong_argument(known: Sshd, reach: REACH) -> None:
+def test_a_missing_identity_file_is_a_bad_argument(known: Sshd, reach: REACH) -> None:
     with pytest.raises(InvalidArgument, match="key file /nowhere/key not found"):
         reach(asked=Asked(identity="/nowhere/key"))
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
 @pytest.mark.parametrize("form", ["", "PEM"])
-def test_keys_of_every_kind_and_form_are_shown(
+def test_keys_of_every_type_and_format_are_offered(
     known: Sshd, reach: REACH, tmp_path: Path, kind: str, form: str
 ) -> None:
     key = keygen(tmp_path / "other", kind, form=form)
@@ -98,7 +96,7 @@ def test_keys_of_every_kind_and_form_are_shown(
 
 
 @pytest.mark.parametrize("form", ["", "PEM"])
-def test_a_key_with_a_passphrase_wants_an_agent_and_the_advice_says_how(
+def test_an_encrypted_key_needs_an_agent_and_the_hint_says_how(
     known: Sshd, reach: REACH, tmp_path: Path, person: Laptop, form: str
 ) -> None:
     key = keygen(tmp_path / "locked", "rsa", passphrase="secret", form=form)
@@ -110,7 +108,7 @@ def test_a_key_with_a_passphrase_wants_an_agent_and_the_advice_says_how(
     assert f"`ssh-add {key}`" in found.value.hint
 
 
-def test_a_file_that_is_no_key_is_passed_over_and_said(
+def test_a_file_that_is_not_a_key_is_skipped_with_a_message(
     known: Sshd, reach: REACH, person: Laptop
 ) -> None:
     person.key.write_text("nonsense")
@@ -119,7 +117,7 @@ def test_a_file_that_is_no_key_is_passed_over_and_said(
     assert f"{person.key}: not a private key" in found.value.why
 
 
-def test_a_locked_key_is_found_in_the_agent_without_its_public_file(
+def test_an_encrypted_key_without_a_public_file_is_found_in_the_agent(
     known: Sshd, reach: REACH, person: Laptop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     others = [keygen(tmp_path / f"other{n}") for n in range(3)]
@@ -139,7 +137,7 @@ def test_a_locked_key_is_found_in_the_agent_without_its_public_file(
 
 @pytest.fixture
 def strict(person: Laptop, tmp_path: Path) -> Iterator[Sshd]:
-    """A host that hangs up after two keys."""
+    """A host that disconnects after two keys."""
     with sshd(tmp_path / "strict", "MaxAuthTries 2", allow=[person.key]) as made:
         person.leads_to(made)
         person.knows(made.known(INSTANCE))
@@ -153,7 +151,7 @@ def _with_agent(person: Laptop, path: Path, *, identity: bool) -> None:
     person.config.write_text(config)
 
 
-def test_the_named_key_is_shown_first_however_many_an_agent_has(
+def test_the_identity_file_is_offered_before_an_agents_keys(
     strict: Sshd, reach: REACH, person: Laptop, tmp_path: Path
 ) -> None:
     with agent(tmp_path, *[keygen(tmp_path / f"other{n}") for n in range(6)]) as path:
@@ -172,7 +170,7 @@ def test_the_named_key_is_shown_first_however_many_an_agent_has(
         reach().connect().close()
 
 
-def test_an_agents_key_is_found_by_its_public_half(
+def test_an_agents_key_is_selected_by_its_public_file(
     strict: Sshd, reach: REACH, person: Laptop, tmp_path: Path
 ) -> None:
     with agent(tmp_path, *[keygen(tmp_path / f"o{n}") for n in range(6)], person.key) as path:
@@ -181,7 +179,7 @@ def test_an_agents_key_is_found_by_its_public_half(
         reach(asked=Asked(identity=identity)).connect().close()
 
 
-def test_with_identities_only_an_agents_other_keys_are_left_alone(
+def test_with_identities_only_other_agent_keys_are_not_offered(
     known: Sshd, reach: REACH, person: Laptop, tmp_path: Path
 ) -> None:
     other = keygen(tmp_path / "other")
@@ -194,7 +192,7 @@ def test_with_identities_only_an_agents_other_keys_are_left_alone(
             reach().connect()
 
 
-def test_an_agent_that_is_gone_or_no_agent_is_no_reason_to_fail(
+def test_a_missing_or_invalid_agent_is_not_an_error(
     known: Sshd, reach: REACH, person: Laptop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     person.config.write_text(person.config.read_text().replace("    IdentityAgent none\n", ""))
@@ -206,7 +204,7 @@ def test_an_agent_that_is_gone_or_no_agent_is_no_reason_to_fail(
     assert f"the agent at {tmp_path}/nowhere" in found.value.why
 
 
-def test_a_certificate_beside_the_key_is_shown(
+def test_a_certificate_beside_the_key_is_offered(
     person: Laptop, reach: REACH, tmp_path: Path
 ) -> None:
     authority = keygen(tmp_path / "authority")
@@ -219,7 +217,9 @@ def test_a_certificate_beside_the_key_is_shown(
         reach().connect().close()
 
 
-def test_a_host_that_takes_no_keys_is_told_of(person: Laptop, reach: REACH, tmp_path: Path) -> None:
+def test_a_host_without_key_authentication_is_reported(
+    person: Laptop, reach: REACH, tmp_path: Path
+) -> None:
     lines = ["PubkeyAuthentication no", "PasswordAuthentication yes"]
     with sshd(tmp_path / "s", *lines, allow=[person.key]) as server:
         person.leads_to(server)
@@ -229,7 +229,7 @@ def test_a_host_that_takes_no_keys_is_told_of(person: Laptop, reach: REACH, tmp_
     assert "it accepts: password" in found.value.why
 
 
-def test_a_host_that_wants_a_second_factor_is_told_of(
+def test_a_host_that_requires_a_second_factor_is_reported(
     person: Laptop, reach: REACH, tmp_path: Path
 ) -> None:
     lines = ["AuthenticationMethods publickey,password", "PasswordAuthentication yes"]

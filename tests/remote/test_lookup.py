@@ -1,4 +1,4 @@
-"""Where an instance is: as it was the last time, else as EC2 says."""
+"""The address of an instance: the remembered one, else from EC2."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -39,7 +39,7 @@ def described(
 
 
 class Ec2:
-    """EC2, and what it says next."""
+    """A fake EC2 and its next answer."""
 
     def __init__(self, answering: Answering) -> None:
         self._answering = answering
@@ -47,7 +47,7 @@ class Ec2:
 
     @property
     def asked(self) -> int:
-        """How often it was asked for the instance."""
+        """Number of requests for the instance."""
         return sum(b"Action=DescribeInstances" in each.body for each in self._answering.asked)
 
 
@@ -71,26 +71,24 @@ def ec2(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ec2]:
 
 @pytest.fixture
 def unnamed(known: Sshd, person: Laptop) -> Sshd:
-    """The instance, of which the configuration knows the port and no address."""
+    """The instance; the configuration has its port and no address."""
     person.configure(f"Host i-*\n    Port {known.port}\n    User {ME}\n")
     return known
 
 
-def test_an_address_that_the_configuration_names_is_not_asked_for(
-    known: Sshd, reach: REACH, ec2: Ec2
-) -> None:
+def test_a_configured_address_needs_no_request_to_ec2(known: Sshd, reach: REACH, ec2: Ec2) -> None:
     reach().connect().close()
     assert ec2.asked == 0
 
 
-def test_ec2_is_asked_for_the_address_once(unnamed: Sshd, reach: REACH, ec2: Ec2) -> None:
+def test_ec2_is_queried_for_the_address_once(unnamed: Sshd, reach: REACH, ec2: Ec2) -> None:
     reach().connect().close()
     assert ec2.asked == 1
     reach().connect().close()
     assert ec2.asked == 1
 
 
-def test_a_remembered_address_where_nobody_answers_is_asked_for_anew(
+def test_an_unreachable_remembered_address_is_looked_up_again(
     unnamed: Sshd, reach: REACH, ec2: Ec2
 ) -> None:
     reach().connect().close()
@@ -103,7 +101,7 @@ def test_a_remembered_address_where_nobody_answers_is_asked_for_anew(
     assert ec2.asked == 2
 
 
-def test_a_remembered_address_that_is_anothers_by_now_is_asked_for_anew(
+def test_a_remembered_address_with_another_host_key_is_looked_up_again(
     unnamed: Sshd, reach: REACH, ec2: Ec2, person: Laptop, tmp_path: Path
 ) -> None:
     reach().connect().close()
@@ -120,7 +118,7 @@ def test_a_remembered_address_that_is_anothers_by_now_is_asked_for_anew(
             reach().connect()
 
 
-def test_when_ec2_knows_no_other_address_the_first_error_stays(
+def test_without_another_address_the_first_error_is_reported(
     unnamed: Sshd, reach: REACH, ec2: Ec2
 ) -> None:
     reach().connect().close()
@@ -131,7 +129,7 @@ def test_when_ec2_knows_no_other_address_the_first_error_stays(
 
 
 @pytest.mark.parametrize("state", ["shutting-down", "terminated", "stopping", "stopped"])
-def test_an_instance_that_is_gone_is_said_to_be_so(
+def test_a_terminated_instance_is_reported(
     unnamed: Sshd, reach: REACH, ec2: Ec2, state: str
 ) -> None:
     reach().connect().close()
@@ -143,7 +141,7 @@ def test_an_instance_that_is_gone_is_said_to_be_so(
     assert found.value.exit_code == 1
 
 
-def test_one_that_the_configuration_leads_to_is_said_to_be_gone_too(
+def test_a_terminated_instance_with_a_configured_address_is_reported(
     known: Sshd, reach: REACH, ec2: Ec2
 ) -> None:
     known.stop()
@@ -154,7 +152,7 @@ def test_one_that_the_configuration_leads_to_is_said_to_be_gone_too(
         reach().connect()
 
 
-def test_one_that_starts_and_has_no_address_yet_is_pending(
+def test_a_starting_instance_without_an_address_is_pending(
     unnamed: Sshd, reach: REACH, ec2: Ec2
 ) -> None:
     ec2.says = described("", "pending", private="")
@@ -163,7 +161,7 @@ def test_one_that_starts_and_has_no_address_yet_is_pending(
     assert found.value.why == "it has been starting since 2026-01-27 14:00:00 UTC"
 
 
-def test_over_a_host_on_the_way_its_private_address_counts(
+def test_the_private_address_is_used_behind_a_jump_host(
     person: Laptop, reach: REACH, ec2: Ec2, tmp_path: Path
 ) -> None:
     ec2.says = described("127.0.0.9")
@@ -179,7 +177,7 @@ def test_over_a_host_on_the_way_its_private_address_counts(
             assert connection.where == f"127.0.0.3:{server.port}"
 
 
-def test_one_without_a_public_address_is_tried_at_its_private_one(
+def test_the_private_address_is_used_without_a_public_one(
     person: Laptop, reach: REACH, ec2: Ec2, tmp_path: Path
 ) -> None:
     ec2.says = described("")
@@ -189,7 +187,7 @@ def test_one_without_a_public_address_is_tried_at_its_private_one(
         reach().connect().close()
 
 
-def test_a_tag_names_the_user_when_nothing_else_does(
+def test_the_instances_tag_is_the_last_source_of_the_user(
     unnamed: Sshd, reach: REACH, ec2: Ec2, person: Laptop
 ) -> None:
     person.configure(f"Host i-*\n  Port {unnamed.port}\n")
@@ -202,7 +200,7 @@ def test_a_tag_names_the_user_when_nothing_else_does(
     assert ec2.asked == 1
 
 
-def test_a_cache_that_is_nonsense_or_cannot_be_had_is_done_without(
+def test_an_invalid_or_unusable_cache_is_ignored(
     unnamed: Sshd, reach: REACH, ec2: Ec2, person: Laptop
 ) -> None:
     folder = person.folder / KNOWN_AS
@@ -217,7 +215,7 @@ def test_a_cache_that_is_nonsense_or_cannot_be_had_is_done_without(
     assert ec2.asked == 2
 
 
-def test_an_address_that_nobody_can_be_asked_for_is_an_error_with_its_reason(
+def test_a_failed_lookup_of_the_address_is_reported_with_its_cause(
     unnamed: Sshd, reach: REACH, ec2: Ec2, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ec2.says = ""
@@ -232,7 +230,7 @@ def test_an_address_that_nobody_can_be_asked_for_is_an_error_with_its_reason(
         reach().connect()
 
 
-def test_a_tag_that_is_no_users_name_goes_to_no_shell(
+def test_an_invalid_user_tag_never_reaches_a_shell(
     unnamed: Sshd, reach: REACH, ec2: Ec2, person: Laptop, tmp_path: Path
 ) -> None:
     person.configure(f"Host i-*\n  Port {unnamed.port}\n")
@@ -247,7 +245,7 @@ def test_a_tag_that_is_no_users_name_goes_to_no_shell(
             reach(told=Told(user=value)).connect()
 
 
-def test_what_was_known_of_the_region_outlives_an_address_of_the_configuration(
+def test_a_remembered_region_is_kept_with_a_configured_address(
     unnamed: Sshd, reach: REACH, ec2: Ec2, person: Laptop
 ) -> None:
     reach(asked=Flags(region="eu-west-1")).connect().close()
@@ -261,13 +259,13 @@ def test_what_was_known_of_the_region_outlives_an_address_of_the_configuration(
     assert '"region":"eu-west-1"' in kept
 
 
-def test_what_is_no_instance_id_is_refused(person: Laptop) -> None:
+def test_an_invalid_instance_id_is_rejected(person: Laptop) -> None:
     for name in ("i-", "-oProxyCommand=x", "../../etc", "queue", "i-0abc/../x"):
         with pytest.raises(InvalidArgument):
             Reach(name, roots(person.environ), environ=person.environ)
 
 
-def test_regions_that_do_not_say_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_regions_that_do_not_answer_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def answer(asked: Asked) -> Answer:
         if b"Action=DescribeRegions" in asked.body:
             names = "".join(
@@ -291,7 +289,7 @@ def test_regions_that_do_not_say_are_named(monkeypatch: pytest.MonkeyPatch) -> N
             running(INSTANCE, "us-east-1", None)
 
 
-def test_the_search_for_a_region_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_search_for_a_region_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     over = Event()
 
     def answer(asked: Asked) -> Answer:
@@ -311,7 +309,7 @@ def test_the_search_for_a_region_has_an_end(monkeypatch: pytest.MonkeyPatch) -> 
         over.set()
 
 
-# EC2 as moto knows it; nothing is ever connected to
+# moto's EC2; no connection is made
 
 
 @pytest.fixture
@@ -348,12 +346,12 @@ def test_an_instance_is_described(aws: Server) -> None:
     assert instances.console(instance_id, None, None)
 
 
-def test_one_that_ec2_does_not_know_is_none(aws: Server) -> None:
+def test_an_unknown_instance_is_none(aws: Server) -> None:
     assert instances.describe("i-0ffffffffffffffff", None, None) is None
     assert instances.region_of("i-0ffffffffffffffff", None, None, seconds=SECONDS).region == ""
 
 
-def test_one_of_another_region_is_found_and_the_flag_is_named(
+def test_an_instance_in_another_region_is_found_and_the_option_is_named(
     aws: Server, person: Laptop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lookup, "region_of", partial(instances.region_of, seconds=SECONDS))
@@ -367,13 +365,13 @@ def test_one_of_another_region_is_found_and_the_flag_is_named(
     assert found.value.state == "unknown"
 
 
-def test_one_that_nobody_knows_is_said_to_be_so(aws: Server, reach: REACH) -> None:
+def test_an_instance_unknown_in_every_region_is_reported(aws: Server, reach: REACH) -> None:
     with pytest.raises(Gone, match=f"EC2 has no instance {INSTANCE}") as found:
         reach().connect()
     assert found.value.exit_code == 1
 
 
-def test_a_key_of_an_instance_before_is_nothing_to_go_by(
+def test_a_host_key_is_saved_under_the_id_and_not_the_address(
     unnamed: Sshd, reach: REACH, ec2: Ec2, person: Laptop, tmp_path: Path
 ) -> None:
     reach().connect().close()

@@ -1,4 +1,4 @@
-"""Commands on the instance."""
+"""Commands that run on the instance."""
 
 import shlex
 import threading
@@ -25,20 +25,20 @@ def connection(known: Sshd, reach: REACH):  # type: ignore[no-untyped-def]
         yield made
 
 
-def test_output_errors_and_exit_code_come_back_apart(connection: Connection) -> None:
+def test_stdout_stderr_and_exit_code_are_separate(connection: Connection) -> None:
     out, err = BytesIO(), BytesIO()
     assert run(connection, "echo out; echo err >&2; exit 7", out, err) == 7
     assert (out.getvalue(), err.getvalue()) == (b"out\n", b"err\n")
 
 
-def test_much_output_of_both_kinds_is_whole(connection: Connection) -> None:
+def test_large_output_on_both_streams_is_complete(connection: Connection) -> None:
     out, err = BytesIO(), BytesIO()
     script = "head -c 3000000 /dev/zero & head -c 3000000 /dev/zero >&2; wait"
     assert run(connection, script, out, err) == 0
     assert (len(out.getvalue()), len(err.getvalue())) == (3_000_000, 3_000_000)
 
 
-def test_output_comes_while_the_command_runs(connection: Connection, tmp_path: Path) -> None:
+def test_output_arrives_while_the_command_runs(connection: Connection, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     out = BytesIO()
     script = f"echo one; until test -e {gate}; do :; done; echo two"
@@ -50,7 +50,7 @@ def test_output_comes_while_the_command_runs(connection: Connection, tmp_path: P
     assert out.getvalue() == b"one\ntwo\n"
 
 
-def test_nobody_types(connection: Connection) -> None:
+def test_stdin_is_empty(connection: Connection) -> None:
     out = BytesIO()
     assert run(connection, "cat; echo end", out, BytesIO()) == 0
     assert out.getvalue() == b"end\n"
@@ -60,13 +60,13 @@ def test_nobody_types(connection: Connection) -> None:
     max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(words=st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))))
-def test_words_arrive_as_they_are(connection: Connection, words: list[str]) -> None:
+def test_arguments_arrive_unchanged(connection: Connection, words: list[str]) -> None:
     out = BytesIO()
     assert run(connection, ["printf", "%s\\0", "first", *words], out, BytesIO()) == 0
     assert out.getvalue() == b"".join(each.encode() + b"\0" for each in ["first", *words])
 
 
-def test_a_command_that_closes_its_output_is_not_polled(
+def test_closed_output_does_not_cause_polling(
     connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: list[bool] = []
@@ -81,14 +81,14 @@ def test_a_command_that_closes_its_output_is_not_polled(
     threading.Timer(1.0, gate.touch).start()
     script = f"exec >&- 2>&-; until test -e {gate}; do sleep 0.1; done; exit 5"
     assert run(connection, script, BytesIO(), BytesIO()) == 5
-    assert len(looks) < 100, "one look a second, and one for each message"
+    assert len(looks) < 100, "one check per second, and one per message"
 
 
-def test_a_signal_is_255_as_with_ssh(connection: Connection) -> None:
+def test_a_signal_gives_255_as_with_ssh(connection: Connection) -> None:
     assert run(connection, "kill -KILL $$", BytesIO(), BytesIO()) == 255
 
 
-def test_a_cut_is_told_apart_from_an_end(connection: Connection, known: Sshd) -> None:
+def test_a_cut_connection_is_distinguished_from_an_end(connection: Connection, known: Sshd) -> None:
     out = BytesIO()
     raised: list[BaseException] = []
 
@@ -107,7 +107,7 @@ def test_a_cut_is_told_apart_from_an_end(connection: Connection, known: Sshd) ->
 
 
 def _spawn(folder: Path, text: str) -> str:
-    """A `spawn` that a shell finds where it looks last."""
+    """Write a `spawn` at the last place that a shell searches."""
     program = folder / ".local/bin/spawn"
     program.parent.mkdir(parents=True)
     program.write_text(f"#!/bin/sh\n{text}\n")
@@ -117,7 +117,7 @@ def _spawn(folder: Path, text: str) -> str:
 
 @pytest.fixture
 def there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):  # type: ignore[no-untyped-def]
-    """Have commands run with another home, in which a `spawn` of ours is."""
+    """Run commands with another home that has a test `spawn`."""
     from spawn.cli.remote import run as module
 
     real = module._spawn
@@ -130,23 +130,21 @@ def there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):  # type: ignore[no-u
     return put
 
 
-def test_the_spawn_of_the_instance_is_run(connection: Connection, there) -> None:  # type: ignore[no-untyped-def]
+def test_the_instances_spawn_is_run(connection: Connection, there) -> None:  # type: ignore[no-untyped-def]
     there('printf "<%s>" "$@"; exit 3')
     out = BytesIO()
     assert run_spawn(connection, ["queue", "cancel", "a b'c"], out, BytesIO()) == 3
     assert out.getvalue() == b"<queue><cancel><a b'c>"
 
 
-def test_no_spawn_there_is_told_of(connection: Connection, there) -> None:  # type: ignore[no-untyped-def]
+def test_a_missing_spawn_is_reported(connection: Connection, there) -> None:  # type: ignore[no-untyped-def]
     there(None)
     with pytest.raises(NoSpawn, match="spawn not found on") as found:
         run_spawn(connection, ["queue", "cancel", "q"], BytesIO(), BytesIO())
     assert found.value.version == ""
 
 
-def test_an_older_or_newer_one_that_does_not_understand_is_told_of(
-    connection: Connection, there
-) -> None:  # type: ignore[no-untyped-def]
+def test_an_incompatible_version_is_reported(connection: Connection, there) -> None:  # type: ignore[no-untyped-def]
     there('if [ "$1" = --version ]; then echo spawn 0.0.1; else exit 2; fi')
     with pytest.raises(NoSpawn, match="does not understand `queue cancel q`") as found:
         run_spawn(connection, ["queue", "cancel", "q"], BytesIO(), BytesIO())
@@ -154,8 +152,6 @@ def test_an_older_or_newer_one_that_does_not_understand_is_told_of(
     assert __version__ in found.value.why
 
 
-def test_a_wrong_argument_to_one_of_this_version_is_its_own_to_say(
-    connection: Connection, there
-) -> None:  # type: ignore[no-untyped-def]
+def test_the_remote_spawn_itself_reports_bad_arguments(connection: Connection, there) -> None:  # type: ignore[no-untyped-def]
     there(f'if [ "$1" = --version ]; then echo spawn {__version__}; else exit 2; fi')
     assert run_spawn(connection, ["queue", "cancel", "q"], BytesIO(), BytesIO()) == 2

@@ -1,4 +1,4 @@
-"""What an SSH configuration says of an instance, as OpenSSH reads it and as we do without it."""
+"""The SSH configuration of an instance, as OpenSSH reads it and as paramiko does without ssh."""
 
 import os
 from collections.abc import Callable
@@ -28,7 +28,7 @@ BOTH = pytest.mark.parametrize("read", [ask, without_ssh], ids=["openssh", "with
 
 
 @BOTH
-def test_what_a_block_for_instances_says_is_followed(person: Laptop, read: Reader) -> None:
+def test_a_host_block_for_instances_applies(person: Laptop, read: Reader) -> None:
     person.config.write_text(
         "Host i-*\n  HostName box.example.com\n  Port 2222\n  User ubuntu\n"
         f"  IdentityFile {person.folder}/%r_%h\n  IdentitiesOnly yes\n  ProxyJump a@b:22,c\n"
@@ -50,7 +50,7 @@ def test_what_a_block_for_instances_says_is_followed(person: Laptop, read: Reade
 
 
 @BOTH
-def test_an_id_that_nothing_is_said_of_keeps_its_name_and_has_no_user(
+def test_an_id_without_configuration_keeps_its_name_and_has_no_user(
     person: Laptop, read: Reader
 ) -> None:
     person.config.write_text("Host other\n  User nobody\n")
@@ -63,7 +63,7 @@ def test_an_id_that_nothing_is_said_of_keeps_its_name_and_has_no_user(
 
 
 @BOTH
-def test_the_login_name_counts_when_it_is_said(person: Laptop, read: Reader) -> None:
+def test_a_configured_user_equal_to_the_login_name_is_used(person: Laptop, read: Reader) -> None:
     person.config.write_text(f"Host i-*\n  User {ME}\n")
     assert read(person).user == ME
     person.config.write_text("Host i-*\n  Port 22\n")
@@ -71,7 +71,7 @@ def test_the_login_name_counts_when_it_is_said(person: Laptop, read: Reader) -> 
 
 
 @BOTH
-def test_includes_are_followed(person: Laptop, read: Reader) -> None:
+def test_includes_are_read(person: Laptop, read: Reader) -> None:
     more = person.folder / "more.d"
     more.mkdir()
     (more / "1.conf").write_text("Host i-*\n  HostName included.example\n")
@@ -84,7 +84,7 @@ def test_includes_are_followed(person: Laptop, read: Reader) -> None:
 
 
 @BOTH
-def test_a_match_by_a_command_counts(person: Laptop, read: Reader) -> None:
+def test_a_match_exec_block_applies(person: Laptop, read: Reader) -> None:
     person.config.write_text(
         'Match host i-* exec "test %n = ' + ID + '"\n  User yes\nMatch exec "false"\n  Port 9\n'
     )
@@ -104,7 +104,7 @@ def test_a_proxy_command_is_kept_for_the_shell(person: Laptop, read: Reader) -> 
 
 
 @BOTH
-def test_a_configuration_that_cannot_be_read_is_an_error_with_its_words(
+def test_an_invalid_configuration_is_reported_with_the_message_of_ssh(
     person: Laptop, read: Reader
 ) -> None:
     person.config.unlink()
@@ -120,7 +120,7 @@ def test_a_wrong_option_is_named(person: Laptop) -> None:
     assert "line 2: Bad configuration option: prot" in found.value.why
 
 
-def test_what_is_said_on_the_command_line_counts_first(person: Laptop) -> None:
+def test_options_override_the_configuration(person: Laptop) -> None:
     person.config.write_text("Host i-*\n  User configured\nMatch user typed\n  Port 7\n")
     found = ask(person, user="typed")
     assert (found.user, found.port) == ("typed", 7)
@@ -133,7 +133,7 @@ def test_known_hosts_with_spaces_in_their_names_are_found(person: Laptop) -> Non
     assert ask(person).known_hosts[:2] == (spaced, person.folder / "b")
 
 
-def test_an_agent_of_its_own_is_followed(person: Laptop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_configured_agent_is_used(person: Laptop, monkeypatch: pytest.MonkeyPatch) -> None:
     person.config.write_text("Host *\n  IdentityAgent none\n")
     assert ask(person).agent == "none"
     person.config.write_text("Host *\n  IdentityAgent ~/agent\n")
@@ -153,16 +153,16 @@ def test_an_agent_of_its_own_is_followed(person: Laptop, monkeypatch: pytest.Mon
         ("me@[::1]:22", (Jump("::1", "me", 22),)),
     ],
 )
-def test_a_proxy_jump_is_taken_apart(text: str, found: tuple[Jump, ...]) -> None:
+def test_a_proxy_jump_is_parsed(text: str, found: tuple[Jump, ...]) -> None:
     assert jumps(text) == found
 
 
 @pytest.mark.parametrize("text", ["-oProxyCommand=x", "a b:x", "a,,b", "host:port"])
-def test_what_is_no_jump_is_refused(text: str) -> None:
+def test_an_invalid_proxy_jump_is_rejected(text: str) -> None:
     with pytest.raises(InvalidArgument):
         jumps(text)
 
 
-def test_files_of_somebody_else_are_not_read(person: Laptop) -> None:
+def test_files_of_another_user_are_not_read(person: Laptop) -> None:
     assert os.environ.get("HOME") != str(person.folder)
     assert Path(ask(person).identities[0]) == person.key

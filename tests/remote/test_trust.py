@@ -1,4 +1,4 @@
-"""Nothing is sent to a host that nobody vouches for."""
+"""Nothing is sent to a host whose key is not trusted."""
 
 import base64
 import subprocess
@@ -29,7 +29,7 @@ def _console(text: str) -> Answer:
 
 @pytest.fixture
 def shows(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Answer]]:
-    """EC2, whose answers about consoles are the ones in the list; the last one stays."""
+    """A fake EC2 whose console answers are the given list; the last one is repeated."""
     answers = [error(403, "UnauthorizedOperation")]
 
     def answer(asked: Asked) -> Answer:
@@ -44,14 +44,14 @@ def shows(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Answer]]:
 
 @pytest.fixture
 def nobody_asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answering]:
-    """AWS, to see that it is not asked."""
+    """A fake AWS that must get no request."""
     with answering(lambda _: error(403, "UnauthorizedOperation")) as found:
         monkeypatch.setenv("AWS_ENDPOINT_URL", found.endpoint)
         yield found
         assert found.asked == []
 
 
-def test_a_host_that_nobody_knows_is_refused_and_the_advice_lets_it_in(
+def test_an_unknown_host_is_rejected_and_the_hint_accepts_it(
     server: Sshd, reach: REACH, person: Laptop
 ) -> None:
     with pytest.raises(HostKeyUnknown) as found:
@@ -71,7 +71,7 @@ def test_a_host_that_nobody_knows_is_refused_and_the_advice_lets_it_in(
     assert str(person.folder / OWN) in command
 
 
-def test_a_key_of_the_persons_known_hosts_is_accepted_and_kept(
+def test_a_key_in_the_users_known_hosts_is_accepted_and_saved(
     known: Sshd, reach: REACH, person: Laptop
 ) -> None:
     reach().connect().close()
@@ -80,14 +80,14 @@ def test_a_key_of_the_persons_known_hosts_is_accepted_and_kept(
     reach().connect().close()
 
 
-def test_our_own_file_is_the_owners_alone(known: Sshd, reach: REACH, person: Laptop) -> None:
+def test_only_the_owner_can_read_our_known_hosts(known: Sshd, reach: REACH, person: Laptop) -> None:
     reach().connect().close()
     assert (person.folder / OWN).stat().st_mode & 0o777 == 0o600
     assert (person.folder / OWN).parent.stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize("hashed", [False, True])
-def test_a_host_may_be_known_by_its_address_hashed_or_not(
+def test_a_host_may_be_known_by_its_plain_or_hashed_address(
     server: Sshd, reach: REACH, person: Laptop, hashed: bool
 ) -> None:
     person.knows(server.known(f"[127.0.0.1]:{server.port}"))
@@ -98,7 +98,7 @@ def test_a_host_may_be_known_by_its_address_hashed_or_not(
     reach().connect().close()
 
 
-def test_another_key_under_the_id_is_refused_loudly_and_the_advice_forgets_it(
+def test_a_changed_host_key_is_rejected_and_the_hint_removes_the_old_one(
     known: Sshd, reach: REACH, person: Laptop, tmp_path: Path
 ) -> None:
     reach().connect().close()
@@ -116,7 +116,7 @@ def test_another_key_under_the_id_is_refused_loudly_and_the_advice_forgets_it(
     assert str(person.folder / OWN) in found.value.why
     command = found.value.hint.partition("`")[2].partition("`")[0]
     subprocess.run(command, shell=True, check=True, capture_output=True)
-    with pytest.raises(HostKeyDiffers) as found:  # the person's own file has it still
+    with pytest.raises(HostKeyDiffers) as found:  # the user's own file still has it
         reach().connect()
     command = found.value.hint.partition("`")[2].partition("`")[0]
     subprocess.run(command, shell=True, check=True, capture_output=True)
@@ -124,7 +124,7 @@ def test_another_key_under_the_id_is_refused_loudly_and_the_advice_forgets_it(
     reach().connect().close()
 
 
-def test_another_key_of_the_address_alone_is_said_and_no_proof_of_anything(
+def test_another_key_for_the_address_is_reported_and_proves_nothing(
     server: Sshd, reach: REACH, person: Laptop, tmp_path: Path
 ) -> None:
     other = keygen(tmp_path / "other")
@@ -134,7 +134,7 @@ def test_another_key_of_the_address_alone_is_said_and_no_proof_of_anything(
     assert "perhaps of an earlier host" in found.value.why
 
 
-def test_the_queues_log_vouches_and_what_it_said_is_kept(
+def test_a_key_in_the_queues_log_is_trusted_and_saved(
     server: Sshd, reach: REACH, person: Laptop, nobody_asked: Answering
 ) -> None:
     asked = []
@@ -149,14 +149,14 @@ def test_the_queues_log_vouches_and_what_it_said_is_kept(
     assert "the queue's log in S3" in (person.folder / OWN).read_text()
 
 
-def test_what_the_person_knows_of_the_id_needs_no_question(known: Sshd, reach: REACH) -> None:
+def test_a_key_known_for_the_id_needs_no_lookup(known: Sshd, reach: REACH) -> None:
     def keys() -> list[str]:
         raise AssertionError("nobody need be asked")
 
     reach(told=Told(host_keys=keys)).connect().close()
 
 
-def test_the_queues_log_counts_before_another_key_in_the_persons_known_hosts(
+def test_the_queues_log_takes_precedence_over_the_users_known_hosts(
     server: Sshd, person: Laptop, reach: REACH, tmp_path: Path
 ) -> None:
     person.knows(f"{INSTANCE} {public(keygen(tmp_path / 'older'))}\n")
@@ -166,14 +166,14 @@ def test_the_queues_log_counts_before_another_key_in_the_persons_known_hosts(
     assert "the queue's log in S3" in found.value.why
 
 
-def test_a_log_that_cannot_be_read_counts_as_not_knowing(known: Sshd, reach: REACH) -> None:
+def test_an_unreadable_log_counts_as_no_information(known: Sshd, reach: REACH) -> None:
     def keys() -> list[str]:
         raise SpawnError("no such bucket")
 
     reach(told=Told(host_keys=keys)).connect().close()
 
 
-def test_who_could_not_be_asked_about_a_host_is_not_said_to_know_nothing(
+def test_failed_lookups_of_a_host_key_are_reported_as_such(
     server: Sshd, reach: REACH, shows: list[Answer]
 ) -> None:
     def keys() -> list[str]:
@@ -187,7 +187,7 @@ def test_who_could_not_be_asked_about_a_host_is_not_said_to_know_nothing(
     assert "; the instance's console cannot be read: EC2 " in why
 
 
-def test_the_console_vouches_and_what_it_said_is_kept(
+def test_a_key_on_the_console_is_trusted_and_saved(
     server: Sshd, reach: REACH, person: Laptop, shows: list[Answer]
 ) -> None:
     block = "-----BEGIN SSH HOST KEY KEYS-----\r\n{}\r\n-----END SSH HOST KEY KEYS-----\r\n"
@@ -198,7 +198,7 @@ def test_the_console_vouches_and_what_it_said_is_kept(
     reach().connect().close()
 
 
-def test_a_console_with_another_key_is_a_refusal(
+def test_another_key_on_the_console_rejects_the_host(
     server: Sshd, reach: REACH, shows: list[Answer], tmp_path: Path
 ) -> None:
     other = public(keygen(tmp_path / "other"))
@@ -209,7 +209,7 @@ def test_a_console_with_another_key_is_a_refusal(
     assert "the instance's console" in found.value.why
 
 
-def test_an_instance_without_the_newest_console_is_asked_for_the_one_of_its_start(
+def test_without_the_latest_console_output_that_of_the_boot_is_read(
     server: Sshd, reach: REACH, shows: list[Answer]
 ) -> None:
     block = f"-----BEGIN SSH HOST KEY KEYS-----\n{_key(server)}\n-----END SSH HOST KEY KEYS-----\n"
@@ -222,9 +222,7 @@ def test_an_instance_without_the_newest_console_is_asked_for_the_one_of_its_star
     reach().connect().close()
 
 
-def test_a_revoked_key_is_refused_whoever_vouches(
-    known: Sshd, reach: REACH, person: Laptop
-) -> None:
+def test_a_revoked_key_is_rejected_in_any_case(known: Sshd, reach: REACH, person: Laptop) -> None:
     reach().connect().close()
     person.knows(f"@revoked * {_key(known)}\n")
     with pytest.raises(HostKeyDiffers, match="revoked"):
@@ -232,7 +230,7 @@ def test_a_revoked_key_is_refused_whoever_vouches(
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
-def test_a_host_with_several_keys_shows_the_one_that_is_known(
+def test_the_known_one_of_several_host_keys_is_negotiated(
     person: Laptop, reach: REACH, tmp_path: Path, kind: str
 ) -> None:
     with sshd(tmp_path / "s", kinds=["ed25519", "ecdsa", "rsa"], allow=[person.key]) as server:
@@ -241,7 +239,7 @@ def test_a_host_with_several_keys_shows_the_one_that_is_known(
         reach().connect().close()
 
 
-def test_the_alias_of_the_configuration_counts_beside_the_id(
+def test_the_host_key_alias_is_looked_up_beside_the_id(
     server: Sshd, reach: REACH, person: Laptop
 ) -> None:
     person.leads_to(server, more="HostKeyAlias the-box")
@@ -249,15 +247,13 @@ def test_the_alias_of_the_configuration_counts_beside_the_id(
     reach().connect().close()
 
 
-def test_a_person_who_accepts_any_host_is_not_followed(
-    server: Sshd, reach: REACH, person: Laptop
-) -> None:
+def test_strict_host_key_checking_no_is_ignored(server: Sshd, reach: REACH, person: Laptop) -> None:
     person.leads_to(server, more="StrictHostKeyChecking no")
     with pytest.raises(HostKeyUnknown):
         reach().connect()
 
 
-def test_the_user_is_not_told_to_a_stranger(server: Sshd, reach: REACH) -> None:
+def test_the_user_name_is_not_sent_to_an_unknown_host(server: Sshd, reach: REACH) -> None:
     with pytest.raises(HostKeyUnknown):
         reach().connect()
     assert ME not in server.log.read_text().replace(str(server.folder), "")

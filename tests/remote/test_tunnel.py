@@ -1,4 +1,4 @@
-"""A port here that is a port there, as long as somebody needs it."""
+"""A local port that is forwarded to the instance while it is needed."""
 
 import http.client
 import os
@@ -36,7 +36,7 @@ def get(tunnel: Tunnel, path: str = "/hello") -> bytes:
         connection.close()
 
 
-def test_a_port_of_the_instance_answers_here(known: Sshd, reach: REACH, feed: int) -> None:
+def test_a_port_of_the_instance_is_reachable_locally(known: Sshd, reach: REACH, feed: int) -> None:
     with reach().tunnel(feed) as tunnel:
         assert get(tunnel) == b"/hello"
         assert get(tunnel, "/much") == b"/much" * 100_000
@@ -46,7 +46,7 @@ def test_a_port_of_the_instance_answers_here(known: Sshd, reach: REACH, feed: in
         socket.create_connection(address)
 
 
-def test_it_listens_on_loopback_alone(known: Sshd, reach: REACH, feed: int) -> None:
+def test_the_tunnel_listens_only_on_loopback(known: Sshd, reach: REACH, feed: int) -> None:
     with reach().tunnel(feed) as tunnel:
         listening = [
             line.split()[1]
@@ -57,7 +57,7 @@ def test_it_listens_on_loopback_alone(known: Sshd, reach: REACH, feed: int) -> N
         assert tunnel.host == "127.0.0.1"
 
 
-def test_many_at_once_are_served(known: Sshd, reach: REACH, feed: int) -> None:
+def test_concurrent_connections_are_served(known: Sshd, reach: REACH, feed: int) -> None:
     found: list[bytes] = []
     with reach().tunnel(feed) as tunnel:
         threads = [
@@ -70,7 +70,7 @@ def test_many_at_once_are_served(known: Sshd, reach: REACH, feed: int) -> None:
     assert found == [b"/much" * 100_000] * 8
 
 
-def test_one_connection_and_one_login_serve_all(known: Sshd, reach: REACH, feed: int) -> None:
+def test_all_connections_share_one_login(known: Sshd, reach: REACH, feed: int) -> None:
     before = known.logins()
     with reach().tunnel(feed) as tunnel:
         for _ in range(5):
@@ -78,7 +78,7 @@ def test_one_connection_and_one_login_serve_all(known: Sshd, reach: REACH, feed:
     assert known.logins() - before == 1
 
 
-def test_a_port_that_nothing_listens_on_is_told_apart_from_a_tunnel_that_is_cut(
+def test_a_closed_remote_port_is_distinguished_from_a_cut_tunnel(
     known: Sshd, reach: REACH, closed_port: int
 ) -> None:
     with reach().tunnel(closed_port) as tunnel:
@@ -90,7 +90,7 @@ def test_a_port_that_nothing_listens_on_is_told_apart_from_a_tunnel_that_is_cut(
         assert tunnel.connection.alive
 
 
-def test_a_host_that_forwards_nothing_is_told_of(
+def test_disabled_port_forwarding_is_reported(
     person: Laptop, reach: REACH, tmp_path: Path, feed: int
 ) -> None:
     with sshd(tmp_path / "s", "AllowTcpForwarding no", allow=[person.key]) as server:
@@ -114,7 +114,7 @@ def _get_again(tunnel: Tunnel) -> Callable[[], bool]:
     return again
 
 
-def test_a_connection_that_is_cut_is_made_again_on_the_same_port(
+def test_a_cut_connection_is_reopened_on_the_same_port(
     known: Sshd, reach: REACH, feed: int
 ) -> None:
     with reach().tunnel(feed) as tunnel:
@@ -127,7 +127,7 @@ def test_a_connection_that_is_cut_is_made_again_on_the_same_port(
         assert tunnel.address == address
 
 
-def test_while_the_host_is_away_the_trouble_is_named_and_then_it_goes_on(
+def test_an_unreachable_host_is_reported_until_the_tunnel_recovers(
     known: Sshd, reach: REACH, feed: int
 ) -> None:
     with reach().tunnel(feed) as tunnel:
@@ -141,7 +141,7 @@ def test_while_the_host_is_away_the_trouble_is_named_and_then_it_goes_on(
         assert tunnel.trouble() is None
 
 
-def test_a_request_under_way_when_the_connection_is_cut_ends(known: Sshd, reach: REACH) -> None:
+def test_a_request_in_progress_ends_when_the_connection_is_cut(known: Sshd, reach: REACH) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         reach().tunnel(silent.getsockname()[1]) as tunnel,
@@ -155,7 +155,7 @@ def test_a_request_under_way_when_the_connection_is_cut_ends(known: Sshd, reach:
         there.close()
 
 
-def test_another_key_after_a_cut_is_refused(known: Sshd, reach: REACH, feed: int) -> None:
+def test_another_host_key_after_a_cut_is_rejected(known: Sshd, reach: REACH, feed: int) -> None:
     with reach().tunnel(feed) as tunnel:
         known.stop()
         known.host_keys["ed25519"].unlink()
@@ -170,9 +170,7 @@ def test_another_key_after_a_cut_is_refused(known: Sshd, reach: REACH, feed: int
     assert "does not match the known one" in trouble.what
 
 
-def test_a_tunnel_that_ends_while_somebody_reads_through_it_leaves_nothing(
-    known: Sshd, reach: REACH
-) -> None:
+def test_a_tunnel_closed_during_a_read_leaves_nothing(known: Sshd, reach: REACH) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         with reach().tunnel(silent.getsockname()[1]) as tunnel:
             client = socket.create_connection(tunnel.address, timeout=30)
@@ -184,7 +182,7 @@ def test_a_tunnel_that_ends_while_somebody_reads_through_it_leaves_nothing(
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_the_way_may_lead_over_other_hosts(
+def test_several_jump_hosts_are_used(
     person: Laptop, reach: REACH, tmp_path: Path, feed: int, count: int
 ) -> None:
     jumps = [Sshd(tmp_path / f"jump{n}") for n in range(count)]
@@ -206,7 +204,7 @@ def test_the_way_may_lead_over_other_hosts(
                 each.stop()
 
 
-def test_a_host_on_the_way_that_nobody_knows_is_refused_and_named(
+def test_an_unknown_jump_host_is_rejected_and_named(
     known: Sshd, person: Laptop, reach: REACH, tmp_path: Path
 ) -> None:
     with sshd(tmp_path / "jump", allow=[person.key]) as jump:
@@ -220,7 +218,7 @@ def test_a_host_on_the_way_that_nobody_knows_is_refused_and_named(
         reach().connect().close()
 
 
-def test_a_host_on_the_way_that_lets_nobody_in_is_named(
+def test_a_jump_host_that_rejects_the_login_is_named(
     known: Sshd, person: Laptop, reach: REACH, tmp_path: Path
 ) -> None:
     with sshd(tmp_path / "jump") as jump:
@@ -231,7 +229,7 @@ def test_a_host_on_the_way_that_lets_nobody_in_is_named(
     assert "this is the jump host jump-0" in found.value.hint
 
 
-def test_an_instance_that_the_host_before_it_does_not_reach_is_told_of(
+def test_an_instance_unreachable_from_its_jump_host_is_reported(
     known: Sshd, person: Laptop, reach: REACH, tmp_path: Path
 ) -> None:
     with sshd(tmp_path / "jump", allow=[person.key]) as jump:
@@ -242,9 +240,7 @@ def test_an_instance_that_the_host_before_it_does_not_reach_is_told_of(
             reach().connect()
 
 
-def test_a_way_that_leads_back_to_itself_is_told_of(
-    known: Sshd, person: Laptop, reach: REACH
-) -> None:
+def test_a_loop_of_jump_hosts_is_reported(known: Sshd, person: Laptop, reach: REACH) -> None:
     person.configure(
         f"Host {INSTANCE}\n  HostName 127.0.0.1\n  ProxyJump a\nHost a\n  ProxyJump b\n"
         "Host b\n  ProxyJump a\n"
@@ -263,7 +259,7 @@ RELAY = (
 )
 
 
-def test_a_proxy_command_is_the_way(
+def test_a_proxy_command_is_used(
     known: Sshd, person: Laptop, reach: REACH, tmp_path: Path, feed: int
 ) -> None:
     relay = tmp_path / "relay.py"
@@ -313,7 +309,7 @@ def test_another_user_of_this_machine_gets_nothing_through_the_tunnel(
         assert get(tunnel) == b"/hello"
 
 
-def test_who_ends_a_tunnel_does_not_wait_for_one_that_is_made_again(
+def test_closing_a_tunnel_does_not_wait_for_a_reconnection(
     known: Sshd, reach: REACH, closed_port: int
 ) -> None:
     begun, going_on = threading.Event(), threading.Event()
@@ -336,7 +332,7 @@ def test_who_ends_a_tunnel_does_not_wait_for_one_that_is_made_again(
     wait_until(lambda: not tunnel.connection.alive, what="what was made again is closed")
 
 
-def test_a_connection_on_which_nobody_answers_any_more_is_given_up_and_made_again(
+def test_a_dead_connection_times_out_and_is_reopened(
     known: Sshd, person: Laptop, reach: REACH, feed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_CHANNEL_SECONDS", 2.0)
@@ -353,7 +349,7 @@ def test_a_connection_on_which_nobody_answers_any_more_is_given_up_and_made_agai
             assert get(tunnel) == b"/hello"
 
 
-def test_a_cut_is_an_error_of_its_own(known: Sshd, reach: REACH, feed: int) -> None:
+def test_a_cut_connection_has_its_own_error(known: Sshd, reach: REACH, feed: int) -> None:
     with reach().connect() as connection:
         known.cut()
         wait_until(lambda: not connection.alive, what="the cut is noticed")
@@ -361,7 +357,7 @@ def test_a_cut_is_an_error_of_its_own(known: Sshd, reach: REACH, feed: int) -> N
             connection.channel("127.0.0.1", feed)
 
 
-def test_known_keys_of_a_host_on_the_way_are_not_taken_for_the_instances(
+def test_keys_of_a_jump_host_are_not_trusted_for_the_instance(
     known: Sshd, person: Laptop, reach: REACH, tmp_path: Path
 ) -> None:
     assert public(known.host_keys["ed25519"])
@@ -372,7 +368,7 @@ def test_known_keys_of_a_host_on_the_way_are_not_taken_for_the_instances(
             reach().connect()
 
 
-def test_a_connection_that_is_lost_before_the_tunnel_opens_is_cut(
+def test_a_connection_lost_before_the_tunnel_opens_counts_as_cut(
     known: Sshd, reach: REACH, feed: int
 ) -> None:
     tunnel = reach().tunnel(feed)

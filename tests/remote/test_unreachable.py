@@ -1,4 +1,4 @@
-"""Nobody there, or nobody who speaks SSH: known soon, and said as it is."""
+"""Hosts that do not answer, or do not speak SSH, are detected soon and reported."""
 
 import socket
 import threading
@@ -21,7 +21,7 @@ def _leads_to(person: Laptop, port: int, host: str = "127.0.0.1") -> None:
 
 @contextmanager
 def says(text: bytes, *, then_ends: bool) -> Iterator[int]:
-    """Something that says a word to whoever comes; gives its port."""
+    """A server that sends a text to each client; yields its port."""
     held: list[socket.socket] = []
     server = socket.create_server(("127.0.0.1", 0))
 
@@ -49,7 +49,7 @@ def says(text: bytes, *, then_ends: bool) -> Iterator[int]:
             each.close()
 
 
-def test_a_port_that_nothing_listens_on(person: Laptop, reach: REACH, closed_port: int) -> None:
+def test_a_closed_port_is_reported(person: Laptop, reach: REACH, closed_port: int) -> None:
     port = closed_port
     _leads_to(person, port)
     with pytest.raises(Unreachable, match=f"nothing listens at 127.0.0.1:{port}") as found:
@@ -57,13 +57,13 @@ def test_a_port_that_nothing_listens_on(person: Laptop, reach: REACH, closed_por
     assert "refused" in found.value.why
 
 
-def test_a_name_that_is_none(person: Laptop, reach: REACH) -> None:
+def test_an_unknown_host_name_is_reported(person: Laptop, reach: REACH) -> None:
     _leads_to(person, 22, "not..a.name")
     with pytest.raises(Unreachable, match=r"cannot resolve host name not\.\.a\.name"):
         reach().connect()
 
 
-def test_name_servers_that_do_not_answer(
+def test_name_servers_that_do_not_answer_are_reported(
     person: Laptop, reach: REACH, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     going_on = threading.Event()
@@ -86,7 +86,7 @@ def test_name_servers_that_do_not_answer(
     assert found.value.why == "no name server answers"
 
 
-def test_a_host_that_swallows_packets_is_given_up_after_one_connect_timeout(
+def test_a_host_that_drops_packets_fails_after_one_connect_timeout(
     person: Laptop, reach: REACH, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert dial.CONNECT_SECONDS <= 10
@@ -95,7 +95,7 @@ def test_a_host_that_swallows_packets_is_given_up_after_one_connect_timeout(
         full.bind(("127.0.0.1", 0))
         full.listen(0)
         fillers = []
-        for _ in range(4):  # what does not fit into the backlog is not answered
+        for _ in range(4):  # connections beyond the backlog are not answered
             filler = socket.socket()
             filler.setblocking(False)
             filler.connect_ex(full.getsockname())
@@ -115,7 +115,7 @@ def test_a_host_that_swallows_packets_is_given_up_after_one_connect_timeout(
     assert 0 < seconds <= 0.3
 
 
-def test_a_host_that_takes_the_connection_and_says_nothing(
+def test_a_host_that_accepts_and_stays_silent_is_reported(
     person: Laptop, reach: REACH, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(handshake, "BANNER_SECONDS", 0.6)
@@ -125,7 +125,7 @@ def test_a_host_that_takes_the_connection_and_says_nothing(
             reach().connect()
 
 
-def test_a_host_that_falls_silent_after_its_first_word(
+def test_a_host_that_stalls_after_its_banner_is_reported(
     person: Laptop, reach: REACH, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(handshake, "_AGREE_SECONDS", 0.6)
@@ -136,14 +136,18 @@ def test_a_host_that_falls_silent_after_its_first_word(
 
 
 @pytest.mark.parametrize("text", [b"HTTP/1.0 400 Bad Request\r\n\r\n", b"", b"\xff\x00" * 300])
-def test_something_that_does_not_speak_ssh(person: Laptop, reach: REACH, text: bytes) -> None:
+def test_a_server_that_does_not_speak_ssh_is_reported(
+    person: Laptop, reach: REACH, text: bytes
+) -> None:
     with says(text, then_ends=True) as port:
         _leads_to(person, port)
         with pytest.raises(Unreachable, match="the SSH handshake with .* failed"):
             reach().connect()
 
 
-def test_a_host_with_nothing_in_common(person: Laptop, reach: REACH, server: Sshd) -> None:
+def test_a_host_without_a_common_algorithm_is_reported(
+    person: Laptop, reach: REACH, server: Sshd
+) -> None:
     server.stop()
     server.lines = ("Ciphers chacha20-poly1305@openssh.com",)
     server.start()

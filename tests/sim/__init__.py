@@ -1,2 +1,3 @@
-"""Whole queues on several machines under a virtual clock: the runner's own loop, replicator and
-takeover, with commands, disks, an object store and people that are simulated."""
+"""Simulation of whole queues on several machines under a virtual clock: the product's own loop,
+replicator and takeover run with simulated commands, disks, object store and operators.
+"""

@@ -1,4 +1,4 @@
-"""`make soak`: any number of schedules, from any seed on."""
+"""`make soak`: play any number of schedules, starting at any seed."""
 
 import sys
 import time
@@ -7,7 +7,7 @@ from tests.sim.schedule import run
 
 
 def main() -> int:
-    """Play as many schedules as argv says, from the seed that it says on."""
+    """Play the number of schedules in argv, starting at the seed in argv."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
     first = int(sys.argv[2]) if len(sys.argv) > 2 else 0
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""A virtual clock, and tasks that run on it one at a time: the same seed, the same order."""
+"""A virtual clock, and tasks that run on it one at a time, in an order that the seed determines."""
 
 from collections.abc import Callable
 from heapq import heappop, heappush
@@ -8,11 +8,11 @@ import greenlet
 
 
 class Crashed(BaseException):
-    """The process that this task belongs to has died."""
+    """The process of this task has died."""
 
 
 class Process:
-    """Something that may be killed or stopped as a whole: its tasks are its threads."""
+    """A process that can be killed or suspended with its tasks, which are its threads."""
 
     def __init__(self, kernel: "Kernel", name: str) -> None:
         self.kernel = kernel
@@ -20,13 +20,13 @@ class Process:
         self.alive = True
         self.asleep_until = 0.0
         self.slept = 0.0
-        """How long it slept the last time."""
+        """Duration of the last sleep."""
         self.forced = False
-        """Whether it was told to take a queue whose owner may be alive."""
+        """Whether the process was started with `--force`."""
         self.tasks: list[Task] = []
 
     def kill(self) -> None:
-        """Die at once; raises `Crashed` when one's own task asks for it."""
+        """Die at once; raises `Crashed` if called by one of the process's own tasks."""
         if not self.alive:
             return
         self.alive = False
@@ -36,20 +36,20 @@ class Process:
         self.expect_alive()
 
     def expect_alive(self) -> None:
-        """Raise `Crashed` in a task of a process that has died."""
+        """Raise `Crashed` in a task of a dead process."""
         current = self.kernel.current
         if current is not None and not current.process.alive:
             raise Crashed
 
 
 class Task:
-    """A thread of a process: code that waits by `Kernel.sleep` and `Signal.wait` alone."""
+    """A thread of a process: code that blocks only in `Kernel.sleep` and `Kernel.wait`."""
 
     def __init__(self, process: Process, function: Callable[[], None]) -> None:
         self.process = process
         self.over = False
         self.waits = 0
-        """Grows with each wake-up: an older timer finds that it comes too late."""
+        """Number of wake-ups, which makes older timers void."""
         self._function = function
         self._greenlet = greenlet.greenlet(self._run, parent=process.kernel.hub)
         process.tasks.append(self)
@@ -63,7 +63,7 @@ class Task:
             self.over = True
 
     def resume(self) -> None:
-        """Go on, on the hub's turn."""
+        """Switch to the task; called by the hub."""
         if self.over or not self.process.alive:
             return
         self.waits += 1
@@ -75,10 +75,10 @@ class Task:
             kernel.current = None
 
     def end(self) -> None:
-        """Stop for ever where it waits."""
+        """Make the task raise `Crashed` where it waits."""
         if self.over or self.process.kernel.current is self:
             return
-        if not self._greenlet:  # it never began
+        if not self._greenlet:  # it has not started
             self.over = True
             return
         self.process.kernel.at(0.0, self._throw)
@@ -89,7 +89,7 @@ class Task:
 
 
 class Kernel:
-    """The clock and the order of everything."""
+    """Virtual clock and scheduler."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -100,29 +100,29 @@ class Kernel:
         self._count = 0
 
     def trace(self, text: str) -> None:
-        """Note what happens, for a schedule that fails."""
+        """Record what happens, for the report of a failed schedule."""
         self.log.append(f"{self.now:10.3f} {text}")
 
     def at(self, seconds: float, call: Callable[[], Any]) -> None:
-        """Call something so many seconds from now."""
+        """Call a function after a delay."""
         self._count += 1
         heappush(self._heap, (self.now + seconds, self._count, call))
 
     def start(self, process: Process, function: Callable[[], None]) -> Task:
-        """Begin a task of a process."""
+        """Start a task of a process."""
         task = Task(process, function)
         self.at(0.0, lambda: self._wake(task, task.waits))
         return task
 
     def sleep(self, seconds: float) -> None:
-        """Rest, in a task."""
+        """Suspend the current task for a time."""
         task = self._task()
         waits = task.waits
         self.at(seconds, lambda: self._wake(task, waits))
         self._rest(task)
 
     def wait(self, signal: "Signal", seconds: float | None) -> None:
-        """Rest until a signal is given, or so long."""
+        """Suspend the current task until a signal is given or the timeout is over."""
         task = self._task()
         if signal.given:
             signal.given = False
@@ -136,7 +136,7 @@ class Kernel:
         signal.given = False
 
     def step(self) -> bool:
-        """Do what comes next; returns whether there was anything."""
+        """Run the next call; returns whether there was one."""
         if not self._heap:
             return False
         time, _, call = heappop(self._heap)
@@ -145,7 +145,7 @@ class Kernel:
         return True
 
     def _task(self) -> Task:
-        assert self.current is not None, "only a task may rest"
+        assert self.current is not None, "only a task may wait"
         return self.current
 
     def _rest(self, task: Task) -> None:
@@ -163,7 +163,7 @@ class Kernel:
 
 
 class Signal:
-    """Something that one task waits for, and others give."""
+    """An event that one task waits for and another one sets."""
 
     def __init__(self, kernel: Kernel) -> None:
         self.given = False
@@ -171,7 +171,7 @@ class Signal:
         self._kernel = kernel
 
     def give(self) -> None:
-        """Wake who waits, or who will."""
+        """Wake the waiting task, or the next one that waits."""
         self.given = True
         if self.waiting is not None:
             self._kernel.at(0.0, self.waiting)

@@ -1,7 +1,7 @@
-"""One schedule: a queue, machines, faults, and people who stop, kill, lose and take over.
+"""One schedule: a queue, machines, faults, and operators who stop, kill, lose and take over.
 
-All of it follows from a seed. First everything may go wrong; then the faults end, and the queue
-must come to its end within a day.
+The seed determines all of it. At first anything may fail; then the faults stop, and the queue must
+end within a day.
 """
 
 import json
@@ -39,21 +39,23 @@ TERM = 15
 
 
 class Schedule:
-    """A seed, played out."""
+    """The schedule of a seed."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.rng = rng = Random(seed)
         self.kernel = kernel = Kernel()
         self.config = _config(rng)
-        LogModel.gone = frozenset()
-        LogModel.promising = frozenset(job.job_id for job in self.config.jobs if job.result_files)
+        LogModel.lost_results = frozenset()
+        LogModel.with_results = frozenset(
+            job.job_id for job in self.config.jobs if job.result_files
+        )
         needs = {job.job_id: job.depends_on for job in self.config.jobs}
         self.checker = Checker(
             QUEUE_ID, lambda: kernel.now, needs, durable=self.config.durability == "s3"
         )
         self.bucket = Bucket(kernel, _faults(rng), Random(rng.random()))
-        self.bucket.written = self.checker.wrote
+        self.bucket.written = self.checker.check_write
         self.crashes = rng.choice([0.0, 0.0, 0.002, 0.01])
         self.troubled = True
         self.hosts = [
@@ -63,27 +65,27 @@ class Schedule:
         self.checker.size_of = lambda place: sum(
             len(host.disk.rows()) for host in self.hosts if host.place == place
         )
-        self.checker.vanished = lambda place: place not in {h.place for h in self._there()}
+        self.checker.vanished = lambda place: place not in {h.place for h in self._existing_hosts()}
         self.log_full = rng.choice([0.0, 0.0, 0.05])
         gone = rng.choice([0.0, 0.0, 0.4])
         for host in self.hosts:
             host.success = rng.choice([1.0, 0.85, 0.6])
             host.log_full = self.log_full
-            host.gone = gone
+            host.lost_share = gone
             host.troubled = lambda: self.troubled
         self.people = Process(kernel, "people")
         self.processes = 0
         self.done = False
 
     def play(self) -> None:
-        """Play it out.
+        """Play the schedule.
 
         Raises:
-            Violation: An invariant was broken.
+            Violation: An invariant is violated.
         """
         failpoints.watch = self._point
         try:
-            self.kernel.start(self.people, self._people)
+            self.kernel.start(self.people, self._operate)
             for _ in range(STEPS):
                 if self.done or not self.kernel.step():
                     break
@@ -104,103 +106,110 @@ class Schedule:
             task.process.kill()
             raise Crashed
 
-    # people
+    # operators
 
-    def _people(self) -> None:
+    def _operate(self) -> None:
         rng, kernel = self.rng, self.kernel
         self._start(self.hosts[0])
         while kernel.now < TROUBLE_SECONDS:
             kernel.sleep(rng.choice([1.0, 10.0, 60.0, 200.0]) * rng.uniform(0.2, 1.5))
-            if self._over():
+            if self._has_ended():
                 break
             rng.choice(
                 [
-                    *(self._kill, self._kill, self._pause, self._power, self._lose, self._stop),
+                    *(
+                        self._kill,
+                        self._kill,
+                        self._pause,
+                        self._power_off_host,
+                        self._lose_host,
+                        self._stop,
+                    ),
                     *(self._take, self._take, self._force, self._restart, self._restart),
-                    self._spot,
+                    self._interrupt_host,
                 ]
             )()
         self.troubled = False
         self.bucket.faults = Faults(latency=0.05)
         for host in self.hosts:
             host.log_full = 0.0
-        while not self._over():
+        while not self._has_ended():
             if kernel.now > DAY:
                 return
-            if not any(host.running for host in self._there()):
-                host = rng.choice(self._there())
+            if not any(host.running for host in self._existing_hosts()):
+                host = rng.choice(self._existing_hosts())
                 take = not host.disk.rows() and "_spawn/queue.json" in self.bucket.objects
                 self._start(host, take=take, force=rng.random() < 0.5)
             kernel.sleep(30.0)
         self.done = True
 
-    def _there(self) -> list[Host]:
-        return [host for host in self.hosts if host.there]
+    def _existing_hosts(self) -> list[Host]:
+        return [host for host in self.hosts if host.exists]
 
-    def _over(self) -> bool:
+    def _has_ended(self) -> bool:
         return self.checker.remote.ended and not any(host.running for host in self.hosts)
 
-    def _someone(self, running: bool) -> Host | None:
-        found = [host for host in self._there() if host.running is running]
+    def _random_host(self, running: bool) -> Host | None:
+        found = [host for host in self._existing_hosts() if host.running is running]
         return self.rng.choice(found) if found else None
 
     def _kill(self) -> None:
-        host = self._someone(running=True)
+        host = self._random_host(running=True)
         if host is not None and host.runner is not None:
             host.runner.kill()
 
     def _pause(self) -> None:
-        host = self._someone(running=True)
+        host = self._random_host(running=True)
         if host is not None and host.runner is not None:
             if host.runner.asleep_until > self.kernel.now:
-                return  # it sleeps already
+                return  # it is asleep already
             seconds = self.rng.choice([5.0, 50.0, 150.0])
             self.kernel.trace(f"{host.name} sleeps {seconds:.0f} s")
             host.runner.asleep_until = self.kernel.now + seconds
             host.runner.slept = seconds
 
-    def _power(self) -> None:
+    def _power_off_host(self) -> None:
         if self.rng.random() < 0.5:
-            self.rng.choice(self._there()).power_off()
+            self.rng.choice(self._existing_hosts()).power_off()
 
-    def _lose(self) -> None:
-        if len(self._there()) > 1 and self.rng.random() < 0.5:
-            self.rng.choice(self._there()).vanish()
+    def _lose_host(self) -> None:
+        if len(self._existing_hosts()) > 1 and self.rng.random() < 0.5:
+            self.rng.choice(self._existing_hosts()).vanish()
 
     def _stop(self) -> None:
-        host = self._someone(running=True)
+        host = self._random_host(running=True)
         if host is not None and host.runner is not None:
-            self.kernel.trace(f"{host.name} is told to stop")
+            self.kernel.trace(f"{host.name} gets a stop signal")
             host.stop()
 
-    def _spot(self) -> None:
-        """EC2 gives notice, and takes the machine back: it is gone, or stopped."""
-        host = self._someone(running=True)
+    def _interrupt_host(self) -> None:
+        """Give a spot notice, and later terminate or stop the machine."""
+        host = self._random_host(running=True)
         if host is None:
             return
         seconds = self.rng.choice([120.0, 120.0, 20.0])
-        self.kernel.trace(f"{host.name} is taken back in {seconds:.0f} s")
+        self.kernel.trace(f"{host.name} has a spot notice of {seconds:.0f} s")
         host.notice(seconds)
 
         def take() -> None:
-            if self.troubled and host.there:
-                gone = len(self._there()) > 1 and self.rng.random() < 0.7
+            if self.troubled and host.exists:
+                gone = len(self._existing_hosts()) > 1 and self.rng.random() < 0.7
                 host.vanish() if gone else host.power_off()
 
         self.kernel.at(seconds, take)
 
     def _take(self) -> None:
-        host = self._someone(running=False)
+        host = self._random_host(running=False)
         if host is not None:
             self._start(host, take=True)
 
     def _force(self) -> None:
-        host = self._someone(running=False)
+        host = self._random_host(running=False)
         if host is not None:
             self._start(host, take=True, force=True)
 
     def _restart(self) -> None:
-        host = self._someone(running=False)
+        host = self._random_host(running=False)
         if host is not None:
             self._start(host)
 
@@ -215,7 +224,7 @@ class Schedule:
         how = "takes over" if take else "starts"
         self.kernel.trace(f"{process.name} {how}{' by force' if force else ''}")
 
-        def life() -> None:
+        def run_process() -> None:
             try:
                 nonce, against = f"{self.rng.getrandbits(64):016x}", ""
                 for _ in range(5):
@@ -225,16 +234,16 @@ class Schedule:
                     if again is None:
                         break
                     against = again
-                self.checker.left(host)
+                self.checker.check_exit(host)
             except StoreError as error:
                 self.kernel.trace(f"{process.name}: {error}")
             except SpawnError as error:
                 self.kernel.trace(f"{process.name}: {error}")
                 if isinstance(error, Owned):
-                    self.checker.left(host)
+                    self.checker.check_exit(host)
             process.alive = False
 
-        self.kernel.start(process, life)
+        self.kernel.start(process, run_process)
 
     def _run(
         self,
@@ -246,10 +255,10 @@ class Schedule:
         nonce: str,
         against: str,
     ) -> str | None:
-        """What `runner.session` does.
+        """Do what `runner.session` does.
 
         Returns:
-            The lease that a takeover is to be tried against again; None when it is over.
+            The nonce of the lease against which to retry the takeover; None if the run has ended.
         """
         kernel = self.kernel
         ledger = Ledger(host.disk, QUEUE_ID)
@@ -290,11 +299,11 @@ class Schedule:
                 self._put_aside(host)
                 return None
             behind = owning.found is not None and owning.found.seq < ledger.seq
-            if behind and self._settle(host, ledger, owning, client, me, clock, nonce):
+            if behind and self._ship_end(host, ledger, owning, client, me, clock, nonce):
                 return None
             if not (state.failed and retry_failed):
                 return None
-            kernel.trace(f"{process.name} retries what failed")
+            kernel.trace(f"{process.name} retries failed jobs")
         kind = QueueStarted if state.state == "pending" else QueueResumed
         opening = kind(
             instance_id=host.name,
@@ -307,7 +316,7 @@ class Schedule:
             place=host.place,
         )
         epoch = owning.epoch(state)
-        client.surprising = True  # from here on only the replicator asks
+        client.surprising = True  # from here on only the replicator makes requests
         replicator = self._replicator(
             ledger, client, owning.found, take_place, me, epoch, nonce, clock, inbox.post
         )
@@ -391,7 +400,7 @@ class Schedule:
             report=lambda _: None,
         )
 
-    def _settle(
+    def _ship_end(
         self,
         host: Host,
         ledger: Ledger,
@@ -401,8 +410,7 @@ class Schedule:
         clock: SimClock,
         nonce: str,
     ) -> bool:
-        """Bring what a queue that has ended still owes to the store; returns whether it is another
-        machine's by now."""
+        """Ship the rest of an ended queue's log; returns whether another machine owns the queue."""
         replicator = self._replicator(
             ledger,
             client,
@@ -422,42 +430,42 @@ class Schedule:
         return bool(replicator.fenced)
 
     def _put_aside(self, host: Host) -> None:
-        self.checker.fenced(host)
+        self.checker.check_fenced(host)
         host.put_aside()
 
     def _is_there(self, instance: str) -> bool:
-        return instance in {host.name for host in self._there()}
+        return instance in {host.name for host in self._existing_hosts()}
 
-    # the end
+    # the end of the schedule
 
     def _check_end(self) -> None:
         remote = self.checker.remote
-        self.checker.rate()
+        self.checker.check_rate()
         expect(not remote.open, f"attempts without an outcome: {remote.open}")
         owner = remote.owners[remote.epoch]
         for command in self.checker.alive:
-            # Nobody may have come back to a machine that the queue was taken from: by force, or
-            # when its runner had died before the store knew of what it had begun.
+            # A machine from which the queue was taken may never have been used again: it was taken
+            # by force, or its runner died before the store knew of the job.
             left = command.host.place != owner and not command.host.running
             expect(left, f"the queue has ended and {command.job} still runs")
         (host,) = [host for host in self.hosts if host.place == owner]
-        if host.there:
+        if host.exists:
             local = [(row[3], row[2]) for row in host.disk.rows()]
             size = len(remote.lines)
             if len(local) > size and not host.running:
-                # A runner has died that went on with the ended queue, before the store knew.
+                # A runner resumed the ended queue and died before the store knew.
                 opening = json.loads(local[size][1])["type"]
                 expect(opening == "QueueResumed", f"{opening} is not in the store")
                 local = local[:size]
             expect(local == remote.lines, "the replica is not the owner's log")
 
-    def told(self) -> str:
-        """The schedule, for a person."""
+    def describe(self) -> str:
+        """Return the schedule as text."""
         lines = [f"seed {self.seed}: {self.config.durability}, {self.bucket.faults}"]
         return "\n".join([*lines, *self.kernel.log])
 
     def digest(self) -> bytes:
-        """Every log there is, byte for byte."""
+        """Return all logs, byte for byte."""
         logs = [b"\n".join(line for _, line in self.checker.remote.lines)]
         for host in self.hosts:
             logs += [
@@ -468,16 +476,16 @@ class Schedule:
 
 
 def run(seed: int) -> Schedule:
-    """Play a seed out.
+    """Play the schedule of a seed.
 
     Raises:
-        AssertionError: With the schedule, when an invariant was broken.
+        AssertionError: An invariant is violated; the message has the schedule.
     """
     schedule = Schedule(seed)
     try:
         schedule.play()
     except Exception as error:
-        raise AssertionError(f"{error!r}\n{schedule.told()[-12000:]}") from error
+        raise AssertionError(f"{error!r}\n{schedule.describe()[-12000:]}") from error
     return schedule
 
 

@@ -1,5 +1,6 @@
-"""An object store that fails, delays, reorders, loses replies to writes that took effect, and
-answers what no store says."""
+"""An object store that fails, delays, reorders, loses responses to writes that took effect, and
+gives answers that no store gives.
+"""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,7 +26,7 @@ TIMEOUT = 8.0
 
 
 class Faults(Struct):
-    """How often what goes wrong, as shares of requests. `outages` are from when to when."""
+    """Shares of requests that fail in each way. `outages` are intervals."""
 
     refused: float = 0.0
     lost: float = 0.0
@@ -36,7 +37,7 @@ class Faults(Struct):
 
 
 class Bucket:
-    """What the store holds; everybody's."""
+    """Objects in the store, shared by all clients."""
 
     def __init__(self, kernel: Kernel, faults: Faults, rng: Random) -> None:
         self.kernel = kernel
@@ -44,11 +45,11 @@ class Bucket:
         self.rng = rng
         self.objects: dict[str, tuple[bytes, float]] = {}
         self.saved: set[str] = set()
-        """The attempts whose results are here, by token."""
+        """Tokens of the attempts whose results are saved."""
         self.written: Callable[[str, bytes, bytes | None, Process], None] = lambda *_: None
 
     def put(self, key: str, data: bytes, condition: str | None, by: Process) -> str:
-        """Write, if what is there is what the condition says: nothing, or this ETag."""
+        """Write if the condition holds: None for no object, else the object's ETag."""
         before = self.objects.get(key)
         if condition is None and before is not None:
             raise Exists(key)
@@ -60,7 +61,7 @@ class Bucket:
         return _etag(data)
 
     def get(self, key: str) -> Object:
-        """Read."""
+        """Read an object."""
         if key not in self.objects:
             raise NotThere(key)
         data, at = self.objects[key]
@@ -68,44 +69,39 @@ class Bucket:
         return Object(data, _etag(data), float(int(self.kernel.now) - int(at)), now)
 
     def keys(self, prefix: str, after: str) -> list[tuple[str, int]]:
-        """List."""
+        """List keys."""
         found = sorted(key for key in self.objects if key.startswith(prefix) and key > after)
         return [(key, len(self.objects[key][0])) for key in found[:PAGE]]
 
 
 class Client:
-    """One process's way to the bucket. See `SmallObjects`."""
+    """The client of one process. Implements `SmallObjects`."""
 
     location = "s3://sim/q/"
 
     def __init__(self, bucket: Bucket, process: Process) -> None:
         self._bucket = bucket
         self._process = process
-        self.surprising = False
-        """Whether some odd answers raise what no store raises, as a fault of ours would."""
+        self.raises_unknown_errors = False
+        """Whether some odd answers raise errors that no store raises, as a bug would."""
         self.failed_at = -1e9
-        """When a request of this process failed last."""
+        """Time of the process's last failed request."""
         self.asked_at = -1e9
-        """When the newest request that was answered, or failed, was made."""
+        """Time at which the last finished request was sent."""
 
     def create(self, key: str, data: bytes) -> str:
-        """See `SmallObjects.create`."""
         return self._ask(lambda: self._bucket.put(key, data, None, self._process), key, write=True)
 
     def replace(self, key: str, data: bytes, *, etag: str) -> str:
-        """See `SmallObjects.replace`."""
         return self._ask(lambda: self._bucket.put(key, data, etag, self._process), key, write=True)
 
     def read(self, key: str) -> Object:
-        """See `SmallObjects.read`."""
         return self._ask(lambda: self._bucket.get(key), key)
 
     def list(self, prefix: str, after: str = "") -> list[tuple[str, int]]:
-        """See `SmallObjects.list`."""
         return self._ask(lambda: self._bucket.keys(prefix, after), prefix)
 
     def has(self, key: str) -> bool:
-        """See `SmallObjects.has`."""
         return self._ask(lambda: key in self._bucket.objects, key)
 
     def _ask(self, effect: Callable[[], Any], key: str, *, write: bool = False) -> Any:
@@ -137,13 +133,13 @@ class Client:
         return result
 
     def _odd(self, result: Any, key: str, asked_at: float) -> Object:
-        """Answer to what may have taken effect as no store does."""
+        """Give an odd answer to a request that may have taken effect."""
         rng = self._bucket.rng
         self._bucket.kernel.trace(f"{self._process.name} {key}: odd answer")
         self.failed_at, self.asked_at = self._bucket.kernel.now, asked_at
         if isinstance(result, Object) and rng.random() < 0.7:
             return Object(_garbage(result.data, rng), result.etag, result.age, result.now)
-        if self.surprising and rng.random() < 0.5:
+        if self.raises_unknown_errors and rng.random() < 0.5:
             raise KeyError("ETag")
         raise InvalidAnswer(f"{key} cannot be reached", why="odd answer")
 
@@ -156,7 +152,7 @@ class Client:
 
 
 def _garbage(data: bytes, rng: Random) -> bytes:
-    """A login page, another document, or the beginning of what there is."""
+    """Return a login page, another document, or the beginning of the object."""
     half = data[: len(data) // 2]
     lines = half[: half.rfind(b"\n") + 1]
     return rng.choice([b"<html>Sign in</html>\n", b"{}", b"", half, lines, b"[" * 70_000])

@@ -1,4 +1,4 @@
-"""Schedules of every kind, each from its seed."""
+"""Schedules of all kinds, each determined by its seed."""
 
 import pytest
 from tests.sim.schedule import run

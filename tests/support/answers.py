@@ -1,4 +1,4 @@
-"""A small HTTP server on loopback that answers as it is told, and keeps what it was asked."""
+"""A small HTTP server on loopback that gives the test's answers and records its requests."""
 
 import http.client
 import http.server
@@ -12,7 +12,7 @@ from tests.support.s3 import Server
 
 
 class Asked(Struct, frozen=True):
-    """A request as it came; header names are small."""
+    """A received request; header names are lower-case."""
 
     method: str
     path: str
@@ -22,7 +22,7 @@ class Asked(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """What is answered. `promised` is a Content-Length that is not kept."""
+    """An answer. `promised` is a false Content-Length."""
 
     status: int = 200
     body: bytes = b""
@@ -31,25 +31,25 @@ class Answer(Struct, frozen=True):
 
 
 class Answering(Struct, frozen=True):
-    """The server, and what it was asked so far."""
+    """The server, and the requests so far."""
 
     server: Server
     asked: list[Asked]
 
     @property
     def endpoint(self) -> str:
-        """Where it listens."""
+        """URL of the server."""
         return self.server.endpoint
 
 
 def error(status: int, code: str, message: str = "said the server") -> Answer:
-    """An error as S3 words it."""
+    """An error in S3's format."""
     body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
     return Answer(status, body.encode(), {"Content-Type": "application/xml"})
 
 
 def forward(server: Server, asked: Asked) -> Answer:
-    """What another server answers to a request."""
+    """Forward a request to another server; returns its answer."""
     connection = http.client.HTTPConnection(urlsplit(server.endpoint).netloc, timeout=30)
     try:
         path = f"{asked.path}?{asked.query}" if asked.query else asked.path
@@ -92,7 +92,7 @@ def answering(answer: Callable[[Asked], Answer]) -> Iterator[Answering]:
         do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _answer  # noqa: N815
 
         def log_message(self, *_: object) -> None:
-            """Nothing: what was asked is kept."""
+            """Log nothing: requests are recorded."""
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
         httpd.daemon_threads = True

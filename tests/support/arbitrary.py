@@ -1,4 +1,4 @@
-"""Random events of every type, made from the types themselves."""
+"""Random events of every type, derived from the types themselves."""
 
 import types
 from functools import cache
@@ -24,10 +24,10 @@ PLAIN: dict[object, st.SearchStrategy[Any]] = {
 
 @cache
 def of(hint: Any) -> st.SearchStrategy[Any]:
-    """Values of a type, as events use types.
+    """Return a strategy for values of a type that events use.
 
     Raises:
-        TypeError: Events did not use this one when this was written.
+        TypeError: This type was not used by events when this was written.
     """
     if hint in PLAIN:
         return PLAIN[hint]
@@ -62,7 +62,7 @@ def _field(field: structs.FieldInfo, hint: Any) -> st.SearchStrategy[Any]:
 
 
 def events(cls: type[Data] | None = None) -> st.SearchStrategy[Event[Data]]:
-    """Events of one type, or of any; where they stand and what they say is random."""
+    """Return a strategy for events of one type or of any, with random headers and data."""
     data = st.sampled_from(list(TYPES.values())).flatmap(of) if cls is None else of(cls)
     drafts = st.builds(
         Draft, data, job_id=st.none() | IDS, attempt=st.none() | st.integers(1, 10**6)

@@ -1,6 +1,6 @@
-"""Ceph's object gateway with the smallest cluster that it runs on: a monitor and a memory store.
+"""Ceph's object gateway with a minimal cluster: one monitor and one in-memory OSD.
 
-Everything listens on loopback, without authentication between the daemons.
+All daemons listen on loopback, without authentication between them.
 """
 
 import shutil
@@ -17,7 +17,7 @@ PROGRAMS = ("ceph", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-ad
 _FSID = "7e2d7c9e-0000-4000-8000-000000000001"
 _OSD = "7e2d7c9e-0000-4000-8000-000000000002"
 _TRIES = 5
-"""An OSD that asks the monitor too early is told that its cluster is a wrong one, and ends."""
+"""An OSD that contacts the monitor too early is rejected and exits."""
 _CONF = """\
 [global]
 fsid = {fsid}
@@ -55,17 +55,17 @@ rgw frontends = beast endpoint=127.0.0.1:{port} tcp_nodelay=1
 
 
 def missing() -> str:
-    """The programs that are not on PATH."""
+    """Return the programs that are missing on PATH."""
     return ", ".join(name for name in PROGRAMS if shutil.which(name) is None)
 
 
 def _settled(osd: "subprocess.Popen[bytes]", conf: Path) -> bool:
-    """Whether it is up, or has ended."""
+    """Whether the OSD is up or has exited."""
     return "1 up" in _ask(conf, "osd", "stat") or osd.poll() is not None
 
 
 def _ask(conf: Path, *question: str) -> str:
-    """Ask the monitor; who asks early may be told that the cluster is a wrong one: empty then."""
+    """Query the monitor; empty when it still rejects clients of the cluster."""
     command = ["ceph", "-c", str(conf), "--connect-timeout", "30", *question]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     with open(conf.parent / "ceph.out", "a") as log:
@@ -75,7 +75,7 @@ def _ask(conf: Path, *question: str) -> str:
 
 @contextmanager
 def radosgw(folder: Path) -> Iterator[Server]:
-    """Run the gateway; what its daemons write is below `folder`."""
+    """Run the gateway; its daemons write below `folder`."""
     monitor, port = free_port(), free_port()
     endpoint = f"http://127.0.0.1:{port}"
     conf = folder / "ceph.conf"

@@ -1,7 +1,7 @@
-"""A headless Chromium, spoken to over two pipes, so that no port is opened and no driver needed.
+"""A headless Chromium, controlled over two pipes, so that no port and no driver is needed.
 
 Source: the Chrome DevTools Protocol; `--remote-debugging-pipe` reads messages from descriptor 3 and
-writes them to 4, each ended by a NUL.
+writes them to 4, each terminated by NUL.
 """
 
 import base64
@@ -17,14 +17,14 @@ from select import select
 from typing import Any
 
 SECONDS = 60.0
-"""Longer than anything here takes on a busy machine."""
+"""Timeout in seconds, which only a hang exceeds."""
 
 
 class Browser:
-    """One page in a browser of its own.
+    """One page in a separate browser.
 
     Args:
-        folder: For its profile; everything that it writes is there.
+        folder: For its profile and all other files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -62,7 +62,7 @@ class Browser:
         self.events: list[dict[str, Any]] = []
 
     def attach(self) -> None:
-        """Take hold of the first page and let it tell all that it does."""
+        """Attach to the first page and enable its events."""
         targets = self("Target.getTargets")["targetInfos"]
         target = next(each["targetId"] for each in targets if each["type"] == "page")
         attached = self("Target.attachToTarget", targetId=target, flatten=True)
@@ -71,7 +71,7 @@ class Browser:
             self(f"{domain}.enable")
 
     def __call__(self, method: str, **params: Any) -> Any:
-        """Do something and return the answer; what happens meanwhile is in `events`."""
+        """Call a method and return its result; events meanwhile are added to `events`."""
         self._number += 1
         message: dict[str, Any] = {"id": self._number, "method": method, "params": params}
         if self._session is not None:
@@ -88,7 +88,7 @@ class Browser:
             self.events.append(told)
 
     def show(self, page: Path, *, width: int = 1200, height: int = 900, dark: bool = False) -> None:
-        """Load a file in a window of this size; events of before are forgotten."""
+        """Load a file in a window of this size; clears `events`."""
         self(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -109,36 +109,36 @@ class Browser:
             self.events.append(self._next(deadline))
 
     def value(self, expression: str) -> Any:
-        """What a script in the page gives, as JSON."""
+        """Return the value of a JavaScript expression in the page, as JSON."""
         done = self("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in done, done
         return done["result"].get("value")
 
     def picture(self, file: Path) -> Path:
-        """Draw the whole page into a file."""
+        """Write a screenshot of the whole page."""
         done = self("Page.captureScreenshot", format="png", captureBeyondViewport=True)
         file.write_bytes(base64.b64decode(done["data"]))
         return file
 
     def pdf(self) -> bytes:
-        """Print the page."""
+        """Print the page to PDF."""
         return base64.b64decode(self("Page.printToPDF", printBackground=False)["data"])
 
     def close(self) -> None:
-        """End the browser and wait until it is gone."""
-        os.close(self._to)  # it ends with its pipe
+        """Stop the browser and wait for its end."""
+        os.close(self._to)  # it ends when its pipe is closed
         try:
             self._process.wait(SECONDS)
         finally:
             with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)  # its session: it and its helpers
+                os.killpg(self._process.pid, signal.SIGKILL)  # its session includes its helpers
             self._process.wait()
             os.close(self._from)
 
     def _next(self, deadline: float) -> dict[str, Any]:
         while b"\0" not in self._buffer:
             ready, _, _ = select([self._from], [], [], max(0.0, deadline - time.monotonic()))
-            assert ready, "chromium says nothing"
+            assert ready, "chromium does not answer"
             data = os.read(self._from, 1 << 16)
             assert data, "chromium has ended"
             self._buffer += data
@@ -149,7 +149,7 @@ class Browser:
 
 @contextmanager
 def browser(folder: Path) -> Iterator[Browser]:
-    """A browser that is gone afterwards."""
+    """A browser that is stopped at the end of the block."""
     found = Browser(folder)
     try:
         found.attach()

@@ -1,4 +1,4 @@
-"""Small configurations, written short."""
+"""Short forms for small configurations."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from spawn.core.config.model import JobConfig, QueueConfig, RetryPolicy
 
 
 def job(job_id: str, *needs: str, attempts: int = 1, **fields: Any) -> JobConfig:
-    """A job that depends on `needs` and may be tried `attempts` times."""
+    """A job that depends on `needs` and has `attempts` attempts."""
     fields.setdefault("command", f"run {job_id}")
     fields.setdefault("working_directory", "/work")
     fields.setdefault("retry", RetryPolicy(max_attempts=attempts))
@@ -19,5 +19,5 @@ def queue(*jobs: JobConfig, **fields: Any) -> QueueConfig:
 
 
 def chain(length: int, **fields: Any) -> QueueConfig:
-    """Jobs `j0`, `j1`, ... of which each waits for the one before."""
+    """A chain of jobs `j0`, `j1`, ..."""
     return queue(*(job(f"j{n}", *(f"j{n - 1}",) * (n > 0)) for n in range(length)), **fields)

@@ -1,4 +1,4 @@
-"""Product constants that a test shortens in the processes that it starts.
+"""Product constants that a test changes in the processes that it starts.
 
 A fork of `tests.support.fork_server` changes them; the real program ignores the change, so a test
 must pass with the true value, too.
@@ -39,7 +39,7 @@ def set_constant(name: str, value: Any) -> None:
 
 
 def _owner(name: str) -> tuple[Any, str]:
-    """The module or object that has an attribute of this dotted name, and the attribute."""
+    """Return the module or object that has this attribute, and the attribute's name."""
     path, _, attribute = name.rpartition(".")
     try:
         owner = importlib.import_module(path)

@@ -1,4 +1,4 @@
-"""A real disk that is really full, and what is flushed to a disk."""
+"""A small disk that can be filled, and a record of flushes."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 
 @contextmanager
 def small_disk(folder: Path, kib: int) -> Iterator[Path]:
-    """A file system of this size, mounted at `folder`; skips the test where that is not allowed."""
+    """Mount a file system of this size at `folder`; skips the test without permission."""
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={kib}k,mode=755", "spawn-test", str(folder)]
     try:
@@ -27,7 +27,7 @@ def small_disk(folder: Path, kib: int) -> Iterator[Path]:
 
 
 def fill(folder: Path) -> Path:
-    """Take all that is left of the disk; returns the file to remove to free it."""
+    """Fill the disk; returns the file to remove to free it."""
     ballast = folder / "ballast"
     with open(ballast, "wb", buffering=0) as file:
         for size in (4096, 512, 1):
@@ -40,12 +40,12 @@ def fill(folder: Path) -> Path:
 
 
 def record_syncs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Flush nothing from here on; the list gets the inode of each file or folder that would be."""
+    """Replace flushes by a record: the list gets the inode of each flushed file or folder."""
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_ino))
     return synced
 
 
 def inodes(*paths: Path) -> list[int]:
-    """The inodes of files and folders, which a rename does not change."""
+    """Return the inodes of files and folders, which renames do not change."""
     return [path.stat().st_ino for path in paths]

@@ -1,4 +1,4 @@
-"""Instances as `spawn launch` makes them, in moto: tagged, with a role."""
+"""Instances in moto as `spawn launch` creates them: tagged, with a role."""
 
 from typing import Any
 
@@ -6,15 +6,15 @@ from tests.support.answers import Answer
 from tests.support.s3 import Server
 
 IMAGE = "ami-12c6146b"
-"""One of those that moto has. Asking it for all of them takes it seconds."""
+"""One of moto's images: listing them takes seconds."""
 
 
 def launched(aws: Server, queue_id: str | None = "q", **more: Any) -> str:
     """Launch an instance for a queue; returns its id.
 
     Args:
-        queue_id: None: no tag says that it is for one.
-        more: For `RunInstances`.
+        queue_id: None for no queue tag.
+        more: Arguments of `RunInstances`.
     """
     client = aws.client("ec2")
     tags = [{"Key": "Name", "Value": "pipeline"}]
@@ -34,12 +34,12 @@ def launched(aws: Server, queue_id: str | None = "q", **more: Any) -> str:
 
 
 def refusal(status: int, code: str) -> Answer:
-    """An error as EC2 words it."""
+    """An error in EC2's format."""
     said = f"<Errors><Error><Code>{code}</Code><Message>said EC2</Message></Error></Errors>"
     return Answer(status, f"<Response>{said}</Response>".encode())
 
 
 def state_of(aws: Server, instance_id: str) -> str:
-    """What EC2 says of its state."""
+    """Return the instance's state in EC2."""
     found = aws.client("ec2").describe_instances(InstanceIds=[instance_id])
     return str(found["Reservations"][0]["Instances"][0]["State"]["Name"])

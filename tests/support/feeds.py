@@ -1,4 +1,4 @@
-"""Real feeds: processes that serve the queues of a `World`, and clients of every kind."""
+"""Real feeds of a `World`'s queues, and clients of several kinds."""
 
 import contextlib
 import json
@@ -20,14 +20,14 @@ from spawn.store.feed.client import FeedClient
 from spawn.store.paths import Roots
 
 NAME = "i-0123456789abcdef0"
-"""What the machine is called in these tests."""
+"""Name of the machine in these tests."""
 
 
 class Feed:
-    """`spawn queue feed` of a world, on a port of its own; to be stopped.
+    """A running `spawn queue feed` of a world, on its own port.
 
     Args:
-        port: 0: one that is free.
+        port: 0 for a free one.
     """
 
     def __init__(self, world: World, port: int = 0) -> None:
@@ -40,73 +40,73 @@ class Feed:
 
     @property
     def pid(self) -> int:
-        """Of its process."""
+        """Process id of the feed."""
         return int(self.process.pid)
 
     def address(self) -> tuple[str, int]:
-        """Where it is."""
+        """Address of the feed."""
         return "127.0.0.1", self.port
 
     def connect(self) -> socket.socket:
-        """A connection to it."""
+        """Open a connection to the feed."""
         sock = socket.create_connection(self.address(), SECONDS)
         sock.settimeout(SECONDS)
         return sock
 
     def raw(self, data: bytes) -> bytes:
-        """Send bytes and read until it closes the connection."""
+        """Send bytes, and read until the feed closes the connection."""
         with self.connect() as sock:
             sock.sendall(data)
             return until_closed(sock)
 
     def get(self, target: str, *headers: str) -> tuple[int, dict[str, str], bytes]:
-        """Ask as any client does; returns status, headers and body."""
+        """Send a GET as any client does; returns status, headers and body."""
         lines = [f"GET {target} HTTP/1.1", "Host: 127.0.0.1", "Connection: close", *headers]
         return taken_apart(self.raw("\r\n".join((*lines, "", "")).encode()))
 
     def json(self, target: str) -> Any:
-        """Ask for JSON; of a page the first line."""
+        """Send a GET and return its JSON; of a page, the first line."""
         return json.loads(self.get(target)[2].partition(b"\n")[0])
 
     def client(self) -> FeedClient:
-        """Our own client of it."""
+        """Return the product's client, for this feed."""
         return FeedClient(self.address, NAME)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """End it; returns its exit code."""
+        """Stop the feed; returns its exit code."""
         if self.process.poll() is None:
             os.kill(self.pid, number)
         return int(self.process.wait(SECONDS))
 
     def cpu(self) -> float:
-        """Seconds of CPU that it has used."""
+        """Return the CPU seconds used so far."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory(self) -> int:
-        """Bytes that it holds."""
+        """Return the memory in bytes."""
         text = Path(f"/proc/{self.pid}/status").read_text()
         return int(re.findall(r"VmRSS:\s+(\d+) kB", text)[0]) * 1024
 
 
 @contextlib.contextmanager
 def feed_of(world: World) -> Iterator[Feed]:
-    """Serve a world's queues, and end in good order."""
+    """Serve a world's queues during the block, and stop gracefully."""
     feed = Feed(world)
     try:
         yield feed
-        assert feed.process.poll() is None, "it has ended by itself"
+        assert feed.process.poll() is None, "the feed has exited by itself"
     finally:
         code = feed.stop()
     assert code == 0, feed.process.stderr.read()
 
 
 class Laptop:
-    """A machine that asks: its cache, and what it was told.
+    """A client machine: its cache, and the messages it got.
 
     Args:
         folder: For its cache.
-        where: Gives the feed's address.
+        where: Returns the feed's address.
     """
 
     def __init__(self, folder: Path, where: Callable[[], tuple[str, int]]) -> None:
@@ -121,7 +121,7 @@ class Laptop:
 
 
 def until_closed(sock: socket.socket) -> bytes:
-    """All that comes until the other side closes the connection."""
+    """Read until the other side closes the connection."""
     data = b""
     with contextlib.suppress(ConnectionResetError):
         while more := sock.recv(65536):
@@ -130,7 +130,7 @@ def until_closed(sock: socket.socket) -> bytes:
 
 
 def taken_apart(data: bytes) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and body of an answer."""
+    """Parse an HTTP response; returns status, headers and body."""
     head, _, body = data.partition(b"\r\n\r\n")
     first, *lines = head.decode().split("\r\n")
     pairs = (line.split(": ", 1) for line in lines)
@@ -138,12 +138,12 @@ def taken_apart(data: bytes) -> tuple[int, dict[str, str], bytes]:
 
 
 def answered(body: bytes, status: str = "200 OK") -> bytes:
-    """An answer over HTTP, as a program has it that is no feed of this version."""
+    """An HTTP response of a program that is not a feed of this version."""
     return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def hello(**fields: Any) -> bytes:
-    """A feed's hello, or one that pretends to be."""
+    """A `hello` of a feed, or of a program that imitates one."""
     usual = {
         "service": SERVICE,
         "version": "9.9.9",
@@ -157,11 +157,11 @@ def hello(**fields: Any) -> bytes:
 
 @contextlib.contextmanager
 def program(*says: bytes | None, first: bytes = b"") -> Iterator[tuple[str, int]]:
-    """A foreign program on a port: what it says to one request after another. None: it hangs up,
-    on the request before where it has said something to that.
+    """A program on a port that gives one answer after another. None closes the connection,
+    right after the previous answer if there is one.
 
     Args:
-        first: What it says before anybody asks.
+        first: Sent before any request.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         left = list(says)

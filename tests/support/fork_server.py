@@ -71,7 +71,7 @@ def _serve(of: str, listener: socket.socket) -> None:
             poll.register(status, select.POLLIN)
         for status in [each for each in forked if each.fileno() in ready]:
             poll.unregister(status)
-            with status:  # it was told, and has hung up
+            with status:  # the client has the status, and has disconnected
                 os.waitpid(forked.pop(status), 0)
         if listener.fileno() in ready:
             status = listener.accept()[0]
@@ -81,7 +81,7 @@ def _serve(of: str, listener: socket.socket) -> None:
                 continue
             try:
                 forked[status] = _fork(status)
-            except (RuntimeError, OSError):  # the client is gone, or no process can be forked
+            except (RuntimeError, OSError):  # client gone, or fork failed
                 status.close()
                 continue
             alive.add(status)
@@ -109,8 +109,9 @@ def _fork(status: socket.socket) -> int:
 
 @contextmanager
 def _signals_blocked() -> Iterator[None]:
-    """Block signals during a fork: one that comes before the child has set them up would be lost in
-    what Python runs after a fork."""
+    """Block signals during a fork: one that arrives before the child has set its handlers would be
+    lost in what Python runs after a fork.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         yield
@@ -141,7 +142,7 @@ def _import_spawn() -> None:
         if not each.name.endswith("__main__") and each.name != "spawn.runner.zygote":
             importlib.import_module(each.name)
     cli = importlib.import_module("spawn.cli.app")
-    cli.app = importlib.import_module("typer.main").get_command(cli.app)  # as each command would
+    cli.app = importlib.import_module("typer.main").get_command(cli.app)  # as each command does
     for name in ("boto3", "botocore.auth", "s3transfer", "sshtunnel", "urllib.request"):
         importlib.import_module(name)
     decode_once()
@@ -162,14 +163,14 @@ def _import_moto() -> None:
     from moto.core import DEFAULT_ACCOUNT_ID
 
     for service, region in (("ec2", "us-east-1"), ("iam", "aws"), ("s3", "aws")):
-        get_backend(service)[DEFAULT_ACCOUNT_ID][region]  # EC2's takes a second to be made
+        get_backend(service)[DEFAULT_ACCOUNT_ID][region]  # EC2's takes a second to create
 
 
 # in the fork
 
 
 def _run(order: dict[str, Any], fds: Mapping[int, int]) -> NoReturn:
-    """Become the process that was asked for."""
+    """Become the requested process."""
     code = 1
     try:
         _become(order, fds)
@@ -193,7 +194,7 @@ def _run(order: dict[str, Any], fds: Mapping[int, int]) -> NoReturn:
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
-    except KeyboardInterrupt:  # before `main` was there to take it
+    except KeyboardInterrupt:  # before `main` had a handler
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)
     except BaseException:
@@ -215,11 +216,11 @@ def _become(order: dict[str, Any], fds: Mapping[int, int]) -> None:
         os.dup2(fd, number)
     last = -1
     for number in sorted(fds):
-        if number > last + 1:  # of an empty range it would close all
+        if number > last + 1:  # an empty range would close all
             os.closerange(last + 1, number)
         last = number
     os.closerange(last + 1, os.sysconf("SC_OPEN_MAX"))
-    if order["session"] and os.isatty(0):  # `terminal` wants what `setsid --ctty` does
+    if order["session"] and os.isatty(0):  # `terminal` needs the same as `setsid --ctty`
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     os.chdir(order["cwd"])
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
@@ -247,7 +248,7 @@ def _become(order: dict[str, Any], fds: Mapping[int, int]) -> None:
 
 
 class _Fork(ForkedPopen):
-    """Forked from the command that starts it."""
+    """A process forked by the command that starts it."""
 
     def _begin(self, order: dict[str, Any], fds: Mapping[int, int]) -> int:
         with _signals_blocked():
@@ -258,19 +259,19 @@ class _Fork(ForkedPopen):
 
 
 class _Subprocess(Subprocess):
-    """The same, in a process that was forked."""
+    """`subprocess` replacement in a forked process."""
 
     Popen = _Fork
 
 
 class _Zygotes(Subprocess):
-    """The same for zygotes, which are forked from the process that has imported little."""
+    """`subprocess` replacement for zygotes, which are forked from a server with few imports."""
 
     Popen = Forked
 
 
 def _stream(fd: int) -> io.TextIOWrapper | None:
-    """A standard stream as the interpreter makes it."""
+    """Create a standard stream as the interpreter does."""
     try:
         raw = io.FileIO(fd, "r" if fd == 0 else "w", closefd=False)
     except OSError:
@@ -282,7 +283,7 @@ def _stream(fd: int) -> io.TextIOWrapper | None:
 
 
 def _show(environ: Mapping[str, str]) -> None:
-    """Have `/proc/PID/environ` show the environment: it is read from where a process began."""
+    """Make `/proc/PID/environ` show the environment: it is read from the process's first memory."""
     fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     begin, end = int(fields[47]), int(fields[48])
     block = b"".join(os.fsencode(f"{name}={value}") + b"\0" for name, value in environ.items())

@@ -1,4 +1,4 @@
-"""Write the files that are derived from others: `make docs`. Tests fail while one is stale."""
+"""Write the generated files: `make docs`. Tests fail if one is outdated."""
 
 import os
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from spawn.core import derive
 ROOT = Path(__file__).parents[2]
 QUEUE = ROOT / "docs" / "commands" / "queue.md"
 REFERENCE = "## Reference\n"
-"""What comes before it in that page is written by hand, the rest is not."""
+"""The page is written by hand before this line, and generated after it."""
 
 
 def generated() -> dict[Path, str]:
-    """Every derived file and what it must say."""
+    """Return every generated file and its content."""
     return {
         ROOT / "core" / "moves.py": derive.moves_module(),
         ROOT / "docs" / "states.md": derive.states_page(),
@@ -26,7 +26,7 @@ def generated() -> dict[Path, str]:
 
 
 def _commands() -> Iterator[str]:
-    """The reference of `spawn queue`, from its own help texts."""
+    """Return the reference of `spawn queue`, from its help texts."""
     import typer.main
 
     from spawn.cli.app import app
@@ -68,7 +68,7 @@ def _commands() -> Iterator[str]:
 
 
 def main() -> None:
-    """Write them."""
+    """Write the files."""
     for path, text in generated().items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)

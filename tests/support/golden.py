@@ -1,8 +1,7 @@
 """Write the golden log of this version: `python -m tests.support.golden` at the repository's root.
 
-A log as this version writes it, with every type of event, is checked in for every release and
-must replay for ever. Only the files of this very version are written; those of versions that were
-released are never touched again.
+Every release has a log in its own format, with every type of event, that all later versions must
+replay. Only the files of the current version are written; those of released versions never change.
 """
 
 import json
@@ -58,7 +57,7 @@ LATER = "2026-01-27T22:10:00.000000Z"
 
 
 def golden() -> LogBuilder:
-    """The story of a queue to which everything happens; it ends completed."""
+    """Return the log of a queue with every type of event; it ends completed."""
     log = LogBuilder(QUEUE_ID)
     log.add(*_paged(_config()))
     log.queue(_owner(QueueStarted, pid=100))
@@ -67,7 +66,7 @@ def golden() -> LogBuilder:
     _second_epoch(log)
     log.queue(_owner(QueueResumed, pid=300))
     _third_epoch(log)
-    assert {event.type for event in log.events} == set(TYPES), "an event is missing in the story"
+    assert {event.type for event in log.events} == set(TYPES), "the log lacks a type of event"
     return log
 
 
@@ -97,7 +96,7 @@ def _config() -> QueueConfig:
 
 
 def _paged(config: QueueConfig) -> list[Draft]:
-    """The submission as it is when one line cannot hold all jobs."""
+    """Return the submission in several lines, as when one line cannot hold all jobs."""
     (draft,) = submission(config, version=__version__)
     assert isinstance(draft.data, QueueSubmitted)
     first = structs.replace(draft.data, config=structs.replace(config, jobs=config.jobs[:3]))
@@ -199,7 +198,7 @@ def _third_epoch(log: LogBuilder) -> None:
 
 
 def summary(state: QueueState) -> dict[str, Any]:
-    """What every version must read out of the same log."""
+    """Return what every version must read from the same log."""
     return {
         "queue_id": state.queue_id,
         "state": state.state,
@@ -242,7 +241,7 @@ def _job(job: JobState) -> dict[str, Any]:
 
 
 def write(folder: Path = DATA) -> list[Path]:
-    """Write the log, and beside it what each of its beginnings amounts to."""
+    """Write the log, and beside it the state after each milestone."""
     log = golden()
     lines = b"".join(chain.export(hash_, line) + b"\n" for _, line, hash_ in log.entries)
     jsonl = folder / f"golden-{__version__}.jsonl"
@@ -254,7 +253,7 @@ def write(folder: Path = DATA) -> list[Path]:
 
 
 def milestones(log: LogBuilder) -> list[int]:
-    """The seqs after which a runner owned, left or ended the queue."""
+    """Return the seqs after which a runner owned, left or ended the queue."""
     kinds = ("QueueInterrupted", "QueueFailed", "QueueReconfigured", "QueueCompleted")
     return [event.seq for event in log.events if event.type in kinds]
 

@@ -1,9 +1,9 @@
-"""An AWS account whose IAM is enforced, with the policies of `docs/iam-policies.md`.
+"""An AWS account with enforced IAM and the policies of `docs/iam-policies.md`.
 
-moto enforces them for every request of S3 and EC2, signatures included, and leaves out: conditions
-(a statement that has one denies, whatever it says), bucket policies, KMS, 403 instead of 404 for
-who may not list, and the names of some rights: `s3:PutBucketPublicAccessBlock` and
-`s3:PutEncryptionConfiguration` are `s3:CreateBucket` to it.
+moto enforces them for every request to S3 and EC2, including signatures. It ignores: conditions (a
+statement with one always denies), bucket policies, KMS, 403 instead of 404 for clients that may not
+list, and some names of permissions: it checks `s3:PutBucketPublicAccessBlock` and
+`s3:PutEncryptionConfiguration` as `s3:CreateBucket`.
 """
 
 import json
@@ -27,20 +27,20 @@ _TRUST = {
 
 
 def blocks(heading: str) -> list[dict[str, Any]]:
-    """The JSON of the page's section of this heading, smaller sections included."""
+    """Return the JSON blocks in the page's section with this heading, including subsections."""
     text = PAGE.read_text()
     section = re.split(r"^## ", text.split(f"\n## {heading}\n")[1], maxsplit=1, flags=re.MULTILINE)
     return [json.loads(block) for block in re.findall(r"```json\n(.*?)```", section[0], re.DOTALL)]
 
 
 def statements(heading: str, bucket: str) -> list[Statement]:
-    """The statements of the policy in a section, for a bucket."""
+    """Return the statements of a section's policy, for a bucket."""
     policy, *_ = blocks(heading)
     return _named(policy["Statement"], bucket)
 
 
 def more(heading: str, bucket: str) -> list[Statement]:
-    """The statements in a section that go with its policy where they are wanted."""
+    """Return a section's optional statements, for a bucket."""
     _, *rest = blocks(heading)
     return _named(rest, bucket)
 
@@ -56,7 +56,7 @@ class Account:
     """An account.
 
     Args:
-        server: A moto of its own; IAM is not enforced yet.
+        server: A separate moto server, without enforced IAM so far.
     """
 
     def __init__(self, server: Server) -> None:
@@ -69,7 +69,7 @@ class Account:
         self._enforce()
 
     def client(self, service: str = "s3", environ: Mapping[str, str] | None = None) -> Any:
-        """A client of somebody's, by default of one who may do all."""
+        """Create a client with these credentials, by default with all permissions."""
         keys = environ or self.admin
         return boto3.client(
             service,
@@ -81,14 +81,14 @@ class Account:
         )
 
     def user(self, name: str, policy: list[Statement]) -> dict[str, str]:
-        """Make a user with a policy; returns the environment that makes one this user."""
+        """Create a user with a policy; returns its environment."""
         self._iam = self.client("iam")
         self._iam.create_user(UserName=name)
         self._put("user", name, policy)
         return self._key(name)
 
     def role(self, name: str, policy: list[Statement]) -> dict[str, str]:
-        """Make a role with a policy; returns the environment of who has assumed it."""
+        """Create a role with a policy; returns the environment of an assumed session."""
         self._iam = self.client("iam")
         made = self._iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(_TRUST))
         self._put("role", name, policy)
@@ -117,7 +117,7 @@ class Account:
         }
 
     def _enforce(self) -> None:
-        """From here on nothing is allowed that no policy allows."""
+        """Enforce IAM from here on."""
         request = urllib.request.Request(
             f"{self.server.endpoint}/moto-api/reset-auth",
             data=b"0",
@@ -128,6 +128,6 @@ class Account:
 
 @contextmanager
 def account(folder: Path) -> Iterator[Account]:
-    """An account in a server of its own; its output goes to a file in `folder`."""
+    """An account in a separate server, with its output in a file in `folder`."""
     with moto(folder) as server:
         yield Account(server)

@@ -1,4 +1,4 @@
-"""An instance metadata service of our own."""
+"""A fake instance metadata service."""
 
 import json
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ ENDPOINT = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
 
 
 class Spot:
-    """What the service says of the instance's end."""
+    """The spot notice of the service."""
 
     def __init__(self) -> None:
         self.notice: bytes | None = None
 
     def take_back(self, seconds: float, action: str = "terminate") -> str:
-        """Give notice; returns the moment, as EC2 writes it."""
+        """Give notice; returns the deadline in EC2's format."""
         at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=seconds)
         said = at.strftime("%Y-%m-%dT%H:%M:%SZ")
         self.notice = json.dumps({"action": action, "time": said}).encode()
@@ -32,18 +32,18 @@ ROLE = {
     "Token": "role-token",
     "Expiration": "2099-01-01T00:00:00Z",
 }
-"""The credentials of an instance's role."""
+"""Credentials of the instance's role."""
 
 
 @contextmanager
 def metadata(
     document: bytes, *, token_status: int = 200, role: bool = False, spot: Spot | None = None
 ) -> Iterator[Answering]:
-    """A metadata service that wants a token, as version 2 does.
+    """A metadata service that requires a token, as version 2 does.
 
     Args:
         role: Whether the instance has a role.
-        spot: What it says of the instance's end.
+        spot: Its spot notice.
     """
 
     def answer(asked: Asked) -> Answer:

@@ -1,5 +1,6 @@
-"""An instance with everything that is real of it: queues, runners, a feed, an sshd, EC2 and a
-bucket that know it; and the machine of a person who asks it by whole commands."""
+"""An instance with real queues, runners, feed and sshd, known to EC2 and with a bucket; and the
+machine of a user who queries it by whole commands.
+"""
 
 import json
 import signal
@@ -34,15 +35,15 @@ def _guard(event, arguments):
 
 sys.addaudithook(_guard)
 """
-"""What Python runs first in each command: it connects to loopback or not at all."""
+"""Code that Python runs first in each command: it allows connections only to loopback."""
 
 
 class Person:
-    """Who asks: a machine of their own, with one key, and AWS credentials.
+    """The user: a machine with one key and AWS credentials.
 
     Args:
-        folder: For all that is theirs.
-        aws: The server that is AWS to them.
+        folder: For all files of the user.
+        aws: The AWS server.
     """
 
     def __init__(self, folder: Path, aws: Server) -> None:
@@ -63,15 +64,15 @@ class Person:
 
     @property
     def cache(self) -> Path:
-        """What commands keep for the next ones."""
+        """Cache folder of the user's commands."""
         return self.laptop.folder / "spawn" / "cache"
 
     def spawn(self, *command: str, seconds: float = 2 * SECONDS, **environ: str) -> Finished:
         """Run `spawn queue ...` to its end.
 
         Args:
-            seconds: That it may take.
-            environ: On top of the person's.
+            seconds: Timeout.
+            environ: Additional environment variables.
         """
         process = self.start(*command, environ=environ)
         try:
@@ -82,7 +83,7 @@ class Person:
         return Finished(process.returncode, out, err)
 
     def status(self, target: str, *flags: str, **environ: str) -> Any:
-        """The status as JSON; exit code 0 and nothing said beside it."""
+        """Return the status as JSON; expects exit code 0 and no message."""
         finished = self.spawn("status", target, "--json", *flags, **environ)
         assert (finished.code, finished.err) == (0, ""), finished
         return json.loads(finished.out)
@@ -90,10 +91,10 @@ class Person:
     def start(
         self, *command: str, environ: dict[str, str] | None = None, **options: Any
     ) -> "subprocess.Popen[str]":
-        """Start `spawn queue ...`; it is ended with the test.
+        """Start `spawn queue ...`; it is killed with the test.
 
         Args:
-            environ: On top of the person's.
+            environ: Additional environment variables.
             options: For `Popen`.
         """
         settings: dict[str, Any] = {
@@ -110,11 +111,11 @@ class Person:
         return process
 
     def hurry(self, name: str, value: Any) -> None:
-        """Change a constant in the person's commands; see `constants.hurry`."""
+        """Change a constant in the user's commands; see `constants.hurry`."""
         constants.hurry(self.environ, name, value)
 
     def close(self) -> None:
-        """End what was started; fails when any of it wanted to leave loopback."""
+        """Stop started commands; fails if any of them tried to leave loopback."""
         for process in self.started:
             if process.poll() is None:
                 process.kill()
@@ -126,8 +127,9 @@ class Person:
 
 
 class Instance:
-    """An instance: EC2 knows it, its metadata service says so to what runs on it, its sshd lets the
-    person in, whose configuration leads to it by its id and whose `known_hosts` have its key."""
+    """An instance that EC2 knows, with a metadata service and an sshd. The user's configuration
+    has its id, and the user's `known_hosts` its key.
+    """
 
     def __init__(
         self,
@@ -147,13 +149,13 @@ class Instance:
         self.feed: Feed | None = None
 
     def serve(self) -> Feed:
-        """Run its feed, on the port on which the person asks."""
+        """Run its feed on the port that the user queries."""
         assert self.feed is None
         self.feed = Feed(self.world, self.person.port)
         return self.feed
 
     def silence(self, number: int = signal.SIGTERM) -> None:
-        """End its feed."""
+        """Stop its feed."""
         if self.feed is not None:
             self.feed.stop(number)
             self.feed = None
@@ -161,20 +163,20 @@ class Instance:
     def queue(
         self, *jobs: dict[str, Any], queue_id: str = "q", s3: bool = True, **fields: Any
     ) -> Queue:
-        """Write a configuration of a queue of it.
+        """Write the configuration of a queue.
 
         Args:
-            s3: Whether it has the bucket for its log and results.
+            s3: Whether the bucket is used for log and results.
         """
         if s3:
             fields = {"result_s3_bucket": self.bucket, **fields}
         return self.world.queue(*jobs, queue_id=queue_id, **fields)
 
     def leads(self, more: str = "", *, user: str = ME) -> None:
-        """Have the person's configuration lead to it.
+        """Write the user's SSH configuration for the instance.
 
         Args:
-            more: Lines on top, which count first.
+            more: Lines at the top, which take precedence.
         """
         self.person.laptop.configure(
             f"{more}\nHost i-*\n    HostName {self.server.host}\n    Port {self.server.port}\n"
@@ -182,19 +184,19 @@ class Instance:
         )
 
     def is_known(self) -> None:
-        """Put its host key into the person's `known_hosts`, under its id."""
+        """Add its host key to the user's `known_hosts` under its id."""
         self.person.laptop.knows(self.server.known(self.id))
 
-    # what EC2 says
+    # state in EC2
 
     def becomes(self, state: str) -> None:
-        """Stop or terminate it, as far as EC2 is concerned: `stopped` or `terminated`."""
+        """Stop or terminate it as far as EC2 is concerned: `stopped` or `terminated`."""
         client = self.aws.client("ec2")
         change = {"stopped": client.stop_instances, "terminated": client.terminate_instances}
         change[state](InstanceIds=[self.id])
 
     def tag(self, **tags: str) -> None:
-        """Tag it; `spawn_queue_id` is `spawn:queue-id`."""
+        """Tag it; `spawn_queue_id` stands for `spawn:queue-id`."""
         named = [
             {"Key": key.replace("spawn_", "spawn:").replace("_", "-"), "Value": value}
             for key, value in tags.items()
@@ -202,21 +204,21 @@ class Instance:
         self.aws.client("ec2").create_tags(Resources=[self.id], Tags=named)
 
     def vanish(self, state: str = "terminated") -> None:
-        """Take all of it away, as when it is terminated: nobody answers any more."""
+        """Remove all of it, as on termination: nothing answers any more."""
         self.silence(signal.SIGKILL)
         self.server.stop()
         self.becomes(state)
 
 
 def launch(aws: Server) -> str:
-    """Have EC2 know another instance, which runs; returns its id."""
+    """Launch another instance in EC2; returns its id."""
     client = aws.client("ec2")
     found = client.run_instances(ImageId=IMAGE, MinCount=1, MaxCount=1)
     return str(found["Instances"][0]["InstanceId"])
 
 
 def make_bucket(aws: Server) -> str:
-    """Make a bucket of a name that nobody has."""
+    """Create a bucket with an unused name."""
     name = f"spawn-results-{uuid4().hex[:12]}"
     aws.client("s3").create_bucket(Bucket=name)
     return name
@@ -224,10 +226,10 @@ def make_bucket(aws: Server) -> str:
 
 @contextmanager
 def instance_in(folder: Path, aws: Server, *, public: Path | None = None) -> Iterator[Instance]:
-    """An instance and a person; nothing is run on it yet, and no feed serves.
+    """An instance and a user, without queues and without a running feed.
 
     Args:
-        public: For its sshd, where other users are to log in too: a folder that they may enter.
+        public: A folder that other users may enter, for its sshd, if they are to log in.
     """
     instance_id = launch(aws)
     bucket = make_bucket(aws)
@@ -244,9 +246,9 @@ def instance_in(folder: Path, aws: Server, *, public: Path | None = None) -> Ite
         }
         world = World(place, environ=environ)
         session = {**environ, "SPAWN_HOME": str(world.home), "BASH_ENV": world.environ["BASH_ENV"]}
-        # Over SSH its own `spawn` is found as on a real one, and knows the same folders.
+        # Over SSH its own `spawn` is found as on a real instance, with the same folders.
         session["PATH"] = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
-        # Its shell reads what is in its own home, and not what the person has who runs the tests.
+        # Its shell reads files in its own home, not those of the developer.
         session["HOME"] = str(place)
         lines = "SetEnv " + " ".join(f'"{name}={value}"' for name, value in session.items())
         with sshd((public or folder) / "sshd", lines, allow=[person.laptop.key]) as server:

@@ -1,7 +1,7 @@
-"""Random logs as runners write them, every event decided by `core.plan` and `core.decide`.
+"""Random logs as runners write them; `core.plan` and `core.decide` decide every event.
 
-A driver plays the runner, the machine and the people around it. What it does next is chosen by
-whoever it is given: hypothesis, which shrinks a log that breaks something, or a seed.
+A driver plays the runner, the machine and the operators. A chooser decides what it does next:
+hypothesis, which shrinks a failing log, or a seed.
 """
 
 import random
@@ -47,7 +47,7 @@ from spawn.core.submission import config_sha256
 
 T = TypeVar("T")
 Row = tuple[str, str, str]
-"""`(machine, state, event)`: a row of the table of one of the two machines."""
+"""`(machine, state, event)`: a row of one of the two transition tables."""
 
 EXITS = (
     *[Exit(exit_code=0, wall_seconds=1.5)] * 8,
@@ -75,24 +75,22 @@ class Chooser(Protocol):
 
 
 class Seeded:
-    """Chooses as a seed has it: the same log every time."""
+    """Chooses by a seed, so that the log is reproducible."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
 
     def below(self, end: int) -> int:
-        """See `Chooser.below`."""
         return self._random.randrange(end)
 
 
 class Drawn:
-    """Lets hypothesis choose."""
+    """Chooses by hypothesis."""
 
     def __init__(self, draw: st.DrawFn) -> None:
         self._draw = draw
 
     def below(self, end: int) -> int:
-        """See `Chooser.below`."""
         return self._draw(st.integers(0, end - 1)) if end > 1 else 0
 
 
@@ -100,7 +98,7 @@ class Driver:
     """Writes one legal log, event by event.
 
     Args:
-        config: What is submitted.
+        config: The submitted configuration.
     """
 
     def __init__(self, choose: Chooser, config: QueueConfig) -> None:
@@ -115,18 +113,18 @@ class Driver:
 
     @property
     def state(self) -> QueueState:
-        """What the log amounts to so far."""
+        """State of the log so far."""
         return self._fold.state
 
     def run(self, actions: int) -> None:
-        """Do this many things, one after the other, unless the queue completes before."""
+        """Do this many things in turn, unless the queue completes earlier."""
         for _ in range(actions):
             if self.state.state == "completed":
                 break
             self.act()
 
     def act(self) -> None:
-        """Do one thing that may happen now."""
+        """Do one thing that is possible now."""
         actions = self._possible()
         weights = [weight for weight, _ in actions]
         rest = self._choose.below(sum(weights))
@@ -137,10 +135,10 @@ class Driver:
                 return
 
     def succeed(self, *, most: int = 500) -> None:
-        """From here on everything goes well, until nothing is left to do.
+        """From here on everything succeeds, until nothing is left to do.
 
         Raises:
-            AssertionError: There is no end to it.
+            AssertionError: The queue does not end.
         """
         self._lucky = True
         for _ in range(most):
@@ -156,10 +154,10 @@ class Driver:
             elif state.unsaved:
                 self._upload(state.jobs[next(iter(state.unsaved))], ok=True)
             elif not self._step():
-                self._move_on()
+                self._let_something_succeed()
         raise AssertionError("the queue comes to no end")
 
-    # what may happen
+    # possible actions
 
     def _possible(self) -> list[tuple[int, Callable[[], object]]]:
         state = self.state
@@ -196,7 +194,7 @@ class Driver:
             actions.append((2, lambda: self._reset(self._any(lost), "results_lost")))
         return actions
 
-    # people
+    # operators
 
     def _start(self) -> None:
         self._put(Draft(owner()))
@@ -206,8 +204,7 @@ class Driver:
         self._put(Draft(resumed()))
 
     def _measured(self, draft: Draft) -> Draft:
-        """Let who ends an epoch, or follows one that died, say how long it was; or not, as logs
-        of before that was measured."""
+        """Record the length of an epoch at its end or after its death, or not, as in older logs."""
         data = draft.data
         if isinstance(data, EpochEnd | QueueResumed) and self._choose.below(2):
             seconds = float(self._choose.below(1000))
@@ -240,7 +237,7 @@ class Driver:
         self._put(Draft(QueueFailed(reason="global_timeout")))
 
     def _interrupt(self) -> None:
-        """End what runs, or leave it to the next runner."""
+        """Interrupt the running jobs, or leave them to the next runner."""
         if self._choose.below(3):
             for job_id in list(self.state.running):
                 self._put(decide.interrupted(self.state.jobs[job_id], "stop"))
@@ -253,7 +250,7 @@ class Driver:
     # the runner
 
     def _step(self) -> bool:
-        """Do what `plan` says; returns whether that was something."""
+        """Do what `plan` returns; returns whether there was anything to do."""
         state = self.state
         step = plan(state, self._first_due())
         match step:
@@ -302,8 +299,8 @@ class Driver:
             data = ResultsUploadFailed(error="changed", unmatched=("*.csv",))
         self._put(Draft(data, job.config.job_id, job.attempt))
 
-    def _move_on(self) -> None:
-        """Let something that is waited for go well."""
+    def _let_something_succeed(self) -> None:
+        """Let something that is waited for succeed."""
         state = self.state
         open_, held = list(state.running), list(state.uploading)
         if open_ and (not held or self._choose.below(2)):
@@ -319,7 +316,7 @@ class Driver:
         return min(free, key=lambda job: job.index, default=None)
 
     def _with_lost_results(self) -> list[str]:
-        """Completed jobs of which no dependent runs: only such are run again."""
+        """Return completed jobs without a running dependent: only those may run again."""
         state = self.state
         return [
             job_id
@@ -343,7 +340,7 @@ class Driver:
         self._put(Draft(submitted), *(Draft(JobsSubmitted(jobs=page)) for page in pages[1:]))
 
     def _reconfigure(self) -> None:
-        """Change what an edited file may change without a job losing what it depends on."""
+        """Change what an edited file may change, without removing a dependency of a job."""
         state = self.state
         jobs = [state.jobs[job_id].config for job_id in state.order]
         if self._choose.below(2):
@@ -383,7 +380,7 @@ class Driver:
         )
 
     def _block_new(self, config: QueueConfig) -> None:
-        """A job that is new and depends on a failed one waits in vain, as those before it do."""
+        """Block new jobs that depend on a failed one."""
         for each in config.jobs:
             needs = [self.state.jobs[need] for need in each.depends_on]
             if self.state.jobs[each.job_id].state == "pending":
@@ -417,7 +414,7 @@ class Driver:
 
 
 def random_config(choose: Chooser, *, most: int = 12) -> QueueConfig:
-    """A configuration of 1 to `most` jobs, its file in any order, each job with a few needs."""
+    """Return a configuration of 1 to `most` jobs in any order, each with a few dependencies."""
     count = 1 + choose.below(most)
     jobs = []
     for number in range(count):
@@ -444,14 +441,14 @@ def random_config(choose: Chooser, *, most: int = 12) -> QueueConfig:
 
 
 def shuffle(choose: Chooser, items: list[Any]) -> None:
-    """Put items into any order."""
+    """Return items in random order."""
     for index in range(len(items) - 1, 0, -1):
         other = choose.below(index + 1)
         items[index], items[other] = items[other], items[index]
 
 
 def driven(choose: Chooser, *, actions: int = 60) -> Driver:
-    """A driver that has done up to this many things."""
+    """Return a driver that has done up to `actions` things."""
     driver = Driver(choose, random_config(choose))
     driver.run(1 + choose.below(actions))
     return driver
@@ -459,7 +456,7 @@ def driven(choose: Chooser, *, actions: int = 60) -> Driver:
 
 @st.composite
 def drivers(draw: st.DrawFn, *, actions: int = 60) -> Driver:
-    """Drivers in the middle of legal logs, or at the end of them."""
+    """Drivers in the middle or at the end of legal logs."""
     return driven(Drawn(draw), actions=actions)
 
 

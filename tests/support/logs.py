@@ -1,4 +1,4 @@
-"""Logs made by hand: drafts become sealed, encoded and chained rows, as the runner's do."""
+"""Logs built by hand: drafts become sealed, encoded and chained rows, as a runner's do."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -34,14 +34,14 @@ START = datetime(2026, 1, 27, 22, 5, 32, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 
 Record = tuple[int, str, str | None, str, str, bytes]
-"""A row of the table `events`: `(seq, type, job_id, at, line, hash)`."""
+"""`(seq, type, job_id, at, line, hash)`: a row of the table `events`."""
 
 
 class LogBuilder:
-    """Writes a log into memory. It judges nothing: an illegal log is made as easily as a legal one.
+    """Builds a log in memory, without checking that it is legal.
 
     Args:
-        step: How far apart events are dated.
+        step: Time between events.
     """
 
     def __init__(
@@ -55,10 +55,10 @@ class LogBuilder:
         self._hash = chain.genesis(queue_id)
 
     def add(self, *drafts: Draft, epoch: int | None = None) -> list[Event[Data]]:
-        """Append drafts, each dated one step after the one before.
+        """Append drafts, each dated one step later than the previous one.
 
         Args:
-            epoch: Absent: the log's, which a change of owner raises by one.
+            epoch: By default the log's, which a change of owner increments.
         """
         return [self._append(draft, epoch) for draft in drafts]
 
@@ -67,7 +67,7 @@ class LogBuilder:
         return self.add(*map(Draft, data), epoch=epoch)
 
     def job(self, job_id: str, *data: Data, attempt: int | None = None) -> list[Event[Data]]:
-        """Append events of one job, all of the same attempt."""
+        """Append events of one attempt of a job."""
         return self.add(*(Draft(each, job_id=job_id, attempt=attempt) for each in data))
 
     @property
@@ -82,13 +82,13 @@ class LogBuilder:
 
     @property
     def rows(self) -> list[Row]:
-        """The log as `store.log.read.rows` gives it."""
+        """The log in the format of `store.log.read.rows`."""
         return [
             (event.seq, event.type.encode(), line, hash_) for event, line, hash_ in self.entries
         ]
 
     def following(self, line: bytes) -> Row:
-        """A row with this line, whatever it says, that continues the chain; it isn't kept."""
+        """Return a row with this line that continues the chain; the log does not get it."""
         return self.seq + 1, None, line, chain.link(self._hash, line)
 
     def replay(self) -> Replay:
@@ -98,7 +98,7 @@ class LogBuilder:
         return fold
 
     def write(self, path: Path) -> Path:
-        """Write the log to a new database, events that are not legal included."""
+        """Write the log to a new database, including illegal events."""
         write_log(path, map(record, self.entries))
         return path
 
@@ -127,7 +127,7 @@ def submission(config: QueueConfig, *, version: str = VERSION) -> list[Draft]:
 
 
 def owner(kind: type[QueueStarted] = QueueStarted, *, version: str = VERSION) -> QueueStarted:
-    """A runner that takes the queue."""
+    """A runner that starts the queue."""
     return kind(
         instance_id="local",
         hostname="host",
@@ -140,12 +140,12 @@ def owner(kind: type[QueueStarted] = QueueStarted, *, version: str = VERSION) ->
 
 
 def resumed() -> QueueStarted:
-    """Another runner that takes the queue."""
+    """A runner that takes over the queue."""
     return owner(QueueResumed)
 
 
 def started(job_id: str, attempt: int = 1, *, token: str = "") -> JobStarted:
-    """An attempt that begins; its folder and token follow from its name."""
+    """An attempt's start; folder and token are derived from its name."""
     token = token or f"{job_id}{attempt}"
     return JobStarted(
         token=token,
@@ -156,7 +156,7 @@ def started(job_id: str, attempt: int = 1, *, token: str = "") -> JobStarted:
 
 
 def running(config: QueueConfig, *, queue_id: str = QUEUE_ID) -> LogBuilder:
-    """A log up to the moment that its first runner owns the queue."""
+    """A log up to the start by its first runner."""
     log = LogBuilder(queue_id)
     log.add(*submission(config))
     log.queue(owner())
@@ -164,13 +164,13 @@ def running(config: QueueConfig, *, queue_id: str = QUEUE_ID) -> LogBuilder:
 
 
 def record(entry: Entry) -> Record:
-    """An entry as a row of the database."""
+    """Convert an entry to a row of the database."""
     event, line, hash_ = entry
     return event.seq, event.type, event.job_id, event.at, line.decode(), hash_
 
 
 def write_log(path: Path, records: Iterable[Record]) -> None:
-    """Write rows, many at once, to a database with today's schema."""
+    """Write rows in bulk to a database with the current schema."""
     LogWriter(path).close()
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
@@ -181,8 +181,8 @@ def write_log(path: Path, records: Iterable[Record]) -> None:
 def synthetic(events: int, *, jobs: int = 1000, queue_id: str = QUEUE_ID) -> Iterator[Record]:
     """A legal log of exactly this many events that ends with the queue completed.
 
-    A chain of jobs, each of which fails again and again until it completes; at the end notes fill
-    the log up. About 10 s for 1,000,000 events.
+    A chain of jobs that each fail repeatedly before they complete, and notes at the end.
+    About 10 s for 1,000,000 events.
 
     Args:
         events: More than `3 * jobs + 100`, so that every job can run.

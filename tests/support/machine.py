@@ -1,8 +1,8 @@
-"""An EC2 instance, as far as software goes: a Debian that systemd and cloud-init boot.
+"""The software of an EC2 instance: a Debian that systemd and cloud-init boot.
 
-It has its own processes, mounts and control groups, and this machine's network. What it is told is
-what EC2 was told, and its firmware says that it is EC2's. It can be powered off, which ends its own
-process 1 alone, and be started again with the disk that it has.
+It has its own processes, mounts and control groups, and this machine's network. Its user data comes
+from EC2, and its firmware identifies it as EC2's. It can power off, which ends only its own
+process 1, and be restarted with the same disk.
 """
 
 import base64
@@ -33,7 +33,7 @@ _QUIET = (
     *("ssh.service", "cloud-init-hotplugd.socket"),
     *("systemd-udevd.service", "systemd-udev-trigger.service"),
 )
-"""Units that would set up the machine that this one runs on, or are for nobody here."""
+"""Units that would configure the host, or that are not needed."""
 _ENTER = """\
 set -e
 base=$1 layer=$2 group=$3 packages=$4
@@ -74,12 +74,12 @@ for each in $(find "/mnt/$1" -depth -type d); do rmdir "$each"; done
 
 
 class Machine:
-    """One instance, which EC2 has started.
+    """One instance that EC2 has started.
 
     Args:
         folder: For its disk.
-        aws: What is AWS to it, and knows it.
-        imds: Where its metadata service is.
+        aws: The AWS server.
+        imds: Endpoint of its metadata service.
     """
 
     def __init__(
@@ -101,15 +101,15 @@ class Machine:
 
     @property
     def upper(self) -> Path:
-        """What was written to its disk, as files."""
+        """Files written to its disk."""
         return self.layer / "upper"
 
     def start(self) -> None:
-        """Boot it, for the first time or again: it has what it had on its disk."""
+        """Boot it for the first time, or again with the same disk."""
         assert not self.runs
         self.stop()
         (self.layer / "boot_id").write_text(f"{uuid4()}\n")
-        own = ["setpriv", "--pdeathsig", "KILL"]  # it goes with us, however we end
+        own = ["setpriv", "--pdeathsig", "KILL"]  # killed with this process
         own += ["unshare", "-m", "-p", "-u", "-i", "--fork", "--kill-child"]
         packages = get_path("purelib")
         with open(self.layer / "console", "wb") as console:
@@ -133,11 +133,11 @@ class Machine:
 
     @property
     def runs(self) -> bool:
-        """Whether it was neither ended nor powered off."""
+        """Whether it is running."""
         return self._process is not None and self._process.poll() is None
 
     def stop(self) -> None:
-        """Take it away, with all that runs on it."""
+        """Remove it with all its processes."""
         if self._process is None:
             return
         self._process.kill()
@@ -151,7 +151,7 @@ class Machine:
         )
 
     def inside(self, *command: str) -> "subprocess.CompletedProcess[str]":
-        """Run a command there as root."""
+        """Run a command on it as root."""
         wait_until(lambda: bool(self._init()), what="it runs, and systemd is its process 1")
         pid = self._init()
         enter = [
@@ -175,7 +175,7 @@ class Machine:
         )
 
     def _init(self) -> str:
-        """The process that is 1 there, once that is its systemd: before, it is in our root."""
+        """Return its process 1, once that is its systemd: earlier it is still in this root."""
         assert self._process is not None
         pid = self._process.pid
         try:
@@ -186,7 +186,7 @@ class Machine:
         return children[0] if ready else ""
 
     def told(self) -> str:
-        """What can be known of a boot that went wrong."""
+        """Return diagnostics of a failed boot."""
         logs = ("var/log/spawn-queue-boot.log", "var/log/cloud-init-output.log", "../console")
         found = [self.upper / name for name in logs]
         text = [path.read_text(errors="replace")[-4000:] for path in found if path.exists()]
@@ -194,7 +194,7 @@ class Machine:
             text.append(self.inside("journalctl", "-n", "60", "--no-pager").stdout)
         return "\n----\n".join(text)
 
-    # what it is born with
+    # initial disk
 
     def _write_disk(self) -> None:
         trust(self.upper)
@@ -205,7 +205,7 @@ class Machine:
         self._write(f"{seed}/meta-data", json.dumps(keys).encode())
         cloud = {
             "datasource_list": ["NoCloud"],
-            "system_info": {"default_user": {"name": USER, "sudo": False}},  # but what we let it
+            "system_info": {"default_user": {"name": USER, "sudo": False}},  # no further sudo
             "apt": {"preserve_sources_list": True},
             "disable_root": False,
             "ssh_deletekeys": False,
@@ -215,7 +215,7 @@ class Machine:
         self._write("etc/cloud/ds-identify.cfg", b"policy: enabled\n")
         environ = {
             "AWS_ENDPOINT_URL": self._aws.endpoint,
-            ENDPOINT: f"{self._imds}/",  # `aws` wants it so
+            ENDPOINT: f"{self._imds}/",  # needed by `aws`
             "SPAWN_FEED_PORT": str(self._feed_port),
             "PIP_CERT": "/etc/ssl/certs/ca-certificates.crt",
             "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt",
@@ -228,7 +228,7 @@ class Machine:
             path = self.upper / "etc/systemd/system" / unit
             path.parent.mkdir(parents=True, exist_ok=True)
             path.symlink_to("/dev/null")
-        # Amazon Linux has it; this one is of the tests' own environment.
+        # Amazon Linux has `aws`; this one is from the tests' own environment.
         aws = '#!/bin/sh\nPYTHONPATH=/opt/aws exec python3 -m awscli "$@"\n'
         self._write("usr/bin/aws", aws.encode(), 0o755)
         self._write_sshd(environ)
@@ -264,7 +264,7 @@ class Machine:
         path.chmod(mode)
 
     def _asked(self, attribute: str) -> Any:
-        """What EC2 was told when it was asked for this instance."""
+        """Return the attribute that EC2 has for this instance."""
         client = self._aws.client("ec2")
         return client.describe_instance_attribute(InstanceId=self.id, Attribute=attribute)
 
@@ -294,7 +294,7 @@ def machine(
     Args:
         port: For its sshd.
         feed_port: For its feed.
-        spot: What its metadata service says of its end.
+        spot: Its spot notice.
     """
     document = json.dumps({"instanceId": instance_id, "region": region}).encode()
     with metadata(document, role=True, spot=spot) as imds:
@@ -308,7 +308,7 @@ def machine(
 
 
 def missing() -> str:
-    """Why no such machine can be had here; empty when one can."""
+    """Return why such a machine cannot run here; empty if it can."""
     if os.getuid() != 0:
         return "only root can make a machine of its own"
     if shutil.which("debootstrap") is None:

@@ -1,6 +1,6 @@
-"""Machines that share an object store: each has a home of its own, as two hosts would.
+"""Machines that share an object store, each with its own home, like separate hosts.
 
-What is in the store is read past the product, line by line, and judged by what hashes say.
+The store's content is read without the product, line by line, and checked by its hashes.
 """
 
 import json
@@ -23,10 +23,10 @@ from tests.support.s3 import CREDENTIALS
 
 
 class Remote:
-    """What the store has of one queue, asked of the server itself.
+    """One queue's objects, read directly from the server.
 
     Args:
-        keys: Of somebody who may do all there.
+        keys: Credentials with all permissions.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Remote:
         self._genesis = sha256(queue_id.encode()).digest()
 
     def keys(self, under: str = "") -> list[str]:
-        """The keys below the queue's place."""
+        """Return the keys below the queue's prefix."""
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self.bucket, Prefix=self._prefix + under
         )
@@ -56,61 +56,63 @@ class Remote:
         ]
 
     def read(self, key: str) -> bytes:
-        """An object."""
+        """Read an object."""
         found: bytes = self._client.get_object(Bucket=self.bucket, Key=self._prefix + key)[
             "Body"
         ].read()
         return found
 
     def write(self, key: str, value: dict[str, Any]) -> None:
-        """Put an object there, as somebody else might."""
+        """Put a JSON object, as another client would."""
         body = json.dumps(value).encode()
         self._client.put_object(Bucket=self.bucket, Key=self._prefix + key, Body=body)
 
     def put(self, key: str, body: bytes) -> None:
-        """Put bytes there, as somebody else might."""
+        """Put bytes, as another client would."""
         self._client.put_object(Bucket=self.bucket, Key=self._prefix + key, Body=body)
 
     def delete(self, key: str) -> None:
-        """Take an object away."""
+        """Delete an object."""
         self._client.delete_object(Bucket=self.bucket, Key=self._prefix + key)
 
     def uploads(self) -> list[str]:
-        """The keys of uploads in parts that nobody has completed or given up."""
+        """Return the keys of multipart uploads that are neither completed nor aborted."""
         found = self._client.list_multipart_uploads(Bucket=self.bucket)
         return [each["Key"] for each in found.get("Uploads", ())]
 
     @property
     def lease(self) -> dict[str, Any]:
-        """What the lease says."""
+        """Return the lease."""
         found: dict[str, Any] = json.loads(self.read("_spawn/lease.json"))
         return found
 
     def lines(self) -> list[bytes]:
-        """Every `<hash> <line>` of the log's segments: one log, without a gap, its chain whole."""
+        """Return every `<hash> <line>` of the segments, after checking that they form one
+        log with an unbroken chain.
+        """
         found: list[bytes] = []
         hash_ = self._genesis
-        packs = self.keys("_spawn/packs/")  # before the segments: a pack has only older ones
+        packs = self.keys("_spawn/packs/")  # before the segments: packs never have newer events
         for key in self.keys("_spawn/log/"):
             assert key == f"_spawn/log/{len(found) + 1:012d}.jsonl", "one log, without a gap"
             for exported in self.read(key).splitlines():
                 said, line = exported.split(b" ", 1)
                 hash_ = sha256(hash_ + line).digest()
-                assert said.decode() == hash_.hex(), f"{key}: the chain is broken"
+                assert said.decode() == hash_.hex(), f"{key} breaks the chain"
                 found.append(exported)
         for key in packs:
             first, last = map(int, Path(key).stem.split("-"))
             packed = self.read(key).splitlines()
-            assert packed == found[first - 1 : last], f"{key} is not what the segments say"
+            assert packed == found[first - 1 : last], f"{key} differs from the segments"
         return found
 
     def events(self) -> list[dict[str, Any]]:
-        """The log's events."""
+        """Return the log's events."""
         return [json.loads(line.split(b" ", 1)[1]) for line in self.lines()]
 
 
 def log_of(events: Path) -> list[bytes]:
-    """Every `<hash> <line>` of a local log."""
+    """Return every `<hash> <line>` of a local log."""
     with sqlite3.connect(events) as connection:
         rows = connection.execute("SELECT hash, line FROM events ORDER BY seq").fetchall()
     connection.close()
@@ -118,13 +120,13 @@ def log_of(events: Path) -> list[bytes]:
 
 
 class Machines:
-    """A proxy before a server, and the machines that go through it.
+    """A proxy in front of a server, and the machines that use it.
 
     Args:
-        folder: An empty one.
+        folder: An empty folder.
         server: The store's endpoint.
-        bucket: Not there yet; whoever comes first makes it.
-        keys: Of somebody who may do all in the store.
+        bucket: Created by the first user.
+        keys: Credentials with all permissions.
     """
 
     def __init__(
@@ -144,10 +146,10 @@ class Machines:
         self.all: list[World] = []
 
     def machine(self, name: str = "a", through: Proxy | None = None) -> World:
-        """Another machine.
+        """Create another machine.
 
         Args:
-            through: Its own way to the store, where the others' is not to be touched.
+            through: Its own proxy, if the shared one must not be affected.
         """
         environ = {
             **CREDENTIALS,
@@ -169,27 +171,27 @@ class Machines:
 
     @contextmanager
     def way(self) -> Iterator[Proxy]:
-        """A way to the store of its own."""
+        """A separate proxy."""
         with proxy(self._server) as through:
             yield through
 
     def remote(self, queue_id: str = "q") -> Remote:
-        """What the store has of a queue."""
+        """Return the store's objects of a queue."""
         return Remote(self._server, self.bucket, queue_id, self._keys)
 
     def on(self, world: World, queue: Queue) -> Queue:
-        """The same queue, as another machine has it, or will."""
+        """Return the same queue on another machine."""
         there = Queue(world, queue.queue_id, queue.config)
         world.queues.append(there)
         return there
 
     def lose(self, world: World) -> None:
-        """Let every process of a machine die at once, and its disk be gone."""
+        """Kill every process of a machine and delete its disk."""
         self.kill(world)
         shutil.rmtree(world.home)
 
     def arrivals(self, queue_id: str = "q") -> dict[int, float]:
-        """When each event came to the store: UNIX times by seq."""
+        """Return when each event reached the store: UNIX times by seq."""
         remote = self.remote(queue_id)
         return {
             json.loads(line.split(b" ", 1)[1])["seq"]: put.at
@@ -207,14 +209,14 @@ class Machines:
             process.wait()
 
     def close(self) -> None:
-        """Check every machine; what is left of one does not keep the others from it."""
+        """Check every machine, even if an earlier check has failed."""
         with ExitStack() as stack:
             for world in self.all:
                 stack.callback(world.close)
 
 
 def same(queue: Queue, remote: Remote) -> None:
-    """See that a queue's replica is its log, byte for byte, and that its lease says so."""
+    """Check that a queue's replica equals its log byte for byte, and that its lease says so."""
     lines = remote.lines()
     assert lines == log_of(queue.paths.events), queue.told()
     lease = remote.lease
@@ -226,7 +228,7 @@ def same(queue: Queue, remote: Remote) -> None:
 def machines_in(
     folder: Path, server: str, bucket: str, seed: int = 0, keys: Mapping[str, str] = CREDENTIALS
 ) -> Iterator[Machines]:
-    """Make machines and check them at the end."""
+    """Create machines and check them at the end."""
     with proxy(server, seed) as through:
         made = Machines(folder, server, through, bucket, keys)
         try:

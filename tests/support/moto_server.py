@@ -1,7 +1,7 @@
-"""moto's server, which sees whether a condition holds and writes in one step, as S3 does.
+"""moto's server with atomic conditional writes, as S3 has them.
 
-moto itself does the two one after the other: of eight that replace the same at once two succeeded,
-once, on a busy machine.
+moto itself checks the condition and writes in two steps: once, on a busy machine, two of eight
+concurrent replacements succeeded.
 """
 
 import threading
@@ -11,19 +11,19 @@ from typing import Any
 
 from moto import backends, server
 
-_MODULES = tuple(backends.list_of_moto_modules())  # looked up on disk for every request, else
+_MODULES = tuple(backends.list_of_moto_modules())  # otherwise looked up on disk for every request
 _CONDITIONS = {"HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH"}
 _one_at_a_time = threading.Lock()
 
 
 class _Server(server.DomainDispatcherApplication):  # type: ignore[misc] # moto has no types for it
-    """Answers conditional writes one at a time."""
+    """Serializes conditional writes."""
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         reads = environ["REQUEST_METHOD"] in ("GET", "HEAD")
         if reads or not _CONDITIONS & environ.keys():
             return super().__call__(environ, start_response)  # type: ignore[no-any-return]
-        if environ.get("CONTENT_LENGTH"):  # who sends slowly holds up nobody
+        if environ.get("CONTENT_LENGTH"):  # a slow sender blocks no other client
             body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
             environ["wsgi.input"] = BytesIO(body)
         with _one_at_a_time:

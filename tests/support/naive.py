@@ -1,4 +1,4 @@
-"""What a queue's state must be, worked out the slow way: by scans, from the events alone."""
+"""A queue's state, computed in a slow and simple way: by scanning the events."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -37,8 +37,7 @@ OUTCOMES = ("JobCompleted", "JobRetryScheduled", "JobFailed", "JobInterrupted")
 
 
 class NaiveJob(Struct):
-    """One job; `upload` is empty where nothing is promised, else `due`, `late`, `saved` or
-    `unsaved`."""
+    """One job; `upload` is empty without results, else `due`, `late`, `saved` or `unsaved`."""
 
     config: JobConfig
     state: str = "pending"
@@ -46,11 +45,11 @@ class NaiveJob(Struct):
     failures: int = 0
     upload: str = ""
     entered: int = 0
-    """The seq of the event that led to the state."""
+    """Seq of the event that led to the state."""
 
 
 class NaiveQueue:
-    """Remembers each job's newest events and scans for everything else."""
+    """Keeps each job's newest events, and scans for everything else."""
 
     def __init__(self) -> None:
         self.jobs: dict[str, NaiveJob] = {}
@@ -58,7 +57,7 @@ class NaiveQueue:
         self.total = 0
 
     def take(self, event: Event[Data]) -> None:
-        """Add the log's next event."""
+        """Add the next event."""
         data = event.data
         if isinstance(data, (QueueSubmitted, QueueReconfigured)):
             self._before, self.jobs, self.total = self.jobs, {}, data.jobs_total
@@ -92,22 +91,22 @@ class NaiveQueue:
     # scans
 
     def needs(self, job: NaiveJob) -> list[NaiveJob]:
-        """What a job depends on."""
+        """Return the dependencies of a job."""
         return [self.jobs[need] for need in job.config.depends_on]
 
     def unmet(self, job: NaiveJob) -> int:
-        """Dependencies that are not completed."""
+        """Return the dependencies that have not completed."""
         return sum(need.state != "completed" for need in self.needs(job))
 
     def missing(self, job: NaiveJob) -> int:
-        """Dependencies that hold a job up: themselves, or by what they depend on."""
+        """Return the dependencies that make a job wait, directly or indirectly."""
         return sum(
             need.state != "completed" or need.upload == "due" or self.missing(need) > 0
             for need in self.needs(job)
         )
 
     def startable(self) -> list[str]:
-        """Pending jobs that nothing holds up, in the file's order."""
+        """Return the pending jobs that do not wait for any other, in the file's order."""
         return [
             job_id
             for job_id, job in self.jobs.items()
@@ -115,22 +114,22 @@ class NaiveQueue:
         ]
 
     def entered(self, state: str) -> list[str]:
-        """Jobs in a state, in the order in which they came to it."""
+        """Return the jobs in a state, in the order in which they entered it."""
         found = [(job.entered, job_id) for job_id, job in self.jobs.items() if job.state == state]
         return [job_id for _, job_id in sorted(found)]
 
     def with_upload(self, upload: str) -> set[str]:
-        """Jobs whose upload is at this point."""
+        """Return the jobs whose upload is in this state."""
         return {job_id for job_id, job in self.jobs.items() if job.upload == upload}
 
     @property
     def whole(self) -> bool:
-        """Whether all jobs of the newest configuration were named."""
+        """Whether all jobs of the newest configuration are in the log."""
         return len(self.jobs) == self.total
 
 
 def disagreements(naive: NaiveQueue, state: QueueState) -> list[str]:
-    """Name everything in which a replayed state and the scans differ; empty when they agree."""
+    """List every difference between a replayed state and the scans; empty if they agree."""
     counts = Counter(job.state for job in naive.jobs.values())
     jobs = state.jobs.items()
     ready = state.next_ready()
@@ -160,7 +159,7 @@ def disagreements(naive: NaiveQueue, state: QueueState) -> list[str]:
 
 
 def outcomes_between_starts(events: Iterable[Event[Data]]) -> list[int]:
-    """How many outcomes each attempt had before its job's next began, the newest left out."""
+    """Count each attempt's outcomes before its job's next start, except for the newest attempt."""
     by_job: dict[str, list[str]] = {}
     for event in events:
         if event.type == "JobStarted" or event.type in OUTCOMES:

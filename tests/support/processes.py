@@ -10,7 +10,7 @@ from spawn.core.events import JobStarted
 
 
 def carriers(variable: str) -> list[int]:
-    """The processes that were started with this in their environment, `NAME=value`."""
+    """Return the processes that were started with `NAME=value` in their environment."""
     wanted = variable.encode()
     found = []
     for entry in Path("/proc").iterdir():
@@ -22,18 +22,18 @@ def carriers(variable: str) -> list[int]:
 
 
 def attempt_processes(started: JobStarted) -> list[int]:
-    """The processes of an attempt's command and of all that it started."""
+    """Return the processes of an attempt's command and its descendants."""
     return carriers(f"SPAWN_RUN={started.token}")
 
 
 def parent(pid: int) -> int:
-    """The parent of a process."""
+    """Return the parent of a process."""
     (found,) = re.findall(r"^PPid:\s(\d+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     return int(found)
 
 
 def children(pid: int) -> list[int]:
-    """The children of a process."""
+    """Return the children of a process."""
     return [
         int(child)
         for task in Path(f"/proc/{pid}/task").iterdir()
@@ -42,7 +42,7 @@ def children(pid: int) -> list[int]:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process is there and not just waits to be reaped."""
+    """Whether a process exists and is not a zombie."""
     try:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except OSError:
@@ -50,7 +50,7 @@ def is_alive(pid: int) -> bool:
 
 
 def ends_by_term(pid: int) -> bool:
-    """Whether a process would end by SIGTERM: it neither ignores nor handles it."""
+    """Whether SIGTERM would kill a process: it neither ignores nor handles the signal."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
@@ -60,7 +60,7 @@ def ends_by_term(pid: int) -> bool:
 
 
 def describe(pid: int) -> str:
-    """A process in words, for a test that failed."""
+    """Describe a process for the message of a failed test."""
     with contextlib.suppress(OSError):
         command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
         return f"{pid} {command.decode(errors='replace').strip()}"

@@ -1,7 +1,7 @@
-"""An HTTP proxy on loopback between a runner and its object store, which fails as it is told.
+"""An HTTP proxy on loopback between a runner and its object store, with faults chosen by the test.
 
-What a client sends goes on as it came, `Host` included, so that a signature stays valid. Faults are
-rules that can come and go while requests are under way; the first that fits a request counts.
+Requests are forwarded unchanged, including `Host`, so that signatures stay valid. Faults are rules
+that may be added and removed while requests are in progress; the first matching rule applies.
 """
 
 import http.client
@@ -23,14 +23,14 @@ from tests.support.s3 import free_port
 
 _Said = Literal["500", "503", "401", "403", "404", "412", "expired"]
 Fault = _Said | Literal["reset", "swallow", "lose", "hold", "late", "ahead", "odd"]
-"""What befalls a request.
+"""A fault of a request.
 
-`500` to `412`: that answer, and no effect. `expired`: the session token has. `reset`: the
-connection is torn, no effect. `swallow`: no effect and no answer. `lose`: it takes effect, and
-the connection is torn instead of an answer. `hold`: it goes on once the rule is gone, with its
-answer. `late`: it goes on after `seconds`. `ahead`: the answer's `Date` is `seconds` later, as if
-the server's clock were. `odd`: it takes effect, and the rule's `raw` makes the bytes of another
-answer, after which the connection is closed.
+`500` to `412`: that response, no effect. `expired`: an expired session token. `reset`: the
+connection is reset, no effect. `swallow`: no effect and no response. `lose`: the request takes
+effect, and the connection is reset instead of a response. `hold`: forwarded when the rule is
+removed. `late`: forwarded after `seconds`. `ahead`: the response's `Date` is `seconds` later, like
+a server clock that is ahead. `odd`: the request takes effect, and the rule's `raw` creates the
+bytes of another response, after which the connection is closed.
 """
 Answer = tuple[int, str, list[tuple[str, str]], bytes]
 """Status, reason, headers and body."""
@@ -51,7 +51,7 @@ _AT_ONCE = struct.pack("ii", 1, 0)
 
 
 class Rule:
-    """One fault, and whom it befalls; see `Proxy.fault`."""
+    """A fault and the requests that it affects; see `Proxy.fault`."""
 
     def __init__(
         self,
@@ -81,9 +81,9 @@ class Rule:
 
 
 class Asked(Struct, frozen=True):
-    """A request that came. `key` is without the bucket; `at` is the UNIX time of the server's
-    answer, so many `seconds` after the request; `status` is that answer, or None when nothing was
-    asked of it."""
+    """A received request. `key` has no bucket; `at` is the UNIX time of the server's response,
+    `seconds` after the request; `status` is that of the response, or None if the server was not asked.
+    """
 
     at: float
     method: str
@@ -94,11 +94,11 @@ class Asked(Struct, frozen=True):
 
 
 class Proxy:
-    """Where a runner finds its store, and what becomes of what it asks.
+    """The endpoint of a runner's store, with faults.
 
     Args:
         server: The store's own endpoint.
-        seed: Of the chances that rules take.
+        seed: For the random choices of rules.
     """
 
     def __init__(self, server: str, seed: int = 0) -> None:
@@ -109,7 +109,7 @@ class Proxy:
         self._connections: set[socket.socket] = set()
         self._listener = socket.socket()
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._listener.bind(("127.0.0.1", free_port()))  # not 0: a named port outlives an outage
+        self._listener.bind(("127.0.0.1", free_port()))  # not 0: the port must survive an outage
         self._up = Event()
         self._closed = False
         self.asked: list[Asked] = []
@@ -129,14 +129,14 @@ class Proxy:
         credential: str = "",
         raw: Callable[[Answer], bytes] | None = None,
     ) -> Iterator[Rule]:
-        """Have requests meet a fault, as long as the block lasts.
+        """Apply a fault to requests during the block.
 
         Args:
-            methods: Whom it befalls; all when absent.
-            key: A regular expression that is searched for in the key.
-            share: Of the requests that fit.
-            credential: The access key of those whom it befalls; empty for all.
-            raw: Of `odd`: given the server's answer.
+            methods: Affected methods; all if absent.
+            key: A regular expression to search for in the key.
+            share: Share of matching requests that are affected.
+            credential: Access key of the affected clients; empty for all.
+            raw: For `odd`: creates a response from the server's own.
         """
         rule = Rule(fault, methods, key, share, seconds, credential, raw)
         with self._lock:
@@ -149,12 +149,12 @@ class Proxy:
             rule.gone.set()
 
     def seed(self, seed: int) -> None:
-        """Begin the chances anew."""
+        """Restart the random choices."""
         self._chance.seed(seed)
 
     @contextmanager
     def outage(self) -> Iterator[None]:
-        """Be unreachable as long as the block lasts: connections are cut, new ones refused."""
+        """Be unreachable during the block: connections are cut, new ones refused."""
         self.down()
         try:
             yield
@@ -162,7 +162,7 @@ class Proxy:
             self.up()
 
     def down(self) -> None:
-        """See `outage`."""
+        """Cut all connections and refuse new ones; see `outage`."""
         self._up.clear()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -173,12 +173,12 @@ class Proxy:
                 each.shutdown(socket.SHUT_RDWR)
 
     def up(self) -> None:
-        """Be reachable again."""
+        """Accept connections again."""
         self._listener.listen(64)
         self._up.set()
 
     def close(self) -> None:
-        """Be gone, and let go of what was held."""
+        """Stop, and release held requests."""
         self._closed = True
         for rule in self._rules:
             rule.gone.set()
@@ -187,7 +187,7 @@ class Proxy:
         self._listener.close()
 
     def puts(self, key: str) -> list[Asked]:
-        """The writes that took effect under keys that a regular expression is found in."""
+        """Return the successful writes with keys that match a regular expression."""
         found = re.compile(key)
         return [
             each
@@ -195,7 +195,7 @@ class Proxy:
             if each.method == "PUT" and each.status == 200 and found.search(each.key)
         ]
 
-    # connections' threads
+    # threads of connections
 
     def _accept(self) -> None:
         while True:
@@ -212,7 +212,7 @@ class Proxy:
 
     def _serve(self, connection: socket.socket, address: tuple[str, int]) -> None:
         try:
-            with suppress(OSError, http.client.HTTPException):  # either side is gone
+            with suppress(OSError, http.client.HTTPException):  # one side has disconnected
                 _Handler(connection, address, self)
         finally:
             with self._lock:
@@ -220,7 +220,7 @@ class Proxy:
             connection.close()
 
     def rule_for(self, method: str, key: str, authorization: str) -> Rule | None:
-        """The fault that a request meets, if it meets one."""
+        """Return the fault of a request, if any."""
         with self._lock:
             for rule in self._rules:
                 if rule.fits(method, key, authorization, self._chance.random()):
@@ -229,7 +229,7 @@ class Proxy:
         return None
 
     def forward(self, handler: "_Handler", body: bytes) -> Answer:
-        """Ask the server; returns the answer's status, reason, headers and body."""
+        """Forward a request; returns the response's status, reason, headers and body."""
         upstream = http.client.HTTPConnection(self._server, timeout=60)
         try:
             upstream.putrequest(
@@ -259,7 +259,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _any(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length)
-        if len(body) < length:  # the client died over it
+        if len(body) < length:  # the client died meanwhile
             self.close_connection = True
             return
         _, _, key = unquote(urlsplit(self.path).path).lstrip("/").partition("/")
@@ -314,7 +314,7 @@ class _Handler(BaseHTTPRequestHandler):
                 (name, _later(value, ahead) if name.lower() == "date" else value)
                 for name, value in headers
             ]
-        with suppress(OSError):  # the client has given up; what it asked has taken effect
+        with suppress(OSError):  # the client has given up; its request has taken effect
             self._answer(status, reason, headers, answer)
 
     def _answer(
@@ -339,7 +339,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
 
     def log_message(self, *_: object) -> None:  # type: ignore[override]
-        """Say nothing: `Proxy.asked` has it."""
+        """Log nothing: requests are recorded in `Proxy.asked`."""
 
 
 def _later(date: str, seconds: float) -> str:
@@ -348,7 +348,7 @@ def _later(date: str, seconds: float) -> str:
 
 @contextmanager
 def proxy(server: str, seed: int = 0) -> Iterator[Proxy]:
-    """A proxy before a server."""
+    """A proxy in front of a server."""
     made = Proxy(server, seed)
     try:
         yield made

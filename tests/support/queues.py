@@ -1,7 +1,7 @@
-"""Real queues in a home of their own: run them by the command line, read what became of them.
+"""Real queues in a separate home: run them by the command line, and read their logs.
 
-The end of a test checks what holds for every queue, whatever it was about: its log verifies, no
-process of it is left, and what ran by the jobs' own account is what the log says.
+The end of each test checks general invariants: the log verifies, no process is left, and the jobs'
+own record of executions matches the log.
 """
 
 import contextlib
@@ -32,9 +32,9 @@ from spawn.store.log.verify import verify
 from spawn.store.paths import QueuePaths, Roots
 
 SECONDS = 30.0
-"""How long anything may take on a machine that is busy with other tests."""
+"""Timeout in seconds for anything, on a machine that is busy with other tests."""
 UNOWNED_SECONDS = SECONDS
-"""How long a queue that somebody waits for may be without a runner."""
+"""How long a queue that a test waits for may be without a runner, in seconds."""
 
 _TRAP = re.compile(r"^trap '[^']*' TERM", re.MULTILINE)
 _WITNESS = """\
@@ -44,22 +44,23 @@ if [ -n "$JOB_ID" ]; then
   unset BASH_ENV
 fi
 """
-"""What bash reads before each command: an attempt records that it was executed. A shell that runs
-no job, such as a login shell, records nothing. `nap` is a short sleep that starts no process."""
+"""Script that bash reads before each command: it records the execution of an attempt. A shell
+without a job, such as a login shell, records nothing. `nap` is a short sleep without a process.
+"""
 
 
 def job(job_id: str, command: str, *needs: str, **fields: Any) -> dict[str, Any]:
-    """A job as a configuration file has it."""
+    """A job in the format of a configuration file."""
     return {"job_id": job_id, "command": command, "depends_on": list(needs), **fields}
 
 
 def retry(attempts: int, delay: str = "50ms", **fields: Any) -> dict[str, Any]:
-    """A job's `retry`, with the same short delay each time."""
+    """A job's `retry`, with a constant short delay."""
     return {"max_attempts": attempts, "backoff": "fixed", "delay": delay, **fields}
 
 
 class Finished(Struct, frozen=True):
-    """How a run of the command line ended."""
+    """Result of a command."""
 
     code: int
     out: str
@@ -67,7 +68,7 @@ class Finished(Struct, frozen=True):
 
 
 class Queue:
-    """One queue of a `World`; it may be run more than once."""
+    """One queue of a `World`; it may be run several times."""
 
     def __init__(self, world: "World", queue_id: str, config: dict[str, Any]) -> None:
         self.world = world
@@ -80,28 +81,28 @@ class Queue:
     # running it
 
     def run(self, *flags: str) -> Finished:
-        """Run it by the command line and wait for its end."""
+        """Run the queue by the command line and wait for its end."""
         return self.world.spawn("run", str(self.file), "--queue-id", self.queue_id, *flags)
 
     def resume(self) -> Finished:
-        """Go on with it, and wait for its end."""
+        """Resume the queue and wait for its end."""
         return self.run("--or-resume")
 
     def detach(self, *flags: str) -> Self:
-        """Run it and leave it running."""
+        """Start the queue and leave it running."""
         finished = self.run("--detach", *flags)
         assert finished.code == 0, finished.err
         return self
 
     def start(self, *flags: str, **options: Any) -> "subprocess.Popen[str]":
-        """Run it by a command line that stays; the test waits for that, or kills it."""
+        """Start the queue by a command line that the test waits for or kills."""
         command = ["run", str(self.file), "--queue-id", self.queue_id, *flags]
         return self.world.start(*command, **options)
 
-    # what became of it
+    # reading its log
 
     def events(self) -> list[Event[Data]]:
-        """Its log so far; none as long as it is being made."""
+        """Return the log so far; empty until it exists."""
         try:
             with read.opened(self.paths.events) as connection:
                 rows = list(read.rows(connection))
@@ -110,7 +111,7 @@ class Queue:
         return [event for _, type_, line, _ in rows if (event := decode(line, type_)) is not None]
 
     def of(self, job_id: str, *types: str) -> list[Event[Data]]:
-        """A job's events, of these types where any are named."""
+        """Return a job's events, optionally of these types."""
         return [
             event
             for event in self.events()
@@ -118,40 +119,40 @@ class Queue:
         ]
 
     def types(self, job_id: str | None = None) -> list[str]:
-        """The types of a job's events in order, or of those that are of no job."""
+        """Return the types of a job's events, or of those without a job, in order."""
         return [event.type for event in self.events() if event.job_id == job_id]
 
     def data(self, job_id: str, type_: str) -> Any:
-        """What the one event of this type says of a job."""
+        """Return the data of a job's only event of this type."""
         (event,) = self.of(job_id, type_)
         return event.data
 
     def outcome(self, job_id: str) -> Any:
-        """How the newest attempt of a job that has ended did so."""
+        """Return the data of the outcome of a job's newest attempt."""
         return [event.data for event in self.of(job_id) if isinstance(event.data, Outcome)][-1]
 
     @property
     def state(self) -> QueueState:
-        """The state that the log amounts to."""
+        """State of the log."""
         return read.replay(self.paths.events, self.queue_id).state
 
     def attempt(self, job_id: str, number: int = 1) -> JobStarted:
-        """What the log says of an attempt's start."""
+        """Return the data of an attempt's start."""
         found = [e.data for e in self.of(job_id, "JobStarted") if e.attempt == number]
         assert len(found) == 1
         assert isinstance(found[0], JobStarted)
         return found[0]
 
     def stdout(self, job_id: str, number: int = 1) -> bytes:
-        """An attempt's raw output."""
+        """Return an attempt's raw stdout."""
         return (Path(self.attempt(job_id, number).folder) / "stdout.log").read_bytes()
 
     def combined(self, job_id: str) -> bytes:
-        """A job's combined log."""
+        """Return a job's combined log."""
         return self.paths.job_log(job_id).read_bytes()
 
     def executed(self, witnessed: list[str] | None = None) -> list[tuple[str, int]]:
-        """The attempts that ran here by their own account, in order."""
+        """Return the attempts that ran on this machine, from the jobs' own record, in order."""
         lines = self.world.witnessed() if witnessed is None else witnessed
         return [
             (job_id, int(attempt))
@@ -164,7 +165,7 @@ class Queue:
     def wait_for(
         self, type_: str, job_id: str | None = None, count: int = 1, *, seconds: float = SECONDS
     ) -> Event[Data]:
-        """Wait until the log has so many events of a type, of this job; returns the newest."""
+        """Wait for `count` events of a type and job; returns the last of them."""
         found: list[Event[Data]] = []
         held_at = time.monotonic()
 
@@ -177,11 +178,13 @@ class Queue:
 
         what = f"{count} {type_} of {job_id or 'the queue'}"
         self.until(there, what, seconds)
-        assert len(found) >= count, f"nobody runs it, and there is no {what}\n{self.told()}"
+        assert len(found) >= count, (
+            f"the queue has no runner, and there is no {what}\n{self.told()}"
+        )
         return found[count - 1]
 
     def wait_executing(self, job_id: str, attempt: int = 1) -> JobStarted:
-        """Wait until the command of an attempt runs, and has set the trap for TERM that it sets."""
+        """Wait until an attempt's command runs, and has set its TERM trap if it has one."""
         self.until(lambda: (job_id, attempt) in self.executed(), f"{job_id} executes")
         started = self.attempt(job_id, attempt)
         if _TRAP.search(self.state.jobs[job_id].config.command):
@@ -189,52 +192,52 @@ class Queue:
         return started
 
     def wait_idle(self) -> None:
-        """Wait until no process runs the queue any more."""
-        self.until(lambda: not lock.is_held(self.paths.lock), "nobody runs it")
+        """Wait until no process runs the queue."""
+        self.until(lambda: not lock.is_held(self.paths.lock), "the runner has ended")
 
     def until(self, condition: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
-        """Wait for something of this queue; shows its log when it does not come."""
+        """Wait for a condition; a timeout's message includes the log."""
         try:
             wait_until(condition, seconds=seconds, what=what)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.told()}") from None
 
     def told(self) -> str:
-        """The log in short, for a test that failed."""
+        """Return a summary of the log, for the message of a failed test."""
         lines = (f"{e.seq} {e.type} {e.job_id or ''} {e.attempt or ''}" for e in self.events())
         said = self.paths.runner_log
         return "\n".join([*lines, said.read_text() if said.exists() else ""])
 
     def runner(self) -> int:
-        """The process id of the newest runner."""
+        """Return the process id of the newest runner."""
         owners = [e.data for e in self.events() if isinstance(e.data, QueueStarted)]
         return owners[-1].pid
 
     def stop(self) -> None:
-        """Stop it in good order where it runs, and see the runner gone."""
+        """Stop the queue gracefully if it runs, and wait for the runner's end."""
         if not self.state.ended:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.runner(), signal.SIGTERM)
         self.wait_idle()
 
     def kill_runner(self) -> None:
-        """Kill the runner as nothing can be prepared for, and see it gone."""
+        """Kill the runner with SIGKILL and wait for its end."""
         os.kill(self.runner(), signal.SIGKILL)
         self.wait_idle()
 
     def supervisor(self, job_id: str, number: int = 1) -> int:
-        """The process id of an attempt's supervisor."""
+        """Return the process id of an attempt's supervisor."""
         return parent(self.attempt(job_id, number).pid)
 
     def wait_over(self, job_id: str, number: int = 1) -> None:
-        """Wait until an attempt's supervisor has ended, whoever runs the queue."""
+        """Wait until an attempt's supervisor has ended."""
         folder = Path(self.attempt(job_id, number).folder)
         self.until(lambda: not lock.is_held(folder / "lock"), f"{job_id}'s supervisor ends")
 
-    # what holds for every queue
+    # general invariants
 
     def check(self) -> None:
-        """Check the log, and what ran against it."""
+        """Check the log against the record of executions."""
         verify(self.paths.events, self.queue_id)
         events = self.events()
         starts = Counter((e.job_id, e.attempt) for e in events if e.type == "JobStarted")
@@ -246,23 +249,23 @@ class Queue:
         assert max([*starts.values(), *ends.values(), *ran.values()], default=1) == 1, self.told()
         assert ran.keys() <= starts.keys(), "executed without a JobStarted"
         completed = {(e.job_id, e.attempt) for e in events if e.type == "JobCompleted"}
-        assert completed <= ran.keys() | elsewhere, "completed without having been executed"
+        assert completed <= ran.keys() | elsewhere, "completed without an execution"
         never = {
             (e.job_id, e.attempt) for e in events if getattr(e.data, "cause", "") == "never_began"
         }
-        assert not never & ran.keys(), "executed, and the log says that it never began"
+        assert not never & ran.keys(), "executed although the log says that it never started"
         if self.state.state != "running":
             assert starts.keys() == ends.keys(), f"an attempt without an outcome\n{self.told()}"
 
 
 class World:
-    """A home, a folder for jobs to work in, and the queues and commands that a test starts.
+    """A home, a working folder for jobs, and the queues and commands of a test.
 
     Args:
-        folder: An empty one, or that of another world, which is another machine then: what its
-            queues' jobs work on is there for both, and each has a home and a truth of its own.
-        home: `SPAWN_HOME`; in `folder` when absent.
-        environ: What its processes have in their environment on top.
+        folder: An empty folder, or that of another world, which is another machine then: both share
+            the jobs' working folder, and each has its own home and record of executions.
+        home: `SPAWN_HOME`; in `folder` if absent.
+        environ: Additional environment variables of its processes.
     """
 
     def __init__(
@@ -291,7 +294,7 @@ class World:
         self.started: list[subprocess.Popen[str]] = []
 
     def queue(self, *jobs: dict[str, Any], queue_id: str = "q", **fields: Any) -> Queue:
-        """Write a configuration. Its jobs work in `work` unless they say where."""
+        """Write a configuration. By default its jobs work in `work`."""
         for each in jobs:
             each.setdefault("working_directory", str(self.work))
         queue = Queue(self, queue_id, {"jobs": list(jobs), **fields})
@@ -305,7 +308,7 @@ class World:
         return Finished(process.returncode, out, err)
 
     def status(self, target: str = "local") -> Any:
-        """The status as JSON."""
+        """Return the status as JSON."""
         finished = self.spawn("status", target, "--json")
         assert finished.code == 0, finished.err
         return json.loads(finished.out)
@@ -331,23 +334,23 @@ class World:
         return process
 
     def hurry(self, name: str, value: Any) -> None:
-        """Change a constant in its processes, supervisors excepted; see `constants.hurry`."""
+        """Change a constant in its processes, except supervisors; see `constants.hurry`."""
         constants.hurry(self.environ, name, value)
 
     def let(self, name: str) -> None:
-        """Let the commands go on that wait for this name."""
+        """Release the commands that wait for this name."""
         (self.work / name).touch()
 
     def witnessed(self) -> list[str]:
-        """A line for each command that was executed."""
+        """Return a line for each executed command."""
         return self.truth.read_text().splitlines() if self.truth.exists() else []
 
     def processes(self) -> list[int]:
-        """Every process that was started for a queue of this home."""
+        """Return every process that was started for a queue of this home."""
         return carriers(f"SPAWN_HOME={self.home}")
 
     def close(self) -> None:
-        """Check that nothing is left of the queues, that their logs hold and tell the truth."""
+        """Check that no process is left and that the logs are valid and complete."""
         for process in self.started:
             for stream in (process.stdout, process.stderr):
                 if stream is not None:
@@ -372,7 +375,7 @@ class World:
 
 @contextlib.contextmanager
 def world_in(folder: Path, home: Path | None = None) -> Iterator[World]:
-    """Make a world and check it at its end."""
+    """Create a world and check it at its end."""
     world = World(folder, home)
     try:
         yield world
@@ -381,5 +384,5 @@ def world_in(folder: Path, home: Path | None = None) -> Iterator[World]:
 
 
 def until(name: str) -> str:
-    """A shell command that waits until `World.let` is called with this name."""
+    """Return a shell command that waits until this name is released."""
     return f"until [ -e {name} ]; do nap 2>/dev/null || sleep 0.05; done"

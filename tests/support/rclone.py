@@ -11,7 +11,7 @@ from tests.support.wait import wait_until
 
 
 def program() -> str | None:
-    """The binary: of this environment, else on PATH. Debian's is too old to serve S3."""
+    """Return the binary in this environment, else on PATH. Debian's is too old to serve S3."""
     ours = Path(sys.executable).with_name("rclone")
     return str(ours) if ours.exists() else shutil.which("rclone")
 

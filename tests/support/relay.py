@@ -1,4 +1,4 @@
-"""A wire between two ends on loopback that can go dead without anybody hanging up."""
+"""A TCP relay on loopback that can go dead without closing its connections."""
 
 import contextlib
 import socket
@@ -8,25 +8,25 @@ from threading import Event, Thread
 
 
 class Relay:
-    """Passes on what comes, to a port on loopback."""
+    """Forwards connections to a port on loopback."""
 
     def __init__(self, to: int) -> None:
         self._to = to
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self._dead = Event()
-        """Of the connections that are there now."""
+        """Set for the present connections when they go dead."""
         self._open: list[socket.socket] = []
         self._threads = [Thread(target=self._accept, name="relay")]
         self._threads[0].start()
 
     def swallow(self) -> None:
-        """From now on nothing passes on the connections that are there; new ones are fine."""
+        """Drop all data of the present connections; new ones work."""
         self._dead.set()
         self._dead = Event()
 
     def close(self) -> None:
-        """Hang up."""
+        """Close all connections."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -63,7 +63,7 @@ class Relay:
 
 @contextmanager
 def relay(to: int) -> Iterator[Relay]:
-    """A wire, for as long as the block lasts."""
+    """A relay during the block."""
     made = Relay(to)
     try:
         yield made

@@ -1,4 +1,4 @@
-"""Replicas made by hand, and object stores that count what they are asked, or lose replies."""
+"""Replicas built by hand, and object stores that count requests or lose responses."""
 
 from bisect import bisect_right
 from collections import Counter
@@ -20,8 +20,9 @@ OWNER = Owner(place="there", instance_id="i-0123456789abcdef0", hostname="ip-10-
 
 
 class CountingStore(FolderStore):
-    """Counts requests. It writes without a sync, and walks its folder once for many lists: what a
-    replica of 100,000 segments needs to be made and read in seconds."""
+    """Counts requests. It writes without a sync, and reads its folder once for many lists, so that
+    a replica of 100,000 segments takes only seconds.
+    """
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
@@ -30,7 +31,6 @@ class CountingStore(FolderStore):
         self._keys: dict[str, list[str]] = {}
 
     def create(self, key: str, data: bytes) -> str:
-        """See `ObjectStore.create`."""
         self.requests["PUT"] += 1
         path = self.folder / key
         try:
@@ -45,17 +45,14 @@ class CountingStore(FolderStore):
         return ""
 
     def has(self, key: str) -> bool:
-        """See `ObjectStore.has`."""
         self.requests["HEAD"] += 1
         return super().has(key)
 
     def read(self, key: str) -> Object:
-        """See `ObjectStore.read`."""
         self.requests["GET"] += 1
         return super().read(key)
 
     def list(self, prefix: str, after: str = "") -> list[tuple[str, int]]:
-        """See `ObjectStore.list`."""
         self.requests["LIST"] += 1
         folder = self.folder / prefix
         if prefix not in self._keys:
@@ -68,12 +65,11 @@ class CountingStore(FolderStore):
 
 
 class ForgetfulStore(CountingStore):
-    """Loses the replies to the next `lost` writes, which take effect."""
+    """Loses the responses to the next `lost` writes, which take effect."""
 
     lost = 0
 
     def create(self, key: str, data: bytes) -> str:
-        """See `ObjectStore.create`."""
         etag = super().create(key, data)
         if self.lost:
             self.lost -= 1
@@ -82,19 +78,19 @@ class ForgetfulStore(CountingStore):
 
 
 class GrowingLog:
-    """A local log as a shipper sees it: `seq` of these events are durable by now."""
+    """A local log as a shipper sees it: the first `seq` of these events are durable."""
 
     def __init__(self, rows: list[Row], seq: int | None = None) -> None:
         self.all = rows
         self.seq = len(rows) if seq is None else seq
 
     def __call__(self, after: int) -> Iterator[Row]:
-        """See `store.replica.ship.Log`."""
+        """Return the durable rows after a seq, as `store.replica.ship.Log` does."""
         return iter(self.all[after : self.seq])
 
 
 def shipper(store: ObjectStore, log: GrowingLog, queue_id: str, after: int = 0) -> Shipper:
-    """A shipper that knows what is in the store up to a seq."""
+    """Create a shipper that knows the store's log up to a seq."""
     hash_ = log.all[after - 1][3] if after else chain.genesis(queue_id)
     return Shipper(store, log, seq=after, hash_=hash_)
 
@@ -102,7 +98,7 @@ def shipper(store: ObjectStore, log: GrowingLog, queue_id: str, after: int = 0) 
 def ship(
     store: ObjectStore, rows: list[Row], ends: Iterable[int], *, queue_id: str, pack: bool = True
 ) -> Packer:
-    """Ship a log in segments that end with these seqs, and pack what becomes due meanwhile."""
+    """Ship a log in segments that end with these seqs, and create the packs that become due."""
     log = GrowingLog(rows, 0)
     shipping = shipper(store, log, queue_id)
     packer = Packer(store, log)
@@ -116,7 +112,7 @@ def ship(
 
 
 def write_segments(store: ObjectStore, rows: list[Row], ends: Iterable[int]) -> None:
-    """Write segments that end with these seqs, as they are."""
+    """Write segments that end with these seqs, without a shipper."""
     first = 1
     for end in ends:
         store.create(names.segment(first), lines.encode(rows[first - 1 : end]))
@@ -132,7 +128,7 @@ def lease(
     owner: Owner | None = None,
     nonce: str = "n",
 ) -> None:
-    """Write a lease that says that the store has the log up to `head`."""
+    """Write a lease whose head is `head`."""
     holder = Holder(
         store,
         owner=owner or OWNER,
@@ -155,11 +151,11 @@ def replicate(
     packed: bool = True,
     handed_back: bool = True,
 ) -> None:
-    """Make the whole replica of a log, as its runner leaves it.
+    """Write the whole replica of a log, as its runner leaves it.
 
     Args:
-        config: With the queue's id.
-        packed: Whether the runner lived to pack the whole log.
+        config: Includes the queue's id.
+        packed: Whether the runner packed the whole log at its end.
     """
     assert config.queue_id is not None
     claim(store, config, by="there")
@@ -170,7 +166,7 @@ def replicate(
 
 
 def objects(root: Path, prefix: str = "") -> dict[str, bytes]:
-    """What is below a folder: key and bytes, in order."""
+    """Return the objects below a prefix: key and bytes, in order."""
     found = {
         str(path.relative_to(root)): path.read_bytes()
         for path in sorted(root.rglob("*"))

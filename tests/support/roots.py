@@ -1,4 +1,4 @@
-"""A Debian of its own: made once a machine, each time used through a layer that is thrown away."""
+"""A Debian file system, created once per machine and used through temporary layers."""
 
 import os
 import shutil
@@ -63,20 +63,20 @@ python3 -m venv "$venv"
 
 
 class Root(Struct, frozen=True):
-    """A system that `run` enters; `upper` has what was changed in it."""
+    """A system that `run` enters; `upper` has its changes."""
 
     base: Path
     layer: Path
 
     @property
     def upper(self) -> Path:
-        """What was changed in it, as files."""
+        """The changed files."""
         return self.layer / "upper"
 
     def run(
         self, *command: str, environ: Mapping[str, str] | None = None, stdin: str | None = None
     ) -> "subprocess.CompletedProcess[str]":
-        """Run a command there as root, in this network, to its end."""
+        """Run a command in it as root, with this machine's network, to its end."""
         return subprocess.run(
             ["unshare", "-m", "sh", "-c", _ENTER, "sh", str(self.base), str(self.layer), *command],
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **(environ or {})},
@@ -90,7 +90,7 @@ class Root(Struct, frozen=True):
 
 @contextmanager
 def root(folder: Path) -> Iterator[Root]:
-    """A fresh system; what is done to it stays in `folder` and is gone afterwards."""
+    """A fresh system; its changes are in `folder`, which is deleted afterwards."""
     layer = folder / "layer"
     for each in ("upper", "work", "root"):
         (layer / each).mkdir(parents=True)
@@ -103,7 +103,7 @@ def root(folder: Path) -> Iterator[Root]:
 
 
 def trust(system: Path) -> None:
-    """Have a system use this one's network, and trust whom it trusts."""
+    """Give a system this one's network configuration and CA certificates."""
     for path in (Path("/etc/resolv.conf"), _BUNDLE):
         if path.exists():
             there = system / path.relative_to("/")
@@ -112,18 +112,19 @@ def trust(system: Path) -> None:
 
 
 def base() -> Path:
-    """The system underneath, made where it is not there yet: that takes a minute or two."""
+    """Return the base system; creating it takes a minute or two."""
 
     def make(part: Path) -> None:
-        # Of its mounts none is left, however it ends.
+        # Its mounts end with the process.
         _run("unshare", "-m", "sh", "-ec", _MAKE, "sh", SUITE, str(part), *PACKAGES)
 
     return _made(f"{SUITE}-{_digest(repr(PACKAGES))}", make)
 
 
 def installed() -> tuple[Path, Path]:
-    """Layers of a system on which an earlier launch has installed a Python for `spawn` and what it
-    needs, the upper one first: as in an image of one's own. A launch installs `spawn` there."""
+    """Return layers of a system with a Python for `spawn` and its dependencies from an earlier
+    launch, the upper one first, as in a custom image. A launch installs `spawn` there.
+    """
     below, constraints = base(), pins()
 
     def make(part: Path) -> None:
@@ -150,10 +151,10 @@ def _run(*command: str) -> None:
 
 
 def _made(name: str, make: Callable[[Path], None]) -> Path:
-    """A folder that is kept for later runs of the tests; made, as a whole or not at all."""
+    """Create a folder atomically that later test runs reuse."""
     CACHE.mkdir(exist_ok=True)
     made = CACHE / name
-    took: list[int] = []  # other tests may be making it
+    took: list[int] = []  # other tests may be creating it
 
     def take() -> bool:
         held = lock.take(made.with_suffix(".lock"))

@@ -1,4 +1,4 @@
-"""A real S3 server over HTTP, on loopback, for as long as a test session needs it."""
+"""A real S3 server over HTTP on loopback, for a test session."""
 
 import os
 import socket
@@ -26,17 +26,17 @@ CREDENTIALS = {
 
 
 class Server(Struct, frozen=True):
-    """Where it listens."""
+    """Address of a server."""
 
     endpoint: str
 
     @property
     def environ(self) -> dict[str, str]:
-        """What makes boto3 ask it, and nobody else."""
+        """Environment that makes boto3 use this server only."""
         return {**CREDENTIALS, "AWS_ENDPOINT_URL": self.endpoint}
 
     def client(self, service: str = "s3") -> Any:
-        """A client that is not ours, to look at what is there."""
+        """Create a boto3 client to inspect the server."""
         return _client(self.endpoint, service)
 
 
@@ -53,14 +53,14 @@ def _client(endpoint: str, service: str) -> Any:
 
 
 def free_port() -> int:
-    """A port that nobody has now."""
+    """Return an unused port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def answers(endpoint: str) -> bool:
-    """Whether something speaks HTTP there."""
+    """Whether an HTTP server answers there."""
     with suppress(OSError):
         with suppress(urllib.error.HTTPError):
             urllib.request.urlopen(endpoint, timeout=1).close()
@@ -72,7 +72,7 @@ def answers(endpoint: str) -> bool:
 def daemon(
     command: Sequence[str], log: Path, environ: Mapping[str, str] | None = None
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run a server in the foreground of its own process; its output goes to a file."""
+    """Run a server in the foreground of its own process, with its output in a file."""
     with open(log, "wb") as file:
         process = warm.spawn(
             command,
@@ -90,7 +90,7 @@ def daemon(
 
 @contextmanager
 def moto(folder: Path) -> Iterator[Server]:
-    """Run a moto server; its output goes to a file in `folder`."""
+    """Run a moto server, with its output in a file in `folder`."""
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     command = [*warm.MOTO, "-H", "127.0.0.1", "-p", str(port)]

@@ -1,4 +1,4 @@
-"""S3 servers as fixtures: each is started once a session, and only when a test asks for it."""
+"""S3 servers as fixtures: each is started once per session, when a test first needs it."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from tests.support.s3 import Server
 
 
 def _needs(name: str, missing: str) -> None:
-    """Skip where a server's programs are missing; where all must run, fail."""
+    """Skip the test if a server's programs are missing; fail it where all tests must run."""
     if missing:
         if os.environ.get("SPAWN_REQUIRE_S3_SERVERS"):
             pytest.fail(f"{name} is needed here, and {missing} not on PATH")
@@ -19,7 +19,7 @@ def _needs(name: str, missing: str) -> None:
 
 @pytest.fixture(scope="session")
 def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """AWS as moto knows it."""
+    """A moto server."""
     with s3.moto(tmp_path_factory.mktemp("moto")) as server:
         yield server
 
@@ -41,5 +41,5 @@ def rclone_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def _short(factory: pytest.TempPathFactory) -> Path:
-    """A folder; its sockets' paths must stay below 108 bytes."""
+    """Return a folder with a short path: paths of sockets are limited to 108 bytes."""
     return factory.mktemp("rgw")

@@ -1,5 +1,6 @@
-"""Real sshds on loopback, with keys that are made for one test and a configuration that leads to
-them by an instance's id."""
+"""Real sshds on loopback with temporary keys, and a configuration that maps an instance's id to
+them.
+"""
 
 import contextlib
 import os
@@ -24,14 +25,14 @@ ME = pwd.getpwuid(os.getuid()).pw_name
 
 
 def missing() -> str:
-    """The program that these tests lack; empty when all are there."""
+    """Return the missing program; empty if all are present."""
     if not os.access(SSHD, os.X_OK):
         return "sshd"
     return next((name for name in NEEDED if shutil.which(name) is None), "")
 
 
 def keygen(path: Path, kind: str = "ed25519", *, passphrase: str = "", form: str = "") -> Path:
-    """Make a key pair; returns the private half's file."""
+    """Create a key pair; returns the file of the private key."""
     more = ["-m", form] if form else []
     command = ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", path.name, *more]
     subprocess.run([*command, "-f", str(path)], check=True, stdin=subprocess.DEVNULL)
@@ -39,18 +40,18 @@ def keygen(path: Path, kind: str = "ed25519", *, passphrase: str = "", form: str
 
 
 def public(key: Path) -> str:
-    """The public half: type, key and comment."""
+    """Return the public key: type, key and comment."""
     return key.with_name(f"{key.name}.pub").read_text().strip()
 
 
 class Sshd:
-    """One sshd. `lines` are more of its configuration, and count first.
+    """One sshd. `lines` are added at the top of its configuration, and take precedence.
 
     Args:
         folder: For its files.
-        kinds: Of host keys that it has.
+        kinds: Types of its host keys.
         host: A loopback address.
-        port: 0: one that nobody has.
+        port: 0 for an unused one.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Sshd:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Run, until `stop`; on the same port each time."""
+        """Run until `stop`; always on the same port."""
         while True:
             self._run()
             try:
@@ -90,7 +91,7 @@ class Sshd:
                 return
             text = self.log.read_text()
             assert "Address already in use" in text, text
-            assert not self._given, text  # somebody was faster, the first time
+            assert not self._given, text  # another process was faster
             self.port = low_port()
 
     def _run(self) -> None:
@@ -127,11 +128,11 @@ class Sshd:
             )
 
     def stop(self) -> None:
-        """End it and all its connections at once."""
+        """Kill the sshd and all its connections."""
         if self._process is None:
             return
         main = self._process.pid
-        # One that forks just now would leave a child that holds the port for a moment.
+        # A child that is being forked would hold the port for a moment.
         with contextlib.suppress(ProcessLookupError):
             os.kill(main, signal.SIGSTOP)
         wait_until(lambda: _state(main) in "TZX", what="sshd stands still")
@@ -144,28 +145,28 @@ class Sshd:
         wait_until(lambda: all(_state(pid) in "ZX" for pid in children), what="its children end")
 
     def cut(self) -> None:
-        """End its connections, and go on listening."""
+        """Kill its connections, and continue to listen."""
         assert self._process is not None
         for pid in _children(self._process.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, 9)
 
     def allow(self, *keys: Path) -> None:
-        """Let these keys in."""
+        """Authorize these keys."""
         with open(self.authorized, "a") as file:
             file.writelines(f"{public(key)}\n" for key in keys)
 
     def known(self, name: str, kind: str = "ed25519") -> str:
-        """The `known_hosts` line that has its key under a name."""
+        """Return the `known_hosts` line of its key under a name."""
         words = public(self.host_keys[kind]).split()
         return f"{name} {words[0]} {words[1]}\n"
 
     def logins(self) -> int:
-        """How often it let somebody in so far."""
+        """Return the number of logins so far."""
         return self.log.read_text().count("Accepted publickey")
 
     def _decided(self) -> bool:
-        """It has ended, or listens: this one, not another that has its port."""
+        """Whether it has exited, or listens: this one, not another process on its port."""
         assert self._process is not None
         return self._process.poll() is not None or self._pid_listens(self._process.pid)
 
@@ -188,7 +189,7 @@ def _sockets(pid: int) -> set[str]:
 
 
 def low_port() -> int:
-    """A port that nobody has, and that no outgoing connection is given while a server is down."""
+    """Return an unused port below those that the kernel chooses for outgoing connections."""
     while True:
         port = random.SystemRandom().randrange(15_000, 32_000)
         with contextlib.suppress(OSError), socket.socket() as probe:
@@ -197,7 +198,7 @@ def low_port() -> int:
 
 
 def _children(pid: int) -> list[int]:
-    """All that descend from a process, deepest first."""
+    """Return all descendants of a process, deepest first."""
     found: list[int] = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -209,7 +210,7 @@ def _children(pid: int) -> list[int]:
 
 
 def _state(pid: int) -> str:
-    """A process's state as proc(5) has it; X when it is gone."""
+    """Return a process's state as in proc(5); X if it does not exist."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
@@ -225,7 +226,7 @@ def sshd(
     host: str = "127.0.0.1",
     port: int = 0,
 ) -> Iterator[Sshd]:
-    """A running sshd that lets some keys in."""
+    """A running sshd that accepts some keys."""
     made = Sshd(folder, lines, kinds, host=host, port=port)
     made.allow(*allow)
     made.start()
@@ -237,7 +238,7 @@ def sshd(
 
 @contextmanager
 def agent(folder: Path, *keys: Path) -> Iterator[Path]:
-    """An agent that holds some keys; gives its socket."""
+    """An agent with some keys; yields its socket."""
     path = folder / "agent"
     process = subprocess.Popen(
         ["ssh-agent", "-D", "-a", str(path)],
@@ -261,24 +262,24 @@ def agent(folder: Path, *keys: Path) -> Iterator[Path]:
 
 
 class Laptop(Struct, frozen=True):
-    """A person's side: an SSH configuration, `known_hosts`, a key; nothing of the real one."""
+    """The user's side: an SSH configuration, `known_hosts`, a key; isolated from the real ones."""
 
     folder: Path
     key: Path
 
     @property
     def config(self) -> Path:
-        """The SSH configuration that is read instead of the person's."""
+        """The SSH configuration that is used instead of the developer's."""
         return self.folder / "config"
 
     @property
     def known_hosts(self) -> Path:
-        """The person's known hosts."""
+        """The user's known_hosts."""
         return self.folder / "known_hosts"
 
     @property
     def environ(self) -> dict[str, str]:
-        """What makes all of it count."""
+        """Environment that makes all of this apply."""
         return {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
@@ -287,7 +288,7 @@ class Laptop(Struct, frozen=True):
         }
 
     def configure(self, text: str, *, key: Path | None = None) -> None:
-        """Write the SSH configuration: what is given, then what keeps it from the real one."""
+        """Write the SSH configuration: `text`, and settings that isolate it."""
         self.config.write_text(
             f"{text}\nHost *\n"
             f"    UserKnownHostsFile {self.known_hosts}\n"
@@ -297,7 +298,7 @@ class Laptop(Struct, frozen=True):
         )
 
     def leads_to(self, *servers: Sshd, more: str = "") -> None:
-        """Have the instance's id lead to the last of these, over those before it."""
+        """Map the instance's id to the last of these servers, with the others as jump hosts."""
         *jumps, last = servers
         text = f"Host {INSTANCE}\n    HostName 127.0.0.1\n    Port {last.port}\n    User {ME}\n"
         text += f"    {more}\n"
@@ -310,13 +311,13 @@ class Laptop(Struct, frozen=True):
         self.configure(text)
 
     def knows(self, *lines: str) -> None:
-        """Add lines to the known hosts."""
+        """Add lines to known_hosts."""
         with open(self.known_hosts, "a") as file:
             file.writelines(lines)
 
 
 def laptop(folder: Path) -> Laptop:
-    """A person with one key and an empty configuration."""
+    """A user with one key and an empty configuration."""
     folder.mkdir(parents=True, exist_ok=True)
     made = Laptop(folder, keygen(folder / "key"))
     made.configure("")

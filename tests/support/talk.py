@@ -1,4 +1,4 @@
-"""A server on loopback that says exactly the bytes that it is told to, to each request in turn."""
+"""A server on loopback that sends exactly the bytes of the test in answer to each request."""
 
 import datetime
 import ipaddress
@@ -17,11 +17,11 @@ from cryptography.x509.oid import NameOID
 from msgspec import Struct
 
 Says = Callable[[str], bytes | None]
-"""What to answer to a request's head; None: nothing, and the connection stays open."""
+"""Returns the answer to a request's head; None for no answer on an open connection."""
 
 
 class Talking(Struct, frozen=True):
-    """The server, and the heads of what it was asked. `connections` counts them."""
+    """The server, and the heads of its requests. `connections` has its connections."""
 
     port: int
     asked: list[str]
@@ -30,7 +30,7 @@ class Talking(Struct, frozen=True):
 
 @contextmanager
 def talking(says: Says, tls: ssl.SSLContext | None = None) -> Iterator[Talking]:
-    """Serve until the end of the block. An answer that ends in `CLOSE` is the connection's last."""
+    """Serve during the block. After an answer that ends in `CLOSE` the connection is closed."""
     asked: list[str] = []
     connections: list[int] = []
     held: list[socket.socket] = []
@@ -80,7 +80,7 @@ CLOSE = b"\0close\0"
 
 
 def _head(file: BinaryIO) -> str:
-    """The next request's line and headers; empty at the end."""
+    """Read the next request's head; empty at the end."""
     lines = []
     while (line := file.readline()) not in (b"", b"\r\n"):
         lines.append(line)
@@ -88,7 +88,7 @@ def _head(file: BinaryIO) -> str:
 
 
 def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """A certificate for 127.0.0.1 that vouches for itself alone, and a server's TLS with it."""
+    """Create a self-signed certificate for 127.0.0.1, and a server's TLS context with it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
     now = datetime.datetime.now(datetime.UTC)

@@ -1,4 +1,4 @@
-"""A terminal that a command runs on."""
+"""A terminal on which a command runs."""
 
 import fcntl
 import os
@@ -16,7 +16,7 @@ from tests.support import warm
 
 
 class Terminal:
-    """What a command on it has written, and a keyboard."""
+    """The command's output, and a keyboard."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", master: int) -> None:
         self.process = process
@@ -27,25 +27,25 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """All so far, controls included, lines ended by a newline alone."""
+        """All output so far, including control sequences, with lines ended by a newline."""
         return bytes(self._seen).decode(errors="replace").replace("\r\n", "\n")
 
     def type(self, keys: str) -> None:
-        """Press keys: `\\x03` is Ctrl-C."""
+        r"""Type keys: `\x03` is Ctrl-C."""
         os.write(self._master, keys.encode())
 
     def resize(self, columns: int) -> None:
-        """Make it wider or narrower, as a window manager does; who runs on it is told."""
+        """Change the width, as a window manager does; the command gets SIGWINCH."""
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
 
     def end(self, seconds: float = 60.0) -> int:
-        """Wait for the command's end and the last it wrote; returns its exit code."""
+        """Wait for the command's end and its last output; returns its exit code."""
         code = self.process.wait(seconds)
         self._thread.join(seconds)
         return code
 
     def _read(self) -> None:
-        with suppress(OSError):  # nobody has it open any more
+        with suppress(OSError):  # no process has it open any more
             while data := os.read(self._master, 1 << 16):
                 self._seen += data
 
@@ -54,7 +54,7 @@ class Terminal:
 def terminal(
     command: Sequence[str], environ: Mapping[str, str], folder: Path, *, columns: int
 ) -> Iterator[Terminal]:
-    """Run a command as a shell does on a terminal of 24 rows; killed at the end of the block."""
+    """Run a command on a terminal of 24 rows, as a shell does; killed at the end of the block."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     options: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The timeouts that sockets of this process were given."""
+"""Timeouts of this process's sockets."""
 
 import socket
 from collections.abc import Iterator
@@ -8,11 +8,10 @@ from unittest.mock import patch
 
 @contextmanager
 def recorded(kind: type[socket.socket] = socket.socket) -> Iterator[list[float | None]]:
-    """Record each timeout that a socket is given during the block: seconds, in order. None means
-    that the socket blocks without end.
+    """Record each timeout set on a socket during the block, in seconds. None means no timeout.
 
     Args:
-        kind: Sockets of this class, and of those derived from it.
+        kind: Class of the sockets, including subclasses.
     """
     timeouts: list[float | None] = []
     real = kind.settimeout

@@ -1,4 +1,4 @@
-"""Do something as a user who is nobody special."""
+"""Run code as an unprivileged user."""
 
 import os
 import subprocess
@@ -12,10 +12,10 @@ NOBODY = 65534
 
 
 def unprivileged(function: Callable[[], object]) -> str:
-    """Call `function` as a user whom permissions bind: in a fork where we are root.
+    """Call `function` as an unprivileged user; in a fork if this process is root.
 
     Returns:
-        An empty text, or what it raised.
+        The error as text; empty if there was none.
     """
     if os.getuid() != 0:
         return _outcome(function)
@@ -37,7 +37,7 @@ def unprivileged(function: Callable[[], object]) -> str:
 
 
 def public_folder() -> Path:
-    """A new folder that every user may enter, as pytest's own may not be; remove it yourself."""
+    """Create a folder that every user may enter, unlike pytest's own; the caller removes it."""
     folder = Path(mkdtemp(prefix="spawn-test-"))
     folder.chmod(0o755)
     return folder
@@ -45,7 +45,7 @@ def public_folder() -> Path:
 
 @contextmanager
 def another_user() -> Iterator[str]:
-    """A user of this machine who can log in by a key, and is gone afterwards; root makes one."""
+    """A temporary user of this machine who can log in by a key; needs root."""
     name = f"spawn-{os.getpid()}"
     subprocess.run(["useradd", "-M", "-s", "/bin/sh", "-p", "*", name], check=True)
     try:

@@ -1,4 +1,4 @@
-"""Wait for the world, never for the clock."""
+"""Wait for conditions, never for a fixed time."""
 
 import time
 from collections.abc import Callable
@@ -9,11 +9,11 @@ T = TypeVar("T")
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float = 10.0, what: str = "") -> None:
-    """Ask again and again until `condition` holds, ever less often: a long wait that asks all the
-    time takes the time of what is waited for.
+    """Poll `condition` until it holds, less and less often: frequent polling would slow down what
+    it waits for.
 
     Raises:
-        AssertionError: It did not, in time.
+        AssertionError: It did not hold in time.
     """
     began = time.monotonic()
     while not condition():
@@ -24,21 +24,22 @@ def wait_until(condition: Callable[[], bool], *, seconds: float = 10.0, what: st
 
 
 def elapsed(seconds: float) -> Callable[[], bool]:
-    """A condition for `wait_until` that holds after so many seconds. For tests of what happens
-    during a span of time, such as an outage."""
+    """Return a condition for `wait_until` that holds after a time, for tests of what happens during
+    a period, such as an outage.
+    """
     end = time.monotonic() + seconds
     return lambda: time.monotonic() > end
 
 
 def returns(call: Callable[[], T], *, seconds: float = 60.0) -> T:
-    """Call a function that could hang, in a thread.
+    """Call a function that may hang, in a thread.
 
     Returns:
-        What it returns.
+        What the function returns.
 
     Raises:
-        AssertionError: It still runs after `seconds`.
-        BaseException: What it raises.
+        AssertionError: It has not returned after `seconds`.
+        BaseException: What the function raises.
     """
     results: list[T] = []
     errors: list[BaseException] = []

@@ -33,13 +33,13 @@ MOTO = [sys.executable, str(Path(__file__).with_name("moto_server.py"))]
 ROOT = Path(__file__).parents[2]
 
 cold = SOAK or os.environ.get("SPAWN_COLD", "") not in ("", "0")
-"""Whether the real program is started. A test that is marked sets it while it runs."""
+"""Whether the real program is started. The mark `cold` sets it for a test."""
 
 _ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith("SPAWN_")}
 VARIABLE = "WARM"
-"""Names the processes that the workers of one run share."""
+"""Environment variable that names the fork servers of one test run."""
 _AT_START = ("LD_PRELOAD", "PYTHONIOENCODING", "PYTHONUNBUFFERED")
-"""Variables that only a new process reads: with other values than ours the program is executed."""
+"""Variables that only a new process reads: if they differ from ours, the program is executed."""
 _BLOCK = 32 * 1024
 _SUPPORTED = {
     *("env", "cwd", "stdin", "stdout", "stderr", "pass_fds", "start_new_session"),
@@ -63,7 +63,7 @@ def spawn(args: Sequence[str], **options: Any) -> "subprocess.Popen[Any]":
 
 
 def kind_of(args: Sequence[str]) -> str:
-    """Which process forks this program: `spawn`, `zygote` or `moto`; empty for any other."""
+    """Return which fork server starts this program: `spawn`, `zygote` or `moto`; else empty."""
     if list(args[:2]) == MOTO:
         return "moto"
     if "spawn.runner.zygote" in args:
@@ -96,13 +96,13 @@ def run(args: Sequence[str], **options: Any) -> "subprocess.CompletedProcess[Any
 
 
 class Subprocess:
-    """What `runner.start` may have for `subprocess`, to start runners by."""
+    """Replacement of `subprocess` in `runner.start`, to start runners."""
 
     PIPE, DEVNULL, Popen = subprocess.PIPE, subprocess.DEVNULL, staticmethod(spawn)
 
 
 class ForkedPopen(subprocess.Popen):  # type: ignore[type-arg]
-    """A process that is not executed."""
+    """A process that is forked instead of executed."""
 
     def _execute_child(
         self, args: Any, executable: Any, preexec_fn: Any, close_fds: Any, pass_fds: Any, cwd: Any,
@@ -135,7 +135,7 @@ class ForkedPopen(subprocess.Popen):  # type: ignore[type-arg]
 
 
 class Forked(ForkedPopen):
-    """Forked from the process that is warm; that one tells how it ends."""
+    """A process that a fork server forks; the server reports its exit status."""
 
     def _begin(self, order: dict[str, Any], fds: Mapping[int, int]) -> int:
         self._status = socket.socket(socket.AF_UNIX)
@@ -176,18 +176,18 @@ def exactly(sock: socket.socket, count: int) -> bytes:
 
 
 def _address(of: str) -> str:
-    """Where the process for `spawn`, zygotes or moto listens."""
+    """Return the address of the fork server for `spawn`, zygotes or moto."""
     return _name(of, _ENVIRON.get(VARIABLE) or _own_token())
 
 
 @cache
 def _own_token() -> str:
-    """Names the processes that this one has started for itself, as no other had."""
+    """Return a random token that names this process's own fork servers."""
     return start()
 
 
 def start() -> str:
-    """Start all, for this process or for all workers that it starts; returns their name."""
+    """Start all fork servers, for this process or for its workers; returns their name."""
     token = token_hex(8)
     for of in ("spawn", "zygote", "moto"):
         _start(of, token)
@@ -199,7 +199,7 @@ def _name(of: str, token: str) -> str:
 
 
 def _start(of: str, token: str) -> None:
-    """Start a process that forks, until this one ends."""
+    """Start a fork server, which ends with this process."""
     listener = socket.socket(socket.AF_UNIX)
     with listener:
         listener.bind(_name(of, token))
@@ -221,7 +221,7 @@ def _start(of: str, token: str) -> None:
 
 
 def decode_once() -> None:
-    """Have what botocore knows of AWS, megabytes of JSON, decoded once a process."""
+    """Decode botocore's models, megabytes of JSON, once per process."""
     from botocore.loaders import JSONFileLoader
 
     from spawn.store.objects import models

@@ -98,7 +98,7 @@ def test_what_is_shown_is_never_more_than_what_passed(seconds: float) -> None:
 
 
 _BELOW = [(86400, 3600), (3600, 60)]
-"""From how many seconds on the smallest unit shown is this one."""
+"""For each lower bound in seconds, the smallest unit shown."""
 
 
 @given(st.integers(0, 59), st.integers(1, 23))

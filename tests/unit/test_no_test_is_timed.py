@@ -8,7 +8,7 @@ import pytest
 
 TESTS = Path(__file__).parents[1]
 EXEMPT = {TESTS / "bench", TESTS / "support"}
-"""What measures speed, and what waits with a timeout on behalf of tests."""
+"""Benchmarks, and helpers that wait with a timeout."""
 FILES = sorted(file for file in TESTS.rglob("*.py") if not EXEMPT & set(file.parents))
 CLOCKS = {"monotonic", "perf_counter", "process_time", "thread_time", "time"}
 CLOCKS |= {f"{name}_ns" for name in CLOCKS}

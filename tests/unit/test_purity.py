@@ -8,7 +8,7 @@ import pytest
 
 CORE = Path(__file__).parents[2] / "core"
 INSTANCE = CORE / "boot" / "instance"
-"""Data of the core: programs that an instance runs before anything of ours is there."""
+"""Data of the core: programs that an instance runs before anything is installed."""
 FILES = sorted(file for file in CORE.rglob("*.py") if INSTANCE not in file.parents)
 
 FORBIDDEN_MODULES = {

@@ -90,8 +90,7 @@ def test_a_blocked_job_names_the_failure_at_the_end_of_its_chain_and_what_to_do(
         "  Epoch 26/100",
         "  Out of memory: killed",
         "History, oldest first:",
-        "  14:50:00 PST: train failed on attempt 1 of 2 after 3s: exit code 1; retried "
-        "after 10s.",
+        "  14:50:00 PST: train failed on attempt 1 of 2 after 3s: exit code 1; retried after 10s.",
         f"Next: `spawn queue resume {Q} --retry-failed` retries train, then runs evaluate and "
         "export.",
         f"Or: `spawn queue logs {Q} train` prints its whole output.",
@@ -167,9 +166,7 @@ def test_a_job_that_waits_behind_another_ready_one_names_it() -> None:
 
 
 def test_a_job_that_nothing_holds_up_says_so() -> None:
-    assert told(waiting(max_parallel=2), "b", "14:00:30")[1] == (
-        "It is ready and starts next."
-    )
+    assert told(waiting(max_parallel=2), "b", "14:00:30")[1] == ("It is ready and starts next.")
 
 
 def test_a_retry_whose_time_has_come_waits_for_its_turn() -> None:

@@ -49,8 +49,7 @@ def test_a_dependency_that_stands_twice_names_both_places() -> None:
 
 def test_a_cycle_is_shown_as_a_path() -> None:
     assert problems(chain("x", "a", "b", "c", x=["a"], a=["b"], b=["c"], c=["a"])) == [
-        "jobs[1].depends_on: circular dependency: a → b → c → a; "
-        "remove one of these dependencies"
+        "jobs[1].depends_on: circular dependency: a → b → c → a; remove one of these dependencies"
     ]
 
 

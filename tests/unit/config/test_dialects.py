@@ -129,8 +129,7 @@ def test_jitter_is_another_way_to_say_the_backoff(retry: dict[str, Any], backoff
         ),
         (
             {"delay": "1m", "max_delay": "30s"},
-            "max_delay: '30s' is shorter than the first delay, '1m'; "
-            "increase it, or remove it",
+            "max_delay: '30s' is shorter than the first delay, '1m'; increase it, or remove it",
         ),
         (
             {"retry_on_codes": [1, 2], "dont_retry_on_codes": [3, 2]},

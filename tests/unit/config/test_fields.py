@@ -55,12 +55,12 @@ JOB: list[tuple[dict[str, Any], str]] = [
     (
         {"result_paths": ["~/a"]},
         "result_paths[0]: '~/a' begins with '~', which only a shell expands; "
-        'write the full path, or "./~..." if the name begins with \'~\'',
+        "write the full path, or \"./~...\" if the name begins with '~'",
     ),
     (
         {"working_directory": "$HOME/a"},
         "working_directory: '$HOME/a' begins with '$', which only a shell expands; "
-        'write the full path, or "./$..." if the name begins with \'$\'',
+        "write the full path, or \"./$...\" if the name begins with '$'",
     ),
     (
         {"working_directory": ""},

@@ -26,7 +26,7 @@ LIMITS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "pattern": ("string", lambda value, pattern: re.search(pattern, value) is not None),
     "required": ("object", lambda value, names: all(name in value for name in names)),
 }
-"""Keywords that look at a value of one type and let all others pass."""
+"""Keywords that constrain values of one type and accept all others."""
 
 
 def valid(value: Any, schema: Schema, root: Schema) -> bool:
