@@ -118,8 +118,8 @@ def test_the_newest_is_first_over_many_pages(
 
 def test_that_ec2_cannot_be_asked_is_said(spawn: Spawn, monkeypatch: pytest.MonkeyPatch) -> None:
     refusals = [
-        (403, "UnauthorizedOperation", "EC2 refuses us", "docs/iam-policies.md"),
-        (400, "ExpiredToken", "EC2 refuses us: credentials have expired", "aws sso login"),
+        (403, "UnauthorizedOperation", "EC2 denied access", "docs/iam-policies.md"),
+        (400, "ExpiredToken", "EC2 denied access: credentials have expired", "aws sso login"),
         (503, "RequestLimitExceeded", "EC2 cannot be reached: RequestLimitExceeded", ""),
     ]
     for status, code, said, hint in refusals:

@@ -73,10 +73,10 @@ def test_what_may_not_be_asked_is_said_and_the_rest_is_shown(
         done = spawn("status", ours)
     assert (done.code, done.err) == (0, "")
     assert line(done.out, "IAM").startswith(
-        f"profile {name}; its role is not known: IAM refuses us"
+        f"profile {name}; its role is not known: IAM denied access"
     )
     cost = line(done.out, "Cost so far")
-    assert "of running; its on-demand price cannot be had: AWS's price list refuses us" in cost
+    assert "of running; its on-demand price cannot be had: AWS's price list denied access" in cost
 
 
 def test_what_it_has_cost_is_estimated_from_the_price_list(

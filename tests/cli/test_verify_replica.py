@@ -235,10 +235,10 @@ def test_a_store_that_does_not_let_us_is_1_in_words(home: Home, server: s3.Serve
     nobody = f"http://127.0.0.1:{s3.free_port()}"
     for bucket, environment, told in (
         ("no-such-bucket", {}, "there is no bucket no-such-bucket"),
-        ("team", none, "cannot be asked"),
+        ("team", none, "cannot be accessed"),
         ("team", {"AWS_ENDPOINT_URL": nobody}, "cannot be reached"),
-        ("team", {"AWS_PROFILE": "nobody"}, "cannot be asked"),
-        ("Not a bucket", {}, "is no name for a bucket: "),
+        ("team", {"AWS_PROFILE": "nobody"}, "cannot be accessed"),
+        ("Not a bucket", {}, "is not a valid bucket name: "),
     ):
         done = home(*flags, bucket, **{**server.environ, **environment})
         assert (done.returncode, done.stdout) == (1, ""), done.stderr

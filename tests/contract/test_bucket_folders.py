@@ -45,4 +45,4 @@ def test_another_place_of_the_bucket_is_asked_over_the_same_connections(server: 
     other = store.at("a")
     assert other.location == f"s3://{BUCKET}/a/"
     assert other.has("1")
-    assert other._asking is store._asking
+    assert other._client is store._client

@@ -434,7 +434,7 @@ def test_a_name_that_no_bucket_can_have_is_said_so(monkeypatch: pytest.MonkeyPat
         monkeypatch.setenv(name, value)
     with pytest.raises(NoBucket) as caught:
         S3Store(bucket="bad!name", prefix="q", region="us-east-1").read("k")
-    assert "is no name for a bucket" in str(caught.value)
+    assert "is not a valid bucket name" in str(caught.value)
     assert "regex" not in str(caught.value)
 
 

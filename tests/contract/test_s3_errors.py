@@ -529,4 +529,4 @@ def test_an_answer_that_is_no_answer_is_unavailable(monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.endpoint)
         with pytest.raises(Unavailable) as found, aws.errors("STS", ""):
             aws.account("us-east-1", None)
-    assert str(found.value).startswith("STS cannot be reached: invalid answer (")
+    assert str(found.value).startswith("STS cannot be reached: invalid response (")

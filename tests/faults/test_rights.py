@@ -193,7 +193,7 @@ def test_an_instance_needs_every_statement(
     done = queue.run()
     _refused(done)
     no_list = "refuses us: it is a stranger's, or we lack the right to use it"
-    assert (no_list if sid == "SeeWhatIsThere" else "refuses us: AccessDenied") in done.err
+    assert (no_list if sid == "SeeWhatIsThere" else "denied access: AccessDenied") in done.err
     assert queue.executed() == [], "nothing begins"
 
 
@@ -298,7 +298,7 @@ def test_a_missing_bucket_is_made_where_that_is_allowed(
         account.client().get_bucket_encryption(Bucket=missing)
     else:
         _refused(done)
-        assert "refuses us: AccessDenied" in done.err
+        assert "denied access: AccessDenied" in done.err
         assert queue.executed() == []
 
 

@@ -228,7 +228,7 @@ def test_an_address_that_nobody_can_be_asked_for_is_an_error_with_its_reason(
         reach().connect()
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    with pytest.raises(Denied, match="EC2 cannot be asked"):
+    with pytest.raises(Denied, match="EC2 cannot be accessed"):
         reach().connect()
 
 
