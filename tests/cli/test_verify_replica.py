@@ -197,7 +197,8 @@ def test_no_such_queue_there_is_3_with_where_was_looked(home: Home, server: s3.S
     done = home("queue", "verify", "nope", "--from-s3", "--bucket", "team", **server.environ)
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr == (
-        "Error: queue nope is not at s3://team/nope/\nHint: --bucket and --prefix say where it is\n"
+        "Error: queue nope is not at s3://team/nope/\n"
+        "Hint: set --bucket and --prefix to its place\n"
     )
     flags = ("--bucket", "team", "--prefix", "taken")
     done = home("queue", "verify", "nope", "--from-s3", *flags, **server.environ)
@@ -213,13 +214,13 @@ def test_a_queue_that_was_submitted_and_has_not_begun_is_3_and_said_to_be(
             (here / key).unlink()
     done = home("queue", "verify", ID, "--from-s3")
     assert (done.returncode, done.stdout) == (3, "")
-    assert "it was submitted, and has not begun" in done.stderr
+    assert "it was submitted but has not started" in done.stderr
 
 
 def test_a_log_whose_segments_were_all_taken_away_is_not_one_that_has_not_begun(
     home: Home, here: Path
 ) -> None:
-    for left, told in ((names.PACKS, "and no segment"), (names.LEASE, "segments are missing")):
+    for left, told in ((names.PACKS, "but no segment"), (names.LEASE, "segments are missing")):
         for key in objects(here, names.LOG):
             (here / key).unlink()
         done = home("queue", "verify", ID, "--from-s3")
