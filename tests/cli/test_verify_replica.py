@@ -275,7 +275,7 @@ CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "what does not belong there": (
         lambda root: (root / names.LOG / "notes.txt").write_bytes(b"x"),
-        f"{names.LOG}notes.txt is none of the log's objects",
+        f"{names.LOG}notes.txt is not an object of the log",
     ),
 }
 
