@@ -43,14 +43,14 @@ class _Completed(Struct):
 
 
 def durations(logs: Iterable[Path], commands: dict[str, str]) -> dict[str, float]:
-    """Find how long jobs with the same ID and command took in earlier queues.
+    """Find how long jobs with the same id and command took in earlier queues.
 
     Args:
         logs: Event logs of other queues.
-        commands: The current command of each job, by job ID.
+        commands: The current command of each job, by job id.
 
     Returns:
-        The median in seconds by job ID, of the jobs that completed before.
+        The median in seconds by job id, of the jobs that completed before.
     """
     seen: dict[str, list[float]] = {}
     for path in logs:

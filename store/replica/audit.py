@@ -206,7 +206,7 @@ def _expect_submitted(store: SmallObjects, submitted: QueueConfig | None, queue_
 def _was_configured(submitted: QueueConfig | None, hashes: Iterable[str]) -> bool:
     if submitted is None:
         return False
-    without_id = structs.replace(submitted, queue_id=None)  # the log's may have no ID
+    without_id = structs.replace(submitted, queue_id=None)  # the log's may have no id
     return not {config_sha256(submitted), config_sha256(without_id)}.isdisjoint(hashes)
 
 

@@ -66,7 +66,7 @@ class Cache:
             yield
         finally:
             if path is not None and not self.seq:
-                _delete(path)  # no such queue: a mistyped ID leaves nothing behind
+                _delete(path)  # no such queue: a mistyped id leaves nothing behind
             os.close(held)
 
     def rows(self, after: int = 0) -> Iterator[Row]:

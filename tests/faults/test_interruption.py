@@ -146,7 +146,7 @@ def test_a_checkpoint_that_is_not_what_the_log_knows_is_done_without(
     _forget(a)
     there = _goes_on(machines, here)
     assert b"from epoch 0" in there.stdout("train", 2)
-    assert "is not what the log knows" in there.data("train", "CheckpointPutBack").error
+    assert "does not match the log" in there.data("train", "CheckpointPutBack").error
 
 
 def test_a_notice_while_nothing_runs_ends_the_queue_before_its_retry(
