@@ -44,10 +44,10 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
     """
     written = notes.newest(path)  # before the log is read
     try:
-        there = expect_files(path)
+        exists = expect_files(path)
         if not there and written:
             raise CorruptLog(f"the event log {path} is gone", why=f"it had {written} events")
-        if not there:
+        if not exists:
             raise QueueNotFound(f"there is no event log at {path}")
         with closing(_connect(path)) as connection:
             _expect_events(connection, path, written)

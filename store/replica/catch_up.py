@@ -78,8 +78,8 @@ def _fetch(store: SmallObjects, cache: Cache, seen: Seen | None) -> None:
             restore.read(store, cache.queue_id, after=before, hash_=cache.hash, known=cache)
         )
         at = lease.seq if lease is not None else 0
-        there = {at: cache.hash_at(at)} if 0 < at <= cache.seq else {}
-        restore.expect_head(seen, cache.seq, there)
+        hash_at = {at: cache.hash_at(at)} if 0 < at <= cache.seq else {}
+        restore.expect_head(seen, cache.seq, hash_at)
     except CorruptLog:
         cache.cut(before)
         raise

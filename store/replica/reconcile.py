@@ -65,14 +65,14 @@ def reconcile(
         restore.expect_head(seen, seq, at_lease)
         _ = fold.state  # raises if jobs of the configuration are missing
 
-    ours = iter(log(seq))
+    local_rows = iter(log(seq))
     rows = restore.read(store, queue_id, after=seq, hash_=hash_)
     for row in rows:
-        mine = next(ours, None)
-        if mine is None:
+        local_row = next(local_rows, None)
+        if local_row is None:
             append(missing(row))
             break
-        if (mine[2], mine[3]) != (row[2], row[3]):
+        if (local_row[2], local_row[3]) != (row[2], row[3]):
             raise Fenced(f"event {row[0]} in the store differs from the local one")
         note(row)
     restore.expect_head(seen, seq, at_lease)
@@ -158,11 +158,11 @@ def allow(
     if force or state is None or owner is None:
         return
     seen = found.seen
-    ours = owner.place in ("", me.place)
-    if ours and (seen is None or seen.lease.owner.place == me.place):
+    same_place = owner.place in ("", me.place)
+    if same_place and (seen is None or seen.lease.owner.place == me.place):
         return
     claimed_here = seen is not None and seen.lease.owner.place == me.place
-    who = describe(seen.lease) if seen and not claimed_here else owner.hostname
+    owner_name = describe(seen.lease) if seen and not claimed_here else owner.hostname
     if not fence:
         raise Owned(
             f"queue {state.queue_id} cannot be taken over safely",
@@ -175,16 +175,17 @@ def allow(
     if seen is not None and seen.lease.nonce != nonce and not seen.expired:
         if claimed_here:
             raise Owned(
-                f"queue {state.queue_id} may still be running on {who}",
-                why=f"this machine claimed it {seen.age:.0f} s ago, and {who} may not know yet",
+                f"queue {state.queue_id} may still be running on {owner_name}",
+                why=f"this machine claimed it {seen.age:.0f} s ago, "
+                f"and {owner_name} may not know yet",
                 hint=f"wait; {FORCE}",
             )
         raise Owned(
-            f"queue {state.queue_id} is owned by {who}",
+            f"queue {state.queue_id} is owned by {owner_name}",
             why=f"its lease was renewed {seen.age:.0f} s ago",
             hint=f"stop the queue there, or wait; {FORCE}",
         )
-    if state.running and not ours:
+    if state.running and not same_place:
         job = next(iter(state.running))
         renewed = f"; its lease was renewed {seen.age:.0f} s ago" if seen else ""
         raise Owned(

@@ -60,8 +60,8 @@ class Shipper:
                 raise Exists(key)
             self._store.create(key, lines.encode(rows))
         except Exists:
-            there = self._compare(key, first)
-            self.seq, self.hash = there[-1][0], there[-1][3]
+            stored = self._compare(key, first)
+            self.seq, self.hash = stored[-1][0], stored[-1][3]
         else:
             self.seq, self.hash = rows[-1][0], rows[-1][3]
         reached("replica.shipped")
@@ -88,14 +88,14 @@ class Shipper:
             data = self._store.read(key).data
         except NotThere:
             raise Unavailable(f"{key} is gone", why="it existed a moment ago") from None
-        there = list(lines.decode(key, data, first))
-        ours = iter(self._log(first - 1))
-        for seq, _, line, hash_ in there:
-            mine = next(ours, None)
-            if mine is None:
+        stored = list(lines.decode(key, data, first))
+        local_rows = iter(self._log(first - 1))
+        for seq, _, line, hash_ in stored:
+            local_row = next(local_rows, None)
+            if local_row is None:
                 raise Fenced(f"only the log in the store continues after event {seq - 1}")
-            if (mine[2], mine[3]) != (line, hash_):
+            if (local_row[2], local_row[3]) != (line, hash_):
                 raise Fenced(f"event {seq} in the store differs from the local one")
         listed = dict(self._store.list(names.LOG, names.segment(first - 1)))
         restore.expect_size(key, data, listed.get(key))  # else the next starts within it
-        return there
+        return stored

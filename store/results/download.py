@@ -58,7 +58,7 @@ class Reader:
         self._objects = objects
         self._ranges = ranges
         self._stop = stop or Event()
-        self._went = went
+        self._on_bytes = went
         self._local = local()
 
     def copy(self, key: str, size: int, fd: int, *, resume: bool = False) -> str:
@@ -96,9 +96,9 @@ class Reader:
         try:
             for at in range(0, size, RANGE):
                 length = min(RANGE, size - at)
-                there = resume and _is_written(fd, at, length)
+                written = resume and _is_written(fd, at, length)
                 before = self._ranges.submit(
-                    self._read_range, key, fd, at, length, etag, there, before, digest
+                    self._read_range, key, fd, at, length, etag, written, before, digest
                 )
                 coming.append(before)
                 if not etag:  # all ranges must have the ETag of the first
@@ -120,7 +120,7 @@ class Reader:
         at: int,
         size: int,
         etag: str,
-        there: bool,
+        written: bool,
         before: Future[str] | None,
         digest: Sha256,
     ) -> str:
@@ -129,12 +129,12 @@ class Reader:
         A range waits only for ranges that were started before it, so there is no deadlock.
         """
         buffer = self._buffer(RANGE)
-        if not there:
+        if not written:
             etag = self._fetch_range(key, fd, at, size, etag, buffer, None)
         if before is not None:
             before.result()
-        if there:
-            self._went(size)
+        if written:
+            self._on_bytes(size)
             self._hash(fd, at, size, digest)
         else:
             digest.update(buffer[:size])
@@ -173,7 +173,7 @@ class Reader:
                                 digest.update(free[:got])
                             at += got
                             failures = 0
-                            self._went(got)
+                            self._on_bytes(got)
                         if error is not None:
                             raise error
                         if not got:

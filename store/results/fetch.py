@@ -76,8 +76,8 @@ class Fetch:
     ) -> None:
         self._objects = objects
         self._folder = DownloadFolder(root)
-        self._coming = coming
-        self._went = went
+        self._on_total = coming
+        self._on_bytes = went
         self._umask = _umask()
         self._stop = Event()
         self._files = ThreadPoolExecutor(FILES_AT_ONCE, thread_name_prefix="file")
@@ -142,7 +142,7 @@ class Fetch:
             return [Item(name=MANIFEST, error=str(error))], earlier
         if self._folder.folds:
             found = list(_distinct(found))
-        self._coming(sum(item.size for item in found if not item.error))
+        self._on_total(sum(item.size for item in found if not item.error))
         return found, earlier
 
     def _download(self, job_id: str, item: Item) -> Fetched:
@@ -192,7 +192,7 @@ class Fetch:
             if item.link:
                 return 0, self._folder.link(folder, name, item.link)
             if known is not None and _is_identical(folder, name, known):
-                self._went(known.size)
+                self._on_bytes(known.size)
                 return known.size, True
             part = sha256(f"{item.prefix}{item.name}".encode()).hexdigest()[:32]
             fd, tried = self._folder.part(part)
@@ -219,7 +219,7 @@ class Fetch:
                     raise Stopped
                 write_all(fd, data, size)
                 size += len(data)
-                self._went(len(data))
+                self._on_bytes(len(data))
             return size
         known = item.known
         if known is None:
@@ -254,8 +254,8 @@ def _distinct(found: Sequence[Item]) -> Iterator[Item]:
 def _is_identical(folder: int, name: str, known: ExpectedFile) -> bool:
     """Whether an identical file exists."""
     try:
-        there = os.stat(name, dir_fd=folder, follow_symlinks=False)
-        if not S_ISREG(there.st_mode) or there.st_size != known.size:
+        existing = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if not S_ISREG(existing.st_mode) or existing.st_size != known.size:
             return False
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
         with open(os.open(name, flags, dir_fd=folder), "rb") as file:

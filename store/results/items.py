@@ -170,9 +170,9 @@ def _output_hashes(
     except (NotThere, StoreError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
     return {
-        log: ExpectedFile(log, whole.size, whole.sha256)
-        for log, whole in hashes.items()
-        if names.get(log) == whole.size
+        log: ExpectedFile(log, checksum.size, checksum.sha256)
+        for log, checksum in hashes.items()
+        if names.get(log) == checksum.size
     }
 
 

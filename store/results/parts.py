@@ -39,10 +39,10 @@ def send(store: SmallObjects, prefix: str, log: str, file: Path, at: int) -> int
                 store.create(key(prefix, log, at), data)
                 at += len(data)
             except Exists:  # by an earlier runner, or a request whose response was lost
-                there = sum(size for _, size in pieces(store, prefix, log, at))
-                if not there:
+                existing = sum(size for _, size in pieces(store, prefix, log, at))
+                if not existing:
                     return at
-                at += there
+                at += existing
                 stream.seek(at)
     return at
 

@@ -113,11 +113,11 @@ def publish(
     prefix = attempt_prefix(job)
     folder = Path(job.folder)
     promised = job.state == "completed" and bool(job.config.result_files)
-    there = {} if fresh else dict(list_all(store, prefix))
+    existing = {} if fresh else dict(list_all(store, prefix))
     failed: list[Exception] = []
 
     def put_if_missing(key: str, put: Callable[[], object]) -> None:
-        if key in there:
+        if key in existing:
             return
         try:
             put()
@@ -136,15 +136,15 @@ def publish(
     for log in LOGS:
         if (folder / log).exists():
             put_if_missing(prefix + log, lambda log=log: upload_log(log))  # type: ignore[misc]
-        if store.far and prefix + log in there:  # by an earlier try
-            output[log] = Checksum(there[prefix + log], _digest(str(folder / log)))
+        if store.far and prefix + log in existing:  # by an earlier try
+            output[log] = Checksum(existing[prefix + log], _digest(str(folder / log)))
     for name, data in (("exit_code", _exit_code(job)), ("metadata.json", _metadata(job, output))):
         put_if_missing(
             prefix + name,
             lambda name=name, data=data: store.put(prefix + name, data, durable=False),  # type: ignore[misc]
         )
     reached("publisher.logs")
-    uploaded = _publish_results(store, prefix, folder, there, pool, went) if promised else None
+    uploaded = _publish_results(store, prefix, folder, existing, pool, went) if promised else None
     if failed:
         raise OnlyResults(uploaded, failed[0])
     _mark(folder)
@@ -173,7 +173,7 @@ def _publish_results(
     store: ObjectStore,
     prefix: str,
     folder: Path,
-    there: Mapping[str, int],
+    existing: Mapping[str, int],
     pool: Executor | None,
     went: Callable[[], None],
 ) -> ResultsUploaded:
@@ -183,8 +183,8 @@ def _publish_results(
     def upload(file: Found) -> Kept:
         key = f"{prefix}results/{file.name}"
         sent = journal.find(file.name) if store.far else None
-        if sent is None or there.get(key) != sent.size:
-            sent = upload_file(store, key, file, exists=key in there)
+        if sent is None or existing.get(key) != sent.size:
+            sent = upload_file(store, key, file, exists=key in existing)
             if store.far:
                 journal.note(sent)
         went()

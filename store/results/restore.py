@@ -251,8 +251,8 @@ def _agrees(path: Path, file: Kept) -> bool:
     try:
         if path.is_symlink() or path.stat().st_size != file.size:
             return False
-        with open(path, "rb", opener=regular) as there:
-            return file_digest(there, "sha256").hexdigest() == file.sha256
+        with open(path, "rb", opener=regular) as existing:
+            return file_digest(existing, "sha256").hexdigest() == file.sha256
     except OSError:
         return False
 
