@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from botocore.utils import parse_timestamp
 from msgspec import Struct
 
-from spawn.store.objects.aws import EXPIRED, NotAnAnswer, account, code_of, connect, on_aws
+from spawn.store.objects.aws import EXPIRED, UnexpectedResponse, account, code_of, connect, on_aws
 from spawn.store.objects.lean import DirectClient
 from spawn.store.objects.models import session
 
@@ -47,7 +47,7 @@ class BucketClient:
     """Sends requests to a bucket, without retries. Thread-safe.
 
     Clients are created on first use, and recreated after their credentials expire, which rereads
-    the credentials. Invalid responses raise `NotAnAnswer`.
+    the credentials. Invalid responses raise `UnexpectedResponse`.
 
     Args:
         owner: The account that must own the bucket; see `S3Store`.
@@ -126,22 +126,22 @@ class BucketClient:
             return self._slow
 
 
-def expect(operation: str, answer: Mapping[str, Any]) -> None:
+def expect(operation: str, response: Mapping[str, Any]) -> None:
     """Check that a response is valid for its operation.
 
     Raises:
-        NotAnAnswer: Fields are missing, although the status is 200.
+        UnexpectedResponse: Fields are missing, although the status is 200.
     """
     for name in _REQUIRED_FIELDS.get(operation, ()):
-        value = answer.get(name)
+        value = response.get(name)
         if value is None or (isinstance(value, str) and not value.strip('" ')):
-            raise NotAnAnswer(f"{operation} without {name}")
+            raise UnexpectedResponse(f"{operation} without {name}")
     if operation == "list_objects_v2":
-        found = answer.get("Contents") or answer.get("CommonPrefixes")
-        if answer["IsTruncated"] and not (found and answer.get("NextContinuationToken")):
-            raise NotAnAnswer("a truncated list without a continuation token")
-        if answer.get("KeyCount") and not found:
-            raise NotAnAnswer("a list without its keys")
+        found = response.get("Contents") or response.get("CommonPrefixes")
+        if response["IsTruncated"] and not (found and response.get("NextContinuationToken")):
+            raise UnexpectedResponse("a truncated list without a continuation token")
+        if response.get("KeyCount") and not found:
+            raise UnexpectedResponse("a list without its keys")
 
 
 def _parse_time(value: Any) -> datetime:

@@ -104,7 +104,7 @@ _INVALID_BUCKET = "Invalid bucket name"
 _UNSENDABLE = "a credential contains a line break or another invalid character"
 
 
-class NotAnAnswer(Exception):
+class UnexpectedResponse(Exception):
     """The response is not valid for the request."""
 
 
@@ -167,7 +167,7 @@ def errors(
         raise Unavailable(f"{location} cannot be reached", why=redact(str(error))) from None
     except (BotoCoreError, OSError) as error:
         raise Unavailable(f"{location} cannot be reached", why=redact(str(error))) from None
-    except NotAnAnswer as error:
+    except UnexpectedResponse as error:
         raise _invalid(location, str(error)) from None
     except Exception as error:  # botocore cannot parse the response
         raise _invalid(location, f"{type(error).__name__}: {error}") from None
@@ -226,7 +226,7 @@ class _RedirectLimit:
 
     def _begin(self, **_: Any) -> None:
         if getattr(self._state, "active", False):
-            raise NotAnAnswer("a redirect loop")
+            raise UnexpectedResponse("a redirect loop")
         self._state.active = True
 
     def _end(self, **_: Any) -> None:
@@ -244,7 +244,7 @@ def account(region: str | None, profile: str | None, base: Session | None = None
     client = connect("sts", region, profile, base)
     found = client.get_caller_identity().get("Account")
     if not found:
-        raise NotAnAnswer("GetCallerIdentity without Account")
+        raise UnexpectedResponse("GetCallerIdentity without Account")
     return str(found)
 
 

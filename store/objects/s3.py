@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 
 from spawn.store.files import target
 from spawn.store.objects.asking import BucketClient
-from spawn.store.objects.aws import NotAnAnswer, code_of, errors
+from spawn.store.objects.aws import UnexpectedResponse, code_of, errors
 from spawn.store.objects.budget import Budget
 from spawn.store.objects.encryption import encryption
 from spawn.store.objects.port import PAGE, Changed, Exists, NotThere, Object, Stream, Unavailable
@@ -102,7 +102,7 @@ class S3Store:
             with closing(found["Body"]) as body:  # `with` on the body yields the raw stream
                 data = body.read()
             if found.get("ContentType", "").startswith("text/html"):  # no small object is
-                raise NotAnAnswer("an HTML page")
+                raise UnexpectedResponse("an HTML page")
             now = _server_time(found)
             return Object(data, found["ETag"], _age(found, now), now)
 
