@@ -1,4 +1,4 @@
-"""How long jobs took in earlier queues of this machine."""
+"""Job durations in earlier queues of this machine."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +11,7 @@ from spawn.core.errors import SpawnError
 from spawn.store.log import read
 
 _MAX_BYTES = 8 * 1024 * 1024
-"""A log larger than this is passed over: a look at status must not read a million events."""
+"""Larger logs are skipped: `status` must not read a million events."""
 _SUBMISSIONS = "SELECT line FROM events WHERE type IN ('QueueSubmitted', 'JobsSubmitted')"
 _COMPLETIONS = "SELECT job_id, line FROM events WHERE type = 'JobCompleted'"
 
@@ -43,14 +43,14 @@ class _Completed(Struct):
 
 
 def durations(logs: Iterable[Path], commands: dict[str, str]) -> dict[str, float]:
-    """Find how long the same jobs took before: same id, same command.
+    """Find how long jobs with the same id and command took in earlier queues.
 
     Args:
         logs: Event logs of other queues.
-        commands: What each job runs now, by job id.
+        commands: The current command of each job, by job id.
 
     Returns:
-        The median in seconds, by job id; jobs that never completed are left out.
+        The median in seconds by job id, of the jobs that completed before.
     """
     seen: dict[str, list[float]] = {}
     for path in logs:
@@ -58,7 +58,7 @@ def durations(logs: Iterable[Path], commands: dict[str, str]) -> dict[str, float
             if path.stat().st_size <= _MAX_BYTES:
                 _collect(path, commands, seen)
         except (OSError, SpawnError, msgspec.DecodeError):
-            continue  # an estimate is not worth an error; `verify` tells of a bad log
+            continue  # an estimate is not worth an error; `verify` reports a damaged log
     return {job_id: median(times) for job_id, times in seen.items()}
 
 

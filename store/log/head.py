@@ -1,8 +1,8 @@
-"""The newest event that a log is known to have had, kept in files beside the log.
+"""A note of a log's newest event, in a file beside the log.
 
-SQLite ignores the rest of a WAL from its first damaged frame on, and a WAL that is missing: the log
-is then shorter and looks whole. Each commit is followed by a note of its last event. The note never
-runs ahead of the log: it is written after the commit, and readers read it before they read the log.
+SQLite ignores a missing WAL, and a WAL from its first damaged frame on: the log is then shorter but
+looks complete. The writer therefore notes the last event of each commit. The note is never ahead of
+the log: it is written after the commit, and read before the log.
 """
 
 import os
@@ -20,19 +20,19 @@ _SUFFIX = "-head"
 
 
 class Head(Struct, frozen=True, kw_only=True):
-    """An event that a log must have. `hash` is the chain's up to it; empty where it is unknown."""
+    """An event that a log must contain. `hash` is the chain hash up to it; empty if unknown."""
 
     seq: int
     hash: bytes = b""
     source: str
-    """Where this is noted, for the user."""
+    """The file or location that notes the event, for messages."""
 
 
 class HeadNote:
-    """Notes the newest event of the log that this process writes.
+    """Writes the note of a log's newest event.
 
-    The note is not flushed before `close`: it outlives the process. After a power failure it may
-    name an older event. So does a note that could not be written, which is no error.
+    Only `close` flushes the note to disk. It survives the process, but may name an older event
+    after a power failure or a failed write. Failed writes are ignored.
     """
 
     def __init__(self, log: Path) -> None:
@@ -40,7 +40,7 @@ class HeadNote:
         self._fd: int | None = None
 
     def write(self, seq: int, hash_: bytes) -> None:
-        """Note an event after its commit."""
+        """Note a committed event."""
         with suppress(OSError):
             if self._fd is None:
                 self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -56,20 +56,20 @@ class HeadNote:
 
 
 def path_of(log: Path) -> Path:
-    """The note of a log."""
+    """The path of a log's note."""
     return log.with_name(log.name + _SUFFIX)
 
 
 def heads(log: Path) -> list[Head]:
-    """The events that files beside a log show it to have had, the newest first.
+    """The events that a log must contain according to the files beside it, newest first.
 
-    To be read before the log: a runner may append to both meanwhile.
+    Call this before reading the log: a runner may append to both in between.
     """
     return sorted(_heads(log), key=lambda head: head.seq, reverse=True)
 
 
 def newest(log: Path) -> int:
-    """The newest seq that files beside a log show it to have had; 0 when there is none."""
+    """The newest seq that a log must contain according to the files beside it; 0 if none."""
     return max((head.seq for head in _heads(log)), default=0)
 
 
@@ -80,7 +80,7 @@ def expect(heads: Iterable[Head], seq: int) -> None:
         seq: The newest event of the log.
 
     Raises:
-        CorruptLog: The log is shorter than it was.
+        CorruptLog: The log ends before one of them.
     """
     for head in heads:
         if seq < head.seq:
@@ -93,7 +93,7 @@ def expect(heads: Iterable[Head], seq: int) -> None:
 
 def _heads(log: Path) -> Iterator[Head]:
     note = path_of(log)
-    with suppress(OSError, ValueError):  # it is damaged, and the log may be whole
+    with suppress(OSError, ValueError):  # a damaged note proves nothing about the log
         seq, hash_ = _decode(note.read_bytes())
         yield Head(seq=seq, hash=hash_, source=note.name)
     copied = lag.find(log.parent)
@@ -107,10 +107,10 @@ def _encode(seq: int, hash_: bytes) -> bytes:
 
 
 def _decode(data: bytes) -> tuple[int, bytes]:
-    """The seq and hash of a note.
+    """Decode a note into seq and hash.
 
     Raises:
-        ValueError: It is damaged.
+        ValueError: The note is damaged.
     """
     body, _, checksum = data.rpartition(b" ")
     if crc32(body) != int(checksum, 16):

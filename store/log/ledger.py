@@ -1,4 +1,4 @@
-"""A queue's log and the state it amounts to, kept in step by the one process that writes."""
+"""A queue's log and its current state, kept in step by the process that writes the log."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -17,11 +17,11 @@ from spawn.store.log.write import Entry, LogWriter
 
 
 class EventLog(Protocol):
-    """A log that this process alone may write."""
+    """A log that only this process may write."""
 
     @property
     def name(self) -> str:
-        """What a person calls it: its path."""
+        """The log's path, for messages."""
         ...
 
     def rows(self, after: int = 0) -> Iterable[Row]:
@@ -37,7 +37,7 @@ class EventLog(Protocol):
         ...
 
     def adopt(self, rows: Iterable[Row]) -> None:
-        """Append events that were written elsewhere, in one durable transaction.
+        """Append events that another machine wrote, in one durable transaction.
 
         Raises:
             LogConflict, LogFull: Nothing was written.
@@ -45,19 +45,19 @@ class EventLog(Protocol):
         ...
 
     def close(self) -> None:
-        """Let it go."""
+        """Close the log."""
         ...
 
 
 class Ledger:
-    """Stage events, see the state that they lead to, then commit them together.
+    """Stages events, applies them to the state, then commits them together.
 
-    Until `commit` returns nothing has happened, and no effect may follow. When it raises, the
-    state is that of the log again.
+    Act on an event only after `commit` has returned. If `commit` raises, the state is reread from
+    the log.
 
     Args:
-        log: The event log, or the path of one, which is made where it is not there.
-        queue_id: Whose log it is.
+        log: The event log, or its path; a missing log is created.
+        queue_id: The queue's ID.
 
     Raises:
         CorruptLog: The log cannot be replayed.
@@ -76,7 +76,7 @@ class Ledger:
 
     @property
     def empty(self) -> bool:
-        """Whether the log has no event, staged ones included."""
+        """Whether the log has no events, staged events included."""
         return self._replay.empty
 
     @property
@@ -86,7 +86,7 @@ class Ledger:
 
     @property
     def staged(self) -> bool:
-        """Whether something waits for `commit`."""
+        """Whether events are staged."""
         return bool(self._staged)
 
     @property
@@ -95,14 +95,14 @@ class Ledger:
         return self._replay.seq
 
     def stage(self, drafts: Iterable[Draft], *, at: datetime, epoch: int | None = None) -> None:
-        """Judge events and fold them, without writing them yet.
+        """Validate events and apply them to the state, without writing them.
 
         Args:
-            at: The moment that they are dated with.
-            epoch: Given by who takes the queue; the state's own otherwise.
+            at: The events' timestamp.
+            epoch: The new epoch, when a runner takes the queue (default: the state's epoch).
 
         Raises:
-            CorruptLog: One is not legal; every staged event is dropped.
+            CorruptLog: An event is not legal; all staged events are dropped.
         """
         when = stamp(at)
         try:
@@ -117,7 +117,7 @@ class Ledger:
                     epoch=epoch,
                     at=when,
                 )
-                self._judge(event)
+                self._validate(event)
                 line = encode(event)
                 hash_ = self._replay.apply(event, line)
                 self._staged.append((event, line, hash_))
@@ -126,13 +126,13 @@ class Ledger:
             raise
 
     def commit(self) -> list[Event[Data]]:
-        """Write what is staged in one durable transaction.
+        """Write the staged events in one durable transaction.
 
         Returns:
-            The events that were written.
+            The written events.
 
         Raises:
-            LogConflict, LogFull: Nothing was written, and nothing is staged any more.
+            LogConflict, LogFull: Nothing was written; the staged events are dropped.
         """
         entries, self._staged = self._staged, []
         if not entries:
@@ -145,12 +145,12 @@ class Ledger:
         return [entry[0] for entry in entries]
 
     def rollback(self) -> None:
-        """Drop what is staged; the state is read from the log again."""
+        """Drop the staged events and reread the state from the log."""
         self._staged = []
         self._replay = self._read()
 
     def adopt(self, rows: Iterable[Row]) -> None:
-        """Append events that were written elsewhere, all or none, and fold them."""
+        """Append events that another machine wrote, all or none, and reread the state."""
         self.log.adopt(rows)
         self._replay = self._read()
 
@@ -158,8 +158,8 @@ class Ledger:
         """Close the log."""
         self.log.close()
 
-    def _judge(self, event: Event[Data]) -> None:
-        """Let the machines themselves refuse an illegal move, before it is written."""
+    def _validate(self, event: Event[Data]) -> None:
+        """Reject an illegal transition before it is written."""
         state = self._replay.partial
         if event.note or state is None:
             return
@@ -174,6 +174,6 @@ class Ledger:
             fold.feed(self.log.rows())
         except CorruptLog as error:
             hint = restored_by(Path(self.log.name))
-            error.hint = error.hint or f"{self.log.name} was cut or changed; {hint}"
+            error.hint = error.hint or f"{self.log.name} was truncated or modified; {hint}"
             raise
         return fold

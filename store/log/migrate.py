@@ -1,4 +1,4 @@
-"""Lead an older event log to today's schema with alembic, forward only."""
+"""Upgrade an older event log to the current schema with Alembic. There is no downgrade."""
 
 from pathlib import Path
 
@@ -13,10 +13,10 @@ from spawn.core.errors import UnreadableEvent
 
 
 def migrate(connection: Connection, path: Path) -> None:
-    """Run every migration that the log has not seen, each in one transaction.
+    """Apply the pending migrations, each in one transaction.
 
     Raises:
-        UnreadableEvent: A newer spawn made the log.
+        UnreadableEvent: A newer version of spawn created the log.
     """
     config = configuration()
     config.attributes["connection"] = connection
@@ -24,19 +24,19 @@ def migrate(connection: Connection, path: Path) -> None:
         upgrade(config, "head")
     except CommandError as error:
         raise UnreadableEvent(
-            f"the event log {path} is of a newer version of spawn",
+            f"a newer version of spawn created the event log {path}",
             why=str(error),
-            hint="use that version, or `pip install -U spawn-queue`",
+            hint="use that version, or upgrade with `pip install -U spawn-queue`",
         ) from error
 
 
 def configuration() -> Config:
-    """Alembic's configuration, which no file is needed for."""
+    """Alembic's configuration, created without a file."""
     config = Config()
     config.set_main_option("script_location", str(Path(spawn.migrations.__path__[0])))
     return config
 
 
 def newest() -> str | None:
-    """The newest revision that `migrations/` knows."""
+    """The newest revision in `migrations/`."""
     return ScriptDirectory.from_config(configuration()).get_current_head()

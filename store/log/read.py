@@ -1,4 +1,4 @@
-"""Read an event log without SQLAlchemy, which costs 300 ms to import. The one place that does."""
+"""Read an event log with plain `sqlite3`: SQLAlchemy takes 300 ms to import."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -28,51 +28,49 @@ _MOVE = (
 )
 
 NEWBORN_BYTES = 4096
-"""What a log has before its schema, and one that has lost it has more."""
+"""Maximum size of a log without a schema. A larger one has lost its schema."""
 
 Columns = tuple[int, bytes, bytes | None, bytes, bytes, bytes]
-"""`(seq, type, job_id, at, line, hash)`, text as the bytes that are stored."""
+"""`(seq, type, job_id, at, line, hash)`, text as stored bytes."""
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a log for reading; text comes as bytes, exactly as stored.
+    """Open a log for reading. Text columns are returned as stored bytes.
 
     Raises:
-        QueueNotFound: There is no log, or one that nothing was ever written to.
-        CorruptLog: SQLite cannot make sense of the file, also while it is read in the `with`. Or
-            all events are gone from it.
+        QueueNotFound: The log does not exist or was never written to.
+        CorruptLog: SQLite cannot read the file, now or in the `with` block, or all events are lost.
     """
-    written = notes.newest(path)  # before the log is looked at
+    written = notes.newest(path)  # before the log is read
     try:
-        there = expect_files(path)
+        exists = expect_files(path)
         if not there and written:
             raise CorruptLog(f"the event log {path} is gone", why=f"it had {written} events")
-        if not there:
+        if not exists:
             raise QueueNotFound(f"there is no event log at {path}")
         with closing(_connect(path)) as connection:
             _expect_events(connection, path, written)
             yield connection
     except CorruptLog as error:
-        error.hint = error.hint or f"{path} was cut or changed; {restored_by(path)}"
+        error.hint = error.hint or f"{path} was truncated or modified; {restored_by(path)}"
         raise
-    except (sqlite3.Error, UnicodeDecodeError) as error:  # its messages may quote the damage
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # messages may quote damaged bytes
         raise CorruptLog(
             f"the event log {path} cannot be read", why=str(error), hint=restored_by(path)
         ) from error
 
 
 def restored_by(path: Path) -> str:
-    """The command that restores a damaged log, as a hint."""
+    """A hint with the command that restores a damaged log."""
     return f"`spawn queue resume {path.parent.name}` restores it from its copy"
 
 
 def expect_files(path: Path) -> bool:
-    """See that SQLite will open files, which it does without asking; returns whether there is a
-    database.
+    """Check that a database and its companions are regular files; returns whether it exists.
 
     Raises:
-        CorruptLog: A FIFO, which it would wait for, or whatever else lies in the place of one.
+        CorruptLog: One is not a regular file. SQLite would block on a FIFO.
     """
     for each in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal"))):
         if each.exists() and not each.is_file():
@@ -90,7 +88,7 @@ def rows(connection: sqlite3.Connection, after: int = 0) -> Iterator[Row]:
 
 
 def columns(connection: sqlite3.Connection) -> Iterator[Columns]:
-    """Every event with its columns, for whoever compares them with the line."""
+    """Every event with its columns, to compare them with its line."""
     return connection.execute(_COLUMNS)
 
 
@@ -101,7 +99,7 @@ def head(connection: sqlite3.Connection) -> int:
 
 
 def is_empty(path: Path) -> bool:
-    """Whether a log is known to have no event: what cannot be read may have some."""
+    """Whether a log certainly has no events; False for an unreadable log."""
     try:
         with opened(path) as connection:
             return not head(connection)
@@ -112,11 +110,10 @@ def is_empty(path: Path) -> bool:
 
 
 def owner(connection: sqlite3.Connection) -> QueueStarted | None:
-    """How the newest epoch began; None before the first. Nothing is checked: for who wants to know
-    where to look.
+    """The event that started the newest epoch, unverified; None before the first.
 
     Raises:
-        UnreadableEvent: It is not an event that this version knows.
+        UnreadableEvent: This version does not know the event.
     """
     row = connection.execute(_OWNER).fetchone()
     event = None if row is None else decode(row[0])
@@ -124,8 +121,10 @@ def owner(connection: sqlite3.Connection) -> QueueStarted | None:
 
 
 def copy_location(path: Path) -> tuple[str, str | None] | None:
-    """The location of the copy of a log, and its region where that is known: as the log says, as
-    far as it can be read, or as its last runner noted; None where neither does."""
+    """The location of a log's copy, and its region if known; None if there is none.
+
+    The source is the log, or a note of its last runner if the log is unreadable.
+    """
     with suppress(SpawnError), opened(path) as connection:
         found = owner(connection)
         if found is not None:
@@ -135,16 +134,16 @@ def copy_location(path: Path) -> tuple[str, str | None] | None:
 
 
 def hash_at(connection: sqlite3.Connection, seq: int) -> bytes | None:
-    """The chain's hash up to an event, as stored; None where there is no such event."""
+    """The stored chain hash up to an event; None if there is no such event."""
     row = connection.execute(_HASH, (seq,)).fetchone()
     return None if row is None else bytes(row[0])
 
 
 def started(connection: sqlite3.Connection, job_id: str, attempt: int) -> JobStarted | None:
-    """How an attempt began; None where it never did. Nothing is checked.
+    """The event that started an attempt, unverified; None if there is none.
 
     Raises:
-        UnreadableEvent: It is not an event that this version knows.
+        UnreadableEvent: This version does not know the event.
     """
     for type_, line in connection.execute(_STARTS, (job_id,)):
         event = decode(line, type_)
@@ -154,14 +153,14 @@ def started(connection: sqlite3.Connection, job_id: str, attempt: int) -> JobSta
 
 
 def tokens(connection: sqlite3.Connection) -> set[str]:
-    """The tokens of all attempts that began."""
+    """The tokens of all started attempts."""
     lines = connection.execute("SELECT line FROM events WHERE type = 'JobStarted'")
     events = (decode(line, b"JobStarted") for (line,) in lines)
     return {event.data.token for event in events if event and isinstance(event.data, JobStarted)}
 
 
 def last_move(connection: sqlite3.Connection) -> str | None:
-    """The type of the event that last moved the queue as a whole; None before it began."""
+    """The type of the event that last changed the queue's state; None before the first."""
     row = connection.execute(_MOVE).fetchone()
     return None if row is None else row[0].decode()
 
@@ -170,11 +169,11 @@ def replay(path: Path, queue_id: str, *, until: str | None = None) -> Replay:
     """Replay a log from its beginning.
 
     Args:
-        until: A stamp; events after it are left out.
+        until: A timestamp; later events are ignored.
 
     Raises:
-        QueueNotFound: There is no log, or it is empty.
-        CorruptLog: With the first event that is wrong.
+        QueueNotFound: The log does not exist or has no events.
+        CorruptLog: Names the first invalid event.
     """
     fold = Replay(queue_id)
     with opened(path) as connection:
@@ -187,7 +186,7 @@ def replay(path: Path, queue_id: str, *, until: str | None = None) -> Replay:
 def _expect_events(connection: sqlite3.Connection, path: Path, written: int) -> None:
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     if not tables and (written or path.stat().st_size > NEWBORN_BYTES):
-        raise CorruptLog(f"the event log {path} is damaged", why="its schema is gone")
+        raise CorruptLog(f"the event log {path} is damaged", why="its schema is missing")
     if not tables:
         raise QueueNotFound(f"the event log {path} is empty", why="its queue was never submitted")
     if b"events" not in tables:
@@ -206,8 +205,8 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.close()
         if path.with_name(path.name + "-wal").exists():
             raise
-        # A folder that we may not write: SQLite wants a -shm file beside a log in WAL mode. With
-        # no -wal file there is nothing in it to share.
+        # In WAL mode SQLite needs a -shm file, which it cannot create in a read-only folder.
+        # Without a -wal file there is nothing to share.
         connection = sqlite3.connect(uri + "&immutable=1", uri=True)
         connection.text_factory = bytes
     return connection

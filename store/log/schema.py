@@ -1,4 +1,4 @@
-"""The event log's schema, as it is today. `migrations/` leads every older log to it."""
+"""The current schema of the event log. `migrations/` upgrades older logs."""
 
 from sqlalchemy import (
     BLOB,
@@ -14,7 +14,7 @@ from sqlalchemy import (
 )
 
 REVISION = "0001"
-"""The newest migration; logs made today are born with it."""
+"""The newest migration, which new logs start with."""
 
 metadata = MetaData()
 
@@ -49,7 +49,7 @@ EXTRAS = (
     "CREATE VIEW latest AS SELECT job_id, max(seq) AS seq, type, at FROM events"
     " WHERE job_id IS NOT NULL GROUP BY job_id ORDER BY seq",
 )
-"""Triggers, and views for people with a plain `sqlite3`."""
+"""Triggers, and views for users of `sqlite3`."""
 
 for _statement in EXTRAS:
     event.listen(events, "after_create", DDL(_statement))  # type: ignore[no-untyped-call]

@@ -1,5 +1,4 @@
-"""Read a log as an auditor does: nothing in it is believed because it is there, and it must have
-what other files show to have been in it."""
+"""Verify a log: its integrity, and that it contains everything that other files show."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -23,18 +22,19 @@ _OUTPUT = ("stdout.log", "stderr.log", "manifest.json")
 
 
 class Verified(Struct, frozen=True, kw_only=True):
-    """What a log that holds amounts to."""
+    """The result of a successful verification."""
 
     events: int
     hash: str
-    """Of the whole chain, in hex: who has noted it knows this log again."""
+    """The hash of the whole chain in hex, which identifies the log."""
     state: QueueState
 
 
 class Evidence(Struct, frozen=True, kw_only=True):
-    """What a log must have had, as other files show.
+    """What a log must contain according to other files.
 
-    `epoch` is one that began; `executed` the folders of attempts whose commands ran, by token.
+    `epoch` is the newest that began; `executed` has the folders of attempts whose commands ran, by
+    token.
     """
 
     heads: tuple[Head, ...] = ()
@@ -43,8 +43,9 @@ class Evidence(Struct, frozen=True, kw_only=True):
 
 
 def evidence(log: Path, copied: Iterable[Head] = ()) -> Evidence:
-    """Gather what a queue's folder shows. To be done before the log is read: a runner may append
-    meanwhile, and leave more behind.
+    """Gather the evidence in a queue's folder.
+
+    Call this before reading the log: a runner may append to both in between.
 
     Args:
         copied: Events that copies of the log have.
@@ -57,15 +58,15 @@ def evidence(log: Path, copied: Iterable[Head] = ()) -> Evidence:
 
 
 def verify(path: Path, queue_id: str, known: Evidence | None = None) -> Verified:
-    """Check a log: the file, the chain, gaps, each column against its line, legality, the
-    configuration's hash, and that no event is missing at its end.
+    """Verify a log: the file, the chain, gaps, each column against its line, legal transitions,
+    the configuration's hash, and that no event is missing at the end.
 
     Args:
-        known: What it must have; None for what its folder shows.
+        known: What the log must contain (default: the evidence in its folder).
 
     Raises:
-        QueueNotFound: There is no log, or no event in it.
-        CorruptLog: With the first event that is wrong or missing.
+        QueueNotFound: The log does not exist or has no events.
+        CorruptLog: Names the first invalid or missing event.
     """
     known = evidence(path) if known is None else known
     fold = Replay(queue_id)
@@ -92,13 +93,13 @@ def _expect_attempts(connection: Connection, known: Evidence, fold: Replay) -> N
         raise CorruptLog(
             "the log has lost the start of an attempt",
             seq=fold.seq + 1,
-            why=f"{known.executed[token]} has what it left",
+            why=f"{known.executed[token]} contains its output",
         )
 
 
 def _executed(jobs: Path) -> dict[str, Path]:
-    """The folders of attempts whose commands were executed for certain, by token: the start of
-    each was in the log before."""
+    """The folders of attempts whose commands certainly ran, by token. The start of each was in the
+    log before."""
     found = {}
     for folder in jobs.glob("*/attempt-*.*"):
         for name in _OUTPUT:
@@ -116,16 +117,15 @@ def _checked(connection: Connection, known: Iterable[Head]) -> Iterator[Row]:
             raise CorruptLog(
                 f"event {seq} is not what was written",
                 seq=seq,
-                why=f"{hashes[seq].source} has another hash for it",
+                why=f"{hashes[seq].source} has a different hash",
             )
-        # Here the fold has taken the event: its line is what was written.
-        said = codec.columns(line)
-        for name, column, truth in zip(_NAMES, (type_, job_id, at), said, strict=True):
-            if column != (truth if truth is None else truth.encode()):
+        expected = codec.columns(line)  # the fold has verified the line by now
+        for name, column, value in zip(_NAMES, (type_, job_id, at), expected, strict=True):
+            if column != (value if value is None else value.encode()):
                 raise CorruptLog(
-                    f"event {seq}: its column {name} is not what its line says",
+                    f"event {seq}: column {name} does not match its line",
                     seq=seq,
-                    why=f"{column!r} is not {truth!r}",
+                    why=f"{column!r} is not {value!r}",
                 )
 
 
@@ -136,11 +136,11 @@ def _check_file(connection: Connection, path: Path) -> None:
 
 
 def check_config(state: QueueState) -> None:
-    """See that the configuration, which is spread over events, is what was validated.
+    """Check that the configuration, which is spread over events, has the submitted hash.
 
     Raises:
-        CorruptLog: It is not.
+        CorruptLog: It does not.
     """
     config = structs.replace(state.config, jobs=tuple(job.config for job in state.jobs.values()))
     if config_sha256(config) != state.config_sha256:
-        raise CorruptLog("the configuration's jobs are not those that were submitted", seq=1)
+        raise CorruptLog("the configuration's jobs do not match the submitted ones", seq=1)

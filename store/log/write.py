@@ -1,4 +1,4 @@
-"""Append to an event log: one transaction at a time, durable when it returns."""
+"""Append to an event log. Each transaction is durable when it returns."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,26 +19,24 @@ from spawn.store.log import head, read, schema
 from spawn.store.log.read import NEWBORN_BYTES
 
 Entry = tuple[Event[Data], bytes, bytes]
-"""`(event, line, hash)`: an event with its exact bytes and the chain's hash up to it."""
+"""`(event, line, hash)`: an event with its exact bytes and the chain hash up to it."""
 
 _INSERT = insert(schema.events)
 
 
 class LogFull(SpawnError):
-    """The log could not be written now: the disk is full, or fails. Nothing was written."""
+    """The log cannot be written: the disk is full or failing. Nothing was written."""
 
 
 class LogWriter:
-    """The held connection of the one process that may write.
-
-    Who calls holds the queue's `runner.lock`.
+    """The write connection to a log. The caller holds the queue's `runner.lock`.
 
     Args:
-        path: The database; made with today's schema where it is not there.
+        path: The database; created with the current schema if missing.
 
     Raises:
-        CorruptLog: The file is not an event log, of a newer spawn, or shorter than it was. Then it
-            was not written to: what SQLite ignores of a WAL may be of use to a person.
+        CorruptLog: The file is not an event log, is shorter than its note says, or was created by a
+            newer version of spawn. The file stays untouched: the WAL may help to recover events.
     """
 
     def __init__(self, path: Path) -> None:
@@ -58,7 +56,7 @@ class LogWriter:
             self._connection = engine.connect()
             self._note = head.HeadNote(path)
             try:
-                _bring_up_to_date(self._connection, path)
+                _create_or_migrate(self._connection, path)
             except BaseException:
                 self.close()
                 raise
@@ -69,7 +67,7 @@ class LogWriter:
 
     @property
     def name(self) -> str:
-        """Its path."""
+        """The log's path, for messages."""
         return str(self._path)
 
     def append(self, entries: Sequence[Entry], *, expected_seq: int) -> None:
@@ -77,11 +75,11 @@ class LogWriter:
 
         Args:
             entries: With consecutive seqs from `expected_seq` on.
-            expected_seq: The seq that the log must give out next.
+            expected_seq: The expected next seq of the log.
 
         Raises:
-            LogConflict: Another writer was there; nothing was written.
-            LogFull: The disk is full, or fails; nothing was written.
+            LogConflict: Another process wrote to the log; nothing was written.
+            LogFull: The disk is full or failing; nothing was written.
         """
         if [entry[0].seq for entry in entries] != list(
             range(expected_seq, expected_seq + len(entries))
@@ -112,15 +110,15 @@ class LogWriter:
             self._note.write(entries[-1][0].seq, entries[-1][2])
 
     def adopt(self, rows: Iterable[Row]) -> None:
-        """Append events that were written elsewhere, in one durable transaction.
+        """Append events that another machine wrote, in one durable transaction.
 
         Args:
-            rows: Those that follow the log's last, in order, already verified. What they raise
-                leaves nothing written.
+            rows: The verified events after the log's last, in order. If iterating them raises,
+                nothing is written.
 
         Raises:
-            LogConflict: They do not follow.
-            LogFull: The disk is full, or fails; nothing was written.
+            LogConflict: The events do not follow the log's last.
+            LogFull: The disk is full or failing; nothing was written.
         """
         newest: Row | None = None
         with self._transaction():
@@ -133,7 +131,7 @@ class LogWriter:
             self._note.write(newest[0], newest[3])
 
     def rows(self, after: int = 0) -> Iterator[Row]:
-        """The events after a seq, in order, as they are on the disk."""
+        """The events after a seq, in order, read from the disk."""
         with read.opened(self._path) as connection:
             yield from read.rows(connection, after)
 
@@ -143,7 +141,7 @@ class LogWriter:
             with self._connection.begin():
                 yield
         except IntegrityError as error:
-            raise LogConflict("the log refused an event", why=str(error.orig)) from error
+            raise LogConflict("the log rejected an event", why=str(error.orig)) from error
         except DBAPIError as error:
             raise LogFull(
                 f"the event log {self._path} cannot be written",
@@ -152,10 +150,10 @@ class LogWriter:
             ) from error
 
     def close(self) -> None:
-        """Close the connection; the database is then whole without its WAL."""
+        """Write the WAL back to the database and close the connection."""
         driver = self._connection.connection.driver_connection
         if driver is not None:
-            with suppress(sqlite3.Error):  # a reader holds an old page: the WAL stays beside it
+            with suppress(sqlite3.Error):  # a reader holds an old page: the WAL stays
                 driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
         self._note.close()
@@ -178,7 +176,7 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _bring_up_to_date(connection: Connection, path: Path) -> None:
+def _create_or_migrate(connection: Connection, path: Path) -> None:
     with connection.begin():
         tables = set(
             connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")
@@ -186,7 +184,7 @@ def _bring_up_to_date(connection: Connection, path: Path) -> None:
             .all()
         )
         if not tables and path.stat().st_size > NEWBORN_BYTES:
-            raise CorruptLog(f"the event log {path} is damaged", why="its schema is gone")
+            raise CorruptLog(f"the event log {path} is damaged", why="its schema is missing")
         if not tables:
             schema.metadata.create_all(connection)
             connection.execute(insert(schema.revision).values(version_num=schema.REVISION))

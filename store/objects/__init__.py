@@ -1,1 +1,1 @@
-"""Object stores: one contract, a folder on this machine and a bucket."""
+"""Object stores: one interface, implemented by a local folder and an S3 bucket."""

@@ -1,4 +1,4 @@
-"""How a bucket is asked: as whom, by which clients, and that it is whose it should be."""
+"""Send requests to a bucket: clients, credentials, and the check of the bucket's owner."""
 
 import os
 import time
@@ -11,18 +11,18 @@ from botocore.exceptions import ClientError
 from botocore.utils import parse_timestamp
 from msgspec import Struct
 
-from spawn.store.objects.aws import EXPIRED, NotAnAnswer, account, code_of, connect, on_aws
-from spawn.store.objects.lean import Lean
+from spawn.store.objects.aws import EXPIRED, UnexpectedResponse, account, code_of, connect, on_aws
+from spawn.store.objects.lean import DirectClient
 from spawn.store.objects.models import session
 
 COMPLETE_SECONDS = 300.0
-"""How long putting the parts of an object together may take: a server may copy them all.
+"""Read timeout of CompleteMultipartUpload: a server may copy all parts.
 Source: "It might take several minutes" of CompleteMultipartUpload in the S3 API reference."""
 OWNER = "SPAWN_BUCKET_OWNER"
-"""Names the account that buckets belong to, where it is not our own."""
+"""Environment variable: the account that owns the buckets (default: the caller's)."""
 RENEW_SECONDS = 5.0
-"""How old clients are at least before expired credentials have them made anew."""
-_HAS = {
+"""Minimum age of clients that are recreated after their credentials expire."""
+_REQUIRED_FIELDS = {
     "complete_multipart_upload": ("Key",),  # radosgw leaves the ETag empty
     "create_multipart_upload": ("UploadId",),
     "get_object": ("Body", "ETag", "LastModified"),
@@ -32,26 +32,25 @@ _HAS = {
     "put_object": ("ETag",),
     "upload_part": ("ETag",),
 }
-"""What every server's answer to an operation has. Source: the S3 API reference."""
+"""Fields of every server's response to an operation. Source: the S3 API reference."""
 
 
-class _Made(Struct, frozen=True):
-    """What asks: boto3's client, and what does without it where it can; `at` is when they were
-    made, by the monotonic clock."""
+class _Clients(Struct, frozen=True):
+    """boto3's client, and the one that bypasses boto3; `at` is the monotonic time of creation."""
 
     client: Any
-    lean: Lean
+    direct: DirectClient
     at: float
 
 
-class Asking:
-    """Asks for a bucket's objects, each request once; from any thread. Clients are made when they
-    are first needed, and anew after credentials have expired: then they are read again.
+class BucketClient:
+    """Sends requests to a bucket, without retries. Thread-safe.
 
-    What is no answer to an operation is never returned.
+    Clients are created on first use, and recreated after their credentials expire, which rereads
+    the credentials. Invalid responses raise `UnexpectedResponse`.
 
     Args:
-        owner: The account that the bucket must belong to; see `S3Store`.
+        owner: The account that must own the bucket; see `S3Store`.
     """
 
     def __init__(
@@ -61,94 +60,92 @@ class Asking:
         self._region = region
         self._profile = profile
         self._owner = owner or os.environ.get(OWNER)
-        self._made: _Made | None = None
-        self._patient: Any = None
-        self._making = Lock()
+        self._clients: _Clients | None = None
+        self._slow: Any = None
+        self._lock = Lock()
 
-    def ask(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        """Ask, and return boto3's answer; its errors are for `errors` of aws.py.
+    def request(self, operation: str, **arguments: Any) -> dict[str, Any]:
+        """Send a request; returns boto3's response. Translate its errors with `aws.errors`.
 
         Args:
-            operation: As boto3 calls it.
-            arguments: As boto3 takes them, without the bucket.
+            operation: The name of boto3's method.
+            arguments: boto3's arguments, without the bucket.
         """
-        made = self._make()
-        answer = self._ask(made, made.client, operation, arguments)
+        clients = self._connect()
+        response = self._send(clients, clients.client, operation, arguments)
         if operation == "get_object":
-            made.lean.learn(arguments["Key"])
-        return answer
+            clients.direct.learn(arguments["Key"])
+        return response
 
-    def ask_patiently(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        """Ask for what a server takes its time for."""
-        made = self._make()  # it knows whose the bucket is
-        return self._ask(made, self._patient_client(), operation, arguments)
+    def request_slow(self, operation: str, **arguments: Any) -> dict[str, Any]:
+        """Send a request that a server may take `COMPLETE_SECONDS` for."""
+        clients = self._connect()  # sets the owner
+        return self._send(clients, self._slow_client(), operation, arguments)
 
-    def _ask(
-        self, made: _Made, client: Any, operation: str, arguments: dict[str, Any]
+    def _send(
+        self, clients: _Clients, client: Any, operation: str, arguments: dict[str, Any]
     ) -> dict[str, Any]:
         if self._owner:
             arguments["ExpectedBucketOwner"] = self._owner
         try:
-            answer = getattr(client, operation)(Bucket=self.bucket, **arguments)
+            response = getattr(client, operation)(Bucket=self.bucket, **arguments)
         except ClientError as error:
             if code_of(error) in EXPIRED:
-                self._forget(made)
+                self._discard(clients)
             raise
-        expect(operation, answer)
-        return cast("dict[str, Any]", answer)
+        expect(operation, response)
+        return cast("dict[str, Any]", response)
 
-    def _forget(self, made: _Made) -> None:
-        """Have clients made anew, unless that was done just now."""
-        with self._making:
-            if self._made is made and time.monotonic() - made.at >= RENEW_SECONDS:
-                self._made = self._patient = None
+    def _discard(self, clients: _Clients) -> None:
+        """Drop the clients, unless they are newer than `RENEW_SECONDS`."""
+        with self._lock:
+            if self._clients is clients and time.monotonic() - clients.at >= RENEW_SECONDS:
+                self._clients = self._slow = None
 
     @property
-    def lean(self) -> Lean:
-        """What does without boto3, once it has seen how."""
-        return self._make().lean
+    def direct(self) -> DirectClient:
+        """The client that bypasses boto3."""
+        return self._connect().direct
 
-    def _make(self) -> _Made:
-        with self._making:
-            if self._made is None:
-                below = session()
-                parsers = below.get_component("response_parser_factory")
-                parsers.set_parser_defaults(timestamp_parser=_moment)
-                client = connect("s3", self._region, self._profile, below)
+    def _connect(self) -> _Clients:
+        with self._lock:
+            if self._clients is None:
+                base = session()
+                parsers = base.get_component("response_parser_factory")
+                parsers.set_parser_defaults(timestamp_parser=_parse_time)
+                client = connect("s3", self._region, self._profile, base)
                 if self._owner is None and on_aws(client):
-                    self._owner = account(self._region, self._profile, below)
-                self._made = _Made(client, Lean(client, below), time.monotonic())
-            return self._made
+                    self._owner = account(self._region, self._profile, base)
+                self._clients = _Clients(client, DirectClient(client, base), time.monotonic())
+            return self._clients
 
-    def _patient_client(self) -> Any:
-        with self._making:
-            if self._patient is None:
-                self._patient = connect(
-                    "s3", self._region, self._profile, patience=COMPLETE_SECONDS
-                )
-            return self._patient
+    def _slow_client(self) -> Any:
+        with self._lock:
+            if self._slow is None:
+                self._slow = connect("s3", self._region, self._profile, patience=COMPLETE_SECONDS)
+            return self._slow
 
 
-def expect(operation: str, answer: Mapping[str, Any]) -> None:
-    """See that what came is an answer to an operation.
+def expect(operation: str, response: Mapping[str, Any]) -> None:
+    """Check that a response is valid for its operation.
 
     Raises:
-        NotAnAnswer: It is something else that has a status of 200.
+        UnexpectedResponse: Fields are missing, although the status is 200.
     """
-    for name in _HAS.get(operation, ()):
-        value = answer.get(name)
+    for name in _REQUIRED_FIELDS.get(operation, ()):
+        value = response.get(name)
         if value is None or (isinstance(value, str) and not value.strip('" ')):
-            raise NotAnAnswer(f"{operation} without {name}")
+            raise UnexpectedResponse(f"{operation} without {name}")
     if operation == "list_objects_v2":
-        found = answer.get("Contents") or answer.get("CommonPrefixes")
-        if answer["IsTruncated"] and not (found and answer.get("NextContinuationToken")):
-            raise NotAnAnswer("a list that goes on nowhere")
-        if answer.get("KeyCount") and not found:
-            raise NotAnAnswer("a list without its keys")
+        found = response.get("Contents") or response.get("CommonPrefixes")
+        if response["IsTruncated"] and not (found and response.get("NextContinuationToken")):
+            raise UnexpectedResponse("a truncated list without a continuation token")
+        if response.get("KeyCount") and not found:
+            raise UnexpectedResponse("a list without its keys")
 
 
-def _moment(value: Any) -> datetime:
-    """A time of an answer. botocore's own way would be a third of the work for a page of a list."""
+def _parse_time(value: Any) -> datetime:
+    """Parse a timestamp. botocore's parser takes a third of the time of listing a page."""
     try:
         moment = datetime.fromisoformat(value)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""How much of files is in memory at once, whoever reads them."""
+"""A shared limit for file data in memory."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,10 +6,11 @@ from threading import Condition
 
 
 class Budget:
-    """Bytes that several threads share.
+    """A number of bytes that threads share.
 
     Args:
-        limit: What they may hold together. One that wants more waits until it is alone.
+        limit: Bytes that all threads may hold together. A larger request waits until no other
+            thread holds any.
     """
 
     def __init__(self, limit: int) -> None:
@@ -17,23 +18,23 @@ class Budget:
         self._held = 0
         self._changed = Condition()
 
-    def take(self, size: int) -> None:
-        """Wait until so many bytes may be held."""
+    def acquire(self, size: int) -> None:
+        """Wait until `size` bytes are free, then hold them."""
         with self._changed:
             self._changed.wait_for(lambda: not self._held or self._held + size <= self._limit)
             self._held += size
 
-    def give(self, size: int) -> None:
-        """Give them back."""
+    def release(self, size: int) -> None:
+        """Free `size` bytes."""
         with self._changed:
             self._held -= size
             self._changed.notify_all()
 
     @contextmanager
-    def of(self, size: int) -> Iterator[None]:
-        """Hold so many bytes for a block."""
-        self.take(size)
+    def hold(self, size: int) -> Iterator[None]:
+        """Hold `size` bytes for a block."""
+        self.acquire(size)
         try:
             yield
         finally:
-            self.give(size)
+            self.release(size)

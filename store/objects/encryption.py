@@ -1,4 +1,4 @@
-"""How objects are to be encrypted where they are kept: as the environment says."""
+"""Server-side encryption of objects, as set in the environment."""
 
 from collections.abc import Mapping
 
@@ -13,38 +13,36 @@ _LONGEST_KEY = 2048
 
 
 def encryption(environ: Mapping[str, str]) -> dict[str, str]:
-    """What each new object asks for, in boto3's words; nothing when nothing is set.
-
-    Then the bucket's own default holds.
+    """boto3's arguments for each new object; empty to use the bucket's default.
 
     Raises:
-        InvalidArgument: A setting is none that S3 has, or one goes without the other.
+        InvalidArgument: A setting is invalid, or a key is set without KMS.
     """
     algorithm, key = environ.get(ALGORITHM, ""), environ.get(KEY, "")
     if algorithm and algorithm not in _ALGORITHMS:
         raise InvalidArgument(
             f"{ALGORITHM} is '{algorithm}'",
             why="S3 has no such encryption",
-            hint=f"it is one of {', '.join(_ALGORITHMS)}, or not set: the bucket's default holds",
+            hint=f"use one of {', '.join(_ALGORITHMS)}, or unset it for the bucket's default",
         )
     if key and algorithm not in _WITH_KEY:
         raise InvalidArgument(
-            f"{KEY} is set, and {ALGORITHM} is {algorithm or 'not'}",
-            why="only KMS takes a key",
-            hint=f"{ALGORITHM}=aws:kms goes with it",
+            f"{KEY} is set, but {ALGORITHM} is {algorithm or 'not'}",
+            why="only KMS uses a key",
+            hint=f"set {ALGORITHM}=aws:kms",
         )
     if len(key) > _LONGEST_KEY or not all("!" <= letter <= "~" for letter in key):
         raise InvalidArgument(
-            f"{KEY} cannot be a key",
-            why="it has spaces or letters that none has, or is too long",
-            hint="the id or the ARN of a KMS key, or an alias's ARN",
+            f"{KEY} is not a valid key",
+            why="it contains spaces or invalid characters, or is too long",
+            hint="use the ID or ARN of a KMS key, or the ARN of an alias",
         )
     asked = {"ServerSideEncryption": algorithm} if algorithm else {}
     return asked | ({"SSEKMSKeyId": key} if key else {})
 
 
 def default(environ: Mapping[str, str]) -> dict[str, str]:
-    """The same as a new bucket's default, in boto3's words; `AES256` when nothing is set."""
+    """boto3's rule for a new bucket's default encryption; `AES256` if nothing is set."""
     asked = encryption(environ)
     rule = {"SSEAlgorithm": asked.get("ServerSideEncryption", "AES256")}
     return rule | ({"KMSMasterKeyID": asked["SSEKMSKeyId"]} if "SSEKMSKeyId" in asked else {})

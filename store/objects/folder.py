@@ -1,4 +1,4 @@
-"""An object store in a folder: the same layout as a bucket's, without a network."""
+"""An object store in a local folder, with the layout of a bucket."""
 
 import os
 import time
@@ -22,10 +22,10 @@ _CHUNK = 1024 * 1024
 
 
 class FolderStore:
-    """Objects are files below a folder; an object, once there, is never written again.
+    """Stores objects as files. Only `replace` overwrites an object.
 
     Args:
-        root: The folder; made when the first object comes.
+        root: The folder; created with the first object.
     """
 
     def __init__(self, root: Path) -> None:
@@ -34,26 +34,23 @@ class FolderStore:
 
     @property
     def location(self) -> str:
-        """Where people find it: an absolute path with a trailing slash."""
+        """The absolute path with a trailing slash."""
         return f"{self._root}/"
 
     @property
     def far(self) -> bool:
-        """It is not."""
         return False
 
     def has(self, key: str) -> bool:
-        """Whether there is an object under a key."""
         return (self._root / key).exists()
 
     def create(self, key: str, data: bytes) -> str:
-        """See `ObjectStore.create`."""
         with _unavailable(key):
             self._link_new(key, [data], durable=True)
         return _etag(data)
 
     def replace(self, key: str, data: bytes, *, etag: str) -> str:
-        """See `ObjectStore.replace`. A lock on the folder keeps it one step."""
+        """A lock on the folder makes the replacement atomic."""
         path = self._root / key
         with _unavailable(key):
             try:
@@ -74,7 +71,6 @@ class FolderStore:
         return _etag(data)
 
     def read(self, key: str) -> Object:
-        """See `ObjectStore.read`."""
         with _unavailable(key):
             try:
                 with open(self._root / key, "rb", opener=regular) as file:
@@ -85,12 +81,10 @@ class FolderStore:
         return Object(data, _etag(data), max(0.0, time.time() - written))
 
     def list(self, prefix: str, after: str = "") -> list[tuple[str, int]]:
-        """See `ObjectStore.list`."""
         with _unavailable(prefix):
             return list(islice(_walk(self._root / prefix, prefix, after), PAGE))
 
     def open(self, key: str) -> BinaryIO:
-        """See `ObjectStore.open`."""
         with _unavailable(key):
             try:
                 return open(self._root / key, "rb", opener=regular)
@@ -98,7 +92,6 @@ class FolderStore:
                 raise NotThere(key) from None
 
     def open_range(self, key: str, at: int, size: int, etag: str = "") -> tuple[Stream, str]:
-        """See `ObjectStore.open_range`."""
         file = self.open(key)
         with _unavailable(key):
             there = os.fstat(file.fileno())
@@ -110,34 +103,32 @@ class FolderStore:
         return cast("Stream", file), found
 
     def put(self, key: str, data: bytes, *, durable: bool = True) -> str:
-        """See `ObjectStore.put`."""
         with _unavailable(key):
             if not self.has(key):
                 with suppress(Exists):
                     return self._link_new(key, [data], durable=durable)
-            return self._there(key)[1]
+            return self._existing(key)[1]
 
     def link(self, key: str, source: Path) -> None:
-        """See `ObjectStore.link`. Without a copy where that can be."""
+        """Makes a hard link if possible, else a copy."""
         path = self._root / key
         with _unavailable(key):
             path.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(source, path)
         except FileExistsError:
-            pass  # an earlier try got this far
-        except OSError:  # another disk, or one without links
+            pass  # an earlier try created it
+        except OSError:  # another disk, or no hard links
             self.put_file(key, source)
 
     def put_file(
         self, key: str, source: Path, *, accept: Callable[[], None] | None = None
     ) -> tuple[int, str]:
-        """See `ObjectStore.put_file`."""
         size = 0
 
         def chunks() -> Iterator[bytes]:
             nonlocal size
-            with _of_source():
+            with _source_errors():
                 while chunk := file.read(_CHUNK):
                     size += len(chunk)
                     yield chunk
@@ -152,19 +143,19 @@ class FolderStore:
                             digest = self._link_new(key, chunks(), durable=False)
                             self._unsettled.append(self._root / key)
                             return size, digest
-                    self._unsettled.append(self._root / key)  # of a try that may have ended early
-                    return self._there(key)
-            except _OfSource as error:
+                    self._unsettled.append(self._root / key)  # perhaps not flushed yet
+                    return self._existing(key)
+            except _SourceError as error:
                 raise error.error from None
 
     def settle(self) -> None:
-        """See `ObjectStore.settle`. Of many files the whole disk's buffers are written at once."""
+        """Flushes each file, or the whole disk if there are many."""
         paths = [self._unsettled.popleft() for _ in range(len(self._unsettled))]
         if len(paths) > MANY:
             os.sync()
             return
         try:
-            with _unavailable("what was copied"):
+            with _unavailable("a copied file"):
                 for path in paths:
                     sync(path)
                 for folder in {path.parent for path in paths}:
@@ -173,13 +164,13 @@ class FolderStore:
             self._unsettled.extend(paths)
             raise
 
-    def _there(self, key: str) -> tuple[int, str]:
-        """Size and SHA-256 of what an earlier try kept under a key."""
-        with open(self._root / key, "rb", opener=regular) as there:
-            return os.fstat(there.fileno()).st_size, file_digest(there, "sha256").hexdigest()
+    def _existing(self, key: str) -> tuple[int, str]:
+        """Size and SHA-256 of an object that an earlier try created."""
+        with open(self._root / key, "rb", opener=regular) as file:
+            return os.fstat(file.fileno()).st_size, file_digest(file, "sha256").hexdigest()
 
     def _link_new(self, key: str, chunks: Iterable[bytes], *, durable: bool) -> str:
-        """Write without a name, make it durable, then give it one, which only one writer gets."""
+        """Write an unnamed file, flush it, then link it to its name: only one writer succeeds."""
         path = self._root / key
         path.parent.mkdir(parents=True, exist_ok=True)
         digest = sha256()
@@ -202,7 +193,7 @@ class FolderStore:
         return digest.hexdigest()
 
     def _sync_folders(self, folder: Path) -> None:
-        """Make a name durable: its folder, and those above, which may be new."""
+        """Make a name durable: flush its folder and the parents, which may be new."""
         for each in (folder, *folder.parents):
             sync(each)
             if each == self._root.parent:
@@ -215,7 +206,7 @@ def _read(path: Path) -> bytes:
 
 
 def _walk(folder: Path, prefix: str, after: str) -> Iterator[tuple[str, int]]:
-    """The files below a folder in the order of their keys, only those after one."""
+    """The files below a folder whose keys sort after `after`, in key order."""
     try:
         with os.scandir(folder) as entries:
             found = sorted(
@@ -242,35 +233,35 @@ def _etag(data: bytes) -> str:
 
 @contextmanager
 def _unavailable(key: str) -> Iterator[None]:
-    """A disk that fails, or is full, is a store that cannot be reached now."""
+    """Translate errors of the disk into `Unavailable`."""
     try:
         yield
     except OSError as error:
         raise Unavailable(
-            f"{key} cannot be reached in the object folder", why=error.strerror or str(error)
+            f"{key} cannot be accessed in the object folder", why=error.strerror or str(error)
         ) from error
 
 
-class _OfSource(Exception):
-    """The file that is to be kept fails, not the disk that the objects are on."""
+class _SourceError(Exception):
+    """The source file fails, not the disk with the objects."""
 
     def __init__(self, error: OSError) -> None:
         self.error = error
 
 
 @contextmanager
-def _of_source() -> Iterator[None]:
+def _source_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _OfSource(error) from None
+        raise _SourceError(error) from None
 
 
 @contextmanager
 def _unnamed(folder: int) -> Iterator[tuple[BinaryIO, str]]:
-    """A new file without a name, gone with the process, and how to link to it.
+    """Create an unnamed file, which vanishes with the process; yields it and the path to link.
 
-    Where the file system has none of that kind, one with a name of its own stands in.
+    On a file system without unnamed files, it has a temporary name.
     """
     try:
         fd = os.open(".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=folder)

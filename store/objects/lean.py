@@ -1,4 +1,4 @@
-"""Objects asked for without boto3, once it has shown the way."""
+"""Read objects without boto3, based on a request that boto3 made."""
 
 import ssl
 from threading import Lock
@@ -6,77 +6,77 @@ from typing import Any
 
 from botocore.session import Session
 
-from spawn.store.objects.way import Sent, learn, trust
-from spawn.store.objects.wire import Reply, Wire
+from spawn.store.objects.way import LastRequest, template_of, tls_context
+from spawn.store.objects.wire import ConnectionPool, Reply
 
-_STRIKES = 3
-"""How often boto3 may succeed where the wire did not, until it is left with all of it."""
+_MAX_FAILURES = 3
+"""After so many responses that only boto3 understood, boto3 makes all requests."""
 
 
-class Lean:
-    """Asks for objects of one bucket. Several threads may at once.
+class DirectClient:
+    """Reads objects of one bucket without boto3. Thread-safe.
 
     Args:
-        client: boto3's, whose requests show the way.
-        session: What the client was made of.
+        client: boto3's client, whose requests are the template.
+        session: The client's botocore session.
     """
 
     def __init__(self, client: Any, session: Session) -> None:
         self._client = client
         self._session = session
-        self._sent = Sent(client)
+        self._last_request = LastRequest(client)
         self._lock = Lock()
-        self._shown: tuple[Any, str] | None = None
-        self._wire: Wire | None = None
-        self._strikes = 0
+        self._example: tuple[Any, str] | None = None
+        self._pool: ConnectionPool | None = None
+        self._failures = 0
 
     @property
-    def knows(self) -> bool:
-        """Whether the way is known."""
-        if self._wire is None and self._shown is not None:
-            with self._lock:  # only now: who never asks so needs no certificates in memory
-                shown, self._shown = self._shown, None
-                if shown is not None:
-                    self._wire = self._made(*shown)
-        return self._wire is not None
+    def ready(self) -> bool:
+        """Whether a template is known."""
+        if self._pool is None and self._example is not None:
+            with self._lock:  # on first use only: the certificates take memory
+                example, self._example = self._example, None
+                if example is not None:
+                    self._pool = self._create_pool(*example)
+        return self._pool is not None
 
     def get(self, key: str, headers: dict[str, str]) -> Reply | None:
-        """See `Wire.get`. None also as long as the way is not known."""
-        wire = self._wire
-        return wire.get(key, headers) if wire is not None else None
+        """See `ConnectionPool.get`. None also without a template."""
+        pool = self._pool
+        return pool.get(key, headers) if pool is not None else None
 
     def learn(self, key: str) -> None:
-        """Learn from this thread's newest request that boto3 made. It has succeeded.
+        """Use this thread's newest boto3 request, which succeeded, as the template.
 
         Args:
-            key: What it has asked for.
+            key: The key that it requested.
         """
-        request = self._sent.take()
+        request = self._last_request.take()
         if request is None:
             return
         with self._lock:
-            if self._wire is None and self._strikes < _STRIKES:
-                self._shown = request, key
+            if self._pool is None and self._failures < _MAX_FAILURES:
+                self._example = request, key
 
-    def missed(self) -> None:
-        """Boto3 succeeded where the wire did not understand the answer."""
+    def record_failure(self) -> None:
+        """Count a response that only boto3 understood."""
         with self._lock:
-            self._strikes += 1
-            if self._strikes >= _STRIKES:
-                self._wire = None
+            self._failures += 1
+            if self._failures >= _MAX_FAILURES:
+                self._pool = None
 
-    def _made(self, request: Any, key: str) -> Wire | None:
-        way = learn(request, key, self._session.get_credentials())
+    def _create_pool(self, request: Any, key: str) -> ConnectionPool | None:
+        way = template_of(request, key, self._session.get_credentials())
         if way is None:
             return None
         context: ssl.SSLContext | None = None
         if way.scheme == "https":
             try:
-                context = trust(self._session.get_config_variable("ca_bundle"))
+                context = tls_context(self._session.get_config_variable("ca_bundle"))
             except OSError:
                 return None
         config = self._client.meta.config
-        return Wire(
+        return ConnectionPool(
             way,
             context,
             connect_seconds=config.connect_timeout,

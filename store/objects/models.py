@@ -1,7 +1,7 @@
-"""What botocore must know of AWS, read for less than botocore reads it for.
+"""Load botocore's service models faster than botocore does.
 
-Before its first request a client reads four files of JSON, and to know which services there are it
-looks into each of 400 folders, twice. Measured: that is half of what making a client takes.
+A new client reads four JSON files, and to list the services it looks into each of 400 folders,
+twice. Measured: this is half of the time that creating a client takes.
 """
 
 import gzip
@@ -16,7 +16,7 @@ from msgspec.json import decode
 
 
 def session() -> Session:
-    """A new session of botocore's; clients may share it. `AWS_DATA_PATH` counts."""
+    """Create a botocore session, which clients may share. Honors `AWS_DATA_PATH`."""
     made = get_session()
     extra = str(made.get_config_variable("data_path") or "").split(os.pathsep)
     paths = [str(Path(os.path.expandvars(each)).expanduser()) for each in extra if each]
@@ -25,7 +25,7 @@ def session() -> Session:
 
 
 class _Models(Loader):  # type: ignore[misc] # botocore has no types
-    """Takes every folder for a service's: of one that is none there is nothing to load."""
+    """Treats every folder as a service: a folder without models has nothing to load."""
 
     def list_available_services(self, _: str) -> list[str]:
         names: set[str] = set()
@@ -36,7 +36,7 @@ class _Models(Loader):  # type: ignore[misc] # botocore has no types
 
 
 class _Files:
-    """What `Loader` asks of files. The paths that it gives lack their ending."""
+    """The file access of `Loader`, which passes paths without a suffix."""
 
     def exists(self, path: str) -> bool:
         return os.path.isfile(f"{path}.json") or os.path.isfile(f"{path}.json.gz")  # noqa: PTH113

@@ -1,6 +1,6 @@
-"""What the project needs of an object store, and what each one promises.
+"""The object store interface.
 
-Keys are relative to the queue's place, with `/` between their parts.
+Keys are relative to the queue's location, with `/` between their parts.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,44 +13,44 @@ from msgspec import Struct
 from spawn.core.errors import SpawnError
 
 PAGE = 1000
-"""Keys that one `list` returns at most, as S3's does."""
+"""Maximum number of keys that `list` returns, as in S3."""
 
 
 class StoreError(SpawnError):
-    """The store did not do what it was asked to. Whether it took effect is not known.
+    """A request failed. It may have taken effect.
 
-    `kind` is a word for programs: what sort of trouble it is.
+    `kind` is the kind of error, for programs.
     """
 
     kind = "failed"
 
 
 class Unavailable(StoreError):
-    """It cannot be reached, or is busy: the same again later may succeed."""
+    """The store is unreachable or busy. A retry may succeed."""
 
     kind = "unreachable"
 
 
 class InvalidAnswer(Unavailable):
-    """What came is no answer of a store: a proxy or a login page may have answered in its place."""
+    """The response is not a store's. A proxy or a login page may have answered instead."""
 
     kind = "invalid_answer"
 
 
 class Expired(Unavailable):
-    """Our credentials have expired: the same again with renewed ones may succeed."""
+    """The credentials have expired. A retry with renewed ones may succeed."""
 
     kind = "expired_credentials"
 
 
 class Denied(StoreError):
-    """It refuses us, or what we ask for is not there: a person must do something."""
+    """Access is denied, or the resource does not exist. A retry fails until the user acts."""
 
     kind = "refused"
 
 
 class NoBucket(Denied):
-    """There is no such bucket."""
+    """The bucket does not exist."""
 
     kind = "no_bucket"
 
@@ -60,16 +60,16 @@ class NotThere(Exception):
 
 
 class Exists(Exception):
-    """An object has this key already."""
+    """An object with this key already exists."""
 
 
 class Changed(Exception):
-    """The object is not the one that was expected."""
+    """The object does not have the expected ETag."""
 
 
 class Object(Struct, frozen=True):
-    """An object as it was read. `age` is seconds since it was written, by the store's own clock;
-    `now` is what that said; None: it does not say, or it is this machine's."""
+    """An object and its contents. `age` is the seconds since it was written, by the store's clock;
+    `now` is the time of that clock, None if unknown or if the clock is this machine's."""
 
     data: bytes
     etag: str
@@ -78,49 +78,49 @@ class Object(Struct, frozen=True):
 
 
 class Stream(Protocol):
-    """Bytes of an object as they come. Reading raises `StoreError`, too."""
+    """A stream of an object's bytes. Reads may raise `StoreError`."""
 
     def read(self, size: int = -1, /) -> bytes | None:
-        """The next bytes, `size` at most; none at the end."""
+        """Read up to `size` bytes; empty at the end."""
         ...
 
     def readinto(self, buffer: memoryview, /) -> int | None:
-        """The next bytes, into memory of the caller's; returns how many, 0 at the end."""
+        """Read into a buffer; returns the number of bytes, 0 at the end."""
         ...
 
     def close(self) -> None:
-        """Let the connection go."""
+        """Close the stream."""
         ...
 
 
 class SmallObjects(Protocol):
-    """Objects that are read and written whole: all that a log's replica needs of a store.
+    """Objects that are read and written whole, which suffices for the replica of a log.
 
-    A write that raised `StoreError` may have taken effect, or may yet: S3 does not tell. Whatever
-    returned is durable. Every operation raises `Unavailable` or `Denied`.
+    A write that raises `StoreError` may have taken effect, or may do so later. A write that returns
+    is durable. Every operation may raise `Unavailable` or `Denied`.
     """
 
     @property
     def location(self) -> str:
-        """Where people find it, with a trailing slash."""
+        """The location for messages, with a trailing slash."""
         ...
 
     def create(self, key: str, data: bytes) -> str:
-        """Keep bytes under a new key; returns their ETag.
+        """Create an object; returns its ETag.
 
-        Of several writers at once one succeeds. A store that ignores conditional writes overwrites
-        instead; `probe` finds that out.
+        Of concurrent writers one succeeds. A store that ignores conditional writes overwrites the
+        object instead; `claim` detects such a store.
 
         Raises:
-            Exists: The key is taken.
+            Exists: An object has this key.
         """
         ...
 
     def replace(self, key: str, data: bytes, *, etag: str) -> str:
-        """Keep other bytes under a key, if they are still those of `etag`; returns the new ETag.
+        """Replace an object whose ETag is still `etag`; returns the new ETag.
 
         Raises:
-            Changed: They are not, or are not there.
+            Changed: The ETag differs, or no object has this key.
         """
         ...
 
@@ -128,66 +128,67 @@ class SmallObjects(Protocol):
         """Read a whole object, small enough for memory.
 
         Raises:
-            NotThere: There is none.
+            NotThere: No object has this key.
         """
         ...
 
     def list(self, prefix: str, after: str = "") -> list[tuple[str, int]]:
-        """List up to `PAGE` objects below a prefix that ends in a slash: `(key, bytes)`, by key.
+        """List up to `PAGE` objects: `(key, size in bytes)`, sorted by key. Takes one request.
 
         Args:
-            after: Only keys that sort after this one. One request.
+            prefix: The keys' prefix; ends with a slash.
+            after: Only keys that sort after this one.
         """
         ...
 
     def has(self, key: str) -> bool:
-        """Whether there is an object under a key."""
+        """Whether an object has this key."""
         ...
 
 
 class ObjectStore(SmallObjects, Protocol):
-    """Objects of any size besides, as attempts leave them."""
+    """Objects of any size, for the files of attempts."""
 
     @property
     def far(self) -> bool:
-        """Whether it is reached over a network: it may fail alone, and what was sent is not read
-        back without need."""
+        """Whether the store is remote: it can fail independently of this machine, and objects are
+        not read back without need."""
         ...
 
     def open(self, key: str) -> BinaryIO:
-        """Read an object from its beginning. Reading raises `StoreError`, too.
+        """Open an object for reading. Reads may raise `StoreError`.
 
         Raises:
-            NotThere: There is none.
+            NotThere: No object has this key.
         """
         ...
 
     def open_range(self, key: str, at: int, size: int, etag: str = "") -> tuple[Stream, str]:
-        """Read part of an object: `size` bytes, at least 1, from byte `at` on.
+        """Open part of an object: `size` bytes, at least 1, from offset `at`.
 
         Args:
-            etag: Which object it must be; empty for any.
+            etag: The expected ETag; empty for any.
 
         Returns:
-            What to read from, which may break off early, and the object's ETag, which is its
-            writer's own: two objects of one ETag are the same.
+            A stream, which may end early, and the object's ETag. Objects with the same ETag are
+            identical.
 
         Raises:
-            NotThere: There is none.
-            Changed: It is another one.
+            NotThere: No object has this key.
+            Changed: The ETag differs.
         """
         ...
 
     def put(self, key: str, data: bytes, *, durable: bool = True) -> str:
-        """Keep bytes under a key, unless it is taken; returns the SHA-256 in hex of what is there.
+        """Create an object unless the key exists; returns the object's SHA-256 in hex.
 
         Args:
-            durable: Whether they must be there after a loss of power.
+            durable: Whether the object must survive a power failure.
         """
         ...
 
     def link(self, key: str, source: Path) -> None:
-        """Keep a file that nobody will change again, unless the key is taken.
+        """Create an object from a file that never changes again, unless the key exists.
 
         Raises:
             OSError: The file cannot be read.
@@ -197,14 +198,14 @@ class ObjectStore(SmallObjects, Protocol):
     def put_file(
         self, key: str, source: Path, *, accept: Callable[[], None] | None = None
     ) -> tuple[int, str]:
-        """Keep a copy of a file, unless the key is taken. Durable after `settle`.
+        """Copy a file to an object unless the key exists. Durable after `settle`.
 
         Args:
-            accept: Called after the read; what it raises keeps the copy from getting its name. Not
-                called where an earlier try had kept the copy.
+            accept: Called after the file was read and before the object is created. If it raises,
+                no object is created. Not called if an earlier try created the object.
 
         Returns:
-            `(bytes, SHA-256 in hex)` of the object: of the read that copied, or of what is there.
+            `(size in bytes, SHA-256 in hex)` of the object.
 
         Raises:
             OSError: The file cannot be read.
@@ -212,12 +213,12 @@ class ObjectStore(SmallObjects, Protocol):
         ...
 
     def settle(self) -> None:
-        """Make every copy of a file durable that `put_file` has made so far."""
+        """Make all copies by `put_file` durable."""
         ...
 
 
 def list_all(store: SmallObjects, prefix: str, after: str = "") -> Iterator[tuple[str, int]]:
-    """List every object below a prefix, a page at a time."""
+    """List every object below a prefix, page by page."""
     while page := store.list(prefix, after):
         yield from page
         if len(page) < PAGE:

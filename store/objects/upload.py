@@ -1,4 +1,4 @@
-"""A large file goes to a bucket in parts."""
+"""Multipart uploads to a bucket."""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -6,24 +6,24 @@ from contextlib import AbstractContextManager, suppress
 from hashlib import sha256
 from typing import Any, BinaryIO
 
-from spawn.store.objects.asking import Asking
+from spawn.store.objects.asking import BucketClient
 from spawn.store.objects.budget import Budget
 from spawn.store.objects.port import Exists, StoreError
 
 
 class Upload:
-    """One upload in parts, several of them on their way at once.
+    """One multipart upload, which sends several parts concurrently.
 
     Args:
         name: The object's key in the bucket.
-        errors: Puts what a request raises in the contract's words.
-        extra: Arguments of boto3 for the object.
-        budget: What may be held of files in memory.
+        errors: Translates the errors of requests.
+        extra: boto3's arguments for the object.
+        budget: Limits the file data in memory.
     """
 
     def __init__(
         self,
-        asking: Asking,
+        client: BucketClient,
         name: str,
         errors: Callable[[], AbstractContextManager[None]],
         *,
@@ -31,48 +31,48 @@ class Upload:
         budget: Budget,
         pool: ThreadPoolExecutor,
     ) -> None:
-        self._asking = asking
+        self._client = client
         self._errors = errors
         self._budget = budget
         self._pool = pool
         with errors():
-            found = asking.ask("create_multipart_upload", Key=name, **extra)
+            found = client.request("create_multipart_upload", Key=name, **extra)
         self._names = {"Key": name, "UploadId": found["UploadId"]}
         self._parts: list[Future[dict[str, Any]]] = []
         self._held = 0
 
     def send(self, file: BinaryIO, bytes_each: int) -> tuple[int, str]:
-        """Send a file; returns how many bytes it had, and their SHA-256 in hex."""
+        """Upload the parts of a file; returns its size and its SHA-256 in hex."""
         digest = sha256()
         size = 0
         self._held = bytes_each
         while True:
-            self._budget.take(bytes_each)
+            self._budget.acquire(bytes_each)
             try:
                 data = file.read(bytes_each)
                 for part in self._parts:
                     if part.done():
-                        part.result()  # no use in sending more when one has failed
+                        part.result()  # stops after the first part that failed
                 if not data:
                     break
                 self._parts.append(self._pool.submit(self._send, data, len(self._parts) + 1))
             except BaseException:
-                self._budget.give(bytes_each)
+                self._budget.release(bytes_each)
                 raise
             digest.update(data)
             size += len(data)
-        self._budget.give(bytes_each)
+        self._budget.release(bytes_each)
         return size, digest.hexdigest()
 
     def complete(self) -> None:
-        """Give the whole its key.
+        """Create the object from its parts.
 
         Raises:
-            Exists: It is taken.
+            Exists: An object has this key.
         """
         parts = [part.result() for part in self._parts]
         with self._errors():
-            self._asking.ask_patiently(
+            self._client.request_slow(
                 "complete_multipart_upload",
                 MultipartUpload={"Parts": parts},
                 IfNoneMatch="*",
@@ -80,27 +80,31 @@ class Upload:
             )
 
     def abort(self) -> None:
-        """Give it up, as far as the store lets us."""
+        """Abort the upload. Errors of the store are ignored."""
         for part in self._parts:
             if part.cancel():
-                self._budget.give(self._held)
+                self._budget.release(self._held)
         wait(self._parts)
         with suppress(StoreError, Exists), self._errors():
-            self._asking.ask("abort_multipart_upload", **self._names)
+            self._client.request("abort_multipart_upload", **self._names)
 
     def _send(self, data: bytes, number: int) -> dict[str, Any]:
         try:
             with self._errors():
-                found = self._asking.ask("upload_part", Body=data, PartNumber=number, **self._names)
+                found = self._client.request(
+                    "upload_part", Body=data, PartNumber=number, **self._names
+                )
         finally:
-            self._budget.give(self._held)
+            self._budget.release(self._held)
         return {"ETag": found["ETag"], "PartNumber": number}
 
 
-def forget(asking: Asking, name: str, errors: Callable[[], AbstractContextManager[None]]) -> None:
-    """Give up what runners that died have left of this key: S3 keeps it, and it costs."""
-    with suppress(StoreError, Exists), errors():  # not ours to see, or not to be had: never mind
-        found = asking.ask("list_multipart_uploads", Prefix=name)
+def abort_unfinished(
+    client: BucketClient, name: str, errors: Callable[[], AbstractContextManager[None]]
+) -> None:
+    """Abort a key's unfinished uploads by runners that died: S3 keeps them, and they cost money."""
+    with suppress(StoreError, Exists), errors():  # optional: permissions may be missing
+        found = client.request("list_multipart_uploads", Prefix=name)
         for each in found.get("Uploads", ()):
             if each["Key"] == name:
-                asking.ask("abort_multipart_upload", Key=name, UploadId=each["UploadId"])
+                client.request("abort_multipart_upload", Key=name, UploadId=each["UploadId"])

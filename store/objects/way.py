@@ -1,7 +1,7 @@
-"""How boto3 asked for an object of a bucket, and the next object asked for in the same way.
+"""Build requests for a bucket's objects from one that boto3 made.
 
-It knows endpoints, styles of address, regions, redirects. All of that is in a request that it has
-made and that was answered; what is odd about one is a reason to let it make the next one, too.
+boto3 resolves endpoints, addressing styles, regions and redirects; a successful request contains
+the result. A request with anything unusual in it is not used: boto3 makes the next one, too.
 """
 
 import os
@@ -19,8 +19,8 @@ from botocore.utils import get_environ_proxies
 
 _ALGORITHM = re.compile(r"AWS4-HMAC-SHA256 Credential=([^/,]+)/\d{8}/([^/,]+)/s3/aws4_request,")
 _OWNER = "x-amz-expected-bucket-owner"
-_KEPT = ("user-agent", _OWNER)
-_MADE_ANEW = {
+_COPIED_HEADERS = ("user-agent", _OWNER)
+_REGENERATED_HEADERS = {
     "amz-sdk-invocation-id",
     "amz-sdk-request",
     "authorization",
@@ -32,34 +32,34 @@ _MADE_ANEW = {
 }
 _PORTS = {"http": 80, "https": 443}
 _SAFE = "/~"
-"""What botocore leaves as it is in a key, beside letters, digits and `-._`."""
+"""Characters that botocore does not escape in a key, besides letters, digits and `-._`."""
 
 
-class Sent:
-    """Keeps each thread's newest request for an object, as it went out."""
+class LastRequest:
+    """Records each thread's newest request for an object, as it was sent."""
 
     def __init__(self, client: Any) -> None:
-        self._of = local()
-        client.meta.events.register("before-send.s3.GetObject", self._keep)
+        self._local = local()
+        client.meta.events.register("before-send.s3.GetObject", self._record)
 
     def take(self) -> Any:
-        """This thread's newest one; None when it has sent none since."""
-        found = getattr(self._of, "request", None)
-        self._of.request = None
+        """Return and clear this thread's newest request; None if there is none."""
+        found = getattr(self._local, "request", None)
+        self._local.request = None
         return found
 
-    def _keep(self, request: Any, **_: Any) -> None:
-        self._of.request = request
+    def _record(self, request: Any, **_: Any) -> None:
+        self._local.request = request
 
 
 class Way:
-    """Where a bucket's objects are, and what a request for one has to look like.
+    """A template of the requests for a bucket's objects.
 
     Args:
         scheme: `http` or `https`.
-        base: The path of an object without its key, with a trailing slash.
-        headers: Those that every request has; names are small.
-        credentials: Asked at every request: they may be refreshed.
+        base: The URL path of an object without its key, with a trailing slash.
+        headers: Headers of every request; names are in lowercase.
+        credentials: Read for every request, since they may be refreshed.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Way:
         self._credentials = credentials
 
     def request(self, key: str, headers: Mapping[str, str]) -> bytes | None:
-        """The request for an object, signed for now; None where a credential cannot be sent.
+        """Build the signed request for an object; None if a credential is not a valid header.
 
         Raises:
             BotoCoreError: There are no credentials any more.
@@ -101,14 +101,14 @@ class Way:
         return "\r\n".join([*lines, "\r\n"]).encode()
 
 
-def learn(request: Any, key: str, credentials: Any) -> Way | None:
-    """The way of a request that boto3 has made; None where only boto3 knows it: there is a proxy, a
-    password in the address, another signature, a header of which we know nothing.
+def template_of(request: Any, key: str, credentials: Any) -> Way | None:
+    """Derive the template from a request of boto3; None if only boto3 can repeat it: it has a
+    proxy, a password in the URL, another signature or an unknown header.
 
     Args:
-        request: As it was sent.
-        key: Of the object that it was for.
-        credentials: Those of the session; none where nothing is signed.
+        request: The request as sent.
+        key: The key of the requested object.
+        credentials: The session's credentials; None if requests are not signed.
     """
     url = urlsplit(request.url)
     headers = {
@@ -126,7 +126,7 @@ def learn(request: Any, key: str, credentials: Any) -> Way | None:
         or "@" in url.netloc
         or not url.hostname
         or not url.path.endswith(f"/{tail}")
-        or headers.keys() - _MADE_ANEW - {*_KEPT}
+        or headers.keys() - _REGENERATED_HEADERS - {*_COPIED_HEADERS}
         or get_environ_proxies(request.url).get(url.scheme)
     ):
         return None
@@ -136,22 +136,22 @@ def learn(request: Any, key: str, credentials: Any) -> Way | None:
         port=url.port or _PORTS[url.scheme],
         base=url.path.removesuffix(tail),
         region=signed[2],
-        headers={name: headers[name] for name in _KEPT if name in headers},
+        headers={name: headers[name] for name in _COPIED_HEADERS if name in headers},
         credentials=credentials,
     )
 
 
-def trust(bundle: str | None) -> ssl.SSLContext:
-    """TLS as boto3 does it: the same certificates are believed.
+def tls_context(bundle: str | None) -> ssl.SSLContext:
+    """A TLS context that trusts the same certificates as boto3.
 
     Args:
-        bundle: The setting `ca_bundle`, a file or a folder, which `AWS_CA_BUNDLE` is, too.
+        bundle: The setting `ca_bundle` or `AWS_CA_BUNDLE`: a file or a folder.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The certificates cannot be read.
     """
     path = str(bundle or os.environ.get("REQUESTS_CA_BUNDLE") or get_cert_path(True))
-    folder = os.path.isdir(path)  # noqa: PTH112, it is a string for OpenSSL
+    folder = os.path.isdir(path)  # noqa: PTH112, OpenSSL takes a string
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(None if folder else path, path if folder else None)
     return context

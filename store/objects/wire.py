@@ -1,7 +1,7 @@
-"""GET requests without what boto3 does for each, straight into the reader's memory.
+"""A minimal HTTP client for GET, which reads directly into the caller's buffer.
 
-A tenth of its time for a small object; no copy on the way for a large one. Only what every server
-answers to a plain request is understood here. All else is left to boto3, which asks again.
+It takes a tenth of boto3's time for a small object, and does not copy a large one. It understands
+only the usual response to a plain request. In all other cases boto3 repeats the request.
 """
 
 import re
@@ -18,22 +18,23 @@ from botocore.exceptions import ClientError
 from spawn.store.objects.way import Way
 
 _HEAD_BYTES = 64 * 1024
-"""More than a head and a small object together have; a larger head is odd."""
+"""Buffer size: more than a response head and a small object need. boto3 handles larger heads."""
 _END = b"\r\n\r\n"
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3})(?: |$)")
 _LENGTH = re.compile(r"\d{1,19}")
-_PLAIN = frozenset({404, 408, 409, 412, 429, 500, 502, 503, 504})
-"""What boto3 would not say better."""
-_ODD = frozenset({"transfer-encoding", "content-encoding"})
+_PLAIN_ERRORS = frozenset({404, 408, 409, 412, 429, 500, 502, 503, 504})
+"""Error statuses that need no handling by boto3."""
+_UNSUPPORTED_HEADERS = frozenset({"transfer-encoding", "content-encoding"})
 
 
-class Wire:
-    """Connections to where a bucket is, kept for the next request. Several threads may ask at once.
+class ConnectionPool:
+    """Reusable connections to a bucket's endpoint. Thread-safe.
 
     Args:
-        context: For TLS; None where the way has none.
-        connect_seconds: How long a connection may take to be made.
-        read_seconds: How long nothing may come.
+        way: The template of requests.
+        context: The TLS context; None for plain HTTP.
+        connect_seconds: Connect timeout.
+        read_seconds: Read timeout.
     """
 
     def __init__(
@@ -52,23 +53,23 @@ class Wire:
         finalize(self, _close_all, self._idle)
 
     def get(self, key: str, headers: dict[str, str]) -> "Reply | None":
-        """Ask for an object. What it is read from has its headers.
+        """Request an object.
 
         Returns:
-            None when boto3 must ask: what came is nothing that is understood here.
+            The response; None if boto3 must repeat the request.
 
         Raises:
-            ClientError: The server said plainly that it will not, or cannot now.
+            ClientError: The server returned an error.
             BotoCoreError: There are no credentials.
-            OSError: The connection broke, or stood still.
+            OSError: The connection broke or timed out.
         """
         request = self._way.request(key, headers)
         if request is None:
             return None
         try:
-            connection = self._ask(request)
+            connection = self._send(request)
         except ssl.SSLCertVerificationError:
-            return None  # boto3 will say why, or believe it
+            return None  # boto3 reports the reason, or accepts the certificate
         try:
             head = connection.head()
             if head is None:
@@ -78,14 +79,14 @@ class Wire:
             reply = Reply(self, connection, found, length)
             if status in (200, 206) and found.get("etag", "").strip('"'):
                 return reply
-            said = reply.read(_HEAD_BYTES) if length <= _HEAD_BYTES else b""
+            body = reply.read(_HEAD_BYTES) if length <= _HEAD_BYTES else b""
         except BaseException:
             connection.close()
             raise
         reply.close()
-        if status not in _PLAIN:
+        if status not in _PLAIN_ERRORS:
             return None
-        text = said.decode(errors="replace")
+        text = body.decode(errors="replace")
         raise ClientError(
             {
                 "Error": {"Code": _tag(text, "Code"), "Message": _tag(text, "Message")},
@@ -94,22 +95,22 @@ class Wire:
             "GetObject",
         )
 
-    def keep(self, connection: "_Connection") -> None:
-        """Have a connection whose answer was read whole serve another request."""
+    def release(self, connection: "_Connection") -> None:
+        """Return a connection to the pool after its response was read completely."""
         self._idle.append(connection)
 
-    def _ask(self, request: bytes) -> "_Connection":
-        """Send a request; returns the connection once an answer begins to come."""
+    def _send(self, request: bytes) -> "_Connection":
+        """Send a request; returns the connection when the response starts."""
         while True:
             try:
-                kept = self._idle.pop()
+                idle = self._idle.pop()
             except IndexError:
                 break
-            with suppress(ConnectionError, ssl.SSLError):  # closed in between: nobody's fault
-                kept.ask(request)
-                return kept
+            with suppress(ConnectionError, ssl.SSLError):  # closed while idle
+                idle.send(request)
+                return idle
         connection = _Connection(self._connect())
-        connection.ask(request)
+        connection.send(request)
         return connection
 
     def _connect(self) -> socket.socket:
@@ -128,31 +129,32 @@ class Wire:
 
 
 class _Connection:
-    """A connection, and what came with the head of the newest answer."""
+    """A connection, with a buffer for the response head and what arrived with it."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._buffer = memoryview(bytearray(_HEAD_BYTES))
         self._at = self._end = 0
-        self.again = False
+        self.reusable = False
 
-    def ask(self, request: bytes) -> None:
-        """Send a request, and wait until an answer begins to come.
+    def send(self, request: bytes) -> None:
+        """Send a request and wait for the response to start.
 
         Raises:
-            ConnectionError: It is closed; nothing was answered.
+            ConnectionError: The connection was closed without a response.
         """
         try:
             self._sock.sendall(request)
             self._at, self._end = 0, self._sock.recv_into(self._buffer)
             if not self._end:
-                raise ConnectionResetError("the connection was closed without an answer")
+                raise ConnectionResetError("the connection was closed without a response")
         except BaseException:
             self.close()
             raise
 
     def head(self) -> tuple[int, dict[str, str], int] | None:
-        """Read status, headers with small names, and how long the body is; None for what is odd."""
+        """Read the status, the headers with lowercase names, and the body's length; None if boto3
+        must handle the response."""
         data = self._buffer.obj
         assert isinstance(data, bytearray)
         while (end := data.find(_END, 0, self._end)) < 0:
@@ -160,7 +162,7 @@ class _Connection:
                 return None
             got = self._sock.recv_into(self._buffer[self._end :])
             if not got:
-                raise ConnectionResetError("the answer broke off")
+                raise ConnectionResetError("the response ended early")
             self._end += got
         self._at = end + len(_END)
         first, _, rest = bytes(data[:end]).partition(b"\r\n")
@@ -174,15 +176,15 @@ class _Connection:
             if headers.setdefault(name, value.strip()) != value.strip() and name in _ONCE:
                 return None
         length = headers.get("content-length", "")
-        if status is None or headers.keys() & _ODD or not _LENGTH.fullmatch(length):
+        if status is None or headers.keys() & _UNSUPPORTED_HEADERS or not _LENGTH.fullmatch(length):
             return None
         if self._end - self._at > int(length):
             return None
-        self.again = headers.get("connection", "keep-alive").lower() == "keep-alive"
+        self.reusable = headers.get("connection", "keep-alive").lower() == "keep-alive"
         return int(status[1]), headers, int(length)
 
     def read(self, buffer: memoryview) -> int:
-        """Read some of the body; 0 when the connection was closed."""
+        """Read part of the body; returns 0 if the connection was closed."""
         if self._at < self._end:
             size = min(len(buffer), self._end - self._at)
             buffer[:size] = self._buffer[self._at : self._at + size]
@@ -191,7 +193,7 @@ class _Connection:
         return self._sock.recv_into(buffer)
 
     def close(self) -> None:
-        """End it."""
+        """Close the connection."""
         self._sock.close()
 
 
@@ -199,25 +201,23 @@ _ONCE = frozenset({"content-length", "content-range", "etag"})
 
 
 class Reply(RawIOBase):
-    """The body of an answer, on a connection that goes back to be used again.
+    """A response: its headers, and its body as a stream.
 
-    Reading raises `OSError` when the connection breaks or stands still.
+    Reads raise `OSError` if the connection breaks or times out.
     """
 
     def __init__(
-        self, wire: Wire, connection: _Connection, headers: dict[str, str], length: int
+        self, pool: ConnectionPool, connection: _Connection, headers: dict[str, str], length: int
     ) -> None:
-        self._wire = wire
+        self._pool = pool
         self._connection = connection
         self._left = length
         self.headers = headers
 
     def readable(self) -> bool:
-        """It is."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """See `RawIOBase.readinto`."""
         if not self._left:
             return 0
         view = memoryview(buffer)
@@ -225,19 +225,19 @@ class Reply(RawIOBase):
             view = view[: self._left]
         got = self._connection.read(view)
         if not got and len(view):
-            raise ConnectionResetError("the answer broke off")
+            raise ConnectionResetError("the response ended early")
         self._left -= got
         return got
 
     def close(self) -> None:
-        """Keep the connection if all was read, else end it."""
+        """Return the connection to the pool if the body was read completely, else close it."""
         if self.closed:
             return
         super().close()
-        if self._left or not self._connection.again:
+        if self._left or not self._connection.reusable:
             self._connection.close()
         else:
-            self._wire.keep(self._connection)
+            self._pool.release(self._connection)
 
 
 def _close_all(idle: list[_Connection]) -> None:

@@ -1,1 +1,1 @@
-"""The log's copy in an object store: shipped, owned by one, restored elsewhere."""
+"""The log's copy in an object store: upload, ownership and restore."""

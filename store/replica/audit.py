@@ -1,4 +1,4 @@
-"""Read a replica as an auditor does: every object of the log, and what they say of each other."""
+"""Verify a replica: every object of the log, and that the objects agree."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -21,74 +21,74 @@ from spawn.store.replica.lease import Seen, look
 from spawn.store.replica.submitted import parse_submitted
 
 AHEAD = 8
-"""Objects that are asked for at once."""
+"""Objects that are read concurrently."""
 _HASH = 32
 _CONFIGURING = {b"QueueSubmitted", b"QueueReconfigured"}
 
-Named = tuple[str, int, int | None]
-"""An object: `(key, first seq, last seq where the name says it)`."""
+_LogObject = tuple[str, int, int | None]
+"""An object: `(key, first seq, last seq if the key contains it)`."""
 
 
 class Audited(Struct, frozen=True, kw_only=True):
-    """What a replica that holds amounts to."""
+    """The result of a successful audit."""
 
     verified: Verified
     segments: int
     packs: int
     seen: Seen | None
-    """The lease; None when there is none."""
+    """The lease; None if there is none."""
     as_submitted: bool
-    """Whether the log ever had the configuration of `queue.json`: whoever began the queue may have
-    edited it before the log did. Nothing rests on it once there is a log."""
+    """Whether the log ever had the configuration in `queue.json`. A user may have edited it before
+    the queue started. Nothing depends on `queue.json` once there is a log."""
 
 
 def audit(store: SmallObjects, queue_id: str) -> Audited:
-    """Check a replica: every segment, the chain through them, legality; every pack against them;
-    the lease's head; the configuration that was submitted.
+    """Verify a replica: every segment, their chain, legal transitions, every pack against the
+    segments, the lease's newest event, and the submitted configuration.
 
     Raises:
-        QueueNotFound: The queue is not there, or its log has no event.
-        CorruptLog: With the object or the event that is wrong.
+        QueueNotFound: The queue does not exist, or its log has no events.
+        CorruptLog: Names the invalid object or event.
         StoreError: The store cannot be read.
     """
-    # In this order: what an owner writes meanwhile is then in what is listed last.
+    # In this order, so that the last list includes what an owner writes meanwhile.
     seen = look(store)
     packs = list(_packs(store))
     segments = [(key, restore.first_of(key), None) for key, _ in list_all(store, names.LOG)]
     submitted = _submitted(store, queue_id)
     if submitted is None and not segments and not packs and seen is None:
         raise _absent(store, queue_id)
-    book = _Book(queue_id)
+    log = _SegmentLog(queue_id)
     try:
-        book.read_segments(_fetched(store, segments))
+        log.read_segments(_fetched(store, segments))
     except CorruptLog as error:
         if submitted is not None and submitted.queue_id != queue_id and error.seq <= 1:
             raise _absent(store, queue_id, why=f"{submitted.queue_id} is there") from None
         raise
     for key, rows in _fetched(store, packs):
-        book.compare(key, rows)
-    seq = book.fold.seq
+        log.compare(key, rows)
+    seq = log.fold.seq
     at = seen.lease.seq if seen else 0
-    restore.expect_head(seen, seq, {at: book.hash(at)} if 0 < at <= seq else {})
-    if book.fold.empty:
+    restore.expect_head(seen, seq, {at: log.hash(at)} if 0 < at <= seq else {})
+    if log.fold.empty:
         why = f"{submitted.queue_id} is there" if submitted else ""
         if submitted is not None and submitted.queue_id == queue_id:
-            why = "it was submitted, and has not begun"
+            why = "it was submitted but has not started"
         raise _absent(store, queue_id, why=why)
-    state = book.fold.state
+    state = log.fold.state
     check_config(state)
     _expect_submitted(store, submitted, queue_id)
     return Audited(
-        verified=Verified(events=seq, hash=book.fold.hash.hex(), state=state),
+        verified=Verified(events=seq, hash=log.fold.hash.hex(), state=state),
         segments=len(segments),
         packs=len(packs),
         seen=seen,
-        as_submitted=_was_configured(submitted, book.configs),
+        as_submitted=_was_configured(submitted, log.configs),
     )
 
 
 def newest(store: SmallObjects, queue_id: str) -> tuple[Head, Seen] | None:
-    """The newest event that a replica has, and its lease; None where nothing was shipped.
+    """The newest event of a replica, and its lease; None if it has no lease.
 
     Raises:
         CorruptLog: The lease or an object after it is damaged.
@@ -107,37 +107,37 @@ def newest(store: SmallObjects, queue_id: str) -> tuple[Head, Seen] | None:
     return Head(seq=seq, hash=hash_, source=f"its copy at {store.location}"), seen
 
 
-class _Book:
-    """The log as the segments have it, and the hash of every event for what repeats them."""
+class _SegmentLog:
+    """The log in the segments, with every event's hash to compare packs with."""
 
     def __init__(self, queue_id: str) -> None:
         self.fold = Replay(queue_id)
         self.configs: list[str] = []
-        """Hashes of the configurations that the queue ever had."""
+        """Hashes of all configurations that the queue ever had."""
         self._hashes = bytearray(chain.genesis(queue_id))
 
     def hash(self, seq: int) -> bytes:
-        """The chain's hash up to an event."""
+        """The chain hash up to an event."""
         return bytes(self._hashes[seq * _HASH : (seq + 1) * _HASH])
 
     def read_segments(self, objects: Iterable[tuple[str, Iterator[Row]]]) -> None:
-        """Fold what the segments hold; each begins where the one before it ends."""
+        """Replay the segments. Each must start where the previous one ends."""
         self.fold.feed(self._follow(objects))
 
     def compare(self, key: str, rows: Iterable[Row]) -> None:
-        """See that a pack repeats what the segments have."""
+        """Check that a pack matches the segments."""
         for seq, _, line, hash_ in rows:
             if seq > self.fold.seq:
                 raise CorruptLog(
                     f"event {seq} is missing in the store",
                     seq=seq,
-                    why=f"{key} has it, and no segment",
+                    why=f"{key} has it, but no segment",
                 )
             if hash_ != self.hash(seq) or chain.link(self.hash(seq - 1), line) != hash_:
                 raise CorruptLog(
                     f"event {seq} is not what was written",
                     seq=seq,
-                    why=f"{key} has another than the segments",
+                    why=f"{key} differs from the segments",
                 )
 
     def _follow(self, objects: Iterable[tuple[str, Iterator[Row]]]) -> Iterator[Row]:
@@ -148,7 +148,7 @@ class _Book:
                     raise CorruptLog(
                         f"event {row[0]} is in the store twice",
                         seq=row[0],
-                        why=f"{key} repeats what the segment before it has",
+                        why=f"{key} repeats events of the previous segment",
                     )
                 self._hashes += restore.follow(key, row, after, self.hash(after))
                 after = row[0]
@@ -162,7 +162,7 @@ class _Book:
             self.configs.append(event.data.config_sha256)
 
 
-def _packs(store: SmallObjects) -> Iterator[Named]:
+def _packs(store: SmallObjects) -> Iterator[_LogObject]:
     for key, _ in list_all(store, names.PACKS):
         named = names.parse_pack(key)
         if named is None:
@@ -170,12 +170,14 @@ def _packs(store: SmallObjects) -> Iterator[Named]:
         yield key, *named
 
 
-def _fetched(store: SmallObjects, objects: Iterable[Named]) -> Iterator[tuple[str, Iterator[Row]]]:
-    """Read objects in order, a few of them ahead: a log may have very many segments."""
+def _fetched(
+    store: SmallObjects, objects: Iterable[_LogObject]
+) -> Iterator[tuple[str, Iterator[Row]]]:
+    """Read objects in order, `AHEAD` at once: a log may have very many segments."""
     waiting = iter(objects)
     with ThreadPoolExecutor(AHEAD) as pool:
 
-        def ask(named: Named) -> tuple[Named, Callable[[], bytes]]:
+        def ask(named: _LogObject) -> tuple[_LogObject, Callable[[], bytes]]:
             return named, pool.submit(restore.fetch, store, named[0], named[1]).result
 
         asked = deque(map(ask, islice(waiting, AHEAD)))
@@ -196,15 +198,15 @@ def _submitted(store: SmallObjects, queue_id: str) -> QueueConfig | None:
 
 def _expect_submitted(store: SmallObjects, submitted: QueueConfig | None, queue_id: str) -> None:
     if submitted is None:
-        raise CorruptLog(f"{names.QUEUE} is gone", why=f"{store.location} has the log of a queue")
+        raise CorruptLog(f"{names.QUEUE} is missing", why=f"{store.location} has a queue's log")
     if submitted.queue_id != queue_id:
-        raise CorruptLog(f"{names.QUEUE} is of another queue", why=f"it says {submitted.queue_id}")
+        raise CorruptLog(f"{names.QUEUE} belongs to another queue", why=submitted.queue_id)
 
 
 def _was_configured(submitted: QueueConfig | None, hashes: Iterable[str]) -> bool:
     if submitted is None:
         return False
-    without_id = structs.replace(submitted, queue_id=None)  # the log's may leave it to the events
+    without_id = structs.replace(submitted, queue_id=None)  # the log's may have no id
     return not {config_sha256(submitted), config_sha256(without_id)}.isdisjoint(hashes)
 
 
@@ -212,5 +214,5 @@ def _absent(store: SmallObjects, queue_id: str, *, why: str = "") -> QueueNotFou
     return QueueNotFound(
         f"queue {queue_id} is not at {store.location}",
         why=why,
-        hint="--bucket and --prefix say where it is",
+        hint="set --bucket and --prefix to its place",
     )

@@ -1,4 +1,4 @@
-"""Bring what was read of a replica before up to what the store has now."""
+"""Update a cache from its replica."""
 
 from bisect import bisect_left
 
@@ -12,25 +12,25 @@ from spawn.store.replica.lease import Seen, look
 
 
 class Caught(Struct, frozen=True):
-    """What a look at the store has found, besides events."""
+    """The result of an update."""
 
     seen: Seen | None
-    """The lease; None when there is none."""
+    """The lease; None if there is none."""
     differs: int = 0
-    """The first event that is another than what was read before; 0 when nothing is."""
+    """The first event that differs from the cached one; 0 if none does."""
 
 
 def catch_up(store: SmallObjects, cache: Cache) -> Caught:
-    """Fetch what the log in a store has more than a cache, which is being updated.
+    """Fetch the events that a cache lacks. Call this within `Cache.updating`.
 
-    Without news that is a read of the lease and one list. What is cached must be what the store
-    has, by the lease's hash, by the chain, and by the newest segment; else all is read anew.
+    Without new events this reads the lease and lists once. The cache must match the store, by the
+    lease's hash, the chain and the newest segment; otherwise the whole log is read again.
 
     Raises:
-        CorruptLog: The store's log is not whole, or ends before what was read of it before.
-        StoreError: It cannot be read; what came until then is kept.
+        CorruptLog: The store's log is incomplete, or ends before the cached one.
+        StoreError: The store cannot be read; the events fetched so far are kept.
     """
-    seen = look(store)  # first: what its owner writes meanwhile is then in what is listed
+    seen = look(store)  # before the list, which then includes what the owner writes meanwhile
     if not cache.seq:
         _fetch(store, cache, seen)
         return Caught(seen)
@@ -40,47 +40,47 @@ def catch_up(store: SmallObjects, cache: Cache) -> Caught:
         return Caught(seen)
     except CorruptLog:
         cache.cut(before)
-    anew = cache.beside()
+    fresh = cache.beside()
     try:
-        _fetch(store, anew, seen)
-        both = min(anew.seq, before)
-        if both < before and anew.hash == cache.hash_at(both):
+        _fetch(store, fresh, seen)
+        both = min(fresh.seq, before)
+        if both < before and fresh.hash == cache.hash_at(both):
             error = restore.ends_before(both, before)
             if cache.kept_at is not None:
-                error.hint = f"{cache.kept_at} has them; without it this machine forgets them"
+                error.hint = f"delete {cache.kept_at}, which has them, to accept the shorter log"
             raise error
     except BaseException:
-        anew.drop()
+        fresh.drop()
         raise
     differs = bisect_left(
         range(1, both + 1),
         True,
-        key=lambda seq: anew.hash_at(seq) != cache.hash_at(seq),
+        key=lambda seq: fresh.hash_at(seq) != cache.hash_at(seq),
     )
-    cache.become(anew)
+    cache.become(fresh)
     return Caught(seen, differs + 1 if differs < both else 0)
 
 
 def _fetch(store: SmallObjects, cache: Cache, seen: Seen | None) -> None:
-    """Read what is new, and see that all of it is what the lease says.
+    """Fetch new events and check them against the lease.
 
     Raises:
-        CorruptLog: It is not. Nothing of what was read is kept where that was not whole.
+        CorruptLog: The log is invalid; no fetched event is kept.
     """
     before = cache.seq
     lease = None if seen is None else seen.lease
     if lease is not None and 0 < lease.seq <= before:
         restore.expect_head(seen, before, {lease.seq: cache.hash_at(lease.seq)})
         if lease.seq == before:
-            cache.trust()
+            cache.confirm()
     try:
         cache.extend(
             restore.read(store, cache.queue_id, after=before, hash_=cache.hash, known=cache)
         )
         at = lease.seq if lease is not None else 0
-        there = {at: cache.hash_at(at)} if 0 < at <= cache.seq else {}
-        restore.expect_head(seen, cache.seq, there)
+        hash_at = {at: cache.hash_at(at)} if 0 < at <= cache.seq else {}
+        restore.expect_head(seen, cache.seq, hash_at)
     except CorruptLog:
         cache.cut(before)
         raise
-    cache.trust()
+    cache.confirm()

@@ -1,4 +1,4 @@
-"""Take a place in the object store for one queue, for ever."""
+"""Claim a place in the object store for one queue, permanently."""
 
 import msgspec
 from msgspec import Struct
@@ -18,68 +18,67 @@ from spawn.store.replica.lease import FORCE, TTL_SECONDS, Owned, Owner, look
 from spawn.store.replica.names import QUEUE
 from spawn.store.replica.submitted import parse_submitted
 
-_NOBODY = ""
-"""Who has claimed a queue that was submitted for a machine that is yet to boot."""
+_UNCLAIMED = ""
+"""`claimed_by` of a queue that was submitted for a machine that has not booted yet."""
 
 
 class _Claim(Struct):
     queue_id: str
-    claimed_by: str = _NOBODY
+    claimed_by: str = _UNCLAIMED
 
 
 def submit(store: SmallObjects, config: QueueConfig) -> None:
-    """Create `queue.json` for a machine that is yet to boot. It has nobody's name in it: of those
-    that claim it, the first begins the queue.
+    """Create an unclaimed `queue.json` for a machine that has not booted yet. The first machine
+    that claims it starts the queue.
 
     Args:
-        config: With the queue's id.
+        config: Must have the queue's id.
 
     Raises:
-        QueueExists: The place is another queue's, or this id was used before. So it is after a try
-            whose reply was lost: nobody can tell whose it was.
+        QueueExists: Another queue has the place, or the id was used before, perhaps by an earlier
+            try whose response was lost.
     """
-    if _look(store, config) is None:  # a store that ignores conditional writes would overwrite
+    if _read_queue(store, config) is None:  # without conditional writes `create` overwrites
         try:
-            store.create(QUEUE, _encode(config, _NOBODY))
+            store.create(QUEUE, _encode(config, _UNCLAIMED))
             return
         except Exists:
-            _look(store, config)
-    raise _used(store, config)
+            _read_queue(store, config)
+    raise _already_exists(store, config)
 
 
 def claim(store: SmallObjects, config: QueueConfig, *, by: str) -> bool:
-    """Create `queue.json`: the configuration as it was submitted, and who begins it. One that was
-    submitted for nobody yet gets our name, unless somebody else was first.
+    """Create `queue.json` with the submitted configuration and the claimant, or claim an unclaimed
+    one.
 
-    It is created twice: a store that does not refuse the second ignores conditional writes, and
-    the log has no fence there. A write that was not answered is looked for: it may have taken
-    effect, and radosgw answers with 500 who loses a race.
+    The object is created twice: a store that accepts the second write ignores conditional writes,
+    and the log has no fence there. After a write without a response the object is read: the write
+    may have taken effect, and radosgw may return 500 to the loser of a race.
 
     Args:
-        config: With the queue's id.
-        by: The machine and folder that the queue begins in; the same one may try again.
+        config: Must have the queue's id.
+        by: The claimant: the machine and folder that the queue starts in. It may retry.
 
     Returns:
-        Whether the store honours conditional writes.
+        Whether the store honors conditional writes.
 
     Raises:
-        QueueExists: The place is another queue's, or this id was used elsewhere.
-        StoreError: The store does not say whose it is. It may be ours by now, or come to be: the
-            same again finds out.
+        QueueExists: Another queue has the place, or another claimant used the id.
+        StoreError: The outcome is unknown. A retry determines it.
     """
     encoded = _encode(config, by)
     created = False
     while True:
-        found = _expect_ours(store, config, by)
+        found = _read_unclaimed(store, config, by)
         try:
             store.create(QUEUE, encoded)
         except Exists:
-            _put_name(store, config, by, encoded)
+            _write_claimant(store, config, by, encoded)
             return True
         except Unavailable:
-            if found is not None or _expect_ours(store, config, by) is None:
+            if found is not None or _read_unclaimed(store, config, by) is None:
                 raise
-            # What was not there is there: ours, or nobody's, and the next try settles it.
+            # It exists now: claimed by `by` or unclaimed, and the next round settles it.
         else:
             if created:
                 return False
@@ -89,23 +88,22 @@ def claim(store: SmallObjects, config: QueueConfig, *, by: str) -> bool:
 def submitted(
     store: SmallObjects, queue_id: str, me: Owner, *, force: bool
 ) -> tuple[QueueConfig, bool]:
-    """Read the configuration of a queue that was submitted and never began, and see that it may be
-    begun.
+    """Take over a queue that was submitted but never started.
 
     Returns:
-        The configuration, and whether the store honours conditional writes.
+        The configuration, and whether the store honors conditional writes.
 
     Raises:
-        QueueNotFound: There is none.
-        Owned: Who submitted it may be about to begin it, or somebody was first.
-        CorruptLog: It cannot be read.
+        QueueNotFound: The queue does not exist.
+        Owned: Its machine may be about to start it, or another machine claimed it first.
+        CorruptLog: `queue.json` is invalid.
     """
     try:
         found = store.read(QUEUE)
     except NotThere:
         raise QueueNotFound(
             f"queue {queue_id} is not at {store.location}",
-            hint="--bucket and --prefix say where it is",
+            hint="set --bucket and --prefix to its place",
         ) from None
     config, by = parse_submitted(store.location, found.data)
     if config.queue_id != queue_id:
@@ -118,15 +116,15 @@ def submitted(
         if age <= TTL_SECONDS and not (seen and seen.lease.handed_back):
             raise Owned(
                 f"queue {queue_id} was submitted elsewhere {age:.0f} s ago",
-                why="its machine may be about to begin it",
+                why="its machine may be about to start it",
                 hint=FORCE,
             )
     try:
         store.create(QUEUE, found.data)
     except Exists:
-        if by == _NOBODY:  # its machine, should it boot yet, finds it taken
+        if by == _UNCLAIMED:  # its machine, if it still boots, must find it claimed
             try:
-                _put_name(store, config, me.place, _encode(config, me.place))
+                _write_claimant(store, config, me.place, _encode(config, me.place))
             except QueueExists as error:
                 raise Owned(str(error), hint=FORCE) from None
         return config, True
@@ -139,19 +137,20 @@ def _encode(config: QueueConfig, by: str) -> bytes:
     return msgspec.json.encode(data, order="sorted")
 
 
-def _put_name(store: SmallObjects, config: QueueConfig, by: str, encoded: bytes) -> None:
-    """Put our name into a `queue.json` that has nobody's. Who else does so at the same time has
-    read the same bytes, and is refused by them.
+def _write_claimant(store: SmallObjects, config: QueueConfig, by: str, encoded: bytes) -> None:
+    """Write the claimant into an unclaimed `queue.json`. Of concurrent claimants one succeeds, as
+    all replace the same ETag.
 
-    Whether refused or not answered: whose it is by now is read. Ours is ours, by whichever try.
+    After a rejected write, or one without a response, the object is read again: it may name this
+    claimant by an earlier try.
     """
     tried = ""
     failure: Unavailable | None = None
     while True:
-        found = _expect_ours(store, config, by)
+        found = _read_unclaimed(store, config, by)
         if found is None:
             what = f"{store.location}{QUEUE} is gone"
-            raise Unavailable(what, why="it was there a moment ago")
+            raise Unavailable(what, why="it existed a moment ago")
         if _claimed(store, found).claimed_by == by:
             return
         if failure is not None and found.etag == tried:
@@ -163,17 +162,17 @@ def _put_name(store: SmallObjects, config: QueueConfig, by: str, encoded: bytes)
         except Changed:
             failure = Unavailable(
                 f"{store.location} cannot be used",
-                why=f"it says that {QUEUE} changed, and it did not",
+                why=f"it reports that {QUEUE} changed, but it did not",
             )
         except Unavailable as error:
             failure = error
 
 
-def _look(store: SmallObjects, config: QueueConfig) -> Object | None:
-    """Read `queue.json`, which must be this queue's, whoever claimed it; None when there is none.
+def _read_queue(store: SmallObjects, config: QueueConfig) -> Object | None:
+    """Read this queue's `queue.json`, whoever claimed it; None if there is none.
 
     Raises:
-        QueueExists: The place is another queue's.
+        QueueExists: Another queue has the place.
     """
     try:
         found = store.read(QUEUE)
@@ -183,17 +182,21 @@ def _look(store: SmallObjects, config: QueueConfig) -> Object | None:
     if queue_id != config.queue_id:
         raise QueueExists(
             f"the results of queue {queue_id} are at {store.location}",
-            why="two queues cannot keep theirs in one place",
-            hint="another result_s3_prefix, or none, keeps them apart",
+            why="two queues cannot share a place",
+            hint="use another result_s3_prefix, or none",
         )
     return found
 
 
-def _expect_ours(store: SmallObjects, config: QueueConfig, by: str) -> Object | None:
-    """Read `queue.json`, which must be this queue's, and ours or nobody's."""
-    found = _look(store, config)
-    if found is not None and _claimed(store, found).claimed_by not in (_NOBODY, by):
-        raise _used(store, config)
+def _read_unclaimed(store: SmallObjects, config: QueueConfig, by: str) -> Object | None:
+    """Read this queue's `queue.json`, unclaimed or claimed by `by`; None if there is none.
+
+    Raises:
+        QueueExists: Another queue has the place, or another claimant used the id.
+    """
+    found = _read_queue(store, config)
+    if found is not None and _claimed(store, found).claimed_by not in (_UNCLAIMED, by):
+        raise _already_exists(store, config)
     return found
 
 
@@ -204,10 +207,10 @@ def _claimed(store: SmallObjects, found: Object) -> _Claim:
         raise CorruptLog(f"{store.location}{QUEUE} cannot be read", why=str(error)) from None
 
 
-def _used(store: SmallObjects, config: QueueConfig) -> QueueExists:
+def _already_exists(store: SmallObjects, config: QueueConfig) -> QueueExists:
     return QueueExists(
-        f"queue {config.queue_id} is at {store.location} already",
-        why="it was submitted elsewhere, and an id is never used twice",
-        hint=f"`spawn queue resume {config.queue_id} --from-s3` goes on with it, "
-        "`--queue-id NEW` runs it anew",
+        f"queue {config.queue_id} already exists at {store.location}",
+        why="it was submitted elsewhere, and a queue id can be used only once",
+        hint=f"`spawn queue resume {config.queue_id} --from-s3` resumes it, "
+        "`--queue-id NEW` starts a new queue",
     )

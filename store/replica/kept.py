@@ -1,4 +1,4 @@
-"""What a cache keeps its bytes in: a file of ours, or the memory of this process."""
+"""Storage of a cache: a file, or memory of this process."""
 
 import os
 from collections.abc import Iterator
@@ -6,13 +6,13 @@ from contextlib import suppress
 from pathlib import Path
 
 BLOCK = 256 * 1024
-"""Bytes that are read or written at once."""
-_LONGEST = 128 * 1024
-"""Bytes that a line may have here: more is no event."""
+"""Bytes per read or write."""
+_MAX_LINE = 128 * 1024
+"""Maximum bytes of a line: no event is longer."""
 
 
-class File:
-    """Bytes in a file of ours."""
+class FileStorage:
+    """Stores a cache in a file."""
 
     def __init__(self, path: Path) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -20,34 +20,34 @@ class File:
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """The size in bytes."""
         return os.fstat(self._fd).st_size
 
     def is_at(self, path: Path) -> bool:
-        """Whether it still is the file that is called so."""
+        """Whether `path` still names this file."""
         try:
             return os.path.samestat(os.fstat(self._fd), path.stat())
         except FileNotFoundError:
             return False
 
     def read(self, start: int, size: int) -> bytes:
-        """Bytes from a place on."""
+        """Read `size` bytes from an offset."""
         found = b"".join(self._blocks(start, start + size))
         if len(found) < size:
-            raise OSError(f"a cache has lost its byte {start + len(found)}")
+            raise OSError(f"a cache was truncated at byte {start + len(found)}")
         return found
 
     def lines(self, start: int, end: int) -> Iterator[bytes]:
-        """The lines between two places, without their ends. One that has no end is left out."""
+        """The lines between two offsets, without line breaks. An incomplete line is skipped."""
         rest = b""
         for block in self._blocks(start, end):
             *whole, rest = (rest + block).split(b"\n")
             yield from whole
-            if len(rest) > _LONGEST:
+            if len(rest) > _MAX_LINE:
                 return
 
     def write(self, at: int, data: bytes | bytearray) -> None:
-        """Write at a place."""
+        """Write at an offset."""
         view = memoryview(data)
         while view:
             done = os.pwrite(self._fd, view, at)
@@ -55,7 +55,7 @@ class File:
             at += done
 
     def cut(self, end: int) -> None:
-        """Leave so many bytes."""
+        """Truncate to `end` bytes."""
         os.ftruncate(self._fd, end)
 
     def _blocks(self, start: int, end: int) -> Iterator[bytes]:
@@ -68,27 +68,27 @@ class File:
             os.close(self._fd)
 
 
-class Memory:
-    """Bytes of this process alone."""
+class MemoryStorage:
+    """Stores a cache in memory."""
 
     def __init__(self, data: bytes = b"") -> None:
         self._data = bytearray(data)
 
     def read(self, start: int, size: int) -> bytes:
-        """Bytes from a place on."""
+        """Read `size` bytes from an offset."""
         return bytes(self._data[start : start + size])
 
     def lines(self, start: int, end: int) -> Iterator[bytes]:
-        """The lines between two places, without their ends."""
+        """The lines between two offsets, without line breaks."""
         while start < end:
             stop = self._data.index(b"\n", start)
             yield bytes(self._data[start:stop])
             start = stop + 1
 
     def write(self, at: int, data: bytes | bytearray) -> None:
-        """Write at a place."""
+        """Write at an offset."""
         self._data[at:] = data
 
     def cut(self, end: int) -> None:
-        """Leave so many bytes."""
+        """Truncate to `end` bytes."""
         del self._data[end:]

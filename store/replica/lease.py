@@ -1,6 +1,6 @@
-"""The lease announces who owns a queue. It is not the fence: the log is.
+"""The lease names the owner of a queue. It is not the fence: the log is.
 
-Its expiry is told by the store's own clock alone, so that no machine's clock counts.
+Only the store's clock decides whether a lease has expired, never a machine's clock.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,22 +26,23 @@ from spawn.store.troubles import fitting
 RENEW_SECONDS = 10.0
 TTL_SECONDS = 60.0
 START_SECONDS = 54.0
-"""An owner whose lease was not renewed for so long starts nothing. The rest of the lease is for a
-start that was decided just before: it has yet to be committed."""
+"""An owner that has not renewed its lease for this long starts no jobs. The rest of the lease is
+time to commit a start that was decided just before."""
 
-FORCE = "`--force` takes it over all the same; if its machine is alive, a job may then run twice"
+FORCE = "`--force` takes it over anyway; if its machine is alive, a job may then run twice"
 
 
 class Owned(SpawnError):
-    """Somebody else owns the queue, or may: taking it over needs `--force`."""
+    """Another runner owns the queue, or may own it. A takeover needs `--force`."""
 
 
 class Fenced(Exception):
-    """Somebody else owns the queue: whatever this runner does counts no more."""
+    """Another runner owns the queue. Nothing that this runner does counts any more."""
 
 
 class Owner(Struct, frozen=True, kw_only=True):
-    """Who owns a queue. `place` is the machine and the folder: the same one needs no wait."""
+    """The owner of a queue. `place` is its machine and folder: a takeover in the same place need
+    not wait."""
 
     place: str
     instance_id: str
@@ -50,8 +51,8 @@ class Owner(Struct, frozen=True, kw_only=True):
 
 
 class Lease(Struct, frozen=True, kw_only=True):
-    """What `lease.json` says. `seq` and `hash` are of the newest event that was in the store then,
-    `troubles` what kept the runner from its work."""
+    """The contents of `lease.json`. `seq` and `hash` are those of the store's newest event when the
+    lease was written, `troubles` are the runner's at that time."""
 
     epoch: int
     nonce: str
@@ -63,8 +64,8 @@ class Lease(Struct, frozen=True, kw_only=True):
 
 
 class Seen(Struct, frozen=True):
-    """A lease as it was read. `age` is seconds since it was written, by the store's clock, which
-    said `now`; None: there is no other clock than ours."""
+    """A lease as read. `age` is the seconds since it was written, by the store's clock; `now` is
+    the time of that clock, None if the store has none of its own."""
 
     lease: Lease
     etag: str
@@ -73,15 +74,15 @@ class Seen(Struct, frozen=True):
 
     @property
     def expired(self) -> bool:
-        """Whether its owner has been silent for too long."""
+        """Whether the owner has not renewed the lease for `TTL_SECONDS`."""
         return self.age > TTL_SECONDS
 
 
 def look(store: SmallObjects) -> Seen | None:
-    """Read the lease; None when there is none.
+    """Read the lease; None if there is none.
 
     Raises:
-        CorruptLog: It is not a lease.
+        CorruptLog: The lease is invalid.
     """
     try:
         found = store.read(LEASE)
@@ -100,13 +101,14 @@ def _decode(store: SmallObjects, found: Object) -> Lease:
 
 
 class Holder:
-    """One runner's hold on the lease.
+    """Claims and renews the lease for one runner.
 
     Args:
-        seen: The lease that the claim rests on; None when there was none.
-        head: Tells the newest event that is in the store: `(seq, hash)`.
-        troubles: Tells the runner's present troubles, for readers of the store alone.
-        fence: Whether the store honours conditional writes; where it does not, we look first.
+        seen: The lease to replace; None if there was none.
+        head: Returns the newest event in the store: `(seq, hash)`.
+        troubles: Returns the runner's present troubles, for readers of the store alone.
+        fence: Whether the store honors conditional writes. If not, the lease is read before each
+            write.
     """
 
     def __init__(
@@ -131,42 +133,42 @@ class Holder:
         self._fence = fence
 
     def claim(self) -> float:
-        """Announce that we own the queue, or are about to. An earlier claim with our nonce is ours.
+        """Claim the lease. An earlier claim with the same nonce counts as this one.
 
         Returns:
-            How many seconds ago the lease was written, by the store's clock: 0, or the age of an
-            earlier try that has taken effect.
+            The age of the lease in seconds, by the store's clock: 0, or the age of an earlier try
+            that took effect.
 
         Raises:
-            Fenced: The lease is not the one that the claim rests on.
-            Unavailable: The store refuses to write it, and shows no other.
+            Fenced: Another runner has replaced the lease.
+            Unavailable: The store rejects the write but shows no other lease.
         """
-        return self._announce(claiming=True)
+        return self._write_lease(claiming=True)
 
     def renew(self, *, handed_back: bool = False) -> float:
-        """Say that we still own it, or own it no more. Returns what `claim` does.
+        """Renew the lease, or hand it back. Returns the lease's age, as `claim` does.
 
         Raises:
-            Fenced: Somebody of a later epoch does.
-            Unavailable: The store refuses to write it, and shows no other.
+            Fenced: A runner of a later epoch owns the queue.
+            Unavailable: The store rejects the write but shows no other lease.
         """
-        return self._announce(handed_back=handed_back)
+        return self._write_lease(handed_back=handed_back)
 
-    def _announce(self, *, claiming: bool = False, handed_back: bool = False) -> float:
+    def _write_lease(self, *, claiming: bool = False, handed_back: bool = False) -> float:
         for _ in range(3):
             try:
-                self._write(handed_back=handed_back)
+                self._try_write(handed_back=handed_back)
                 return 0.0
             except (Exists, Changed):
-                age = self._adopt(claiming=claiming)
+                age = self._check_rejection(claiming=claiming)
                 if age is not None and not handed_back:
                     return age
         raise Unavailable(
             "the lease cannot be written",
-            why=f"the store says that {LEASE} changed, and it did not",
+            why=f"the store reports that {LEASE} changed, but it did not",
         )
 
-    def _write(self, *, handed_back: bool = False) -> None:
+    def _try_write(self, *, handed_back: bool = False) -> None:
         if not self._fence:
             seen = look(self._store)
             if (seen and seen.etag) != self._etag:
@@ -187,19 +189,19 @@ class Holder:
         else:
             self._etag = self._store.replace(LEASE, data, etag=self._etag)
 
-    def _adopt(self, *, claiming: bool) -> float | None:
-        """Learn why a write was refused; returns the age of an earlier try of ours that took
-        effect, None where none has. An age that the store does not tell is infinite."""
+    def _check_rejection(self, *, claiming: bool) -> float | None:
+        """Read the lease after a rejected write. Returns the age of an earlier try of this runner
+        that took effect, infinite if the store has no clock; None to write again."""
         seen = look(self._store)
         if seen is None:
-            self._etag = None  # somebody took it away: the next write makes it anew
+            self._etag = None  # it was deleted: the next write creates it
             return None
         if seen.etag == self._etag:
-            return None  # nothing has changed
+            return None  # it is unchanged
         lease = seen.lease
-        # Of our own place it is a late write of a runner that has died: `runner.lock` is ours.
-        strange = lease.nonce != self._nonce and lease.owner.place != self._owner.place
-        if lease.epoch > self._epoch or (claiming and strange):
+        # In the same place it is a late write of a runner that died: this one has `runner.lock`.
+        foreign = lease.nonce != self._nonce and lease.owner.place != self._owner.place
+        if lease.epoch > self._epoch or (claiming and foreign):
             raise Fenced(f"{describe(lease)} owns the queue, in epoch {lease.epoch}")
         self._etag = seen.etag
         if lease.nonce != self._nonce or (claiming and lease.handed_back):
@@ -208,6 +210,6 @@ class Holder:
 
 
 def describe(lease: Lease) -> str:
-    """Name a lease's owner for a person."""
+    """The instance id or the hostname of a lease's owner, for messages."""
     owner = lease.owner
     return owner.hostname if owner.instance_id == "local" else owner.instance_id

@@ -1,4 +1,4 @@
-"""Events as they travel: a line each, `<hash> <line>`, in segments and in packs."""
+"""The format of segments and packs: `<hash> <line>` per event."""
 
 from collections.abc import Iterable, Iterator
 from io import BytesIO
@@ -18,12 +18,12 @@ class _Seq(Struct):
 
 _seq = msgspec.json.Decoder(_Seq)
 _NOT_AN_EVENT = (CorruptLog, msgspec.DecodeError, UnicodeError, RecursionError)
-"""Whatever somebody put there: bytes that are no text, brackets without an end."""
+"""Errors that arbitrary bytes may cause."""
 
 
 def encode(rows: Iterable[Row]) -> bytes:
-    """Write events as one object holds them."""
-    data = BytesIO()  # a join would hold every line twice
+    """Encode events as the contents of an object."""
+    data = BytesIO()  # a join would hold every line in memory twice
     for _, _, line, hash_ in rows:
         data.write(chain.export(hash_, line))
         data.write(b"\n")
@@ -31,28 +31,26 @@ def encode(rows: Iterable[Row]) -> bytes:
 
 
 def decode(key: str, data: bytes, first: int) -> Iterator[Row]:
-    """Read the events of an object, which begin with seq `first` and follow each other.
-
-    Whether they continue the chain is for who knows what came before.
+    """Decode the consecutive events of an object, from seq `first` on. Does not verify the chain.
 
     Raises:
-        CorruptLog: The object is not one of ours, or not whole.
+        CorruptLog: The object is invalid or incomplete.
     """
     if not data.endswith(b"\n"):
-        raise CorruptLog(f"{key} is not whole", seq=first, why="its last line has no end")
+        raise CorruptLog(f"{key} is incomplete", seq=first, why="its last line is cut off")
     for seq, exported in enumerate(data[:-1].split(b"\n"), first):
         yield parse(key, exported, seq)
 
 
 def parse(key: str, exported: bytes, seq: int) -> Row:
-    """Read one event as it travels.
+    """Decode one event.
 
     Args:
-        key: The object or file that it is in.
-        seq: The seq that it must have.
+        key: The object or file with the event, for messages.
+        seq: The expected seq.
 
     Raises:
-        CorruptLog: It is no event, or another one.
+        CorruptLog: The line is not an event, or has another seq.
     """
     try:
         hash_, line = chain.parse(exported)
@@ -60,10 +58,10 @@ def parse(key: str, exported: bytes, seq: int) -> Row:
         type_ = head.type.encode()
     except _NOT_AN_EVENT as error:
         raise CorruptLog(
-            f"{key} holds something that is no event", seq=seq, why=f"at seq {seq}: {error}"
+            f"{key} contains an invalid event", seq=seq, why=f"at seq {seq}: {error}"
         ) from None
     if head.seq != seq:
         raise CorruptLog(
-            f"{key} is not what was written", seq=seq, why=f"seq {head.seq} is where {seq} was"
+            f"{key} is not what was written", seq=seq, why=f"it has seq {head.seq} instead of {seq}"
         )
     return seq, type_, line, hash_

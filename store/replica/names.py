@@ -1,7 +1,7 @@
-"""What the log's objects are called: by first seq, so that a name can be won only once."""
+"""Keys of the log's objects. A segment's key has its first seq: only one writer can create it."""
 
 QUEUE = "_spawn/queue.json"
-"""The configuration as it was submitted, which also says whose place this is."""
+"""The submitted configuration, which also claims the place for its queue."""
 LEASE = "_spawn/lease.json"
 LOG = "_spawn/log/"
 PACKS = "_spawn/packs/"
@@ -19,12 +19,12 @@ def pack(first: int, last: int) -> str:
 
 
 def before_packs(first: int) -> str:
-    """A key that sorts before those of all packs that begin here or later, and after the rest."""
+    """A key that sorts before all packs that start at `first` or later, and after all others."""
     return f"{PACKS}{first:012d}"
 
 
 def parse_segment(key: str) -> int | None:
-    """The seq that a segment's key names; None for a key of another form."""
+    """The first seq in a segment's key; None for any other key."""
     name = key.removeprefix(LOG).removesuffix(_SUFFIX)
     if not (name.isascii() and name.isdigit()):
         return None
@@ -32,7 +32,7 @@ def parse_segment(key: str) -> int | None:
 
 
 def parse_pack(key: str) -> tuple[int, int] | None:
-    """The seqs that a pack's key names; None for a key of another form."""
+    """The first and last seq in a pack's key; None for any other key."""
     first, _, last = key.removeprefix(PACKS).removesuffix(_SUFFIX).partition("-")
     if not all(part.isascii() and part.isdigit() for part in (first, last)):
         return None

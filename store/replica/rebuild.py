@@ -15,19 +15,19 @@ from spawn.store.replica.reconcile import reconcile
 
 
 class NoCopy(CorruptLog):
-    """A damaged log has no copy to be restored from."""
+    """There is no copy to restore a damaged log from."""
 
 
 def rebuild(log: Path, queue_id: str, store: SmallObjects) -> tuple[int, Path]:
-    """Restore a damaged log from its copy. The damaged one is kept beside it.
+    """Restore a damaged log from its copy. The damaged log is kept beside it.
 
-    The caller holds the queue's `runner.lock`. May be repeated after any failure.
+    The caller holds the queue's `runner.lock`. May be retried after any failure.
 
     Returns:
-        How many events were restored, and where the damaged log is.
+        The number of restored events, and the path of the damaged log.
 
     Raises:
-        CorruptLog: The copy is damaged, missing, or does not have all that was in the log.
+        CorruptLog: The copy is damaged or missing, or lacks events that were in the log.
         StoreError: The store cannot be read.
     """
     known = evidence(log)
@@ -41,7 +41,7 @@ def rebuild(log: Path, queue_id: str, store: SmallObjects) -> tuple[int, Path]:
         if not found.seq:
             raise NoCopy(f"there is no copy at {store.location}")
         verify(restored, queue_id, known)
-        kept = next(each for each in _names(log) if not each.exists())
+        kept = next(each for each in _backup_paths(log) if not each.exists())
         for suffix in ("-wal", "-shm", ""):
             with suppress(FileNotFoundError):
                 log.with_name(log.name + suffix).rename(kept.with_name(kept.name + suffix))
@@ -54,12 +54,12 @@ def rebuild(log: Path, queue_id: str, store: SmallObjects) -> tuple[int, Path]:
 
 
 def discard(log: Path) -> None:
-    """Remove a log, and the notes on what was in it."""
+    """Delete a log and the note of its newest event."""
     for name in (log.name, f"{log.name}-wal", f"{log.name}-shm", path_of(log).name):
         log.with_name(name).unlink(missing_ok=True)
 
 
-def _names(log: Path) -> Iterator[Path]:
+def _backup_paths(log: Path) -> Iterator[Path]:
     number = 0
     while True:
         number += 1

@@ -1,4 +1,4 @@
-"""Bring a local log and its replica together, before anybody owns the queue."""
+"""Reconcile a local log with its replica, before a runner takes the queue."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain as chain_
@@ -16,13 +16,13 @@ from spawn.store.replica.ship import Log
 
 
 class Found(Struct, frozen=True):
-    """What was found in the store: its newest event, and the lease that a claim rests on."""
+    """The state of the store: its newest event, and the lease that a claim replaces."""
 
     seq: int
     hash: bytes
     seen: Seen | None
     fetched: int = 0
-    """How many events the local log did not have."""
+    """How many events the local log lacked."""
 
 
 def reconcile(
@@ -31,15 +31,15 @@ def reconcile(
     log: Log,
     append: Callable[[Iterable[Row]], None],
 ) -> Found:
-    """Compare the local log with the store's, and fetch what the store has more.
+    """Compare the local log with the store's, and fetch the events that it lacks.
 
     Args:
         log: The local log.
-        append: Writes events that follow the local log's last, in one transaction.
+        append: Appends events to the local log, in one transaction.
 
     Raises:
-        Fenced: The two logs differ: the queue went on elsewhere.
-        CorruptLog: The store's log is not whole, or not legal.
+        Fenced: The logs differ: the queue was resumed elsewhere.
+        CorruptLog: The store's log is incomplete or not legal.
         StoreError: The store cannot be read.
     """
     seen = look(store)
@@ -63,17 +63,17 @@ def reconcile(
             fetched += 1
             yield row
         restore.expect_head(seen, seq, at_lease)
-        _ = fold.state  # it must hold every job of the configuration
+        _ = fold.state  # raises if jobs of the configuration are missing
 
-    ours = iter(log(seq))
+    local_rows = iter(log(seq))
     rows = restore.read(store, queue_id, after=seq, hash_=hash_)
     for row in rows:
-        mine = next(ours, None)
-        if mine is None:
+        local_row = next(local_rows, None)
+        if local_row is None:
             append(missing(row))
             break
-        if (mine[2], mine[3]) != (row[2], row[3]):
-            raise Fenced(f"event {row[0]} in the store is not the one here")
+        if (local_row[2], local_row[3]) != (row[2], row[3]):
+            raise Fenced(f"event {row[0]} in the store differs from the local one")
         note(row)
     restore.expect_head(seen, seq, at_lease)
     return Found(seq, hash_ or chain.genesis(queue_id), seen, fetched)
@@ -86,19 +86,20 @@ def find(
     append: Callable[[Iterable[Row]], None],
     take: Callable[[], bool] | None,
 ) -> tuple[Found, bool]:
-    """Reconcile; where nothing of the queue is in the store yet, take the place first: the machine
-    that began it could not. Where a log or a lease is, they say whose the queue is, and not
-    `queue.json`: that names the machine that it was submitted on, for ever.
+    """Reconcile. If the store has no log and no lease of the queue yet, claim the place first.
+
+    A log or a lease decides who owns the queue. `queue.json` does not: it always names the machine
+    that submitted the queue.
 
     Args:
-        take: Takes the place, and says whether the store honours conditional writes; None for a
-            queue whose place is taken.
+        take: Claims the place and returns whether the store honors conditional writes; None if the
+            place is claimed.
 
     Returns:
-        What was found, and whether the store honours conditional writes for all we know.
+        The state of the store, and whether it honors conditional writes as far as known.
 
     Raises:
-        See `reconcile`; `Fenced` also where the place is another queue's, or machine's.
+        As `reconcile`; `Fenced` also if another queue or machine has the place.
     """
     unread: SpawnError | None = None
     try:
@@ -113,21 +114,21 @@ def find(
     try:
         fence = take()
     except QueueExists as error:
-        if unread is not None:  # who owns the queue is not known
+        if unread is not None:  # the owner is unknown
             raise unread from None
         raise Fenced(str(error)) from None
     return reconcile(store, queue_id, log, append), fence
 
 
 def _known(seen: Seen | None, log: Log) -> tuple[int, bytes]:
-    """The newest event that the lease says the store has, if the local log has it too."""
+    """The lease's newest event if the local log has it, else `(0, b"")`."""
     if seen is None or seen.lease.seq == 0:
         return 0, b""
     row = next(iter(log(seen.lease.seq - 1)), None)
     if row is None:
         return 0, b""
     if row[3].hex() != seen.lease.hash:
-        raise Fenced(f"event {row[0]} in the store is not the one here")
+        raise Fenced(f"event {row[0]} in the store differs from the local one")
     return row[0], row[3]
 
 
@@ -141,31 +142,31 @@ def allow(
     gone: Callable[[str, str | None], str],
     nonce: str = "",
 ) -> None:
-    """See whether the queue may be taken.
+    """Check whether this runner may take the queue.
 
     Args:
-        state: Of the log as it is in the store: what is only here was never seen by anybody. None
-            where nothing is there.
-        fence: Whether the store honours conditional writes.
-        gone: Says why an instance of a region certainly runs nothing any more; empty when it may.
-        nonce: Of the leases that this process has claimed: an earlier try of ours was let have it.
+        state: The state by the store's log, without events that only this machine has; None if the
+            store has no events.
+        fence: Whether the store honors conditional writes.
+        gone: Returns why an instance of a region certainly runs nothing; empty if it may run.
+        nonce: The nonce of this process's claims, whose earlier try was allowed.
 
     Raises:
-        Owned: Its owner may still be at work.
+        Owned: The owner may still be running.
     """
     owner = state.owner if state else None
     if force or state is None or owner is None:
         return
     seen = found.seen
-    ours = owner.place in ("", me.place)
-    if ours and (seen is None or seen.lease.owner.place == me.place):
+    same_place = owner.place in ("", me.place)
+    if same_place and (seen is None or seen.lease.owner.place == me.place):
         return
     claimed_here = seen is not None and seen.lease.owner.place == me.place
-    who = describe(seen.lease) if seen and not claimed_here else owner.hostname
+    owner_name = describe(seen.lease) if seen and not claimed_here else owner.hostname
     if not fence:
         raise Owned(
             f"queue {state.queue_id} cannot be taken over safely",
-            why="its object store ignores conditional writes, so that the log has no fence there",
+            why="its object store ignores conditional writes, so the log has no fence there",
             hint=FORCE,
         )
     handed_back = seen is not None and seen.lease.handed_back and seen.lease.epoch >= state.epoch
@@ -174,20 +175,21 @@ def allow(
     if seen is not None and seen.lease.nonce != nonce and not seen.expired:
         if claimed_here:
             raise Owned(
-                f"queue {state.queue_id} may still run on {who}",
-                why=f"this machine claimed it {seen.age:.0f} s ago, and {who} may not know yet",
+                f"queue {state.queue_id} may still be running on {owner_name}",
+                why=f"this machine claimed it {seen.age:.0f} s ago, "
+                f"and {owner_name} may not know yet",
                 hint=f"wait; {FORCE}",
             )
         raise Owned(
-            f"queue {state.queue_id} is owned by {who}",
-            why=f"it said so {seen.age:.0f} s ago",
-            hint=f"stop it there, or wait; {FORCE}",
+            f"queue {state.queue_id} is owned by {owner_name}",
+            why=f"its lease was renewed {seen.age:.0f} s ago",
+            hint=f"stop the queue there, or wait; {FORCE}",
         )
-    if state.running and not ours:
+    if state.running and not same_place:
         job = next(iter(state.running))
-        silent = f", silent for {seen.age:.0f} s" if seen else ""
+        renewed = f"; its lease was renewed {seen.age:.0f} s ago" if seen else ""
         raise Owned(
-            f"queue {state.queue_id} may still run on {owner.hostname}",
-            why=f"job {job} is running there as far as the log says{silent}",
+            f"queue {state.queue_id} may still be running on {owner.hostname}",
+            why=f"according to the log, job {job} is running there{renewed}",
             hint=FORCE,
         )

@@ -1,7 +1,7 @@
-"""Read a log back from an object store: packs, then the segments after them. None is believed.
+"""Read a log from an object store: packs, then the segments after them. All are verified.
 
-Packs only spare requests. Where one is missing, or ends within a segment, the segment that holds
-the next event is looked for, so that no log seems to end where only its packs do.
+Packs only save requests. If one is missing or ends within a segment, the reader continues with the
+segment that has the next event, so that a log never seems to end where its packs end.
 """
 
 from collections.abc import Iterator
@@ -15,21 +15,22 @@ from spawn.store.replica import lines, names
 from spawn.store.replica.lease import Seen
 
 FEW = 8
-"""So few segments are read without a look at packs."""
+"""Up to this many segments are read without listing packs."""
 BACK = PAGE // 2
-"""Events before the one looked for, among which a list begins: a segment has at least one."""
+"""A search for the segment with an event starts this many events before: a segment has at least
+one."""
 
 
-class Known(Protocol):
-    """What a reader has of a log from an earlier look."""
+class Cached(Protocol):
+    """The part of a log that a reader has from an earlier read."""
 
     def size_from(self, seq: int) -> int | None:
-        """Bytes of the events from a seq on, as a segment holds them; None to have the newest
-        segment read and compared whatever its size."""
+        """Size in a segment of the events from a seq on, in bytes; None to read and compare the
+        newest segment whatever its size."""
         ...
 
     def hash_at(self, seq: int) -> bytes:
-        """The chain's hash up to an event."""
+        """The chain hash up to an event."""
         ...
 
 
@@ -39,21 +40,19 @@ def read(
     *,
     after: int = 0,
     hash_: bytes = b"",
-    known: Known | None = None,
+    known: Cached | None = None,
 ) -> Iterator[Row]:
-    """Read the events after a seq, in order, and see that they continue the chain.
-
-    Memory is that of one pack.
+    """Read the events after a seq, in order, and verify the chain. Holds one pack in memory.
 
     Args:
-        hash_: The chain's hash up to `after`; empty for the whole log.
-        known: What the reader has up to `after`. A segment that ends there is not read again, and
-            whatever is read of it must agree: one list is then all that no news costs.
+        hash_: The chain hash up to `after`; empty for the whole log.
+        known: What the reader has up to `after`. A segment that ends there is not read again, so
+            that without new events this takes one list. Whatever is read of it must match.
 
     Raises:
-        CorruptLog: An object was changed, cut, swapped, or is missing; it is named. Or the log is
-            not the one that is known, or ends before.
-        StoreError: The store fails, or an object did not come whole.
+        CorruptLog: An object was modified, truncated, swapped or deleted; names the object. Or the
+            log does not match `known`, or ends before it.
+        StoreError: The store fails, or an object was not received completely.
     """
     hash_ = hash_ or chain.genesis(queue_id)
     begin = after
@@ -70,7 +69,7 @@ def read(
             if row[0] <= after:
                 if known is not None and row[0] <= begin and known.hash_at(row[0]) != row[3]:
                     raise CorruptLog(
-                        f"event {row[0]} is not what it was", seq=row[0], why=f"{key} has another"
+                        f"event {row[0]} is not what it was", seq=row[0], why=f"{key} has changed"
                     )
                 continue
             hash_ = follow(key, row, after, hash_)
@@ -81,7 +80,7 @@ def read(
 
 
 def ends_before(seq: int, known: int) -> CorruptLog:
-    """Say that a log has become shorter, which none ever does."""
+    """The error for a log that has become shorter."""
     return CorruptLog(
         f"the log in the store ends with event {seq}",
         seq=seq + 1,
@@ -90,21 +89,21 @@ def ends_before(seq: int, known: int) -> CorruptLog:
 
 
 def follow(key: str, row: Row, after: int, hash_: bytes) -> bytes:
-    """See that an event follows the one before it; returns the chain's hash up to it.
+    """Check that an event follows the previous one; returns the chain hash up to it.
 
     Args:
-        key: The object that it is in.
-        after: The seq before.
-        hash_: The chain's hash up to that.
+        key: The object with the event, for messages.
+        after: The previous seq.
+        hash_: The chain hash up to the previous event.
 
     Raises:
-        CorruptLog: It does not.
+        CorruptLog: The event does not follow.
     """
     if row[0] != after + 1:
         raise CorruptLog(
             f"event {after + 1} is missing in the store",
             seq=after + 1,
-            why=f"{key} begins with {row[0]}",
+            why=f"{key} starts with {row[0]}",
         )
     hash_ = chain.link(hash_, row[2])
     if hash_ != row[3]:
@@ -117,14 +116,14 @@ def follow(key: str, row: Row, after: int, hash_: bytes) -> bytes:
 
 
 def expect_head(seen: Seen | None, seq: int, hash_at: dict[int, bytes]) -> None:
-    """See that a log has what its lease says was there.
+    """Check that a log contains the newest event of its lease.
 
     Args:
         seq: The log's newest event.
-        hash_at: The chain's hash at the lease's own seq, if the log gets that far.
+        hash_at: The chain hash by seq; has the lease's seq if the log has that event.
 
     Raises:
-        CorruptLog: It ends before, or is another log.
+        CorruptLog: The log ends before that event, or has another one.
     """
     if seen is None or seen.lease.seq == 0:
         return
@@ -133,47 +132,47 @@ def expect_head(seen: Seen | None, seq: int, hash_at: dict[int, bytes]) -> None:
         raise CorruptLog(
             f"the log in the store ends with event {seq}",
             seq=seq + 1,
-            why=f"its owner had written {lease.seq} there: segments are missing",
+            why=f"its owner wrote event {lease.seq} there: segments are missing",
         )
     found = hash_at.get(lease.seq)
     if found is not None and found.hex() != lease.hash:
         raise CorruptLog(
             f"event {lease.seq} in the store is not the one that its owner wrote",
             seq=lease.seq,
-            why="its hash is not the lease's",
+            why="its hash differs from the lease's",
         )
 
 
 def fetch(store: SmallObjects, key: str, first: int) -> bytes:
-    """Read an object that was listed.
+    """Read a listed object.
 
     Raises:
-        CorruptLog: It is there no more.
+        CorruptLog: It no longer exists.
     """
     try:
         return store.read(key).data
     except NotThere:
-        raise CorruptLog(f"{key} is gone", seq=first, why="it was there a moment ago") from None
+        raise CorruptLog(f"{key} is gone", seq=first, why="it existed a moment ago") from None
 
 
 def expect_size(key: str, data: bytes, size: int | None) -> None:
-    """See that an object came whole: cut between two lines, it would seem to be a shorter one.
+    """Check that an object was received completely: cut off between two lines, it would look valid.
 
     Args:
-        size: As the store lists it.
+        size: The size that the store lists.
 
     Raises:
-        Unavailable: It did not.
+        Unavailable: The size differs.
     """
     if len(data) != size:
-        raise Unavailable(f"{key} did not come whole", why=f"{len(data)} of {size} bytes came")
+        raise Unavailable(f"{key} is incomplete", why=f"received {len(data)} of {size} bytes")
 
 
 def rows_of(key: str, first: int, data: bytes) -> Iterator[Row]:
-    """The events of a segment or a pack.
+    """Decode the events of a segment or a pack.
 
     Raises:
-        CorruptLog: It does not hold what its name says.
+        CorruptLog: The contents are invalid or do not match the key.
     """
     named = names.parse_pack(key)
     last = first - 1
@@ -181,14 +180,14 @@ def rows_of(key: str, first: int, data: bytes) -> Iterator[Row]:
         last = row[0]
         yield row
     if named is not None and last != named[1]:
-        raise CorruptLog(f"{key} is not whole", seq=last + 1, why=f"it ends with event {last}")
+        raise CorruptLog(f"{key} is incomplete", seq=last + 1, why=f"it ends with event {last}")
 
 
 def first_of(key: str) -> int:
-    """The seq that a segment begins with.
+    """The first seq of a segment.
 
     Raises:
-        CorruptLog: The key is not one of a segment.
+        CorruptLog: The key is not a segment's.
     """
     first = names.parse_segment(key)
     if first is None:
@@ -197,18 +196,18 @@ def first_of(key: str) -> int:
 
 
 def foreign(key: str) -> CorruptLog:
-    """Name an object that does not belong where it is."""
-    return CorruptLog(f"{key} is none of the log's objects", hint="take it away")
+    """The error for an object that does not belong to the log."""
+    return CorruptLog(f"{key} is not an object of the log", hint="delete it")
 
 
 def _objects(
-    store: SmallObjects, after: int, known: Known | None
+    store: SmallObjects, after: int, known: Cached | None
 ) -> Iterator[tuple[str, int, int | None, bool]]:
-    """The objects to read, in order: `(key, first seq, bytes where they are known, whether all of
-    it is known)`."""
+    """The objects to read, in order: `(key, first seq, size if known, whether the reader has it)`.
+    """
     at = after + 1
     page, end = _segments(store, at)
-    if page and known is not None and _is_whole(known, page[0], after):
+    if page and known is not None and _is_known(known, page[0], after):
         key, size = page.pop(0)
         yield key, first_of(key), size, True
         if not page and end:
@@ -228,20 +227,20 @@ def _objects(
         page, end = ([], True) if end else _list(store, page[-1][0])
 
 
-def _is_whole(known: Known, segment: tuple[str, int], after: int) -> bool:
-    """Whether a segment ends with what is known, by its size."""
+def _is_known(known: Cached, segment: tuple[str, int], after: int) -> bool:
+    """Whether the reader has all of a segment, judged by its size."""
     key, size = segment
     first = first_of(key)
     return first <= after and known.size_from(first) == size
 
 
 def _packs(store: SmallObjects) -> Iterator[tuple[int, int]]:
-    """The longest packs that follow each other from the log's beginning: first and last seq."""
+    """The longest consecutive packs from the start of the log: first and last seq."""
     at = 1
     page: list[tuple[int, int]] = []
     end = False
     while True:
-        if not end and (not page or page[-1][0] <= at):  # more that begin here may be to come
+        if not end and (not page or page[-1][0] <= at):  # the next page may have more from `at`
             found = store.list(names.PACKS, names.before_packs(at))
             end = len(found) < PAGE
             page = [each for key, _ in found if (each := names.parse_pack(key)) is not None]
@@ -253,10 +252,10 @@ def _packs(store: SmallObjects) -> Iterator[tuple[int, int]]:
 
 
 def _segments(store: SmallObjects, at: int) -> tuple[list[tuple[str, int]], bool]:
-    """Segments in order, from the one that holds event `at`, or would, if it is there.
+    """List segments, from the one that has event `at` or would have it.
 
     Returns:
-        The first of them, `(key, bytes)`, and whether they are all.
+        The first of them, `(key, size)`, and whether these are all.
     """
     back = BACK
     while True:
@@ -269,7 +268,7 @@ def _segments(store: SmallObjects, at: int) -> tuple[list[tuple[str, int]], bool
             before = [each for each in page if first_of(each[0]) <= at]
         if before or not cursor:
             return page[max(0, len(before) - 1) :], end
-        back *= 4  # that segment has many events
+        back *= 4  # the segment has many events
 
 
 def _list(store: SmallObjects, after: str) -> tuple[list[tuple[str, int]], bool]:

@@ -1,4 +1,4 @@
-"""Bring the log to the object store, a segment at a time. The segments' names are the fence."""
+"""Upload the log to the object store, one segment at a time. The segments' keys are the fence."""
 
 from collections.abc import Callable, Iterable
 
@@ -9,19 +9,19 @@ from spawn.store.replica import lines, names, restore
 from spawn.store.replica.lease import Fenced
 
 SEGMENT_BYTES = 4 * 1024 * 1024
-"""Bytes of lines that one segment takes, unless its first line alone has more."""
+"""Maximum bytes of lines in a segment, unless its first line alone is larger."""
 
 Log = Callable[[int], Iterable[Row]]
-"""The local log's events after a seq, in order: only durable ones."""
+"""Returns the durable events of the local log after a seq, in order."""
 
 
 class Shipper:
-    """Ships one log.
+    """Uploads one log.
 
     Args:
-        seq: The newest event that is in the store for certain.
-        hash_: The chain's hash up to it.
-        fence: Whether the store honours conditional writes; where it does not, we look first.
+        seq: The newest event that is certainly in the store.
+        hash_: The chain hash up to it.
+        fence: Whether the store honors conditional writes. If not, each key is checked first.
     """
 
     def __init__(
@@ -35,18 +35,19 @@ class Shipper:
 
     @property
     def head(self) -> tuple[int, bytes]:
-        """The newest event that is in the store, with the chain's hash up to it."""
+        """The newest event in the store, with the chain hash up to it."""
         return self.seq, self.hash
 
     def ship(self) -> tuple[int, int] | None:
-        """Bring what is new, as one segment; what is there already is compared with ours.
+        """Upload new events as one segment. A segment that exists is compared with the local log.
 
         Returns:
-            The first and the last seq of a segment that is there now; None when nothing was new.
+            The first and last seq of the segment that is now in the store; None if there are no new
+            events.
 
         Raises:
-            Fenced: The store has another event in a place of ours.
-            CorruptLog: What is in the place of our segment is none.
+            Fenced: The store's log differs from the local one.
+            CorruptLog: The object with the segment's key is not a segment.
         """
         rows = self._next()
         if not rows:
@@ -59,8 +60,8 @@ class Shipper:
                 raise Exists(key)
             self._store.create(key, lines.encode(rows))
         except Exists:
-            there = self._compare(key, first)
-            self.seq, self.hash = there[-1][0], there[-1][3]
+            stored = self._compare(key, first)
+            self.seq, self.hash = stored[-1][0], stored[-1][3]
         else:
             self.seq, self.hash = rows[-1][0], rows[-1][3]
         reached("replica.shipped")
@@ -77,23 +78,24 @@ class Shipper:
         return rows
 
     def _compare(self, key: str, first: int) -> list[Row]:
-        """An earlier try of ours, perhaps grouped otherwise, or somebody else's.
+        """Compare an existing segment with the local log. It is from an earlier try, perhaps with
+        other bounds, or from another owner.
 
         Raises:
-            CorruptLog: What came is no segment, which proves no other owner.
+            CorruptLog: The object is not a segment, which does not prove another owner.
         """
         try:
             data = self._store.read(key).data
         except NotThere:
-            raise Unavailable(f"{key} is gone", why="it was there a moment ago") from None
-        there = list(lines.decode(key, data, first))
-        ours = iter(self._log(first - 1))
-        for seq, _, line, hash_ in there:
-            mine = next(ours, None)
-            if mine is None:
-                raise Fenced(f"the log in the store goes on after {seq - 1}, where ours ends")
-            if (mine[2], mine[3]) != (line, hash_):
-                raise Fenced(f"event {seq} in the store is another one")
+            raise Unavailable(f"{key} is gone", why="it existed a moment ago") from None
+        stored = list(lines.decode(key, data, first))
+        local_rows = iter(self._log(first - 1))
+        for seq, _, line, hash_ in stored:
+            local_row = next(local_rows, None)
+            if local_row is None:
+                raise Fenced(f"only the log in the store continues after event {seq - 1}")
+            if (local_row[2], local_row[3]) != (line, hash_):
+                raise Fenced(f"event {seq} in the store differs from the local one")
         listed = dict(self._store.list(names.LOG, names.segment(first - 1)))
-        restore.expect_size(key, data, listed.get(key))  # else the next would begin within it
-        return there
+        restore.expect_size(key, data, listed.get(key))  # else the next starts within it
+        return stored

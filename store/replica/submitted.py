@@ -1,4 +1,4 @@
-"""A queue that was submitted and whose log has no event yet: all that is known of it."""
+"""A queue that was submitted but has not started: what the store has of it."""
 
 import msgspec
 from msgspec import Struct
@@ -11,21 +11,21 @@ from spawn.store.objects.port import NotThere, SmallObjects
 from spawn.store.replica.names import QUEUE
 
 BOOT_LOG = "_spawn/boot.log"
-"""What the bootstrap of an instance printed, when it has failed."""
+"""Output of an instance's bootstrap that failed."""
 
 
 class Submitted(Struct, frozen=True):
-    """The configuration as it was submitted; `age` is seconds since then, by the store's clock."""
+    """The submitted configuration; `age` is the seconds since then, by the store's clock."""
 
     config: QueueConfig
     age: float
 
 
 def submitted(store: SmallObjects) -> Submitted | None:
-    """Read `queue.json`; None when there is none.
+    """Read `queue.json`; None if there is none.
 
     Raises:
-        CorruptLog: It cannot be read.
+        CorruptLog: It is invalid.
     """
     try:
         found = store.read(QUEUE)
@@ -35,13 +35,13 @@ def submitted(store: SmallObjects) -> Submitted | None:
 
 
 def parse_submitted(location: str, data: bytes) -> tuple[QueueConfig, str]:
-    """The configuration that a `queue.json` has, and who has claimed it; empty for nobody.
+    """Decode `queue.json` into the configuration and the claimant, empty if unclaimed.
 
     Args:
-        location: Where it was read, with a trailing slash.
+        location: The store's location, for messages.
 
     Raises:
-        CorruptLog: It cannot be read.
+        CorruptLog: It is invalid.
     """
     try:
         fields = msgspec.json.decode(data)
@@ -52,7 +52,7 @@ def parse_submitted(location: str, data: bytes) -> tuple[QueueConfig, str]:
 
 
 def boot_log(store: SmallObjects, lines: int) -> tuple[str, ...]:
-    """The end of what a failed bootstrap printed, oldest line first; empty when none has failed."""
+    """The last lines of a failed bootstrap's output, oldest first; empty if none has failed."""
     try:
         data = store.read(BOOT_LOG).data
     except NotThere:

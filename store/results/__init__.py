@@ -1,1 +1,1 @@
-"""Result files: found when a job completes, and brought to the object store."""
+"""Result files: listed when a job completes, uploaded, downloaded and restored."""

@@ -1,7 +1,7 @@
-"""What an attempt that was stopped had left of its job's result files: kept, and put back.
+"""Checkpoints: the result files of a stopped attempt, saved and restored.
 
-It lies beside the attempt's output and never in `results/`, so it is never taken for results. The
-list goes last: without one there is no checkpoint.
+A checkpoint is stored beside the attempt's output, never in `results/`, so it is never mistaken for
+results. The list is written last: without a list there is no checkpoint.
 """
 
 from collections.abc import Callable
@@ -15,23 +15,30 @@ from spawn.core.state import JobState
 from spawn.store.objects.port import ObjectStore
 from spawn.store.results.find import Found, Results, find
 from spawn.store.results.journal import Sent
-from spawn.store.results.publish import Kept, attempt_prefix, each, in_short, listed, send
-from spawn.store.results.restore import Gone, bring
+from spawn.store.results.publish import (
+    Kept,
+    attempt_prefix,
+    encode_list,
+    map_concurrently,
+    shorten,
+    upload_file,
+)
+from spawn.store.results.restore import Gone, restore_files
 
 LIST = "checkpoint.json"
 FOLDER = "checkpoint/"
 
 
 class NotWanted(Exception):
-    """Nobody waits for it any more."""
+    """The checkpoint is no longer needed."""
 
 
 class Checkpoint:
-    """What one attempt has left. `save` may be repeated after any failure.
+    """The checkpoint of one attempt. `save` may be retried after any failure.
 
     Args:
-        job: As it was when the attempt ended: nothing of that runs any more.
-        wanted: Whether somebody still waits for it.
+        job: The job as it was when the attempt ended. None of its processes runs any more.
+        wanted: Returns whether the checkpoint is still needed.
     """
 
     def __init__(self, job: JobState, wanted: Callable[[], bool]) -> None:
@@ -49,18 +56,18 @@ class Checkpoint:
         pool: Executor | None = None,
         went: Callable[[], None] = lambda: None,
     ) -> CheckpointSaved | None:
-        """Copy what there is into the store.
+        """Upload the files and their list.
 
         Args:
-            pool: Where several files are copied at once.
-            went: Called whenever the store has done something, from any thread.
+            pool: Uploads files concurrently (default: one at a time).
+            went: Called after each file, from any thread.
 
         Returns:
-            What the store has of it; None where there is nothing to keep.
+            The saved checkpoint; None if there are no files.
 
         Raises:
-            Lost: A file is gone, unreadable, or another than a moment ago.
-            NotWanted: Nobody waits for it any more.
+            Lost: A file is missing, unreadable or has changed meanwhile.
+            NotWanted: The checkpoint is no longer needed.
             OSError: A folder cannot be read.
             StoreError: The store fails.
         """
@@ -71,29 +78,29 @@ class Checkpoint:
             return None
         prefix = attempt_prefix(self._job)
 
-        def keep(file: Found) -> Kept:
+        def upload(file: Found) -> Kept:
             if not self._wanted():
                 raise NotWanted
             sent = self._sent.get(file.name) or self._send(store, prefix, file)
             went()
             return Kept(**msgspec.structs.asdict(file), sha256=sent.sha256)
 
-        kept = tuple(each(keep, self._found.files, pool))
+        kept = tuple(map_concurrently(upload, self._found.files, pool))
         store.settle()
-        digest = store.put(prefix + LIST, listed(kept, self._found))
+        digest = store.put(prefix + LIST, encode_list(kept, self._found))
         return CheckpointSaved(
             files=len(kept),
             size=sum(file.size for file in kept),
             key=prefix + LIST,
             sha256=digest,
-            left_out=in_short(self._found.left_out),
+            left_out=shorten(self._found.left_out),
         )
 
     def _send(self, store: ObjectStore, prefix: str, file: Found) -> Sent:
         with self._lock:
-            again = file.name in self._tried
+            retry = file.name in self._tried
             self._tried.add(file.name)
-        sent = send(store, f"{prefix}{FOLDER}{file.name}", file, taken=again)
+        sent = upload_file(store, f"{prefix}{FOLDER}{file.name}", file, exists=retry)
         with self._lock:
             self._sent[file.name] = sent
         return sent
@@ -102,14 +109,14 @@ class Checkpoint:
 def put_checkpoint_back(
     store: ObjectStore, job: JobState, mine: Callable[[str], bool] = lambda _: True
 ) -> int:
-    """Bring a checkpoint's files to the paths that they were found at; see `restore.put_back`.
+    """Restore a checkpoint's files to their original paths; see `restore.put_back`.
 
     Args:
-        job: With its `CheckpointSaved`.
+        job: Must have a saved checkpoint.
     """
     saved = job.checkpoint
     assert saved is not None
     if not saved.key.startswith(f"{job.config.job_id}/") or not saved.key.endswith(f"/{LIST}"):
-        raise Gone(f"{saved.key} is no checkpoint of job {job.config.job_id}")
+        raise Gone(f"{saved.key} is not a checkpoint of job {job.config.job_id}")
     folder = saved.key.removesuffix(LIST) + FOLDER
-    return bring(store, job.config, saved.key, saved.sha256, folder, mine)
+    return restore_files(store, job.config, saved.key, saved.sha256, folder, mine)

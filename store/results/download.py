@@ -1,4 +1,4 @@
-"""Bring one object into a file, whole and verified or not at all."""
+"""Download one object into a file, in ranges and with retries."""
 
 import os
 import random
@@ -13,25 +13,25 @@ from typing import Protocol
 from spawn.store.objects.port import Changed, ObjectStore, StoreError, Stream, Unavailable
 
 RANGE = 8 * 1024 * 1024
-"""Larger objects are read in ranges of this many bytes, several at once."""
+"""Larger objects are read in ranges of this many bytes, concurrently."""
 AHEAD = 8
-"""Ranges of one object that are read, or wait for that, before the first of them is hashed."""
+"""Maximum ranges of one object that are queued, read or not hashed yet."""
 CHUNK = 256 * 1024
 TRIES = 6
-"""How often in a row a read may fail without a byte that is new."""
+"""Consecutive failures without progress after which a read fails."""
 FIRST_SECONDS = 0.25
 MOST_SECONDS = 8.0
 
 
 class Stopped(Exception):
-    """Nobody wants the rest."""
+    """The download was stopped."""
 
 
 class Sha256(Protocol):
-    """What `hashlib.sha256` makes."""
+    """The type that `hashlib.sha256` returns."""
 
     def update(self, data: bytes | memoryview, /) -> None:
-        """Take more bytes."""
+        """Add bytes."""
         ...
 
     def hexdigest(self) -> str:
@@ -40,12 +40,12 @@ class Sha256(Protocol):
 
 
 class Reader:
-    """Reads objects of a store, and tries again where it breaks off.
+    """Downloads objects, and resumes after a failure.
 
     Args:
-        ranges: Where ranges of large objects are read.
-        stop: Set when nobody wants the rest.
-        went: Told of every byte that has come, from any thread.
+        ranges: Reads the ranges of large objects.
+        stop: Stops the download when set.
+        went: Called with the number of bytes received, from any thread.
     """
 
     def __init__(
@@ -58,23 +58,23 @@ class Reader:
         self._objects = objects
         self._ranges = ranges
         self._stop = stop or Event()
-        self._went = went
-        self._rooms = local()
+        self._on_bytes = went
+        self._local = local()
 
     def copy(self, key: str, size: int, fd: int, *, resume: bool = False) -> str:
-        """Write an object into a file that is open for reading and writing.
+        """Download an object into a file that is open for reading and writing.
 
         Args:
-            size: Of the object, bytes.
-            resume: Whether what the file has already is taken for the object's, where it is no
-                hole. The hash tells whether that was right.
+            size: The object's size in bytes.
+            resume: Whether to keep the ranges that the file already has. The hash shows whether
+                they were right.
 
         Returns:
             The SHA-256 of the file's bytes, in hex.
 
         Raises:
             NotThere, StoreError: As `ObjectStore.open_range`.
-            Changed: Somebody wrote another object under the key meanwhile.
+            Changed: The object was replaced meanwhile.
             OSError: The file cannot be written.
             Stopped: `stop` was set.
         """
@@ -82,26 +82,26 @@ class Reader:
         digest = sha256()
         if size > RANGE:
             self._in_ranges(key, size, fd, digest, resume=resume)
-        elif resume and _is_full(fd, 0, size):
+        elif resume and _is_written(fd, 0, size):
             self._hash(fd, 0, size, digest)
         elif size:
-            self._bring(key, fd, 0, size, "", self._room(CHUNK), digest)
+            self._fetch_range(key, fd, 0, size, "", self._buffer(CHUNK), digest)
         return digest.hexdigest()
 
     def _in_ranges(self, key: str, size: int, fd: int, digest: Sha256, *, resume: bool) -> None:
-        """Have ranges read at once, and each hashed when the one before it is."""
+        """Read ranges concurrently, and hash each after the previous one."""
         coming: deque[Future[str]] = deque()
         before: Future[str] | None = None
         etag = ""
         try:
             for at in range(0, size, RANGE):
                 length = min(RANGE, size - at)
-                there = resume and _is_full(fd, at, length)
+                written = resume and _is_written(fd, at, length)
                 before = self._ranges.submit(
-                    self._one, key, fd, at, length, etag, there, before, digest
+                    self._read_range, key, fd, at, length, etag, written, before, digest
                 )
                 coming.append(before)
-                if not etag:  # whose the first is, all the others must be
+                if not etag:  # all ranges must have the ETag of the first
                     etag = before.result()
                 if len(coming) >= AHEAD:
                     coming.popleft().result()
@@ -110,51 +110,51 @@ class Reader:
         except BaseException:
             for each in coming:
                 if not each.cancel():
-                    each.exception()  # the descriptor is about to be closed
+                    each.exception()  # waits: the caller closes the descriptor
             raise
 
-    def _one(
+    def _read_range(
         self,
         key: str,
         fd: int,
         at: int,
         size: int,
         etag: str,
-        there: bool,
+        written: bool,
         before: Future[str] | None,
         digest: Sha256,
     ) -> str:
-        """Read a range, wait for its turn, hash it; returns the object's ETag, if that was told.
+        """Read a range, wait for the previous one, hash it; returns the object's ETag if known.
 
-        Who it waits for was begun before it, so somebody always goes on.
+        A range waits only for ranges that were started before it, so there is no deadlock.
         """
-        room = self._room(RANGE)
-        if not there:
-            etag = self._bring(key, fd, at, size, etag, room, None)
+        buffer = self._buffer(RANGE)
+        if not written:
+            etag = self._fetch_range(key, fd, at, size, etag, buffer, None)
         if before is not None:
             before.result()
-        if there:
-            self._went(size)
+        if written:
+            self._on_bytes(size)
             self._hash(fd, at, size, digest)
         else:
-            digest.update(room[:size])
+            digest.update(buffer[:size])
         return etag
 
-    def _bring(
+    def _fetch_range(
         self,
         key: str,
         fd: int,
         at: int,
         size: int,
         etag: str,
-        room: memoryview,
+        buffer: memoryview,
         digest: Sha256 | None,
     ) -> str:
-        """Write one range, however often it breaks off; returns the object's ETag.
+        """Download one range, with retries; returns the object's ETag.
 
         Args:
-            room: Where it is read into, over and over again where it is smaller.
-            digest: Takes the bytes as they come.
+            buffer: The buffer to read into, which may be smaller than the range.
+            digest: Updated with the bytes, if not None.
         """
         begin, end = at, at + size
         failures = 0
@@ -163,7 +163,7 @@ class Reader:
                 stream, etag = self._objects.open_range(key, at, end - at, etag)
                 with closing(stream):
                     while at < end:
-                        free = room[(at - begin) % len(room) :][: min(CHUNK, end - at)]
+                        free = buffer[(at - begin) % len(buffer) :][: min(CHUNK, end - at)]
                         got, error = _fill(stream, free)
                         if self._stop.is_set():
                             raise Stopped
@@ -173,14 +173,14 @@ class Reader:
                                 digest.update(free[:got])
                             at += got
                             failures = 0
-                            self._went(got)
+                            self._on_bytes(got)
                         if error is not None:
                             raise error
                         if not got:
                             break
                 if at == end:
                     return etag
-                raise Unavailable(f"{key} breaks off", why=f"{end - at} bytes of it are missing")
+                raise Unavailable(f"{key} ended early", why=f"{end - at} bytes are missing")
             except Unavailable:
                 if at == end:
                     return etag
@@ -192,31 +192,31 @@ class Reader:
                 raise Stopped
 
     def _hash(self, fd: int, at: int, size: int, digest: Sha256) -> None:
-        """Hash what a file has already."""
+        """Hash bytes that the file already has."""
         end = at + size
-        buffer = self._room(CHUNK)[:CHUNK]
+        buffer = self._buffer(CHUNK)[:CHUNK]
         while at < end:
             if self._stop.is_set():
                 raise Stopped
             read = os.preadv(fd, [buffer[: end - at]], at)
             if not read:
-                raise Changed("the file was cut while it was written")
+                raise Changed("the file was truncated during the download")
             digest.update(buffer[:read])
             at += read
 
-    def _room(self, size: int) -> memoryview:
-        """This thread's memory, of that size at least: new memory costs as much as reading does."""
-        room: memoryview | None = getattr(self._rooms, "room", None)
-        if room is None or len(room) < size:
-            room = self._rooms.room = memoryview(bytearray(size))
-        return room[:size]
+    def _buffer(self, size: int) -> memoryview:
+        """This thread's buffer, at least `size` bytes: to allocate one takes as long as to read."""
+        buffer: memoryview | None = getattr(self._local, "buffer", None)
+        if buffer is None or len(buffer) < size:
+            buffer = self._local.buffer = memoryview(bytearray(size))
+        return buffer[:size]
 
 
-def _fill(stream: Stream, room: memoryview) -> tuple[int, StoreError | None]:
-    """Read until memory is full, or no more comes; returns how much, and why not more."""
+def _fill(stream: Stream, buffer: memoryview) -> tuple[int, StoreError | None]:
+    """Read until the buffer is full or the stream ends; returns the size, and the error if any."""
     got = 0
     try:
-        while got < len(room) and (more := stream.readinto(room[got:])):
+        while got < len(buffer) and (more := stream.readinto(buffer[got:])):
             got += more
     except StoreError as error:
         return got, error
@@ -224,10 +224,10 @@ def _fill(stream: Stream, room: memoryview) -> tuple[int, StoreError | None]:
 
 
 def write_all(fd: int, data: bytes | memoryview, at: int) -> None:
-    """Write bytes at a place, all of them: a disk that is nearly full takes a part first.
+    """Write all bytes at an offset: a nearly full disk may write only a part at first.
 
     Raises:
-        OSError: It takes no more.
+        OSError: The disk is full or fails.
     """
     left = memoryview(data)
     while left:
@@ -235,8 +235,8 @@ def write_all(fd: int, data: bytes | memoryview, at: int) -> None:
         left, at = left[written:], at + written
 
 
-def _is_full(fd: int, at: int, size: int) -> bool:
-    """Whether a file has been written from `at` on, as far as holes tell."""
+def _is_written(fd: int, at: int, size: int) -> bool:
+    """Whether `size` bytes of a file from `at` on have been written: they have no holes."""
     if not size:
         return True
     try:

@@ -1,4 +1,4 @@
-"""Bring attempts' files from an object store into a folder, and believe none of it unchecked."""
+"""Download the files of attempts into a folder, and verify them."""
 
 import os
 from collections import deque
@@ -14,24 +14,24 @@ from msgspec import Struct, structs
 from spawn.store.objects.port import Changed, NotThere, ObjectStore, StoreError
 from spawn.store.results import parts
 from spawn.store.results.download import RANGE, Reader, Stopped, write_all
-from spawn.store.results.inside import Inside, expect_inside, folded, parts_of
-from spawn.store.results.items import MANIFEST, Choice, Item, Known, items
+from spawn.store.results.inside import DownloadFolder, expect_inside, fold_case, split_name
+from spawn.store.results.items import MANIFEST, Choice, ExpectedFile, Item, items
 from spawn.store.results.publish import attempt_prefix
 
 FILES_AT_ONCE = 8
 RANGES_AT_ONCE = 4
 AHEAD = 64
-"""Files that are under way, or wait for that, before the first of them is there."""
+"""Files that are queued or downloaded before the result of the first is taken."""
 JOBS_AHEAD = 8
 
 
 class Fetched(Struct, frozen=True, kw_only=True):
-    """What became of one file.
+    """The result of downloading one file.
 
-    `name` is its path below the job's folder; `error` says why it is not there. `verified`: its
-    bytes are those that the log vouches for, or its attempt's own output. `skipped`: it was there
-    already, and agreed. `partial`: it is output so far, as the attempt runs or its machine is gone.
-    `link`: it is a link, and its target. `folder`: it is an empty folder.
+    `name` is its path below the job's folder; `error` is why the download failed. `verified`: its
+    bytes match the log, or are its attempt's output. `skipped`: an identical file existed.
+    `partial`: it is output so far, of an attempt that runs or whose machine is gone. `link`: the
+    target, if it is a link. `folder`: it is an empty folder.
     """
 
     name: str
@@ -45,8 +45,8 @@ class Fetched(Struct, frozen=True, kw_only=True):
 
 
 class Brought(Struct, frozen=True):
-    """What became of a choice: its files, none where the store has nothing. `earlier`: they are
-    those of the attempt before."""
+    """The result of one `Choice`: its files, none if the store has none. `earlier`: they are those
+    of the previous attempt."""
 
     choice: Choice
     files: list[Fetched]
@@ -54,15 +54,16 @@ class Brought(Struct, frozen=True):
 
 
 class Fetch:
-    """One download of many attempts' files, several at once. Use it in a `with`.
+    """Downloads the files of attempts concurrently. Use it in a `with` statement.
 
     Args:
-        root: Each job gets a folder in it; nothing is ever written outside of it.
-        coming: Told how many bytes are to come, as that becomes known.
-        went: Told how many have come, or need not; both from any thread.
+        root: Gets a folder for each job. Nothing is written outside it.
+        coming: Called with the number of bytes to download, as it becomes known.
+        went: Called with the number of bytes downloaded or skipped. Both may be called from any
+            thread.
 
     Raises:
-        OSError: The folder cannot be made.
+        OSError: The folder cannot be created.
     """
 
     def __init__(
@@ -74,9 +75,9 @@ class Fetch:
         went: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._objects = objects
-        self._inside = Inside(root)
-        self._coming = coming
-        self._went = went
+        self._folder = DownloadFolder(root)
+        self._on_total = coming
+        self._on_bytes = went
         self._umask = _umask()
         self._stop = Event()
         self._files = ThreadPoolExecutor(FILES_AT_ONCE, thread_name_prefix="file")
@@ -84,17 +85,17 @@ class Fetch:
         self._reader = Reader(objects, self._ranges, self._stop, went)
 
     def __enter__(self) -> "Fetch":
-        self._inside.__enter__()
+        self._folder.__enter__()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._stop.set()
         self._files.shutdown(cancel_futures=True)
         self._ranges.shutdown(cancel_futures=True)
-        self._inside.__exit__(*exception)
+        self._folder.__exit__(*exception)
 
     def run(self, choices: Iterable[Choice]) -> Iterator[Brought]:
-        """Bring files; yields what became of each choice, in order."""
+        """Download files; yields the result of each choice, in order."""
         open_: deque[Future[Fetched] | Brought] = deque()
         found: list[Fetched] = []
 
@@ -107,27 +108,27 @@ class Fetch:
             else:
                 found.append(first.result())
 
-        for choice, (coming, earlier) in self._plans(choices):
+        for choice, (coming, earlier) in self._list_ahead(choices):
             for item in coming:
-                open_.append(self._files.submit(self._bring, choice.job.config.job_id, item))
+                open_.append(self._files.submit(self._download, choice.job.config.job_id, item))
                 if len(open_) >= AHEAD:
                     yield from take()
             open_.append(Brought(choice, [], earlier))
         while open_:
             yield from take()
 
-    def _plans(self, choices: Iterable[Choice]) -> Iterator[tuple[Choice, "_Plan"]]:
-        """Look what there is of each, some ahead of those whose files are under way."""
+    def _list_ahead(self, choices: Iterable[Choice]) -> Iterator[tuple[Choice, "_Plan"]]:
+        """List the files of each choice, `JOBS_AHEAD` choices ahead of the downloads."""
         ahead: deque[tuple[Choice, Future[_Plan]]] = deque()
         for choice in choices:
-            ahead.append((choice, self._files.submit(self._plan, choice)))
+            ahead.append((choice, self._files.submit(self._list_files, choice)))
             if len(ahead) >= JOBS_AHEAD:
                 first, future = ahead.popleft()
                 yield first, future.result()
         for first, future in ahead:
             yield first, future.result()
 
-    def _plan(self, choice: Choice) -> "_Plan":
+    def _list_files(self, choice: Choice) -> "_Plan":
         earlier = False
         if not choice.job.attempt:
             return [], earlier
@@ -139,18 +140,18 @@ class Fetch:
                 found = list(items(self._objects, only_logs, choice.earlier))
         except StoreError as error:
             return [Item(name=MANIFEST, error=str(error))], earlier
-        if self._inside.folds:
+        if self._folder.folds:
             found = list(_distinct(found))
-        self._coming(sum(item.size for item in found if not item.error))
+        self._on_total(sum(item.size for item in found if not item.error))
         return found, earlier
 
-    def _bring(self, job_id: str, item: Item) -> Fetched:
+    def _download(self, job_id: str, item: Item) -> Fetched:
         error, size, skipped = item.error, item.size, False
         try:
             if not error:
                 size, skipped = self._copy(job_id, item)
         except NotThere:
-            error = "it is gone from the object store"
+            error = "it was deleted from the object store"
         except Changed:
             error = "it changed while it was read"
         except Stopped:
@@ -171,40 +172,40 @@ class Fetch:
         )
 
     def _copy(self, job_id: str, item: Item) -> tuple[int, bool]:
-        """Write it beside, compare, then give it its name.
+        """Download a file under a temporary name, verify it, then rename it.
 
         Returns:
-            Its bytes, and whether it was there already.
+            Its size, and whether it existed.
 
         Raises:
-            ValueError: Its name, or its bytes, are not to be had here.
+            ValueError: The name or the contents are invalid.
         """
-        *folders, name = parts_of(f"{job_id}/{item.name}")
+        *folders, name = split_name(f"{job_id}/{item.name}")
         known = item.known
         if item.folder:
             folders.append(name)
         if item.link:
             expect_inside(folders[2:], item.link)
-        with self._inside.folder(tuple(folders)) as folder:
+        with self._folder.folder(tuple(folders)) as folder:
             if item.folder:
                 return 0, False
             if item.link:
-                return 0, self._inside.link(folder, name, item.link)
-            if known is not None and _agrees(folder, name, known):
-                self._went(known.size)
+                return 0, self._folder.link(folder, name, item.link)
+            if known is not None and _is_identical(folder, name, known):
+                self._on_bytes(known.size)
                 return known.size, True
             part = sha256(f"{item.prefix}{item.name}".encode()).hexdigest()[:32]
-            fd, tried = self._inside.part(part)
+            fd, tried = self._folder.part(part)
             try:
                 size = self._write(item, fd)
                 executable = known.mode & 0o111 if known is not None else 0
                 os.fchmod(fd, (0o666 | executable) & ~self._umask)
-                os.rename(tried, name, src_dir_fd=self._inside.parts, dst_dir_fd=folder)
+                os.rename(tried, name, src_dir_fd=self._folder.parts, dst_dir_fd=folder)
             except BaseException as error:
                 useful = known is not None and known.size > RANGE
                 if not useful or isinstance(error, Changed | NotThere | ValueError):
-                    os.unlink(tried, dir_fd=self._inside.parts)
-                raise  # else another try goes on with what there is
+                    os.unlink(tried, dir_fd=self._folder.parts)
+                raise  # else a retry resumes the partial file
             finally:
                 os.close(fd)
         return size, False
@@ -218,43 +219,43 @@ class Fetch:
                     raise Stopped
                 write_all(fd, data, size)
                 size += len(data)
-                self._went(len(data))
+                self._on_bytes(len(data))
             return size
         known = item.known
         if known is None:
             os.ftruncate(fd, 0)
             self._reader.copy(item.prefix + item.name, item.size, fd)
             return item.size
-        begun = os.fstat(fd).st_size == known.size > 0
-        digest = self._reader.copy(item.prefix + item.name, known.size, fd, resume=begun)
-        if digest != known.sha256 and begun:  # what was there was not what it seemed
+        partial = os.fstat(fd).st_size == known.size > 0
+        digest = self._reader.copy(item.prefix + item.name, known.size, fd, resume=partial)
+        if digest != known.sha256 and partial:  # the partial file was wrong
             os.ftruncate(fd, 0)
             digest = self._reader.copy(item.prefix + item.name, known.size, fd)
         if digest != known.sha256:
-            raise ValueError("its bytes are not those that the log knows")
+            raise ValueError("its contents do not match the log")
         return known.size
 
 
 _Plan = tuple[list[Item], bool]
-"""What there is, and whether it is of the attempt before."""
+"""The files, and whether they are those of the previous attempt."""
 
 
 def _distinct(found: Sequence[Item]) -> Iterator[Item]:
-    """Let the first of several names have a file that would be the same for all of them."""
+    """Keep the first of several names that are one file on this file system."""
     taken: dict[str, str] = {}
     for item in found:
-        first = taken.setdefault(folded(item.name), item.name)
+        first = taken.setdefault(fold_case(item.name), item.name)
         if first == item.name or item.error:
             yield item
         else:
-            yield structs.replace(item, error=f"it would be the same file here as {first}")
+            yield structs.replace(item, error=f"on this file system it is the same file as {first}")
 
 
-def _agrees(folder: int, name: str, known: Known) -> bool:
-    """Whether a file is there already, byte for byte."""
+def _is_identical(folder: int, name: str, known: ExpectedFile) -> bool:
+    """Whether an identical file exists."""
     try:
-        there = os.stat(name, dir_fd=folder, follow_symlinks=False)
-        if not S_ISREG(there.st_mode) or there.st_size != known.size:
+        existing = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if not S_ISREG(existing.st_mode) or existing.st_size != known.size:
             return False
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
         with open(os.open(name, flags, dir_fd=folder), "rb") as file:
@@ -264,7 +265,7 @@ def _agrees(folder: int, name: str, known: Known) -> bool:
 
 
 def _umask() -> int:
-    """What this process takes from the modes of new files. Source: proc(5)."""
+    """The umask of this process. Source: proc(5)."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("Umask:"):
             return int(line.split()[1], 8)

@@ -1,4 +1,4 @@
-"""Find the result files that a job's patterns name, and what each is called in the store."""
+"""Find the result files that match a job's patterns, and name them for the store."""
 
 import os
 import re
@@ -16,10 +16,10 @@ _GROUP = re.compile(r"\[(!?)(\]?[^\]]*)\]")
 
 
 class Found(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A result file as it was found.
+    """A result file.
 
-    `name` is its path below the attempt's `results/`. Bytes that are no text stand in `name` and
-    `path` as `\\xff`; `raw` has those of the path then, in hex.
+    `name` is its path below the attempt's `results/`. Bytes that are not UTF-8 are written as
+    `\\xff` in `name` and `path`; `raw` then has the path's bytes in hex.
     """
 
     name: str
@@ -32,17 +32,17 @@ class Found(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def place(self) -> str:
-        """The path for the system.
+        """The path for system calls.
 
         Raises:
-            ValueError: `raw` is no hex.
+            ValueError: `raw` is not hex.
         """
         return os.fsdecode(bytes.fromhex(self.raw)) if self.raw else self.path
 
 
 class Linked(Struct, frozen=True, kw_only=True):
-    """A link to a folder within the same result folder. `name` and `path` are as those of `Found`;
-    `target` is relative, and steps up at its beginning alone: see `inside.target_parts`."""
+    """A link to a folder within the same result folder. `name` and `path` are as in `Found`;
+    `target` is relative, with `..` only at its start: see `inside.expect_inside`."""
 
     name: str
     path: str
@@ -50,14 +50,14 @@ class Linked(Struct, frozen=True, kw_only=True):
 
 
 class Folder(Struct, frozen=True, kw_only=True):
-    """A folder in which nothing else was found. `name` and `path` are as those of `Found`."""
+    """A folder without result files. `name` and `path` are as in `Found`."""
 
     name: str
     path: str
 
 
 class Results(Struct, frozen=True, kw_only=True):
-    """What patterns name, each list sorted by name."""
+    """The matches of a job's patterns, each list sorted by name."""
 
     files: tuple[Found, ...] = ()
     links: tuple[Linked, ...] = ()
@@ -65,18 +65,18 @@ class Results(Struct, frozen=True, kw_only=True):
     unmatched: tuple[str, ...] = ()
     """Patterns that matched no file."""
     left_out: tuple[str, ...] = ()
-    """What is there and is not kept, each with the reason."""
+    """Entries that are not saved, each with the reason."""
 
 
 def find(patterns: Sequence[str], working_directory: str) -> Results:
-    """Expand patterns into files.
+    """Expand patterns into result files.
 
-    Base names are kept; where two files would share one, each is called by its path below the
-    deepest folder that they have in common. A folder stands for all that is in it. A link in it to
-    a file in it is one more file; a link in it to a folder in it stays a link.
+    A file is named by its base name; files that would share one are named by their path below
+    their deepest common folder. A folder includes its contents: a link to a file in it is another
+    file, a link to a folder in it stays a link.
 
     Args:
-        patterns: Absolute, or relative to `working_directory`; `**` crosses folders.
+        patterns: Absolute, or relative to `working_directory`; `**` matches any depth of folders.
     """
     unmatched = []
     found: dict[str, _Entry] = {}
@@ -92,9 +92,9 @@ def find(patterns: Sequence[str], working_directory: str) -> Results:
         if not matched:
             unmatched.append(pattern)
     links = {path for path, entry in found.items() if entry.kind == "link"}
-    kept = [each for each in found.values() if not (links and is_behind(each.path, links))]
-    named = sorted(zip(_names(kept), kept, strict=True))
-    if left:  # another pattern may have named them
+    kept = [each for each in found.values() if not (links and is_below_link(each.path, links))]
+    named = sorted(zip(_name_all(kept), kept, strict=True))
+    if left:  # another pattern may match them
         for path in found:
             for each in (path, *map(str, PurePosixPath(path).parents)):
                 left.pop(each, None)
@@ -113,12 +113,12 @@ def find(patterns: Sequence[str], working_directory: str) -> Results:
             Folder(name=name, path=entry.path) for name, entry in named if entry.kind == "folder"
         ),
         unmatched=tuple(unmatched),
-        left_out=tuple(_text(why) for _, why in sorted(left.items())),
+        left_out=tuple(_utf8(why) for _, why in sorted(left.items())),
     )
 
 
 def may_find(patterns: Sequence[str], working_directory: str, path: str) -> bool:
-    """Whether `find` could have found a file of this path, were it there."""
+    """Whether `find` would find a file with this path if it existed."""
     if os.path.normpath(path) != path:
         return False
     for pattern in patterns:
@@ -134,12 +134,12 @@ def may_find(patterns: Sequence[str], working_directory: str, path: str) -> bool
 
 
 class _Wild(Struct, frozen=True):
-    """A pattern with wildcards: the folder that it begins in, and what must match below."""
+    """A pattern with wildcards: its fixed folder, and the expression for paths below it."""
 
     start: str
     wanted: re.Pattern[str]
     depth: int | None
-    """How many folders deep a match is; None for any."""
+    """How many levels below the folder a match is; None for any."""
 
 
 def _wild(pattern: str, working_directory: str) -> _Wild | None:
@@ -155,8 +155,8 @@ def _wild(pattern: str, working_directory: str) -> _Wild | None:
 
 
 def _matches(pattern: str, working_directory: str) -> Iterator[tuple[str, bool]]:
-    """Yield what a pattern names, as absolute paths, each folder's entries in order; and whether
-    it stays in the folder that its wildcards begin in."""
+    """Yield the absolute paths that match a pattern, each folder's entries in order; and whether
+    each resolves inside the pattern's fixed folder."""
     whole = os.path.join(working_directory, pattern)  # noqa: PTH118, it keeps `**` as it is
     if os.path.lexists(whole):  # a file may be called `a[1].txt`
         yield os.path.normpath(whole), True
@@ -166,7 +166,7 @@ def _matches(pattern: str, working_directory: str) -> Iterator[tuple[str, bool]]
         return
     start, only_folders = wild.start, pattern.endswith("/")
     root = os.path.realpath(start)
-    for folder, folders, files in os.walk(start, onerror=_refuse):
+    for folder, folders, files in os.walk(start, onerror=_raise_unless_missing):
         entries, folder_names = sorted([*folders, *files]), set(folders)
         folders.sort()
         if wild.depth is not None and len(Path(folder).relative_to(start).parts) + 1 >= wild.depth:
@@ -176,11 +176,12 @@ def _matches(pattern: str, working_directory: str) -> Iterator[tuple[str, bool]]
             if only_folders and name not in folder_names:
                 continue
             if wild.wanted.fullmatch(os.path.relpath(path, start)):
-                yield path, _stays(path, root)
+                yield path, _resolves_inside(path, root)
 
 
 def _regex(parts: list[str]) -> str:
-    """As the shell reads it: no wildcard meets a name that begins with a dot."""
+    """The pattern as a regular expression. As in the shell, wildcards do not match a leading dot.
+    """
     pieces = []
     for index, part in enumerate(parts):
         last = index == len(parts) - 1
@@ -188,12 +189,12 @@ def _regex(parts: list[str]) -> str:
             pieces.append(r"(?:[^./][^/]*/)*[^./][^/]*" if last else r"(?:[^./][^/]*/)*")
         elif part:
             hidden = "" if part.startswith(".") else r"(?!\.)"
-            pieces.append(hidden + _segment(part) + ("" if last else "/"))
+            pieces.append(hidden + _component(part) + ("" if last else "/"))
     return "".join(pieces)
 
 
-def _segment(part: str) -> str:
-    """One name of a pattern as a regular expression: `*`, `?`, `[ab]` and `[!ab]`."""
+def _component(part: str) -> str:
+    """One path component of a pattern as a regular expression: `*`, `?`, `[ab]` and `[!ab]`."""
     pieces = []
     rest = part
     while rest:
@@ -208,7 +209,7 @@ def _segment(part: str) -> str:
 
 
 def _group(negated: str, inside: str) -> str:
-    """A set of characters as a regular expression; empty where it is none, such as `[z-a]`."""
+    """A set of characters as a regular expression; empty if it is invalid, such as `[z-a]`."""
     escaped = re.sub(r"([\\\[\]&~|])", r"\\\1", inside)
     group = f"[{'^/' if negated else ''}{escaped}]"
     try:
@@ -219,7 +220,7 @@ def _group(negated: str, inside: str) -> str:
 
 
 class _Entry(NamedTuple):
-    """What a pattern names. `detail` is a link's target, or why something is left out."""
+    """A match of a pattern. `detail` is a link's target, or why the match is left out."""
 
     kind: Literal["file", "link", "folder", "left out"]
     name: str
@@ -228,93 +229,98 @@ class _Entry(NamedTuple):
 
 
 def _entries(pattern: str, working_directory: str) -> Iterator[_Entry]:
-    """Yield what a pattern names, and what is in the folders that it names."""
+    """Yield the matches of a pattern, and the contents of the folders that match."""
     for path, stays in _matches(pattern, working_directory):
         base = Path(path)
         if not stays:
-            yield _out(base.name, path)
+            yield _left_out_link(base.name, path)
         elif base.is_dir():
-            yield from _below(base)
+            yield from _contents(base)
         elif os.path.lexists(path):
-            yield _file(base.name, path)
+            yield _file_entry(base.name, path)
 
 
-def _below(base: Path) -> Iterator[_Entry]:
-    """Yield what is in a folder, and in those below it."""
+def _contents(base: Path) -> Iterator[_Entry]:
+    """Yield the contents of a folder, recursively."""
     root = os.path.realpath(base)
-    for folder, folders, files in os.walk(base, onerror=_refuse):
+    for folder, folders, files in os.walk(base, onerror=_raise_unless_missing):
         folders.sort()
         links = [each for each in folders if Path(folder, each).is_symlink()]
         kept = len(folders) > len(links)
         for each in (*links, *sorted(files)):
             inner = Path(folder, each)
             path, name = str(inner), str(inner.relative_to(base.parent))
-            if not _stays(path, root, itself=True):
-                entry = _out(name, path)
+            if not _resolves_inside(path, root, itself=True):
+                entry = _left_out_link(name, path)
             elif each in links:
-                entry = _link(name, inner, str(base))
+                entry = _link_entry(name, inner, str(base))
             else:
-                entry = _file(name, path)
+                entry = _file_entry(name, path)
             kept = kept or entry.kind != "left out"
             yield entry
         if not kept:
             name = str(Path(folder).relative_to(base.parent))
-            is_text = _text(folder) == folder
-            yield _Entry("folder" if is_text else "left out", name, folder, "its name is no text")
+            is_text = _utf8(folder) == folder
+            yield _Entry("folder" if is_text else "left out", name, folder, "its name is not UTF-8")
 
 
-def _file(name: str, path: str) -> _Entry:
-    """A file, or why it is none that can be kept."""
+def _file_entry(name: str, path: str) -> _Entry:
+    """The entry of a file, or why it is left out."""
     try:
         mode = os.stat(path).st_mode
     except OSError as error:
         if error.errno not in (ENOENT, ENOTDIR, ELOOP):
             raise
         if Path(path).is_symlink():
-            return _out(name, path)
-        return _Entry("file", name, path)  # it was there a moment ago: see `_stat`
-    what = next((text for is_one, text in _ODD if is_one(mode)), "")
+            return _left_out_link(name, path)
+        return _Entry("file", name, path)  # deleted meanwhile: see `_stat`
+    what = next((text for is_one, text in _SPECIAL_FILES if is_one(mode)), "")
     return _Entry("left out" if what else "file", name, path, what)
 
 
-_ODD = ((S_ISFIFO, "a FIFO"), (S_ISSOCK, "a socket"), (S_ISCHR, "a device"), (S_ISBLK, "a device"))
+_SPECIAL_FILES = (
+    (S_ISFIFO, "a FIFO"),
+    (S_ISSOCK, "a socket"),
+    (S_ISCHR, "a device"),
+    (S_ISBLK, "a device"),
+)
 
 
-def _out(name: str, path: str) -> _Entry:
-    """A link that leads to nothing that is kept, and why."""
+def _left_out_link(name: str, path: str) -> _Entry:
+    """The entry of a link that is left out, with the reason."""
     leads = Path(path).exists()
-    why = "a link that leads out of what is kept" if leads else "a link to nothing"
+    why = "a link to something outside the results" if leads else "a broken link"
     return _Entry("left out", name, path, why)
 
 
-def _link(name: str, link: Path, base: str) -> _Entry:
-    """A link to a folder that is inside `base`, or why it cannot stay one."""
+def _link_entry(name: str, link: Path, base: str) -> _Entry:
+    """The entry of a link to a folder inside `base`, or why it is left out."""
     target = str(link.readlink())
     lexical = os.path.normpath(link.parent / target)
     if target.startswith("/"):
         why = "a link with an absolute target"
     elif not (lexical == base or lexical.startswith(f"{base.rstrip('/')}/")):
-        why = "a link that leads out of what is kept"
+        why = "a link to something outside the results"
     elif os.path.realpath(lexical) != os.path.realpath(link):
-        why = "a link that leads back through another link"
-    elif _text(f"{link}{target}") != f"{link}{target}":
-        why = "its name is no text"
+        why = "a link whose `..` goes through another link"
+    elif _utf8(f"{link}{target}") != f"{link}{target}":
+        why = "its name is not UTF-8"
     else:
         return _Entry("link", name, str(link), os.path.relpath(lexical, link.parent))
     return _Entry("left out", name, str(link), why)
 
 
-def _refuse(error: OSError) -> None:
-    """A folder that cannot be read may hold results: nobody is told that all are there."""
+def _raise_unless_missing(error: OSError) -> None:
+    """Raise for an unreadable folder, which may contain results."""
     if not isinstance(error, FileNotFoundError | NotADirectoryError):
         raise error
 
 
-def _stays(path: str, root: str, *, itself: bool = False) -> bool:
-    """Whether `path`, found below `root` without following links, is so when they are followed.
+def _resolves_inside(path: str, root: str, *, itself: bool = False) -> bool:
+    """Whether `path`, which is below `root`, resolves to a path below `root`.
 
     Args:
-        itself: Whether `root` will do, too.
+        itself: Whether `root` itself is accepted.
     """
     if not Path(path).is_symlink():
         return True
@@ -322,17 +328,19 @@ def _stays(path: str, root: str, *, itself: bool = False) -> bool:
     return real.startswith(root.rstrip("/") + "/") or (itself and real == root)
 
 
-def is_behind(path: str, links: Container[str]) -> bool:
-    """Whether a path leads through a link: what is there is kept where the link leads."""
+def is_below_link(path: str, links: Container[str]) -> bool:
+    """Whether a path leads through one of the links. Its file is saved at the link's target."""
     return any(str(parent) in links for parent in PurePosixPath(path).parents)
 
 
-def _names(entries: Sequence[_Entry]) -> list[str]:
-    """What each is called: by base names, unless a link would then lead nowhere, or a folder have
-    the name of a file."""
+def _name_all(entries: Sequence[_Entry]) -> list[str]:
+    """The names of entries: base names, unless a link would be broken or a folder would have the
+    name of a file."""
     paths = [entry.path for entry in entries]
     named = {entry.path: entry.name for entry in entries if entry.kind == "folder"}
-    leaves = dict(_distinct({each.path: each.name for each in entries if each.path not in named}))
+    leaves = dict(
+        _unique_names({each.path: each.name for each in entries if each.path not in named})
+    )
     named |= {path: name for name, path in leaves.items()}
     folders = {str(each) for name in named.values() for each in PurePosixPath(name).parents}
     folders |= {named[entry.path] for entry in entries if entry.kind == "folder"}
@@ -345,8 +353,8 @@ def _names(entries: Sequence[_Entry]) -> list[str]:
     return [named[path] for path in paths]
 
 
-def _distinct(names: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield `(name, path)`, no name twice and none the folder of another."""
+def _unique_names(names: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield `(name, path)`. Names are unique, and none is a folder of another."""
     sharing: dict[str, list[str]] = defaultdict(list)
     for path, name in names.items():
         sharing[name].append(path)
@@ -358,7 +366,7 @@ def _distinct(names: dict[str, str]) -> Iterator[tuple[str, str]]:
             found.update(zip(_below_common(paths), paths, strict=True))
     folders = {str(parent) for name in found for parent in PurePosixPath(name).parents}
     if len(found) < len(names) or folders & found.keys():
-        # The longer names met others: every file is called by where it is, which differs.
+        # The longer names collide, too: name every file by its path, which is unique.
         paths = list(names)
         found = dict(zip(_below_common(paths), paths, strict=True))
     yield from found.items()
@@ -369,8 +377,8 @@ def _below_common(paths: list[str]) -> list[str]:
     return [os.path.relpath(path, common) for path in paths]
 
 
-def _text(name: str) -> str:
-    """A name in UTF-8, which both S3 and JSON want."""
+def _utf8(name: str) -> str:
+    """A name in UTF-8, which S3 and JSON require."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
@@ -378,11 +386,11 @@ def _stat(name: str, path: str) -> Found | None:
     try:
         found = os.stat(path)
     except FileNotFoundError:
-        return None  # it was there a moment ago, as others come and go
+        return None  # deleted meanwhile
     return Found(
-        name=_text(name),
-        path=_text(path),
-        raw="" if _text(path) == path else os.fsencode(path).hex(),
+        name=_utf8(name),
+        path=_utf8(path),
+        raw="" if _utf8(path) == path else os.fsencode(path).hex(),
         size=found.st_size,
         mode=found.st_mode & 0o7777,
         mtime_ns=found.st_mtime_ns,

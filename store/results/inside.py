@@ -1,4 +1,4 @@
-"""A folder that nothing is written outside of, whatever names come from elsewhere."""
+"""A folder for downloads. Whatever the names of the files, nothing is written outside it."""
 
 import os
 import unicodedata
@@ -11,17 +11,17 @@ from secrets import token_hex
 from typing import Self
 
 PARTS = ".spawn-parts"
-"""Where files are until they are whole. No job is called so."""
+"""The folder for partial files. No job can have this name."""
 LONGEST_NAME = 255
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _MODE = 0o777
 
 
-class Inside:
-    """A folder of a person's choice, made where it is missing; links below it are never followed.
+class DownloadFolder:
+    """A folder for downloads, created if missing. Links below it are never followed.
 
     Raises:
-        OSError: It cannot be made or opened.
+        OSError: The folder cannot be created or opened.
     """
 
     def __init__(self, root: Path) -> None:
@@ -29,19 +29,19 @@ class Inside:
         root.mkdir(parents=True, exist_ok=True)
         self._root = os.open(root, _FOLDER)
         try:
-            with _making(PARTS):
+            with _expect_no_links(PARTS):
                 self.parts = _enter_shared(self._root, PARTS)
         except BaseException:
             os.close(self._root)
             raise
         self.folds = _is_there(PARTS.upper(), self._root)
-        """Whether two names that differ in case alone are one file here."""
+        """Whether the file system ignores case in names."""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(OSError):  # something of an earlier try is in it, or another download is
+        with suppress(OSError):  # it is not empty, or another download uses it
             flock(self.parts, LOCK_EX | LOCK_NB)
             os.rmdir(PARTS, dir_fd=self._root)
         os.close(self.parts)
@@ -52,16 +52,16 @@ class Inside:
 
     @contextmanager
     def folder(self, names: tuple[str, ...]) -> Iterator[int]:
-        """Open a folder below, made where it is missing.
+        """Open a folder below, created if missing.
 
         Raises:
-            ValueError: A link, or a file, is in its way.
-            OSError: It cannot be made.
+            ValueError: A link or a file is in the way.
+            OSError: The folder cannot be created.
         """
         here = os.dup(self._root)
         try:
             for depth, name in enumerate(names):
-                with _making("/".join(names[: depth + 1])):
+                with _expect_no_links("/".join(names[: depth + 1])):
                     below = _enter(here, name)
                 os.close(here)
                 here = below
@@ -70,13 +70,13 @@ class Inside:
             os.close(here)
 
     def part(self, name: str) -> tuple[int, str]:
-        """Open the part of a file to be, locked; one that is there goes on.
+        """Open and lock a partial file, or the one that an earlier try left.
 
         Args:
-            name: For the file alone; the same again for another try.
+            name: Unique to the file, and the same for every try.
 
         Returns:
-            A descriptor to read and write, and the part's name in `parts`.
+            A descriptor for reading and writing, and the partial file's name in `parts`.
         """
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         tried = f"{name}.part"
@@ -91,10 +91,10 @@ class Inside:
             os.close(fd)
 
     def link(self, folder: int, name: str, target: str) -> bool:
-        """Make a link in a folder that `folder` has opened; returns whether it was there already.
+        """Create a link in a folder that `folder` has opened; returns whether it existed.
 
         Raises:
-            OSError: It cannot be made; a folder of that name is in its way.
+            OSError: The link cannot be created, for example because a folder has its name.
         """
         with suppress(OSError):
             if os.readlink(name, dir_fd=folder) == target:
@@ -109,44 +109,44 @@ class Inside:
         return False
 
 
-def parts_of(name: str) -> tuple[str, ...]:
-    """Take a name from outside apart.
+def split_name(name: str) -> tuple[str, ...]:
+    """Split and validate an untrusted name.
 
     Raises:
-        ValueError: It would lead out of a folder, or no file can be called so.
+        ValueError: The name leads out of the folder, or is not a valid file name.
     """
     parts = tuple(name.split("/"))
     if not parts[0] or ".." in parts or "\0" in name:
         raise ValueError("its name leads out of the folder")
     if "" in parts or "." in parts:
-        raise ValueError("no file can be called so")
+        raise ValueError("its name is not a valid file name")
     if any(len(os.fsencode(part)) > LONGEST_NAME for part in parts):
         raise ValueError("its name is too long for a file")
     return parts
 
 
 def expect_inside(folders: Sequence[str], target: str) -> None:
-    """See that a link does not lead out of a folder, whatever other links are in it.
+    """Check that a link does not lead out of a folder, whatever other links are in it.
 
-    A target may step up at its beginning alone: after a name it would step up from where a link of
-    that name leads.
+    A target may have `..` only at its start: after a name it would apply to the target of a link
+    with that name.
 
     Args:
-        folders: Those that the link is in, below the one that it may not leave.
+        folders: The link's folders, below the one that it must not leave.
 
     Raises:
-        ValueError: It leads out, or is none.
+        ValueError: The target leads out of the folder, or is invalid.
     """
     parts = [] if target == "." else target.split("/")
     up = next((at for at, part in enumerate(parts) if part != ".."), len(parts))
     if up > len(folders):
         raise ValueError("it leads out of the folder")
     if parts[up:]:
-        parts_of("/".join(parts[up:]))
+        split_name("/".join(parts[up:]))
 
 
-def folded(name: str) -> str:
-    """The same for all names that a file system without regard to case takes for one."""
+def fold_case(name: str) -> str:
+    """A key that is equal for names that a case-insensitive file system treats as one."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
@@ -154,23 +154,23 @@ def _enter(here: int, name: str) -> int:
     try:
         return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=here)
     except FileNotFoundError:
-        with suppress(FileExistsError):  # another thread was first
+        with suppress(FileExistsError):  # another thread created it
             os.mkdir(name, _MODE, dir_fd=here)
         return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=here)
 
 
 def _enter_shared(here: int, name: str) -> int:
-    """Open a folder that others use too, and that whoever comes last takes away."""
+    """Open a folder that several downloads share; the last one deletes it."""
     while True:
         fd = _enter(here, name)
         flock(fd, LOCK_SH)
         if _is_named(fd, name, here):
             return fd
-        os.close(fd)  # it was taken away a moment ago
+        os.close(fd)  # it was deleted meanwhile
 
 
 def _is_named(fd: int, name: str, folder: int) -> bool:
-    """Whether what is open still has its name: it may have been locked after it lost that."""
+    """Whether an open file still has its name: it may have lost it before it was locked."""
     try:
         there = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
@@ -179,7 +179,7 @@ def _is_named(fd: int, name: str, folder: int) -> bool:
 
 
 @contextmanager
-def _making(path: str) -> Iterator[None]:
+def _expect_no_links(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:

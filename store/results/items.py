@@ -1,4 +1,4 @@
-"""What the store has of an attempt, and what is missing of it."""
+"""List the files of an attempt that the store has, and those that are missing."""
 
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
@@ -12,20 +12,20 @@ from spawn.store.objects.port import NotThere, ObjectStore, StoreError, list_all
 from spawn.store.results import parts
 from spawn.store.results.checkpoint import FOLDER, LIST
 from spawn.store.results.find import Folder, Linked
-from spawn.store.results.publish import VERSION, Whole
+from spawn.store.results.publish import VERSION, Checksum
 
 FACTS = ("exit_code", "metadata.json")
 LOGS = ("stdout.log", "stderr.log")
 UNSAVED = "results"
-"""The name under which it is told that results are missing that a job has promised."""
-WORTH_KNOWING = 256 * 1024
-"""Smaller output is brought again sooner than it is compared, bytes."""
+"""The name of an item that reports missing results."""
+COMPARE_BYTES = 256 * 1024
+"""Smaller output is downloaded again, not compared."""
 MANIFEST = "manifest.json"
 _FACTS = "metadata.json"
 
 
-class Known(Struct, frozen=True):
-    """A result file as the manifest promises it. `mode` is that of the file it was."""
+class ExpectedFile(Struct, frozen=True):
+    """A file as a list describes it. `mode` is that of the original file."""
 
     name: str
     size: int
@@ -34,10 +34,10 @@ class Known(Struct, frozen=True):
 
 
 class Choice(Struct, frozen=True, kw_only=True):
-    """A job, and which of its files to bring. `exit_code` and `metadata.json` always come along.
+    """A job and which of its files to download; always includes `exit_code` and `metadata.json`.
 
-    `earlier`: where the files of the attempt before its newest are, with a trailing slash. They
-    stand in while the newest has left nothing; results it has none.
+    `earlier` is the prefix of the attempt before the newest, with a trailing slash. Its files, but
+    no results, are used while the newest attempt has none.
     """
 
     job: JobState
@@ -47,26 +47,26 @@ class Choice(Struct, frozen=True, kw_only=True):
 
 
 class _Manifest(Struct, frozen=True):
-    files: tuple[Known, ...] = ()
+    files: tuple[ExpectedFile, ...] = ()
     links: tuple[Linked, ...] = ()
     folders: tuple[Folder, ...] = ()
     v: int = 1
 
 
-class _Noted(Struct, frozen=True):
-    output: dict[str, Whole] = {}
+class _Metadata(Struct, frozen=True):
+    output: dict[str, Checksum] = {}
 
 
 class Item(Struct, frozen=True, kw_only=True):
-    """A file that is to be brought, or has an `error` already. `prefix` is its attempt's.
+    """A file to download, or one with an `error`; or a link with its target; or an empty folder.
 
-    Or a link, with its target, or a folder, which is empty.
+    `prefix` is that of its attempt.
     """
 
     name: str
     prefix: str = ""
     size: int = 0
-    known: Known | None = None
+    known: ExpectedFile | None = None
     verified: bool = True
     pieces: bool = False
     link: str = ""
@@ -75,7 +75,8 @@ class Item(Struct, frozen=True, kw_only=True):
 
 
 def items(objects: ObjectStore, choice: Choice, prefix: str) -> Iterator[Item]:
-    """What there is of an attempt, and what is missing: logs, facts, results, then all else."""
+    """List an attempt's files and what is missing: output, metadata, results, then other objects.
+    """
     names = {key.removeprefix(prefix): size for key, size in list_all(objects, prefix)}
     manifest, broken = _Manifest(), ""
     if choice.results:
@@ -85,12 +86,12 @@ def items(objects: ObjectStore, choice: Choice, prefix: str) -> Iterator[Item]:
     if choice.results and (missing := _unsaved(choice.job)):
         yield Item(name=UNSAVED, error=missing)
     if choice.logs:
-        output = _output(objects, prefix, names)
+        output = _output_hashes(objects, prefix, names)
         for log in LOGS:
             if log in names:
                 known = output.get(log)
                 yield Item(name=log, prefix=prefix, size=names[log], known=known)
-            elif size := _length(names, log):
+            elif size := _size_of_pieces(names, log):
                 yield Item(name=log, prefix=prefix, size=size, pieces=True)
     for name in FACTS:
         if name in names:
@@ -109,7 +110,7 @@ def items(objects: ObjectStore, choice: Choice, prefix: str) -> Iterator[Item]:
             yield Item(name=name, prefix=prefix, size=file.size, known=file)
             continue
         yield Item(name=name, size=file.size, error=error)
-    yield from _shapes(manifest, "results/")
+    yield from _links_and_folders(manifest, "results/")
     for item in _checkpoint(objects, choice.job, prefix, names):
         own.add(item.name)
         yield item
@@ -121,26 +122,26 @@ def items(objects: ObjectStore, choice: Choice, prefix: str) -> Iterator[Item]:
 def _checkpoint(
     objects: ObjectStore, job: JobState, prefix: str, names: Mapping[str, int]
 ) -> Iterator[Item]:
-    """What the attempt has left as it was stopped, where the log vouches for the list of it."""
+    """The files of the attempt's checkpoint, if the log has one of this attempt."""
     saved = job.checkpoint
     if saved is None or saved.key != prefix + LIST:
         return
-    manifest, broken = _listed(objects, saved.key, saved.sha256)
+    manifest, broken = _read_list(objects, saved.key, saved.sha256)
     if broken:
         yield Item(name=LIST, error=broken)
         return
-    listed = Known(LIST, names.get(LIST, 0), saved.sha256)
+    listed = ExpectedFile(LIST, names.get(LIST, 0), saved.sha256)
     files = (structs.replace(each, name=FOLDER + each.name) for each in manifest.files)
     for known in (listed, *files):
         if names.get(known.name) == known.size:
             yield Item(name=known.name, prefix=prefix, size=known.size, known=known)
         else:
-            error = f"it is not in the object store as {LIST} has it"
+            error = f"it is not in the object store as {LIST} lists it"
             yield Item(name=known.name, size=known.size, error=error)
-    yield from _shapes(manifest, FOLDER)
+    yield from _links_and_folders(manifest, FOLDER)
 
 
-def _shapes(manifest: _Manifest, below: str) -> Iterator[Item]:
+def _links_and_folders(manifest: _Manifest, below: str) -> Iterator[Item]:
     """The links and the empty folders of a manifest."""
     for folder in manifest.folders:
         yield Item(name=below + folder.name, folder=True)
@@ -149,7 +150,7 @@ def _shapes(manifest: _Manifest, below: str) -> Iterator[Item]:
 
 
 def _unsaved(job: JobState) -> str:
-    """Why the store does not have all results that a job has promised; empty where it has."""
+    """Why the store lacks results of a completed job; empty if it has them all."""
     if job.state != "completed" or not job.config.result_files or job.uploaded:
         return ""
     if job.upload_failed:
@@ -157,23 +158,26 @@ def _unsaved(job: JobState) -> str:
     return "they are not all saved yet"
 
 
-def _output(objects: ObjectStore, prefix: str, names: Mapping[str, int]) -> dict[str, Known]:
-    """What large output hashes to, as its attempt has noted: so that it need not come twice."""
-    if max((names.get(log, 0) for log in LOGS), default=0) < WORTH_KNOWING or _FACTS not in names:
+def _output_hashes(
+    objects: ObjectStore, prefix: str, names: Mapping[str, int]
+) -> dict[str, ExpectedFile]:
+    """The hashes of large output from the attempt's metadata, so that it is not downloaded twice.
+    """
+    if max((names.get(log, 0) for log in LOGS), default=0) < COMPARE_BYTES or _FACTS not in names:
         return {}
     try:
-        noted = msgspec.json.decode(objects.read(prefix + _FACTS).data, type=_Noted).output
+        hashes = msgspec.json.decode(objects.read(prefix + _FACTS).data, type=_Metadata).output
     except (NotThere, StoreError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
     return {
-        log: Known(log, whole.size, whole.sha256)
-        for log, whole in noted.items()
-        if names.get(log) == whole.size
+        log: ExpectedFile(log, checksum.size, checksum.sha256)
+        for log, checksum in hashes.items()
+        if names.get(log) == checksum.size
     }
 
 
-def _length(names: Mapping[str, int], log: str) -> int:
-    """How much of a stream the store has in pieces that follow each other, bytes."""
+def _size_of_pieces(names: Mapping[str, int], log: str) -> int:
+    """Size in bytes of the consecutive pieces of a stream."""
     at = 0
     while size := names.get(parts.key("", log, at), 0):
         at += size
@@ -181,15 +185,15 @@ def _length(names: Mapping[str, int], log: str) -> int:
 
 
 def _manifest(objects: ObjectStore, job: JobState, prefix: str) -> tuple[_Manifest, str]:
-    """The manifest that the log vouches for, and why there is none where there should be."""
+    """The manifest whose hash the log has, and the error if it cannot be read."""
     uploaded = job.uploaded
     if not isinstance(uploaded, ResultsUploaded):
         return _Manifest(), ""
-    return _listed(objects, prefix + MANIFEST, uploaded.sha256)
+    return _read_list(objects, prefix + MANIFEST, uploaded.sha256)
 
 
-def _listed(objects: ObjectStore, key: str, digest: str) -> tuple[_Manifest, str]:
-    """A list that has this SHA-256, and why there is none."""
+def _read_list(objects: ObjectStore, key: str, digest: str) -> tuple[_Manifest, str]:
+    """Read a list and verify its SHA-256; returns the list, and the error if any."""
     try:
         data = objects.read(key).data
     except NotThere:
@@ -197,11 +201,11 @@ def _listed(objects: ObjectStore, key: str, digest: str) -> tuple[_Manifest, str
     except StoreError as error:
         return _Manifest(), f"the list of results cannot be read: {error}"
     if sha256(data).hexdigest() != digest:
-        return _Manifest(), "the list of results is not the one that the log knows"
+        return _Manifest(), "the list of results does not match the log"
     try:
         found = msgspec.json.decode(data, type=_Manifest)
     except msgspec.DecodeError as error:
         return _Manifest(), f"the list of results cannot be read: {error}"
     if found.v > VERSION:
-        return _Manifest(), "the list of results is of a newer version of spawn"
+        return _Manifest(), "a newer version of spawn wrote the list of results"
     return found, ""

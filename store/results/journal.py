@@ -1,7 +1,7 @@
-"""Which results of an attempt are in the object store already, kept beside its output.
+"""A journal of an attempt's uploaded results, in a file beside its output.
 
-It spares a runner that goes on with an upload from reading back what another had sent. A line that
-is missing costs that much; none is believed unless the store has an object of that size.
+A runner that resumes an upload need not read the objects back. A missing line costs that read. A
+line counts only if the store has an object of that size.
 """
 
 from contextlib import suppress
@@ -14,12 +14,12 @@ from msgspec import Struct
 from spawn.store.files import read_small, regular
 
 NAME = "uploaded"
-_MOST_BYTES = 1024 * 1024 * 1024
-"""Of a journal: some millions of files."""
+_MAX_BYTES = 1024 * 1024 * 1024
+"""Maximum size of a journal: some millions of files."""
 
 
 class Sent(Struct, frozen=True):
-    """A result that is in the store."""
+    """An uploaded result."""
 
     name: str
     size: int
@@ -27,10 +27,10 @@ class Sent(Struct, frozen=True):
 
 
 class Journal:
-    """What was sent of one attempt's results; used by several threads.
+    """The journal of one attempt. Thread-safe.
 
     Args:
-        folder: The attempt's.
+        folder: The attempt's folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -38,17 +38,17 @@ class Journal:
         self._lock = Lock()
         self._sent: dict[str, Sent] = {}
         with suppress(OSError):
-            for line in read_small(self._path, _MOST_BYTES).splitlines():
-                with suppress(ValueError, RecursionError):  # the last of a runner that died
+            for line in read_small(self._path, _MAX_BYTES).splitlines():
+                with suppress(ValueError, RecursionError):  # cut off when a runner died
                     sent = msgspec.json.decode(line, type=Sent)
                     self._sent[sent.name] = sent
 
     def find(self, name: str) -> Sent | None:
-        """What was sent under a name; None where nobody knows."""
+        """The upload with this name; None if there is no record of it."""
         return self._sent.get(name)
 
     def note(self, sent: Sent) -> None:
-        """Remember it. A disk that is full forgets."""
+        """Record an upload. A failed write is ignored."""
         with self._lock:
             self._sent[sent.name] = sent
             with suppress(OSError), open(self._path, "ab", opener=regular) as file:

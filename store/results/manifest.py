@@ -1,4 +1,4 @@
-"""The list of an attempt's result files, made before the job counts as completed."""
+"""The list of an attempt's result files, written before the job counts as completed."""
 
 import os
 from contextlib import suppress
@@ -17,12 +17,12 @@ from spawn.store.files import replace
 from spawn.store.results.find import Folder, Found, Linked, find
 
 NAME = "manifest.json"
-_MOST_BYTES = 1024 * 1024 * 1024
-"""Of a list: some millions of files."""
+_MAX_BYTES = 1024 * 1024 * 1024
+"""Maximum size of a manifest: some millions of files."""
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
-    """What an attempt leaves; in its folder before the upload, so that none is forgotten."""
+    """The results of an attempt, listed in its folder before the upload so that none is lost."""
 
     files: tuple[Found, ...]
     unmatched: tuple[str, ...] = ()
@@ -32,7 +32,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
 
 
 def collect(job: JobConfig, folder: Path) -> Results:
-    """Find a job's result files, make them durable, and write the manifest durably.
+    """Find a job's result files, flush them to disk, and write the manifest.
 
     Raises:
         OSError: A folder cannot be read, or the manifest cannot be written.
@@ -43,7 +43,7 @@ def collect(job: JobConfig, folder: Path) -> Results:
     if len(files) > MANY:
         os.sync()
     for file in files if len(files) <= MANY else ():
-        with suppress(OSError):  # gone or unreadable: the upload will say so
+        with suppress(OSError):  # missing or unreadable: the upload reports it
             sync(file.place)
     data = msgspec.json.encode(Manifest(**structs.asdict(found)))
     replace(folder / NAME, data, durable=True)
@@ -55,7 +55,7 @@ def collect(job: JobConfig, folder: Path) -> Results:
 
 
 def is_collected(folder: Path) -> bool:
-    """Whether an attempt's results were listed."""
+    """Whether an attempt has a manifest."""
     return (folder / NAME).exists()
 
 
@@ -63,7 +63,7 @@ def load(folder: Path) -> Manifest:
     """Read an attempt's manifest.
 
     Raises:
-        OSError: There is none.
-        msgspec.DecodeError: It is not a manifest.
+        OSError: The manifest cannot be read.
+        msgspec.DecodeError: The manifest is invalid.
     """
-    return kept.load(folder / NAME, Manifest, _MOST_BYTES)
+    return kept.load(folder / NAME, Manifest, _MAX_BYTES)

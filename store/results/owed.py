@@ -1,4 +1,4 @@
-"""Which attempts' files may not be in the object store yet, though the attempts are over."""
+"""Ended attempts whose files may not be in the object store yet."""
 
 from collections.abc import Iterable, Iterator
 from copy import copy
@@ -13,14 +13,14 @@ _OUTCOMES = {b"JobCompleted", b"JobFailed", b"JobRetryScheduled", b"JobInterrupt
 
 
 def owed(queue_id: str, rows: Iterable[Row], *, failed_too: bool) -> Iterator[JobState]:
-    """The attempts whose files are here and not known to be in the store, oldest first. Of results
-    the log alone knows.
+    """Find the ended attempts with local files that may not be in the store, oldest first. Whether
+    results are in the store is decided by the log alone.
 
-    Each as it was when it ended, also where others have followed it.
+    Each job is as it was when the attempt ended, even if other attempts followed.
 
     Args:
         rows: The whole log.
-        failed_too: Whether results that were given up are among them.
+        failed_too: Whether to include results whose upload was given up.
     """
     replay = Replay(queue_id)
     ended: dict[str, JobState] = {}

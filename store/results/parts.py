@@ -1,7 +1,7 @@
 """The output of an attempt that still runs, or whose machine is gone: pieces in the object store.
 
-A piece is named by where it begins in the stream, so that none is ever written over; the whole
-stream takes their place when the attempt has ended.
+A piece is named by its offset in the stream, so that none is ever overwritten. The whole stream
+replaces the pieces when the attempt ends.
 """
 
 from collections.abc import Iterator
@@ -12,25 +12,25 @@ from spawn.store.objects.port import Exists, NotThere, SmallObjects, list_all
 
 FOLDER = "parts/"
 _PIECE = 4 * 1024 * 1024
-"""The largest piece, in bytes."""
+"""Maximum size of a piece."""
 
 
 def key(prefix: str, log: str, offset: int) -> str:
-    """Name the piece of an attempt's stream that begins at a byte.
+    """The key of the piece at an offset of a stream.
 
     Args:
-        prefix: Of the attempt, with a trailing slash.
+        prefix: The attempt's prefix, with a trailing slash.
         log: `stdout.log` or `stderr.log`.
     """
     return f"{prefix}{FOLDER}{log}/{offset:016d}"
 
 
 def send(store: SmallObjects, prefix: str, log: str, file: Path, at: int) -> int:
-    """Bring what a stream has gained since byte `at`, as pieces; returns where it ends now.
+    """Upload a stream from offset `at` on, as pieces; returns the offset of its end.
 
     Raises:
         OSError: The file cannot be read.
-        StoreError: The store fails; what was sent before stays.
+        StoreError: The store fails; the pieces uploaded so far stay.
     """
     with open(file, "rb", opener=regular) as stream:
         stream.seek(at)
@@ -38,19 +38,19 @@ def send(store: SmallObjects, prefix: str, log: str, file: Path, at: int) -> int
             try:
                 store.create(key(prefix, log, at), data)
                 at += len(data)
-            except Exists:  # an earlier runner's, or a request of ours whose answer was lost
-                there = sum(size for _, size in pieces(store, prefix, log, at))
-                if not there:
+            except Exists:  # by an earlier runner, or a request whose response was lost
+                existing = sum(size for _, size in pieces(store, prefix, log, at))
+                if not existing:
                     return at
-                at += there
+                at += existing
                 stream.seek(at)
     return at
 
 
 def pieces(store: SmallObjects, prefix: str, log: str, after: int = 0) -> Iterator[tuple[str, int]]:
-    """The pieces of a stream that follow each other from byte `after` on: `(key, bytes)`.
+    """The consecutive pieces of a stream from offset `after` on: `(key, size)`.
 
-    What lies behind a gap is left out, and so is whatever is no piece.
+    Pieces after a gap, and other objects, are skipped.
     """
     at = after
     folder = f"{prefix}{FOLDER}{log}/"
@@ -61,10 +61,10 @@ def pieces(store: SmallObjects, prefix: str, log: str, after: int = 0) -> Iterat
 
 
 def read(store: SmallObjects, prefix: str, log: str, after: int = 0) -> Iterator[bytes]:
-    """What the store has of a stream from byte `after` on, a piece at a time.
+    """Read a stream from offset `after` on, piece by piece.
 
     Args:
-        after: Where an earlier call ended: the sum of what it gave, from 0.
+        after: 0, or the offset at which an earlier call ended.
     """
     for name, _ in pieces(store, prefix, log, after):
         try:

@@ -1,4 +1,4 @@
-"""Bring an attempt's output and results to the object store."""
+"""Upload an attempt's output and results to the object store."""
 
 import os
 from collections import deque
@@ -23,13 +23,13 @@ from spawn.store.results.manifest import NAME, Manifest, load
 
 LOGS = ("stdout.log", "stderr.log")
 _WINDOW = 64
-"""Files that are on their way at most."""
+"""Maximum number of files in progress."""
 VERSION = 2
-"""Of the manifest in the store."""
+"""Version of the manifest in the store."""
 _SAVED = "saved"
-_MOST = 10
-_LONGEST = 300
-"""How many things that are left out are named in the log, and letters of each: a line there has at
+_MAX_ENTRIES = 10
+_MAX_LENGTH = 300
+"""Number of left-out entries that the log names, and characters of each: a line of the log has at
 most 64 KiB."""
 
 T = TypeVar("T")
@@ -37,15 +37,15 @@ U = TypeVar("U")
 
 
 class Lost(Exception):
-    """A result file is not what the manifest says, or is none that can be read."""
+    """A result file is missing, unreadable or has changed."""
 
 
 class OnlyResults(Exception):
-    """An attempt's output or facts are not all in the store, though its results are.
+    """The results of an attempt were uploaded, but not all of its output and metadata.
 
     Args:
-        uploaded: What `publish` would have returned.
-        cause: What went wrong first.
+        uploaded: The uploaded results, as `publish` returns them.
+        cause: The first error.
     """
 
     def __init__(self, uploaded: ResultsUploaded | None, cause: Exception) -> None:
@@ -55,20 +55,21 @@ class OnlyResults(Exception):
 
 
 class Kept(Found, frozen=True, kw_only=True):
-    """A result file as the manifest in the store has it: as it was found, and what was read."""
+    """A result file in the store's manifest: as it was found, and the hash of the uploaded bytes.
+    """
 
     sha256: str
 
 
-class Whole(Struct, frozen=True):
-    """How large an object is, bytes, and what it hashes to: so that a copy of it is known again."""
+class Checksum(Struct, frozen=True):
+    """The size in bytes and the hash of an object, to recognize a copy of it."""
 
     size: int
     sha256: str
 
 
 class Listed(Struct, frozen=True, kw_only=True):
-    """The manifest in the store: what an attempt has left there.
+    """The manifest in the store.
 
     Version 2 added `links`, `folders` and `left_out`.
     """
@@ -89,61 +90,61 @@ def publish(
     pool: Executor | None = None,
     went: Callable[[], None] = lambda: None,
 ) -> ResultsUploaded | None:
-    """Copy an attempt's files into the store; what is there already is left as it is.
+    """Upload an attempt's files. Objects that exist are not changed.
 
-    May be repeated after any failure, and goes on where it was.
+    May be retried after any failure, and resumes where it stopped.
 
     Args:
-        job: As it was when the attempt ended.
-        fresh: Whether nobody has tried before, so that nothing can be there.
-        pool: Where several files are copied at once.
-        went: Called whenever the store has done something, from any thread.
+        job: The job as it was when the attempt ended.
+        fresh: Whether this is the first try, so that no object can exist.
+        pool: Uploads files concurrently (default: one at a time).
+        went: Called after each file, from any thread.
 
     Returns:
-        What the store has of its results; None for an attempt that promises none.
+        The uploaded results; None for an attempt without results.
 
     Raises:
-        Lost: A result file is gone, unreadable, or another than when the job completed.
-        OSError: The list of results cannot be read.
-        msgspec.DecodeError: The list of results is none.
+        Lost: A result file is missing, unreadable or has changed since the job completed.
+        OSError: The manifest cannot be read.
+        msgspec.DecodeError: The manifest is invalid.
         StoreError: The store fails.
-        OnlyResults: All but its output or facts is there.
+        OnlyResults: The results were uploaded, but not all of the output and metadata.
     """
     prefix = attempt_prefix(job)
     folder = Path(job.folder)
     promised = job.state == "completed" and bool(job.config.result_files)
-    there = {} if fresh else dict(list_all(store, prefix))
+    existing = {} if fresh else dict(list_all(store, prefix))
     failed: list[Exception] = []
 
-    def keep(key: str, put: Callable[[], object]) -> None:
-        if key in there:
+    def put_if_missing(key: str, put: Callable[[], object]) -> None:
+        if key in existing:
             return
         try:
             put()
             went()
-        except (OSError, StoreError) as error:  # what else there is may fare better
+        except (OSError, StoreError) as error:  # other files may succeed
             failed.append(error)
 
-    output: dict[str, Whole] = {}
+    output: dict[str, Checksum] = {}
 
-    def bring(log: str) -> None:
+    def upload_log(log: str) -> None:
         if store.far:
-            output[log] = Whole(*store.put_file(prefix + log, folder / log))
+            output[log] = Checksum(*store.put_file(prefix + log, folder / log))
         else:
             store.link(prefix + log, folder / log)
 
     for log in LOGS:
         if (folder / log).exists():
-            keep(prefix + log, lambda log=log: bring(log))  # type: ignore[misc]
-        if store.far and prefix + log in there:  # by an earlier try
-            output[log] = Whole(there[prefix + log], _digest(str(folder / log)))
+            put_if_missing(prefix + log, lambda log=log: upload_log(log))  # type: ignore[misc]
+        if store.far and prefix + log in existing:  # by an earlier try
+            output[log] = Checksum(existing[prefix + log], _digest(str(folder / log)))
     for name, data in (("exit_code", _exit_code(job)), ("metadata.json", _metadata(job, output))):
-        keep(
+        put_if_missing(
             prefix + name,
             lambda name=name, data=data: store.put(prefix + name, data, durable=False),  # type: ignore[misc]
         )
     reached("publisher.logs")
-    uploaded = _publish_results(store, prefix, folder, there, pool, went) if promised else None
+    uploaded = _publish_results(store, prefix, folder, existing, pool, went) if promised else None
     if failed:
         raise OnlyResults(uploaded, failed[0])
     _mark(folder)
@@ -151,17 +152,17 @@ def publish(
 
 
 def attempt_prefix(job: JobState) -> str:
-    """Where the files of a job's newest attempt are in the store, with a trailing slash."""
+    """The prefix of the files of a job's newest attempt, with a trailing slash."""
     return f"{job.config.job_id}/attempts/{job.epoch}.{job.attempt}/"
 
 
 def is_saved(folder: Path) -> bool:
-    """Whether all files of an attempt are in the store, though the log may not say so yet."""
+    """Whether all files of an attempt are in the store. The log may not have it yet."""
     return (folder / _SAVED).exists()
 
 
 def _mark(folder: Path) -> None:
-    """Spare the next runner the question. Whatever is lost of this is only asked again."""
+    """Mark an attempt as saved. A missing mark only costs the next runner some requests."""
     try:
         os.close(regular(folder / _SAVED, os.O_WRONLY | os.O_CREAT, 0o600))
     except OSError:
@@ -172,27 +173,27 @@ def _publish_results(
     store: ObjectStore,
     prefix: str,
     folder: Path,
-    there: Mapping[str, int],
+    existing: Mapping[str, int],
     pool: Executor | None,
     went: Callable[[], None],
 ) -> ResultsUploaded:
     manifest = load(folder)
     journal = Journal(folder)
 
-    def keep(file: Found) -> Kept:
+    def upload(file: Found) -> Kept:
         key = f"{prefix}results/{file.name}"
         sent = journal.find(file.name) if store.far else None
-        if sent is None or there.get(key) != sent.size:
-            sent = send(store, key, file, taken=key in there)
+        if sent is None or existing.get(key) != sent.size:
+            sent = upload_file(store, key, file, exists=key in existing)
             if store.far:
                 journal.note(sent)
         went()
         reached("publisher.file")
         return Kept(**msgspec.structs.asdict(file), sha256=sent.sha256)
 
-    kept = tuple(each(keep, manifest.files, pool))
+    kept = tuple(map_concurrently(upload, manifest.files, pool))
     store.settle()
-    stored = store.put(prefix + NAME, listed(kept, manifest))
+    stored = store.put(prefix + NAME, encode_list(kept, manifest))
     reached("publisher.uploaded")
     return ResultsUploaded(
         files=len(kept),
@@ -200,42 +201,42 @@ def _publish_results(
         key=prefix + NAME,
         sha256=stored,
         unmatched=manifest.unmatched,
-        left_out=in_short(manifest.left_out),
+        left_out=shorten(manifest.left_out),
     )
 
 
-def listed(kept: tuple[Kept, ...], found: Manifest | Results) -> bytes:
-    """The manifest for the store."""
+def encode_list(kept: tuple[Kept, ...], found: Manifest | Results) -> bytes:
+    """Encode the manifest for the store."""
     rest = {name: getattr(found, name) for name in ("unmatched", "links", "folders", "left_out")}
     return msgspec.json.encode(Listed(files=kept, **rest, v=VERSION), order="sorted")
 
 
-def in_short(left_out: Sequence[str]) -> tuple[str, ...]:
-    """What is left out, as the log names it."""
-    named = tuple(each[:_LONGEST] for each in left_out[:_MOST])
+def shorten(left_out: Sequence[str]) -> tuple[str, ...]:
+    """Shorten a list of left-out entries for the log."""
+    named = tuple(each[:_MAX_LENGTH] for each in left_out[:_MAX_ENTRIES])
     more = len(left_out) - len(named)
     return (*named, f"and {more} more") if more else named
 
 
-def send(store: ObjectStore, key: str, file: Found, *, taken: bool) -> Sent:
-    """Copy a file, or find that an earlier try did.
+def upload_file(store: ObjectStore, key: str, file: Found, *, exists: bool) -> Sent:
+    """Upload a file, or verify the object of an earlier try.
 
     Args:
-        taken: Whether something has its key in the store already.
+        exists: Whether the store may have an object with this key.
 
     Raises:
-        Lost: See `publish`; or what has its key in the store is another file.
+        Lost: As in `publish`, or the object has other contents.
     """
 
-    def same() -> None:
+    def expect_unchanged() -> None:
         if _identity(os.stat(file.place)) != (file.size, file.mtime_ns, file.inode):
-            raise Lost(f"changed: {file.path} is not what it was when the job completed")
+            raise Lost(f"changed: {file.path} was modified after the job completed")
 
     try:
-        same()
-        size, digest = store.put_file(key, Path(file.place), accept=same)
-        if taken and digest != _digest(file.place):
-            raise Lost(f"taken: {key} has other bytes in the object store")
+        expect_unchanged()
+        size, digest = store.put_file(key, Path(file.place), accept=expect_unchanged)
+        if exists and digest != _digest(file.place):
+            raise Lost(f"taken: {key} has other contents in the object store")
     except FileNotFoundError:
         raise Lost(f"gone: {file.path}") from None
     except OSError as error:
@@ -245,23 +246,25 @@ def send(store: ObjectStore, key: str, file: Found, *, taken: bool) -> Sent:
     return Sent(file.name, size, digest)
 
 
-def each(work: Callable[[T], U], items: Iterable[T], pool: Executor | None) -> Iterator[U]:
-    """Do the work for each item, in order, several at once where there is a pool."""
+def map_concurrently(
+    work: Callable[[T], U], items: Iterable[T], pool: Executor | None
+) -> Iterator[U]:
+    """Call `work` for each item and yield the results in order; concurrent if there is a pool."""
     if pool is None:
         yield from map(work, items)
         return
-    open_: deque[Future[U]] = deque()
+    pending: deque[Future[U]] = deque()
     try:
         for item in items:
-            open_.append(pool.submit(work, item))
-            if len(open_) >= _WINDOW:
-                yield open_.popleft().result()
-        while open_:
-            yield open_.popleft().result()
+            pending.append(pool.submit(work, item))
+            if len(pending) >= _WINDOW:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
     finally:
-        for future in open_:
+        for future in pending:
             future.cancel()
-        wait_for(open_)
+        wait_for(pending)
 
 
 def _digest(path: str) -> str:
@@ -278,7 +281,7 @@ def _exit_code(job: JobState) -> bytes:
     return b"\n" if code is None else f"{code}\n".encode()
 
 
-def _metadata(job: JobState, output: Mapping[str, Whole]) -> bytes:
+def _metadata(job: JobState, output: Mapping[str, Checksum]) -> bytes:
     facts = {
         "job_id": job.config.job_id,
         "status": job.state,

@@ -1,4 +1,4 @@
-"""Put an attempt's results back where its job had left them, on a machine that has not got them."""
+"""Restore an attempt's results to their original paths, on a machine that lacks them."""
 
 import os
 from collections.abc import Callable, Container
@@ -15,7 +15,7 @@ from spawn.core.state import JobState
 from spawn.store.durable import sync
 from spawn.store.files import read_small, regular
 from spawn.store.objects.port import NotThere, ObjectStore
-from spawn.store.results.find import Linked, is_behind, may_find
+from spawn.store.results.find import Linked, is_below_link, may_find
 from spawn.store.results.inside import expect_inside
 from spawn.store.results.publish import VERSION, Kept, Listed, attempt_prefix
 
@@ -23,30 +23,30 @@ _CHUNK = 1024 * 1024
 
 
 class Gone(Exception):
-    """The store does not have the results that the log says it has."""
+    """Results are missing in the store, or do not match the log."""
 
 
 class Occupied(SpawnError):
-    """A folder with files in it is where a file or a link belongs."""
+    """A folder that is not empty has the path of a file or a link."""
 
 
-_MOST_BYTES = 64 * 1024 * 1024
-"""Of what was restored: some hundred thousand jobs."""
+_MAX_BYTES = 64 * 1024 * 1024
+"""Maximum size of the record: some hundred thousand jobs."""
 
 
 class Restored:
-    """The jobs whose results were restored on this machine, one line each in a queue's folder. They
-    are not restored again by the next runner: a job may have changed the files since.
+    """A record of the jobs whose results were restored on this machine, in a queue's folder. The
+    next runner does not restore them again: a job may have changed the files since.
 
     Args:
-        folder: The queue's.
+        folder: The queue's folder.
     """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "restored"
         self._known: set[str] = set()
-        with suppress(OSError):  # what is not known is restored once more
-            text = read_small(self._path, _MOST_BYTES).decode("ascii", "replace")
+        with suppress(OSError):  # results without a record are restored again
+            text = read_small(self._path, _MAX_BYTES).decode("ascii", "replace")
             self._known.update(text.split("\n"))
 
     def has(self, job: JobState) -> bool:
@@ -54,10 +54,10 @@ class Restored:
         return _restored_line(job) in self._known
 
     def add(self, job: JobState) -> None:
-        """Remember that a job's results are restored.
+        """Record that a job's results are restored.
 
         Raises:
-            OSError: That cannot be written.
+            OSError: The record cannot be written.
         """
         line = _restored_line(job)
         with open(self._path, "a", encoding="ascii") as file:
@@ -74,32 +74,32 @@ def _restored_line(job: JobState) -> str:
 def put_back(
     store: ObjectStore, job: JobState, mine: Callable[[str], bool] = lambda _: True
 ) -> int:
-    """Bring the results of a completed job to the paths that they were found at.
+    """Restore the results of a completed job to their original paths.
 
-    A file that is there and agrees is left; any other gives way, as it would to the job itself. So
-    does a link in a result folder: nothing is written through one. Modes and times are those that
-    the files had. Links come last. May be repeated.
+    Identical files are kept, others are replaced, as the job itself would do. Links in a result
+    folder are replaced, too: nothing is written through a link. Modes and times are restored. Links
+    are created last. May be retried.
 
     Args:
-        job: With its `ResultsUploaded`.
-        mine: Whether a path is for this job to put back.
+        job: Must have uploaded results.
+        mine: Returns whether this job may restore a path.
 
     Returns:
-        How many files were brought.
+        The number of files that were downloaded.
 
     Raises:
-        Gone: The list or a file is not in the store, or not what the log and the list say.
+        Gone: The list or a file is missing in the store, or does not match the log.
         StoreError: The store fails.
-        Occupied: A folder with files in it is in the way.
-        OSError: A file cannot be written here.
+        Occupied: A folder that is not empty is in the way.
+        OSError: A file cannot be written.
     """
     saved = job.uploaded
     assert saved is not None
     folder = f"{attempt_prefix(job)}results/"
-    return bring(store, job.config, saved.key, saved.sha256, folder, mine)
+    return restore_files(store, job.config, saved.key, saved.sha256, folder, mine)
 
 
-def bring(
+def restore_files(
     store: ObjectStore,
     job: JobConfig,
     key: str,
@@ -107,15 +107,15 @@ def bring(
     folder: str,
     mine: Callable[[str], bool],
 ) -> int:
-    """Bring the files of a list in the store to the paths that it names. See `put_back`.
+    """Restore the files of a list in the store to the paths in it; see `put_back`.
 
     Args:
-        key: The list's.
-        digest: Its SHA-256 in hex.
-        folder: Where its files are in the store, with a trailing slash.
+        key: The list's key.
+        digest: The list's SHA-256 in hex.
+        folder: The prefix of the files in the store, with a trailing slash.
     """
-    brought = 0
-    listed = _listed(store, key, digest)
+    downloaded = 0
+    listed = _read_list(store, key, digest)
     links = {link.path for link in listed.links}
     places = _Places(job, links)
     for empty in listed.folders:
@@ -126,40 +126,40 @@ def bring(
         try:
             path = places.path(file.place, file.path)
         except ValueError:
-            raise Gone(f"{file.path} has no place") from None
+            raise Gone(f"{file.path} has an invalid path") from None
         if not mine(str(path)):
             continue
         places.make(path.parent)
         if not _agrees(path, file):
-            _bring(store, f"{folder}{file.name}", path, file)
-            brought += 1
+            _download(store, f"{folder}{file.name}", path, file)
+            downloaded += 1
     for link in listed.links:
         path = places.path(link.path, link.path)
         places.expect_inside(link)
         if mine(str(path)):
             places.make(path.parent)
             _link(path, link.target)
-    return brought
+    return downloaded
 
 
-def _listed(store: ObjectStore, key: str, digest: str) -> Listed:
+def _read_list(store: ObjectStore, key: str, digest: str) -> Listed:
     try:
         data = store.read(key).data
     except NotThere:
         raise Gone(f"{key} is not in the object store") from None
     if sha256(data).hexdigest() != digest:
-        raise Gone(f"{key} is not the list that the log knows")
+        raise Gone(f"{key} does not match the log")
     try:
         listed = msgspec.json.decode(data, type=Listed)
     except msgspec.DecodeError as error:
         raise Gone(f"{key} cannot be read: {error}") from None
     if listed.v > VERSION:
-        raise Gone(f"{key} is of a newer version of spawn")
+        raise Gone(f"a newer version of spawn wrote {key}")
     return listed
 
 
 class _Places:
-    """Where what a list names belongs on this machine.
+    """The paths on this machine for the entries of a list.
 
     Args:
         links: The paths of the list's links.
@@ -171,19 +171,19 @@ class _Places:
         self._made: set[Path] = set()
 
     def path(self, place: str, shown: str) -> Path:
-        """Where something belongs: only where the job's own patterns could have found it.
+        """The path of an entry, which must match the job's patterns.
 
         Raises:
-            Gone: They could not.
+            Gone: It does not match.
         """
         path = PurePosixPath(place)
         plain = path.is_absolute() and ".." not in path.parts and "\0" not in place
-        if not plain or not self._may_find(place) or is_behind(place, self._links):
-            raise Gone(f"{shown} is no result of job {self._job.job_id}")
+        if not plain or not self._may_find(place) or is_below_link(place, self._links):
+            raise Gone(f"{shown} is not a result of job {self._job.job_id}")
         return Path(place)
 
     def make(self, folder: Path) -> None:
-        """Make a folder. A link or a file below a result folder gives way to it."""
+        """Create a folder, in place of a link or a file if that is below a result folder."""
         for each in (*reversed(folder.parents), folder):
             if each in self._made:
                 continue
@@ -195,17 +195,17 @@ class _Places:
             self._made.add(each)
 
     def expect_inside(self, link: Linked) -> None:
-        """See that a link leads to what the job's own patterns could have found.
+        """Check that a link's target matches the job's patterns.
 
         Raises:
-            Gone: It does not.
+            Gone: It does not match.
         """
         folder = PurePosixPath(link.path).parent
         leads_to = os.path.normpath(folder / link.target)
         try:
             expect_inside(folder.parts[1:], link.target)
         except ValueError as error:
-            raise Gone(f"{link.path} is no result of job {self._job.job_id}: {error}") from None
+            raise Gone(f"{link.path} is not a result of job {self._job.job_id}: {error}") from None
         if not self._may_find(leads_to):
             raise Gone(f"{link.path} leads out of the results of job {self._job.job_id}")
 
@@ -214,7 +214,7 @@ class _Places:
 
 
 def _link(path: Path, target: str) -> None:
-    """Make a link, where that is not there."""
+    """Create a link unless it exists."""
     if path.is_symlink() and str(path.readlink()) == target:
         return
     part = path.with_name(f".{path.name[:100]}.link.part")
@@ -229,10 +229,10 @@ def _link(path: Path, target: str) -> None:
 
 
 def _remove_empty_folder(path: Path) -> None:
-    """Remove a folder where a file or a link belongs.
+    """Remove an empty folder that has the path of a file or a link.
 
     Raises:
-        Occupied: It has files in it, which may be a user's own.
+        Occupied: The folder is not empty. Its files may be the user's own.
     """
     if not path.is_dir() or path.is_symlink():
         return
@@ -251,13 +251,13 @@ def _agrees(path: Path, file: Kept) -> bool:
     try:
         if path.is_symlink() or path.stat().st_size != file.size:
             return False
-        with open(path, "rb", opener=regular) as there:
-            return file_digest(there, "sha256").hexdigest() == file.sha256
+        with open(path, "rb", opener=regular) as existing:
+            return file_digest(existing, "sha256").hexdigest() == file.sha256
     except OSError:
         return False
 
 
-def _bring(store: ObjectStore, key: str, path: Path, file: Kept) -> None:
+def _download(store: ObjectStore, key: str, path: Path, file: Kept) -> None:
     part = path.with_name(f".{path.name[:100]}.{file.sha256[:16]}.part")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     digest = sha256()
@@ -271,7 +271,7 @@ def _bring(store: ObjectStore, key: str, path: Path, file: Kept) -> None:
                     break
                 out.write(chunk)
             if size != file.size or digest.hexdigest() != file.sha256:
-                raise Gone(f"{key} is not what the log knows")
+                raise Gone(f"{key} does not match the log")
             out.flush()
             os.fchmod(out.fileno(), file.mode & 0o777)
             os.utime(out.fileno(), ns=(file.mtime_ns, file.mtime_ns))

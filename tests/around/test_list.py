@@ -118,8 +118,8 @@ def test_results_of_several_pages_are_sorted_newest_first(
 
 def test_an_ec2_failure_is_reported(spawn: Spawn, monkeypatch: pytest.MonkeyPatch) -> None:
     refusals = [
-        (403, "UnauthorizedOperation", "EC2 refuses us", "docs/iam-policies.md"),
-        (400, "ExpiredToken", "EC2 refuses us: credentials have expired", "aws sso login"),
+        (403, "UnauthorizedOperation", "EC2 denied access", "docs/iam-policies.md"),
+        (400, "ExpiredToken", "EC2 denied access: credentials have expired", "aws sso login"),
         (503, "RequestLimitExceeded", "EC2 cannot be reached: RequestLimitExceeded", ""),
     ]
     for status, code, said, hint in refusals:

@@ -82,15 +82,15 @@ CHANGES = {
     ),
     "a changed job": (
         "UPDATE events SET job_id = 'export' WHERE seq = 4",
-        "event 4: its column job_id is not what its line says",
+        "event 4: column job_id does not match its line",
     ),
     "a job that is gone": (
         "UPDATE events SET job_id = NULL WHERE seq = 4",
-        "event 4: its column job_id is not what its line says",
+        "event 4: column job_id does not match its line",
     ),
     "a changed time": (
         "UPDATE events SET at = '2026-01-28T00:00:00.000000Z' WHERE seq = 5",
-        "event 5: its column at is not what its line says",
+        "event 5: column at does not match its line",
     ),
 }
 
@@ -120,7 +120,7 @@ FORGERIES = {
     ),
     "a command that was not submitted": (
         "UPDATE events SET line = replace(line, 'python train.py', 'python other.py')",
-        "the configuration's jobs are not those that were submitted",
+        "the configuration's jobs do not match the submitted ones",
     ),
     "a line that is no JSON": (
         "UPDATE events SET line = 'nothing' WHERE seq = 5",

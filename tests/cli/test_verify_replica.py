@@ -214,11 +214,11 @@ def test_a_submitted_queue_that_has_not_started_exits_with_3(home: Home, here: P
             (here / key).unlink()
     done = home("queue", "verify", ID, "--from-s3")
     assert (done.returncode, done.stdout) == (3, "")
-    assert "it was submitted, and has not begun" in done.stderr
+    assert "it was submitted but has not started" in done.stderr
 
 
 def test_a_log_without_segments_is_corrupt_and_not_merely_submitted(home: Home, here: Path) -> None:
-    for left, told in ((names.PACKS, "and no segment"), (names.LEASE, "segments are missing")):
+    for left, told in ((names.PACKS, "but no segment"), (names.LEASE, "segments are missing")):
         for key in objects(here, names.LOG):
             (here / key).unlink()
         done = home("queue", "verify", ID, "--from-s3")
@@ -236,10 +236,10 @@ def test_an_inaccessible_store_exits_with_1_and_a_clear_error(
     nobody = f"http://127.0.0.1:{s3.free_port()}"
     for bucket, environment, told in (
         ("no-such-bucket", {}, "there is no bucket no-such-bucket"),
-        ("team", none, "cannot be asked"),
+        ("team", none, "cannot be accessed"),
         ("team", {"AWS_ENDPOINT_URL": nobody}, "cannot be reached"),
-        ("team", {"AWS_PROFILE": "nobody"}, "cannot be asked"),
-        ("Not a bucket", {}, "is no name for a bucket: "),
+        ("team", {"AWS_PROFILE": "nobody"}, "cannot be accessed"),
+        ("Not a bucket", {}, "is not a valid bucket name: "),
     ):
         done = home(*flags, bucket, **{**server.environ, **environment})
         assert (done.returncode, done.stdout) == (1, ""), done.stderr
@@ -275,7 +275,7 @@ CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "what does not belong there": (
         lambda root: (root / names.LOG / "notes.txt").write_bytes(b"x"),
-        f"{names.LOG}notes.txt is none of the log's objects",
+        f"{names.LOG}notes.txt is not an object of the log",
     ),
 }
 

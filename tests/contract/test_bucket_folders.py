@@ -47,4 +47,4 @@ def test_another_prefix_reuses_the_connections(server: Server) -> None:
     other = store.at("a")
     assert other.location == f"s3://{BUCKET}/a/"
     assert other.has("1")
-    assert other._asking is store._asking
+    assert other._client is store._client

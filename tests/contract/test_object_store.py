@@ -434,7 +434,7 @@ def test_an_invalid_bucket_name_is_reported(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv(name, value)
     with pytest.raises(NoBucket) as caught:
         S3Store(bucket="bad!name", prefix="q", region="us-east-1").read("k")
-    assert "is no name for a bucket" in str(caught.value)
+    assert "is not a valid bucket name" in str(caught.value)
     assert "regex" not in str(caught.value)
 
 

@@ -99,7 +99,7 @@ def test_a_process_recognizes_its_own_claim(tmp_path: Path) -> None:
     store = CountingStore(tmp_path / "objects")
     write_segments(store, log.rows, [log.seq])
     lease(store, log.rows[-1], owner=HERE, nonce="ours")
-    with pytest.raises(Owned, match="may still run on host") as refused:
+    with pytest.raises(Owned, match="may still be running on host") as refused:
         _own(tmp_path / "events.db", store, nonce="another")
     assert "this machine claimed it 0 s ago" in refused.value.why
     _own(tmp_path / "events.db", store, nonce="ours")

@@ -528,4 +528,4 @@ def test_an_invalid_response_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.endpoint)
         with pytest.raises(Unavailable) as found, aws.errors("STS", ""):
             aws.account("us-east-1", None)
-    assert str(found.value).startswith("STS cannot be reached: invalid answer (")
+    assert str(found.value).startswith("STS cannot be reached: invalid response (")

@@ -144,7 +144,7 @@ def test_a_changed_checkpoint_is_not_restored(machines: Machines, instance: Inst
     _delete_work(a)
     there = _resume_elsewhere(machines, here)
     assert b"from epoch 0" in there.stdout("train", 2)
-    assert "is not what the log knows" in there.data("train", "CheckpointPutBack").error
+    assert "does not match the log" in there.data("train", "CheckpointPutBack").error
 
 
 def test_a_notice_between_attempts_interrupts_the_queue(

@@ -121,7 +121,7 @@ def test_an_operation_with_an_odd_answer_raises_an_error_of_the_contract(
     monkeypatch.setattr(s3, "PART_BYTES", 1000)
     store = S3Store(bucket="odd", prefix=tmp_path.name)
     if not through.puts("first"):
-        store._asking._make().client.create_bucket(Bucket="odd")
+        store._client._connect().client.create_bucket(Bucket="odd")
     store.create("first", b"first")
     (tmp_path / "large").write_bytes(b"y" * 2500)
     operations: dict[str, Callable[[], object]] = {
@@ -185,6 +185,6 @@ def test_a_runner_survives_odd_answers_and_keeps_its_queue(
         _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert "Traceback" not in err
-    assert "invalid answer" in err
+    assert "invalid response" in err
     assert queue.state.epoch == 1
     same(queue, machines.remote())

@@ -195,7 +195,7 @@ def test_an_instance_needs_every_statement(
     done = queue.run()
     _refused(done)
     no_list = "refuses us: it is a stranger's, or we lack the right to use it"
-    assert (no_list if sid == "SeeWhatIsThere" else "refuses us: AccessDenied") in done.err
+    assert (no_list if sid == "SeeWhatIsThere" else "denied access: AccessDenied") in done.err
     assert queue.executed() == [], "no job starts"
 
 
@@ -300,7 +300,7 @@ def test_a_missing_bucket_is_created_if_allowed(
         account.client().get_bucket_encryption(Bucket=missing)
     else:
         _refused(done)
-        assert "refuses us: AccessDenied" in done.err
+        assert "denied access: AccessDenied" in done.err
         assert queue.executed() == []
 
 

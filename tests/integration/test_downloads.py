@@ -140,7 +140,7 @@ def test_a_changed_object_is_named_and_not_downloaded(world: World) -> None:
     kept.write_bytes(b"x" + kept.read_bytes()[1:])
     done = _results(queue)
     assert done.code == 1
-    assert "train/results/model: its bytes are not those that the log knows" in done.err
+    assert "train/results/model: its contents do not match the log" in done.err
     assert not (world.folder / "results/q/train/results/model").exists()
     assert (world.folder / "results/q/train/results/ck/1").exists()
     assert list((world.folder / "results").rglob("*.part")) == []
@@ -153,7 +153,7 @@ def test_a_changed_manifest_is_rejected(world: World) -> None:
     kept.write_bytes(kept.read_bytes().replace(b"model", b"m0del"))
     done = _results(queue)
     assert done.code == 1
-    assert "manifest.json: the list of results is not the one that the log knows" in done.err
+    assert "manifest.json: the list of results does not match the log" in done.err
     assert "model (224 KB) (unverified)" in done.out
 
 

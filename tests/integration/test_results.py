@@ -68,7 +68,7 @@ def test_a_folder_stands_for_all_its_files(world: World) -> None:
     )
     assert queue.run().code == 0
     assert results(queue) == {"out/x": "1\n", "out/sub/.y": "2\n", "out/here": "1\n"}
-    left_out = ["out/away: a link that leads out of what is kept", "out/fifo: a FIFO"]
+    left_out = ["out/away: a link to something outside the results", "out/fifo: a FIFO"]
     assert world.status()["warnings"] == [f"a: not kept: {each}" for each in left_out]
     assert f"not kept: {', '.join(left_out)}" in world.spawn("history", "q").out
     for _ in range(2):

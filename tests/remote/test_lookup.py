@@ -226,7 +226,7 @@ def test_a_failed_lookup_of_the_address_is_reported_with_its_cause(
         reach().connect()
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    with pytest.raises(Denied, match="EC2 cannot be asked"):
+    with pytest.raises(Denied, match="EC2 cannot be accessed"):
         reach().connect()
 
 

@@ -36,10 +36,10 @@ def test_a_key_goes_with_kms(algorithm: str, key: str) -> None:
         ("aws:kms ", "", "SPAWN_SSE is 'aws:kms '"),
         ("", ARN, "SPAWN_SSE is not"),
         ("AES256", ARN, "SPAWN_SSE is AES256"),
-        ("aws:kms", "a key", "cannot be a key"),
-        ("aws:kms", "key\n", "cannot be a key"),
-        ("aws:kms", "clé", "cannot be a key"),
-        ("aws:kms", "k" * 2049, "cannot be a key"),
+        ("aws:kms", "a key", "is not a valid key"),
+        ("aws:kms", "key\n", "is not a valid key"),
+        ("aws:kms", "clé", "is not a valid key"),
+        ("aws:kms", "k" * 2049, "is not a valid key"),
     ],
 )
 def test_what_cannot_be_meant_is_an_error_that_says_what_can(

@@ -104,7 +104,7 @@ def test_names_that_are_one_file_where_case_does_not_count_are_told_apart(
     files = _fetch(Hostile(["Model", "model", "caf\u00e9", "cafe\u0301"]), tmp_path)
     failed = {file.name: file.error for file in files if file.error}
     assert len(failed) == 2
-    assert all("it would be the same file here as" in error for error in failed.values())
+    assert all("on this file system it is the same file as" in error for error in failed.values())
 
 
 def test_what_a_stopped_attempt_has_left_is_checked_against_the_log(tmp_path: Path) -> None:
@@ -130,10 +130,10 @@ def test_what_a_stopped_attempt_has_left_is_checked_against_the_log(tmp_path: Pa
     }
     assert (tmp_path / "out/a/checkpoint/model").read_bytes() == b"half"
     forged = structs.replace(saved, sha256="0" * 64)
-    assert "is not the one that the log knows" in fetch(forged, "forged")["checkpoint.json"][1]
+    assert "does not match the log" in fetch(forged, "forged")["checkpoint.json"][1]
     assert not fetch(None, "unknown")["checkpoint/model"][0]
     (tmp_path / "objects" / f"{at}checkpoint/model").write_bytes(b"HALF")
-    assert "not those that the log knows" in fetch(saved, "changed")["checkpoint/model"][1]
+    assert "do not match the log" in fetch(saved, "changed")["checkpoint/model"][1]
 
 
 def test_links_of_a_list_are_made_where_they_stay_inside_and_nothing_is_written_through_them(

@@ -136,13 +136,13 @@ def test_a_folder_is_never_left_through_a_link_in_it(tmp_path: Path) -> None:
     found = find(["out"], str(tmp_path))
     assert (found.links, found.folders) == ((), ())
     assert found.left_out == (
-        "out/back: a link that leads out of what is kept",
+        "out/back: a link to something outside the results",
         "out/fifo: a FIFO",
-        "out/gone: a link to nothing",
-        "out/round: a link to nothing",
+        "out/gone: a broken link",
+        "out/round: a broken link",
         "out/sock: a socket",
-        "out/to-file: a link that leads out of what is kept",
-        "out/to-folder: a link that leads out of what is kept",
+        "out/to-file: a link to something outside the results",
+        "out/to-folder: a link to something outside the results",
         "out/whole: a link with an absolute target",
     )
 
@@ -172,7 +172,7 @@ def test_a_link_that_steps_up_from_where_another_one_leads_is_left_out(tmp_path:
     (tmp_path / "out/to-a").symlink_to("jump/..")
     found = find(["out"], str(tmp_path))
     assert [link.name for link in found.links] == ["out/jump"]
-    assert found.left_out == ("out/to-a: a link that leads back through another link",)
+    assert found.left_out == ("out/to-a: a link whose `..` goes through another link",)
 
 
 def test_names_keep_a_link_whole(tmp_path: Path) -> None:

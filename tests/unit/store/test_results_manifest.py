@@ -137,7 +137,7 @@ def test_links_and_empty_folders_are_listed_and_restored_and_the_rest_is_named(
     uploaded = publish(store, state)
     assert uploaded is not None
     assert uploaded.files == 2
-    assert uploaded.left_out[0] == "out/away00: a link that leads out of what is kept"
+    assert uploaded.left_out[0] == "out/away00: a link to something outside the results"
     assert uploaded.left_out[10:] == ("and 2 more",)
     listed = msgspec.json.decode(_objects(root)[uploaded.key])
     assert listed["v"] == 2

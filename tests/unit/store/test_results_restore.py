@@ -99,7 +99,7 @@ def test_a_file_that_came_back_is_flushed_and_so_is_its_name(
 def test_a_list_that_names_what_no_pattern_could_is_not_followed(tmp_path: Path, path: str) -> None:
     work, store = tmp_path / "work", FolderStore(tmp_path / "objects")
     state = _job(store, work, _kept(path.format(work=work)))
-    with pytest.raises(Gone, match="is no result of job train"):
+    with pytest.raises(Gone, match="is not a result of job train"):
         put_back(store, state)
     assert not work.exists()
 
