@@ -1,4 +1,4 @@
-"""The present troubles of a queue's runner, in a file that other processes read."""
+"""The current problems of a queue's runner, in a file that other processes read."""
 
 import os
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ _ROOM = _SIZE - 16
 
 
 class Board:
-    """Where a runner keeps its troubles. What stands there of an earlier runner is removed.
+    """Writes a runner's problems. Those of an earlier runner are removed.
 
     Args:
-        folder: The queue's.
+        folder: The queue's folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -28,8 +28,7 @@ class Board:
         self(())
 
     def __call__(self, troubles: Sequence[Trouble]) -> None:
-        """Replace what is kept; of many, as many as there is room for. A disk on which not even
-        the file can be made is no error."""
+        """Replace the problems, as many as fit into the file; ignores errors of the disk."""
         shown = list(troubles)
         while len(body := msgspec.json.encode(shown)) > _ROOM:
             shown.pop()
@@ -39,7 +38,7 @@ class Board:
             block.write(self._fd, body, _SIZE)
 
     def close(self) -> None:
-        """The runner ends, and its troubles with it."""
+        """Clear the problems and close the file."""
         self(())
         if self._fd is not None:
             os.close(self._fd)
@@ -47,7 +46,7 @@ class Board:
 
 
 def find(folder: Path) -> tuple[Trouble, ...]:
-    """The troubles of a queue's runner, oldest first; of a live one they are present."""
+    """Return the problems of a queue's runner, oldest first; current only if it is alive."""
     try:
         body = block.read(folder / NAME, _SIZE)
         return msgspec.json.decode(body or b"[]", type=tuple[Trouble, ...])

@@ -76,7 +76,7 @@ def test_what_may_not_be_asked_is_said_and_the_rest_is_shown(
         f"profile {name}; its role is not known: IAM refuses us"
     )
     cost = line(done.out, "Cost so far")
-    assert "of running; its on-demand price cannot be had: AWS's price list refuses us" in cost
+    assert "of running; its on-demand price is not available: AWS's price list refuses us" in cost
 
 
 def test_what_it_has_cost_is_estimated_from_the_price_list(

@@ -145,7 +145,7 @@ def test_without_git_ignore_files_cannot_be_heeded_and_the_rest_travels(
     folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SpawnError, match=r"\.gitignore cannot be heeded"):
+    with pytest.raises(SpawnError, match=r"\.gitignore cannot be applied"):
         archive(folder, io.BytesIO())
     (folder / ".gitignore").unlink()
     (folder / "a/.gitignore").unlink()
@@ -178,7 +178,7 @@ def test_what_is_sent_is_there_under_its_launch_and_what_the_plan_says(
 def test_another_object_under_a_launchs_name_is_an_error(tmp_path: Path) -> None:
     store = FolderStore(tmp_path / "objects")
     store.put("_spawn/boot/l-1/queue-config.json", b"other")
-    with pytest.raises(SpawnError, match="another object"):
+    with pytest.raises(SpawnError, match="already exists"):
         send(gather(b"{}", sync=None, setup=None), store, "l-1")
 
 

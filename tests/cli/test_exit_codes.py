@@ -38,7 +38,7 @@ def test_an_unknown_queue_is_3(finished: Home, command: str) -> None:
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.startswith("Error: queue nope is not on this machine: ")
     assert done.stderr.endswith(
-        "\nHint: `spawn queue list` shows the queues that are; "
+        "\nHint: `spawn queue list` lists the queues on this machine; "
         "--bucket or --region says where in S3 to look\n"
     )
 

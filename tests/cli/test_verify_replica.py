@@ -324,7 +324,7 @@ def test_a_queue_that_went_on_elsewhere_is_read_there_and_what_was_kept_of_it_is
 ) -> None:
     kept = _keep(home, f"{ID}.fenced-2")
     told = f"Kept aside: {kept}, fenced in epoch 2: {TRAINING.seq} events, the chain holds\n"
-    why = f"somebody else took it over; what was here is kept in {kept}, fenced in epoch 2"
+    why = f"another machine took it over; the old folder is {kept}, fenced in epoch 2"
     nobody = {**server.environ, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{s3.free_port()}"}
     done = home("queue", command, ID, **nobody)
     assert done.returncode == 1

@@ -75,7 +75,7 @@ def test_a_missing_bucket_is_made_in_its_region_closed_and_encrypted(
         "Rules"
     ]
     assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
-    assert said == [f"made the bucket {bucket} in {region}: public access blocked, encrypted"]
+    assert said == [f"created the bucket {bucket} in {region}: public access blocked, encrypted"]
 
 
 def test_a_bucket_that_is_there_is_left_as_it_is(aws: Server) -> None:
@@ -113,7 +113,7 @@ def test_where_a_stranger_has_the_usual_name_the_accounts_own_stands_for_it(
     with strangers(aws, monkeypatch, **{f"{seen}_usual": theirs[f"{seen}_usual"]}):
         place = ensure_bucket(_place("usual", "eu-west-1"), said.append, chosen=False)
         assert place == _place(own, "eu-west-1")
-        assert f"usual refuses us as a stranger's; {own}" in said[0]
+        assert f"usual is denied; using {own}" in said[0]
         again: list[str] = []
         assert ensure_bucket(_place("usual", "eu-west-1"), again.append, chosen=False) == place
         assert again == said[:1]
@@ -169,7 +169,7 @@ def test_a_bucket_of_another_account_that_refuses_us_has_nothing_to_stand_for_it
     monkeypatch.setenv("SPAWN_BUCKET_OWNER", "111122223333")
     with (
         strangers(aws, monkeypatch, GET_usual=error(403, "AccessDenied")),
-        pytest.raises(Denied, match="refuses us"),
+        pytest.raises(Denied, match="is denied"),
     ):
         ensure_bucket(_place("usual", "us-east-1"), lambda _: None, chosen=False)
 
@@ -237,7 +237,7 @@ def test_a_server_whose_buckets_have_no_settings_is_no_error_and_is_said_to_be_o
         monkeypatch.setenv("AWS_ENDPOINT_URL", front.endpoint)
         ensure_bucket(_place(name, "us-east-1"), said.append)
     (text,) = said
-    assert text.startswith(f"made the bucket {name}; it takes no settings there")
+    assert text.startswith(f"created the bucket {name} with default settings")
 
 
 def test_without_a_server_or_credentials_the_error_says_so(

@@ -192,7 +192,7 @@ def test_an_instance_needs_every_statement(
     queue = _small(a)
     done = queue.run()
     _refused(done)
-    no_list = "refuses us: it is a stranger's, or we lack the right to use it"
+    no_list = "is denied: it belongs to another account, or you lack the permissions"
     assert (no_list if sid == "SeeWhatIsThere" else "refuses us: AccessDenied") in done.err
     assert queue.executed() == [], "nothing begins"
 
@@ -293,8 +293,8 @@ def test_a_missing_bucket_is_made_where_that_is_allowed(
     done = queue.run("--bucket", missing)
     if may:
         assert done.code == 0, done.err
-        assert f"made the bucket {missing}" in queue.told()
-        assert f"made the bucket {missing}" in done.err
+        assert f"created the bucket {missing}" in queue.told()
+        assert f"created the bucket {missing}" in done.err
         account.client().get_bucket_encryption(Bucket=missing)
     else:
         _refused(done)

@@ -201,7 +201,7 @@ def test_a_machine_without_a_queue_says_so(feed: Feed, laptop: Laptop) -> None:
 
 
 @pytest.mark.parametrize(
-    ("held", "hint"), [(True, "ask again in a moment"), (False, "`spawn queue ")]
+    ("held", "hint"), [(True, "retry in a moment"), (False, "`spawn queue ")]
 )
 def test_a_log_without_an_event_yet_says_what_to_do(
     world: World, laptop: Laptop, held: bool, hint: str
