@@ -86,13 +86,13 @@ def _fallback(
     """Return the place with this account's own bucket, if the user did not name the bucket."""
     if chosen or os.environ.get(OWNER):
         raise Denied(
-            f"access to the bucket {place.bucket} is denied",
+            f"the bucket {place.bucket} denied access",
             why="it belongs to another account, or you lack the permissions",
             hint="set another one with --bucket; docs/iam-policies.md lists the permissions",
         )
     owner = owner or account(place.region, place.profile)
     other = structs.replace(place, bucket=f"spawn-results-{owner}-{client.meta.region_name}")
-    say(f"access to the bucket {place.bucket} is denied; using {other.bucket} instead")
+    say(f"the bucket {place.bucket} denied access; using {other.bucket} instead")
     return other
 
 
@@ -108,9 +108,9 @@ def _check_access(client: Any, bucket: str, prefix: str, owner: str | None) -> _
     HEAD errors have no body, so invalid or expired credentials would look like a denied bucket. The
     queue's prefix may be the only one that the policy allows.
     """
-    whose = {"ExpectedBucketOwner": owner} if owner else {}
+    expected_owner = {"ExpectedBucketOwner": owner} if owner else {}
     try:
-        found = client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1, **whose)
+        found = client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1, **expected_owner)
     except ClientError as error:
         if code_of(error) == "NoSuchBucket":
             return _Access.MISSING

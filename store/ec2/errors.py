@@ -83,7 +83,7 @@ def aws_errors(action: str, what: str, region: str = "") -> Iterator[None]:
                 raise Denied(
                     f"you are not allowed to {what}", why=why, hint=_HINT_PERMISSIONS
                 ) from None
-            denied = f"access to {where} is denied"
+            denied = f"{where} denied access"
             rejected = f"{where} rejected the request to {what}"
             if code in EXPIRED:
                 why = f"credentials have expired ({why})"

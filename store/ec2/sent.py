@@ -18,8 +18,8 @@ def take_back(aws: Aws, place: Place, launch_id: str, names: Sequence[str]) -> N
     """
     client = connect("s3", place.region, place.profile)
     owner = os.environ.get(OWNER) or (aws.account if on_aws(client) else None)
-    whose = {"ExpectedBucketOwner": owner} if owner else {}
+    expected_owner = {"ExpectedBucketOwner": owner} if owner else {}
     with aws_errors("s3:DeleteObject", f"delete the launch files in {place.location}"):
         for name in names:
             key = f"{place.prefix}/_spawn/boot/{launch_id}/{name}"
-            client.delete_object(Bucket=place.bucket, Key=key, **whose)
+            client.delete_object(Bucket=place.bucket, Key=key, **expected_owner)

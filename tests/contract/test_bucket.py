@@ -113,7 +113,7 @@ def test_where_a_stranger_has_the_usual_name_the_accounts_own_stands_for_it(
     with strangers(aws, monkeypatch, **{f"{seen}_usual": theirs[f"{seen}_usual"]}):
         place = ensure_bucket(_place("usual", "eu-west-1"), said.append, chosen=False)
         assert place == _place(own, "eu-west-1")
-        assert f"usual is denied; using {own}" in said[0]
+        assert f"usual denied access; using {own}" in said[0]
         again: list[str] = []
         assert ensure_bucket(_place("usual", "eu-west-1"), again.append, chosen=False) == place
         assert again == said[:1]
@@ -169,7 +169,7 @@ def test_a_bucket_of_another_account_that_refuses_us_has_nothing_to_stand_for_it
     monkeypatch.setenv("SPAWN_BUCKET_OWNER", "111122223333")
     with (
         strangers(aws, monkeypatch, GET_usual=error(403, "AccessDenied")),
-        pytest.raises(Denied, match="is denied"),
+        pytest.raises(Denied, match="denied access"),
     ):
         ensure_bucket(_place("usual", "us-east-1"), lambda _: None, chosen=False)
 

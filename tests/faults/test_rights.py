@@ -192,7 +192,7 @@ def test_an_instance_needs_every_statement(
     queue = _small(a)
     done = queue.run()
     _refused(done)
-    no_list = "is denied: it belongs to another account, or you lack the permissions"
+    no_list = "denied access: it belongs to another account, or you lack the permissions"
     assert (no_list if sid == "SeeWhatIsThere" else "refuses us: AccessDenied") in done.err
     assert queue.executed() == [], "nothing begins"
 
