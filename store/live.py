@@ -140,7 +140,7 @@ class Lives:
 
     def earlier(self, state: QueueState) -> Mapping[str, float]:
         """Return the durations of the jobs in earlier queues of this machine, in seconds by job id;
-        empty if the queue neither runs nor waits."""
+        empty unless the queue is pending or running."""
         if state.state not in ("running", "pending"):
             return {}
         now = time.monotonic()
@@ -217,10 +217,10 @@ class Lives:
         with suppress(OSError):
             if short.is_symlink() and short.samefile(log):
                 return str(short), False
-        if output.is_there(log):
+        if output.is_accessible(log):
             return str(log), False
         raw = Path(job.folder) / RAW[0]
-        return str(raw) if output.is_there(raw) else "", output.is_kept_raw_alone(job)
+        return str(raw) if output.is_accessible(raw) else "", output.is_kept_raw_alone(job)
 
 
 def _is_restarted(state: QueueState) -> bool:
