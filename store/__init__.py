@@ -1,1 +1,1 @@
-"""What is kept: the event log, results and replicas."""
+"""Storage: the event log, results, replicas and AWS."""

@@ -1,7 +1,6 @@
-"""A file of one block that is written before it is needed: a full disk cannot refuse what is
-written over it later.
+"""A file of one preallocated block, so that a full disk cannot prevent a later write.
 
-It is not fsynced: it must outlive processes, not the host.
+It is not fsynced: it must survive a crash of the process, not of the host.
 """
 
 import os
@@ -11,17 +10,17 @@ from spawn.store.files import regular
 
 _HEAD = 16
 _TRIES = 3
-"""How often a block is read that another process may be writing over."""
+"""Number of reads; another process may be writing the block."""
 
 
 def preallocate(path: str | os.PathLike[str], size: int, *, exclusive: bool = False) -> int:
-    """Make an empty block and return the descriptor to write it with.
+    """Create an empty block and return a descriptor for writing it.
 
     Raises:
-        OSError: The disk has no room for it; with `exclusive` also where the file exists.
+        OSError: The disk is full or, with `exclusive`, the file exists.
     """
-    only = os.O_EXCL if exclusive else 0
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | only, 0o644)
+    flags = os.O_EXCL if exclusive else 0
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, 0o644)
     try:
         os.pwrite(fd, bytes(size), 0)
     except OSError:
@@ -31,17 +30,17 @@ def preallocate(path: str | os.PathLike[str], size: int, *, exclusive: bool = Fa
 
 
 def write(fd: int, body: bytes, size: int) -> None:
-    """Write over a block of this size; `body` has at most `size` - 16 bytes.
+    """Overwrite a block of `size` bytes; `body` has at most `size` - 16.
 
     Raises:
-        OSError: The block could not be written.
+        OSError: The block cannot be written.
     """
     head = b"%08x%08x" % (crc32(body), len(body))
     os.pwrite(fd, (head + body).ljust(size, b"\0"), 0)
 
 
 def read(path: str | os.PathLike[str], size: int) -> bytes | None:
-    """Read what was written last; None when there is nothing valid."""
+    """Return the body written last; None if there is no valid one."""
     for _ in range(_TRIES):
         try:
             with open(path, "rb", opener=regular) as file:

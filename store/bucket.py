@@ -1,4 +1,4 @@
-"""The bucket: made where it is missing, with public access blocked and everything encrypted."""
+"""Find or create the bucket; a new bucket blocks public access and encrypts its objects."""
 
 import os
 from collections.abc import Callable
@@ -16,110 +16,112 @@ from spawn.store.objects.redact import redact
 from spawn.store.place import Place
 
 _HOME = "us-east-1"
-"""The one region that must not be named when a bucket is made there."""
+"""The only region that must not be sent as a `LocationConstraint`."""
 _BLOCKS = ("IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
-"""What is set everywhere. With `BlockPublicAcls`, which AWS has as well, Ceph 16 refuses every PUT;
-ACLs that are ignored open nothing either."""
+"""Settings for every store. `BlockPublicAcls` is set only on AWS, because Ceph 16 then rejects
+every PUT; ignored ACLs give no access either."""
 
 
 def ensure_bucket(place: Place, say: Callable[[str], None], *, chosen: bool = True) -> Place:
-    """See that a place's bucket is there and ours, or make it.
+    """Ensure that a place's bucket exists and is accessible; create it if it does not exist.
 
     Args:
-        say: Told when something is made.
-        chosen: Whether a person named the bucket: else another one may stand for it, when a
-            stranger has its name.
+        say: Receives a message when a bucket is created or replaced by another.
+        chosen: Whether the user named the bucket. If not, and another account owns the name, a
+            bucket with the account id in its name is used instead.
 
     Returns:
-        The place, with the bucket that it is in.
+        The place with the bucket that is used.
 
     Raises:
-        Denied: It is a stranger's, or may not be made.
-        Unavailable: It cannot be asked for.
+        Denied: The bucket belongs to another account, or may not be created.
+        Unavailable: The store does not answer.
     """
-    place, there = find_bucket(place, say, chosen=chosen)
-    if there:
+    place, exists = find_bucket(place, say, chosen=chosen)
+    if exists:
         return place
     assert place.bucket is not None
     with errors(place.location, place.bucket):
         client = connect("s3", place.region, place.profile)
-        if _make(client, place.bucket, say) is _Found.OURS:
+        if _create(client, place.bucket, say) is _Access.GRANTED:
             return place
-        own = _another(place, client, _owner(place, client), say, chosen=chosen)
-    return ensure_bucket(own, say)
+        other = _fallback(place, client, _owner(place, client), say, chosen=chosen)
+    return ensure_bucket(other, say)
 
 
 def find_bucket(
     place: Place, say: Callable[[str], None], *, chosen: bool = True
 ) -> tuple[Place, bool]:
-    """Find the bucket of a place, and say whether it is there; nothing is made.
+    """Return the place with the bucket that is used, and whether it exists; creates nothing.
 
-    Args and errors are those of `ensure_bucket`.
+    Arguments and errors are those of `ensure_bucket`.
     """
     assert place.bucket is not None
     with errors(place.location, place.bucket):
         client = connect("s3", place.region, place.profile)
         owner = _owner(place, client)
-        found = _look(client, place.bucket, f"{place.prefix}/", owner)
-        lent = os.environ.get(OWNER)
-        if found is _Found.MISSING and lent:
+        access = _check_access(client, place.bucket, f"{place.prefix}/", owner)
+        expected = os.environ.get(OWNER)
+        if access is _Access.MISSING and expected:
             raise Denied(
                 f"there is no bucket {place.bucket}",
-                why=f"{OWNER} says that it is account {lent}'s",
-                hint="that account makes it; --bucket names another",
+                why=f"{OWNER} sets its owner to account {expected}",
+                hint="create it in that account, or set another one with --bucket",
             )
-        if found is not _Found.REFUSED:
-            return place, found is _Found.OURS
-        own = _another(place, client, owner, say, chosen=chosen)
-    return find_bucket(own, say)
+        if access is not _Access.DENIED:
+            return place, access is _Access.GRANTED
+        other = _fallback(place, client, owner, say, chosen=chosen)
+    return find_bucket(other, say)
 
 
 def _owner(place: Place, client: Any) -> str | None:
-    """The account that the bucket must belong to; None where nobody would check it."""
-    lent = os.environ.get(OWNER)
-    return lent or (account(place.region, place.profile) if on_aws(client) else None)
+    """Return the account that must own the bucket; None if the store would not check it."""
+    expected = os.environ.get(OWNER)
+    return expected or (account(place.region, place.profile) if on_aws(client) else None)
 
 
-def _another(
+def _fallback(
     place: Place, client: Any, owner: str | None, say: Callable[[str], None], *, chosen: bool
 ) -> Place:
-    """The bucket that stands for one which refuses us."""
+    """Return the place with this account's own bucket, if the user did not name the bucket."""
     if chosen or os.environ.get(OWNER):
         raise Denied(
-            f"the bucket {place.bucket} refuses us",
-            why="it is a stranger's, or we lack the right to use it",
-            hint="--bucket names another; docs/iam-policies.md has what is needed",
+            f"the bucket {place.bucket} denied access",
+            why="it belongs to another account, or you lack the permissions",
+            hint="set another one with --bucket; docs/iam-policies.md lists the permissions",
         )
     owner = owner or account(place.region, place.profile)
-    own = structs.replace(place, bucket=f"spawn-results-{owner}-{client.meta.region_name}")
-    say(f"the bucket {place.bucket} refuses us as a stranger's; {own.bucket} stands for it")
-    return own
+    other = structs.replace(place, bucket=f"spawn-results-{owner}-{client.meta.region_name}")
+    say(f"the bucket {place.bucket} denied access; using {other.bucket} instead")
+    return other
 
 
-class _Found(Enum):
-    OURS = auto()
+class _Access(Enum):
+    GRANTED = auto()
     MISSING = auto()
-    REFUSED = auto()
+    DENIED = auto()
 
 
-def _look(client: Any, bucket: str, prefix: str, owner: str | None) -> _Found:
-    """Ask for a bucket. By a list: the errors of a HEAD have no body, so that credentials that
-    are wrong or have expired would look like a stranger's bucket. Of the queue's own prefix: it may
-    be all that we may see."""
-    whose = {"ExpectedBucketOwner": owner} if owner else {}
+def _check_access(client: Any, bucket: str, prefix: str, owner: str | None) -> _Access:
+    """Check access with a list request.
+
+    HEAD errors have no body, so invalid or expired credentials would look like a denied bucket. The
+    queue's prefix may be the only one that the policy allows.
+    """
+    expected_owner = {"ExpectedBucketOwner": owner} if owner else {}
     try:
-        found = client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1, **whose)
+        found = client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1, **expected_owner)
     except ClientError as error:
         if code_of(error) == "NoSuchBucket":
-            return _Found.MISSING
+            return _Access.MISSING
         if code_of(error) == "AccessDenied":
-            return _Found.REFUSED
+            return _Access.DENIED
         raise
     expect("list_objects_v2", found)
-    return _Found.OURS
+    return _Access.GRANTED
 
 
-def _make(client: Any, bucket: str, say: Callable[[str], None]) -> _Found:
+def _create(client: Any, bucket: str, say: Callable[[str], None]) -> _Access:
     region = client.meta.region_name
     where = {} if region == _HOME else {"LocationConstraint": region}
     options = {"CreateBucketConfiguration": where} if where else {}
@@ -127,9 +129,9 @@ def _make(client: Any, bucket: str, say: Callable[[str], None]) -> _Found:
         client.create_bucket(Bucket=bucket, **options)
     except ClientError as error:
         if code_of(error) == "BucketAlreadyExists":
-            return _Found.REFUSED
+            return _Access.DENIED
         if code_of(error) == "BucketAlreadyOwnedByYou":
-            return _Found.OURS  # another queue made it meanwhile
+            return _Access.GRANTED  # another queue created it in the meantime
         raise
     blocks = [*_BLOCKS, *(["BlockPublicAcls"] if on_aws(client) else [])]
     rule = {"ApplyServerSideEncryptionByDefault": default(os.environ)}
@@ -143,7 +145,7 @@ def _make(client: Any, bucket: str, say: Callable[[str], None]) -> _Found:
     except ClientError as error:
         if on_aws(client):
             raise
-        say(f"made the bucket {bucket}; it takes no settings there: {redact(str(error))}")
+        say(f"created the bucket {bucket} with default settings: {redact(str(error))}")
     else:
-        say(f"made the bucket {bucket} in {region}: public access blocked, encrypted")
-    return _Found.OURS
+        say(f"created the bucket {bucket} in {region}: public access blocked, encrypted")
+    return _Access.GRANTED

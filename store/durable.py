@@ -1,15 +1,14 @@
-"""Make what was written survive a loss of power."""
+"""Flush files to disk, so that they survive a power failure."""
 
 import os
 from pathlib import Path
 
 MANY = 200
-"""More files than this are flushed together, with all else that the machine has yet to write: each
-alone costs a wait for the disk."""
+"""Number of files above which one `os.sync` is faster than flushing each file."""
 
 
 def sync(path: Path | str) -> None:
-    """Flush a file's content, or a folder's names, to the disk.
+    """Flush a file's content, or a folder's entries, to disk.
 
     Raises:
         OSError: It cannot be opened, or the disk fails.

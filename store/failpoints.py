@@ -1,9 +1,9 @@
-"""Named points at which a test may have a process killed, as if its power had gone there.
+"""Named points at which crash tests kill a process.
 
-`SPAWN_FAILPOINT=NAME:COUNT:FILE` kills the process that is the COUNTth to come to the point of that
-name; FILE counts, so that it is the COUNTth of all processes, and only that one. Each name is used
-at one place. Nothing but crash tests sets the variable, and jobs do not get it. `docs/crashes.md`
-says what is true at each point and what follows.
+`SPAWN_FAILPOINT=NAME:COUNT:FILE` kills the process that reaches the point as the COUNTth. FILE
+holds the count over all processes. Each name is used in one place. Only crash tests set the
+variable, and jobs do not get it. `docs/crashes.md` describes the state
+at each point.
 """
 
 import os
@@ -54,13 +54,13 @@ NAMES = (
 )
 
 watch: Callable[[str], None] | None = None
-"""Told of every point that is reached: the simulation's processes die at them too."""
+"""Called with every point that is reached; the simulation uses it to crash its processes."""
 
 _name, _count, _file = [*os.environ.get(VARIABLE, "").split(":", 2), "", ""][:3]
 
 
 def reached(name: str) -> None:
-    """Say that the process is at this point."""
+    """Mark a failpoint; kill this process if the variable says so."""
     if watch is not None:
         watch(name)
     if name != _name:

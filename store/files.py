@@ -1,4 +1,4 @@
-"""Open files that another program may have replaced: regular files only, and without waiting.
+"""Open files that another program may have replaced: only regular files, without blocking.
 
 A FIFO would block the caller until another process opens it, a device such as `/dev/zero` never
 ends, and a symbolic link may lead to either.
@@ -10,7 +10,7 @@ import stat
 from contextlib import suppress
 
 SMALL_BYTES = 1024 * 1024
-"""Limit for a file that holds a few fields."""
+"""Default size limit, for files with a few fields."""
 
 
 class NotRegular(OSError):
@@ -25,16 +25,16 @@ def regular(
     dir_fd: int | None = None,
     follow: bool = False,
 ) -> int:
-    """Open a regular file; an `opener` of `open`.
+    """Open a regular file; usable as the `opener` of `open`.
 
     Args:
-        mode: Of a file that `flags` create.
-        follow: Whether the path may be a symbolic link, to a regular file.
+        mode: Mode of a file that `flags` create.
+        follow: Whether to follow a symbolic link.
 
     Raises:
-        NotRegular: It is not a regular file.
-        IsADirectoryError: It is a folder.
-        OSError: It cannot be opened.
+        NotRegular: The path is not a regular file.
+        IsADirectoryError: The path is a folder.
+        OSError: The file cannot be opened.
     """
     more = os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
     try:
@@ -53,10 +53,10 @@ def regular(
 
 
 def target(path: str, flags: int) -> int:
-    """Open a regular file, or the one that a symbolic link leads to; an `opener` of `open`.
+    """Open a regular file and follow symbolic links; usable as the `opener` of `open`.
 
     Raises:
-        OSError: See `regular`.
+        OSError: As in `regular`.
     """
     return regular(path, flags, follow=True)
 
@@ -67,11 +67,11 @@ def read_small(
     """Read a whole file.
 
     Args:
-        limit: Bytes that it may have.
-        follow: See `regular`.
+        limit: Maximum size in bytes.
+        follow: Whether to follow a symbolic link.
 
     Raises:
-        OSError: It cannot be read, is not a regular file, or is larger.
+        OSError: The file cannot be read, is not regular, or is too large.
     """
     with open(path, "rb", opener=target if follow else regular) as file:
         data = file.read(limit + 1)
@@ -83,13 +83,13 @@ def read_small(
 def replace(
     path: str | os.PathLike[str], data: bytes, *, mode: int = 0o644, durable: bool = False
 ) -> None:
-    """Write a file as a whole, in place of what is there.
+    """Replace a file atomically.
 
     Args:
-        durable: Whether its content is flushed to the disk first; its folder is left to the caller.
+        durable: Whether to flush the content to disk first. The caller flushes the folder.
 
     Raises:
-        OSError: It cannot be written; the earlier file stays.
+        OSError: The file cannot be written; the previous one is unchanged.
     """
     folder, name = os.path.split(os.fspath(path))
     part = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.part")

@@ -1,4 +1,4 @@
-"""The instances that run queues: which there are, and their end."""
+"""List and terminate the instances that run queues."""
 
 from datetime import UTC, datetime
 
@@ -13,11 +13,11 @@ _OVER = ("shutting-down", "terminated")
 _LIVE = ["pending", "running", "stopping", "stopped"]
 _NEVER = datetime.min.replace(tzinfo=UTC)
 PAGE = 500
-"""Instances that are asked for at once."""
+"""Number of instances per request."""
 
 
 class Fleet(Struct, frozen=True):
-    """Instances, the newest first, and the region that they are in."""
+    """Instances, newest first, and their region."""
 
     region: str
     instances: tuple[Described, ...]
@@ -28,15 +28,15 @@ class Protected(SpawnError):
 
 
 def fleet(tag: str, region: str | None, profile: str | None, *, over: bool = False) -> Fleet:
-    """The instances that have a tag.
+    """List the instances that have a tag.
 
     Args:
-        tag: Its key; the value may be any.
-        region: None: the one that the AWS configuration names.
-        over: Whether those that are terminated, or about to be, are among them.
+        tag: Key of the tag, with any value.
+        region: None for the region of the AWS configuration.
+        over: Whether to include instances that are terminated or shutting down.
 
     Raises:
-        Denied: We may not ask, or nobody says as whom or where.
+        Denied: The request is not allowed, or no credentials or region are configured.
         Unavailable: EC2 does not answer.
     """
     filters = [{"Name": "tag-key", "Values": [tag]}]
@@ -59,19 +59,19 @@ def fleet(tag: str, region: str | None, profile: str | None, *, over: bool = Fal
 
 
 def terminate(instance_id: str, region: str, profile: str | None) -> str:
-    """End an instance for good. That it has ended already is no error.
+    """Terminate an instance; no error if it is already terminated.
 
     Returns:
-        EC2's word for its state now: `shutting-down` or `terminated`.
+        Its new EC2 state: `shutting-down` or `terminated`.
 
     Raises:
-        Protected: It is protected from this.
-        Denied: We may not.
-        Unavailable: EC2 does not answer; it may have heard us.
+        Protected: The instance is protected from termination.
+        Denied: The request is not allowed.
+        Unavailable: EC2 does not answer; the request may still take effect.
     """
     with ec2_errors(region):
         try:
-            said = connect("ec2", region, profile).terminate_instances(InstanceIds=[instance_id])
+            answer = connect("ec2", region, profile).terminate_instances(InstanceIds=[instance_id])
         except ClientError as error:
             if code_of(error) != "OperationNotPermitted":
                 raise
@@ -79,11 +79,11 @@ def terminate(instance_id: str, region: str, profile: str | None) -> str:
                 f"instance {instance_id} is protected from termination",
                 why=str(error.response.get("Error", {}).get("Message", "")),
                 hint=f"`aws ec2 modify-instance-attribute --region {region} --instance-id "
-                f"{instance_id} --no-disable-api-termination` lifts that",
+                f"{instance_id} --no-disable-api-termination` removes the protection",
             ) from None
-    return str(said["TerminatingInstances"][0]["CurrentState"]["Name"])
+    return str(answer["TerminatingInstances"][0]["CurrentState"]["Name"])
 
 
 def is_over(state: str) -> bool:
-    """Whether an instance in this state is terminated, or will be and nothing can stop it."""
+    """Whether an instance in this state is terminated or shutting down."""
     return state in _OVER

@@ -1,4 +1,4 @@
-"""What events say of the user and of the machine behind them."""
+"""The user and the machine, as recorded in events."""
 
 import os
 import socket
@@ -10,12 +10,12 @@ from spawn.store.files import read_small
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _LONGEST = 256
-"""Characters of a name: more than any system's user or host has. It stands in events."""
+"""Maximum characters of a name in events; user and host names are shorter."""
 
 
 def owner() -> str:
-    """This user on this machine: `user@host`, in valid UTF-8."""
-    import getpass  # not for who only asks for the boot id
+    """Return `user@host` of this process, in valid UTF-8."""
+    import getpass  # imported late: most callers need only the boot id
 
     try:
         user = getpass.getuser()
@@ -25,12 +25,12 @@ def owner() -> str:
 
 
 def hostname() -> str:
-    """What this machine is called, in valid UTF-8."""
+    """Return this machine's host name, in valid UTF-8."""
     return clean(socket.gethostname())[:_LONGEST]
 
 
 def boot_id() -> str:
-    """An id that changes with each restart of the machine; empty where there is none."""
+    """Return an id that changes with each boot of the machine; empty if there is none."""
     with suppress(OSError):
         return read_small(_BOOT_ID).decode("ascii", "replace").strip()
     return ""

@@ -1,6 +1,6 @@
-"""Which EC2 instance this is, if it is one.
+"""Detect whether this machine is an EC2 instance, and which.
 
-Off EC2 nothing is asked on any network: the firmware says whose machine it is.
+The firmware is checked first, so that other machines send no network request.
 Source: "Identify EC2 instances" and "Instance metadata service" of the EC2 user guide.
 """
 
@@ -22,16 +22,17 @@ from spawn.store.metadata import ENDPOINT, Metadata
 
 _VENDOR = Path("/sys/class/dmi/id/sys_vendor")
 _XEN = Path("/sys/hypervisor/uuid")
-"""Older instance types, t2 among them, run on Xen, and say so instead of whose they are."""
+"""Older instance types, such as t2, run on Xen and do not name EC2 as the vendor."""
 _MACHINE_ID = Path("/etc/machine-id")
 _DOCUMENT = "/latest/dynamic/instance-identity/document"
 _SECONDS = 2.0
 _PAUSES = (0.0, 0.3, 1.0)
-"""Before each try: an instance that took itself for another machine would wait for itself."""
+"""Pause before each try. Retries matter: a runner that mistakes its own instance for another
+machine would wait for its own lease."""
 
 
 class Instance(Struct, frozen=True):
-    """`instance_id` is `local` off EC2, and `region` None."""
+    """This machine. Off EC2, `instance_id` is `local` and `region` is None."""
 
     instance_id: str = "local"
     region: str | None = None
@@ -43,7 +44,7 @@ class Instance(Struct, frozen=True):
 
 
 def instance(environ: Mapping[str, str]) -> Instance:
-    """Say which instance this is. A metadata service that does not answer counts as none."""
+    """Identify this machine. If the metadata service does not answer, it counts as off EC2."""
     endpoint = environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT")
     if environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
         return Instance()
@@ -58,29 +59,31 @@ def instance(environ: Mapping[str, str]) -> Instance:
 
 
 def metadata(environ: Mapping[str, str]) -> Metadata:
-    """The metadata service of this machine; to be asked on EC2 alone."""
+    """Return a client of the metadata service; use it only on EC2."""
     return Metadata(environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or ENDPOINT, _SECONDS)
 
 
 def place(instance: Instance, state: Path) -> str:
-    """Name this machine and the folder that its queues are in: who comes from the same one needs
-    no wait. Neither path nor machine id is told, and the hostname is no part of it: it may change.
+    """Return an id of this machine and its state folder, as a hash.
+
+    A runner with the same id as the lease's owner need not wait for the lease to expire. The
+    hostname is not part of it, because it may change.
 
     Raises:
-        OSError: The machine has no id, and none can be kept in the folder.
+        OSError: The machine has no id, and none can be stored in the folder.
     """
-    machine = instance.instance_id if instance.on_ec2 else _machine_id() or _kept_id(state)
+    machine = instance.instance_id if instance.on_ec2 else _machine_id() or _stored_id(state)
     return sha256(os.fsencode(f"{machine}\0{state}")).hexdigest()[:32]
 
 
 def _machine_id() -> str:
-    """Empty in many containers. Source: machine-id(5)."""
+    """Return the machine id, which is empty in many containers. Source: machine-id(5)."""
     found = _text(_MACHINE_ID)
     return "" if found == "uninitialized" else found
 
 
-def _kept_id(state: Path) -> str:
-    """An id of our own, made when it is first needed."""
+def _stored_id(state: Path) -> str:
+    """Return the id in the state folder; create it if it does not exist."""
     kept = state / "machine-id"
     if not kept.exists():
         part = state / f".machine-id.{os.getpid()}"
@@ -94,7 +97,7 @@ def _kept_id(state: Path) -> str:
 
 
 def is_ec2_hardware() -> bool:
-    """Whether the firmware says that this machine is EC2's, whatever the environment says."""
+    """Whether the firmware identifies EC2, regardless of the environment."""
     return _text(_VENDOR) == "Amazon EC2" or _text(_XEN).lower().startswith("ec2")
 
 

@@ -1,4 +1,4 @@
-"""What EC2 knows of an instance: its state, its addresses, what its console shows."""
+"""Query EC2 for an instance: state, addresses, console output and region."""
 
 import re
 import time
@@ -19,31 +19,31 @@ from spawn.store.objects.port import Unavailable
 
 _UNKNOWN = {"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"}
 GONE = {"shutting-down", "terminated", "stopping", "stopped"}
-"""States in which nobody answers any more."""
+"""States in which the instance does not answer, or soon stops answering."""
 _OVER = {"stopped", "terminated"}
-"""States in which nothing runs there any more."""
-_ASKED_AT_ONCE = 16
+"""States in which no process runs."""
+_MAX_THREADS = 16
 SEARCH_SECONDS = 8.0
-"""How long all regions together may take to say whether they have an instance."""
-_USUAL = ("us-east-1", "us-west-2", "eu-west-1")
-"""Regions that most instances are in: asked first."""
-_BRIEF = CONFIG.merge(Config(read_timeout=SEARCH_SECONDS))
-_HINT = "check the network, --region and --profile; AWS_ENDPOINT_URL, where it is set, names EC2"
-_MOMENT = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
-"""How EC2 says when an instance was stopped: `User initiated (2026-01-27 14:05:32 GMT)`."""
+"""Time limit for a search in all regions."""
+_COMMON_REGIONS = ("us-east-1", "us-west-2", "eu-west-1")
+"""Regions with the most instances, searched first."""
+_SEARCH_CONFIG = CONFIG.merge(Config(read_timeout=SEARCH_SECONDS))
+_HINT = "check the network, --region and --profile, and AWS_ENDPOINT_URL if it is set"
+_TRANSITION = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
+"""The time in a state transition reason: `User initiated (2026-01-27 14:05:32 GMT)`."""
 
 
 class Volume(Struct, frozen=True):
-    """A volume of an instance. `stays`: it is there, and costs, after the instance is gone."""
+    """A volume of an instance. `stays`: it is not deleted with the instance, and costs money."""
 
     volume_id: str
     stays: bool = False
 
 
 class Described(Struct, frozen=True, kw_only=True):
-    """An instance, as EC2 describes it.
+    """An instance as described by EC2.
 
-    `state` is EC2's own word: pending, running, shutting-down, terminated, stopping, stopped.
+    `state` is EC2's: pending, running, shutting-down, terminated, stopping or stopped.
     """
 
     instance_id: str
@@ -51,55 +51,54 @@ class Described(Struct, frozen=True, kw_only=True):
     state: str
     type: str = ""
     public: str = ""
-    """Its public address; empty when it has none."""
+    """Public address; empty if none."""
     private: str = ""
     launched_at: datetime | None = None
     key_name: str = ""
-    """The key pair that it was launched with."""
+    """Key pair of the launch."""
     reason: str = ""
-    """Why it is in that state, in EC2's words."""
+    """EC2's reason for the state."""
     tags: dict[str, str] = {}
     zone: str = ""
-    """Its availability zone."""
+    """Availability zone."""
     spot: bool = False
-    """Whether it runs at the spot price, and may be taken back."""
+    """Whether it is a spot instance, which EC2 may interrupt."""
     spot_request: str = ""
-    """The spot request that it came from; a persistent one starts another when it is gone."""
+    """Spot request of the instance; a persistent request starts a replacement."""
     platform: str = ""
-    """What is billed, in EC2's words: `Linux/UNIX`."""
+    """Billed platform: `Linux/UNIX`."""
     profile_arn: str = ""
-    """Its instance profile: whose role it has; empty when it has none."""
+    """ARN of the instance profile; empty if none."""
     volumes: tuple[Volume, ...] = ()
     ended_at: datetime | None = None
-    """When it was stopped or terminated, where EC2 says so."""
+    """When it was stopped or terminated, if EC2 reports it."""
 
 
 class Searched(Struct, frozen=True):
-    """The region that has an instance, empty for none, and those that did not say in time."""
+    """Result of a search: the region of the instance, or empty, and regions without an answer."""
 
     region: str = ""
     silent: tuple[str, ...] = ()
 
 
 def describe(instance_id: str, region: str | None, profile: str | None) -> Described | None:
-    """Ask EC2 for an instance; None when it knows none of that id in the region.
+    """Describe an instance; None if the region does not have it.
 
     Args:
-        region: None: the one that the AWS configuration names.
+        region: None for the region of the AWS configuration.
 
     Raises:
-        Denied: We may not ask, or nobody says as whom or where.
+        Denied: The request is not allowed, or no credentials or region are configured.
         Unavailable: EC2 does not answer.
     """
     with ec2_errors(region):
-        return _found(connect("ec2", region, profile), instance_id)
+        return _describe(connect("ec2", region, profile), instance_id)
 
 
 def state_of(instance_id: str, region: str | None, profile: str | None) -> str:
-    """Say that an instance is stopped or terminated; empty when it may run something, or nobody
-    knows.
+    """Return `stopped` or `terminated`; empty if the instance may be running or is unknown.
 
-    An instance that EC2 does not know is not said to be gone: it may be another account's.
+    An instance that EC2 does not know may belong to another account, so it counts as unknown.
     """
     try:
         found = describe(instance_id, region, profile)
@@ -109,10 +108,10 @@ def state_of(instance_id: str, region: str | None, profile: str | None) -> str:
 
 
 def console(instance_id: str, region: str | None, profile: str | None) -> str:
-    """What an instance's console shows, the newest that EC2 has; empty when it has nothing yet.
+    """Return an instance's newest console output; empty if there is none yet.
 
     Raises:
-        Denied: We may not ask.
+        Denied: The request is not allowed.
         Unavailable: EC2 does not answer.
     """
     with ec2_errors(region):
@@ -122,7 +121,7 @@ def console(instance_id: str, region: str | None, profile: str | None) -> str:
         except ClientError as error:
             if code_of(error) in _UNKNOWN:
                 return ""
-            # Only instances on Nitro have the newest; the others have that of their start.
+            # Only Nitro instances support Latest; others return the output of their boot.
             if code_of(error) != "UnsupportedOperation":
                 raise
             found = client.get_console_output(InstanceId=instance_id)
@@ -130,7 +129,7 @@ def console(instance_id: str, region: str | None, profile: str | None) -> str:
 
 
 def region_asked(region: str | None, profile: str | None) -> str:
-    """The region that is asked where nobody names one; empty when there is none."""
+    """Return the region that requests go to; empty if none is configured."""
     try:
         with ec2_errors(region):
             return str(connect("ec2", region, profile).meta.region_name)
@@ -145,69 +144,69 @@ def region_of(
     *,
     seconds: float = SEARCH_SECONDS,
 ) -> Searched:
-    """Find the region that an instance is in, among those of the account.
+    """Find the region of an instance among the account's regions.
 
     Args:
-        region: The one that knows nothing of it.
-        seconds: That all of it may take.
+        region: The region that was searched before, and is skipped.
+        seconds: Time limit.
 
     Raises:
-        Denied: We may not ask which regions there are.
+        Denied: The regions cannot be listed.
         Unavailable: EC2 does not answer.
     """
     until = time.monotonic() + seconds
-    threads = ThreadPoolExecutor(_ASKED_AT_ONCE)
+    threads = ThreadPoolExecutor(_MAX_THREADS)
     try:
-        listed = threads.submit(_others, region, profile)
+        listed = threads.submit(_other_regions, region, profile)
         try:
             others = listed.result(seconds)
         except TimeoutError:
-            raise Unavailable("EC2 does not say which regions there are", hint=_HINT) from None
-        asked = {threads.submit(_has, other, instance_id): other for other in others}
+            raise Unavailable("EC2 does not list its regions", hint=_HINT) from None
+        searches = {threads.submit(_has, other, instance_id): other for other in others}
         silent = {str(other.meta.region_name) for other in others}
         try:
-            for each in as_completed(asked, max(0.0, until - time.monotonic())):
-                name = str(asked[each].meta.region_name)
+            for each in as_completed(searches, max(0.0, until - time.monotonic())):
+                name = str(searches[each].meta.region_name)
                 found = each.result()
                 if found:
                     return Searched(name)
                 if found is not None:
                     silent.discard(name)
         except TimeoutError:
-            pass  # who has not said by now is silent
+            pass  # the other regions did not answer in time
         return Searched(silent=tuple(sorted(silent)))
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _others(region: str | None, profile: str | None) -> list[Any]:
-    """Clients of all regions but the one that is asked first."""
+def _other_regions(region: str | None, profile: str | None) -> list[Any]:
+    """Return clients of all regions except `region`."""
     import boto3
 
-    from spawn.store.objects.models import session as below
+    from spawn.store.objects.models import session as botocore_session
 
     with ec2_errors(region):
         client = connect("ec2", region, profile)
         names = [each["RegionName"] for each in client.describe_regions()["Regions"]]
-        # One session for all: it reads what EC2 is once, which takes longer than the answer.
-        session = boto3.Session(profile_name=profile, botocore_session=below())
+        # One session for all regions: loading the EC2 model takes longer than a request.
+        session = boto3.Session(profile_name=profile, botocore_session=botocore_session())
         return [
-            session.client("ec2", region_name=name, config=_BRIEF)
-            for name in sorted(names, key=lambda name: (name not in _USUAL, name))
+            session.client("ec2", region_name=name, config=_SEARCH_CONFIG)
+            for name in sorted(names, key=lambda name: (name not in _COMMON_REGIONS, name))
             if name != client.meta.region_name
         ]
 
 
 def _has(client: Any, instance_id: str) -> bool | None:
-    """Whether a region has an instance; None: it does not say, which hides no other."""
+    """Whether a region has an instance; None if the request fails."""
     try:
         with ec2_errors(None):
-            return _found(client, instance_id) is not None
+            return _describe(client, instance_id) is not None
     except SpawnError:
         return None
 
 
-def _found(client: Any, instance_id: str) -> Described | None:
+def _describe(client: Any, instance_id: str) -> Described | None:
     try:
         found = client.describe_instances(InstanceIds=[instance_id])
     except ClientError as error:
@@ -222,13 +221,13 @@ def _found(client: Any, instance_id: str) -> Described | None:
 
 
 def described(found: dict[str, object], region: str) -> Described:
-    """What an answer of EC2 says of one instance."""
+    """Convert one instance of EC2's answer."""
     state = found.get("State")
     reason = found.get("StateReason")
     tags = found.get("Tags")
     launched = found.get("LaunchTime")
     mappings = found.get("BlockDeviceMappings")
-    transition = _MOMENT.search(_text(found, "StateTransitionReason"))
+    transition = _TRANSITION.search(_text(found, "StateTransitionReason"))
     return Described(
         instance_id=_text(found, "InstanceId"),
         region=region,
@@ -263,7 +262,7 @@ def _volumes(mappings: list[object]) -> Iterator[Volume]:
 
 
 def _address(found: dict[str, object], name: str) -> str:
-    """An address, if it is one: it is handed to programs."""
+    """Return a valid address or an empty string; it is passed to other programs."""
     try:
         return str(ip_address(_text(found, name)))
     except ValueError:
@@ -276,7 +275,7 @@ def _text(found: object, name: str) -> str:
 
 @contextmanager
 def ec2_errors(region: str | None) -> Iterator[None]:
-    """Say in our words what boto3 says in its own."""
+    """Convert boto3's errors to `StoreError`."""
     try:
         with errors(f"EC2 in {region}" if region else "EC2", ""):
             yield

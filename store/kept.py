@@ -1,4 +1,4 @@
-"""Small JSON files that one process leaves for the next."""
+"""Small JSON files, used as hints for later processes and as a cache."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -13,11 +13,11 @@ S = TypeVar("S", bound=Struct)
 
 
 def load(path: Path, kind: type[S], limit: int = files.SMALL_BYTES) -> S:
-    """Read a file of this kind.
+    """Load a file as `kind`.
 
     Raises:
-        OSError: It cannot be read, is not a regular file, or is larger than `limit` bytes.
-        msgspec.DecodeError: It holds something else.
+        OSError: The file cannot be read, is not regular, or is larger than `limit` bytes.
+        msgspec.DecodeError: The content is not valid for `kind`.
     """
     data = files.read_small(path, limit)
     try:
@@ -27,7 +27,7 @@ def load(path: Path, kind: type[S], limit: int = files.SMALL_BYTES) -> S:
 
 
 def read(path: Path, kind: type[S]) -> S | None:
-    """Read a file of this kind; None where there is none."""
+    """Load a file as `kind`; None if it is missing or invalid."""
     try:
         return load(path, kind)
     except (OSError, msgspec.DecodeError):
@@ -35,13 +35,13 @@ def read(path: Path, kind: type[S]) -> S | None:
 
 
 def leave(path: Path, what: Struct) -> None:
-    """Write a hint, as a whole or not at all. A disk that is full is no error."""
+    """Replace a file atomically; ignores errors, such as a full disk."""
     with suppress(OSError):
         files.replace(path, msgspec.json.encode(what), mode=0o600)
 
 
 def write(path: Path, what: Struct) -> None:
-    """Write a hint to the user's cache; its folders are created."""
+    """Replace a file in the user's cache and create its folders; ignores errors."""
     with suppress(OSError):
         path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.parent.mkdir(mode=0o700, exist_ok=True)

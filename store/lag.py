@@ -1,4 +1,4 @@
-"""How far a queue's replica is: a hint that a runner leaves for status, and nothing else."""
+"""The progress of a queue's replica, which the runner writes as a hint for readers."""
 
 from pathlib import Path
 
@@ -10,9 +10,15 @@ NAME = "replica.json"
 
 
 class Lag(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`seq` is the newest event that is in the store for certain. `trouble` is why it does not get
-    on, since the stamp `since`, and `kind` what sort of trouble: see `StoreError`. `lapsed`: no job
-    starts until the lease is renewed. `fence`: whether the store honours conditional writes."""
+    """The progress of a replica.
+
+    Attributes:
+        seq: Newest event that is certainly in the store.
+        trouble: Why the replica makes no progress, since the stamp `since`; empty if it does.
+        kind: Kind of that error; see `StoreError`.
+        lapsed: Whether no job starts until the lease is renewed.
+        fence: Whether the store supports conditional writes.
+    """
 
     location: str
     seq: int = 0
@@ -25,10 +31,10 @@ class Lag(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def leave(folder: Path, lag: Lag) -> None:
-    """Leave it in a queue's folder. A disk that is full is no error: it is but a hint."""
+    """Write the hint to a queue's folder; ignores errors, such as a full disk."""
     kept.leave(folder / NAME, lag)
 
 
 def find(folder: Path) -> Lag | None:
-    """Read what a runner left last; None when it left nothing."""
+    """Read the hint in a queue's folder; None if there is none."""
     return kept.read(folder / NAME, Lag)

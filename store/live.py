@@ -1,5 +1,5 @@
-"""What this machine knows of a queue beyond its log: how far its jobs are, what they print, where
-that is, how far the log's copy is, and how long the same jobs took before. None of it is state."""
+"""Facts about a queue that only this machine has, in addition to the log: progress and output of
+jobs, unrecorded outcomes, the replica's lag, and durations in earlier queues."""
 
 import os
 import time
@@ -25,36 +25,36 @@ from spawn.store.output import RAW
 from spawn.store.paths import Roots
 
 RECENT_LINES = 50
-"""Lines of output that are searched for progress."""
+"""Number of last output lines that are searched for progress."""
 EARLIER_LOGS = 8
 EARLIER_SECONDS = 10.0
-"""How long nobody asks whether the logs of other queues have grown."""
-AGAIN_SECONDS = 60.0
-"""How long a job that does not run, and whose log nothing seems to have happened to, is not looked
-at: only a person can have moved its files."""
+"""Interval of checks whether the logs of other queues have grown."""
+RECHECK_SECONDS = 60.0
+"""Interval of checks of jobs that do not run and whose files seem unchanged: only a user can have
+moved them."""
 _PROGRESS_BYTES = 4096
-_FIRSTS = 2
+_MAX_FIRST = 2
 _SETTLED_NS = 2_500_000_000
-"""A folder that was changed so lately may change again and show the same time: some file systems
-count in steps of two seconds."""
+"""Age from which a folder's time is reliable. Some file systems have a resolution of two seconds,
+so a folder may change again without a new time."""
 
 Stamp = tuple[tuple[int, int, int] | None, ...]
 
 
-class _Begun(Struct):
-    """The first progress of an attempt, by which it is seen where the attempt began."""
+class _AttemptProgress(Struct):
+    """The first progress values of an attempt, which show where it started."""
 
     newest: Progress
-    """As of the newest look."""
+    """As of the last check."""
     first: list[Progress]
 
-    def is_of(self, other: Progress) -> bool:
-        """Whether it counts the same."""
+    def has_same_scale(self, other: Progress) -> bool:
+        """Whether both have the same label and total."""
         return (self.newest.label, self.newest.total) == (other.label, other.total)
 
 
 class Lives:
-    """Looks at a queue again and again; what cannot have changed is not looked at twice."""
+    """Reads the live facts of one queue repeatedly; skips files that cannot have changed."""
 
     def __init__(self, roots: Roots, queue_id: str) -> None:
         self._roots = roots
@@ -63,46 +63,43 @@ class Lives:
         self._seq = -1
         self._stamp: Stamp | None = None
         self._live: dict[str, Live] = {}
-        self._all_at = float("-inf")
-        self._begun: dict[str, _Begun] = {}
-        """Of running attempts, by token."""
-        self._first: tuple[int, datetime | None] = (-1, None)
+        self._all_checked_at = float("-inf")
+        self._progress: dict[str, _AttemptProgress] = {}
+        """Progress of running attempts, by token."""
+        self._behind_since: tuple[int, datetime | None] = (-1, None)
         self._earlier: dict[str, float] = {}
-        self._earlier_of: tuple[object, ...] = ()
+        self._earlier_key: tuple[object, ...] = ()
         self._earlier_at = float("-inf")
 
     def jobs(self, state: QueueState, seq: int) -> Mapping[str, Live]:
-        """Look at the jobs that ever ran.
+        """Return the live facts of all jobs that ever ran, by job id. Do not modify the result.
 
         Args:
-            seq: The newest event of that state.
-
-        Returns:
-            What there is to tell, by job id; not to be changed.
+            seq: Newest event of `state`.
         """
-        stamp, now = self._look_at_folders(), time.monotonic()
+        stamp, now = self._stamp_folders(), time.monotonic()
         jobs: Iterable[JobState] = state.jobs.values()
         live: dict[str, Live] = {}
         same = stamp is not None and (stamp, seq) == (self._stamp, self._seq)
-        if same and now < self._all_at + AGAIN_SECONDS:
+        if same and now < self._all_checked_at + RECHECK_SECONDS:
             jobs = [state.jobs[job_id] for job_id in state.running]
             live = self._live.copy()
         else:
-            self._all_at = now
+            self._all_checked_at = now
         self._stamp, self._seq = stamp, seq
         for job in jobs:
             if job.state == "running" or job.log_file:
-                live[job.config.job_id] = self._look(job)
+                live[job.config.job_id] = self._read_job(job)
         self._live = live
         running = {state.jobs[job_id].token for job_id in state.running}
-        self._begun = {token: each for token, each in self._begun.items() if token in running}
+        self._progress = {token: each for token, each in self._progress.items() if token in running}
         return live
 
     def replica(self, seq: int, row: Callable[[int], Row | None]) -> Replica | None:
-        """What the newest runner said of the log's copy, against the log.
+        """Return the replica's lag from the newest runner's hint and the log; None without a hint.
 
         Args:
-            seq: The log's newest event.
+            seq: Newest event of the log.
             row: Reads the first event after a seq.
         """
         hint = lag.find(self._paths.folder)
@@ -111,9 +108,9 @@ class Lives:
         behind = max(0, seq - hint.seq)
         since = moment(hint.since) if hint.since else None
         if behind:
-            if self._first[0] != hint.seq:
-                self._first = hint.seq, _at(row(hint.seq))
-            since = self._first[1] or since
+            if self._behind_since[0] != hint.seq:
+                self._behind_since = hint.seq, _event_time(row(hint.seq))
+            since = self._behind_since[1] or since
         return Replica(
             location=hint.location,
             behind=behind,
@@ -123,15 +120,18 @@ class Lives:
         )
 
     def endings(self, state: QueueState) -> dict[str, Ending]:
-        """How running jobs of a queue without a runner ended that no runner has noticed, by job
-        id. One whose supervisor still holds its lock goes on, and is left out."""
+        """Return the outcomes that no runner has recorded, by job id.
+
+        Call it only without a live runner. A job whose supervisor still holds its lock is running,
+        and is omitted.
+        """
         restarted = _is_restarted(state)
         found = {}
         for job_id in state.running:
             job = state.jobs[job_id]
             folder = Path(job.folder)
-            if not self._paths.has(job.folder) or not self._is_ours(job):
-                continue  # it runs on another machine
+            if not self._paths.has(job.folder) or not self._is_local(job):
+                continue  # the job runs on another machine
             if restarted:
                 found[job_id] = Ending(how="ended when the machine was restarted")
             elif not lock.is_held(folder / "lock"):
@@ -139,8 +139,8 @@ class Lives:
         return found
 
     def earlier(self, state: QueueState) -> Mapping[str, float]:
-        """How long the jobs of a queue that goes on took in earlier queues of this machine,
-        seconds, by job id."""
+        """Return the durations of the jobs in earlier queues of this machine, in seconds by job id;
+        empty unless the queue is pending or running."""
         if state.state not in ("running", "pending"):
             return {}
         now = time.monotonic()
@@ -150,63 +150,66 @@ class Lives:
         others = [name for name in queues.names(self._roots) if name != self._queue_id]
         logs = [self._roots.queue(name).events for name in others[:EARLIER_LOGS]]
         key = (state.config_sha256, *(_signature(log) for log in logs))
-        if key != self._earlier_of:
+        if key != self._earlier_key:
             from spawn.store.log.earlier import durations
 
             commands = {job_id: job.config.command for job_id, job in state.jobs.items()}
             self._earlier = durations(logs, commands)
-            self._earlier_of = key
+            self._earlier_key = key
         return self._earlier
 
-    def _look_at_folders(self) -> Stamp | None:
-        """What tells that no log came, went, or was linked to; None where that cannot be told."""
+    def _stamp_folders(self) -> Stamp | None:
+        """Return values that change when a log is created, removed or linked; None if they are not
+        reliable yet."""
         folders = self._roots.log, self._paths.log, self._paths.jobs
         stamp = tuple(_stamp(folder) for folder in folders)
         newest = max((each[2] for each in stamp if each is not None), default=0)
         return stamp if newest < time.time_ns() - _SETTLED_NS else None
 
-    def _look(self, job: JobState) -> Live:
-        shown, raw = self._shown(job)
+    def _read_job(self, job: JobState) -> Live:
+        log_file, raw = self._find_log(job)
         if job.state != "running":
-            return Live(log_file=shown, raw_alone=raw)
-        if not self._is_ours(job):
-            return Live(log_file=shown)
+            return Live(log_file=log_file, raw_alone=raw)
+        if not self._is_local(job):
+            return Live(log_file=log_file)
         lines = output.recent(job, RECENT_LINES)
-        progress = self._progress(job, lines) if job.folder else None
-        return Live(progress=progress, recent=lines, log_file=shown, raw_alone=raw)
+        progress = self._read_progress(job, lines) if job.folder else None
+        return Live(progress=progress, recent=lines, log_file=log_file, raw_alone=raw)
 
-    def _progress(self, job: JobState, lines: tuple[str, ...]) -> Progress | None:
-        """The newer of what the progress file and the output say, measured from where the attempt
-        began."""
-        printed = from_output([_bare(line) for line in lines])
-        told = _told(Path(job.folder), newer_than_output=printed is not None)
-        newest = told or printed
-        if newest is None or newest.base or (told and job.attempt == 1):
+    def _read_progress(self, job: JobState, lines: tuple[str, ...]) -> Progress | None:
+        """Return the newer progress of the progress file and the output, measured from the
+        attempt's start."""
+        printed = from_output([_without_time(line) for line in lines])
+        in_file = _progress_file(Path(job.folder), newer_than_output=printed is not None)
+        newest = in_file or printed
+        if newest is None or newest.base or (in_file and job.attempt == 1):
             return newest
-        begun = self._begun.get(job.token)
-        if begun is None or not begun.is_of(newest):
-            begun = self._begun[job.token] = _Begun(newest, [])
-        elif begun.newest == newest:
-            return measured(newest, begun.first)
-        begun.newest = newest
-        if len(begun.first) < _FIRSTS:
-            # A file that is written over has no beginning: what was seen of it has to do.
-            said = [newest] if told else each_of(map(_bare, output.beginning(job)))
-            known = {each.fraction: each for each in begun.first}
-            known |= {each.fraction: each for each in said if begun.is_of(each)}
-            begun.first = list(known.values())[:_FIRSTS]
-        return measured(newest, [*begun.first, newest])
+        seen = self._progress.get(job.token)
+        if seen is None or not seen.has_same_scale(newest):
+            seen = self._progress[job.token] = _AttemptProgress(newest, [])
+        elif seen.newest == newest:
+            return measured(newest, seen.first)
+        seen.newest = newest
+        if len(seen.first) < _MAX_FIRST:
+            # The file is overwritten, so its first value is the first that was read.
+            values = [newest] if in_file else each_of(map(_without_time, output.beginning(job)))
+            known = {each.fraction: each for each in seen.first}
+            known |= {each.fraction: each for each in values if seen.has_same_scale(each)}
+            seen.first = list(known.values())[:_MAX_FIRST]
+        return measured(newest, [*seen.first, newest])
 
-    def _is_ours(self, job: JobState) -> bool:
-        """Whether what a log names is in its queue's own folders: nothing else is read for it."""
+    def _is_local(self, job: JobState) -> bool:
+        """Whether the job's paths are in the queue's own folders. Other paths are never read."""
         return (not job.folder or _inside(job.folder, self._paths.folder)) and (
             not job.log_file or _inside(job.log_file, self._paths.log)
         )
 
-    def _shown(self, job: JobState) -> tuple[str, bool]:
-        """The short path of a job's log, while it leads there: another queue may have taken it;
-        else the raw output, where the log is not there; empty where nothing is. And whether the
-        output is kept raw alone."""
+    def _find_log(self, job: JobState) -> tuple[str, bool]:
+        """Return the path of the job's output, or an empty string, and whether it is only raw.
+
+        It is the short link if it leads to the job's log (another queue may have taken it), else
+        the log, else the raw output.
+        """
         if not job.log_file:
             return "", False
         log = Path(job.log_file)
@@ -214,25 +217,27 @@ class Lives:
         with suppress(OSError):
             if short.is_symlink() and short.samefile(log):
                 return str(short), False
-        if output.is_there(log):
+        if output.is_accessible(log):
             return str(log), False
         raw = Path(job.folder) / RAW[0]
-        return str(raw) if output.is_there(raw) else "", output.is_kept_raw_alone(job)
+        return str(raw) if output.is_accessible(raw) else "", output.is_kept_raw_alone(job)
 
 
 def _is_restarted(state: QueueState) -> bool:
-    """Whether this machine was restarted since a runner began on it: no record of before then is
-    true, because it was not flushed to disk."""
+    """Whether this machine was restarted since the owner's start.
+
+    Records from before a restart are not trusted, because they are not flushed to disk.
+    """
     owner = state.owner
     return owner is not None and owner.boot_id != "" and boot_id() not in ("", owner.boot_id)
 
 
 def _ending(job: JobState, exit_: Exit | None) -> Ending:
-    """How the attempt of a running job ended, once its lock is free."""
+    """Return the outcome of an attempt whose lock is free."""
     if exit_ is None or not exit_.seen:
-        return Ending(how="lost its supervisor, which left no record of its end")
+        return Ending(how="lost its supervisor, which left no record of the exit")
     if not exit_.began:
-        return Ending(how="has not begun: its runner stopped before")
+        return Ending(how="has not started: its runner stopped first")
     timed_out = exit_.stop == "timeout"
     code = None if job.pid in exit_.unended else exit_.exit_code
     return Ending(
@@ -243,11 +248,11 @@ def _ending(job: JobState, exit_: Exit | None) -> Ending:
     )
 
 
-def _told(folder: Path, *, newer_than_output: bool) -> Progress | None:
-    """What an attempt's progress file says.
+def _progress_file(folder: Path, *, newer_than_output: bool) -> Progress | None:
+    """Read an attempt's progress file.
 
     Args:
-        newer_than_output: Whether it counts only where nothing was printed since.
+        newer_than_output: Return None if output was written after the file.
     """
     try:
         with open(folder / "progress", "rb", opener=regular) as file:
@@ -266,23 +271,22 @@ def _told(folder: Path, *, newer_than_output: bool) -> Progress | None:
 
 
 def _inside(path: str, folder: Path) -> bool:
-    """Whether a path leads below a folder, whatever links are on the way."""
+    """Whether a path is below a folder after all links are resolved."""
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
-def _bare(line: str) -> str:
-    """A line of a combined log without its time."""
+def _without_time(line: str) -> str:
+    """Remove the time of a combined log's line."""
     return line[11:] if line[:1] == "[" and line[9:11] == "] " else line
 
 
-def _at(row: Row | None) -> datetime | None:
-    """When an event happened."""
+def _event_time(row: Row | None) -> datetime | None:
     event = None if row is None else decode(row[2], row[1])
     return None if event is None else moment(event.at)
 
 
 def _signature(log: Path) -> tuple[object, ...]:
-    """What tells that a log was not written to."""
+    """Return values that change whenever a log is written."""
     wal = log.with_name(log.name + "-wal")
     return str(log), *(
         None if found is None else (found.st_ino, found.st_size, found.st_mtime_ns)

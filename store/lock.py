@@ -1,7 +1,7 @@
-"""A lock on a file that ends with its holder, however that ends.
+"""A file lock that the kernel releases when its holder exits.
 
-Open-file-description locks: asking who holds one takes nothing, so that a question can never be
-mistaken for a holder, which a probe by a `flock` of its own can.
+It uses open-file-description locks: `F_OFD_GETLK` tests a lock without taking it. A test with
+`flock` would take the lock, and look like a holder to another test.
 """
 
 import fcntl
@@ -14,12 +14,12 @@ _FLOCK = "hhqqi"  # short l_type, short l_whence, off_t l_start, off_t l_len, pi
 
 
 def take(path: str | os.PathLike[str]) -> int | None:
-    """Take the lock for as long as the returned descriptor, or a copy of it, is open.
+    """Take the lock until the returned descriptor and all its copies are closed.
 
-    The file is made where it is not there.
+    The file is created if it does not exist.
 
     Returns:
-        A descriptor that is not inherited by programs, or None when somebody holds the lock.
+        A close-on-exec descriptor, or None if another process holds the lock.
     """
     fd = regular(path, os.O_RDWR | os.O_CREAT)
     try:
@@ -31,7 +31,7 @@ def take(path: str | os.PathLike[str]) -> int | None:
 
 
 def is_held(path: str | os.PathLike[str]) -> bool:
-    """Whether somebody holds the lock. What is not there, or is no file, is held by nobody."""
+    """Whether any process holds the lock. A missing or irregular file is not locked."""
     try:
         fd = regular(path, os.O_RDONLY)
     except (FileNotFoundError, IsADirectoryError, NotRegular):

@@ -1,4 +1,4 @@
-"""The instance metadata service, version 2: what an EC2 instance can ask about itself.
+"""A client of the EC2 instance metadata service, version 2.
 
 Source: "Use the Instance Metadata Service" and "Spot Instance interruption notices" of the EC2 user
 guide.
@@ -16,27 +16,27 @@ from msgspec import Struct
 
 ENDPOINT = "http://169.254.169.254"
 SECONDS = 2.0
-"""How long an answer may take: the service is on the instance's own link."""
+"""Timeout of a request; the service is on the local link."""
 
 _ACTION = "/latest/meta-data/spot/instance-action"
 _TOKEN_SECONDS = 3600
 _LONGEST = 65536
-"""Bytes of an answer that are read."""
+"""Maximum bytes of an answer."""
 
 
 class Notice(Struct, frozen=True):
-    """EC2 takes the instance back at `at`, and does `action` then: terminate, stop, hibernate."""
+    """A spot interruption notice: EC2 performs `action` (terminate, stop, hibernate) at `at`."""
 
     action: str
     at: datetime
 
 
 class Metadata:
-    """Asks the service, with a token that is renewed before it expires.
+    """Sends requests with a token, which is renewed before it expires.
 
     Args:
-        endpoint: An HTTP address; proxies are passed by.
-        seconds: How long each answer may take.
+        endpoint: HTTP URL of the service; proxies are not used.
+        seconds: Timeout of each request.
     """
 
     def __init__(self, endpoint: str = ENDPOINT, seconds: float = SECONDS) -> None:
@@ -46,17 +46,17 @@ class Metadata:
         self._renew_at = 0.0
 
     def read(self, path: str) -> bytes | None:
-        """What is there; None where nothing is (404).
+        """Return the content of a path; None if it does not exist (404).
 
         Raises:
-            OSError: Nobody answers in time.
-            http.client.HTTPException: It answers something else.
+            OSError: The service does not answer in time.
+            http.client.HTTPException: The service answers with another status.
         """
         if not self._token or time.monotonic() >= self._renew_at:
-            self._ask_token()
+            self._fetch_token()
         status, body = self._get(path)
-        if status == 401:  # the token was of a service that has been started anew since
-            self._ask_token()
+        if status == 401:  # the service was restarted, which invalidates the token
+            self._fetch_token()
             status, body = self._get(path)
         if status == 404:
             return None
@@ -65,29 +65,28 @@ class Metadata:
         return body
 
     def notice(self) -> Notice | None:
-        """Say whether EC2 is about to take this spot instance back. A service that fails, is gone
-        or says what nobody understands has given no notice."""
+        """Return the spot interruption notice; None if there is none or the request fails."""
         with suppress(OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
             body = self.read(_ACTION)
             if body is not None:
-                said = json.loads(body)
-                at = datetime.fromisoformat(said["time"])
-                return Notice(str(said["action"]), at if at.tzinfo else at.replace(tzinfo=UTC))
+                action = json.loads(body)
+                at = datetime.fromisoformat(action["time"])
+                return Notice(str(action["action"]), at if at.tzinfo else at.replace(tzinfo=UTC))
         return None
 
-    def _ask_token(self) -> None:
+    def _fetch_token(self) -> None:
         self._token = ""
         ttl = {"X-aws-ec2-metadata-token-ttl-seconds": str(_TOKEN_SECONDS)}
-        status, body = self._ask("PUT", "/latest/api/token", ttl)
+        status, body = self._request("PUT", "/latest/api/token", ttl)
         if status != 200:
             raise http.client.HTTPException(f"a token: {status}")
         self._token = body.decode("ascii")
         self._renew_at = time.monotonic() + _TOKEN_SECONDS * 0.9
 
     def _get(self, path: str) -> tuple[int, bytes]:
-        return self._ask("GET", path, {"X-aws-ec2-metadata-token": self._token})
+        return self._request("GET", path, {"X-aws-ec2-metadata-token": self._token})
 
-    def _ask(self, method: str, path: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
+    def _request(self, method: str, path: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection(self._netloc, timeout=self._seconds)
         try:
             connection.request(method, path, headers=dict(headers))

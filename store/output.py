@@ -1,4 +1,4 @@
-"""What a job printed last, wherever that is kept."""
+"""Read a job's output from the combined log or the raw files."""
 
 from pathlib import Path
 
@@ -9,11 +9,10 @@ RAW = ("stdout.log", "stderr.log")
 
 
 def recent(job: JobState, lines: int) -> tuple[str, ...]:
-    """The end of the newest attempt's output, oldest line first.
+    """Return the last lines of the newest attempt's output, oldest first.
 
-    From the combined log; where that has nothing of the attempt, as it could not be written, from
-    the raw output. The order between the two streams is not known then: stderr comes last, as
-    what it says of an end counts more.
+    If the combined log has nothing of the attempt, because it could not be written, the lines come
+    from the raw files. stderr then comes last, because it is more likely to explain a failure.
     """
     combined = tail(Path(job.log_file), lines, after=job.log_offset) if job.log_file else ()
     if combined or not job.folder:
@@ -24,7 +23,7 @@ def recent(job: JobState, lines: int) -> tuple[str, ...]:
 
 
 def beginning(job: JobState) -> tuple[str, ...]:
-    """The first lines that the newest attempt printed."""
+    """Return the first lines of the newest attempt's output."""
     combined = head(Path(job.log_file), after=job.log_offset) if job.log_file else ()
     if any(combined) or not job.folder:
         return combined
@@ -32,16 +31,16 @@ def beginning(job: JobState) -> tuple[str, ...]:
 
 
 def is_kept_raw_alone(job: JobState) -> bool:
-    """Whether the newest attempt has printed something, and the combined log is not there."""
+    """Whether the newest attempt has output, but the combined log does not exist."""
     try:
         printed = any((Path(job.folder) / name).stat().st_size for name in RAW)
     except OSError:
         return False
-    return printed and not is_there(Path(job.log_file))
+    return printed and not is_accessible(Path(job.log_file))
 
 
-def is_there(log: Path) -> bool:
-    """Whether a log can be found."""
+def is_accessible(log: Path) -> bool:
+    """Whether a log exists and can be accessed."""
     try:
         log.stat()
     except OSError:

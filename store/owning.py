@@ -1,6 +1,6 @@
-"""How long a runner has owned its queue: a hint for the next one, should it die without a word.
+"""How long a runner has owned its queue, as a hint for the next runner after a crash.
 
-A file beside the log and not an event: an event every ten seconds would say nothing else.
+It is a file and not an event, because an event every ten seconds would bloat the log.
 """
 
 from pathlib import Path
@@ -13,24 +13,24 @@ NAME = "owning.json"
 
 
 class Owning(Struct, frozen=True):
-    """`seconds` by a clock that never jumps, since the epoch began."""
+    """`seconds` since the start of the epoch, by a monotonic clock."""
 
     epoch: int
     seconds: float
 
 
 def leave(folder: Path, owning: Owning) -> None:
-    """Leave it in a queue's folder. A disk that is full is no error: it is but a hint."""
+    """Write the hint to a queue's folder; ignores errors, such as a full disk."""
     kept.leave(folder / NAME, owning)
 
 
 def find(folder: Path, epoch: int) -> float | None:
-    """The seconds that the runner of this epoch told last; None when it left nothing."""
+    """Return the seconds of this epoch; None if there is no hint for it."""
     found = kept.read(folder / NAME, Owning)
     return found.seconds if found and found.epoch == epoch and found.seconds >= 0 else None
 
 
 def newest_epoch(folder: Path) -> int:
-    """The newest epoch that began in a queue's folder, as far as this hint tells; 0 for none."""
+    """Return the epoch of the hint in a queue's folder; 0 if there is none."""
     found = kept.read(folder / NAME, Owning)
     return 0 if found is None else found.epoch

@@ -1,8 +1,8 @@
-"""Where things are kept on a machine.
+"""The folders and files of spawn on a machine.
 
-`SPAWN_HOME` gives `$SPAWN_HOME/{state,log,cache}`; else `/var/lib/spawn-queue` and
-`/var/log/spawn-queue` where both can be written; else the XDG folders of the user. What is a
-person's own, their key, is in `$SPAWN_HOME/config`, else in the XDG folder.
+With `SPAWN_HOME` they are in `$SPAWN_HOME/{state,log,cache}`. Otherwise they are in
+`/var/lib/spawn-queue` and `/var/log/spawn-queue` if both are writable, else in the user's XDG
+folders. The user's SSH key is in `$SPAWN_HOME/config` or the XDG configuration folder.
 """
 
 import os
@@ -17,7 +17,7 @@ _SYSTEM_CACHE = Path("/var/cache/spawn-queue")
 
 
 class Roots(Struct, frozen=True):
-    """The folders that everything is kept under: absolute paths."""
+    """The root folders, as absolute paths."""
 
     state: Path
     log: Path
@@ -25,16 +25,16 @@ class Roots(Struct, frozen=True):
 
     @property
     def queues(self) -> Path:
-        """One folder for each queue."""
+        """Folder with one folder per queue."""
         return self.state / "queues"
 
     @property
     def objects(self) -> Path:
-        """The object store of queues without a bucket."""
+        """Object store of queues without a bucket."""
         return self.state / "objects"
 
     def queue(self, queue_id: str) -> "QueuePaths":
-        """The paths of one queue, whether it is there or not."""
+        """Return the paths of a queue, which need not exist."""
         return QueuePaths(folder=self.queues / queue_id, log=self.log / queue_id)
 
 
@@ -52,40 +52,39 @@ class QueuePaths(Struct, frozen=True):
 
     @property
     def lock(self) -> Path:
-        """Held by the one process that may write the event log."""
+        """Lock of the only process that may write the event log."""
         return self.folder / "runner.lock"
 
     @property
     def runner_log(self) -> Path:
-        """What a detached runner had to say."""
+        """Messages of a detached runner."""
         return self.folder / "runner.log"
 
     @property
     def requests(self) -> Path:
-        """What people ask of a live runner."""
+        """Requests to a live runner."""
         return self.folder / "requests"
 
     @property
     def jobs(self) -> Path:
-        """One folder for each job, and in it one for each attempt."""
+        """Folder with one folder per job, which has one folder per attempt."""
         return self.folder / "jobs"
 
     def attempt(self, job_id: str, attempt: int, token: str) -> Path:
-        """The folder of one attempt."""
+        """Return the folder of an attempt."""
         return self.jobs / job_id / f"attempt-{attempt}.{token}"
 
     def has(self, folder: str) -> bool:
-        """Whether an attempt's folder is one of ours, and there; the same path may be another
-        machine's."""
+        """Whether an attempt's folder exists here; a log may name a folder of another machine."""
         return folder.startswith(f"{self.jobs}/") and Path(folder).is_dir()
 
     def job_log(self, job_id: str) -> Path:
-        """The combined output of a job's attempts, each line with its time."""
+        """Return the combined log of a job's attempts, which has a time on each line."""
         return self.log / f"{job_id}.log"
 
 
 def roots(environ: Mapping[str, str]) -> Roots:
-    """Find this machine's folders; none of them is made."""
+    """Return this machine's root folders; creates none of them."""
     home = environ.get("SPAWN_HOME")
     if home:
         base = Path(home).absolute()
@@ -101,7 +100,7 @@ def roots(environ: Mapping[str, str]) -> Roots:
 
 
 def ssh_key(environ: Mapping[str, str]) -> Path:
-    """The private key of this person's instances, whether it is there or not; nothing is made."""
+    """Return the path of the user's private key for instances; creates nothing."""
     home = environ.get("SPAWN_HOME")
     if home:
         base = Path(home).absolute() / "config"
@@ -111,12 +110,14 @@ def ssh_key(environ: Mapping[str, str]) -> Path:
 
 
 def _xdg(environ: Mapping[str, str], name: str, default: Path) -> Path:
-    """A folder of ours. Source: the XDG base directory specification, which ignores what is not
-    absolute."""
-    named = Path(environ.get(name, ""))
-    return (named if named.is_absolute() else default) / "spawn-queue"
+    """Return spawn's folder below an XDG folder.
+
+    Source: the XDG base directory specification, which ignores relative paths.
+    """
+    path = Path(environ.get(name, ""))
+    return (path if path.is_absolute() else default) / "spawn-queue"
 
 
 def _writable(folder: Path) -> bool:
-    """Whether `folder` can be written, or made."""
+    """Whether `folder` can be written or created."""
     return os.access(folder if folder.exists() else folder.parent, os.W_OK)

@@ -1,4 +1,4 @@
-"""Where a queue's log and results are kept: a bucket, or a folder of this machine."""
+"""The location of a queue's log and results: a bucket, or a folder of this machine."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from spawn.store.objects.port import ObjectStore
 
 
 class Place(Struct, frozen=True, kw_only=True):
-    """A place in an object store. Without a bucket it is a folder below `objects`."""
+    """A location in an object store. Without a bucket, it is a folder below `objects`."""
 
     prefix: str
     bucket: str | None = None
@@ -18,22 +18,22 @@ class Place(Struct, frozen=True, kw_only=True):
 
     @property
     def location(self) -> str:
-        """As people write it, with a trailing slash; empty for a folder."""
+        """The location as an `s3://` URI with a trailing slash; empty for a folder."""
         return f"s3://{self.bucket}/{self.prefix}/" if self.bucket else ""
 
 
 def parse(location: str) -> tuple[str, str] | None:
-    """Take `s3://bucket/prefix/` apart; None for anything else."""
-    scheme, _, rest = location.partition("://")  # not a URL: `?` and `#` are as good as letters
+    """Split `s3://bucket/prefix/` into bucket and prefix; None for anything else."""
+    scheme, _, rest = location.partition("://")  # not urlsplit: keys may contain `?` and `#`
     bucket, _, prefix = rest.partition("/")
     return (bucket, prefix.strip("/")) if scheme == "s3" and bucket else None
 
 
 def open_place(place: Place, objects: Path) -> ObjectStore:
-    """Make the store of a place; nothing is asked of it yet.
+    """Open the store of a place; sends no request.
 
     Args:
-        objects: The folder of places without a bucket.
+        objects: Parent folder of places without a bucket.
     """
     if place.bucket is None:
         return FolderStore(objects / place.prefix)

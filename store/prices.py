@@ -1,4 +1,4 @@
-"""What an hour of an instance costs: spot prices from EC2, the others from AWS's price list."""
+"""Estimate the cost of an instance: spot prices from EC2, others from AWS's price list."""
 
 from datetime import datetime
 
@@ -8,35 +8,37 @@ from spawn.store.instances import Described, ec2_errors
 from spawn.store.objects.aws import connect, errors
 
 _LIST = "us-east-1"
-"""Where the price list is asked; it has all regions."""
+"""Region of the price list API; the list covers all regions."""
 _LINUX = "Linux/UNIX"
 
 
 def cost_of(found: Described, now: datetime, profile: str | None) -> Cost:
-    """Estimate what an instance has cost since it was last started; the answer says why not, where
-    that cannot be told."""
+    """Estimate an instance's cost since its last start; `why` explains a missing estimate."""
     if found.launched_at is None:
-        return Cost(seconds=None, why="EC2 does not say when it was started")
+        return Cost(seconds=None, why="EC2 does not report when it was started")
     over = found.state in ("stopped", "terminated")
     ended = found.ended_at or (None if over else now)
     if ended is None:
-        return Cost(seconds=None, why=f"EC2 does not say when it was {found.state}")
+        return Cost(seconds=None, why=f"EC2 does not report when it was {found.state}")
     seconds = max(0.0, (ended - found.launched_at).total_seconds())
     if found.platform not in ("", _LINUX):
-        return Cost(seconds=seconds, why=f"no price is known here for {found.platform}")
+        return Cost(seconds=seconds, why=f"spawn has no prices for {found.platform}")
     basis = "spot" if found.spot else "on-demand"
     try:
-        rates = _spot(found, ended, profile) if found.spot else _on_demand(found, profile)
+        if found.spot:
+            rates = _spot_rates(found, ended, profile)
+        else:
+            rates = _on_demand_rates(found, profile)
     except SpawnError as error:
         why = next(iter(error.why.splitlines()), "")
-        said = f"{error.what}: {why}" if why else error.what
-        return Cost(seconds=seconds, why=f"its {basis} price cannot be had: {said}")
+        cause = f"{error.what}: {why}" if why else error.what
+        return Cost(seconds=seconds, why=f"its {basis} price is not available: {cause}")
     if not rates:
-        return Cost(seconds=seconds, why=f"AWS names no {basis} price for {found.type}")
+        return Cost(seconds=seconds, why=f"AWS lists no {basis} price for {found.type}")
     return estimate(rates, found.launched_at, ended, basis)
 
 
-def _spot(found: Described, ended: datetime, profile: str | None) -> list[Rate]:
+def _spot_rates(found: Described, ended: datetime, profile: str | None) -> list[Rate]:
     with ec2_errors(found.region):
         pages = (
             connect("ec2", found.region, profile)
@@ -57,8 +59,8 @@ def _spot(found: Described, ended: datetime, profile: str | None) -> list[Rate]:
         ]
 
 
-def _on_demand(found: Described, profile: str | None) -> list[Rate]:
-    wanted = {
+def _on_demand_rates(found: Described, profile: str | None) -> list[Rate]:
+    filters = {
         "instanceType": found.type,
         "regionCode": found.region,
         "operatingSystem": "Linux",
@@ -72,7 +74,7 @@ def _on_demand(found: Described, profile: str | None) -> list[Rate]:
             ServiceCode="AmazonEC2",
             Filters=[
                 {"Type": "TERM_MATCH", "Field": field, "Value": value}
-                for field, value in wanted.items()
+                for field, value in filters.items()
             ],
         )
         price = on_demand_price(answer["PriceList"])

@@ -1,4 +1,4 @@
-"""The queues of this machine: find one, make room for one."""
+"""The queue folders of this machine: find, create and put aside."""
 
 import re
 from collections.abc import Iterator
@@ -18,28 +18,28 @@ _PRIVATE = 0o700
 _ASIDE = re.compile(r"\.(fenced|damaged)-(\d+)(?:-(\d+))?$")
 
 Cause = Literal["fenced", "damaged"]
-"""Why a folder was put aside: another machine owns its queue, or its log could not be restored."""
+"""Why a folder was put aside: another machine owns the queue, or the log cannot be restored."""
 
 
 class Aside(Struct, frozen=True):
-    """A folder that was kept of a queue."""
+    """A folder of a queue that was put aside."""
 
     folder: Path
     cause: Cause
     epoch: int
-    """Of the runner that owned the queue here."""
+    """Epoch of the runner that owned the queue here."""
 
     @property
     def events(self) -> Path:
-        """The event log as it was then."""
+        """The event log in the folder."""
         return self.folder / "events.db"
 
 
 def make(roots: Roots, queue_id: str) -> QueuePaths:
-    """Make a queue's folder durably, if it is not there. It is its owner's alone.
+    """Create a queue's folder durably, with mode 0700, if it does not exist.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: The folder cannot be created.
     """
     paths = roots.queue(queue_id)
     paths.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -50,18 +50,18 @@ def make(roots: Roots, queue_id: str) -> QueuePaths:
 
 
 def close_to_others(paths: QueuePaths) -> None:
-    """Make a queue's folder its owner's alone, should it have been made otherwise.
+    """Set a queue's folder to mode 0700, if an earlier version created it with another mode.
 
-    The log has commands and what they printed last, and whoever could write a record or a request
-    in it could forge how a job ended.
+    The log contains commands and output, and a user who can write a record or request can forge a
+    job's outcome.
     """
-    with suppress(PermissionError):  # a file system without modes of its own, as vfat
+    with suppress(PermissionError):  # some file systems, such as vfat, have no modes
         if paths.folder.stat().st_mode & 0o077:
             paths.folder.chmod(_PRIVATE)
 
 
 def names(roots: Roots) -> Iterator[str]:
-    """The ids of the queues here that have an event log, or have lost it, newest first."""
+    """Yield the ids of the queues that have an event log, or have lost it, newest first."""
     try:
         folders = list(roots.queues.iterdir())
     except OSError:
@@ -72,15 +72,15 @@ def names(roots: Roots) -> Iterator[str]:
             continue
         with suppress(OSError):
             if _has_log(folder / "events.db"):
-                ages.append((_born(folder), folder.name))
+                ages.append((_created_at(folder), folder.name))
     yield from (name for _, name in sorted(ages, reverse=True))
 
 
 def put_aside(paths: QueuePaths, epoch: int, cause: Cause = "fenced") -> Path:
-    """Rename the folder of a queue; returns its new path.
+    """Rename a queue's folder to `<queue>.<cause>-<epoch>`; return the new path.
 
     Args:
-        epoch: Of the runner that owned it here.
+        epoch: Epoch of the runner that owned the queue here.
     """
     base = f"{paths.folder.name}.{cause}-{epoch}"
     kept = paths.folder.with_name(base)
@@ -94,22 +94,22 @@ def put_aside(paths: QueuePaths, epoch: int, cause: Cause = "fenced") -> Path:
 
 
 def aside(roots: Roots, queue_id: str) -> list[Aside]:
-    """The folders that were kept of a queue, oldest first."""
+    """Return the folders of a queue that were put aside, oldest first."""
     found = []
     for folder in roots.queues.glob(f"{queue_id}.*-*"):  # an id has no wildcards
-        named = _ASIDE.fullmatch(folder.name.removeprefix(queue_id))
-        if named is not None:
-            cause: Cause = "fenced" if named[1] == "fenced" else "damaged"
-            found.append((int(named[2]), int(named[3] or 1), folder, cause))
+        match = _ASIDE.fullmatch(folder.name.removeprefix(queue_id))
+        if match is not None:
+            cause: Cause = "fenced" if match[1] == "fenced" else "damaged"
+            found.append((int(match[2]), int(match[3] or 1), folder, cause))
     return [Aside(folder, cause, epoch) for epoch, _, folder, cause in sorted(found)]
 
 
 def find(roots: Roots, queue_id: str) -> QueuePaths:
-    """Find a queue that is here.
+    """Find a queue on this machine.
 
     Raises:
-        QueueNotFound: It is not.
-        SpawnError: It is another user's.
+        QueueNotFound: The queue is not on this machine.
+        SpawnError: The queue belongs to another user.
     """
     paths = roots.queue(queue_id)
     try:
@@ -117,59 +117,60 @@ def find(roots: Roots, queue_id: str) -> QueuePaths:
             return paths
     except PermissionError:
         raise SpawnError(
-            f"queue {queue_id} is another user's",
-            why=f"{paths.folder} is open to its owner alone",
+            f"queue {queue_id} belongs to another user",
+            why=f"only its owner can access {paths.folder}",
             hint=f"run spawn as {_owner(paths.folder)}",
         ) from None
     if kept := [each for each in aside(roots, queue_id) if each.cause == "fenced"]:
         raise QueueNotFound(
             f"queue {queue_id} is not on this machine",
-            why="somebody else took it over; what was here is kept in "
+            why="another machine took it over; the old folder is "
             f"{kept[-1].folder}, fenced in epoch {kept[-1].epoch}",
-            hint=f"`spawn queue status {queue_id} --from-s3` shows how it went on, "
+            hint=f"`spawn queue status {queue_id} --from-s3` shows its current state, "
             f"`spawn queue resume {queue_id} --from-s3` takes it back",
         )
     raise QueueNotFound(
         f"queue {queue_id} is not on this machine",
         why=f"there is no log at {paths.events}",
-        hint="`spawn queue list` shows the queues that are",
+        hint="`spawn queue list` lists the queues on this machine",
     )
 
 
 def not_yet(queue_id: str, *, held: bool) -> QueueNotFound:
-    """Say that a queue has a log here without an event.
+    """Return the error for a queue whose log on this machine has no events.
 
     Args:
-        held: Whether a runner has it.
+        held: Whether the queue has a live runner.
     """
     if held:
         return QueueNotFound(
             f"queue {queue_id} was not submitted yet",
-            why="its runner has only just begun, or waits for S3",
-            hint="ask again in a moment",
+            why="its runner has just started, or waits for S3",
+            hint="retry in a moment",
         )
     return QueueNotFound(
         f"queue {queue_id} was not submitted",
-        why="its log is empty, and no runner has it",
+        why="its log is empty, and it has no runner",
         hint="`spawn queue run FILE` submits it",
     )
 
 
 def local(roots: Roots) -> tuple[str, list[str]]:
-    """Choose the queue that `local` means: the one that runs, else the newest. One whose runner
-    died before it submitted anything counts only where there is no other.
+    """Choose the queue that `local` means: the running queue, else the newest.
+
+    A queue whose runner died before the submission is chosen only if there is no other.
 
     Returns:
-        Its id, and the ids of others that run too.
+        The queue's id, and the ids of other running queues.
 
     Raises:
-        QueueNotFound: There is none.
+        QueueNotFound: There is no queue.
     """
     newest = list(names(roots))
     if not newest:
         raise QueueNotFound(
             "no queue was ever run on this machine",
-            why=f"{roots.queues} has none",
+            why=f"there is no queue in {roots.queues}",
             hint="`spawn queue run FILE` runs one",
         )
     running = [name for name in newest if lock.is_held(roots.queue(name).lock)]
@@ -185,10 +186,10 @@ def local(roots: Roots) -> tuple[str, list[str]]:
 
 
 def _has_log(events: Path) -> bool:
-    """Whether a folder has an event log, or shows that it had one.
+    """Whether an event log exists, or was lost.
 
     Raises:
-        PermissionError: It is another user's.
+        PermissionError: The log belongs to another user.
     """
     try:
         events.stat()
@@ -204,8 +205,8 @@ def _owner(folder: Path) -> str:
         return f"the user {folder.stat().st_uid}"
 
 
-def _born(folder: Path) -> float:
-    """When a queue was made: its lock file is made once and never written."""
+def _created_at(folder: Path) -> float:
+    """Return when a queue was created: its lock file is never written after its creation."""
     try:
         return (folder / "runner.lock").stat().st_mtime
     except OSError:

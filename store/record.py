@@ -1,4 +1,4 @@
-"""How an attempt ended, in a block that was made before it began: a full disk cannot refuse it."""
+"""The exit record of an attempt, in a preallocated block that a full disk cannot affect."""
 
 import marshal
 import os
@@ -11,25 +11,25 @@ _FORMAT = 4  # of `marshal`: see `spawn.runner.messages`
 
 
 def preallocate(path: str | os.PathLike[str]) -> int:
-    """Make the block and return the descriptor to write it with.
+    """Create the block and return a descriptor for writing it.
 
     Raises:
-        OSError: There is no room for it.
+        OSError: The disk is full, or the file exists.
     """
     return block.preallocate(path, _SIZE, exclusive=True)
 
 
 def write(fd: int, token: str, exit_: Exit) -> None:
-    """Write the record over the block.
+    """Write the record to the block.
 
     Raises:
-        OSError: The block could not be written.
+        OSError: The block cannot be written.
     """
     block.write(fd, marshal.dumps((token, exit_._asdict()), _FORMAT), _SIZE)
 
 
 def read(path: str | os.PathLike[str], token: str) -> Exit | None:
-    """Read the record of the attempt with this token; None when there is no valid one."""
+    """Read the record of the attempt with this token; None if there is no valid one."""
     body = block.read(path, _SIZE)
     try:
         found, fields = marshal.loads(body or b"")

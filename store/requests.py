@@ -1,6 +1,6 @@
-"""What a person asks of a live runner: files in `requests/`, which it answers by events.
+"""Requests to a live runner: files in `requests/`, which the runner answers with events.
 
-A request is durable before anybody is woken, and goes only after its answer is in the log.
+A request is durable before the runner is woken, and is removed after its answer is in the log.
 """
 
 import os
@@ -18,16 +18,14 @@ from spawn.store import kept
 from spawn.store.durable import sync
 
 _WAKE = "wake"
-_MOST_BYTES = 4096
-"""Of a request: what it says becomes part of an event, which has a limit too."""
-
-
-_WHY = 200
-"""Characters of a decoder's complaint, which may quote the file."""
+_MAX_BYTES = 4096
+"""Maximum size of a request; it becomes part of an event, whose size is limited."""
+_WHY_LENGTH = 200
+"""Maximum characters of a decoder's message, which may quote the file."""
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """Ask for the queue's end (`cancel`), or for another try of what failed (`reset`)."""
+    """A request to cancel the queue (`cancel`) or to retry failed jobs (`reset`)."""
 
     id: str
     kind: Literal["cancel", "reset"]
@@ -35,21 +33,21 @@ class Request(Struct, frozen=True, kw_only=True):
 
 
 class Unreadable(Struct, frozen=True, kw_only=True):
-    """A file among the requests that is none. `id` is its name, in valid UTF-8."""
+    """A file in `requests/` that is not a valid request. `id` is its name, in valid UTF-8."""
 
     id: str
     why: str
 
 
 def post(folder: Path, kind: Literal["cancel", "reset"], *, by: str, at: str) -> Request:
-    """Leave a request for the runner, and wake it.
+    """Write a request and wake the runner.
 
     Args:
         folder: The queue's `requests/`.
-        at: A stamp: requests are answered in their order.
+        at: A stamp; requests are answered in its order.
 
     Raises:
-        OSError: It cannot be written; nothing of it is left.
+        OSError: The request cannot be written; no file remains.
     """
     folder.mkdir(exist_ok=True)
     request = Request(id=f"{at}-{token_hex(4)}", kind=kind, by=by)
@@ -64,7 +62,7 @@ def post(folder: Path, kind: Literal["cancel", "reset"], *, by: str, at: str) ->
         part.unlink(missing_ok=True)
         raise
     sync(folder)
-    with suppress(OSError):  # nobody listens: the next runner will look
+    with suppress(OSError):  # without a live runner, the next one reads the request
         fd = os.open(folder / _WAKE, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             os.write(fd, b"\0")
@@ -74,18 +72,17 @@ def post(folder: Path, kind: Literal["cancel", "reset"], *, by: str, at: str) ->
 
 
 def withdraw(folder: Path, request_id: str) -> None:
-    """Take a request away. One that is not there is no error."""
+    """Remove a request; no error if it does not exist."""
     (folder / f"{request_id}.json").unlink(missing_ok=True)
 
 
 class Inbox:
-    """The runner's end. Readable when somebody may have left a request.
+    """The runner's side. Its descriptor is readable when there may be a request.
 
-    No file in the folder stops the runner: each is read once, and one that cannot be removed is
-    ignored from then on.
+    Each file is read once. A file that cannot be removed is ignored afterwards.
 
     Args:
-        folder: The queue's `requests/`; made where it is not there.
+        folder: The queue's `requests/`; created if it does not exist.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -95,15 +92,15 @@ class Inbox:
         try:
             folder.mkdir(exist_ok=True)
             self._wake = _open_wake(folder / _WAKE)
-        except OSError:  # then the folder is looked at now and then
+        except OSError:  # the runner then polls the folder
             self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def fileno(self) -> int:
-        """See `HasFileno`."""
+        """Return the descriptor to poll."""
         return self._wake
 
     def read(self) -> list[Request | Unreadable]:
-        """The requests that were not read before, oldest first."""
+        """Return the new requests, oldest first."""
         with suppress(BlockingIOError):
             os.read(self._wake, 4096)
         found: list[Request | Unreadable] = []
@@ -117,14 +114,14 @@ class Inbox:
         return found
 
     def done(self, request_id: str) -> None:
-        """Forget a request: its answer is in the log."""
+        """Remove a request after its answer is in the log."""
         for file in self._files.pop(request_id, ()):
             with suppress(OSError):
                 file.unlink(missing_ok=True)
 
 
 def _open_wake(path: Path) -> int:
-    """Open the pipe that wakes the runner; whatever else has its name makes room."""
+    """Open the pipe that wakes the runner; replace any other file of that name."""
     with suppress(FileExistsError):
         os.mkfifo(path, 0o600)
     if not S_ISFIFO(path.lstat().st_mode):
@@ -134,16 +131,16 @@ def _open_wake(path: Path) -> int:
 
 
 def _load(file: Path) -> Request | Unreadable | None:
-    """Read a request; None where it was withdrawn."""
+    """Read a request; None if it was withdrawn."""
     name = clean(file.stem)
     try:
-        request = kept.load(file, Request, _MOST_BYTES)
+        request = kept.load(file, Request, _MAX_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:
         return Unreadable(id=name, why=error.strerror or "it cannot be opened")
     except msgspec.DecodeError as error:
-        return Unreadable(id=name, why=clean(str(error))[:_WHY])
+        return Unreadable(id=name, why=clean(str(error))[:_WHY_LENGTH])
     if request.id != name:
-        return Unreadable(id=name, why="its name is not its id")
+        return Unreadable(id=name, why="its id differs from its file name")
     return request

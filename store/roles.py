@@ -1,4 +1,4 @@
-"""Which role an instance has: what it may do in AWS."""
+"""Find the IAM role of an instance."""
 
 from botocore.exceptions import ClientError
 
@@ -6,13 +6,13 @@ from spawn.store.objects.aws import code_of, connect, errors
 
 
 def roles_of(profile_arn: str, region: str | None, profile: str | None) -> tuple[str, ...]:
-    """The roles of an instance profile: one, or none where it was taken out.
+    """Return the roles of an instance profile: one, or none if the role was removed.
 
     Args:
         profile_arn: `arn:aws:iam::111122223333:instance-profile/path/name`.
 
     Raises:
-        Denied: We may not ask.
+        Denied: The request is not allowed.
         Unavailable: IAM does not answer.
     """
     with errors("IAM", ""):
@@ -27,5 +27,5 @@ def roles_of(profile_arn: str, region: str | None, profile: str | None) -> tuple
 
 
 def profile_name(profile_arn: str) -> str:
-    """The name of an instance profile."""
+    """Return the name in an instance profile's ARN."""
     return profile_arn.rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""The ends of a file that may be large."""
+"""Read the first or last lines of a file that may be large."""
 
 import os
 import re
@@ -13,16 +13,17 @@ _STAMP = re.compile(rb"\[\d\d:\d\d:\d\d\] ")
 def tail(
     path: Path, lines: int, *, after: int = 0, max_bytes: int = 64 * 1024, width: int = 500
 ) -> tuple[str, ...]:
-    """The last lines of a text file as a terminal shows them, oldest first, empty ones left out:
-    what a carriage return has a program write over is not shown.
+    """Return the last lines of a text file, oldest first, without empty lines.
+
+    Lines are as a terminal shows them: text that is overwritten after a carriage return is omitted.
 
     Args:
-        after: Nothing before this offset counts, bytes.
-        max_bytes: How much of the file's end is looked at.
-        width: Longer lines are cut, characters.
+        after: Offset in bytes at which to start.
+        max_bytes: Maximum bytes to read from the end.
+        width: Maximum characters of a line; longer lines are cut.
 
     Returns:
-        At most `lines` lines of valid text; none when the file cannot be read.
+        At most `lines` lines of valid text; none if the file cannot be read.
     """
     try:
         with open(path, "rb", opener=regular) as file:
@@ -40,11 +41,11 @@ def tail(
 
 
 def head(path: Path, *, after: int = 0, max_bytes: int = 256 * 1024) -> tuple[str, ...]:
-    """The first lines of a text file, whatever was written over them later.
+    """Return the first lines of a text file; a carriage return also ends a line.
 
     Args:
-        after: Nothing before this offset counts, bytes.
-        max_bytes: How much is looked at from there on.
+        after: Offset in bytes at which to start.
+        max_bytes: Maximum bytes to read.
     """
     try:
         with open(path, "rb", opener=regular) as file:
@@ -55,7 +56,7 @@ def head(path: Path, *, after: int = 0, max_bytes: int = 256 * 1024) -> tuple[st
 
 
 def shown(line: bytes) -> bytes:
-    """What a terminal shows of a line in the end, after the time of a combined log's line."""
+    """Return the part of a line that a terminal shows, with the time of a combined log's line."""
     parts = [part for part in line.split(b"\r") if part.strip()]
     if len(parts) < 2:
         return parts[0] if parts else line

@@ -1,4 +1,4 @@
-"""The present troubles of a queue's runner, in a file that other processes read."""
+"""The current problems of a queue's runner, in a file that other processes read."""
 
 import os
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ _ROOM = _SIZE - 16
 
 
 def fitting(troubles: Sequence[Trouble]) -> tuple[Trouble, ...]:
-    """Of many troubles, the oldest, as many as there is room for."""
+    """The oldest of these troubles, as many as fit into the file."""
     shown = tuple(troubles)
     while len(msgspec.json.encode(shown)) > _ROOM:
         shown = shown[:-1]
@@ -24,10 +24,10 @@ def fitting(troubles: Sequence[Trouble]) -> tuple[Trouble, ...]:
 
 
 class Board:
-    """Where a runner keeps its troubles. What stands there of an earlier runner is removed.
+    """Writes a runner's troubles. Those of an earlier runner are removed.
 
     Args:
-        folder: The queue's.
+        folder: The queue's folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -36,8 +36,7 @@ class Board:
         self(())
 
     def __call__(self, troubles: Sequence[Trouble]) -> None:
-        """Replace what is kept; of many, as many as there is room for. A disk on which not even
-        the file can be made is no error."""
+        """Replace the troubles, as many as fit into the file; ignores errors of the disk."""
         body = msgspec.json.encode(fitting(troubles))
         with suppress(OSError):
             if self._fd is None:
@@ -45,7 +44,7 @@ class Board:
             block.write(self._fd, body, _SIZE)
 
     def close(self) -> None:
-        """The runner ends, and its troubles with it."""
+        """Clear the problems and close the file."""
         self(())
         if self._fd is not None:
             os.close(self._fd)
@@ -53,7 +52,7 @@ class Board:
 
 
 def find(folder: Path) -> tuple[Trouble, ...]:
-    """The troubles of a queue's runner, oldest first; of a live one they are present."""
+    """Return the problems of a queue's runner, oldest first; current only if it is alive."""
     try:
         body = block.read(folder / NAME, _SIZE)
         return msgspec.json.decode(body or b"[]", type=tuple[Trouble, ...])

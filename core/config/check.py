@@ -90,9 +90,9 @@ def _check_text(
 
 
 def _check_integer(value: int, kind: inspect.IntType, place: str, problems: list[Problem]) -> None:
-    least, most = kind.ge, kind.le
-    if (least is not None and value < least) or (most is not None and value > most):
-        hint = f"write a whole number from {least} to {most}"
+    lower, upper = kind.ge, kind.le
+    if (lower is not None and value < lower) or (upper is not None and value > upper):
+        hint = f"write a whole number from {lower} to {upper}"
         problems.append(Problem(place, f"{value} is out of range", hint))
 
 

@@ -112,9 +112,9 @@ class RetryFile(Fields):
         if jitter is False and backoff == "exponential-jitter":
             hint = "remove jitter, or change backoff to 'exponential'"
             yield "jitter", "is false, but backoff is 'exponential-jitter'", hint
-        first, most = given.get("base_delay", given.get("delay")), given.get("max_delay")
-        if isinstance(first, str) and isinstance(most, str) and _longer(first, most):
-            what = f"{quoted(most)} is shorter than the first delay, {quoted(first)}"
+        first, longest = given.get("base_delay", given.get("delay")), given.get("max_delay")
+        if isinstance(first, str) and isinstance(longest, str) and _longer(first, longest):
+            what = f"{quoted(longest)} is shorter than the first delay, {quoted(first)}"
             yield "max_delay", what, "increase it, or remove it"
         retried, refused = given.get("retry_on_codes"), given.get("dont_retry_on_codes")
         if isinstance(retried, list) and isinstance(refused, list):

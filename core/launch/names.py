@@ -3,7 +3,7 @@
 from hashlib import sha256
 
 TAG_OURS = "spawn:made-by"
-"""Set on every resource of a launch except the instance; spawn does not use others."""
+"""On every resource of a launch except the instance; spawn uses no resource without it."""
 OURS = "spawn-launch"
 GROUP = "spawn-queue-ssh"
 """Name of the security group; one per VPC."""

@@ -132,7 +132,7 @@ class Answers:
             if not whole:
                 again = Page(queue_id=ask.queue_id, seq=ask.after, more=True)
                 raise Unfinished(_page_response(again, []))
-            watched.look(fresh=first)
+            watched.refresh(fresh=first)
             page = structs.replace(page, machine=watched.machine(ask.since))
         news = lines or page.differs or watched.version != ask.since
         if not (news or last):

@@ -19,7 +19,7 @@ from spawn.store.paths import Roots
 
 AT_ONCE = 10_000
 """Number of events folded before other clients are served; about 40 ms."""
-LOOK_SECONDS = 1.0
+REFRESH_SECONDS = 1.0
 """Maximum age of the machine's state for a client that waits for news."""
 _SETTLED_NS = 2_500_000_000
 """Age from which a file's time is reliable. Some file systems have a resolution of two seconds, so
@@ -61,8 +61,8 @@ class WatchedQueue:
         self._nonce = token_hex(4)
         self._count = 0
         self._alive = False
-        self._looked_at = float("-inf")
-        self._looked_seq = -1
+        self._refreshed_at = float("-inf")
+        self._refreshed_seq = -1
         self._jobs: dict[str, tuple[int, Live | None]] = {}
         self._earlier: tuple[int, Mapping[str, float]] = (0, {})
         self._written = 0
@@ -80,19 +80,19 @@ class WatchedQueue:
         self._written = head.newest(self.paths.events)
         return self._fold()
 
-    def look(self, *, fresh: bool) -> None:
+    def refresh(self, *, fresh: bool) -> None:
         """Update the machine's state, once the whole log is folded.
 
         Args:
-            fresh: Update even if the last update is recent.
+            fresh: Refresh even if the last refresh is recent.
         """
         now, seq = time.monotonic(), self.replay.seq
-        if fresh or seq != self._looked_seq or now >= self._looked_at + LOOK_SECONDS:
-            self._looked_at, self._looked_seq = now, seq
+        if fresh or seq != self._refreshed_seq or now >= self._refreshed_at + REFRESH_SECONDS:
+            self._refreshed_at, self._refreshed_seq = now, seq
             self._update(self._alive)
 
     def machine(self, since: str) -> Machine:
-        """Return the machine's state as of the last `look`.
+        """Return the machine's state as of the last `refresh`.
 
         Args:
             since: The `version` that the client knows; empty for none.
@@ -178,7 +178,7 @@ class WatchedQueue:
         self.replay = Replay(self.queue_id)
         self._lives = Lives(self._roots, self.queue_id)
         self._seen = None
-        self._looked_seq = -1
+        self._refreshed_seq = -1
 
     def _signature(self) -> Signature:
         """Return values that change whenever the log is written."""

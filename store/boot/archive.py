@@ -1,4 +1,4 @@
-"""A folder as an archive: what git would have of it, the same bytes for the same files."""
+"""Archive a folder reproducibly, with the files that git does not ignore."""
 
 import gzip
 import os
@@ -16,30 +16,31 @@ from spawn.core.errors import InvalidArgument, SpawnError
 from spawn.store.programs import find
 
 _MOMENT = 315532800
-"""1980, for every file: tools that zip refuse older ones, and those that compare see no change."""
+"""1980-01-01, the time of every entry: zip tools reject older times, and equal times make equal
+archives."""
 _NO_REPOSITORY = "not a git repository"
 
 
 def archive(folder: Path, out: IO[bytes]) -> tuple[str, ...]:
-    """Write a folder as `tar.gz`, by name. Modes stay, and links that lead to something inside.
+    """Write a folder as `tar.gz`, sorted by name, with modes and with links that stay inside it.
 
-    Git says what is left out, with all that a person has told it: it is asked in a repository for
-    what it has or would take, elsewhere by an empty one. Without git a folder that has a
-    `.gitignore` is refused. `.git` never travels, and empty folders only without git.
+    git decides which files are included: those that are tracked or not ignored, by all of the
+    user's ignore files. Outside a repository, an empty one is used. Without git, a folder with a
+    `.gitignore` is rejected. `.git` is never included, empty folders only without git.
 
     Returns:
-        What stays here though nothing ignores it, by name: links that lead out of the folder, and
-        sockets, pipes and devices.
+        Entries that are omitted although they are not ignored, by name: links that lead out of the
+        folder, sockets, pipes and devices.
 
     Raises:
-        InvalidArgument: It is no folder, cannot be read, or has nothing to send.
-        SpawnError: Git is needed, or fails.
+        InvalidArgument: `folder` is not a folder, is unreadable, or has no files to include.
+        SpawnError: git is required or fails.
     """
     if not folder.is_dir():
-        raise InvalidArgument(f"{clean(str(folder))} is not a folder that can be synced")
+        raise InvalidArgument(f"{clean(str(folder))} is not a folder")
     root = folder.resolve()
     found = sorted(set(_files(root)))
-    left: list[str] = []
+    omitted: list[str] = []
     try:
         with (
             gzip.GzipFile("", "wb", 6, out, mtime=0) as zipped,
@@ -48,22 +49,23 @@ def archive(folder: Path, out: IO[bytes]) -> tuple[str, ...]:
             for name in found:
                 if _add(tar, root, name):
                     continue
-                left.append(name)
+                omitted.append(name)
     except OSError as error:
         raise InvalidArgument(
             f"{clean(str(error.filename or folder))} cannot be synced",
             why=error.strerror or str(error),
-            hint="make it readable, or have .gitignore leave it out",
+            hint="make it readable, or exclude it with .gitignore",
         ) from None
-    if len(left) == len(found):
+    if len(omitted) == len(found):
         raise InvalidArgument(
-            f"{clean(str(folder))} has nothing to sync", why="it is empty, or all of it is ignored"
+            f"{clean(str(folder))} has nothing to sync",
+            why="it is empty, or all its files are ignored",
         )
-    return tuple(clean(name) for name in left)
+    return tuple(clean(name) for name in omitted)
 
 
 def _add(tar: tarfile.TarFile, root: Path, name: str) -> bool:
-    """Add one entry; returns whether it can travel."""
+    """Add one entry; return False if it cannot be archived."""
     path = root / name
     status = path.lstat()
     entry = tarfile.TarInfo(name)
@@ -88,60 +90,60 @@ def _add(tar: tarfile.TarFile, root: Path, name: str) -> bool:
 
 
 def _inside(root: Path, path: Path, target: str) -> bool:
-    """Whether a link's target is below the folder, by its words and by where they lead."""
-    meant = Path(os.path.normpath(path.parent / target))
+    """Whether a link's target is below the folder, both by its text and after resolving it."""
+    by_text = Path(os.path.normpath(path.parent / target))
+    resolved = path.parent / target
     try:
-        return meant.is_relative_to(root) and (path.parent / target).resolve().is_relative_to(root)
-    except (OSError, RuntimeError):  # a ring of links
+        return by_text.is_relative_to(root) and resolved.resolve().is_relative_to(root)
+    except (OSError, RuntimeError):  # a loop of links
         return False
 
 
 def _files(root: Path, below: str = "") -> Iterator[str]:
-    """What travels of a folder, and what would if it could: paths below `root`."""
+    """Yield the entries of a folder that are not ignored, as paths below `root`."""
     folder = root / below
-    names = _listed(folder)
+    names = _list_with_git(folder)
     if names is None:
-        yield from _all(root, folder)
+        yield from _list_all(root, folder)
         return
     folders = {""}
     for name in names:
         path = folder / name
         if ".git" in PurePosixPath(name).parts or not os.path.lexists(path):
-            continue  # deleted, and git still has it
+            continue  # tracked by git, but deleted
         if name.endswith("/") or (path.is_dir() and not path.is_symlink()):
-            yield from _files(root, f"{below}{name.rstrip('/')}/")  # a repository in it
+            yield from _files(root, f"{below}{name.rstrip('/')}/")  # a nested repository
             continue
         folders.add(name.rpartition("/")[0])
         yield below + name
-    for each in folders:  # git passes over these without a word
+    for each in folders:  # git does not list special files
         for special in os.scandir(folder / each):
             if not (special.is_symlink() or special.is_file() or special.is_dir()):
                 yield os.path.relpath(special.path, root)
 
 
-def _listed(folder: Path) -> list[str] | None:
-    """What git has of a folder or would take, nested ignore files and the person's own heeded;
-    None without git."""
+def _list_with_git(folder: Path) -> list[str] | None:
+    """List the tracked and the not ignored files of a folder; None without git."""
     listing = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
-        known = _git(folder, "rev-parse", "--is-inside-work-tree")
-        if known.returncode == 0 and known.stdout.strip() == b"true":
+        inside = _git(folder, "rev-parse", "--is-inside-work-tree")
+        if inside.returncode == 0 and inside.stdout.strip() == b"true":
             return _names(_git(folder, *listing))
-        if known.returncode != 0 and _NO_REPOSITORY not in known.stderr.decode(errors="replace"):
-            raise _failed(known)
+        if inside.returncode != 0 and _NO_REPOSITORY not in inside.stderr.decode(errors="replace"):
+            raise _git_error(inside)
         with tempfile.TemporaryDirectory(prefix="spawn-sync-") as empty:
-            made = _git(folder, "init", "--quiet", "--template=", empty)
-            if made.returncode:
-                raise _failed(made)
+            init = _git(folder, "init", "--quiet", "--template=", empty)
+            if init.returncode:
+                raise _git_error(init)
             place = [f"--git-dir={empty}/.git", f"--work-tree={folder}"]
             return _names(_git(folder, *place, *listing))
     except FileNotFoundError:
-        ignoring = next(folder.rglob(".gitignore"), None)
-        if ignoring is None:
+        ignore_file = next(folder.rglob(".gitignore"), None)
+        if ignore_file is None:
             return None
         raise SpawnError(
-            f"{clean(str(ignoring))} cannot be heeded",
-            why="git, which knows what it means, is not installed",
+            f"{clean(str(ignore_file))} cannot be applied",
+            why="git is not installed",
             hint="install git",
         ) from None
 
@@ -157,16 +159,16 @@ def _git(folder: Path, *words: str) -> "subprocess.CompletedProcess[bytes]":
 
 def _names(listed: "subprocess.CompletedProcess[bytes]") -> list[str]:
     if listed.returncode:
-        raise _failed(listed)
+        raise _git_error(listed)
     return [os.fsdecode(name) for name in listed.stdout.split(b"\0") if name]
 
 
-def _failed(done: "subprocess.CompletedProcess[bytes]") -> SpawnError:
+def _git_error(done: "subprocess.CompletedProcess[bytes]") -> SpawnError:
     why = clean(done.stderr).strip().removeprefix("fatal: ")
-    return SpawnError("git cannot say which files are to be synced", why=why.split("\n")[0])
+    return SpawnError("git cannot list the files to sync", why=why.split("\n")[0])
 
 
-def _all(root: Path, top: Path) -> Iterator[str]:
+def _list_all(root: Path, top: Path) -> Iterator[str]:
     for folder, folders, names in os.walk(top):
         base = Path(folder).relative_to(root)
         links = [each for each in folders if (Path(folder) / each).is_symlink()]

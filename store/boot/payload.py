@@ -1,4 +1,4 @@
-"""What a launch sends through S3, under names that the instance's bootstrap knows."""
+"""The files that a launch uploads to S3 for the instance's bootstrap."""
 
 import shutil
 import tempfile
@@ -17,12 +17,12 @@ _BLOCK = 1024 * 1024
 
 
 class Payload:
-    """A launch's objects. Files that were made for it go with it, at `close` or when nobody has it
-    any more.
+    """A launch's objects. Its temporary folder is deleted at `close` or when it is collected.
 
     Args:
-        objects: By name: bytes, or a file that nobody changes.
-        left_out: What stays here of the folder that is synced, though nothing ignores it.
+        objects: Content by name: bytes, or a file that does not change.
+        left_out: Entries of the synced folder that are omitted although they are not ignored.
+        folder: Temporary folder of the files.
     """
 
     def __init__(
@@ -35,21 +35,21 @@ class Payload:
         self.objects = objects
         self.left_out = left_out
         self.files = {name: _digest(data) for name, data in objects.items()}
-        """Each object's SHA-256, in hex, by name."""
-        self._forget = None if folder is None else weakref.finalize(self, _remove, folder)
+        """The hex SHA-256 of each object, by name."""
+        self._delete = None if folder is None else weakref.finalize(self, _remove, folder)
 
     @property
     def size(self) -> int:
-        """Bytes of all objects."""
+        """Total size in bytes."""
         return sum(
             data.stat().st_size if isinstance(data, Path) else len(data)
             for data in self.objects.values()
         )
 
     def close(self) -> None:
-        """Take away what was made for it."""
-        if self._forget is not None:
-            self._forget()
+        """Delete the temporary folder."""
+        if self._delete is not None:
+            self._delete()
 
     def __enter__(self) -> "Payload":
         return self
@@ -59,16 +59,16 @@ class Payload:
 
 
 def gather(config: bytes, *, sync: Path | None, setup: Path | None) -> Payload:
-    """Make what a launch sends; nothing is sent yet.
+    """Create the objects of a launch; uploads nothing.
 
     Args:
-        config: The configuration's file as it was typed.
-        sync: The folder that travels with it.
-        setup: The program that root runs on the instance first.
+        config: Content of the configuration file.
+        sync: Folder to copy to the instance.
+        setup: Program that root runs on the instance first.
 
     Raises:
-        InvalidArgument: `sync` or `setup` cannot be read, or has nothing in it.
-        SpawnError: The package's own metadata, or git, is missing.
+        InvalidArgument: `sync` or `setup` is unreadable or empty.
+        SpawnError: The metadata of the package, or git, is missing.
     """
     objects: dict[str, bytes | Path] = {
         names.CONFIG: config,
@@ -76,54 +76,54 @@ def gather(config: bytes, *, sync: Path | None, setup: Path | None) -> Payload:
         wheel.name(): wheel.build(),
     }
     if setup is not None:
-        objects[names.SETUP] = _read(setup)
+        objects[names.SETUP] = _read_setup(setup)
     if sync is None:
         return Payload(objects)
     folder = Path(tempfile.mkdtemp(prefix="spawn-launch-"))
     try:
-        made = folder / names.ARCHIVE
-        with open(made, "xb") as out:
+        file = folder / names.ARCHIVE
+        with open(file, "xb") as out:
             left_out = archive(sync, out)
-        return Payload({**objects, names.ARCHIVE: made}, left_out=left_out, folder=folder)
+        return Payload({**objects, names.ARCHIVE: file}, left_out=left_out, folder=folder)
     except BaseException:
         _remove(folder)
         raise
 
 
 def send(payload: Payload, store: ObjectStore, launch_id: str) -> None:
-    """Bring a launch's objects to the queue's place. What a try before this one brought stays.
+    """Upload a launch's objects; objects that an earlier try uploaded are kept.
 
     Args:
-        store: Rooted at the queue's place.
+        store: Store with the queue's prefix.
 
     Raises:
-        SpawnError: Something else is there under a launch's name.
-        StoreError: The store does not take them.
+        SpawnError: A different object exists under one of the names.
+        StoreError: An upload failed.
     """
     below = names.objects(launch_id)
     for name, data in payload.objects.items():
         key = below + name
         if isinstance(data, Path):
-            _, there = store.put_file(key, data)
+            _, stored = store.put_file(key, data)
         else:
-            there = store.put(key, data)
-        if there != payload.files[name]:
+            stored = store.put(key, data)
+        if stored != payload.files[name]:
             raise SpawnError(
-                f"{store.location}{key} is another object than this launch's",
-                why="nothing that is there is written over",
-                hint="launch again: another launch has other names",
+                f"{store.location}{key} already exists with different content",
+                why="spawn does not overwrite objects",
+                hint="launch again: each launch uses new names",
             )
     store.settle()
 
 
-def _read(setup: Path) -> bytes:
+def _read_setup(setup: Path) -> bytes:
     shown = clean(str(setup))
     try:
         data = setup.read_bytes()
     except OSError as error:
         raise InvalidArgument(f"{shown} cannot be read", why=error.strerror or "") from None
     if not data.strip():
-        raise InvalidArgument(f"{shown} is empty", why="it is to be run on the instance")
+        raise InvalidArgument(f"{shown} is empty", why="a setup is a script or program")
     return data
 
 

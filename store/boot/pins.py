@@ -1,8 +1,7 @@
-"""The versions that the launcher has of all that the package needs, as constraints for pip.
+"""The installed versions of the package's dependencies, as pip constraints for the instance.
 
-Constraints, and no requirements: what is needed depends on the instance's Python and processor, and
-the packages' own markers say it there. What only the launcher's own system needs is in the list and
-never installed.
+They are constraints and not requirements, because the set of dependencies depends on the instance's
+Python and processor. pip ignores constraints on packages that the instance does not need.
 """
 
 import re
@@ -13,56 +12,56 @@ from spawn.store.boot.wheel import installed
 
 _NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[([^\]]*)\])?")
 _EXTRA = re.compile(r"""extra\s*==\s*['"]([^'"]+)['"]""")
-_LEAST = re.compile(r"(>=|>|~=|==)\s*3\.(\d+)")
+_MIN_PYTHON = re.compile(r"(>=|>|~=|==)\s*3\.(\d+)")
 _OLDEST = 11
-"""The oldest minor version of Python 3 that an instance may have."""
+"""The oldest minor version of Python 3 on an instance."""
 
 
 def pins() -> str:
-    """Each package that this one needs, directly or not, and that is installed here: a line
-    `name==version` each, by name. Extras that nobody asks for, `dev` among them, are not followed.
+    """Return a line `name==version` for each installed direct or indirect dependency, by name.
 
-    A version that an older Python than the launcher's cannot have is a pin only for those that can.
+    Extras that no package requests, such as `dev`, are ignored. A version that needs a newer Python
+    than the oldest on an instance has a `python_version` marker.
 
     Raises:
-        SpawnError: See `wheel.installed`.
+        SpawnError: The package's metadata is missing.
     """
     found: dict[str, Distribution] = {}
     seen: set[tuple[str, str]] = set()
-    waiting = list(_needs(installed(), ""))
-    while waiting:
-        name, extra = waiting.pop()
+    pending = list(_dependencies(installed(), ""))
+    while pending:
+        name, extra = pending.pop()
         if (name, extra) in seen:
             continue
         seen.add((name, extra))
         try:
             found.setdefault(name, distribution(name))
         except PackageNotFoundError:
-            continue  # a marker of its own keeps it from being needed here
-        waiting += _needs(found[name], extra)
+            continue  # its marker excludes this system
+        pending += _dependencies(found[name], extra)
     return "".join(_line(name, found[name]) for name in sorted(found))
 
 
-def _needs(package: Distribution, extra: str) -> Iterator[tuple[str, str]]:
-    """What a package needs with one of its extras, or without any: names and extras."""
+def _dependencies(package: Distribution, extra: str) -> Iterator[tuple[str, str]]:
+    """Yield the name and extra of each requirement of a package with an extra, or without any."""
     for requirement in package.requires or ():
-        needed, _, marker = requirement.partition(";")
-        wanted = _EXTRA.findall(marker)
-        if wanted and extra not in wanted:
+        specifier, _, marker = requirement.partition(";")
+        extras = _EXTRA.findall(marker)
+        if extras and extra not in extras:
             continue
-        named = _NAME.match(needed)
-        if named is None:
+        match = _NAME.match(specifier)
+        if match is None:
             continue
-        name = re.sub(r"[-_.]+", "-", named[1]).lower()
+        name = re.sub(r"[-_.]+", "-", match[1]).lower()
         yield name, ""
-        for each in (named[2] or "").split(","):
+        for each in (match[2] or "").split(","):
             if each.strip():
                 yield name, each.strip()
 
 
 def _line(name: str, package: Distribution) -> str:
-    version = package.version.partition("+")[0]  # what follows is a build that no index has
-    limits = _LEAST.findall("".join(package.metadata.get_all("Requires-Python") or ()))
+    version = package.version.partition("+")[0]  # an index does not have local versions
+    limits = _MIN_PYTHON.findall("".join(package.metadata.get_all("Requires-Python") or ()))
     least = max((int(minor) + (sign == ">") for sign, minor in limits), default=0)
     marker = f' ; python_version >= "3.{least}"' if least > _OLDEST else ""
     return f"{name}=={version}{marker}\n"

@@ -1,4 +1,4 @@
-"""The installed package as a wheel again: an instance runs the version that launched it.
+"""Build a wheel from the installed package, so that an instance runs the launcher's version.
 
 Source: "Binary distribution format" of the Python packaging user guide.
 """
@@ -19,39 +19,39 @@ from spawn.core.errors import SpawnError
 PROJECT = "spawn-queue"
 _WHEEL = "Wheel-Version: 1.0\nGenerator: spawn\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 _MOMENT = (1980, 1, 1, 0, 0, 0)
-"""The first that a zip can say: the same package makes the same bytes."""
+"""The earliest time in a zip file; a fixed time makes the wheel reproducible."""
 
 
 def installed() -> Distribution:
-    """The package's metadata.
+    """Return the package's metadata.
 
     Raises:
-        SpawnError: It was never installed, and what it needs is not known.
+        SpawnError: The package is not installed, so its dependencies are not known.
     """
     try:
         return distribution(PROJECT)
     except PackageNotFoundError:
         raise SpawnError(
             f"{PROJECT} is not installed",
-            why="what it needs on an instance is not known without its metadata",
+            why="its dependencies are not known without its metadata",
             hint="`pip install` it, or `pip install --editable` its folder",
         ) from None
 
 
 def name() -> str:
-    """The wheel's file name."""
+    """Return the wheel's file name."""
     return f"{_stem()}-py3-none-any.whl"
 
 
 def build() -> bytes:
-    """Zip the package that runs now, wherever it is installed, editable or not.
+    """Build the wheel of the running package; works for editable installs too.
 
     Raises:
-        SpawnError: See `installed`.
+        SpawnError: The package's metadata is missing.
     """
     info = f"{_stem()}.dist-info"
     found = installed()
-    # An editable install's metadata is as old as the install.
+    # The metadata of an editable install may have an older version.
     metadata = re.sub(
         r"(?m)^Version: .*$",
         f"Version: {spawn.__version__}",
@@ -83,7 +83,7 @@ def _stem() -> str:
 
 
 def _package() -> Iterator[tuple[str, bytes]]:
-    """The package's files, its links followed, in order."""
+    """Yield the package's files in order; follows links."""
     root = Path(spawn.__path__[0])
     for folder, folders, names in os.walk(root, followlinks=True):
         folders[:] = sorted(each for each in folders if each != "__pycache__")
@@ -94,5 +94,5 @@ def _package() -> Iterator[tuple[str, bytes]]:
 
 
 def _digest(data: bytes) -> str:
-    """As RECORD has it: URL-safe base64 without padding."""
+    """Return a digest in RECORD's format: URL-safe base64 without padding."""
     return base64.urlsafe_b64encode(sha256(data).digest()).rstrip(b"=").decode()

@@ -1,1 +1,1 @@
-"""What a launch asks AWS for: each file one kind of thing, found by name and tag or made."""
+"""AWS requests of a launch, one module per kind of resource: find it, or create it."""

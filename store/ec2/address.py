@@ -1,4 +1,4 @@
-"""The address that we have on the internet: asked of AWS, since nobody here knows it."""
+"""Find this machine's public address with a service of AWS."""
 
 import urllib.request
 from ipaddress import ip_address
@@ -8,22 +8,22 @@ from spawn.store.objects.port import Denied
 
 SERVICE = "https://checkip.amazonaws.com"
 _SECONDS = 5
-_HINT = "--ssh-from 203.0.113.7/32 says it; --security-group takes a group of your own making"
+_HINT = "set it with --ssh-from 203.0.113.7/32, or use your own group with --security-group"
 
 
 def ours() -> str:
-    """Our own address, as a network of one.
+    """Return this machine's public address as a /32 or /128 network.
 
     Raises:
-        Denied: It cannot be learned: the group is opened to nobody then.
+        Denied: The address cannot be found; the group then admits no address.
     """
     try:
         with urllib.request.urlopen(SERVICE, timeout=_SECONDS) as answer:
-            said = answer.read(64).decode("ascii", "replace").strip()
-        found = ip_address(said)
+            text = answer.read(64).decode("ascii", "replace").strip()
+        found = ip_address(text)
     except (OSError, ValueError) as error:
         raise Denied(
-            "nobody knows from which address you will come over SSH",
+            "the public address of this machine, from which SSH is admitted, cannot be found",
             why=f"{SERVICE}: {error}",
             hint=_HINT,
         ) from None

@@ -1,4 +1,4 @@
-"""The image that an instance starts from."""
+"""Find the machine image of an instance."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from spawn.core.errors import InvalidArgument
 from spawn.core.launch.wanted import DEFAULT_GIB
-from spawn.store.ec2.errors import asking
+from spawn.store.ec2.errors import aws_errors
 from spawn.store.ec2.kind import Kind
 from spawn.store.ec2.session import Aws
 from spawn.store.objects.aws import code_of
@@ -19,7 +19,7 @@ _UNKNOWN = {"InvalidAMIID.NotFound", "InvalidAMIID.Malformed", "InvalidAMIID.Una
 
 
 class Image(Struct, frozen=True):
-    """An image: its root device, and the least size of its volume in GiB."""
+    """A machine image, with its root device and the minimum size of the root volume in GiB."""
 
     ami: str
     name: str
@@ -28,14 +28,14 @@ class Image(Struct, frozen=True):
 
 
 def image(aws: Aws, kind: Kind, ami: str | None) -> Image:
-    """Find the image: the one that was named, else the newest Amazon Linux 2023 for the type.
+    """Describe the image `ami`, by default the newest Amazon Linux 2023 for the instance type.
 
     Raises:
-        InvalidArgument: There is none of that id here, or it does not run on the type.
-        StoreError: AWS cannot be asked.
+        InvalidArgument: The region has no such image, or it does not run on the instance type.
+        StoreError: The request failed.
     """
     chosen = ami or _newest(aws, kind)
-    with asking("ec2:DescribeImages", "look at an image", aws.region):
+    with aws_errors("ec2:DescribeImages", "describe an image", aws.region):
         try:
             found = aws.client("ec2").describe_images(ImageIds=[chosen])["Images"]
         except ClientError as error:
@@ -45,44 +45,44 @@ def image(aws: Aws, kind: Kind, ami: str | None) -> Image:
     if not found:
         raise InvalidArgument(
             f"{aws.region} has no image {chosen}",
-            why="images belong to a region" if ami else "its parameter names one that is gone",
-            hint="--ami names one of this region, or --region the image's",
+            why="an image belongs to one region" if ami else "the SSM parameter is outdated",
+            hint="use an --ami of this region, or the --region of the image",
         )
     architecture = found[0].get("Architecture", kind.architecture)
     if architecture != kind.architecture:
         raise InvalidArgument(
             f"image {chosen} does not run on {kind.name}",
-            why=f"it is {architecture}, the instance type {kind.architecture}",
-            hint="without --ami an image that fits is taken",
+            why=f"its architecture is {architecture}; the instance type has {kind.architecture}",
+            hint="omit --ami to use a matching image",
         )
     return _image(chosen, found[0])
 
 
 def volume_gib(image: Image, wanted: int | None) -> int:
-    """How large the root volume is to be.
+    """Return the size of the root volume in GiB.
 
     Raises:
-        InvalidArgument: The image does not fit.
+        InvalidArgument: The volume is too small for the image.
     """
     if wanted is not None and wanted < image.least_gib:
         raise InvalidArgument(
-            f"--volume-size {wanted} is too small", why=f"the image has {image.least_gib} GiB"
+            f"--volume-size {wanted} is too small", why=f"the image needs {image.least_gib} GiB"
         )
     return wanted or max(DEFAULT_GIB, image.least_gib)
 
 
 def _newest(aws: Aws, kind: Kind) -> str:
     name = NEWEST.format(kind.architecture)
-    with asking("ssm:GetParameter", "look the newest Amazon Linux up", aws.region):
+    with aws_errors("ssm:GetParameter", "find the newest Amazon Linux image", aws.region):
         try:
             found = aws.client("ssm").get_parameter(Name=name)
         except ClientError as error:
             if code_of(error) != "ParameterNotFound":
                 raise
             raise Denied(
-                f"SSM in {aws.region} does not know the newest Amazon Linux 2023",
+                f"SSM in {aws.region} does not have the newest Amazon Linux 2023 image",
                 why=f"there is no parameter {name}",
-                hint="--ami names an image",
+                hint="set an image with --ami",
             ) from None
     return str(found["Parameter"]["Value"])
 

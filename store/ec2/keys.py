@@ -1,4 +1,4 @@
-"""The key that lets its owner in: made here, its public half known to EC2."""
+"""The SSH key pair of an instance: generated on this machine and imported into EC2."""
 
 import os
 from contextlib import suppress
@@ -10,18 +10,17 @@ from msgspec import Struct
 
 from spawn.core.errors import InvalidArgument, SpawnError
 from spawn.core.launch.names import key_pair
-from spawn.store.ec2.errors import asking
+from spawn.store.ec2.errors import aws_errors
 from spawn.store.ec2.ours import TAGS, expect_ours
 from spawn.store.ec2.session import Aws
 from spawn.store.files import read_small
 from spawn.store.objects.aws import code_of
 
-_NONE = "InvalidKeyPair.NotFound"
+_NOT_FOUND = "InvalidKeyPair.NotFound"
 
 
 class Key(Struct, frozen=True):
-    """A key pair of EC2's. `there`: whether EC2 has it; `file` is the private half, where it is
-    ours."""
+    """A key pair. `there`: whether EC2 has it. `file`: spawn's private key; None for the user's."""
 
     name: str
     there: bool = False
@@ -30,44 +29,44 @@ class Key(Struct, frozen=True):
 
 
 def named(aws: Aws, name: str) -> Key:
-    """See that a key pair that somebody named is there.
+    """Check that the user's key pair exists.
 
     Raises:
-        InvalidArgument: It is not.
-        StoreError: EC2 cannot be asked.
+        InvalidArgument: The region has no such key pair.
+        StoreError: The request failed.
     """
-    if _look(aws, name) is None:
+    if _find_tags(aws, name) is None:
         raise InvalidArgument(
             f"{aws.region} has no key pair {name}",
-            hint="--key-name names one of this region; without it one is made",
+            hint="use a --key-name of this region, or omit it to create a key pair",
         )
     return Key(name, there=True)
 
 
 def ours(aws: Aws, file: Path) -> Key:
-    """Look for our own key here and at EC2; nothing is made.
+    """Find spawn's key on this machine and in EC2; creates nothing.
 
     Raises:
-        SpawnError: The file is there and cannot be read.
-        Denied: Somebody else's pair has its name.
-        StoreError: EC2 cannot be asked.
+        SpawnError: The file exists and cannot be read.
+        Denied: The key pair in EC2 lacks spawn's tag.
+        StoreError: The request failed.
     """
-    public = _public(file)
+    public = _public_key(file)
     if not public:
         return Key("", file=file)
     name = key_pair(public)
-    tags = _look(aws, name)
+    tags = _find_tags(aws, name)
     if tags is not None:
         expect_ours(f"key pair {name}", tags, "--key-name")
     return Key(name, there=tags is not None, file=file, public=public)
 
 
 def make(aws: Aws, key: Key) -> Key:
-    """Make the private key where there is none, and tell EC2 the public one.
+    """Generate the private key if it does not exist, and import the public key into EC2.
 
     Raises:
-        SpawnError: It cannot be written.
-        StoreError: EC2 may not be told.
+        SpawnError: The key cannot be written.
+        StoreError: The import failed.
     """
     assert key.file is not None
     if not key.public:
@@ -75,7 +74,7 @@ def make(aws: Aws, key: Key) -> Key:
         key = ours(aws, key.file)
     if key.there:
         return key
-    with asking("ec2:ImportKeyPair", "make a key pair", aws.region):
+    with aws_errors("ec2:ImportKeyPair", "create a key pair", aws.region):
         try:
             aws.client("ec2").import_key_pair(
                 KeyName=key.name,
@@ -84,24 +83,24 @@ def make(aws: Aws, key: Key) -> Key:
             )
         except ClientError as error:
             if code_of(error) != "InvalidKeyPair.Duplicate":
-                raise  # else another launch was first, with the same key: its name says so
+                raise  # a duplicate is the same key, because its name is a hash of the key
     return Key(key.name, there=True, file=key.file, public=key.public)
 
 
-def _look(aws: Aws, name: str) -> list[dict[str, str]] | None:
-    """The tags of a key pair; None where there is none."""
-    with asking("ec2:DescribeKeyPairs", "look for a key pair", aws.region):
+def _find_tags(aws: Aws, name: str) -> list[dict[str, str]] | None:
+    """Return the tags of a key pair; None if it does not exist."""
+    with aws_errors("ec2:DescribeKeyPairs", "find a key pair", aws.region):
         try:
             found = aws.client("ec2").describe_key_pairs(KeyNames=[name])["KeyPairs"]
         except ClientError as error:
-            if code_of(error) != _NONE:
+            if code_of(error) != _NOT_FOUND:
                 raise
             return None
     return found[0].get("Tags", []) if found else None
 
 
-def _public(file: Path) -> bytes:
-    """The public half, as OpenSSH writes it; empty where there is no private key."""
+def _public_key(file: Path) -> bytes:
+    """Return the public key in OpenSSH's format; empty if there is no private key."""
     from cryptography.hazmat.primitives.serialization import (
         Encoding,
         PublicFormat,
@@ -118,15 +117,15 @@ def _public(file: Path) -> bytes:
         key = load_ssh_private_key(data, None)
     except (ValueError, TypeError) as error:
         raise SpawnError(
-            f"{file} is no key that can be used",
+            f"{file} is not a usable private key",
             why=str(error),
-            hint="move it away, and a new one is made; --key-name names another",
+            hint="move it away to create a new one, or use your own key pair with --key-name",
         ) from None
     return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
 
 
 def _generate(file: Path) -> None:
-    """Make a key. Whole or not at all, and nobody's key is ever written over."""
+    """Create a private key atomically; never replaces an existing file."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -142,13 +141,13 @@ def _generate(file: Path) -> None:
                 out.write(data)
                 out.flush()
                 os.fsync(out.fileno())
-            with suppress(FileExistsError):  # another launch was first: its key is ours too
+            with suppress(FileExistsError):  # another launch created the key: use that one
                 os.link(part, file)
         finally:
             part.unlink()
     except OSError as error:
         raise SpawnError(
-            f"the key {file} cannot be made",
+            f"the key {file} cannot be created",
             why=error.strerror or str(error),
-            hint="XDG_CONFIG_HOME names another folder; --key-name names a key pair of yours",
+            hint="set XDG_CONFIG_HOME to another folder, or use your own key pair with --key-name",
         ) from None

@@ -1,14 +1,14 @@
-"""Instance types: whether there is one, and which images it takes."""
+"""Find an instance type and its architecture."""
 
 from botocore.exceptions import ClientError
 from msgspec import Struct
 
 from spawn.core.errors import InvalidArgument
-from spawn.store.ec2.errors import asking
+from spawn.store.ec2.errors import aws_errors
 from spawn.store.ec2.session import Aws
 from spawn.store.objects.aws import code_of
 
-_OURS = ("arm64", "x86_64")
+_ARCHITECTURES = ("arm64", "x86_64")
 
 
 class Kind(Struct, frozen=True):
@@ -19,13 +19,13 @@ class Kind(Struct, frozen=True):
 
 
 def kind(aws: Aws, name: str, *, spot: bool) -> Kind:
-    """Look an instance type up.
+    """Describe an instance type.
 
     Raises:
-        InvalidArgument: The region has none of that name, or no image of ours runs on it.
-        StoreError: EC2 cannot be asked.
+        InvalidArgument: The region does not have the type, or Amazon Linux does not run on it.
+        StoreError: The request failed.
     """
-    with asking("ec2:DescribeInstanceTypes", "look an instance type up", aws.region):
+    with aws_errors("ec2:DescribeInstanceTypes", "describe an instance type", aws.region):
         try:
             found = aws.client("ec2").describe_instance_types(InstanceTypes=[name])["InstanceTypes"]
         except ClientError as error:
@@ -35,18 +35,20 @@ def kind(aws: Aws, name: str, *, spot: bool) -> Kind:
     if not found:
         raise InvalidArgument(
             f"{aws.region} has no instance type {name}",
-            hint=f"`aws ec2 describe-instance-types --region {aws.region}` lists them; --region "
-            "names another region",
+            hint=f"`aws ec2 describe-instance-types --region {aws.region}` lists its types; set "
+            "another region with --region",
         )
     supported = found[0].get("ProcessorInfo", {}).get("SupportedArchitectures", [])
-    architecture = next((each for each in _OURS if each in supported), None)
+    architecture = next((each for each in _ARCHITECTURES if each in supported), None)
     if architecture is None:
         raise InvalidArgument(
-            f"no Amazon Linux 2023 runs on {name}",
-            why=f"it is {', '.join(supported) or 'of an unknown architecture'}",
-            hint="another --instance-type",
+            f"Amazon Linux 2023 does not run on {name}",
+            why=f"its architecture is {', '.join(supported) or 'unknown'}",
+            hint="use another --instance-type",
         )
     usable = found[0].get("SupportedUsageClasses")
     if spot and usable and "spot" not in usable:
-        raise InvalidArgument(f"{name} is not to be had as a spot instance", hint="without --spot")
+        raise InvalidArgument(
+            f"{name} is not available as a spot instance", hint="launch without --spot"
+        )
     return Kind(name, architecture)

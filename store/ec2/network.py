@@ -1,4 +1,4 @@
-"""The network of an instance, and the security group that lets its owner in over SSH."""
+"""The VPC of an instance, and the security group that admits its user over SSH."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from spawn.core.errors import InvalidArgument
 from spawn.core.launch.names import GROUP
-from spawn.store.ec2.errors import asking
+from spawn.store.ec2.errors import aws_errors
 from spawn.store.ec2.ours import TAGS, expect_ours
 from spawn.store.ec2.session import Aws
 from spawn.store.objects.aws import code_of
@@ -18,15 +18,14 @@ _NO_GROUP = {"InvalidGroup.NotFound", "InvalidGroupId.Malformed", "InvalidGroupI
 
 
 class Network(Struct, frozen=True):
-    """Where an instance will be. `public`: whether it gets a public address there."""
+    """The VPC of an instance. `public`: whether the instance gets a public address."""
 
     vpc_id: str
     public: bool = True
 
 
 class Group(Struct, frozen=True):
-    """A security group. `group_id` is empty where it is not made yet; `open` says whether it lets
-    the wanted network in."""
+    """A security group. `group_id`: empty until it exists. `open`: whether it admits the source."""
 
     vpc_id: str
     group_id: str = ""
@@ -34,15 +33,15 @@ class Group(Struct, frozen=True):
 
 
 def network(aws: Aws, subnet_id: str | None) -> Network:
-    """The network that the instance will be in: the subnet's, else the region's default one.
+    """Return the subnet's VPC, by default the region's default VPC.
 
     Raises:
-        InvalidArgument: There is none.
-        StoreError: EC2 cannot be asked.
+        InvalidArgument: The subnet or the default VPC does not exist.
+        StoreError: The request failed.
     """
     client = aws.client("ec2")
     if subnet_id is not None:
-        with asking("ec2:DescribeSubnets", "look at a subnet", aws.region):
+        with aws_errors("ec2:DescribeSubnets", "describe a subnet", aws.region):
             try:
                 found = client.describe_subnets(SubnetIds=[subnet_id])["Subnets"]
             except ClientError as error:
@@ -51,26 +50,26 @@ def network(aws: Aws, subnet_id: str | None) -> Network:
                 found = []
         if not found:
             raise InvalidArgument(
-                f"{aws.region} has no subnet {subnet_id}", hint="--subnet-id names one of it"
+                f"{aws.region} has no subnet {subnet_id}", hint="use a --subnet-id of this region"
             )
         return Network(str(found[0]["VpcId"]), bool(found[0].get("MapPublicIpOnLaunch", True)))
-    with asking("ec2:DescribeVpcs", "find the default network", aws.region):
+    with aws_errors("ec2:DescribeVpcs", "find the default VPC", aws.region):
         found = client.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
     if not found:
         raise InvalidArgument(
-            f"{aws.region} has no default network", hint="--subnet-id says where to be"
+            f"{aws.region} has no default VPC", hint="set a subnet with --subnet-id"
         )
     return Network(str(found[0]["VpcId"]))
 
 
 def named(aws: Aws, group_id: str, vpc_id: str) -> Group:
-    """Look at a group that somebody named.
+    """Check that the user's group exists in the VPC.
 
     Raises:
-        InvalidArgument: It is not there, or in another network.
-        StoreError: EC2 cannot be asked.
+        InvalidArgument: The group does not exist, or is in another VPC.
+        StoreError: The request failed.
     """
-    with asking("ec2:DescribeSecurityGroups", "look at a security group", aws.region):
+    with aws_errors("ec2:DescribeSecurityGroups", "describe a security group", aws.region):
         try:
             found = aws.client("ec2").describe_security_groups(GroupIds=[group_id])
             groups = found["SecurityGroups"]
@@ -81,42 +80,43 @@ def named(aws: Aws, group_id: str, vpc_id: str) -> Group:
     if not groups or groups[0].get("VpcId", vpc_id) != vpc_id:
         raise InvalidArgument(
             f"{vpc_id} has no security group {group_id}",
-            hint="--security-group names one of the instance's network, which is the subnet's",
+            hint="use a --security-group of the VPC of the instance's subnet",
         )
     return Group(vpc_id, group_id, open=True)
 
 
 def ours(aws: Aws, vpc_id: str, source: str) -> Group:
-    """Look for our own group, and whether it lets a network in.
+    """Find spawn's group, and whether it admits a network; creates nothing.
 
     Raises:
-        Denied: Somebody else's has its name.
-        StoreError: EC2 cannot be asked.
+        Denied: The group with spawn's name lacks spawn's tag.
+        StoreError: The request failed.
     """
     filters = [
         {"Name": "group-name", "Values": [GROUP]},
         {"Name": "vpc-id", "Values": [vpc_id]},
     ]
-    with asking("ec2:DescribeSecurityGroups", "look for our security group", aws.region):
+    with aws_errors("ec2:DescribeSecurityGroups", "find spawn's security group", aws.region):
         found = aws.client("ec2").describe_security_groups(Filters=filters)["SecurityGroups"]
     if not found:
         return Group(vpc_id)
     group = found[0]
     what = f"security group {GROUP} ({group['GroupId']})"
     expect_ours(what, group.get("Tags", []), "--security-group")
-    return Group(vpc_id, str(group["GroupId"]), _lets_in(group, source))
+    return Group(vpc_id, str(group["GroupId"]), _admits(group, source))
 
 
 def make(aws: Aws, group: Group, source: str) -> Group:
-    """Make the group where it is missing, and let the network in where it does not.
+    """Create the group if it does not exist, and admit the network if it is not open.
 
     Raises:
-        StoreError: It may not be made, or not changed.
+        StoreError: The request failed.
     """
     if not group.group_id:
         group = _create(aws, group, source)
     if not group.open:
-        with asking("ec2:AuthorizeSecurityGroupIngress", "let ourselves in over SSH", aws.region):
+        action = "ec2:AuthorizeSecurityGroupIngress"
+        with aws_errors(action, "open the security group to SSH", aws.region):
             try:
                 aws.client("ec2").authorize_security_group_ingress(
                     GroupId=group.group_id, IpPermissions=[_rule(source)]
@@ -128,9 +128,9 @@ def make(aws: Aws, group: Group, source: str) -> Group:
 
 
 def _create(aws: Aws, group: Group, source: str) -> Group:
-    with asking("ec2:CreateSecurityGroup", "make a security group", aws.region):
+    with aws_errors("ec2:CreateSecurityGroup", "create a security group", aws.region):
         try:
-            made = aws.client("ec2").create_security_group(
+            created = aws.client("ec2").create_security_group(
                 GroupName=GROUP,
                 Description="SSH to instances that run spawn queues",
                 VpcId=group.vpc_id,
@@ -140,8 +140,8 @@ def _create(aws: Aws, group: Group, source: str) -> Group:
             if code_of(error) != "InvalidGroup.Duplicate":
                 raise
         else:
-            return Group(group.vpc_id, str(made["GroupId"]))
-    return ours(aws, group.vpc_id, source)  # another launch made it meanwhile
+            return Group(group.vpc_id, str(created["GroupId"]))
+    return ours(aws, group.vpc_id, source)  # another launch created it in the meantime
 
 
 def _rule(source: str) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def _rule(source: str) -> dict[str, Any]:
     return {"IpProtocol": "tcp", "FromPort": SSH, "ToPort": SSH, key: [range_]}
 
 
-def _lets_in(group: dict[str, Any], source: str) -> bool:
+def _admits(group: dict[str, Any], source: str) -> bool:
     for rule in group.get("IpPermissions", []):
         ranges = [each.get("CidrIp") for each in rule.get("IpRanges", [])]
         ranges += [each.get("CidrIpv6") for each in rule.get("Ipv6Ranges", [])]

@@ -1,4 +1,4 @@
-"""What launches make is told by its tag."""
+"""The tag of resources that launches create, and its check."""
 
 from collections.abc import Iterable, Mapping
 
@@ -9,19 +9,19 @@ TAGS = [{"Key": TAG_OURS, "Value": OURS}]
 
 
 def expect_ours(what: str, tags: Iterable[Mapping[str, str]], flag: str) -> None:
-    """See that what has a name of ours was made by a launch.
+    """Check that a resource with one of spawn's names was created by a launch.
 
     Args:
-        what: Its kind and name.
-        tags: As AWS has them.
-        flag: Names another one instead.
+        what: Kind and name of the resource.
+        tags: Its tags, as AWS returns them.
+        flag: Option that names another resource.
 
     Raises:
-        Denied: It was not.
+        Denied: The resource lacks the tag.
     """
     if {each["Key"]: each["Value"] for each in tags}.get(TAG_OURS) != OURS:
         raise Denied(
-            f"the {what} is not ours",
+            f"the {what} was not created by spawn",
             why=f"it has no tag {TAG_OURS}={OURS}",
-            hint=f"{flag} names the one to use, this one too",
+            hint=f"name it, or another one, with {flag}",
         )

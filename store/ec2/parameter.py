@@ -1,25 +1,25 @@
-"""The environment of a launch's jobs, as a SecureString of SSM."""
+"""The jobs' environment of a launch, stored as an SSM SecureString."""
 
 from typing import Any
 
-from spawn.store.ec2.errors import asking
+from spawn.store.ec2.errors import aws_errors
 from spawn.store.ec2.ours import TAGS
 from spawn.store.ec2.session import Aws
 from spawn.store.objects.aws import connect
 
 
 def arn(aws: Aws, name: str) -> str:
-    """The parameter's ARN, as a policy names it."""
+    """Return the parameter's ARN."""
     return f"arn:{aws.partition}:ssm:{aws.region}:{aws.account}:parameter{name}"
 
 
 def put(aws: Aws, name: str, text: str) -> None:
-    """Keep a text under a new name, encrypted with AWS's own key.
+    """Create a parameter, encrypted with the AWS managed key.
 
     Raises:
-        StoreError: It may not be kept; no value is told.
+        StoreError: The request failed; the message contains no values.
     """
-    with asking("ssm:PutParameter", "keep the environment", aws.region):
+    with aws_errors("ssm:PutParameter", "store the environment", aws.region):
         aws.client("ssm").put_parameter(
             Name=name,
             Description="The environment of the jobs of a spawn queue",
@@ -31,31 +31,31 @@ def put(aws: Aws, name: str, text: str) -> None:
 
 
 def delete(aws: Aws, name: str) -> None:
-    """Forget it. One that is not there is no error.
+    """Delete a parameter; no error if it does not exist.
 
     Raises:
-        StoreError: It may not be deleted.
+        StoreError: The request failed.
     """
     _delete(aws.client("ssm"), name, aws.region)
 
 
 def forget(name: str, region: str, profile: str | None) -> bool:
-    """The same, by who has asked nothing else of a launch's services.
+    """Delete a parameter without an `Aws` session.
 
     Returns:
-        Whether it was there.
+        Whether it existed.
 
     Raises:
-        StoreError: It may not be deleted.
+        StoreError: The request failed.
     """
-    with asking("ssm:DeleteParameter", "delete the environment", region):
+    with aws_errors("ssm:DeleteParameter", "delete the environment", region):
         client = connect("ssm", region, profile)
     return _delete(client, name, region)
 
 
 def _delete(client: Any, name: str, region: str) -> bool:
-    with asking("ssm:DeleteParameter", "delete the environment", region):
-        # The plural does not fail for what is not there; its right is another one.
+    with aws_errors("ssm:DeleteParameter", "delete the environment", region):
+        # DeleteParameters ignores missing names, but needs another permission.
         try:
             client.delete_parameter(Name=name)
         except client.exceptions.ParameterNotFound:

@@ -1,4 +1,4 @@
-"""The role of an instance, and the instance profile that hands it over. Both have one name."""
+"""The IAM role of an instance and its instance profile, which have the same name."""
 
 import json
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from spawn.core.errors import InvalidArgument
 from spawn.core.launch.policy import trust
-from spawn.store.ec2.errors import asking
+from spawn.store.ec2.errors import aws_errors
 from spawn.store.ec2.ours import TAGS, expect_ours
 from spawn.store.ec2.session import Aws
 from spawn.store.objects.aws import code_of
@@ -17,12 +17,12 @@ from spawn.store.objects.port import Denied
 
 POLICY = "spawn-queue"
 _FLAG = "--iam-instance-profile"
-_NONE = "NoSuchEntity"
-_THERE = "EntityAlreadyExists"
+_NOT_FOUND = "NoSuchEntity"
+_EXISTS = "EntityAlreadyExists"
 
 
 class Profile(Struct, frozen=True):
-    """What is there of it. `complete`: the profile has the role, and the role what it needs."""
+    """Which parts of an instance profile exist: role, profile, the link between them, policy."""
 
     name: str
     role: bool = False
@@ -32,44 +32,44 @@ class Profile(Struct, frozen=True):
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is left to make."""
+        """Whether all parts exist."""
         return self.role and self.profile and self.joined and self.policy
 
 
 def named(aws: Aws, name: str) -> str:
-    """See that an instance profile that somebody named is there. Who may not ask is believed.
+    """Check that the user's instance profile exists; without permission, assume that it does.
 
     Raises:
-        InvalidArgument: It is not there, or has no role.
-        StoreError: IAM cannot be asked.
+        InvalidArgument: The profile does not exist, or has no role.
+        StoreError: The request failed.
     """
     try:
-        found = _profile(aws, name)
+        found = _get_profile(aws, name)
     except Denied:
         return name
     if found is None or not found["Roles"]:
         raise InvalidArgument(
             f"there is no instance profile {name}" if found is None else f"{name} has no role",
-            hint="--iam-instance-profile takes the profile's name; without it one is made",
+            hint="set the profile's name with --iam-instance-profile, or omit it to create one",
         )
     return name
 
 
 def look(aws: Aws, name: str, policy: dict[str, Any]) -> Profile:
-    """See what is there of our own profile.
+    """Find which parts of spawn's profile exist; creates nothing.
 
     Args:
-        policy: What its role is to be allowed.
+        policy: The permissions policy that its role must have.
 
     Raises:
-        Denied: Somebody else's has its name, or we may not ask.
+        Denied: A part lacks spawn's tag, or the request is not allowed.
         Unavailable: IAM does not answer.
     """
-    with asking("iam:GetRole", "look for the instance's role"):
-        role = _found(lambda: aws.client("iam").get_role(RoleName=name)["Role"])
+    with aws_errors("iam:GetRole", "find the instance's role"):
+        role = _get_or_none(lambda: aws.client("iam").get_role(RoleName=name)["Role"])
     if role is not None:
         expect_ours(f"role {name}", role.get("Tags", []), _FLAG)
-    profile = _profile(aws, name)
+    profile = _get_profile(aws, name)
     if profile is not None:
         expect_ours(f"instance profile {name}", profile.get("Tags", []), _FLAG)
     return Profile(
@@ -77,20 +77,21 @@ def look(aws: Aws, name: str, policy: dict[str, Any]) -> Profile:
         role=role is not None,
         profile=profile is not None,
         joined=bool(profile and any(each["RoleName"] == name for each in profile["Roles"])),
-        policy=role is not None and _policy(aws, name) == policy,
+        policy=role is not None and _get_policy(aws, name) == policy,
     )
 
 
 def make(aws: Aws, profile: Profile, policy: dict[str, Any]) -> None:
-    """Make what is missing. What another launch makes meanwhile is as good.
+    """Create the missing parts. Parts that another launch creates in the meantime are used.
 
     Raises:
-        StoreError: It may not be made. What was made costs nothing, and is used the next time.
+        StoreError: A request failed. Parts that were created are free, and the next launch uses
+            them.
     """
     client, name = aws.client("iam"), profile.name
     if not profile.role:
-        with asking("iam:CreateRole", "make the instance's role"):
-            _unless_there(
+        with aws_errors("iam:CreateRole", "create the instance's role"):
+            _create_if_missing(
                 lambda: client.create_role(
                     RoleName=name,
                     AssumeRolePolicyDocument=json.dumps(trust(aws.partition)),
@@ -99,53 +100,53 @@ def make(aws: Aws, profile: Profile, policy: dict[str, Any]) -> None:
                 )
             )
     if not profile.policy:
-        with asking("iam:PutRolePolicy", "give the instance's role its rights"):
+        with aws_errors("iam:PutRolePolicy", "set the policy of the instance's role"):
             client.put_role_policy(
                 RoleName=name, PolicyName=POLICY, PolicyDocument=json.dumps(policy)
             )
     if not profile.profile:
-        with asking("iam:CreateInstanceProfile", "make the instance's profile"):
-            _unless_there(
+        with aws_errors("iam:CreateInstanceProfile", "create the instance profile"):
+            _create_if_missing(
                 lambda: client.create_instance_profile(InstanceProfileName=name, Tags=TAGS)
             )
     if not profile.joined:
-        with asking("iam:AddRoleToInstanceProfile", "give the profile its role"):
-            _unless_there(
+        with aws_errors("iam:AddRoleToInstanceProfile", "add the role to the instance profile"):
+            _create_if_missing(
                 lambda: client.add_role_to_instance_profile(
                     InstanceProfileName=name, RoleName=name
                 ),
-                "LimitExceeded",  # it has one: the same, by another launch
+                "LimitExceeded",  # another launch added the same role
             )
 
 
-def _profile(aws: Aws, name: str) -> dict[str, Any] | None:
+def _get_profile(aws: Aws, name: str) -> dict[str, Any] | None:
     client = aws.client("iam")
-    with asking("iam:GetInstanceProfile", "look for the instance's profile"):
-        return _found(
+    with aws_errors("iam:GetInstanceProfile", "find the instance profile"):
+        return _get_or_none(
             lambda: client.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]
         )
 
 
-def _policy(aws: Aws, name: str) -> dict[str, Any] | None:
+def _get_policy(aws: Aws, name: str) -> dict[str, Any] | None:
     client = aws.client("iam")
-    with asking("iam:GetRolePolicy", "look at the rights of the instance's role"):
-        return _found(
+    with aws_errors("iam:GetRolePolicy", "read the policy of the instance's role"):
+        return _get_or_none(
             lambda: client.get_role_policy(RoleName=name, PolicyName=POLICY)["PolicyDocument"]
         )
 
 
-def _found(ask: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+def _get_or_none(get: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
     try:
-        return ask()
+        return get()
     except ClientError as error:
-        if code_of(error) != _NONE:
+        if code_of(error) != _NOT_FOUND:
             raise
         return None
 
 
-def _unless_there(make: Callable[[], object], *also: str) -> None:
+def _create_if_missing(create: Callable[[], object], *ignored: str) -> None:
     try:
-        make()
+        create()
     except ClientError as error:
-        if code_of(error) not in (_THERE, *also):
+        if code_of(error) not in (_EXISTS, *ignored):
             raise

@@ -1,4 +1,4 @@
-"""Start an instance once, whatever becomes of the replies; and end it."""
+"""Start an instance exactly once, even if replies are lost; find and terminate it."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from spawn.core.launch.tags import LAUNCH, QUEUE, RESULTS
 from spawn.core.launch.wanted import Wanted
-from spawn.store.ec2.errors import asking
+from spawn.store.ec2.errors import aws_errors
 from spawn.store.ec2.image import Image
 from spawn.store.ec2.session import Aws
 from spawn.store.objects.aws import code_of
@@ -18,16 +18,16 @@ from spawn.store.objects.port import Unavailable
 Pause = Callable[[float], None]
 
 _TRIES = 5
-"""Of a request whose reply was lost: its token makes it one."""
+"""Tries of a request whose reply was lost; the client token makes it idempotent."""
 _PAUSE_SECONDS = 2.0
 _PROFILE_TRIES = 30
-"""A minute: how long a new profile may take until EC2 knows it."""
+"""Tries until EC2 knows a new instance profile; a minute in total."""
 _LIVE = ("pending", "running", "stopping", "stopped")
 _GONE = ("shutting-down", "terminated")
 
 
 class Order(Struct, frozen=True, kw_only=True):
-    """All that EC2 is told. None and empty: left out."""
+    """The parameters of an instance. Empty values are not sent."""
 
     wanted: Wanted
     launch_id: str
@@ -41,12 +41,12 @@ class Order(Struct, frozen=True, kw_only=True):
 
 
 def may_run(aws: Aws, order: Order) -> None:
-    """Ask EC2 whether it would start the instance; nothing is made.
+    """Check with a dry run whether EC2 would start the instance.
 
     Raises:
-        StoreError: It would not.
+        StoreError: EC2 would not start it, or does not answer.
     """
-    with asking("ec2:RunInstances", "start an instance", aws.region):
+    with aws_errors("ec2:RunInstances", "start an instance", aws.region):
         try:
             aws.client("ec2").run_instances(**_request(order), DryRun=True)
         except ClientError as error:
@@ -55,16 +55,16 @@ def may_run(aws: Aws, order: Order) -> None:
 
 
 def run(aws: Aws, order: Order, *, pause: Pause = time.sleep) -> str:
-    """Start the instance; returns its id.
+    """Start the instance; return its id.
 
     Raises:
-        Denied: EC2 will not: nothing was started.
-        Unavailable: It does not answer, and something may have been started: `find` tells.
+        Denied: EC2 rejected the request; no instance was started.
+        Unavailable: EC2 does not answer; use `find` to check whether the instance was started.
     """
     lost = unknown = 0
     while True:
         try:
-            with asking("ec2:RunInstances", "start an instance", aws.region):
+            with aws_errors("ec2:RunInstances", "start an instance", aws.region):
                 try:
                     found = aws.client("ec2").run_instances(
                         **_request(order), ClientToken=order.launch_id
@@ -84,47 +84,49 @@ def run(aws: Aws, order: Order, *, pause: Pause = time.sleep) -> str:
 
 
 def find(aws: Aws, launch_id: str) -> str:
-    """The instance that a launch has started and that is not gone; empty when there is none.
+    """Return the live instance of a launch; empty if there is none.
 
     Raises:
-        StoreError: EC2 cannot be asked.
+        StoreError: The request failed.
     """
-    found = _tagged(aws, {LAUNCH: launch_id})
+    found = _find_tagged(aws, {LAUNCH: launch_id})
     return found[0] if found else ""
 
 
 def was_started(aws: Aws, launch_id: str) -> bool:
-    """Whether EC2 shows an instance of a launch, whatever has become of it.
+    """Whether EC2 lists an instance of a launch, in any state.
 
     Raises:
-        StoreError: EC2 cannot be asked.
+        StoreError: The request failed.
     """
-    return bool(_tagged(aws, {LAUNCH: launch_id}, states=(*_LIVE, *_GONE)))
+    return bool(_find_tagged(aws, {LAUNCH: launch_id}, states=(*_LIVE, *_GONE)))
 
 
 def of_queue(aws: Aws, queue_id: str, location: str) -> list[str]:
-    """The instances that were launched for a queue and are not gone.
+    """Return the live instances of a queue.
 
     Raises:
-        StoreError: EC2 cannot be asked.
+        StoreError: The request failed.
     """
-    return _tagged(aws, {QUEUE: queue_id, RESULTS: location})
+    return _find_tagged(aws, {QUEUE: queue_id, RESULTS: location})
 
 
 def terminate(aws: Aws, instance_id: str) -> None:
-    """End an instance.
+    """Terminate an instance.
 
     Raises:
-        StoreError: It may not be ended.
+        StoreError: The request failed.
     """
-    with asking("ec2:TerminateInstances", "terminate the instance", aws.region):
+    with aws_errors("ec2:TerminateInstances", "terminate the instance", aws.region):
         aws.client("ec2").terminate_instances(InstanceIds=[instance_id])
 
 
-def _tagged(aws: Aws, tags: Mapping[str, str], *, states: tuple[str, ...] = _LIVE) -> list[str]:
+def _find_tagged(
+    aws: Aws, tags: Mapping[str, str], *, states: tuple[str, ...] = _LIVE
+) -> list[str]:
     filters = [{"Name": f"tag:{key}", "Values": [_literal(value)]} for key, value in tags.items()]
     filters.append({"Name": "instance-state-name", "Values": list(states)})
-    with asking("ec2:DescribeInstances", "look for instances", aws.region):
+    with aws_errors("ec2:DescribeInstances", "find instances", aws.region):
         pages = aws.client("ec2").get_paginator("describe_instances").paginate(Filters=filters)
         return [
             str(each["InstanceId"])
@@ -135,13 +137,13 @@ def _tagged(aws: Aws, tags: Mapping[str, str], *, states: tuple[str, ...] = _LIV
 
 
 def _literal(value: str) -> str:
-    """A filter's value that means itself. Source: "Filter the output" of the EC2 user guide."""
+    """Escape a filter value. Source: "Filter the output" of the EC2 user guide."""
     return "".join(f"\\{each}" if each in "\\*?" else each for each in value)
 
 
 def _profile_is_new(error: ClientError) -> bool:
-    said = str(error.response.get("Error", {}).get("Message", ""))
-    return code_of(error) == "InvalidParameterValue" and "iam instance profile" in said.lower()
+    message = str(error.response.get("Error", {}).get("Message", ""))
+    return code_of(error) == "InvalidParameterValue" and "iam instance profile" in message.lower()
 
 
 def _request(order: Order) -> dict[str, Any]:
@@ -172,7 +174,7 @@ def _request(order: Order) -> dict[str, Any]:
                 },
             }
         ],
-        # Two hops: a job in a container is one further away, and needs the role as well.
+        # Two hops, so that jobs in containers can use the role.
         "MetadataOptions": {
             "HttpTokens": "required",
             "HttpEndpoint": "enabled",

@@ -1,9 +1,9 @@
-"""What a launch has sent for its instance, taken back when there will be none."""
+"""Delete the objects that a failed launch has uploaded for its instance."""
 
 import os
 from collections.abc import Sequence
 
-from spawn.store.ec2.errors import asking
+from spawn.store.ec2.errors import aws_errors
 from spawn.store.ec2.session import Aws
 from spawn.store.objects.asking import OWNER
 from spawn.store.objects.aws import connect, on_aws
@@ -11,15 +11,15 @@ from spawn.store.place import Place
 
 
 def take_back(aws: Aws, place: Place, launch_id: str, names: Sequence[str]) -> None:
-    """Delete the objects of one launch. What is not there is no error.
+    """Delete the objects of one launch; missing objects are no error.
 
     Raises:
-        StoreError: They may not be deleted.
+        StoreError: The request failed.
     """
     client = connect("s3", place.region, place.profile)
     owner = os.environ.get(OWNER) or (aws.account if on_aws(client) else None)
-    whose = {"ExpectedBucketOwner": owner} if owner else {}
-    with asking("s3:DeleteObject", f"delete what was sent to {place.location}"):
+    expected_owner = {"ExpectedBucketOwner": owner} if owner else {}
+    with aws_errors("s3:DeleteObject", f"delete the launch files in {place.location}"):
         for name in names:
             key = f"{place.prefix}/_spawn/boot/{launch_id}/{name}"
-            client.delete_object(Bucket=place.bucket, Key=key, **whose)
+            client.delete_object(Bucket=place.bucket, Key=key, **expected_owner)

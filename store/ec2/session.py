@@ -1,26 +1,26 @@
-"""AWS as one person sees it, in one region."""
+"""A session with AWS: region, account and clients."""
 
 from typing import Any
 
 from spawn.core.errors import InvalidArgument
 from spawn.core.launch.wanted import why_not_region
-from spawn.store.ec2.errors import asking
+from spawn.store.ec2.errors import aws_errors
 from spawn.store.objects.aws import connect
 from spawn.store.objects.port import Unavailable
 
 SLOW_SECONDS = 60.0
-"""EC2 may take this long to say that an instance starts."""
+"""Read timeout; EC2 may take this long to answer a start request."""
 
 
 class Aws:
-    """Clients for the services of one region, and the account that we are.
+    """Clients for the services of one region, and the account of the credentials.
 
     Args:
-        region: None: the one that the AWS configuration names.
+        region: None for the region of the AWS configuration.
 
     Raises:
-        InvalidArgument: Nobody names a region, or it is none.
-        Denied: Nobody says as whom, or we are refused.
+        InvalidArgument: No region is set, or it is invalid.
+        Denied: No credentials are set, or AWS rejects them.
         Unavailable: AWS does not answer.
     """
 
@@ -28,40 +28,42 @@ class Aws:
         from spawn.store.objects.models import session
 
         self.profile = profile
-        self._below = session()
+        self._botocore = session()
         if profile is not None:
-            self._below.set_config_variable("profile", profile)
-        with asking("sts:GetCallerIdentity", "ask who we are"):
-            named = region or self._below.get_config_variable("region")
-        if not named:
+            self._botocore.set_config_variable("profile", profile)
+        with aws_errors("sts:GetCallerIdentity", "identify the account"):
+            name = region or self._botocore.get_config_variable("region")
+        if not name:
             raise InvalidArgument(
-                "nobody says in which region", hint="--region us-east-1, or AWS_REGION"
+                "no region is set", hint="set --region us-east-1, or AWS_REGION"
             )
-        why = why_not_region(str(named))
+        why = why_not_region(str(name))
         if why is not None:
-            raise InvalidArgument(f"'{named}' is no region", why=why, hint="--region names one")
-        self.region = str(named)
+            raise InvalidArgument(
+                f"'{name}' is not a region", why=why, hint="set a region with --region"
+            )
+        self.region = str(name)
         self._clients: dict[str, Any] = {}
         try:
-            with asking("sts:GetCallerIdentity", "ask who we are", self.region):
+            with aws_errors("sts:GetCallerIdentity", "identify the account", self.region):
                 found = self.client("sts").get_caller_identity()
         except Unavailable as error:
-            if not self._known():
-                error.hint = f"is {self.region} a region? --region names another"
+            if not self._is_known_region():
+                error.hint = f"check that {self.region} is a region; --region sets another one"
             raise
         self.account = str(found["Account"])
         self.partition = str(found["Arn"]).split(":")[1]
 
-    def _known(self) -> bool:
-        """Whether botocore has heard of our region: it is older than the newest one."""
-        named = self._below.get_available_regions
-        partitions = self._below.get_available_partitions()
-        return any(self.region in named("ec2", partition) for partition in partitions)
+    def _is_known_region(self) -> bool:
+        """Whether botocore's data, which may be outdated, contains the region."""
+        regions = self._botocore.get_available_regions
+        partitions = self._botocore.get_available_partitions()
+        return any(self.region in regions("ec2", partition) for partition in partitions)
 
     def client(self, service: str) -> Any:
-        """The client of a service, made once."""
+        """Return the client of a service; each is created once."""
         if service not in self._clients:
             self._clients[service] = connect(
-                service, self.region, self.profile, self._below, patience=SLOW_SECONDS
+                service, self.region, self.profile, self._botocore, patience=SLOW_SECONDS
             )
         return self._clients[service]

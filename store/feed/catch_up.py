@@ -48,24 +48,24 @@ def catch_up(
         return Caught(_fetch(client, cache, since, early))
     except _Differs:
         cache.cut(before)
-    anew = cache.beside()
+    new = cache.beside()
     try:
-        page = _fetch(client, anew, "", None)
+        page = _fetch(client, new, "", None)
     except _Differs as error:
-        anew.drop()
+        new.drop()
         raise CorruptLog(
             f"the log on {client.name} changed while it was read",
             seq=1,
             why=error.why or "it no longer has the events that it sent",
         ) from None
     except BaseException:
-        anew.drop()
+        new.drop()
         raise
-    both = min(anew.seq, before)
+    both = min(new.seq, before)
     differs = bisect_left(
-        range(1, both + 1), True, key=lambda seq: anew.hash_at(seq) != cache.hash_at(seq)
+        range(1, both + 1), True, key=lambda seq: new.hash_at(seq) != cache.hash_at(seq)
     )
-    cache.become(anew)
+    cache.become(new)
     return Caught(page, differs + 1)
 
 

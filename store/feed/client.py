@@ -183,13 +183,13 @@ class FeedClient:
     def _check_protocol(self, hello: Hello) -> None:
         if hello.oldest <= PROTOCOL and hello.protocol >= OLDEST:
             return
-        ours = hello.oldest > PROTOCOL
+        is_newer = hello.oldest > PROTOCOL
         self.close()
         supported = f"this spawn supports {OLDEST} to {PROTOCOL}"
         raise OtherProtocol(
             f"the feed of {self.name} uses an incompatible protocol",
             why=f"it supports {hello.oldest} to {hello.protocol}, {supported}",
-            hint=f"{self._versions()}; update spawn {'here' if ours else 'there'}",
+            hint=f"{self._versions()}; update spawn {'here' if is_newer else 'there'}",
         )
 
     def _versions(self) -> str:

@@ -74,7 +74,7 @@ def test_denied_requests_are_reported_and_the_rest_is_shown(
     assert (done.code, done.err) == (0, "")
     assert line(done.out, "IAM").startswith(f"profile {name}; role unknown: IAM denied access")
     cost = line(done.out, "Cost so far")
-    assert "; its on-demand price cannot be had: AWS's price list denied access" in cost
+    assert "; its on-demand price is not available: AWS's price list denied access" in cost
 
 
 def test_the_cost_is_estimated_from_the_price_list(

@@ -145,7 +145,7 @@ def test_without_git_a_folder_with_ignore_files_is_rejected(
     folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SpawnError, match=r"\.gitignore cannot be heeded"):
+    with pytest.raises(SpawnError, match=r"\.gitignore cannot be applied"):
         archive(folder, io.BytesIO())
     (folder / ".gitignore").unlink()
     (folder / "a/.gitignore").unlink()
@@ -178,7 +178,7 @@ def test_the_payload_is_stored_under_its_launch_with_the_planned_hashes(
 def test_a_different_object_at_a_payload_key_is_an_error(tmp_path: Path) -> None:
     store = FolderStore(tmp_path / "objects")
     store.put("_spawn/boot/l-1/queue-config.json", b"other")
-    with pytest.raises(SpawnError, match="another object"):
+    with pytest.raises(SpawnError, match="already exists"):
         send(gather(b"{}", sync=None, setup=None), store, "l-1")
 
 

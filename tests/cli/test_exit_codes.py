@@ -38,8 +38,8 @@ def test_an_unknown_queue_exits_with_3(finished: Home, command: str) -> None:
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.startswith("Error: queue nope is not on this machine: ")
     assert done.stderr.endswith(
-        "\nHint: `spawn queue list` shows the queues that are; "
-        "--bucket or --region makes it look in S3\n"
+        "\nHint: `spawn queue list` lists the queues on this machine; "
+        "--bucket or --region says where in S3 to look\n"
     )
 
 

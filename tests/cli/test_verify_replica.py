@@ -325,7 +325,7 @@ def test_a_queue_taken_over_is_read_from_s3_and_its_local_folder_is_named(
 ) -> None:
     kept = _keep(home, f"{ID}.fenced-2")
     told = f"Set aside: {kept}, fenced in epoch 2: {TRAINING.seq} events, hash chain intact\n"
-    why = f"somebody else took it over; what was here is kept in {kept}, fenced in epoch 2"
+    why = f"another machine took it over; the old folder is {kept}, fenced in epoch 2"
     nobody = {**server.environ, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{s3.free_port()}"}
     done = home("queue", command, ID, **nobody)
     assert done.returncode == 1

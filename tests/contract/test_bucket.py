@@ -75,7 +75,7 @@ def test_a_missing_bucket_is_created_in_its_region_private_and_encrypted(
         "Rules"
     ]
     assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
-    assert said == [f"made the bucket {bucket} in {region}: public access blocked, encrypted"]
+    assert said == [f"created the bucket {bucket} in {region}: public access blocked, encrypted"]
 
 
 def test_an_existing_bucket_is_unchanged(aws: Server) -> None:
@@ -113,7 +113,7 @@ def test_when_another_account_has_the_default_name_the_accounts_own_name_is_used
     with strangers(aws, monkeypatch, **{f"{seen}_usual": theirs[f"{seen}_usual"]}):
         place = ensure_bucket(_place("usual", "eu-west-1"), said.append, chosen=False)
         assert place == _place(own, "eu-west-1")
-        assert f"usual refuses us as a stranger's; {own}" in said[0]
+        assert f"usual denied access; using {own}" in said[0]
         again: list[str] = []
         assert ensure_bucket(_place("usual", "eu-west-1"), again.append, chosen=False) == place
         assert again == said[:1]
@@ -171,7 +171,7 @@ def test_a_denied_bucket_of_another_account_has_no_fallback(
     monkeypatch.setenv("SPAWN_BUCKET_OWNER", "111122223333")
     with (
         strangers(aws, monkeypatch, GET_usual=error(403, "AccessDenied")),
-        pytest.raises(Denied, match="refuses us"),
+        pytest.raises(Denied, match="denied access"),
     ):
         ensure_bucket(_place("usual", "us-east-1"), lambda _: None, chosen=False)
 
@@ -237,7 +237,7 @@ def test_a_server_without_bucket_settings_gives_only_a_warning(
         monkeypatch.setenv("AWS_ENDPOINT_URL", front.endpoint)
         ensure_bucket(_place(name, "us-east-1"), said.append)
     (text,) = said
-    assert text.startswith(f"made the bucket {name}; it takes no settings there")
+    assert text.startswith(f"created the bucket {name} with default settings")
 
 
 def test_a_missing_server_or_missing_credentials_are_reported(

@@ -194,7 +194,7 @@ def test_an_instance_needs_every_statement(
     queue = _small(a)
     done = queue.run()
     _refused(done)
-    no_list = "refuses us: it is a stranger's, or we lack the right to use it"
+    no_list = "denied access: it belongs to another account, or you lack the permissions"
     assert (no_list if sid == "SeeWhatIsThere" else "denied access: AccessDenied") in done.err
     assert queue.executed() == [], "no job starts"
 
@@ -295,8 +295,8 @@ def test_a_missing_bucket_is_created_if_allowed(
     done = queue.run("--bucket", missing)
     if may:
         assert done.code == 0, done.err
-        assert f"made the bucket {missing}" in queue.told()
-        assert f"made the bucket {missing}" in done.err
+        assert f"created the bucket {missing}" in queue.told()
+        assert f"created the bucket {missing}" in done.err
         account.client().get_bucket_encryption(Bucket=missing)
     else:
         _refused(done)

@@ -129,13 +129,13 @@ def waiting(world: World) -> Iterator[Queue]:
 def _requests() -> Iterator[list[str]]:
     """Record the requests of clients in this process during the block."""
     asked: list[str] = []
-    real = connection.Connection.get
+    real = connection.FeedConnection.get
 
-    def get(self: connection.Connection, target: str, seconds: float) -> connection.Answer:
+    def get(self: connection.FeedConnection, target: str, seconds: float) -> connection.Answer:
         asked.append(target)
         return real(self, target, seconds)
 
-    with patch.object(connection.Connection, "get", get):
+    with patch.object(connection.FeedConnection, "get", get):
         yield asked
 
 

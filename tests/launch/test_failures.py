@@ -25,7 +25,7 @@ from spawn.cli.launch import launch as launches
 from spawn.core.errors import SpawnError
 from spawn.core.launch import names
 from spawn.store.ec2 import address, keys, run
-from spawn.store.ec2.errors import asking
+from spawn.store.ec2.errors import aws_errors
 from spawn.store.objects.port import Denied
 
 
@@ -57,10 +57,7 @@ def _env(person: Person) -> tuple[str, str]:
         (("--volume-size", "0"), "1 to 16384"),
         (("--ssh-from", "0.0.0.0/0"), "every address"),
         (("--ssh-from", "home"), "--ssh-from home is not an address"),
-        (
-            ("--security-group", "sg-1", "--ssh-from", "10.0.0.0/8"),
-            "cannot be used with --ssh-from",
-        ),
+        (("--security-group", "sg-1", "--ssh-from", "10.0.0.0/8"), "be used with --ssh-from"),
         (("--ami", "al2023"), "--ami ami-"),
         (("--sync", "nowhere"), "--sync nowhere is not a readable folder"),
         (("--setup", "nowhere"), "--setup nowhere cannot be read"),
@@ -110,8 +107,8 @@ def test_an_unknown_region_is_reported_when_it_does_not_answer(
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     done = person.launch("--region", "eu-nowhere-1")
     assert (done.code, done.out) == (1, "")
-    assert "is eu-nowhere-1 a region? --region names another" in done.err
-    assert "a region?" not in person.launch("--region", "eu-west-1").err
+    assert "check that eu-nowhere-1 is a region; --region sets another one" in done.err
+    assert "is a region;" not in person.launch("--region", "eu-west-1").err
 
 
 # AWS errors before anything is created
@@ -198,7 +195,7 @@ def test_resources_with_our_name_and_without_our_tag_are_not_used(person: Person
     def refused(flag: str, *flags: str) -> None:
         done = person.launch(*here, *flags)
         assert (done.code, done.out) == (1, ""), done
-        assert "is not ours" in done.err
+        assert "was not created by spawn" in done.err
         assert flag in done.err
 
     role = names.role("us-east-1", bucket)
@@ -209,7 +206,7 @@ def test_resources_with_our_name_and_without_our_tag_are_not_used(person: Person
     refused("--security-group")
     file = person.folder / "home/config/ssh/id_ed25519"
     keys._generate(file)
-    public = keys._public(file)
+    public = keys._public_key(file)
     ec2.import_key_pair(KeyName=names.key_pair(public), PublicKeyMaterial=public)
     refused("--key-name", "--security-group", group["GroupId"])
     assert person.costs() == NOTHING
@@ -274,7 +271,7 @@ def test_ec2_errors_are_reported_with_hints(code: str, hint: str) -> None:
         "Error": {"Code": code, "Message": "said EC2"},
         "ResponseMetadata": {"HTTPStatusCode": status},
     }
-    with pytest.raises(Denied) as found, asking("ec2:RunInstances", "start an instance"):
+    with pytest.raises(Denied) as found, aws_errors("ec2:RunInstances", "start an instance"):
         raise ClientError(said, "RunInstances")
     assert found.value.why == f"{code}: said EC2"
     assert hint in found.value.hint
@@ -422,5 +419,5 @@ def test_an_interrupted_launch_removes_what_would_cost_money(
 def test_an_unreadable_key_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "id_ed25519"
     file.write_text("nonsense")
-    with pytest.raises(SpawnError, match="no key that can be used"):
-        keys._public(file)
+    with pytest.raises(SpawnError, match="not a usable private key"):
+        keys._public_key(file)

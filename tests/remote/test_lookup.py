@@ -301,10 +301,10 @@ def test_the_search_for_a_region_times_out(monkeypatch: pytest.MonkeyPatch) -> N
 
     with answering(answer) as found:
         monkeypatch.setenv("AWS_ENDPOINT_URL", found.endpoint)
-        with pytest.raises(Unavailable, match="EC2 does not say which regions there are"):
+        with pytest.raises(Unavailable, match="EC2 does not list its regions"):
             instances.region_of(INSTANCE, "us-east-1", None, seconds=0.1)
         monkeypatch.setattr(lookup, "region_of", partial(instances.region_of, seconds=0.1))
-        with pytest.raises(Gone, match="or is in another region: EC2 does not say which"):
+        with pytest.raises(Gone, match="or is in another region: EC2 does not list"):
             running(INSTANCE, "us-east-1", None)
         over.set()
 

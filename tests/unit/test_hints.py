@@ -24,8 +24,8 @@ ID = "i-0123456789abcdef0"
         ("`spawn queue status local`", f"`spawn queue status {ID}`"),
         ("`spawn queue resume q --from-s3` takes it back",) * 2,
         (
-            "queue q is not on this machine\nHint: `spawn queue list` shows the queues that are\n",
-            f"queue q is not on {ID}\nHint: `spawn queue list {ID}` shows the queues that are\n",
+            "queue q is not on this machine\nHint: `spawn queue list` lists its queues\n",
+            f"queue q is not on {ID}\nHint: `spawn queue list {ID}` lists its queues\n",
         ),
         (
             "`spawn queue run FILE` runs one",

@@ -137,7 +137,7 @@ READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "host key": ("ssh_host_ed25519_key.pub", machine._read),
     "key": ("id_ed25519", public_of),
     "key's half": ("id.pub", lambda path: public_of(path.with_suffix(""))),
-    "own key": ("id_ed25519", keys._public),
+    "own key": ("id_ed25519", keys._public_key),
     "request": ("x.json", lambda path: requests._load(path) is None),
 }
 

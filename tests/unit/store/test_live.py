@@ -139,9 +139,9 @@ def test_an_attempt_is_over_once_its_supervisor_has_let_go_and_its_record_says_h
     for exit_, ending in (
         (
             Exit(exit_code=143, stop="stop", seen=False),
-            Ending(how="lost its supervisor, which left no record of its end"),
+            Ending(how="lost its supervisor, which left no record of the exit"),
         ),
-        (Exit(exit_code=0, began=False), Ending(how="has not begun: its runner stopped before")),
+        (Exit(exit_code=0, began=False), Ending(how="has not started: its runner stopped first")),
         (Exit(exit_code=3, wall_seconds=1.5), Ending(seconds=1.5, exit_code=3)),
         (Exit(exit_code=143, stop="timeout"), Ending(exit_code=124, timed_out=True)),
     ):

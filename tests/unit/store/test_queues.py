@@ -151,7 +151,7 @@ def test_a_queue_of_another_user_is_said_to_be_one() -> None:
         _make(roots, "nightly", age=0)
 
         def look() -> None:
-            with pytest.raises(SpawnError, match="another user's") as caught:
+            with pytest.raises(SpawnError, match="belongs to another user") as caught:
                 queues.find(roots, "nightly")
             assert "run spawn as the user root" in caught.value.hint
             assert list(queues.names(roots)) == []
