@@ -18,7 +18,7 @@ from spawn.store.log.head import Head, expect, heads
 
 _NAMES = ("type", "job_id", "at")
 _OUTPUT = ("stdout.log", "stderr.log", "manifest.json")
-"""Files of an attempt that are empty, or missing, unless its command was executed."""
+"""Files of an attempt that are empty, or missing, unless its command ran."""
 
 
 class Verified(Struct, frozen=True, kw_only=True):
