@@ -2,8 +2,8 @@
 
 `SPAWN_FAILPOINT=NAME:COUNT:FILE` kills the process that is the COUNTth to come to the point of that
 name; FILE counts, so that it is the COUNTth of all processes, and only that one. Each name is used
-at one place. Nothing but crash tests sets the variable, and jobs do not get it. `docs/crashes.md`
-says what is true at each point and what follows.
+at one place. Nothing but crash tests sets the variable, and jobs do not get it. ARCHITECTURE.md
+says of each point what is true there and what follows.
 """
 
 import os
