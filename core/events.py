@@ -5,7 +5,7 @@ out; a class may be renamed, the name in the log never. `VERSION` grows when a r
 shape would be wrong about the new one; `core.upcast` then learns to lift the old shape.
 
 Times are UTC RFC 3339 with microseconds, durations seconds, sizes bytes.
-`docs/events.md` is generated from this module.
+Source: the event table in `ARCHITECTURE.md`.
 """
 
 from typing import ClassVar, Generic, Literal, TypeVar

@@ -2,7 +2,7 @@
 
 The triggers are the event types. `core.moves` is the table derived from these machines, for
 readers that cannot pay the library's price for each of a million events.
-Source: the job states of the manual page.
+Source: the job states of the manual page; the events of `ARCHITECTURE.md`.
 """
 
 from typing import Any
