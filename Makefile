@@ -71,7 +71,7 @@ check: $(LINT) ## Check format, lint rules, types and import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache | tail -n 4
 
-docs: $(DEV) ## Generate core/moves.py, docs/states.md, events.md, crashes.md and the queue reference
+docs: $(DEV) ## Write what is generated: the table of moves, docs/states.md, docs/commands/queue.md
 	@$(BIN)/python -m tests.support.generate
 
 soak: $(DEV) ## Run COUNT simulated schedules, starting with seed SEED (default: 10000 from 0)

@@ -114,7 +114,7 @@ def replica(
 
 def with_location_hint(error: QueueNotFound) -> QueueNotFound:
     """Add the flags that make the command look in S3 to the hint of an error."""
-    error.hint += "; --bucket or --region makes it look in S3"
+    error.hint += "; --bucket or --region says where in S3 to look"
     return error
 
 
