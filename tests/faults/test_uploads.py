@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from botocore.config import Config
 from tests.support.constants import VARIABLE
-from tests.support.machines import Machines, same
+from tests.support.machines import Machines, check_replica
 from tests.support.proxy import WRITES, Fault, Rule
 from tests.support.queues import Queue, World, job, until
 from tests.support.s3 import CREDENTIALS
@@ -49,7 +49,7 @@ def _whole(machines: Machines, world: World, attempt: str = "1.1") -> None:
 
 @pytest.mark.parametrize("fault", ["500", "503", "reset", "lose", "late"])
 def test_no_partial_upload_counts_as_complete(machines: Machines, fault: Fault) -> None:
-    machines.hurry("spawn.runner.publisher.FIRST_SECONDS", 0.1)
+    machines.override_constant("spawn.runner.publisher.FIRST_SECONDS", 0.1)
     a = machines.machine()
     queue = _left(a)
     machines.proxy.seed(7)
@@ -80,7 +80,7 @@ def test_dependents_wait_for_results_at_most_upload_wait(machines: Machines) -> 
     assert process.returncode == 0, err
     assert queue.types("make")[-1] == "ResultsUploaded"
     assert queue.state.state == "completed"
-    same(queue, machines.remote())
+    check_replica(queue, machines.remote())
 
 
 def test_a_denied_upload_is_retried_once_more_at_the_end_and_by_resume(
@@ -101,14 +101,14 @@ def test_a_denied_upload_is_retried_once_more_at_the_end_and_by_resume(
     assert again.code == 0, again.err
     assert queue.types("make")[-1] == "ResultsUploaded"
     assert queue.executed() == [("make", 1), ("use", 1)]
-    same(queue, machines.remote())
+    check_replica(queue, machines.remote())
 
 
 @pytest.mark.parametrize("fault", ["401", "403", "404", "412"])
 def test_a_denial_that_ends_before_the_queue_does_loses_nothing(
     machines: Machines, fault: Fault
 ) -> None:
-    machines.hurry("spawn.runner.publisher.MOST_SECONDS", 0.5)
+    machines.override_constant("spawn.runner.publisher.MOST_SECONDS", 0.5)
     a = machines.machine()
     queue = a.queue(
         job("make", "echo 1 > x; echo hi", result_files=["x"]), job("apart", until("go"))
@@ -119,13 +119,13 @@ def test_a_denial_that_ends_before_the_queue_does_loses_nothing(
             queue.until(lambda: refused.hits >= 6, "it is tried")
         else:
             queue.wait_for("ResultsUploadFailed", "make")
-    a.let("go")
+    a.release("go")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert queue.types("make")[-1] in ("ResultsUploaded", "OutputSaved")
     assert machines.remote().read("make/attempts/1.1/results/x") == b"1\n"
     assert machines.remote().read("make/attempts/1.1/stdout.log") == b"hi\n"
-    same(queue, machines.remote())
+    check_replica(queue, machines.remote())
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -152,7 +152,7 @@ def test_a_runner_death_between_completion_and_upload_loses_nothing(
 
 
 def test_the_output_of_a_running_job_is_uploaded_in_parts(machines: Machines) -> None:
-    machines.hurry("spawn.runner.publisher.PIECE_SECONDS", 1.0)
+    machines.override_constant("spawn.runner.publisher.PIECE_SECONDS", 1.0)
     a = machines.machine()
     queue = a.queue(job("talk", f"echo one; echo oops >&2; {until('go')}; echo two"))
     queue.detach()
@@ -164,7 +164,7 @@ def test_the_output_of_a_running_job_is_uploaded_in_parts(machines: Machines) ->
     assert machines.remote().read(f"{parts}stderr.log/{0:016d}") == b"oops\n"
     os.kill(queue.runner(), signal.SIGKILL)
     queue.wait_idle()
-    a.let("go")
+    a.release("go")
     assert queue.resume().code == 0
     assert machines.remote().read("talk/attempts/1.1/stdout.log") == b"one\ntwo\n"
 
@@ -230,7 +230,7 @@ def test_the_next_runner_uploads_output_that_was_denied(machines: Machines) -> N
     with machines.proxy.fault("403", *WRITES, key=r"std(out|err)\.log"):
         assert queue.run().code == 1
     assert "make: output not saved: " in a.spawn("status", "q").out
-    a.let("mended")
+    a.release("mended")
     done = a.spawn("resume", "q", "--retry-failed")
     assert done.code == 0, done.err
     assert queue.types("make")[-1] == "OutputSaved"
@@ -239,8 +239,8 @@ def test_the_next_runner_uploads_output_that_was_denied(machines: Machines) -> N
 
 
 def test_a_cancel_does_not_wait_for_an_unreachable_store(machines: Machines) -> None:
-    machines.hurry("spawn.runner.leaving.PUBLISH_SECONDS", 1.0)
-    machines.hurry("spawn.runner.publisher.MOST_SECONDS", 1.0)
+    machines.override_constant("spawn.runner.leaving.PUBLISH_SECONDS", 1.0)
+    machines.override_constant("spawn.runner.publisher.MOST_SECONDS", 1.0)
     a = machines.machine()
     queue = a.queue(job("make", "echo 1 > x", result_files=["x"]), job("long", until("never")))
     with machines.proxy.fault("503", *WRITES, key="/attempts/"):
@@ -257,7 +257,7 @@ def test_a_cancel_does_not_wait_for_an_unreachable_store(machines: Machines) -> 
 def test_a_second_ctrl_c_stops_at_once(machines: Machines) -> None:
     """After the first one, the runner waits an hour for the store, by a changed constant."""
     a = machines.machine()
-    a.hurry("spawn.runner.leaving.PUBLISH_SECONDS", 3600.0)
+    a.override_constant("spawn.runner.leaving.PUBLISH_SECONDS", 3600.0)
     queue = a.queue(job("make", "echo 1 > x", result_files=["x"]), job("long", until("go")))
     with machines.proxy.fault("503", *WRITES, key="/attempts/") as refused:
         process = queue.start()
@@ -272,7 +272,7 @@ def test_a_second_ctrl_c_stops_at_once(machines: Machines) -> None:
         _, err = process.communicate(timeout=60)
         assert process.returncode == 130, err
     del a.environ[VARIABLE]
-    a.let("go")
+    a.release("go")
     assert queue.resume().code == 0
     assert queue.types("make")[-1] == "ResultsUploaded"
 

@@ -201,7 +201,7 @@ def test_every_block_of_the_page_works(
         try:
             _while_it_runs(typist, made, watching, seen)
         except AssertionError as error:
-            raise AssertionError(f"{error}\n{seen.read_text()}\n{made.told()}") from error
+            raise AssertionError(f"{error}\n{seen.read_text()}\n{made.describe()}") from error
         _afterwards(typist)
         typist.types(f"spawn terminate {instance} --yes")
     commands = [line for text in scripts() for line in text.splitlines() if _says(line)]

@@ -31,7 +31,7 @@ def elapsed(seconds: float) -> Callable[[], bool]:
     return lambda: time.monotonic() > end
 
 
-def returns(call: Callable[[], T], *, seconds: float = 60.0) -> T:
+def call_with_timeout(call: Callable[[], T], *, seconds: float = 60.0) -> T:
     """Call a function that may hang, in a thread.
 
     Returns:
