@@ -181,7 +181,7 @@ def wait_for_service_end(made: Machine) -> dict[str, str]:
     """Wait until the runner's service has ended; returns its properties."""
     rests = ("inactive", "failed")
     wait_until(
-        lambda: made.runs and says(made).get("ActiveState") in rests, seconds=60, what="it wait_for_service_end"
+        lambda: made.runs and says(made).get("ActiveState") in rests, seconds=60, what="its service ends"
     )
     return says(made)
 
