@@ -15,6 +15,14 @@ _SIZE = 8192
 _ROOM = _SIZE - 16
 
 
+def fitting(troubles: Sequence[Trouble]) -> tuple[Trouble, ...]:
+    """Of many troubles, the oldest, as many as there is room for."""
+    shown = tuple(troubles)
+    while len(msgspec.json.encode(shown)) > _ROOM:
+        shown = shown[:-1]
+    return shown
+
+
 class Board:
     """Where a runner keeps its troubles. What stands there of an earlier runner is removed.
 
@@ -30,9 +38,7 @@ class Board:
     def __call__(self, troubles: Sequence[Trouble]) -> None:
         """Replace what is kept; of many, as many as there is room for. A disk on which not even
         the file can be made is no error."""
-        shown = list(troubles)
-        while len(body := msgspec.json.encode(shown)) > _ROOM:
-            shown.pop()
+        body = msgspec.json.encode(fitting(troubles))
         with suppress(OSError):
             if self._fd is None:
                 self._fd = block.preallocate(self._path, _SIZE)
