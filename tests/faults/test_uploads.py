@@ -61,18 +61,18 @@ def test_no_partial_upload_counts_as_complete(machines: Machines, fault: Fault) 
     assert machines.remote().uploads() == [], "no multipart upload is left open"
 
 
-def test_a_reader_of_the_store_alone_sees_what_keeps_the_runner_from_its_work(
+def test_a_reader_of_the_store_sees_the_runners_troubles(
     machines: Machines,
 ) -> None:
-    machines.hurry("spawn.runner.replicator.RENEW_SECONDS", 0.2)
-    machines.hurry("spawn.runner.publisher.FIRST_SECONDS", 0.1)
-    machines.hurry("spawn.runner.publisher.MOST_SECONDS", 0.5)
+    machines.override_constant("spawn.runner.replicator.RENEW_SECONDS", 0.2)
+    machines.override_constant("spawn.runner.publisher.FIRST_SECONDS", 0.1)
+    machines.override_constant("spawn.runner.publisher.MOST_SECONDS", 0.5)
     a, b = machines.machine("a"), machines.machine("b")
     queue = a.queue(job("make", "echo 1 > x", result_files=["x"]), job("use", "cat x", "make"))
     with machines.proxy.fault("503", *WRITES, key="/attempts/"):
         process = queue.start()
         queue.wait_for("JobCompleted", "make")
-        queue.until(lambda: bool(b.status("q")["troubles"]), "the lease tells the trouble")
+        queue.until(lambda: bool(b.status("q")["troubles"]), "the lease has the trouble")
         there, (here,) = b.status("q")["troubles"], a.status("q")["troubles"]
         assert [(each["kind"], each["what"]) for each in there] == [(here["kind"], here["what"])]
         assert here["what"] == "the files of make are not saved yet"
