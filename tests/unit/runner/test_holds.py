@@ -21,21 +21,18 @@ UPLOADED = ResultsUploaded(files=1, size=1, key="k", sha256="00")
 
 
 class Port:
-    """A port that notes what is asked of it."""
+    """A port that records its calls."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, Any]] = []
 
     def wall(self) -> datetime:
-        """See `Clock.wall`."""
         return START
 
     def monotonic(self) -> float:
-        """See `Clock.monotonic`."""
         return 0.0
 
     def is_back(self, job: Any) -> bool:
-        """See `Publisher.is_back`."""
         return False
 
     def __getattr__(self, name: str) -> Any:
