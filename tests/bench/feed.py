@@ -20,8 +20,7 @@ CLAIM_WAIT = 0.05
 
 def measure(folder: Path) -> list[Figure]:
     """Refresh and report a running queue repeatedly, counting both sides; then long-poll without
-        news.
-        """
+        news."""
     with world_in(folder) as world, feed_of(world) as feed:
         queue = world.queue(job("a", f"echo 'step 1 of 3'; {until('end')}")).detach("--no-s3")
         queue.wait_executing("a")

@@ -1,6 +1,5 @@
 """Scripts that run on an instance before anything is installed, checked by other tools; their
-signatures are checked against AWS's own library. Nothing runs the dnf branch.
-"""
+signatures are checked against AWS's own library. Nothing runs the dnf branch."""
 
 import ast
 import importlib.util

@@ -292,8 +292,7 @@ def test_a_slow_part_upload_may_exceed_the_connect_timeout(
 @contextmanager
 def _slow(*, pauses: int, seconds: float) -> Iterator[tuple[str, list[float]]]:
     """A server that reads one body with pauses. Yields the endpoint and the pauses that were made
-    while the client was sending.
-    """
+    while the client was sending."""
     made: list[float] = []
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)

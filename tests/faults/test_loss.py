@@ -102,8 +102,7 @@ def _lags(machines: Machines, events: list[dict[str, Any]]) -> list[float]:
 
 def _far(world: World, durability: str) -> Queue:
     """Jobs that each read the results of all earlier ones, most of them transitively; every third
-    changes a file of those in place. The last one waits.
-    """
+    changes a file of those in place. The last one waits."""
     links = 8
     made = [f"f-{n}" for n in range(links)]
 

@@ -198,8 +198,7 @@ def test_the_later_of_two_results_at_one_path_is_restored(machines: Machines) ->
 
 def _far(world: World) -> Queue:
     """prep → train → evaluate → report; each reads the results of all earlier ones; train changes
-    a file of prep in place.
-    """
+    a file of prep in place."""
     return world.queue(
         job("prep", "echo raw > data; seq 3 > clean", result_files=["data", "clean"]),
         job("train", f"{until('trains')}; echo trained >> data", "prep", result_files=["data"]),

@@ -56,8 +56,7 @@ def _elsewhere(machines: Machines) -> World:
 
 def _look_often(world: World) -> None:
     """Let commands read the store every second, and give up on a queue without a runner after two
-    reads.
-    """
+    reads."""
     world.override_constant("spawn.cli.sources.replica.ReplicaQueue.poll_seconds", 1.0)
     world.override_constant("spawn.cli.commands.wait.UNOWNED_SECONDS", 1.5)
 

@@ -78,8 +78,7 @@ def _but(policy: list[Statement], sid: str) -> list[Statement]:
 
 def _instance(account: Account, bucket: str, *more: str, but: str = "") -> dict[str, str]:
     """Return the credentials of an instance with the documented policy, plus `more` statements,
-    minus one.
-    """
+    minus one."""
     policy = iam.statements("The instance", bucket)
     wanted = [each for each in iam.more("The instance", bucket) if each["Sid"] in more]
     assert len(wanted) == len(more)
@@ -390,8 +389,7 @@ def test_no_object_of_log_or_results_is_overwritten(
     machines: Machines, account: Account, bucket: str, launched: bool
 ) -> None:
     """Check what the policy `NothingIsWrittenOver` demands, as moto ignores bucket policies. The
-    `queue.json` of a launched queue exists already, and is replaced.
-    """
+    `queue.json` of a launched queue exists already, and is replaced."""
     a = machines.machine()
     if launched:
         config = {"queue_id": "q", "jobs": [{"job_id": "a", "command": "true"}], "claimed_by": ""}

@@ -47,8 +47,7 @@ def test_a_runner_suspended_during_a_takeover_stops_at_its_first_renewal(
     machines: Machines, renewals: int
 ) -> None:
     """The new owner renews its lease `renewals` times before the old one wakes: with 1, the
-    old one's own renewal is overdue.
-    """
+    old one's own renewal is overdue."""
     assert RENEW_SECONDS < 15, "ARCHITECTURE.md promises 15 s, which tests/sim checks"
     with machines.separate_proxy() as way:
         _sleep_through_a_takeover(machines, way, renewals)

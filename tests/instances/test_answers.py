@@ -27,8 +27,7 @@ from spawn.store.replica import lines, names
 
 HUNG = 300.0
 """Seconds after which a command counts as hung, on the busiest machine. The peers never answer, so
-only a timeout of the product ends the wait.
-"""
+only a timeout of the product ends the wait."""
 
 
 def refused(person: Person, target: str, *flags: str, **environ: str) -> Finished:

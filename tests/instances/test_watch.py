@@ -306,8 +306,7 @@ time.sleep = lambda seconds: select.select([], [], [], seconds) and None
 exec(open({guard!r}).read())
 """
 """Under libfaketime `time.sleep` returns at once, as its `clock_nanosleep` assumes a faked clock;
-`select` waits.
-"""
+`select` waits."""
 
 
 def clock_off(person: Person, off: str) -> dict[str, str]:

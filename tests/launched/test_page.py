@@ -38,8 +38,7 @@ SUBSTITUTIONS = {
     "sleep 30": "sleep 0.5",
 }
 """Words of the page and their substitutes, as documented in its own table. `queue-xxx` and
-`failed-job` are another queue on that instance and its failed job.
-"""
+`failed-job` are another queue on that instance and its failed job."""
 SETUP = f"""\
 #!/bin/sh
 # The folders that the page's pipeline has its files in.

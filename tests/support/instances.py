@@ -1,6 +1,5 @@
 """An instance with real queues, runners, feed and sshd, known to EC2 and with a bucket; and the
-machine of a user who queries it by whole commands.
-"""
+machine of a user who queries it by whole commands."""
 
 import json
 import signal
@@ -128,8 +127,7 @@ class Person:
 
 class Instance:
     """An instance that EC2 knows, with a metadata service and an sshd. The user's configuration
-    has its id, and the user's `known_hosts` its key.
-    """
+    has its id, and the user's `known_hosts` its key."""
 
     def __init__(
         self,

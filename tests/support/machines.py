@@ -88,8 +88,7 @@ class Remote:
 
     def lines(self) -> list[bytes]:
         """Return every `<hash> <line>` of the segments, after checking that they form one
-        log with an unbroken chain.
-        """
+        log with an unbroken chain."""
         found: list[bytes] = []
         hash_ = self._genesis
         packs = self.keys("_spawn/packs/")  # before the segments: packs never have newer events

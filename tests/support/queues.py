@@ -45,8 +45,7 @@ if [ -n "$JOB_ID" ]; then
 fi
 """
 """Script that bash reads before each command: it records the execution of an attempt. A shell
-without a job, such as a login shell, records nothing. `nap` is a short sleep without a process.
-"""
+without a job, such as a login shell, records nothing. `nap` is a short sleep without a process."""
 
 
 def job(job_id: str, command: str, *needs: str, **fields: Any) -> dict[str, Any]:

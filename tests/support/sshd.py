@@ -1,6 +1,5 @@
 """Real sshds on loopback with temporary keys, and a configuration that maps an instance's id to
-them.
-"""
+them."""
 
 import contextlib
 import os

@@ -273,8 +273,7 @@ def test_dependents_of_a_job_reset_into_blocked_stay_blocked() -> None:
 
 def _through_train(**fields: str) -> LogBuilder:
     """prep → train → evaluate, the first two completed, with results in the store; or without,
-    where `fields` names why.
-    """
+    where `fields` names why."""
     log = running(
         queue(
             job("evaluate", "train"),
