@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 
 import pytest
 from tests.around.conftest import Spawn, become
-from tests.support.answers import Answer, Asked, answering
+from tests.support.answers import Answer, RecordedRequest, answering
 from tests.support.ec2 import launched, refusal
 from tests.support.s3 import Server, free_port
 
@@ -95,7 +95,7 @@ def test_results_of_several_pages_are_sorted_newest_first(
 ) -> None:
     hours = [5, 23, 0, 11, 7, 19]
 
-    def answer(asked: Asked) -> Answer:
+    def answer(asked: RecordedRequest) -> Answer:
         token = int(parse_qs(asked.body.decode()).get("NextToken", ["0"])[0])
         each = len(hours) // pages
         some = hours[token * each : (token + 1) * each]

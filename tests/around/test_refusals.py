@@ -2,7 +2,7 @@
 
 import pytest
 from tests.around.conftest import Spawn, become
-from tests.support.answers import Answer, Asked, answering, forward
+from tests.support.answers import Answer, RecordedRequest, answering, forward
 from tests.support.ec2 import launched, state_of
 from tests.support.s3 import Server
 
@@ -56,7 +56,7 @@ def test_an_open_spot_request_is_named(
 ) -> None:
     ours = launched(aws)
 
-    def answer(asked: Asked) -> Answer:
+    def answer(asked: RecordedRequest) -> Answer:
         """Add the spot request to moto's answer, which lacks it."""
         said = forward(aws, asked)
         request = b"</instanceId><spotInstanceRequestId>sir-0123</spotInstanceRequestId>"

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 from tests.around.conftest import Spawn, become
-from tests.support.answers import Answer, Asked, answering, error, forward
+from tests.support.answers import Answer, RecordedRequest, answering, error, forward
 from tests.support.ec2 import IMAGE, launched, refusal
 from tests.support.instances import make_bucket
 from tests.support.s3 import Server
@@ -62,7 +62,7 @@ def test_denied_requests_are_reported_and_the_rest_is_shown(
     name = role(aws)
     ours = launched(aws, IamInstanceProfile={"Name": name})
 
-    def answer(asked: Asked) -> Answer:
+    def answer(asked: RecordedRequest) -> Answer:
         of_iam = b"Action=GetInstanceProfile" in asked.body
         if of_iam or "x-amz-target" in asked.headers:
             return error(403, "AccessDenied")
@@ -82,7 +82,7 @@ def test_the_cost_is_estimated_from_the_price_list(
 ) -> None:
     ours = launched(aws)
 
-    def answer(asked: Asked) -> Answer:
+    def answer(asked: RecordedRequest) -> Answer:
         if asked.headers.get("x-amz-target") != "AWSPriceListService.GetProducts":
             return forward(aws, asked)
         wanted = {each["Field"]: each["Value"] for each in json.loads(asked.body)["Filters"]}
@@ -157,7 +157,7 @@ def test_an_instance_in_another_region_is_reported_with_its_region(
     regions = ("us-east-1", "eu-west-1")
     named = "".join(f"<item><regionName>{each}</regionName></item>" for each in regions)
 
-    def answer(asked: Asked) -> Answer:
+    def answer(asked: RecordedRequest) -> Answer:
         if b"Action=DescribeRegions" in asked.body:
             return Answer(body=f"<R><regionInfo>{named}</regionInfo></R>".encode())
         if "/eu-west-1/ec2/" in asked.headers["authorization"]:

@@ -35,7 +35,7 @@ def measure(folder: Path) -> list[Figure]:
             after = time.process_time() + feed.cpu(), source.traffic
             waited = _cpu_of_a_wait(feed, source)
         memory = feed.memory() / 1e6
-        world.let("end")
+        world.release("end")
         queue.wait_idle()
     cost = (after[0] - before[0]) / ROUNDS * 1e3
     size = (after[1] - before[1]) / ROUNDS

@@ -28,20 +28,20 @@ def measure(folder: Path) -> list[Figure]:
     if lacks:
         return [Figure("`queue status <instance>`", f"{lacks} is not there", claim, False, "")]
     with moto(folder) as aws, instance_in(folder, aws) as instance:
-        instance.serve()
+        instance.start_feed()
         queue = instance.queue(job("a", "true"), job("b", until("end"), "a")).detach()
         queue.wait_executing("b")
         try:
             return _figures(instance, claim)
         finally:
-            instance.world.let("end")
+            instance.world.release("end")
             queue.wait_idle()
 
 
 def _figures(instance: Instance, claim: str) -> list[Figure]:
     person = instance.person
     server = instance.server
-    person.laptop.knows(server.known(f"[{server.host}]:{server.port}"))
+    person.laptop.add_known_hosts(server.known_hosts_line(f"[{server.host}]:{server.port}"))
     data = person.laptop.folder / "data"
     data.write_text("x" * 2000)
     environ = {key: value for key, value in person.environ.items() if key != "PYTHONPATH"}

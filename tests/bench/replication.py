@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import quantiles
 
 from tests.bench.figures import Figure
-from tests.support.proxy import Asked, Proxy
+from tests.support.proxy import ProxiedRequest, Proxy
 from tests.support.s3 import Server, moto
 from tests.support.wait import wait_until
 
@@ -112,7 +112,7 @@ def _events(log: Path) -> list[tuple[int, float, str]]:
     return [(seq, moment(at).timestamp(), line) for seq, at, line in rows]
 
 
-def _lags(log: Path, asked: list[Asked]) -> list[float]:
+def _lags(log: Path, asked: list[ProxiedRequest]) -> list[float]:
     """Return the seconds from each event to the response for its segment."""
     segments = sorted(
         (first, each.at)
@@ -129,7 +129,7 @@ def _lags(log: Path, asked: list[Asked]) -> list[float]:
     return lags
 
 
-def _idle(folder: Path, environ: dict[str, str], proxy: Proxy) -> tuple[list[Asked], float]:
+def _idle(folder: Path, environ: dict[str, str], proxy: Proxy) -> tuple[list[ProxiedRequest], float]:
     _spawn(folder, environ, "idle", [{"job_id": "a", "command": "sleep 600"}], "--detach")
     log = folder / "h/state/queues/idle/events.db"
     wait_until(lambda: len(_events(log)) == 3, seconds=30, what="the job runs")
@@ -147,7 +147,7 @@ def _idle(folder: Path, environ: dict[str, str], proxy: Proxy) -> tuple[list[Ask
 
 def _litestream(
     folder: Path, environ: dict[str, str], log: Path, proxy: Proxy
-) -> tuple[list[float], int, list[Asked]]:
+) -> tuple[list[float], int, list[ProxiedRequest]]:
     """Write the same rows at the same intervals and observe when litestream replicates them.
 
     Returns:
@@ -213,6 +213,6 @@ def _percentiles(lags: list[float]) -> tuple[float, float]:
     return cuts[49], cuts[98]
 
 
-def _dollars(requests: list[Asked]) -> float:
+def _dollars(requests: list[ProxiedRequest]) -> float:
     dear = sum(each.method in ("PUT", "POST") or "list-type" in each.key for each in requests)
     return dear * PUT_DOLLARS + (len(requests) - dear) * GET_DOLLARS

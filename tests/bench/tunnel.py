@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.bench.figures import Figure, alternate
-from tests.support.sshd import INSTANCE, ME, laptop, missing, sshd
+from tests.support.sshd import INSTANCE, ME, ssh_user, missing, sshd
 from tests.support.users import another_user, public_folder
 
 ROUNDS = 25
@@ -49,7 +49,7 @@ def measure(folder: Path) -> Figure:
     how = f"{ROUNDS} processes of each in turn, over loopback; medians."
     if missing():
         return Figure(what, f"{missing()} is not there", claim, False, how)
-    person = laptop(folder / "laptop")
+    person = ssh_user(folder / "laptop")
     public = public_folder()
     data = public / "data"
     data.write_text("x" * 2000)
@@ -57,12 +57,12 @@ def measure(folder: Path) -> Figure:
         stack.callback(shutil.rmtree, public)
         server = stack.enter_context(sshd(public, allow=[person.key]))
         port = stack.enter_context(_served())
-        person.leads_to(server)
+        person.map_id_to(server)
         if os.getuid() == 0:  # root's shell may read many files at startup
             name = stack.enter_context(another_user())
             text = person.config.read_text().replace(f"User {ME}", f"User {name}")
             person.config.write_text(text)
-        person.knows(server.known(INSTANCE), server.known(f"[127.0.0.1]:{server.port}"))
+        person.add_known_hosts(server.known_hosts_line(INSTANCE), server.known_hosts_line(f"[127.0.0.1]:{server.port}"))
         cat = ["ssh", "-F", str(person.config), "-o", "BatchMode=yes", INSTANCE, f"cat {data}"]
         ask = [sys.executable, "-c", _ASK, INSTANCE, str(port)]
 

@@ -1,6 +1,5 @@
 """Scripts that run on an instance before anything is installed, checked by other tools; their
-signatures are checked against AWS's own library. Nothing runs the dnf branch.
-"""
+signatures are checked against AWS's own library. Nothing runs the dnf branch."""
 
 import ast
 import importlib.util
@@ -16,7 +15,7 @@ from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.compat import HTTPHeaders
 from botocore.credentials import Credentials
-from tests.support.answers import Answer, Asked, answering
+from tests.support.answers import Answer, RecordedRequest, answering
 from tests.support.imds import ROLE, metadata
 
 FOLDER = Path(__file__).parents[2] / "core" / "boot" / "instance"
@@ -88,7 +87,7 @@ class Times:
         self._first = first
         self._then = then
 
-    def __call__(self, _: Asked) -> Answer:
+    def __call__(self, _: RecordedRequest) -> Answer:
         self.left -= 1
         return self._first if self.left >= 0 else self._then
 
@@ -96,7 +95,7 @@ class Times:
 def _run(
     courier: ModuleType,
     patch: pytest.MonkeyPatch,
-    answer: Callable[[Asked], Answer],
+    answer: Callable[[RecordedRequest], Answer],
     *words: str,
 ) -> tuple[int, list[float]]:
     """Run the courier against a test server; records its pauses instead of waiting."""
@@ -181,7 +180,7 @@ def test_uploads_use_the_launchers_encryption(
     file.write_text("words")
     seen: list[dict[str, str]] = []
 
-    def keep(asked: Asked) -> Answer:
+    def keep(asked: RecordedRequest) -> Answer:
         seen.append(asked.headers)
         return Answer()
 

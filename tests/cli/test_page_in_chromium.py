@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.cli import pages
 from tests.support.chromium import Browser, browser
-from tests.support.soak import first_of
+from tests.support.soak import gate_all_but_first
 
 pytestmark = pytest.mark.tool("chromium")
 
@@ -57,7 +57,7 @@ def complaints(chromium: Browser) -> list[object]:
     return [event for event in chromium.events if event.get("method") in kinds]
 
 
-@pytest.mark.parametrize("dark", first_of([False, True]), ids=["light", "dark"])
+@pytest.mark.parametrize("dark", gate_all_but_first([False, True]), ids=["light", "dark"])
 @pytest.mark.parametrize("name", MAKE)
 def test_the_page_loads_only_itself_and_logs_no_error(
     chromium: Browser, written: dict[str, Path], name: str, dark: bool
@@ -145,7 +145,7 @@ def test_nothing_is_cut_off_on_a4(chromium: Browser, written: dict[str, Path], n
     assert chromium.value("document.documentElement.scrollWidth") == 688
 
 
-@pytest.mark.parametrize("name", first_of(["many", "completed", "failed"]))
+@pytest.mark.parametrize("name", gate_all_but_first(["many", "completed", "failed"]))
 def test_the_page_prints_in_light_colours(
     chromium: Browser, written: dict[str, Path], name: str
 ) -> None:

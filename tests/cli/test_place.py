@@ -1,6 +1,5 @@
 """Where a queue is looked up in S3: options, its local log, the remembered place, the environment,
-the region's bucket.
-"""
+the region's bucket."""
 
 import os
 from pathlib import Path

@@ -1,6 +1,5 @@
 """`verify --from-s3` finds and audits the replica alone, and names its sources; `verify` names the
-folders that were set aside by takeovers.
-"""
+folders that were set aside by takeovers."""
 
 import os
 import re

@@ -43,7 +43,7 @@ class Subject(Struct, frozen=True):
     server: Server | None = None
     root: Path | None = None
 
-    def again(self) -> ObjectStore:
+    def reopen(self) -> ObjectStore:
         """Open the same store as another process does."""
         if self.root is not None:
             return FolderStore(self.root)
@@ -58,7 +58,7 @@ class Subject(Struct, frozen=True):
         answer = self.server.client().list_objects_v2(Bucket=BUCKET, Prefix=f"{self.prefix}/")
         return [each["Key"].removeprefix(f"{self.prefix}/") for each in answer.get("Contents", ())]
 
-    def unfinished(self) -> int:
+    def count_unfinished_uploads(self) -> int:
         """Count multipart uploads that are neither completed nor aborted."""
         if self.server is None:
             return 0
@@ -66,7 +66,7 @@ class Subject(Struct, frozen=True):
         mine = f"{self.prefix}/"
         return sum(each["Key"].startswith(mine) for each in answer.get("Uploads", ()))
 
-    def fill(self, keys: list[str]) -> None:
+    def put_many(self, keys: list[str]) -> None:
         """Put many small objects with another client."""
         if self.server is None:
             for key in keys:
@@ -80,7 +80,7 @@ class Subject(Struct, frozen=True):
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(put, keys))
 
-    def needs(self, capability: str) -> None:
+    def require(self, capability: str) -> None:
         """Skip the test if the server lacks a capability, after checking that it does."""
         if capability not in LACKS[self.kind]:
             return
@@ -131,7 +131,7 @@ def _knows_us(subject: Subject) -> bool:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ACCESS_KEY_ID", "stranger")
         try:
-            subject.again().list("")
+            subject.reopen().list("")
         except Denied:
             return True
     return False

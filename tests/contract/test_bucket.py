@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from uuid import uuid4
 
 import pytest
-from tests.support.answers import Answer, Answering, Asked, answering, error, forward
+from tests.support.answers import Answer, RecordingServer, RecordedRequest, answering, error, forward
 from tests.support.s3 import CREDENTIALS, Server, free_port
 
 from spawn.store import bucket as module
@@ -28,7 +28,7 @@ def aws(moto_server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
 @contextmanager
 def strangers(
     server: Server, monkeypatch: pytest.MonkeyPatch, **answers: Answer
-) -> Iterator[Answering]:
+) -> Iterator[RecordingServer]:
     """The same server with other answers to some bucket requests: moto lets every account use every
     bucket.
 
@@ -36,7 +36,7 @@ def strangers(
         answers: By method and bucket, `GET_bucket`.
     """
 
-    def answer(asked: Asked) -> Answer:
+    def answer(asked: RecordedRequest) -> Answer:
         said = answers.get(f"{asked.method}_{asked.path.split('/')[1].replace('-', '_')}")
         return said or forward(server, asked)
 
@@ -226,7 +226,7 @@ def test_a_denied_bucket_creation_is_an_error(aws: Server, monkeypatch: pytest.M
 def test_a_server_without_bucket_settings_gives_only_a_warning(
     aws: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def answer(asked: Asked) -> Answer:
+    def answer(asked: RecordedRequest) -> Answer:
         if asked.query in ("publicAccessBlock", "encryption"):
             return error(501, "NotImplemented")
         return forward(aws, asked)

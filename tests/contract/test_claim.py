@@ -28,7 +28,7 @@ def _name(store: ObjectStore) -> Any:
 
 def test_a_submitted_queue_is_pending_and_unclaimed(subject: Subject) -> None:
     submit(subject.store, CONFIG)
-    found = submitted(subject.again())
+    found = submitted(subject.reopen())
     assert found is not None
     assert found.config == CONFIG
     assert _name(subject.store) == ""
@@ -42,7 +42,7 @@ def test_an_id_is_submitted_once_whether_claimed_or_not(subject: Subject) -> Non
         claim(subject.store, CONFIG, by="i-1")
     assert _name(subject.store) == "i-1"
     with pytest.raises(QueueExists, match="results of queue nightly"):
-        submit(subject.again(), queue(job("a"), queue_id="other"))
+        submit(subject.reopen(), queue(job("a"), queue_id="other"))
 
 
 def test_the_first_claim_of_a_submitted_queue_wins_and_is_repeatable(
@@ -51,7 +51,7 @@ def test_the_first_claim_of_a_submitted_queue_wins_and_is_repeatable(
     submit(subject.store, CONFIG)
     fence = CREATES_ONCE not in LACKS[subject.kind]
     for _ in range(2):
-        assert claim(subject.again(), CONFIG, by="i-1") == fence
+        assert claim(subject.reopen(), CONFIG, by="i-1") == fence
         assert _name(subject.store) == "i-1"
     with pytest.raises(QueueExists, match="used only once"):
         claim(subject.again(), CONFIG, by="i-2")
@@ -60,13 +60,13 @@ def test_the_first_claim_of_a_submitted_queue_wins_and_is_repeatable(
 
 def test_one_of_eight_concurrent_claims_wins(subject: Subject) -> None:
     """Each of the eight learns the outcome, although radosgw answers many losers with 500."""
-    subject.needs(CREATES_ONCE)
-    subject.needs(REPLACES_IF)
+    subject.require(CREATES_ONCE)
+    subject.require(REPLACES_IF)
     submit(subject.store, CONFIG)
     start = Barrier(8)
 
     def race(number: int) -> bool:
-        store = _Meeting(subject.again(), start.wait)
+        store = _Meeting(subject.reopen(), start.wait)
         try:
             return claim(store, CONFIG, by=f"i-{number}")
         except QueueExists:
@@ -81,14 +81,14 @@ def test_one_of_eight_concurrent_claims_wins(subject: Subject) -> None:
 def test_a_takeover_prevents_a_later_claim_by_another_machine(
     subject: Subject,
 ) -> None:
-    subject.needs(CREATES_ONCE)
+    subject.require(CREATES_ONCE)
     submit(subject.store, CONFIG)
     with pytest.raises(Owned, match="submitted elsewhere"):
         take_over(subject.store, "nightly", OWNER, force=False)
     assert take_over(subject.store, "nightly", OWNER, force=True) == (CONFIG, True)
     with pytest.raises(QueueExists):
-        claim(subject.again(), CONFIG, by="i-1")
-    assert claim(subject.again(), CONFIG, by=OWNER.place)
+        claim(subject.reopen(), CONFIG, by="i-1")
+    assert claim(subject.reopen(), CONFIG, by=OWNER.place)
 
 
 class _Meeting:

@@ -5,7 +5,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from tests.support.answers import Answer, Asked, answering, error, forward
+from tests.support.answers import Answer, RecordedRequest, answering, error, forward
 from tests.support.s3 import Server
 
 from spawn.store.objects import s3
@@ -76,7 +76,7 @@ def test_every_object_has_the_configured_encryption(
 def test_every_creating_request_has_the_encryption_header(
     moto_server: Server, bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def demanding(asked: Asked) -> Answer:
+    def demanding(asked: RecordedRequest) -> Answer:
         new = asked.method == "PUT" and "partNumber" not in asked.query
         if new or (asked.method, asked.query) == ("POST", "uploads"):
             if asked.headers.get("x-amz-server-side-encryption") != "aws:kms":
@@ -96,13 +96,13 @@ def test_no_etag_is_used_as_an_md5(
 ) -> None:
     """With KMS an ETag is not an MD5: this server reverses every ETag."""
 
-    def kms(asked: Asked) -> Answer:
+    def kms(asked: RecordedRequest) -> Answer:
         headers = {name: _backwards(value) for name, value in asked.headers.items()}
         body = asked.body
         if asked.method == "POST" and "uploadId" in asked.query:
             body = _backwards(body.decode()).encode()
             headers["content-length"] = str(len(body))
-        told = forward(moto_server, Asked(asked.method, asked.path, asked.query, headers, body))
+        told = forward(moto_server, RecordedRequest(asked.method, asked.path, asked.query, headers, body))
         told.headers["ETag"] = _backwards(told.headers.get("ETag", ""))
         return told
 

@@ -77,17 +77,17 @@ def test_a_created_object_is_read_back_with_the_returned_etag(
 
 
 def test_a_key_is_created_once(subject: Subject) -> None:
-    subject.needs(CREATES_ONCE)
+    subject.require(CREATES_ONCE)
     subject.store.create("k", b"one")
-    for again in (subject.store, subject.again()):
+    for again in (subject.store, subject.reopen()):
         with pytest.raises(Exists):
             again.create("k", b"one")
     assert subject.store.read("k").data == b"one"
 
 
 def test_one_of_eight_concurrent_creations_succeeds(subject: Subject) -> None:
-    subject.needs(CREATES_ONCE)
-    stores = [subject.again() for _ in range(8)]
+    subject.require(CREATES_ONCE)
+    stores = [subject.reopen() for _ in range(8)]
     for store in stores:
         store.has("warm")
     for n in range(5):
@@ -130,24 +130,24 @@ def test_an_object_is_replaced_repeatedly_with_matching_etags(store: ObjectStore
 
 def test_an_etag_read_by_one_client_is_valid_for_another(subject: Subject) -> None:
     subject.store.create("lease", b"0")
-    other = subject.again()
+    other = subject.reopen()
     other.replace("lease", b"1", etag=other.read("lease").etag)
     assert subject.store.read("lease").data == b"1"
 
 
 def test_an_object_with_another_etag_is_not_replaced(subject: Subject) -> None:
-    subject.needs(REPLACES_IF)
+    subject.require(REPLACES_IF)
     store = subject.store
     old = store.create("lease", b"0")
     store.replace("lease", b"1", etag=old)
-    for again in (store, subject.again()):
+    for again in (store, subject.reopen()):
         with pytest.raises(Changed):
             again.replace("lease", b"2", etag=old)
     assert store.read("lease").data == b"1"
 
 
 def test_a_missing_object_is_not_replaced(subject: Subject) -> None:
-    subject.needs(REPLACES_IF)
+    subject.require(REPLACES_IF)
     etag = subject.store.create("other", b"0")
     with pytest.raises(Changed):
         subject.store.replace("lease", b"1", etag=etag)
@@ -155,9 +155,9 @@ def test_a_missing_object_is_not_replaced(subject: Subject) -> None:
 
 
 def test_one_of_eight_concurrent_replacements_succeeds(subject: Subject) -> None:
-    subject.needs(REPLACES_IF)
+    subject.require(REPLACES_IF)
     etag = subject.store.create("lease", b"before")
-    stores = [subject.again() for _ in range(8)]
+    stores = [subject.reopen() for _ in range(8)]
     _race(subject, "lease", [partial(store.replace, "lease", etag=etag) for store in stores])
 
 
@@ -307,9 +307,9 @@ def test_a_list_starts_after_a_key_whether_or_not_it_exists(store: ObjectStore) 
 
 def test_a_list_has_at_most_a_thousand_keys_and_continues_after_the_last(subject: Subject) -> None:
     keys = [f"log/{n:012d}.jsonl" for n in range(1, PAGE + 6)]
-    subject.fill(keys[:PAGE])
+    subject.put_many(keys[:PAGE])
     assert [key for key, _ in list_all(subject.store, "log/")] == keys[:PAGE]
-    subject.fill(keys[PAGE:])
+    subject.put_many(keys[PAGE:])
     first = subject.store.list("log/")
     assert [key for key, _ in first] == keys[:PAGE]
     assert [key for key, _ in subject.store.list("log/", first[-1][0])] == keys[PAGE:]
@@ -345,7 +345,7 @@ def test_an_existing_object_stays_and_its_hash_is_returned(
     (tmp_path / "two").write_bytes(b"the second")
     one = sha256(b"one").hexdigest()
     assert first(subject.store, "k", tmp_path / "one") == one
-    for again in (subject.store, subject.again()):
+    for again in (subject.store, subject.reopen()):
         assert second(again, "k", tmp_path / "two") == one
         assert again.read("k").data == b"one"
     if second is _put_file:
@@ -373,7 +373,7 @@ def test_a_large_file_is_stored_completely(subject: Subject, large: tuple[Path, 
             got.update(chunk)
     assert got.hexdigest() == digest
     assert subject.store.list("") == [("model.pth", path.stat().st_size)]
-    assert subject.unfinished() == 0
+    assert subject.count_unfinished_uploads() == 0
 
 
 def test_a_file_of_exactly_one_part_is_stored_completely(subject: Subject, tmp_path: Path) -> None:
@@ -389,22 +389,22 @@ def test_a_large_file_does_not_overwrite_an_object(
 ) -> None:
     subject.store.put("model.pth", b"one")
     one = sha256(b"one").hexdigest()
-    for again in (subject.store, subject.again()):
+    for again in (subject.store, subject.reopen()):
         assert again.put_file("model.pth", large[0]) == (3, one)
     assert subject.store.read("model.pth").data == b"one"
-    assert subject.unfinished() == 0
+    assert subject.count_unfinished_uploads() == 0
 
 
 def test_a_large_file_does_not_overwrite_an_object_created_meanwhile(
     subject: Subject, large: tuple[Path, str]
 ) -> None:
-    subject.needs(COMPLETES_ONCE)
+    subject.require(COMPLETES_ONCE)
     result = subject.store.put_file(
-        "model.pth", large[0], accept=lambda: str(subject.again().put("model.pth", b"one")) and None
+        "model.pth", large[0], accept=lambda: str(subject.reopen().put("model.pth", b"one")) and None
     )
     assert result == (3, sha256(b"one").hexdigest())
     assert subject.store.read("model.pth").data == b"one"
-    assert subject.unfinished() == 0
+    assert subject.count_unfinished_uploads() == 0
 
 
 class _Refused(Exception):
@@ -426,7 +426,7 @@ def test_a_file_rejected_after_reading_leaves_no_object(
     with pytest.raises(_Refused):
         subject.store.put_file("k", source, accept=refuse)
     assert subject.keys() == []
-    assert subject.unfinished() == 0
+    assert subject.count_unfinished_uploads() == 0
 
 
 def test_an_invalid_bucket_name_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -466,13 +466,13 @@ def test_an_unreadable_source_raises_its_own_error_and_leaves_no_object(
 def test_a_client_without_access_is_denied_everything(
     subject: Subject, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    subject.needs(KNOWS_US)
+    subject.require(KNOWS_US)
     etag = subject.store.create("k", b"x")
     (tmp_path / "f").write_bytes(b"x")
     for name, value in (("AWS_ACCESS_KEY_ID", "who"), ("AWS_SECRET_ACCESS_KEY", "wrong")):
         with monkeypatch.context() as patch:
             patch.setenv(name, value)
-            stranger = subject.again()
+            stranger = subject.reopen()
             for ask in (
                 lambda s: s.read("k"),
                 lambda s: s.open("k"),

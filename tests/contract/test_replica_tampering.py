@@ -102,8 +102,7 @@ def _audited(store: CountingStore) -> str:
 
 def _try(folder: Path, changed: Objects) -> tuple[str, str]:
     """Return the errors of restoring and of auditing these objects; both are empty if the result is
-    the original log, and no other result is possible.
-    """
+    the original log, and no other result is possible."""
     with TemporaryDirectory(dir=folder) as name:
         root = Path(name, "objects")
         for key, data in changed.items():

@@ -1,6 +1,5 @@
 """Restoring a log from packs, from segments, from a middle event, and over HTTP; or an error that
-names the defect.
-"""
+names the defect."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 from tests.support.logs import QUEUE_ID, synthetic
 from tests.support.replicas import CountingStore, GrowingLog, lease, write_segments
-from tests.support.soak import scaled, some
+from tests.support.soak import scaled, always_then_gate
 
 from spawn.core.replay import Row
 from spawn.store.replica import names
@@ -62,7 +62,7 @@ def _replicate(
 
 @pytest.mark.parametrize(
     ("sizes", "epochs", "events"),
-    some(
+    always_then_gate(
         # 84,495 is the worst of all lengths up to 100,000: the most small packs before they are
         # merged, after the most whole pieces.
         [(_one, 0, EVENTS)],

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from botocore.config import Config
-from tests.support.answers import Answer, Asked, answering, error
+from tests.support.answers import Answer, RecordedRequest, answering, error
 from tests.support.s3 import CREDENTIALS, free_port
 from tests.support.timeouts import recorded
-from tests.support.wait import returns
+from tests.support.wait import call_with_timeout
 
 from spawn.store.objects import aws, s3
 from spawn.store.objects.port import (
@@ -204,7 +204,7 @@ def test_a_silent_server_is_unavailable_after_one_timeout(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         store = at(f"http://127.0.0.1:{silent.getsockname()[1]}")
         with recorded() as timeouts, pytest.raises(Unavailable, match=r"[Tt]ime(d )?out"):
-            returns(lambda: ask(store, small))
+            call_with_timeout(lambda: ask(store, small))
         assert set(timeouts) == {hurried}
         assert _connections(silent) == 1
 
@@ -243,7 +243,7 @@ def test_a_stalled_object_is_unavailable_after_one_timeout(
     at: Callable[..., S3Store], small: Path, ask: Ask, hurried: float
 ) -> None:
     with _stalling() as endpoint, recorded() as timeouts, pytest.raises(Unavailable):
-        returns(lambda: ask(at(endpoint), small))
+        call_with_timeout(lambda: ask(at(endpoint), small))
     assert set(timeouts) == {hurried}
 
 
@@ -290,8 +290,7 @@ def test_a_slow_part_upload_may_exceed_the_connect_timeout(
 @contextmanager
 def _slow(*, pauses: int, seconds: float) -> Iterator[tuple[str, list[float]]]:
     """A server that reads one body with pauses. Yields the endpoint and the pauses that were made
-    while the client was sending.
-    """
+    while the client was sending."""
     made: list[float] = []
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
@@ -338,7 +337,7 @@ def _slow(*, pauses: int, seconds: float) -> Iterator[tuple[str, list[float]]]:
 # multipart uploads
 
 
-def _parts(asked: Asked, complete: Answer) -> Answer:
+def _parts(asked: RecordedRequest, complete: Answer) -> Answer:
     """S3's side of a multipart upload."""
     if asked.method == "GET":
         return error(404, "NoSuchKey")
@@ -378,7 +377,7 @@ def test_a_multipart_upload_that_cannot_be_completed_is_aborted(
 def test_a_failed_part_aborts_the_upload_even_if_the_abort_fails(
     at: Callable[..., S3Store], small: Path
 ) -> None:
-    def answer(asked: Asked) -> Answer:
+    def answer(asked: RecordedRequest) -> Answer:
         if asked.query.startswith("partNumber=2") or asked.method == "DELETE":
             return error(503, "SlowDown")
         return _parts(asked, Answer())
@@ -398,7 +397,7 @@ def test_a_file_of_any_size_stays_within_the_part_limit() -> None:
 # expected bucket owner
 
 
-def _all_well(asked: Asked) -> Answer:
+def _all_well(asked: RecordedRequest) -> Answer:
     if asked.method == "GET" and "list-type" in asked.query:
         xml = {"Content-Type": "application/xml"}
         return Answer(body=b"<L><IsTruncated>false</IsTruncated></L>", headers=xml)
@@ -436,7 +435,7 @@ def test_the_expected_owner_comes_from_the_environment_and_only_on_aws(
 def test_a_bucket_of_another_owner_is_denied(
     at: Callable[..., S3Store], small: Path, ask: Ask
 ) -> None:
-    def answer(asked: Asked) -> Answer:
+    def answer(asked: RecordedRequest) -> Answer:
         theirs = asked.headers.get("x-amz-expected-bucket-owner") != "999999999999"
         return error(403, "AccessDenied") if theirs else _all_well(asked)
 

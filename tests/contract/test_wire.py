@@ -12,9 +12,9 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.s3 import CREDENTIALS
-from tests.support.talk import CLOSE, Says, certificate, talking
+from tests.support.talk import CLOSE, RawAnswer, certificate, raw_server
 from tests.support.timeouts import recorded
-from tests.support.wait import returns
+from tests.support.wait import call_with_timeout
 
 from spawn.store.objects import aws
 from spawn.store.objects.port import Changed, Denied, NotThere, StoreError, Unavailable
@@ -86,7 +86,7 @@ def _said(status: int, code: str, **more: str) -> bytes:
     return f"HTTP/1.1 {status} x\r\nContent-Length: {len(body)}\r\n{lines}\r\n{body}".encode()
 
 
-def _to_the_wire(odd: bytes | None) -> Says:
+def _to_the_wire(odd: bytes | None) -> RawAnswer:
     """Answer boto3 normally, and all other clients with `odd`."""
     return lambda head: _answer(head) if _by_boto3(head) else odd
 
@@ -104,7 +104,7 @@ def test_after_one_boto3_request_objects_are_requested_directly(
     at: Callable[..., S3Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SESSION_TOKEN", "a-token")
-    with talking(_answer) as server:
+    with raw_server(_answer) as server:
         store = at(server.port, owner=OWNER)
         for key in ("k", "späte/a b+c", "k"):
             assert _read(store, key, '"e"') == BODY
@@ -129,7 +129,7 @@ def test_after_one_boto3_request_objects_are_requested_directly(
 
 
 def test_another_prefix_of_the_bucket_is_requested_directly(at: Callable[..., S3Store]) -> None:
-    with talking(_answer) as server:
+    with raw_server(_answer) as server:
         store = at(server.port)
         _read(store)
         assert _read(store.at("other"), "x") == BODY
@@ -161,7 +161,7 @@ ODD = {
 def test_boto3_retries_unusual_answers_and_then_takes_over(
     at: Callable[..., S3Store], odd: bytes
 ) -> None:
-    with talking(_to_the_wire(odd)) as server:
+    with raw_server(_to_the_wire(odd)) as server:
         store = at(server.port)
         for _ in range(6):
             assert _read(store) == BODY
@@ -186,7 +186,7 @@ def test_boto3_retries_unusual_answers_and_then_takes_over(
 def test_plain_errors_map_to_the_contract_without_a_retry(
     at: Callable[..., S3Store], answer: bytes, raised: type[Exception], why: str
 ) -> None:
-    with talking(_to_the_wire(answer)) as server:
+    with raw_server(_to_the_wire(answer)) as server:
         store = at(server.port)
         _read(store)
         with pytest.raises(raised) as found:
@@ -199,7 +199,7 @@ def test_plain_errors_map_to_the_contract_without_a_retry(
 
 def test_a_denial_confirmed_by_boto3_is_denied(at: Callable[..., S3Store]) -> None:
     denied = False
-    with talking(lambda head: _said(403, "AccessDenied") if denied else _answer(head)) as server:
+    with raw_server(lambda head: _said(403, "AccessDenied") if denied else _answer(head)) as server:
         store = at(server.port)
         _read(store)
         denied = True
@@ -211,7 +211,7 @@ def test_a_truncated_answer_is_unavailable_and_the_next_succeeds(
     at: Callable[..., S3Store],
 ) -> None:
     half = True
-    with talking(
+    with raw_server(
         lambda head: _answer(head)[:-3] + CLOSE if half and not _by_boto3(head) else _answer(head)
     ) as server:
         store = at(server.port)
@@ -226,13 +226,13 @@ def test_a_stalled_answer_is_unavailable_after_one_read_timeout(
     at: Callable[..., S3Store], hurried: float
 ) -> None:
     for cut in (0, 20, -3):
-        with talking(
+        with raw_server(
             lambda head, cut=cut: _answer(head) if _by_boto3(head) else _answer(head)[:cut] or None  # type: ignore[misc]
         ) as server:
             store = at(server.port)
             _read(store)
             with recorded() as timeouts, pytest.raises(Unavailable, match="timed out"):
-                returns(lambda store=store: _read(store))  # type: ignore[misc]
+                call_with_timeout(lambda store=store: _read(store))  # type: ignore[misc]
             assert timeouts == [aws.CONFIG.connect_timeout, hurried]
             assert [_by_boto3(head) for head in server.asked] == [True, False]
 
@@ -240,7 +240,7 @@ def test_a_stalled_answer_is_unavailable_after_one_read_timeout(
 def test_a_connection_closed_between_requests_is_not_an_error(
     at: Callable[..., S3Store],
 ) -> None:
-    with talking(lambda head: _answer(head) + CLOSE) as server:
+    with raw_server(lambda head: _answer(head) + CLOSE) as server:
         store = at(server.port)
         for _ in range(10):
             assert _read(store) == BODY
@@ -248,7 +248,7 @@ def test_a_connection_closed_between_requests_is_not_an_error(
 
 
 def test_a_connection_with_connection_close_is_not_reused(at: Callable[..., S3Store]) -> None:
-    with talking(lambda head: _answer(head, Connection="close")) as server:
+    with raw_server(lambda head: _answer(head, Connection="close")) as server:
         store = at(server.port)
         for _ in range(3):
             assert _read(store) == BODY
@@ -258,7 +258,7 @@ def test_a_connection_with_connection_close_is_not_reused(at: Callable[..., S3St
 def test_a_changed_object_is_rejected_when_the_store_ignores_conditions(
     at: Callable[..., S3Store],
 ) -> None:
-    with talking(_answer) as server:
+    with raw_server(_answer) as server:
         store = at(server.port)
         for _ in range(2):
             with pytest.raises(Changed):
@@ -268,7 +268,7 @@ def test_a_changed_object_is_rejected_when_the_store_ignores_conditions(
 
 def test_a_range_other_than_the_requested_one_is_rejected(at: Callable[..., S3Store]) -> None:
     whole = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\nETag: e\r\n\r\n" + BODY
-    with talking(_to_the_wire(whole)) as server:
+    with raw_server(_to_the_wire(whole)) as server:
         store = at(server.port)
         _read(store)
         with pytest.raises(Unavailable, match="other bytes"):
@@ -291,7 +291,7 @@ def test_tls_trusts_the_certificates_configured_for_boto3(
         monkeypatch.setenv("AWS_CA_BUNDLE", str(bundle))
     else:
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
-    with talking(_answer, context) as server:
+    with raw_server(_answer, context) as server:
         store = at(server.port, "https", **profile)
         for _ in range(3):
             assert _read(store) == BODY
@@ -305,7 +305,7 @@ def test_tls_trusts_no_other_certificate(
     (tmp_path / "other").mkdir()
     other, _ = certificate(tmp_path / "other")
     monkeypatch.setenv("AWS_CA_BUNDLE", str(other))
-    with talking(_answer, context) as server:
+    with raw_server(_answer, context) as server:
         with pytest.raises(Unavailable):
             _read(at(server.port, "https"))
         assert server.asked == []
@@ -319,7 +319,7 @@ def test_tls_trusts_no_other_certificate(
 def test_only_boto3_uses_a_proxy(
     at: Callable[..., S3Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with talking(_answer) as proxy:
+    with raw_server(_answer) as proxy:
         store = at(1)
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
         monkeypatch.setenv("NO_PROXY", "")
@@ -335,7 +335,7 @@ def test_only_boto3_handles_other_signature_versions(
 ) -> None:
     signing = aws.CONFIG.merge(Config(signature_version=signature))
     monkeypatch.setattr(aws, "CONFIG", signing)
-    with talking(_answer) as server:
+    with raw_server(_answer) as server:
         store = at(server.port)
         for _ in range(2):
             assert _read(store) == BODY

@@ -146,7 +146,7 @@ def check(queue: Queue, *causes: str, far: bool = False) -> None:
     again = [job_id for job_id, attempt in queue.executed() if (job_id, attempt) in interrupted]
     for job_id, times in EXECUTIONS.items():
         more = executed.count(job_id) - times
-        assert 0 <= more <= again.count(job_id), f"{job_id}\n{queue.told()}"
+        assert 0 <= more <= again.count(job_id), f"{job_id}\n{queue.describe()}"
     if far:
         return
     saved = Path(queue.world.roots.objects / "q" / "results" / "attempts")

@@ -8,7 +8,7 @@ import pytest
 from tests.crash import campaign
 from tests.crash.points import POINTS
 from tests.support.queues import World, world_in
-from tests.support.soak import first_of, scaled, some
+from tests.support.soak import gate_all_but_first, scaled, always_then_gate
 
 from spawn.core.boot.names import SERVICE
 from spawn.store.failpoints import NAMES, VARIABLE
@@ -18,7 +18,7 @@ ONCE = ("runner.locked", "runner.claimed", "runner.owned", "runner.adopted", "ru
 ELSEWHERE = ("runner.requested", "runner.answered", "runner.stopping")
 """Failpoints that a runner reaches only after a request: see `test_requests.py`."""
 OFTEN = {"runner.collected": (1, 2)}
-COUNTS = some((6,), (1, 13))
+COUNTS = always_then_gate((6,), (1, 13))
 SEEDS = scaled(4, 20)
 KILLS = 10
 
@@ -44,7 +44,7 @@ def test_a_runner_killed_at_a_failpoint_loses_nothing(world: World, name: str, c
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("supervisor.")])
-@pytest.mark.parametrize("count", first_of([1, 4]))
+@pytest.mark.parametrize("count", gate_all_but_first([1, 4]))
 def test_a_supervisor_killed_at_a_failpoint_loses_at_most_one_attempt(
     world: World, name: str, count: int
 ) -> None:
@@ -57,7 +57,7 @@ def test_a_supervisor_killed_at_a_failpoint_loses_at_most_one_attempt(
     campaign.check(queue, "never_began", "lost")
 
 
-@pytest.mark.parametrize("seed", first_of(range(SEEDS)))
+@pytest.mark.parametrize("seed", gate_all_but_first(range(SEEDS)))
 def test_a_runner_killed_at_random_moments_loses_nothing(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     killed = 0

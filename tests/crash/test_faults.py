@@ -149,7 +149,7 @@ def test_a_queue_with_a_shortened_log_resumes_from_its_copy(world: World) -> Non
     assert told.code == 1
     assert f"the log has lost events {len(events) - lost + 1} to {len(events)}" in told.err
     assert world.status()["lost_events"] == lost
-    world.let("go")
+    world.release("go")
     done = world.spawn("resume", "q")
     assert done.code == 0, done.err
     assert f"{len(events)} events were restored from" in done.err
@@ -167,7 +167,7 @@ def test_a_queue_with_a_shortened_log_resumes_from_its_copy(world: World) -> Non
 
 
 def test_events_in_neither_log_nor_copy_are_given_up_only_by_force(world: World) -> None:
-    world.hurry("spawn.runner.replicator.SPACING_SECONDS", 1000.0)  # the copy stays behind
+    world.override_constant("spawn.runner.replicator.SPACING_SECONDS", 1000.0)  # the copy stays behind
     queue = world.queue(*(job(f"j{number}", "true") for number in range(4)), job("z", until("go")))
     queue.detach()
     queue.wait_executing("z")
@@ -217,7 +217,7 @@ def test_a_wal_truncated_anywhere_loses_only_the_newest_events(world: World) -> 
                 assert head < events
         connection.close()
         (copy / "events.db-wal").unlink(missing_ok=True)
-    world.let("go")
+    world.release("go")
     assert queue.resume().code == 0
 
 
@@ -249,9 +249,9 @@ def test_a_clock_jump_does_not_change_any_wait(world: World, jump: timedelta) ->
     scheduled = queue.wait_for("JobRetryScheduled", "a")
     offset.write_text(f"{jump.total_seconds():+.0f}s\n")
     queue.wait_executing("b")
-    world.let("go")
+    world.release("go")
     queue.wait_for("QueueCompleted")
-    again = queue.of("a", "JobStarted")[1]
+    again = queue.job_events("a", "JobStarted")[1]
     apart = moment(again.at) - moment(scheduled.at) - jump
     assert timedelta(seconds=1) < apart < timedelta(minutes=10)
     assert queue.executed() == [("a", 1), ("a", 2), ("b", 1)]
@@ -273,5 +273,5 @@ def test_a_retry_scheduled_before_the_clock_was_set_back_waits_at_most_its_delay
     world.environ |= _TIME_PASSES
     assert queue.resume().code == 0
     resumed = queue.wait_for("QueueResumed")
-    again = queue.of("a", "JobStarted")[1]
+    again = queue.job_events("a", "JobStarted")[1]
     assert moment(again.at) - moment(resumed.at) < timedelta(minutes=10)

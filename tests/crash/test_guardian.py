@@ -48,7 +48,7 @@ def test_a_killed_runner_is_restarted_and_its_job_runs_once(guarded: World, deta
     queue.wait_executing("a")
     guardian = _kill(queue)
     assert _resumed(queue, 1).died == "signal SIGKILL"
-    guarded.let("go")
+    guarded.release("go")
     queue.wait_for("QueueCompleted")
     queue.until(lambda: not is_alive(guardian), "the guardian's end")
     assert queue.executed() == [("a", 1), ("b", 1)]
@@ -76,7 +76,7 @@ def test_the_guardian_gives_up_on_a_runner_that_keeps_dying_and_its_job_continue
     _, err = process.communicate(timeout=30)
     assert "signal SIGKILL" in err
     assert "its jobs go on" in err
-    guarded.let("go")
+    guarded.release("go")
     assert queue.resume().code == 0
     assert queue.executed() == [("a", 1)]
 
@@ -85,7 +85,7 @@ def test_an_internal_error_is_reported_and_the_runner_restarted_before_giving_up
     guarded: World,
 ) -> None:
     guarded.environ[RESTARTS] = "1"
-    guarded.hurry("spawn.runner.session.LAST_LINES", "many")  # fails when a job fails
+    guarded.override_constant("spawn.runner.session.LAST_LINES", "many")  # fails when a job fails
     queue = guarded.queue(job("a", "exit 3"))
     done = queue.run()
     assert done.code == 1
@@ -109,7 +109,7 @@ def test_a_runner_that_was_asked_to_stop_is_not_restarted(guarded: World) -> Non
     queue.until((guarded.work / "told").exists, "the signal")
     os.kill(runner, signal.SIGKILL)
     queue.until(lambda: not is_alive(guardian), "the guardian's end")
-    guarded.let("go")
+    guarded.release("go")
     assert not [event for event in queue.events() if event.type == "QueueResumed"]
     assert queue.resume().code == 0
 
@@ -121,7 +121,7 @@ def test_a_signal_to_guardian_and_runner_counts_once(guarded: World) -> None:
     queue.wait_executing("a")
     os.killpg(os.getpgid(queue.runner()), signal.SIGTERM)
     queue.until((guarded.work / "told").exists, "the signal")
-    guarded.let("go")
+    guarded.release("go")
     queue.wait_for("QueueInterrupted")
     assert (guarded.work / "saved").exists(), "a second signal would have ended it at once"
     assert queue.resume().code == 0
@@ -139,7 +139,7 @@ def test_a_stop_during_the_guardians_pause_ends_the_queue_gracefully(
     os.kill(guardian, signal.SIGTERM)
     queue.wait_for("QueueInterrupted")
     queue.until(lambda: not is_alive(guardian), "the guardian's end")
-    guarded.let("go")
+    guarded.release("go")
     assert queue.resume().code == 0
 
 
@@ -147,7 +147,7 @@ def test_a_stop_during_the_guardians_pause_ends_the_queue_gracefully(
 def test_a_runner_whose_log_is_gone_ends_its_jobs_and_is_not_restarted(
     guarded: World, how: str
 ) -> None:
-    guarded.hurry("spawn.runner.poller.LOOK_SECONDS", 0.5)
+    guarded.override_constant("spawn.runner.poller.LOOK_SECONDS", 0.5)
     queue = guarded.queue(job("a", until("go")), job("b", "true", "a"))
     process = queue.start()
     started = queue.wait_executing("a")

@@ -33,12 +33,12 @@ def test_a_reset_is_applied_once_whenever_the_runner_dies(world: World, point: s
     runner = campaign.start(queue, **_dies_at(queue, point))
     queue.wait_for("JobFailed", "a")
     queue.wait_executing("c")
-    world.let("mended")
+    world.release("mended")
     request = _asked(queue, "reset")
     assert campaign.kill_after(runner, 30) is False, "it died at the failpoint"
-    world.let("go")
+    world.release("go")
     assert queue.resume().code == 0
-    (reset,) = queue.of("a", "JobReset")
+    (reset,) = queue.job_events("a", "JobReset")
     assert (reset.data.by, reset.data.request) == ("ana@lab", request.id)
     assert queue.executed().count(("a", 2)) == 1
     assert list(queue.paths.requests.glob("*.json")) == []
@@ -73,6 +73,6 @@ def test_a_request_from_before_the_end_does_not_affect_the_resumed_queue(world: 
     queue = world.queue(job("a", "[ -e mended ]"))
     assert queue.run().code == 1
     _asked(queue, "cancel")
-    world.let("mended")
+    world.release("mended")
     assert world.spawn("resume", "q", "--retry-failed").code == 0
     assert list(queue.paths.requests.glob("*.json")) == []

@@ -31,13 +31,13 @@ def test_a_job_outlives_its_runner_and_the_next_runner_waits_for_it(
     queue.detach("--or-resume")
     queue.wait_for("QueueResumed")
     assert is_alive(pid)
-    world.let("go")
+    world.release("go")
     queue.wait_for("QueueFailed" if code else "QueueCompleted")
     assert queue.executed() == [("a", 1), *[("b", 1)] * (code == 0)]
     assert queue.outcome("a").exit_code == code
     assert queue.stdout("a") == b"whole\n"
     assert queue.state.epoch == 2
-    assert [event.epoch for event in queue.of("a")] == [1, 2]
+    assert [event.epoch for event in queue.job_events("a")] == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -51,12 +51,12 @@ def test_a_job_outlives_its_runner_and_the_next_runner_waits_for_it(
 def test_the_outcome_of_a_job_that_ended_without_a_runner_is_known(
     world: World, end: str, outcome: str, code: int, name: str | None
 ) -> None:
-    world.hurry("spawn.cli.commands.wait.UNOWNED_SECONDS", 0.2)
+    world.override_constant("spawn.cli.commands.wait.UNOWNED_SECONDS", 0.2)
     queue = world.queue(job("a", f"{until('go')}; {end}"))
     queue.detach()
     queue.wait_executing("a")
     queue.kill_runner()
-    world.let("go")
+    world.release("go")
     queue.wait_over("a")
     assert queue.types("a") == ["JobStarted"]
     exit_ = f"with exit {code}" + (f" ({name})" if name else "")
@@ -107,7 +107,7 @@ def test_results_of_a_job_that_ended_without_a_runner_are_saved(world: World) ->
     queue.detach()
     queue.wait_executing("a")
     queue.kill_runner()
-    world.let("go")
+    world.release("go")
     queue.wait_over("a")
     assert queue.resume().code == 0
     assert queue.data("a", "ResultsUploaded").files == 1
@@ -140,7 +140,7 @@ def test_a_stop_is_recorded_though_the_stopping_runner_died(world: World) -> Non
     os.kill(queue.runner(), signal.SIGTERM)
     queue.until((world.work / "told").exists, "the job was told")
     queue.kill_runner()
-    world.let("go")
+    world.release("go")
     assert queue.resume().code == 0
     assert queue.data("a", "JobInterrupted").cause == "stop"
     assert queue.executed() == [("a", 1), ("a", 2)]
@@ -155,7 +155,7 @@ def test_a_retry_waits_for_the_rest_of_its_delay(world: World) -> None:
     wait_until(lambda: datetime.now(UTC) > late, what="most of the delay is over")
     assert queue.resume().code == 0
     resumed = queue.wait_for("QueueResumed")
-    again = queue.of("a", "JobStarted")[1]
+    again = queue.job_events("a", "JobStarted")[1]
     delay = timedelta(seconds=6)
     # With a new wait, the whole delay would start at the resumption.
     assert moment(scheduled.at) + delay <= moment(again.at) < moment(resumed.at) + delay
@@ -174,13 +174,13 @@ def test_an_overdue_retry_starts_at_once(world: World) -> None:
     queue.wait_executing("b")
     due = moment(queue.wait_for("JobRetryScheduled", "a").data.retry_at)
     queue.kill_runner()
-    world.let("go")
+    world.release("go")
     queue.wait_over("b")
     wait_until(lambda: datetime.now(UTC) > due, seconds=20, what="it is overdue")
     assert queue.resume().code == 0
-    again = queue.of("a", "JobStarted")[1]
+    again = queue.job_events("a", "JobStarted")[1]
     # With a new wait, c would finish first.
-    assert again.seq < queue.of("c", "JobCompleted")[0].seq
+    assert again.seq < queue.job_events("c", "JobCompleted")[0].seq
 
 
 def test_a_job_without_runner_and_supervisor_is_lost_and_all_its_processes_are_killed(
@@ -241,7 +241,7 @@ def test_status_shows_that_the_runner_has_died(world: World) -> None:
     told = world.spawn("status", "q")
     assert told.code == 0
     assert "runner" in told.out
-    world.let("go")
+    world.release("go")
     assert queue.resume().code == 0
 
 
@@ -251,7 +251,7 @@ def test_run_prints_how_to_resume_when_its_runner_is_killed(world: World) -> Non
     queue.wait_executing("a")
     queue.kill_runner()
     out, err = process.communicate(timeout=30)
-    world.let("go")
+    world.release("go")
     assert queue.resume().code == 0
     assert process.returncode == 1
     assert "spawn queue resume" in out + err
@@ -262,7 +262,7 @@ def test_the_output_of_a_job_without_a_runner_is_complete(world: World) -> None:
     queue.detach()
     queue.wait_executing("a")
     queue.kill_runner()
-    world.let("go")
+    world.release("go")
     assert queue.resume().code == 0
     lines = queue.stdout("a").split()
     assert (lines[0], len(lines), lines[-1]) == (b"before", 100_002, b"after")
@@ -278,7 +278,7 @@ def test_attempt_logs_are_saved_though_the_runner_died_before_copying_them(
     )
     queue.detach()
     queue.wait_for("JobCompleted", "big")
-    world.let("go")
+    world.release("go")
     queue.wait_for("JobCompleted", "small")
     queue.kill_runner()
     early = queue.types("big")
@@ -300,7 +300,7 @@ def test_a_runner_in_another_network_namespace_waits_for_the_job(world: World) -
     queue.kill_runner()
     process = queue.start("--or-resume", wrapper=unshared)
     queue.wait_for("QueueResumed")
-    world.let("go")
+    world.release("go")
     process.communicate(timeout=30)
     assert process.returncode == 0
     assert queue.executed() == [("a", 1)]

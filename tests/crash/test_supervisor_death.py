@@ -9,7 +9,7 @@ from secrets import token_hex
 from typing import NoReturn
 
 import pytest
-from tests.support.processes import attempt_processes, carriers, is_alive
+from tests.support.processes import attempt_processes, processes_with_variable, is_alive
 from tests.support.queues import World, job, retry, until
 from tests.support.users import NOBODY
 
@@ -54,7 +54,7 @@ def test_a_job_lost_three_times_in_a_row_fails_and_shows_its_output(
     )
     finished = queue.run()
     assert finished.code == 1
-    assert [event.data.cause for event in queue.of("a", "JobInterrupted")] == ["lost", "lost"]
+    assert [event.data.cause for event in queue.job_events("a", "JobInterrupted")] == ["lost", "lost"]
     failed = queue.data("a", "JobFailed")
     assert (failed.exit_code, failed.why) == (
         None,
@@ -78,7 +78,7 @@ def test_only_consecutive_losses_are_counted(world: World) -> None:
         )
     )
     assert queue.run().code == 0
-    assert [event.type for event in queue.of("a") if event.type != "JobStarted"] == [
+    assert [event.type for event in queue.job_events("a") if event.type != "JobStarted"] == [
         "JobInterrupted",
         "JobInterrupted",
         "JobRetryScheduled",
@@ -92,7 +92,7 @@ def test_processes_started_while_a_job_is_lost_are_killed(world: World) -> None:
     lose = "[ $JOB_ATTEMPT = 2 ] || { kill -9 $PPID; sleep 60; }"
     queue = world.queue(*(job(f"j{number}", lose) for number in range(60)))
     assert queue.run().code == 0
-    left = carriers(f"SPAWN_HOME={world.home}")
+    left = processes_with_variable(f"SPAWN_HOME={world.home}")
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     assert left == []
@@ -129,7 +129,7 @@ def test_the_loss_of_one_job_does_not_affect_others(world: World) -> None:
         queue.wait_executing(name)
     os.kill(queue.supervisor("a"), signal.SIGKILL)
     queue.wait_for("JobCompleted", "a")
-    world.let("go")
+    world.release("go")
     queue.wait_for("QueueCompleted")
     assert sorted(queue.executed()) == [("a", 1), ("a", 2), ("b", 1), ("c", 1)]
 
@@ -142,8 +142,8 @@ def test_a_process_with_a_cleared_environment_is_killed_with_its_lost_job(world:
     queue.detach()
     queue.wait_executing("a")
     queue.until((world.work / "up").exists, "its child is there")
-    queue.until(lambda: carriers(mark) != [], "and has its own environment")
-    (child,) = carriers(mark)
+    queue.until(lambda: processes_with_variable(mark) != [], "and has its own environment")
+    (child,) = processes_with_variable(mark)
     os.kill(queue.supervisor("a"), signal.SIGKILL)
     queue.wait_for("QueueCompleted")
     alive = is_alive(child)

@@ -25,7 +25,7 @@ def test_the_queue_continues_without_its_zygote(world: World) -> None:
     queue.wait_executing("a")
     first = zygote(queue)
     os.kill(first, signal.SIGKILL)
-    world.let("go")
+    world.release("go")
     out, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (0, "")
     assert "5 of 5 jobs completed" in out
@@ -48,7 +48,7 @@ def test_the_queue_continues_without_the_idle_supervisor(
         lambda: counter.stat().st_size == 2 and children(zygote(queue)) == [first],
         "the second supervisor was ready, and has died",
     )
-    world.let("go")
+    world.release("go")
     _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (0, "")
     assert queue.executed() == [("a", 1), ("b", 1), ("c", 1)]
@@ -66,7 +66,7 @@ def test_the_queue_continues_when_zygote_and_supervisors_die(world: World) -> No
         os.kill(pid, signal.SIGKILL)
     queue.wait_for("JobInterrupted", "j0")
     queue.wait_executing("j0", 2)
-    world.let("go")
+    world.release("go")
     queue.wait_for("QueueCompleted")
     assert not is_alive(first)
 
@@ -88,7 +88,7 @@ def test_the_queue_resumes_after_runner_zygote_and_supervisor_died(world: World)
 
 
 def test_a_job_that_gets_no_process_waits_and_readers_show_the_cause(world: World) -> None:
-    world.hurry("spawn.runner.loop.AGAIN_SECONDS", 0.2)
+    world.override_constant("spawn.runner.loop.AGAIN_SECONDS", 0.2)
     queue = world.queue(job("a", until("go")), job("b", until("end")), job("c", "true", "b"))
     queue.detach()
     queue.wait_executing("a")
@@ -97,7 +97,7 @@ def test_a_job_that_gets_no_process_waits_and_readers_show_the_cause(world: Worl
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (7, most))
     for spare in set(children(zygote(queue))) - {queue.supervisor("a")}:
         os.kill(spare, signal.SIGKILL)
-    world.let("go")
+    world.release("go")
     queue.until(lambda: bool(world.status("q")["troubles"]), "status knows")
     (trouble,) = world.status("q")["troubles"]
     assert (trouble["kind"], trouble["what"]) == ("start", "job b cannot start now")
@@ -107,5 +107,5 @@ def test_a_job_that_gets_no_process_waits_and_readers_show_the_cause(world: Worl
     resource.prlimit(zygote(queue), resource.RLIMIT_NOFILE, (most, most))
     queue.wait_executing("b")
     queue.until(lambda: not world.status("q")["troubles"], "it has passed")
-    world.let("end")
+    world.release("end")
     queue.wait_for("QueueCompleted")

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from tests.crash import campaign
 from tests.support import warm
-from tests.support.machines import Machines, same
+from tests.support.machines import Machines, check_replica
 from tests.support.queues import Queue, World, job, retry
-from tests.support.soak import some
+from tests.support.soak import always_then_gate
 
 from spawn.store.failpoints import NAMES, VARIABLE
 
@@ -28,7 +28,7 @@ MORE = [(f"replica.{what}", count) for what in ("shipping", "shipped") for count
 LATE = ("replica.packing", "replica.packed", "replica.draining")
 """Failpoints that the second machine reaches only if the first has not."""
 
-points = pytest.mark.parametrize(("name", "count"), some(POINTS, MORE))
+points = pytest.mark.parametrize(("name", "count"), always_then_gate(POINTS, MORE))
 
 
 def _queue(world: World, name: str = "") -> Queue:
@@ -64,8 +64,8 @@ def _counter(world: World) -> Path:
 
 def _ship_often(machines: Machines) -> None:
     """Ship segments every 0.1 s instead of 0.5 s, and pack four of them instead of eight."""
-    machines.hurry("spawn.runner.replicator.SPACING_SECONDS", 0.1)
-    machines.hurry("spawn.store.replica.pack.SEGMENTS", 4)
+    machines.override_constant("spawn.runner.replicator.SPACING_SECONDS", 0.1)
+    machines.override_constant("spawn.store.replica.pack.SEGMENTS", 4)
 
 
 def _dies(machines: Machines, queue: Queue, name: str, count: int, **order: Any) -> None:
@@ -75,7 +75,7 @@ def _dies(machines: Machines, queue: Queue, name: str, count: int, **order: Any)
     runner = campaign.start(queue, order, **{VARIABLE: f"{name}:{count}:{counter}"})
     assert campaign.kill_after(runner, 60) is False, "it died at the failpoint"
     assert counter.stat().st_size == count
-    queue.world.let("go")
+    queue.world.release("go")
 
 
 def test_every_failpoint_of_the_replica_is_tested() -> None:
@@ -95,7 +95,7 @@ def test_a_runner_that_dies_during_replication_loses_nothing_on_its_machine(
     assert done.code == 0, done.err
     ran = Counter(job_id for job_id, _ in queue.executed())
     assert ran == {**dict.fromkeys(queue.state.jobs, 1), "b": 2}, "each as without the death"
-    same(queue, machines.remote())
+    check_replica(queue, machines.remote())
 
 
 @pytest.mark.gate
@@ -108,12 +108,12 @@ def test_machines_that_die_during_replication_are_taken_over_in_turn(
     first = _queue(a, name)
     _dies(machines, first, *(("runner.ended", 3) if name in LATE else (name, count)))
     machines.lose(a)
-    second = machines.on(b, first)
+    second = machines.queue_on(b, first)
     completed = _completed(machines)
     _dies(machines, second, name, 1, task="resume", from_s3=True, force=True)
     assert not completed & _executed(second), "completed, and run again"
     machines.lose(b)
-    third = machines.on(c, first)
+    third = machines.queue_on(c, first)
     completed = _completed(machines)
     done = c.spawn("resume", "q", "--from-s3", "--force")
     if name == "replica.draining":
@@ -127,7 +127,7 @@ def test_machines_that_die_during_replication_are_taken_over_in_turn(
     assert done.code == 0, done.err
     assert not completed & _executed(third), "completed, and run again"
     assert third.state.counts["completed"] == len(third.state.jobs)
-    same(third, machines.remote())
+    check_replica(third, machines.remote())
 
 
 def _completed(machines: Machines) -> set[str]:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.support.machines import Machines, same
+from tests.support.machines import Machines, check_replica
 from tests.support.queues import job, until
 
 NAMES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
@@ -25,7 +25,9 @@ def _write(path: Path, key: str, *, process: bool) -> None:
 
 
 @pytest.mark.parametrize("process", [False, True], ids=["file", "program"])
-def test_a_runner_uses_renewed_credentials_after_expiry(machines: Machines, process: bool) -> None:
+def test_a_runner_uses_renewed_credentials_after_expiry(
+    machines: Machines, process: bool
+) -> None:
     machines.hurry("spawn.runner.replicator.LONGEST_PAUSE", 0.3)
     machines.hurry("spawn.runner.replicator.RENEW_SECONDS", 0.3)
     machines.hurry("spawn.runner.publisher.MOST_SECONDS", 0.3)
@@ -43,15 +45,15 @@ def test_a_runner_uses_renewed_credentials_after_expiry(machines: Machines, proc
     queue.wait_executing("make")
     queue.until(lambda: len(machines.remote().events()) == 3, "the store has the start")
     with machines.proxy.fault("expired", credential="Credential=EARLIER/"):
-        queue.until(lambda: "credentials have expired" in queue.told(), "it says so")
+        queue.until(lambda: "credentials have expired" in queue.describe(), "it says so")
         replica = a.status("q")["replica"]
         assert "credentials have expired (ExpiredToken" in replica["trouble"]
         assert "aws sso login" in replica["trouble"]
-        a.let("go")
+        a.release("go")
         queue.wait_for("JobCompleted", "make")
         _write(file, "RENEWED", process=process)
         _, err = started.communicate(timeout=60)
     assert started.returncode == 0, err
     assert "cannot be reached" not in err
     assert machines.remote().read("make/attempts/1.1/results/x") == b"1\n"
-    same(queue, machines.remote())
+    check_replica(queue, machines.remote())

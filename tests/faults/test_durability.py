@@ -1,6 +1,6 @@
 """`durability: "s3"`: a job starts only after everything it depends on is in the object store."""
 
-from tests.support.machines import Machines, same
+from tests.support.machines import Machines, check_replica
 from tests.support.queues import job
 
 from spawn.core.moments import moment
@@ -23,20 +23,20 @@ def test_a_dependent_starts_only_after_the_completion_is_in_the_store(
     queue.wait_executing("apart")
     queue.until(lambda: len(machines.remote().events()) == 4, "the store has the starts")
     with machines.proxy.fault("hold", "PUT", key="_spawn/log/") as rule:
-        a.let("held")
+        a.release("held")
         queue.wait_for("JobCompleted", "first")
         queue.until(lambda: rule.hits > 0, "its completion is held up")
         queue.wait_for("JobCompleted", "apart-too")  # jobs without dependencies do not wait
-        a.let("late")
+        a.release("late")
         queue.wait_for("JobCompleted", "apart")
         assert queue.types("second") == []
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    same(queue, machines.remote())
+    check_replica(queue, machines.remote())
 
 
 def test_no_job_of_a_chain_starts_ahead_of_the_store(machines: Machines) -> None:
-    machines.hurry("spawn.runner.replicator.LONGEST_PAUSE", 1.0)
+    machines.override_constant("spawn.runner.replicator.LONGEST_PAUSE", 1.0)
     a = machines.machine()
     jobs = [job("j0", "true"), *(job(f"j{n}", "true", f"j{n - 1}") for n in range(1, 6))]
     queue = a.queue(*jobs, durability="s3")
@@ -46,7 +46,7 @@ def test_no_job_of_a_chain_starts_ahead_of_the_store(machines: Machines) -> None
     ):
         done = queue.run()
     assert done.code == 0, done.err
-    same(queue, machines.remote())
+    check_replica(queue, machines.remote())
     there = machines.arrivals()
     at = {(event["type"], event.get("job_id")): event for event in machines.remote().events()}
     for number in range(1, 6):

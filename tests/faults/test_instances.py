@@ -4,7 +4,7 @@ import json
 
 from tests.support.ec2 import IMAGE
 from tests.support.imds import ENDPOINT, metadata
-from tests.support.machines import Machines, Remote, same
+from tests.support.machines import Machines, Remote, check_replica
 from tests.support.queues import job, until
 from tests.support.s3 import Server
 
@@ -40,10 +40,10 @@ def test_a_queue_of_a_terminated_instance_is_taken_over_without_force(
     assert f"queue on-ec2 is owned by {instance_id}" in refused.err
     assert "--force" in refused.err
     ec2.terminate_instances(InstanceIds=[instance_id])
-    there = machines.on(b, here)
-    b.let("go")
+    there = machines.queue_on(b, here)
+    b.release("go")
     done = b.spawn(*again)
     assert done.code == 0, done.err
     assert f"it ran on {instance_id}" in done.out
     assert there.executed() == [("second", 2)]
-    same(there, remote)
+    check_replica(there, remote)

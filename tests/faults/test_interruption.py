@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.support.imds import ENDPOINT, Spot, metadata
-from tests.support.machines import Machines, same
+from tests.support.machines import Machines, check_replica
 from tests.support.queues import Queue, World, job
 
 from spawn.core.moments import moment
@@ -45,7 +45,7 @@ def _instance(machines: Machines, name: str = "a") -> Iterator[Instance]:
     document = json.dumps({"instanceId": f"i-0123456789abcde{name}0", "region": "us-east-1"})
     with metadata(document.encode(), spot=spot) as service:
         world = machines.machine(name)
-        world.hurry("spawn.runner.notices.ASK_SECONDS", 0.2)
+        world.override_constant("spawn.runner.notices.ASK_SECONDS", 0.2)
         made = Instance(world, spot)
         programs = world.folder / f"bin-{name}"
         programs.mkdir()
@@ -86,8 +86,8 @@ def _delete_work(world: World) -> None:
 def _resume_elsewhere(machines: Machines, queue: Queue, name: str = "b") -> Queue:
     """Resume the queue on a machine that has none of its files, to the end."""
     b = machines.machine(name)
-    there = machines.on(b, queue)
-    b.let("go")
+    there = machines.queue_on(b, queue)
+    b.release("go")
     done = b.spawn("resume", "q", "--from-s3")
     assert done.code == 0, done.err
     assert there.state.state == "completed"
@@ -101,7 +101,7 @@ def test_a_spot_interruption_saves_a_checkpoint_that_another_machine_resumes(
     here = _train(a, kill_grace="10s")
     runner = here.start()
     here.until((a.work / "at3").exists, "train is at epoch 3")
-    deadline = instance.spot.take_back(120)
+    deadline = instance.spot.give_notice(120)
     out, err = runner.communicate(timeout=60)
     assert runner.returncode == 143, err
     assert (a.work / "told").read_text().strip() == moment(deadline).strftime(
@@ -116,7 +116,7 @@ def test_a_spot_interruption_saves_a_checkpoint_that_another_machine_resumes(
     assert here.types("evaluate") == []
     remote = machines.remote()
     assert remote.lease["handed_back"] is True
-    same(here, remote)
+    check_replica(here, remote)
     assert remote.read(f"{CHECKPOINT}/checkpoints/epoch") == b"3\n"
     assert "from epoch 0" in remote.read("train/attempts/1.1/stdout.log").decode()
     assert not [key for key in remote.keys("") if "/results/" in key], "checkpoints are not results"
@@ -158,14 +158,14 @@ def test_a_notice_between_attempts_interrupts_the_queue(
     assert following.stdout is not None
     while "a: " not in following.stdout.readline():
         assert following.poll() is None
-    instance.spot.take_back(90, "stop")
+    instance.spot.give_notice(90, "stop")
     following.communicate(timeout=60)
     assert following.returncode == 143, "not a failure, after which systemd would restart it"
     here.wait_idle()
     assert here.types("a") == ["JobStarted", "JobRetryScheduled"]
     assert _end(here).cause == "spot"
     assert _end(here).detail.startswith("stop at ")
-    same(here, machines.remote())
+    check_replica(here, machines.remote())
 
 
 def test_an_upload_that_misses_the_deadline_is_not_a_checkpoint(
@@ -176,11 +176,11 @@ def test_an_upload_that_misses_the_deadline_is_not_a_checkpoint(
     with machines.proxy.fault("hold", "PUT", key="/checkpoint"):
         here.detach()
         here.until((a.work / "at3").exists, "train is at epoch 3")
-        instance.spot.take_back(8)
+        instance.spot.give_notice(8)
         here.wait_idle()
         assert here.types("train") == ["JobStarted", "JobInterrupted", "CheckpointNotSaved"]
         assert _end(here).cause == "spot"
-        same(here, machines.remote())
+        check_replica(here, machines.remote())
         assert f"{CHECKPOINT}.json" not in machines.remote().keys("")
     assert "checkpoint not saved" in a.spawn("status", "q").out
 
@@ -203,7 +203,7 @@ def test_a_notice_during_an_upload_of_results_waits_for_it(
     assert here.types("a") == ["JobStarted", "JobCompleted", "ResultsUploaded"]
     assert here.types("b") == []
     assert _end(here).cause == "spot"
-    same(here, machines.remote())
+    check_replica(here, machines.remote())
 
 
 def test_an_expired_ttl_stops_the_queue_until_a_later_ttl_is_given(
@@ -216,7 +216,7 @@ def test_an_expired_ttl_stops_the_queue_until_a_later_ttl_is_given(
     assert done.code == 143, done.err
     assert here.types("a") == []
     assert (_end(here).cause, _end(here).detail) == ("ttl", at)
-    same(here, machines.remote())
+    check_replica(here, machines.remote())
     assert instance.powered_off.read_text() == "poweroff\n"
     assert f"--ttl {at}" in a.spawn("status", "q").out
 
@@ -262,7 +262,7 @@ def test_a_machine_is_powered_off_once_everything_is_in_the_store(
     runner.communicate(timeout=60)
     assert runner.returncode == code
     assert instance.powered_off.read_text() == "poweroff\n"
-    same(here, machines.remote())
+    check_replica(here, machines.remote())
     assert "a/attempts/1.1/stdout.log" in machines.remote().keys("")
 
 
@@ -277,7 +277,7 @@ def test_a_machine_with_the_only_copy_of_results_is_kept_with_a_warning(
     assert not instance.powered_off.exists()
     assert here.types()[-1] == "MachineKept"
     assert "results of a are not in s3://" in a.spawn("status", "q").out
-    assert "the machine is NOT powered off" in here.told()
+    assert "the machine is NOT powered off" in here.describe()
 
 
 def test_off_ec2_no_machine_is_powered_off(machines: Machines) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from tests.crash import campaign
-from tests.support.machines import Machines, log_of, same
+from tests.support.machines import Machines, log_of, check_replica
 from tests.support.queues import Queue, World, job, retry, until
-from tests.support.soak import first_of, scaled
+from tests.support.soak import gate_all_but_first, scaled
 from tests.support.wait import elapsed
 
 from spawn.core.moments import moment
@@ -51,7 +51,7 @@ def _lose(machines: Machines, world: World, queue: Queue) -> tuple[list[bytes], 
     return log, at
 
 
-@pytest.mark.parametrize("seed", first_of(range(SEEDS)))
+@pytest.mark.parametrize("seed", gate_all_but_first(range(SEEDS)))
 def test_a_machine_lost_at_a_random_moment_loses_at_most_a_second_of_events(
     machines: Machines, seed: int
 ) -> None:
@@ -81,13 +81,13 @@ def test_a_machine_lost_at_a_random_moment_loses_at_most_a_second_of_events(
         needs = {each["job_id"]: each["depends_on"] for each in here.config["jobs"]}
         for job_id, _ in here.executed():
             assert set(needs[job_id]) <= completed, f"{job_id} depends on a lost event"
-    b.hurry("spawn.runner.replicator.SPACING_SECONDS", 0.1)  # its delays are not measured
+    b.override_constant("spawn.runner.replicator.SPACING_SECONDS", 0.1)  # its delays are not measured
     done = b.spawn("resume", "q", "--from-s3", "--force")
     assert done.code == 0, done.err
-    after = machines.on(b, here)
+    after = machines.queue_on(b, here)
     assert not completed & {job_id for job_id, _ in after.executed()}, "completed, and run again"
     assert after.state.counts["completed"] == len(after.state.jobs)
-    same(after, there)
+    check_replica(after, there)
 
 
 def _lags(machines: Machines, events: list[dict[str, Any]]) -> list[float]:
@@ -102,8 +102,7 @@ def _lags(machines: Machines, events: list[dict[str, Any]]) -> list[float]:
 
 def _far(world: World, durability: str) -> Queue:
     """Jobs that each read the results of all earlier ones, most of them transitively; every third
-    changes a file of those in place. The last one waits.
-    """
+    changes a file of those in place. The last one waits."""
     links = 8
     made = [f"f-{n}" for n in range(links)]
 
@@ -143,7 +142,7 @@ def test_after_several_lost_machines_each_job_finds_the_results_of_its_ancestors
 ) -> None:
     """None of the losses counts as a loss of the running job."""
     chance = random.Random(seed)
-    machines.hurry("spawn.runner.replicator.SPACING_SECONDS", 0.1)
+    machines.override_constant("spawn.runner.replicator.SPACING_SECONDS", 0.1)
     durability = ("local", "s3")[seed % 2]
     here = _far(machines.machine("m0"), durability)
     here.start()
@@ -156,15 +155,15 @@ def test_after_several_lost_machines_each_job_finds_the_results_of_its_ancestors
             left.unlink()
         kept = machines.remote().events()
         saved = {event["job_id"] for event in kept if event["type"] == "ResultsUploaded"}
-        here = machines.on(machines.machine(f"m{number}"), here)
+        here = machines.queue_on(machines.machine(f"m{number}"), here)
         here.world.start("resume", "q", "--from-s3", "--force")
         owned = [event for event in kept if event["type"] == "QueueResumed"]
         here.wait_for("QueueResumed", count=len(owned) + 1)
         print(f"seed {seed}, {durability}, loss {number}: {len(saved)} results were saved")
-    here.world.let("go")
+    here.world.release("go")
     here.wait_for("QueueCompleted")
     here.wait_idle()
     failed = [event.job_id for event in here.events() if event.type == "JobFailed"]
     assert not failed
     assert not saved & {job_id for job_id, _ in here.executed()}, "saved, and run again"
-    same(here, machines.remote())
+    check_replica(here, machines.remote())

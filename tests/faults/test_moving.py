@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.support.machines import Machines, same
+from tests.support.machines import Machines, check_replica
 from tests.support.proxy import WRITES
 from tests.support.queues import Queue, World, job, until
 
@@ -62,8 +62,8 @@ def test_a_pipeline_resumes_at_the_job_that_ran_on_the_lost_machine(machines: Ma
     here = _at_train(machines, a)
     before = (a.work / "data/clean.csv").stat()
     _lose(machines, a, here)
-    there = machines.on(b, here)
-    b.let("go")
+    there = machines.queue_on(b, here)
+    b.release("go")
     code, err = _resume(b)
     assert code == 0, err
     assert there.state.state == "completed"
@@ -73,7 +73,7 @@ def test_a_pipeline_resumes_at_the_job_that_ran_on_the_lost_machine(machines: Ma
     assert not _here(b, "scratch").exists(), "other files are not restored"
     assert there.types("preprocess").count("JobStarted") == 1
     assert there.executed() == [("train", 2), ("evaluate", 1)]
-    same(there, machines.remote())
+    check_replica(there, machines.remote())
 
 
 def test_a_job_whose_results_were_lost_with_its_machine_runs_again(machines: Machines) -> None:
@@ -87,8 +87,8 @@ def test_a_job_whose_results_were_lost_with_its_machine_runs_again(machines: Mac
             "its completion is there",
         )
         _lose(machines, a, here)
-    there = machines.on(b, here)
-    b.let("go")
+    there = machines.queue_on(b, here)
+    b.release("go")
     code, err = _resume(b)
     assert code == 0, err
     types = there.types("preprocess")
@@ -113,8 +113,8 @@ def test_lost_results_without_a_dependent_are_reported_and_not_recomputed(
         here.wait_executing("other")
         here.until(lambda: len(machines.remote().events()) == len(here.events()), "all is there")
         _lose(machines, a, here)
-    there = machines.on(b, here)
-    b.let("go")
+    there = machines.queue_on(b, here)
+    b.release("go")
     code, err = _resume(b)
     assert code == 1, err
     assert there.state.state == "failed"
@@ -141,8 +141,8 @@ def test_damaged_results_are_recomputed(machines: Machines, harm: str) -> None:
             remote.put(f"{prefix}manifest.json", body)
         case _:
             remote.delete(f"{prefix}manifest.json")
-    there = machines.on(b, here)
-    b.let("go")
+    there = machines.queue_on(b, here)
+    b.release("go")
     code, err = _resume(b)
     assert code == 0, err
     assert "JobReset" in there.types("preprocess")
@@ -156,8 +156,8 @@ def test_store_failures_only_delay_a_restore(machines: Machines) -> None:
     a, b = machines.machine("a"), machines.machine("b")
     here = _at_train(machines, a)
     _lose(machines, a, here)
-    there = machines.on(b, here)
-    b.let("go")
+    there = machines.queue_on(b, here)
+    b.release("go")
     with machines.proxy.fault("503", "GET", key="attempts/1.1/results/"):
         process = b.start("resume", "q", "--from-s3", "--force")
         there.until(lambda: "cannot be restored yet" in there.told(), "it says so")
@@ -188,8 +188,8 @@ def test_the_later_of_two_results_at_one_path_is_restored(machines: Machines) ->
     here.wait_executing("last")
     here.until(lambda: len(machines.remote().events()) == len(here.events()), "all is there")
     _lose(machines, a, here)
-    there = machines.on(b, here)
-    b.let("go")
+    there = machines.queue_on(b, here)
+    b.release("go")
     code, err = _resume(b)
     assert code == 0, err
     assert there.state.state == "completed"
@@ -198,8 +198,7 @@ def test_the_later_of_two_results_at_one_path_is_restored(machines: Machines) ->
 
 def _far(world: World) -> Queue:
     """prep → train → evaluate → report; each reads the results of all earlier ones; train changes
-    a file of prep in place.
-    """
+    a file of prep in place."""
     return world.queue(
         job("prep", "echo raw > data; seq 3 > clean", result_files=["data", "clean"]),
         job("train", f"{until('trains')}; echo trained >> data", "prep", result_files=["data"]),
@@ -217,15 +216,15 @@ def test_a_job_finds_the_results_of_its_indirect_dependencies(
 ) -> None:
     a, b = machines.machine("a"), machines.machine("b")
     here = _far(a)
-    a.let("trains")
+    a.release("trains")
     here.detach()
     here.wait_executing("evaluate")
     here.until(lambda: len(machines.remote().events()) == len(here.events()), "all is there")
     _lose(machines, a, here)
     if gone:
         machines.remote().delete("prep/attempts/1.1/results/clean")
-    there = machines.on(b, here)
-    b.let("go")
+    there = machines.queue_on(b, here)
+    b.release("go")
     code, err = _resume(b)
     assert code == 0, err
     assert _here(b, "report").read_text() == FAR + FAR
@@ -245,13 +244,13 @@ def test_restored_results_do_not_overwrite_later_changes_by_jobs(
     here.wait_executing("train")
     here.until(lambda: len(machines.remote().events()) == len(here.events()), "all is there")
     _lose(machines, a, here)
-    there = machines.on(b, here)
+    there = machines.queue_on(b, here)
     code, err = _resume(b, "--detach")
     assert code == 0, err
-    b.let("trains")
+    b.release("trains")
     there.wait_executing("evaluate")
     there.kill_runner()
-    b.let("go")
+    b.release("go")
     done = b.spawn("resume", "q")
     assert done.code == 0, done.err
     assert _here(b, "report").read_text() == FAR + FAR

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.machines import Machines, same
+from tests.support.machines import Machines, check_replica
 from tests.support.proxy import Answer, Proxy, proxy
 from tests.support.queues import job, until
 from tests.support.s3 import CREDENTIALS, Server
@@ -153,12 +153,12 @@ def test_an_operation_with_an_odd_answer_raises_an_error_of_the_contract(
 def test_a_runner_survives_odd_answers_and_keeps_its_queue(
     machines: Machines,
 ) -> None:
-    machines.hurry("spawn.runner.replicator.RENEW_SECONDS", 0.2)
-    machines.hurry("spawn.runner.replicator.LONGEST_PAUSE", 0.2)
-    machines.hurry("spawn.runner.replicator.SPACING_SECONDS", 0.1)
-    machines.hurry("spawn.runner.publisher.MOST_SECONDS", 0.2)
+    machines.override_constant("spawn.runner.replicator.RENEW_SECONDS", 0.2)
+    machines.override_constant("spawn.runner.replicator.LONGEST_PAUSE", 0.2)
+    machines.override_constant("spawn.runner.replicator.SPACING_SECONDS", 0.1)
+    machines.override_constant("spawn.runner.publisher.MOST_SECONDS", 0.2)
     a = machines.machine("a")
-    with machines.way() as own:
+    with machines.separate_proxy() as own:
         b = machines.machine("b", own)
         queue = a.queue(
             *(job(f"j{n}", f"{until(f'go{n}')}; echo {n} > x{n}", result_files=[f"x{n}"])
@@ -169,7 +169,7 @@ def test_a_runner_survives_odd_answers_and_keeps_its_queue(
         queue.wait_executing("j0")
         for n, (name, raw) in enumerate(ODD.items()):
             with machines.proxy.fault("odd", raw=raw) as rule:
-                a.let(f"go{n}")
+                a.release(f"go{n}")
                 queue.until(lambda: rule.hits >= 4, f"{name} was met")
                 queue.wait_for("JobCompleted", f"j{n}")
             there = f"j{n + 1}" if n + 1 < len(ODD) else "last"
@@ -181,10 +181,10 @@ def test_a_runner_survives_odd_answers_and_keeps_its_queue(
         refused = b.spawn("resume", "q", "--from-s3")
         assert refused.code == 1, refused
         assert "is owned by" in refused.err
-        a.let("end")
+        a.release("end")
         _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert "Traceback" not in err
     assert "invalid response" in err
     assert queue.state.epoch == 1
-    same(queue, machines.remote())
+    check_replica(queue, machines.remote())

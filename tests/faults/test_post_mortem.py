@@ -56,10 +56,9 @@ def _elsewhere(machines: Machines) -> World:
 
 def _look_often(world: World) -> None:
     """Let commands read the store every second, and give up on a queue without a runner after two
-    reads.
-    """
-    world.hurry("spawn.cli.sources.replica.ReplicaQueue.poll_seconds", 1.0)
-    world.hurry("spawn.cli.commands.wait.UNOWNED_SECONDS", 1.5)
+    reads."""
+    world.override_constant("spawn.cli.sources.replica.ReplicaQueue.poll_seconds", 1.0)
+    world.override_constant("spawn.cli.commands.wait.UNOWNED_SECONDS", 1.5)
 
 
 def test_every_reading_command_works_for_a_lost_machine(machines: Machines) -> None:
@@ -168,7 +167,7 @@ def test_live_and_dead_queues_of_other_machines_are_distinguished(machines: Mach
     assert told["job_details"][0]["log_file"] == f"s3://{machines.bucket}/q/a/attempts/1.1/"
     waiting = b.start("wait", "q")
     watching = b.start("status", "q", "--watch", "--refresh", "1s", "--json")
-    a.let("go")
+    a.release("go")
     queue.wait_for("QueueCompleted")
     out, err = waiting.communicate(timeout=60)
     assert (waiting.returncode, out) == (0, "completed\n"), err
@@ -178,7 +177,7 @@ def test_live_and_dead_queues_of_other_machines_are_distinguished(machines: Mach
 
 
 def test_wait_reports_a_queue_without_a_runner(machines: Machines) -> None:
-    machines.hurry("spawn.runner.replicator.RENEW_SECONDS", 1.0)
+    machines.override_constant("spawn.runner.replicator.RENEW_SECONDS", 1.0)
     a = machines.machine("a")
     queue = a.queue(job("a", until("go"))).detach("--bucket", a.environ["SPAWN_BUCKET"])
     queue.wait_executing("a")
@@ -195,7 +194,7 @@ def test_wait_reports_a_queue_without_a_runner(machines: Machines) -> None:
     assert unfinished in done.err
     hint = "`spawn queue resume q --from-s3` resumes it, and needs `--force` unless EC2 reports"
     assert f"\nHint: {hint} that its machine is gone\n" in done.err
-    a.let("go")
+    a.release("go")
     assert queue.resume().code == 0
 
 
@@ -265,7 +264,7 @@ def test_output_of_a_job_on_another_machine_is_read_from_its_parts(machines: Mac
     assert "This is the stdout.log and stderr.log of attempt 1 of a so far" in so_far.err
     following = b.start("logs", "q", "a", "--follow")
     assert [following.stdout.readline() for _ in range(4)] == ["1\n", "2\n", "3\n", "Epoch 2/8\n"]
-    a.let("go")
+    a.release("go")
     queue.wait_for("QueueCompleted")
     out, err = following.communicate(timeout=60)
     assert (following.returncode, out) == (0, "done\n"), err
@@ -309,7 +308,7 @@ def test_incomplete_output_is_reported(machines: Machines) -> None:
     assert told.out == followed.out == "one\n"
     for each in (told, followed):
         assert "not the whole stdout.log and stderr.log of attempt 1 of a: its runner" in each.err
-    a.let("go")
+    a.release("go")
     assert queue.resume().code == 0
 
 
@@ -386,7 +385,7 @@ def test_wait_and_watch_survive_an_outage(machines: Machines) -> None:
     queue = a.queue(job("a", until("go"))).detach("--bucket", a.environ["SPAWN_BUCKET"])
     queue.wait_executing("a")
     wait_until(lambda: len(machines.remote().lines()) >= 3, seconds=30)
-    with machines.way() as way:
+    with machines.separate_proxy() as way:
         b = machines.machine("b", way)
         del b.environ["SPAWN_BUCKET"]
         _look_often(b)

@@ -8,7 +8,7 @@ import pytest
 from tests.support.machines import Machines
 from tests.support.proxy import Fault
 from tests.support.queues import SPAWN, World, job, until
-from tests.support.soak import first_of
+from tests.support.soak import gate_all_but_first
 from tests.support.terminal import terminal
 from tests.support.wait import wait_until
 
@@ -72,7 +72,9 @@ def _large(machines: Machines, size: int = 50_000_000) -> World:
 
 
 @pytest.mark.parametrize("fault", first_of(["reset", "swallow", "500", "503", "late"], 2))
-def test_store_failures_only_delay_a_download(machines: Machines, fault: Fault) -> None:
+def test_store_failures_only_delay_a_download(
+    machines: Machines, fault: Fault
+) -> None:
     machines.hurry("spawn.store.objects.aws.CONFIG.read_timeout", 3)
     machines.hurry("spawn.store.results.download.MOST_SECONDS", 0.5)
     a = _large(machines, 20_000_000 if fault == "swallow" else 50_000_000)
@@ -85,7 +87,7 @@ def test_store_failures_only_delay_a_download(machines: Machines, fault: Fault) 
     assert not [path for path in (a.folder / "got").rglob("*") if ".part" in path.name]
 
 
-@pytest.mark.parametrize("number", first_of([signal.SIGKILL, signal.SIGINT]))
+@pytest.mark.parametrize("number", gate_all_but_first([signal.SIGKILL, signal.SIGINT]))
 def test_an_interrupted_download_of_a_large_file_resumes(
     machines: Machines, number: signal.Signals
 ) -> None:
@@ -178,7 +180,7 @@ def test_a_hostile_bucket_writes_nothing_outside_the_folder_and_is_reported(
 
 
 def test_output_of_a_lost_machine_is_downloaded_from_its_parts(machines: Machines) -> None:
-    machines.hurry("spawn.runner.publisher.PIECE_SECONDS", 1.0)
+    machines.override_constant("spawn.runner.publisher.PIECE_SECONDS", 1.0)
     a, b = machines.machine("a"), machines.machine("b")
     queue = a.queue(job("talk", f"echo one; echo oops >&2; {until('never')}"))
     queue.detach()
@@ -204,7 +206,9 @@ _FRAME = re.compile(r"\r\x1b\[J([^\n]*?)(?=\r\x1b\[J)")
 
 
 @pytest.mark.parametrize("columns", first_of([40, 80]))
-def test_on_a_terminal_a_progress_bar_is_shown_and_erased(machines: Machines, columns: int) -> None:
+def test_on_a_terminal_a_progress_bar_is_shown_and_erased(
+    machines: Machines, columns: int
+) -> None:
     a = _large(machines, 40_000_000)
     command = [SPAWN, "queue", "results", "q", "-o", "got"]
     with (

@@ -19,10 +19,10 @@ from tests.support.answers import answering, forward
 from tests.support.ec2 import IMAGE
 from tests.support.iam import Account, Statement
 from tests.support.imds import ENDPOINT, metadata
-from tests.support.machines import Machines, machines_in, same
+from tests.support.machines import Machines, machines_in, check_replica
 from tests.support.queues import Finished, Queue, World, job, retry, until
 from tests.support.s3 import CREDENTIALS
-from tests.support.soak import first_of
+from tests.support.soak import gate_all_but_first
 
 from spawn.store import instances
 from spawn.store.fleet import fleet, terminate
@@ -66,7 +66,7 @@ def bucket(tmp_path: Path, account: Account) -> str:
 def machines(tmp_path: Path, account: Account, bucket: str) -> Iterator[Machines]:
     """Machines without permissions, until they get credentials."""
     with machines_in(tmp_path, account.server.endpoint, bucket, keys=account.admin) as machines:
-        machines.hurry("spawn.runner.publisher.AGAIN_SECONDS", [0.1, 0.4])
+        machines.override_constant("spawn.runner.publisher.AGAIN_SECONDS", [0.1, 0.4])
         yield machines
 
 
@@ -78,8 +78,7 @@ def _but(policy: list[Statement], sid: str) -> list[Statement]:
 
 def _instance(account: Account, bucket: str, *more: str, but: str = "") -> dict[str, str]:
     """Return the credentials of an instance with the documented policy, plus `more` statements,
-    minus one.
-    """
+    minus one."""
     policy = iam.statements("The instance", bucket)
     wanted = [each for each in iam.more("The instance", bucket) if each["Sid"] in more]
     assert len(wanted) == len(more)
@@ -114,7 +113,7 @@ OPTIONAL = ("TidyUpUploads", "AskWhatBecameOfTheOwner", "UseTheKey")
 
 
 @pytest.mark.parametrize(
-    "more", first_of([(), ("TidyUpUploads", "AskWhatBecameOfTheOwner", "UseTheKey")])
+    "more", gate_all_but_first([(), ("TidyUpUploads", "AskWhatBecameOfTheOwner", "UseTheKey")])
 )
 def test_the_documented_permissions_suffice_for_the_whole_life_of_a_queue(
     machines: Machines, account: Account, bucket: str, more: tuple[str, ...]
@@ -147,14 +146,14 @@ def test_the_documented_permissions_suffice_for_the_whole_life_of_a_queue(
     os.kill(here.runner(), signal.SIGKILL)
     machines.lose(a)
     shutil.rmtree(a.work / "data")
-    there = machines.on(b, here)
-    b.let("go")
+    there = machines.queue_on(b, here)
+    b.release("go")
     done = b.spawn("resume", "q", "--from-s3", "--force")
     assert done.code == 0, done.err
     assert (b.work / "model").read_text() == "1\n2\n3\n4\n5\n9437184\n"
     made = ["JobStarted", "JobCompleted", "ResultsUploaded"]
     assert there.types("preprocess") == [*made, "ResultsPutBack"]
-    same(there, machines.remote())
+    check_replica(there, machines.remote())
     refused = {(each.method, each.key) for each in machines.proxy.asked if each.status == 403}
     if more:
         assert not refused, "no other permission is used"
@@ -222,7 +221,7 @@ def test_a_user_can_change_nothing(machines: Machines, account: Account, bucket:
     there.until(lambda: HINT in there.told(), "it says what is needed")
     assert "no job starts until it can" in there.told()
     machines.kill(mine)
-    assert queue.executed(mine.witnessed()) == []
+    assert queue.executed(mine.execution_lines()) == []
     _refused(Queue(mine, "other", queue.config).run())
     client = account.client("s3", mine.environ)
     for ask in (
@@ -324,10 +323,10 @@ def test_ec2_is_queried_about_an_owner_if_allowed(
         here.until(lambda: len(machines.remote().events()) == len(here.events()), "all is there")
     machines.lose(a)
     ec2.terminate_instances(InstanceIds=[instance_id])
-    b.let("go")
+    b.release("go")
     done = b.spawn("resume", "q", "--from-s3", "--region", "us-east-1")
     if may:
-        machines.on(b, here)
+        machines.queue_on(b, here)
         assert done.code == 0, done.err
     else:
         assert done.code == 1
@@ -390,8 +389,7 @@ def test_no_object_of_log_or_results_is_overwritten(
     machines: Machines, account: Account, bucket: str, launched: bool
 ) -> None:
     """Check what the policy `NothingIsWrittenOver` demands, as moto ignores bucket policies. The
-    `queue.json` of a launched queue exists already, and is replaced.
-    """
+    `queue.json` of a launched queue exists already, and is replaced."""
     a = machines.machine()
     if launched:
         config = {"queue_id": "q", "jobs": [{"job_id": "a", "command": "true"}], "claimed_by": ""}

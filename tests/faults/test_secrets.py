@@ -81,10 +81,10 @@ def test_a_queue_leaves_no_secret_anywhere(machines: Machines) -> None:
         found += list(_command_lines(a))
         assert len(found) > 3, "the runner, the zygote, a supervisor, a command"
         with machines.proxy.outage():
-            queue.until(lambda: TROUBLE in queue.told(), "the store is missed")
+            queue.until(lambda: TROUBLE in queue.describe(), "the store is missed")
             for command in (("verify", "q", "--from-s3"), ("results", "q"), ("status", "q")):
                 found.append(_said(a.spawn(*command, "--debug")))
-        a.let("go")
+        a.release("go")
         out, err = process.communicate(timeout=60)
     assert process.returncode == 1
     found.append(_said(Finished(1, out, err)))
@@ -166,7 +166,7 @@ def test_errors_of_an_unreachable_store_contain_no_secret(
 def test_errors_of_failed_downloads_contain_no_secret(
     machines: Machines,
 ) -> None:
-    machines.hurry("spawn.store.results.download.MOST_SECONDS", 0.1)
+    machines.override_constant("spawn.store.results.download.MOST_SECONDS", 0.1)
     a = machines.machine()
     a.environ |= SECRETS
     queue = a.queue(job("j", "seq 9 > a; seq 8 > b", result_files=["a", "b"]))

@@ -4,7 +4,7 @@ import os
 import signal
 
 import pytest
-from tests.support.machines import Machines, same
+from tests.support.machines import Machines, check_replica
 from tests.support.queues import Queue, World, job, until
 
 from spawn.core.boot.names import SERVICE
@@ -25,7 +25,7 @@ def _kill_only_runner(queue: Queue) -> None:
 def test_a_new_queue_waits_for_the_store_and_then_runs(machines: Machines) -> None:
     a = machines.machine()
     queue = _chain(a)
-    a.let("go")
+    a.release("go")
     with machines.proxy.outage():
         process = queue.start()
         queue.wait_for("QueueStarted")
@@ -33,19 +33,19 @@ def test_a_new_queue_waits_for_the_store_and_then_runs(machines: Machines) -> No
         assert queue.types("first") == []
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    same(queue, machines.remote())
+    check_replica(queue, machines.remote())
 
 
 def test_a_new_queue_starts_without_the_store_if_offline(machines: Machines) -> None:
     a = machines.machine()
     queue = _chain(a)
-    a.let("go")
+    a.release("go")
     with machines.proxy.outage():
         process = queue.start("--offline")
         queue.wait_for("QueueCompleted")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    same(queue, machines.remote())
+    check_replica(queue, machines.remote())
 
 
 @pytest.mark.parametrize(("service", "code"), [("", 1), ("1", 75)], ids=["person", "systemd"])
@@ -65,12 +65,12 @@ def test_a_takeover_without_the_store_fails_and_succeeds_later(
         assert done.code == code, done
         assert "cannot be reached" in done.err
         assert "the same command, once the store can be reached" in done.err
-    there = machines.on(b, queue)
+    there = machines.queue_on(b, queue)
     assert not there.paths.events.exists(), "a unit would take the queue for started"
-    b.let("go")
+    b.release("go")
     done = b.spawn("resume", "q", "--from-s3")
     assert done.code == 0, done.err
-    same(there, machines.remote())
+    check_replica(there, machines.remote())
 
 
 def test_the_next_runner_ships_a_queue_that_the_store_does_not_have(
@@ -82,13 +82,13 @@ def test_the_next_runner_ships_a_queue_that_the_store_does_not_have(
         queue.detach("--offline")
         queue.wait_executing("first")
         _kill_only_runner(queue)
-    a.let("go")
+    a.release("go")
     queue.wait_over("first")
     done = queue.resume()
     assert done.code == 0, done.err
     assert queue.executed() == [("first", 1), ("second", 1), ("third", 1)]
     assert machines.remote().keys("_spawn/queue.json")
-    same(queue, machines.remote())
+    check_replica(queue, machines.remote())
 
 
 def test_without_the_store_running_jobs_are_adopted_and_no_job_starts(
@@ -102,7 +102,7 @@ def test_without_the_store_running_jobs_are_adopted_and_no_job_starts(
     with machines.proxy.outage():
         process = a.start("resume", "q")
         queue.wait_for("QueueResumed")
-        a.let("go")
+        a.release("go")
         queue.wait_for("JobCompleted", "first")
         queue.until(lambda: "no job starts until it can" in queue.told(), "it says so")
         assert queue.types("second") == []
@@ -114,7 +114,7 @@ def test_without_the_store_running_jobs_are_adopted_and_no_job_starts(
     assert process.returncode == 0, err
     assert queue.executed() == [("first", 1), ("second", 1), ("third", 1)]
     assert "replica" not in a.status("q")
-    same(queue, machines.remote())
+    check_replica(queue, machines.remote())
 
 
 def test_a_queue_resumes_without_the_store_if_offline(machines: Machines) -> None:
@@ -123,11 +123,11 @@ def test_a_queue_resumes_without_the_store_if_offline(machines: Machines) -> Non
     queue.detach()
     queue.wait_executing("first")
     _kill_only_runner(queue)
-    a.let("go")
+    a.release("go")
     with machines.proxy.outage():
         process = a.start("resume", "q", "--offline")
         queue.wait_for("QueueCompleted")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert queue.executed() == [("first", 1), ("second", 1), ("third", 1)]
-    same(queue, machines.remote())
+    check_replica(queue, machines.remote())

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from tests.support import warm
-from tests.support.machines import Machines, same
+from tests.support.machines import Machines, check_replica
 from tests.support.proxy import WRITES, Fault
 from tests.support.queues import Queue, World, job, retry, until
 from tests.support.soak import scaled
@@ -43,9 +43,9 @@ def _queue(world: World, **fields: Any) -> Queue:
 
 def _pause_briefly(machines: Machines) -> None:
     """Let the pauses between tries double up to `LONGEST_PAUSE`."""
-    machines.hurry("spawn.runner.replicator.LONGEST_PAUSE", LONGEST_PAUSE)
-    machines.hurry("spawn.runner.publisher.FIRST_SECONDS", 0.1)
-    machines.hurry("spawn.runner.publisher.MOST_SECONDS", LONGEST_PAUSE)
+    machines.override_constant("spawn.runner.replicator.LONGEST_PAUSE", LONGEST_PAUSE)
+    machines.override_constant("spawn.runner.publisher.FIRST_SECONDS", 0.1)
+    machines.override_constant("spawn.runner.publisher.MOST_SECONDS", LONGEST_PAUSE)
 
 
 def _all_are_done(queue: Queue) -> bool:
@@ -54,7 +54,7 @@ def _all_are_done(queue: Queue) -> bool:
 
 def _seconds(queue: Queue) -> float:
     """Return the time from the opening of the gate to the last completion, from the log."""
-    (begin,), (end,) = queue.of("gate", "JobCompleted"), queue.of("last", "JobCompleted")
+    (begin,), (end,) = queue.job_events("gate", "JobCompleted"), queue.job_events("last", "JobCompleted")
     return (moment(end.at) - moment(begin.at)).total_seconds()
 
 
@@ -76,7 +76,7 @@ def test_jobs_continue_during_store_failures_and_are_all_replicated_later(
     queue.until(lambda: len(machines.remote().events()) == 3, "the store has the start")
     methods = WRITES if fault == "lose" else ()
     with machines.proxy.fault(fault, *methods, seconds=LATE_SECONDS) as rule:
-        a.let("go")
+        a.release("go")
         queue.until(lambda: _all_are_done(queue), "all jobs are done")
         queue.until(lambda: rule.hits >= 3, "the fault was met")
         if fault not in ("late", "lose"):
@@ -84,7 +84,7 @@ def test_jobs_continue_during_store_failures_and_are_all_replicated_later(
     _, err = process.communicate(timeout=120)
     print(f"{fault}: jobs in {_seconds(queue):.2f} s")
     assert process.returncode == 0, err
-    same(queue, machines.remote())
+    check_replica(queue, machines.remote())
     _few_writes(machines)
 
 
@@ -97,7 +97,7 @@ def test_a_long_outage_is_reported_and_the_replica_catches_up(machines: Machines
     queue.until(lambda: len(machines.remote().events()) == 3, "the store has the start")
     with machines.proxy.outage():
         over = elapsed(LONG)
-        a.let("go")
+        a.release("go")
         queue.until(lambda: _all_are_done(queue), "all jobs are done")
         queue.until(over, "it lasts", LONG + 10)
     queue.until(
@@ -110,7 +110,7 @@ def test_a_long_outage_is_reported_and_the_replica_catches_up(machines: Machines
     assert "the log cannot be copied to s3://" in err
     assert "jobs keep running" in err
     assert "again" in err
-    same(queue, machines.remote())
+    check_replica(queue, machines.remote())
     _few_writes(machines)
 
 
@@ -119,9 +119,9 @@ def test_an_owner_with_an_overdue_lease_renewal_starts_no_job(
     machines: Machines, flags: list[str]
 ) -> None:
     _pause_briefly(machines)
-    machines.hurry("spawn.runner.replicator.RENEW_SECONDS", 0.2)
-    machines.hurry("spawn.runner.replicator.TTL_SECONDS", 1.0)
-    machines.hurry("spawn.runner.epoch.START_SECONDS", 1.0)
+    machines.override_constant("spawn.runner.replicator.RENEW_SECONDS", 0.2)
+    machines.override_constant("spawn.runner.replicator.TTL_SECONDS", 1.0)
+    machines.override_constant("spawn.runner.epoch.START_SECONDS", 1.0)
     a = machines.machine()
     queue = a.queue(job("first", until("go")), job("second", until("end"), "first"))
     process = queue.start(*flags)
@@ -133,7 +133,7 @@ def test_an_owner_with_an_overdue_lease_renewal_starts_no_job(
             return hint is not None and hint.lapsed and hint.kind == "unreachable"
 
         queue.until(lapsed, "the lease has lapsed")
-        a.let("go")
+        a.release("go")
         queue.wait_for("JobCompleted", "first")
         if flags:
             queue.wait_executing("second")
@@ -142,10 +142,10 @@ def test_an_owner_with_an_overdue_lease_renewal_starts_no_job(
             assert queue.types("second") == []
     queue.wait_executing("second")
     queue.until(lambda: not lapsed(), "the lease is renewed")
-    a.let("end")
+    a.release("end")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    same(queue, machines.remote())
+    check_replica(queue, machines.remote())
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
@@ -153,7 +153,7 @@ def test_mixed_faults_on_all_requests_lose_nothing(machines: Machines, seed: int
     _pause_briefly(machines)
     a = machines.machine()
     queue = _queue(a)
-    a.let("go")
+    a.release("go")
     machines.proxy.seed(seed)
     with ExitStack() as faults:
         for fault in ("500", "503", "reset"):
@@ -165,5 +165,5 @@ def test_mixed_faults_on_all_requests_lose_nothing(machines: Machines, seed: int
         hits = sum(asked.fault != "" for asked in machines.proxy.asked)
     assert process.returncode == 0, err
     assert hits > 3, "there were faults"
-    same(queue, machines.remote())
+    check_replica(queue, machines.remote())
     _few_writes(machines)

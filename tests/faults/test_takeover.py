@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from tests.support.machines import Machines, log_of, same
+from tests.support.machines import Machines, log_of, check_replica
 from tests.support.processes import attempt_processes, is_alive
 from tests.support.proxy import Proxy
 from tests.support.queues import Queue, World, job, retry, until
@@ -47,16 +47,15 @@ def test_a_runner_suspended_during_a_takeover_stops_at_its_first_renewal(
     machines: Machines, renewals: int
 ) -> None:
     """The new owner renews its lease `renewals` times before the old one wakes: with 1, the
-    old one's own renewal is overdue.
-    """
+    old one's own renewal is overdue."""
     assert RENEW_SECONDS < 15, "ARCHITECTURE.md promises 15 s, which tests/sim checks"
-    with machines.way() as way:
+    with machines.separate_proxy() as way:
         _sleep_through_a_takeover(machines, way, renewals)
 
 
 def _sleep_through_a_takeover(machines: Machines, way: Proxy, renewals: int) -> None:
-    machines.hurry("spawn.runner.replicator.RENEW_SECONDS", 2.0)
-    machines.hurry("spawn.runner.loop.FENCED_GRACE", 1.0)
+    machines.override_constant("spawn.runner.replicator.RENEW_SECONDS", 2.0)
+    machines.override_constant("spawn.runner.loop.FENCED_GRACE", 1.0)
     a, b = machines.machine("a", way), machines.machine("b")
     here = _begun(a)
     process = here.start()
@@ -69,7 +68,7 @@ def _sleep_through_a_takeover(machines: Machines, way: Proxy, renewals: int) -> 
     assert "queue q is owned by" in err
     assert "s ago" in err
     assert "--force" in err
-    there = machines.on(b, here)
+    there = machines.queue_on(b, here)
     after = b.start("resume", "q", "--from-s3", "--force")
     again = there.wait_executing("second", 2)
     there.until(lambda: len(machines.proxy.puts(LEASE)) > renewals, "the new owner renews")
@@ -88,11 +87,11 @@ def _sleep_through_a_takeover(machines: Machines, way: Proxy, renewals: int) -> 
     assert not here.paths.folder.exists()
     told = verify(kept / "events.db", "q").state
     assert (told.state, told.reason) == ("interrupted", "fenced")
-    a.let("go")
+    a.release("go")
     after.communicate(timeout=40)
     assert after.returncode == 0
     assert there.executed() == [("second", 2), ("third", 1)]
-    same(there, machines.remote())
+    check_replica(there, machines.remote())
 
 
 @pytest.mark.cold
@@ -103,12 +102,12 @@ def test_a_gracefully_stopped_queue_is_taken_over_without_force(machines: Machin
     here.wait_executing("second")
     here.stop()
     assert machines.remote().lease["handed_back"] is True
-    there = machines.on(b, here)
-    a.let("go")
+    there = machines.queue_on(b, here)
+    a.release("go")
     code, _, err = _take(b)
     assert code == 0, err
     assert there.executed() == [("second", 2), ("third", 1)]
-    same(there, machines.remote())
+    check_replica(there, machines.remote())
 
 
 @contextmanager
@@ -130,7 +129,7 @@ def test_an_expired_lease_is_taken_without_force_if_no_job_was_running(
     here.wait_for("JobRetryScheduled", "first")
     _in_store(machines, here)
     machines.lose(a)
-    there = machines.on(b, here)
+    there = machines.queue_on(b, here)
     with _later(machines, 50):
         code, _, err = _take(b)
         assert (code, "owned by" in err) == (1, True), "not expired yet"
@@ -140,7 +139,7 @@ def test_an_expired_lease_is_taken_without_force_if_no_job_was_running(
         assert code == 0, err
     there.wait_for("QueueResumed")
     there.stop()
-    same(there, machines.remote())
+    check_replica(there, machines.remote())
 
 
 def test_an_expired_lease_needs_force_while_a_job_may_be_running(
@@ -152,7 +151,7 @@ def test_an_expired_lease_needs_force_while_a_job_may_be_running(
     here.wait_executing("second")
     _in_store(machines, here)
     machines.lose(a)
-    there = machines.on(b, here)
+    there = machines.queue_on(b, here)
     with _later(machines, 300):
         code, _, err = _take(b)
         assert code == 1
@@ -160,13 +159,13 @@ def test_an_expired_lease_needs_force_while_a_job_may_be_running(
         assert "job second is running there; its lease was renewed 30" in err
         assert "--force" in err
         assert not there.paths.events.exists()
-        a.let("go")
+        a.release("go")
         code, _, err = _take(b, "--force")
     assert code == 0, err
     assert there.data("second", "JobInterrupted").cause == "fenced"
     assert "it ran on" in there.data("second", "JobInterrupted").detail
     assert there.executed() == [("second", 2), ("third", 1)]
-    same(there, machines.remote())
+    check_replica(there, machines.remote())
 
 
 def _each_for_itself(world: World) -> Queue:
@@ -180,19 +179,19 @@ def _each_for_itself(world: World) -> Queue:
 def test_a_disconnected_owner_that_continued_is_fenced_on_reconnection(
     machines: Machines,
 ) -> None:
-    with machines.way() as way:
+    with machines.separate_proxy() as way:
         a, b = machines.machine("a", way), machines.machine("b")
         here = _each_for_itself(a)
         process = here.start()
         here.wait_executing("first")
         _in_store(machines, here)
         way.down()
-        a.let("first-a")
+        a.release("first-a")
         started = here.wait_executing("second")
-        there = machines.on(b, here)
+        there = machines.queue_on(b, here)
         after = b.start("resume", "q", "--from-s3", "--force")
         there.wait_executing("first", 2)
-        b.let("first-b")
+        b.release("first-b")
         again = there.wait_executing("second")
         way.up()
         _, err = process.communicate(timeout=60)
@@ -206,12 +205,12 @@ def test_a_disconnected_owner_that_continued_is_fenced_on_reconnection(
     assert lines[:3] == theirs[:3]
     assert lines[3] != theirs[3], "the old owner continued its own log"
     assert verify(kept / "events.db", "q").state.reason == "fenced"
-    b.let("second-b")
-    b.let("third-b")
+    b.release("second-b")
+    b.release("third-b")
     after.communicate(timeout=40)
     assert after.returncode == 0
     assert there.executed() == [("first", 2), ("second", 1), ("third", 1)]
-    same(there, machines.remote())
+    check_replica(there, machines.remote())
 
 
 def _kill_only_runner(queue: Queue) -> None:
@@ -230,12 +229,12 @@ def test_a_previous_owner_ends_its_job_and_reports_the_takeover(
     started = here.wait_executing("first")
     _in_store(machines, here)
     _kill_only_runner(here)
-    there = machines.on(b, here)
+    there = machines.queue_on(b, here)
     after = b.start("resume", "q", "--from-s3", "--force")
     there.wait_executing("first", 2)
     if not alive:
         for name in ("first-b", "second-b", "third-b"):
-            b.let(name)
+            b.release(name)
         after.communicate(timeout=40)
     done = a.spawn("resume", "q")
     assert done.code == 1
@@ -246,26 +245,26 @@ def test_a_previous_owner_ends_its_job_and_reports_the_takeover(
     assert attempt_processes(started) == [], "its job is dead"
     if alive:
         for name in ("first-b", "second-b", "third-b"):
-            b.let(name)
+            b.release(name)
         after.communicate(timeout=40)
     assert after.returncode == 0
-    same(there, machines.remote())
+    check_replica(there, machines.remote())
 
 
 def test_a_previous_owner_with_unshipped_events_has_its_folder_set_aside(
     machines: Machines,
 ) -> None:
-    with machines.way() as way:
+    with machines.separate_proxy() as way:
         a, b = machines.machine("a", way), machines.machine("b")
         here = _each_for_itself(a)
         here.detach()
         here.wait_executing("first")
         _in_store(machines, here)
         way.down()
-        a.let("first-a")
+        a.release("first-a")
         started = here.wait_executing("second")
         _kill_only_runner(here)
-        there = machines.on(b, here)
+        there = machines.queue_on(b, here)
         after = b.start("resume", "q", "--from-s3", "--force")
         there.wait_executing("first", 2)
         way.up()
@@ -276,10 +275,10 @@ def test_a_previous_owner_with_unshipped_events_has_its_folder_set_aside(
     (kept,) = [each.folder for each in queues.aside(a.roots, "q")]
     assert verify(kept / "events.db", "q").state.reason == "fenced"
     for name in ("first-b", "second-b", "third-b"):
-        b.let(name)
+        b.release(name)
     after.communicate(timeout=40)
     assert after.returncode == 0
-    same(there, machines.remote())
+    check_replica(there, machines.remote())
 
 
 def test_one_of_two_concurrent_takeovers_succeeds(
@@ -292,13 +291,13 @@ def test_one_of_two_concurrent_takeovers_succeeds(
     _in_store(machines, here)
     machines.lose(a)
     both = [machines.machine("b"), machines.machine("c")]
-    on = [machines.on(world, here) for world in both]
+    on = [machines.queue_on(world, here) for world in both]
     with machines.proxy.fault("hold", "PUT", key="_spawn/") as rule:
         takers = [world.start("resume", "q", "--from-s3", "--force") for world in both]
         on[0].until(lambda: rule.hits == 2, "both claim it")
     for job_id in ("first", "second", "third"):
         for world in both:
-            world.let(f"{job_id}-{world.home.name}")
+            world.release(f"{job_id}-{world.home.name}")
     told = [taker.communicate(timeout=60) for taker in takers]
     said = [f"{t.returncode} {out}{err}" for t, (out, err) in zip(takers, told, strict=True)]
     assert sorted(taker.returncode for taker in takers) == [0, 1], said
@@ -306,20 +305,20 @@ def test_one_of_two_concurrent_takeovers_succeeds(
     (err,) = [err for (_, err), taker in zip(told, takers, strict=True) if taker.returncode == 1]
     assert "queue q is owned by" in err or "nothing is left to do" in err
     assert winner.executed() == [("first", 2), ("second", 1), ("third", 1)]
-    same(winner, machines.remote())
+    check_replica(winner, machines.remote())
 
 
 def test_a_queue_that_ended_before_a_later_claim_has_completed(
     machines: Machines,
 ) -> None:
-    with machines.way() as way:
+    with machines.separate_proxy() as way:
         a = machines.machine("a", way)
         here = a.queue(job("first", until("go")))
         process = here.start()
         here.wait_executing("first")
         _in_store(machines, here)
         with way.fault("hold", "PUT", key="lease") as rule:
-            a.let("go")
+            a.release("go")
             here.wait_for("QueueCompleted")
             here.until(lambda: rule.hits > 0, "it hands the queue back")
             lease = machines.remote().lease
@@ -327,7 +326,7 @@ def test_a_queue_that_ended_before_a_later_claim_has_completed(
         _, err = process.communicate(timeout=30)
     assert process.returncode == 0, err
     assert queues.aside(a.roots, "q") == []
-    same(here, machines.remote())
+    check_replica(here, machines.remote())
 
 
 def test_takeovers_do_not_count_as_losses_of_the_running_job(machines: Machines) -> None:
@@ -339,13 +338,13 @@ def test_takeovers_do_not_count_as_losses_of_the_running_job(machines: Machines)
         _in_store(machines, here)
         machines.lose(here.world)
         world = machines.machine(name)
-        here = machines.on(world, here)
+        here = machines.queue_on(world, here)
         code, _, err = _take(world, "--force", "--detach")
         assert code == 0, err
         here.wait_executing("second", attempt)
-    a.let("go")
+    a.release("go")
     here.wait_for("QueueCompleted")
-    causes = [event.data.cause for event in here.of("second", "JobInterrupted")]
+    causes = [event.data.cause for event in here.job_events("second", "JobInterrupted")]
     assert causes == ["fenced"] * 3
 
 
@@ -358,18 +357,18 @@ def test_a_queue_with_an_unshipped_end_resumes_on_its_machine(machines: Machines
     _in_store(machines, here)
     machines.proxy.down()
     if how == "failed":
-        a.let("go")
+        a.release("go")
     else:
         a.start("cancel", "q")
     here.wait_for("QueueFailed")
     here.kill_runner()
     machines.proxy.up()
-    a.let("go")
-    a.let("mended")
+    a.release("go")
+    a.release("mended")
     done = a.spawn("resume", "q", "--retry-failed")
     assert done.code == 0, done.err
     assert queues.aside(a.roots, "q") == []
-    same(here, machines.remote())
+    check_replica(here, machines.remote())
 
 
 def test_a_queue_that_was_taken_over_resumes_after_an_outage(machines: Machines) -> None:
@@ -380,7 +379,7 @@ def test_a_queue_that_was_taken_over_resumes_after_an_outage(machines: Machines)
     here.wait_executing("second")
     _in_store(machines, here)
     machines.lose(a)
-    there = machines.on(b, here)
+    there = machines.queue_on(b, here)
     code, _, err = _take(b, "--force", "--detach")
     assert code == 0, err
     there.wait_executing("second", 2)
@@ -389,10 +388,10 @@ def test_a_queue_that_was_taken_over_resumes_after_an_outage(machines: Machines)
     machines.proxy.down()
     after = b.start("resume", "q")
     there.wait_for("QueueResumed", count=2)
-    a.let("go")
+    a.release("go")
     there.wait_for("JobCompleted", "second")
     machines.proxy.up()
     _, err = after.communicate(timeout=60)
     assert after.returncode == 0, err
     assert queues.aside(b.roots, "q") == []
-    same(there, machines.remote())
+    check_replica(there, machines.remote())

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from botocore.config import Config
 from tests.support.constants import VARIABLE
-from tests.support.machines import Machines, same
+from tests.support.machines import Machines, check_replica
 from tests.support.proxy import WRITES, Fault, Rule
 from tests.support.queues import Queue, World, job, until
 from tests.support.s3 import CREDENTIALS
@@ -49,7 +49,7 @@ def _whole(machines: Machines, world: World, attempt: str = "1.1") -> None:
 
 @pytest.mark.parametrize("fault", ["500", "503", "reset", "lose", "late"])
 def test_no_partial_upload_counts_as_complete(machines: Machines, fault: Fault) -> None:
-    machines.hurry("spawn.runner.publisher.FIRST_SECONDS", 0.1)
+    machines.override_constant("spawn.runner.publisher.FIRST_SECONDS", 0.1)
     a = machines.machine()
     queue = _left(a)
     machines.proxy.seed(7)
@@ -61,18 +61,18 @@ def test_no_partial_upload_counts_as_complete(machines: Machines, fault: Fault) 
     assert machines.remote().uploads() == [], "no multipart upload is left open"
 
 
-def test_a_reader_of_the_store_alone_sees_what_keeps_the_runner_from_its_work(
+def test_a_reader_of_the_store_sees_the_runners_troubles(
     machines: Machines,
 ) -> None:
-    machines.hurry("spawn.runner.replicator.RENEW_SECONDS", 0.2)
-    machines.hurry("spawn.runner.publisher.FIRST_SECONDS", 0.1)
-    machines.hurry("spawn.runner.publisher.MOST_SECONDS", 0.5)
+    machines.override_constant("spawn.runner.replicator.RENEW_SECONDS", 0.2)
+    machines.override_constant("spawn.runner.publisher.FIRST_SECONDS", 0.1)
+    machines.override_constant("spawn.runner.publisher.MOST_SECONDS", 0.5)
     a, b = machines.machine("a"), machines.machine("b")
     queue = a.queue(job("make", "echo 1 > x", result_files=["x"]), job("use", "cat x", "make"))
     with machines.proxy.fault("503", *WRITES, key="/attempts/"):
         process = queue.start()
         queue.wait_for("JobCompleted", "make")
-        queue.until(lambda: bool(b.status("q")["troubles"]), "the lease tells the trouble")
+        queue.until(lambda: bool(b.status("q")["troubles"]), "the lease has the trouble")
         there, (here,) = b.status("q")["troubles"], a.status("q")["troubles"]
         assert [(each["kind"], each["what"]) for each in there] == [(here["kind"], here["what"])]
         assert here["what"] == "the files of make are not saved yet"
@@ -103,7 +103,7 @@ def test_dependents_wait_for_results_at_most_upload_wait(machines: Machines) -> 
     assert process.returncode == 0, err
     assert queue.types("make")[-1] == "ResultsUploaded"
     assert queue.state.state == "completed"
-    same(queue, machines.remote())
+    check_replica(queue, machines.remote())
 
 
 def test_a_denied_upload_is_retried_once_more_at_the_end_and_by_resume(
@@ -124,14 +124,14 @@ def test_a_denied_upload_is_retried_once_more_at_the_end_and_by_resume(
     assert again.code == 0, again.err
     assert queue.types("make")[-1] == "ResultsUploaded"
     assert queue.executed() == [("make", 1), ("use", 1)]
-    same(queue, machines.remote())
+    check_replica(queue, machines.remote())
 
 
 @pytest.mark.parametrize("fault", ["401", "403", "404", "412"])
 def test_a_denial_that_ends_before_the_queue_does_loses_nothing(
     machines: Machines, fault: Fault
 ) -> None:
-    machines.hurry("spawn.runner.publisher.MOST_SECONDS", 0.5)
+    machines.override_constant("spawn.runner.publisher.MOST_SECONDS", 0.5)
     a = machines.machine()
     queue = a.queue(
         job("make", "echo 1 > x; echo hi", result_files=["x"]), job("apart", until("go"))
@@ -142,13 +142,13 @@ def test_a_denial_that_ends_before_the_queue_does_loses_nothing(
             queue.until(lambda: refused.hits >= 6, "it is tried")
         else:
             queue.wait_for("ResultsUploadFailed", "make")
-    a.let("go")
+    a.release("go")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert queue.types("make")[-1] in ("ResultsUploaded", "OutputSaved")
     assert machines.remote().read("make/attempts/1.1/results/x") == b"1\n"
     assert machines.remote().read("make/attempts/1.1/stdout.log") == b"hi\n"
-    same(queue, machines.remote())
+    check_replica(queue, machines.remote())
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -175,7 +175,7 @@ def test_a_runner_death_between_completion_and_upload_loses_nothing(
 
 
 def test_the_output_of_a_running_job_is_uploaded_in_parts(machines: Machines) -> None:
-    machines.hurry("spawn.runner.publisher.PIECE_SECONDS", 1.0)
+    machines.override_constant("spawn.runner.publisher.PIECE_SECONDS", 1.0)
     a = machines.machine()
     queue = a.queue(job("talk", f"echo one; echo oops >&2; {until('go')}; echo two"))
     queue.detach()
@@ -187,7 +187,7 @@ def test_the_output_of_a_running_job_is_uploaded_in_parts(machines: Machines) ->
     assert machines.remote().read(f"{parts}stderr.log/{0:016d}") == b"oops\n"
     os.kill(queue.runner(), signal.SIGKILL)
     queue.wait_idle()
-    a.let("go")
+    a.release("go")
     assert queue.resume().code == 0
     assert machines.remote().read("talk/attempts/1.1/stdout.log") == b"one\ntwo\n"
 
@@ -253,7 +253,7 @@ def test_the_next_runner_uploads_output_that_was_denied(machines: Machines) -> N
     with machines.proxy.fault("403", *WRITES, key=r"std(out|err)\.log"):
         assert queue.run().code == 1
     assert "make: output not saved: " in a.spawn("status", "q").out
-    a.let("mended")
+    a.release("mended")
     done = a.spawn("resume", "q", "--retry-failed")
     assert done.code == 0, done.err
     assert queue.types("make")[-1] == "OutputSaved"
@@ -262,8 +262,8 @@ def test_the_next_runner_uploads_output_that_was_denied(machines: Machines) -> N
 
 
 def test_a_cancel_does_not_wait_for_an_unreachable_store(machines: Machines) -> None:
-    machines.hurry("spawn.runner.leaving.PUBLISH_SECONDS", 1.0)
-    machines.hurry("spawn.runner.publisher.MOST_SECONDS", 1.0)
+    machines.override_constant("spawn.runner.leaving.PUBLISH_SECONDS", 1.0)
+    machines.override_constant("spawn.runner.publisher.MOST_SECONDS", 1.0)
     a = machines.machine()
     queue = a.queue(job("make", "echo 1 > x", result_files=["x"]), job("long", until("never")))
     with machines.proxy.fault("503", *WRITES, key="/attempts/"):
@@ -280,7 +280,7 @@ def test_a_cancel_does_not_wait_for_an_unreachable_store(machines: Machines) -> 
 def test_a_second_ctrl_c_stops_at_once(machines: Machines) -> None:
     """After the first one, the runner waits an hour for the store, by a changed constant."""
     a = machines.machine()
-    a.hurry("spawn.runner.leaving.PUBLISH_SECONDS", 3600.0)
+    a.override_constant("spawn.runner.leaving.PUBLISH_SECONDS", 3600.0)
     queue = a.queue(job("make", "echo 1 > x", result_files=["x"]), job("long", until("go")))
     with machines.proxy.fault("503", *WRITES, key="/attempts/") as refused:
         process = queue.start()
@@ -295,7 +295,7 @@ def test_a_second_ctrl_c_stops_at_once(machines: Machines) -> None:
         _, err = process.communicate(timeout=60)
         assert process.returncode == 130, err
     del a.environ[VARIABLE]
-    a.let("go")
+    a.release("go")
     assert queue.resume().code == 0
     assert queue.types("make")[-1] == "ResultsUploaded"
 

@@ -211,8 +211,7 @@ def test_lines_that_do_not_continue_the_chain_are_rejected(
 
 class Forger(FeedClient):
     """Changes the hash of the last line of each page; `asked` has the events after which pages were
-    requested.
-    """
+    requested."""
 
     def __init__(self, where: Callable[[], tuple[str, int]], name: str) -> None:
         super().__init__(where, name)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.feeds import Feed, taken_apart, until_closed
+from tests.support.feeds import Feed, parse_response, until_closed
 from tests.support.queues import SECONDS, World, job
 from tests.support.wait import wait_until
 
@@ -21,7 +21,7 @@ HOST = b"Host: 127.0.0.1\r\n"
 
 
 def _status(feed: Feed, data: bytes) -> int:
-    return taken_apart(feed.raw(data))[0]
+    return parse_response(feed.raw(data))[0]
 
 
 def _serves(feed: Feed) -> None:
@@ -131,7 +131,7 @@ def test_a_request_is_read_byte_by_byte(feed: Feed) -> None:
     with feed.connect() as sock:
         for byte in GET + HOST + b"Connection: close\r\n\r\n":
             sock.sendall(bytes([byte]))
-        assert taken_apart(until_closed(sock))[0] == 200
+        assert parse_response(until_closed(sock))[0] == 200
 
 
 @pytest.fixture

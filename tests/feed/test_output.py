@@ -63,9 +63,9 @@ def test_follow_prints_the_complete_output(world: World, laptop: Laptop) -> None
     found: list[bytes] = []
     thread = threading.Thread(target=lambda: found.append(_printed(laptop, "a", follow=True)))
     thread.start()
-    world.let("two")
+    world.release("two")
     queue.until(lambda: b"two" in queue.stdout("a"), "more output")
-    world.let("three")
+    world.release("three")
     thread.join(60)
     assert found == [b"one\ntwo\nthree\nfour"]
     queue.wait_idle()
@@ -84,9 +84,9 @@ def test_a_waiting_request_returns_on_new_output_and_at_the_end(world: World, fe
 
     thread = threading.Thread(target=ask)
     thread.start()
-    world.let("two")
+    world.release("two")
     queue.until(lambda: bool(answers), "an answer")
-    world.let("end")
+    world.release("end")
     thread.join(60)
     assert [body for _, body in answers] == [b"two\n", b""]
     assert [headers["spawn-over"] for headers, _ in answers] == ["0", "1"]
@@ -154,7 +154,7 @@ def test_a_named_pipe_in_place_of_a_log_does_not_block_the_feed(world: World, fe
         path.unlink(missing_ok=True)
         os.mkfifo(path)
     assert feed.get("/v1/queues/q")[0] == 200
-    world.let("end")
+    world.release("end")
     queue.wait_idle()
 
 

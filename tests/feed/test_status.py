@@ -63,7 +63,7 @@ def test_the_report_of_a_running_queue_equals_the_local_one(world: World, laptop
     said = _same(world, laptop, "q", datetime.now(UTC))
     for wanted in ('"Epoch 25/100 (25%)"', '"retry_in"', '"runner_alive": true', "no file matches"):
         assert wanted in said
-    world.let("end")
+    world.release("end")
     world.spawn("cancel", "q")
     queue.wait_idle()
     assert '"status": "failed"' in _same(world, laptop, "q", datetime.now(UTC))
@@ -100,14 +100,14 @@ def test_the_estimate_uses_earlier_queues_of_the_machine(world: World, laptop: L
     with laptop.open("second") as source:
         source.refresh()
         assert source.report(datetime.now(UTC)).estimated_completion is None
-    world.let("end")
+    world.release("end")
     second.wait_idle()
     third = world.queue(job("a", command), job("b", "true", "a"), queue_id="third")
     (world.work / "end").unlink()
     third.detach("--no-s3")
     third.wait_executing("a")
     assert '"estimated_completion": "20' in _same(world, laptop, "third", datetime.now(UTC))
-    world.let("end")
+    world.release("end")
     third.wait_idle()
 
 
@@ -123,7 +123,7 @@ def test_a_dead_runner_is_reported(world: World, laptop: Laptop) -> None:
         assert not source.runner_alive()
         assert source.report(datetime.now(UTC)).runner_alive is False
     assert '"runner_alive": false' in _same(world, laptop, "q", datetime.now(UTC))
-    world.let("end")
+    world.release("end")
     queue.wait_over("a")
     assert '"unnoticed": "ended ' in _same(world, laptop, "q", datetime.now(UTC))
     assert queue.resume().code == 0
@@ -169,7 +169,7 @@ def test_the_default_is_the_running_queue_and_others_are_named(
         source.refresh()
         assert source.state.state == "running"
     for queue in world.queues:
-        world.let(queue.queue_id)
+        world.release(queue.queue_id)
         queue.wait_idle()
     with laptop.open() as source:
         assert source.queue_id == "three"
@@ -184,7 +184,7 @@ def test_queues_of_a_machine_are_listed_newest_first(world: World, feed: Feed) -
         listed = [(each.queue_id, each.state, each.runs) for each in client.queues().queues]
     assert listed == [("stays", "running", True), ("bad", "failed", False),
                       ("good", "completed", False)]  # fmt: skip
-    world.let("end")
+    world.release("end")
     stays.wait_idle()
 
 
@@ -227,7 +227,7 @@ def test_an_empty_log_is_reported_with_a_hint(
 def test_a_past_moment_shows_the_state_at_that_moment(world: World, laptop: Laptop) -> None:
     queue = world.queue(job("a", "true"), job("b", "true", "a"))
     queue.run("--no-s3")
-    then = queue.of("b", "JobStarted")[0].at
+    then = queue.job_events("b", "JobStarted")[0].at
     with laptop.open() as source:
         source.refresh(until=then)
         report = source.report(moment(then), past=True)

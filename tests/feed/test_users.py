@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.feeds import NAME, Feed, taken_apart, until_closed
+from tests.support.feeds import NAME, Feed, parse_response, until_closed
 from tests.support.queues import SECONDS, World, job
 from tests.support.users import public_folder
 from tests.support.wait import wait_until
@@ -73,7 +73,7 @@ def _python() -> str:
 
 def test_the_feeds_own_user_is_served(world: World, feed: Feed) -> None:
     world.queue(job("a", "true")).run("--no-s3")
-    assert taken_apart(feed.raw(GET))[0] == 200
+    assert parse_response(feed.raw(GET))[0] == 200
 
 
 def test_another_user_is_rejected_and_learns_nothing(
@@ -82,7 +82,7 @@ def test_another_user_is_rejected_and_learns_nothing(
     world.queue(job("a", "echo hidden")).run("--no-s3")
     for target in (b"/v1/hello", b"/v1/queues", b"/v1/queues/q", b"/v1/queues/none"):
         data = GET.replace(b"/v1/queues/q", target)
-        status, _, body = taken_apart(_ask(stranger, feed.port, data))
+        status, _, body = parse_response(_ask(stranger, feed.port, data))
         assert status == 403
         assert b"another user's feed" in body
         assert f"it serves {pwd.getpwuid(os.getuid()).pw_name}".encode() in body
@@ -96,7 +96,7 @@ def test_another_user_is_rejected_over_ipv6(feed: Feed, stranger: str) -> None:
     done = subprocess.run(command, capture_output=True, timeout=SECONDS, cwd="/", check=False)
     if b"Address family" in done.stderr or b"unreachable" in done.stderr:
         pytest.skip("there is no IPv6 here")
-    assert taken_apart(done.stdout)[0] == 403, done.stderr
+    assert parse_response(done.stdout)[0] == 403, done.stderr
 
 
 def test_the_feeds_own_user_is_served_over_ipv6(feed: Feed) -> None:
@@ -106,7 +106,7 @@ def test_the_feeds_own_user_is_served_over_ipv6(feed: Feed) -> None:
         pytest.skip("there is no IPv6 here")
     with sock:
         sock.sendall(GET.replace(b"/v1/queues/q", b"/v1/hello"))
-        assert taken_apart(until_closed(sock))[0] == 200
+        assert parse_response(until_closed(sock))[0] == 200
 
 
 def test_connections_of_another_user_take_no_slots_of_permitted_users(
@@ -162,7 +162,7 @@ def strangers(stranger: str) -> Iterator[int]:
 def test_the_feed_of_a_user_serves_root(strangers: int, stranger: str) -> None:
     with FeedClient(lambda: ("127.0.0.1", strangers), NAME) as client:
         assert client.hello.uid == pwd.getpwnam(stranger).pw_uid
-    assert taken_apart(_ask(stranger, strangers, GET))[0] == 404, "its own user is served"
+    assert parse_response(_ask(stranger, strangers, GET))[0] == 404, "its own user is served"
 
 
 def test_a_port_used_by_another_users_feed_is_reported(

@@ -18,7 +18,7 @@ from tests.support.configs import queue as config
 from tests.support.feeds import Feed, Laptop
 from tests.support.logs import QUEUE_ID, running, started
 from tests.support.queues import SECONDS, Queue, World, job, until
-from tests.support.wait import returns, wait_until
+from tests.support.wait import call_with_timeout, wait_until
 
 from spawn.cli import patience
 from spawn.cli import watch as watching
@@ -77,7 +77,7 @@ def test_a_watch_continues_after_the_feed_restarts(world: World, tmp_path: Path)
             feeds.append(Feed(world))
             before = len(watch.states)
             queue.until(lambda: len(watch.states) >= before + 2, "two more")
-            world.let("end")
+            world.release("end")
     finally:
         feeds[-1].stop()
     assert watch.states[-1] == "completed"
@@ -93,7 +93,7 @@ def test_a_watch_continues_from_a_dead_runner_to_the_next(world: World, laptop: 
     with _watch(laptop, []) as watch:
         queue.until(lambda: bool(watch.states), "a report")
         queue.kill_runner()
-        world.let("end")
+        world.release("end")
         queue.wait_over("a")
         assert queue.resume().code == 0
     assert watch.states[-1] == "completed"
@@ -121,7 +121,7 @@ def waiting(world: World) -> Iterator[Queue]:
     queue.wait_executing("a")
     queue.until(lambda: b"step" in queue.combined("a"), "output")
     yield queue
-    world.let("end")
+    world.release("end")
     queue.wait_idle()
 
 
@@ -165,14 +165,14 @@ def test_a_waiting_client_sends_one_request_and_gets_news(
         with _requests() as asked:
             assert not source.pause(2.0)
         assert len(asked) == 1
-        threading.Timer(0.3, world.let, ("end",)).start()
+        threading.Timer(0.3, world.release, ("end",)).start()
 
         def follow() -> None:
             while not source.state.ended:
                 assert source.pause(MAX_WAIT)
                 source.refresh()
 
-        returns(follow, seconds=MAX_WAIT - 5)  # before the end of a wait
+        call_with_timeout(follow, seconds=MAX_WAIT - 5)  # before the end of a wait
         assert source.report(datetime.now(UTC)).status == "completed"
 
 
@@ -206,7 +206,7 @@ def test_only_changed_jobs_are_transferred(world: World, feed: Feed, laptop: Lap
         source.refresh()
         while source.pause(1.0):
             source.refresh()
-        world.let("one")
+        world.release("one")
         before = source.traffic
         wait_until(
             lambda: source.refresh() or _progress(source) == "step 1/3 (33%)", seconds=SECONDS
@@ -216,7 +216,7 @@ def test_only_changed_jobs_are_transferred(world: World, feed: Feed, laptop: Lap
         report = source.report(datetime.now(UTC))
         assert all(each.log_file for each in report.jobs)
         assert source.traffic > before
-    world.let("end")
+    world.release("end")
     queue.wait_idle()
 
 

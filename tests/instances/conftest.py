@@ -35,7 +35,7 @@ def bare(tmp_path: Path, moto_server: Server, needs_sshd: None) -> Iterator[Inst
 @pytest.fixture
 def instance(bare: Instance) -> Instance:
     """An instance with a running feed."""
-    bare.serve()
+    bare.start_feed()
     return bare
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 from tests.support import warm
-from tests.support.answers import Answer, Asked, answering, forward
+from tests.support.answers import Answer, RecordedRequest, answering, forward
 from tests.support.feeds import answered, hello
 from tests.support.instances import Instance, Person, launch
 from tests.support.queues import SECONDS, Finished, job, until
@@ -27,8 +27,7 @@ from spawn.store.replica import lines, names
 
 HUNG = 300.0
 """Seconds after which a command counts as hung, on the busiest machine. The peers never answer, so
-only a timeout of the product ends the wait.
-"""
+only a timeout of the product ends the wait."""
 
 
 def refused(person: Person, target: str, *flags: str, **environ: str) -> Finished:
@@ -81,7 +80,7 @@ def test_a_host_key_that_changes_during_a_watch_ends_it(
     assert watching.returncode == 1
     assert "does not match the known one: nothing was sent" in err
     assert "Read from" not in err
-    instance.world.let("end")
+    instance.world.release("end")
     queue.wait_for("QueueCompleted")
 
 
@@ -178,15 +177,15 @@ def test_the_right_key_of_an_agent_is_used(
     others = [keygen(tmp_path / f"other-{number}") for number in range(3)]
     with agent(tmp_path, *others, person.laptop.key) as path:
         person.laptop.key.rename(tmp_path / "away")
-        instance.leads(f"Host *\n    IdentityAgent {path}")
+        instance.write_ssh_config(f"Host *\n    IdentityAgent {path}")
         assert person.status(instance.id)["queue_id"] == "q"
 
 
 def test_a_jump_host_is_used(instance: Instance, person: Person, tmp_path: Path) -> None:
     ran(instance)
     with sshd(tmp_path / "jump", allow=[person.laptop.key]) as jump:
-        person.laptop.knows(jump.known(f"[127.0.0.1]:{jump.port}"))
-        instance.leads(
+        person.laptop.add_known_hosts(jump.known_hosts_line(f"[127.0.0.1]:{jump.port}"))
+        instance.write_ssh_config(
             f"Host i-*\n    ProxyJump gate\nHost gate\n    HostName 127.0.0.1\n"
             f"    Port {jump.port}\n    User {ME}\n"
         )
@@ -207,12 +206,12 @@ def test_a_closed_port_is_reported(bare: Instance, person: Person) -> None:
 @pytest.mark.parametrize("says", ["nothing at all", "nothing after the connection"])
 def test_a_host_that_drops_packets_times_out(bare: Instance, person: Person, says: str) -> None:
     seconds = dial.CONNECT_SECONDS if warm.cold else 1.0
-    person.hurry("spawn.cli.remote.dial.CONNECT_SECONDS", seconds)
-    person.hurry("spawn.cli.remote.handshake.BANNER_SECONDS", seconds)
+    person.override_constant("spawn.cli.remote.dial.CONNECT_SECONDS", seconds)
+    person.override_constant("spawn.cli.remote.handshake.BANNER_SECONDS", seconds)
     bare.server.stop()
     with swallowing(accepts=says != "nothing at all") as port:
         bare.server.port = port
-        bare.leads()
+        bare.write_ssh_config()
         said = refused(person, bare.id).err
     if says == "nothing at all":
         assert f"127.0.0.1:{port} does not answer: no connection within {seconds:g} s" in said
@@ -334,7 +333,7 @@ def test_with_two_queues_the_other_is_named_and_can_be_selected(
     assert person.status(instance.id, SPAWN_QUEUE=other)["queue_id"] == other
     why = person.spawn("why", instance.id, "one", "--queue", other).out
     assert f"`spawn queue logs {instance.id} --queue {other} one --follow`" in why
-    instance.world.let("end")
+    instance.world.release("end")
     for queue in instance.world.queues:
         queue.wait_for("QueueCompleted")
 
@@ -349,7 +348,7 @@ def test_a_host_key_is_trusted_only_for_its_instance(bare: Instance, person: Per
 def ec2(instance: Instance, action: bytes, xml: str) -> Iterator[str]:
     """An EC2 server that gives its own answer to one action; yields its endpoint."""
 
-    def answer(asked: Asked) -> Answer:
+    def answer(asked: RecordedRequest) -> Answer:
         return Answer(body=xml.encode()) if action in asked.body else forward(instance.aws, asked)
 
     with answering(answer) as server:

@@ -28,7 +28,7 @@ def test_the_status_of_a_running_queue_equals_the_instances_own(
     there = instance.world.status()
     same = ("queue_id", "instance_id", "status", "started_at", "jobs", "results_location")
     assert {key: report[key] for key in same} == {key: there[key] for key in same}
-    instance.world.let("end")
+    instance.world.release("end")
     queue.wait_for("QueueCompleted")
     assert person.status(instance.id)["status"] == "completed"
 
@@ -51,7 +51,7 @@ def test_why_explains_a_waiting_job(instance: Instance, person: Person) -> None:
     there = instance.world.spawn("why", "local", "evaluate").out
     there = there.replace("queue logs q ", f"queue logs {instance.id} ")
     assert _untimed(finished.out) == _untimed(there)
-    instance.world.let("end")
+    instance.world.release("end")
     queue.wait_for("QueueCompleted")
 
 
@@ -119,7 +119,7 @@ def test_wait_waits_for_the_end_of_the_instances_queue(
     queue = instance.queue(job("one", f"{until('end')}; {command}")).detach()
     queue.wait_executing("one")
     waiting = person.start("wait", instance.id)
-    instance.world.let("end")
+    instance.world.release("end")
     out, err = waiting.communicate(timeout=SECONDS)
     assert (waiting.returncode, out) == (code, f"{ended}\n"), err
 
@@ -127,7 +127,7 @@ def test_wait_waits_for_the_end_of_the_instances_queue(
 def test_at_shows_a_past_moment_of_the_instances_queue(instance: Instance, person: Person) -> None:
     queue = instance.queue(job("one", "true"))
     assert queue.run().code == 0
-    started = queue.of("one", "JobStarted")[0].at
+    started = queue.job_events("one", "JobStarted")[0].at
     report = person.status(instance.id, "--at", started)
     assert report["status"] == "running"
     assert report["jobs"]["completed"] == 0
@@ -195,7 +195,7 @@ def test_resume_retry_failed_runs_spawn_on_the_instance_and_detaches(
 ) -> None:
     queue = instance.queue(job("one", "test -e end"))
     assert queue.run().code == 1
-    instance.world.let("end")
+    instance.world.release("end")
     finished = person.spawn("resume", instance.id, "--retry-failed")
     assert finished.code == 0, finished.err
     queue.wait_for("QueueCompleted")
@@ -229,7 +229,7 @@ def test_cancel_never_falls_back_to_another_machine(instance: Instance, person: 
     assert finished.code == 1
     assert "nothing listens at 127.0.0.1" in finished.err
     assert not queue.state.ended
-    instance.world.let("end")
+    instance.world.release("end")
     queue.wait_for("QueueCompleted")
 
 

@@ -137,10 +137,10 @@ def test_a_shared_connection_to_another_host_is_not_used(there: Instance, tmp_pa
         with subprocess.Popen(master, stderr=subprocess.DEVNULL) as process:
             try:
                 wait_until(path.is_socket, what="a connection to another host is open")
-                there.leads(f"Host i-*\n    ControlMaster auto\n    ControlPath {path}\n")
+                there.write_ssh_config(f"Host i-*\n    ControlMaster auto\n    ControlPath {path}\n")
                 done = connect(there, "-c", "echo $SSH_CONNECTION")
             finally:
-                there.leads()
+                there.write_ssh_config()
                 process.kill()
     assert (done.code, done.err) == (0, "")
     assert done.out.split()[-1] == str(there.server.port)
@@ -160,7 +160,7 @@ def test_a_rejected_key_is_reported(there: Instance, tmp_path: Path) -> None:
         done = connect(there, "-c", "echo in", "--identity", str(there.person.laptop.key))
         assert (done.code, done.out, done.err) == (0, "in\n", "")
     finally:
-        there.leads()
+        there.write_ssh_config()
 
 
 def test_a_missing_ssh_program_is_reported(there: Instance, tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_for_an_instance_unknown_to_ec2_a_remembered_queue_is_read(
 def test_without_a_feed_the_log_in_s3_is_read(instance: Instance, person: Person) -> None:
     assert instance.queue(job("one", "true")).run().code == 0
     seen(person, instance)
-    instance.silence()
+    instance.stop_feed()
     line = one_line(status(person, instance))
     assert line.startswith(
         f"No feed runs on {instance.id}: nothing listens on its port {person.port} "
@@ -94,7 +94,7 @@ def test_hints_to_resume_name_a_command_for_the_right_machine(
 ) -> None:
     assert instance.queue(job("one", "echo so; false")).run().code == 1
     seen(person, instance)
-    instance.silence()
+    instance.stop_feed()
     there = person.spawn("why", instance.id, "one").out
     named = f"{instance.id} --queue q"
     assert f"Next: `spawn queue resume {named} --retry-failed` retries one." in there
@@ -132,7 +132,7 @@ def test_a_running_queue_is_shown_as_of_the_last_contact(
     queue = instance.queue(job("one", until("end"))).detach()
     queue.wait_executing("one")
     seen(person, instance)
-    instance.silence(signal.SIGKILL)
+    instance.stop_feed(signal.SIGKILL)
 
     def there() -> bool:
         finished = status(person, instance)
@@ -140,7 +140,7 @@ def test_a_running_queue_is_shown_as_of_the_last_contact(
         return report["status"] == "running" and "its runner was last heard of" in finished.err
 
     queue.until(there, "S3 has it running")
-    instance.world.let("end")
+    instance.world.release("end")
     queue.wait_for("QueueCompleted")
 
 
@@ -151,7 +151,7 @@ def test_a_queue_without_a_bucket_is_not_confused_with_an_older_one(
     assert person.status(instance.id)["queue_id"] == "old"
     assert instance.queue(job("one", "true"), queue_id="new", s3=False).run("--no-s3").code == 0
     assert person.status(instance.id)["queue_id"] == "new"
-    instance.silence()
+    instance.stop_feed()
     finished = person.spawn("status", instance.id)
     assert finished.code == 1
     assert "its queue new has no bucket: its log is only on the instance" in finished.err
@@ -174,7 +174,7 @@ def test_a_named_queue_does_not_become_the_default_queue(
     assert instance.queue(job("one", "true"), queue_id="new").run().code == 0
     assert person.status(instance.id)["queue_id"] == "new"
     assert person.status(instance.id, "--queue", "old")["queue_id"] == "old"
-    instance.silence()
+    instance.stop_feed()
     assert json.loads(status(person, instance).out)["queue_id"] == "new"
     assert json.loads(status(person, instance, "--queue", "old").out)["queue_id"] == "old"
 
@@ -222,7 +222,7 @@ def test_a_missing_log_in_s3_is_reported_with_the_cause_of_the_fallback(
 ) -> None:
     assert instance.queue(job("one", "true")).run().code == 0
     seen(person, instance)
-    instance.silence()
+    instance.stop_feed()
     client = instance.aws.client()
     for each in client.list_objects_v2(Bucket=instance.bucket)["Contents"]:
         client.delete_object(Bucket=instance.bucket, Key=each["Key"])
@@ -237,7 +237,7 @@ def test_an_unreachable_s3_is_reported_with_the_cause_of_the_fallback(
 ) -> None:
     assert instance.queue(job("one", "true")).run().code == 0
     seen(person, instance)
-    instance.silence()
+    instance.stop_feed()
     nowhere = f"http://127.0.0.1:{free_port()}"
     finished = person.spawn("status", instance.id, AWS_ENDPOINT_URL=nowhere)
     assert finished.code == 1
@@ -281,7 +281,7 @@ def test_a_host_that_answers_for_another_instance_is_rejected(
 ) -> None:
     assert instance.queue(job("one", "true")).run().code == 0
     other = launch(instance.aws)
-    instance.silence()
+    instance.stop_feed()
     finished = person.spawn("status", other)
     assert finished.code == 1  # another host answers for it: nobody vouches
     assert "cannot be verified" in finished.err
@@ -290,8 +290,8 @@ def test_a_host_that_answers_for_another_instance_is_rejected(
 def test_a_launched_queue_is_shown_with_its_instance_until_that_is_gone(
     bare: Instance, person: Person
 ) -> None:
-    person.hurry("spawn.cli.sources.replica.ReplicaQueue.poll_seconds", 1.0)
-    person.hurry("spawn.cli.commands.wait.UNOWNED_SECONDS", 1.5)
+    person.override_constant("spawn.cli.sources.replica.ReplicaQueue.poll_seconds", 1.0)
+    person.override_constant("spawn.cli.commands.wait.UNOWNED_SECONDS", 1.5)
     location = f"s3://{bare.bucket}/soon/"
     job_ = {"job_id": "a", "command": "true", "working_directory": "/"}
     config = {"queue_id": "soon", "jobs": [job_]}

@@ -71,11 +71,11 @@ def monitored(instance: Instance, person: Person, last: str) -> tuple[int, str]:
     ):
         try:
             wait_until(lambda: "Progress: 0 / 2\n" in seen.read_text(), seconds=SECONDS)
-            instance.world.let("go")
+            instance.world.release("go")
             code = script.wait(4 * SECONDS)
         finally:
             script.kill()
-            instance.world.let("go")
+            instance.world.release("go")
     queue.wait_idle()
     return code, seen.read_text()
 
@@ -131,7 +131,7 @@ def test_each_documented_status_command_works(instance: Instance, person: Person
     staying = [Staying(person, *line.split()[2:]) for line in watches]
     for watch in staying:
         watch.until(lambda watch=watch: "Status: running" in watch.out, "its first status")
-    instance.world.let("end")
+    instance.world.release("end")
     for watch in staying:
         assert watch.end() == 0, watch.err
         assert "Status: completed" in watch.out

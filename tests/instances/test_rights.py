@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.instances import Instance, instance_in
-from tests.support.processes import carriers
+from tests.support.processes import processes_with_variable
 from tests.support.queues import job, until
 from tests.support.s3 import Server
 from tests.support.users import NOBODY, public_folder, unprivileged
@@ -28,7 +28,7 @@ def open_to_all(tmp_path: Path, moto_server: Server, needs_sshd: None) -> Iterat
     try:
         with instance_in(tmp_path, moto_server, public=folder) as made:
             made.server.authorized.chmod(0o644)
-            made.serve()
+            made.start_feed()
             yield made
     finally:
         shutil.rmtree(folder)
@@ -84,7 +84,7 @@ def test_another_local_user_gets_nothing_through_the_tunnel(
     assert unprivileged(ask) == ""
     watching.terminate()
     watching.wait()
-    instance.world.let("end")
+    instance.world.release("end")
     queue.wait_for("QueueCompleted")
 
 
@@ -101,9 +101,9 @@ def test_both_sides_listen_only_on_loopback(instance: Instance) -> None:
     assert all(each.startswith("127.0.0.1:") for each in here + there), here + there
     watching.terminate()
     watching.wait()
-    instance.world.let("end")
+    instance.world.release("end")
     queue.wait_for("QueueCompleted")
-    wait_until(lambda: not carriers(f"SPAWN_HOME={instance.person.laptop.folder / 'spawn'}"))
+    wait_until(lambda: not processes_with_variable(f"SPAWN_HOME={instance.person.laptop.folder / 'spawn'}"))
 
 
 def listening(pid: int) -> list[str]:

@@ -102,11 +102,11 @@ def test_an_unreachable_instance_is_judged_by_its_log_in_s3(
     tag(instance)
     queue = instance.queue(job("one", until("end"))).detach()
     queue.wait_executing("one")
-    instance.silence()
+    instance.stop_feed()
     done = terminate(instance, "--yes")
     assert (done.code, done.out) == (1, "")
     assert "queue q is running" in done.err
-    instance.world.let("end")
+    instance.world.release("end")
     queue.wait_idle()
     done = terminate(instance, "--yes")
     assert (done.code, done.out) == (0, f"Instance {instance.id} is shutting-down\n"), done.err

@@ -79,7 +79,7 @@ def running(instance: Instance) -> Iterator[Queue]:
     queue = instance.queue(job("a", f"echo begun; {until('end')}; echo over")).detach()
     queue.wait_executing("a")
     yield queue
-    instance.world.let("end")
+    instance.world.release("end")
     queue.wait_idle()
 
 
@@ -100,7 +100,7 @@ def test_a_watch_uses_one_login_and_ends_with_the_queue(
 ) -> None:
     with watching(person, instance.id) as watch:
         watch.until(lambda: len(watch.reports) >= 3, "three reports")
-        instance.world.let("end")
+        instance.world.release("end")
     assert instance.server.logins() == 1
     assert watch.err == ""
     assert watch.reports[-1]["job_details"][0]["exit_code"] == 0
@@ -112,7 +112,7 @@ def test_the_end_is_shown_without_waiting_for_the_next_refresh(
 ) -> None:
     watch = Staying(person, "status", instance.id, "--watch", "--refresh", "1h", "--json")
     watch.until(lambda: watch.reports, "a report")
-    instance.world.let("end")
+    instance.world.release("end")
     assert watch.end() == 0
     assert statuses(watch.reports) == ["running", "completed"]
 
@@ -125,7 +125,7 @@ def test_a_cut_tunnel_is_reopened_silently(
             instance.server.cut()
             before = len(watch.reports)
             watch.until(lambda before=before: len(watch.reports) >= before + 2, "it to go on")
-        instance.world.let("end")
+        instance.world.release("end")
     assert instance.server.logins() >= 2
 
 
@@ -158,17 +158,17 @@ def test_a_watch_continues_after_the_feed_restarts(
 def test_a_watch_returns_from_s3_to_the_instance_when_it_answers_again(
     instance: Instance, person: Person, running: Queue
 ) -> None:
-    person.hurry("spawn.cli.sources.again.FIRST_SECONDS", 0.5)
+    person.override_constant("spawn.cli.sources.again.FIRST_SECONDS", 0.5)
     assert person.status(instance.id)["status"] == "running"
-    instance.silence()
+    instance.stop_feed()
     with watching(person, instance.id) as watch:
         assert watch.reports[0]["read_from"]["location"] == f"s3://{instance.bucket}/q/"
-        instance.serve()
+        instance.start_feed()
         watch.until(lambda: "answers again" in watch.err, "it to go back")
         before = len(watch.reports)
         watch.until(lambda: len(watch.reports) > before, "a report of the instance")
         assert "read_from" not in watch.reports[-1]
-        instance.world.let("end")
+        instance.world.release("end")
     assert watch.err.count("Read from s3://") == 1
     assert "reached again" not in watch.err
 
@@ -194,7 +194,7 @@ def test_a_watch_reports_a_dead_runner_and_continues_with_the_next(
     with watching(person, instance.id) as watch:
         running.kill_runner()
         watch.until(lambda: not watch.reports[-1]["runner_alive"], "it is told")
-        instance.world.let("end")
+        instance.world.release("end")
         running.wait_over("a")
         assert running.resume().code == 0
 
@@ -202,13 +202,13 @@ def test_a_watch_reports_a_dead_runner_and_continues_with_the_next(
 def test_a_watch_of_a_terminated_instance_continues_in_s3(
     instance: Instance, person: Person, running: Queue
 ) -> None:
-    person.hurry("spawn.cli.sources.replica.ReplicaQueue.poll_seconds", 1.0)
+    person.override_constant("spawn.cli.sources.replica.ReplicaQueue.poll_seconds", 1.0)
     with watching(person, instance.id) as watch:
         instance.vanish()
         watch.until(lambda: "s3://" in watch.err, "it to turn to S3", 2 * SECONDS)
         before = len(watch.reports)
         watch.until(lambda: len(watch.reports) > before, "a report from S3")
-        instance.world.let("end")
+        instance.world.release("end")
     assert f"nstance {instance.id} is terminated" in watch.err
 
 
@@ -224,7 +224,7 @@ def test_wait_survives_a_cut_connection(
     waiting.until(lambda: [*person.cache.glob("feeds/*/q.jsonl")], "it to have read the log")
     instance.server.cut()
     waiting.until(lambda: instance.server.logins() == 2, "it to come again")
-    instance.world.let("end")
+    instance.world.release("end")
     assert waiting.end() == code, waiting.err
     assert waiting.out == f"{word}\n"
     queue.wait_idle()
@@ -245,10 +245,10 @@ def test_followed_output_is_exact_over_a_cut_and_a_retry(
     logs = Staying(person, "logs", instance.id, "a", "--follow")
     logs.until(lambda: logs.out == "one 1\n", "its first line")
     instance.server.cut()
-    instance.world.let("two")
+    instance.world.release("two")
     logs.until(lambda: logs.out == "one 1\ntwo\n", "its second line")
     instance.server.cut()
-    instance.world.let("end")
+    instance.world.release("end")
     assert logs.end() == 0, logs.err
     assert logs.out == "one 1\ntwo\none 2\ntwo\n"
     queue.wait_idle()
@@ -257,12 +257,12 @@ def test_followed_output_is_exact_over_a_cut_and_a_retry(
 def test_following_continues_in_s3_when_the_instance_is_terminated(
     instance: Instance, person: Person, running: Queue
 ) -> None:
-    person.hurry("spawn.cli.sources.replica.ReplicaQueue.poll_seconds", 1.0)
+    person.override_constant("spawn.cli.sources.replica.ReplicaQueue.poll_seconds", 1.0)
     logs = Staying(person, "logs", instance.id, "a", "--follow")
     logs.until(lambda: logs.out == "begun\n", "its first line")
     instance.vanish()
     logs.until(lambda: "s3://" in logs.err, "it to turn to S3", 2 * SECONDS)
-    instance.world.let("end")
+    instance.world.release("end")
     assert logs.end() == 0, logs.err
     assert logs.out == "begun\nover\n"
 
@@ -281,7 +281,7 @@ def test_a_wrong_local_clock_does_not_change_times_from_the_instance(
     flags = ("--watch", "--refresh", "1s", "--json")
     watch = Staying(person, "status", instance.id, *flags, **clock)
     watch.until(lambda: len(watch.reports) >= 2, "two reports")
-    instance.world.let("end")
+    instance.world.release("end")
     assert watch.end() == 0
     assert all(seconds(each["elapsed"]) < 600 for each in watch.reports)
 
@@ -299,7 +299,7 @@ def test_a_wrong_local_clock_does_not_change_times_from_the_store(
     assert seconds(told["elapsed"]) < 600
     assert abs(moment(told["as_of"]) - moment(there["as_of"])) < timedelta(minutes=10)
     assert "the last 1h" not in finished.err
-    instance.world.let("end")
+    instance.world.release("end")
 
 
 _SLEEP = """\
@@ -308,8 +308,7 @@ time.sleep = lambda seconds: select.select([], [], [], seconds) and None
 exec(open({guard!r}).read())
 """
 """Under libfaketime `time.sleep` returns at once, as its `clock_nanosleep` assumes a faked clock;
-`select` waits.
-"""
+`select` waits."""
 
 
 def clock_off(person: Person, off: str) -> dict[str, str]:
@@ -351,11 +350,11 @@ def test_a_dead_connection_is_reported_before_it_times_out(
     instance: Instance, person: Person, running: Queue, tmp_path: Path
 ) -> None:
     # The timeout is long after the view reports that it gets no answer.
-    person.hurry("spawn.cli.watch.SLOW_SECONDS", 1.0)
-    person.hurry("spawn.store.feed.client.ANSWER_SECONDS", 5.0)
+    person.override_constant("spawn.cli.watch.SLOW_SECONDS", 1.0)
+    person.override_constant("spawn.store.feed.client.ANSWER_SECONDS", 5.0)
     assert person.status(instance.id)["queue_id"] == running.queue_id
     with relay(instance.server.port) as between:
-        instance.leads(f"Host {instance.id}\n    Port {between.port}")
+        instance.write_ssh_config(f"Host {instance.id}\n    Port {between.port}")
         command = [SPAWN, "queue", "status", instance.id, "--watch", "--refresh", "1s"]
         with terminal(command, person.environ, tmp_path, columns=100) as screen:
             wait_until(lambda: "▶" in screen.text, seconds=SECONDS)
@@ -377,7 +376,7 @@ def test_a_terminal_view_shows_news_at_once_and_ctrl_c_ends_only_the_view(
     command = [SPAWN, "queue", "status", instance.id, "--watch", "--refresh", "1h"]
     with terminal(command, person.environ, tmp_path, columns=80) as screen:
         wait_until(lambda: "a" in screen.text and "▶" in screen.text, seconds=SECONDS)
-        instance.world.let("one")
+        instance.world.release("one")
         wait_until(lambda: "1 completed, 1 running" in screen.text, seconds=SECONDS)
         for columns in (60, 200):
             before = len(screen.text)
@@ -390,5 +389,5 @@ def test_a_terminal_view_shows_news_at_once_and_ctrl_c_ends_only_the_view(
         assert "Traceback" not in screen.text
         assert screen.text.rstrip().endswith("\x1b[?25h"), "the cursor is still hidden"
     assert queue.state.state == "running"
-    instance.world.let("end")
+    instance.world.release("end")
     queue.wait_idle()

@@ -80,7 +80,7 @@ def test_an_invalid_request_file_is_rejected_and_removed(world: World) -> None:
     os.close(wake)
     assert queue.wait_for("RequestRefused").data.request == "bad"
     queue.until(lambda: not bad.exists(), "the file is removed")
-    world.let("go")
+    world.release("go")
     queue.wait_for("QueueCompleted")
 
 
@@ -94,13 +94,13 @@ def test_a_cancel_takes_effect_though_its_command_is_killed(
     queue.until((world.work / "told").exists, "the runner has the request")
     process.kill()
     assert process.wait() == -signal.SIGKILL
-    world.let("go")
+    world.release("go")
     queue.wait_for("QueueFailed")
     assert queue.state.reason == "cancelled"
 
 
 def test_a_request_is_found_without_a_wake_up(world: World) -> None:
-    world.hurry("spawn.runner.poller.LOOK_SECONDS", 0.2)
+    world.override_constant("spawn.runner.poller.LOOK_SECONDS", 0.2)
     queue = world.queue(job("a", until("never")), kill_grace="1s")
     queue.detach()
     queue.wait_executing("a")

@@ -213,7 +213,7 @@ def test_a_queue_without_results_yet_is_an_error(world: World) -> None:
         assert "saved" not in done.out
     assert "a (running), b (pending)" in _results(queue).err
     assert not (world.folder / "results").exists()
-    world.let("go")
+    world.release("go")
     queue.wait_for("QueueCompleted")
 
 
@@ -240,7 +240,7 @@ def test_logs_of_a_failed_attempt_are_available_while_the_next_one_runs(
     assert (folder / "exit_code").read_text() == "3\n"
     nothing = _results(queue, "--no-logs")
     assert (nothing.code, "nothing to download yet" in nothing.err) == (1, True)
-    world.let("go")
+    world.release("go")
     queue.wait_for("QueueCompleted")
     queue.wait_idle()
     assert _results(queue).code == 0

@@ -126,7 +126,7 @@ def test_an_outcome_on_a_full_disk_is_not_lost_and_the_queue_continues(
     queue.wait_executing("a")
     queue.wait_executing("b")
     disk.fill()
-    world.let("go")
+    world.release("go")
     told.wait_for("cannot be written")
     queue.wait_over("a")
     queue.wait_over("b")
@@ -144,7 +144,7 @@ def test_a_queue_with_a_full_disk_can_be_stopped(world: World, disk: Disk) -> No
     told = RunCommand(queue)
     queue.wait_executing("a")
     disk.fill()
-    world.let("go")
+    world.release("go")
     told.wait_for("cannot be written")
     told.stop()
     disk.free()
@@ -157,7 +157,7 @@ def test_a_queue_with_a_full_disk_can_be_stopped(world: World, disk: Disk) -> No
 def test_one_signal_stops_a_queue_whose_disk_stays_full(
     world: World, disk: Disk, number: signal.Signals
 ) -> None:
-    world.hurry("spawn.runner.loop.UNSAID_SECONDS", 0.5)
+    world.override_constant("spawn.runner.loop.UNSAID_SECONDS", 0.5)
     queue = world.queue(job("a", f"[ $JOB_ATTEMPT = 2 ] || {until('never')}"))
     told = RunCommand(queue)
     queue.wait_executing("a")
@@ -176,7 +176,7 @@ def _kinds(world: World) -> list[str]:
 
 
 def test_every_reader_reports_the_full_disk_while_it_lasts(world: World, disk: Disk) -> None:
-    world.hurry("spawn.runner.loop.AGAIN_SECONDS", 0.2)
+    world.override_constant("spawn.runner.loop.AGAIN_SECONDS", 0.2)
     queue = world.queue(job("a", until("go")), job("b", until("end")))
     told = RunCommand(queue)
     queue.wait_executing("a")
@@ -185,7 +185,7 @@ def test_every_reader_reports_the_full_disk_while_it_lasts(world: World, disk: D
     with heard.open("w") as err:
         waiting = world.start("wait", "q", stderr=err)
     disk.fill()
-    world.let("go")
+    world.release("go")
     told.wait_for("cannot be written")
     queue.until(lambda: "log" in _kinds(world), "status knows")
     trouble = next(each for each in world.status("q")["troubles"] if each["kind"] == "log")
@@ -207,20 +207,20 @@ def test_every_reader_reports_the_full_disk_while_it_lasts(world: World, disk: D
     disk.free()
     queue.wait_executing("b")
     queue.until(lambda: not _kinds(world), "the trouble has passed")
-    world.let("end")
+    world.release("end")
     assert waiting.wait(60) == 0
     assert told.code() == 0
 
 
 def test_a_disk_without_free_inodes_is_reported(world: World, disk: Disk) -> None:
-    world.hurry("spawn.runner.poller.LOOK_SECONDS", 0.1)
-    world.hurry("spawn.runner.loop.AGAIN_SECONDS", 0.2)
+    world.override_constant("spawn.runner.poller.LOOK_SECONDS", 0.1)
+    world.override_constant("spawn.runner.loop.AGAIN_SECONDS", 0.2)
     queue = world.queue(job("a", until("go")), job("b", "true"), job("c", "true"))
     told = RunCommand(queue)  # b may be prepared while a runs, if that is early enough
     queue.wait_executing("a")
     with disk.without_inodes():
         queue.until(lambda: "disk" in _kinds(world), "status knows of the disk")
-        world.let("go")
+        world.release("go")
         queue.until(lambda: "start" in _kinds(world), "status knows of the job")
         found = {each["kind"]: each for each in world.status("q")["troubles"]}
         assert found["disk"]["why"] == "no inode is left"
@@ -275,7 +275,7 @@ def test_cancel_on_a_full_disk_gives_an_alternative(world: World, disk: Disk) ->
         refused.err
     )
     assert left == ["wake"]
-    world.let("go")
+    world.release("go")
     queue.wait_for("QueueCompleted")
 
 
@@ -287,7 +287,7 @@ def test_a_full_disk_drops_and_counts_output_without_blocking_the_job(
     queue.wait_executing("a")
     queue.until(lambda: queue.stdout("a") == b"begins\n", "it has begun")
     disk.fill()
-    world.let("go")
+    world.release("go")
     queue.wait_over("a")
     disk.free()
     queue.wait_for("QueueCompleted")
@@ -310,12 +310,12 @@ def test_no_job_starts_on_a_full_disk_and_all_start_later(world: World, disk: Di
 
 def test_waiting_for_space_is_reported_once_and_leaves_no_file(world: World, disk: Disk) -> None:
     pause = loop.AGAIN_SECONDS if warm.cold else 0.4
-    world.hurry("spawn.runner.loop.AGAIN_SECONDS", pause)
+    world.override_constant("spawn.runner.loop.AGAIN_SECONDS", pause)
     queue = world.queue(job("a", until("go")), job("b", "true"))
     told = RunCommand(queue)
     queue.wait_executing("a")
     disk.fill()
-    world.let("go")
+    world.release("go")
     told.wait_for("cannot be written")
     queue.until(elapsed(2.5 * pause), "it has tried again twice")
     said = told.lines()
@@ -333,7 +333,7 @@ def test_results_wait_for_space(world: World, disk: Disk) -> None:
     told = RunCommand(queue)
     queue.wait_executing("a")
     disk.fill(but=1_000_000)
-    world.let("go")
+    world.release("go")
     queue.wait_for("JobCompleted", "a")
     told.wait_for("a: its files are not saved yet")
     disk.free()

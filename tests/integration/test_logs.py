@@ -66,7 +66,7 @@ def test_a_running_job_is_followed_to_its_end(world: World) -> None:
     with open(out, "wb") as file:
         process = world.start("logs", "q", "a", "--follow", stdout=file)
         wait_until(lambda: out.read_bytes() == b"one\n", seconds=30)
-        world.let("go")
+        world.release("go")
         assert process.wait(timeout=30) == 0
     assert out.read_bytes() == queue.stdout("a")
 
@@ -78,9 +78,9 @@ def test_a_retry_is_followed(world: World) -> None:
     )
     queue.detach()
     process = world.start("logs", "q", "a", "-f")
-    world.let("ready")
+    world.release("ready")
     queue.wait_executing("a")
-    world.let("go")
+    world.release("go")
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out) in ((0, "1\n2\n"), (0, "2\n"))
     assert ("-- attempt 2 --" in err) == (out == "1\n2\n")
@@ -108,7 +108,7 @@ def test_ctrl_c_ends_following_and_not_the_job(world: World) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (130, "")
-    world.let("go")
+    world.release("go")
     queue.wait_for("QueueCompleted")
 
 
@@ -129,7 +129,7 @@ def test_following_does_not_wait_for_an_attempt_that_cannot_happen(world: World)
     queue.detach()
     queue.wait_executing("a")
     process = world.start("logs", "q", "a", "--attempt", "9", "--follow")
-    world.let("go")
+    world.release("go")
     queue.wait_for("QueueCompleted")
     for asked in (process, world.start("logs", "q", "a", "--attempt", "9", "--follow")):
         out, err = asked.communicate(timeout=30)

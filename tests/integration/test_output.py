@@ -30,9 +30,9 @@ def test_each_line_of_the_combined_log_has_its_time(world: World) -> None:
     queue.detach()
     queue.wait_executing("a")
     queue.until(lambda: queue.combined("a").endswith(b"part"), "an open line")
-    world.let("go")
+    world.release("go")
     queue.until(lambda: queue.combined("a").endswith(b"err\n"), "a line of the other stream")
-    world.let("on")
+    world.release("on")
     queue.wait_for("QueueCompleted")
     log = queue.combined("a")
     assert log.endswith(b"\n")
@@ -60,7 +60,7 @@ def test_output_can_be_read_while_the_job_runs(world: World) -> None:
     queue.wait_executing("a")
     queue.until(lambda: queue.stdout("a") == b"no newline yet", "the output is there")
     queue.until(lambda: b"no newline yet" in queue.combined("a"), "and in the combined log")
-    world.let("go")
+    world.release("go")
     queue.wait_for("QueueCompleted")
 
 
@@ -101,7 +101,7 @@ def test_a_job_that_never_starts_keeps_an_older_queues_short_path(world: World) 
     newer.wait_executing("a")
     folder = newer.paths.jobs / "b"
     newer.until(lambda: any(folder.glob("*/lock")), "b is foreseen")
-    world.let("go")
+    world.release("go")
     newer.wait_for("QueueFailed")
     newer.wait_idle()
     short = world.roots.log / "b.log"
@@ -128,7 +128,7 @@ def test_without_a_log_folder_progress_and_failures_come_from_the_raw_output(
     told = world.spawn("status", "q").out
     report = json.loads(world.spawn("status", "q", "--json").out)
     (found,) = [each for each in report["job_details"] if each["job_id"] == "b"]
-    world.let("go")
+    world.release("go")
     out, _ = process.communicate(timeout=30)
     assert queue.data("a", "JobRetryScheduled").last_lines == ("out 1", "bad")
     assert queue.data("a", "JobFailed").last_lines == ("out 1", "bad")

@@ -21,7 +21,7 @@ def test_a_second_runner_is_rejected(world: World) -> None:
         assert "is being run by another process" in refused.err
         assert refused.out == ""
     assert len(queue.events()) == before
-    world.let("go")
+    world.release("go")
     queue.wait_for("QueueCompleted")
 
 
@@ -33,7 +33,7 @@ def test_or_resume_follows_a_running_runner_to_its_end(world: World) -> None:
     assert following.stdout is not None
     while "a: attempt 1 started" not in following.stdout.readline():
         assert following.poll() is None
-    world.let("go")
+    world.release("go")
     out, _ = following.communicate(timeout=30)
     assert following.returncode == 0
     assert "1 of 1 jobs completed" in out
@@ -66,7 +66,7 @@ def test_or_resume_replaces_a_runner_that_dies(world: World) -> None:
     assert queue.state.owner is not None
     os.kill(queue.state.owner.pid, signal.SIGKILL)
     queue.wait_for("QueueResumed")
-    world.let("go")
+    world.release("go")
     following.communicate(timeout=30)
     assert following.returncode == 0
     assert queue.executed() == [("a", 1)]
@@ -96,7 +96,7 @@ def test_one_of_eight_concurrent_runners_runs_the_queue(world: World) -> None:
         process.communicate(timeout=30)
         codes.append(process.returncode)
     assert sorted(codes) == [0, *[1] * 7]
-    world.let("go")
+    world.release("go")
     queue.wait_for("QueueCompleted")
     assert queue.executed() == [("a", 1), ("b", 1)]
 
@@ -116,7 +116,7 @@ def test_a_detached_queue_prints_its_id_and_outlives_the_command(world: World) -
     finished = queue.run("--detach")
     assert (finished.code, finished.out) == (0, "q\n")
     queue.wait_executing("a")
-    world.let("go")
+    world.release("go")
     queue.wait_for("QueueCompleted")
 
 
@@ -126,7 +126,7 @@ def test_a_queue_outlives_its_killed_command_line(world: World) -> None:
     queue.wait_executing("a")
     process.kill()
     process.wait()
-    world.let("go")
+    world.release("go")
     queue.wait_for("QueueCompleted")
 
 
@@ -143,7 +143,7 @@ def test_a_queue_outlives_its_terminal(world: World) -> None:
     os.close(master)  # the kernel sends SIGHUP to the terminal's session
     process.wait(timeout=20)
     os.kill(runner, signal.SIGHUP)
-    world.let("go")
+    world.release("go")
     queue.wait_for("QueueCompleted")
     assert queue.executed() == [("a", 1), ("b", 1)]
 
@@ -161,7 +161,7 @@ def test_a_stalled_reader_does_not_block_the_queue(world: World) -> None:
     process = queue.start()
     queue.wait_executing("gate")
     process.send_signal(signal.SIGSTOP)
-    world.let("go")
+    world.release("go")
     try:
         queue.wait_for("QueueCompleted")
     finally:

@@ -96,7 +96,7 @@ def test_orphans_of_a_job_are_reaped_while_it_runs(world: World) -> None:
     queue.until((world.work / "born").exists, "the orphans were born")
     supervisor = parent(started.pid)
     queue.until(lambda: children(supervisor) == [started.pid], "only the command is left")
-    world.let("go")
+    world.release("go")
     queue.wait_for("QueueCompleted")
 
 
@@ -113,7 +113,7 @@ def test_no_process_and_no_descriptor_is_left_between_jobs(world: World) -> None
     queue.until(lambda: len(children(zygote)) == 2, "ended supervisors are gone")
     assert len(open_files(runner)) < 30
     assert len(open_files(zygote)) < 10
-    world.let("go")
+    world.release("go")
     queue.wait_for("QueueCompleted")
     queue.until(lambda: not is_alive(runner) and not is_alive(zygote), "both end")
 
@@ -151,7 +151,7 @@ def test_a_command_finds_its_own_start_in_the_log(world: World) -> None:
         ),
         max_parallel=4,
     )
-    assert queue.run().code == 0, queue.told()
+    assert queue.run().code == 0, queue.describe()
     assert len(queue.executed()) == 32
     with sqlite3.connect(queue.paths.events) as log:
         assert log.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -170,8 +170,8 @@ SUSPENDS_ITS_SUPERVISOR = "[ $JOB_ATTEMPT = 2 ] || { kill -STOP $PPID; touch up;
 
 
 def test_a_job_that_suspends_its_supervisor_still_times_out(world: World) -> None:
-    world.hurry("spawn.runner.launcher.MARGIN_SECONDS", 1.0)
-    world.hurry("spawn.runner.poller.LOOK_SECONDS", 0.5)
+    world.override_constant("spawn.runner.launcher.MARGIN_SECONDS", 1.0)
+    world.override_constant("spawn.runner.poller.LOOK_SECONDS", 0.5)
     queue = world.queue(
         job("a", SUSPENDS_ITS_SUPERVISOR, timeout="300ms", retry=retry(2)), kill_grace="1s"
     )
@@ -206,8 +206,8 @@ def test_a_job_that_suspends_its_supervisor_is_cancelled_without_a_runner(world:
 
 
 def test_a_job_that_keeps_suspending_its_supervisor_is_lost_with_it(world: World) -> None:
-    world.hurry("spawn.runner.launcher.MARGIN_SECONDS", 1.0)
-    world.hurry("spawn.runner.poller.LOOK_SECONDS", 0.5)
+    world.override_constant("spawn.runner.launcher.MARGIN_SECONDS", 1.0)
+    world.override_constant("spawn.runner.poller.LOOK_SECONDS", 0.5)
     again = "setsid sh -c 'while :; do kill -STOP '$PPID'; done' & touch up; sleep 61"
     queue = world.queue(job("a", f"[ $JOB_ATTEMPT = 2 ] || {{ {again}; }}"), kill_grace="1s")
     process = queue.start()
@@ -228,7 +228,7 @@ def test_a_suspended_zygote_does_not_block_the_queue(world: World) -> None:
     queue.wait_executing("a")
     (zygote,) = children(queue.runner())
     os.kill(zygote, signal.SIGSTOP)
-    world.let("go")
+    world.release("go")
     queue.wait_for("QueueCompleted", seconds=60)
     queue.wait_idle()
 
@@ -239,7 +239,7 @@ def test_an_outside_process_that_holds_the_output_does_not_block_the_queue(world
     started = queue.wait_executing("a")
     held = os.open(f"/proc/{started.pid}/fd/1", os.O_WRONLY)  # no process of the attempt holds it
     try:
-        world.let("go")
+        world.release("go")
         queue.wait_for("JobCompleted", "a", seconds=20)
         queue.wait_for("QueueCompleted")
     finally:

@@ -65,7 +65,7 @@ def test_failed_jobs_are_retried_with_a_fresh_budget(world: World) -> None:
         job("d", "true", "c"),
     )
     assert queue.run().code == 1
-    world.let("mended")
+    world.release("mended")
     assert _resume(queue, "--retry-failed").code == 0
     assert queue.executed() == [("a", 1), ("b", 1), ("b", 2), ("c", 1), ("d", 1)]
     assert queue.types("c") == ["JobBlocked", "JobUnblocked", "JobStarted", "JobCompleted"]
@@ -96,12 +96,12 @@ def test_a_running_queue_gets_a_request_to_retry(world: World) -> None:
     queue.wait_executing("c")
     refused = _resume(queue)
     assert (refused.code, "is running" in refused.err) == (1, True)
-    world.let("mended")
+    world.release("mended")
     told = _resume(queue, "--retry-failed")
     assert (told.code, told.out) == (0, "Retrying: a\n")
     refused = _resume(queue, "--retry-failed")
     assert (refused.code, "no job has failed" in refused.err) == (1, True)
-    world.let("go")
+    world.release("go")
     queue.wait_for("QueueCompleted")
     assert sorted(queue.executed()) == [("a", 1), ("a", 2), ("b", 1), ("c", 1)]
 
@@ -141,7 +141,7 @@ def test_a_new_configuration_waits_for_running_jobs(world: World) -> None:
     queue_process = world.start("resume", "q", "--config", edited)
     queue.wait_for("QueueResumed")
     assert "QueueReconfigured" not in queue.types()
-    world.let("go")
+    world.release("go")
     queue_process.communicate(timeout=30)
     assert queue_process.returncode == 0
     assert queue.executed() == [("a", 1), ("b", 1), ("z", 1)]
@@ -209,7 +209,7 @@ def test_jobs_may_be_left_to_the_next_runner(world: World) -> None:
     assert queue.types("a") == ["JobStarted"]
     process = world.start("resume", "q")
     queue.wait_for("QueueResumed")
-    world.let("go")
+    world.release("go")
     process.communicate(timeout=30)
     assert process.returncode == 0
     assert queue.executed() == [("a", 1), ("b", 1)]
@@ -221,7 +221,7 @@ def test_a_new_kill_grace_applies_to_timeouts(world: World) -> None:
     assert queue.run().code == 1
     edited = _configure(queue, job("a", deaf, timeout="300ms"), kill_grace="400ms")
     assert _resume(queue, "--config", edited).code == 1
-    failed = queue.of("a", "JobFailed")[-1].data
+    failed = queue.job_events("a", "JobFailed")[-1].data
     assert (failed.exit_code, failed.timed_out, failed.signal) == (124, True, "SIGKILL")
     assert (world.work / "told").exists()
     assert 0.7 <= failed.wall_seconds < 30

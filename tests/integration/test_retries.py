@@ -43,8 +43,8 @@ def test_a_retry_waits_for_its_delay_while_others_run(world: World) -> None:
     )
     assert queue.run().code == 0
     assert queue.executed() == [("flaky", 1), ("other", 1), ("flaky", 2)]
-    (scheduled,) = queue.of("flaky", "JobRetryScheduled")
-    again = queue.of("flaky", "JobStarted")[1]
+    (scheduled,) = queue.job_events("flaky", "JobRetryScheduled")
+    again = queue.job_events("flaky", "JobStarted")[1]
     waited = (moment(again.at) - moment(scheduled.at)).total_seconds()
     assert 0.8 <= waited < 30
     promised = (moment(scheduled.data.retry_at) - moment(scheduled.at)).total_seconds()
@@ -55,7 +55,7 @@ def test_exponential_delays_triple(world: World) -> None:
     policy = {"max_attempts": 4, "base_delay": "50ms", "max_delay": "200ms"}
     queue = world.queue(job("bad", "exit 1", retry=policy))
     assert queue.run().code == 1
-    delays = [event.data.delay for event in queue.of("bad", "JobRetryScheduled")]
+    delays = [event.data.delay for event in queue.job_events("bad", "JobRetryScheduled")]
     assert delays == [0.05, 0.15, 0.2]
 
 
@@ -116,7 +116,7 @@ def test_retries_that_are_due_start_in_the_order_of_the_file(world: World) -> No
     queue.wait_executing("gate")
     due = [event.data.retry_at for event in queue.events() if event.type == "JobRetryScheduled"]
     queue.until(lambda: stamp(datetime.now(UTC)) > max(due), "every retry is due")
-    world.let("go")
+    world.release("go")
     queue.wait_for("QueueCompleted")
     ran = [name for name, _ in queue.executed()]
     after = ran[ran.index("gate") + 1 :]

@@ -50,7 +50,7 @@ def machines(tmp_path: Path, server: Server, bucket: str) -> Iterator[tuple[Worl
             worlds.append(world)
         one, two = worlds
         two.environ["BASH_ENV"] = one.environ["BASH_ENV"]
-        two.witnessed = one.witnessed  # type: ignore[method-assign]
+        two.execution_lines = one.execution_lines  # type: ignore[method-assign]
         yield one, two
 
 
@@ -95,7 +95,7 @@ def test_a_queue_of_a_lost_machine_resumes_elsewhere(
         assert "no fence" in refused.err
         assert "--force" in refused.err
     there = two.queue(*jobs, kill_grace="1s")
-    one.let("go")
+    one.release("go")
     done = two.spawn("resume", "q", "--from-s3", *([] if fence else ["--force"]))
     assert done.code == 0, done.err
 

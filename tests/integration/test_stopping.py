@@ -37,7 +37,7 @@ def test_a_stopped_queue_resumes(world: World, number: signal.Signals, whom: str
     assert queue.resume().code == 0
     assert queue.executed() == [("a", 1), ("b", 1), ("b", 2), ("c", 1)]
     assert queue.state.jobs["b"].attempts == 1
-    assert [event.epoch for event in queue.of("b", "JobStarted")] == [1, 2]
+    assert [event.epoch for event in queue.job_events("b", "JobStarted")] == [1, 2]
 
 
 def test_a_job_that_succeeds_after_a_stop_is_not_completed(world: World) -> None:
@@ -133,7 +133,7 @@ def test_a_queue_may_be_stopped_repeatedly(world: World) -> None:
         process.communicate(timeout=30)
         if process.returncode == 0:
             break
-        assert process.returncode == 143, queue.told()
+        assert process.returncode == 143, queue.describe()
         assert queue.state.epoch == epoch
     assert queue.state.state == "completed"
     completed = [event.job_id for event in queue.events() if event.type == "JobCompleted"]

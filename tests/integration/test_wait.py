@@ -10,7 +10,7 @@ def test_wait_waits_for_completion(world: World) -> None:
     queue.detach()
     queue.wait_executing("a")
     process = world.start("wait", "q")
-    world.let("go")
+    world.release("go")
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (0, "completed\n")
     assert "Queue q completed: 1 of 1 jobs completed" in err
@@ -35,7 +35,7 @@ def test_failed_cancelled_and_interrupted_queues_exit_with_1(world: World) -> No
 
 
 def test_wait_gives_up_on_a_queue_without_a_runner(world: World) -> None:
-    world.hurry("spawn.cli.commands.wait.UNOWNED_SECONDS", 1.0)
+    world.override_constant("spawn.cli.commands.wait.UNOWNED_SECONDS", 1.0)
     queue = world.queue(job("a", until("go")))
     queue.detach()
     queue.wait_executing("a")
@@ -60,5 +60,5 @@ def test_interrupting_wait_does_not_affect_the_queue(world: World) -> None:
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
     assert process.returncode in (130, -signal.SIGINT)
-    world.let("go")
+    world.release("go")
     queue.wait_for("QueueCompleted")

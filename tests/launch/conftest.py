@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import pytest
 from msgspec import Struct
 from tests.support import s3
-from tests.support.answers import Answer, Answering, Asked, answering, forward
+from tests.support.answers import Answer, RecordingServer, RecordedRequest, answering, forward
 from tests.support.queues import job
 from tests.support.s3 import Server
 
@@ -180,13 +180,13 @@ class Front(Protocol):
     """Creates a server in front of AWS with its own answers; it forwards other requests."""
 
     def __call__(
-        self, answer: Callable[[Asked], Answer | None], server: Server | None = None
-    ) -> Answering:
+        self, answer: Callable[[RecordedRequest], Answer | None], server: Server | None = None
+    ) -> RecordingServer:
         """Args: `server` receives the other requests."""
         ...
 
 
-def starts(asked: Asked) -> bool:
+def starts(asked: RecordedRequest) -> bool:
     """Whether a request starts an instance and is not a dry run."""
     return b"Action=RunInstances" in asked.body and b"DryRun=true" not in asked.body
 
@@ -200,7 +200,7 @@ def refusal(code: str, message: str = "said EC2", status: int = 400) -> Answer:
     return Answer(status, body.encode(), {"Content-Type": "text/xml"})
 
 
-def capacity(asked: Asked) -> Answer | None:
+def capacity(asked: RecordedRequest) -> Answer | None:
     """EC2 lacks capacity for this type."""
     return refusal("InsufficientInstanceCapacity") if starts(asked) else None
 
@@ -210,7 +210,7 @@ def front(aws: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Front]:
     """Factory of servers in front of AWS."""
     open_: list[Any] = []
 
-    def make(answer: Callable[[Asked], Answer | None], server: Server | None = None) -> Answering:
+    def make(answer: Callable[[RecordedRequest], Answer | None], server: Server | None = None) -> RecordingServer:
         manager = answering(lambda asked: answer(asked) or forward(server or aws, asked))
         made = manager.__enter__()
         open_.append(manager)

@@ -17,7 +17,7 @@ from tests.launch.conftest import (
     refusal,
     starts,
 )
-from tests.support.answers import Answer, Asked, answering, error, forward
+from tests.support.answers import Answer, RecordedRequest, answering, error, forward
 from tests.support.queues import SECONDS, SPAWN
 from tests.support.s3 import free_port
 
@@ -284,7 +284,7 @@ def test_a_start_with_a_lost_response_is_repeated_with_the_same_token(
     answers: dict[bytes, Answer] = {}
     asked_for: list[bytes] = []
 
-    def once(asked: Asked) -> Answer | None:
+    def once(asked: RecordedRequest) -> Answer | None:
         if not starts(asked):
             return None
         (token,) = [part for part in asked.body.split(b"&") if part.startswith(b"ClientToken=")]
@@ -306,9 +306,9 @@ def test_a_start_with_a_lost_response_is_repeated_with_the_same_token(
 def test_a_start_without_any_response_is_searched_for(
     person: Person, front: Front, began: bool
 ) -> None:
-    tried: list[Asked] = []
+    tried: list[RecordedRequest] = []
 
-    def silent(asked: Asked) -> Answer | None:
+    def silent(asked: RecordedRequest) -> Answer | None:
         if not starts(asked):
             return None
         if began and not tried:
@@ -346,7 +346,7 @@ def test_resources_created_by_a_concurrent_launch_are_used(person: Person, front
     makes += ("CreateInstanceProfile", "AddRoleToInstanceProfile")
     first: list[str] = []
 
-    def twice(asked: Asked) -> Answer | None:
+    def twice(asked: RecordedRequest) -> Answer | None:
         action = asked.body.decode("latin-1").partition("Action=")[2].partition("&")[0]
         if action in makes:
             first.append(action)
@@ -364,12 +364,12 @@ def test_resources_created_by_a_concurrent_launch_are_used(person: Person, front
 
 
 def _while(
-    person: Person, front: Front, when: Callable[[Asked], bool], number: signal.Signals
+    person: Person, front: Front, when: Callable[[RecordedRequest], bool], number: signal.Signals
 ) -> "subprocess.CompletedProcess[str]":
     """Launch in a separate process, which gets a signal at a certain AWS request."""
     process: list[subprocess.Popen[str]] = []
 
-    def interrupt(asked: Asked) -> Answer | None:
+    def interrupt(asked: RecordedRequest) -> Answer | None:
         if not when(asked):
             return None
         answer = forward(person.aws, asked)
@@ -391,7 +391,7 @@ def _while(
     return subprocess.CompletedProcess(command, process[0].returncode, out, err)
 
 
-def _keeps_environment(asked: Asked) -> bool:
+def _keeps_environment(asked: RecordedRequest) -> bool:
     return asked.headers.get("x-amz-target", "").endswith("PutParameter")
 
 
@@ -403,7 +403,7 @@ def _keeps_environment(asked: Asked) -> bool:
 def test_an_interrupted_launch_removes_what_would_cost_money(
     person: Person,
     front: Front,
-    when: Callable[[Asked], bool],
+    when: Callable[[RecordedRequest], bool],
     number: signal.Signals,
     code: int,
 ) -> None:

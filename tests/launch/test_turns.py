@@ -8,24 +8,24 @@ from collections.abc import Callable
 import pytest
 from tests.launch.conftest import LAUNCH, NOTHING, Front, Person, capacity, starts
 from tests.launch.test_resume import _begun
-from tests.support.answers import Answer, Asked
+from tests.support.answers import Answer, RecordedRequest
 from tests.support.queues import SPAWN
-from tests.support.soak import first_of
+from tests.support.soak import gate_all_but_first
 
 from spawn.cli.launch import turn
 
 
-def _takes_its_turn(asked: Asked) -> bool:
+def _takes_its_turn(asked: RecordedRequest) -> bool:
     return asked.method == "PUT" and asked.path.endswith(turn.KEY)
 
 
 def _meanwhile(
-    person: Person, words: list[str], when: Callable[[Asked], bool] = starts
-) -> Callable[[Asked], Answer | None]:
+    person: Person, words: list[str], when: Callable[[RecordedRequest], bool] = starts
+) -> Callable[[RecordedRequest], Answer | None]:
     """Run a second launch completely, while a certain AWS request of the first one is pending."""
     seconds: list[subprocess.CompletedProcess[str]] = []
 
-    def answer(asked: Asked) -> Answer | None:
+    def answer(asked: RecordedRequest) -> Answer | None:
         if when(asked) and not seconds:
             environ = {**os.environ, "AWS_ENDPOINT_URL": person.aws.endpoint}
             done = subprocess.run(
@@ -43,7 +43,7 @@ def _meanwhile(
     return answer
 
 
-@pytest.mark.parametrize("sort", first_of(["new", "failed before", "resumed"]))
+@pytest.mark.parametrize("sort", gate_all_but_first(["new", "failed before", "resumed"]))
 def test_one_of_two_concurrent_launches_starts_an_instance(
     person: Person, front: Front, sort: str
 ) -> None:

@@ -38,8 +38,7 @@ SUBSTITUTIONS = {
     "sleep 30": "sleep 0.5",
 }
 """Words of the page and their substitutes, as documented in its own table. `queue-xxx` and
-`failed-job` are another queue on that instance and its failed job.
-"""
+`failed-job` are another queue on that instance and its failed job."""
 SETUP = f"""\
 #!/bin/sh
 # The folders that the page's pipeline has its files in.
@@ -199,7 +198,7 @@ def test_every_block_of_the_page_works(tmp_path: Path, aws: Server, typist: Typi
         try:
             _while_it_runs(typist, made, watching, seen)
         except AssertionError as error:
-            raise AssertionError(f"{error}\n{seen.read_text()}\n{made.told()}") from error
+            raise AssertionError(f"{error}\n{seen.read_text()}\n{made.describe()}") from error
         _afterwards(typist)
         typist.types(f"spawn terminate {instance} --yes")
     commands = [line for text in scripts() for line in text.splitlines() if _says(line)]

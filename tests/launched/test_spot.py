@@ -140,7 +140,7 @@ def booted(owner: Owner, folder: Path, instance_id: str, spot: Spot) -> Iterator
         try:
             yield made
         except AssertionError as error:
-            raise AssertionError(f"{error}\n{made.told()}") from error
+            raise AssertionError(f"{error}\n{made.describe()}") from error
 
 
 def events(done: Finished) -> list[dict[str, Any]]:
@@ -212,7 +212,7 @@ def test_after_a_spot_interruption_another_instance_resumes_from_the_checkpoint(
         _check_secret_is_in_one_file(made)
         _kill_its_runner(made)
         _cut_its_power(made)
-        deadline = spot.take_back(120)
+        deadline = spot.give_notice(120)
         _interrupt_instance(owner, made, deadline)
         _check_refused_start(owner, made)
     owner.terminates(first)

@@ -31,7 +31,7 @@ def _run(queue: Queue) -> int:
     queue.detach()
     queue.wait_for("JobStarted", "last", seconds=LONG)
     peak = _peak(queue.runner())
-    queue.world.let("go")
+    queue.world.release("go")
     queue.wait_for("QueueCompleted", seconds=LONG)
     return peak
 
@@ -47,7 +47,7 @@ def test_large_output_is_saved_in_little_memory(world: World) -> None:
     queue.until(lambda: log.stat().st_size == size, "all of it is kept", LONG)
     assert _peak(queue.supervisor("a")) < 40 * MB
     assert _peak(queue.runner()) < 80 * MB
-    world.let("go")
+    world.release("go")
     queue.wait_for("QueueCompleted")
     assert queue.outcome("a").output_dropped_bytes == 0
     shutil.rmtree(world.folder / "home" / "log")
@@ -64,7 +64,7 @@ def test_output_without_line_ends_is_not_buffered(world: World) -> None:
     shown = world.spawn("status", "q")
     assert shown.code == 0
     assert len(shown.out) < 10_000
-    world.let("go")
+    world.release("go")
     queue.wait_for("QueueCompleted")
     assert queue.combined("a").count(b"\n") <= 2
 

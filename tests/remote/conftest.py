@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.support.s3 import CREDENTIALS
-from tests.support.sshd import INSTANCE, Laptop, Sshd, laptop, missing, sshd
+from tests.support.sshd import INSTANCE, SshUser, Sshd, ssh_user, missing, sshd
 
 from spawn.cli.remote.reach import Reach
 from spawn.store.paths import roots
@@ -72,28 +72,28 @@ def needs_sshd() -> None:
 
 
 @pytest.fixture
-def person(tmp_path: Path, needs_sshd: None) -> Laptop:
+def person(tmp_path: Path, needs_sshd: None) -> SshUser:
     """The user."""
-    return laptop(tmp_path / "laptop")
+    return ssh_user(tmp_path / "laptop")
 
 
 @pytest.fixture
-def server(tmp_path: Path, person: Laptop) -> Iterator[Sshd]:
+def server(tmp_path: Path, person: SshUser) -> Iterator[Sshd]:
     """The instance: it accepts the user, whose configuration has its id; its host key is unknown."""
     with sshd(tmp_path / "instance", allow=[person.key]) as made:
-        person.leads_to(made)
+        person.map_id_to(made)
         yield made
 
 
 @pytest.fixture
-def known(person: Laptop, server: Sshd) -> Sshd:
+def known(person: SshUser, server: Sshd) -> Sshd:
     """The instance, with a known host key."""
-    person.knows(server.known(INSTANCE))
+    person.add_known_hosts(server.known_hosts_line(INSTANCE))
     return server
 
 
 @pytest.fixture
-def reach(person: Laptop) -> REACH:
+def reach(person: SshUser) -> REACH:
     """Factory of the user's way to the instance."""
 
     def make(**more: Any) -> Reach:

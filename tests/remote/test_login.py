@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.remote.conftest import REACH
-from tests.support.sshd import INSTANCE, ME, Laptop, Sshd, agent, keygen, public, sshd
+from tests.support.sshd import INSTANCE, ME, SshUser, Sshd, agent, keygen, public, sshd
 from tests.support.users import another_user, public_folder
 
 from spawn.cli.remote.connection import Connection
@@ -28,14 +28,16 @@ def whoami(connection: Connection) -> str:
         return out.getvalue().decode().strip()
 
 
-def test_the_user_option_overrides_the_configuration(reach: REACH, person: Laptop) -> None:
+def test_the_user_option_overrides_the_configuration(
+    reach: REACH, person: SshUser
+) -> None:
     if os.getuid() != 0:
         pytest.skip("another user can be made by root alone")
     folder = public_folder()  # sshd reads authorized keys as that user
     try:
         with another_user() as name, sshd(folder, allow=[person.key]) as server:
-            person.leads_to(server)
-            person.knows(server.known(INSTANCE))
+            person.map_id_to(server)
+            person.add_known_hosts(server.known_hosts_line(INSTANCE))
             assert whoami(reach(asked=Asked(ssh_user=name)).connect()) == name
             assert whoami(reach().connect()) == ME
     finally:
@@ -43,7 +45,7 @@ def test_the_user_option_overrides_the_configuration(reach: REACH, person: Lapto
 
 
 def test_without_a_configured_user_the_queues_log_gives_the_user(
-    known: Sshd, reach: REACH, person: Laptop
+    known: Sshd, reach: REACH, person: SshUser
 ) -> None:
     person.configure(f"Host {INSTANCE}\n  HostName 127.0.0.1\n  Port {known.port}\n")
     assert whoami(reach(told=Told(user=ME)).connect()) == ME
@@ -51,7 +53,7 @@ def test_without_a_configured_user_the_queues_log_gives_the_user(
 
 
 def test_a_rejected_user_is_reported_with_the_keys_tried(
-    known: Sshd, reach: REACH, person: Laptop
+    known: Sshd, reach: REACH, person: SshUser
 ) -> None:
     person.configure(f"Host {INSTANCE}\n  HostName 127.0.0.1\n  Port {known.port}\n")
     with pytest.raises(NotLetIn) as found:
@@ -63,7 +65,7 @@ def test_a_rejected_user_is_reported_with_the_keys_tried(
 
 
 def test_a_rejected_key_is_reported(
-    known: Sshd, reach: REACH, person: Laptop, tmp_path: Path
+    known: Sshd, reach: REACH, person: SshUser, tmp_path: Path
 ) -> None:
     other = keygen(tmp_path / "other")
     known.authorized.write_text("")
@@ -72,7 +74,7 @@ def test_a_rejected_key_is_reported(
     assert f"keys tried: {other}, {person.key}" in found.value.why
 
 
-def test_a_missing_key_is_reported(known: Sshd, reach: REACH, person: Laptop) -> None:
+def test_a_missing_key_is_reported(known: Sshd, reach: REACH, person: SshUser) -> None:
     person.key.unlink()
     with pytest.raises(NotLetIn, match="no key to log in to") as found:
         reach().connect()
@@ -97,7 +99,7 @@ def test_keys_of_every_type_and_format_are_offered(
 
 @pytest.mark.parametrize("form", ["", "PEM"])
 def test_an_encrypted_key_needs_an_agent_and_the_hint_says_how(
-    known: Sshd, reach: REACH, tmp_path: Path, person: Laptop, form: str
+    known: Sshd, reach: REACH, tmp_path: Path, person: SshUser, form: str
 ) -> None:
     key = keygen(tmp_path / "locked", "rsa", passphrase="secret", form=form)
     known.authorized.write_text(f"{public(key)}\n")
@@ -109,7 +111,7 @@ def test_an_encrypted_key_needs_an_agent_and_the_hint_says_how(
 
 
 def test_a_file_that_is_not_a_key_is_skipped_with_a_message(
-    known: Sshd, reach: REACH, person: Laptop
+    known: Sshd, reach: REACH, person: SshUser
 ) -> None:
     person.key.write_text("nonsense")
     with pytest.raises(NotLetIn) as found:
@@ -118,7 +120,7 @@ def test_a_file_that_is_not_a_key_is_skipped_with_a_message(
 
 
 def test_an_encrypted_key_without_a_public_file_is_found_in_the_agent(
-    known: Sshd, reach: REACH, person: Laptop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    known: Sshd, reach: REACH, person: SshUser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     others = [keygen(tmp_path / f"other{n}") for n in range(3)]
     key = keygen(tmp_path / "locked")
@@ -136,15 +138,15 @@ def test_an_encrypted_key_without_a_public_file_is_found_in_the_agent(
 
 
 @pytest.fixture
-def strict(person: Laptop, tmp_path: Path) -> Iterator[Sshd]:
+def strict(person: SshUser, tmp_path: Path) -> Iterator[Sshd]:
     """A host that disconnects after two keys."""
     with sshd(tmp_path / "strict", "MaxAuthTries 2", allow=[person.key]) as made:
-        person.leads_to(made)
-        person.knows(made.known(INSTANCE))
+        person.map_id_to(made)
+        person.add_known_hosts(made.known_hosts_line(INSTANCE))
         yield made
 
 
-def _with_agent(person: Laptop, path: Path, *, identity: bool) -> None:
+def _with_agent(person: SshUser, path: Path, *, identity: bool) -> None:
     config = person.config.read_text().replace("IdentityAgent none", f"IdentityAgent {path}")
     if not identity:
         config = config.replace(f"    IdentityFile {person.key}\n", "")
@@ -152,7 +154,7 @@ def _with_agent(person: Laptop, path: Path, *, identity: bool) -> None:
 
 
 def test_the_identity_file_is_offered_before_an_agents_keys(
-    strict: Sshd, reach: REACH, person: Laptop, tmp_path: Path
+    strict: Sshd, reach: REACH, person: SshUser, tmp_path: Path
 ) -> None:
     with agent(tmp_path, *[keygen(tmp_path / f"other{n}") for n in range(6)]) as path:
         _with_agent(person, path, identity=False)
@@ -171,7 +173,7 @@ def test_the_identity_file_is_offered_before_an_agents_keys(
 
 
 def test_an_agents_key_is_selected_by_its_public_file(
-    strict: Sshd, reach: REACH, person: Laptop, tmp_path: Path
+    strict: Sshd, reach: REACH, person: SshUser, tmp_path: Path
 ) -> None:
     with agent(tmp_path, *[keygen(tmp_path / f"o{n}") for n in range(6)], person.key) as path:
         _with_agent(person, path, identity=False)
@@ -180,7 +182,7 @@ def test_an_agents_key_is_selected_by_its_public_file(
 
 
 def test_with_identities_only_other_agent_keys_are_not_offered(
-    known: Sshd, reach: REACH, person: Laptop, tmp_path: Path
+    known: Sshd, reach: REACH, person: SshUser, tmp_path: Path
 ) -> None:
     other = keygen(tmp_path / "other")
     known.authorized.write_text(f"{public(other)}\n")
@@ -193,7 +195,7 @@ def test_with_identities_only_other_agent_keys_are_not_offered(
 
 
 def test_a_missing_or_invalid_agent_is_not_an_error(
-    known: Sshd, reach: REACH, person: Laptop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    known: Sshd, reach: REACH, person: SshUser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     person.config.write_text(person.config.read_text().replace("    IdentityAgent none\n", ""))
     monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "nowhere"))
@@ -205,32 +207,30 @@ def test_a_missing_or_invalid_agent_is_not_an_error(
 
 
 def test_a_certificate_beside_the_key_is_offered(
-    person: Laptop, reach: REACH, tmp_path: Path
+    person: SshUser, reach: REACH, tmp_path: Path
 ) -> None:
     authority = keygen(tmp_path / "authority")
     command = ["ssh-keygen", "-q", "-s", str(authority), "-I", "me", "-n", ME]
     subprocess.run([*command, f"{person.key}.pub"], check=True, capture_output=True)
     line = f"TrustedUserCAKeys {authority}.pub"
     with sshd(tmp_path / "s", line) as server:
-        person.leads_to(server)
-        person.knows(server.known(INSTANCE))
+        person.map_id_to(server)
+        person.add_known_hosts(server.known_hosts_line(INSTANCE))
         reach().connect().close()
 
 
-def test_a_host_without_key_authentication_is_reported(
-    person: Laptop, reach: REACH, tmp_path: Path
-) -> None:
+def test_a_host_without_key_authentication_is_reported(person: SshUser, reach: REACH, tmp_path: Path) -> None:
     lines = ["PubkeyAuthentication no", "PasswordAuthentication yes"]
     with sshd(tmp_path / "s", *lines, allow=[person.key]) as server:
-        person.leads_to(server)
-        person.knows(server.known(INSTANCE))
+        person.map_id_to(server)
+        person.add_known_hosts(server.known_hosts_line(INSTANCE))
         with pytest.raises(NotLetIn) as found:
             reach().connect()
     assert "it accepts: password" in found.value.why
 
 
 def test_a_host_that_requires_a_second_factor_is_reported(
-    person: Laptop, reach: REACH, tmp_path: Path
+    person: SshUser, reach: REACH, tmp_path: Path
 ) -> None:
     lines = ["AuthenticationMethods publickey,password", "PasswordAuthentication yes"]
     with sshd(tmp_path / "s", *lines, allow=[person.key]) as server:

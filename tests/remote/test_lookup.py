@@ -7,11 +7,11 @@ from threading import Event
 
 import pytest
 from tests.remote.conftest import REACH
-from tests.support.answers import Answer, Answering, Asked, answering
+from tests.support.answers import Answer, RecordingServer, RecordedRequest, answering
 from tests.support.ec2 import IMAGE
 from tests.support.queues import SECONDS
 from tests.support.s3 import Server
-from tests.support.sshd import INSTANCE, ME, Laptop, Sshd, keygen, sshd
+from tests.support.sshd import INSTANCE, ME, SshUser, Sshd, keygen, sshd
 
 from spawn.cli.remote import lookup
 from spawn.cli.remote.errors import Gone, HostKeyDiffers, NotLetIn, Unreachable
@@ -41,7 +41,7 @@ def described(
 class Ec2:
     """A fake EC2 and its next answer."""
 
-    def __init__(self, answering: Answering) -> None:
+    def __init__(self, answering: RecordingServer) -> None:
         self._answering = answering
         self.says = described()
 
@@ -55,7 +55,7 @@ class Ec2:
 def ec2(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ec2]:
     made: list[Ec2] = []
 
-    def answer(asked: Asked) -> Answer:
+    def answer(asked: RecordedRequest) -> Answer:
         if b"Action=DescribeInstances" in asked.body:
             return Answer(body=made[0].says.encode())
         return Answer(
@@ -70,7 +70,7 @@ def ec2(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ec2]:
 
 
 @pytest.fixture
-def unnamed(known: Sshd, person: Laptop) -> Sshd:
+def unnamed(known: Sshd, person: SshUser) -> Sshd:
     """The instance; the configuration has its port and no address."""
     person.configure(f"Host i-*\n    Port {known.port}\n    User {ME}\n")
     return known
@@ -102,7 +102,7 @@ def test_an_unreachable_remembered_address_is_looked_up_again(
 
 
 def test_a_remembered_address_with_another_host_key_is_looked_up_again(
-    unnamed: Sshd, reach: REACH, ec2: Ec2, person: Laptop, tmp_path: Path
+    unnamed: Sshd, reach: REACH, ec2: Ec2, person: SshUser, tmp_path: Path
 ) -> None:
     reach().connect().close()
     unnamed.stop()
@@ -162,7 +162,7 @@ def test_a_starting_instance_without_an_address_is_pending(
 
 
 def test_the_private_address_is_used_behind_a_jump_host(
-    person: Laptop, reach: REACH, ec2: Ec2, tmp_path: Path
+    person: SshUser, reach: REACH, ec2: Ec2, tmp_path: Path
 ) -> None:
     ec2.says = described("127.0.0.9")
     with (
@@ -172,23 +172,23 @@ def test_the_private_address_is_used_behind_a_jump_host(
         person.configure(
             f"Host i-*\n  Port {server.port}\n  User {ME}\n  ProxyJump {ME}@127.0.0.1:{jump.port}\n"
         )
-        person.knows(server.known(INSTANCE), jump.known(f"[127.0.0.1]:{jump.port}"))
+        person.add_known_hosts(server.known_hosts_line(INSTANCE), jump.known_hosts_line(f"[127.0.0.1]:{jump.port}"))
         with reach().connect() as connection:
             assert connection.where == f"127.0.0.3:{server.port}"
 
 
 def test_the_private_address_is_used_without_a_public_one(
-    person: Laptop, reach: REACH, ec2: Ec2, tmp_path: Path
+    person: SshUser, reach: REACH, ec2: Ec2, tmp_path: Path
 ) -> None:
     ec2.says = described("")
     with sshd(tmp_path / "instance", allow=[person.key], host="127.0.0.3") as server:
         person.configure(f"Host i-*\n  Port {server.port}\n  User {ME}\n")
-        person.knows(server.known(INSTANCE))
+        person.add_known_hosts(server.known_hosts_line(INSTANCE))
         reach().connect().close()
 
 
 def test_the_instances_tag_is_the_last_source_of_the_user(
-    unnamed: Sshd, reach: REACH, ec2: Ec2, person: Laptop
+    unnamed: Sshd, reach: REACH, ec2: Ec2, person: SshUser
 ) -> None:
     person.configure(f"Host i-*\n  Port {unnamed.port}\n")
     tag = f"<tagSet><item><key>spawn:ssh-user</key><value>{ME}</value></item></tagSet>"
@@ -201,7 +201,7 @@ def test_the_instances_tag_is_the_last_source_of_the_user(
 
 
 def test_an_invalid_or_unusable_cache_is_ignored(
-    unnamed: Sshd, reach: REACH, ec2: Ec2, person: Laptop
+    unnamed: Sshd, reach: REACH, ec2: Ec2, person: SshUser
 ) -> None:
     folder = person.folder / KNOWN_AS
     folder.mkdir(parents=True)
@@ -231,7 +231,7 @@ def test_a_failed_lookup_of_the_address_is_reported_with_its_cause(
 
 
 def test_an_invalid_user_tag_never_reaches_a_shell(
-    unnamed: Sshd, reach: REACH, ec2: Ec2, person: Laptop, tmp_path: Path
+    unnamed: Sshd, reach: REACH, ec2: Ec2, person: SshUser, tmp_path: Path
 ) -> None:
     person.configure(f"Host i-*\n  Port {unnamed.port}\n")
     for value in ("a;touch b", "$(touch b)", "-x", "a b"):
@@ -246,11 +246,11 @@ def test_an_invalid_user_tag_never_reaches_a_shell(
 
 
 def test_a_remembered_region_is_kept_with_a_configured_address(
-    unnamed: Sshd, reach: REACH, ec2: Ec2, person: Laptop
+    unnamed: Sshd, reach: REACH, ec2: Ec2, person: SshUser
 ) -> None:
     reach(asked=Flags(region="eu-west-1")).connect().close()
     unnamed_config = person.config.read_text()
-    person.leads_to(unnamed)
+    person.map_id_to(unnamed)
     reach().connect().close()
     person.config.write_text(unnamed_config)
     reach().connect().close()
@@ -259,14 +259,14 @@ def test_a_remembered_region_is_kept_with_a_configured_address(
     assert '"region":"eu-west-1"' in kept
 
 
-def test_an_invalid_instance_id_is_rejected(person: Laptop) -> None:
+def test_an_invalid_instance_id_is_rejected(person: SshUser) -> None:
     for name in ("i-", "-oProxyCommand=x", "../../etc", "queue", "i-0abc/../x"):
         with pytest.raises(InvalidArgument):
             Reach(name, roots(person.environ), environ=person.environ)
 
 
 def test_regions_that_do_not_answer_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def answer(asked: Asked) -> Answer:
+    def answer(asked: RecordedRequest) -> Answer:
         if b"Action=DescribeRegions" in asked.body:
             names = "".join(
                 f"<item><regionName>{name}</regionName></item>"
@@ -292,7 +292,7 @@ def test_regions_that_do_not_answer_are_named(monkeypatch: pytest.MonkeyPatch) -
 def test_the_search_for_a_region_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     over = Event()
 
-    def answer(asked: Asked) -> Answer:
+    def answer(asked: RecordedRequest) -> Answer:
         if b"Action=DescribeRegions" in asked.body:
             over.wait(SECONDS)
         return Answer(
@@ -352,7 +352,7 @@ def test_an_unknown_instance_is_none(aws: Server) -> None:
 
 
 def test_an_instance_in_another_region_is_found_and_the_option_is_named(
-    aws: Server, person: Laptop, monkeypatch: pytest.MonkeyPatch
+    aws: Server, person: SshUser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lookup, "region_of", partial(instances.region_of, seconds=SECONDS))
     instance_id = _launch(aws)
@@ -372,7 +372,7 @@ def test_an_instance_unknown_in_every_region_is_reported(aws: Server, reach: REA
 
 
 def test_a_host_key_is_saved_under_the_id_and_not_the_address(
-    unnamed: Sshd, reach: REACH, ec2: Ec2, person: Laptop, tmp_path: Path
+    unnamed: Sshd, reach: REACH, ec2: Ec2, person: SshUser, tmp_path: Path
 ) -> None:
     reach().connect().close()
     assert keygen(tmp_path / "unused").exists()

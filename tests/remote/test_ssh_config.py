@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.sshd import ME, Laptop
+from tests.support.sshd import ME, SshUser
 
 from spawn.cli.remote.openssh import Config
 from spawn.cli.remote.settings import Jump, Settings, jumps
@@ -15,20 +15,20 @@ from spawn.core.errors import InvalidArgument, SpawnError
 ID = "i-0123456789abcdef0"
 
 
-def ask(person: Laptop, name: str = ID, **more: Any) -> Settings:
+def ask(person: SshUser, name: str = ID, **more: Any) -> Settings:
     return Config(person.environ).of(name, **more)
 
 
-def without_ssh(person: Laptop, name: str = ID) -> Settings:
+def without_ssh(person: SshUser, name: str = ID) -> Settings:
     return Config(person.environ | {"PATH": "/nowhere"}).of(name)
 
 
-Reader = Callable[[Laptop], Settings]
+Reader = Callable[[SshUser], Settings]
 BOTH = pytest.mark.parametrize("read", [ask, without_ssh], ids=["openssh", "without"])
 
 
 @BOTH
-def test_a_host_block_for_instances_applies(person: Laptop, read: Reader) -> None:
+def test_a_host_block_for_instances_applies(person: SshUser, read: Reader) -> None:
     person.config.write_text(
         "Host i-*\n  HostName box.example.com\n  Port 2222\n  User ubuntu\n"
         f"  IdentityFile {person.folder}/%r_%h\n  IdentitiesOnly yes\n  ProxyJump a@b:22,c\n"
@@ -51,7 +51,7 @@ def test_a_host_block_for_instances_applies(person: Laptop, read: Reader) -> Non
 
 @BOTH
 def test_an_id_without_configuration_keeps_its_name_and_has_no_user(
-    person: Laptop, read: Reader
+    person: SshUser, read: Reader
 ) -> None:
     person.config.write_text("Host other\n  User nobody\n")
     found = read(person)
@@ -63,7 +63,7 @@ def test_an_id_without_configuration_keeps_its_name_and_has_no_user(
 
 
 @BOTH
-def test_a_configured_user_equal_to_the_login_name_is_used(person: Laptop, read: Reader) -> None:
+def test_a_configured_user_equal_to_the_login_name_is_used(person: SshUser, read: Reader) -> None:
     person.config.write_text(f"Host i-*\n  User {ME}\n")
     assert read(person).user == ME
     person.config.write_text("Host i-*\n  Port 22\n")
@@ -71,7 +71,7 @@ def test_a_configured_user_equal_to_the_login_name_is_used(person: Laptop, read:
 
 
 @BOTH
-def test_includes_are_read(person: Laptop, read: Reader) -> None:
+def test_includes_are_read(person: SshUser, read: Reader) -> None:
     more = person.folder / "more.d"
     more.mkdir()
     (more / "1.conf").write_text("Host i-*\n  HostName included.example\n")
@@ -84,7 +84,7 @@ def test_includes_are_read(person: Laptop, read: Reader) -> None:
 
 
 @BOTH
-def test_a_match_exec_block_applies(person: Laptop, read: Reader) -> None:
+def test_a_match_exec_block_applies(person: SshUser, read: Reader) -> None:
     person.config.write_text(
         'Match host i-* exec "test %n = ' + ID + '"\n  User yes\nMatch exec "false"\n  Port 9\n'
     )
@@ -93,7 +93,7 @@ def test_a_match_exec_block_applies(person: Laptop, read: Reader) -> None:
 
 
 @BOTH
-def test_a_proxy_command_is_kept_for_the_shell(person: Laptop, read: Reader) -> None:
+def test_a_proxy_command_is_kept_for_the_shell(person: SshUser, read: Reader) -> None:
     person.config.write_text("Host i-*\n  ProxyCommand sh -c \"exec nc '%h' %p\"\n")
     assert read(person).proxy_command in (
         "sh -c \"exec nc '%h' %p\"",
@@ -105,7 +105,7 @@ def test_a_proxy_command_is_kept_for_the_shell(person: Laptop, read: Reader) -> 
 
 @BOTH
 def test_an_invalid_configuration_is_reported_with_the_message_of_ssh(
-    person: Laptop, read: Reader
+    person: SshUser, read: Reader
 ) -> None:
     person.config.unlink()
     with pytest.raises(SpawnError, match="SSH configuration cannot be read") as found:
@@ -113,27 +113,27 @@ def test_an_invalid_configuration_is_reported_with_the_message_of_ssh(
     assert "No such file" in found.value.why
 
 
-def test_a_wrong_option_is_named(person: Laptop) -> None:
+def test_a_wrong_option_is_named(person: SshUser) -> None:
     person.config.write_text("Host *\n  Prot 22\n")
     with pytest.raises(SpawnError) as found:
         ask(person)
     assert "line 2: Bad configuration option: prot" in found.value.why
 
 
-def test_options_override_the_configuration(person: Laptop) -> None:
+def test_options_override_the_configuration(person: SshUser) -> None:
     person.config.write_text("Host i-*\n  User configured\nMatch user typed\n  Port 7\n")
     found = ask(person, user="typed")
     assert (found.user, found.port) == ("typed", 7)
 
 
-def test_known_hosts_with_spaces_in_their_names_are_found(person: Laptop) -> None:
+def test_known_hosts_with_spaces_in_their_names_are_found(person: SshUser) -> None:
     spaced = person.folder / "with two spaces"
     spaced.write_text("")
     person.config.write_text(f'Host *\n  UserKnownHostsFile "{spaced}" {person.folder}/b\n')
     assert ask(person).known_hosts[:2] == (spaced, person.folder / "b")
 
 
-def test_a_configured_agent_is_used(person: Laptop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_configured_agent_is_used(person: SshUser, monkeypatch: pytest.MonkeyPatch) -> None:
     person.config.write_text("Host *\n  IdentityAgent none\n")
     assert ask(person).agent == "none"
     person.config.write_text("Host *\n  IdentityAgent ~/agent\n")
@@ -163,6 +163,6 @@ def test_an_invalid_proxy_jump_is_rejected(text: str) -> None:
         jumps(text)
 
 
-def test_files_of_another_user_are_not_read(person: Laptop) -> None:
+def test_files_of_another_user_are_not_read(person: SshUser) -> None:
     assert os.environ.get("HOME") != str(person.folder)
     assert Path(ask(person).identities[0]) == person.key

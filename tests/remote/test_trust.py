@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from tests.remote.conftest import REACH
-from tests.support.answers import Answer, Answering, Asked, answering, error
-from tests.support.sshd import INSTANCE, ME, Laptop, Sshd, keygen, public, sshd
+from tests.support.answers import Answer, RecordingServer, RecordedRequest, answering, error
+from tests.support.sshd import INSTANCE, ME, SshUser, Sshd, keygen, public, sshd
 
 from spawn.cli.remote.errors import HostKeyDiffers, HostKeyUnknown
 from spawn.cli.remote.reach import Told
@@ -32,7 +32,7 @@ def shows(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Answer]]:
     """A fake EC2 whose console answers are the given list; the last one is repeated."""
     answers = [error(403, "UnauthorizedOperation")]
 
-    def answer(asked: Asked) -> Answer:
+    def answer(asked: RecordedRequest) -> Answer:
         if b"GetConsoleOutput" not in asked.body:
             return error(403, "UnauthorizedOperation")
         return answers.pop(0) if len(answers) > 1 else answers[0]
@@ -43,7 +43,7 @@ def shows(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Answer]]:
 
 
 @pytest.fixture
-def nobody_asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answering]:
+def nobody_asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[RecordingServer]:
     """A fake AWS that must get no request."""
     with answering(lambda _: error(403, "UnauthorizedOperation")) as found:
         monkeypatch.setenv("AWS_ENDPOINT_URL", found.endpoint)
@@ -52,7 +52,7 @@ def nobody_asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answering]:
 
 
 def test_an_unknown_host_is_rejected_and_the_hint_accepts_it(
-    server: Sshd, reach: REACH, person: Laptop
+    server: Sshd, reach: REACH, person: SshUser
 ) -> None:
     with pytest.raises(HostKeyUnknown) as found:
         reach().connect()
@@ -72,7 +72,7 @@ def test_an_unknown_host_is_rejected_and_the_hint_accepts_it(
 
 
 def test_a_key_in_the_users_known_hosts_is_accepted_and_saved(
-    known: Sshd, reach: REACH, person: Laptop
+    known: Sshd, reach: REACH, person: SshUser
 ) -> None:
     reach().connect().close()
     assert _key(known).split()[1] in (person.folder / OWN).read_text()
@@ -80,7 +80,7 @@ def test_a_key_in_the_users_known_hosts_is_accepted_and_saved(
     reach().connect().close()
 
 
-def test_only_the_owner_can_read_our_known_hosts(known: Sshd, reach: REACH, person: Laptop) -> None:
+def test_only_the_owner_can_read_our_known_hosts(known: Sshd, reach: REACH, person: SshUser) -> None:
     reach().connect().close()
     assert (person.folder / OWN).stat().st_mode & 0o777 == 0o600
     assert (person.folder / OWN).parent.stat().st_mode & 0o777 == 0o700
@@ -88,9 +88,9 @@ def test_only_the_owner_can_read_our_known_hosts(known: Sshd, reach: REACH, pers
 
 @pytest.mark.parametrize("hashed", [False, True])
 def test_a_host_may_be_known_by_its_plain_or_hashed_address(
-    server: Sshd, reach: REACH, person: Laptop, hashed: bool
+    server: Sshd, reach: REACH, person: SshUser, hashed: bool
 ) -> None:
-    person.knows(server.known(f"[127.0.0.1]:{server.port}"))
+    person.add_known_hosts(server.known_hosts_line(f"[127.0.0.1]:{server.port}"))
     if hashed:
         command = ["ssh-keygen", "-q", "-H", "-f", str(person.known_hosts)]
         subprocess.run(command, check=True, capture_output=True)
@@ -99,7 +99,7 @@ def test_a_host_may_be_known_by_its_plain_or_hashed_address(
 
 
 def test_a_changed_host_key_is_rejected_and_the_hint_removes_the_old_one(
-    known: Sshd, reach: REACH, person: Laptop, tmp_path: Path
+    known: Sshd, reach: REACH, person: SshUser, tmp_path: Path
 ) -> None:
     reach().connect().close()
     before = _key(known)
@@ -120,22 +120,22 @@ def test_a_changed_host_key_is_rejected_and_the_hint_removes_the_old_one(
         reach().connect()
     command = found.value.hint.partition("`")[2].partition("`")[0]
     subprocess.run(command, shell=True, check=True, capture_output=True)
-    person.knows(known.known(INSTANCE))
+    person.add_known_hosts(known.known_hosts_line(INSTANCE))
     reach().connect().close()
 
 
 def test_another_key_for_the_address_is_reported_and_proves_nothing(
-    server: Sshd, reach: REACH, person: Laptop, tmp_path: Path
+    server: Sshd, reach: REACH, person: SshUser, tmp_path: Path
 ) -> None:
     other = keygen(tmp_path / "other")
-    person.knows(f"[127.0.0.1]:{server.port} {public(other)}\n")
+    person.add_known_hosts(f"[127.0.0.1]:{server.port} {public(other)}\n")
     with pytest.raises(HostKeyUnknown) as found:
         reach().connect()
     assert "perhaps of an earlier host" in found.value.why
 
 
 def test_a_key_in_the_queues_log_is_trusted_and_saved(
-    server: Sshd, reach: REACH, person: Laptop, nobody_asked: Answering
+    server: Sshd, reach: REACH, person: SshUser, nobody_asked: RecordingServer
 ) -> None:
     asked = []
 
@@ -157,9 +157,9 @@ def test_a_key_known_for_the_id_needs_no_lookup(known: Sshd, reach: REACH) -> No
 
 
 def test_the_queues_log_takes_precedence_over_the_users_known_hosts(
-    server: Sshd, person: Laptop, reach: REACH, tmp_path: Path
+    server: Sshd, person: SshUser, reach: REACH, tmp_path: Path
 ) -> None:
-    person.knows(f"{INSTANCE} {public(keygen(tmp_path / 'older'))}\n")
+    person.add_known_hosts(f"{INSTANCE} {public(keygen(tmp_path / 'older'))}\n")
     other = public(keygen(tmp_path / "other"))
     with pytest.raises(HostKeyDiffers, match="does not match the known one") as found:
         reach(told=Told(host_keys=lambda: [other])).connect()
@@ -188,7 +188,7 @@ def test_failed_lookups_of_a_host_key_are_reported_as_such(
 
 
 def test_a_key_on_the_console_is_trusted_and_saved(
-    server: Sshd, reach: REACH, person: Laptop, shows: list[Answer]
+    server: Sshd, reach: REACH, person: SshUser, shows: list[Answer]
 ) -> None:
     block = "-----BEGIN SSH HOST KEY KEYS-----\r\n{}\r\n-----END SSH HOST KEY KEYS-----\r\n"
     shows[:] = [_console("booting\r\n" + block.format(_key(server)))]
@@ -222,32 +222,36 @@ def test_without_the_latest_console_output_that_of_the_boot_is_read(
     reach().connect().close()
 
 
-def test_a_revoked_key_is_rejected_in_any_case(known: Sshd, reach: REACH, person: Laptop) -> None:
+def test_a_revoked_key_is_rejected_in_any_case(
+    known: Sshd, reach: REACH, person: SshUser
+) -> None:
     reach().connect().close()
-    person.knows(f"@revoked * {_key(known)}\n")
+    person.add_known_hosts(f"@revoked * {_key(known)}\n")
     with pytest.raises(HostKeyDiffers, match="revoked"):
         reach().connect()
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
 def test_the_known_one_of_several_host_keys_is_negotiated(
-    person: Laptop, reach: REACH, tmp_path: Path, kind: str
+    person: SshUser, reach: REACH, tmp_path: Path, kind: str
 ) -> None:
     with sshd(tmp_path / "s", kinds=["ed25519", "ecdsa", "rsa"], allow=[person.key]) as server:
-        person.leads_to(server)
-        person.knows(server.known(INSTANCE, kind))
+        person.map_id_to(server)
+        person.add_known_hosts(server.known_hosts_line(INSTANCE, kind))
         reach().connect().close()
 
 
 def test_the_host_key_alias_is_looked_up_beside_the_id(
-    server: Sshd, reach: REACH, person: Laptop
+    server: Sshd, reach: REACH, person: SshUser
 ) -> None:
-    person.leads_to(server, more="HostKeyAlias the-box")
-    person.knows(server.known("the-box"))
+    person.map_id_to(server, more="HostKeyAlias the-box")
+    person.add_known_hosts(server.known_hosts_line("the-box"))
     reach().connect().close()
 
 
-def test_strict_host_key_checking_no_is_ignored(server: Sshd, reach: REACH, person: Laptop) -> None:
+def test_strict_host_key_checking_no_is_ignored(
+    server: Sshd, reach: REACH, person: SshUser
+) -> None:
     person.leads_to(server, more="StrictHostKeyChecking no")
     with pytest.raises(HostKeyUnknown):
         reach().connect()

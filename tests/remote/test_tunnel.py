@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.remote.conftest import REACH
 from tests.support.relay import relay
-from tests.support.sshd import INSTANCE, ME, Laptop, Sshd, keygen, public, sshd
+from tests.support.sshd import INSTANCE, ME, SshUser, Sshd, keygen, public, sshd
 from tests.support.users import NOBODY
 from tests.support.wait import wait_until
 
@@ -91,11 +91,11 @@ def test_a_closed_remote_port_is_distinguished_from_a_cut_tunnel(
 
 
 def test_disabled_port_forwarding_is_reported(
-    person: Laptop, reach: REACH, tmp_path: Path, feed: int
+    person: SshUser, reach: REACH, tmp_path: Path, feed: int
 ) -> None:
     with sshd(tmp_path / "s", "AllowTcpForwarding no", allow=[person.key]) as server:
-        person.leads_to(server)
-        person.knows(server.known(INSTANCE))
+        person.map_id_to(server)
+        person.add_known_hosts(server.known_hosts_line(INSTANCE))
         with reach().tunnel(feed) as tunnel:
             with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
                 get(tunnel)
@@ -183,7 +183,7 @@ def test_a_tunnel_closed_during_a_read_leaves_nothing(known: Sshd, reach: REACH)
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_several_jump_hosts_are_used(
-    person: Laptop, reach: REACH, tmp_path: Path, feed: int, count: int
+    person: SshUser, reach: REACH, tmp_path: Path, feed: int, count: int
 ) -> None:
     jumps = [Sshd(tmp_path / f"jump{n}") for n in range(count)]
     with sshd(tmp_path / "instance", allow=[person.key]) as server:
@@ -191,9 +191,9 @@ def test_several_jump_hosts_are_used(
             for each in jumps:
                 each.allow(person.key)
                 each.start()
-                person.knows(each.known(f"[127.0.0.1]:{each.port}"))
-            person.knows(server.known(INSTANCE))
-            person.leads_to(*jumps, server)
+                person.add_known_hosts(each.known_hosts_line(f"[127.0.0.1]:{each.port}"))
+            person.add_known_hosts(server.known_hosts_line(INSTANCE))
+            person.map_id_to(*jumps, server)
             with reach().tunnel(feed) as tunnel:
                 assert get(tunnel, "/much") == b"/much" * 100_000
                 jumps[0].cut()
@@ -205,10 +205,10 @@ def test_several_jump_hosts_are_used(
 
 
 def test_an_unknown_jump_host_is_rejected_and_named(
-    known: Sshd, person: Laptop, reach: REACH, tmp_path: Path
+    known: Sshd, person: SshUser, reach: REACH, tmp_path: Path
 ) -> None:
     with sshd(tmp_path / "jump", allow=[person.key]) as jump:
-        person.leads_to(jump, known)
+        person.map_id_to(jump, known)
         with pytest.raises(HostKeyUnknown, match="host key of jump-0") as found:
             reach().connect()
         command = found.value.hint.partition("if they match: ")[2].partition(";")[0]
@@ -219,28 +219,30 @@ def test_an_unknown_jump_host_is_rejected_and_named(
 
 
 def test_a_jump_host_that_rejects_the_login_is_named(
-    known: Sshd, person: Laptop, reach: REACH, tmp_path: Path
+    known: Sshd, person: SshUser, reach: REACH, tmp_path: Path
 ) -> None:
     with sshd(tmp_path / "jump") as jump:
-        person.knows(jump.known(f"[127.0.0.1]:{jump.port}"))
-        person.leads_to(jump, known)
+        person.add_known_hosts(jump.known_hosts_line(f"[127.0.0.1]:{jump.port}"))
+        person.map_id_to(jump, known)
         with pytest.raises(NotLetIn) as found:
             reach().connect()
     assert "this is the jump host jump-0" in found.value.hint
 
 
 def test_an_instance_unreachable_from_its_jump_host_is_reported(
-    known: Sshd, person: Laptop, reach: REACH, tmp_path: Path
+    known: Sshd, person: SshUser, reach: REACH, tmp_path: Path
 ) -> None:
     with sshd(tmp_path / "jump", allow=[person.key]) as jump:
-        person.knows(jump.known(f"[127.0.0.1]:{jump.port}"))
-        person.leads_to(jump, known)
+        person.add_known_hosts(jump.known_hosts_line(f"[127.0.0.1]:{jump.port}"))
+        person.map_id_to(jump, known)
         known.stop()
         with pytest.raises(Unreachable, match=f"seen from 127.0.0.1:{jump.port}"):
             reach().connect()
 
 
-def test_a_loop_of_jump_hosts_is_reported(known: Sshd, person: Laptop, reach: REACH) -> None:
+def test_a_loop_of_jump_hosts_is_reported(
+    known: Sshd, person: SshUser, reach: REACH
+) -> None:
     person.configure(
         f"Host {INSTANCE}\n  HostName 127.0.0.1\n  ProxyJump a\nHost a\n  ProxyJump b\n"
         "Host b\n  ProxyJump a\n"
@@ -260,7 +262,7 @@ RELAY = (
 
 
 def test_a_proxy_command_is_used(
-    known: Sshd, person: Laptop, reach: REACH, tmp_path: Path, feed: int
+    known: Sshd, person: SshUser, reach: REACH, tmp_path: Path, feed: int
 ) -> None:
     relay = tmp_path / "relay.py"
     relay.write_text(RELAY)
@@ -274,7 +276,7 @@ def test_a_proxy_command_is_used(
     assert named.read_text() == f"{INSTANCE} {ME}\n"
 
 
-def test_a_proxy_command_that_fails_is_quoted(known: Sshd, person: Laptop, reach: REACH) -> None:
+def test_a_proxy_command_that_fails_is_quoted(known: Sshd, person: SshUser, reach: REACH) -> None:
     person.configure(
         f"Host {INSTANCE}\n  User {ME}\n"
         "  ProxyCommand sh -c 'echo TargetNotConnected: no such instance >&2; exit 4'\n"
@@ -333,7 +335,7 @@ def test_closing_a_tunnel_does_not_wait_for_a_reconnection(
 
 
 def test_a_dead_connection_times_out_and_is_reopened(
-    known: Sshd, person: Laptop, reach: REACH, feed: int, monkeypatch: pytest.MonkeyPatch
+    known: Sshd, person: SshUser, reach: REACH, feed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_CHANNEL_SECONDS", 2.0)
     with relay(known.port) as between:
@@ -358,7 +360,7 @@ def test_a_cut_connection_has_its_own_error(known: Sshd, reach: REACH, feed: int
 
 
 def test_keys_of_a_jump_host_are_not_trusted_for_the_instance(
-    known: Sshd, person: Laptop, reach: REACH, tmp_path: Path
+    known: Sshd, person: SshUser, reach: REACH, tmp_path: Path
 ) -> None:
     assert public(known.host_keys["ed25519"])
     with sshd(tmp_path / "jump", allow=[person.key]) as jump:

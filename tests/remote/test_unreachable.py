@@ -7,15 +7,15 @@ from contextlib import contextmanager
 
 import pytest
 from tests.remote.conftest import REACH
-from tests.support.sshd import INSTANCE, ME, Laptop, Sshd
+from tests.support.sshd import INSTANCE, ME, SshUser, Sshd
 from tests.support.timeouts import recorded
-from tests.support.wait import returns
+from tests.support.wait import call_with_timeout
 
 from spawn.cli.remote import dial, handshake
 from spawn.cli.remote.errors import Unreachable
 
 
-def _leads_to(person: Laptop, port: int, host: str = "127.0.0.1") -> None:
+def _leads_to(person: SshUser, port: int, host: str = "127.0.0.1") -> None:
     person.configure(f"Host {INSTANCE}\n  HostName {host}\n  Port {port}\n  User {ME}\n")
 
 
@@ -49,7 +49,7 @@ def says(text: bytes, *, then_ends: bool) -> Iterator[int]:
             each.close()
 
 
-def test_a_closed_port_is_reported(person: Laptop, reach: REACH, closed_port: int) -> None:
+def test_a_closed_port_is_reported(person: SshUser, reach: REACH, closed_port: int) -> None:
     port = closed_port
     _leads_to(person, port)
     with pytest.raises(Unreachable, match=f"nothing listens at 127.0.0.1:{port}") as found:
@@ -57,14 +57,14 @@ def test_a_closed_port_is_reported(person: Laptop, reach: REACH, closed_port: in
     assert "refused" in found.value.why
 
 
-def test_an_unknown_host_name_is_reported(person: Laptop, reach: REACH) -> None:
+def test_an_unknown_host_name_is_reported(person: SshUser, reach: REACH) -> None:
     _leads_to(person, 22, "not..a.name")
     with pytest.raises(Unreachable, match=r"cannot resolve host name not\.\.a\.name"):
         reach().connect()
 
 
 def test_name_servers_that_do_not_answer_are_reported(
-    person: Laptop, reach: REACH, monkeypatch: pytest.MonkeyPatch
+    person: SshUser, reach: REACH, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     going_on = threading.Event()
     real = socket.getaddrinfo
@@ -87,7 +87,7 @@ def test_name_servers_that_do_not_answer_are_reported(
 
 
 def test_a_host_that_drops_packets_fails_after_one_connect_timeout(
-    person: Laptop, reach: REACH, monkeypatch: pytest.MonkeyPatch
+    person: SshUser, reach: REACH, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert dial.CONNECT_SECONDS <= 10
     monkeypatch.setattr(dial, "CONNECT_SECONDS", 0.3)
@@ -105,7 +105,7 @@ def test_a_host_that_drops_packets_fails_after_one_connect_timeout(
             recorded(dial._Quick) as timeouts,
             pytest.raises(Unreachable, match="does not answer") as found,
         ):
-            returns(lambda: reach().connect())
+            call_with_timeout(lambda: reach().connect())
         for filler in fillers:
             filler.close()
     assert "security group" in found.value.hint
@@ -116,7 +116,7 @@ def test_a_host_that_drops_packets_fails_after_one_connect_timeout(
 
 
 def test_a_host_that_accepts_and_stays_silent_is_reported(
-    person: Laptop, reach: REACH, monkeypatch: pytest.MonkeyPatch
+    person: SshUser, reach: REACH, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(handshake, "BANNER_SECONDS", 0.6)
     with says(b"", then_ends=False) as port:
@@ -126,7 +126,7 @@ def test_a_host_that_accepts_and_stays_silent_is_reported(
 
 
 def test_a_host_that_stalls_after_its_banner_is_reported(
-    person: Laptop, reach: REACH, monkeypatch: pytest.MonkeyPatch
+    person: SshUser, reach: REACH, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(handshake, "_AGREE_SECONDS", 0.6)
     with says(b"SSH-2.0-OpenSSH_9.2\r\n", then_ends=False) as port:
@@ -136,18 +136,14 @@ def test_a_host_that_stalls_after_its_banner_is_reported(
 
 
 @pytest.mark.parametrize("text", [b"HTTP/1.0 400 Bad Request\r\n\r\n", b"", b"\xff\x00" * 300])
-def test_a_server_that_does_not_speak_ssh_is_reported(
-    person: Laptop, reach: REACH, text: bytes
-) -> None:
+def test_a_server_that_does_not_speak_ssh_is_reported(person: SshUser, reach: REACH, text: bytes) -> None:
     with says(text, then_ends=True) as port:
         _leads_to(person, port)
         with pytest.raises(Unreachable, match="the SSH handshake with .* failed"):
             reach().connect()
 
 
-def test_a_host_without_a_common_algorithm_is_reported(
-    person: Laptop, reach: REACH, server: Sshd
-) -> None:
+def test_a_host_without_a_common_algorithm_is_reported(person: SshUser, reach: REACH, server: Sshd) -> None:
     server.stop()
     server.lines = ("Ciphers chacha20-poly1305@openssh.com",)
     server.start()

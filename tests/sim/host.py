@@ -1,6 +1,5 @@
 """A machine: a disk that outlives processes, supervisors that outlive runners, and the ports of its
-runner.
-"""
+runner."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta

@@ -316,7 +316,7 @@ class Schedule:
             place=host.place,
         )
         epoch = owning.epoch(state)
-        client.surprising = True  # from here on only the replicator makes requests
+        client.raises_unknown_errors = True  # from here on only the replicator makes requests
         replicator = self._replicator(
             ledger, client, owning.found, take_place, me, epoch, nonce, clock, inbox.post
         )

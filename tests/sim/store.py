@@ -1,6 +1,5 @@
 """An object store that fails, delays, reorders, loses responses to writes that took effect, and
-gives answers that no store gives.
-"""
+gives answers that no store gives."""
 
 from collections.abc import Callable
 from contextlib import suppress

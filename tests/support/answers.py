@@ -11,7 +11,7 @@ from msgspec import Struct
 from tests.support.s3 import Server
 
 
-class Asked(Struct, frozen=True):
+class RecordedRequest(Struct, frozen=True):
     """A received request; header names are lower-case."""
 
     method: str
@@ -30,11 +30,11 @@ class Answer(Struct, frozen=True):
     promised: int | None = None
 
 
-class Answering(Struct, frozen=True):
+class RecordingServer(Struct, frozen=True):
     """The server, and the requests so far."""
 
     server: Server
-    asked: list[Asked]
+    asked: list[RecordedRequest]
 
     @property
     def endpoint(self) -> str:
@@ -48,7 +48,7 @@ def error(status: int, code: str, message: str = "said the server") -> Answer:
     return Answer(status, body.encode(), {"Content-Type": "application/xml"})
 
 
-def forward(server: Server, asked: Asked) -> Answer:
+def forward(server: Server, asked: RecordedRequest) -> Answer:
     """Forward a request to another server; returns its answer."""
     connection = http.client.HTTPConnection(urlsplit(server.endpoint).netloc, timeout=30)
     try:
@@ -64,9 +64,9 @@ def forward(server: Server, asked: Asked) -> Answer:
 
 
 @contextmanager
-def answering(answer: Callable[[Asked], Answer]) -> Iterator[Answering]:
+def answering(answer: Callable[[RecordedRequest], Answer]) -> Iterator[RecordingServer]:
     """Serve until the end of the block."""
-    asked: list[Asked] = []
+    asked: list[RecordedRequest] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -76,7 +76,7 @@ def answering(answer: Callable[[Asked], Answer]) -> Iterator[Answering]:
             url = urlsplit(self.path)
             headers = {name.lower(): value for name, value in self.headers.items()}
             body = self.rfile.read(length)
-            request = Asked(self.command, url.path, url.query, headers, body)
+            request = RecordedRequest(self.command, url.path, url.query, headers, body)
             asked.append(request)
             said = answer(request)
             self.send_response(said.status)
@@ -99,7 +99,7 @@ def answering(answer: Callable[[Asked], Answer]) -> Iterator[Answering]:
         thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            yield Answering(Server(f"http://127.0.0.1:{httpd.server_port}"), asked)
+            yield RecordingServer(Server(f"http://127.0.0.1:{httpd.server_port}"), asked)
         finally:
             httpd.shutdown()
             thread.join()

@@ -12,7 +12,7 @@ VARIABLE = "SPAWN_TEST_CONSTANTS"
 """Environment variable with the changes, a JSON object: dotted name to value."""
 
 
-def hurry(environ: dict[str, str], name: str, value: Any) -> None:
+def override(environ: dict[str, str], name: str, value: Any) -> None:
     """Change a constant in the processes that get an environment.
 
     Args:

@@ -62,7 +62,7 @@ class Feed:
     def get(self, target: str, *headers: str) -> tuple[int, dict[str, str], bytes]:
         """Send a GET as any client does; returns status, headers and body."""
         lines = [f"GET {target} HTTP/1.1", "Host: 127.0.0.1", "Connection: close", *headers]
-        return taken_apart(self.raw("\r\n".join((*lines, "", "")).encode()))
+        return parse_response(self.raw("\r\n".join((*lines, "", "")).encode()))
 
     def json(self, target: str) -> Any:
         """Send a GET and return its JSON; of a page, the first line."""
@@ -129,7 +129,7 @@ def until_closed(sock: socket.socket) -> bytes:
     return data
 
 
-def taken_apart(data: bytes) -> tuple[int, dict[str, str], bytes]:
+def parse_response(data: bytes) -> tuple[int, dict[str, str], bytes]:
     """Parse an HTTP response; returns status, headers and body."""
     head, _, body = data.partition(b"\r\n\r\n")
     first, *lines = head.decode().split("\r\n")

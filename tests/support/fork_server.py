@@ -110,8 +110,7 @@ def _fork(status: socket.socket) -> int:
 @contextmanager
 def _signals_blocked() -> Iterator[None]:
     """Block signals during a fork: one that arrives before the child has set its handlers would be
-    lost in what Python runs after a fork.
-    """
+    lost in what Python runs after a fork."""
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         yield

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
-from tests.support.answers import Answer, Answering, Asked, answering
+from tests.support.answers import Answer, RecordingServer, RecordedRequest, answering
 
 ENDPOINT = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
 
@@ -16,7 +16,7 @@ class Spot:
     def __init__(self) -> None:
         self.notice: bytes | None = None
 
-    def take_back(self, seconds: float, action: str = "terminate") -> str:
+    def give_notice(self, seconds: float, action: str = "terminate") -> str:
         """Give notice; returns the deadline in EC2's format."""
         at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=seconds)
         said = at.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -38,7 +38,7 @@ ROLE = {
 @contextmanager
 def metadata(
     document: bytes, *, token_status: int = 200, role: bool = False, spot: Spot | None = None
-) -> Iterator[Answering]:
+) -> Iterator[RecordingServer]:
     """A metadata service that requires a token, as version 2 does.
 
     Args:
@@ -46,7 +46,7 @@ def metadata(
         spot: Its spot notice.
     """
 
-    def answer(asked: Asked) -> Answer:
+    def answer(asked: RecordedRequest) -> Answer:
         if (asked.method, asked.path) == ("PUT", "/latest/api/token"):
             wanted = asked.headers.get("x-aws-ec2-metadata-token-ttl-seconds", "")
             return Answer(token_status if wanted.isdigit() else 400, b"secret==")

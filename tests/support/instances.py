@@ -1,6 +1,5 @@
 """An instance with real queues, runners, feed and sshd, known to EC2 and with a bucket; and the
-machine of a user who queries it by whole commands.
-"""
+machine of a user who queries it by whole commands."""
 
 import json
 import signal
@@ -18,7 +17,7 @@ from tests.support.feeds import Feed
 from tests.support.imds import ENDPOINT, metadata
 from tests.support.queues import SECONDS, Finished, Queue, World
 from tests.support.s3 import Server, free_port
-from tests.support.sshd import ME, Laptop, Sshd, laptop, sshd
+from tests.support.sshd import ME, SshUser, Sshd, ssh_user, sshd
 from tests.support.warm import SPAWN
 
 REGION = "us-east-1"
@@ -47,7 +46,7 @@ class Person:
     """
 
     def __init__(self, folder: Path, aws: Server) -> None:
-        self.laptop: Laptop = laptop(folder)
+        self.laptop: SshUser = ssh_user(folder)
         self.port = free_port()
         guard = folder / "guard"
         guard.mkdir()
@@ -110,9 +109,9 @@ class Person:
         self.started.append(process)
         return process
 
-    def hurry(self, name: str, value: Any) -> None:
-        """Change a constant in the user's commands; see `constants.hurry`."""
-        constants.hurry(self.environ, name, value)
+    def override_constant(self, name: str, value: Any) -> None:
+        """Change a constant in the user's commands; see `constants.override`."""
+        constants.override(self.environ, name, value)
 
     def close(self) -> None:
         """Stop started commands; fails if any of them tried to leave loopback."""
@@ -128,8 +127,7 @@ class Person:
 
 class Instance:
     """An instance that EC2 knows, with a metadata service and an sshd. The user's configuration
-    has its id, and the user's `known_hosts` its key.
-    """
+    has its id, and the user's `known_hosts` its key."""
 
     def __init__(
         self,
@@ -148,13 +146,13 @@ class Instance:
         self.bucket = bucket
         self.feed: Feed | None = None
 
-    def serve(self) -> Feed:
+    def start_feed(self) -> Feed:
         """Run its feed on the port that the user queries."""
         assert self.feed is None
         self.feed = Feed(self.world, self.person.port)
         return self.feed
 
-    def silence(self, number: int = signal.SIGTERM) -> None:
+    def stop_feed(self, number: int = signal.SIGTERM) -> None:
         """Stop its feed."""
         if self.feed is not None:
             self.feed.stop(number)
@@ -172,7 +170,7 @@ class Instance:
             fields = {"result_s3_bucket": self.bucket, **fields}
         return self.world.queue(*jobs, queue_id=queue_id, **fields)
 
-    def leads(self, more: str = "", *, user: str = ME) -> None:
+    def write_ssh_config(self, more: str = "", *, user: str = ME) -> None:
         """Write the user's SSH configuration for the instance.
 
         Args:
@@ -183,13 +181,13 @@ class Instance:
             f"    User {user}\n"
         )
 
-    def is_known(self) -> None:
+    def add_to_known_hosts(self) -> None:
         """Add its host key to the user's `known_hosts` under its id."""
-        self.person.laptop.knows(self.server.known(self.id))
+        self.person.laptop.add_known_hosts(self.server.known_hosts_line(self.id))
 
     # state in EC2
 
-    def becomes(self, state: str) -> None:
+    def set_state(self, state: str) -> None:
         """Stop or terminate it as far as EC2 is concerned: `stopped` or `terminated`."""
         client = self.aws.client("ec2")
         change = {"stopped": client.stop_instances, "terminated": client.terminate_instances}
@@ -205,9 +203,9 @@ class Instance:
 
     def vanish(self, state: str = "terminated") -> None:
         """Remove all of it, as on termination: nothing answers any more."""
-        self.silence(signal.SIGKILL)
+        self.stop_feed(signal.SIGKILL)
         self.server.stop()
-        self.becomes(state)
+        self.set_state(state)
 
 
 def launch(aws: Server) -> str:
@@ -253,12 +251,12 @@ def instance_in(folder: Path, aws: Server, *, public: Path | None = None) -> Ite
         lines = "SetEnv " + " ".join(f'"{name}={value}"' for name, value in session.items())
         with sshd((public or folder) / "sshd", lines, allow=[person.laptop.key]) as server:
             made = Instance(instance_id, world, server, person, aws, bucket)
-            made.leads()
-            made.is_known()
+            made.write_ssh_config()
+            made.add_to_known_hosts()
             try:
                 yield made
             finally:
-                made.silence()
+                made.stop_feed()
                 try:
                     person.close()
                 finally:

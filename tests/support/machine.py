@@ -185,7 +185,7 @@ class Machine:
             return ""  # it has just ended
         return children[0] if ready else ""
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """Return diagnostics of a failed boot."""
         logs = ("var/log/spawn-queue-boot.log", "var/log/cloud-init-output.log", "../console")
         found = [self.upper / name for name in logs]

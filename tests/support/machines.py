@@ -88,8 +88,7 @@ class Remote:
 
     def lines(self) -> list[bytes]:
         """Return every `<hash> <line>` of the segments, after checking that they form one
-        log with an unbroken chain.
-        """
+        log with an unbroken chain."""
         found: list[bytes] = []
         hash_ = self._genesis
         packs = self.keys("_spawn/packs/")  # before the segments: packs never have newer events
@@ -163,14 +162,14 @@ class Machines:
         self.all.append(made)
         return made
 
-    def hurry(self, name: str, value: Any) -> None:
-        """Change a constant in the processes of every machine; see `constants.hurry`."""
-        constants.hurry(self._environ, name, value)
+    def override_constant(self, name: str, value: Any) -> None:
+        """Change a constant in the processes of every machine; see `constants.override`."""
+        constants.override(self._environ, name, value)
         for each in self.all:
-            each.hurry(name, value)
+            each.override_constant(name, value)
 
     @contextmanager
-    def way(self) -> Iterator[Proxy]:
+    def separate_proxy(self) -> Iterator[Proxy]:
         """A separate proxy."""
         with proxy(self._server) as through:
             yield through
@@ -179,7 +178,7 @@ class Machines:
         """Return the store's objects of a queue."""
         return Remote(self._server, self.bucket, queue_id, self._keys)
 
-    def on(self, world: World, queue: Queue) -> Queue:
+    def queue_on(self, world: World, queue: Queue) -> Queue:
         """Return the same queue on another machine."""
         there = Queue(world, queue.queue_id, queue.config)
         world.queues.append(there)
@@ -215,10 +214,10 @@ class Machines:
                 stack.callback(world.close)
 
 
-def same(queue: Queue, remote: Remote) -> None:
+def check_replica(queue: Queue, remote: Remote) -> None:
     """Check that a queue's replica equals its log byte for byte, and that its lease says so."""
     lines = remote.lines()
-    assert lines == log_of(queue.paths.events), queue.told()
+    assert lines == log_of(queue.paths.events), queue.describe()
     lease = remote.lease
     if lease["seq"]:
         assert lines[lease["seq"] - 1].split(b" ")[0].decode() == lease["hash"]

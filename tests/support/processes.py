@@ -9,7 +9,7 @@ from pathlib import Path
 from spawn.core.events import JobStarted
 
 
-def carriers(variable: str) -> list[int]:
+def processes_with_variable(variable: str) -> list[int]:
     """Return the processes that were started with `NAME=value` in their environment."""
     wanted = variable.encode()
     found = []
@@ -23,7 +23,7 @@ def carriers(variable: str) -> list[int]:
 
 def attempt_processes(started: JobStarted) -> list[int]:
     """Return the processes of an attempt's command and its descendants."""
-    return carriers(f"SPAWN_RUN={started.token}")
+    return processes_with_variable(f"SPAWN_RUN={started.token}")
 
 
 def parent(pid: int) -> int:
@@ -49,7 +49,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def ends_by_term(pid: int) -> bool:
+def sigterm_kills(pid: int) -> bool:
     """Whether SIGTERM would kill a process: it neither ignores nor handles the signal."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()

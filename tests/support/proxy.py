@@ -80,9 +80,10 @@ class Rule:
         return meant and self._key.search(key) is not None and chance < self._share
 
 
-class Asked(Struct, frozen=True):
+class ProxiedRequest(Struct, frozen=True):
     """A received request. `key` has no bucket; `at` is the UNIX time of the server's response,
-    `seconds` after the request; `status` is that of the response, or None if the server was not asked.
+    `seconds` after the request; `status` is that of the response, or None if the request was not
+    forwarded.
     """
 
     at: float
@@ -112,7 +113,7 @@ class Proxy:
         self._listener.bind(("127.0.0.1", free_port()))  # not 0: the port must survive an outage
         self._up = Event()
         self._closed = False
-        self.asked: list[Asked] = []
+        self.asked: list[ProxiedRequest] = []
         """Every request so far, in the order of their ends."""
         self.endpoint = "http://{}:{}".format(*self._listener.getsockname())
         self.up()
@@ -186,7 +187,7 @@ class Proxy:
         self._up.set()
         self._listener.close()
 
-    def puts(self, key: str) -> list[Asked]:
+    def puts(self, key: str) -> list[ProxiedRequest]:
         """Return the successful writes with keys that match a regular expression."""
         found = re.compile(key)
         return [
@@ -298,7 +299,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._pass(body, ahead=rule.seconds)
         finally:
             at = self._answered_at or time.time()
-            self._proxy.asked.append(Asked(at, self.command, key, self._status, fault, at - came))
+            self._proxy.asked.append(ProxiedRequest(at, self.command, key, self._status, fault, at - came))
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _any  # noqa: N815
 

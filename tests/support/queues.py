@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from msgspec import Struct
 from tests.support import constants, warm
-from tests.support.processes import carriers, describe, ends_by_term, parent
+from tests.support.processes import processes_with_variable, describe, sigterm_kills, parent
 from tests.support.wait import wait_until
 from tests.support.warm import SPAWN
 
@@ -45,8 +45,7 @@ if [ -n "$JOB_ID" ]; then
 fi
 """
 """Script that bash reads before each command: it records the execution of an attempt. A shell
-without a job, such as a login shell, records nothing. `nap` is a short sleep without a process.
-"""
+without a job, such as a login shell, records nothing. `nap` is a short sleep without a process."""
 
 
 def job(job_id: str, command: str, *needs: str, **fields: Any) -> dict[str, Any]:
@@ -110,7 +109,7 @@ class Queue:
             return []
         return [event for _, type_, line, _ in rows if (event := decode(line, type_)) is not None]
 
-    def of(self, job_id: str, *types: str) -> list[Event[Data]]:
+    def job_events(self, job_id: str, *types: str) -> list[Event[Data]]:
         """Return a job's events, optionally of these types."""
         return [
             event
@@ -124,12 +123,12 @@ class Queue:
 
     def data(self, job_id: str, type_: str) -> Any:
         """Return the data of a job's only event of this type."""
-        (event,) = self.of(job_id, type_)
+        (event,) = self.job_events(job_id, type_)
         return event.data
 
     def outcome(self, job_id: str) -> Any:
         """Return the data of the outcome of a job's newest attempt."""
-        return [event.data for event in self.of(job_id) if isinstance(event.data, Outcome)][-1]
+        return [event.data for event in self.job_events(job_id) if isinstance(event.data, Outcome)][-1]
 
     @property
     def state(self) -> QueueState:
@@ -138,7 +137,7 @@ class Queue:
 
     def attempt(self, job_id: str, number: int = 1) -> JobStarted:
         """Return the data of an attempt's start."""
-        found = [e.data for e in self.of(job_id, "JobStarted") if e.attempt == number]
+        found = [e.data for e in self.job_events(job_id, "JobStarted") if e.attempt == number]
         assert len(found) == 1
         assert isinstance(found[0], JobStarted)
         return found[0]
@@ -151,9 +150,9 @@ class Queue:
         """Return a job's combined log."""
         return self.paths.job_log(job_id).read_bytes()
 
-    def executed(self, witnessed: list[str] | None = None) -> list[tuple[str, int]]:
+    def executed(self, recorded: list[str] | None = None) -> list[tuple[str, int]]:
         """Return the attempts that ran on this machine, from the jobs' own record, in order."""
-        lines = self.world.witnessed() if witnessed is None else witnessed
+        lines = self.world.execution_lines() if recorded is None else recorded
         return [
             (job_id, int(attempt))
             for queue_id, job_id, attempt in map(str.split, lines)
@@ -188,7 +187,7 @@ class Queue:
         self.until(lambda: (job_id, attempt) in self.executed(), f"{job_id} executes")
         started = self.attempt(job_id, attempt)
         if _TRAP.search(self.state.jobs[job_id].config.command):
-            self.until(lambda: not ends_by_term(started.pid), f"{job_id} has set its trap")
+            self.until(lambda: not sigterm_kills(started.pid), f"{job_id} has set its trap")
         return started
 
     def wait_idle(self) -> None:
@@ -200,9 +199,9 @@ class Queue:
         try:
             wait_until(condition, seconds=seconds, what=what)
         except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.told()}") from None
+            raise AssertionError(f"{error}\n{self.describe()}") from None
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """Return a summary of the log, for the message of a failed test."""
         lines = (f"{e.seq} {e.type} {e.job_id or ''} {e.attempt or ''}" for e in self.events())
         said = self.paths.runner_log
@@ -244,9 +243,9 @@ class Queue:
         ends = Counter((e.job_id, e.attempt) for e in events if isinstance(e.data, Outcome))
         ran = Counter(self.executed())
         elsewhere = {
-            each for other in self.world.others for each in self.executed(other.witnessed())
+            each for other in self.world.others for each in self.executed(other.execution_lines())
         }
-        assert max([*starts.values(), *ends.values(), *ran.values()], default=1) == 1, self.told()
+        assert max([*starts.values(), *ends.values(), *ran.values()], default=1) == 1, self.describe()
         assert ran.keys() <= starts.keys(), "executed without a JobStarted"
         completed = {(e.job_id, e.attempt) for e in events if e.type == "JobCompleted"}
         assert completed <= ran.keys() | elsewhere, "completed without an execution"
@@ -255,7 +254,7 @@ class Queue:
         }
         assert not never & ran.keys(), "executed although the log says that it never started"
         if self.state.state != "running":
-            assert starts.keys() == ends.keys(), f"an attempt without an outcome\n{self.told()}"
+            assert starts.keys() == ends.keys(), f"an attempt without an outcome\n{self.describe()}"
 
 
 class World:
@@ -333,21 +332,21 @@ class World:
         self.started.append(process)
         return process
 
-    def hurry(self, name: str, value: Any) -> None:
-        """Change a constant in its processes, except supervisors; see `constants.hurry`."""
-        constants.hurry(self.environ, name, value)
+    def override_constant(self, name: str, value: Any) -> None:
+        """Change a constant in its processes, except supervisors; see `constants.override`."""
+        constants.override(self.environ, name, value)
 
-    def let(self, name: str) -> None:
+    def release(self, name: str) -> None:
         """Release the commands that wait for this name."""
         (self.work / name).touch()
 
-    def witnessed(self) -> list[str]:
+    def execution_lines(self) -> list[str]:
         """Return a line for each executed command."""
         return self.truth.read_text().splitlines() if self.truth.exists() else []
 
     def processes(self) -> list[int]:
         """Return every process that was started for a queue of this home."""
-        return carriers(f"SPAWN_HOME={self.home}")
+        return processes_with_variable(f"SPAWN_HOME={self.home}")
 
     def close(self) -> None:
         """Check that no process is left and that the logs are valid and complete."""

@@ -21,8 +21,7 @@ OWNER = Owner(place="there", instance_id="i-0123456789abcdef0", hostname="ip-10-
 
 class CountingStore(FolderStore):
     """Counts requests. It writes without a sync, and reads its folder once for many lists, so that
-    a replica of 100,000 segments takes only seconds.
-    """
+    a replica of 100,000 segments takes only seconds."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)

@@ -123,8 +123,7 @@ def base() -> Path:
 
 def installed() -> tuple[Path, Path]:
     """Return layers of a system with a Python for `spawn` and its dependencies from an earlier
-    launch, the upper one first, as in a custom image. A launch installs `spawn` there.
-    """
+    launch, the upper one first, as in a custom image. A launch installs `spawn` there."""
     below, constraints = base(), pins()
 
     def make(part: Path) -> None:

@@ -16,11 +16,11 @@ def scaled(few: int, many: int) -> int:
     return many if SOAK else few
 
 
-def some(few: Sequence[T], more: Sequence[T]) -> list[T]:
+def always_then_gate(few: Sequence[T], more: Sequence[T]) -> list[T]:
     """Return cases: `few` always run, `more` in the gate."""
     return [*few, *(more if SOAK else ())]
 
 
-def first_of(cases: Sequence[Any], count: int = 1) -> list[Any]:
+def gate_all_but_first(cases: Sequence[Any], count: int = 1) -> list[Any]:
     """Return cases for `parametrize`: the first `count` always run, the others in the gate."""
     return [*cases[:count], *(pytest.param(case, marks=pytest.mark.gate) for case in cases[count:])]

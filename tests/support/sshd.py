@@ -1,6 +1,5 @@
 """Real sshds on loopback with temporary keys, and a configuration that maps an instance's id to
-them.
-"""
+them."""
 
 import contextlib
 import os
@@ -156,7 +155,7 @@ class Sshd:
         with open(self.authorized, "a") as file:
             file.writelines(f"{public(key)}\n" for key in keys)
 
-    def known(self, name: str, kind: str = "ed25519") -> str:
+    def known_hosts_line(self, name: str, kind: str = "ed25519") -> str:
         """Return the `known_hosts` line of its key under a name."""
         words = public(self.host_keys[kind]).split()
         return f"{name} {words[0]} {words[1]}\n"
@@ -261,7 +260,7 @@ def agent(folder: Path, *keys: Path) -> Iterator[Path]:
         process.wait()
 
 
-class Laptop(Struct, frozen=True):
+class SshUser(Struct, frozen=True):
     """The user's side: an SSH configuration, `known_hosts`, a key; isolated from the real ones."""
 
     folder: Path
@@ -297,7 +296,7 @@ class Laptop(Struct, frozen=True):
             "    IdentityAgent none\n"
         )
 
-    def leads_to(self, *servers: Sshd, more: str = "") -> None:
+    def map_id_to(self, *servers: Sshd, more: str = "") -> None:
         """Map the instance's id to the last of these servers, with the others as jump hosts."""
         *jumps, last = servers
         text = f"Host {INSTANCE}\n    HostName 127.0.0.1\n    Port {last.port}\n    User {ME}\n"
@@ -310,15 +309,15 @@ class Laptop(Struct, frozen=True):
             text += f"    User {ME}\n"
         self.configure(text)
 
-    def knows(self, *lines: str) -> None:
+    def add_known_hosts(self, *lines: str) -> None:
         """Add lines to known_hosts."""
         with open(self.known_hosts, "a") as file:
             file.writelines(lines)
 
 
-def laptop(folder: Path) -> Laptop:
+def ssh_user(folder: Path) -> SshUser:
     """A user with one key and an empty configuration."""
     folder.mkdir(parents=True, exist_ok=True)
-    made = Laptop(folder, keygen(folder / "key"))
+    made = SshUser(folder, keygen(folder / "key"))
     made.configure("")
     return made

@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from msgspec import Struct
 
-Says = Callable[[str], bytes | None]
+RawAnswer = Callable[[str], bytes | None]
 """Returns the answer to a request's head; None for no answer on an open connection."""
 
 
-class Talking(Struct, frozen=True):
+class RawServer(Struct, frozen=True):
     """The server, and the heads of its requests. `connections` has its connections."""
 
     port: int
@@ -29,7 +29,7 @@ class Talking(Struct, frozen=True):
 
 
 @contextmanager
-def talking(says: Says, tls: ssl.SSLContext | None = None) -> Iterator[Talking]:
+def raw_server(says: RawAnswer, tls: ssl.SSLContext | None = None) -> Iterator[RawServer]:
     """Serve during the block. After an answer that ends in `CLOSE` the connection is closed."""
     asked: list[str] = []
     connections: list[int] = []
@@ -63,7 +63,7 @@ def talking(says: Says, tls: ssl.SSLContext | None = None) -> Iterator[Talking]:
         threads = [threading.Thread(target=accept)]
         threads[0].start()
         try:
-            yield Talking(listening.getsockname()[1], asked, connections)
+            yield RawServer(listening.getsockname()[1], asked, connections)
         finally:
             listening.shutdown(socket.SHUT_RDWR)
             threads[0].join()

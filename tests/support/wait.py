@@ -25,13 +25,12 @@ def wait_until(condition: Callable[[], bool], *, seconds: float = 10.0, what: st
 
 def elapsed(seconds: float) -> Callable[[], bool]:
     """Return a condition for `wait_until` that holds after a time, for tests of what happens during
-    a period, such as an outage.
-    """
+    a period, such as an outage."""
     end = time.monotonic() + seconds
     return lambda: time.monotonic() > end
 
 
-def returns(call: Callable[[], T], *, seconds: float = 60.0) -> T:
+def call_with_timeout(call: Callable[[], T], *, seconds: float = 60.0) -> T:
     """Call a function that may hang, in a thread.
 
     Returns:

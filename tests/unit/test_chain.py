@@ -1,4 +1,4 @@
-"""The hash chain, and lines as they travel."""
+"""The hash chain and the export format of lines."""
 
 from hashlib import sha256
 
@@ -12,7 +12,7 @@ from spawn.core.errors import CorruptLog
 HASHES = st.binary(min_size=32, max_size=32)
 
 
-def test_the_chain_begins_with_the_hash_of_the_queues_id() -> None:
+def test_the_chain_starts_with_the_hash_of_the_queues_id() -> None:
     assert chain.genesis("nightly") == sha256(b"nightly").digest()
 
 
@@ -28,7 +28,7 @@ def test_parse_is_the_inverse_of_export(hash_: bytes, line: bytes) -> None:
 
 
 @given(st.binary(max_size=100))
-def test_parse_takes_what_export_writes_and_refuses_the_rest(exported: bytes) -> None:
+def test_parse_accepts_only_what_export_writes(exported: bytes) -> None:
     try:
         hash_, line = chain.parse(exported)
     except CorruptLog:
@@ -53,6 +53,6 @@ def test_parse_takes_what_export_writes_and_refuses_the_rest(exported: bytes) ->
         b"00\n" * 32 + b" {}",
     ],
 )
-def test_a_line_without_its_hash_is_refused(exported: bytes) -> None:
+def test_a_line_without_its_hash_is_rejected(exported: bytes) -> None:
     with pytest.raises(CorruptLog):
         chain.parse(exported)

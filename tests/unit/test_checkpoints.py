@@ -1,4 +1,4 @@
-"""What a log says of checkpoints, and what that changes."""
+"""Checkpoints in the log, and their effect."""
 
 from tests.support.configs import job, queue
 from tests.support.logs import LogBuilder, resumed, running, started
@@ -29,7 +29,7 @@ def _job(log: LogBuilder) -> JobState:
     return log.replay().state.jobs["a"]
 
 
-def test_it_holds_through_attempts_that_leave_none_until_the_job_completes() -> None:
+def test_a_checkpoint_stays_valid_until_the_job_completes() -> None:
     log = _interrupted()
     assert _job(log).checkpoint == SAVED
     log.queue(QueueInterrupted(cause="spot"), resumed())
@@ -42,7 +42,7 @@ def test_it_holds_through_attempts_that_leave_none_until_the_job_completes() -> 
     assert _job(log).checkpoint is None
 
 
-def test_one_that_is_not_what_it_was_is_forgotten() -> None:
+def test_a_checkpoint_that_cannot_be_restored_is_dropped() -> None:
     log = _interrupted()
     log.job("a", CheckpointPutBack(files=1), attempt=1)
     assert _job(log).checkpoint == SAVED
@@ -50,7 +50,7 @@ def test_one_that_is_not_what_it_was_is_forgotten() -> None:
     assert _job(log).checkpoint is None
 
 
-def test_a_job_that_waits_for_its_own_lets_others_go_first() -> None:
+def test_a_job_that_waits_for_its_checkpoint_lets_others_start() -> None:
     state = _interrupted().replay().state
     step = plan(state, held={"a"})
     assert isinstance(step, Start)
@@ -60,7 +60,7 @@ def test_a_job_that_waits_for_its_own_lets_others_go_first() -> None:
     assert isinstance(plan(alone), Start)
 
 
-def test_that_a_machine_was_kept_is_known_until_the_queue_goes_on() -> None:
+def test_a_kept_machine_is_noted_until_the_queue_resumes() -> None:
     log = running(queue(job("a")))
     log.queue(QueueFailed(reason="cancelled"), MachineKept(why="its log is not all there"))
     assert log.replay().state.kept == "its log is not all there"

@@ -1,4 +1,4 @@
-"""Events as lines: canonical one way, tolerant the other."""
+"""Events as lines: canonical when written, tolerant when read."""
 
 import json
 from contextlib import suppress
@@ -48,7 +48,7 @@ def test_decode_is_the_inverse_of_encode(cls: type[Data], data: st.DataObject) -
     line = encode(event)
     assert decode(line) == event
     assert decode(line, event.type.encode()) == event
-    assert decode(line, b"QueueFailed") == event, "a wrong expectation costs time, nothing else"
+    assert decode(line, b"QueueFailed") == event, "a wrong hint costs only time"
     assert encode(decode(line) or event) == line
 
 
@@ -75,7 +75,7 @@ def _keys(value: Any) -> Any:
             yield from _keys(inner)
 
 
-def test_a_line_reads_like_this() -> None:
+def test_a_line_has_this_format() -> None:
     event = _sealed(JobCompleted(exit_code=0, wall_seconds=1.5), job_id="train", attempt=2)
     assert encode(event) == (
         b'{"at":"2026-01-27T22:05:32.000000Z","attempt":2,"data":{"exit_code":0,'
@@ -95,12 +95,12 @@ def test_a_line_has_at_most_64_kib() -> None:
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
-def test_a_number_that_could_not_be_read_back_is_not_written(number: float) -> None:
+def test_a_number_that_cannot_be_read_back_is_not_written(number: float) -> None:
     with pytest.raises(ValueError, match="JobCompleted"):
         encode(_sealed(JobCompleted(wall_seconds=number), job_id="a"))
 
 
-def test_unknown_fields_are_passed_over_wherever_they_stand() -> None:
+def test_unknown_fields_are_ignored_at_any_level() -> None:
     line = _line("JobFailed", data={"why": "x", "mood": "sad", "more": {"a": [1]}}, weather="fine")
     event = decode(line)
     assert event is not None
@@ -113,7 +113,7 @@ def test_an_unknown_type_that_is_a_note_is_skipped(type_: bytes | None) -> None:
     assert decode(_line("JobPraised", note=True), type_) is None
 
 
-def test_an_unknown_type_is_refused_with_the_version_that_wrote_it() -> None:
+def test_an_unknown_type_is_rejected_with_the_version_that_wrote_it() -> None:
     with pytest.raises(UnreadableEvent) as caught:
         decode(_line("JobPraised"), b"JobPraised", writer="0.9.1")
     error = caught.value
@@ -122,7 +122,7 @@ def test_an_unknown_type_is_refused_with_the_version_that_wrote_it() -> None:
     assert "0.9.1" in error.hint
 
 
-def test_a_newer_version_of_a_type_is_refused_with_the_version_that_wrote_it() -> None:
+def test_a_newer_version_of_a_type_is_rejected_with_the_version_that_wrote_it() -> None:
     for type_ in (None, b"JobFailed"):
         with pytest.raises(UnreadableEvent) as caught:
             decode(_line("JobFailed", 2, data={"why": "x"}), type_, writer="0.9.1")
@@ -130,32 +130,32 @@ def test_a_newer_version_of_a_type_is_refused_with_the_version_that_wrote_it() -
         assert "JobFailed version 2" in caught.value.what
 
 
-def test_a_newer_version_of_a_note_is_refused_too() -> None:
+def test_a_newer_version_of_a_note_is_rejected() -> None:
     with pytest.raises(UnreadableEvent):
         decode(_line("RequestRefused", 2, note=True, data={"request": "x", "why": "y"}))
 
 
-def test_a_log_begun_by_a_newer_version_is_refused_with_its_name() -> None:
+def test_a_log_started_by_a_newer_version_is_rejected_with_that_version() -> None:
     with pytest.raises(UnreadableEvent) as caught:
         decode(_line("QueueSubmitted", 2, data={"version": "0.9.1"}))
     assert caught.value.why == "spawn 0.9.1 wrote it"
 
 
-def test_the_event_with_which_a_newer_version_takes_over_is_refused_with_its_name() -> None:
-    """0.1.0 wrote all before it; 0.9.1 resumed the queue, and its event says so."""
+def test_a_takeover_by_a_newer_version_is_rejected_with_that_version() -> None:
+    """0.1.0 wrote the earlier events; 0.9.1 resumed the queue, as its event says."""
     with pytest.raises(UnreadableEvent) as caught:
         decode(_line("QueueResumed", 2, data={"version": "0.9.1"}), writer="0.1.0")
     assert caught.value.why == "spawn 0.9.1 wrote it"
 
 
-def test_an_event_that_lacks_what_its_type_needs_names_it() -> None:
+def test_an_event_without_a_required_field_names_it() -> None:
     with pytest.raises(UnreadableEvent) as caught:
         decode(_line("QueueFailed"), b"QueueFailed")
     assert caught.value.seq == 7
     assert "reason" in caught.value.why
 
 
-def test_start_and_resumption_are_not_taken_for_each_other() -> None:
+def test_start_and_resumption_are_distinguished() -> None:
     log = LogBuilder()
     log.queue(owner(), resumed())
     first, second = (decode(line) for _, line, _ in log.entries)
@@ -177,14 +177,14 @@ GARBAGE = st.one_of(
 
 @settings(max_examples=200, deadline=None)
 @given(GARBAGE, st.sampled_from([None, b"JobStarted", b"Nonsense", b""]))
-def test_garbage_is_an_unreadable_event_and_nothing_else(line: bytes, type_: bytes | None) -> None:
+def test_garbage_is_an_unreadable_event(line: bytes, type_: bytes | None) -> None:
     with pytest.raises(UnreadableEvent):
         decode(line, type_)
 
 
 @settings(max_examples=300, deadline=None)
 @given(data=st.data(), event=events())
-def test_a_damaged_line_is_an_event_or_unreadable_and_nothing_else(
+def test_a_damaged_line_is_an_event_or_unreadable(
     data: st.DataObject, event: Event[Data]
 ) -> None:
     line = bytearray(encode(event))
@@ -211,7 +211,7 @@ def test_a_line_that_is_nested_too_deeply_is_unreadable(line: bytes) -> None:
 
 @settings(deadline=None)
 @given(st.binary(max_size=30))
-def test_foreign_bytes_become_valid_text_and_valid_ones_stay(data: bytes) -> None:
+def test_invalid_bytes_become_valid_text_and_valid_ones_stay(data: bytes) -> None:
     text = clean(data)
     text.encode("utf-8")
     try:
@@ -226,5 +226,5 @@ def test_foreign_text_becomes_text_that_can_be_encoded(text: str) -> None:
     assert encode(_sealed(QueueFailed(reason="jobs", detail=clean(text))))
 
 
-def test_half_a_character_becomes_the_replacement_character() -> None:
+def test_a_lone_surrogate_becomes_the_replacement_character() -> None:
     assert clean("a\udc80b") == "a\ufffdb"

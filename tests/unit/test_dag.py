@@ -1,4 +1,4 @@
-"""Cycles, dependents and reach, against naive answers."""
+"""Cycles, dependents and reachability, compared with naive implementations."""
 
 from itertools import pairwise
 
@@ -14,13 +14,13 @@ LONG = 100_000
 
 @st.composite
 def graphs(draw: st.DrawFn) -> Graph:
-    """Graphs with cycles, self-loops, doubled edges and edges that lead nowhere."""
+    """Graphs with cycles, self-loops, duplicate edges and dangling edges."""
     ids = draw(st.lists(st.integers(0, 9), unique=True, max_size=8))
     return {id_: draw(st.lists(st.integers(0, 9), max_size=4)) for id_ in ids}
 
 
 def naive_reach(start: int, graph: Graph) -> set[int]:
-    """All that can be reached from `start` over at least one edge."""
+    """Return all ids reachable from `start` over at least one edge."""
     reached: set[int] = set()
     while True:
         nodes = reached | {start}
@@ -48,32 +48,32 @@ def test_a_cycle_is_a_path_of_edges_from_its_first_id_back_to_it(graph: Graph) -
     assert ring[0] == min(ring, key=order.index)
 
 
-def test_a_cycle_reads_from_the_one_that_waits_to_the_one_it_waits_for() -> None:
+def test_a_cycle_follows_the_dependencies() -> None:
     assert dag.cycle({"x": ["c"], "a": ["b"], "b": ["c"], "c": ["a"]}) == ["a", "b", "c", "a"]
     assert dag.cycle({"a": ["a"]}) == ["a", "a"]
 
 
 @given(graphs())
-def test_dependents_turn_every_edge_around_in_the_files_order(graph: Graph) -> None:
+def test_dependents_are_the_reversed_edges_in_the_order_of_the_file(graph: Graph) -> None:
     assert dag.dependents(graph) == {
         id_: tuple(other for other, needs in graph.items() if id_ in needs) for id_ in graph
     }
 
 
 @given(graphs(), st.lists(st.integers(0, 9), max_size=3))
-def test_reach_finds_all_that_edges_lead_to_once_each(graph: Graph, starts: list[int]) -> None:
+def test_reach_returns_every_reachable_id_once(graph: Graph, starts: list[int]) -> None:
     reached = dag.reach(starts, graph)
     assert len(set(reached)) == len(reached)
     assert set(reached) == {to for start in starts for to in naive_reach(start, graph)}
 
 
-def test_reach_names_the_nearest_first() -> None:
+def test_reach_returns_the_nearest_first() -> None:
     graph = {"a": ["b", "c"], "b": ["d"], "c": [], "d": []}
     assert dag.reach(["a"], graph) == ("b", "c", "d")
 
 
 @given(graphs())
-def test_sorting_puts_each_id_once_behind_all_that_it_depends_on(graph: Graph) -> None:
+def test_sorting_puts_each_id_after_its_dependencies(graph: Graph) -> None:
     acyclic = {id_: [to for to in needs if to < id_] for id_, needs in graph.items()}
     order = dag.sort(acyclic)
     assert sorted(order) == sorted(acyclic)

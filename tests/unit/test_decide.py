@@ -1,4 +1,4 @@
-"""Which events follow from what has happened."""
+"""Events that follow from an outcome."""
 
 from datetime import timedelta
 
@@ -41,7 +41,7 @@ def _end(state: QueueState, exit_: Exit, job_id: str = "a", **more: Results) -> 
 
 
 def _after(state: QueueState, seconds: float = 0.0) -> str:
-    """When a command of `a` ended that took so long."""
+    """Return when a command of `a` that took `seconds` has ended."""
     return stamp(moment(state.jobs["a"].started_at) + timedelta(seconds=seconds))
 
 
@@ -50,7 +50,7 @@ def _only(drafts: list[Draft]) -> Data:
     return draft.data
 
 
-def test_exit_code_0_completes_the_job_with_its_facts_and_its_manifest() -> None:
+def test_exit_code_0_completes_the_job_with_its_measurements_and_manifest() -> None:
     results = Results(files=1, size=2, sha256="0" * 64)
     exit_ = Exit(exit_code=0, wall_seconds=1.5, cpu_seconds=1.0, peak_memory_bytes=4096)
     state = _running(queue(job("a")))
@@ -69,7 +69,7 @@ def test_exit_code_0_completes_the_job_with_its_facts_and_its_manifest() -> None
     )
 
 
-def test_an_end_that_nobody_saw_has_no_time_of_its_own() -> None:
+def test_an_unobserved_end_has_no_time_of_its_own() -> None:
     state = _running(queue(job("a")))
     unseen = Exit(exit_code=137, stop="stop", seen=False)
     assert _only(_end(state, unseen)) == JobInterrupted(cause="stop", exit_code=137)
@@ -77,7 +77,7 @@ def test_an_end_that_nobody_saw_has_no_time_of_its_own() -> None:
 
 @pytest.mark.parametrize("cause", ["stop", "spot", "fenced", "host"])
 @pytest.mark.parametrize("exit_code", [0, 1, 143])
-def test_after_a_stop_no_exit_code_completes_or_fails_the_job(
+def test_after_a_stop_any_exit_code_is_an_interruption(
     cause: StopCause, exit_code: int
 ) -> None:
     state = _running(queue(job("a")))
@@ -105,14 +105,14 @@ def test_a_timeout_is_retried_as_other_failures_are() -> None:
     assert (data.exit_code, data.timed_out) == (124, True)
 
 
-def test_a_signal_that_nobody_asked_for_is_a_failure_and_retried() -> None:
+def test_an_unrequested_signal_is_a_failure_and_is_retried() -> None:
     exit_ = Exit(exit_code=137, signal="SIGKILL")
     data = _only(_end(_running(queue(job("a", attempts=2))), exit_))
     assert isinstance(data, JobRetryScheduled)
     assert (data.exit_code, data.signal) == (137, "SIGKILL")
 
 
-def test_a_retrys_moment_is_its_delay_after_the_decision() -> None:
+def test_a_retry_is_due_its_delay_after_the_decision() -> None:
     policy = RetryPolicy(max_attempts=2, backoff="exponential-jitter", base_delay=10.0)
     data = _only(_end(_running(queue(job("a", retry=policy))), Exit(exit_code=1)))
     assert isinstance(data, JobRetryScheduled)
@@ -120,12 +120,12 @@ def test_a_retrys_moment_is_its_delay_after_the_decision() -> None:
     assert data.retry_at == stamp(START + timedelta(seconds=7.5))
 
 
-def test_a_command_that_never_began_was_only_interrupted() -> None:
+def test_a_command_that_never_started_is_interrupted() -> None:
     data = _only(_end(_running(queue(job("a"))), Exit(exit_code=0, began=False)))
     assert data == JobInterrupted(cause="never_began")
 
 
-def test_the_last_failure_blocks_all_that_waits_for_it_directly_or_not() -> None:
+def test_the_last_failure_blocks_all_direct_and_indirect_dependents() -> None:
     state = _running(queue(job("d", "c"), job("a"), job("c", "a"), job("x"), job("b", "a", "x")))
     failed, *blocked = _end(state, Exit(exit_code=1))
     assert isinstance(failed.data, JobFailed)
@@ -133,7 +133,7 @@ def test_the_last_failure_blocks_all_that_waits_for_it_directly_or_not() -> None
     assert sorted(draft.job_id or "" for draft in blocked) == ["b", "c", "d"]
 
 
-def test_a_failure_that_is_retried_blocks_nobody() -> None:
+def test_a_failure_that_is_retried_blocks_no_job() -> None:
     state = _running(queue(job("a", attempts=2), job("b", "a")))
     assert isinstance(_only(_end(state, Exit(exit_code=1))), JobRetryScheduled)
 
@@ -167,7 +167,7 @@ def test_two_losses_in_a_row_are_interruptions_and_the_third_fails_the_job() -> 
     )
 
 
-def test_losses_count_only_in_a_row() -> None:
+def test_only_consecutive_losses_count() -> None:
     log = running(queue(job("a")))
     for attempt, cause in enumerate(("lost", "lost", "stop", "lost"), 1):
         log.job("a", started("a", attempt), JobInterrupted(cause=cause), attempt=attempt)
@@ -176,7 +176,7 @@ def test_losses_count_only_in_a_row() -> None:
     assert isinstance(_only(decide.lost(state, state.jobs["a"], "")), JobInterrupted)
 
 
-def test_a_job_that_cannot_begin_fails_at_once_and_blocks() -> None:
+def test_a_job_that_cannot_start_fails_at_once_and_blocks_its_dependents() -> None:
     state = _running(queue(job("a", attempts=3), job("b", "a")))
     failed, blocked = decide.failed_to_begin(state, state.jobs["a"], "it needs ${X}")
     assert failed.data == JobFailed(why="it needs ${X}")
@@ -196,7 +196,7 @@ def _reset(log: LogBuilder, job_id: str) -> list[tuple[str | None, Data]]:
     return [(draft.job_id, draft.data) for draft in drafts]
 
 
-def test_a_reset_frees_what_waited_for_the_job() -> None:
+def test_a_reset_unblocks_the_dependents() -> None:
     log = running(queue(job("a"), job("b", "a"), job("c", "b"), on_failure="continue"))
     _failing(log, "a")
     assert _reset(log, "a") == [
@@ -207,7 +207,7 @@ def test_a_reset_frees_what_waited_for_the_job() -> None:
     assert log.replay().state.counts["pending"] == 3
 
 
-def test_a_reset_leaves_what_waits_for_another_failed_job_blocked_by_that_one() -> None:
+def test_after_a_reset_dependents_of_another_failed_job_stay_blocked_by_it() -> None:
     log = running(queue(job("a"), job("b"), job("c", "a", "b"), on_failure="continue"))
     _failing(log, "a")
     _failing(log, "b")
@@ -216,7 +216,7 @@ def test_a_reset_leaves_what_waits_for_another_failed_job_blocked_by_that_one() 
     assert log.replay().state.jobs["c"].state == "pending"
 
 
-def test_a_reset_of_a_job_that_blocks_nobody_touches_nobody_else() -> None:
+def test_a_reset_of_a_job_without_blocked_dependents_affects_no_other() -> None:
     log = running(queue(job("a"), job("b"), job("c", "a", "b"), on_failure="continue"))
     _failing(log, "a")
     _failing(log, "b")
@@ -224,7 +224,7 @@ def test_a_reset_of_a_job_that_blocks_nobody_touches_nobody_else() -> None:
     assert log.replay().state.jobs["c"].blocked_by == "a"
 
 
-def test_a_reset_gives_a_fresh_budget_and_the_attempts_count_on() -> None:
+def test_a_reset_gives_a_fresh_budget_and_attempt_numbers_continue() -> None:
     log = running(queue(job("a")))
     _failing(log, "a")
     _reset(log, "a")
@@ -232,7 +232,7 @@ def test_a_reset_gives_a_fresh_budget_and_the_attempts_count_on() -> None:
     assert (job_.failures, job_.attempts, job_.attempt) == (0, 0, 1)
 
 
-def test_a_completed_job_whose_results_are_lost_holds_its_dependents_up_again() -> None:
+def test_lost_results_of_a_completed_job_make_its_dependents_wait_again() -> None:
     log = running(queue(job("a"), job("b", "a")))
     log.job("a", started("a"), OK, attempt=1)
     _reset(log, "a")
@@ -241,8 +241,8 @@ def test_a_completed_job_whose_results_are_lost_holds_its_dependents_up_again() 
     assert state.next_ready() is state.jobs["a"]
 
 
-def test_a_job_that_is_reset_while_one_that_it_needs_has_failed_is_blocked() -> None:
-    """The results of `a` were lost after `b` had failed, and `a` fails when it is run again."""
+def test_a_job_reset_after_a_dependency_has_failed_is_blocked() -> None:
+    """The results of `a` are lost after `b` has failed, and `a` fails when it runs again."""
     log = running(queue(job("a"), job("b", "a"), on_failure="continue"))
     log.job("a", started("a"), OK, attempt=1)
     _failing(log, "b")
@@ -254,8 +254,8 @@ def test_a_job_that_is_reset_while_one_that_it_needs_has_failed_is_blocked() -> 
     assert log.replay().state.jobs["b"].state == "blocked"
 
 
-def test_what_waits_for_a_job_that_is_reset_into_blocked_stays_blocked() -> None:
-    """As before, and `c` waits for `b`."""
+def test_dependents_of_a_job_reset_into_blocked_stay_blocked() -> None:
+    """As before, and `c` depends on `b`."""
     log = running(queue(job("a"), job("b", "a"), job("c", "b"), on_failure="continue"))
     log.job("a", started("a"), OK, attempt=1)
     _failing(log, "b")
@@ -272,8 +272,8 @@ def test_what_waits_for_a_job_that_is_reset_into_blocked_stays_blocked() -> None
 
 
 def _through_train(**fields: str) -> LogBuilder:
-    """prep → train → evaluate, the first two of which have completed, with results in the store;
-    or without, where `fields` names why."""
+    """prep → train → evaluate, the first two completed, with results in the store; or without,
+    where `fields` names why."""
     log = running(
         queue(
             job("evaluate", "train"),
@@ -294,26 +294,26 @@ def _wanted(state: QueueState, *elsewhere: str) -> list[str]:
     return [each.config.job_id for each, _ in decide.wanted(state, elsewhere)]
 
 
-def test_results_of_all_that_a_job_depends_on_are_wanted_dependencies_first() -> None:
+def test_results_of_all_ancestors_are_wanted_dependencies_first() -> None:
     state = _through_train().replay().state
     assert _wanted(state, "train", "prep") == ["prep", "train"]
     assert _wanted(state, "prep") == ["prep"]
     assert decide.without_results(state, ["train", "prep"]) == []
 
 
-def test_what_was_lost_is_made_again_though_only_a_job_further_on_needs_it() -> None:
+def test_lost_results_are_recomputed_for_an_indirect_dependent() -> None:
     log = _through_train(prep="away")
     state = log.replay().state
     assert [each.config.job_id for each in decide.without_results(state, ["prep"])] == ["prep"]
     log.add(*decide.reset(state, state.jobs["prep"], reason="results_lost", by="ana"))
     state = log.replay().state
-    assert state.next_ready() is state.jobs["prep"], "the job further on waits for it"
+    assert state.next_ready() is state.jobs["prep"], "the indirect dependent waits for it"
     assert state.open_needs(state.jobs["evaluate"]) == ["prep"]
-    assert _wanted(state, "train") == [], "what runs again could overwrite it"
+    assert _wanted(state, "train") == [], "the rerun could overwrite it"
     log.job("prep", started("prep", 2), OK, attempt=2)
     state = log.replay().state
     assert state.jobs["prep"].attempts == 1
-    assert state.next_ready() is None, "its results are on their way"
+    assert state.next_ready() is None, "its results are being saved"
     log.job("prep", ResultsUploaded(files=1, size=1, key="k", sha256="00"), attempt=2)
     state = log.replay().state
     assert state.next_ready() is state.jobs["evaluate"]
@@ -321,10 +321,10 @@ def test_what_was_lost_is_made_again_though_only_a_job_further_on_needs_it() -> 
     assert decide.wanted(state, ["prep", "train"]) == [
         (state.jobs["prep"], state.jobs["prep"].ended_at),
         (state.jobs["train"], state.jobs["prep"].ended_at),
-    ], "files of train count as of the later moment"
+    ], "files of train have the later time"
 
 
-def test_a_job_that_fails_when_it_is_made_again_blocks_what_waits_for_it_through_others() -> None:
+def test_a_failed_rerun_blocks_indirect_dependents() -> None:
     log = _through_train(prep="away")
     state = log.replay().state
     log.add(*decide.reset(state, state.jobs["prep"], reason="results_lost", by="ana"))
@@ -332,12 +332,12 @@ def test_a_job_that_fails_when_it_is_made_again_blocks_what_waits_for_it_through
     failed, *blocked = _end(log.replay().state, Exit(exit_code=1), "prep")
     assert blocked == [Draft(JobBlocked(by="prep"), job_id="evaluate")]
     log.add(failed, *blocked)
-    assert _wanted(log.replay().state, "train") == [], "nothing that has yet to run needs it"
+    assert _wanted(log.replay().state, "train") == [], "no remaining job needs it"
     assert decide.reblock(log.replay().state) == []
     assert _reset(log, "prep")[1:] == [("evaluate", JobUnblocked(by="prep"))]
 
 
-def test_dependents_of_completed_jobs_are_held_with_them() -> None:
+def test_dependents_of_completed_jobs_wait_with_them() -> None:
     state = _through_train().replay().state
     assert decide.spread(state, ["prep"]) == {"prep", "train"}
     assert decide.is_needed(state, ["prep"])
@@ -347,7 +347,7 @@ def test_dependents_of_completed_jobs_are_held_with_them() -> None:
 
 
 class Counted(dict[str, JobState]):
-    """Jobs, and how often one was looked up."""
+    """Jobs that count their lookups."""
 
     asked = 0
 
@@ -356,7 +356,7 @@ class Counted(dict[str, JobState]):
         return super().__getitem__(job_id)
 
 
-def test_a_long_chain_of_lost_results_costs_a_look_at_each_job() -> None:
+def test_a_long_chain_of_lost_results_takes_one_lookup_per_job() -> None:
     count = 2_000
     log = running(
         queue(*(job(f"j{n}", *(f"j{n - 1}",) * (n > 0), result_files=("r",)) for n in range(count)))

@@ -1,4 +1,4 @@
-"""Durations as people write them."""
+"""Durations in the format of users."""
 
 import re
 
@@ -53,7 +53,7 @@ def test_a_duration_is_the_sum_of_its_parts(text: str, seconds: float) -> None:
         (" " * 100_000 + "x", "is not a duration"),
     ],
 )
-def test_what_is_not_a_duration_is_refused_with_the_reason(text: str, why: str) -> None:
+def test_an_invalid_duration_is_rejected_with_the_reason(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=re.escape(why)):
         durations.parse(text)
 
@@ -83,13 +83,13 @@ def test_any_text_is_seconds_in_range_or_refused(text: str) -> None:
         (90000, "1d 1h"),
     ],
 )
-def test_the_two_largest_units_are_shown_and_zeros_dropped(seconds: float, text: str) -> None:
+def test_the_two_largest_units_are_shown_without_zeros(seconds: float, text: str) -> None:
     assert durations.text(seconds) == text
     assert durations.compact(seconds) == text.replace(" ", "")
 
 
 @given(st.floats(min_value=0, max_value=durations.LONGEST))
-def test_what_is_shown_is_never_more_than_what_passed(seconds: float) -> None:
+def test_a_duration_is_rounded_down(seconds: float) -> None:
     shown = durations.parse(durations.text(seconds))
     assert shown <= seconds
     assert durations.parse(durations.compact(seconds)) == shown
@@ -102,6 +102,6 @@ _BELOW = [(86400, 3600), (3600, 60)]
 
 
 @given(st.integers(0, 59), st.integers(1, 23))
-def test_what_two_units_can_say_is_read_back_whole(minutes: int, hours: int) -> None:
+def test_a_duration_of_two_units_is_read_back_exactly(minutes: int, hours: int) -> None:
     seconds = hours * 3600 + minutes * 60
     assert durations.parse(durations.text(seconds)) == seconds

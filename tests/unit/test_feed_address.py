@@ -1,4 +1,4 @@
-"""What is asked of a feed is read as it was written."""
+"""Addresses of the feed are parsed as they were formatted."""
 
 import pytest
 from hypothesis import given
@@ -49,14 +49,14 @@ ASKS = st.one_of(
 
 
 @given(ASKS)
-def test_an_address_is_read_as_it_was_written(ask: Ask) -> None:
+def test_an_address_is_parsed_as_it_was_formatted(ask: Ask) -> None:
     assert parse_target(ask.target) == ask
     assert ask.target.isascii()
     assert " " not in ask.target
 
 
 @given(st.text(max_size=60))
-def test_whatever_is_asked_it_is_read_or_refused(target: str) -> None:
+def test_any_text_is_parsed_or_rejected(target: str) -> None:
     for text in (target, f"/v1/{target}", f"/v1/queues/{target}", f"/v1/queues/q?{target}"):
         try:
             parse_target(text)
@@ -64,14 +64,14 @@ def test_whatever_is_asked_it_is_read_or_refused(target: str) -> None:
             continue
 
 
-def test_nobody_waits_longer_than_it_may() -> None:
+def test_the_wait_is_limited() -> None:
     ask = parse_target("/v1/queues/q?wait=999999")
     assert isinstance(ask, AskPage)
     assert ask.wait == MAX_WAIT
 
 
 @pytest.mark.parametrize("queue_id", ["local", "i-0abc", "q.fenced-3", ".", "..", "", "a/b"])
-def test_what_is_no_queue_has_no_address(queue_id: str) -> None:
+def test_an_invalid_queue_id_has_no_address(queue_id: str) -> None:
     with pytest.raises(NoSuchAddress):
         parse_target(f"/v1/queues/{queue_id}")
 

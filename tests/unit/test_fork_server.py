@@ -1,4 +1,4 @@
-"""The process that tests fork `spawn` from outlives a fork that fails."""
+"""The fork server survives a failed fork."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import pytest
 from tests.support import fork_server
 
 
-def test_a_fork_that_fails_leaves_no_signal_blocked_and_no_descriptor_open(
+def test_a_failed_fork_leaves_no_signal_blocked_and_no_descriptor_open(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fork() -> int:

@@ -1,4 +1,4 @@
-"""What is derived is up to date."""
+"""Generated files are up to date."""
 
 from pathlib import Path
 
@@ -7,5 +7,5 @@ from tests.support.generate import ROOT, generated
 
 
 @pytest.mark.parametrize("path", generated(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_generated_file_says_what_it_is_derived_from(path: Path) -> None:
+def test_every_generated_file_is_up_to_date(path: Path) -> None:
     assert path.read_text() == generated()[path], "stale: run `make docs`"

@@ -1,4 +1,4 @@
-"""Logs that released versions wrote replay for ever."""
+"""Logs of released versions are replayed by every later version."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ def _replayed(path: Path, seq: int) -> Replay:
 
 
 @pytest.mark.parametrize("path", LOGS, ids=lambda path: path.stem)
-def test_it_replays_to_what_it_meant_when_it_was_written(path: Path) -> None:
+def test_a_golden_log_replays_to_its_recorded_states(path: Path) -> None:
     expected = json.loads(path.with_suffix(".json").read_text())
     assert expected
     for seq, state in expected.items():
@@ -36,7 +36,7 @@ def test_it_replays_to_what_it_meant_when_it_was_written(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", LOGS, ids=lambda path: path.stem)
-def test_every_line_of_todays_version_of_its_type_is_written_the_same_today(path: Path) -> None:
+def test_events_of_current_versions_are_encoded_identically(path: Path) -> None:
     for _, line in _lines(path):
         event = decode(line)
         assert event is not None
@@ -54,11 +54,11 @@ def test_this_version_has_a_golden_log() -> None:
     assert DATA / f"golden-{__version__}.jsonl" in LOGS
 
 
-def test_the_golden_log_is_the_same_whenever_it_is_made() -> None:
+def test_the_golden_log_is_deterministic() -> None:
     assert golden().rows == golden().rows
 
 
-def test_writing_it_names_two_files_of_this_version_and_touches_no_other(tmp_path: Path) -> None:
+def test_writing_the_golden_log_writes_only_the_two_files_of_this_version(tmp_path: Path) -> None:
     (tmp_path / "golden-0.0.1.jsonl").write_text("old")
     written = write(tmp_path)
     assert {path.stem for path in written} == {f"golden-{__version__}"}

@@ -1,4 +1,4 @@
-"""What an instance's `spawn` advises, as who asked it from another machine reads it."""
+"""Hints of an instance's `spawn`, as shown to the user of another machine."""
 
 import io
 
@@ -34,11 +34,11 @@ ID = "i-0123456789abcdef0"
         ("3 jobs in the spawn queue are left",) * 2,
     ],
 )
-def test_its_commands_work_from_here(there: str, here: str) -> None:
+def test_remote_hints_are_rewritten_into_commands_that_work_here(there: str, here: str) -> None:
     assert for_here(there, ID) == here
 
 
-def test_it_is_passed_on_line_by_line_however_it_comes_and_bytes_stay() -> None:
+def test_remote_output_is_forwarded_by_line_with_its_exact_bytes() -> None:
     out = io.BytesIO()
     sink = ForHere(out, ID)
     for byte in b"\xff `spawn queue status q`\nand":

@@ -1,4 +1,4 @@
-"""Names of jobs and queues."""
+"""Ids of jobs and queues."""
 
 from datetime import UTC, datetime
 
@@ -25,37 +25,37 @@ def test_a_safe_name_can_be_an_id(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_name_that_could_mean_something_to_a_shell_or_a_path_cannot(name: str) -> None:
+def test_names_with_characters_special_to_shells_or_paths_are_not_ids(name: str) -> None:
     assert not is_safe(name)
     assert why_not_queue_id(name)
 
 
 @pytest.mark.parametrize("name", ["local", "i-0abc12", "i-1"])
-def test_a_queue_cannot_be_named_like_another_target_and_a_job_can(name: str) -> None:
+def test_a_job_and_no_queue_may_be_named_like_another_target(name: str) -> None:
     assert is_safe(name)
     assert why_not_queue_id(name)
     assert is_instance_id(name) == (name != "local")
 
 
 @given(st.text(max_size=10))
-def test_a_safe_name_is_a_single_plain_part_of_a_path(name: str) -> None:
+def test_a_safe_name_is_a_single_path_component(name: str) -> None:
     if is_safe(name):
         assert name.isascii()
         assert not set(name) & set("/\\ \t\n\0*?[]${}~'\"")
         assert name not in (".", "..")
 
 
-def test_a_queue_without_a_name_is_called_after_its_moment() -> None:
+def test_a_queue_without_an_id_is_named_after_the_current_time() -> None:
     name = new_queue_id(datetime(2026, 1, 27, 22, 5, 32, tzinfo=UTC))
     assert name == "queue-20260127-220532"
     assert why_not_queue_id(name) is None
 
 
 @pytest.mark.parametrize("name", ["i-xyz", "i-12345", "i-0ABCDEF012", "I-0123456789abcdef0"])
-def test_what_looks_like_an_instance_id_and_is_none_is_known(name: str) -> None:
+def test_a_mistyped_instance_id_is_recognised(name: str) -> None:
     assert is_mistyped_instance_id(name)
 
 
 @pytest.mark.parametrize("name", ["i-0123456789abcdef0", "i-01234567", "i-am", "i", "i-", "q"])
-def test_an_instance_id_and_what_looks_like_none_is_not_mistyped(name: str) -> None:
+def test_valid_instance_ids_and_other_names_are_not_mistyped(name: str) -> None:
     assert is_mistyped_instance_id(name) == (name == "i-am")

@@ -1,4 +1,4 @@
-"""What a launch decides without asking anybody."""
+"""Decisions of a launch that need no request."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from spawn.core.launch import names, policy, source, tags
         (b"A=" + b"hunter2" * 700, "too large"),
     ],
 )
-def test_a_bad_environment_is_told_without_its_values(data: bytes, why: str) -> None:
+def test_an_invalid_environment_is_reported_without_its_values(data: bytes, why: str) -> None:
     with pytest.raises(InvalidArgument) as found:
         environment.check(data, "jobs.env")
     said = f"{found.value} {found.value.hint}"
@@ -31,7 +31,7 @@ def test_a_bad_environment_is_told_without_its_values(data: bytes, why: str) -> 
     assert "hunter2" not in said
 
 
-def test_an_environment_travels_as_it_is() -> None:
+def test_an_environment_is_passed_on_unchanged() -> None:
     text = "# why\nA=1\nB='two words'\n"
     assert environment.check(text.encode(), "jobs.env") == text
 
@@ -52,12 +52,12 @@ def test_an_environment_travels_as_it_is() -> None:
         [f"k{n}=v" for n in range(46)],
     ],
 )
-def test_a_tag_that_cannot_be_is_refused(texts: list[str]) -> None:
+def test_an_invalid_tag_is_rejected(texts: list[str]) -> None:
     with pytest.raises(InvalidArgument):
         tags.parse(texts)
 
 
-def test_a_tags_value_may_have_an_equals_sign_or_nothing() -> None:
+def test_a_tags_value_may_contain_an_equals_sign_or_be_empty() -> None:
     assert tags.parse(["a=b=c", "d="]) == {"a": "b=c", "d": ""}
 
 
@@ -65,17 +65,17 @@ def test_a_tags_value_may_have_an_equals_sign_or_nothing() -> None:
     ("text", "network"),
     [("203.0.113.7", "203.0.113.7/32"), ("2001:db8::1", "2001:db8::1/128")],
 )
-def test_an_address_is_a_network_of_one(text: str, network: str) -> None:
+def test_a_single_address_is_a_network_of_one(text: str, network: str) -> None:
     assert source.network(text) == network
 
 
 @pytest.mark.parametrize("text", ["::/0", "0.0.0.0/0", "", "203.0.113.7/24"])
-def test_the_world_and_what_is_no_network_are_refused(text: str) -> None:
+def test_the_whole_internet_and_invalid_networks_are_rejected(text: str) -> None:
     with pytest.raises(InvalidArgument):
         source.network(text)
 
 
-def test_names_tell_regions_buckets_and_queues_with_secrets_apart() -> None:
+def test_names_distinguish_regions_buckets_and_queues_with_secrets() -> None:
     made = {
         names.role(region, bucket, queue_id=queue_id)
         for region in ("us-east-1", "eu-central-1")

@@ -1,4 +1,4 @@
-"""What the tables of moves cannot say: events that contradict those before them."""
+"""Rules beyond the transition tables: events that contradict earlier ones."""
 
 from collections.abc import Callable
 
@@ -34,7 +34,7 @@ Damage = Callable[[LogBuilder], object]
 
 
 def _refused(log: LogBuilder) -> CorruptLog:
-    """The last event is the one that is refused; all before it are legal."""
+    """Check that the last event is rejected and that all before it are legal."""
     *before, last = log.rows
     fold = LogBuilder(log.queue_id).replay()
     fold.feed(before)
@@ -98,13 +98,13 @@ ILLEGAL: dict[str, Damage] = {
 
 
 @pytest.mark.parametrize("damage", ILLEGAL.values(), ids=ILLEGAL)
-def test_what_contradicts_the_log_is_refused(damage: Damage) -> None:
+def test_an_event_that_contradicts_the_log_is_rejected(damage: Damage) -> None:
     log = running(TWO)
     damage(log)
     _refused(log)
 
 
-def test_a_queue_is_not_completed_while_results_are_on_their_way_or_lost() -> None:
+def test_a_queue_is_not_completed_while_results_are_pending_or_lost() -> None:
     log = running(queue(job("a", result_files=("out",))))
     log.job("a", started("a"), OK, attempt=1)
     log.queue(QueueCompleted())
@@ -115,7 +115,7 @@ def test_a_queue_is_not_completed_while_results_are_on_their_way_or_lost() -> No
     _refused(log)
 
 
-def test_a_submission_that_holds_more_jobs_than_it_announces_is_refused() -> None:
+def test_a_submission_with_more_jobs_than_announced_is_rejected() -> None:
     (draft,) = submission(TWO)
     assert isinstance(draft.data, QueueSubmitted)
     log = LogBuilder()
@@ -131,7 +131,7 @@ def test_a_runner_may_take_a_queue_over_while_an_attempt_is_open() -> None:
     assert log.replay().state.jobs["a"].state == "completed"
 
 
-def test_a_note_fits_everywhere() -> None:
+def test_a_note_is_legal_everywhere() -> None:
     note = RequestRefused(request="reset c", why="there is no job c")
     log = LogBuilder()
     log.add(*submission(TWO))
@@ -140,7 +140,7 @@ def test_a_note_fits_everywhere() -> None:
     assert log.replay().state.state == "failed"
 
 
-def test_the_error_of_an_illegal_move_names_event_state_and_what_would_be_legal() -> None:
+def test_the_error_of_an_illegal_event_names_event_state_and_legal_events() -> None:
     log = running(TWO)
     log.job("a", OK, attempt=1)
     error = _refused(log)
@@ -171,21 +171,21 @@ CONTRADICTIONS: dict[str, Damage] = {
 
 
 @pytest.mark.parametrize("damage", CONTRADICTIONS.values(), ids=CONTRADICTIONS)
-def test_what_contradicts_the_log_is_refused_as_corrupt(damage: Damage) -> None:
+def test_a_log_that_contradicts_itself_is_corrupt(damage: Damage) -> None:
     log = running(TWO)
     damage(log)
     _refused(log)
 
 
 @pytest.mark.parametrize("job_id", ["a", "c"])
-def test_a_note_that_names_a_job_changes_nothing_whether_there_is_such_a_job(job_id: str) -> None:
+def test_a_note_about_any_job_changes_nothing(job_id: str) -> None:
     log = running(TWO)
     before = log.replay().state
     log.job(job_id, RequestRefused(request=f"reset {job_id}", why="no"))
     assert log.replay().state.jobs == before.jobs
 
 
-def test_an_event_that_moves_something_cannot_pass_as_a_note() -> None:
+def test_an_event_with_a_transition_cannot_be_marked_as_a_note() -> None:
     log = running(TWO)
     fold = log.replay()
     log.job("a", OK, attempt=1)
@@ -196,7 +196,7 @@ def test_an_event_that_moves_something_cannot_pass_as_a_note() -> None:
 
 
 def _reconfigured(total: int) -> QueueReconfigured:
-    """A new configuration of `total` jobs, of which this event names the first."""
+    """A new configuration of `total` jobs; this event has the first of them."""
     config = chain(total)
     return QueueReconfigured(
         config=structs.replace(config, jobs=config.jobs[:1]),
@@ -211,7 +211,7 @@ def test_a_start_is_a_kind_of_ownership() -> None:
 
 
 @pytest.mark.parametrize("job_id", ["..", "../x", "/etc/x", "a/b", "", "a\0", ".hidden", "a" * 129])
-def test_a_job_whose_id_could_lead_elsewhere_as_a_path_is_refused(job_id: str) -> None:
+def test_a_job_id_that_is_an_unsafe_path_is_rejected(job_id: str) -> None:
     first = LogBuilder()
     first.add(*submission(queue(job("a"), job(job_id))))
     assert "is not a valid job id" in str(_refused(first))

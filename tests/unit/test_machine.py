@@ -1,4 +1,4 @@
-"""The two state machines, and the tables that are derived from them."""
+"""The two state machines, and the tables derived from them."""
 
 from itertools import product
 
@@ -20,7 +20,7 @@ EVENTS = [*TYPES, "JobForgotten", "to_running", "trigger", "state", ""]
 GUARD = Guard()
 
 
-def test_the_six_states_of_a_job_and_the_five_of_a_queue() -> None:
+def test_a_job_has_six_states_and_a_queue_five() -> None:
     assert sorted(JOB_STATES) == sorted(
         ["pending", "running", "completed", "failed", "retrying", "blocked"]
     )
@@ -62,7 +62,7 @@ def test_the_tables_are_derived_from_the_machines() -> None:
     assert machine.derive(QUEUE_STATES, QUEUE_TRANSITIONS) == QUEUE_MOVES
 
 
-def test_every_event_moves_a_machine_begins_a_log_or_is_a_note() -> None:
+def test_every_event_is_a_transition_the_start_of_a_log_or_a_note() -> None:
     moving = {event for moves in QUEUE_MOVES.values() for event in moves}
     assert moving | {"QueueSubmitted"} | NOTES == set(TYPES)
     assert not moving & NOTES

@@ -1,4 +1,4 @@
-"""The random logs that other tests rest on miss nothing."""
+"""The random logs of other tests cover everything."""
 
 import pytest
 from tests.support.legal import Row, Seeded, driven
@@ -15,16 +15,16 @@ ROWS: list[Row] = [
 
 @pytest.fixture(scope="module")
 def crossed() -> set[Row]:
-    """Rows that some log crossed."""
+    """Rows of the tables that some log crosses."""
     return set().union(*(driven(Seeded(seed)).crossed for seed in range(SEEDS)))
 
 
 @pytest.mark.parametrize("row", ROWS, ids=" ".join)
-def test_some_log_crosses_the_row(crossed: set[Row], row: Row) -> None:
+def test_every_row_is_crossed_by_some_log(crossed: set[Row], row: Row) -> None:
     assert row in crossed
 
 
-def test_no_log_crosses_a_row_that_is_not_there(crossed: set[Row]) -> None:
+def test_no_log_crosses_an_undeclared_row(crossed: set[Row]) -> None:
     assert crossed <= set(ROWS)
 
 

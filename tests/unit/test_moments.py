@@ -1,4 +1,4 @@
-"""Moments as the log writes them."""
+"""Times in the log's format."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -19,12 +19,12 @@ def test_a_stamp_reads_back_as_the_same_moment_in_utc(at: datetime) -> None:
 
 
 @given(MOMENTS, MOMENTS)
-def test_stamps_sort_as_moments_do(one: datetime, other: datetime) -> None:
+def test_stamps_sort_chronologically(one: datetime, other: datetime) -> None:
     assert (stamp(one) < stamp(other)) == (one < other)
     assert len(stamp(one)) == 27
 
 
-def test_a_stamp_reads_like_this() -> None:
+def test_a_stamp_has_this_format() -> None:
     zone = timezone(timedelta(hours=2))
     at = datetime(2026, 1, 28, 0, 5, 32, tzinfo=zone)
     assert stamp(at) == "2026-01-27T22:05:32.000000Z"
@@ -36,6 +36,6 @@ def test_seconds_between_stamps_are_negative_when_the_clock_was_set_back() -> No
     assert seconds_between(late, early) == -1.5
 
 
-def test_what_is_not_a_moment_is_refused() -> None:
+def test_an_invalid_time_is_rejected() -> None:
     with pytest.raises(ValueError, match="yesterday"):
         moment("yesterday")

@@ -1,4 +1,4 @@
-"""No test judges by a clock: a busy machine would fail it. `make bench` measures speed."""
+"""No test depends on a clock, as it would fail on a busy machine. `make bench` measures speed."""
 
 import ast
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ ARITHMETIC = {"abs", "float", "int", "max", "min", "round", "sum"}
 
 
 def findings(tree: ast.Module) -> Iterator[str]:
-    """Comparisons with the time of a clock, directly or through a variable, and sleeps."""
+    """Return comparisons with a clock's time, directly or through a variable, and sleeps."""
     names = {
         alias.asname or alias.name: alias.name
         for node in ast.walk(tree)
@@ -35,7 +35,7 @@ def findings(tree: ast.Module) -> Iterator[str]:
 
 
 def _timed_variables(scope: ast.AST, names: dict[str, str]) -> set[str]:
-    """Variables that hold the time of a clock, or what is computed from one."""
+    """Return variables that hold a clock's time, or a value computed from one."""
     timed: set[str] = set()
     while True:
         before = len(timed)
@@ -63,7 +63,7 @@ def _timed_variables(scope: ast.AST, names: dict[str, str]) -> set[str]:
 
 
 def _operands(value: ast.expr) -> Iterator[ast.AST]:
-    """The parts of an expression that make up its value; not the arguments of most functions."""
+    """Return the parts of an expression that make up its value, without most arguments."""
     yield value
     match value:
         case ast.Call(func=ast.Name(id=name)) if name not in ARITHMETIC:
@@ -80,7 +80,7 @@ def _is_timed(node: ast.AST, names: dict[str, str], timed: set[str]) -> bool:
 
 
 def _function(node: ast.AST, names: dict[str, str]) -> str:
-    """The function of `time` that is called, or the method `cpu` as one; empty for others."""
+    """Return the called function of `time`, also for the method `cpu`; empty for others."""
     match node:
         case ast.Call(func=ast.Attribute(value=ast.Name(id="time"), attr=name)):
             return name
@@ -91,7 +91,7 @@ def _function(node: ast.AST, names: dict[str, str]) -> str:
     return ""
 
 
-def test_no_test_judges_by_a_clock_or_sleeps() -> None:
+def test_no_test_compares_times_or_sleeps() -> None:
     assert [
         f"{file.relative_to(TESTS)}: {found}"
         for file in FILES
@@ -113,7 +113,7 @@ def test_no_test_judges_by_a_clock_or_sleeps() -> None:
         "from time import sleep\nsleep(1)",
     ],
 )
-def test_a_judgement_by_a_clock_is_found(source: str) -> None:
+def test_a_comparison_with_a_clock_is_found(source: str) -> None:
     assert len(list(findings(ast.parse(source)))) == 1
 
 
@@ -126,5 +126,5 @@ def test_a_judgement_by_a_clock_is_found(source: str) -> None:
         "def one():\n    at = time.time()\ndef other():\n    at = 1\n    assert at == 1",
     ],
 )
-def test_another_use_of_a_clock_is_not(source: str) -> None:
+def test_another_use_of_a_clock_is_allowed(source: str) -> None:
     assert list(findings(ast.parse(source))) == []

@@ -14,7 +14,7 @@ EVERY = 10.0
 
 
 def _log(*, minutes: float) -> LogBuilder:
-    """A runner whose newest event is so long after its first, by the stamps."""
+    """A runner whose newest event is this long after its first, by their times."""
     log = LogBuilder()
     log.add(*submission(queue(job("a"))))
     log.queue(owner())
@@ -26,29 +26,29 @@ def _log(*, minutes: float) -> LogBuilder:
 @pytest.mark.parametrize(
     ("told", "minutes", "expected"),
     [
-        (600.0, 0.5, 600.0),  # a job ran on in silence after its start
-        (600.0, 10.2, 612.0),  # it wrote an event after it told
+        (600.0, 0.5, 600.0),  # a long job ran after its start
+        (600.0, 10.2, 612.0),  # it wrote an event after its last hint
         (600.0, 60 * 24, 620.0),  # the clock was set forward by a day
         (600.0, -60, 600.0),  # and back by an hour
-        (0.0, 0.05, 3.0),  # it died young
-        (None, 10.0, 600.0),  # its machine is gone, and what it told with it
+        (0.0, 0.05, 3.0),  # it died early
+        (None, 10.0, 600.0),  # its machine is lost, including the hint
         (None, -60, 0.0),
     ],
 )
-def test_what_it_told_counts_and_a_little_of_what_the_stamps_say_beyond_it(
+def test_the_hint_counts_plus_a_limited_time_by_the_stamps(
     told: float | None, minutes: float, expected: float
 ) -> None:
     state = _log(minutes=minutes).replay().state
     assert owned_seconds(state, told, every=EVERY) == expected
 
 
-def test_an_epoch_that_has_an_end_has_said_so_itself() -> None:
+def test_an_ended_epoch_needs_no_hint() -> None:
     log = _log(minutes=1)
     log.queue(QueueInterrupted(cause="signal", owned_seconds=40.0))
     assert owned_seconds(log.replay().state, 99.0, every=EVERY) is None
 
 
-def test_epochs_add_up_whatever_their_stamps_say() -> None:
+def test_recorded_epochs_add_up_regardless_of_their_stamps() -> None:
     log = LogBuilder()
     log.add(*submission(queue(job("a"))))
     log.queue(owner(), QueueInterrupted(cause="signal", owned_seconds=40.0), resumed())
@@ -58,7 +58,7 @@ def test_epochs_add_up_whatever_their_stamps_say() -> None:
     assert log.replay().state.owned_seconds == 49.5
 
 
-def test_a_number_that_cannot_be_takes_nothing_back() -> None:
+def test_a_negative_duration_counts_as_zero() -> None:
     log = LogBuilder()
     log.add(*submission(queue(job("a"))))
     log.queue(owner(), QueueInterrupted(cause="signal", owned_seconds=-5.0))

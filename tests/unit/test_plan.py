@@ -1,4 +1,4 @@
-"""What a queue does next."""
+"""The next step of a queue."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -40,7 +40,7 @@ def test_a_queue_whose_every_attempt_succeeds_always_completes(data: st.DataObje
 
 @QUICK
 @given(drivers())
-def test_whatever_happened_to_a_queue_it_completes_once_everything_succeeds(
+def test_any_queue_completes_once_everything_succeeds(
     driver: Driver,
 ) -> None:
     driver.succeed()
@@ -49,7 +49,7 @@ def test_whatever_happened_to_a_queue_it_completes_once_everything_succeeds(
 
 @QUICK
 @given(drivers())
-def test_never_more_than_max_parallel_jobs_run_and_none_before_what_it_needs(
+def test_at_most_max_parallel_jobs_run_and_none_before_its_dependencies(
     driver: Driver,
 ) -> None:
     naive, most = NaiveQueue(), 0
@@ -65,7 +65,7 @@ def test_never_more_than_max_parallel_jobs_run_and_none_before_what_it_needs(
 
 @QUICK
 @given(drivers())
-def test_planning_changes_nothing_and_one_who_replays_plans_the_same(driver: Driver) -> None:
+def test_planning_changes_nothing_and_is_the_same_after_a_replay(driver: Driver) -> None:
     first = plan(driver.state)
     assert plan(driver.state) == first
     assert plan(driver.log.replay().state) == first
@@ -92,13 +92,13 @@ def test_ready_jobs_start_in_the_order_of_the_file() -> None:
     assert _starts(_state(log)) == "a"
 
 
-def test_nothing_starts_while_max_parallel_jobs_run() -> None:
+def test_no_job_starts_while_max_parallel_jobs_run() -> None:
     log = running(queue(job("a"), job("b")))
     log.job("a", started("a"), attempt=1)
     assert plan(_state(log)) == Wait()
 
 
-def test_a_retry_that_is_due_takes_its_turn_in_the_order_of_the_file() -> None:
+def test_a_due_retry_starts_in_the_order_of_the_file() -> None:
     log = running(queue(job("a"), job("b", attempts=2), job("c"), max_parallel=3))
     log.job("a", started("a"), attempt=1)
     _run(log, "b", RETRY)
@@ -111,13 +111,13 @@ def test_a_retry_that_is_due_takes_its_turn_in_the_order_of_the_file() -> None:
     assert _starts(state, state.jobs["b"]) == "a"
 
 
-def test_a_retry_whose_time_has_not_come_is_waited_for() -> None:
+def test_a_retry_that_is_not_due_is_waited_for() -> None:
     log = running(queue(job("a", attempts=2)))
     _run(log, "a", RETRY)
     assert plan(_state(log)) == Wait()
 
 
-def test_dependents_wait_for_an_upload_and_start_when_it_fails_too() -> None:
+def test_dependents_wait_for_an_upload_to_succeed_or_fail() -> None:
     log = running(queue(job("a", result_files=("out",)), job("b", "a")))
     _run(log, "a", OK)
     assert plan(_state(log)) == Wait()
@@ -125,7 +125,7 @@ def test_dependents_wait_for_an_upload_and_start_when_it_fails_too() -> None:
     assert _starts(_state(log)) == "b"
 
 
-def test_after_a_failure_what_runs_may_finish_and_nothing_new_starts() -> None:
+def test_after_a_failure_running_jobs_finish_and_no_job_starts() -> None:
     log = running(queue(job("a"), job("b"), job("c"), max_parallel=2))
     log.job("b", started("b"), attempt=1)
     _run(log, "a", FAILED)
@@ -134,7 +134,7 @@ def test_after_a_failure_what_runs_may_finish_and_nothing_new_starts() -> None:
     assert plan(_state(log)) == Finish(QueueFailed(reason="jobs", detail="a"))
 
 
-def test_after_a_failure_not_even_a_retry_that_is_due_starts() -> None:
+def test_after_a_failure_no_due_retry_starts() -> None:
     log = running(queue(job("a"), job("b", attempts=2), max_parallel=2))
     _run(log, "b", RETRY)
     _run(log, "a", FAILED)
@@ -142,7 +142,7 @@ def test_after_a_failure_not_even_a_retry_that_is_due_starts() -> None:
     assert plan(state, state.jobs["b"]) == Finish(QueueFailed(reason="jobs", detail="a"))
 
 
-def test_with_continue_the_rest_runs_and_the_queue_still_ends_failed() -> None:
+def test_with_continue_other_jobs_run_and_the_queue_fails() -> None:
     log = running(queue(job("a"), job("b", "a"), job("c"), on_failure="continue"))
     log.job("a", started("a"), attempt=1)
     state = _state(log)
@@ -176,8 +176,8 @@ def test_when_all_jobs_are_completed_so_is_the_queue() -> None:
     assert plan(_state(log)) == Finish(QueueCompleted())
 
 
-def test_a_retry_never_starts_before_a_job_that_it_needs_and_that_was_reset() -> None:
-    """The results of `a` were lost with its machine while `b` waited for its retry."""
+def test_a_retry_waits_for_a_dependency_that_was_reset() -> None:
+    """The results of `a` are lost with its machine while `b` waits for its retry."""
     log = running(queue(job("a"), job("b", "a", attempts=2), max_parallel=2))
     _run(log, "a", OK)
     _run(log, "b", RETRY)
@@ -190,7 +190,7 @@ def test_a_retry_never_starts_before_a_job_that_it_needs_and_that_was_reset() ->
     assert plan(state, state.jobs["b"]) == Wait()
 
 
-def test_a_retry_that_needs_a_failed_job_does_not_hold_up_the_end_for_ever() -> None:
+def test_a_retry_that_depends_on_a_failed_job_does_not_delay_the_end() -> None:
     log = running(queue(job("a"), job("b", "a", attempts=2), on_failure="continue"))
     _run(log, "a", OK)
     _run(log, "b", RETRY)
@@ -208,7 +208,7 @@ def _foreseen(log: LogBuilder) -> str | None:
     return job_ and job_.config.job_id
 
 
-def test_what_comes_next_is_foreseen_while_something_runs() -> None:
+def test_the_next_job_is_foreseen_while_another_runs() -> None:
     log = running(queue(job("a"), job("b", "a"), job("c")))
     assert _foreseen(log) is None
     log.job("a", started("a"), attempt=1)
@@ -218,14 +218,14 @@ def test_what_comes_next_is_foreseen_while_something_runs() -> None:
     assert _foreseen(alone) == "j1"
 
 
-def test_nothing_is_foreseen_that_waits_for_more_than_what_runs() -> None:
+def test_jobs_that_wait_for_more_than_running_jobs_are_not_foreseen() -> None:
     log = running(queue(job("a"), job("x", attempts=2), job("b", "a", "x")))
     _run(log, "x", RETRY)
     log.job("a", started("a"), attempt=1)
     assert _foreseen(log) is None
 
 
-def test_nothing_is_foreseen_once_a_failure_stops_the_queue() -> None:
+def test_no_job_is_foreseen_after_a_failure_stops_the_queue() -> None:
     log = running(queue(job("a"), job("b"), job("c", "b"), max_parallel=2))
     log.job("b", started("b"), attempt=1)
     _run(log, "a", FAILED)
@@ -234,7 +234,7 @@ def test_nothing_is_foreseen_once_a_failure_stops_the_queue() -> None:
 
 @QUICK
 @given(drivers())
-def test_what_is_foreseen_is_a_job_that_waits_for_nothing_but_what_runs(driver: Driver) -> None:
+def test_a_foreseen_job_waits_only_for_running_jobs(driver: Driver) -> None:
     state = driver.state
     job_ = foresee(state)
     if job_ is not None:

@@ -1,4 +1,4 @@
-"""Foreign text on a terminal."""
+"""Untrusted text on a terminal."""
 
 import pytest
 
@@ -17,5 +17,5 @@ from spawn.cli.render.text import printable
         ("\x00\x7f\x9b31mx", "31mx"),
     ],
 )
-def test_foreign_text_is_one_line_without_control_characters(text: str, shown: str) -> None:
+def test_untrusted_text_is_one_line_without_control_characters(text: str, shown: str) -> None:
     assert printable(text) == shown

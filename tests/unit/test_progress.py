@@ -1,4 +1,4 @@
-"""What a job's output says of how far it is: what is progress, and what only looks like it."""
+"""Progress in a job's output, and text that only resembles it."""
 
 import pytest
 
@@ -54,7 +54,7 @@ from spawn.core.report.progress import Progress, each_of, from_file, from_output
         ("########                 42.0%", "42%"),
     ],
 )
-def test_what_tools_print_of_their_progress_is_read(line: str, text: str) -> None:
+def test_progress_of_common_tools_is_parsed(line: str, text: str) -> None:
     found = from_output([line])
     assert found is not None
     assert found.text == text
@@ -89,11 +89,11 @@ def test_what_tools_print_of_their_progress_is_read(line: str, text: str) -> Non
         "",
     ],
 )
-def test_what_only_looks_like_progress_is_not(line: str) -> None:
+def test_text_that_resembles_progress_is_ignored(line: str) -> None:
     assert from_output([line]) is None
 
 
-def test_the_newest_counts_and_an_epoch_more_than_a_bar_below_it() -> None:
+def test_the_newest_progress_counts_and_epochs_take_precedence_over_bars() -> None:
     bar = "200/469 [======>.....] - ETA: 1s"
     for lines, text in (
         (["Epoch 3/10", bar], "Epoch 3/10 (30%)"),
@@ -121,13 +121,13 @@ def test_the_newest_counts_and_an_epoch_more_than_a_bar_below_it() -> None:
         (["50%", "60%", "70%"], 0.4),
     ],
 )
-def test_progress_is_measured_from_where_the_attempt_began(lines: list[str], base: float) -> None:
+def test_progress_is_measured_from_the_attempts_start(lines: list[str], base: float) -> None:
     newest = from_output(lines)
     assert newest is not None
     assert measured(newest, each_of(lines)).base == pytest.approx(base)
 
 
-def test_a_progress_file_with_its_history_says_where_the_attempt_began() -> None:
+def test_a_progress_file_with_history_gives_the_attempts_start() -> None:
     assert from_file("91/100 Epoch\n92/100 Epoch\n95/100 Epoch\n") == Progress(
         fraction=0.95, current=95, total=100, label="Epoch", base=pytest.approx(0.90)
     )

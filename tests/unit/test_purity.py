@@ -1,4 +1,4 @@
-"""The core does nothing but think: no clock, no randomness, no files, no environment."""
+"""The core is pure: no clock, no randomness, no files, no environment."""
 
 import ast
 from collections.abc import Iterator
@@ -47,5 +47,5 @@ def test_the_core_is_pure(file: Path) -> None:
     "source",
     ["import os.path", "from time import monotonic", "open('x')", "now = datetime.now(UTC)"],
 )
-def test_an_impurity_is_seen(source: str) -> None:
+def test_an_impurity_is_detected(source: str) -> None:
     assert list(impurities(ast.parse(source)))

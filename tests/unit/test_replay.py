@@ -1,4 +1,4 @@
-"""Replay: a fold that can be fed in pieces, stopped at a moment, and that believes nothing."""
+"""Replay is a fold that can be fed in parts and stopped at a moment, and that trusts nothing."""
 
 import json
 from collections.abc import Callable
@@ -24,7 +24,7 @@ QUICK = settings(max_examples=60, deadline=None)
 
 @QUICK
 @given(legal_logs(), st.data())
-def test_it_does_not_matter_in_which_pieces_a_log_is_fed(
+def test_a_log_may_be_fed_in_any_parts(
     log: LogBuilder, data: st.DataObject
 ) -> None:
     whole = log.replay()
@@ -42,7 +42,7 @@ def test_it_does_not_matter_in_which_pieces_a_log_is_fed(
 
 @QUICK
 @given(legal_logs(), st.data())
-def test_until_leaves_out_what_is_after_it_and_the_rest_may_follow(
+def test_until_excludes_later_events_which_may_be_fed_afterwards(
     log: LogBuilder, data: st.DataObject
 ) -> None:
     cut = data.draw(st.integers(1, log.seq))
@@ -63,7 +63,7 @@ def test_until_before_the_submission_leaves_the_fold_empty() -> None:
         _ = fold.state
 
 
-def test_after_the_clock_was_set_back_until_ends_at_the_first_event_that_is_later() -> None:
+def test_until_stops_at_the_first_later_event_though_the_clock_was_set_back() -> None:
     log = LogBuilder()
     log.add(*submission(chain(1)))
     moment = log.events[-1].at
@@ -99,7 +99,7 @@ def _behead(rows: list[Row]) -> None:
 @pytest.mark.parametrize(
     ("damage", "seq"), [(_drop, 3), (_repeat, 3), (_swap, 3), (_swap_lines, 3), (_behead, 1)]
 )
-def test_rows_that_are_missing_doubled_or_in_another_order_are_found(
+def test_missing_duplicate_and_reordered_rows_are_detected(
     damage: Callable[[list[Row]], None], seq: int
 ) -> None:
     log = running(chain(2))
@@ -111,14 +111,14 @@ def test_rows_that_are_missing_doubled_or_in_another_order_are_found(
     assert caught.value.seq == seq
 
 
-def test_a_log_of_another_queue_is_refused_at_its_first_event() -> None:
+def test_a_log_of_another_queue_is_rejected_at_its_first_event() -> None:
     with pytest.raises(CorruptLog) as caught:
         Replay("other").feed(running(chain(1)).rows)
     assert caught.value.seq == 1
 
 
 @pytest.mark.parametrize("wrong", [{"seq": 9}, {"queue_id": "other"}])
-def test_a_line_that_names_another_place_is_refused_though_the_chain_holds(
+def test_a_line_with_another_position_is_rejected_though_the_chain_is_valid(
     wrong: dict[str, object],
 ) -> None:
     log = running(chain(1))
@@ -134,7 +134,7 @@ def test_a_line_that_names_another_place_is_refused_though_the_chain_holds(
     assert caught.value.seq == 2
 
 
-def test_a_log_begins_with_its_submission() -> None:
+def test_a_log_starts_with_its_submission() -> None:
     log = LogBuilder()
     log.queue(owner())
     with pytest.raises(IllegalTransition) as caught:
@@ -153,7 +153,7 @@ def test_a_log_that_ends_within_its_configuration_has_no_state() -> None:
         _ = fold.state
 
 
-def test_a_refused_event_leaves_the_fold_as_it_was() -> None:
+def test_a_rejected_event_leaves_the_fold_unchanged() -> None:
     log = running(chain(1))
     fold = log.replay()
     log.job("j0", JobCompleted(exit_code=0), attempt=1)
@@ -170,7 +170,7 @@ def _announcing(data: QueueSubmitted, *, jobs: int) -> QueueSubmitted:
 
 
 def _rewritten(log: LogBuilder, seq: int, change: Callable[[dict[str, Any]], None]) -> Replay:
-    """Replay the log as a forger leaves it: one event changed, and the chain made anew."""
+    """Replay the log with one forged event and a recomputed chain."""
     rows, hash_ = [], hashes.genesis(log.queue_id)
     for row_seq, type_, line, _ in log.rows:
         if row_seq == seq:
@@ -189,7 +189,7 @@ VALUES = [None, 0, -1, 1, 2, 99, 2**70, "", "x", "j0", "j1", True, [], {}, 1.5, 
 
 @settings(max_examples=250, deadline=None)
 @given(log=legal_logs(), data=st.data())
-def test_whatever_a_forger_writes_into_one_event_the_log_is_legal_or_corrupt(
+def test_a_log_with_any_forged_event_is_legal_or_corrupt(
     log: LogBuilder, data: st.DataObject
 ) -> None:
     def change(event: dict[str, Any]) -> None:
@@ -213,14 +213,14 @@ def test_whatever_a_forger_writes_into_one_event_the_log_is_legal_or_corrupt(
         assert fold.state.next_ready() is None or fold.state.counts["pending"]
 
 
-def test_an_event_that_is_dated_with_something_else_than_a_moment_is_corrupt() -> None:
+def test_an_event_with_an_invalid_time_is_corrupt() -> None:
     log = running(chain(1))
     log.queue(QueueInterrupted(cause="signal"))
     with pytest.raises(CorruptLog):
         _rewritten(log, 3, lambda event: event.update(at="yesterday"))
 
 
-def test_a_configuration_that_needs_a_job_which_it_has_not_is_corrupt() -> None:
+def test_a_configuration_with_an_unknown_dependency_is_corrupt() -> None:
     def change(event: dict[str, Any]) -> None:
         event["data"]["config"]["jobs"][1]["depends_on"] = ["none"]
 

@@ -1,4 +1,4 @@
-"""After every event of any legal log, what replay keeps is what scans of the events find."""
+"""After every event of any legal log, the replayed state equals the result of scans."""
 
 from hypothesis import given, settings
 from tests.support.legal import Driver, drivers, legal_logs
@@ -14,7 +14,7 @@ QUICK = settings(max_examples=100, deadline=None)
 
 @THOROUGH
 @given(legal_logs())
-def test_counts_and_indexes_are_what_a_scan_finds_after_every_event(log: LogBuilder) -> None:
+def test_counts_and_indexes_equal_a_scan_after_every_event(log: LogBuilder) -> None:
     naive, fold = NaiveQueue(), Replay(log.queue_id)
     for event, row in zip(log.events, log.rows, strict=True):
         naive.take(event)
@@ -25,7 +25,7 @@ def test_counts_and_indexes_are_what_a_scan_finds_after_every_event(log: LogBuil
 
 @QUICK
 @given(legal_logs())
-def test_ready_jobs_come_in_the_order_of_the_file_each_once(log: LogBuilder) -> None:
+def test_ready_jobs_are_listed_once_in_the_order_of_the_file(log: LogBuilder) -> None:
     naive, fold = NaiveQueue(), Replay(log.queue_id)
     for event, row in zip(log.events, log.rows, strict=True):
         naive.take(event)
@@ -39,7 +39,7 @@ def test_ready_jobs_come_in_the_order_of_the_file_each_once(log: LogBuilder) -> 
 
 @QUICK
 @given(legal_logs())
-def test_the_number_of_a_jobs_attempts_grows_by_one_with_each_start(log: LogBuilder) -> None:
+def test_each_start_increments_the_attempt_number(log: LogBuilder) -> None:
     numbers: dict[str, list[int | None]] = {}
     names = set(log.replay().state.jobs)
     for event in log.events:
@@ -61,7 +61,7 @@ def test_no_job_spends_more_than_its_budget(log: LogBuilder) -> None:
 
 @QUICK
 @given(legal_logs())
-def test_an_attempt_has_exactly_one_outcome_before_the_next_begins(log: LogBuilder) -> None:
+def test_an_attempt_has_exactly_one_outcome_before_the_next_starts(log: LogBuilder) -> None:
     assert set(outcomes_between_starts(log.events)) <= {1}
 
 
@@ -80,8 +80,8 @@ def test_a_completed_job_starts_again_only_after_a_reset(log: LogBuilder) -> Non
 
 @QUICK
 @given(drivers())
-def test_a_job_is_blocked_exactly_while_one_that_it_needs_has_failed(driver: Driver) -> None:
-    driver.act()  # one transaction: in the middle of it the two may differ
+def test_a_job_is_blocked_exactly_while_a_dependency_has_failed(driver: Driver) -> None:
+    driver.act()  # within one transaction the two may differ
     state = driver.state
     for job in state.jobs.values():
         needs = [state.jobs[need] for need in job.config.depends_on]
@@ -94,7 +94,7 @@ def test_a_job_is_blocked_exactly_while_one_that_it_needs_has_failed(driver: Dri
 
 @QUICK
 @given(legal_logs())
-def test_the_owners_time_is_what_was_measured_and_that_between_stamps_where_nothing_was(
+def test_owned_time_is_measured_or_else_taken_from_the_stamps(
     log: LogBuilder,
 ) -> None:
     since, total, last = None, 0.0, log.events[0].at

@@ -1,4 +1,4 @@
-"""What going on with a queue means, and what a new configuration changes."""
+"""What a resumption does, and what a new configuration changes."""
 
 from typing import Any
 
@@ -68,7 +68,7 @@ def _blocked_are_those_that_wait_in_vain(state: QueueState) -> None:
             assert state.jobs[each.blocked_by].state == "failed"
 
 
-# what there is to do
+# remaining work
 
 
 def test_a_completed_queue_has_nothing_left_to_do() -> None:
@@ -79,7 +79,7 @@ def test_a_completed_queue_has_nothing_left_to_do() -> None:
         _check(_state(log), retry_failed=True)
 
 
-def test_a_failed_queue_goes_on_only_with_its_failed_jobs() -> None:
+def test_a_failed_queue_resumes_only_with_retry_failed() -> None:
     state = _failed(queue(job("a"), job("b", "a")))
     with pytest.raises(NothingToDo, match="would fail again") as raised:
         _check(state)
@@ -87,20 +87,20 @@ def test_a_failed_queue_goes_on_only_with_its_failed_jobs() -> None:
     _check(state, retry_failed=True)
 
 
-def test_a_queue_whose_results_were_not_saved_has_them_to_save() -> None:
+def test_a_queue_with_unsaved_results_saves_them_on_resume() -> None:
     log = running(queue(job("a", result_files=("out",))))
     log.job("a", started("a"), OK, ResultsUploadFailed(error="denied"), attempt=1)
     log.queue(QueueFailed(reason="results", detail="a"))
     _check(_state(log))
 
 
-def test_an_interrupted_queue_goes_on() -> None:
+def test_an_interrupted_queue_resumes() -> None:
     log = running(queue(job("a")))
     log.queue(QueueInterrupted(cause="signal", detail="SIGTERM"))
     _check(_state(log))
 
 
-def test_a_queue_that_has_used_up_its_time_needs_more_of_it() -> None:
+def test_a_timed_out_queue_needs_a_longer_global_timeout() -> None:
     log = running(queue(job("a"), global_timeout=1.0))
     log.queue(QueueFailed(reason="global_timeout"))
     state = _state(log)
@@ -115,7 +115,7 @@ def test_a_queue_that_has_used_up_its_time_needs_more_of_it() -> None:
 # a new configuration
 
 
-def test_a_new_configuration_that_leaves_the_failure_as_it_is_would_fail_again() -> None:
+def test_a_new_configuration_that_keeps_the_failure_is_rejected() -> None:
     state = _failed(queue(job("a"), job("b")))
     same = resumption.config_of(state)
     with pytest.raises(NothingToDo, match="would fail again"):
@@ -134,7 +134,7 @@ def test_a_new_configuration_cannot_move_the_results(name: str) -> None:
         _check(state, config=other)
 
 
-def test_the_changes_are_said_one_by_one() -> None:
+def test_changes_are_listed_one_by_one() -> None:
     state = _failed(queue(job("a"), job("b"), job("c")))
     new = queue(
         job("a", command="better", retry=RetryPolicy(max_attempts=3)),
@@ -151,7 +151,7 @@ def test_the_changes_are_said_one_by_one() -> None:
     assert resumption.mended(state, new) == ["a"]
 
 
-def test_many_changes_are_cut_short_and_counted() -> None:
+def test_many_changes_are_abbreviated_and_counted() -> None:
     state = _failed(queue(job("a")))
     said = resumption.changes(state, queue(job("a"), *(job(f"n{n}") for n in range(30))))
     assert len(said) == 21
@@ -160,10 +160,10 @@ def test_many_changes_are_cut_short_and_counted() -> None:
 
 @THOROUGH
 @given(drivers(), st.data())
-def test_under_a_new_configuration_exactly_those_wait_in_vain_that_need_a_failed_job(
+def test_under_a_new_configuration_exactly_the_dependents_of_failed_jobs_are_blocked(
     driver: Driver, data: st.DataObject
 ) -> None:
-    """The new one has other jobs, other needs and another order; `feed` judges each event."""
+    """The new configuration has other jobs, dependencies and order; `feed` checks each event."""
     state = driver.state
     assume(state.state in ("running", "interrupted", "failed"))
     assume(not state.running and not state.uploading)
@@ -183,7 +183,7 @@ def test_under_a_new_configuration_exactly_those_wait_in_vain_that_need_a_failed
 
 @THOROUGH
 @given(drivers())
-def test_after_another_try_of_all_that_failed_nothing_is_blocked(driver: Driver) -> None:
+def test_after_a_retry_of_all_failed_jobs_none_is_blocked(driver: Driver) -> None:
     assume(driver.state.state in ("running", "interrupted", "failed"))
     if driver.state.state != "running":
         driver.log.queue(resumed())

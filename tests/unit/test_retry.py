@@ -1,4 +1,4 @@
-"""Delays between attempts, and the end of them."""
+"""Delays between attempts, and the end of retries."""
 
 import pytest
 from hypothesis import given
@@ -17,14 +17,14 @@ def test_the_default_delays_are_10_30_and_90_seconds_and_at_most_5_minutes() -> 
     assert delays == [10, 30, 90, 270, 300, 300]
 
 
-def test_a_fixed_delay_stays_the_same_and_is_capped_too() -> None:
+def test_a_fixed_delay_is_constant_and_capped() -> None:
     policy = RetryPolicy(max_attempts=9, backoff="fixed", base_delay=20)
     assert [retry.delay(policy, failures, 0.9) for failures in (1, 2, 50)] == [20, 20, 20]
     capped = RetryPolicy(max_attempts=9, backoff="fixed", base_delay=20, max_delay=5)
     assert retry.delay(capped, 1, 0.9) == 5
 
 
-def test_jitter_keeps_between_a_half_and_the_whole_of_the_exponential_delay() -> None:
+def test_jitter_is_between_half_and_all_of_the_exponential_delay() -> None:
     policy = RetryPolicy(max_attempts=9, backoff="exponential-jitter")
     assert retry.delay(policy, 2, 0.0) == 15
     assert retry.delay(policy, 2, 0.5) == 22.5
@@ -52,7 +52,7 @@ def test_an_exponential_delay_never_shrinks(base: float, most: float, failures: 
 
 
 def why(policy: RetryPolicy, exit_code: int, *, failures: int = 1, timed_out: bool = False) -> str:
-    """The reason, or an empty text when the job may be tried again."""
+    """Return the reason for no retry, or an empty text if the job is retried."""
     reason = retry.why_final(policy, failures=failures, exit_code=exit_code, timed_out=timed_out)
     return reason or ""
 
@@ -62,7 +62,7 @@ def test_a_failure_with_budget_left_is_retried() -> None:
 
 
 @pytest.mark.parametrize(("failures", "attempts"), [(3, 3), (1, 1), (4, 3)])
-def test_a_spent_budget_is_the_end(failures: int, attempts: int) -> None:
+def test_a_spent_budget_ends_the_retries(failures: int, attempts: int) -> None:
     policy = RetryPolicy(max_attempts=attempts)
     assert why(policy, 1, failures=failures) == f"no attempts left ({failures} of {attempts})"
 
@@ -71,7 +71,7 @@ def test_a_spent_budget_is_the_end(failures: int, attempts: int) -> None:
     ("exit_code", "cause"),
     [(126, "the command cannot be executed"), (127, "the command was not found")],
 )
-def test_a_command_that_cannot_run_is_retried_only_where_its_code_is_listed(
+def test_a_command_that_cannot_run_is_retried_only_if_its_code_is_listed(
     exit_code: int, cause: str
 ) -> None:
     assert why(RetryPolicy(max_attempts=3), exit_code) == (
@@ -80,19 +80,19 @@ def test_a_command_that_cannot_run_is_retried_only_where_its_code_is_listed(
     assert why(RetryPolicy(max_attempts=3, retry_on_codes=(exit_code,)), exit_code) == ""
 
 
-def test_codes_that_are_listed_as_final_are() -> None:
+def test_codes_listed_as_final_are_not_retried() -> None:
     policy = RetryPolicy(max_attempts=3, dont_retry_on_codes=(2, 3))
     assert why(policy, 2) == "exit code 2 is not retried: dont_retry_on_codes lists it"
     assert why(policy, 1) == ""
 
 
-def test_where_some_codes_are_listed_for_a_retry_only_those_are_retried() -> None:
+def test_if_codes_are_listed_for_retries_only_those_are_retried() -> None:
     policy = RetryPolicy(max_attempts=3, retry_on_codes=(75, 124))
     assert why(policy, 75) == ""
     assert why(policy, 1) == "exit code 1 is not retried: retry_on_codes lists only 75, 124"
 
 
-def test_a_timeout_follows_the_lists_as_exit_code_124() -> None:
+def test_a_timeout_counts_as_exit_code_124_in_the_lists() -> None:
     assert why(RetryPolicy(max_attempts=3), 124, timed_out=True) == ""
     assert why(RetryPolicy(max_attempts=3, retry_on_codes=(124,)), 124, timed_out=True) == ""
     refused = RetryPolicy(max_attempts=3, dont_retry_on_codes=(124,))

@@ -1,4 +1,4 @@
-"""What would be lost of a queue with its instance, told from logs made by hand."""
+"""What a queue would lose with its instance, from logs built by hand."""
 
 import pytest
 from msgspec import structs
@@ -22,7 +22,7 @@ SAVED = ResultsUploaded(files=1, size=4, key="k", sha256="0")
 
 
 def log(*after: Data, done: bool = True) -> LogBuilder:
-    """A queue of one job that runs, or has completed, and what followed."""
+    """A queue of one job that runs or has completed, with later events."""
     made = running(queue(job("train", result_files=("x",))))
     made.job("train", started("train"), attempt=1)
     if done:
@@ -37,7 +37,7 @@ def log(*after: Data, done: bool = True) -> LogBuilder:
 
 
 def whole(made: LogBuilder) -> Copy:
-    """All of it is in S3, and its runner has said so."""
+    """All of the queue is in S3, according to its runner."""
     return Copy(
         queue_id="nightly",
         state=made.replay().state,
@@ -55,15 +55,15 @@ def told(copy: Copy) -> list[str]:
 ENDED = whole(log(SAVED, QueueCompleted()))
 
 
-def test_of_a_queue_that_ended_and_is_in_s3_nothing_would_be_lost() -> None:
+def test_an_ended_queue_in_s3_loses_nothing() -> None:
     assert told(ENDED) == []
 
 
-def test_one_that_was_interrupted_in_good_order_goes_on_elsewhere() -> None:
+def test_a_gracefully_interrupted_queue_loses_nothing() -> None:
     assert told(whole(log(SAVED, QueueInterrupted(cause="signal")))) == []
 
 
-def test_one_that_never_began_has_nothing_to_lose() -> None:
+def test_a_queue_that_never_started_loses_nothing() -> None:
     assert told(Copy(queue_id="nightly", location=LOCATION)) == []
 
 
@@ -116,11 +116,11 @@ def test_one_that_never_began_has_nothing_to_lose() -> None:
         ),
     ],
 )
-def test_whatever_would_be_lost_is_named(copy: Copy, what: str) -> None:
+def test_each_loss_is_named(copy: Copy, what: str) -> None:
     assert told(copy) == [what]
 
 
-def test_several_things_are_all_named_each_with_what_to_do() -> None:
+def test_several_losses_are_all_named_with_hints() -> None:
     made = whole(log(QueueInterrupted(cause="signal")))
     found = missing(structs.replace(made, stored=made.seq - 3, unsaved=("train",)), HERE)
     assert [each.what for each in found] == [
@@ -131,7 +131,7 @@ def test_several_things_are_all_named_each_with_what_to_do() -> None:
     assert "spawn queue resume" in found[0].do
 
 
-def test_what_goes_on_elsewhere_is_not_lost_with_an_instance_that_had_it() -> None:
+def test_a_queue_that_was_taken_over_is_not_lost_with_its_old_instance() -> None:
     copy = structs.replace(whole(log(done=False)), alive=True, handed_back=False)
     assert missing(copy, "i-0123456789abcdef0") == ()
     assert missing(structs.replace(copy, stored=copy.seq - 1), "i-0123456789abcdef0")

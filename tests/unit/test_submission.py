@@ -34,7 +34,7 @@ def test_a_small_configuration_is_one_event() -> None:
     assert isinstance(event.data, QueueSubmitted)
 
 
-def test_3000_jobs_are_spread_over_lines_that_each_keep_the_limit_and_replay_to_the_same() -> None:
+def test_many_jobs_are_split_into_lines_within_the_limit_and_replay_identically() -> None:
     config = queue(*(job(f"job-{n:04}", environment={"N": str(n)}) for n in range(3000)))
     log, fold = _replayed(config)
     assert len(log.entries) > 3
@@ -45,7 +45,7 @@ def test_3000_jobs_are_spread_over_lines_that_each_keep_the_limit_and_replay_to_
     assert config_sha256(_whole(fold)) == fold.state.config_sha256 == config_sha256(config)
 
 
-def test_the_largest_jobs_that_a_file_may_have_fit_their_lines() -> None:
+def test_the_largest_jobs_of_a_file_fit_their_lines() -> None:
     empty = canonical.size(job("a", command=""))
     jobs = [job(name, command='"' * ((MAX_JOB_BYTES - empty) // 2)) for name in "abcd"]
     assert MAX_JOB_BYTES - 1 <= canonical.size(jobs[0]) <= MAX_JOB_BYTES
@@ -55,14 +55,14 @@ def test_the_largest_jobs_that_a_file_may_have_fit_their_lines() -> None:
     assert _whole(fold) == config
 
 
-def test_a_job_that_waits_for_another_line_may_stand_before_what_it_needs() -> None:
+def test_a_job_may_precede_a_dependency_in_a_later_line() -> None:
     jobs = [job("last", "job-0999"), *(job(f"job-{n:04}", command="x" * 500) for n in range(1000))]
     log, fold = _replayed(queue(*jobs))
     assert len(log.entries) > 2
     assert fold.state.jobs["last"].missing == 1
 
 
-def test_the_hash_is_that_of_the_canonical_form_jobs_included() -> None:
+def test_the_hash_covers_the_canonical_form_including_jobs() -> None:
     config = queue(job("a"), max_parallel=2)
     assert config_sha256(config) == sha256(canonical.encode(config)).hexdigest()
     assert config_sha256(config) != config_sha256(queue(job("b"), max_parallel=2))

@@ -1,4 +1,4 @@
-"""The timeline of any legal log: no hole, no overlap, nothing left out."""
+"""The timeline of any legal log: complete, without gaps or overlaps."""
 
 from itertools import pairwise
 
@@ -37,7 +37,7 @@ def kinds(found: Timeline, job_id: str) -> list[tuple[str, float]]:
 
 
 @given(legal_logs())
-def test_a_jobs_spans_follow_each_other_without_a_hole(log: LogBuilder) -> None:
+def test_a_jobs_spans_have_no_gap(log: LogBuilder) -> None:
     found = timeline(log)
     for job_id, line in found.lines.items():
         mine = spans(found, job_id)
@@ -86,7 +86,7 @@ def test_the_critical_path_covers_the_time_from_the_submission_to_the_end(log: L
 
 
 @given(legal_logs())
-def test_each_job_of_the_critical_path_depends_on_the_one_before_it(log: LogBuilder) -> None:
+def test_each_job_of_the_critical_path_depends_on_the_previous_one(log: LogBuilder) -> None:
     found = timeline(log)
     jobs = [stretch.job_id for stretch in critical_path(found) if stretch.job_id]
     assert len(set(jobs)) == len(jobs)
@@ -95,7 +95,7 @@ def test_each_job_of_the_critical_path_depends_on_the_one_before_it(log: LogBuil
 
 
 @given(legal_logs())
-def test_nobody_owns_the_queue_in_a_gap_and_somebody_does_elsewhere(log: LogBuilder) -> None:
+def test_gaps_are_exactly_the_times_without_an_owner(log: LogBuilder) -> None:
     found = timeline(log)
     owned = sum((found.end if e.end is None else e.end) - e.start for e in found.epochs)
     gaps = found.gaps
@@ -115,16 +115,16 @@ def test_a_queue_that_completes_has_a_path_that_ends_with_its_last_job(seed: int
     assert ends[path[-1].job_id] == max(end for end in ends.values() if end is not None)
 
 
-def test_rows_that_do_not_name_their_types_give_the_same_timeline() -> None:
+def test_rows_without_types_give_the_same_timeline() -> None:
     log = driven(Seeded(3)).log
     bare = Collector(log.queue_id)
     bare.feed([(seq, None, line, hash_) for seq, _, line, hash_ in log.rows])
     assert bare.timeline() == timeline(log)
 
 
-def test_waits_are_told_apart() -> None:
+def test_kinds_of_waits_are_distinguished() -> None:
     log = running(queue(job("a", result_files=("out",)), job("b", "a"), job("c"), max_parallel=2))
-    log.job("a", started("a"), attempt=1)  # 3 s after the submission: one step an event
+    log.job("a", started("a"), attempt=1)  # 3 s after the submission: one step per event
     log.job("a", JobCompleted(exit_code=0, wall_seconds=1.0), attempt=1)
     log.job("c", started("c"), attempt=1)
     saved = ResultsUploaded(files=1, size=1, key="k", sha256="0" * 64)
@@ -142,7 +142,7 @@ def test_waits_are_told_apart() -> None:
     assert [(stretch.job_id, stretch.seconds) for stretch in path] == [("a", 3), ("b", 5), ("", 1)]
 
 
-def test_a_retry_and_a_gap_without_an_owner_are_seen() -> None:
+def test_a_retry_and_a_time_without_an_owner_are_shown() -> None:
     log = running(chain(1))
     log.job("j0", started("j0"), attempt=1)
     late = JobRetryScheduled(exit_code=1, delay=9.0, retry_at="2026-01-27T22:06:00.000000Z")
@@ -157,7 +157,7 @@ def test_a_retry_and_a_gap_without_an_owner_are_seen() -> None:
     assert [epoch.fate for epoch in found.epochs] == ["interrupted", "owns"]
 
 
-def test_an_attempt_that_ended_while_nobody_looked_ran_as_long_as_its_supervisor_says() -> None:
+def test_an_attempt_that_ended_without_a_runner_has_its_measured_duration() -> None:
     log = running(chain(1))
     log.job("j0", started("j0"), attempt=1)
     log.queue(resumed(), epoch=2)
@@ -166,7 +166,7 @@ def test_an_attempt_that_ended_while_nobody_looked_ran_as_long_as_its_supervisor
     assert kinds(found, "j0")[-2:] == [("run", 0.5), ("unseen", 1.5)]
 
 
-def test_a_clock_that_is_set_back_makes_no_bar_run_backwards() -> None:
+def test_a_clock_set_back_gives_no_negative_bar() -> None:
     log = running(chain(2))
     log.job("j0", started("j0"), attempt=1)
     log.now = log.now.replace(year=2025)
@@ -177,7 +177,7 @@ def test_a_clock_that_is_set_back_makes_no_bar_run_backwards() -> None:
     assert found.end == 3.0 - 1.0
 
 
-def test_attempts_without_number_are_folded_and_counted() -> None:
+def test_very_many_attempts_are_merged_and_counted() -> None:
     log = running(queue(job("a", attempts=1000)))
     again = JobRetryScheduled(exit_code=1, delay=0.0, retry_at="2026-01-27T22:06:00.000000Z")
     for attempt in range(1, 400):

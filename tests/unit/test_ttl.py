@@ -1,4 +1,4 @@
-"""How long a queue may stay on a machine."""
+"""The ttl of a queue on a machine."""
 
 from datetime import UTC, datetime
 
@@ -18,7 +18,7 @@ def test_a_duration_counts_from_the_start(text: str, seconds: float) -> None:
 @pytest.mark.parametrize(
     "text", ["2026-01-27T23:00:00Z", "2026-01-28T00:00:00+01:00", "2026-01-27 23:00:00+00:00"]
 )
-def test_a_moment_is_of_the_wall_clock(text: str) -> None:
+def test_a_point_in_time_follows_the_wall_clock(text: str) -> None:
     assert parse(text) == Ttl(text=text, until=text)
     assert parse(text).left(1e9, NOW) == 3600.0
 
@@ -34,6 +34,6 @@ def test_a_moment_is_of_the_wall_clock(text: str) -> None:
         ("tomorrow", "duration"),
     ],
 )
-def test_anything_else_is_refused(text: str, why: str) -> None:
+def test_other_text_is_rejected(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         parse(text)

@@ -1,4 +1,4 @@
-"""Events of older versions, lifted to today's shape."""
+"""Events of older versions, converted to the current one."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ OLD = json.dumps(
 
 @pytest.fixture(autouse=True)
 def _older_failures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if `JobFailed` had been of another shape twice before."""
+    """Register two older formats of `JobFailed`."""
 
     def from_minus_one(data: dict[str, Any]) -> dict[str, Any]:
         return {"reason": data["because"], "code": "3"}
@@ -40,32 +40,32 @@ def _older_failures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("type_", [None, b"JobFailed"])
-def test_an_old_event_is_lifted_to_todays_version(type_: bytes | None) -> None:
+def test_an_old_event_is_converted_to_the_current_version(type_: bytes | None) -> None:
     event = decode(OLD, type_)
     assert event is not None
     assert event.data == JobFailed(why="it broke", exit_code=3)
     assert (event.v, event.seq, event.job_id, event.attempt) == (1, 7, "a", 2)
 
 
-def test_versions_are_lifted_one_after_the_other() -> None:
+def test_versions_are_converted_one_by_one() -> None:
     line = OLD.replace(b'"v": 0', b'"v": -1').replace(b'"reason"', b'"because"')
     event = decode(line)
     assert event is not None
     assert event.data == JobFailed(why="it broke", exit_code=3)
 
 
-def test_a_version_that_never_was_is_unreadable() -> None:
+def test_an_unknown_version_is_unreadable() -> None:
     with pytest.raises(UnreadableEvent, match="has no version -2"):
         decode(OLD.replace(b'"v": 0', b'"v": -2'))
 
 
-def test_todays_version_is_not_touched() -> None:
+def test_the_current_version_is_unchanged() -> None:
     data = {"why": "x"}
     assert upcast.upcast("JobFailed", 1, data, to=1) is data
 
 
 @pytest.mark.parametrize(("damage"), [(b'"reason"', b'"raison"'), (b'"3"', b'"x"')])
-def test_an_old_event_that_lacks_what_its_version_had_is_unreadable(
+def test_an_old_event_without_a_field_of_its_version_is_unreadable(
     damage: tuple[bytes, bytes],
 ) -> None:
     with pytest.raises(UnreadableEvent) as caught:
@@ -73,7 +73,7 @@ def test_an_old_event_that_lacks_what_its_version_had_is_unreadable(
     assert "has no version" not in caught.value.why
 
 
-def test_every_version_from_the_first_on_can_be_lifted() -> None:
+def test_every_version_since_the_first_can_be_converted() -> None:
     for name, cls in TYPES.items():
         for version in range(1, cls.VERSION):
             assert (name, version) in upcast.UPCASTERS

@@ -1,4 +1,4 @@
-"""Why a job is where it is, told from logs made by hand and from any legal log."""
+"""Explanations of a job's state, from logs built by hand and from any legal log."""
 
 import itertools
 from datetime import datetime, timedelta
@@ -64,7 +64,7 @@ def retry(clock: str, delay: float, **fields: object) -> JobRetryScheduled:
     return JobRetryScheduled(delay=delay, retry_at=due, **given)  # type: ignore[arg-type]
 
 
-def test_a_blocked_job_names_the_failure_at_the_end_of_its_chain_and_what_to_do() -> None:
+def test_a_blocked_job_names_the_failure_behind_it_with_a_hint() -> None:
     config = configs.queue(
         configs.job("train", attempts=2), configs.job("evaluate", "train"),
         configs.job("export", "evaluate"),
@@ -97,7 +97,7 @@ def test_a_blocked_job_names_the_failure_at_the_end_of_its_chain_and_what_to_do(
     ]
 
 
-def test_a_job_that_runs_says_since_when_and_why_it_is_not_the_first_attempt() -> None:
+def test_a_running_job_has_its_start_and_the_cause_of_its_retry() -> None:
     log = submitted(SHORT, "14:00:00")
     log.at("14:00:00", owner())
     log.start("14:00:00", "fetch", 1)
@@ -118,7 +118,7 @@ def test_a_job_that_runs_says_since_when_and_why_it_is_not_the_first_attempt() -
     ]
 
 
-def test_a_job_that_outlived_its_runner_names_the_one_that_took_it_up() -> None:
+def test_an_adopted_job_names_the_runner_that_adopted_it() -> None:
     log = training()
     log.at("15:30:00", owner(QueueResumed))
     lines = told(log, "train", "15:31:00")
@@ -126,7 +126,7 @@ def test_a_job_that_outlived_its_runner_names_the_one_that_took_it_up() -> None:
     assert len([line for line in lines if "took over the queue" in line]) == 1
 
 
-def test_a_retry_says_what_failed_and_when_it_is_due() -> None:
+def test_a_retry_names_the_failure_and_its_due_time() -> None:
     log = submitted(configs.queue(configs.job("a", attempts=2)), "14:00:00")
     log.at("14:00:00", owner())
     log.start("14:00:00", "a", 1)
@@ -151,7 +151,7 @@ def waiting(*, max_parallel: int = 1, on_failure: str = "stop") -> Log:
     return log
 
 
-def test_a_job_that_waits_for_its_turn_names_who_runs() -> None:
+def test_a_job_that_waits_for_its_turn_names_the_running_jobs() -> None:
     lines = told(waiting(), "b", "14:00:30")
     assert lines[:2] == [
         "b is pending: it has not started.",
@@ -160,16 +160,16 @@ def test_a_job_that_waits_for_its_turn_names_who_runs() -> None:
     ]
 
 
-def test_a_job_that_waits_behind_another_ready_one_names_it() -> None:
+def test_a_job_behind_another_ready_job_names_it() -> None:
     lines = told(waiting(max_parallel=2), "c", "14:00:30")
     assert lines[1] == "It is ready and waits for its turn: b comes first."
 
 
-def test_a_job_that_nothing_holds_up_says_so() -> None:
+def test_a_job_that_can_start_says_so() -> None:
     assert told(waiting(max_parallel=2), "b", "14:00:30")[1] == ("It is ready and starts next.")
 
 
-def test_a_retry_whose_time_has_come_waits_for_its_turn() -> None:
+def test_a_due_retry_waits_for_its_turn() -> None:
     config = configs.queue(configs.job("a", attempts=2), configs.job("b"))
     log = submitted(config, "14:00:00")
     log.at("14:00:00", owner())
@@ -185,7 +185,7 @@ def test_a_retry_whose_time_has_come_waits_for_its_turn() -> None:
     assert any("attempt 2 was due at 14:00:13 PST" in line for line in told(log, "a", "14:00:20"))
 
 
-def test_with_durability_s3_a_job_waits_until_what_it_rests_on_is_there() -> None:
+def test_with_durability_s3_a_job_waits_for_its_dependencies_in_the_store() -> None:
     config = configs.queue(configs.job("a"), configs.job("b", "a"), durability="s3")
     log = submitted(config, "14:00:00")
     log.at("14:00:00", owner())
@@ -196,7 +196,7 @@ def test_with_durability_s3_a_job_waits_until_what_it_rests_on_is_there() -> Non
     )
 
 
-def test_after_a_failure_that_stops_the_queue_nothing_new_starts() -> None:
+def test_after_a_failure_that_stops_the_queue_no_job_starts() -> None:
     log = waiting(max_parallel=2)
     log.start("14:00:01", "b", 2)
     log.at("14:00:05", JobFailed(exit_code=1, why="no attempts left (1 of 1)"), job="a")
@@ -214,7 +214,7 @@ def test_after_a_failure_that_stops_the_queue_nothing_new_starts() -> None:
     ]
 
 
-def test_a_cancelled_queue_names_who_cancelled_it() -> None:
+def test_a_cancelled_queue_names_the_user_who_cancelled_it() -> None:
     log = waiting()
     log.at("14:00:05", JobFailed(exit_code=143, signal="SIGTERM", why="cancelled"), job="a")
     log.at("14:00:05", QueueFailed(reason="cancelled", detail="by ana@laptop"))
@@ -226,7 +226,7 @@ def test_a_cancelled_queue_names_who_cancelled_it() -> None:
     assert "  14:00:05 PST: the queue was cancelled by ana@laptop." in lines
 
 
-def test_a_queue_that_nobody_runs_says_who_was_last() -> None:
+def test_a_queue_without_a_runner_names_the_last_runner() -> None:
     lines = told(training(), "evaluate", "16:00:00", alive=False)
     assert lines[2:] == [
         "The queue has no runner. The last one was started by ana@ip-10-0-0-1 on "
@@ -235,7 +235,7 @@ def test_a_queue_that_nobody_runs_says_who_was_last() -> None:
     ]
 
 
-def test_a_queue_that_never_began_says_since_when() -> None:
+def test_a_queue_that_never_started_has_its_submission_time() -> None:
     assert told(submitted(SHORT, "14:05:30"), "fetch", "14:06:00", alive=False) == [
         "fetch is pending: it has not started.",
         "The queue was submitted at 14:05:30 PST, but no runner has started it.",
@@ -253,7 +253,7 @@ def uploading() -> Log:
     return log
 
 
-def test_a_job_waits_for_results_that_are_on_their_way() -> None:
+def test_a_job_waits_for_results_that_are_being_saved() -> None:
     log = uploading()
     assert told(log, "b", "14:00:10")[:3] == [
         "b is pending: it waits for a.",
@@ -264,7 +264,7 @@ def test_a_job_waits_for_results_that_are_on_their_way() -> None:
     assert "2 result files saved (2 KB)." in told(log, "a", "14:00:12")
 
 
-def test_results_that_could_not_be_saved_are_named_with_what_to_do() -> None:
+def test_unsaved_results_are_named_with_a_hint() -> None:
     log = uploading()
     log.at("14:00:11", ResultsUploadFailed(error="AccessDenied"), job="a")
     log.start("14:00:12", "b", 2)
@@ -279,7 +279,7 @@ def test_results_that_could_not_be_saved_are_named_with_what_to_do() -> None:
     ]
 
 
-def test_resets_refusals_and_changes_of_the_configuration_are_told_with_who_and_when() -> None:
+def test_resets_rejections_and_reconfigurations_have_their_user_and_time() -> None:
     log = submitted(configs.queue(configs.job("a"), configs.job("b", "a")), "14:00:00")
     log.at("14:00:00", owner())
     log.start("14:00:00", "a", 1)
@@ -308,7 +308,7 @@ def test_resets_refusals_and_changes_of_the_configuration_are_told_with_who_and_
     ]
 
 
-def test_a_command_that_could_not_be_prepared_asks_for_another_configuration() -> None:
+def test_a_command_that_cannot_be_prepared_needs_another_configuration() -> None:
     log = submitted(configs.queue(configs.job("a")), "14:00:00")
     log.at("14:00:00", owner())
     log.at("14:00:01", JobStarted(token="", pid=0, folder="", log_file=""), job="a")
@@ -321,7 +321,7 @@ def test_a_command_that_could_not_be_prepared_asks_for_another_configuration() -
     ]
 
 
-def test_an_instance_is_given_another_configuration_there() -> None:
+def test_the_hint_for_an_instance_changes_the_configuration_there() -> None:
     log = submitted(configs.queue(configs.job("a")), "14:00:00")
     log.at("14:00:00", owner())
     log.at("14:00:01", JobStarted(token="", pid=0, folder="", log_file=""), job="a")
@@ -336,14 +336,14 @@ def test_an_instance_is_given_another_configuration_there() -> None:
     assert second == f"Or: `spawn queue resume {on} --queue {Q} --retry-failed` retries a."
 
 
-def test_a_time_of_another_day_has_its_date() -> None:
+def test_a_time_on_another_day_includes_the_date() -> None:
     log = training()
     now = moment("15:00:00") + timedelta(days=2)
     lines = list(render(why(log, "preprocess", now), ZONE))
     assert lines[0].startswith("preprocess completed at 2026-01-27 15:21:04 PST")
 
 
-def test_a_log_whose_rows_do_not_name_their_types_tells_the_same() -> None:
+def test_rows_without_types_give_the_same_explanation() -> None:
     log = training()
     log.at("15:30:00", QueueInterrupted(cause="spot"))
     log.at("15:40:00", owner(QueueResumed))
@@ -353,7 +353,7 @@ def test_a_log_whose_rows_do_not_name_their_types_tells_the_same() -> None:
     assert len(named_.queue) == 3
 
 
-def test_many_attempts_are_counted_and_the_newest_told() -> None:
+def test_many_attempts_are_counted_and_the_newest_are_shown() -> None:
     log = submitted(configs.queue(configs.job("a", attempts=500)), "01:00:00")
     log.at("01:00:00", owner())
     for attempt in range(1, 200):
@@ -367,7 +367,7 @@ def test_many_attempts_are_counted_and_the_newest_told() -> None:
     assert len(list(render(answer, ZONE))) < 20
 
 
-def test_the_chain_takes_the_shortest_way_and_names_the_other_dependencies() -> None:
+def test_the_chain_is_the_shortest_and_names_other_dependencies() -> None:
     config = configs.queue(
         configs.job("slow"), configs.job("x", "slow"), configs.job("y", "x"),
         configs.job("z", "y", "slow"),
@@ -380,7 +380,7 @@ def test_the_chain_takes_the_shortest_way_and_names_the_other_dependencies() -> 
     assert told(log, "z", "14:01:00")[0] == "z is pending: it waits for slow; also for y."
 
 
-def test_text_of_a_job_reaches_no_terminal_raw() -> None:
+def test_control_sequences_in_texts_of_a_job_are_escaped() -> None:
     log = submitted(PIPELINE, "14:00:00")
     log.at("14:00:00", owner())
     log.start("14:00:00", "preprocess", 1)
@@ -393,7 +393,7 @@ def test_text_of_a_job_reaches_no_terminal_raw() -> None:
 
 
 @given(legal_logs())
-def test_every_job_of_any_log_has_an_answer_that_ends_where_something_can_be_said(
+def test_every_job_of_any_log_has_an_explanation(
     log: LogBuilder,
 ) -> None:
     state = log.replay().state
@@ -415,7 +415,7 @@ def test_every_job_of_any_log_has_an_answer_that_ends_where_something_can_be_sai
 
 
 @pytest.mark.parametrize("length", [1, 3000])
-def test_a_long_chain_is_followed_without_recursion_and_told_in_short(length: int) -> None:
+def test_a_long_chain_is_followed_without_recursion_and_abbreviated(length: int) -> None:
     config: QueueConfig = configs.chain(length + 1)
     log = LogBuilder(Q, step=timedelta(0))
     from tests.support.logs import submission

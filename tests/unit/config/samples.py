@@ -1,4 +1,4 @@
-"""Configurations, good and bad, for the tests of this folder."""
+"""Valid and invalid configurations for the tests of this folder."""
 
 import json
 from typing import Any
@@ -37,7 +37,7 @@ PIPELINE: dict[str, Any] = {
         },
     ],
 }
-"""The short dialect, as the manual page shows it."""
+"""The short dialect, as on the manual page."""
 
 LONG_PIPELINE: dict[str, Any] = {
     "$schema": "./queue.schema.json",
@@ -75,7 +75,7 @@ LONG_PIPELINE: dict[str, Any] = {
     "result_s3_bucket": "team-results",
     "result_s3_prefix": "vision/nightly/",
 }
-"""The long dialect, with every field of the top level."""
+"""The long dialect with every top-level field."""
 
 
 def read(value: object, *, base: str = "/home/ada") -> QueueConfig:
@@ -85,29 +85,29 @@ def read(value: object, *, base: str = "/home/ada") -> QueueConfig:
 
 
 def problems(value: object) -> list[str]:
-    """The problems of a configuration, as a person reads them."""
+    """Return the problems of a configuration as text."""
     with pytest.raises(InvalidConfig) as caught:
         read(value)
     return [str(problem) for problem in caught.value.problems]
 
 
 def with_job(**fields: object) -> dict[str, Any]:
-    """A queue of one job `a`, with these fields besides or instead."""
+    """A queue of one job `a` with these fields added or replaced."""
     return {"jobs": [{"job_id": "a", "command": "true", **fields}]}
 
 
 def with_queue(**fields: object) -> dict[str, Any]:
-    """A queue of one job `a`, with these fields at the top level."""
+    """A queue of one job `a` with these top-level fields."""
     return {**with_job(), **fields}
 
 
 def only_job(**fields: object) -> JobConfig:
-    """That one job, parsed."""
+    """Return the only job, parsed."""
     return read(with_job(**fields)).jobs[0]
 
 
 def chain(*job_ids: str, **depends_on: list[str]) -> dict[str, Any]:
-    """A queue of these jobs with these dependencies."""
+    """A queue of jobs with these dependencies."""
     return {
         "jobs": [
             {"job_id": job_id, "command": "true", "depends_on": depends_on.get(job_id, [])}

@@ -1,4 +1,4 @@
-"""Random configurations, right ones and ones gone wrong."""
+"""Random configurations, valid and damaged."""
 
 import copy
 from typing import Any
@@ -27,13 +27,13 @@ PREFIXES = st.lists(IDS, min_size=1, max_size=3).map("/".join)
 
 
 def fields(**optional: st.SearchStrategy[Json]) -> st.SearchStrategy[dict[str, Json]]:
-    """Objects with any of these fields."""
+    """Objects with any subset of these fields."""
     return st.fixed_dictionaries({}, optional=optional)
 
 
 @st.composite
 def retries(draw: st.DrawFn) -> dict[str, Json]:
-    """The long form of retries, without contradictions."""
+    """The long form of `retry`, without contradictions."""
     retry = draw(fields(retry_on_codes=CODES))
     retry["max_attempts"] = draw(st.integers(1, 1000))
     retry |= draw(
@@ -55,7 +55,7 @@ def retries(draw: st.DrawFn) -> dict[str, Json]:
 
 @st.composite
 def jobs(draw: st.DrawFn, job_id: str, before: list[str]) -> dict[str, Json]:
-    """A job in a mixture of dialects that depends on some of those before it."""
+    """A job in a mix of both dialects that depends on some of the earlier jobs."""
     job = draw(fields(timeout=DURATIONS, working_directory=PATHS))
     job |= {"job_id": job_id, "command": draw(COMMANDS)}
     if before:
@@ -69,7 +69,7 @@ def jobs(draw: st.DrawFn, job_id: str, before: list[str]) -> dict[str, Json]:
 
 @st.composite
 def configurations(draw: st.DrawFn) -> dict[str, Json]:
-    """Configurations without a problem."""
+    """Valid configurations."""
     ids = draw(st.lists(IDS, min_size=1, max_size=4, unique=True))
     queue = draw(
         fields(
@@ -115,7 +115,7 @@ ANY_JSON: st.SearchStrategy[Json] = st.recursive(
 
 @st.composite
 def spoilt(draw: st.DrawFn) -> Json:
-    """A right configuration in which a few places were replaced, taken out, doubled or renamed."""
+    """A valid configuration with a few values replaced, removed, duplicated or renamed."""
     value = copy.deepcopy(draw(configurations()))
     for _ in range(draw(st.integers(1, 3))):
         spoil(draw, value)
@@ -123,7 +123,7 @@ def spoilt(draw: st.DrawFn) -> Json:
 
 
 def spoil(draw: st.DrawFn, value: Json) -> None:
-    """Change one random place of a JSON value."""
+    """Change one random value of a JSON document."""
     within = value
     while True:
         keys = list(within) if isinstance(within, dict) else list(range(len(within)))

@@ -1,4 +1,4 @@
-"""Whatever a file holds, it is a configuration or a list of problems."""
+"""Any file is a configuration or gives a list of problems."""
 
 import json
 from typing import Any
@@ -15,7 +15,7 @@ FILES = [json.dumps(value, indent=1).encode() for value in (PIPELINE, LONG_PIPEL
 
 
 def assert_read_or_refused(value: object) -> None:
-    """No third way: no other exception, no problem that a terminal could not show."""
+    """Check that there is no other exception, and that problems are printable."""
     outcome: QueueConfig | InvalidConfig
     try:
         outcome = read(value)
@@ -47,7 +47,7 @@ def test_a_configuration_with_something_wrong_is_read_or_refused(value: Any) -> 
 
 @settings(deadline=None, max_examples=200)
 @given(st.sampled_from(FILES), st.integers(0, 2000), st.integers(0, 40), st.binary(max_size=4))
-def test_a_file_with_a_piece_cut_out_or_put_in_is_read_or_refused(
+def test_a_file_with_a_piece_removed_or_inserted_is_read_or_refused(
     data: bytes, start: int, length: int, piece: bytes
 ) -> None:
     assert_read_or_refused(data[:start] + piece + data[start + length :])
@@ -55,7 +55,7 @@ def test_a_file_with_a_piece_cut_out_or_put_in_is_read_or_refused(
 
 @settings(deadline=None, max_examples=200)
 @given(configurations())
-def test_a_right_configuration_is_read(value: Any) -> None:
+def test_a_valid_configuration_is_read(value: Any) -> None:
     config = read(value)
     assert [job.job_id for job in config.jobs] == [job["job_id"] for job in value["jobs"]]
     assert all(job.working_directory.startswith("/") for job in config.jobs)

@@ -22,13 +22,13 @@ def test_decode_is_the_inverse_of_encode(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [PIPELINE, LONG_PIPELINE])
-def test_the_order_in_which_fields_are_written_changes_nothing(value: dict[str, Any]) -> None:
+def test_the_order_of_fields_has_no_effect(value: dict[str, Any]) -> None:
     turned = dict(reversed(value.items()))
     turned["jobs"] = [dict(reversed(job.items())) for job in value["jobs"]]
     assert canonical.encode(read(turned)) == canonical.encode(read(value))
 
 
-def test_keys_are_sorted_and_nothing_stands_between() -> None:
+def test_keys_are_sorted_without_whitespace() -> None:
     job = JobConfig(job_id="a", command="é", working_directory="/", timeout=90.0)
     data = canonical.encode(QueueConfig(jobs=(job,), max_parallel=2))
     assert data.decode() == (
@@ -38,7 +38,7 @@ def test_keys_are_sorted_and_nothing_stands_between() -> None:
     assert canonical.size(job) == len(data) - len('{"jobs":[],"max_parallel":2}')
 
 
-def test_what_is_left_out_means_for_ever_what_it_means_today() -> None:
+def test_omitted_defaults_never_change_their_meaning() -> None:
     data = b'{"jobs":[{"command":"true","job_id":"a","working_directory":"/"}]}'
     assert canonical.decode(data) == QueueConfig(
         jobs=(
@@ -74,6 +74,6 @@ def test_what_is_left_out_means_for_ever_what_it_means_today() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"jobs":[{}]}'])
-def test_other_bytes_are_refused(data: bytes) -> None:
+def test_non_canonical_bytes_are_rejected(data: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         canonical.decode(data)

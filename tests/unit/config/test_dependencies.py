@@ -1,4 +1,4 @@
-"""What only all jobs together show."""
+"""Problems that only all jobs together show."""
 
 import pytest
 from tests.unit.config.samples import chain, problems, read
@@ -6,7 +6,7 @@ from tests.unit.config.samples import chain, problems, read
 LONG = 100_000
 
 
-def test_an_unknown_dependency_is_told_the_nearest_job() -> None:
+def test_an_unknown_dependency_is_reported_with_the_closest_job() -> None:
     assert problems(chain("preprocess", "train", train=["preproces"])) == [
         "jobs[1].depends_on[0]: there is no job 'preproces'; did you mean 'preprocess'?"
     ]
@@ -15,7 +15,7 @@ def test_an_unknown_dependency_is_told_the_nearest_job() -> None:
     ]
 
 
-def test_where_no_job_is_near_the_jobs_are_listed_if_they_are_few() -> None:
+def test_without_a_close_job_a_few_jobs_are_listed() -> None:
     assert problems(chain("a", "b", b=["zebra"])) == [
         "jobs[1].depends_on[0]: there is no job 'zebra'; the jobs are 'a', 'b'"
     ]
@@ -25,7 +25,7 @@ def test_where_no_job_is_near_the_jobs_are_listed_if_they_are_few() -> None:
     ]
 
 
-def test_a_job_id_used_twice_names_both_places() -> None:
+def test_a_duplicate_job_id_is_reported_with_both_places() -> None:
     assert problems(chain("a", "b", "a")) == [
         "jobs[2].job_id: 'a' is already the id of jobs[0]; give each job a unique id"
     ]
@@ -41,7 +41,7 @@ def test_a_job_that_depends_on_itself_is_named() -> None:
     ]
 
 
-def test_a_dependency_that_stands_twice_names_both_places() -> None:
+def test_a_duplicate_dependency_is_reported_with_both_places() -> None:
     assert problems(chain("a", "b", b=["a", "a"])) == [
         "jobs[1].depends_on[1]: 'a' is already listed at jobs[1].depends_on[0]; remove one"
     ]
@@ -61,7 +61,7 @@ def test_a_long_cycle_is_shortened() -> None:
     assert "(91 more) → job-1 → job-0" in problem
 
 
-def test_a_dependency_on_a_job_whose_own_id_is_wrong_is_not_a_second_problem() -> None:
+def test_a_dependency_on_a_job_with_an_invalid_id_is_not_another_problem() -> None:
     (problem,) = problems(chain("my job", "b", b=["my job"]))
     assert problem.startswith("jobs[0].job_id: 'my job' cannot be a job id")
 

@@ -1,4 +1,4 @@
-"""Both dialects mean one configuration."""
+"""Both dialects give the same configuration."""
 
 from typing import Any
 
@@ -69,7 +69,7 @@ def test_the_long_dialect_is_read() -> None:
 
 
 @pytest.mark.parametrize(("count", "attempts"), [(0, 1), (1, 1), (3, 3), (1000, 1000)])
-def test_retry_count_is_the_number_of_attempts_in_all(count: int, attempts: int) -> None:
+def test_retry_count_is_the_total_number_of_attempts(count: int, attempts: int) -> None:
     assert only_job(retry_count=count).retry == RetryPolicy(max_attempts=attempts)
     assert only_job().retry == RetryPolicy(max_attempts=1)
 
@@ -78,7 +78,7 @@ def test_retry_count_is_the_number_of_attempts_in_all(count: int, attempts: int)
     ("keep", "drop"),
     [("result_files", "result_paths"), ("environment", "env")],
 )
-def test_two_spellings_mean_the_same_and_never_stand_together(keep: str, drop: str) -> None:
+def test_two_spellings_are_equivalent_and_exclude_each_other(keep: str, drop: str) -> None:
     value: object = ["out"] if keep == "result_files" else {"A": "1"}
     assert only_job(**{keep: value}) == only_job(**{drop: value})
     assert problems(with_job(**{keep: value, drop: value})) == [
@@ -86,13 +86,13 @@ def test_two_spellings_mean_the_same_and_never_stand_together(keep: str, drop: s
     ]
 
 
-def test_retry_and_retry_count_never_stand_together() -> None:
+def test_retry_and_retry_count_exclude_each_other() -> None:
     assert problems(with_job(retry={"max_attempts": 2}, retry_count=2)) == [
         "jobs[0].retry_count: means the same as 'retry'; keep only 'retry'"
     ]
 
 
-def test_delay_is_base_delay_and_never_stands_beside_it() -> None:
+def test_delay_is_base_delay_and_excludes_it() -> None:
     one = only_job(retry={"max_attempts": 2, "delay": "5s"})
     assert one == only_job(retry={"max_attempts": 2, "base_delay": "5s"})
     assert problems(with_job(retry={"max_attempts": 2, "delay": "5s", "base_delay": "5s"})) == [
@@ -111,7 +111,7 @@ def test_delay_is_base_delay_and_never_stands_beside_it() -> None:
         ({"backoff": "exponential-jitter"}, "exponential-jitter"),
     ],
 )
-def test_jitter_is_another_way_to_say_the_backoff(retry: dict[str, Any], backoff: str) -> None:
+def test_jitter_sets_the_backoff(retry: dict[str, Any], backoff: str) -> None:
     assert only_job(retry={"max_attempts": 2, **retry}).retry.backoff == backoff
 
 
@@ -137,12 +137,12 @@ def test_jitter_is_another_way_to_say_the_backoff(retry: dict[str, Any], backoff
         ),
     ],
 )
-def test_what_contradicts_itself_is_a_problem(retry: dict[str, Any], problem: str) -> None:
+def test_contradictory_fields_are_a_problem(retry: dict[str, Any], problem: str) -> None:
     found = problems(with_job(retry={"max_attempts": 2, **retry}))
     assert found == [f"jobs[0].retry.{problem}"]
 
 
-def test_a_contradiction_is_found_beside_another_problem_of_the_same_object() -> None:
+def test_a_contradiction_is_found_beside_another_problem_of_its_object() -> None:
     retry = {"max_attempts": 0, "backoff": "fixed", "jitter": True}
     assert len(problems(with_job(retry=retry))) == 2
 
@@ -170,7 +170,7 @@ def test_a_working_directory_is_absolute_and_normal(written: str | None, directo
     assert only_job(**fields).working_directory == directory
 
 
-def test_a_trailing_slash_of_the_prefix_means_nothing() -> None:
+def test_a_trailing_slash_of_the_prefix_is_ignored() -> None:
     assert read(with_queue(result_s3_prefix="a/b/")) == read(with_queue(result_s3_prefix="a/b"))
 
 

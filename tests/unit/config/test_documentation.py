@@ -1,4 +1,4 @@
-"""The reference for users says what the code does."""
+"""The reference for users matches the code."""
 
 import re
 from pathlib import Path
@@ -15,14 +15,14 @@ ROWS = [line for line in PAGE.splitlines() if line.startswith("| `")]
 
 
 def declared() -> list[tuple[str, dict[str, Any]]]:
-    """Every field of the file with its schema."""
+    """Return every field of the file with its schema."""
     whole = schema()
     objects = [whole, *whole["$defs"].values()]
     return [field for object_ in objects for field in object_["properties"].items()]
 
 
 def default(field: dict[str, Any]) -> str:
-    """A field's default as the page writes it."""
+    """Return a field's default in the page's format."""
     value = field["default"]
     return value if isinstance(value, str) else str(value)
 
@@ -39,6 +39,6 @@ def test_every_field_has_a_row_with_its_default(name: str, field: dict[str, Any]
         assert row.split("|")[3].strip() == f"`{default(field)}`"
 
 
-def test_every_link_within_the_page_leads_somewhere() -> None:
+def test_links_within_the_page_have_targets() -> None:
     headings = {title.lower() for title in re.findall(r"^#+ (\w+)$", PAGE, re.MULTILINE)}
     assert set(re.findall(r"\]\(#(.*?)\)", PAGE)) <= headings

@@ -1,4 +1,4 @@
-"""What each field takes, what it refuses, and what is said then."""
+"""Accepted and rejected values of each field, and the messages."""
 
 from typing import Any
 
@@ -206,26 +206,26 @@ QUEUE: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("fields", "problem"), JOB)
-def test_a_wrong_field_of_a_job_is_named_with_what_to_do(
+def test_an_invalid_field_of_a_job_is_reported_with_a_fix(
     fields: dict[str, Any], problem: str
 ) -> None:
     assert problems(with_job(**fields))[0] == f"jobs[0].{problem}"
 
 
 @pytest.mark.parametrize(("fields", "problem"), QUEUE)
-def test_a_wrong_field_of_the_queue_is_named_with_what_to_do(
+def test_an_invalid_field_of_the_queue_is_reported_with_a_fix(
     fields: dict[str, Any], problem: str
 ) -> None:
     assert problems(with_queue(**fields)) == [problem]
 
 
 @pytest.mark.parametrize("bucket", ["ab", "a..b", "-ab", "ab-", "192.168.0.1", "a" * 64, "a/b"])
-def test_a_name_that_no_bucket_can_have_is_refused(bucket: str) -> None:
+def test_an_invalid_bucket_name_is_rejected(bucket: str) -> None:
     (problem,) = problems(with_queue(result_s3_bucket=bucket))
     assert problem.startswith(f"result_s3_bucket: {bucket!r}"[:60])
 
 
-def test_what_is_missing_is_named_with_an_example() -> None:
+def test_a_missing_field_is_reported_with_an_example() -> None:
     assert problems({}) == [
         'jobs: is missing; write [{"job_id": "train", "command": "python train.py"}]'
     ]
@@ -235,7 +235,7 @@ def test_what_is_missing_is_named_with_an_example() -> None:
     ]
 
 
-def test_all_problems_come_at_once_in_the_order_of_the_jobs() -> None:
+def test_all_problems_are_reported_at_once_in_the_order_of_the_jobs() -> None:
     value = {
         "jobs": [
             {"job_id": "a", "command": "", "depends_on": ["b", "zz"]},
@@ -254,19 +254,19 @@ def test_all_problems_come_at_once_in_the_order_of_the_jobs() -> None:
     ]
 
 
-def test_more_than_a_hundred_thousand_jobs_are_refused() -> None:
+def test_more_than_a_hundred_thousand_jobs_are_rejected() -> None:
     jobs = [{"job_id": f"job-{index}", "command": "true"} for index in range(100_001)]
     assert problems({"jobs": jobs}) == ["jobs: has 100,001 entries; the limit is 100,000"]
 
 
-def test_a_job_that_no_event_of_the_log_can_hold_is_refused() -> None:
+def test_a_job_too_large_for_an_event_is_rejected() -> None:
     (problem,) = problems(with_job(command="x" * 50_000))
     assert problem.startswith("jobs[0]: takes 50,0")
     assert problem.endswith("the limit for a job is 49,152; move long values into a script")
 
 
 @pytest.mark.parametrize("text", ["\x1b[31m", "\ud800", "\u202e", "\0", "a\nb"])
-def test_what_a_terminal_would_obey_is_shown_escaped(text: str) -> None:
+def test_control_characters_are_escaped_in_problems(text: str) -> None:
     value = with_job(**{"depends_on": [text], "result_file" + text: 1})
     value["jobs"].append({"job_id": text, "command": "true", "env": {text: text}})
     assert all(problem.isprintable() for problem in problems(value))

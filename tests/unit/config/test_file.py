@@ -1,4 +1,4 @@
-"""Bytes that are no JSON object, and how that is said."""
+"""Files that are not a JSON object, and the messages."""
 
 import json
 
@@ -9,16 +9,16 @@ from spawn.core.errors import InvalidConfig
 
 
 @pytest.mark.parametrize("data", [b"", b" \n\t", b"\xef\xbb\xbf"])
-def test_an_empty_file_is_told_what_a_configuration_looks_like(data: bytes) -> None:
+def test_an_empty_file_is_reported_with_an_example(data: bytes) -> None:
     (problem,) = problems(data)
     assert problem.startswith('the file is empty; a configuration is {"jobs": [')
 
 
-def test_a_byte_order_mark_is_passed_over() -> None:
+def test_a_byte_order_mark_is_ignored() -> None:
     assert read(b"\xef\xbb\xbf" + json.dumps(with_job()).encode()) == read(with_job())
 
 
-def test_a_file_that_is_not_utf_8_is_told_the_line() -> None:
+def test_a_file_that_is_not_utf_8_is_reported_with_the_line() -> None:
     (problem,) = problems(b'{\n"jobs": "\xe9"}')
     assert problem == "not UTF-8: line 2 has the invalid byte 0xe9; save the file as UTF-8"
 
@@ -51,12 +51,12 @@ def test_a_file_that_is_not_utf_8_is_told_the_line() -> None:
         ("jobs:\n  - a", "not JSON: expecting value at line 1, column 1"),
     ],
 )
-def test_what_is_not_json_is_told_where_and_what_it_may_be(text: str, problem: str) -> None:
+def test_invalid_json_is_reported_with_its_place_and_likely_cause(text: str, problem: str) -> None:
     assert problems(text.encode()) == [problem]
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "[" * 5000 + "]" * 5000])
-def test_what_is_nested_too_deeply_is_a_problem_and_no_crash(text: str) -> None:
+def test_too_deep_nesting_is_a_problem(text: str) -> None:
     (problem,) = problems(text.encode())
     assert "nested too deeply" in problem
 
@@ -72,19 +72,19 @@ def test_what_is_nested_too_deeply_is_a_problem_and_no_crash(text: str) -> None:
         ("9" * 5000, "a number that is too large"),
     ],
 )
-def test_a_top_level_that_is_no_object_is_named(text: str, found: str) -> None:
+def test_a_top_level_that_is_not_an_object_is_reported(text: str, found: str) -> None:
     (problem,) = problems(text.encode())
     assert problem == f'expected an object, got {found}; a configuration is {{"jobs": [...]}}'
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "9" * 5000])
-def test_a_number_that_is_none_is_a_problem_at_its_place(number: str) -> None:
+def test_an_invalid_number_is_reported_at_its_place(number: str) -> None:
     text = json.dumps({"max_parallel": 7, **with_job()}).replace("7", number)
     (problem,) = problems(text.encode())
     assert problem.startswith("max_parallel: expected a whole number, got ")
 
 
-def test_a_key_that_stands_twice_is_a_problem_wherever_it_is() -> None:
+def test_a_duplicate_key_is_a_problem_at_any_level() -> None:
     text = """{
       "jobs": [
         {"job_id": "a", "command": "true", "command": "false"},
@@ -104,7 +104,7 @@ def test_a_key_that_stands_twice_is_a_problem_wherever_it_is() -> None:
     ]
 
 
-def test_the_error_counts_its_problems_and_ends_in_exit_code_2() -> None:
+def test_the_error_counts_its_problems_and_has_exit_code_2() -> None:
     with pytest.raises(InvalidConfig, match=r"^pipeline\.json has 1 problem$") as caught:
         read([])
     assert caught.value.exit_code == 2

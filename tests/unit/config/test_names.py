@@ -1,4 +1,4 @@
-"""Unknown fields, and what was meant."""
+"""Unknown fields, and suggestions for the intended ones."""
 
 import pytest
 from tests.unit.config.samples import problems, with_job, with_queue
@@ -23,7 +23,7 @@ from tests.unit.config.samples import problems, with_job, with_queue
         ("attempts", "retry_count"),
     ],
 )
-def test_a_field_of_a_job_is_recognised_in_other_tools_words(written: str, meant: str) -> None:
+def test_job_fields_of_other_tools_are_recognised(written: str, meant: str) -> None:
     (problem,) = problems(with_job(**{written: "x"}))
     assert problem == f"jobs[0].{written}: unknown field; did you mean '{meant}'?"
 
@@ -39,20 +39,20 @@ def test_a_field_of_a_job_is_recognised_in_other_tools_words(written: str, meant
         ("onFailure", "on_failure"),
     ],
 )
-def test_a_field_of_the_queue_is_recognised_in_other_tools_words(written: str, meant: str) -> None:
+def test_queue_fields_of_other_tools_are_recognised(written: str, meant: str) -> None:
     (problem,) = problems(with_queue(**{written: "x"}))
     assert problem == f"{written}: unknown field; did you mean '{meant}'?"
 
 
 @pytest.mark.parametrize("written", ["cmd", "run", "script"])
-def test_a_field_that_was_found_under_another_name_is_not_called_missing(written: str) -> None:
+def test_a_required_field_under_another_name_is_not_reported_as_missing(written: str) -> None:
     assert problems({"jobs": [{"name": "a", written: "true"}]}) == [
         "jobs[0].name: unknown field; did you mean 'job_id'?",
         f"jobs[0].{written}: unknown field; did you mean 'command'?",
     ]
 
 
-def test_a_word_that_counts_otherwise_says_how() -> None:
+def test_a_field_with_another_meaning_is_explained() -> None:
     (problem,) = problems(with_job(max_retries=3))
     assert problem == (
         "jobs[0].max_retries: unknown field; did you mean 'retry_count'? "
@@ -60,7 +60,7 @@ def test_a_word_that_counts_otherwise_says_how() -> None:
     )
 
 
-def test_a_field_in_the_wrong_place_is_told_the_right_one() -> None:
+def test_a_misplaced_field_is_reported_with_the_right_place() -> None:
     assert problems(with_job(on_failure="stop")) == [
         "jobs[0].on_failure: unknown field; it belongs at the top level"
     ]

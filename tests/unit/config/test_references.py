@@ -41,11 +41,11 @@ def test_only_a_name_in_braces_after_a_dollar_is_replaced(value: str, resolved: 
         ("${A\n}", "${A\n}"),
     ],
 )
-def test_what_only_begins_like_a_reference_is_shown(value: str, broken: str) -> None:
+def test_an_invalid_reference_is_reported(value: str, broken: str) -> None:
     assert references.broken(value) == broken
 
 
-def test_names_come_once_each_in_order() -> None:
+def test_names_are_listed_once_in_order() -> None:
     assert references.names("${B}${A}${B} $C") == ("B", "A")
 
 
@@ -55,7 +55,7 @@ def test_a_variable_that_is_not_set_is_named() -> None:
 
 
 @given(st.text(alphabet="${}AB_1 ", max_size=12))
-def test_a_value_that_is_not_broken_resolves_from_its_own_names(value: str) -> None:
+def test_a_valid_value_resolves_with_its_own_names(value: str) -> None:
     if references.broken(value) is None:
         variables = dict.fromkeys(references.names(value), "v")
         assert "${" not in references.resolve(value, variables)

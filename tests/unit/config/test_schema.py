@@ -1,4 +1,4 @@
-"""The JSON Schema says what the parser does."""
+"""The JSON Schema agrees with the parser."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ def test_both_dialects_are_valid(value: dict[str, Any]) -> None:
 
 @settings(deadline=None, max_examples=200)
 @given(configurations() | spoilt())
-def test_what_the_parser_reads_is_valid(value: Any) -> None:
+def test_what_the_parser_accepts_is_valid(value: Any) -> None:
     try:
         read(value)
     except InvalidConfig:
@@ -61,7 +61,7 @@ def test_what_the_parser_reads_is_valid(value: Any) -> None:
         with_job(retry={"max_attempts": 1, "retry_on_codes": [0]}),
     ],
 )
-def test_what_can_be_seen_in_one_place_is_invalid_for_both(value: Any) -> None:
+def test_problems_within_one_field_are_invalid_for_both(value: Any) -> None:
     assert not valid(value, SCHEMA, SCHEMA)
     with pytest.raises(InvalidConfig):
         read(value)
@@ -77,11 +77,11 @@ def test_every_field_is_described_and_its_examples_are_valid(
     assert all(valid(example, field, SCHEMA) for example in examples)
 
 
-def test_no_object_takes_unknown_fields() -> None:
+def test_no_object_allows_unknown_fields() -> None:
     assert [object_["additionalProperties"] for object_ in OBJECTS] == [False, False, False]
 
 
-def test_defaults_are_written_as_a_user_would() -> None:
+def test_defaults_have_the_format_of_the_file() -> None:
     defaults = {name: field["default"] for name, field in FIELDS if "default" in field}
     assert defaults == {
         "on_failure": "stop",
@@ -104,7 +104,7 @@ def test_defaults_are_written_as_a_user_would() -> None:
     }
 
 
-def test_it_is_json_and_each_call_gives_an_own_copy() -> None:
+def test_the_schema_is_json_and_each_call_returns_a_copy() -> None:
     assert json.loads(json.dumps(SCHEMA)) == SCHEMA
     schema()["properties"].clear()
     assert schema() == SCHEMA
@@ -117,18 +117,18 @@ def test_the_pattern_for_ids_is_the_rule_for_ids(name: str) -> None:
     if ids.is_safe(name):
         assert valid(name, pattern, SCHEMA)
     elif not name.endswith("\n"):
-        # Python's `$` looks past a last line break; JavaScript's does not.
+        # Python's `$` also matches before a final line break; JavaScript's does not.
         assert not valid(name, pattern, SCHEMA)
 
 
 @settings(deadline=None, max_examples=300)
 @given(st.text(alphabet="0123456789dhms. -", max_size=10))
-def test_the_pattern_for_durations_is_what_is_parsed(text: str) -> None:
+def test_the_pattern_for_durations_matches_the_parser(text: str) -> None:
     complaint = rules.duration(text)
     matches = valid(text, {"pattern": durations.PATTERN}, SCHEMA)
     assert matches == (complaint is None or "longer than" in complaint[0])
 
 
-def test_the_name_in_a_reference_is_a_name_that_a_variable_can_have() -> None:
+def test_the_pattern_for_references_has_valid_variable_names() -> None:
     assert references.names("${A_1}") == ("A_1",)
     assert rules.variable("A_1") is None

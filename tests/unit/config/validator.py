@@ -1,4 +1,4 @@
-"""As much of JSON Schema 2020-12 as the schema of a configuration uses."""
+"""The part of JSON Schema 2020-12 that the configuration's schema uses."""
 
 import re
 from collections.abc import Callable
@@ -30,7 +30,7 @@ LIMITS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
 
 
 def valid(value: Any, schema: Schema, root: Schema) -> bool:
-    """Whether `value` fits `schema`, whose references are looked up in `root`."""
+    """Whether `value` matches `schema`, with references resolved in `root`."""
     return all(
         _holds(keyword, argument, value, schema, root)
         for keyword, argument in schema.items()

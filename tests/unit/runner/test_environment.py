@@ -1,4 +1,4 @@
-"""The environment that a command runs in."""
+"""The environment of a command."""
 
 import os
 
@@ -23,12 +23,12 @@ def _environment(runner: dict[str, str], job: dict[str, str]) -> dict[str, str]:
     return {os.fsdecode(name): os.fsdecode(value) for name, value in found.items()}
 
 
-def test_it_is_the_runners_with_the_jobs_over_it() -> None:
+def test_the_jobs_variables_override_the_runners() -> None:
     found = _environment({"HOME": "/home/ana", "MODE": "slow"}, {"MODE": "fast", "SEED": "7"})
     assert (found["HOME"], found["MODE"], found["SEED"]) == ("/home/ana", "fast", "7")
 
 
-def test_what_spawn_tells_the_command_stands_above_everything() -> None:
+def test_spawns_own_variables_override_all_others() -> None:
     mine = dict.fromkeys(["JOB_ID", "JOB_ATTEMPT", "QUEUE_ID", "SPAWN_RUN"], "mine")
     found = _environment(mine, mine)
     assert found == {
@@ -41,21 +41,21 @@ def test_what_spawn_tells_the_command_stands_above_everything() -> None:
     }
 
 
-def test_a_reference_is_replaced_by_what_the_runner_has() -> None:
+def test_a_reference_is_replaced_by_the_runners_value() -> None:
     found = _environment({"USER": "ana", "N": "3"}, {"OUT": "/data/${USER}/${N}", "N": "4"})
-    assert found["OUT"] == "/data/ana/3", "by the runner's, not by another of the job's own"
+    assert found["OUT"] == "/data/ana/3", "the runner's value, not another variable of the job"
 
 
-def test_what_a_reference_brings_is_not_looked_at_again() -> None:
+def test_a_referenced_value_is_not_expanded_again() -> None:
     assert _environment({"A": "${B}", "B": "x"}, {"C": "${A}"})["C"] == "${B}"
 
 
 @pytest.mark.parametrize("value", ["$USER", "${}", "${1A}", "${A-b}", "$", "{USER}", "$ {USER}"])
-def test_anything_else_with_a_dollar_stays_as_it_is(value: str) -> None:
+def test_any_other_dollar_sign_is_unchanged(value: str) -> None:
     assert _environment({"USER": "ana"}, {"X": value})["X"] == value
 
 
-def test_a_reference_to_what_is_not_there_keeps_the_job_from_beginning() -> None:
+def test_a_reference_to_an_unset_variable_prevents_the_start() -> None:
     with pytest.raises(CannotBegin) as caught:
         _environment({}, {"OUT": "/data/${USER}"})
     assert str(caught.value) == (
@@ -63,7 +63,7 @@ def test_a_reference_to_what_is_not_there_keeps_the_job_from_beginning() -> None
     )
 
 
-def test_an_empty_variable_is_there() -> None:
+def test_an_empty_variable_counts_as_set() -> None:
     assert _environment({"USER": ""}, {"OUT": "<${USER}>"})["OUT"] == "<>"
 
 
@@ -71,7 +71,7 @@ NAMES = st.from_regex(r"[A-Z_]{1,3}", fullmatch=True)
 
 
 @given(st.dictionaries(NAMES, st.text(max_size=5)), st.dictionaries(NAMES, NAMES))
-def test_only_the_names_of_both_and_ours_are_in_it(
+def test_the_environment_has_no_other_variables(
     runner: dict[str, str], job: dict[str, str]
 ) -> None:
     found = _environment(runner, {name: f"${{{name}}}" for name in job if name in runner})

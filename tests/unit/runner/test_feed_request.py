@@ -1,4 +1,4 @@
-"""A request is a GET to the letter, or it is refused."""
+"""The parser of requests accepts only well-formed GETs."""
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,7 @@ FIRST = st.one_of(
 
 
 @given(FIRST, HEADERS)
-def test_whatever_comes_is_a_request_or_refused(first: bytes, headers: list[bytes]) -> None:
+def test_any_bytes_are_a_request_or_an_error(first: bytes, headers: list[bytes]) -> None:
     head = b"\r\n".join((first, *headers))
     try:
         found = parse_request(head)
@@ -32,6 +32,6 @@ def test_whatever_comes_is_a_request_or_refused(first: bytes, headers: list[byte
 
 
 @pytest.mark.parametrize("target", ["/", "/v1/queues/q?after=1&hash=00"])
-def test_a_good_one_is_read(target: str) -> None:
+def test_a_valid_request_is_parsed(target: str) -> None:
     head = f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1:27296\r\nUser-Agent: curl/8".encode()
     assert parse_request(head) == Request(target, keep=True)

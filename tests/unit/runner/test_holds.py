@@ -1,4 +1,4 @@
-"""Which jobs wait although their dependencies have completed."""
+"""Jobs that wait although their dependencies have completed."""
 
 from datetime import datetime
 from pathlib import Path
@@ -21,21 +21,18 @@ UPLOADED = ResultsUploaded(files=1, size=1, key="k", sha256="00")
 
 
 class Port:
-    """A port that notes what is asked of it."""
+    """A port that records its calls."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, Any]] = []
 
     def wall(self) -> datetime:
-        """See `Clock.wall`."""
         return START
 
     def monotonic(self) -> float:
-        """See `Clock.monotonic`."""
         return 0.0
 
     def is_back(self, job: Any) -> bool:
-        """See `Publisher.is_back`."""
         return False
 
     def __getattr__(self, name: str) -> Any:
@@ -46,7 +43,7 @@ class Port:
 
 @pytest.fixture
 def log() -> LogBuilder:
-    """prep and train have completed, with results in the store; evaluate has yet to run."""
+    """prep and train have completed, with results in the store; evaluate has not run."""
     log = running(
         queue(
             job("prep", result_files=("clean",)),
@@ -83,7 +80,7 @@ def test_a_job_that_runs_again_waits_for_a_restore_that_could_overwrite_its_file
     assert saving.held(state) == set()
 
 
-def test_a_completion_that_is_not_in_the_store_holds_dependents_of_dependents(
+def test_a_completion_that_is_not_in_the_store_holds_indirect_dependents(
     log: LogBuilder, tmp_path: Path
 ) -> None:
     """Durability `s3`: prep ran again, and train had completed before that."""

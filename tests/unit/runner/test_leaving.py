@@ -1,4 +1,4 @@
-"""How long a runner that is asked to stop may take, on a clock that a test turns."""
+"""Time limits of a runner that is asked to stop, with a fake clock."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -24,17 +24,15 @@ TERM, INT = 15, 2
 
 
 class Time:
-    """See `Clock`."""
+    """Fake `Clock`."""
 
     def __init__(self) -> None:
         self.now = 1000.0
 
     def wall(self) -> datetime:
-        """See `Clock.wall`."""
         return START + timedelta(seconds=self.now - 1000.0)
 
     def monotonic(self) -> float:
-        """See `Clock.monotonic`."""
         return self.now
 
 
@@ -46,7 +44,7 @@ def time() -> Time:
 
 @pytest.fixture
 def state() -> QueueState:
-    """A queue with one job that has yet to run."""
+    """A queue with one job that has not run."""
     log = LogBuilder("q")
     log.add(*submission(queue(job("a"))))
     log.queue(owner())
@@ -69,18 +67,18 @@ def _noticed(seconds: float, action: str = "terminate") -> Noticed:
         (-9, 30, 2),
     ],
 )
-def test_jobs_have_what_the_deadline_leaves_them(
+def test_jobs_get_the_rest_of_the_deadline_as_grace(
     time: Time, left: float, kill_grace: float, grace: float
 ) -> None:
     assert Leaving(time).take_back(_noticed(left), kill_grace) == grace
 
 
-def test_a_notice_counts_once_and_what_came_first_is_the_reason(time: Time) -> None:
+def test_only_the_first_notice_counts_and_the_first_cause_is_recorded(time: Time) -> None:
     leaving = Leaving(time)
     assert leaving.take_back(_noticed(120), 30) is not None
     assert leaving.take_back(_noticed(60), 30) is None
     leaving.interrupt(TERM)
-    assert not leaving.at_once, "the machine that shuts down says TERM too"
+    assert not leaving.at_once, "a machine that shuts down sends TERM, too"
     assert leaving.verdict == QueueInterrupted(
         cause="spot", detail="terminate at 2026-01-27T22:02:00.000000Z"
     )
@@ -94,7 +92,7 @@ def test_a_notice_counts_once_and_what_came_first_is_the_reason(time: Time) -> N
     assert other.ends_jobs
 
 
-def test_files_and_checkpoints_may_take_what_the_deadline_leaves(time: Time) -> None:
+def test_uploads_may_take_the_rest_of_the_deadline(time: Time) -> None:
     leaving = Leaving(time)
     leaving.take_back(_noticed(120), 30)
     time.now += 31
@@ -107,7 +105,7 @@ def test_files_and_checkpoints_may_take_what_the_deadline_leaves(time: Time) -> 
 
 
 @pytest.mark.parametrize("flows", [True, False])
-def test_a_person_who_stops_waits_for_checkpoints_that_get_on(time: Time, flows: bool) -> None:
+def test_a_stop_waits_for_checkpoints_while_they_make_progress(time: Time, flows: bool) -> None:
     leaving = Leaving(time)
     leaving.interrupt(TERM)
     assert not leaving.gives_up(flows=flows)
@@ -120,7 +118,7 @@ def test_a_person_who_stops_waits_for_checkpoints_that_get_on(time: Time, flows:
 
 
 @pytest.mark.parametrize("text", ["8h", "2026-01-28T06:00:00Z"])
-def test_a_ttl_passes_once(time: Time, state: QueueState, text: str) -> None:
+def test_a_ttl_expires_once(time: Time, state: QueueState, text: str) -> None:
     leaving = Leaving(time, ttl=parse(text))
     assert not leaving.expire(state)
     assert leaving.next_at == 1000 + 8 * 3600
@@ -134,7 +132,7 @@ def test_a_ttl_passes_once(time: Time, state: QueueState, text: str) -> None:
     assert leaving.gives_up(flows=True)
 
 
-def test_what_is_only_here_is_waited_for_before_a_machine_is_powered_off(
+def test_a_poweroff_waits_for_data_that_is_only_on_this_machine(
     time: Time, state: QueueState
 ) -> None:
     leaving = Leaving(time, ttl=parse("1h"), powers_off=True)
@@ -144,4 +142,4 @@ def test_what_is_only_here_is_waited_for_before_a_machine_is_powered_off(
     time.now += PROMISE_SECONDS - 1
     assert not leaving.impatient
     leaving.interrupt(TERM)
-    assert leaving.impatient, "a person waits less"
+    assert leaving.impatient, "without a poweroff the wait is shorter"

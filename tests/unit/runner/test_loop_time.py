@@ -1,4 +1,4 @@
-"""The loop's time: what it says of how long a queue was its own, on a clock that a test turns."""
+"""The loop's record of how long it owned the queue, with a fake clock."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -24,11 +24,11 @@ START = datetime(2026, 1, 27, 22, 5, 32, tzinfo=UTC)
 
 
 class Died(BaseException):
-    """The runner is killed."""
+    """The runner has been killed."""
 
 
 class World:
-    """Every port of a runner: one job at a time, which ends when its command's time is over."""
+    """All ports of a runner: one job at a time, which ends after a fixed time."""
 
     def __init__(self, seconds: float, *, dies_at: float | None = None) -> None:
         self.now = 0.0
@@ -41,15 +41,12 @@ class World:
         self._news: list[Happening] = []
 
     def wall(self) -> datetime:
-        """See `Clock.wall`."""
         return START + timedelta(seconds=self.now) + self.jump
 
     def monotonic(self) -> float:
-        """See `Clock.monotonic`."""
         return self.now
 
     def wait(self, seconds: float | None) -> Iterable[Happening]:
-        """See `Waiter.wait`."""
         news, self._news = self._news, []
         if news:
             return news
@@ -66,29 +63,24 @@ class World:
         return []
 
     def prepare(self, job: JobState, attempt: int) -> Prepared:
-        """See `Launcher.prepare`."""
         token = f"{job.config.job_id}{attempt}"
         return Prepared(token=token, pid=7, folder="", log_file="", log_offset=0)
 
     def go(self, token: str) -> None:
-        """See `Launcher.go`."""
         self._over = (self.now + self._seconds, token)
 
     def adopt(self, job: JobState) -> None:
-        """See `Launcher.adopt`."""
         self._over = (self.now + self._seconds, job.token)
 
     def stop(self, token: str, cause: str, grace: float) -> None:
-        """See `Launcher.stop`."""
         self._stopped = True
         self._over = (self.now, token)
 
     def committed(self, seq: int) -> None:
-        """See `Replica.committed`."""
         self._news.append(Shipped(seq))
 
     def __getattr__(self, name: str) -> Any:
-        """What else a port has is of no matter here."""
+        """Ignore other calls to the ports."""
         if name.startswith("_"):
             raise AttributeError(name)
         return lambda *_, **__: None
@@ -120,7 +112,7 @@ def _run(path: Path, world: World, opening: QueueStarted, *, epoch: int) -> Queu
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    """Where a log will be."""
+    """Path of a log."""
     return tmp_path / "events.db"
 
 
@@ -131,7 +123,7 @@ def _submit(path: Path, config: QueueConfig) -> None:
     ledger.close()
 
 
-def test_a_clock_that_jumps_spends_nothing_of_the_queues_time(log: Path) -> None:
+def test_a_clock_jump_does_not_count_against_global_timeout(log: Path) -> None:
     _submit(log, queue(job("a"), job("b", "a"), global_timeout=3600.0))
     world = World(60.0)
     prepare = world.prepare
@@ -146,7 +138,7 @@ def test_a_clock_that_jumps_spends_nothing_of_the_queues_time(log: Path) -> None
     assert state.owned_seconds == 120.0
 
 
-def test_while_a_job_runs_in_silence_the_time_is_told_again_and_again(log: Path) -> None:
+def test_owned_time_is_recorded_repeatedly_during_a_long_job(log: Path) -> None:
     _submit(log, queue(job("a")))
     world = World(1000.0)
     _run(log, world, owner(), epoch=1)
@@ -157,14 +149,14 @@ def test_while_a_job_runs_in_silence_the_time_is_told_again_and_again(log: Path)
     assert max(apart) <= 2 * OWNING_SECONDS
 
 
-def test_many_short_jobs_do_not_tell_it_more_often(log: Path) -> None:
+def test_many_short_jobs_do_not_record_it_more_often(log: Path) -> None:
     _submit(log, queue(*(job(f"j{n}") for n in range(100))))
     world = World(0.5)
     _run(log, world, owner(), epoch=1)
     assert len(world.told) <= 50 / OWNING_SECONDS + 1
 
 
-def test_the_time_of_a_runner_that_died_counts_against_the_next_one(log: Path) -> None:
+def test_the_time_of_a_dead_runner_counts_for_the_next_one(log: Path) -> None:
     _submit(log, queue(job("a"), global_timeout=1000.0))
     first = World(5000.0, dies_at=600.0)
     with pytest.raises(Died):

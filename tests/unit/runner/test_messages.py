@@ -1,4 +1,4 @@
-"""What a runner and a supervisor say to each other."""
+"""Messages between a runner and a supervisor."""
 
 import marshal
 import socket
@@ -29,7 +29,7 @@ def channel() -> Iterator[Channel]:
 
 @settings(max_examples=60)
 @given(st.lists(MESSAGES, max_size=3))
-def test_messages_arrive_as_they_were_sent_and_in_that_order(messages: list[Message]) -> None:
+def test_messages_arrive_unchanged_and_in_order(messages: list[Message]) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         for message in messages:
@@ -46,7 +46,7 @@ def test_an_order_with_a_large_environment_arrives(channel: Channel) -> None:
     sender.join()
 
 
-def test_a_message_that_comes_byte_by_byte_arrives(channel: Channel) -> None:
+def test_a_message_is_read_byte_by_byte(channel: Channel) -> None:
     ours, theirs = channel
     send(ours, Ready(pid=1, supervisor=2, log_offset=3))
     data = theirs.recv(1000)
@@ -62,7 +62,7 @@ def test_a_message_that_comes_byte_by_byte_arrives(channel: Channel) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 3, 4, 5, 8])
-def test_an_end_that_goes_away_says_nothing_even_within_a_message(
+def test_a_closed_end_gives_no_message_even_within_one(
     channel: Channel, size: int
 ) -> None:
     ours, theirs = channel
@@ -74,20 +74,20 @@ def test_an_end_that_goes_away_says_nothing_even_within_a_message(
     assert receive(theirs) is None
 
 
-def test_sending_to_nobody_is_an_os_error(channel: Channel) -> None:
+def test_sending_to_a_closed_end_is_an_os_error(channel: Channel) -> None:
     channel[1].close()
     with pytest.raises(OSError, match="Broken pipe"):
         send(channel[0], Go())
 
 
-def test_an_environment_that_is_not_utf_8_arrives_as_it_is(channel: Channel) -> None:
-    """`os.environ` has such bytes as lone surrogates, and the command must get them back."""
+def test_an_environment_that_is_not_utf_8_arrives_unchanged(channel: Channel) -> None:
+    """`os.environ` has such bytes as surrogates, and the command must get the original bytes."""
     order = _order({b"NAME": b"caf\xe9"})
     send(channel[0], order)
     assert receive(channel[1]) == order
 
 
-def test_what_is_not_a_message_is_refused(channel: Channel) -> None:
+def test_an_invalid_message_is_rejected(channel: Channel) -> None:
     channel[0].send(b"\0\0\0\1\xc1")
     with pytest.raises((EOFError, ValueError)):
         receive(channel[1])
@@ -107,7 +107,7 @@ def _order(environment: dict[bytes, bytes]) -> Order:
     )
 
 
-def test_a_message_of_a_newer_runner_may_say_more(channel: Channel) -> None:
+def test_unknown_fields_of_a_newer_runner_are_ignored(channel: Channel) -> None:
     body = marshal.dumps(("Stop", "timeout", 3.0, "and why"), 4)
     channel[0].send(len(body).to_bytes(4, "big") + body)
     assert receive(channel[1]) == Stop(cause="timeout", grace=3.0)

@@ -1,4 +1,4 @@
-"""A job's output: raw in its attempt's folder, combined with the time of each line."""
+"""A job's output: raw in its attempt's folder, and combined with the time of each line."""
 
 import errno
 import os
@@ -34,7 +34,7 @@ def _begin(folder: Path) -> Output:
 
 
 def _write(folder: Path, *chunks: tuple[int, bytes]) -> bytes:
-    """Write chunks; returns the combined log with each time as `T`."""
+    """Write chunks; returns the combined log with each time replaced by `T`."""
     output = _begin(folder)
     for stream, data in chunks:
         output.write(stream, data)
@@ -50,11 +50,11 @@ def test_each_stream_has_its_raw_bytes_and_each_line_its_time(folder: Path) -> N
     assert combined == b"T one\nT two\nT oh\nT three\n"
 
 
-def test_a_line_that_comes_in_pieces_has_one_time(folder: Path) -> None:
+def test_a_line_written_in_parts_has_one_time(folder: Path) -> None:
     assert _write(folder, (OUT, b"on"), (OUT, b"e\nt"), (OUT, b"wo\n")) == b"T one\nT two\n"
 
 
-def test_a_stream_never_goes_on_in_the_line_of_the_other(folder: Path) -> None:
+def test_a_stream_never_continues_a_line_of_the_other(folder: Path) -> None:
     combined = _write(folder, (OUT, b"wor"), (ERR, b"oh\n"), (OUT, b"king\n"))
     assert combined == b"T wor\nT oh\nT king\n"
     assert (folder / "stdout.log").read_bytes() == b"working\n"
@@ -65,11 +65,11 @@ def test_a_last_line_without_an_end_gets_one_in_the_combined_log_only(folder: Pa
     assert (folder / "stdout.log").read_bytes() == b"one\ntwo"
 
 
-def test_an_empty_line_has_its_time_too(folder: Path) -> None:
+def test_an_empty_line_has_a_time(folder: Path) -> None:
     assert _write(folder, (OUT, b"\n\none\n")) == b"T \nT \nT one\n"
 
 
-def test_the_next_attempt_goes_on_in_the_combined_log_and_knows_where(folder: Path) -> None:
+def test_the_next_attempt_appends_to_the_combined_log_and_knows_its_offset(folder: Path) -> None:
     _write(folder, (OUT, b"first"))
     before = _log(folder).read_bytes()
     again = folder.parent / "attempt-2.def"
@@ -118,7 +118,7 @@ def test_raw_bytes_are_exact_and_the_combined_log_holds_the_same_lines(
     assert b"".join(line[2:] for line in lines) == text.replace(b"\n", b"")
 
 
-def test_bytes_that_a_full_disk_refuses_are_counted_and_the_rest_is_kept(folder: Path) -> None:
+def test_bytes_lost_to_a_full_disk_are_counted_and_the_rest_is_kept(folder: Path) -> None:
     (folder / "stdout.log").symlink_to("/dev/full")
     output = _begin(folder)
     output.write(OUT, b"12345\n")
@@ -130,7 +130,7 @@ def test_bytes_that_a_full_disk_refuses_are_counted_and_the_rest_is_kept(folder:
     assert STAMP.sub(b"T ", _log(folder).read_bytes()) == b"T 12345\nT kept\nT 678\n"
 
 
-def test_a_combined_log_that_is_full_costs_no_raw_byte(folder: Path) -> None:
+def test_a_failed_combined_log_loses_no_raw_output(folder: Path) -> None:
     _log(folder).parent.mkdir(parents=True)
     _log(folder).symlink_to("/dev/full")
     output = _begin(folder)
@@ -141,7 +141,7 @@ def test_a_combined_log_that_is_full_costs_no_raw_byte(folder: Path) -> None:
     assert (folder / "stdout.log").read_bytes() == b"one\n"
 
 
-def test_what_a_disk_takes_in_part_counts_as_far_as_it_went(
+def test_a_partial_write_counts_the_missing_bytes(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = _begin(folder)
@@ -163,14 +163,14 @@ def test_what_a_disk_takes_in_part_counts_as_far_as_it_went(
     assert (folder / "stdout.log").read_bytes() == b"0123456"
 
 
-def test_nobody_finds_a_log_of_what_has_not_begun(folder: Path) -> None:
+def test_no_log_exists_before_the_attempt_starts(folder: Path) -> None:
     output = Output(str(folder), str(_log(folder)))
     assert not _log(folder).parent.exists()
     output.close()
     assert not _log(folder).parent.exists()
 
 
-def test_without_a_combined_log_the_raw_output_is_kept_all_the_same(folder: Path) -> None:
+def test_without_a_combined_log_the_raw_output_is_kept(folder: Path) -> None:
     (folder.parent / "log").write_text("a file where the folder should be")
     output = Output(str(folder), str(_log(folder)))
     assert not output.begin()

@@ -1,4 +1,4 @@
-"""No test and no mistake powers off a machine that is not EC2's."""
+"""Only machines of EC2 are powered off."""
 
 from pathlib import Path
 
@@ -20,30 +20,30 @@ def _program(folder: Path, script: str) -> Path:
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The one folder on PATH; this is root."""
+    """The only folder on PATH; this process counts as root."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(poweroff.os, "geteuid", lambda: 0)  # type: ignore[attr-defined]
     return tmp_path
 
 
-def test_the_program_on_path_is_asked(path: Path) -> None:
+def test_the_systemctl_on_path_is_run(path: Path) -> None:
     _program(path, f'echo "$@" > {path}/asked')
     assert power_off(EC2) == ""
     assert (path / "asked").read_text() == "poweroff\n"
 
 
-def test_what_it_says_is_why_the_machine_is_still_on(path: Path) -> None:
+def test_a_failed_poweroff_is_reported_with_its_message(path: Path) -> None:
     program = _program(path, "echo 'Access denied' >&2; exit 1")
     assert power_off(EC2) == f"{program} poweroff: Access denied"
 
 
-def test_off_ec2_nobody_is_asked(path: Path) -> None:
+def test_off_ec2_systemctl_is_not_run(path: Path) -> None:
     _program(path, f"touch {path}/asked")
     assert power_off(Instance()) == "this machine is not an EC2 instance"
     assert not (path / "asked").exists()
 
 
-def test_a_metadata_service_alone_does_not_switch_a_machine_off(
+def test_a_metadata_service_alone_does_not_allow_a_poweroff(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (path / "systemctl").symlink_to(_program_of_the_system())
@@ -57,5 +57,5 @@ def _program_of_the_system() -> str:
     return next(each for each in ("/usr/bin/true", "/bin/true") if Path(each).exists())
 
 
-def test_a_machine_without_systemd_says_so(path: Path) -> None:
+def test_a_missing_systemctl_is_reported(path: Path) -> None:
     assert power_off(EC2) == "there is no systemctl on PATH"

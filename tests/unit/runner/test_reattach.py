@@ -1,4 +1,4 @@
-"""Who may speak to a supervisor, and whom a runner takes for one."""
+"""Authentication between a supervisor and a runner."""
 
 import os
 import socket
@@ -16,7 +16,7 @@ from spawn.runner.messages import Over, pack
 
 @pytest.fixture
 def token() -> str:
-    """A name that nobody listens at."""
+    """A socket name without a listener."""
     return token_hex(8)
 
 
@@ -27,7 +27,7 @@ def _needs_root() -> None:
 
 @contextmanager
 def _nobody(does: Callable[[], object]) -> Iterator[None]:
-    """Another user does something, in a process that is there until the end of the block."""
+    """Run code as another user, in a process that lives until the end of the block."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -42,7 +42,7 @@ def _nobody(does: Callable[[], object]) -> Iterator[None]:
 
 
 def unprivileged_here(does: Callable[[], object]) -> bool:
-    """Become nobody for good and do it; whether that failed."""
+    """Become an unprivileged user for good and call `does`; returns whether it failed."""
     try:
         os.setgroups([])
         os.setgid(65534)
@@ -58,7 +58,7 @@ def _is_listening(token: str) -> bool:
         return any(line.rstrip().endswith(f"@spawn-queue/{token}") for line in file)
 
 
-def test_a_supervisor_and_its_runner_find_each_other(token: str) -> None:
+def test_a_runner_connects_to_its_supervisor(token: str) -> None:
     with reattach.listen(token) as listener:
         ours = reattach.connect(token)
         theirs = reattach.accept(listener)
@@ -70,11 +70,11 @@ def test_a_supervisor_and_its_runner_find_each_other(token: str) -> None:
             assert reattach.peer(ours) == (os.getpid(), os.getuid())
 
 
-def test_where_nobody_listens_nobody_is_reached(token: str) -> None:
+def test_without_a_listener_there_is_no_connection(token: str) -> None:
     assert reattach.connect(token) is None
 
 
-def test_another_user_who_took_the_name_is_nobody_and_tells_us_nothing(token: str) -> None:
+def test_a_listener_of_another_user_is_rejected(token: str) -> None:
     _needs_root()
     kept: list[socket.socket] = []
 
@@ -88,7 +88,7 @@ def test_another_user_who_took_the_name_is_nobody_and_tells_us_nothing(token: st
         assert reattach.connect(token) is None
 
 
-def test_another_user_has_no_say_in_an_attempt(token: str) -> None:
+def test_a_client_of_another_user_is_rejected(token: str) -> None:
     _needs_root()
     with reattach.listen(token) as listener:
 
@@ -101,19 +101,19 @@ def test_another_user_has_no_say_in_an_attempt(token: str) -> None:
         assert reattach.accept(listener) is None
 
 
-def test_root_has_a_say_in_everybodys_attempts_and_is_believed_by_all(token: str) -> None:
+def test_root_is_accepted_by_every_listener_and_client(token: str) -> None:
     _needs_root()
     with reattach.listen(token) as listener:
 
         def connect() -> None:
             assert reattach.connect(token) is not None
 
-        assert unprivileged(connect) == ""  # who listens is root
+        assert unprivileged(connect) == ""  # the listener is root
         connection, _ = listener.accept()
         connection.close()
 
 
-def test_whoever_makes_no_room_for_us_does_not_hold_us_up(
+def test_a_full_backlog_times_out(
     token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reattach, "CONNECT_SECONDS", 1.0)

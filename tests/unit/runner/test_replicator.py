@@ -1,4 +1,4 @@
-"""The replicator, with a clock that goes on only while it rests."""
+"""The replicator, with a clock that advances only while it waits."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,33 +20,29 @@ from spawn.store.replica.reconcile import Found
 
 
 class Time:
-    """Clock and bell: rest is what takes time."""
+    """Clock and bell: only waiting takes time."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
 
     def wall(self) -> datetime:
-        """See `Clock.wall`."""
         return datetime(2026, 1, 27, tzinfo=UTC) + timedelta(seconds=self.seconds)
 
     def monotonic(self) -> float:
-        """See `Clock.monotonic`."""
         return self.seconds
 
     def wait(self, seconds: float | None) -> None:
-        """See `Bell.wait`."""
-        assert seconds is not None, "nobody would wake it"
+        assert seconds is not None, "it would wait for ever"
         self.seconds += seconds + 0.001
 
     def ring(self) -> None:
-        """See `Bell.ring`."""
+        """Do nothing."""
 
 
 class NoHandingBack(FolderStore):
-    """A store where a lease, once it is there, stays."""
+    """A store in which an existing lease cannot be changed."""
 
     def replace(self, key: str, data: bytes, *, etag: str) -> str:
-        """See `ObjectStore.replace`."""
         assert key == LEASE
         raise Unavailable("it cannot be reached")
 
@@ -73,7 +69,7 @@ def _replicator(
     )
 
 
-def test_a_lease_that_cannot_be_handed_back_holds_nobody_up_for_longer_than_it_lasts(
+def test_a_drain_gives_up_handing_back_after_the_leases_lifetime(
     tmp_path: Path,
 ) -> None:
     rows = list(samples.training().rows)
@@ -87,7 +83,7 @@ def test_a_lease_that_cannot_be_handed_back_holds_nobody_up_for_longer_than_it_l
     assert lags[-1].trouble
 
 
-def test_an_error_of_ours_is_told_and_the_work_goes_on(
+def test_an_internal_error_is_reported_and_the_replicator_continues(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Odd(FolderStore):
@@ -111,8 +107,8 @@ def test_an_error_of_ours_is_told_and_the_work_goes_on(
     assert capsys.readouterr().err.count("Traceback") == 1
 
 
-def test_a_refusal_without_a_cause_is_neither_a_claim_nor_another_owner(tmp_path: Path) -> None:
-    """A proxy says that the lease has changed, and it has not."""
+def test_a_false_rejection_is_neither_a_claim_nor_another_owner(tmp_path: Path) -> None:
+    """A proxy reports that the lease has changed, although it has not."""
 
     class Lying(FolderStore):
         lies = 4
@@ -140,7 +136,7 @@ def test_a_refusal_without_a_cause_is_neither_a_claim_nor_another_owner(tmp_path
     assert found.lease.owner == owner
 
 
-def test_a_log_that_is_not_there_yet_is_tried_for_as_long_as_it_is_told(tmp_path: Path) -> None:
+def test_a_drain_retries_until_its_timeout(tmp_path: Path) -> None:
     class Down(FolderStore):
         def create(self, key: str, data: bytes) -> str:
             raise Unavailable("it cannot be reached")
@@ -155,7 +151,7 @@ def test_a_log_that_is_not_there_yet_is_tried_for_as_long_as_it_is_told(tmp_path
     assert 600 <= time.seconds < 625
 
 
-def test_the_opening_is_shipped_at_once_though_the_lease_was_claimed_before_it(
+def test_the_opening_is_shipped_at_once_after_an_earlier_claim(
     tmp_path: Path,
 ) -> None:
     rows = list(samples.training().rows)[:3]

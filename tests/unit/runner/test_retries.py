@@ -13,11 +13,9 @@ class _Clock:
     now = 0.0
 
     def monotonic(self) -> float:
-        """See `Clock.monotonic`."""
         return self.now
 
     def wall(self) -> datetime:
-        """See `Clock.wall`."""
         return datetime.fromtimestamp(self.now, UTC)
 
 

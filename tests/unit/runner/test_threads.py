@@ -1,4 +1,4 @@
-"""Work beside the loop that fails unexpectedly: it is told, and starts again."""
+"""Background work that fails unexpectedly is reported and restarted."""
 
 from datetime import UTC, datetime
 from threading import Event
@@ -13,7 +13,7 @@ from spawn.runner.workers import Workers
 from spawn.store.metadata import Metadata, Notice
 
 
-def test_it_starts_again_after_pauses_that_double(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_thread_restarts_after_doubling_pauses(capsys: pytest.CaptureFixture[str]) -> None:
     pauses: list[float] = []
 
     def work() -> None:
@@ -28,7 +28,7 @@ def test_it_starts_again_after_pauses_that_double(capsys: pytest.CaptureFixture[
     assert "KeyError: 'odd'" in err
 
 
-def test_a_worker_outlives_a_task_that_fails_and_does_it_again(
+def test_a_worker_survives_a_failed_task_and_retries_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(workers_module, "FIRST_PAUSE", 0.01)
@@ -51,7 +51,7 @@ def test_a_worker_outlives_a_task_that_fails_and_does_it_again(
     assert capsys.readouterr().err.count("unexpected error in uploader") == 2
 
 
-def test_a_notice_is_not_missed_after_an_answer_that_nobody_foresaw(
+def test_a_notice_is_seen_after_an_unexpected_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("spawn.runner.threads.FIRST_PAUSE", 0.01)

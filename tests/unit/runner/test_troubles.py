@@ -1,4 +1,4 @@
-"""What keeps a runner from its work: noted once, merged, kept where others read it, removed."""
+"""A runner's troubles: recorded once, merged, visible to other processes, removed."""
 
 import os
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ NOW = datetime(2026, 1, 27, 14, 5, 32, tzinfo=UTC)
 
 
 class Runner:
-    """One that has troubles."""
+    """A runner with troubles."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -22,11 +22,11 @@ class Runner:
 
     @property
     def present(self) -> tuple[Trouble, ...]:
-        """What another process reads."""
+        """The troubles that another process reads."""
         return kept.find(self.folder)
 
 
-def test_a_trouble_is_said_once_kept_with_what_helps_and_removed(tmp_path: Path) -> None:
+def test_a_trouble_is_reported_once_and_recorded_until_it_ends(tmp_path: Path) -> None:
     runner = Runner(tmp_path)
     for why in ("[Errno 28] No space", "[Errno 28] No space", "[Errno 11] No process"):
         runner.troubles.begin("start", "job a cannot start now", why=why, said=f"a: {why}")
@@ -40,7 +40,7 @@ def test_a_trouble_is_said_once_kept_with_what_helps_and_removed(tmp_path: Path)
     assert runner.present == ()
 
 
-def test_one_trouble_of_many_jobs_is_one(tmp_path: Path) -> None:
+def test_one_trouble_of_many_jobs_is_merged(tmp_path: Path) -> None:
     runner = Runner(tmp_path)
     for number in range(500):
         what = "the files of {} are not saved yet"
@@ -52,7 +52,7 @@ def test_one_trouble_of_many_jobs_is_one(tmp_path: Path) -> None:
     assert "j0, j2, j3 and 496 more" in runner.present[0].what
 
 
-def test_of_more_troubles_than_there_is_room_for_the_oldest_are_kept(tmp_path: Path) -> None:
+def test_the_oldest_troubles_are_kept_if_there_are_too_many(tmp_path: Path) -> None:
     runner = Runner(tmp_path)
     for number in range(100):
         runner.troubles.begin("upload", "{}", about=f"j{number}", why=f"{number} " + 200 * "x")
@@ -60,13 +60,13 @@ def test_of_more_troubles_than_there_is_room_for_the_oldest_are_kept(tmp_path: P
     assert 20 < len(runner.present) < 100
 
 
-def test_a_new_runner_has_no_trouble_of_the_one_before(tmp_path: Path) -> None:
+def test_a_new_runner_does_not_inherit_troubles(tmp_path: Path) -> None:
     Runner(tmp_path).troubles.begin("log", "the log cannot be written")
     assert len(kept.find(tmp_path)) == 1
     assert Runner(tmp_path).present == ()
 
 
-def test_what_is_no_whole_block_is_no_trouble(tmp_path: Path) -> None:
+def test_an_incomplete_block_is_ignored(tmp_path: Path) -> None:
     runner = Runner(tmp_path)
     runner.troubles.begin("log", "the log cannot be written")
     path = tmp_path / kept.NAME

@@ -1,4 +1,4 @@
-"""Supervisors that were stopped go on; one that is stopped for ever is ended in time."""
+"""Suspended supervisors are continued, and killed when that does not help in time."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from spawn.runner.watch import Watch, is_stopped
 
 @pytest.fixture
 def pid() -> Iterator[int]:
-    """A process of ours that waits."""
+    """A waiting child process."""
     child = os.fork()
     if child == 0:
         while True:
@@ -32,17 +32,17 @@ def _is_dead(pid: int) -> bool:
         return file.read().rpartition(")")[2].split()[0] == "Z"
 
 
-def test_one_that_is_stopped_goes_on_at_the_next_look(pid: int) -> None:
+def test_a_suspended_supervisor_is_continued_at_the_next_check(pid: int) -> None:
     watch = Watch()
     watch.add("a1", pid, None)
-    for _ in range(3):  # nobody knows how long its job may take
+    for _ in range(3):  # the job's duration is unknown
         _stop(pid)
         watch.look()
         wait_until(lambda: not is_stopped(pid), what="it goes on")
     assert not _is_dead(pid)
 
 
-def test_one_that_is_asked_to_end_its_attempt_goes_on_at_once(pid: int) -> None:
+def test_a_suspended_supervisor_is_continued_at_once_for_a_stop(pid: int) -> None:
     watch = Watch()
     watch.add("a1", pid, None)
     _stop(pid)
@@ -50,18 +50,18 @@ def test_one_that_is_asked_to_end_its_attempt_goes_on_at_once(pid: int) -> None:
     wait_until(lambda: not is_stopped(pid), what="it goes on")
 
 
-def test_one_that_is_stopped_again_when_its_time_is_over_is_ended(pid: int) -> None:
+def test_a_supervisor_suspended_again_after_its_deadline_is_killed(pid: int) -> None:
     watch = Watch()
     watch.add("a1", pid, 0.0)
     _stop(pid)
-    watch.look()  # it may have missed its time because it was stopped: it has a chance
+    watch.look()  # its suspension may have delayed it: it gets a second chance
     wait_until(lambda: not is_stopped(pid), what="it goes on")
     _stop(pid)
     watch.look()
     wait_until(lambda: _is_dead(pid), what="it is ended")
 
 
-def test_one_that_is_at_work_is_left_alone_however_late_it_is(pid: int) -> None:
+def test_a_running_supervisor_is_never_killed(pid: int) -> None:
     watch = Watch()
     watch.add("a1", pid, 0.0)
     for _ in range(3):
@@ -69,7 +69,7 @@ def test_one_that_is_at_work_is_left_alone_however_late_it_is(pid: int) -> None:
     assert not _is_dead(pid)
 
 
-def test_one_whose_attempt_is_over_is_forgotten(pid: int) -> None:
+def test_a_supervisor_of_an_ended_attempt_is_not_watched(pid: int) -> None:
     watch = Watch()
     watch.add("a1", pid, 0.0)
     watch.forget("a1")

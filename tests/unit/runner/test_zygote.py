@@ -1,4 +1,4 @@
-"""The zygote is small: what it holds is copied for each supervisor and each command."""
+"""The zygote is small, because each supervisor and each command copies its memory."""
 
 import json
 import subprocess

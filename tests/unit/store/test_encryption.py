@@ -1,4 +1,4 @@
-"""Settings of encryption: what they ask for, and those that cannot be meant."""
+"""Encryption settings: the headers that they give, and invalid settings."""
 
 import pytest
 
@@ -8,21 +8,21 @@ from spawn.store.objects.encryption import default, encryption
 ARN = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 
 
-def test_without_a_setting_nothing_is_asked_for() -> None:
+def test_without_a_setting_there_is_no_header() -> None:
     assert encryption({}) == {}
     assert encryption({"SPAWN_SSE": "", "SPAWN_SSE_KMS_KEY_ID": ""}) == {}
     assert default({}) == {"SSEAlgorithm": "AES256"}
 
 
 @pytest.mark.parametrize("algorithm", ["AES256", "aws:kms", "aws:kms:dsse"])
-def test_an_algorithm_is_passed_on(algorithm: str) -> None:
+def test_an_algorithm_gives_its_header(algorithm: str) -> None:
     assert encryption({"SPAWN_SSE": algorithm}) == {"ServerSideEncryption": algorithm}
     assert default({"SPAWN_SSE": algorithm}) == {"SSEAlgorithm": algorithm}
 
 
 @pytest.mark.parametrize("algorithm", ["aws:kms", "aws:kms:dsse"])
 @pytest.mark.parametrize("key", [ARN, "1234abcd-12ab-34cd-56ef-1234567890ab", "alias/queues"])
-def test_a_key_goes_with_kms(algorithm: str, key: str) -> None:
+def test_a_key_implies_kms(algorithm: str, key: str) -> None:
     environ = {"SPAWN_SSE": algorithm, "SPAWN_SSE_KMS_KEY_ID": key}
     assert encryption(environ) == {"ServerSideEncryption": algorithm, "SSEKMSKeyId": key}
     assert default(environ) == {"SSEAlgorithm": algorithm, "KMSMasterKeyID": key}
@@ -42,7 +42,7 @@ def test_a_key_goes_with_kms(algorithm: str, key: str) -> None:
         ("aws:kms", "k" * 2049, "is not a valid key"),
     ],
 )
-def test_what_cannot_be_meant_is_an_error_that_says_what_can(
+def test_an_invalid_setting_is_an_error_with_the_valid_ones(
     algorithm: str, key: str, named: str
 ) -> None:
     with pytest.raises(InvalidArgument, match=named) as raised:

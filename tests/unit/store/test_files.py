@@ -1,4 +1,4 @@
-"""Whatever lies where a file of ours is expected, nobody who reads it waits, or follows it."""
+"""Readers of our files neither block on nor follow whatever another process puts in their place."""
 
 import os
 import signal
@@ -46,7 +46,7 @@ def _folder(path: Path) -> None:
 
 
 def _socket(path: Path) -> None:
-    os.mknod(path, stat.S_IFSOCK | 0o600)  # whose path may be longer than one that is bound
+    os.mknod(path, stat.S_IFSOCK | 0o600)  # a relative path, as socket paths have a short limit
 
 
 def _huge(path: Path) -> None:
@@ -67,7 +67,7 @@ def _opened(path: Path) -> None:
 
 
 def _log_of(beside: str) -> Callable[[Path], object]:
-    """Read a whole log, beside which something has the name of a file of SQLite's."""
+    """Read a whole log beside a file with the name of one of SQLite's."""
 
     def reader(path: Path) -> None:
         log = path.with_name("events.db")
@@ -144,7 +144,7 @@ READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Path]:
-    """A folder; who reads in it for so long as no reader takes is interrupted."""
+    """A folder; a reader that takes too long in it is interrupted."""
 
     def late(*_: object) -> None:
         raise AssertionError("a reader waits")
@@ -159,7 +159,7 @@ def place(tmp_path: Path) -> Iterator[Path]:
 
 
 def _nothing(reader: Callable[[Path], object], path: Path) -> bool:
-    """Whether a reader has read nothing, or said so."""
+    """Whether a reader has returned nothing or raised an error."""
     try:
         return not reader(path)
     except (OSError, SpawnError, StoreError, msgspec.DecodeError):
@@ -168,7 +168,7 @@ def _nothing(reader: Callable[[Path], object], path: Path) -> bool:
 
 @pytest.mark.parametrize("make", NOT_REGULAR)
 @pytest.mark.parametrize("reader", READERS)
-def test_what_is_no_file_is_read_by_nobody(
+def test_readers_reject_everything_but_regular_files(
     place: Path, reader: str, make: Callable[[Path], None]
 ) -> None:
     name, read_it = READERS[reader]
@@ -180,16 +180,16 @@ def test_what_is_no_file_is_read_by_nobody(
 @pytest.mark.parametrize(
     "reader", ["lag", "owning", "kept", "manifest", "journal", "known hosts", "key", "request"]
 )
-def test_a_file_that_is_too_large_or_too_deep_is_read_by_nobody(
+def test_readers_reject_files_that_are_too_large_or_too_deep(
     place: Path, reader: str, make: Callable[[Path], None]
 ) -> None:
     name, read_it = READERS[reader]
     make(place / name)
-    if (reader, make) != ("known hosts", _deep):  # which are text
+    if (reader, make) != ("known hosts", _deep):  # these are text
         assert _nothing(read_it, place / name)
 
 
-def test_files_of_a_persons_own_may_be_links_and_ours_may_not(place: Path) -> None:
+def test_the_users_files_may_be_links_and_ours_may_not(place: Path) -> None:
     (place / "there").write_bytes(b"x")
     (place / "link").symlink_to("there")
     assert text_of(place / "link") == "x"
@@ -197,7 +197,7 @@ def test_files_of_a_persons_own_may_be_links_and_ours_may_not(place: Path) -> No
         files.read_small(place / "link")
 
 
-def test_what_is_replaced_is_whole_and_leaves_nothing_beside_it(place: Path) -> None:
+def test_a_replaced_file_is_complete_and_leaves_no_temporary_file(place: Path) -> None:
     _fifo(place / "x")
     files.replace(place / "x", b"1", mode=0o600, durable=True)
     files.replace(place / "x", b"2")
@@ -208,7 +208,7 @@ def test_what_is_replaced_is_whole_and_leaves_nothing_beside_it(place: Path) -> 
     assert sorted(each.name for each in place.iterdir()) == ["folder", "x"]
 
 
-def test_of_a_file_in_proc_which_has_no_size_all_is_read() -> None:
+def test_a_file_in_proc_without_a_size_is_read_completely() -> None:
     assert b"Umask" in files.read_small("/proc/self/status")
     with pytest.raises(OSError, match="larger than 5 bytes"):
         files.read_small("/proc/self/status", 5)

@@ -1,4 +1,4 @@
-"""Who asks, as events have it: whatever the environment says, it is text that an event can hold."""
+"""The user name in events: any environment gives text that an event can hold."""
 
 import socket
 

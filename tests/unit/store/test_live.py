@@ -1,4 +1,4 @@
-"""What a machine knows of jobs: what is at rest is not looked at twice, what changes is seen."""
+"""A machine's knowledge about jobs: cached while unchanged, and refreshed when it changes."""
 
 import os
 from pathlib import Path
@@ -24,7 +24,7 @@ QUEUE = "nightly"
 
 
 class Machine:
-    """A machine with a queue of two jobs: `a` is done, `b` runs."""
+    """A machine with a queue of two jobs: `a` has completed, `b` runs."""
 
     def __init__(self, folder: Path) -> None:
         self.roots = Roots(folder / "state", folder / "log", folder / "cache")
@@ -48,28 +48,28 @@ class Machine:
         self.settle()
 
     def log(self, name: str) -> Path:
-        """A job's combined log."""
+        """Path of a job's combined log."""
         return self.paths.job_log(name)
 
     def settle(self) -> None:
-        """Let all folders have been changed long ago."""
+        """Date all folders far in the past."""
         for folder in (self.roots.log, self.paths.log, self.paths.jobs):
             at = folder.stat().st_mtime_ns - 10**10
             os.utime(folder, ns=(at, at))
 
     def look(self, name: str) -> tuple[str | None, bool]:
-        """Where a job's output is said to be, and whether it is kept raw alone."""
+        """Return a job's log file, and whether there is only raw output."""
         found = self.lives.jobs(self.replay.state, self.replay.seq)[name]
         return found.log_file, found.raw_alone
 
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
-    """One whose folders are at rest."""
+    """A machine with unchanged folders."""
     return Machine(tmp_path)
 
 
-def test_a_log_that_goes_is_not_said_to_be_there(machine: Machine) -> None:
+def test_a_deleted_log_is_not_shown(machine: Machine) -> None:
     assert machine.look("a") == (str(machine.log("a")), False)
     assert machine.look("a") == (str(machine.log("a")), False)
     machine.log("a").unlink()
@@ -80,7 +80,7 @@ def test_a_log_that_goes_is_not_said_to_be_there(machine: Machine) -> None:
     assert machine.look("a") == (str(raw), True)
 
 
-def test_a_short_path_is_shown_while_it_leads_there(machine: Machine) -> None:
+def test_a_short_path_is_shown_while_it_leads_to_the_log(machine: Machine) -> None:
     short = machine.roots.log / "a.log"
     short.symlink_to(machine.log("a"))
     assert machine.look("a") == (str(short), False)
@@ -88,10 +88,10 @@ def test_a_short_path_is_shown_while_it_leads_there(machine: Machine) -> None:
     assert machine.look("a") == (str(short), False)
     short.unlink()
     short.symlink_to(machine.log("b"))
-    assert machine.look("a") == (str(machine.log("a")), False), "another queue has taken it"
+    assert machine.look("a") == (str(machine.log("a")), False), "another queue uses it"
 
 
-def test_a_job_at_rest_is_looked_at_again_after_a_while(
+def test_an_unchanged_job_is_checked_again_after_a_while(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine.log("a").unlink()
@@ -104,7 +104,7 @@ def test_a_job_at_rest_is_looked_at_again_after_a_while(
     assert machine.look("a") == ("", False)
 
 
-def test_a_running_job_is_looked_at_each_time(machine: Machine) -> None:
+def test_a_running_job_is_checked_each_time(machine: Machine) -> None:
     for step in (1, 2, 3):
         machine.log("b").write_text(f"[10:00:00] step {step} of 4\n")
         progress = machine.lives.jobs(machine.replay.state, machine.replay.seq)["b"].progress
@@ -112,7 +112,7 @@ def test_a_running_job_is_looked_at_each_time(machine: Machine) -> None:
         assert progress.text == f"step {step}/4 ({25 * step}%)"
 
 
-def test_nothing_is_read_that_a_log_names_elsewhere(machine: Machine, tmp_path: Path) -> None:
+def test_paths_outside_the_queues_folders_are_not_read(machine: Machine, tmp_path: Path) -> None:
     secret = tmp_path / "secret.log"
     secret.write_text("secret\n")
     running_job = machine.replay.state.jobs["b"]
@@ -123,7 +123,7 @@ def test_nothing_is_read_that_a_log_names_elsewhere(machine: Machine, tmp_path: 
         assert (found.recent, found.progress) == ((), None)
 
 
-def test_an_attempt_is_over_once_its_supervisor_has_let_go_and_its_record_says_how(
+def test_an_attempt_has_ended_once_its_lock_is_free_and_its_record_complete(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state, folder = machine.replay.state, machine.paths.attempt("b", 1, "b1")
@@ -153,16 +153,16 @@ def test_an_attempt_is_over_once_its_supervisor_has_let_go_and_its_record_says_h
 
 
 def _progress(machine: Machine, lives: Lives | None = None) -> Progress:
-    """How far `b` is."""
+    """Return the progress of `b`."""
     found = (lives or machine.lives).jobs(machine.replay.state, machine.replay.seq)["b"].progress
     assert found is not None
     return found
 
 
-def test_progress_is_measured_from_where_the_attempt_began(machine: Machine) -> None:
+def test_progress_is_measured_from_the_attempts_start(machine: Machine) -> None:
     log = machine.log("b")
     log.write_text("[10:00:00] Epoch 91/100\n")
-    assert _progress(machine).base == 0.91, "how much of that this attempt did is not known yet"
+    assert _progress(machine).base == 0.91, "the attempt's own share is unknown so far"
     with log.open("a") as out:
         out.write("".join(f"[10:01:00] Epoch {number}/100\n" for number in (92, 93)))
         out.write("[10:02:00]  0%|  | 0/9\r[10:02:00] 50%|# | 4/8\n" * 500)
@@ -172,7 +172,7 @@ def test_progress_is_measured_from_where_the_attempt_began(machine: Machine) -> 
         assert (found.text, round(found.base, 3)) == ("Epoch 95/100 (95%)", 0.9)
 
 
-def test_where_an_attempt_began_is_looked_for_only_when_it_has_got_on(
+def test_the_start_of_an_attempt_is_searched_only_after_progress(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: list[str] = []
@@ -186,7 +186,7 @@ def test_where_an_attempt_began_is_looked_for_only_when_it_has_got_on(
 
 
 @pytest.mark.parametrize("attempt", [1, 2])
-def test_a_progress_file_that_is_written_over_is_measured_from_what_was_seen(
+def test_an_overwritten_progress_file_is_measured_from_the_first_value_seen(
     machine: Machine, attempt: int
 ) -> None:
     job = machine.replay.state.jobs["b"]

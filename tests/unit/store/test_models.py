@@ -1,4 +1,4 @@
-"""Our reader of AWS's models gives what botocore's own gives."""
+"""Our loader of AWS's models gives the same result as botocore's."""
 
 from pathlib import Path
 
@@ -13,13 +13,13 @@ from spawn.store.objects.models import session
 
 @pytest.fixture(autouse=True)
 def _read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other tests share what was decoded once, and botocore changes it."""
+    """Do not share decoded models with other tests, as botocore changes them."""
     for loader in (models._Files, JSONFileLoader):
         monkeypatch.setattr(loader, "load_file", loader.load_file.__wrapped__)
 
 
 @pytest.mark.parametrize("service", ["s3", "sts", "ec2", "iam", "ssm"])
-def test_a_service_is_what_botocore_says_that_it_is(service: str) -> None:
+def test_a_service_model_equals_botocores(service: str) -> None:
     ours, theirs = (each.get_component("data_loader") for each in (session(), get_session()))
     for kind in ("service-2", "endpoint-rule-set-1", "paginators-1"):
         found = ours.load_service_model(service, kind)
@@ -27,12 +27,12 @@ def test_a_service_is_what_botocore_says_that_it_is(service: str) -> None:
     assert ours.load_data("endpoints") == theirs.load_data("endpoints")
 
 
-def test_models_of_ones_own_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_custom_models_take_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "endpoints.json").write_text('{"of": "our own"}')
     monkeypatch.setenv("AWS_DATA_PATH", f"{tmp_path / 'none'}:{tmp_path}")
     assert session().get_component("data_loader").load_data("endpoints") == {"of": "our own"}
 
 
-def test_a_service_that_there_is_not_is_unknown() -> None:
+def test_a_missing_service_is_unknown() -> None:
     with pytest.raises(UnknownServiceError):
         session().create_client("s4", region_name="us-east-1")

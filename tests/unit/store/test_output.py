@@ -1,4 +1,4 @@
-"""What a job printed last, wherever that is kept."""
+"""The last lines of a job's output, from any of its files."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from spawn.store.output import is_kept_raw_alone, recent
 
 @pytest.fixture
 def attempt(tmp_path: Path) -> JobState:
-    """An attempt with three lines on stdout and two on stderr, and no combined log."""
+    """An attempt with three lines on stdout, two on stderr, and no combined log."""
     folder = tmp_path / "attempt-1.abc"
     folder.mkdir()
     (folder / "stdout.log").write_text("o1\no2\no3\n")
@@ -24,7 +24,7 @@ def attempt(tmp_path: Path) -> JobState:
     return JobState(config=job("a"), index=0, started=began)
 
 
-def test_the_combined_log_tells_from_where_the_attempt_begins(attempt: JobState) -> None:
+def test_the_combined_log_is_read_from_the_attempts_offset(attempt: JobState) -> None:
     Path(attempt.log_file).write_text("old\n[10:00:00] new\n")
     assert recent(attempt, 10) == ("[10:00:00] new",)
     assert not is_kept_raw_alone(attempt)
@@ -39,19 +39,19 @@ def test_the_combined_log_tells_from_where_the_attempt_begins(attempt: JobState)
         (1, ("e2",)),
     ],
 )
-def test_without_it_both_streams_tell(
+def test_without_a_combined_log_both_streams_are_read(
     attempt: JobState, lines: int, expected: tuple[str, ...]
 ) -> None:
     assert recent(attempt, lines) == expected
     assert is_kept_raw_alone(attempt)
 
 
-def test_a_log_that_has_nothing_of_the_attempt_is_as_good_as_none(attempt: JobState) -> None:
+def test_a_log_without_output_of_the_attempt_is_ignored(attempt: JobState) -> None:
     Path(attempt.log_file).write_text("old\n")
     assert recent(attempt, 2) == ("o3", "e2")
 
 
-def test_one_stream_alone_has_all_the_room(attempt: JobState) -> None:
+def test_a_single_stream_gets_all_lines(attempt: JobState) -> None:
     (Path(attempt.folder) / "stdout.log").write_text("")
     assert recent(attempt, 2) == ("e1", "e2")
     (Path(attempt.folder) / "stdout.log").write_text("o1\no2\no3\n")
@@ -59,7 +59,7 @@ def test_one_stream_alone_has_all_the_room(attempt: JobState) -> None:
     assert recent(attempt, 2) == ("o2", "o3")
 
 
-def test_nothing_is_said_of_an_attempt_that_is_not_here(tmp_path: Path) -> None:
+def test_a_missing_attempt_has_no_lines(tmp_path: Path) -> None:
     away = structs.replace(started("a"), folder=str(tmp_path / "gone"), log_file="/no/a.log")
     attempt = JobState(config=job("a"), index=0, started=away)
     assert recent(attempt, 5) == ()

@@ -1,4 +1,4 @@
-"""Where things are kept on a machine."""
+"""Folders of a machine."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from spawn.store.paths import Roots, roots
 
 @pytest.fixture
 def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine's `/var` without anything of ours; it can be written."""
+    """A machine's `/var` without our folders, writable."""
     for name, folder in {"_STATE": "lib", "_LOG": "log", "_CACHE": "cache"}.items():
         (tmp_path / folder).mkdir()
         monkeypatch.setattr(paths, f"_SYSTEM{name}", tmp_path / folder / "spawn-queue")
@@ -21,7 +21,7 @@ def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def forbidden(monkeypatch: pytest.MonkeyPatch) -> set[Path]:
-    """Folders that cannot be written, whoever we are."""
+    """Folders that no user can write."""
     folders: set[Path] = set()
     allowed = paths.os.access
 
@@ -46,11 +46,11 @@ def test_a_relative_spawn_home_is_below_the_current_folder(
     assert roots({"SPAWN_HOME": "here"}).state == system / "here" / "state"
 
 
-def test_an_empty_spawn_home_is_none(system: Path) -> None:
+def test_an_empty_spawn_home_is_ignored(system: Path) -> None:
     assert roots({"SPAWN_HOME": "", "HOME": "/home/ana"}).state == system / "lib/spawn-queue"
 
 
-def test_who_can_write_the_systems_folders_uses_them(system: Path) -> None:
+def test_writable_system_folders_are_used(system: Path) -> None:
     found = roots({"HOME": "/home/ana", "XDG_STATE_HOME": "/x"})
     assert found == Roots(
         system / "lib/spawn-queue", system / "log/spawn-queue", system / "cache/spawn-queue"
@@ -58,7 +58,7 @@ def test_who_can_write_the_systems_folders_uses_them(system: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["lib", "log"])
-def test_who_cannot_write_both_of_them_uses_the_folders_of_the_user(
+def test_unless_both_system_folders_are_writable_the_users_are_used(
     system: Path, forbidden: set[Path], name: str
 ) -> None:
     forbidden.add(system / name)
@@ -70,7 +70,7 @@ def test_who_cannot_write_both_of_them_uses_the_folders_of_the_user(
     )
 
 
-def test_folders_that_are_there_count_not_those_above_them(
+def test_permissions_of_existing_folders_count_and_not_of_their_parents(
     system: Path, forbidden: set[Path]
 ) -> None:
     for name in ("lib", "log"):
@@ -81,13 +81,13 @@ def test_folders_that_are_there_count_not_those_above_them(
     assert roots({"HOME": "/home/ana"}).state == Path("/home/ana/.local/state/spawn-queue")
 
 
-def test_a_cache_that_cannot_be_written_is_the_users(system: Path, forbidden: set[Path]) -> None:
+def test_an_unwritable_system_cache_is_replaced_by_the_users(system: Path, forbidden: set[Path]) -> None:
     forbidden.add(system / "cache")
     found = roots({"HOME": "/home/ana", "XDG_CACHE_HOME": "/c"})
     assert (found.state, found.cache) == (system / "lib/spawn-queue", Path("/c/spawn-queue"))
 
 
-def test_the_users_folders_are_where_xdg_says(system: Path, forbidden: set[Path]) -> None:
+def test_the_users_folders_follow_xdg(system: Path, forbidden: set[Path]) -> None:
     forbidden.add(system / "lib")
     found = roots({"HOME": "/home/ana", "XDG_STATE_HOME": "/s", "XDG_CACHE_HOME": "/c"})
     assert found == Roots(
@@ -97,12 +97,12 @@ def test_the_users_folders_are_where_xdg_says(system: Path, forbidden: set[Path]
 
 @pytest.mark.parametrize("name", ["XDG_STATE_HOME", "XDG_CACHE_HOME"])
 def test_a_relative_xdg_folder_is_ignored(system: Path, forbidden: set[Path], name: str) -> None:
-    """Source: XDG Base Directory Specification: all paths must be absolute; ignore others."""
+    """Source: XDG Base Directory Specification: paths must be absolute; ignore relative ones."""
     forbidden.add(system / "lib")
     assert roots({"HOME": "/home/ana", name: "here"}) == roots({"HOME": "/home/ana"})
 
 
-def test_nothing_is_made(system: Path) -> None:
+def test_no_folder_is_created(system: Path) -> None:
     roots({"HOME": str(system / "ana"), "SPAWN_HOME": str(system / "spawn")})
     roots({"HOME": str(system / "ana")})
     assert not (system / "ana").exists()
@@ -124,7 +124,7 @@ def test_all_folders_are_absolute(environ: dict[str, str]) -> None:
     assert all(folder.is_absolute() for folder in (found.state, found.log, found.cache))
 
 
-def test_the_files_of_a_queue() -> None:
+def test_a_queue_has_these_files() -> None:
     queue = Roots(Path("/s"), Path("/l"), Path("/c")).queue("nightly")
     folder = Path("/s/queues/nightly")
     assert queue.events == folder / "events.db"

@@ -1,4 +1,4 @@
-"""Where a queue's log and results are, as people write it."""
+"""Locations of log and results as users write them."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from spawn.store.place import Place, open_place, parse
 
 
 @pytest.mark.parametrize("prefix", ["nightly", "team a/nightly", "odd?x=1#y", "a//b", "ü+%41"])
-def test_a_location_is_taken_apart_as_it_was_put_together(prefix: str) -> None:
+def test_a_location_is_parsed_as_it_was_formatted(prefix: str) -> None:
     place = Place(bucket="results.Of-us", prefix=prefix)
     assert parse(place.location) == ("results.Of-us", prefix)
 
@@ -17,7 +17,7 @@ def test_a_location_is_taken_apart_as_it_was_put_together(prefix: str) -> None:
 @pytest.mark.parametrize(
     "location", ["", "s3://", "s3:///p/", "/var/lib/objects/q/", "http://b/p/"]
 )
-def test_whatever_else_is_no_place_in_a_bucket(location: str) -> None:
+def test_other_text_is_not_a_place_in_a_bucket(location: str) -> None:
     assert parse(location) is None
 
 
@@ -25,13 +25,13 @@ def test_a_bucket_alone_is_a_place() -> None:
     assert parse("s3://b") == parse("s3://b/") == ("b", "")
 
 
-def test_without_a_bucket_it_is_a_folder(tmp_path: Path) -> None:
+def test_a_place_without_a_bucket_is_a_folder(tmp_path: Path) -> None:
     store = open_place(Place(prefix="a/b"), tmp_path)
     assert isinstance(store, FolderStore)
     assert store.location == f"{tmp_path}/a/b/"
     assert Place(prefix="a/b").location == ""
 
 
-def test_a_store_calls_its_place_as_the_place_does(tmp_path: Path) -> None:
+def test_a_store_has_the_same_location_as_its_place(tmp_path: Path) -> None:
     place = Place(bucket="b", prefix="q", region="eu-west-1")
     assert open_place(place, tmp_path).location == place.location

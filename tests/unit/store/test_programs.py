@@ -1,4 +1,4 @@
-"""Programs are found on PATH, and never in the folder that a command is typed in."""
+"""Programs are looked up on PATH, never in the current folder."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from spawn.store.programs import find
 
 
 @pytest.mark.parametrize("path", ["", ":", ".", "bin:", ":{}", "{}::", "./bin:{}"])
-def test_a_file_of_the_current_folder_is_no_program(
+def test_a_file_in_the_current_folder_is_not_a_program(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     here, there = tmp_path / "here", tmp_path / "there"

@@ -22,7 +22,7 @@ def roots(tmp_path: Path) -> Roots:
 
 
 def _make(roots: Roots, queue_id: str, *, age: int) -> QueuePaths:
-    """A queue that was made `age` seconds ago."""
+    """Create a queue that is `age` seconds old."""
     paths = queues.make(roots, queue_id)
     paths.events.touch()
     held = lock.take(paths.lock)
@@ -40,7 +40,7 @@ def _running(paths: QueuePaths) -> Iterator[None]:
     os.close(held)
 
 
-def test_a_queues_folder_is_made_with_all_above_it_and_may_be_made_again(roots: Roots) -> None:
+def test_a_queues_folder_is_created_with_its_parents_and_may_exist(roots: Roots) -> None:
     paths = queues.make(roots, "nightly")
     assert paths.folder.is_dir()
     (paths.folder / "file").touch()
@@ -48,7 +48,7 @@ def test_a_queues_folder_is_made_with_all_above_it_and_may_be_made_again(roots: 
     assert (paths.folder / "file").exists()
 
 
-def test_the_folder_and_those_above_it_are_made_durable_whoever_made_them(
+def test_the_folder_and_its_parents_are_flushed_even_if_they_exist(
     roots: Roots, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced = []
@@ -58,7 +58,7 @@ def test_the_folder_and_those_above_it_are_made_durable_whoever_made_them(
     assert synced == [home.parent, home, roots.state, roots.queues]
 
 
-def test_a_folder_is_put_aside_durably_under_a_name_that_is_free(
+def test_a_folder_is_set_aside_durably_under_a_free_name(
     roots: Roots, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("q.fenced-2", "q.fenced-2-2"):
@@ -70,7 +70,7 @@ def test_a_folder_is_put_aside_durably_under_a_name_that_is_free(
         assert synced == inodes(roots.queues)
 
 
-def test_a_queue_is_found_once_it_has_a_log(roots: Roots) -> None:
+def test_a_queue_exists_once_it_has_a_log(roots: Roots) -> None:
     paths = queues.make(roots, "nightly")
     with pytest.raises(QueueNotFound) as caught:
         queues.find(roots, "nightly")
@@ -81,7 +81,7 @@ def test_a_queue_is_found_once_it_has_a_log(roots: Roots) -> None:
     assert queues.find(roots, "nightly") == paths
 
 
-def test_names_are_those_with_a_log_newest_first(roots: Roots) -> None:
+def test_queues_with_a_log_are_listed_newest_first(roots: Roots) -> None:
     assert list(queues.names(roots)) == []
     _make(roots, "old", age=300)
     _make(roots, "new", age=1)
@@ -91,7 +91,7 @@ def test_names_are_those_with_a_log_newest_first(roots: Roots) -> None:
     assert list(queues.names(roots)) == ["new", "middle", "old"]
 
 
-def test_a_queue_does_not_become_newer_by_being_looked_at_or_resumed(roots: Roots) -> None:
+def test_reading_or_resuming_does_not_make_a_queue_newer(roots: Roots) -> None:
     paths = _make(roots, "old", age=300)
     _make(roots, "new", age=1)
     with _running(paths):
@@ -101,20 +101,20 @@ def test_a_queue_does_not_become_newer_by_being_looked_at_or_resumed(roots: Root
     assert list(queues.names(roots)) == ["new", "old"]
 
 
-def test_local_is_the_newest_queue_when_none_runs(roots: Roots) -> None:
+def test_local_means_the_newest_queue_when_none_runs(roots: Roots) -> None:
     _make(roots, "old", age=300)
     _make(roots, "new", age=1)
     assert queues.local(roots) == ("new", [])
 
 
-def test_local_is_the_one_that_runs_though_another_is_newer(roots: Roots) -> None:
+def test_local_means_the_running_queue_though_another_is_newer(roots: Roots) -> None:
     old = _make(roots, "old", age=300)
     _make(roots, "new", age=1)
     with _running(old):
         assert queues.local(roots) == ("old", [])
 
 
-def test_of_several_that_run_local_is_the_newest_and_the_others_are_named(roots: Roots) -> None:
+def test_local_means_the_newest_running_queue_and_the_others_are_named(roots: Roots) -> None:
     with (
         _running(_make(roots, "a", age=3)),
         _running(_make(roots, "b", age=2)),
@@ -130,19 +130,19 @@ def test_without_a_queue_local_is_not_found(roots: Roots) -> None:
     assert "spawn queue run" in caught.value.hint
 
 
-def test_a_queues_folder_is_its_owners_alone(roots: Roots) -> None:
+def test_only_the_owner_can_access_a_queues_folder(roots: Roots) -> None:
     before = os.umask(0)
     try:
         paths = queues.make(roots, "nightly")
     finally:
         os.umask(before)
     assert paths.folder.stat().st_mode & 0o777 == 0o700
-    paths.folder.chmod(0o755)  # as an earlier version made it
+    paths.folder.chmod(0o755)  # as created by an earlier version
     queues.close_to_others(paths)
     assert paths.folder.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_queue_of_another_user_is_said_to_be_one() -> None:
+def test_a_queue_of_another_user_is_reported() -> None:
     if os.getuid() != 0:
         pytest.skip("only root can be two users")
     folder = public_folder()

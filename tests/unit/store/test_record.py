@@ -1,4 +1,4 @@
-"""How an attempt ended, in a block that was there before."""
+"""The outcome of an attempt in a preallocated block."""
 
 import os
 from pathlib import Path
@@ -25,33 +25,33 @@ def _written(path: Path, exit_: Exit = EXIT) -> Path:
 
 @settings(max_examples=60)
 @given(of(Exit))
-def test_what_was_written_is_read(tmp_path_factory: pytest.TempPathFactory, exit_: Exit) -> None:
+def test_a_record_is_read_back(tmp_path_factory: pytest.TempPathFactory, exit_: Exit) -> None:
     path = tmp_path_factory.mktemp("record") / "record"
     assert record.read(_written(path, exit_), TOKEN) == exit_
 
 
-def test_a_record_may_be_written_twice_and_the_last_counts(tmp_path: Path) -> None:
+def test_a_record_may_be_overwritten(tmp_path: Path) -> None:
     fd = record.preallocate(tmp_path / "record")
     record.write(fd, TOKEN, Exit(exit_code=1, signal="SIGTERM", wall_seconds=123.456))
     record.write(fd, TOKEN, Exit(exit_code=0))
     assert record.read(tmp_path / "record", TOKEN) == Exit(exit_code=0)
 
 
-def test_a_block_that_was_only_made_is_no_record(tmp_path: Path) -> None:
+def test_an_unwritten_block_is_not_a_record(tmp_path: Path) -> None:
     record.preallocate(tmp_path / "record")
     assert record.read(tmp_path / "record", TOKEN) is None
 
 
-def test_a_record_that_is_not_there_is_none(tmp_path: Path) -> None:
+def test_a_missing_record_is_none(tmp_path: Path) -> None:
     assert record.read(tmp_path / "record", TOKEN) is None
 
 
 @pytest.mark.parametrize("token", ["", TOKEN[:-1], TOKEN + "0", "fedcba9876543210"])
-def test_a_record_of_another_attempt_is_none(tmp_path: Path, token: str) -> None:
+def test_a_record_of_another_attempt_is_ignored(tmp_path: Path, token: str) -> None:
     assert record.read(_written(tmp_path / "record"), token) is None
 
 
-def test_a_block_is_never_made_over_another(tmp_path: Path) -> None:
+def test_an_existing_block_is_not_replaced(tmp_path: Path) -> None:
     path = _written(tmp_path / "record")
     with pytest.raises(FileExistsError):
         record.preallocate(path)
@@ -60,7 +60,7 @@ def test_a_block_is_never_made_over_another(tmp_path: Path) -> None:
 
 @settings(max_examples=100)
 @given(data=st.data())
-def test_a_torn_or_damaged_record_is_none(
+def test_a_torn_or_damaged_record_is_ignored(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     path = _written(tmp_path_factory.mktemp("record") / "record")
@@ -73,16 +73,16 @@ def test_a_torn_or_damaged_record_is_none(
         del block[data.draw(st.integers(0, size - 1)) :]
     path.write_bytes(block)
     found = record.read(path, TOKEN)
-    assert found is None or found == EXIT, "a separator is the only byte that no hash covers"
+    assert found is None or found == EXIT, "only a separator is not covered by the hash"
 
 
-def test_garbage_is_no_record(tmp_path: Path) -> None:
+def test_garbage_is_not_a_record(tmp_path: Path) -> None:
     for garbage in (b"", b"\n", b"\xff" * 4096, b"0" * 64, b"0" * 64 + b" x {}"):
         (tmp_path / "record").write_bytes(garbage)
         assert record.read(tmp_path / "record", TOKEN) is None
 
 
-def test_a_full_disk_refuses_the_block_but_not_the_record_in_it(tmp_path: Path) -> None:
+def test_a_full_disk_prevents_the_block_but_not_the_record_in_it(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", kib=64) as disk:
         fd = record.preallocate(disk / "record")
         fill(disk)

@@ -1,4 +1,4 @@
-"""What is taken out of others' error texts, and what stays."""
+"""Removal of secrets from errors of libraries."""
 
 import pytest
 
@@ -21,16 +21,16 @@ SECRET = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY12"
         (f"a part of {SECRET[:20]}", f"a part of {SECRET[:20]}"),
     ],
 )
-def test_a_text_is_left_without_what_is_secret(text: str, left: str) -> None:
+def test_secrets_are_removed_from_a_text(text: str, left: str) -> None:
     assert redact(text, {"AWS_SECRET_ACCESS_KEY": f"{SECRET}\n"}) == left
 
 
 @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "HTTPS_PROXY"])
 @pytest.mark.parametrize("password", ["p/w", "p w", "p?w", "p#w", 'p"w', "p@w"])
-def test_a_password_that_makes_an_address_none_is_still_one(name: str, password: str) -> None:
+def test_a_password_that_makes_a_url_invalid_is_removed(name: str, password: str) -> None:
     address = f"http://user:{password}@host:1"
     assert redact(f"Invalid: {address}", {name: address}) == "Invalid: http://***@host:1"
 
 
-def test_a_secret_that_is_a_common_word_is_left() -> None:
+def test_a_secret_that_is_a_common_word_is_kept() -> None:
     assert redact("the key", {"AWS_SECRET_ACCESS_KEY": "key"}) == "the key"

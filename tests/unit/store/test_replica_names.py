@@ -1,4 +1,4 @@
-"""Keys of segments and packs: sorted as the events are, and read back only in their own form."""
+"""Keys of segments and packs sort like the events, and only their exact form is parsed."""
 
 import pytest
 from hypothesis import given
@@ -10,24 +10,24 @@ seqs = st.integers(1, 10**12 - 1)
 
 
 @given(seqs)
-def test_a_segments_key_tells_its_first_seq(first: int) -> None:
+def test_a_segments_key_has_its_first_seq(first: int) -> None:
     assert names.parse_segment(names.segment(first)) == first
 
 
 @given(seqs, seqs)
-def test_a_packs_key_tells_both_its_ends_in_their_order(one: int, other: int) -> None:
+def test_a_packs_key_has_its_first_and_last_seq(one: int, other: int) -> None:
     first, last = sorted((one, other))
     assert names.parse_pack(names.pack(first, last)) == (first, last)
 
 
 @given(seqs, seqs)
-def test_keys_sort_as_events_do(one: int, other: int) -> None:
+def test_keys_sort_in_the_order_of_events(one: int, other: int) -> None:
     assert (names.segment(one) < names.segment(other)) == (one < other)
     assert (names.pack(one, one) < names.pack(other, other)) == (one < other)
 
 
 @given(seqs, seqs)
-def test_a_list_of_packs_can_begin_with_those_of_one_seq(at: int, last: int) -> None:
+def test_a_list_of_packs_can_start_at_one_seq(at: int, last: int) -> None:
     cursor = names.before_packs(at)
     assert cursor < names.pack(at, last)
     assert at == 1 or names.pack(at - 1, last) < cursor
@@ -48,7 +48,7 @@ def test_a_list_of_packs_can_begin_with_those_of_one_seq(at: int, last: int) -> 
         names.pack(1, 2),
     ],
 )
-def test_a_key_of_another_form_is_no_segment(key: str) -> None:
+def test_a_key_of_another_form_is_not_a_segment(key: str) -> None:
     assert names.parse_segment(key) is None
 
 
@@ -65,5 +65,5 @@ def test_a_key_of_another_form_is_no_segment(key: str) -> None:
         names.segment(1),
     ],
 )
-def test_a_key_of_another_form_is_no_pack(key: str) -> None:
+def test_a_key_of_another_form_is_not_a_pack(key: str) -> None:
     assert names.parse_pack(key) is None

@@ -1,4 +1,4 @@
-"""What a person asks of a live runner: read in order, once, and whatever else lies there."""
+"""Requests to a live runner are read in order and once, despite other files among them."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def test_a_request_wakes_the_runner_and_is_read_once(tmp_path: Path) -> None:
     assert inbox.read() == []
 
 
-def test_a_request_is_durable_before_it_has_a_name_and_its_name_before_the_runner_wakes(
+def test_a_request_and_its_name_are_durable_before_the_runner_wakes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inbox = Inbox(tmp_path)
@@ -48,13 +48,13 @@ def test_a_request_is_durable_before_it_has_a_name_and_its_name_before_the_runne
     assert synced == [(f".{sent.id}.part", 0, False), (tmp_path.name, 1, False)]
 
 
-def test_requests_that_came_before_the_runner_are_read_oldest_first(tmp_path: Path) -> None:
+def test_requests_older_than_the_runner_are_read_oldest_first(tmp_path: Path) -> None:
     sent = [post(tmp_path / "r", "reset", by="ana", at=AT.format(at)) for at in (3, 1, 2)]
     found = Inbox(tmp_path / "r").read()
     assert _ids(found) == sorted(request.id for request in sent)
 
 
-def test_a_request_is_there_for_the_next_runner_until_it_is_answered(tmp_path: Path) -> None:
+def test_an_unanswered_request_is_kept_for_the_next_runner(tmp_path: Path) -> None:
     sent = post(tmp_path, "cancel", by="ana", at=AT.format(1))
     first, second = Inbox(tmp_path), Inbox(tmp_path)
     assert first.read() == second.read() == [sent]
@@ -63,14 +63,14 @@ def test_a_request_is_there_for_the_next_runner_until_it_is_answered(tmp_path: P
     second.done(sent.id)
 
 
-def test_a_request_that_is_withdrawn_before_it_is_read_was_never_there(tmp_path: Path) -> None:
+def test_a_request_withdrawn_before_it_is_read_has_no_effect(tmp_path: Path) -> None:
     sent = post(tmp_path, "cancel", by="ana", at=AT.format(1))
     withdraw(tmp_path, sent.id)
     withdraw(tmp_path, sent.id)
     assert Inbox(tmp_path).read() == []
 
 
-def test_files_that_are_no_requests_are_told_apart(tmp_path: Path) -> None:
+def test_invalid_files_are_distinguished_from_requests(tmp_path: Path) -> None:
     good = post(tmp_path, "reset", by="ana", at=AT.format(1))
     (tmp_path / "a.json").write_text("{")
     (tmp_path / "b.json").write_text('{"id": "b", "kind": "explode", "by": "eve"}')
@@ -118,7 +118,7 @@ def _half_a_character(path: Path) -> None:
     [os.mkfifo, _nothing, _link, _folder_with_a_file, _deep, _huge, _long, _half_a_character],
 )
 @pytest.mark.parametrize("name", [b"x.json", b"caf\xe9.json"])
-def test_no_file_holds_up_the_runner_and_each_is_told_of_once(
+def test_no_file_blocks_the_runner_and_each_is_reported_once(
     tmp_path: Path, make: Callable[[Path], None], name: bytes
 ) -> None:
     odd = tmp_path / os.fsdecode(name)
@@ -129,7 +129,7 @@ def test_no_file_holds_up_the_runner_and_each_is_told_of_once(
     event = Draft(RequestRefused(request=found.id, why=found.why))
     encode(seal(event, seq=1, queue_id="q", epoch=1, at=AT.format(1)))
     inbox.done(found.id)
-    assert odd.exists() == (make is _folder_with_a_file), "what can be removed is"
+    assert odd.exists() == (make is _folder_with_a_file), "removable files are removed"
     assert inbox.read() == []
     sent = post(tmp_path, "cancel", by="ana", at=AT.format(1))
     assert inbox.read() == [sent]
@@ -137,7 +137,7 @@ def test_no_file_holds_up_the_runner_and_each_is_told_of_once(
 
 @pytest.mark.parametrize("name", ["r", "r/wake"])
 @pytest.mark.parametrize("make", [_nothing, _link, _folder_with_a_file])
-def test_whatever_is_called_as_the_folder_or_its_pipe_stops_no_runner(
+def test_anything_in_place_of_the_folder_or_its_pipe_does_not_stop_the_runner(
     tmp_path: Path, make: Callable[[Path], None], name: str
 ) -> None:
     if name == "r/wake":
@@ -148,14 +148,14 @@ def test_whatever_is_called_as_the_folder_or_its_pipe_stops_no_runner(
     assert inbox.read() == []
 
 
-def test_whatever_stands_where_the_pipe_should_be_makes_room_for_it(tmp_path: Path) -> None:
+def test_anything_in_place_of_the_pipe_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "wake").write_text("not a pipe")
     inbox = Inbox(tmp_path)
     post(tmp_path, "cancel", by="ana", at=AT.format(1))
     assert _ready(inbox)
 
 
-def test_a_full_pipe_does_not_hold_up_who_asks(tmp_path: Path) -> None:
+def test_a_full_pipe_does_not_block_a_request(tmp_path: Path) -> None:
     inbox = Inbox(tmp_path)
     fd = os.open(tmp_path / "wake", os.O_WRONLY | os.O_NONBLOCK)
     try:

@@ -1,4 +1,4 @@
-"""Names that come from an object store: none leads out of the folder."""
+"""Names from an object store never lead out of the folder."""
 
 import io
 import json
@@ -24,18 +24,16 @@ NAMES = st.lists(PARTS, min_size=1, max_size=5).map("/".join)
 
 
 class Hostile(FolderStore):
-    """Objects whose names somebody chose who means harm."""
+    """Objects with malicious names."""
 
     def __init__(self, names: list[str]) -> None:
         super().__init__(Path("/nowhere"))
         self._names = names
 
     def list(self, prefix: str, after: str = "") -> list[tuple[str, int]]:
-        """See `ObjectStore.list`."""
         return [(prefix + name, 1) for name in self._names]
 
     def open_range(self, key: str, at: int, size: int, etag: str = "") -> tuple[BinaryIO, str]:
-        """See `ObjectStore.open_range`."""
         return io.BytesIO(b"!"), "e"
 
 
@@ -67,13 +65,13 @@ def test_no_name_leaves_the_folder(
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../x", "a//b", "x\0", "y" * 256, "a/"])
-def test_a_name_that_means_harm_is_an_error(tmp_path: Path, name: str) -> None:
+def test_a_malicious_name_is_an_error(tmp_path: Path, name: str) -> None:
     (file,) = _fetch(Hostile([name]), tmp_path)
     assert file.error
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
+def test_a_link_in_the_path_is_not_followed(tmp_path: Path) -> None:
     away = tmp_path / "away"
     away.mkdir()
     out = tmp_path / "out"
@@ -86,7 +84,7 @@ def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
         (out / link).unlink()
 
 
-def test_a_link_in_a_files_place_gives_way_and_what_it_leads_to_stays(tmp_path: Path) -> None:
+def test_a_link_in_place_of_a_file_is_replaced_and_its_target_stays(tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.write_text("mine")
     (tmp_path / "out/a").mkdir(parents=True)
@@ -97,7 +95,7 @@ def test_a_link_in_a_files_place_gives_way_and_what_it_leads_to_stays(tmp_path: 
     assert (tmp_path / "out/a/x").read_text() == "!"
 
 
-def test_names_that_are_one_file_where_case_does_not_count_are_told_apart(
+def test_names_that_differ_only_in_case_are_distinguished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("spawn.store.results.inside._is_there", lambda *_: True)
@@ -107,7 +105,7 @@ def test_names_that_are_one_file_where_case_does_not_count_are_told_apart(
     assert all("on this file system it is the same file as" in error for error in failed.values())
 
 
-def test_what_a_stopped_attempt_has_left_is_checked_against_the_log(tmp_path: Path) -> None:
+def test_a_checkpoint_is_verified_against_the_log(tmp_path: Path) -> None:
     store = FolderStore(tmp_path / "objects")
     at = "a/attempts/1.1/"
     files = [{"name": "model", "size": 4, "sha256": sha256(b"half").hexdigest()}]
@@ -136,7 +134,7 @@ def test_what_a_stopped_attempt_has_left_is_checked_against_the_log(tmp_path: Pa
     assert "do not match the log" in fetch(saved, "changed")["checkpoint/model"][1]
 
 
-def test_links_of_a_list_are_made_where_they_stay_inside_and_nothing_is_written_through_them(
+def test_links_of_a_manifest_stay_inside_and_are_never_written_through(
     tmp_path: Path,
 ) -> None:
     store = FolderStore(tmp_path / "objects")
@@ -170,7 +168,7 @@ def test_links_of_a_list_are_made_where_they_stay_inside_and_nothing_is_written_
         assert (results / "ckpt/up").readlink() == Path("..")
         assert (results / "top").readlink() == Path()
         assert (results / "void").is_dir()
-        # Two names of this list are a folder and a link: whichever came first stays.
+        # Two names of this manifest are a folder and a link: the first one stays.
         assert len(failed & {"ckpt/latest", "ckpt/latest/x"}) == 1
         assert len(failed & {"ckpt/step1", "ckpt/step1/w"}) == 1
         made = [path for path in tmp_path.rglob("*") if path.is_symlink()]
@@ -178,7 +176,7 @@ def test_links_of_a_list_are_made_where_they_stay_inside_and_nothing_is_written_
     assert not list((tmp_path / "out").rglob("*.part"))
 
 
-def test_a_large_object_is_read_in_ranges_and_one_that_changes_meanwhile_is_not_taken(
+def test_a_large_object_is_read_in_ranges_and_rejected_if_it_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("spawn.store.results.download.RANGE", 1000)

@@ -1,4 +1,4 @@
-"""Which files a job's patterns name, and what each is called in the store."""
+"""The files that a job's patterns match, and their names in the store."""
 
 import glob
 import os
@@ -15,7 +15,7 @@ from spawn.store.results.find import Results, find
 
 
 def _make(folder: Path, *names: str) -> Path:
-    """Files that each hold their own name."""
+    """Create files that contain their own name."""
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(name)
@@ -23,7 +23,7 @@ def _make(folder: Path, *names: str) -> Path:
 
 
 def _found(folder: Path, *patterns: str) -> Mapping[str, str]:
-    """Names in the store, each with the file below `folder` that it stands for."""
+    """Return names in the store, each with its file below `folder`."""
     found = find(patterns, str(folder))
     assert found.unmatched == ()
     names = [file.name for file in found.files]
@@ -39,7 +39,7 @@ def test_a_file_keeps_its_base_name(tmp_path: Path) -> None:
     }
 
 
-def test_what_is_known_of_a_file_is_what_the_disk_says(tmp_path: Path) -> None:
+def test_a_files_metadata_is_that_of_the_disk(tmp_path: Path) -> None:
     _make(tmp_path, "a.csv")
     (tmp_path / "a.csv").chmod(0o640)
     stat = (tmp_path / "a.csv").stat()
@@ -68,7 +68,7 @@ def test_two_stars_cross_folders(tmp_path: Path) -> None:
     }
 
 
-def test_a_folder_stands_for_all_files_in_it_and_keeps_its_shape(tmp_path: Path) -> None:
+def test_a_folder_stands_for_all_its_files_and_keeps_its_structure(tmp_path: Path) -> None:
     _make(tmp_path, "runs/out/a.csv", "runs/out/deep/b.csv", "runs/out/.hidden")
     (tmp_path / "runs/out/empty").mkdir()
     for pattern in ("runs/out", "runs/out/", "runs/./out", "runs/x/../out"):
@@ -80,7 +80,7 @@ def test_a_folder_stands_for_all_files_in_it_and_keeps_its_shape(tmp_path: Path)
         }
 
 
-def test_a_file_that_several_patterns_name_is_found_once(tmp_path: Path) -> None:
+def test_a_file_that_matches_several_patterns_is_found_once(tmp_path: Path) -> None:
     _make(tmp_path, "a.csv", "b.csv")
     assert _found(tmp_path, "a.csv", "*.csv", "./a.csv", str(tmp_path / "a.csv")) == {
         "a.csv": "a.csv",
@@ -88,7 +88,7 @@ def test_a_file_that_several_patterns_name_is_found_once(tmp_path: Path) -> None
     }
 
 
-def test_where_two_share_a_name_both_keep_the_path_below_what_they_have_in_common(
+def test_files_with_one_name_keep_their_paths_below_the_common_folder(
     tmp_path: Path,
 ) -> None:
     _make(tmp_path, "runs/one/model.pth", "runs/two/deep/model.pth", "runs/notes.txt")
@@ -99,7 +99,7 @@ def test_where_two_share_a_name_both_keep_the_path_below_what_they_have_in_commo
     }
 
 
-def test_a_name_that_reads_like_a_pattern_is_taken_literally_first(tmp_path: Path) -> None:
+def test_a_name_with_wildcards_is_first_taken_literally(tmp_path: Path) -> None:
     _make(tmp_path, "a[1].txt", "a1.txt", "what?.csv", "whats.csv")
     assert set(_found(tmp_path, "a[1].txt")) == {"a[1].txt"}
     assert set(_found(tmp_path, "what?.csv")) == {"what?.csv"}
@@ -166,7 +166,7 @@ def test_a_link_to_a_folder_within_the_folder_stays_a_link(tmp_path: Path) -> No
     assert (found.left_out, found.unmatched) == ((), ())
 
 
-def test_a_link_that_steps_up_from_where_another_one_leads_is_left_out(tmp_path: Path) -> None:
+def test_a_link_that_leads_out_through_another_link_is_left_out(tmp_path: Path) -> None:
     _make(tmp_path, "out/a/b/x", "out/y")
     (tmp_path / "out/jump").symlink_to("a/b")
     (tmp_path / "out/to-a").symlink_to("jump/..")
@@ -175,8 +175,8 @@ def test_a_link_that_steps_up_from_where_another_one_leads_is_left_out(tmp_path:
     assert found.left_out == ("out/to-a: a link whose `..` goes through another link",)
 
 
-def test_names_keep_a_link_whole(tmp_path: Path) -> None:
-    """The target of a link is called by a pattern of its own first."""
+def test_names_keep_links_intact(tmp_path: Path) -> None:
+    """The target of the link is matched by an earlier pattern of its own."""
     _make(tmp_path, "ckpt/step1/a")
     (tmp_path / "ckpt/latest").symlink_to("step1")
     found = find(["ckpt/step1", "ckpt"], str(tmp_path))
@@ -184,7 +184,7 @@ def test_names_keep_a_link_whole(tmp_path: Path) -> None:
     assert [(link.name, link.target) for link in found.links] == [("latest", "step1")]
 
 
-def test_what_one_pattern_leaves_out_another_may_name(tmp_path: Path) -> None:
+def test_a_file_left_out_by_one_pattern_may_match_another(tmp_path: Path) -> None:
     _make(tmp_path, "data/x", "out/y")
     (tmp_path / "out/data").symlink_to("../data")
     found = find(["out", "out/data"], str(tmp_path))
@@ -192,13 +192,13 @@ def test_what_one_pattern_leaves_out_another_may_name(tmp_path: Path) -> None:
     assert found.left_out == ()
 
 
-def test_a_link_to_a_file_within_the_folder_is_one_more_file(tmp_path: Path) -> None:
+def test_a_link_to_a_file_within_the_folder_is_a_file(tmp_path: Path) -> None:
     _make(tmp_path, "out/model-7.pth")
     (tmp_path / "out/newest.pth").symlink_to("model-7.pth")
     assert set(_found(tmp_path, "out")) == {"out/model-7.pth", "out/newest.pth"}
 
 
-def test_a_folder_or_file_that_is_itself_named_may_be_a_link(tmp_path: Path) -> None:
+def test_a_named_file_or_folder_may_be_a_link(tmp_path: Path) -> None:
     _make(tmp_path, "elsewhere/a.csv")
     (tmp_path / "out").symlink_to("elsewhere")
     (tmp_path / "b.csv").symlink_to("elsewhere/a.csv")
@@ -206,45 +206,45 @@ def test_a_folder_or_file_that_is_itself_named_may_be_a_link(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("pattern", ["out/*", "out/**", "out/**/*"])
-def test_a_wildcard_does_not_lead_out_of_the_folder_either(tmp_path: Path, pattern: str) -> None:
+def test_a_wildcard_does_not_follow_links_out_of_the_folder(tmp_path: Path, pattern: str) -> None:
     _make(tmp_path, "outside/secret", "out/own.txt")
     (tmp_path / "out/to-folder").symlink_to("../outside")
     assert set(_found(tmp_path, pattern)) == {"own.txt"}
 
 
-def test_two_stars_do_not_go_round_in_circles(tmp_path: Path) -> None:
+def test_two_stars_do_not_loop(tmp_path: Path) -> None:
     _make(tmp_path, "out/own.txt")
     (tmp_path / "out/self").symlink_to(".")
     assert list(_found(tmp_path, "out/**").values()) == ["out/own.txt"]
 
 
 @pytest.mark.parametrize("folder", ["run[1]", "what?", "a*b"])
-def test_a_working_directory_may_read_like_a_pattern(tmp_path: Path, folder: str) -> None:
+def test_a_working_directory_may_contain_wildcards(tmp_path: Path, folder: str) -> None:
     _make(tmp_path / folder, "a.csv")
     _make(tmp_path, "whats/a.csv", "aXb/a.csv")
     assert _found(tmp_path / folder, "*.csv") == {"a.csv": "a.csv"}
 
 
 @pytest.mark.parametrize("pattern", ["runs/*/", "runs/**/", "*/one/"])
-def test_a_slash_at_the_end_of_a_pattern_says_that_folders_are_meant(
+def test_a_trailing_slash_matches_only_folders(
     tmp_path: Path, pattern: str
 ) -> None:
     _make(tmp_path, "runs/one/a.csv", "runs/b.csv")
     assert _found(tmp_path, pattern)["one/a.csv"] == "runs/one/a.csv"
 
 
-def test_a_character_that_is_not_one_of_a_set_is_no_slash(tmp_path: Path) -> None:
+def test_a_negated_set_does_not_match_a_slash(tmp_path: Path) -> None:
     _make(tmp_path, "a/c", "axc")
     assert set(_found(tmp_path, "a[!b]c")) == {"axc"}
 
 
-def test_a_set_whose_range_is_turned_around_matches_nothing(tmp_path: Path) -> None:
+def test_a_set_with_a_reversed_range_matches_nothing(tmp_path: Path) -> None:
     _make(tmp_path, "a")
     assert find(["[z-a]"], str(tmp_path)) == Results(unmatched=("[z-a]",))
 
 
 @pytest.mark.parametrize("pattern", ["*.csv", "deep/*.csv", "*/x.csv"])
-def test_without_two_stars_no_folder_is_opened_that_the_pattern_cannot_reach(
+def test_only_folders_that_the_pattern_can_reach_are_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str
 ) -> None:
     _make(tmp_path, "a.csv", "deep/x.csv", "deep/deeper/deepest/z")
@@ -260,13 +260,13 @@ def test_without_two_stars_no_folder_is_opened_that_the_pattern_cannot_reach(
     assert str(tmp_path / "deep/deeper/deepest") not in opened
 
 
-def test_a_name_that_was_made_longer_is_not_that_of_another_file(tmp_path: Path) -> None:
+def test_a_lengthened_name_does_not_collide_with_another_file(tmp_path: Path) -> None:
     _make(tmp_path, "x/a.txt", "y/a.txt", "z/x/a.txt")
     found = _found(tmp_path, "x/a.txt", "y/a.txt", "z/x")
     assert len(found) == 3
 
 
-def test_no_name_is_also_the_folder_of_another(tmp_path: Path) -> None:
+def test_no_name_is_a_folder_of_another_name(tmp_path: Path) -> None:
     _make(tmp_path, "one/out", "two/out/a.txt")
     names = _found(tmp_path, "one/out", "two/out")
     assert not any(other.startswith(f"{name}/") for name in names for other in names)
@@ -277,7 +277,7 @@ PATHS = st.lists(st.sampled_from("ab"), min_size=1, max_size=4).map("/".join).ma
 
 @settings(max_examples=100)
 @given(paths=st.sets(PATHS, min_size=1, max_size=8), data=st.data())
-def test_every_file_that_any_pattern_names_is_found_once(
+def test_every_matching_file_is_found_once(
     tmp_path_factory: pytest.TempPathFactory, paths: set[str], data: st.DataObject
 ) -> None:
     folder = _make(tmp_path_factory.mktemp("results"), *paths)
@@ -304,7 +304,7 @@ PATTERNS = st.tuples(st.lists(WILD | st.just("**"), max_size=2), WILD).map(
 
 @settings(max_examples=150)
 @given(paths=st.sets(PATHS, min_size=1, max_size=8), pattern=PATTERNS)
-def test_wildcards_mean_what_they_mean_elsewhere(
+def test_wildcards_match_as_in_glob(
     tmp_path_factory: pytest.TempPathFactory, paths: set[str], pattern: str
 ) -> None:
     folder = _make(tmp_path_factory.mktemp("results"), *paths)
@@ -318,7 +318,7 @@ def test_wildcards_mean_what_they_mean_elsewhere(
 
 @settings(max_examples=100)
 @given(paths=st.sets(PATHS, min_size=1, max_size=8))
-def test_files_that_are_named_one_by_one_have_distinct_names_that_end_like_theirs(
+def test_explicitly_named_files_have_distinct_names_with_their_endings(
     tmp_path_factory: pytest.TempPathFactory, paths: set[str]
 ) -> None:
     folder = _make(tmp_path_factory.mktemp("results"), *paths)

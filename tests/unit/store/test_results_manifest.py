@@ -1,4 +1,4 @@
-"""The list of an attempt's results, and what becomes of it."""
+"""The manifest of an attempt's results, and their upload."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ from spawn.store.results.restore import put_back
 
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
-    """The job's working directory, with two results."""
+    """The job's working directory with two results."""
     work = tmp_path / "work"
     (work / "out").mkdir(parents=True)
     (work / "out/a.csv").write_bytes(b"a,b\n")
@@ -33,7 +33,7 @@ def work(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The attempt's folder, with its output."""
+    """The attempt's folder with its output."""
     folder = tmp_path / "attempt-1.abc"
     folder.mkdir()
     (folder / "stdout.log").write_bytes(b"hello\n")
@@ -43,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Where the objects are."""
+    """A folder for the objects."""
     return tmp_path / "objects"
 
 
@@ -65,7 +65,7 @@ def _objects(root: Path) -> dict[str, bytes]:
     }
 
 
-def test_the_manifest_lists_the_files_and_the_event_sums_it_up(work: Path, folder: Path) -> None:
+def test_the_manifest_lists_the_files_and_the_event_has_the_totals(work: Path, folder: Path) -> None:
     results = collect(_config(work, "out", "model.pth", "*.none"), folder)
     manifest = load(folder)
     assert [file.name for file in manifest.files] == ["model.pth", "out/a.csv"]
@@ -74,13 +74,13 @@ def test_the_manifest_lists_the_files_and_the_event_sums_it_up(work: Path, folde
     assert results.sha256 == sha256((folder / NAME).read_bytes()).hexdigest()
 
 
-def test_without_a_match_the_manifest_is_empty_and_says_so(work: Path, folder: Path) -> None:
+def test_without_a_match_the_manifest_is_empty_and_names_the_patterns(work: Path, folder: Path) -> None:
     results = collect(_config(work, "*.none"), folder)
     assert (results.files, results.size) == (0, 0)
     assert load(folder).unmatched == ("*.none",)
 
 
-def test_every_result_and_the_manifest_are_made_durable_before_it_counts(
+def test_results_and_manifest_are_flushed_before_they_count(
     work: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[str] = []
@@ -95,7 +95,7 @@ def test_every_result_and_the_manifest_are_made_durable_before_it_counts(
     assert synced == [str(work / "model.pth"), str(work / "out/a.csv"), str(folder)]
 
 
-def test_results_logs_code_and_facts_are_in_the_store_under_the_attempt(
+def test_results_logs_exit_code_and_metadata_are_stored_under_the_attempt(
     work: Path, folder: Path, root: Path
 ) -> None:
     state = _completed(_config(work, "out", "model.pth", "*.none"), folder)
@@ -124,7 +124,7 @@ def test_results_logs_code_and_facts_are_in_the_store_under_the_attempt(
     assert entry["sha256"] == sha256(b"weights").hexdigest()
 
 
-def test_links_and_empty_folders_are_listed_and_restored_and_the_rest_is_named(
+def test_links_and_empty_folders_are_listed_and_other_entries_are_named(
     work: Path, folder: Path, root: Path
 ) -> None:
     (work / "out/step1").mkdir()
@@ -151,7 +151,7 @@ def test_links_and_empty_folders_are_listed_and_restored_and_the_rest_is_named(
     assert (work / "out/void").is_dir()
 
 
-def test_publishing_again_after_a_crash_says_the_same_and_changes_nothing(
+def test_publishing_again_after_a_crash_is_idempotent(
     work: Path, folder: Path, root: Path
 ) -> None:
     state = _completed(_config(work, "out"), folder)
@@ -161,7 +161,7 @@ def test_publishing_again_after_a_crash_says_the_same_and_changes_nothing(
     assert _objects(root) == before
 
 
-def test_what_has_the_name_of_a_result_in_the_store_is_not_taken_for_it(
+def test_a_foreign_object_at_a_results_key_is_not_accepted(
     work: Path, folder: Path, root: Path
 ) -> None:
     state = _completed(_config(work, "model.pth"), folder)
@@ -173,7 +173,7 @@ def test_what_has_the_name_of_a_result_in_the_store_is_not_taken_for_it(
             publish(FolderStore(root), state)
 
 
-def test_more_results_than_are_made_durable_one_by_one_are_all_kept(
+def test_results_beyond_the_limit_of_single_flushes_are_saved(
     work: Path, folder: Path, root: Path
 ) -> None:
     for number in range(250):
@@ -185,7 +185,7 @@ def test_more_results_than_are_made_durable_one_by_one_are_all_kept(
     assert _objects(root)["train/attempts/1.1/results/out/249.txt"] == b"249"
 
 
-def test_a_job_that_promises_nothing_has_its_logs_published_all_the_same(
+def test_the_logs_of_a_job_without_results_are_published(
     work: Path, folder: Path, root: Path
 ) -> None:
     assert publish(FolderStore(root), _completed(_config(work), folder)) is None
@@ -193,7 +193,7 @@ def test_a_job_that_promises_nothing_has_its_logs_published_all_the_same(
 
 
 @pytest.mark.parametrize("how", ["gone", "changed"])
-def test_a_result_that_is_not_what_it_was_fails_the_upload(
+def test_a_changed_result_fails_the_upload(
     work: Path, folder: Path, root: Path, how: str
 ) -> None:
     state = _completed(_config(work, "out", "model.pth"), folder)
@@ -205,7 +205,7 @@ def test_a_result_that_is_not_what_it_was_fails_the_upload(
         publish(FolderStore(root), state)
 
 
-def test_a_result_that_was_replaced_by_one_of_the_same_size_and_time_is_found(
+def test_a_result_replaced_by_one_of_the_same_size_and_time_is_detected(
     work: Path, folder: Path, root: Path
 ) -> None:
     path = work / "model.pth"
@@ -219,7 +219,7 @@ def test_a_result_that_was_replaced_by_one_of_the_same_size_and_time_is_found(
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{}", b"\xff"])
-def test_without_a_valid_manifest_the_upload_fails_with_a_reason(
+def test_without_a_valid_manifest_the_upload_fails_with_the_cause(
     work: Path, folder: Path, root: Path, content: bytes | None
 ) -> None:
     state = _completed(_config(work, "out"), folder)
@@ -230,10 +230,10 @@ def test_without_a_valid_manifest_the_upload_fails_with_a_reason(
         publish(FolderStore(root), state)
 
 
-def test_bytes_of_a_result_that_changed_are_not_left_under_its_name(
+def test_bytes_of_a_changed_result_are_not_stored_under_its_key(
     work: Path, folder: Path, root: Path
 ) -> None:
-    """Nothing is overwritten: what is there first stays for ever."""
+    """Nothing is overwritten, so the first object at a key stays for ever."""
     state = _completed(_config(work, "model.pth"), folder)
     (work / "model.pth").write_bytes(b"half-written")
     with pytest.raises(Lost):
@@ -241,13 +241,13 @@ def test_bytes_of_a_result_that_changed_are_not_left_under_its_name(
     assert "train/attempts/1.1/results/model.pth" not in _objects(root)
 
 
-def test_a_result_that_changes_while_it_is_read_is_not_kept(
+def test_a_result_that_changes_while_it_is_read_is_not_stored(
     work: Path, folder: Path, root: Path
 ) -> None:
     state = _completed(_config(work, "model.pth"), folder)
 
     class Meanwhile(FolderStore):
-        """Changes a result when its bytes were read, before it is asked whether they will do."""
+        """Changes a result after its bytes were read, before it is accepted."""
 
         def put_file(
             self, key: str, source: Path, *, accept: Callable[[], None] | None = None
@@ -267,7 +267,7 @@ def test_a_result_that_changes_while_it_is_read_is_not_kept(
     assert "train/attempts/1.1/results/model.pth" not in _objects(root)
 
 
-def test_a_result_whose_name_is_no_text_is_saved_and_put_back(
+def test_a_result_with_a_name_that_is_not_text_is_saved_and_restored(
     work: Path, folder: Path, root: Path
 ) -> None:
     strange = os.fsencode(work / "out") + b"/caf\xe9.csv"
@@ -284,7 +284,7 @@ def test_a_result_whose_name_is_no_text_is_saved_and_put_back(
 
 
 def _readable_by_nobody(how: str) -> None:
-    """As a user whom permissions bind: what cannot be read is an error, never passed over."""
+    """Check, as an unprivileged user, that unreadable results are an error and not skipped."""
     root = public_folder()
     try:
         work, folder = root / "work", root / "attempt"
@@ -309,7 +309,7 @@ def _readable_by_nobody(how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["file", "folder"])
-def test_results_that_cannot_be_read_are_named_and_not_passed_over(how: str) -> None:
+def test_unreadable_results_are_named_and_not_skipped(how: str) -> None:
     def try_it() -> None:
         os.umask(0o022)
         _readable_by_nobody(how)

@@ -1,4 +1,4 @@
-"""Results that are put back where their job had left them, and lists of them that mean harm."""
+"""Results restored to their original paths, and malicious manifests."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -36,7 +36,7 @@ def _job(
     folders: tuple[str, ...] = (),
     v: int = 2,
 ) -> JobState:
-    """A completed job whose list, which the log vouches for, says this."""
+    """A completed job with this manifest, whose hash is in the log."""
     linked = tuple(
         Linked(name=path, path=f"{work}/{path}", target=target)
         for path, target in (links or {}).items()
@@ -61,7 +61,7 @@ def _job(
     )
 
 
-def test_a_file_comes_back_with_its_mode_and_time_but_never_as_another_user(
+def test_a_file_is_restored_with_mode_and_time_but_never_setuid(
     tmp_path: Path,
 ) -> None:
     work, store = tmp_path / "work", FolderStore(tmp_path / "objects")
@@ -70,11 +70,11 @@ def test_a_file_comes_back_with_its_mode_and_time_but_never_as_another_user(
     assert put_back(store, state) == 1
     assert file.read_bytes() == BODY
     assert (file.stat().st_mode & 0o7777, file.stat().st_mtime_ns) == (0o750, 1)
-    assert put_back(store, state) == 0, "what is there and agrees is left"
+    assert put_back(store, state) == 0, "an identical file is not replaced"
     assert [path for path in work.rglob("*") if ".part" in path.name] == []
 
 
-def test_a_file_that_came_back_is_flushed_and_so_is_its_name(
+def test_a_restored_file_is_flushed_with_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, file = FolderStore(tmp_path / "objects"), tmp_path / "work/out/model"
@@ -96,7 +96,7 @@ def test_a_file_that_came_back_is_flushed_and_so_is_its_name(
         "{work}//out/x",
     ],
 )
-def test_a_list_that_names_what_no_pattern_could_is_not_followed(tmp_path: Path, path: str) -> None:
+def test_a_manifest_with_impossible_names_is_rejected(tmp_path: Path, path: str) -> None:
     work, store = tmp_path / "work", FolderStore(tmp_path / "objects")
     state = _job(store, work, _kept(path.format(work=work)))
     with pytest.raises(Gone, match="is not a result of job train"):
@@ -105,7 +105,7 @@ def test_a_list_that_names_what_no_pattern_could_is_not_followed(tmp_path: Path,
 
 
 @pytest.mark.parametrize("body", [b"", b"weight", b"WEIGHTS", b"weights and more"])
-def test_bytes_that_the_log_does_not_know_take_no_files_place(tmp_path: Path, body: bytes) -> None:
+def test_unknown_bytes_do_not_replace_a_file(tmp_path: Path, body: bytes) -> None:
     work, store = tmp_path / "work", FolderStore(tmp_path / "objects")
     file = work / "x.bin"
     state = _job(store, work, _kept(file))
@@ -119,7 +119,7 @@ def test_bytes_that_the_log_does_not_know_take_no_files_place(tmp_path: Path, bo
     assert [path.name for path in work.iterdir()] == ["x.bin"]
 
 
-def test_a_link_in_a_files_place_gives_way_and_what_it_leads_to_stays(tmp_path: Path) -> None:
+def test_a_link_in_place_of_a_file_is_replaced_and_its_target_stays(tmp_path: Path) -> None:
     work, store = tmp_path / "work", FolderStore(tmp_path / "objects")
     work.mkdir()
     (tmp_path / "mine").write_text("mine")
@@ -138,7 +138,7 @@ PATTERNS = st.sampled_from(
 @given(
     st.lists(st.lists(NAMES, min_size=1, max_size=3), max_size=6), st.lists(PATTERNS, max_size=3)
 )
-def test_whatever_is_found_could_be_found(
+def test_every_found_file_passes_the_check_of_names(
     tmp_path_factory: pytest.TempPathFactory, files: list[list[str]], patterns: list[str]
 ) -> None:
     root = tmp_path_factory.mktemp("found")
@@ -154,7 +154,7 @@ def test_whatever_is_found_could_be_found(
     assert not may_find(patterns, str(root), "/etc/passwd")
 
 
-def test_links_and_empty_folders_come_back_and_what_is_in_their_way_goes(tmp_path: Path) -> None:
+def test_links_and_empty_folders_are_restored_and_obstacles_replaced(tmp_path: Path) -> None:
     work, store = tmp_path / "work", FolderStore(tmp_path / "objects")
     links = {"out/latest": "step1", "out/deep/up": ".."}
     state = _job(store, work, _kept(work / "out/step1/model"), links=links, folders=("out/void",))
@@ -168,12 +168,12 @@ def test_links_and_empty_folders_come_back_and_what_is_in_their_way_goes(tmp_pat
         assert (work / "out/deep/up").readlink() == Path("..")
         assert (work / "out/latest/model").read_bytes() == BODY
         assert list((work / "out/void").iterdir()) == []
-    assert {path.name for path in tmp_path.iterdir()} == {"work", "objects"}, "none was followed"
+    assert {path.name for path in tmp_path.iterdir()} == {"work", "objects"}, "no link was followed"
     assert not [path for path in work.rglob("*") if ".part" in path.name]
 
 
 @pytest.mark.parametrize("place", ["out/latest", "out/step1/model"])
-def test_a_folder_with_files_where_a_result_belongs_is_kept_and_named(
+def test_a_folder_with_files_in_place_of_a_result_is_kept_and_named(
     tmp_path: Path, place: str
 ) -> None:
     work, store = tmp_path / "work", FolderStore(tmp_path / "objects")
@@ -210,21 +210,21 @@ def test_a_folder_with_files_where_a_result_belongs_is_kept_and_named(
         ("out/../../x", "y"),
     ],
 )
-def test_a_link_that_leads_out_is_not_made(tmp_path: Path, path: str, target: str) -> None:
+def test_a_link_that_leads_out_is_not_created(tmp_path: Path, path: str, target: str) -> None:
     work, store = tmp_path / "work", FolderStore(tmp_path / "objects")
     with pytest.raises(Gone):
         put_back(store, _job(store, work, links={path: target}))
     assert not [each for each in tmp_path.rglob("*") if each.is_symlink()]
 
 
-def test_no_file_is_written_through_a_link_of_the_same_list(tmp_path: Path) -> None:
+def test_no_file_is_written_through_a_link_of_the_same_manifest(tmp_path: Path) -> None:
     work, store = tmp_path / "work", FolderStore(tmp_path / "objects")
     state = _job(store, work, _kept(work / "out/latest/model"), links={"out/latest": "step1"})
     with pytest.raises(Gone):
         put_back(store, state)
 
 
-def test_a_list_of_a_newer_version_is_not_followed_and_an_old_one_is(tmp_path: Path) -> None:
+def test_a_newer_manifest_is_rejected_and_an_older_one_is_accepted(tmp_path: Path) -> None:
     work, store = tmp_path / "work", FolderStore(tmp_path / "objects")
     with pytest.raises(Gone, match="newer version"):
         put_back(store, _job(store, work, _kept(work / "out/model"), v=3))
@@ -238,7 +238,7 @@ def test_a_list_of_a_newer_version_is_not_followed_and_an_old_one_is(tmp_path: P
     assert put_back(store, state) == 1
 
 
-def test_what_was_restored_is_known_to_the_next_runner_until_something_before_it_is_reset(
+def test_restored_results_are_known_to_the_next_runner_until_an_ancestor_is_reset(
     tmp_path: Path,
 ) -> None:
     job_ = _job(FolderStore(tmp_path / "objects"), tmp_path)

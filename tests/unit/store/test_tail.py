@@ -1,4 +1,4 @@
-"""The end of a file that may be large."""
+"""The end of a file of any size."""
 
 from pathlib import Path
 
@@ -15,13 +15,13 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "train.log"
 
 
-def test_the_last_lines_come_oldest_first_and_empty_ones_are_left_out(file: Path) -> None:
+def test_the_last_nonempty_lines_are_returned_oldest_first(file: Path) -> None:
     file.write_bytes(b"one\n\ntwo\n   \nthree\n")
     assert tail(file, 2) == ("two", "three")
     assert tail(file, 9) == ("one", "two", "three")
 
 
-def test_a_last_line_without_an_end_counts(file: Path) -> None:
+def test_an_unterminated_last_line_is_included(file: Path) -> None:
     file.write_bytes(b"one\ntwo")
     assert tail(file, 1) == ("two",)
 
@@ -36,12 +36,12 @@ def test_a_last_line_without_an_end_counts(file: Path) -> None:
         (b"x" * 99_000 + b"\r 10%\r 20%", (" 20%",)),
     ],
 )
-def test_a_bar_is_one_line_the_newest(file: Path, written: bytes, lines: tuple[str, ...]) -> None:
+def test_a_progress_bar_is_its_newest_state(file: Path, written: bytes, lines: tuple[str, ...]) -> None:
     file.write_bytes(written)
     assert tail(file, 9) == (lines or (" 20%",))
 
 
-def test_a_head_has_what_was_written_over_later(file: Path) -> None:
+def test_the_head_includes_lines_overwritten_later(file: Path) -> None:
     file.write_bytes(b"before\nstart\r\n 10%\r 20%\nmore")
     assert [line for line in head(file, after=7, max_bytes=17) if line] == ["start", " 10%", " 20%"]
     assert head(file.with_name("none")) == ()
@@ -60,41 +60,41 @@ def test_lines_are_cut_to_the_width(file: Path) -> None:
     assert tail(file, 2, width=100) == ("é" * 100, "ok")
 
 
-def test_nothing_before_the_offset_counts(file: Path) -> None:
+def test_nothing_before_the_offset_is_read(file: Path) -> None:
     file.write_bytes(b"an attempt before\n" + b"this one\nfails\n")
     assert tail(file, 9, after=18) == ("this one", "fails")
     assert tail(file, 9, after=33) == ()
     assert tail(file, 9, after=10_000) == ()
 
 
-def test_a_line_that_is_only_half_within_reach_is_left_out(file: Path) -> None:
+def test_a_line_partly_outside_the_limit_is_left_out(file: Path) -> None:
     file.write_bytes(b"0123456789\nabcdefghi\n")
     assert tail(file, 9, max_bytes=15) == ("abcdefghi",)
 
 
-def test_one_line_that_is_longer_than_the_reach_is_shown_in_part(file: Path) -> None:
+def test_a_single_line_longer_than_the_limit_is_shown_in_part(file: Path) -> None:
     file.write_bytes(b"x" * 100_000)
     assert tail(file, 9) == ("x" * 500,)
 
 
-def test_a_last_line_that_is_longer_than_the_reach_is_shown_in_part(file: Path) -> None:
+def test_a_last_line_longer_than_the_limit_is_shown_in_part(file: Path) -> None:
     file.write_bytes(b"ok\n" + b"x" * 100_000 + b"\n")
     assert tail(file, 9) == ("x" * 500,)
 
 
-def test_no_lines_are_no_lines(file: Path) -> None:
+def test_a_limit_of_no_lines_gives_none(file: Path) -> None:
     file.write_bytes(b"one\ntwo\n")
     assert tail(file, 0) == ()
 
 
-def test_a_large_file_is_read_at_its_end_only(file: Path) -> None:
+def test_only_the_end_of_a_large_file_is_read(file: Path) -> None:
     with open(file, "wb") as out:
         out.seek(10 * 1024**3)
         out.write(b"\nthe end\n")
     assert tail(file, 1) == ("the end",)
 
 
-def test_a_file_that_cannot_be_read_has_no_lines(tmp_path: Path) -> None:
+def test_an_unreadable_file_has_no_lines(tmp_path: Path) -> None:
     assert tail(tmp_path / "none", 9) == ()
     assert tail(tmp_path, 9) == ()
 
@@ -103,7 +103,7 @@ LINES = st.lists(st.lists(st.sampled_from([b"a", b" ", b"\xc3", b"\xa9", b"\0"])
 
 
 @given(LINES, st.integers(1, 5), st.booleans())
-def test_it_is_what_reading_the_whole_file_gives(
+def test_the_result_equals_that_of_reading_the_whole_file(
     tmp_path_factory: pytest.TempPathFactory, lines: list[bytes], count: int, ended: bool
 ) -> None:
     file = tmp_path_factory.getbasetemp() / "tail.log"
