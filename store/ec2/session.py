@@ -34,9 +34,7 @@ class Aws:
         with aws_errors("sts:GetCallerIdentity", "identify the account"):
             name = region or self._botocore.get_config_variable("region")
         if not name:
-            raise InvalidArgument(
-                "no region is set", hint="set --region us-east-1, or AWS_REGION"
-            )
+            raise InvalidArgument("no region is set", hint="set --region us-east-1, or AWS_REGION")
         why = why_not_region(str(name))
         if why is not None:
             raise InvalidArgument(

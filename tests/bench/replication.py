@@ -129,7 +129,9 @@ def _lags(log: Path, asked: list[ProxiedRequest]) -> list[float]:
     return lags
 
 
-def _idle(folder: Path, environ: dict[str, str], proxy: Proxy) -> tuple[list[ProxiedRequest], float]:
+def _idle(
+    folder: Path, environ: dict[str, str], proxy: Proxy
+) -> tuple[list[ProxiedRequest], float]:
     _spawn(folder, environ, "idle", [{"job_id": "a", "command": "sleep 600"}], "--detach")
     log = folder / "h/state/queues/idle/events.db"
     wait_until(lambda: len(_events(log)) == 3, seconds=30, what="the job runs")

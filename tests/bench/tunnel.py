@@ -62,7 +62,9 @@ def measure(folder: Path) -> Figure:
             name = stack.enter_context(another_user())
             text = person.config.read_text().replace(f"User {ME}", f"User {name}")
             person.config.write_text(text)
-        person.add_known_hosts(server.known_hosts_line(INSTANCE), server.known_hosts_line(f"[127.0.0.1]:{server.port}"))
+        person.add_known_hosts(
+            server.known_hosts_line(INSTANCE), server.known_hosts_line(f"[127.0.0.1]:{server.port}")
+        )
         cat = ["ssh", "-F", str(person.config), "-o", "BatchMode=yes", INSTANCE, f"cat {data}"]
         ask = [sys.executable, "-c", _ASK, INSTANCE, str(port)]
 

@@ -5,7 +5,14 @@ from contextlib import contextmanager
 from uuid import uuid4
 
 import pytest
-from tests.support.answers import Answer, RecordingServer, RecordedRequest, answering, error, forward
+from tests.support.answers import (
+    Answer,
+    RecordingServer,
+    RecordedRequest,
+    answering,
+    error,
+    forward,
+)
 from tests.support.s3 import CREDENTIALS, Server, free_port
 
 from spawn.store import bucket as module

@@ -102,7 +102,9 @@ def test_no_etag_is_used_as_an_md5(
         if asked.method == "POST" and "uploadId" in asked.query:
             body = _backwards(body.decode()).encode()
             headers["content-length"] = str(len(body))
-        told = forward(moto_server, RecordedRequest(asked.method, asked.path, asked.query, headers, body))
+        told = forward(
+            moto_server, RecordedRequest(asked.method, asked.path, asked.query, headers, body)
+        )
         told.headers["ETag"] = _backwards(told.headers.get("ETag", ""))
         return told
 

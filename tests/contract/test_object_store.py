@@ -400,7 +400,9 @@ def test_a_large_file_does_not_overwrite_an_object_created_meanwhile(
 ) -> None:
     subject.require(COMPLETES_ONCE)
     result = subject.store.put_file(
-        "model.pth", large[0], accept=lambda: str(subject.reopen().put("model.pth", b"one")) and None
+        "model.pth",
+        large[0],
+        accept=lambda: str(subject.reopen().put("model.pth", b"one")) and None,
     )
     assert result == (3, sha256(b"one").hexdigest())
     assert subject.store.read("model.pth").data == b"one"

@@ -167,7 +167,9 @@ def test_a_queue_with_a_shortened_log_resumes_from_its_copy(world: World) -> Non
 
 
 def test_events_in_neither_log_nor_copy_are_given_up_only_by_force(world: World) -> None:
-    world.override_constant("spawn.runner.replicator.SPACING_SECONDS", 1000.0)  # the copy stays behind
+    world.override_constant(
+        "spawn.runner.replicator.SPACING_SECONDS", 1000.0
+    )  # the copy stays behind
     queue = world.queue(*(job(f"j{number}", "true") for number in range(4)), job("z", until("go")))
     queue.detach()
     queue.wait_executing("z")

@@ -54,7 +54,10 @@ def test_a_job_lost_three_times_in_a_row_fails_and_shows_its_output(
     )
     finished = queue.run()
     assert finished.code == 1
-    assert [event.data.cause for event in queue.job_events("a", "JobInterrupted")] == ["lost", "lost"]
+    assert [event.data.cause for event in queue.job_events("a", "JobInterrupted")] == [
+        "lost",
+        "lost",
+    ]
     failed = queue.data("a", "JobFailed")
     assert (failed.exit_code, failed.why) == (
         None,

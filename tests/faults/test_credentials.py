@@ -25,9 +25,7 @@ def _write(path: Path, key: str, *, process: bool) -> None:
 
 
 @pytest.mark.parametrize("process", [False, True], ids=["file", "program"])
-def test_a_runner_uses_renewed_credentials_after_expiry(
-    machines: Machines, process: bool
-) -> None:
+def test_a_runner_uses_renewed_credentials_after_expiry(machines: Machines, process: bool) -> None:
     machines.hurry("spawn.runner.replicator.LONGEST_PAUSE", 0.3)
     machines.hurry("spawn.runner.replicator.RENEW_SECONDS", 0.3)
     machines.hurry("spawn.runner.publisher.MOST_SECONDS", 0.3)

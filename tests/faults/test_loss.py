@@ -81,7 +81,9 @@ def test_a_machine_lost_at_a_random_moment_loses_at_most_a_second_of_events(
         needs = {each["job_id"]: each["depends_on"] for each in here.config["jobs"]}
         for job_id, _ in here.executed():
             assert set(needs[job_id]) <= completed, f"{job_id} depends on a lost event"
-    b.override_constant("spawn.runner.replicator.SPACING_SECONDS", 0.1)  # its delays are not measured
+    b.override_constant(
+        "spawn.runner.replicator.SPACING_SECONDS", 0.1
+    )  # its delays are not measured
     done = b.spawn("resume", "q", "--from-s3", "--force")
     assert done.code == 0, done.err
     after = machines.queue_on(b, here)

@@ -54,7 +54,10 @@ def _all_are_done(queue: Queue) -> bool:
 
 def _seconds(queue: Queue) -> float:
     """Return the time from the opening of the gate to the last completion, from the log."""
-    (begin,), (end,) = queue.job_events("gate", "JobCompleted"), queue.job_events("last", "JobCompleted")
+    (begin,), (end,) = (
+        queue.job_events("gate", "JobCompleted"),
+        queue.job_events("last", "JobCompleted"),
+    )
     return (moment(end.at) - moment(begin.at)).total_seconds()
 
 

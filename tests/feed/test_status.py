@@ -200,9 +200,7 @@ def test_a_machine_without_queues_is_reported(feed: Feed, laptop: Laptop) -> Non
     assert not left, "a missing queue leaves no cache"
 
 
-@pytest.mark.parametrize(
-    ("held", "hint"), [(True, "retry in a moment"), (False, "`spawn queue ")]
-)
+@pytest.mark.parametrize(("held", "hint"), [(True, "retry in a moment"), (False, "`spawn queue ")])
 def test_an_empty_log_is_reported_with_a_hint(
     world: World, laptop: Laptop, held: bool, hint: str
 ) -> None:

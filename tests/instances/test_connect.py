@@ -137,7 +137,9 @@ def test_a_shared_connection_to_another_host_is_not_used(there: Instance, tmp_pa
         with subprocess.Popen(master, stderr=subprocess.DEVNULL) as process:
             try:
                 wait_until(path.is_socket, what="a connection to another host is open")
-                there.write_ssh_config(f"Host i-*\n    ControlMaster auto\n    ControlPath {path}\n")
+                there.write_ssh_config(
+                    f"Host i-*\n    ControlMaster auto\n    ControlPath {path}\n"
+                )
                 done = connect(there, "-c", "echo $SSH_CONNECTION")
             finally:
                 there.write_ssh_config()

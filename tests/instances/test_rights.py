@@ -103,7 +103,9 @@ def test_both_sides_listen_only_on_loopback(instance: Instance) -> None:
     watching.wait()
     instance.world.release("end")
     queue.wait_for("QueueCompleted")
-    wait_until(lambda: not processes_with_variable(f"SPAWN_HOME={instance.person.laptop.folder / 'spawn'}"))
+    wait_until(
+        lambda: not processes_with_variable(f"SPAWN_HOME={instance.person.laptop.folder / 'spawn'}")
+    )
 
 
 def listening(pid: int) -> list[str]:

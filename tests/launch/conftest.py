@@ -210,7 +210,9 @@ def front(aws: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Front]:
     """Factory of servers in front of AWS."""
     open_: list[Any] = []
 
-    def make(answer: Callable[[RecordedRequest], Answer | None], server: Server | None = None) -> RecordingServer:
+    def make(
+        answer: Callable[[RecordedRequest], Answer | None], server: Server | None = None
+    ) -> RecordingServer:
         manager = answering(lambda asked: answer(asked) or forward(server or aws, asked))
         made = manager.__enter__()
         open_.append(manager)

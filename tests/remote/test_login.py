@@ -28,9 +28,7 @@ def whoami(connection: Connection) -> str:
         return out.getvalue().decode().strip()
 
 
-def test_the_user_option_overrides_the_configuration(
-    reach: REACH, person: SshUser
-) -> None:
+def test_the_user_option_overrides_the_configuration(reach: REACH, person: SshUser) -> None:
     if os.getuid() != 0:
         pytest.skip("another user can be made by root alone")
     folder = public_folder()  # sshd reads authorized keys as that user
@@ -219,7 +217,9 @@ def test_a_certificate_beside_the_key_is_offered(
         reach().connect().close()
 
 
-def test_a_host_without_key_authentication_is_reported(person: SshUser, reach: REACH, tmp_path: Path) -> None:
+def test_a_host_without_key_authentication_is_reported(
+    person: SshUser, reach: REACH, tmp_path: Path
+) -> None:
     lines = ["PubkeyAuthentication no", "PasswordAuthentication yes"]
     with sshd(tmp_path / "s", *lines, allow=[person.key]) as server:
         person.map_id_to(server)

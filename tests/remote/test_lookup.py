@@ -172,7 +172,9 @@ def test_the_private_address_is_used_behind_a_jump_host(
         person.configure(
             f"Host i-*\n  Port {server.port}\n  User {ME}\n  ProxyJump {ME}@127.0.0.1:{jump.port}\n"
         )
-        person.add_known_hosts(server.known_hosts_line(INSTANCE), jump.known_hosts_line(f"[127.0.0.1]:{jump.port}"))
+        person.add_known_hosts(
+            server.known_hosts_line(INSTANCE), jump.known_hosts_line(f"[127.0.0.1]:{jump.port}")
+        )
         with reach().connect() as connection:
             assert connection.where == f"127.0.0.3:{server.port}"
 

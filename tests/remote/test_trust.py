@@ -80,7 +80,9 @@ def test_a_key_in_the_users_known_hosts_is_accepted_and_saved(
     reach().connect().close()
 
 
-def test_only_the_owner_can_read_our_known_hosts(known: Sshd, reach: REACH, person: SshUser) -> None:
+def test_only_the_owner_can_read_our_known_hosts(
+    known: Sshd, reach: REACH, person: SshUser
+) -> None:
     reach().connect().close()
     assert (person.folder / OWN).stat().st_mode & 0o777 == 0o600
     assert (person.folder / OWN).parent.stat().st_mode & 0o777 == 0o700
@@ -222,9 +224,7 @@ def test_without_the_latest_console_output_that_of_the_boot_is_read(
     reach().connect().close()
 
 
-def test_a_revoked_key_is_rejected_in_any_case(
-    known: Sshd, reach: REACH, person: SshUser
-) -> None:
+def test_a_revoked_key_is_rejected_in_any_case(known: Sshd, reach: REACH, person: SshUser) -> None:
     reach().connect().close()
     person.add_known_hosts(f"@revoked * {_key(known)}\n")
     with pytest.raises(HostKeyDiffers, match="revoked"):

@@ -240,9 +240,7 @@ def test_an_instance_unreachable_from_its_jump_host_is_reported(
             reach().connect()
 
 
-def test_a_loop_of_jump_hosts_is_reported(
-    known: Sshd, person: SshUser, reach: REACH
-) -> None:
+def test_a_loop_of_jump_hosts_is_reported(known: Sshd, person: SshUser, reach: REACH) -> None:
     person.configure(
         f"Host {INSTANCE}\n  HostName 127.0.0.1\n  ProxyJump a\nHost a\n  ProxyJump b\n"
         "Host b\n  ProxyJump a\n"

@@ -136,14 +136,18 @@ def test_a_host_that_stalls_after_its_banner_is_reported(
 
 
 @pytest.mark.parametrize("text", [b"HTTP/1.0 400 Bad Request\r\n\r\n", b"", b"\xff\x00" * 300])
-def test_a_server_that_does_not_speak_ssh_is_reported(person: SshUser, reach: REACH, text: bytes) -> None:
+def test_a_server_that_does_not_speak_ssh_is_reported(
+    person: SshUser, reach: REACH, text: bytes
+) -> None:
     with says(text, then_ends=True) as port:
         _leads_to(person, port)
         with pytest.raises(Unreachable, match="the SSH handshake with .* failed"):
             reach().connect()
 
 
-def test_a_host_without_a_common_algorithm_is_reported(person: SshUser, reach: REACH, server: Sshd) -> None:
+def test_a_host_without_a_common_algorithm_is_reported(
+    person: SshUser, reach: REACH, server: Sshd
+) -> None:
     server.stop()
     server.lines = ("Ciphers chacha20-poly1305@openssh.com",)
     server.start()

@@ -299,7 +299,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self._pass(body, ahead=rule.seconds)
         finally:
             at = self._answered_at or time.time()
-            self._proxy.asked.append(ProxiedRequest(at, self.command, key, self._status, fault, at - came))
+            self._proxy.asked.append(
+                ProxiedRequest(at, self.command, key, self._status, fault, at - came)
+            )
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _any  # noqa: N815
 

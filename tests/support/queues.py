@@ -128,7 +128,9 @@ class Queue:
 
     def outcome(self, job_id: str) -> Any:
         """Return the data of the outcome of a job's newest attempt."""
-        return [event.data for event in self.job_events(job_id) if isinstance(event.data, Outcome)][-1]
+        return [event.data for event in self.job_events(job_id) if isinstance(event.data, Outcome)][
+            -1
+        ]
 
     @property
     def state(self) -> QueueState:
@@ -245,7 +247,9 @@ class Queue:
         elsewhere = {
             each for other in self.world.others for each in self.executed(other.execution_lines())
         }
-        assert max([*starts.values(), *ends.values(), *ran.values()], default=1) == 1, self.describe()
+        assert max([*starts.values(), *ends.values(), *ran.values()], default=1) == 1, (
+            self.describe()
+        )
         assert ran.keys() <= starts.keys(), "executed without a JobStarted"
         completed = {(e.job_id, e.attempt) for e in events if e.type == "JobCompleted"}
         assert completed <= ran.keys() | elsewhere, "completed without an execution"

@@ -184,9 +184,7 @@ def test_garbage_is_an_unreadable_event(line: bytes, type_: bytes | None) -> Non
 
 @settings(max_examples=300, deadline=None)
 @given(data=st.data(), event=events())
-def test_a_damaged_line_is_an_event_or_unreadable(
-    data: st.DataObject, event: Event[Data]
-) -> None:
+def test_a_damaged_line_is_an_event_or_unreadable(data: st.DataObject, event: Event[Data]) -> None:
     line = bytearray(encode(event))
     plain = [place for place, byte in enumerate(line) if byte < 128]
     place = plain[data.draw(st.integers(0, len(plain) - 1))]

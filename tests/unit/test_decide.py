@@ -77,9 +77,7 @@ def test_an_unobserved_end_has_no_time_of_its_own() -> None:
 
 @pytest.mark.parametrize("cause", ["stop", "spot", "fenced", "host"])
 @pytest.mark.parametrize("exit_code", [0, 1, 143])
-def test_after_a_stop_any_exit_code_is_an_interruption(
-    cause: StopCause, exit_code: int
-) -> None:
+def test_after_a_stop_any_exit_code_is_an_interruption(cause: StopCause, exit_code: int) -> None:
     state = _running(queue(job("a")))
     data = _only(_end(state, Exit(exit_code=exit_code, stop=cause)))
     assert data == JobInterrupted(cause=cause, exit_code=exit_code, ended_at=_after(state))

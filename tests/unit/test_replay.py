@@ -24,9 +24,7 @@ QUICK = settings(max_examples=60, deadline=None)
 
 @QUICK
 @given(legal_logs(), st.data())
-def test_a_log_may_be_fed_in_any_parts(
-    log: LogBuilder, data: st.DataObject
-) -> None:
+def test_a_log_may_be_fed_in_any_parts(log: LogBuilder, data: st.DataObject) -> None:
     whole = log.replay()
     pieces = Replay(log.queue_id)
     cuts = sorted(data.draw(st.lists(st.integers(0, log.seq), max_size=4)))

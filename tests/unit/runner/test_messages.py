@@ -62,9 +62,7 @@ def test_a_message_is_read_byte_by_byte(channel: Channel) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 3, 4, 5, 8])
-def test_a_closed_end_gives_no_message_even_within_one(
-    channel: Channel, size: int
-) -> None:
+def test_a_closed_end_gives_no_message_even_within_one(channel: Channel, size: int) -> None:
     ours, theirs = channel
     send(ours, Go())
     data = theirs.recv(1000)

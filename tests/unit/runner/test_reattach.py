@@ -113,9 +113,7 @@ def test_root_is_accepted_by_every_listener_and_client(token: str) -> None:
         connection.close()
 
 
-def test_a_full_backlog_times_out(
-    token: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_backlog_times_out(token: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reattach, "CONNECT_SECONDS", 1.0)
     with reattach.listen(token) as listener:
         listener.listen(0)

@@ -81,7 +81,9 @@ def test_permissions_of_existing_folders_count_and_not_of_their_parents(
     assert roots({"HOME": "/home/ana"}).state == Path("/home/ana/.local/state/spawn-queue")
 
 
-def test_an_unwritable_system_cache_is_replaced_by_the_users(system: Path, forbidden: set[Path]) -> None:
+def test_an_unwritable_system_cache_is_replaced_by_the_users(
+    system: Path, forbidden: set[Path]
+) -> None:
     forbidden.add(system / "cache")
     found = roots({"HOME": "/home/ana", "XDG_CACHE_HOME": "/c"})
     assert (found.state, found.cache) == (system / "lib/spawn-queue", Path("/c/spawn-queue"))

@@ -226,9 +226,7 @@ def test_a_working_directory_may_contain_wildcards(tmp_path: Path, folder: str) 
 
 
 @pytest.mark.parametrize("pattern", ["runs/*/", "runs/**/", "*/one/"])
-def test_a_trailing_slash_matches_only_folders(
-    tmp_path: Path, pattern: str
-) -> None:
+def test_a_trailing_slash_matches_only_folders(tmp_path: Path, pattern: str) -> None:
     _make(tmp_path, "runs/one/a.csv", "runs/b.csv")
     assert _found(tmp_path, pattern)["one/a.csv"] == "runs/one/a.csv"
 

@@ -65,7 +65,9 @@ def _objects(root: Path) -> dict[str, bytes]:
     }
 
 
-def test_the_manifest_lists_the_files_and_the_event_has_the_totals(work: Path, folder: Path) -> None:
+def test_the_manifest_lists_the_files_and_the_event_has_the_totals(
+    work: Path, folder: Path
+) -> None:
     results = collect(_config(work, "out", "model.pth", "*.none"), folder)
     manifest = load(folder)
     assert [file.name for file in manifest.files] == ["model.pth", "out/a.csv"]
@@ -74,7 +76,9 @@ def test_the_manifest_lists_the_files_and_the_event_has_the_totals(work: Path, f
     assert results.sha256 == sha256((folder / NAME).read_bytes()).hexdigest()
 
 
-def test_without_a_match_the_manifest_is_empty_and_names_the_patterns(work: Path, folder: Path) -> None:
+def test_without_a_match_the_manifest_is_empty_and_names_the_patterns(
+    work: Path, folder: Path
+) -> None:
     results = collect(_config(work, "*.none"), folder)
     assert (results.files, results.size) == (0, 0)
     assert load(folder).unmatched == ("*.none",)
@@ -151,9 +155,7 @@ def test_links_and_empty_folders_are_listed_and_other_entries_are_named(
     assert (work / "out/void").is_dir()
 
 
-def test_publishing_again_after_a_crash_is_idempotent(
-    work: Path, folder: Path, root: Path
-) -> None:
+def test_publishing_again_after_a_crash_is_idempotent(work: Path, folder: Path, root: Path) -> None:
     state = _completed(_config(work, "out"), folder)
     first = publish(FolderStore(root), state)
     before = _objects(root)
@@ -193,9 +195,7 @@ def test_the_logs_of_a_job_without_results_are_published(
 
 
 @pytest.mark.parametrize("how", ["gone", "changed"])
-def test_a_changed_result_fails_the_upload(
-    work: Path, folder: Path, root: Path, how: str
-) -> None:
+def test_a_changed_result_fails_the_upload(work: Path, folder: Path, root: Path, how: str) -> None:
     state = _completed(_config(work, "out", "model.pth"), folder)
     if how == "gone":
         (work / "model.pth").unlink()

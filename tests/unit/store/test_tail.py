@@ -36,7 +36,9 @@ def test_an_unterminated_last_line_is_included(file: Path) -> None:
         (b"x" * 99_000 + b"\r 10%\r 20%", (" 20%",)),
     ],
 )
-def test_a_progress_bar_is_its_newest_state(file: Path, written: bytes, lines: tuple[str, ...]) -> None:
+def test_a_progress_bar_is_its_newest_state(
+    file: Path, written: bytes, lines: tuple[str, ...]
+) -> None:
     file.write_bytes(written)
     assert tail(file, 9) == (lines or (" 20%",))
 
