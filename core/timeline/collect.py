@@ -175,7 +175,7 @@ class Collector:
             self._audit_event(event)
 
     def _end_dead_epoch(self, epoch: Epoch, before: float, owned: float | None) -> None:
-        """End an epoch whose runner died without an event, at the last time it was known to live."""
+        """End an epoch whose runner died without an event, when it was last known to live."""
         if epoch.end is None:
             epoch.end = min(self._now, max(before, epoch.start + (owned or 0.0)))
             epoch.fate = "died"

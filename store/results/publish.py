@@ -55,7 +55,7 @@ class OnlyResults(Exception):
 
 
 class Kept(Found, frozen=True, kw_only=True):
-    """A result file in the store's manifest: as it was found, and the hash of the uploaded bytes."""
+    """A result file in the store's manifest: as found, with the hash of the uploaded bytes."""
 
     sha256: str
 

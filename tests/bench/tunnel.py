@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.bench.figures import Figure, alternate
-from tests.support.sshd import INSTANCE, ME, ssh_user, missing, sshd
+from tests.support.sshd import INSTANCE, ME, missing, ssh_user, sshd
 from tests.support.users import another_user, public_folder
 
 ROUNDS = 25

@@ -67,7 +67,7 @@ def test_the_regions_bucket_is_the_last_resort(
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     assert place_of(roots, ID, Where()) == found
     monkeypatch.delenv("AWS_DEFAULT_REGION")
-    with pytest.raises(InvalidArgument, match="the bucket of queue .* is not known"):
+    with pytest.raises(InvalidArgument, match=r"the bucket of queue .* is not known"):
         place_of(roots, ID, Where())
 
 

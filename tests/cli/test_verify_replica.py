@@ -199,7 +199,8 @@ def test_a_missing_replica_exits_with_3_and_names_the_location(
     done = home("queue", "verify", "nope", "--from-s3", "--bucket", "team", **server.environ)
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr == (
-        "Error: queue nope is not at s3://team/nope/\nHint: set --bucket and --prefix to its place\n"
+        "Error: queue nope is not at s3://team/nope/\n"
+        "Hint: set --bucket and --prefix to its place\n"
     )
     flags = ("--bucket", "team", "--prefix", "taken")
     done = home("queue", "verify", "nope", "--from-s3", *flags, **server.environ)

@@ -7,8 +7,8 @@ from uuid import uuid4
 import pytest
 from tests.support.answers import (
     Answer,
-    RecordingServer,
     RecordedRequest,
+    RecordingServer,
     answering,
     error,
     forward,

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 from tests.support.logs import QUEUE_ID, synthetic
 from tests.support.replicas import CountingStore, GrowingLog, lease, write_segments
-from tests.support.soak import scaled, always_then_gate
+from tests.support.soak import always_then_gate, scaled
 
 from spawn.core.replay import Row
 from spawn.store.replica import names

@@ -8,7 +8,7 @@ import pytest
 from tests.crash import campaign
 from tests.crash.points import POINTS
 from tests.support.queues import World, world_in
-from tests.support.soak import gate_all_but_first, scaled, always_then_gate
+from tests.support.soak import always_then_gate, gate_all_but_first, scaled
 
 from spawn.core.boot.names import SERVICE
 from spawn.store.failpoints import NAMES, VARIABLE

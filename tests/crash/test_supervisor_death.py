@@ -9,7 +9,7 @@ from secrets import token_hex
 from typing import NoReturn
 
 import pytest
-from tests.support.processes import attempt_processes, processes_with_variable, is_alive
+from tests.support.processes import attempt_processes, is_alive, processes_with_variable
 from tests.support.queues import World, job, retry, until
 from tests.support.users import NOBODY
 

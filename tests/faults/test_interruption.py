@@ -198,7 +198,7 @@ def test_a_notice_during_an_upload_of_results_waits_for_it(
         here.detach()
         here.wait_for("JobCompleted", "a")
         instance.spot.take_back(100)
-        here.until(lambda: "EC2 interrupts this spot instance" in here.told(), "it is known")
+        here.until(lambda: "EC2 interrupts this spot instance" in here.describe(), "it is known")
     here.wait_idle()
     assert here.types("a") == ["JobStarted", "JobCompleted", "ResultsUploaded"]
     assert here.types("b") == []

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.crash import campaign
-from tests.support.machines import Machines, log_of, check_replica
+from tests.support.machines import Machines, check_replica, log_of
 from tests.support.queues import Queue, World, job, retry, until
 from tests.support.soak import gate_all_but_first, scaled
 from tests.support.wait import elapsed

@@ -160,7 +160,7 @@ def test_store_failures_only_delay_a_restore(machines: Machines) -> None:
     b.release("go")
     with machines.proxy.fault("503", "GET", key="attempts/1.1/results/"):
         process = b.start("resume", "q", "--from-s3", "--force")
-        there.until(lambda: "cannot be restored yet" in there.told(), "it says so")
+        there.until(lambda: "cannot be restored yet" in there.describe(), "it says so")
         there.wait_for("ResultsNotPutBack", "preprocess")
         assert "JobStarted" not in there.types("train")[2:]
         warned = "preprocess: results not restored on this machine yet: "

@@ -71,7 +71,7 @@ def _large(machines: Machines, size: int = 50_000_000) -> World:
     return a
 
 
-@pytest.mark.parametrize("fault", first_of(["reset", "swallow", "500", "503", "late"], 2))
+@pytest.mark.parametrize("fault", gate_all_but_first(["reset", "swallow", "500", "503", "late"], 2))
 def test_store_failures_only_delay_a_download(machines: Machines, fault: Fault) -> None:
     machines.hurry("spawn.store.objects.aws.CONFIG.read_timeout", 3)
     machines.hurry("spawn.store.results.download.MOST_SECONDS", 0.5)
@@ -203,7 +203,7 @@ _FRAME = re.compile(r"\r\x1b\[J([^\n]*?)(?=\r\x1b\[J)")
 """A line that is overwritten."""
 
 
-@pytest.mark.parametrize("columns", first_of([40, 80]))
+@pytest.mark.parametrize("columns", gate_all_but_first([40, 80]))
 def test_on_a_terminal_a_progress_bar_is_shown_and_erased(machines: Machines, columns: int) -> None:
     a = _large(machines, 40_000_000)
     command = [SPAWN, "queue", "results", "q", "-o", "got"]

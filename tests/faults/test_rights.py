@@ -19,7 +19,7 @@ from tests.support.answers import answering, forward
 from tests.support.ec2 import IMAGE
 from tests.support.iam import Account, Statement
 from tests.support.imds import ENDPOINT, metadata
-from tests.support.machines import Machines, machines_in, check_replica
+from tests.support.machines import Machines, check_replica, machines_in
 from tests.support.queues import Finished, Queue, World, job, retry, until
 from tests.support.s3 import CREDENTIALS
 from tests.support.soak import gate_all_but_first
@@ -218,8 +218,8 @@ def test_a_user_can_change_nothing(machines: Machines, account: Account, bucket:
     mine.environ |= _person(account, bucket)
     there = Queue(mine, "q", queue.config)
     mine.start("resume", "q", "--from-s3", "--retry-failed", "--force")
-    there.until(lambda: HINT in there.told(), "it says what is needed")
-    assert "no job starts until it can" in there.told()
+    there.until(lambda: HINT in there.describe(), "it says what is needed")
+    assert "no job starts until it can" in there.describe()
     machines.kill(mine)
     assert queue.executed(mine.execution_lines()) == []
     _refused(Queue(mine, "other", queue.config).run())
@@ -294,7 +294,7 @@ def test_a_missing_bucket_is_created_if_allowed(
     done = queue.run("--bucket", missing)
     if may:
         assert done.code == 0, done.err
-        assert f"created the bucket {missing}" in queue.told()
+        assert f"created the bucket {missing}" in queue.describe()
         assert f"created the bucket {missing}" in done.err
         account.client().get_bucket_encryption(Bucket=missing)
     else:

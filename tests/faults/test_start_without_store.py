@@ -29,7 +29,7 @@ def test_a_new_queue_waits_for_the_store_and_then_runs(machines: Machines) -> No
     with machines.proxy.outage():
         process = queue.start()
         queue.wait_for("QueueStarted")
-        queue.until(lambda: "no job starts until it can" in queue.told(), "it says so")
+        queue.until(lambda: "no job starts until it can" in queue.describe(), "it says so")
         assert queue.types("first") == []
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
@@ -104,7 +104,7 @@ def test_without_the_store_running_jobs_are_adopted_and_no_job_starts(
         queue.wait_for("QueueResumed")
         a.release("go")
         queue.wait_for("JobCompleted", "first")
-        queue.until(lambda: "no job starts until it can" in queue.told(), "it says so")
+        queue.until(lambda: "no job starts until it can" in queue.describe(), "it says so")
         assert queue.types("second") == []
         status = a.status("q")
         assert status["replica"]["behind"] > 0

@@ -141,7 +141,7 @@ def test_an_owner_with_an_overdue_lease_renewal_starts_no_job(
         if flags:
             queue.wait_executing("second")
         else:
-            queue.until(lambda: "no job starts until the lease" in queue.told(), "it says so")
+            queue.until(lambda: "no job starts until the lease" in queue.describe(), "it says so")
             assert queue.types("second") == []
     queue.wait_executing("second")
     queue.until(lambda: not lapsed(), "the lease is renewed")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from tests.support.machines import Machines, log_of, check_replica
+from tests.support.machines import Machines, check_replica, log_of
 from tests.support.processes import attempt_processes, is_alive
 from tests.support.proxy import Proxy
 from tests.support.queues import Queue, World, job, retry, until

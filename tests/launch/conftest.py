@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import pytest
 from msgspec import Struct
 from tests.support import s3
-from tests.support.answers import Answer, RecordingServer, RecordedRequest, answering, forward
+from tests.support.answers import Answer, RecordedRequest, RecordingServer, answering, forward
 from tests.support.queues import job
 from tests.support.s3 import Server
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.support.s3 import CREDENTIALS
-from tests.support.sshd import INSTANCE, SshUser, Sshd, ssh_user, missing, sshd
+from tests.support.sshd import INSTANCE, Sshd, SshUser, missing, ssh_user, sshd
 
 from spawn.cli.remote.reach import Reach
 from spawn.store.paths import roots
@@ -79,7 +79,7 @@ def person(tmp_path: Path, needs_sshd: None) -> SshUser:
 
 @pytest.fixture
 def server(tmp_path: Path, person: SshUser) -> Iterator[Sshd]:
-    """The instance: it accepts the user, whose configuration has its id; its host key is unknown."""
+    """The instance: it accepts the user, whose configuration has its id; host key is unknown."""
     with sshd(tmp_path / "instance", allow=[person.key]) as made:
         person.map_id_to(made)
         yield made

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.remote.conftest import REACH
-from tests.support.sshd import INSTANCE, ME, SshUser, Sshd, agent, keygen, public, sshd
+from tests.support.sshd import INSTANCE, ME, Sshd, SshUser, agent, keygen, public, sshd
 from tests.support.users import another_user, public_folder
 
 from spawn.cli.remote.connection import Connection

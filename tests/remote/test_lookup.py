@@ -7,11 +7,11 @@ from threading import Event
 
 import pytest
 from tests.remote.conftest import REACH
-from tests.support.answers import Answer, RecordingServer, RecordedRequest, answering
+from tests.support.answers import Answer, RecordedRequest, RecordingServer, answering
 from tests.support.ec2 import IMAGE
 from tests.support.queues import SECONDS
 from tests.support.s3 import Server
-from tests.support.sshd import INSTANCE, ME, SshUser, Sshd, keygen, sshd
+from tests.support.sshd import INSTANCE, ME, Sshd, SshUser, keygen, sshd
 
 from spawn.cli.remote import lookup
 from spawn.cli.remote.errors import Gone, HostKeyDiffers, NotLetIn, Unreachable

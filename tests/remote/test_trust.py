@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from tests.remote.conftest import REACH
-from tests.support.answers import Answer, RecordingServer, RecordedRequest, answering, error
-from tests.support.sshd import INSTANCE, ME, SshUser, Sshd, keygen, public, sshd
+from tests.support.answers import Answer, RecordedRequest, RecordingServer, answering, error
+from tests.support.sshd import INSTANCE, ME, Sshd, SshUser, keygen, public, sshd
 
 from spawn.cli.remote.errors import HostKeyDiffers, HostKeyUnknown
 from spawn.cli.remote.reach import Told

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.remote.conftest import REACH
 from tests.support.relay import relay
-from tests.support.sshd import INSTANCE, ME, SshUser, Sshd, keygen, public, sshd
+from tests.support.sshd import INSTANCE, ME, Sshd, SshUser, keygen, public, sshd
 from tests.support.users import NOBODY
 from tests.support.wait import wait_until
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 from tests.remote.conftest import REACH
-from tests.support.sshd import INSTANCE, ME, SshUser, Sshd
+from tests.support.sshd import INSTANCE, ME, Sshd, SshUser
 from tests.support.timeouts import recorded
 from tests.support.wait import call_with_timeout
 
@@ -141,7 +141,7 @@ def test_a_server_that_does_not_speak_ssh_is_reported(
 ) -> None:
     with says(text, then_ends=True) as port:
         _leads_to(person, port)
-        with pytest.raises(Unreachable, match="the SSH handshake with .* failed"):
+        with pytest.raises(Unreachable, match=r"the SSH handshake with .* failed"):
             reach().connect()
 
 

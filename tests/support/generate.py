@@ -43,7 +43,7 @@ def _commands() -> Iterator[str]:
     yield "| 1 | operation failed; `run`, `resume`: the queue failed |"
     yield "| 2 | invalid arguments or configuration |"
     yield "| 3 | queue not found |"
-    yield "| 130, 143 | `run`, `resume`: interrupted by Ctrl-C; by SIGTERM, a spot notice or `--ttl` |"
+    yield "| 130, 143 | `run`, `resume`: by Ctrl-C; by SIGTERM, a spot notice or `--ttl` |"
     yield "| 70 | internal error; `run --or-resume`, `resume --from-s3`: the runner died |"
     yield "| 75 | `resume --from-s3` in the service of `spawn launch`: S3 cannot be reached |"
     for name, command in queue.commands.items():

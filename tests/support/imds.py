@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
-from tests.support.answers import Answer, RecordingServer, RecordedRequest, answering
+from tests.support.answers import Answer, RecordedRequest, RecordingServer, answering
 
 ENDPOINT = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
 

@@ -17,7 +17,7 @@ from tests.support.feeds import Feed
 from tests.support.imds import ENDPOINT, metadata
 from tests.support.queues import SECONDS, Finished, Queue, World
 from tests.support.s3 import Server, free_port
-from tests.support.sshd import ME, SshUser, Sshd, ssh_user, sshd
+from tests.support.sshd import ME, Sshd, SshUser, ssh_user, sshd
 from tests.support.warm import SPAWN
 
 REGION = "us-east-1"

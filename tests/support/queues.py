@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from msgspec import Struct
 from tests.support import constants, warm
-from tests.support.processes import processes_with_variable, describe, sigterm_kills, parent
+from tests.support.processes import describe, parent, processes_with_variable, sigterm_kills
 from tests.support.wait import wait_until
 from tests.support.warm import SPAWN
 
@@ -180,7 +180,7 @@ class Queue:
         what = f"{count} {type_} of {job_id or 'the queue'}"
         self.until(there, what, seconds)
         assert len(found) >= count, (
-            f"the queue has no runner, and there is no {what}\n{self.told()}"
+            f"the queue has no runner, and there is no {what}\n{self.describe()}"
         )
         return found[count - 1]
 
