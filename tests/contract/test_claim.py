@@ -38,7 +38,7 @@ def test_an_id_is_submitted_once_whether_claimed_or_not(subject: Subject) -> Non
     submit(subject.store, CONFIG)
     for _ in range(2):
         with pytest.raises(QueueExists, match="nightly already exists at"):
-            submit(subject.again(), CONFIG)
+            submit(subject.reopen(), CONFIG)
         claim(subject.store, CONFIG, by="i-1")
     assert _name(subject.store) == "i-1"
     with pytest.raises(QueueExists, match="results of queue nightly"):
@@ -54,7 +54,7 @@ def test_the_first_claim_of_a_submitted_queue_wins_and_is_repeatable(
         assert claim(subject.reopen(), CONFIG, by="i-1") == fence
         assert _name(subject.store) == "i-1"
     with pytest.raises(QueueExists, match="used only once"):
-        claim(subject.again(), CONFIG, by="i-2")
+        claim(subject.reopen(), CONFIG, by="i-2")
     assert _name(subject.store) == "i-1"
 
 

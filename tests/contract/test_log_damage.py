@@ -48,7 +48,7 @@ class Copies:
 
     def with_sql(self, *statements: tuple[str, tuple[object, ...]]) -> Path:
         """Create a copy that has been changed with SQL, without the triggers."""
-        path = self.job_events(self._unguarded)
+        path = self.of(self._unguarded)
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("PRAGMA synchronous = OFF")
             for statement, values in statements:

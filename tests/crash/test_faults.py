@@ -183,7 +183,7 @@ def test_events_in_neither_log_nor_copy_are_given_up_only_by_force(world: World)
         assert "it cannot be restored from its copy: the log has lost" in refused.err
         assert "`spawn queue resume q --from-s3 --force` continues from the copy" in refused.err
     assert queue.paths.events.with_name("events.db-wal").stat().st_size == size, "not written to"
-    world.let("go")
+    world.release("go")
     done = world.spawn("resume", "q", "--from-s3", "--force")
     assert done.code == 0, done.err
     assert f"{queue.paths.folder}.damaged-1" in done.err

@@ -197,7 +197,7 @@ def test_a_notice_during_an_upload_of_results_waits_for_it(
     with machines.proxy.fault("hold", "PUT", key="/results/"):
         here.detach()
         here.wait_for("JobCompleted", "a")
-        instance.spot.take_back(100)
+        instance.spot.give_notice(100)
         here.until(lambda: "EC2 interrupts this spot instance" in here.describe(), "it is known")
     here.wait_idle()
     assert here.types("a") == ["JobStarted", "JobCompleted", "ResultsUploaded"]

@@ -286,7 +286,7 @@ def test_status_is_shown_without_unreadable_output(machines: Machines) -> None:
     assert (done.code, "Status: running\n" in done.out) == (0, True)
     assert "Recent Output" not in done.out
     assert "The output of running jobs cannot be read: s3://" in done.err
-    a.let("go")
+    a.release("go")
     queue.wait_for("QueueCompleted")
     queue.wait_idle()
 
@@ -401,7 +401,7 @@ def test_wait_and_watch_survive_an_outage(machines: Machines) -> None:
                 assert line, heard
                 heard += line
         assert waiting.stderr.readline().startswith("Connected again after ")
-        a.let("go")
+        a.release("go")
         out, err = waiting.communicate(timeout=60)
         assert (waiting.returncode, out) == (0, "completed\n"), err
         out, err = watching.communicate(timeout=60)

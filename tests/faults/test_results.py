@@ -73,8 +73,8 @@ def _large(machines: Machines, size: int = 50_000_000) -> World:
 
 @pytest.mark.parametrize("fault", gate_all_but_first(["reset", "swallow", "500", "503", "late"], 2))
 def test_store_failures_only_delay_a_download(machines: Machines, fault: Fault) -> None:
-    machines.hurry("spawn.store.objects.aws.CONFIG.read_timeout", 3)
-    machines.hurry("spawn.store.results.download.MOST_SECONDS", 0.5)
+    machines.override_constant("spawn.store.objects.aws.CONFIG.read_timeout", 3)
+    machines.override_constant("spawn.store.results.download.MOST_SECONDS", 0.5)
     a = _large(machines, 20_000_000 if fault == "swallow" else 50_000_000)
     machines.proxy.seed(3)
     with machines.proxy.fault(fault, "GET", key="/attempts/", share=0.2, seconds=0.2):

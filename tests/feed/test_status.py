@@ -149,7 +149,7 @@ def test_a_log_that_cannot_be_shipped_is_reported_as_behind(world: World, laptop
         source.refresh()
         (trouble,) = source.troubles()
         assert "the log cannot be copied to s3://nowhere/q/" in trouble.what
-    world.let("end")
+    world.release("end")
     os.kill(queue.runner(), signal.SIGTERM)
     queue.until(lambda: "QueueInterrupted" in queue.types() or queue.state.ended, "its end")
     os.kill(queue.runner(), signal.SIGTERM)

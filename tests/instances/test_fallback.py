@@ -156,7 +156,7 @@ def test_a_queue_without_a_bucket_is_not_confused_with_an_older_one(
     assert finished.code == 1
     assert "its queue new has no bucket: its log is only on the instance" in finished.err
     assert "start `spawn queue feed` on the instance" in finished.err
-    instance.becomes("terminated")
+    instance.set_state("terminated")
     instance.server.stop()
     for command in ("status", "cancel", "results"):
         finished = person.spawn(command, instance.id)

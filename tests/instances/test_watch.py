@@ -139,7 +139,7 @@ def test_a_temporarily_unreachable_instance_is_reported_once(
         watch.until(lambda: "Connected again" in watch.err, "it to come back")
         before = len(watch.reports)
         watch.until(lambda: len(watch.reports) > before, "another report")
-        instance.world.let("end")
+        instance.world.release("end")
     assert watch.err.count("retrying") == 1
     assert "Traceback" not in watch.err
 
@@ -148,11 +148,11 @@ def test_a_watch_continues_after_the_feed_restarts(
     instance: Instance, person: Person, running: Queue
 ) -> None:
     with watching(person, instance.id) as watch:
-        instance.silence(signal.SIGKILL)
+        instance.stop_feed(signal.SIGKILL)
         watch.until(lambda: "retrying" in watch.err, "it to find out")
-        instance.serve()
+        instance.start_feed()
         watch.until(lambda: "Connected again" in watch.err, "it to come back")
-        instance.world.let("end")
+        instance.world.release("end")
 
 
 def test_a_watch_returns_from_s3_to_the_instance_when_it_answers_again(

@@ -197,7 +197,7 @@ def test_a_running_queue_gives_the_results_so_far(world: World) -> None:
     )
     done = _results(queue)
     assert (done.code, done.err) == (0, "Nothing to download yet: b (running)\n")
-    world.let("go")
+    world.release("go")
     queue.wait_for("QueueCompleted")
 
 

@@ -95,7 +95,7 @@ def test_following_ends_when_the_queue_has_no_runner(world: World) -> None:
     _, err = process.communicate(timeout=30)
     assert process.returncode == 0
     assert err == "Job b has not run: it is pending, and the queue's runner has stopped\n"
-    world.let("go")
+    world.release("go")
     assert queue.resume().code == 0
 
 

@@ -83,7 +83,7 @@ def test_a_runner_death_ends_its_command_with_a_code_for_a_restart(
     _, err = process.communicate(timeout=30)
     assert process.returncode == 70
     assert "the runner of queue q died: signal 9" in err
-    world.let("go")
+    world.release("go")
     assert queue.resume().code == 0
 
 

@@ -43,7 +43,7 @@ def test_wait_gives_up_on_a_queue_without_a_runner(world: World) -> None:
     done = world.spawn("wait", "q")
     assert (done.code, done.out) == (1, "")
     assert "`spawn queue resume q` resumes it" in done.err
-    world.let("go")
+    world.release("go")
     assert queue.resume().code == 0
 
 

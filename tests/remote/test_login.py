@@ -234,7 +234,7 @@ def test_a_host_that_requires_a_second_factor_is_reported(
 ) -> None:
     lines = ["AuthenticationMethods publickey,password", "PasswordAuthentication yes"]
     with sshd(tmp_path / "s", *lines, allow=[person.key]) as server:
-        person.leads_to(server)
-        person.knows(server.known(INSTANCE))
+        person.map_id_to(server)
+        person.add_known_hosts(server.known_hosts_line(INSTANCE))
         with pytest.raises(NotLetIn, match="requires more than a key"):
             reach().connect()

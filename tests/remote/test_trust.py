@@ -252,7 +252,7 @@ def test_the_host_key_alias_is_looked_up_beside_the_id(
 def test_strict_host_key_checking_no_is_ignored(
     server: Sshd, reach: REACH, person: SshUser
 ) -> None:
-    person.leads_to(server, more="StrictHostKeyChecking no")
+    person.map_id_to(server, more="StrictHostKeyChecking no")
     with pytest.raises(HostKeyUnknown):
         reach().connect()
 

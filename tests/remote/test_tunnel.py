@@ -214,7 +214,7 @@ def test_an_unknown_jump_host_is_rejected_and_named(
         command = found.value.hint.partition("if they match: ")[2].partition(";")[0]
         assert f"[127.0.0.1]:{jump.port} ssh-ed25519" in command
         assert "`ssh jump-0` tests it" in found.value.hint
-        person.knows(jump.known(f"[127.0.0.1]:{jump.port}"))
+        person.add_known_hosts(jump.known_hosts_line(f"[127.0.0.1]:{jump.port}"))
         reach().connect().close()
 
 
@@ -362,8 +362,8 @@ def test_keys_of_a_jump_host_are_not_trusted_for_the_instance(
 ) -> None:
     assert public(known.host_keys["ed25519"])
     with sshd(tmp_path / "jump", allow=[person.key]) as jump:
-        person.leads_to(jump, known)
-        person.knows(known.known(f"[127.0.0.1]:{jump.port}"))
+        person.map_id_to(jump, known)
+        person.add_known_hosts(known.known_hosts_line(f"[127.0.0.1]:{jump.port}"))
         with pytest.raises(Exception, match="does not match the known one"):
             reach().connect()
 

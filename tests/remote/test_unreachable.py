@@ -151,6 +151,6 @@ def test_a_host_without_a_common_algorithm_is_reported(
     server.stop()
     server.lines = ("Ciphers chacha20-poly1305@openssh.com",)
     server.start()
-    person.knows(server.known(INSTANCE))
+    person.add_known_hosts(server.known_hosts_line(INSTANCE))
     with pytest.raises(Unreachable, match="supports no SSH algorithm"):
         reach().connect()

@@ -62,21 +62,21 @@ def test_a_job_that_runs_again_waits_for_a_restore_that_could_overwrite_its_file
     """The results of train are being restored when those of prep turn out to be lost."""
     state, port = log.replay().state, Port()
     saving = Saving(port, port, lambda _: None, port)  # type: ignore[arg-type]
-    saving.begin(state, holds=lambda _: False)
-    assert list(saving.seek(state, by="ana")) == []
+    saving.load(state, holds=lambda _: False)
+    assert list(saving.restore(state, by="ana")) == []
     requested = [asked.config.job_id for name, asked in port.asked if name == "put_back"]
     assert requested == ["prep", "train"]
-    saving.take(PutBack("prep", state.jobs["prep"].token, gone="it is lost"))
+    saving.record(PutBack("prep", state.jobs["prep"].token, gone="it is lost"))
     for drafts in saving.drafts(state, by="ana"):
         log.add(*drafts)
-    saving.written()
+    saving.mark_logged()
     state = log.replay().state
     assert state.next_ready() is state.jobs["prep"]
-    assert list(saving.seek(state, by="ana")) == []
+    assert list(saving.restore(state, by="ana")) == []
     assert "prep" in saving.held(state), "its new files would be overwritten"
-    saving.take(PutBack("train", state.jobs["train"].token, files=1))
+    saving.record(PutBack("train", state.jobs["train"].token, files=1))
     assert list(saving.drafts(state, by="ana")) == [], "train is restored once more after prep"
-    saving.written()
+    saving.mark_logged()
     assert saving.held(state) == set()
 
 
@@ -104,10 +104,10 @@ def test_a_completion_that_is_not_in_the_store_holds_indirect_dependents(
         answered=lambda _: None,
         plans=Plans(),
     )
-    runner.epoch.ship("prep", 9)
+    runner.epoch.hold_dependents("prep", 9)
     assert runner._held == {"prep", "train"}
-    runner.epoch.take(Shipped(8))
+    runner.epoch.record(Shipped(8))
     assert runner._held == {"prep", "train"}
-    runner.epoch.take(Shipped(9))
+    runner.epoch.record(Shipped(9))
     assert runner._held == set()
     ledger.close()
