@@ -37,8 +37,8 @@ from spawn.store.results.publish import (
     Lost,
     OnlyResults,
     attempt_prefix,
-    in_short,
     publish,
+    shorten,
 )
 from spawn.store.results.restore import Gone, Restored, put_back
 
@@ -419,5 +419,5 @@ def _failure_event(error: str, folder: Path) -> ResultsUploadFailed:
         manifest = load(folder)
     except (OSError, msgspec.DecodeError):
         return ResultsUploadFailed(error=error)
-    left_out = in_short(manifest.left_out)
+    left_out = shorten(manifest.left_out)
     return ResultsUploadFailed(error=error, unmatched=manifest.unmatched, left_out=left_out)
