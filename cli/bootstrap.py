@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from spawn.cli.sources.local import LocalQueue
 from spawn.core.errors import InvalidArgument, QueueNotFound, SpawnError
-from spawn.core.ids import (
+from spawn.core.values.ids import (
     INSTANCE_RULE,
     is_instance_id,
     is_mistyped_instance_id,
     why_not_queue_id,
 )
 from spawn.store import queues
-from spawn.store.paths import Roots, roots
+from spawn.store.queue_dir.paths import Roots, roots
 
 if TYPE_CHECKING:
     from spawn.cli.flags import Where
@@ -34,7 +34,7 @@ def now() -> datetime:
 
 def say(text: str) -> None:
     """Print a message to stderr, with unprintable characters escaped."""
-    from spawn.cli.render.text import printable
+    from spawn.cli.output.text import printable
 
     print(printable(text), file=sys.stderr, flush=True)
 
@@ -131,7 +131,7 @@ def _reject_mistyped_instance_id(queue_id: str, where: "Where | None") -> None:
     Raises:
         InvalidArgument: It looks like a mistyped instance id.
     """
-    from spawn.cli.sources.place import recall
+    from spawn.cli.sources.queue_location import recall
 
     named = where is not None and where.typed and (where.bucket or where.prefix)
     if is_mistyped_instance_id(queue_id) and not named and recall(machine(), queue_id) is None:

@@ -6,7 +6,7 @@ import typer
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from spawn.core.ttl import Ttl as Time
+    from spawn.core.values.ttl import Ttl as Time
 
 RUN = "Run options"
 S3 = "S3 options"
@@ -175,7 +175,7 @@ def parse_ttl(text: str | None) -> "Time | None":
         InvalidArgument: The text is neither a duration nor a moment.
     """
     from spawn.core.errors import InvalidArgument
-    from spawn.core.ttl import parse
+    from spawn.core.values.ttl import parse
 
     try:
         return None if text is None else parse(text)

@@ -5,8 +5,8 @@ import os
 import sys
 import traceback
 
-from spawn.cli.render.errors import show
-from spawn.core.errors import SpawnError
+from spawn.cli.output.style import style_for
+from spawn.core.errors import InvalidConfig, SpawnError
 
 EXIT_INTERNAL_ERROR = 70
 """Exit code of an unexpected exception."""
@@ -88,3 +88,16 @@ def discard_stdout() -> None:
     """Redirect stdout to /dev/null, after its reader has closed the pipe."""
     with open(os.devnull, "w") as null:
         os.dup2(null.fileno(), sys.stdout.fileno())
+
+
+def show(error: SpawnError) -> None:
+    """Write an error to stderr. Its text may quote untrusted input."""
+    from spawn.cli.output.text import printable
+
+    style = style_for(sys.stderr)
+    lines = [f"{style('failed', 'Error:')} {printable(str(error))}"]
+    if isinstance(error, InvalidConfig):
+        lines += [f"  {printable(str(problem))}" for problem in error.problems]
+    if error.hint:
+        lines.append(f"{style('dim', 'Hint:')} {printable(error.hint)}")
+    print("\n".join(lines), file=sys.stderr)

@@ -16,7 +16,7 @@ SpawnError              1  the operation failed
 
 from collections.abc import Sequence
 
-from spawn.core.config.problems import Problem
+from spawn.core.problems import Problem
 
 
 class SpawnError(Exception):

@@ -4,8 +4,8 @@ import os
 import sys
 from contextlib import suppress
 
-from spawn.core.boot.names import SERVICE
 from spawn.runner.guardian import RunnerContext, guard
+from spawn.store.aws.boot.locations import SERVICE
 
 
 def run(order: bytes, context: RunnerContext) -> int:

@@ -9,25 +9,25 @@ from pathlib import Path
 import msgspec
 from msgspec import structs
 
-from spawn.core.boot.names import SERVICE
 from spawn.core.errors import CorruptLog, RunnerAlive, SpawnError, UnreadableEvent
-from spawn.runner.exit_code import exit_code
 from spawn.runner.guardian import INTERNAL_ERROR, RunnerContext
-from spawn.runner.launcher import ProcessLauncher
-from spawn.runner.placing import place_of_copy
-from spawn.runner.session import Overtaken, Session
-from spawn.runner.start import Over, Refused, RunnerMessage, RunOrder, Said
-from spawn.runner.telling import Reporter
-from spawn.store import lock, queues
+from spawn.runner.process.launcher import ProcessLauncher
+from spawn.runner.runner_process import Over, Refused, RunnerMessage, RunOrder, Said, exit_code
+from spawn.runner.session.reporter import Reporter
+from spawn.runner.session.session import Overtaken, Session
+from spawn.runner.session.storage_place import place_of_copy
+from spawn.store import queues
+from spawn.store.aws.boot.locations import SERVICE
+from spawn.store.aws.this_machine import instance
 from spawn.store.failpoints import reached
 from spawn.store.files import regular
-from spawn.store.instance import instance
-from spawn.store.objects.port import StoreError, Unavailable
-from spawn.store.owning import newest_epoch
-from spawn.store.paths import QueuePaths, Roots
-from spawn.store.place import open_place
+from spawn.store.log.ownership_time import newest_epoch
+from spawn.store.objects.interface import StoreError, Unavailable
+from spawn.store.objects.location import open_place
+from spawn.store.queue_dir import lock
+from spawn.store.queue_dir.paths import QueuePaths, Roots
 from spawn.store.replica.lease import Owned
-from spawn.store.replica.rebuild import NoCopy, rebuild
+from spawn.store.replica.restore_log import NoCopy, rebuild
 
 STORE_UNREACHABLE = 75
 """Exit code of a takeover that cannot reach the store, under the systemd unit only: systemd retries

@@ -7,11 +7,11 @@ from typing import Protocol
 from msgspec import Struct
 
 from spawn.core.config.model import JobConfig
+from spawn.core.domain.attempt_exit import Exit, StopCause
+from spawn.core.domain.events import CheckpointSaved, Results, ResultsUploaded, ResultsUploadFailed
+from spawn.core.domain.state import JobState
 from spawn.core.errors import SpawnError
-from spawn.core.events import CheckpointSaved, Results, ResultsUploaded, ResultsUploadFailed
-from spawn.core.exit import Exit, StopCause
-from spawn.core.state import JobState
-from spawn.store.requests import Request, Unreadable
+from spawn.store.queue_dir.requests import Request, Unreadable
 
 
 class Prepared(Struct, frozen=True):

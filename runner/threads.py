@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable
 from threading import Event, Thread
 
-from spawn.runner.replicator import Replicator
+from spawn.runner.replication.replicator import Replicator
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0

@@ -10,8 +10,8 @@ from threading import Lock
 
 from msgspec import structs
 
-from spawn.core.report.model import Trouble, TroubleKind
-from spawn.core.why.advice import named
+from spawn.core.reports.model import Trouble, TroubleKind
+from spawn.core.reports.why.advice import named
 
 LEAST_BYTES = 256 * 1024
 """A disk with less free space counts as full: an event and its index need a few pages."""

@@ -8,6 +8,7 @@ import errno
 import os
 import stat
 from contextlib import suppress
+from pathlib import Path
 
 SMALL_BYTES = 1024 * 1024
 """Default size limit, for files with a few fields."""
@@ -109,3 +110,20 @@ def replace(
 
 def _not_regular(path: str | os.PathLike[str], number: int) -> NotRegular:
     return NotRegular(number, "not a regular file", os.fspath(path))
+
+
+MANY = 200
+"""Number of files above which one `os.sync` is faster than flushing each file."""
+
+
+def sync(path: Path | str) -> None:
+    """Flush a file's content, or a folder's entries, to disk.
+
+    Raises:
+        OSError: It cannot be opened, or the disk fails.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

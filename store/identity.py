@@ -5,7 +5,7 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from spawn.core.codec import clean
+from spawn.core.domain.codec import clean
 from spawn.store.files import read_small
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")

@@ -9,10 +9,10 @@ from typing import Literal
 from msgspec import Struct
 
 from spawn.core.errors import QueueNotFound, SpawnError
-from spawn.store import lock
-from spawn.store.durable import sync
+from spawn.store.files import sync
 from spawn.store.log import head
-from spawn.store.paths import QueuePaths, Roots
+from spawn.store.queue_dir import lock
+from spawn.store.queue_dir.paths import QueuePaths, Roots
 
 _PRIVATE = 0o700
 _ASIDE = re.compile(r"\.(fenced|damaged)-(\d+)(?:-(\d+))?$")

@@ -25,11 +25,11 @@ def cancel(
     """
     import sys
 
-    from spawn.core.ids import is_instance_id
+    from spawn.core.values.ids import is_instance_id
 
     if is_instance_id(queue_id):
         from spawn.cli.bootstrap import machine
-        from spawn.cli.remote.command import on_instance
+        from spawn.cli.support.run_on_instance import on_instance
 
         where = Where(
             queue=queue, region=region, profile=profile, ssh_user=ssh_user, identity=identity
@@ -37,11 +37,11 @@ def cancel(
         raise typer.Exit(on_instance(queue_id, machine(), where, ["cancel"]))
 
     from spawn.cli import bootstrap
-    from spawn.cli.ask import send_request
-    from spawn.cli.follow import ended
-    from spawn.core.durations import text as duration
+    from spawn.cli.support.follow import ended
+    from spawn.cli.support.runner_requests import send_request
     from spawn.core.errors import SpawnError
-    from spawn.runner.start import RunnerProcess, RunOrder
+    from spawn.core.values.durations import text as duration
+    from spawn.runner.runner_process import RunnerProcess, RunOrder
 
     with bootstrap.find_local(queue_id, queue=queue) as source:
         source.refresh()

@@ -38,7 +38,7 @@ def connect(
     from spawn.cli.sources.ec2 import expect_instance
 
     expect_instance(instance_id)
-    from spawn.cli.remote.log_in import log_in
+    from spawn.cli.support.ssh_login import log_in
 
     where = Where(region=region, profile=profile, ssh_user=ssh_user, identity=identity)
     _exec(log_in(instance_id, bootstrap.machine(), where, command))

@@ -30,8 +30,8 @@ def feed(
     """
     import os
 
-    from spawn.core.feed.address import PORT_VARIABLE
     from spawn.runner.interpreter import python
+    from spawn.store.feed.requests import PORT_VARIABLE
 
     if port is not None:
         os.environ[PORT_VARIABLE] = str(port)

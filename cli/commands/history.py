@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from spawn.cli.flags import At, QueueId, Where
-from spawn.cli.located import with_location_flags
+from spawn.cli.support.location_flags import with_location_flags
 
 
 @with_location_flags
@@ -34,11 +34,11 @@ def history(
     """
     import sys
 
-    from spawn.cli.account import open_queue_at
-    from spawn.cli.jobs import expect_job
-    from spawn.cli.render.history import line
-    from spawn.cli.render.style import style_for
-    from spawn.core.codec import decode
+    from spawn.cli.output.history import line
+    from spawn.cli.output.style import style_for
+    from spawn.cli.support.jobs import expect_job
+    from spawn.cli.support.open_at import open_queue_at
+    from spawn.core.domain.codec import decode
 
     style = style_for(sys.stdout)
     with open_queue_at(queue_id, at, where) as (source, _):

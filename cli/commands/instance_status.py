@@ -23,19 +23,19 @@ def instance_status(
 
     roots = bootstrap.machine()
     found, profile = described(instance_id, roots, region, profile)
-    from spawn.cli.sources.facts import facts
+    from spawn.cli.sources.instance_facts import facts
 
     now = bootstrap.now()
     known = facts(found, roots, Where(region=found.region, profile=profile), now)
     if json:
-        from spawn.cli.render.instance import as_json
-        from spawn.cli.render.instances import pretty
+        from spawn.cli.output.instance_list import pretty
+        from spawn.cli.output.instance_status import as_json
 
         print(pretty(as_json(known, None)))
         return
     import sys
 
-    from spawn.cli.render.instance import render
-    from spawn.cli.render.style import style_for
+    from spawn.cli.output.instance_status import render
+    from spawn.cli.output.style import style_for
 
     print("\n".join(render(known, now, None, style_for(sys.stdout))))

@@ -17,7 +17,7 @@ from spawn.cli.flags import (
 )
 
 if TYPE_CHECKING:
-    from spawn.core.boot.plan import OnComplete
+    from spawn.store.aws.boot.plan import OnComplete
 
 _INSTANCE = "Instance options"
 _ON_COMPLETE = ("keep", "stop", "terminate")
@@ -208,9 +208,10 @@ def launch(
     from typing import cast
 
     from spawn.cli import bootstrap
-    from spawn.cli.configuration import load
     from spawn.cli.launch import launch as launches
-    from spawn.cli.launch.order import (
+    from spawn.cli.launch.next_steps import print_next_steps, remember
+    from spawn.cli.launch.preview import lines
+    from spawn.cli.launch.request import (
         LaunchRequest,
         check_prefix,
         check_queue_id,
@@ -219,13 +220,12 @@ def launch(
         read_environment,
         ttl_deadline,
     )
-    from spawn.cli.launch.told import print_next_steps, remember
     from spawn.cli.sources.ec2 import configured
-    from spawn.cli.tell import print_flushed
-    from spawn.core.launch import source
-    from spawn.core.launch import tags as tagging
-    from spawn.core.launch.sheet import lines
-    from spawn.core.launch.wanted import Wanted, check
+    from spawn.cli.support.configuration import load
+    from spawn.cli.support.stdout import print_flushed
+    from spawn.store.aws import instance_request
+    from spawn.store.aws import tags as tagging
+    from spawn.store.aws.instance_request import Wanted, check
 
     _check_flags(batch_queue, resume, queue_id, on_complete, needs_resume=retry_failed or force)
     if security_group is not None and not typed_on_command_line(context, "ssh_from"):
@@ -247,7 +247,7 @@ def launch(
                 user=ssh_user,
                 name=name,
                 tags=tagging.parse(tag or []),
-                ssh_from=None if ssh_from is None else source.network(ssh_from),
+                ssh_from=None if ssh_from is None else instance_request.parse_network(ssh_from),
             )
         ),
         config=b"" if loaded is None else loaded.data,

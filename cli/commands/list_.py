@@ -106,11 +106,11 @@ def _list_instance(target: str, where: Where, *, json: bool, quiet: bool) -> Non
     import sys
 
     from spawn.cli import bootstrap
-    from spawn.cli.render.listing import there, there_as_json
-    from spawn.cli.render.style import style_for
-    from spawn.cli.sources.there import queues
+    from spawn.cli.output.queue_list import there, there_as_json
+    from spawn.cli.output.style import style_for
+    from spawn.cli.sources.instance_queues import queues
     from spawn.core.errors import InvalidArgument
-    from spawn.core.ids import is_instance_id, is_mistyped_instance_id
+    from spawn.core.values.ids import is_instance_id, is_mistyped_instance_id
 
     if is_mistyped_instance_id(target) and not is_instance_id(target):
         raise bootstrap.no_instance(target)
@@ -135,7 +135,7 @@ def _list_instance(target: str, where: Where, *, json: bool, quiet: bool) -> Non
 def _list_bucket(where: Where, *, json: bool, quiet: bool) -> None:
     from spawn.cli import bootstrap
     from spawn.cli.sources import bucket
-    from spawn.cli.sources.words import asking
+    from spawn.cli.sources.replica_messages import asking
 
     source = bucket.Bucket(where)
     with asking(source):
@@ -156,8 +156,8 @@ def _list_bucket(where: Where, *, json: bool, quiet: bool) -> None:
 def _print_entries(entries: "list[Entry]", *, json: bool) -> None:
     import sys
 
-    from spawn.cli.render.listing import as_json, table
-    from spawn.cli.render.style import style_for
+    from spawn.cli.output.queue_list import as_json, table
+    from spawn.cli.output.style import style_for
 
     if json:
         print(as_json(entries))

@@ -37,8 +37,8 @@ def list_instances(
     """
     from spawn.cli import bootstrap
     from spawn.cli.sources.ec2 import configured
-    from spawn.cli.sources.whereabouts import TAG_QUEUE
-    from spawn.store.fleet import fleet
+    from spawn.cli.sources.instance_queue_location import TAG_QUEUE
+    from spawn.store.aws.fleet import fleet
 
     found = fleet(TAG_QUEUE, configured(region), profile, over=over)
     instances = found.instances
@@ -46,14 +46,14 @@ def list_instances(
         for each in instances:
             print(each.instance_id)
     elif form is Format.JSON:
-        from spawn.cli.render.instances import as_json
+        from spawn.cli.output.instance_list import as_json
 
         print(as_json(instances))
     elif instances:
         import sys
 
-        from spawn.cli.render.instances import columns_of, table
-        from spawn.cli.render.style import style_for
+        from spawn.cli.output.instance_list import columns_of, table
+        from spawn.cli.output.style import style_for
 
         bootstrap.say(f"Instances in {found.region}:")
         width = columns_of(sys.stdout)

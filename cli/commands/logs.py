@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from spawn.cli.flags import QueueId, Where
-from spawn.cli.located import with_location_flags
+from spawn.cli.support.location_flags import with_location_flags
 
 
 @with_location_flags
@@ -43,8 +43,8 @@ def logs(
     import sys
 
     from spawn.cli import bootstrap
-    from spawn.cli.jobs import expect_job
-    from spawn.cli.printing import Wanted, print_output
+    from spawn.cli.support.job_output import Wanted, print_output
+    from spawn.cli.support.jobs import expect_job
 
     with bootstrap.find(queue_id, where=where) as source:
         source.refresh()

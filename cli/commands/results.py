@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from spawn.cli.flags import QueueId, Where, option
-from spawn.cli.located import with_location_flags
+from spawn.cli.support.location_flags import with_location_flags
 
 
 @with_location_flags
@@ -44,10 +44,10 @@ def results(
         spawn queue results local --job train --logs-only
     """
     from spawn.cli import bootstrap
-    from spawn.cli.download import download, previous_attempts
-    from spawn.cli.jobs import expect_job
+    from spawn.cli.support.download import download, previous_attempts
+    from spawn.cli.support.jobs import expect_job
     from spawn.core.errors import InvalidArgument
-    from spawn.store.results.items import Choice
+    from spawn.store.results.attempt_files import Choice
 
     if logs_only and no_logs:
         raise InvalidArgument("--logs-only and --no-logs exclude each other")

@@ -92,14 +92,14 @@ def resume(
         spawn queue resume pipeline-20260127 --from-s3
     """
     from spawn.cli import bootstrap
-    from spawn.cli.ask import wait_for_runner_exit
-    from spawn.cli.configuration import load
-    from spawn.cli.follow import EXIT_RUNNER_DIED, RunnerDied, detached, follow
-    from spawn.cli.sources.place import place_of
-    from spawn.core.durations import parse
+    from spawn.cli.sources.queue_location import place_of
+    from spawn.cli.support.configuration import load
+    from spawn.cli.support.follow import EXIT_RUNNER_DIED, RunnerDied, detached, follow
+    from spawn.cli.support.runner_requests import wait_for_runner_exit
     from spawn.core.errors import InvalidArgument, RunnerAlive
-    from spawn.core.ids import is_instance_id, why_not_queue_id
-    from spawn.runner.start import RunnerProcess, RunOrder
+    from spawn.core.values.durations import parse
+    from spawn.core.values.ids import is_instance_id, why_not_queue_id
+    from spawn.runner.runner_process import RunnerProcess, RunOrder
 
     where = Where(
         queue=queue,
@@ -114,7 +114,7 @@ def resume(
     )
     parsed_ttl = parse_ttl(ttl)
     if is_instance_id(queue_id):
-        from spawn.cli.remote.command import on_instance
+        from spawn.cli.support.run_on_instance import on_instance
 
         if config is not None or from_s3 or offline or leave_jobs:
             raise InvalidArgument(
@@ -194,9 +194,9 @@ def resume(
 
 def _retry_failed(source: "LocalQueue") -> int:
     """Ask the live runner to retry the failed jobs; returns the exit code."""
-    from spawn.cli.ask import send_request
+    from spawn.cli.support.runner_requests import send_request
+    from spawn.core.domain.events import JobReset, RequestRefused
     from spawn.core.errors import SpawnError
-    from spawn.core.events import JobReset, RequestRefused
 
     with source:
         answers = send_request(source, "reset")

@@ -22,7 +22,7 @@ from spawn.cli.flags import (
 )
 
 if TYPE_CHECKING:
-    from spawn.store.paths import Roots
+    from spawn.store.queue_dir.paths import Roots
 
 
 def run(
@@ -75,12 +75,12 @@ def run(
         spawn queue run pipeline.json --bucket my-results --ttl 8h
     """
     from spawn.cli import bootstrap
-    from spawn.cli.configuration import load
-    from spawn.cli.follow import EXIT_RUNNER_DIED, RunnerDied, detached, follow
-    from spawn.cli.join import follow_running
+    from spawn.cli.support.configuration import load
+    from spawn.cli.support.follow import EXIT_RUNNER_DIED, RunnerDied, detached, follow
+    from spawn.cli.support.follow_running import follow_running
     from spawn.core.errors import InvalidArgument, RunnerAlive
-    from spawn.core.ids import why_not_queue_id
-    from spawn.runner.start import RunnerProcess, RunOrder
+    from spawn.core.values.ids import why_not_queue_id
+    from spawn.runner.runner_process import RunnerProcess, RunOrder
 
     loaded = load(file)
     config = loaded.config
@@ -134,7 +134,7 @@ def run(
 def _reserve_id(roots: "Roots") -> str:
     """Reserve an id made of the current time, or of the next free second."""
     from spawn.cli import bootstrap
-    from spawn.core.ids import new_queue_id
+    from spawn.core.values.ids import new_queue_id
 
     at = bootstrap.now().astimezone()
     while True:

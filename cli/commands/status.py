@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from spawn.cli.flags import At, Json, Where
-from spawn.cli.located import with_location_flags
+from spawn.cli.support.location_flags import with_location_flags
 
 
 @with_location_flags
@@ -45,7 +45,7 @@ def status(
         spawn queue status pipeline-20260127 --json
     """
     from spawn.cli import bootstrap
-    from spawn.cli.times import moment, parse_refresh
+    from spawn.cli.support.times import moment, parse_refresh
     from spawn.core.errors import InvalidArgument
 
     seconds = parse_refresh(refresh)
@@ -53,23 +53,23 @@ def status(
         raise InvalidArgument("--watch and --at exclude each other")
     with bootstrap.find(target, where=where) as source:
         if watch:
-            from spawn.cli.watch import watch as watch_
+            from spawn.cli.support.watch import watch as watch_
 
             watch_(source, seconds, as_json=json)
             return
-        from spawn.core.moments import stamp
+        from spawn.core.values.timestamps import stamp
 
         then = None if at is None else moment(at, bootstrap.now())
         source.refresh(until=None if then is None else stamp(then))
         report = source.report(then or bootstrap.now(), past=then is not None)
     if json:
-        from spawn.cli.render.as_json import pretty
+        from spawn.cli.output.as_json import pretty
 
         print(pretty(report))
     else:
         import sys
 
-        from spawn.cli.render.status import render
-        from spawn.cli.render.style import style_for
+        from spawn.cli.output.status import render
+        from spawn.cli.output.style import style_for
 
         print("\n".join(render(report, None, style_for(sys.stdout))))

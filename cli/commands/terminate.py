@@ -32,7 +32,7 @@ def terminate(
     """
     from spawn.cli import bootstrap
     from spawn.cli.sources.ec2 import described
-    from spawn.cli.terminating import (
+    from spawn.cli.support.termination import (
         confirm,
         delete_environment,
         expect_no_data_loss,
@@ -43,7 +43,7 @@ def terminate(
 
     roots = bootstrap.machine()
     found, profile = described(instance_id, roots, region, profile)
-    from spawn.store import fleet
+    from spawn.store.aws import fleet
 
     if fleet.is_over(found.state):
         print(f"Instance {instance_id} is already {found.state}")

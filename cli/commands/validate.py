@@ -19,7 +19,7 @@ def validate(
         spawn queue validate pipeline.json
         ./generate-pipeline | spawn queue validate -
     """
-    from spawn.cli.configuration import load
+    from spawn.cli.support.configuration import load
 
     loaded = load(file)
     count = len(loaded.config.jobs)

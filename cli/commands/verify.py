@@ -3,7 +3,9 @@
 from typing import TYPE_CHECKING
 
 from spawn.cli.flags import QueueId, Where
-from spawn.cli.located import with_location_flags
+from spawn.cli.output.text import printable
+from spawn.cli.support.location_flags import with_location_flags
+from spawn.store.replica.lease import Seen, describe
 
 if TYPE_CHECKING:
     from spawn.core.errors import QueueNotFound
@@ -30,7 +32,7 @@ def verify(
     """
     from spawn.cli import bootstrap
     from spawn.core.errors import InvalidArgument, QueueNotFound
-    from spawn.core.ids import is_instance_id, why_not_queue_id
+    from spawn.core.values.ids import is_instance_id, why_not_queue_id
 
     if is_instance_id(queue_id):
         _verify_instance(queue_id, where)
@@ -51,7 +53,7 @@ def verify(
             except InvalidArgument:
                 raise bootstrap.with_location_hint(error) from None
         raise
-    from spawn.cli.sources.local_copy import copy_of
+    from spawn.cli.sources.expected_heads import copy_of
     from spawn.store.log.verify import evidence
     from spawn.store.log.verify import verify as verify_
 
@@ -68,8 +70,8 @@ def _verify_instance(instance_id: str, where: Where) -> None:
     from collections import deque
 
     from spawn.cli import bootstrap
-    from spawn.cli.account import expect_events
-    from spawn.cli.sources.whereabouts import whereabouts
+    from spawn.cli.sources.instance_queue_location import whereabouts
+    from spawn.cli.support.open_at import expect_events
     from spawn.store.log.verify import Verified
 
     if where.from_s3:
@@ -88,7 +90,6 @@ def _verify_replica(
     queue_id: str, where: Where, *, elsewhere: "QueueNotFound | None" = None
 ) -> None:
     from spawn.cli import bootstrap
-    from spawn.cli.render.lease import line
 
     audited, location = bootstrap.replica(queue_id, where, elsewhere=elsewhere).audit()
     _print_verified(queue_id, audited.verified)
@@ -120,3 +121,14 @@ def _print_set_aside(queue_id: str) -> None:
         except CorruptLog as error:
             result = f"its log is corrupt: {error}"
         print(f"Set aside: {kept.folder}, {kept.cause} in epoch {kept.epoch}: {result}")
+
+
+def line(seen: Seen | None) -> str:
+    """Describe the owner of a lease, and when it was renewed or handed back."""
+    if seen is None:
+        return "none"
+    owner = f"of {printable(describe(seen.lease))}, epoch {seen.lease.epoch}"
+    age = f"{seen.age:.0f} s ago"
+    if seen.lease.handed_back:
+        return f"{owner}, handed back {age}"
+    return f"{owner}, renewed {age}" + (", expired" if seen.expired else "")

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from spawn.cli.flags import QueueId, Where
-from spawn.cli.located import with_location_flags
+from spawn.cli.support.location_flags import with_location_flags
 
 if TYPE_CHECKING:
-    from spawn.core.report.model import Report
+    from spawn.core.reports.model import Report
 
 REFRESH_SECONDS = 5.0
 """Refresh interval of a source that can wait for changes meanwhile."""
@@ -34,12 +34,11 @@ def wait(
     import time
 
     from spawn.cli import bootstrap
-    from spawn.cli.follow import summary
-    from spawn.cli.patience import OutageRetry
-    from spawn.cli.pause import WaitingSource, wait_for_change
-    from spawn.cli.render.status import trouble_text
-    from spawn.cli.render.style import style_for
-    from spawn.core.ids import is_instance_id
+    from spawn.cli.output.status import trouble_text
+    from spawn.cli.output.style import style_for
+    from spawn.cli.support.follow import summary
+    from spawn.cli.support.outage_retry import OutageRetry, WaitingSource, wait_for_change
+    from spawn.core.values.ids import is_instance_id
 
     if is_instance_id(queue_id):
         bootstrap.say(f"Connecting to {queue_id}; this takes a while if it does not answer")
@@ -72,8 +71,8 @@ def wait(
 def _abandoned_error(report: "Report") -> Exception:
     """The error for an unfinished queue whose runner has stopped."""
     from spawn.cli import bootstrap
-    from spawn.core.durations import text as duration
     from spawn.core.errors import SpawnError
+    from spawn.core.values.durations import text as duration
 
     why = "; ".join(f"{job.job_id} {job.unnoticed}" for job in report.jobs if job.unnoticed)
     if report.origin is not None:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from spawn.cli.flags import At, QueueId, Where
-from spawn.cli.located import with_location_flags
+from spawn.cli.support.location_flags import with_location_flags
 
 
 @with_location_flags
@@ -28,13 +28,13 @@ def why(
     import sys
 
     from spawn.cli import bootstrap
-    from spawn.cli.account import expect_events, open_queue_at
-    from spawn.cli.jobs import expect_job
-    from spawn.cli.render.style import style_for
-    from spawn.cli.render.why import as_json, render
-    from spawn.core.moments import stamp
-    from spawn.core.replay import Replay
-    from spawn.core.why.answer import explain, recall
+    from spawn.cli.output.style import style_for
+    from spawn.cli.output.why import as_json, render
+    from spawn.cli.support.jobs import expect_job
+    from spawn.cli.support.open_at import expect_events, open_queue_at
+    from spawn.core.domain.replay import Replay
+    from spawn.core.reports.why.explain import explain, recall
+    from spawn.core.values.timestamps import stamp
 
     with open_queue_at(queue_id, at, where) as (
         source,

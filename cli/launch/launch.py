@@ -6,7 +6,7 @@ environment), then `queue.json`, and the instance last.
 
 `queue.json` comes before the instance: it keeps two launches from using one queue id. If the launch
 fails after it, the unclaimed `queue.json` costs nothing, and the same command uses it again. One
-launch of a queue runs at a time (`turn.py`).
+launch of a queue runs at a time (`launch_lock.py`).
 """
 
 import os
@@ -18,35 +18,40 @@ from typing import Any
 
 from msgspec import Struct, structs
 
+from spawn.cli.launch import launch_lock
 from spawn.cli.launch import queue as queues
-from spawn.cli.launch import turn
-from spawn.cli.launch.needing import requires_permissions
-from spawn.cli.launch.order import LaunchRequest
+from spawn.cli.launch.preview import Part, Sheet
 from spawn.cli.launch.queue import LaunchQueue
-from spawn.cli.launch.undo import Undo, rollback_on_failure
-from spawn.cli.render.results import size
-from spawn.core.boot.environment import unset
-from spawn.core.boot.plan import BootPlan
-from spawn.core.boot.user_data import user_data
+from spawn.cli.launch.request import LaunchRequest, requires_permissions
+from spawn.cli.launch.rollback import Undo, rollback_on_failure
+from spawn.cli.output.results import size
 from spawn.core.errors import QueueExists, SpawnError
-from spawn.core.launch import names, policy, tags
-from spawn.core.launch.sheet import Part, Sheet
-from spawn.core.launch.source import network
-from spawn.store.boot import payload as payloads
-from spawn.store.bucket import ensure_bucket
-from spawn.store.ec2 import address, keys, parameter, profile, run, sent
-from spawn.store.ec2 import network as networks
-from spawn.store.ec2.image import Image, image, volume_gib
-from spawn.store.ec2.keys import Key
-from spawn.store.ec2.kind import kind
-from spawn.store.ec2.network import Group
-from spawn.store.ec2.profile import Profile
-from spawn.store.ec2.session import Aws
+from spawn.store.aws import (
+    iam_policies,
+    key_pairs,
+    launch_files,
+    parameter,
+    profile,
+    resource_names,
+    run_instances,
+    tags,
+)
+from spawn.store.aws import network as networks
+from spawn.store.aws.boot import payload as payloads
+from spawn.store.aws.boot.environment_file import unset
+from spawn.store.aws.boot.plan import BootPlan
+from spawn.store.aws.boot.user_data import user_data
+from spawn.store.aws.bucket import ensure_bucket
+from spawn.store.aws.image import Image, image, kind, volume_gib
+from spawn.store.aws.key_pairs import Key
+from spawn.store.aws.network import Group
+from spawn.store.aws.profile import Profile
+from spawn.store.aws.session import Aws
 from spawn.store.objects import encryption
-from spawn.store.objects.asking import OWNER
-from spawn.store.objects.port import Denied, ObjectStore, Unavailable
-from spawn.store.paths import Roots, ssh_key
-from spawn.store.place import open_place
+from spawn.store.objects.bucket_client import OWNER
+from spawn.store.objects.interface import Denied, ObjectStore, Unavailable
+from spawn.store.objects.location import open_place
+from spawn.store.queue_dir.paths import Roots, ssh_key
 from spawn.store.replica.claim import submit
 
 Say = Callable[[str], None]
@@ -90,7 +95,7 @@ def prepare(request: LaunchRequest, roots: Roots, now: datetime, say: Say) -> La
     sort = kind(aws, wanted.instance_type, spot=wanted.spot)
     found = image(aws, sort, wanted.ami)
     gib = volume_gib(found, wanted.volume_gib)
-    around = networks.network(aws, wanted.subnet_id)
+    around = networks.find_network(aws, wanted.subnet_id)
     vpc_id = around.vpc_id
     if not around.public:
         say(
@@ -102,12 +107,12 @@ def prepare(request: LaunchRequest, roots: Roots, now: datetime, say: Say) -> La
     if wanted.security_group is not None:
         group = networks.named(aws, wanted.security_group, vpc_id)
     else:
-        source = wanted.ssh_from or network(address.ours())
-        group = networks.ours(aws, vpc_id, source)
+        source = wanted.ssh_from or networks.public_network()
+        group = networks.find_own_group(aws, vpc_id, source)
     key = (
-        keys.named(aws, wanted.key_name)
+        key_pairs.named(aws, wanted.key_name)
         if wanted.key_name is not None
-        else keys.ours(aws, ssh_key(os.environ))
+        else key_pairs.ours(aws, ssh_key(os.environ))
     )
     if request.resume:
         queue = queues.find_resumable(aws, request, roots, say)
@@ -119,16 +124,18 @@ def prepare(request: LaunchRequest, roots: Roots, now: datetime, say: Say) -> La
             "instance does not have; set it with --env-file"
         )
     launch_id = token_hex(16)
-    named = names.parameter(queue.queue_id, launch_id) if request.environment else ""
+    named = resource_names.parameter(queue.queue_id, launch_id) if request.environment else ""
     arn = parameter.arn(aws, named) if named else ""
     assert queue.place.bucket is not None
-    rights = policy.instance(queue.place.bucket, partition=aws.partition, environment=arn)
+    rights = iam_policies.instance(queue.place.bucket, partition=aws.partition, environment=arn)
     role = None
     if wanted.instance_profile is not None:
         profile.named(aws, wanted.instance_profile)
     else:
         own = queue.queue_id if named else None
-        role = profile.look(aws, names.role(aws.region, queue.place.bucket, queue_id=own), rights)
+        role = profile.look(
+            aws, resource_names.role(aws.region, queue.place.bucket, queue_id=own), rights
+        )
     plan = LaunchPlan(
         aws=aws,
         request=request,
@@ -153,11 +160,13 @@ def prepare(request: LaunchRequest, roots: Roots, now: datetime, say: Say) -> La
             parameter=named,
         ),
     )
-    run.may_run(aws, _run_order(plan, dry=True))
+    run_instances.may_run(aws, _run_order(plan, dry=True))
     return plan
 
 
-def launch(plan: LaunchPlan, roots: Roots, say: Say, *, pause: run.Pause = time.sleep) -> str:
+def launch(
+    plan: LaunchPlan, roots: Roots, say: Say, *, pause: run_instances.Pause = time.sleep
+) -> str:
     """Create what is missing and start the instance; returns its id.
 
     Raises:
@@ -241,7 +250,7 @@ def _parts(plan: LaunchPlan) -> Iterator[Part]:
     else:
         yield Part("Key pair", key.name, made=not key.there)
     group = plan.group
-    name = group.group_id or names.GROUP
+    name = group.group_id or resource_names.GROUP
     more = "" if group.open else f"would allow SSH from {plan.source}"
     yield Part("Security group", name, made=not group.group_id, more=more)
     if plan.profile is not None:
@@ -261,7 +270,7 @@ def _create_reusable(plan: LaunchPlan, say: Say) -> LaunchPlan:
         with requires_permissions("s3:CreateBucket", "s3:PutBucketPublicAccessBlock", _ENCRYPT):
             place = ensure_bucket(place, say, chosen=queue.chosen)
     if not key.there:
-        key = keys.make(aws, key)
+        key = key_pairs.make(aws, key)
         say(f"Created key pair {key.name}; its private key is {key.file}")
     if not (group.group_id and group.open):
         group = networks.make(aws, group, plan.source)
@@ -288,12 +297,12 @@ def _submit(plan: LaunchPlan, roots: Roots) -> None:
 
 def _take_lock(undo: Undo, plan: LaunchPlan, store: ObjectStore) -> None:
     undo.add(
-        lambda: turn.release(store, plan.launch_id),
+        lambda: launch_lock.release(store, plan.launch_id),
         "the next launch of this queue is rejected for ten minutes",
     )
     try:
         with requires_permissions("s3:PutObject", "s3:GetObject"):
-            turn.take(plan.aws, store, plan.queue.queue_id, plan.launch_id)
+            launch_lock.take(plan.aws, store, plan.queue.queue_id, plan.launch_id)
     except (Denied, QueueExists):
         undo.drop_last()  # another launch has the lock
         raise
@@ -304,15 +313,17 @@ def _undo_uploads(undo: Undo, plan: LaunchPlan, sent_names: list[str]) -> None:
     place = plan.queue.place
     at = f"{place.location}_spawn/boot/{plan.launch_id}/"
     undo.add(
-        lambda: sent.take_back(plan.aws, place, plan.launch_id, sent_names),
+        lambda: launch_files.take_back(plan.aws, place, plan.launch_id, sent_names),
         f"delete the uploads with `aws s3 rm --recursive {at}`",
     )
 
 
-def _run(plan: LaunchPlan, order: run.Order, undo: Undo, pause: run.Pause) -> str:
+def _run(
+    plan: LaunchPlan, order: run_instances.Order, undo: Undo, pause: run_instances.Pause
+) -> str:
     """Start the instance. If the reply is lost, find the instance by the launch's tag."""
     try:
-        return run.run(plan.aws, order, pause=pause)
+        return run_instances.run(plan.aws, order, pause=pause)
     except Denied:
         undo.drop_last()  # EC2 has started nothing
         raise
@@ -323,20 +334,20 @@ def _run(plan: LaunchPlan, order: run.Order, undo: Undo, pause: run.Pause) -> st
         raise
 
 
-def _terminate(plan: LaunchPlan, pause: run.Pause) -> str:
+def _terminate(plan: LaunchPlan, pause: run_instances.Pause) -> str:
     """Terminate the instance, if it exists; returns a message."""
     found = _find(plan, pause)
     if not found:
         return ""
-    run.terminate(plan.aws, found)
+    run_instances.terminate(plan.aws, found)
     return f"terminated {found}"
 
 
-def _find(plan: LaunchPlan, pause: run.Pause) -> str:
+def _find(plan: LaunchPlan, pause: run_instances.Pause) -> str:
     for number in range(_LOOKS):
         if number:
             pause(_LOOK_SECONDS)
-        found = run.find(plan.aws, plan.launch_id)
+        found = run_instances.find(plan.aws, plan.launch_id)
         if found:
             return found
     return ""
@@ -384,12 +395,12 @@ def _boot_plan(plan: LaunchPlan, files: dict[str, str]) -> BootPlan:
     )
 
 
-def _run_order(plan: LaunchPlan, *, dry: bool = False) -> run.Order:
+def _run_order(plan: LaunchPlan, *, dry: bool = False) -> run_instances.Order:
     """The parameters of `RunInstances`. A dry run omits what does not exist yet."""
     wanted = plan.request.wanted
     made = plan.profile is None or plan.profile.complete or not dry
     name = plan.profile.name if plan.profile is not None else wanted.instance_profile or ""
-    return run.Order(
+    return run_instances.Order(
         wanted=wanted,
         launch_id=plan.launch_id,
         image=plan.image,

@@ -7,14 +7,12 @@ import msgspec
 from msgspec import Struct, structs
 
 from spawn.cli.flags import Where
-from spawn.cli.launch.needing import requires_permissions
-from spawn.cli.launch.order import LaunchRequest
+from spawn.cli.launch.request import LaunchRequest, requires_permissions
 from spawn.cli.sources.open_replica import open_replica
-from spawn.cli.sources.place import place_of
-from spawn.core.boot import names
-from spawn.core.config import canonical, rules
+from spawn.cli.sources.queue_location import place_of
+from spawn.core.config import canonical, string_rules
 from spawn.core.config.model import QueueConfig
-from spawn.core.config.parse import parse
+from spawn.core.config.parser import parse
 from spawn.core.errors import (
     InvalidArgument,
     NothingToDo,
@@ -22,15 +20,16 @@ from spawn.core.errors import (
     QueueNotFound,
     SpawnError,
 )
-from spawn.core.ids import new_queue_id
-from spawn.store.bucket import find_bucket
-from spawn.store.ec2 import run
-from spawn.store.ec2.session import Aws
+from spawn.core.values.ids import new_queue_id
+from spawn.store.aws import run_instances
+from spawn.store.aws.boot import locations
+from spawn.store.aws.bucket import find_bucket
+from spawn.store.aws.ec2_instances import state_of
+from spawn.store.aws.session import Aws
 from spawn.store.identity import hostname
-from spawn.store.instances import state_of
-from spawn.store.objects.port import Changed, NotThere, ObjectStore
-from spawn.store.paths import Roots
-from spawn.store.place import Place, open_place
+from spawn.store.objects.interface import Changed, NotThere, ObjectStore
+from spawn.store.objects.location import Place, open_place
+from spawn.store.queue_dir.paths import Roots
 from spawn.store.replica.lease import FORCE, Owned, Owner, look
 from spawn.store.replica.names import QUEUE
 from spawn.store.replica.reconcile import Found, allow
@@ -79,7 +78,7 @@ def find_new(
         place = Place(bucket=bucket, prefix=prefix, region=aws.region, profile=aws.profile)
         with requires_permissions("s3:ListBucket"):
             place, there = find_bucket(place, say, chosen=chosen)
-        wrong = None if there or place.bucket is None else rules.bucket(place.bucket)
+        wrong = None if there or place.bucket is None else string_rules.bucket(place.bucket)
         if wrong is not None:
             raise InvalidArgument(
                 f"bucket {place.bucket} cannot be created",
@@ -94,7 +93,7 @@ def find_new(
                 raise
             continue
         # On the instance, relative paths start from the folder of the configuration.
-        config = parse(request.config, base_directory=names.folder(queue_id), name="the file")
+        config = parse(request.config, base_directory=locations.folder(queue_id), name="the file")
         return LaunchQueue(
             queue_id=queue_id,
             place=place,
@@ -148,7 +147,7 @@ def find_resumable(aws: Aws, request: LaunchRequest, roots: Roots, say: Say) -> 
         source.refresh()
         state = source.state
         if not source.seq and _claimed_by(store) == "":
-            _reject_launched(queue_id, run.of_queue(aws, queue_id, place.location))
+            _reject_launched(queue_id, run_instances.of_queue(aws, queue_id, place.location))
             raise SpawnError(
                 f"queue {queue_id} has never started",
                 why="the instance that it was submitted for is gone, or was never started",
@@ -186,7 +185,7 @@ def expect_no_instance(aws: Aws, queue: LaunchQueue) -> None:
         QueueExists: An instance was launched for it.
         StoreError: EC2 denies access, or does not answer.
     """
-    found = run.of_queue(aws, queue.queue_id, queue.place.location)
+    found = run_instances.of_queue(aws, queue.queue_id, queue.place.location)
     _reject_launched(queue.queue_id, [each for each in found if each != queue.owner])
 
 
@@ -233,7 +232,7 @@ def _is_unclaimed(aws: Aws, store: ObjectStore, queue_id: str, place: Place) -> 
             hint=f"`spawn launch --resume {queue_id}` resumes it on another instance; "
             "--queue-id NEW runs it as a new queue",
         )
-    _reject_launched(queue_id, run.of_queue(aws, queue_id, place.location))
+    _reject_launched(queue_id, run_instances.of_queue(aws, queue_id, place.location))
     return True
 
 

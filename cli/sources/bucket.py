@@ -11,12 +11,12 @@ from msgspec import Struct
 from spawn.cli.flags import Where
 from spawn.cli.sources.listing import Entry
 from spawn.cli.sources.open_replica import cache_path
-from spawn.cli.sources.place import region_here, remember
+from spawn.cli.sources.queue_location import region_here, remember
 from spawn.cli.sources.replica import ReplicaQueue
 from spawn.core.errors import CorruptLog, InvalidArgument, SpawnError
+from spawn.store.objects.location import Place
 from spawn.store.objects.s3 import S3Store
-from spawn.store.paths import Roots
-from spawn.store.place import Place
+from spawn.store.queue_dir.paths import Roots
 from spawn.store.replica.cache import Cache
 from spawn.store.replica.submitted import submitted
 

@@ -2,11 +2,11 @@
 
 import os
 
-from spawn.cli.remote.address import Remembered, recall
+from spawn.cli.ssh.last_contact import Remembered, recall
 from spawn.core.errors import InvalidArgument
-from spawn.core.ids import is_instance_id
-from spawn.store.instances import Described
-from spawn.store.paths import Roots
+from spawn.core.values.ids import is_instance_id
+from spawn.store.aws.ec2_instances import Described
+from spawn.store.queue_dir.paths import Roots
 
 
 def described(
@@ -23,7 +23,7 @@ def described(
         Denied, Unavailable: The request failed.
     """
     expect_instance(instance_id)
-    from spawn.cli.remote.lookup import describe_or_raise  # boto3 costs 180 ms to import
+    from spawn.cli.ssh.lookup import describe_or_raise  # boto3 costs 180 ms to import
 
     kept = recall(roots, instance_id) or Remembered()
     profile = profile or kept.profile

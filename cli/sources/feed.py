@@ -8,19 +8,19 @@ from typing import IO, Self
 from msgspec import structs
 
 from spawn.cli.sources.output import Attempt, StoredStream, Stream, attempts
-from spawn.cli.sources.words import reread_messages
+from spawn.cli.sources.replica_messages import reread_messages
+from spawn.core.domain.replay import Replay, Row
+from spawn.core.domain.state import QueueState
 from spawn.core.errors import QueueNotFound, SpawnError
-from spawn.core.feed.address import MAX_WAIT, AskOutput, AskPage
-from spawn.core.feed.wire import Machine
-from spawn.core.replay import Replay, Row
-from spawn.core.report.build import build
-from spawn.core.report.model import Live, Report, Trouble
-from spawn.core.state import QueueState
-from spawn.store.feed.catch_up import Answered, Caught, catch_up
+from spawn.core.reports.build import build
+from spawn.core.reports.model import Live, Report, Trouble
+from spawn.store.feed.answers import Machine
 from spawn.store.feed.client import FeedClient, Output
 from spawn.store.feed.errors import NoOutput
-from spawn.store.objects.port import ObjectStore
-from spawn.store.place import Place, open_place, parse
+from spawn.store.feed.requests import MAX_WAIT, AskOutput, AskPage
+from spawn.store.feed.update_cache import Answered, Caught, catch_up
+from spawn.store.objects.interface import ObjectStore
+from spawn.store.objects.location import Place, open_place, parse
 from spawn.store.replica.cache import Cache
 
 SKEW = timedelta(seconds=2)

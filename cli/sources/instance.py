@@ -10,7 +10,29 @@ from typing import Self
 from msgspec import Struct, structs
 
 from spawn.cli.flags import Where
-from spawn.cli.remote.errors import (
+from spawn.cli.sources.background_retry import BackgroundRetry
+from spawn.cli.sources.failover_stream import MovingStream
+from spawn.cli.sources.feed import FeedQueue
+from spawn.cli.sources.instance_cache import remember_queue, remember_tagged_queue
+from spawn.cli.sources.instance_errors import (
+    expect_instance,
+    explain_port_closed,
+    joined,
+    no_source,
+    query_failed,
+    still_booting,
+    waiting_message,
+    why_read_from_s3,
+)
+from spawn.cli.sources.instance_queue_location import asked_queue, whereabouts
+from spawn.cli.sources.logged_instance import LoggedInstance, read_logged_instance
+from spawn.cli.sources.open_feed import open_feed
+from spawn.cli.sources.open_replica import open_replica
+from spawn.cli.sources.output import Attempt, Stream
+from spawn.cli.sources.replica import ReplicaQueue
+from spawn.cli.sources.slow_notice import told_when_slow
+from spawn.cli.ssh.access import reach_of
+from spawn.cli.ssh.errors import (
     Cut,
     Gone,
     HostKeyError,
@@ -21,39 +43,17 @@ from spawn.cli.remote.errors import (
     StillBooting,
     Unreachable,
 )
-from spawn.cli.remote.reach import Told
-from spawn.cli.remote.tunnel import Tunnel
-from spawn.cli.remote.way import reach_of
-from spawn.cli.sources.again import BackgroundRetry
-from spawn.cli.sources.feed import FeedQueue
-from spawn.cli.sources.learned import remember_queue, remember_tagged_queue
-from spawn.cli.sources.moving import MovingStream
-from spawn.cli.sources.open_feed import open_feed
-from spawn.cli.sources.open_replica import open_replica
-from spawn.cli.sources.output import Attempt, Stream
-from spawn.cli.sources.replica import ReplicaQueue
-from spawn.cli.sources.silent import (
-    expect_instance,
-    explain_port_closed,
-    joined,
-    no_source,
-    query_failed,
-    still_booting,
-    waiting_message,
-    why_read_from_s3,
-)
-from spawn.cli.sources.slow import told_when_slow
-from spawn.cli.sources.vouched import LoggedInstance, read_logged_instance
-from spawn.cli.sources.whereabouts import asked_queue, whereabouts
+from spawn.cli.ssh.reach import Told
+from spawn.cli.ssh.tunnel import Tunnel
+from spawn.core.domain.replay import Row
+from spawn.core.domain.state import QueueState
 from spawn.core.errors import QueueNotFound, SpawnError
-from spawn.core.feed.address import port
-from spawn.core.replay import Row
-from spawn.core.report.model import Report, Trouble
-from spawn.core.state import QueueState
+from spawn.core.reports.model import Report, Trouble
 from spawn.store.feed.client import FeedClient
 from spawn.store.feed.errors import NoFeed, NotAFeed, OtherProtocol, Refused
-from spawn.store.objects.port import ObjectStore, StoreError, Unavailable
-from spawn.store.paths import Roots
+from spawn.store.feed.requests import port
+from spawn.store.objects.interface import ObjectStore, StoreError, Unavailable
+from spawn.store.queue_dir.paths import Roots
 
 SILENT_SECONDS = 30.0
 """How long an instance may not answer before its queue's log in S3 is read instead."""

@@ -3,11 +3,11 @@
 from msgspec import Struct, structs
 
 from spawn.cli.flags import Where
-from spawn.cli.remote.address import Remembered, recall
-from spawn.cli.sources.whereabouts import TAG_QUEUE, TAG_RESULTS
-from spawn.store.instances import Described
-from spawn.store.paths import Roots
-from spawn.store.place import parse
+from spawn.cli.sources.instance_queue_location import TAG_QUEUE, TAG_RESULTS
+from spawn.cli.ssh.last_contact import Remembered, recall
+from spawn.store.aws.ec2_instances import Described
+from spawn.store.objects.location import parse
+from spawn.store.queue_dir.paths import Roots
 
 
 class KnownQueue(Struct, frozen=True):

@@ -7,9 +7,9 @@ from msgspec import Struct
 
 from spawn.cli.sources.local import LocalQueue
 from spawn.core.errors import SpawnError
-from spawn.core.report.model import Report
+from spawn.core.reports.model import Report
 from spawn.store import queues
-from spawn.store.paths import Roots
+from spawn.store.queue_dir.paths import Roots
 
 
 class Entry(Struct, frozen=True):

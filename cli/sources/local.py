@@ -7,21 +7,22 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from spawn.core.codec import decode
+from spawn.core.domain.codec import decode
+from spawn.core.domain.events import Data, Event
+from spawn.core.domain.replay import Replay, Row
+from spawn.core.domain.state import QueueState
 from spawn.core.errors import QueueNotFound
-from spawn.core.events import Data, Event
-from spawn.core.replay import Replay, Row
-from spawn.core.report.build import build
-from spawn.core.report.model import Live, Replica, Report, Trouble
-from spawn.core.state import QueueState
-from spawn.store import lock, queues, troubles
-from spawn.store.live import Lives
+from spawn.core.reports.build import build
+from spawn.core.reports.model import Live, Replica, Report, Trouble
+from spawn.store import queues
+from spawn.store.live_facts import Lives
 from spawn.store.log import head, read
-from spawn.store.paths import Roots
+from spawn.store.queue_dir import lock, troubles
+from spawn.store.queue_dir.paths import Roots
 
 if TYPE_CHECKING:
     from spawn.cli.sources.output import Attempt, Stream
-    from spawn.store.objects.port import ObjectStore
+    from spawn.store.objects.interface import ObjectStore
 
 
 class LocalQueue:
@@ -127,7 +128,7 @@ class LocalQueue:
 
     def objects(self) -> "ObjectStore":
         """The object store that the log names, else a folder of this machine."""
-        from spawn.store.place import Place, open_place, parse
+        from spawn.store.objects.location import Place, open_place, parse
 
         state = self.state
         prefix = (state.config.result_s3_prefix or self.queue_id).strip("/")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from spawn.cli.sources.feed import FeedQueue
 from spawn.core.errors import InvalidArgument, QueueNotFound
-from spawn.core.ids import why_not_queue_id
+from spawn.core.values.ids import why_not_queue_id
 from spawn.store.feed.client import FeedClient
-from spawn.store.paths import Roots
+from spawn.store.queue_dir.paths import Roots
 from spawn.store.replica.cache import Cache
 
 

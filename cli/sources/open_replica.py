@@ -6,12 +6,12 @@ from hashlib import sha256
 from pathlib import Path
 
 from spawn.cli.flags import Where
-from spawn.cli.remote.address import launched_on
-from spawn.cli.sources.place import place_of, remember
+from spawn.cli.sources.queue_location import place_of, remember
 from spawn.cli.sources.replica import ReplicaQueue
+from spawn.cli.ssh.last_contact import launched_on
 from spawn.core.errors import QueueNotFound
-from spawn.store.paths import Roots
-from spawn.store.place import Place, open_place
+from spawn.store.objects.location import Place, open_place
+from spawn.store.queue_dir.paths import Roots
 from spawn.store.replica.cache import Cache
 
 
@@ -40,7 +40,7 @@ def open_replica(
         instance_id = launched_on(roots, queue_id)
         if not instance_id:
             return "", ""
-        from spawn.store.instances import state_of  # boto3
+        from spawn.store.aws.ec2_instances import state_of  # boto3
 
         return instance_id, state_of(instance_id, where.region or place.region, place.profile)
 

@@ -8,13 +8,13 @@ from typing import IO, BinaryIO, Protocol
 
 from msgspec import Struct
 
-from spawn.core.codec import decode
+from spawn.core.domain.codec import decode
+from spawn.core.domain.events import JobStarted
+from spawn.core.domain.replay import Row
 from spawn.core.errors import SpawnError
-from spawn.core.events import JobStarted
-from spawn.core.replay import Row
 from spawn.store.files import regular
-from spawn.store.objects.port import NotThere, ObjectStore
-from spawn.store.results import parts
+from spawn.store.objects.interface import NotThere, ObjectStore
+from spawn.store.results import output_pieces
 
 _CHUNK = 1024 * 1024
 
@@ -109,7 +109,10 @@ class StoredStream:
         key = self._attempt.prefix + self._name
         if self._objects.has(key):
             return
-        if next(parts.pieces(self._objects, self._attempt.prefix, self._name), None) is None:
+        if (
+            next(output_pieces.pieces(self._objects, self._attempt.prefix, self._name), None)
+            is None
+        ):
             raise SpawnError(
                 f"the {self._name} of attempt {self._attempt.number} is gone",
                 why=f"it is neither in {self._attempt.folder} nor at "
@@ -124,7 +127,7 @@ class StoredStream:
                     self._write(out, chunk)
                 self.whole = True
         if not self.whole:
-            for piece in parts.read(
+            for piece in output_pieces.read(
                 self._objects, self._attempt.prefix, self._name, after=self._at
             ):
                 self._write(out, piece)

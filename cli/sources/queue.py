@@ -6,10 +6,10 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from spawn.cli.sources.output import Attempt, Stream
-from spawn.core.replay import Row
-from spawn.core.report.model import Report, Trouble
-from spawn.core.state import QueueState
-from spawn.store.objects.port import ObjectStore
+from spawn.core.domain.replay import Row
+from spawn.core.domain.state import QueueState
+from spawn.core.reports.model import Report, Trouble
+from spawn.store.objects.interface import ObjectStore
 
 
 class QueueSource(Protocol):

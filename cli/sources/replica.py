@@ -9,26 +9,26 @@ from typing import Self
 
 from msgspec import structs
 
+from spawn.cli.sources.newest_output import NewestOutput, Pieces
 from spawn.cli.sources.output import Attempt, StoredStream, attempts
-from spawn.cli.sources.pieces import NewestOutput, Pieces
-from spawn.cli.sources.words import asking, not_found, read_summary, reread_messages
+from spawn.cli.sources.replica_messages import asking, not_found, read_summary, reread_messages
 from spawn.core.config.model import QueueConfig
+from spawn.core.domain.events import seal
+from spawn.core.domain.replay import Replay, Row
+from spawn.core.domain.state import QueueState
+from spawn.core.domain.submission import submit
 from spawn.core.errors import CorruptLog, QueueNotFound
-from spawn.core.events import seal
-from spawn.core.moments import moment, stamp
-from spawn.core.replay import Replay, Row
-from spawn.core.report.build import build
-from spawn.core.report.model import Live, Origin, Report, Trouble
-from spawn.core.state import QueueState
-from spawn.core.submission import submit
-from spawn.store.objects.port import NoBucket, ObjectStore, StoreError
+from spawn.core.reports.build import build
+from spawn.core.reports.model import Live, Origin, Report, Trouble
+from spawn.core.values.timestamps import moment, stamp
+from spawn.store.objects.interface import NoBucket, ObjectStore, StoreError
 from spawn.store.replica.audit import Audited, audit
 from spawn.store.replica.cache import Cache
-from spawn.store.replica.catch_up import catch_up
 from spawn.store.replica.lease import Seen, look
 from spawn.store.replica.names import QUEUE
 from spawn.store.replica.submitted import Submitted, boot_log, submitted
-from spawn.store.results.publish import attempt_prefix
+from spawn.store.replica.update_cache import catch_up
+from spawn.store.results.upload import attempt_prefix
 
 BOOT_SECONDS = 15 * 60.0
 """How long an instance may take to start its queue before it counts as lost."""

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 from msgspec import UNSET, UnsetType, structs
 
-from spawn.core import durations
 from spawn.core.config.fields import JobFile, QueueFile, RetryFile
 from spawn.core.config.model import JobConfig, QueueConfig, RetryPolicy
+from spawn.core.values import durations
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from math import copysign, inf
 
-from spawn.core.config.problems import Problem
+from spawn.core.problems import Problem
 
 _LONGEST_INTEGER = 19
 """Maximum number of digits; Python itself rejects more than 4300."""

@@ -4,33 +4,69 @@ Defaults are in `core.config.model`.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, TypeAlias, TypeVar
 
-from msgspec import UNSET, Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from spawn.core import durations
-from spawn.core.config.kinds import (
-    Attempts,
-    Bucket,
-    Command,
-    Duration,
-    ExitCodes,
-    JobId,
-    JobIds,
-    OrUnset,
-    Parallel,
-    Path,
-    Paths,
-    Prefix,
-    QueueId,
-    TimeLimit,
-    Title,
-    Variables,
-    described,
-)
+from spawn.core.config import references, string_rules
 from spawn.core.config.model import Backoff, Durability, OnFailure
-from spawn.core.config.problems import quoted
-from spawn.core.ids import ID_RULE
+from spawn.core.problems import quoted
+from spawn.core.values import durations
+from spawn.core.values.ids import ID_RULE
+
+T = TypeVar("T")
+
+OrUnset: TypeAlias = T | UnsetType
+"""An optional field; `core.config.model` defines its default."""
+
+
+def described(description: str, *examples: object) -> Meta:
+    """Describe a field for the schema; errors suggest the first example."""
+    return Meta(description=description, examples=list(examples) or None)
+
+
+def _text(
+    wanted: str, rule: string_rules.Rule, pattern: str, *, unit: str = "", most: int | None = None
+) -> Meta:
+    extra = {"wanted": wanted, "rule": rule, "unit": unit}
+    return Meta(extra=extra, extra_json_schema={"pattern": pattern}, max_length=most)
+
+
+def _wanted(what: str) -> Meta:
+    return Meta(extra={"wanted": what})
+
+
+_ID = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+_NOT_BLANK = r"\S"
+_BUCKET = "^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
+
+JobId = Annotated[str, _text("a job id", string_rules.job_id, _ID)]
+QueueId = Annotated[str, _text("a queue id", string_rules.queue_id, _ID)]
+Title = Annotated[str, _text("a title in quotes", string_rules.queue_name, _NOT_BLANK, most=200)]
+Command = Annotated[str, _text("a command in quotes", string_rules.command, _NOT_BLANK)]
+JobIds = Annotated[
+    list[str], _wanted("a list of job ids"), Meta(extra_json_schema={"uniqueItems": True})
+]
+Path = Annotated[str, _text("a path in quotes", string_rules.path, _NOT_BLANK)]
+Paths = Annotated[list[Path], _wanted("a list of paths")]
+Bucket = Annotated[str, _text("a bucket name", string_rules.bucket, _BUCKET)]
+Prefix = Annotated[str, _text("a prefix in quotes", string_rules.prefix, "^[^/]")]
+
+_DURATION = "a duration in quotes"
+Duration = Annotated[str, _text(_DURATION, string_rules.duration, durations.PATTERN, unit="s")]
+TimeLimit = Annotated[str, _text(_DURATION, string_rules.limit, durations.PATTERN, unit="s")]
+
+Attempts = Annotated[int, Meta(le=1000)]
+Parallel = Annotated[int, Meta(ge=1, le=10_000)]
+ExitCode = Annotated[int, Meta(ge=1, le=255, extra={"wanted": "an exit code"})]
+ExitCodes = Annotated[
+    list[ExitCode], Meta(max_length=255, extra={"wanted": "a list of exit codes"})
+]
+
+_Name = Annotated[str, _text("a name", string_rules.variable, f"^{references.NAME}$")]
+_Value = Annotated[str, Meta(extra={"rule": string_rules.variable_value})]
+Variables = Annotated[dict[_Name, _Value], _wanted("an object of variables")]
+
 
 MAX_JOBS = 100_000
 

@@ -5,9 +5,9 @@ from typing import Any
 import msgspec
 from msgspec import NODEFAULT, Struct, structs
 
-from spawn.core import durations
 from spawn.core.config.fields import Fields, JobFile, QueueFile, RetryFile
 from spawn.core.config.model import JobConfig, QueueConfig, RetryPolicy
+from spawn.core.values import durations
 
 _MODELS: dict[type[Fields], type[Struct]] = {
     QueueFile: QueueConfig,

@@ -4,9 +4,16 @@ import socket
 from contextlib import suppress
 from selectors import EVENT_READ, EVENT_WRITE
 
-from spawn.core.feed.address import Ask
-from spawn.runner.feed.request import END, MAX_HEAD, BadRequest, Request, parse_request
-from spawn.runner.feed.response import Response, encode
+from spawn.runner.feed.request import (
+    END,
+    MAX_HEAD,
+    BadRequest,
+    Request,
+    Response,
+    encode,
+    parse_request,
+)
+from spawn.store.feed.requests import Ask
 
 IDLE_SECONDS = 90.0
 """Maximum time between requests."""

@@ -4,13 +4,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from spawn.core.feed.address import AskOutput
-from spawn.runner.feed.response import Response
-from spawn.store import lock, queues
+from spawn.runner.feed.request import Response
+from spawn.store import queues
 from spawn.store.feed.errors import NoOutput
+from spawn.store.feed.requests import AskOutput
 from spawn.store.files import regular
 from spawn.store.log import read
-from spawn.store.paths import QueuePaths, Roots
+from spawn.store.queue_dir import lock
+from spawn.store.queue_dir.paths import QueuePaths, Roots
 
 PIECE = 1024 * 1024
 """Maximum bytes of one answer."""

@@ -8,10 +8,10 @@ from msgspec import Struct
 
 from spawn import __version__
 from spawn.core.errors import CorruptLog, QueueNotFound, SpawnError
-from spawn.core.feed.address import Ask, AskHello, AskOutput, AskPage, AskQueues
-from spawn.core.feed.wire import OLDEST, PROTOCOL, SERVICE, Fault, Hello, Page, Queues
+from spawn.store.feed.answers import OLDEST, PROTOCOL, SERVICE, Fault, Hello, Page, Queues
 from spawn.store.feed.connection import Answer, FeedConnection, InvalidAnswer
 from spawn.store.feed.errors import NoFeed, NoOutput, NotAFeed, OtherProtocol, Refused
+from spawn.store.feed.requests import Ask, AskHello, AskOutput, AskPage, AskQueues
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 20.0

@@ -10,7 +10,7 @@ SpawnError
 """
 
 from spawn.core.errors import SpawnError
-from spawn.store.objects.port import Unavailable
+from spawn.store.objects.interface import Unavailable
 
 
 class NoFeed(Unavailable):

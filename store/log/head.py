@@ -14,7 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from spawn.core.errors import CorruptLog
-from spawn.store import lag
+from spawn.store.log import replica_progress
 
 _SUFFIX = "-head"
 
@@ -96,9 +96,9 @@ def _heads(log: Path) -> Iterator[Head]:
     with suppress(OSError, ValueError):  # a damaged note proves nothing about the log
         seq, hash_ = _decode(note.read_bytes())
         yield Head(seq=seq, hash=hash_, source=note.name)
-    copied = lag.find(log.parent)
+    copied = replica_progress.find(log.parent)
     if copied is not None and copied.seq:
-        yield Head(seq=copied.seq, source=lag.NAME)
+        yield Head(seq=copied.seq, source=replica_progress.NAME)
 
 
 def _encode(seq: int, hash_: bytes) -> bytes:

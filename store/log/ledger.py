@@ -5,13 +5,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from spawn.core.codec import encode
+from spawn.core.domain.codec import encode
+from spawn.core.domain.events import Data, Draft, Event, seal
+from spawn.core.domain.machine import Guard
+from spawn.core.domain.replay import Replay, Row
+from spawn.core.domain.state import QueueState
 from spawn.core.errors import CorruptLog
-from spawn.core.events import Data, Draft, Event, seal
-from spawn.core.machine import Guard
-from spawn.core.moments import stamp
-from spawn.core.replay import Replay, Row
-from spawn.core.state import QueueState
+from spawn.core.values.timestamps import stamp
 from spawn.store.log.read import restored_by
 from spawn.store.log.write import Entry, LogWriter
 

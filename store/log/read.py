@@ -6,12 +6,12 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from spawn.core.codec import decode
+from spawn.core.domain.codec import decode
+from spawn.core.domain.events import JobStarted, QueueStarted
+from spawn.core.domain.replay import Replay, Row
 from spawn.core.errors import CorruptLog, QueueNotFound, SpawnError
-from spawn.core.events import JobStarted, QueueStarted
-from spawn.core.replay import Replay, Row
-from spawn.store import lag
 from spawn.store.log import head as notes
+from spawn.store.log import replica_progress
 
 _ROWS = "SELECT seq, type, line, hash FROM events WHERE seq > ? ORDER BY seq"
 _COLUMNS = "SELECT seq, type, job_id, at, line, hash FROM events ORDER BY seq"
@@ -129,7 +129,7 @@ def copy_location(path: Path) -> tuple[str, str | None] | None:
         found = owner(connection)
         if found is not None:
             return found.results_location, found.region
-    noted = lag.find(path.parent)
+    noted = replica_progress.find(path.parent)
     return None if noted is None else (noted.location, None)
 
 

@@ -1,10 +1,17 @@
 """The current schema of the event log. `migrations/` upgrades older logs."""
 
+from pathlib import Path
+
+from alembic.command import upgrade
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import (
     BLOB,
     DDL,
     CheckConstraint,
     Column,
+    Connection,
     Integer,
     MetaData,
     String,
@@ -12,6 +19,9 @@ from sqlalchemy import (
     Text,
     event,
 )
+
+import spawn.migrations
+from spawn.core.errors import UnreadableEvent
 
 REVISION = "0001"
 """The newest migration, which new logs start with."""
@@ -53,3 +63,33 @@ EXTRAS = (
 
 for _statement in EXTRAS:
     event.listen(events, "after_create", DDL(_statement))  # type: ignore[no-untyped-call]
+
+
+def migrate(connection: Connection, path: Path) -> None:
+    """Apply the pending migrations, each in one transaction.
+
+    Raises:
+        UnreadableEvent: A newer version of spawn created the log.
+    """
+    config = configuration()
+    config.attributes["connection"] = connection
+    try:
+        upgrade(config, "head")
+    except CommandError as error:
+        raise UnreadableEvent(
+            f"a newer version of spawn created the event log {path}",
+            why=str(error),
+            hint="use that version, or upgrade with `pip install -U spawn-queue`",
+        ) from error
+
+
+def configuration() -> Config:
+    """Alembic's configuration, created without a file."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(spawn.migrations.__path__[0])))
+    return config
+
+
+def newest() -> str | None:
+    """The newest revision in `migrations/`."""
+    return ScriptDirectory.from_config(configuration()).get_current_head()

@@ -7,13 +7,12 @@ from sqlite3 import Connection
 
 from msgspec import Struct, structs
 
-from spawn.core import codec
+from spawn.core.domain import codec
+from spawn.core.domain.replay import Replay, Row
+from spawn.core.domain.state import QueueState
+from spawn.core.domain.submission import config_sha256
 from spawn.core.errors import CorruptLog, QueueNotFound
-from spawn.core.replay import Replay, Row
-from spawn.core.state import QueueState
-from spawn.core.submission import config_sha256
-from spawn.store import owning
-from spawn.store.log import read
+from spawn.store.log import ownership_time, read
 from spawn.store.log.head import Head, expect, heads
 
 _NAMES = ("type", "job_id", "at")
@@ -52,7 +51,7 @@ def evidence(log: Path, copied: Iterable[Head] = ()) -> Evidence:
     """
     return Evidence(
         heads=(*heads(log), *copied),
-        epoch=owning.newest_epoch(log.parent),
+        epoch=ownership_time.newest_epoch(log.parent),
         executed=_executed(log.parent / "jobs"),
     )
 
@@ -86,7 +85,7 @@ def _expect_attempts(connection: Connection, known: Evidence, fold: Replay) -> N
         raise CorruptLog(
             "the log has lost its end",
             seq=fold.seq + 1,
-            why=f"{owning.NAME} shows that epoch {known.epoch} began",
+            why=f"{ownership_time.NAME} shows that epoch {known.epoch} began",
         )
     began = read.tokens(connection) if known.executed else set()
     for token in known.executed.keys() - began:

@@ -11,10 +11,10 @@ from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import NullPool
 
-from spawn.core.codec import columns
+from spawn.core.domain.codec import columns
+from spawn.core.domain.events import Data, Event
+from spawn.core.domain.replay import Row
 from spawn.core.errors import CorruptLog, LogConflict, SpawnError
-from spawn.core.events import Data, Event
-from spawn.core.replay import Row
 from spawn.store.log import head, read, schema
 from spawn.store.log.read import NEWBORN_BYTES
 
@@ -193,6 +193,6 @@ def _create_or_migrate(connection: Connection, path: Path) -> None:
             raise CorruptLog(f"{path} is not an event log")
         found = connection.execute(select(schema.revision.c.version_num)).scalar_one_or_none()
     if found != schema.REVISION:
-        from spawn.store.log.migrate import migrate  # Alembic takes 400 ms to import
+        from spawn.store.log.schema import migrate  # Alembic takes 400 ms to import
 
         migrate(connection, path)

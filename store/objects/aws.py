@@ -23,7 +23,7 @@ from botocore.exceptions import (
 from botocore.session import Session
 
 from spawn.core.errors import SpawnError
-from spawn.store.objects.port import (
+from spawn.store.objects.interface import (
     Changed,
     Denied,
     Exists,
@@ -197,7 +197,7 @@ def connect(
     """
     import boto3
 
-    from spawn.store.objects.models import session as new
+    from spawn.store.objects.service_models import session as new
 
     session = boto3.Session(
         region_name=region, profile_name=profile, botocore_session=base or new()

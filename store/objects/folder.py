@@ -14,9 +14,16 @@ from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO, cast
 
-from spawn.store.durable import MANY, sync
-from spawn.store.files import regular, replace, target
-from spawn.store.objects.port import PAGE, Changed, Exists, NotThere, Object, Stream, Unavailable
+from spawn.store.files import MANY, regular, replace, sync, target
+from spawn.store.objects.interface import (
+    PAGE,
+    Changed,
+    Exists,
+    NotThere,
+    Object,
+    Stream,
+    Unavailable,
+)
 
 _CHUNK = 1024 * 1024
 

@@ -18,12 +18,19 @@ from typing import Any, BinaryIO
 from botocore.exceptions import ClientError
 
 from spawn.store.files import target
-from spawn.store.objects.asking import BucketClient
 from spawn.store.objects.aws import UnexpectedResponse, code_of, errors
-from spawn.store.objects.budget import Budget
+from spawn.store.objects.bucket_client import BucketClient
 from spawn.store.objects.encryption import encryption
-from spawn.store.objects.port import PAGE, Changed, Exists, NotThere, Object, Stream, Unavailable
-from spawn.store.objects.upload import Upload, abort_unfinished
+from spawn.store.objects.interface import (
+    PAGE,
+    Changed,
+    Exists,
+    NotThere,
+    Object,
+    Stream,
+    Unavailable,
+)
+from spawn.store.objects.upload import Budget, Upload, abort_unfinished
 
 PART_BYTES = 8 * 1024 * 1024
 """Part size; larger files are uploaded in parts."""

@@ -1,14 +1,49 @@
 """Multipart uploads to a bucket."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from hashlib import sha256
+from threading import Condition
 from typing import Any, BinaryIO
 
-from spawn.store.objects.asking import BucketClient
-from spawn.store.objects.budget import Budget
-from spawn.store.objects.port import Exists, StoreError
+from spawn.store.objects.bucket_client import BucketClient
+from spawn.store.objects.interface import Exists, StoreError
+
+
+class Budget:
+    """A number of bytes that threads share.
+
+    Args:
+        limit: Bytes that all threads may hold together. A larger request waits until no other
+            thread holds any.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held = 0
+        self._changed = Condition()
+
+    def acquire(self, size: int) -> None:
+        """Wait until `size` bytes are free, then hold them."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._held or self._held + size <= self._limit)
+            self._held += size
+
+    def release(self, size: int) -> None:
+        """Free `size` bytes."""
+        with self._changed:
+            self._held -= size
+            self._changed.notify_all()
+
+    @contextmanager
+    def hold(self, size: int) -> Iterator[None]:
+        """Hold `size` bytes for a block."""
+        self.acquire(size)
+        try:
+            yield
+        finally:
+            self.release(size)
 
 
 class Upload:

@@ -7,16 +7,16 @@ from itertools import islice
 
 from msgspec import Struct, structs
 
-from spawn.core import chain, codec
 from spawn.core.config.model import QueueConfig
+from spawn.core.domain import chain, codec
+from spawn.core.domain.events import QueueReconfigured, QueueSubmitted
+from spawn.core.domain.replay import Replay, Row
+from spawn.core.domain.submission import config_sha256
 from spawn.core.errors import CorruptLog, QueueNotFound
-from spawn.core.events import QueueReconfigured, QueueSubmitted
-from spawn.core.replay import Replay, Row
-from spawn.core.submission import config_sha256
 from spawn.store.log.head import Head
 from spawn.store.log.verify import Verified, check_config
-from spawn.store.objects.port import NotThere, SmallObjects, list_all
-from spawn.store.replica import names, restore
+from spawn.store.objects.interface import NotThere, SmallObjects, list_all
+from spawn.store.replica import names, read
 from spawn.store.replica.lease import Seen, look
 from spawn.store.replica.submitted import parse_submitted
 
@@ -54,7 +54,7 @@ def audit(store: SmallObjects, queue_id: str) -> Audited:
     # In this order, so that the last list includes what an owner writes meanwhile.
     seen = look(store)
     packs = list(_packs(store))
-    segments = [(key, restore.first_of(key), None) for key, _ in list_all(store, names.LOG)]
+    segments = [(key, read.first_of(key), None) for key, _ in list_all(store, names.LOG)]
     submitted = _submitted(store, queue_id)
     if submitted is None and not segments and not packs and seen is None:
         raise _absent(store, queue_id)
@@ -69,7 +69,7 @@ def audit(store: SmallObjects, queue_id: str) -> Audited:
         log.compare(key, rows)
     seq = log.fold.seq
     at = seen.lease.seq if seen else 0
-    restore.expect_head(seen, seq, {at: log.hash(at)} if 0 < at <= seq else {})
+    read.expect_head(seen, seq, {at: log.hash(at)} if 0 < at <= seq else {})
     if log.fold.empty:
         why = f"{submitted.queue_id} is there" if submitted else ""
         if submitted is not None and submitted.queue_id == queue_id:
@@ -102,7 +102,7 @@ def newest(store: SmallObjects, queue_id: str) -> tuple[Head, Seen] | None:
         hash_ = bytes.fromhex(seen.lease.hash) if seq else b""
     except ValueError:
         raise CorruptLog(f"{names.LEASE} has no hash", why=repr(seen.lease.hash)) from None
-    for row in restore.read(store, queue_id, after=seq, hash_=hash_):
+    for row in read.read(store, queue_id, after=seq, hash_=hash_):
         seq, hash_ = row[0], row[3]
     return Head(seq=seq, hash=hash_, source=f"its copy at {store.location}"), seen
 
@@ -150,7 +150,7 @@ class _SegmentLog:
                         seq=row[0],
                         why=f"{key} repeats events of the previous segment",
                     )
-                self._hashes += restore.follow(key, row, after, self.hash(after))
+                self._hashes += read.follow(key, row, after, self.hash(after))
                 after = row[0]
                 yield row
                 if row[1] in _CONFIGURING:
@@ -166,7 +166,7 @@ def _packs(store: SmallObjects) -> Iterator[_LogObject]:
     for key, _ in list_all(store, names.PACKS):
         named = names.parse_pack(key)
         if named is None:
-            raise restore.foreign(key)
+            raise read.foreign(key)
         yield key, *named
 
 
@@ -178,14 +178,14 @@ def _fetched(
     with ThreadPoolExecutor(AHEAD) as pool:
 
         def ask(named: _LogObject) -> tuple[_LogObject, Callable[[], bytes]]:
-            return named, pool.submit(restore.fetch, store, named[0], named[1]).result
+            return named, pool.submit(read.fetch, store, named[0], named[1]).result
 
         asked = deque(map(ask, islice(waiting, AHEAD)))
         while asked:
             (key, first, _), answer = asked.popleft()
             data = answer()
             asked.extend(map(ask, islice(waiting, 1)))
-            yield key, restore.rows_of(key, first, data)
+            yield key, read.rows_of(key, first, data)
 
 
 def _submitted(store: SmallObjects, queue_id: str) -> QueueConfig | None:

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from spawn.core import chain
+from spawn.core.domain import chain
+from spawn.core.domain.replay import Row
 from spawn.core.errors import CorruptLog
-from spawn.core.replay import Row
-from spawn.store import lock
-from spawn.store.replica import lines, restore
-from spawn.store.replica.kept import BLOCK, FileStorage, MemoryStorage
+from spawn.store.queue_dir import lock
+from spawn.store.replica import lines, read
+from spawn.store.replica.cache_storage import BLOCK, FileStorage, MemoryStorage
 
 LOCK_SECONDS = 10.0
 """How long to wait for another reader's lock before a copy in memory is used."""
@@ -99,7 +99,7 @@ class Cache:
         return bytes.fromhex(self._storage.read(self._starts[seq - 1], 64).decode())
 
     def size_from(self, seq: int) -> int | None:
-        """See `restore.Cached`. None until `confirm` was called for the newest event."""
+        """See `read.Cached`. None until `confirm` was called for the newest event."""
         return self._end - self._starts[seq - 1] if self._confirmed >= self.seq else None
 
     def confirm(self) -> None:
@@ -198,7 +198,7 @@ class Cache:
         with suppress(CorruptLog):
             for exported in storage.lines(self._end, size):
                 row = lines.parse(key, exported, self.seq + 1)
-                self.hash = restore.follow(key, row, self.seq, self.hash)
+                self.hash = read.follow(key, row, self.seq, self.hash)
                 self._starts.append(self._end)
                 self._end += len(exported) + 1
         if self._end < size:

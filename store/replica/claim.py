@@ -6,7 +6,7 @@ from msgspec import Struct
 from spawn.core.config import canonical
 from spawn.core.config.model import QueueConfig
 from spawn.core.errors import CorruptLog, QueueExists, QueueNotFound
-from spawn.store.objects.port import (
+from spawn.store.objects.interface import (
     Changed,
     Exists,
     NotThere,

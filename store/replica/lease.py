@@ -11,8 +11,8 @@ import msgspec
 from msgspec import Struct
 
 from spawn.core.errors import CorruptLog, SpawnError
-from spawn.core.report.model import Trouble
-from spawn.store.objects.port import (
+from spawn.core.reports.model import Trouble
+from spawn.store.objects.interface import (
     Changed,
     Exists,
     NotThere,
@@ -20,8 +20,8 @@ from spawn.store.objects.port import (
     SmallObjects,
     Unavailable,
 )
+from spawn.store.queue_dir.troubles import fitting
 from spawn.store.replica.names import LEASE
-from spawn.store.troubles import fitting
 
 RENEW_SECONDS = 10.0
 TTL_SECONDS = 60.0

@@ -6,9 +6,9 @@ from io import BytesIO
 import msgspec
 from msgspec import Struct
 
-from spawn.core import chain
+from spawn.core.domain import chain
+from spawn.core.domain.replay import Row
 from spawn.core.errors import CorruptLog
-from spawn.core.replay import Row
 
 
 class _Seq(Struct):

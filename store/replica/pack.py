@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import takewhile
 
-from spawn.core.replay import Row
+from spawn.core.domain.replay import Row
 from spawn.store.failpoints import reached
-from spawn.store.objects.port import Exists, SmallObjects
+from spawn.store.objects.interface import Exists, SmallObjects
 from spawn.store.replica import lines, names
 from spawn.store.replica.ship import Log
 

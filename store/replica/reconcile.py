@@ -5,12 +5,12 @@ from itertools import chain as chain_
 
 from msgspec import Struct
 
-from spawn.core import chain
+from spawn.core.domain import chain
+from spawn.core.domain.replay import Replay, Row
+from spawn.core.domain.state import QueueState
 from spawn.core.errors import CorruptLog, QueueExists, SpawnError
-from spawn.core.replay import Replay, Row
-from spawn.core.state import QueueState
-from spawn.store.objects.port import Denied, SmallObjects
-from spawn.store.replica import restore
+from spawn.store.objects.interface import Denied, SmallObjects
+from spawn.store.replica import read
 from spawn.store.replica.lease import FORCE, Fenced, Owned, Owner, Seen, describe, look
 from spawn.store.replica.ship import Log
 
@@ -62,11 +62,11 @@ def reconcile(
             note(row)
             fetched += 1
             yield row
-        restore.expect_head(seen, seq, at_lease)
+        read.expect_head(seen, seq, at_lease)
         _ = fold.state  # raises if jobs of the configuration are missing
 
     local_rows = iter(log(seq))
-    rows = restore.read(store, queue_id, after=seq, hash_=hash_)
+    rows = read.read(store, queue_id, after=seq, hash_=hash_)
     for row in rows:
         local_row = next(local_rows, None)
         if local_row is None:
@@ -75,7 +75,7 @@ def reconcile(
         if (local_row[2], local_row[3]) != (row[2], row[3]):
             raise Fenced(f"event {row[0]} in the store differs from the local one")
         note(row)
-    restore.expect_head(seen, seq, at_lease)
+    read.expect_head(seen, seq, at_lease)
     return Found(seq, hash_ or chain.genesis(queue_id), seen, fetched)
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterable
 
-from spawn.core.replay import Row
+from spawn.core.domain.replay import Row
 from spawn.store.failpoints import reached
-from spawn.store.objects.port import Exists, NotThere, SmallObjects, Unavailable
-from spawn.store.replica import lines, names, restore
+from spawn.store.objects.interface import Exists, NotThere, SmallObjects, Unavailable
+from spawn.store.replica import lines, names, read
 from spawn.store.replica.lease import Fenced
 
 SEGMENT_BYTES = 4 * 1024 * 1024
@@ -97,5 +97,5 @@ class Shipper:
             if (local_row[2], local_row[3]) != (line, hash_):
                 raise Fenced(f"event {seq} in the store differs from the local one")
         listed = dict(self._store.list(names.LOG, names.segment(first - 1)))
-        restore.expect_size(key, data, listed.get(key))  # else the next starts within it
+        read.expect_size(key, data, listed.get(key))  # else the next starts within it
         return stored

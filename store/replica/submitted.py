@@ -3,11 +3,11 @@
 import msgspec
 from msgspec import Struct
 
-from spawn.core.codec import clean
 from spawn.core.config import canonical
 from spawn.core.config.model import QueueConfig
+from spawn.core.domain.codec import clean
 from spawn.core.errors import CorruptLog
-from spawn.store.objects.port import NotThere, SmallObjects
+from spawn.store.objects.interface import NotThere, SmallObjects
 from spawn.store.replica.names import QUEUE
 
 BOOT_LOG = "_spawn/boot.log"

@@ -10,12 +10,12 @@ from threading import Lock
 
 import msgspec
 
-from spawn.core.events import CheckpointSaved
-from spawn.core.state import JobState
-from spawn.store.objects.port import ObjectStore
+from spawn.core.domain.events import CheckpointSaved
+from spawn.core.domain.state import JobState
+from spawn.store.objects.interface import ObjectStore
 from spawn.store.results.find import Found, Results, find
-from spawn.store.results.journal import Sent
-from spawn.store.results.publish import (
+from spawn.store.results.restore import Gone, restore_files
+from spawn.store.results.upload import (
     Kept,
     attempt_prefix,
     encode_list,
@@ -23,7 +23,7 @@ from spawn.store.results.publish import (
     shorten,
     upload_file,
 )
-from spawn.store.results.restore import Gone, restore_files
+from spawn.store.results.upload_journal import Sent
 
 LIST = "checkpoint.json"
 FOLDER = "checkpoint/"

@@ -9,11 +9,10 @@ import msgspec
 from msgspec import Struct, structs
 
 from spawn.core.config.model import JobConfig
-from spawn.core.events import Results
-from spawn.store import kept
-from spawn.store.durable import MANY, sync
+from spawn.core.domain.events import Results
+from spawn.store import json_files
 from spawn.store.failpoints import reached
-from spawn.store.files import replace
+from spawn.store.files import MANY, replace, sync
 from spawn.store.results.find import Folder, Found, Linked, find
 
 NAME = "manifest.json"
@@ -66,4 +65,4 @@ def load(folder: Path) -> Manifest:
         OSError: The manifest cannot be read.
         msgspec.DecodeError: The manifest is invalid.
     """
-    return kept.load(folder / NAME, Manifest, _MAX_BYTES)
+    return json_files.load(folder / NAME, Manifest, _MAX_BYTES)

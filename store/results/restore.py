@@ -10,14 +10,13 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from spawn.core.config.model import JobConfig
+from spawn.core.domain.state import JobState
 from spawn.core.errors import SpawnError
-from spawn.core.state import JobState
-from spawn.store.durable import sync
-from spawn.store.files import read_small, regular
-from spawn.store.objects.port import NotThere, ObjectStore
+from spawn.store.files import read_small, regular, sync
+from spawn.store.objects.interface import NotThere, ObjectStore
+from spawn.store.results.download_folder import expect_inside
 from spawn.store.results.find import Linked, is_below_link, may_find
-from spawn.store.results.inside import expect_inside
-from spawn.store.results.publish import VERSION, Kept, Listed, attempt_prefix
+from spawn.store.results.upload import VERSION, Kept, Listed, attempt_prefix
 
 _CHUNK = 1024 * 1024
 

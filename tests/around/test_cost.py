@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from spawn.core.cost import Rate, estimate, on_demand_price
+from spawn.core.values.cost import Rate, estimate, on_demand_price
 
 BEGAN = datetime(2026, 1, 27, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

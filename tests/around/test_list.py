@@ -11,9 +11,9 @@ from tests.support.answers import Answer, RecordedRequest, answering
 from tests.support.ec2 import launched, refusal
 from tests.support.s3 import Server, free_port
 
-from spawn.cli.render.instances import table
-from spawn.cli.render.style import PLAIN
-from spawn.store.instances import Described
+from spawn.cli.output.instance_list import table
+from spawn.cli.output.style import PLAIN
+from spawn.store.aws.ec2_instances import Described
 
 NOW = datetime(2026, 1, 27, 14, 5, 32, tzinfo=UTC)
 

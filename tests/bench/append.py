@@ -6,9 +6,9 @@ from pathlib import Path
 from tests.bench.figures import Figure, alternate
 from tests.support.logs import START
 
-from spawn.core.codec import encode
-from spawn.core.events import Draft, JobStarted, seal
-from spawn.core.moments import stamp
+from spawn.core.domain.codec import encode
+from spawn.core.domain.events import Draft, JobStarted, seal
+from spawn.core.values.timestamps import stamp
 from spawn.store.log.write import Entry, LogWriter
 
 ROUNDS = 1000

@@ -18,7 +18,7 @@ _CHILD = """
 import json, resource, sys, time
 from pathlib import Path
 from datetime import UTC, datetime
-from spawn.core.report.build import build
+from spawn.core.reports.build import build
 from spawn.store.log.read import replay
 began = time.perf_counter()
 fold = replay(Path(sys.argv[1]), sys.argv[2])

@@ -16,7 +16,7 @@ from tests.support.proxy import ProxiedRequest, Proxy
 from tests.support.s3 import Server, moto
 from tests.support.wait import wait_until
 
-from spawn.core.moments import moment
+from spawn.core.values.timestamps import moment
 from spawn.store.replica import names
 
 P50, P99 = 0.4, 1.0

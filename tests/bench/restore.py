@@ -7,7 +7,7 @@ from tests.bench.figures import Figure
 from tests.support.logs import QUEUE_ID, synthetic
 from tests.support.replicas import CountingStore, GrowingLog, lease, write_segments
 
-from spawn.core.replay import Row
+from spawn.core.domain.replay import Row
 from spawn.store.replica.pack import Packer
 from spawn.store.replica.reconcile import reconcile
 

@@ -33,8 +33,8 @@ server.serve_forever()
 """
 _ASK = """
 import http.client, os, sys
-from spawn.cli.remote.reach import Reach
-from spawn.store.paths import roots
+from spawn.cli.ssh.reach import Reach
+from spawn.store.queue_dir.paths import roots
 with Reach(sys.argv[1], roots(os.environ)).tunnel(int(sys.argv[2])) as tunnel:
     connection = http.client.HTTPConnection(*tunnel.address)
     connection.request("GET", "/")

@@ -1,6 +1,6 @@
 """A plan that uses every launch option, with names that need quoting."""
 
-from spawn.core.boot.plan import BootPlan
+from spawn.store.aws.boot.plan import BootPlan
 
 PLAN = BootPlan(
     launch_id="l-1",

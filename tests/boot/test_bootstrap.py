@@ -23,11 +23,11 @@ from tests.support.imds import ENDPOINT, metadata
 from tests.support.roots import Root, root
 from tests.support.s3 import Server
 
-from spawn.core.boot.plan import BootPlan
-from spawn.core.boot.user_data import user_data
-from spawn.core.config.parse import parse
-from spawn.store.boot.payload import gather, send
-from spawn.store.objects.port import ObjectStore
+from spawn.core.config.parser import parse
+from spawn.store.aws.boot.payload import gather, send
+from spawn.store.aws.boot.plan import BootPlan
+from spawn.store.aws.boot.user_data import user_data
+from spawn.store.objects.interface import ObjectStore
 from spawn.store.objects.s3 import S3Store
 from spawn.store.replica.claim import submit
 from spawn.store.replica.submitted import boot_log, submitted

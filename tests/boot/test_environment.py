@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from spawn.core.boot.environment import encode_for_systemd, parse_environment
+from spawn.store.aws.boot.environment_file import encode_for_systemd, parse_environment
 
 GENERATOR = Path("/usr/lib/systemd/user-environment-generators/30-systemd-environment-d-generator")
 """A systemd program that reads this format with systemd's own parser, and also expands `$`."""

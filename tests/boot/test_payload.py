@@ -15,11 +15,10 @@ from pathlib import Path
 import pytest
 
 import spawn
-from spawn.core.boot import names
 from spawn.core.errors import InvalidArgument, SpawnError
-from spawn.store.boot import pins, wheel
-from spawn.store.boot.archive import archive
-from spawn.store.boot.payload import gather, send
+from spawn.store.aws.boot import constraints, locations, wheel
+from spawn.store.aws.boot.archive import archive
+from spawn.store.aws.boot.payload import gather, send
 from spawn.store.objects.folder import FolderStore
 
 # the wheel and its pins
@@ -32,7 +31,7 @@ def test_the_wheel_installs_with_pip_and_has_this_version(tmp_path: Path) -> Non
     target = tmp_path / "site"
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
     subprocess.run([*command, "--target", str(target), str(file)], check=True)
-    code = "import importlib.metadata as m; from spawn.core.boot import user_data as u;"
+    code = "import importlib.metadata as m; from spawn.store.aws.boot import user_data as u;"
     code += "d = m.distribution('spawn-queue'); print(d.version, u.__file__, *d.entry_points);"
     code += "print(len(u._script('courier.py')), u._script('bootstrap.sh')[:11])"
     env = {"PYTHONPATH": str(target), "PATH": os.defpath}
@@ -55,7 +54,7 @@ def test_the_wheel_contains_every_file_of_a_built_one(tmp_path: Path) -> None:
 
 
 def test_pins_cover_runtime_dependencies_and_no_development_ones() -> None:
-    lines = pins.pins().splitlines()
+    lines = constraints.pins().splitlines()
     found = dict(line.partition(" ;")[0].split("==") for line in lines)
     for name in ("boto3", "botocore", "urllib3", "sqlalchemy", "cryptography"):
         assert found[name] == version(name)
@@ -163,7 +162,7 @@ def test_the_payload_is_stored_under_its_launch_with_the_planned_hashes(
     with gather(b"{}", sync=folder, setup=tmp_path / "setup.sh") as payload:
         for _ in range(2):  # twice, as after a lost reply
             send(payload, store, "l-1")
-        made = payload.objects[names.ARCHIVE]
+        made = payload.objects[locations.ARCHIVE]
     assert isinstance(made, Path)
     assert not made.exists()
     there = [key for key, _ in store.list("_spawn/boot/l-1/")]

@@ -9,8 +9,8 @@ import pytest
 from msgspec import structs
 from tests.boot.plans import PLAN
 
-from spawn.core.boot import names, units
-from spawn.core.boot.plan import BootPlan
+from spawn.store.aws.boot import locations, user_data
+from spawn.store.aws.boot.plan import BootPlan
 
 PLANS = [PLAN, structs.replace(PLAN, resume=True, force=True, retry_failed=True)]
 
@@ -44,22 +44,22 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("plan", PLANS, ids=["run", "resume"])
 def test_systemd_accepts_the_units_without_a_warning(system: Path, plan: BootPlan) -> None:
     folder = system / "etc/systemd/system"
-    (folder / "spawn-queue.service").write_text(units.runner_unit(plan))
-    (folder / "spawn-feed.service").write_text(units.feed_unit(plan))
+    (folder / "spawn-queue.service").write_text(user_data.runner_unit(plan))
+    (folder / "spawn-feed.service").write_text(user_data.feed_unit(plan))
     assert _said(system) == ""
-    (folder / "spawn-feed.service").write_text(units.feed_unit(plan) + "Bogus=1\n")
+    (folder / "spawn-feed.service").write_text(user_data.feed_unit(plan) + "Bogus=1\n")
     assert "Unknown key 'Bogus'" in _said(system)
 
 
 def test_the_runner_unit_keeps_jobs_and_restarts_a_dead_runner() -> None:
-    text = units.runner_unit(PLAN)
+    text = user_data.runner_unit(PLAN)
     for line in (
         "KillMode=process",
         "Delegate=yes",
         "OOMPolicy=continue",
         "Restart=on-abnormal",
         "RestartForceExitStatus=70 75",
-        f"Environment={names.SERVICE}=1",
+        f"Environment={locations.SERVICE}=1",
         "SuccessExitStatus=130 143",
         "After=network-online.target",
         "TimeoutStopSec=120",
@@ -71,24 +71,24 @@ def test_the_runner_unit_keeps_jobs_and_restarts_a_dead_runner() -> None:
 
 
 def test_the_stop_timeout_exceeds_a_long_kill_grace() -> None:
-    text = units.runner_unit(structs.replace(PLAN, kill_grace=600.5))
+    text = user_data.runner_unit(structs.replace(PLAN, kill_grace=600.5))
     assert "\nTimeoutStopSec=691\n" in text
 
 
 def test_the_command_has_the_plans_options_and_omits_defaults() -> None:
-    assert units.runner_command(PLAN)[1:] == [
+    assert user_data.runner_command(PLAN)[1:] == [
         *("queue", "run", "--or-resume", "/srv/spawn-queue/nightly/queue-config.json"),
         *("--queue-id", "nightly", "--bucket", "b", "--prefix", PLAN.prefix.rstrip("/")),
         *("--region", "us-east-1", "--ttl", "2026-11-28T12:00:00Z", "--on-complete", "terminate"),
     ]
     plain = structs.replace(PLAN, ttl_at=None, on_complete="keep", env_parameter=None)
-    assert not {"--ttl", "--on-complete"} & set(units.runner_command(plain))
-    assert "EnvironmentFile" not in units.runner_unit(plain)
+    assert not {"--ttl", "--on-complete"} & set(user_data.runner_command(plain))
+    assert "EnvironmentFile" not in user_data.runner_unit(plain)
 
 
 @pytest.mark.parametrize("there", [False, True])
 def test_the_first_start_takes_over_and_later_ones_resume(tmp_path: Path, *, there: bool) -> None:
-    shell, flag, script = units.runner_command(PLANS[1])
+    shell, flag, script = user_data.runner_command(PLANS[1])
     assert (shell, flag) == ("/bin/sh", "-c")
     log = tmp_path / "events.db"
     if there:
@@ -105,13 +105,13 @@ def test_the_first_start_takes_over_and_later_ones_resume(tmp_path: Path, *, the
 
 def test_the_unit_passes_the_encryption_settings() -> None:
     key = "arn:aws:kms:us-east-1:111122223333:alias/x%y"
-    text = units.runner_unit(structs.replace(PLAN, sse="aws:kms", sse_key=key))
+    text = user_data.runner_unit(structs.replace(PLAN, sse="aws:kms", sse_key=key))
     assert "\nEnvironment=SPAWN_SSE=aws:kms\n" in text
     assert f'\nEnvironment="SPAWN_SSE_KMS_KEY_ID={key.replace("%", "%%")}"\n' in text
-    assert "SPAWN_SSE" not in units.runner_unit(PLAN)
+    assert "SPAWN_SSE" not in user_data.runner_unit(PLAN)
 
 
 def test_characters_that_systemd_expands_are_escaped() -> None:
-    line = re.search(r"(?m)^ExecStart=.*$", units.runner_unit(PLAN))
+    line = re.search(r"(?m)^ExecStart=.*$", user_data.runner_unit(PLAN))
     assert line is not None
     assert '''"a 'b' %%h $$x \\"é\\"/nightly"''' in line[0]

@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 from tests.boot.plans import PLAN
 
-from spawn.core.boot.user_data import LIMIT, user_data
+from spawn.store.aws.boot.user_data import LIMIT, user_data
 
 KEYS = {"write_files", "runcmd"}
 FILE_KEYS = {"path", "permissions", "content", "encoding"}

@@ -8,10 +8,10 @@ from tests.cli.samples import ZONE, Log, moment, owner
 from tests.support import configs
 from tests.support.logs import LogBuilder, submission
 
-from spawn.cli.render.page.page import page
-from spawn.cli.render.page.sheet import Sheet
-from spawn.cli.sheet import whys
-from spawn.core.events import (
+from spawn.cli.output.page.data import Sheet
+from spawn.cli.output.page.page import page
+from spawn.cli.support.report_data import whys
+from spawn.core.domain.events import (
     JobBlocked,
     JobCompleted,
     JobFailed,
@@ -30,10 +30,10 @@ from spawn.core.events import (
     ResultsUploaded,
     ResultsUploadFailed,
 )
-from spawn.core.moments import stamp
-from spawn.core.report.build import build
-from spawn.core.timeline.collect import Collector
-from spawn.core.timeline.path import critical_path
+from spawn.core.reports.build import build
+from spawn.core.reports.timeline.collect import Collector
+from spawn.core.reports.timeline.path import critical_path
+from spawn.core.values.timestamps import stamp
 
 EVIL = "</script></style><img src=x onerror=alert(1)><svg/onload=alert(2)>\"'&\x1b[31m\u202e"
 """What a hostile job prints."""

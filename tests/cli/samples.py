@@ -12,7 +12,7 @@ from tests.support import configs
 from tests.support.logs import LogBuilder, submission
 
 from spawn.core.config.model import QueueConfig
-from spawn.core.events import (
+from spawn.core.domain.events import (
     Data,
     JobBlocked,
     JobCompleted,
@@ -26,10 +26,10 @@ from spawn.core.events import (
     QueueStarted,
     ResultsUploaded,
 )
-from spawn.core.moments import stamp
-from spawn.core.report.build import build
-from spawn.core.report.model import Live, Report
-from spawn.core.report.progress import from_output
+from spawn.core.reports.build import build
+from spawn.core.reports.model import Live, Report
+from spawn.core.reports.progress import from_output
+from spawn.core.values.timestamps import stamp
 
 ZONE = ZoneInfo("America/Los_Angeles")
 QUEUE_ID = "queue-20260127-140532"

@@ -17,8 +17,8 @@ from tests.support import warm
 from tests.support.wait import wait_until
 from tests.support.warm import SPAWN
 
-from spawn.store import lock
-from spawn.store.paths import QueuePaths, Roots, roots
+from spawn.store.queue_dir import lock
+from spawn.store.queue_dir.paths import QueuePaths, Roots, roots
 
 SCRIPTS = sysconfig.get_path("scripts")
 SECONDS = 30.0

@@ -10,9 +10,9 @@ from tests.support import configs
 from tests.support.logs import LogBuilder, owner, started, submission
 from tests.support.page import block
 
-from spawn.cli import times
+from spawn.cli.support import times
+from spawn.core.domain.events import JobCompleted
 from spawn.core.errors import InvalidArgument
-from spawn.core.events import JobCompleted
 
 ID = samples.QUEUE_ID
 

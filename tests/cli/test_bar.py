@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spawn.cli.render.bar import SPARE, bar
-from spawn.cli.render.style import PLAIN, Style
+from spawn.cli.output.style import PLAIN, Style
+from spawn.cli.support.progress import SPARE, bar
 
 MIB = 1024 * 1024
 

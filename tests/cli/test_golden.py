@@ -11,12 +11,12 @@ from tests.cli import samples
 from tests.cli.support import GOLDEN
 from tests.support.page import block
 
-from spawn.cli.render.screen import screen
-from spawn.cli.render.status import render
-from spawn.cli.render.style import PLAIN
-from spawn.core.report.as_json import as_json
-from spawn.core.report.model import Live, Report
-from spawn.core.report.progress import from_output
+from spawn.cli.output.status import render
+from spawn.cli.output.style import PLAIN
+from spawn.cli.output.watch_screen import screen
+from spawn.core.reports.as_json import as_json
+from spawn.core.reports.model import Live, Report
+from spawn.core.reports.progress import from_output
 
 FOLLOWS_FROM_NOW = {
     "Elapsed: 1h 23m": "Elapsed: 1h 50m",

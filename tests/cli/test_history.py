@@ -9,8 +9,8 @@ from tests.cli import samples
 from tests.cli.support import Home
 from tests.cli.tampering import rechained
 
-from spawn.core.events import JobCompleted, RequestRefused
-from spawn.core.moments import stamp
+from spawn.core.domain.events import JobCompleted, RequestRefused
+from spawn.core.values.timestamps import stamp
 
 KINDS = [
     "QueueSubmitted",

@@ -8,10 +8,10 @@ import pytest
 from tests.cli import samples
 
 from spawn.cli.flags import Where
-from spawn.cli.sources.place import place_of, recall, remember
+from spawn.cli.sources.queue_location import place_of, recall, remember
 from spawn.core.errors import InvalidArgument
-from spawn.store.paths import Roots
-from spawn.store.place import Place
+from spawn.store.objects.location import Place
+from spawn.store.queue_dir.paths import Roots
 
 ID = samples.QUEUE_ID
 LOGGED = Place(bucket="spawn-results-us-east-1", prefix=ID)

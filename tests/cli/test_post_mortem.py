@@ -11,7 +11,7 @@ from tests.cli import samples
 from tests.cli.support import GOLDEN, Home
 from tests.support.replicas import replicate
 
-from spawn.core.events import QueueStarted
+from spawn.core.domain.events import QueueStarted
 from spawn.store.objects.folder import FolderStore
 from spawn.store.replica import names
 

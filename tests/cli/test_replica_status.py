@@ -8,10 +8,10 @@ import pytest
 from msgspec import structs
 from tests.cli import samples
 
-from spawn.cli.render.status import render
-from spawn.core.report.as_json import as_json
-from spawn.core.report.build import build
-from spawn.core.report.model import Replica, Report
+from spawn.cli.output.status import render
+from spawn.core.reports.as_json import as_json
+from spawn.core.reports.build import build
+from spawn.core.reports.model import Replica, Report
 
 WHERE = f"s3://spawn-results-us-east-1/{samples.QUEUE_ID}/"
 

@@ -14,11 +14,11 @@ from tests.cli.support import Home, chain
 from tests.support.legal import legal_logs
 from tests.support.logs import LogBuilder
 
-from spawn.cli.render.page.html import Safe, tag
-from spawn.cli.render.page.page import POLICY, page
-from spawn.cli.render.page.scale import Scale
-from spawn.cli.render.page.sheet import Sheet
-from spawn.core.report.model import Report
+from spawn.cli.output.page.data import Sheet
+from spawn.cli.output.page.html import Safe, tag
+from spawn.cli.output.page.page import POLICY, page
+from spawn.cli.output.page.time_axis import Scale
+from spawn.core.reports.model import Report
 
 ELEMENTS = {
     "a", "article", "b", "body", "caption", "code", "dd", "div", "dl", "dt", "footer", "h1", "h2",
@@ -215,7 +215,7 @@ def test_tags_escape_everything_except_html() -> None:
 
 
 def test_text_colours_have_enough_contrast_on_every_background() -> None:
-    css = (Path(pages.__file__).parents[2] / "cli/render/page/page.css").read_text()
+    css = (Path(pages.__file__).parents[2] / "cli/output/page/page.css").read_text()
     for scheme in re.findall(r":root \{(.*?)color-scheme", css, re.DOTALL):
         colours = dict(re.findall(r"--(\w+): (#\w{6})", scheme))
         for ground in ("paper", "card", "track"):

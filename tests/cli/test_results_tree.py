@@ -1,8 +1,8 @@
 """The tree of a job's files: which are listed, and which are only counted."""
 
-from spawn.cli.render.results import job_tree
-from spawn.cli.render.style import PLAIN
-from spawn.store.results.fetch import Fetched
+from spawn.cli.output.results import job_tree
+from spawn.cli.output.style import PLAIN
+from spawn.store.results.download_attempts import Fetched
 
 
 def _tree(*names: str) -> list[str]:

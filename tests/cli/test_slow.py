@@ -3,7 +3,7 @@
 import threading
 from threading import Event
 
-from spawn.cli.sources.slow import told_when_slow
+from spawn.cli.sources.slow_notice import told_when_slow
 
 
 def test_a_slow_call_is_reported_while_it_runs() -> None:

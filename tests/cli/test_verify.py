@@ -12,7 +12,7 @@ from tests.cli.tampering import rechained, tamper
 from tests.support import configs
 from tests.support.logs import LogBuilder, owner, resumed, started, submission
 
-from spawn.core.events import JobBlocked, JobCompleted, QueueCompleted
+from spawn.core.domain.events import JobBlocked, JobCompleted, QueueCompleted
 
 ID = samples.QUEUE_ID
 EVENTS = 5

@@ -16,9 +16,9 @@ from tests.cli.support import Home
 from tests.support import s3
 from tests.support.replicas import lease, objects, replicate
 
-from spawn.core.events import QueueStarted
+from spawn.core.domain.events import QueueStarted
 from spawn.store.objects.folder import FolderStore
-from spawn.store.objects.port import ObjectStore
+from spawn.store.objects.interface import ObjectStore
 from spawn.store.objects.s3 import S3Store
 from spawn.store.replica import names
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from tests.support.s3 import Server
 
 from spawn.store.objects.folder import FolderStore
-from spawn.store.objects.port import Changed, Denied, Exists, ObjectStore
+from spawn.store.objects.interface import Changed, Denied, Exists, ObjectStore
 from spawn.store.objects.s3 import S3Store
 
 BUCKET = "contract"

@@ -15,10 +15,10 @@ from tests.support.answers import (
 )
 from tests.support.s3 import CREDENTIALS, Server, free_port
 
-from spawn.store import bucket as module
-from spawn.store.bucket import ensure_bucket
-from spawn.store.objects.port import Denied, Unavailable
-from spawn.store.place import Place
+from spawn.store.aws import bucket as module
+from spawn.store.aws.bucket import ensure_bucket
+from spawn.store.objects.interface import Denied, Unavailable
+from spawn.store.objects.location import Place
 
 ACCOUNT = "123456789012"
 """The account id of every moto client."""

@@ -7,7 +7,7 @@ import pytest
 from tests.support.s3 import Server, moto
 
 from spawn.store.objects import s3
-from spawn.store.objects.port import NoBucket
+from spawn.store.objects.interface import NoBucket
 from spawn.store.objects.s3 import S3Store
 
 BUCKET = "folders"

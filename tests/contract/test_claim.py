@@ -12,7 +12,7 @@ from tests.support.configs import job, queue
 from tests.support.replicas import OWNER
 
 from spawn.core.errors import QueueExists
-from spawn.store.objects.port import ObjectStore
+from spawn.store.objects.interface import ObjectStore
 from spawn.store.replica.claim import claim, submit
 from spawn.store.replica.claim import submitted as take_over
 from spawn.store.replica.lease import Owned

@@ -14,7 +14,7 @@ from tests.support.proxy import Fault, Proxy, proxy
 from tests.support.s3 import Server
 
 from spawn.core.errors import QueueExists
-from spawn.store.objects.port import Changed, ObjectStore, Unavailable
+from spawn.store.objects.interface import Changed, ObjectStore, Unavailable
 from spawn.store.objects.s3 import S3Store
 from spawn.store.replica.claim import claim, submit
 from spawn.store.replica.names import QUEUE

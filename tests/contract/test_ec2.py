@@ -5,7 +5,7 @@ from tests.support.answers import Answer, answering, error
 from tests.support.ec2 import IMAGE
 from tests.support.s3 import CREDENTIALS, Server, free_port
 
-from spawn.store.instances import state_of
+from spawn.store.aws.ec2_instances import state_of
 
 
 @pytest.fixture

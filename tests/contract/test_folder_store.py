@@ -9,7 +9,7 @@ import pytest
 from tests.support.disks import fill, inodes, record_syncs, small_disk
 
 from spawn.store.objects.folder import FolderStore
-from spawn.store.objects.port import Unavailable
+from spawn.store.objects.interface import Unavailable
 
 
 @pytest.fixture

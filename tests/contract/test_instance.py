@@ -10,8 +10,8 @@ import pytest
 from tests.support.imds import ENDPOINT, metadata
 from tests.support.s3 import free_port
 
-from spawn.store import instance as module
-from spawn.store.instance import Instance, instance, place
+from spawn.store.aws import this_machine as module
+from spawn.store.aws.this_machine import Instance, instance, place
 
 DOCUMENT = {"instanceId": "i-0abc1234def567890", "region": "eu-west-1", "accountId": "1"}
 

@@ -22,8 +22,7 @@ from tests.support.logs import (
     submission,
 )
 
-from spawn.core.errors import CorruptLog, IllegalTransition, LogConflict
-from spawn.core.events import (
+from spawn.core.domain.events import (
     Draft,
     JobCompleted,
     JobFailed,
@@ -31,6 +30,7 @@ from spawn.core.events import (
     QueueInterrupted,
     RequestRefused,
 )
+from spawn.core.errors import CorruptLog, IllegalTransition, LogConflict
 from spawn.store.log import read
 from spawn.store.log.ledger import Ledger
 from spawn.store.log.write import LogFull

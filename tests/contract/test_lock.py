@@ -12,7 +12,7 @@ import pytest
 from tests.support.users import public_folder, unprivileged
 from tests.support.wait import wait_until
 
-from spawn.store import lock
+from spawn.store.queue_dir import lock
 
 HOLD = """
 import sys, time

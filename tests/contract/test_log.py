@@ -14,8 +14,8 @@ from tests.support.legal import Seeded, driven
 from tests.support.logs import QUEUE_ID, LogBuilder, running, started
 from tests.support.users import public_folder, unprivileged
 
+from spawn.core.domain.events import JobCompleted
 from spawn.core.errors import CorruptLog, LogConflict, QueueNotFound
-from spawn.core.events import JobCompleted
 from spawn.store.log import read
 from spawn.store.log.write import LogWriter
 

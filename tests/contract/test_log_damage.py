@@ -15,9 +15,9 @@ from tests.support.configs import chain
 from tests.support.legal import Seeded, driven
 from tests.support.logs import QUEUE_ID, LogBuilder, Record, record, running, started
 
-from spawn.core import chain as hashes
+from spawn.core.domain import chain as hashes
+from spawn.core.domain.events import JobCompleted, RequestRefused
 from spawn.core.errors import CorruptLog, QueueNotFound, SpawnError
-from spawn.core.events import JobCompleted, RequestRefused
 from spawn.store.log import read
 from spawn.store.log.ledger import Ledger
 from spawn.store.log.verify import verify

@@ -15,16 +15,16 @@ from tests.support.replicas import replicate
 from tests.support.s3 import Server
 
 from spawn.cli.main import run
-from spawn.core.events import JobCompleted, QueueCompleted
-from spawn.store import lag, owning
-from spawn.store.instance import Instance
-from spawn.store.instance import place as place_here
+from spawn.core.domain.events import JobCompleted, QueueCompleted
+from spawn.store.aws.this_machine import Instance
+from spawn.store.aws.this_machine import place as place_here
+from spawn.store.log import ownership_time, replica_progress
 from spawn.store.log.head import path_of
 from spawn.store.log.write import LogWriter
 from spawn.store.objects.folder import FolderStore
-from spawn.store.objects.port import ObjectStore
+from spawn.store.objects.interface import ObjectStore
 from spawn.store.objects.s3 import S3Store
-from spawn.store.paths import Roots
+from spawn.store.queue_dir.paths import Roots
 from spawn.store.replica import lease as leases
 
 ID = "q"
@@ -76,7 +76,7 @@ class Machine:
             attempt = self.queue.attempt(f"j{number}", 1, f"j{number}1")
             attempt.mkdir(parents=True)
             (attempt / "stdout.log").write_bytes(b"done\n")
-        owning.leave(folder, owning.Owning(1, 0.0))
+        ownership_time.leave(folder, ownership_time.Owning(1, 0.0))
         with LogWriter(self.queue.events) as writer:
             for entry in self.log.entries[:6]:
                 writer.append([entry], expected_seq=entry[0].seq)
@@ -291,7 +291,9 @@ def test_damage_is_reported_exactly_when_an_event_is_lost(
     assert whole >= 3
 
 
-@pytest.mark.parametrize("evidence", [NOTE, lag.NAME, owning.NAME, "jobs", "copy"])
+@pytest.mark.parametrize(
+    "evidence", [NOTE, replica_progress.NAME, ownership_time.NAME, "jobs", "copy"]
+)
 def test_each_piece_of_evidence_suffices(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -301,16 +303,16 @@ def test_each_piece_of_evidence_suffices(
     machine = Machine(tmp_path)
     monkeypatch.setenv("SPAWN_HOME", str(machine.home))
     folder = machine.as_left("killed").parent
-    lag.leave(folder, lag.Lag(location=machine.location, seq=9))
-    for name in {NOTE, lag.NAME, owning.NAME} - {evidence}:
+    replica_progress.leave(folder, replica_progress.Lag(location=machine.location, seq=9))
+    for name in {NOTE, replica_progress.NAME, ownership_time.NAME} - {evidence}:
         (folder / name).unlink()
     if evidence != "jobs":
         shutil.rmtree(folder / "jobs")
-    if evidence == owning.NAME:
-        owning.leave(folder, owning.Owning(2, 0.0))
+    if evidence == ownership_time.NAME:
+        ownership_time.leave(folder, ownership_time.Owning(2, 0.0))
     if evidence == "copy":
         machine.replicate(FolderStore(machine.roots.objects / ID), monkeypatch)
-    assert run(["queue", "verify", ID]) == (1 if evidence == owning.NAME else 0)
+    assert run(["queue", "verify", ID]) == (1 if evidence == ownership_time.NAME else 0)
     for name in (DB, WAL):
         (folder / name).write_bytes(machine.saved("earlier", name))
     assert run(["queue", "verify", ID]) == 1

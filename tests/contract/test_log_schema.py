@@ -13,7 +13,7 @@ from tests.support.logs import QUEUE_ID, running
 
 from spawn.core.errors import CorruptLog
 from spawn.store.log import read, schema
-from spawn.store.log.migrate import newest
+from spawn.store.log.schema import newest
 from spawn.store.log.write import LogWriter
 
 

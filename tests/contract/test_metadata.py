@@ -7,7 +7,7 @@ import pytest
 from tests.support.imds import Spot, metadata
 from tests.support.s3 import free_port
 
-from spawn.store.metadata import Metadata, Notice
+from spawn.store.aws.metadata import Metadata, Notice
 
 TOKEN = ("PUT", "/latest/api/token")
 ACTION = ("GET", "/latest/meta-data/spot/instance-action")

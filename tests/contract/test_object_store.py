@@ -20,7 +20,7 @@ from tests.contract.subjects import (
 from tests.support.s3 import CREDENTIALS
 from tests.support.wait import wait_until
 
-from spawn.store.objects.port import (
+from spawn.store.objects.interface import (
     PAGE,
     Changed,
     Denied,

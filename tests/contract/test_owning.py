@@ -9,9 +9,9 @@ from tests.support.configs import job, queue
 from tests.support.logs import QUEUE_ID, LogBuilder, owner, resumed, started, submission
 from tests.support.replicas import OWNER, CountingStore, lease, write_segments
 
-from spawn.core.events import QueueStarted
-from spawn.core.state import JobState
-from spawn.runner.owning import own
+from spawn.core.domain.events import QueueStarted
+from spawn.core.domain.state import JobState
+from spawn.runner.session.ownership import own
 from spawn.store.log.ledger import Ledger
 from spawn.store.replica.lease import Fenced, Holder, Owned, look
 

@@ -17,9 +17,9 @@ from tests.support.replicas import (
     write_segments,
 )
 
-from spawn.core.replay import Row
-from spawn.store.objects.port import Unavailable
-from spawn.store.replica import lines, names, restore
+from spawn.core.domain.replay import Row
+from spawn.store.objects.interface import Unavailable
+from spawn.store.replica import lines, names, read
 from spawn.store.replica import pack as packing
 from spawn.store.replica.pack import Packer
 
@@ -172,7 +172,7 @@ def test_consecutive_packs_end_at_a_segment_when_the_packer_dies(
     while here := [last for first, last in found if first == at]:
         at = max(here) + 1
     assert at - 1 in {0, *cuts}
-    assert list(restore.read(CountingStore(root), QUEUE_ID)) == ROWS
+    assert list(read.read(CountingStore(root), QUEUE_ID)) == ROWS
 
 
 def test_a_failed_pack_of_the_whole_log_stays_due_until_it_succeeds(tmp_path: Path) -> None:

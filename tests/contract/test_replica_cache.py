@@ -17,15 +17,15 @@ from tests.support.legal import Seeded, driven, random_config
 from tests.support.logs import QUEUE_ID, LogBuilder, owner, submission
 from tests.support.replicas import CountingStore, lease, write_segments
 
-from spawn.core import chain
+from spawn.core.domain import chain
+from spawn.core.domain.replay import Row
 from spawn.core.errors import CorruptLog
-from spawn.core.replay import Row
-from spawn.store import lock
-from spawn.store.objects.port import Unavailable
+from spawn.store.objects.interface import Unavailable
+from spawn.store.queue_dir import lock
 from spawn.store.replica import cache as caching
 from spawn.store.replica import lines, names
 from spawn.store.replica.cache import Cache
-from spawn.store.replica.catch_up import Caught, catch_up
+from spawn.store.replica.update_cache import Caught, catch_up
 
 LONG = settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 

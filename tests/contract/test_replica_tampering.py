@@ -14,9 +14,9 @@ from tests.support.legal import Seeded, driven, random_config
 from tests.support.logs import QUEUE_ID, LogBuilder, owner, submission
 from tests.support.replicas import CountingStore, objects, replicate
 
-from spawn.core import chain
+from spawn.core.domain import chain
+from spawn.core.domain.replay import Row
 from spawn.core.errors import CorruptLog
-from spawn.core.replay import Row
 from spawn.store.log.ledger import Ledger
 from spawn.store.replica import lines, names
 from spawn.store.replica import pack as packing

@@ -19,12 +19,12 @@ from tests.support.replicas import (
     write_segments,
 )
 
-from spawn.core import chain
 from spawn.core.config.model import QueueConfig
+from spawn.core.domain import chain
+from spawn.core.domain.replay import Row
 from spawn.core.errors import CorruptLog
-from spawn.core.replay import Row
 from spawn.store.objects.s3 import S3Store
-from spawn.store.replica import names, restore
+from spawn.store.replica import names, read
 from spawn.store.replica import pack as packing
 from spawn.store.replica.lease import Lease, Seen, look
 
@@ -49,7 +49,7 @@ def root(tmp_path: Path) -> Path:
 
 def _whole(root: Path, after: int = 0) -> list[Row]:
     hash_ = ROWS[after - 1][3] if after else b""
-    return list(restore.read(CountingStore(root), QUEUE_ID, after=after, hash_=hash_))
+    return list(read.read(CountingStore(root), QUEUE_ID, after=after, hash_=hash_))
 
 
 def test_an_empty_prefix_has_an_empty_log(root: Path) -> None:
@@ -94,8 +94,8 @@ def test_the_page_size_of_lists_has_no_effect(
     root = tmp_path_factory.mktemp("objects")
     ship(CountingStore(root), ROWS, ends, queue_id=QUEUE_ID)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(restore, "BACK", back)
-        patch.setattr(restore, "PAGE", page)
+        patch.setattr(read, "BACK", back)
+        patch.setattr(read, "PAGE", page)
         patch.setattr("tests.support.replicas.PAGE", page)
         assert _whole(root, after) == ROWS[after:]
 
@@ -122,7 +122,7 @@ def test_reading_after_an_event_fetches_only_the_following_segments(root: Path) 
     packer.pack_all(len(ROWS))
     store = CountingStore(root)
     after = len(ROWS) - 3
-    assert list(restore.read(store, QUEUE_ID, after=after, hash_=ROWS[after - 1][3])) == ROWS[-3:]
+    assert list(read.read(store, QUEUE_ID, after=after, hash_=ROWS[after - 1][3])) == ROWS[-3:]
     assert store.requests == {"LIST": 1, "GET": 3}
 
 
@@ -130,20 +130,20 @@ def test_reading_at_the_end_fetches_only_the_last_segment(root: Path) -> None:
     packer = ship(CountingStore(root), ROWS, EVERY, queue_id=QUEUE_ID)
     packer.pack_all(len(ROWS))
     store = CountingStore(root)
-    assert list(restore.read(store, QUEUE_ID, after=len(ROWS), hash_=ROWS[-1][3])) == []
+    assert list(read.read(store, QUEUE_ID, after=len(ROWS), hash_=ROWS[-1][3])) == []
     assert store.requests == {"LIST": 1, "GET": 1}
 
 
 def test_reading_with_another_queues_id_fails(root: Path) -> None:
     write_segments(CountingStore(root), ROWS, [10])
     with pytest.raises(CorruptLog, match=rf"event 1 .*{names.segment(1)}"):
-        list(restore.read(CountingStore(root), "other"))
+        list(read.read(CountingStore(root), "other"))
 
 
 def test_a_different_local_log_is_detected(root: Path) -> None:
     write_segments(CountingStore(root), ROWS, [10])
     with pytest.raises(CorruptLog, match="event 6 "):
-        list(restore.read(CountingStore(root), QUEUE_ID, after=5, hash_=bytes(32)))
+        list(read.read(CountingStore(root), QUEUE_ID, after=5, hash_=bytes(32)))
 
 
 def test_a_pack_whose_last_seq_precedes_its_first_is_ignored(root: Path) -> None:
@@ -159,19 +159,19 @@ def test_a_pack_whose_last_seq_precedes_its_first_is_ignored(root: Path) -> None
 def test_a_log_that_ends_before_its_leases_head_is_corrupt(cut: int, ahead: int) -> None:
     seen = _seen(cut + ahead, bytes(32))
     with pytest.raises(CorruptLog, match=f"ends with event {cut}: .* {cut + ahead} there"):
-        restore.expect_head(seen, cut, {})
+        read.expect_head(seen, cut, {})
 
 
 @given(at=st.integers(1, len(ROWS)))
 def test_a_lease_with_another_hash_is_detected(at: int) -> None:
-    restore.expect_head(_seen(at, ROWS[at - 1][3]), len(ROWS), {at: ROWS[at - 1][3]})
+    read.expect_head(_seen(at, ROWS[at - 1][3]), len(ROWS), {at: ROWS[at - 1][3]})
     with pytest.raises(CorruptLog, match=f"event {at} in the store is not the one"):
-        restore.expect_head(_seen(at, bytes(32)), len(ROWS), {at: ROWS[at - 1][3]})
+        read.expect_head(_seen(at, bytes(32)), len(ROWS), {at: ROWS[at - 1][3]})
 
 
 def test_without_a_lease_no_event_is_expected() -> None:
-    restore.expect_head(None, 0, {})
-    restore.expect_head(_seen(0, bytes(32)), 0, {})
+    read.expect_head(None, 0, {})
+    read.expect_head(_seen(0, bytes(32)), 0, {})
 
 
 def _seen(seq: int, hash_: bytes) -> Seen:
@@ -202,7 +202,7 @@ def test_a_log_is_shipped_packed_and_restored_over_http(
     seen = look(reader)
     assert seen is not None
     assert (seen.lease.seq, seen.lease.handed_back) == (len(ROWS), True)
-    assert list(restore.read(reader, QUEUE_ID)) == ROWS
-    assert list(restore.read(reader, QUEUE_ID, after=64, hash_=ROWS[63][3])) == ROWS[64:]
+    assert list(read.read(reader, QUEUE_ID)) == ROWS
+    assert list(read.read(reader, QUEUE_ID, after=64, hash_=ROWS[63][3])) == ROWS[64:]
     exported = b"".join(reader.read(key).data for key, _ in reader.list(names.LOG))
     assert exported == b"".join(chain.export(h, line) + b"\n" for _, _, line, h in ROWS)

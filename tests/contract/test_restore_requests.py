@@ -10,7 +10,7 @@ from tests.support.logs import QUEUE_ID, synthetic
 from tests.support.replicas import CountingStore, GrowingLog, lease, write_segments
 from tests.support.soak import always_then_gate, scaled
 
-from spawn.core.replay import Row
+from spawn.core.domain.replay import Row
 from spawn.store.replica import names
 from spawn.store.replica.pack import Packer
 from spawn.store.replica.reconcile import reconcile

@@ -14,7 +14,7 @@ from tests.support.timeouts import recorded
 from tests.support.wait import call_with_timeout
 
 from spawn.store.objects import aws, s3
-from spawn.store.objects.port import (
+from spawn.store.objects.interface import (
     Changed,
     Denied,
     Exists,

@@ -18,12 +18,12 @@ from tests.support.replicas import (
     write_segments,
 )
 
-from spawn.core import chain
+from spawn.core.domain import chain
+from spawn.core.domain.replay import Row
 from spawn.core.errors import CorruptLog, SpawnError
-from spawn.core.replay import Row
 from spawn.store.objects.folder import FolderStore
-from spawn.store.objects.port import Object, Unavailable
-from spawn.store.replica import lines, names, restore
+from spawn.store.objects.interface import Object, Unavailable
+from spawn.store.replica import lines, names, read
 from spawn.store.replica import ship as shipping
 from spawn.store.replica.lease import Fenced
 from spawn.store.replica.ship import Shipper
@@ -166,7 +166,7 @@ def test_a_segment_truncated_between_two_lines_is_not_accepted(
         ship.ship()
     assert ship.seq == 0
     with pytest.raises(Unavailable, match="incomplete"):
-        list(restore.read(Cutting(root), QUEUE_ID))
+        list(read.read(Cutting(root), QUEUE_ID))
 
 
 def test_without_conditional_writes_the_key_is_checked_first(root: Path) -> None:

@@ -17,9 +17,9 @@ from tests.support.timeouts import recorded
 from tests.support.wait import call_with_timeout
 
 from spawn.store.objects import aws
-from spawn.store.objects.port import Changed, Denied, NotThere, StoreError, Unavailable
+from spawn.store.objects.interface import Changed, Denied, NotThere, StoreError, Unavailable
+from spawn.store.objects.request_template import Way
 from spawn.store.objects.s3 import S3Store
-from spawn.store.objects.way import Way
 
 OWNER = "123456789012"
 BODY = b"0123456789"

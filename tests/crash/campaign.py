@@ -12,10 +12,10 @@ from msgspec import structs
 from tests.support import warm
 from tests.support.queues import Queue, World, job, retry
 
-from spawn.core.config.parse import parse
-from spawn.core.events import JobInterrupted
-from spawn.runner import start as start_
-from spawn.runner.start import Committed, RunnerProcess, RunOrder
+from spawn.core.config.parser import parse
+from spawn.core.domain.events import JobInterrupted
+from spawn.runner import runner_process as start_
+from spawn.runner.runner_process import Committed, RunnerProcess, RunOrder
 
 EXECUTIONS = {
     "flaky": 3,

@@ -10,7 +10,7 @@ from tests.crash.points import POINTS
 from tests.support.queues import World, world_in
 from tests.support.soak import always_then_gate, gate_all_but_first, scaled
 
-from spawn.core.boot.names import SERVICE
+from spawn.store.aws.boot.locations import SERVICE
 from spawn.store.failpoints import NAMES, VARIABLE
 
 ONCE = ("runner.locked", "runner.claimed", "runner.owned", "runner.adopted", "runner.finished")

@@ -13,8 +13,8 @@ from tests.crash import campaign
 from tests.support.processes import attempt_processes
 from tests.support.queues import Queue, World, job, retry, until
 
-from spawn.core.moments import moment
-from spawn.store import lag
+from spawn.core.values.timestamps import moment
+from spawn.store.log import replica_progress
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
@@ -168,7 +168,7 @@ def test_a_queue_with_a_shortened_log_resumes_from_its_copy(world: World) -> Non
 
 def test_events_in_neither_log_nor_copy_are_given_up_only_by_force(world: World) -> None:
     world.override_constant(
-        "spawn.runner.replicator.SPACING_SECONDS", 1000.0
+        "spawn.runner.replication.replicator.SPACING_SECONDS", 1000.0
     )  # the copy stays behind
     queue = world.queue(*(job(f"j{number}", "true") for number in range(4)), job("z", until("go")))
     queue.detach()
@@ -194,7 +194,7 @@ def test_events_in_neither_log_nor_copy_are_given_up_only_by_force(world: World)
 
 
 def _copied(queue: Queue) -> int:
-    noted = lag.find(queue.paths.folder)
+    noted = replica_progress.find(queue.paths.folder)
     return 0 if noted is None else noted.seq
 
 

@@ -10,7 +10,7 @@ from tests.support.processes import is_alive, parent
 from tests.support.queues import Queue, World, job, until
 from tests.support.wait import wait_until
 
-from spawn.core.events import QueueResumed
+from spawn.core.domain.events import QueueResumed
 from spawn.runner.guardian import RESTARTS
 
 
@@ -85,7 +85,9 @@ def test_an_internal_error_is_reported_and_the_runner_restarted_before_giving_up
     guarded: World,
 ) -> None:
     guarded.environ[RESTARTS] = "1"
-    guarded.override_constant("spawn.runner.session.LAST_LINES", "many")  # fails when a job fails
+    guarded.override_constant(
+        "spawn.runner.session.session.LAST_LINES", "many"
+    )  # fails when a job fails
     queue = guarded.queue(job("a", "exit 3"))
     done = queue.run()
     assert done.code == 1

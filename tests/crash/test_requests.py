@@ -7,10 +7,10 @@ import pytest
 from tests.crash import campaign
 from tests.support.queues import Queue, World, job, until
 
-from spawn.core.moments import stamp
-from spawn.runner.clock import SystemClock
-from spawn.store import requests
+from spawn.core.values.timestamps import stamp
+from spawn.runner.system_clock import SystemClock
 from spawn.store.failpoints import VARIABLE
+from spawn.store.queue_dir import requests
 
 
 def _asked(queue: Queue, kind: str) -> requests.Request:

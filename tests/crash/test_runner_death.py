@@ -15,7 +15,7 @@ from tests.support.processes import attempt_processes, is_alive
 from tests.support.queues import World, job, retry, until
 from tests.support.wait import wait_until
 
-from spawn.core.moments import moment
+from spawn.core.values.timestamps import moment
 
 
 @pytest.mark.parametrize("code", [0, 3])

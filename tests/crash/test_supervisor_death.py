@@ -13,9 +13,9 @@ from tests.support.processes import attempt_processes, is_alive, processes_with_
 from tests.support.queues import World, job, retry, until
 from tests.support.users import NOBODY
 
-from spawn.core.exit import Exit
-from spawn.runner import reattach, strays
-from spawn.runner.messages import Over, pack
+from spawn.core.domain.attempt_exit import Exit
+from spawn.runner.process import stray_processes, supervisor_socket
+from spawn.runner.process.supervisor_protocol import Over, pack
 
 
 def test_a_lost_jobs_processes_are_killed_and_it_runs_again_without_spending_budget(
@@ -104,7 +104,7 @@ def test_processes_started_while_a_job_is_lost_are_killed(world: World) -> None:
 def test_a_process_started_during_the_search_for_strays_is_killed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    search = strays._strays
+    search = stray_processes._strays
     started: list[subprocess.Popen[bytes]] = []
 
     def search_and_start(token: str, session: int | None) -> list[int]:
@@ -114,8 +114,8 @@ def test_a_process_started_during_the_search_for_strays_is_killed(
             started.append(subprocess.Popen(["sleep", "60"], env={"SPAWN_RUN": token}))
         return found
 
-    monkeypatch.setattr(strays, "_strays", search_and_start)
-    assert strays.kill_strays(token_hex(8), None) == ()
+    monkeypatch.setattr(stray_processes, "_strays", search_and_start)
+    assert stray_processes.kill_strays(token_hex(8), None) == ()
     (process,) = started
     process.terminate()  # no effect on a process that was killed
     assert process.wait() == -signal.SIGKILL
@@ -211,7 +211,7 @@ def _forge(token: str) -> NoReturn:
     try:
         os.setgid(NOBODY)
         os.setuid(NOBODY)
-        listener = reattach.listen(token)
+        listener = supervisor_socket.listen(token)
         while True:
             connection, _ = listener.accept()
             with contextlib.suppress(OSError):

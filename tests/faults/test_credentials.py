@@ -26,10 +26,10 @@ def _write(path: Path, key: str, *, process: bool) -> None:
 
 @pytest.mark.parametrize("process", [False, True], ids=["file", "program"])
 def test_a_runner_uses_renewed_credentials_after_expiry(machines: Machines, process: bool) -> None:
-    machines.override_constant("spawn.runner.replicator.LONGEST_PAUSE", 0.3)
-    machines.override_constant("spawn.runner.replicator.RENEW_SECONDS", 0.3)
-    machines.override_constant("spawn.runner.publisher.MOST_SECONDS", 0.3)
-    machines.override_constant("spawn.store.objects.asking.RENEW_SECONDS", 0.3)
+    machines.override_constant("spawn.runner.replication.replicator.LONGEST_PAUSE", 0.3)
+    machines.override_constant("spawn.runner.replication.replicator.RENEW_SECONDS", 0.3)
+    machines.override_constant("spawn.runner.transfers.publisher.MOST_SECONDS", 0.3)
+    machines.override_constant("spawn.store.objects.bucket_client.RENEW_SECONDS", 0.3)
     a = machines.machine()
     for name in NAMES:
         a.environ.pop(name, None)

@@ -3,7 +3,7 @@
 from tests.support.machines import Machines, check_replica
 from tests.support.queues import job
 
-from spawn.core.moments import moment
+from spawn.core.values.timestamps import moment
 
 
 def test_a_dependent_starts_only_after_the_completion_is_in_the_store(
@@ -36,7 +36,7 @@ def test_a_dependent_starts_only_after_the_completion_is_in_the_store(
 
 
 def test_no_job_of_a_chain_starts_ahead_of_the_store(machines: Machines) -> None:
-    machines.override_constant("spawn.runner.replicator.LONGEST_PAUSE", 1.0)
+    machines.override_constant("spawn.runner.replication.replicator.LONGEST_PAUSE", 1.0)
     a = machines.machine()
     jobs = [job("j0", "true"), *(job(f"j{n}", "true", f"j{n - 1}") for n in range(1, 6))]
     queue = a.queue(*jobs, durability="s3")

@@ -13,7 +13,7 @@ from tests.support.imds import ENDPOINT, Spot, metadata
 from tests.support.machines import Machines, check_replica
 from tests.support.queues import Queue, World, job
 
-from spawn.core.moments import moment
+from spawn.core.values.timestamps import moment
 
 CHECKPOINT = "train/attempts/1.1/checkpoint"
 TRAIN = """\
@@ -45,7 +45,7 @@ def _instance(machines: Machines, name: str = "a") -> Iterator[Instance]:
     document = json.dumps({"instanceId": f"i-0123456789abcde{name}0", "region": "us-east-1"})
     with metadata(document.encode(), spot=spot) as service:
         world = machines.machine(name)
-        world.override_constant("spawn.runner.notices.ASK_SECONDS", 0.2)
+        world.override_constant("spawn.runner.shutdown.spot_notices.ASK_SECONDS", 0.2)
         made = Instance(world, spot)
         programs = world.folder / f"bin-{name}"
         programs.mkdir()

@@ -177,7 +177,7 @@ def test_live_and_dead_queues_of_other_machines_are_distinguished(machines: Mach
 
 
 def test_wait_reports_a_queue_without_a_runner(machines: Machines) -> None:
-    machines.override_constant("spawn.runner.replicator.RENEW_SECONDS", 1.0)
+    machines.override_constant("spawn.runner.replication.replicator.RENEW_SECONDS", 1.0)
     a = machines.machine("a")
     queue = a.queue(job("a", until("go"))).detach("--bucket", a.environ["SPAWN_BUCKET"])
     queue.wait_executing("a")

@@ -12,7 +12,7 @@ from tests.support.soak import gate_all_but_first
 from tests.support.terminal import terminal
 from tests.support.wait import wait_until
 
-from spawn.store.results.download import RANGE
+from spawn.store.results.download_object import RANGE
 
 
 def test_results_are_downloaded_from_the_bucket_in_the_log(machines: Machines) -> None:
@@ -74,7 +74,7 @@ def _large(machines: Machines, size: int = 50_000_000) -> World:
 @pytest.mark.parametrize("fault", gate_all_but_first(["reset", "swallow", "500", "503", "late"], 2))
 def test_store_failures_only_delay_a_download(machines: Machines, fault: Fault) -> None:
     machines.override_constant("spawn.store.objects.aws.CONFIG.read_timeout", 3)
-    machines.override_constant("spawn.store.results.download.MOST_SECONDS", 0.5)
+    machines.override_constant("spawn.store.results.download_object.MOST_SECONDS", 0.5)
     a = _large(machines, 20_000_000 if fault == "swallow" else 50_000_000)
     machines.proxy.seed(3)
     with machines.proxy.fault(fault, "GET", key="/attempts/", share=0.2, seconds=0.2):
@@ -178,7 +178,7 @@ def test_a_hostile_bucket_writes_nothing_outside_the_folder_and_is_reported(
 
 
 def test_output_of_a_lost_machine_is_downloaded_from_its_parts(machines: Machines) -> None:
-    machines.override_constant("spawn.runner.publisher.PIECE_SECONDS", 1.0)
+    machines.override_constant("spawn.runner.transfers.publisher.PIECE_SECONDS", 1.0)
     a, b = machines.machine("a"), machines.machine("b")
     queue = a.queue(job("talk", f"echo one; echo oops >&2; {until('never')}"))
     queue.detach()

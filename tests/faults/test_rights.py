@@ -24,10 +24,9 @@ from tests.support.queues import Finished, Queue, World, job, retry, until
 from tests.support.s3 import CREDENTIALS
 from tests.support.soak import gate_all_but_first
 
-from spawn.store import instances
-from spawn.store.fleet import fleet, terminate
-from spawn.store.objects.port import Denied
-from spawn.store.roles import roles_of
+from spawn.store.aws import ec2_instances
+from spawn.store.aws.fleet import fleet, roles_of, terminate
+from spawn.store.objects.interface import Denied
 
 HINT = "docs/iam-policies.md"
 FIND = "FindAnInstance"
@@ -66,7 +65,7 @@ def bucket(tmp_path: Path, account: Account) -> str:
 def machines(tmp_path: Path, account: Account, bucket: str) -> Iterator[Machines]:
     """Machines without permissions, until they get credentials."""
     with machines_in(tmp_path, account.server.endpoint, bucket, keys=account.admin) as machines:
-        machines.override_constant("spawn.runner.publisher.AGAIN_SECONDS", [0.1, 0.4])
+        machines.override_constant("spawn.runner.transfers.publisher.AGAIN_SECONDS", [0.1, 0.4])
         yield machines
 
 
@@ -348,14 +347,15 @@ def test_an_instance_is_looked_up_if_allowed(
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_ENDPOINT_URL", account.server.endpoint)
     if may:
-        assert instances.describe(instance_id, None, None) is not None
-        assert instances.console(instance_id, None, None)
+        assert ec2_instances.describe(instance_id, None, None) is not None
+        assert ec2_instances.console(instance_id, None, None)
         assert (
-            instances.region_of(instance_id, "eu-west-1", None, seconds=120).region == "us-east-1"
+            ec2_instances.region_of(instance_id, "eu-west-1", None, seconds=120).region
+            == "us-east-1"
         )
         assert fleet("Name", None, None).region == "us-east-1"
         return
-    for ask in (instances.describe, instances.console, instances.region_of, fleet):
+    for ask in (ec2_instances.describe, ec2_instances.console, ec2_instances.region_of, fleet):
         with pytest.raises(Denied) as found:
             ask(instance_id, None, None)
         assert HINT in found.value.hint

@@ -166,7 +166,7 @@ def test_errors_of_an_unreachable_store_contain_no_secret(
 def test_errors_of_failed_downloads_contain_no_secret(
     machines: Machines,
 ) -> None:
-    machines.override_constant("spawn.store.results.download.MOST_SECONDS", 0.1)
+    machines.override_constant("spawn.store.results.download_object.MOST_SECONDS", 0.1)
     a = machines.machine()
     a.environ |= SECRETS
     queue = a.queue(job("j", "seq 9 > a; seq 8 > b", result_files=["a", "b"]))

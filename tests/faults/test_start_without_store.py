@@ -7,7 +7,7 @@ import pytest
 from tests.support.machines import Machines, check_replica
 from tests.support.queues import Queue, World, job, until
 
-from spawn.core.boot.names import SERVICE
+from spawn.store.aws.boot.locations import SERVICE
 
 
 def _chain(world: World) -> Queue:

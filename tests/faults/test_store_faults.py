@@ -11,8 +11,8 @@ from tests.support.queues import Queue, World, job, retry, until
 from tests.support.soak import scaled
 from tests.support.wait import elapsed
 
-from spawn.core.moments import moment
-from spawn.store import lag
+from spawn.core.values.timestamps import moment
+from spawn.store.log import replica_progress
 
 LONG = scaled(12, 180) if warm.cold else 3
 """Duration of the long outage, in seconds: several pauses between tries."""
@@ -43,9 +43,9 @@ def _queue(world: World, **fields: Any) -> Queue:
 
 def _pause_briefly(machines: Machines) -> None:
     """Let the pauses between tries double up to `LONGEST_PAUSE`."""
-    machines.override_constant("spawn.runner.replicator.LONGEST_PAUSE", LONGEST_PAUSE)
-    machines.override_constant("spawn.runner.publisher.FIRST_SECONDS", 0.1)
-    machines.override_constant("spawn.runner.publisher.MOST_SECONDS", LONGEST_PAUSE)
+    machines.override_constant("spawn.runner.replication.replicator.LONGEST_PAUSE", LONGEST_PAUSE)
+    machines.override_constant("spawn.runner.transfers.publisher.FIRST_SECONDS", 0.1)
+    machines.override_constant("spawn.runner.transfers.publisher.MOST_SECONDS", LONGEST_PAUSE)
 
 
 def _all_are_done(queue: Queue) -> bool:
@@ -122,9 +122,9 @@ def test_an_owner_with_an_overdue_lease_renewal_starts_no_job(
     machines: Machines, flags: list[str]
 ) -> None:
     _pause_briefly(machines)
-    machines.override_constant("spawn.runner.replicator.RENEW_SECONDS", 0.2)
-    machines.override_constant("spawn.runner.replicator.TTL_SECONDS", 1.0)
-    machines.override_constant("spawn.runner.epoch.START_SECONDS", 1.0)
+    machines.override_constant("spawn.runner.replication.replicator.RENEW_SECONDS", 0.2)
+    machines.override_constant("spawn.runner.replication.replicator.TTL_SECONDS", 1.0)
+    machines.override_constant("spawn.runner.loop.epoch.START_SECONDS", 1.0)
     a = machines.machine()
     queue = a.queue(job("first", until("go")), job("second", until("end"), "first"))
     process = queue.start(*flags)
@@ -132,7 +132,7 @@ def test_an_owner_with_an_overdue_lease_renewal_starts_no_job(
     with machines.proxy.fault("503", "PUT", key="_spawn/lease"):
 
         def lapsed() -> bool:
-            hint = lag.find(queue.paths.folder)
+            hint = replica_progress.find(queue.paths.folder)
             return hint is not None and hint.lapsed and hint.kind == "unreachable"
 
         queue.until(lapsed, "the lease has lapsed")

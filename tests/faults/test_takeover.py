@@ -54,8 +54,8 @@ def test_a_runner_suspended_during_a_takeover_stops_at_its_first_renewal(
 
 
 def _sleep_through_a_takeover(machines: Machines, way: Proxy, renewals: int) -> None:
-    machines.override_constant("spawn.runner.replicator.RENEW_SECONDS", 2.0)
-    machines.override_constant("spawn.runner.loop.FENCED_GRACE", 1.0)
+    machines.override_constant("spawn.runner.replication.replicator.RENEW_SECONDS", 2.0)
+    machines.override_constant("spawn.runner.loop.queue_loop.FENCED_GRACE", 1.0)
     a, b = machines.machine("a", way), machines.machine("b")
     here = _begun(a)
     process = here.start()

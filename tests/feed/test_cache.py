@@ -29,16 +29,16 @@ from tests.support.queues import World
 
 from spawn.cli.sources.feed import FeedQueue
 from spawn.cli.sources.open_feed import cache_path
+from spawn.core.domain.events import QueueInterrupted
 from spawn.core.errors import CorruptLog, SpawnError
-from spawn.core.events import QueueInterrupted
-from spawn.core.feed.address import AskPage
-from spawn.core.feed.wire import Page
-from spawn.runner.feed import serve
-from spawn.runner.feed.answer import Answers
-from spawn.runner.feed.listen import listen
-from spawn.runner.feed.serve import Server
-from spawn.store.feed.catch_up import catch_up
+from spawn.runner.feed import server as feed_server
+from spawn.runner.feed.answers import Answers
+from spawn.runner.feed.bootstrap import listen
+from spawn.runner.feed.server import Server
+from spawn.store.feed.answers import Page
 from spawn.store.feed.client import FeedClient
+from spawn.store.feed.requests import AskPage
+from spawn.store.feed.update_cache import catch_up
 from spawn.store.log.write import LogWriter
 from spawn.store.replica.cache import Cache
 
@@ -256,7 +256,7 @@ def test_a_feed_that_is_still_folding_its_log_is_queried_again(
     write_log(paths.events, synthetic(30_000, jobs=20))
     with feed_of(world) as feed:
         _refresh(Laptop(tmp_path / "laptop", feed.address))
-    monkeypatch.setattr(serve, "SOON_SECONDS", 0.0)
+    monkeypatch.setattr(feed_server, "SOON_SECONDS", 0.0)
     listener = listen(0, world.roots)
     stop, ours = os.pipe()
     server = Server(listener, Answers(world.roots), frozenset({os.getuid()}), print)

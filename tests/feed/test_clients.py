@@ -11,10 +11,10 @@ from tests.support.feeds import Feed, parse_response, until_closed
 from tests.support.queues import SECONDS, World, job
 from tests.support.wait import wait_until
 
-from spawn.core import chain
-from spawn.core.feed.address import AskPage
-from spawn.runner.feed import connection, serve
+from spawn.core.domain import chain
+from spawn.runner.feed import connection, server
 from spawn.runner.feed.request import MAX_HEAD
+from spawn.store.feed.requests import AskPage
 
 GET = b"GET /v1/hello HTTP/1.1\r\n"
 HOST = b"Host: 127.0.0.1\r\n"
@@ -145,7 +145,7 @@ def test_clients_with_incomplete_requests_block_others_only_for_head_seconds(
     feed: Feed, crowd: contextlib.ExitStack
 ) -> None:
     assert connection.HEAD_SECONDS <= 10
-    held = [crowd.enter_context(feed.connect()) for _ in range(serve.MAX_CLIENTS)]
+    held = [crowd.enter_context(feed.connect()) for _ in range(server.MAX_CLIENTS)]
     for sock in held:
         sock.sendall(b"GET /v1")
     wait_until(lambda: _unread(feed) == [0] * len(held), what="the feed has read all of them")
@@ -173,7 +173,7 @@ def _unread(feed: Feed) -> list[int]:
 def test_an_idle_connection_is_closed_for_a_new_client(
     feed: Feed, crowd: contextlib.ExitStack
 ) -> None:
-    held = [crowd.enter_context(feed.connect()) for _ in range(serve.MAX_CLIENTS)]
+    held = [crowd.enter_context(feed.connect()) for _ in range(server.MAX_CLIENTS)]
     held[0].sendall(GET + HOST + b"\r\n")
     assert held[0].recv(100)
     _serves(feed)
@@ -186,7 +186,7 @@ def test_a_client_that_does_not_read_does_not_block_others(
     queue = world.queue(job("a", "head -c 50000000 /dev/zero"))
     queue.run("--no-s3")
     ask = b"GET /v1/queues/q/output/a/1/stdout.log HTTP/1.1\r\n" + HOST + b"\r\n"
-    for _ in range(serve.MAX_CLIENTS - 1):
+    for _ in range(server.MAX_CLIENTS - 1):
         sock = crowd.enter_context(feed.connect())
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.sendall(ask * 60)

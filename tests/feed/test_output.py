@@ -9,7 +9,7 @@ import pytest
 from tests.support.feeds import Feed, Laptop
 from tests.support.queues import Queue, World, job, retry, until
 
-from spawn.cli.printing import Wanted, print_output
+from spawn.cli.support.job_output import Wanted, print_output
 from spawn.core.errors import SpawnError
 from spawn.runner.feed.output import PIECE
 

@@ -9,11 +9,11 @@ from tests.support.logs import QUEUE_ID
 
 from spawn import __version__
 from spawn.core.errors import CorruptLog, QueueNotFound, SpawnError
-from spawn.core.feed.address import AskPage
-from spawn.core.feed.wire import Machine, Page
 from spawn.store.feed import client as asking
+from spawn.store.feed.answers import Machine, Page
 from spawn.store.feed.client import FeedClient
 from spawn.store.feed.errors import NoFeed, NotAFeed, OtherProtocol, Refused
+from spawn.store.feed.requests import AskPage
 
 PAGE = AskPage(queue_id=QUEUE_ID)
 
@@ -59,7 +59,7 @@ def test_a_program_that_speaks_first_is_not_a_feed() -> None:
 def test_quoted_output_of_another_program_is_printable(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from spawn.cli.render.errors import show
+    from spawn.cli.main import show
 
     show(_failure(b"\x1b]0;owned\x07\x1b[31mred\r\n"))
     assert "\x1b" not in capsys.readouterr().err

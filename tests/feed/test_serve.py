@@ -6,9 +6,9 @@ import threading
 
 from tests.support.queues import SECONDS
 
-from spawn.core.feed.address import Ask
-from spawn.runner.feed.response import Response, refuse
-from spawn.runner.feed.serve import TICK_SECONDS, Server
+from spawn.runner.feed.request import Response, refuse
+from spawn.runner.feed.server import TICK_SECONDS, Server
+from spawn.store.feed.requests import Ask
 
 
 class NoNews:

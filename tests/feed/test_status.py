@@ -11,14 +11,15 @@ from tests.support.queues import World, job, retry, until
 from tests.support.wait import wait_until
 
 from spawn.cli import bootstrap, main
-from spawn.cli.render.as_json import pretty
-from spawn.cli.render.status import render
-from spawn.cli.render.style import Style
+from spawn.cli.output.as_json import pretty
+from spawn.cli.output.status import render
+from spawn.cli.output.style import Style
 from spawn.cli.sources.local import LocalQueue
 from spawn.core.errors import QueueNotFound
-from spawn.core.moments import moment
-from spawn.store import lock, queues
+from spawn.core.values.timestamps import moment
+from spawn.store import queues
 from spawn.store.log.write import LogWriter
+from spawn.store.queue_dir import lock
 
 PLAIN = Style(colour=False)
 

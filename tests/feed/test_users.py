@@ -15,12 +15,12 @@ from tests.support.queues import SECONDS, World, job
 from tests.support.users import public_folder
 from tests.support.wait import wait_until
 
-from spawn.runner.feed import peer, serve
-from spawn.runner.feed.answer import Answers
-from spawn.runner.feed.listen import listen
-from spawn.runner.feed.serve import Server
+from spawn.runner.feed import server, socket_owner
+from spawn.runner.feed.answers import Answers
+from spawn.runner.feed.bootstrap import listen
+from spawn.runner.feed.server import Server
 from spawn.store.feed.client import FeedClient
-from spawn.store.paths import Roots
+from spawn.store.queue_dir.paths import Roots
 
 USER = "spawn-test-feed"
 
@@ -115,7 +115,7 @@ def test_connections_of_another_user_take_no_slots_of_permitted_users(
     program = f"""
 import socket, sys
 held = []
-for _ in range({serve.MAX_CLIENTS + serve.MAX_REFUSED + 20}):
+for _ in range({server.MAX_CLIENTS + server.MAX_REFUSED + 20}):
     held.append(socket.create_connection(("127.0.0.1", {feed.port}), 30))
 print("here", flush=True)
 sys.stdin.read()
@@ -181,12 +181,12 @@ def test_a_closed_connection_has_no_owner_instead_of_root() -> None:
         accepted, address = listener.accept()
         with accepted:
             here = accepted.getsockname()
-            assert peer.peer_uid(address, here) == os.getuid()
+            assert socket_owner.peer_uid(address, here) == os.getuid()
             ours.close()
-            wait_until(lambda: peer.peer_uid(address, here) is None)
+            wait_until(lambda: socket_owner.peer_uid(address, here) is None)
 
 
 def test_an_unused_port_has_no_listener() -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
-        assert peer.listener_uid(sock.getsockname()[1]) is None
+        assert socket_owner.listener_uid(sock.getsockname()[1]) is None

@@ -20,11 +20,11 @@ from tests.support.logs import QUEUE_ID, running, started
 from tests.support.queues import SECONDS, Queue, World, job, until
 from tests.support.wait import call_with_timeout, wait_until
 
-from spawn.cli import patience
-from spawn.cli import watch as watching
 from spawn.cli.sources.feed import FeedQueue
-from spawn.core.feed.address import MAX_WAIT
+from spawn.cli.support import outage_retry
+from spawn.cli.support import watch as watching
 from spawn.store.feed import connection
+from spawn.store.feed.requests import MAX_WAIT
 from spawn.store.log.write import LogWriter
 
 
@@ -54,7 +54,7 @@ class Watch:
 @contextmanager
 def _watch(laptop: Laptop, said: list[str]) -> Iterator[Watch]:
     watch = Watch(laptop)
-    with patch.object(sys, "stdout", watch._out), patch.object(patience, "say", said.append):
+    with patch.object(sys, "stdout", watch._out), patch.object(outage_retry, "say", said.append):
         watch.thread.start()
         try:
             yield watch

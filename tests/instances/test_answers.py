@@ -19,10 +19,10 @@ from tests.support.queues import SECONDS, Finished, job, until
 from tests.support.s3 import free_port
 from tests.support.sshd import ME, agent, keygen, public, sshd
 
-from spawn.cli.remote import dial
-from spawn.core import chain
-from spawn.core.codec import encode
-from spawn.core.events import QueueStarted
+from spawn.cli.ssh import streams
+from spawn.core.domain import chain
+from spawn.core.domain.codec import encode
+from spawn.core.domain.events import QueueStarted
 from spawn.store.replica import lines, names
 
 HUNG = 300.0
@@ -205,9 +205,9 @@ def test_a_closed_port_is_reported(bare: Instance, person: Person) -> None:
 
 @pytest.mark.parametrize("says", ["nothing at all", "nothing after the connection"])
 def test_a_host_that_drops_packets_times_out(bare: Instance, person: Person, says: str) -> None:
-    seconds = dial.CONNECT_SECONDS if warm.cold else 1.0
-    person.override_constant("spawn.cli.remote.dial.CONNECT_SECONDS", seconds)
-    person.override_constant("spawn.cli.remote.handshake.BANNER_SECONDS", seconds)
+    seconds = streams.CONNECT_SECONDS if warm.cold else 1.0
+    person.override_constant("spawn.cli.ssh.streams.CONNECT_SECONDS", seconds)
+    person.override_constant("spawn.cli.ssh.handshake.BANNER_SECONDS", seconds)
     bare.server.stop()
     with swallowing(accepts=says != "nothing at all") as port:
         bare.server.port = port

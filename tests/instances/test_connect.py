@@ -16,8 +16,8 @@ from tests.support.sshd import ME, keygen, public, sshd
 from tests.support.terminal import terminal
 from tests.support.wait import wait_until
 
-from spawn.cli.remote.settings import Settings
-from spawn.cli.remote.system_ssh import arguments
+from spawn.cli.ssh.host_settings import Settings
+from spawn.cli.support.ssh_login import arguments
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from tests.support.sshd import sshd
 from tests.support.terminal import Terminal, terminal
 from tests.support.wait import wait_until
 
-from spawn.core.moments import moment
+from spawn.core.values.timestamps import moment
 
 
 class Staying:
@@ -158,7 +158,7 @@ def test_a_watch_continues_after_the_feed_restarts(
 def test_a_watch_returns_from_s3_to_the_instance_when_it_answers_again(
     instance: Instance, person: Person, running: Queue
 ) -> None:
-    person.override_constant("spawn.cli.sources.again.FIRST_SECONDS", 0.5)
+    person.override_constant("spawn.cli.sources.background_retry.FIRST_SECONDS", 0.5)
     assert person.status(instance.id)["status"] == "running"
     instance.stop_feed()
     with watching(person, instance.id) as watch:
@@ -350,7 +350,7 @@ def test_a_dead_connection_is_reported_before_it_times_out(
     instance: Instance, person: Person, running: Queue, tmp_path: Path
 ) -> None:
     # The timeout is long after the view reports that it gets no answer.
-    person.override_constant("spawn.cli.watch.SLOW_SECONDS", 1.0)
+    person.override_constant("spawn.cli.support.watch.SLOW_SECONDS", 1.0)
     person.override_constant("spawn.store.feed.client.ANSWER_SECONDS", 5.0)
     assert person.status(instance.id)["queue_id"] == running.queue_id
     with relay(instance.server.port) as between:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.support.queues import Finished, Queue, World, job, retry, until
 
-from spawn.store.results.download import write_all
+from spawn.store.results.download_object import write_all
 
 
 def _results(queue: Queue, *flags: str) -> Finished:

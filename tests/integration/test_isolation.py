@@ -10,11 +10,11 @@ from tests.support.queues import World, job
 from tests.support.warm import SPAWN
 
 import spawn
-from spawn.cli.follow import RunnerDied, detached, ended, follow
-from spawn.core.config.parse import parse
+from spawn.cli.support.follow import RunnerDied, detached, ended, follow
+from spawn.core.config.parser import parse
 from spawn.runner import interpreter
-from spawn.runner.start import RunnerProcess, RunOrder
-from spawn.store.paths import Roots
+from spawn.runner.runner_process import RunnerProcess, RunOrder
+from spawn.store.queue_dir.paths import Roots
 
 NAMES = ("queue", "random", "json", "boto3", "msgspec", "sqlalchemy")
 MODULE = [sys.executable, "-m", "spawn.cli"]

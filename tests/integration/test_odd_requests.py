@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.support.queues import SECONDS, Queue, World, job, until
 
-from spawn.core.events import RequestRefused
+from spawn.core.domain.events import RequestRefused
 
 NAMES = ["deep", "device", "fifo", "folder", "huge", "long", "caf\ufffd"]
 

@@ -6,8 +6,8 @@ import signal
 from tests.support.processes import is_alive
 from tests.support.queues import World, job, until
 
-from spawn.store import lock
 from spawn.store.log import read
+from spawn.store.queue_dir import lock
 
 
 def test_a_second_runner_is_rejected(world: World) -> None:

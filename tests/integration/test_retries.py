@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.support.queues import World, job, retry, until
 
-from spawn.core.moments import moment, stamp
+from spawn.core.values.timestamps import moment, stamp
 
 
 def test_a_job_is_retried_until_it_succeeds(world: World) -> None:

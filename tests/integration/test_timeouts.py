@@ -3,7 +3,7 @@
 from tests.support.processes import attempt_processes
 from tests.support.queues import Finished, Queue, World, job, retry, until
 
-from spawn.store import owning
+from spawn.store.log import ownership_time
 
 FOREVER = "while :; do nap; done"
 
@@ -162,9 +162,11 @@ def test_the_time_of_a_killed_runner_counts(world: World) -> None:
     queue.detach()
     queue.wait_executing("a")
     queue.kill_runner()
-    left = owning.find(queue.paths.folder, 1)
+    left = ownership_time.find(queue.paths.folder, 1)
     assert left is not None, "it recorded how long it owned the queue"
-    owning.leave(queue.paths.folder, owning.Owning(1, 1000.0))  # as if it had run for that long
+    ownership_time.leave(
+        queue.paths.folder, ownership_time.Owning(1, 1000.0)
+    )  # as if it had run for that long
     finished = queue.resume()
     assert finished.code == 1
     assert queue.data("a", "JobInterrupted").cause == "stop"

@@ -14,9 +14,9 @@ from tests.support.queues import job
 from tests.support.s3 import Server
 
 from spawn.cli import main
-from spawn.cli.configuration import load
-from spawn.store.objects.port import ObjectStore
-from spawn.store.place import Place, open_place
+from spawn.cli.support.configuration import load
+from spawn.store.objects.interface import ObjectStore
+from spawn.store.objects.location import Place, open_place
 from spawn.store.replica.claim import claim, submit
 from spawn.store.replica.submitted import submitted
 

@@ -23,15 +23,14 @@ from tests.support.s3 import free_port
 
 from spawn.cli.launch import launch as launches
 from spawn.core.errors import SpawnError
-from spawn.core.launch import names
-from spawn.store.ec2 import address, keys, run
-from spawn.store.ec2.errors import aws_errors
-from spawn.store.objects.port import Denied
+from spawn.store.aws import key_pairs, network, resource_names, run_instances
+from spawn.store.aws.errors import aws_errors
+from spawn.store.objects.interface import Denied
 
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(run_instances, "_PAUSE_SECONDS", 0.0)
     monkeypatch.setattr(launches, "_LOOK_SECONDS", 0.0)
 
 
@@ -166,7 +165,7 @@ def test_an_unknown_own_address_opens_no_port(
     person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SPAWN_SSH_FROM")
-    monkeypatch.setattr(address, "SERVICE", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setattr(network, "SERVICE", f"http://127.0.0.1:{free_port()}")
     before = person.made()
     done = person.launch()
     assert (done.code, done.out) == (1, "")
@@ -177,12 +176,12 @@ def test_an_unknown_own_address_opens_no_port(
 @pytest.mark.parametrize("said", [b"203.0.113.9\n", b"<html>", b""])
 def test_our_address_is_valid_or_unknown(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     with answering(lambda _: Answer(body=said)) as server:
-        monkeypatch.setattr(address, "SERVICE", server.endpoint)
+        monkeypatch.setattr(network, "SERVICE", server.endpoint)
         if said.startswith(b"203"):
-            assert address.ours() == "203.0.113.9/32"
+            assert network.public_network() == "203.0.113.9/32"
             return
         with pytest.raises(Denied):
-            address.ours()
+            network.public_network()
 
 
 def test_resources_with_our_name_and_without_our_tag_are_not_used(person: Person) -> None:
@@ -198,16 +197,16 @@ def test_resources_with_our_name_and_without_our_tag_are_not_used(person: Person
         assert "was not created by spawn" in done.err
         assert flag in done.err
 
-    role = names.role("us-east-1", bucket)
+    role = resource_names.role("us-east-1", bucket)
     iam.create_role(RoleName=role, AssumeRolePolicyDocument="{}")
     refused("--iam-instance-profile")
     iam.delete_role(RoleName=role)
-    group = ec2.create_security_group(GroupName=names.GROUP, Description="x", VpcId=vpc)
+    group = ec2.create_security_group(GroupName=resource_names.GROUP, Description="x", VpcId=vpc)
     refused("--security-group")
     file = person.folder / "home/config/ssh/id_ed25519"
-    keys._generate(file)
-    public = keys._public_key(file)
-    ec2.import_key_pair(KeyName=names.key_pair(public), PublicKeyMaterial=public)
+    key_pairs._generate(file)
+    public = key_pairs._public_key(file)
+    ec2.import_key_pair(KeyName=resource_names.key_pair(public), PublicKeyMaterial=public)
     refused("--key-name", "--security-group", group["GroupId"])
     assert person.costs() == NOTHING
 
@@ -420,4 +419,4 @@ def test_an_unreadable_key_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "id_ed25519"
     file.write_text("nonsense")
     with pytest.raises(SpawnError, match="not a usable private key"):
-        keys._public_key(file)
+        key_pairs._public_key(file)

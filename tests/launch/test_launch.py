@@ -10,11 +10,11 @@ import pytest
 from tests.launch.conftest import FROM, NOTHING, TYPE, Person
 from tests.support.queues import job
 
-from spawn.cli.remote.reach import TAG_USER, Reach
-from spawn.cli.sources import whereabouts
-from spawn.core.launch import names, tags
-from spawn.core.launch.names import GROUP
-from spawn.store.paths import roots
+from spawn.cli.sources import instance_queue_location
+from spawn.cli.ssh.reach import TAG_USER, Reach
+from spawn.store.aws import resource_names, tags
+from spawn.store.aws.resource_names import GROUP
+from spawn.store.queue_dir.paths import roots
 
 
 def _tags(found: dict[str, Any]) -> dict[str, str]:
@@ -42,10 +42,10 @@ def test_a_launch_creates_missing_resources_and_starts_one_instance(person: Pers
     told = _tags(found)
     launch_id = told.pop("spawn:launch-id")
     assert len(launch_id) == 32
-    assert told.pop(tags.ENVIRONMENT) == names.parameter(person.queue_id, launch_id)
+    assert told.pop(tags.ENVIRONMENT) == resource_names.parameter(person.queue_id, launch_id)
     assert told == {
-        whereabouts.TAG_QUEUE: person.queue_id,
-        whereabouts.TAG_RESULTS: location,
+        instance_queue_location.TAG_QUEUE: person.queue_id,
+        instance_queue_location.TAG_RESULTS: location,
         TAG_USER: "ec2-user",
         "Name": person.queue_id,
         "project": "digits",
@@ -241,5 +241,8 @@ def test_a_queue_without_an_id_is_named_after_the_current_time(person: Person) -
 
 
 def test_the_tags_are_those_that_other_commands_read() -> None:
-    assert (tags.QUEUE, tags.RESULTS) == (whereabouts.TAG_QUEUE, whereabouts.TAG_RESULTS)
+    assert (tags.QUEUE, tags.RESULTS) == (
+        instance_queue_location.TAG_QUEUE,
+        instance_queue_location.TAG_RESULTS,
+    )
     assert tags.USER == TAG_USER

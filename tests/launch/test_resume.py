@@ -5,13 +5,13 @@ from tests.cli import samples
 from tests.launch.conftest import LAUNCH, NOTHING, Finished, Person
 from tests.support.replicas import replicate
 
-from spawn.core.events import (
+from spawn.core.domain.events import (
     JobCompleted,
     JobInterrupted,
     QueueCompleted,
     QueueInterrupted,
 )
-from spawn.store.objects.port import ObjectStore
+from spawn.store.objects.interface import ObjectStore
 from spawn.store.replica.submitted import BOOT_LOG
 
 

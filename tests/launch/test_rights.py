@@ -13,8 +13,8 @@ from tests.launch.conftest import NOTHING, Finished, Front, Person, capacity
 from tests.support import iam
 from tests.support.iam import Account, Statement
 
-from spawn.core.launch import names, policy
-from spawn.core.launch.names import GROUP
+from spawn.store.aws import iam_policies, resource_names
+from spawn.store.aws.resource_names import GROUP
 
 PAGE = "The launcher"
 MAKE = (
@@ -171,10 +171,10 @@ def test_resources_that_cannot_be_removed_are_reported_with_the_command(
 
 
 def test_the_created_role_has_the_documented_policy() -> None:
-    made = policy.instance(
+    made = iam_policies.instance(
         "my-bucket",
         environment="arn:aws:ssm:us-east-1:111122223333:parameter"
-        + names.parameter("my-queue", "LAUNCH-ID"),
+        + resource_names.parameter("my-queue", "LAUNCH-ID"),
     )
     documented = iam.statements("The instance", "my-bucket")
     wanted = (

@@ -12,11 +12,11 @@ from tests.support.answers import Answer, RecordedRequest
 from tests.support.queues import SPAWN
 from tests.support.soak import gate_all_but_first
 
-from spawn.cli.launch import turn
+from spawn.cli.launch import launch_lock
 
 
 def _takes_its_turn(asked: RecordedRequest) -> bool:
-    return asked.method == "PUT" and asked.path.endswith(turn.KEY)
+    return asked.method == "PUT" and asked.path.endswith(launch_lock.KEY)
 
 
 def _meanwhile(
@@ -80,12 +80,12 @@ def test_a_killed_launch_blocks_the_next_one_for_ten_minutes_at_most(
     person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     person.submit()
-    person.store().create(turn.KEY, b'{"launch_id":"0123"}')
+    person.store().create(launch_lock.KEY, b'{"launch_id":"0123"}')
     done = person.launch()
     assert (done.code, done.out) == (1, "")
     assert re.search(r"again in (10m|9m\d+s)$", done.err.strip())
     assert person.instances() == []
-    monkeypatch.setattr(turn, "SECONDS", -1.0)
+    monkeypatch.setattr(launch_lock, "SECONDS", -1.0)
     done = person.launch()
     assert done.code == 0, done.err
     assert len(person.instances()) == 1

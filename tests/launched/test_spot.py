@@ -22,8 +22,8 @@ from tests.support.queues import SPAWN, Finished, job
 from tests.support.s3 import Server, free_port
 from tests.support.wait import wait_until
 
-from spawn.core.boot import names
-from spawn.core.moments import moment
+from spawn.core.values.timestamps import moment
+from spawn.store.aws.boot import locations
 
 pytestmark = [pytest.mark.gate, pytest.mark.long, pytest.mark.tool("debootstrap")]
 
@@ -161,7 +161,7 @@ def outputs(stored: dict[str, bytes]) -> list[str]:
 
 def work(made: Machine) -> Path:
     """Return the working folder of the jobs."""
-    return made.upper / names.folder(QUEUE).lstrip("/")
+    return made.upper / locations.folder(QUEUE).lstrip("/")
 
 
 def inside(made: Machine, *command: str) -> Finished:
@@ -170,7 +170,7 @@ def inside(made: Machine, *command: str) -> Finished:
     return Finished(done.returncode, done.stdout, done.stderr)
 
 
-def says(made: Machine, unit: str = names.RUNNER_UNIT) -> dict[str, str]:
+def says(made: Machine, unit: str = locations.RUNNER_UNIT) -> dict[str, str]:
     """Return systemd's properties of a service."""
     wanted = "--property=ActiveState,SubState,Result,NRestarts,MainPID,ExecMainStatus"
     done = made.inside("systemctl", "show", unit, wanted)
@@ -230,10 +230,10 @@ def test_after_a_spot_interruption_another_instance_resumes_from_the_checkpoint(
 
 def _check_secret_is_in_one_file(made: Machine) -> None:
     """Check that the secret is in only one file of the disk."""
-    mode = made.inside("stat", "-c", "%a %U", names.ENVIRONMENT).stdout
+    mode = made.inside("stat", "-c", "%a %U", locations.ENVIRONMENT).stdout
     assert mode == f"600 {USER}\n"
     disk = ("/etc", "/home", "/opt", "/root", "/run", "/srv", "/tmp", "/var")
-    assert made.inside("grep", "-rlF", SECRET, *disk).stdout == f"{names.ENVIRONMENT}\n"
+    assert made.inside("grep", "-rlF", SECRET, *disk).stdout == f"{locations.ENVIRONMENT}\n"
     assert SECRET not in made.inside("journalctl", "--no-pager").stdout
 
 
@@ -283,14 +283,14 @@ def _interrupt_instance(owner: Owner, made: Machine, deadline: str) -> None:
 
 
 def _check_refused_start(owner: Owner, made: Machine) -> None:
-    made.inside("mv", f"{names.STATE}/queues/{QUEUE}", f"{names.STATE}/aside")
-    (work(made) / names.CONFIG).write_text("{")
-    made.inside("systemctl", "start", names.RUNNER_UNIT)
+    made.inside("mv", f"{locations.STATE}/queues/{QUEUE}", f"{locations.STATE}/aside")
+    (work(made) / locations.CONFIG).write_text("{")
+    made.inside("systemctl", "start", locations.RUNNER_UNIT)
     ended = wait_for_service_end(made)
     assert (ended["Result"], ended["ExecMainStatus"], ended["NRestarts"]) == ("exit-code", "2", "0")
     boot_log = owner.stored()["_spawn/boot.log"].decode()
     assert "failed to start the queue" in boot_log
-    assert names.CONFIG in boot_log
+    assert locations.CONFIG in boot_log
 
 
 def _check_resumption(owner: Owner) -> int:
@@ -322,6 +322,6 @@ def _check_it_stays_on(made: Machine) -> None:
     )
     ended = wait_for_service_end(made)
     assert (ended["Result"], ended["ExecMainStatus"]) == ("success", "0")
-    assert made.inside("systemctl", "is-active", names.FEED_UNIT).stdout == "active\n"
+    assert made.inside("systemctl", "is-active", locations.FEED_UNIT).stdout == "active\n"
     assert "poweroff" not in made.inside("systemctl", "list-jobs").stdout
     assert made.runs

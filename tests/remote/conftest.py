@@ -12,8 +12,8 @@ import pytest
 from tests.support.s3 import CREDENTIALS
 from tests.support.sshd import INSTANCE, Sshd, SshUser, missing, ssh_user, sshd
 
-from spawn.cli.remote.reach import Reach
-from spawn.store.paths import roots
+from spawn.cli.ssh.reach import Reach
+from spawn.store.queue_dir.paths import roots
 
 REACH = Callable[..., Reach]
 

@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.sshd import keygen, public
 
-from spawn.core.ssh.console import host_keys
-from spawn.core.ssh.key import parse
-from spawn.core.ssh.known_hosts import entry, known, named
+from spawn.cli.ssh.host_key import parse
+from spawn.cli.ssh.known_hosts import entry, host_keys, known, named
 
 ED = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIICmxDtoCu7sGDiZaRuJ6btY4L6TfH32Uxwq3EumVbnw"
 OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILXsLLqdFcrFuRsDmPLbGB4blT5YtY8qqU7O/8K2pJ0r"

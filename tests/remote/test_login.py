@@ -14,10 +14,10 @@ from tests.remote.conftest import REACH
 from tests.support.sshd import INSTANCE, ME, Sshd, SshUser, agent, keygen, public, sshd
 from tests.support.users import another_user, public_folder
 
-from spawn.cli.remote.connection import Connection
-from spawn.cli.remote.errors import NotLetIn
-from spawn.cli.remote.reach import Asked, Told
-from spawn.cli.remote.run import run
+from spawn.cli.ssh.connection import Connection
+from spawn.cli.ssh.errors import NotLetIn
+from spawn.cli.ssh.reach import Asked, Told
+from spawn.cli.ssh.run import run
 from spawn.core.errors import InvalidArgument
 
 

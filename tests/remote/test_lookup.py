@@ -13,15 +13,15 @@ from tests.support.queues import SECONDS
 from tests.support.s3 import Server
 from tests.support.sshd import INSTANCE, ME, Sshd, SshUser, keygen, sshd
 
-from spawn.cli.remote import lookup
-from spawn.cli.remote.errors import Gone, HostKeyDiffers, NotLetIn, Unreachable
-from spawn.cli.remote.lookup import running
-from spawn.cli.remote.reach import Asked as Flags
-from spawn.cli.remote.reach import Reach, Told
+from spawn.cli.ssh import lookup
+from spawn.cli.ssh.errors import Gone, HostKeyDiffers, NotLetIn, Unreachable
+from spawn.cli.ssh.lookup import running
+from spawn.cli.ssh.reach import Asked as Flags
+from spawn.cli.ssh.reach import Reach, Told
 from spawn.core.errors import InvalidArgument, SpawnError
-from spawn.store import instances
-from spawn.store.objects.port import Denied, Unavailable
-from spawn.store.paths import roots
+from spawn.store.aws import ec2_instances
+from spawn.store.objects.interface import Denied, Unavailable
+from spawn.store.queue_dir.paths import roots
 
 KNOWN_AS = "spawn/cache/instances"
 
@@ -284,9 +284,9 @@ def test_regions_that_do_not_answer_are_named(monkeypatch: pytest.MonkeyPatch) -
 
     with answering(answer) as found:
         monkeypatch.setenv("AWS_ENDPOINT_URL", found.endpoint)
-        searched = instances.region_of(INSTANCE, "us-east-1", None, seconds=SECONDS)
-        assert searched == instances.Searched(silent=("us-west-2",))
-        monkeypatch.setattr(lookup, "region_of", partial(instances.region_of, seconds=SECONDS))
+        searched = ec2_instances.region_of(INSTANCE, "us-east-1", None, seconds=SECONDS)
+        assert searched == ec2_instances.Searched(silent=("us-west-2",))
+        monkeypatch.setattr(lookup, "region_of", partial(ec2_instances.region_of, seconds=SECONDS))
         with pytest.raises(Gone, match="in a region that did not answer: us-west-2"):
             running(INSTANCE, "us-east-1", None)
 
@@ -304,8 +304,8 @@ def test_the_search_for_a_region_times_out(monkeypatch: pytest.MonkeyPatch) -> N
     with answering(answer) as found:
         monkeypatch.setenv("AWS_ENDPOINT_URL", found.endpoint)
         with pytest.raises(Unavailable, match="EC2 does not list its regions"):
-            instances.region_of(INSTANCE, "us-east-1", None, seconds=0.1)
-        monkeypatch.setattr(lookup, "region_of", partial(instances.region_of, seconds=0.1))
+            ec2_instances.region_of(INSTANCE, "us-east-1", None, seconds=0.1)
+        monkeypatch.setattr(lookup, "region_of", partial(ec2_instances.region_of, seconds=0.1))
         with pytest.raises(Gone, match="or is in another region: EC2 does not list"):
             running(INSTANCE, "us-east-1", None)
         over.set()
@@ -338,25 +338,25 @@ def _launch(server: Server) -> str:
 
 def test_an_instance_is_described(aws: Server) -> None:
     instance_id = _launch(aws)
-    found = instances.describe(instance_id, None, None)
+    found = ec2_instances.describe(instance_id, None, None)
     assert found is not None
     assert (found.instance_id, found.region, found.state) == (instance_id, "us-east-1", "running")
     assert (found.type, found.key_name) == ("m7i.large", "mine")
     assert found.public.count(".") == found.private.count(".") == 3
     assert found.launched_at is not None
     assert found.tags["spawn:queue"] == "q"
-    assert instances.console(instance_id, None, None)
+    assert ec2_instances.console(instance_id, None, None)
 
 
 def test_an_unknown_instance_is_none(aws: Server) -> None:
-    assert instances.describe("i-0ffffffffffffffff", None, None) is None
-    assert instances.region_of("i-0ffffffffffffffff", None, None, seconds=SECONDS).region == ""
+    assert ec2_instances.describe("i-0ffffffffffffffff", None, None) is None
+    assert ec2_instances.region_of("i-0ffffffffffffffff", None, None, seconds=SECONDS).region == ""
 
 
 def test_an_instance_in_another_region_is_found_and_the_option_is_named(
     aws: Server, person: SshUser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookup, "region_of", partial(instances.region_of, seconds=SECONDS))
+    monkeypatch.setattr(lookup, "region_of", partial(ec2_instances.region_of, seconds=SECONDS))
     instance_id = _launch(aws)
     way = Reach(
         instance_id, roots(person.environ), environ=person.environ, asked=Flags(region="eu-west-1")

@@ -13,10 +13,10 @@ from tests.support.sshd import Sshd
 from tests.support.wait import wait_until
 
 from spawn import __version__
-from spawn.cli.remote import run as run_module
-from spawn.cli.remote.connection import Connection
-from spawn.cli.remote.errors import Cut, NoSpawn
-from spawn.cli.remote.run import run, run_spawn
+from spawn.cli.ssh import run as run_module
+from spawn.cli.ssh.connection import Connection
+from spawn.cli.ssh.errors import Cut, NoSpawn
+from spawn.cli.ssh.run import run, run_spawn
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def _spawn(folder: Path, text: str) -> str:
 @pytest.fixture
 def there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):  # type: ignore[no-untyped-def]
     """Run commands with another home that has a test `spawn`."""
-    from spawn.cli.remote import run as module
+    from spawn.cli.ssh import run as module
 
     real = module._spawn
 

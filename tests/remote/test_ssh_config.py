@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from tests.support.sshd import ME, SshUser
 
-from spawn.cli.remote.openssh import Config
-from spawn.cli.remote.settings import Jump, Settings, jumps
+from spawn.cli.ssh.host_settings import Jump, Settings, jumps
+from spawn.cli.ssh.ssh_config import Config
 from spawn.core.errors import InvalidArgument, SpawnError
 
 ID = "i-0123456789abcdef0"

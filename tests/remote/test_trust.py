@@ -10,8 +10,8 @@ from tests.remote.conftest import REACH
 from tests.support.answers import Answer, RecordedRequest, RecordingServer, answering, error
 from tests.support.sshd import INSTANCE, ME, Sshd, SshUser, keygen, public, sshd
 
-from spawn.cli.remote.errors import HostKeyDiffers, HostKeyUnknown
-from spawn.cli.remote.reach import Told
+from spawn.cli.ssh.errors import HostKeyDiffers, HostKeyUnknown
+from spawn.cli.ssh.reach import Told
 from spawn.core.errors import SpawnError
 
 OWN = "spawn/cache/ssh/known_hosts"

@@ -15,8 +15,8 @@ from tests.support.sshd import INSTANCE, ME, Sshd, SshUser, keygen, public, sshd
 from tests.support.users import NOBODY
 from tests.support.wait import wait_until
 
-from spawn.cli.remote import connection as module
-from spawn.cli.remote.errors import (
+from spawn.cli.ssh import connection as module
+from spawn.cli.ssh.errors import (
     Cut,
     HostKeyUnknown,
     NotForwarded,
@@ -24,7 +24,7 @@ from spawn.cli.remote.errors import (
     PortClosed,
     Unreachable,
 )
-from spawn.cli.remote.tunnel import Tunnel
+from spawn.cli.ssh.tunnel import Tunnel
 
 
 def get(tunnel: Tunnel, path: str = "/hello") -> bytes:

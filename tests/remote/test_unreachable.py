@@ -11,8 +11,8 @@ from tests.support.sshd import INSTANCE, ME, Sshd, SshUser
 from tests.support.timeouts import recorded
 from tests.support.wait import call_with_timeout
 
-from spawn.cli.remote import dial, handshake
-from spawn.cli.remote.errors import Unreachable
+from spawn.cli.ssh import handshake, streams
+from spawn.cli.ssh.errors import Unreachable
 
 
 def _leads_to(person: SshUser, port: int, host: str = "127.0.0.1") -> None:
@@ -76,7 +76,7 @@ def test_name_servers_that_do_not_answer_are_reported(
         return real(host, *more, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket, "getaddrinfo", slow)
-    monkeypatch.setattr(dial, "CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(streams, "CONNECT_SECONDS", 0.3)
     _leads_to(person, 22, "slow.example")
     try:
         with pytest.raises(Unreachable) as found:
@@ -89,8 +89,8 @@ def test_name_servers_that_do_not_answer_are_reported(
 def test_a_host_that_drops_packets_fails_after_one_connect_timeout(
     person: SshUser, reach: REACH, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert dial.CONNECT_SECONDS <= 10
-    monkeypatch.setattr(dial, "CONNECT_SECONDS", 0.3)
+    assert streams.CONNECT_SECONDS <= 10
+    monkeypatch.setattr(streams, "CONNECT_SECONDS", 0.3)
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -102,7 +102,7 @@ def test_a_host_that_drops_packets_fails_after_one_connect_timeout(
             fillers.append(filler)
         _leads_to(person, full.getsockname()[1])
         with (
-            recorded(dial._Quick) as timeouts,
+            recorded(streams._Quick) as timeouts,
             pytest.raises(Unreachable, match="does not answer") as found,
         ):
             call_with_timeout(lambda: reach().connect())

@@ -10,10 +10,10 @@ from tests.sim.kernel import Crashed, Kernel, Process, Signal
 from tests.sim.store import Client
 
 from spawn.core.config.model import JobConfig
-from spawn.core.events import CheckpointSaved, Results, ResultsUploaded, ResultsUploadFailed
-from spawn.core.exit import Exit, StopCause
-from spawn.core.replay import Row
-from spawn.core.state import JobState
+from spawn.core.domain.attempt_exit import Exit, StopCause
+from spawn.core.domain.events import CheckpointSaved, Results, ResultsUploaded, ResultsUploadFailed
+from spawn.core.domain.replay import Row
+from spawn.core.domain.state import JobState
 from spawn.runner.ports import (
     Checkpointed,
     Collected,

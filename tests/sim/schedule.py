@@ -16,17 +16,17 @@ from tests.sim.kernel import Crashed, Kernel, Process, Signal
 from tests.sim.store import Bucket, Client, Faults
 
 from spawn.core.config.model import JobConfig, QueueConfig, RetryPolicy
+from spawn.core.domain.events import Draft, QueueResumed, QueueStarted
+from spawn.core.domain.submission import submit
 from spawn.core.errors import SpawnError
-from spawn.core.events import Draft, QueueResumed, QueueStarted
-from spawn.core.submission import submit
-from spawn.runner.loop import Runner
-from spawn.runner.owning import Owning, moved_from, own
-from spawn.runner.plans import Plans
+from spawn.runner.loop.queue_loop import Runner
 from spawn.runner.ports import Drained, Happening, Noticed, Signalled
-from spawn.runner.replicator import Replicator
+from spawn.runner.replication.replicator import Replicator
+from spawn.runner.runner_process import Plans
+from spawn.runner.session.ownership import Owning, moved_from, own
 from spawn.store import failpoints
 from spawn.store.log.ledger import Ledger
-from spawn.store.objects.port import StoreError
+from spawn.store.objects.interface import StoreError
 from spawn.store.replica.claim import claim
 from spawn.store.replica.lease import Owned, Owner
 

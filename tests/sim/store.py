@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Struct
 from tests.sim.kernel import Kernel, Process
 
-from spawn.store.objects.port import (
+from spawn.store.objects.interface import (
     PAGE,
     Changed,
     Exists,

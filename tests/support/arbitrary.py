@@ -7,7 +7,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from hypothesis import strategies as st
 from msgspec import NODEFAULT, structs
 
-from spawn.core.events import TYPES, Data, Draft, Event, seal
+from spawn.core.domain.events import TYPES, Data, Draft, Event, seal
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
 IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,9}", fullmatch=True)

@@ -15,9 +15,9 @@ from tests.support.queues import SECONDS, World
 
 from spawn.cli.sources.feed import FeedQueue
 from spawn.cli.sources.open_feed import open_feed
-from spawn.core.feed.wire import PROTOCOL, SERVICE
+from spawn.store.feed.answers import PROTOCOL, SERVICE
 from spawn.store.feed.client import FeedClient
-from spawn.store.paths import Roots
+from spawn.store.queue_dir.paths import Roots
 
 NAME = "i-0123456789abcdef0"
 """Name of the machine in these tests."""

@@ -133,23 +133,23 @@ def _import_spawn() -> None:
     import sqlalchemy.dialects.sqlite  # noqa: F401
 
     import spawn
-    from spawn.store.objects import models
+    from spawn.store.objects import service_models
 
     for each in pkgutil.walk_packages(spawn.__path__, "spawn."):
-        if each.name.startswith(("spawn.migrations", "spawn.core.boot.instance.")):
+        if each.name.startswith(("spawn.migrations", "spawn.store.aws.boot.instance.")):
             continue
-        if not each.name.endswith("__main__") and each.name != "spawn.runner.zygote":
+        if not each.name.endswith("__main__") and each.name != "spawn.runner.process.zygote":
             importlib.import_module(each.name)
     cli = importlib.import_module("spawn.cli.app")
     cli.app = importlib.import_module("typer.main").get_command(cli.app)  # as each command does
     for name in ("boto3", "botocore.auth", "s3transfer", "sshtunnel", "urllib.request"):
         importlib.import_module(name)
     decode_once()
-    models.session().create_client("s3", region_name="us-east-1")
+    service_models.session().create_client("s3", region_name="us-east-1")
 
 
 def _import_zygote() -> None:
-    importlib.import_module("spawn.runner.zygote")
+    importlib.import_module("spawn.runner.process.zygote")
 
 
 def _import_moto() -> None:
@@ -182,8 +182,8 @@ def _run(order: dict[str, Any], fds: Mapping[int, int]) -> NoReturn:
         elif args[:2] == MOTO:
             sys.argv = args[1:]
             runpy.run_path(args[1], run_name="__main__")
-        elif args[-2] == "spawn.runner.zygote":
-            from spawn.runner.zygote import main
+        elif args[-2] == "spawn.runner.process.zygote":
+            from spawn.runner.process.zygote import main
 
             sys.argv = args[-2:]
             main()
@@ -234,9 +234,9 @@ def _become(order: dict[str, Any], fds: Mapping[int, int]) -> None:
     sys.stdin, sys.stdout, sys.stderr = _stream(0), _stream(1), _stream(2)
     if "spawn.store.failpoints" in sys.modules:
         importlib.reload(sys.modules["spawn.store.failpoints"])
-    if "spawn.runner.start" in sys.modules:
-        sys.modules["spawn.runner.launcher"].subprocess = _Zygotes  # type: ignore[attr-defined]
-        sys.modules["spawn.runner.start"].subprocess = _Subprocess  # type: ignore[attr-defined]
+    if "spawn.runner.runner_process" in sys.modules:
+        sys.modules["spawn.runner.process.launcher"].subprocess = _Zygotes  # type: ignore[attr-defined]
+        sys.modules["spawn.runner.runner_process"].subprocess = _Subprocess  # type: ignore[attr-defined]
         for name, value in json.loads(environ.get(constants.VARIABLE, "{}")).items():
             constants.set_constant(name, value)
     path = "" if "-E" in order["args"] else environ.get("PYTHONPATH", "")

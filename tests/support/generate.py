@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.support.reference import crashes_page, events_page
 
-from spawn.core import derive
+from spawn.core.domain import generated as tables
 
 ROOT = Path(__file__).parents[2]
 QUEUE = ROOT / "docs" / "commands" / "queue.md"
@@ -17,8 +17,8 @@ REFERENCE = "## Reference\n"
 def generated() -> dict[Path, str]:
     """Return every generated file and its content."""
     return {
-        ROOT / "core" / "moves.py": derive.moves_module(),
-        ROOT / "docs" / "states.md": derive.states_page(),
+        ROOT / "core" / "domain" / "transition_tables.py": tables.moves_module(),
+        ROOT / "docs" / "states.md": tables.states_page(),
         ROOT / "docs" / "events.md": events_page(),
         ROOT / "docs" / "crashes.md": crashes_page(),
         QUEUE: QUEUE.read_text().partition(REFERENCE)[0] + "\n".join(_commands()) + "\n",

@@ -13,9 +13,9 @@ from tests.support.configs import job, queue
 from tests.support.logs import LogBuilder, started, submission
 
 from spawn import __version__
-from spawn.core import chain
 from spawn.core.config.model import QueueConfig, RetryPolicy
-from spawn.core.events import (
+from spawn.core.domain import chain
+from spawn.core.domain.events import (
     TYPES,
     CheckpointNotSaved,
     CheckpointPutBack,
@@ -47,8 +47,8 @@ from spawn.core.events import (
     ResultsUploaded,
     ResultsUploadFailed,
 )
-from spawn.core.state import JobState, QueueState
-from spawn.core.submission import config_sha256
+from spawn.core.domain.state import JobState, QueueState
+from spawn.core.domain.submission import config_sha256
 
 DATA = Path(__file__).parents[1] / "data"
 QUEUE_ID = "golden"

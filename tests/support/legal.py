@@ -13,9 +13,10 @@ from msgspec import structs
 from tests.support.configs import job
 from tests.support.logs import LogBuilder, owner, resumed, started
 
-from spawn.core import decide
 from spawn.core.config.model import JobConfig, QueueConfig, RetryPolicy
-from spawn.core.events import (
+from spawn.core.domain import decide
+from spawn.core.domain.attempt_exit import Exit
+from spawn.core.domain.events import (
     CheckpointNotSaved,
     CheckpointPutBack,
     CheckpointSaved,
@@ -39,11 +40,10 @@ from spawn.core.events import (
     ResultsUploaded,
     ResultsUploadFailed,
 )
-from spawn.core.exit import Exit
-from spawn.core.plan import Finish, Start, Wait, plan
-from spawn.core.replay import Replay
-from spawn.core.state import JobState, QueueState
-from spawn.core.submission import config_sha256
+from spawn.core.domain.plan import Finish, Start, Wait, plan
+from spawn.core.domain.replay import Replay
+from spawn.core.domain.state import JobState, QueueState
+from spawn.core.domain.submission import config_sha256
 
 T = TypeVar("T")
 Row = tuple[str, str, str]

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
-from spawn.core import chain
-from spawn.core.codec import encode
 from spawn.core.config.model import JobConfig, QueueConfig, RetryPolicy
-from spawn.core.events import (
+from spawn.core.domain import chain
+from spawn.core.domain.codec import encode
+from spawn.core.domain.events import (
     Data,
     Draft,
     Event,
@@ -23,9 +23,9 @@ from spawn.core.events import (
     RequestRefused,
     seal,
 )
-from spawn.core.moments import stamp
-from spawn.core.replay import Replay, Row
-from spawn.core.submission import submit
+from spawn.core.domain.replay import Replay, Row
+from spawn.core.domain.submission import submit
+from spawn.core.values.timestamps import stamp
 from spawn.store.log.write import Entry, LogWriter
 
 QUEUE_ID = "nightly"

@@ -7,7 +7,7 @@ from itertools import pairwise
 from msgspec import Struct
 
 from spawn.core.config.model import JobConfig
-from spawn.core.events import (
+from spawn.core.domain.events import (
     Data,
     Event,
     JobFailed,
@@ -16,7 +16,7 @@ from spawn.core.events import (
     QueueReconfigured,
     QueueSubmitted,
 )
-from spawn.core.state import QueueState
+from spawn.core.domain.state import QueueState
 
 LEADS_TO = {
     "JobStarted": "running",

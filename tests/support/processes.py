@@ -6,7 +6,7 @@ import re
 import signal
 from pathlib import Path
 
-from spawn.core.events import JobStarted
+from spawn.core.domain.events import JobStarted
 
 
 def processes_with_variable(variable: str) -> list[int]:

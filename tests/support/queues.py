@@ -22,14 +22,14 @@ from tests.support.processes import describe, parent, processes_with_variable, s
 from tests.support.wait import wait_until
 from tests.support.warm import SPAWN
 
-from spawn.core.codec import decode
+from spawn.core.domain.codec import decode
+from spawn.core.domain.events import Data, Event, JobStarted, Outcome, QueueStarted
+from spawn.core.domain.state import QueueState
 from spawn.core.errors import QueueNotFound
-from spawn.core.events import Data, Event, JobStarted, Outcome, QueueStarted
-from spawn.core.state import QueueState
-from spawn.store import lock
 from spawn.store.log import read
 from spawn.store.log.verify import verify
-from spawn.store.paths import QueuePaths, Roots
+from spawn.store.queue_dir import lock
+from spawn.store.queue_dir.paths import QueuePaths, Roots
 
 SECONDS = 30.0
 """Timeout in seconds for anything, on a machine that is busy with other tests."""

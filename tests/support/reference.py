@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 from tests.crash.points import POINTS
 
-from spawn.core import events
-from spawn.core.events import NOTES, TYPES, Data, EpochEnd, Event, Outcome, Results
+from spawn.core.domain import events
+from spawn.core.domain.events import NOTES, TYPES, Data, EpochEnd, Event, Outcome, Results
 
 ROOT = Path(__file__).parents[2]
 _SHARED = (Outcome, EpochEnd, Results)
@@ -53,7 +53,7 @@ def crashes_page() -> str:
 
 
 def _events() -> Iterator[str]:
-    yield from ("# Events", "", "Generated from `core/events.py` by `make docs`.", "")
+    yield from ("# Events", "", "Generated from `core/domain/events.py` by `make docs`.", "")
     yield (
         "Times are UTC RFC 3339 with microseconds, durations are seconds, sizes are bytes. A field "
         "that has its default value is left out of the line. A note changes no state: a reader "

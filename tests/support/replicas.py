@@ -5,11 +5,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from spawn.core import chain
 from spawn.core.config.model import QueueConfig
-from spawn.core.replay import Row
+from spawn.core.domain import chain
+from spawn.core.domain.replay import Row
 from spawn.store.objects.folder import FolderStore
-from spawn.store.objects.port import PAGE, Exists, Object, ObjectStore, Unavailable
+from spawn.store.objects.interface import PAGE, Exists, Object, ObjectStore, Unavailable
 from spawn.store.replica import lines, names
 from spawn.store.replica.claim import claim
 from spawn.store.replica.lease import Holder, Owner

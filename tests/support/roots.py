@@ -11,10 +11,9 @@ from pathlib import Path
 from msgspec import Struct
 from tests.support.wait import wait_until
 
-from spawn.core.boot import names
-from spawn.store import lock
-from spawn.store.boot import wheel
-from spawn.store.boot.pins import pins
+from spawn.store.aws.boot import locations, wheel
+from spawn.store.aws.boot.constraints import pins
+from spawn.store.queue_dir import lock
 
 CACHE = Path("/var/tmp/spawn-tests")
 SUITE = "bookworm"
@@ -134,7 +133,7 @@ def installed() -> tuple[Path, Path]:
         needs = [each for each in wheel.installed().requires or () if "extra ==" not in each]
         enter = ["unshare", "-m", "sh", "-c", _ENTER, "sh", str(below), str(part)]
         bundle = ["env", *(f"{name}=/{_BUNDLE.relative_to('/')}" for name in _BUNDLES)]
-        _run(*enter, *bundle, "sh", "-ec", _INSTALL, "sh", f"{names.HOME}/venv", *needs)
+        _run(*enter, *bundle, "sh", "-ec", _INSTALL, "sh", f"{locations.HOME}/venv", *needs)
 
     made = _made(f"{below.name}-{_digest(_INSTALL + constraints)}", make)
     return made / "upper", below

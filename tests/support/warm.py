@@ -66,7 +66,7 @@ def kind_of(args: Sequence[str]) -> str:
     """Return which fork server starts this program: `spawn`, `zygote` or `moto`; else empty."""
     if list(args[:2]) == MOTO:
         return "moto"
-    if "spawn.runner.zygote" in args:
+    if "spawn.runner.process.zygote" in args:
         return "zygote"
     return "spawn" if args[0] == SPAWN or list(args[: len(RUNNER)]) == RUNNER else ""
 
@@ -224,9 +224,9 @@ def decode_once() -> None:
     """Decode botocore's models, megabytes of JSON, once per process."""
     from botocore.loaders import JSONFileLoader
 
-    from spawn.store.objects import models
+    from spawn.store.objects import service_models
 
-    for loader in (models._Files, JSONFileLoader):
+    for loader in (service_models._Files, JSONFileLoader):
         loader.load_file = _once(loader.load_file)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spawn.core import chain
+from spawn.core.domain import chain
 from spawn.core.errors import CorruptLog
 
 HASHES = st.binary(min_size=32, max_size=32)

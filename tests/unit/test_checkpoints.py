@@ -3,7 +3,7 @@
 from tests.support.configs import job, queue
 from tests.support.logs import LogBuilder, resumed, running, started
 
-from spawn.core.events import (
+from spawn.core.domain.events import (
     CheckpointNotSaved,
     CheckpointPutBack,
     CheckpointSaved,
@@ -13,8 +13,8 @@ from spawn.core.events import (
     QueueFailed,
     QueueInterrupted,
 )
-from spawn.core.plan import Start, Wait, plan
-from spawn.core.state import JobState
+from spawn.core.domain.plan import Start, Wait, plan
+from spawn.core.domain.state import JobState
 
 SAVED = CheckpointSaved(files=1, size=2, key="a/attempts/1.1/checkpoint.json", sha256="00")
 

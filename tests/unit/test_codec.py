@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from tests.support.arbitrary import events
 from tests.support.logs import LogBuilder, owner, resumed
 
-from spawn.core.codec import MAX_LINE, clean, decode, encode
-from spawn.core.errors import UnreadableEvent
-from spawn.core.events import (
+from spawn.core.domain.codec import MAX_LINE, clean, decode, encode
+from spawn.core.domain.events import (
     TYPES,
     Data,
     Draft,
@@ -24,6 +23,7 @@ from spawn.core.events import (
     QueueResumed,
     seal,
 )
+from spawn.core.errors import UnreadableEvent
 
 LINE = b'{"at":"2026-01-27T22:05:32.000000Z","data":{},"epoch":1,"queue_id":"q","seq":7,'
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spawn.core import dag
+from spawn.core.values import dag
 
 Graph = dict[int, list[int]]
 

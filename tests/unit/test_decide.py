@@ -6,9 +6,10 @@ import pytest
 from tests.support.configs import job, queue
 from tests.support.logs import START, LogBuilder, running, started
 
-from spawn.core import decide
 from spawn.core.config.model import QueueConfig, RetryPolicy
-from spawn.core.events import (
+from spawn.core.domain import decide
+from spawn.core.domain.attempt_exit import Exit, StopCause
+from spawn.core.domain.events import (
     Data,
     Draft,
     JobBlocked,
@@ -22,10 +23,9 @@ from spawn.core.events import (
     ResultsDelayed,
     ResultsUploaded,
 )
-from spawn.core.evolve import evolve
-from spawn.core.exit import Exit, StopCause
-from spawn.core.moments import moment, stamp
-from spawn.core.state import JobState, QueueState
+from spawn.core.domain.evolve import evolve
+from spawn.core.domain.state import JobState, QueueState
+from spawn.core.values.timestamps import moment, stamp
 
 OK = JobCompleted(exit_code=0)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spawn.core import durations
+from spawn.core.values import durations
 
 
 @pytest.mark.parametrize(

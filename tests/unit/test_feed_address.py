@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spawn.core.errors import InvalidArgument
-from spawn.core.feed.address import (
+from spawn.core.values.ids import why_not_queue_id
+from spawn.store.feed.requests import (
     DEFAULT_PORT,
     MAX_WAIT,
     STREAMS,
@@ -18,7 +19,6 @@ from spawn.core.feed.address import (
     parse_target,
     port,
 )
-from spawn.core.ids import why_not_queue_id
 
 IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
 QUEUES = IDS.filter(lambda name: why_not_queue_id(name) is None)

@@ -7,10 +7,10 @@ import pytest
 from tests.support.golden import DATA, golden, summary, write
 
 from spawn import __version__
-from spawn.core import chain
-from spawn.core.codec import decode, encode
-from spawn.core.events import TYPES
-from spawn.core.replay import Replay
+from spawn.core.domain import chain
+from spawn.core.domain.codec import decode, encode
+from spawn.core.domain.events import TYPES
+from spawn.core.domain.replay import Replay
 
 LOGS = sorted(DATA.glob("golden-*.jsonl"))
 

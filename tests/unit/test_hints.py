@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from spawn.cli.remote.hints import ForHere, for_here
+from spawn.cli.support.run_on_instance import ForHere, for_here
 
 ID = "i-0123456789abcdef0"
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spawn.core.ids import (
+from spawn.core.values.ids import (
     is_instance_id,
     is_mistyped_instance_id,
     is_safe,

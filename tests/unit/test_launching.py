@@ -6,9 +6,9 @@ import pytest
 import typer.main
 
 from spawn.cli.app import app
-from spawn.core.boot import environment
 from spawn.core.errors import InvalidArgument
-from spawn.core.launch import names, policy, source, tags
+from spawn.store.aws import iam_policies, instance_request, resource_names, tags
+from spawn.store.aws.boot import environment_file
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from spawn.core.launch import names, policy, source, tags
 )
 def test_an_invalid_environment_is_reported_without_its_values(data: bytes, why: str) -> None:
     with pytest.raises(InvalidArgument) as found:
-        environment.check(data, "jobs.env")
+        environment_file.check(data, "jobs.env")
     said = f"{found.value} {found.value.hint}"
     assert why in said
     assert "jobs.env" in said
@@ -33,7 +33,7 @@ def test_an_invalid_environment_is_reported_without_its_values(data: bytes, why:
 
 def test_an_environment_is_passed_on_unchanged() -> None:
     text = "# why\nA=1\nB='two words'\n"
-    assert environment.check(text.encode(), "jobs.env") == text
+    assert environment_file.check(text.encode(), "jobs.env") == text
 
 
 @pytest.mark.parametrize(
@@ -66,35 +66,35 @@ def test_a_tags_value_may_contain_an_equals_sign_or_be_empty() -> None:
     [("203.0.113.7", "203.0.113.7/32"), ("2001:db8::1", "2001:db8::1/128")],
 )
 def test_a_single_address_is_a_network_of_one(text: str, network: str) -> None:
-    assert source.network(text) == network
+    assert instance_request.network(text) == network
 
 
 @pytest.mark.parametrize("text", ["::/0", "0.0.0.0/0", "", "203.0.113.7/24"])
 def test_the_whole_internet_and_invalid_networks_are_rejected(text: str) -> None:
     with pytest.raises(InvalidArgument):
-        source.network(text)
+        instance_request.network(text)
 
 
 def test_names_distinguish_regions_buckets_and_queues_with_secrets() -> None:
     made = {
-        names.role(region, bucket, queue_id=queue_id)
+        resource_names.role(region, bucket, queue_id=queue_id)
         for region in ("us-east-1", "eu-central-1")
         for bucket in ("a", "b")
         for queue_id in (None, "q", "r")
     }
     assert len(made) == 12
     assert all(len(name) <= 64 for name in made)
-    assert names.role("us-east-1", "a") == names.role("us-east-1", "a")
+    assert resource_names.role("us-east-1", "a") == resource_names.role("us-east-1", "a")
 
 
 def test_a_role_may_read_one_environment_and_write_one_bucket() -> None:
     parameter = "arn:aws:ssm:us-east-1:1:parameter/spawn-queue/q/l/env"
-    statements = policy.instance("b", environment=parameter)["Statement"]
+    statements = iam_policies.instance("b", environment=parameter)["Statement"]
     resources = {each["Sid"]: each["Resource"] for each in statements}
     assert resources["ReadTheEnvironment"] == parameter
     assert resources["WriteLogAndResults"] == "arn:aws:s3:::b/*"
     assert not [each for each in statements if "*" in each["Action"]]
-    assert "ReadTheEnvironment" not in str(policy.instance("b"))
+    assert "ReadTheEnvironment" not in str(iam_policies.instance("b"))
 
 
 def test_the_page_has_every_flag() -> None:

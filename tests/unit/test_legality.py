@@ -7,8 +7,7 @@ from msgspec import structs
 from tests.support.configs import chain, job, queue
 from tests.support.logs import LogBuilder, owner, resumed, running, started, submission
 
-from spawn.core.errors import CorruptLog, IllegalTransition
-from spawn.core.events import (
+from spawn.core.domain.events import (
     Draft,
     JobBlocked,
     JobCompleted,
@@ -26,7 +25,8 @@ from spawn.core.events import (
     ResultsUploaded,
     ResultsUploadFailed,
 )
-from spawn.core.submission import config_sha256
+from spawn.core.domain.submission import config_sha256
+from spawn.core.errors import CorruptLog, IllegalTransition
 
 OK = JobCompleted(exit_code=0)
 TWO = queue(job("a"), job("b", "a"))

@@ -4,17 +4,17 @@ from itertools import product
 
 import pytest
 
-from spawn.core import machine
-from spawn.core.errors import IllegalTransition
-from spawn.core.events import NOTES, TYPES
-from spawn.core.machine import (
+from spawn.core.domain import machine
+from spawn.core.domain.events import NOTES, TYPES
+from spawn.core.domain.machine import (
     JOB_STATES,
     JOB_TRANSITIONS,
     QUEUE_STATES,
     QUEUE_TRANSITIONS,
     Guard,
 )
-from spawn.core.moves import JOB_MOVES, QUEUE_MOVES
+from spawn.core.domain.transition_tables import JOB_MOVES, QUEUE_MOVES
+from spawn.core.errors import IllegalTransition
 
 EVENTS = [*TYPES, "JobForgotten", "to_running", "trigger", "state", ""]
 GUARD = Guard()

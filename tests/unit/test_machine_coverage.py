@@ -3,8 +3,8 @@
 import pytest
 from tests.support.legal import Row, Seeded, driven
 
-from spawn.core.events import TYPES
-from spawn.core.moves import JOB_MOVES, QUEUE_MOVES
+from spawn.core.domain.events import TYPES
+from spawn.core.domain.transition_tables import JOB_MOVES, QUEUE_MOVES
 
 SEEDS = 400
 ROWS: list[Row] = [

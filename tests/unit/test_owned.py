@@ -7,8 +7,8 @@ from msgspec import structs
 from tests.support.configs import job, queue
 from tests.support.logs import LogBuilder, owner, resumed, started, submission
 
-from spawn.core.events import QueueInterrupted
-from spawn.core.owned import owned_seconds
+from spawn.core.domain.events import QueueInterrupted
+from spawn.core.domain.resumption import owned_seconds
 
 EVERY = 10.0
 

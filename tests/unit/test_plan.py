@@ -7,9 +7,10 @@ from tests.support.legal import Drawn, Driver, drivers, random_config
 from tests.support.logs import LogBuilder, running, started
 from tests.support.naive import NaiveQueue
 
-from spawn.core import decide
 from spawn.core.config.model import QueueConfig
-from spawn.core.events import (
+from spawn.core.domain import decide
+from spawn.core.domain.attempt_exit import Exit
+from spawn.core.domain.events import (
     JobCompleted,
     JobFailed,
     JobRetryScheduled,
@@ -18,9 +19,8 @@ from spawn.core.events import (
     QueueFailed,
     ResultsUploadFailed,
 )
-from spawn.core.exit import Exit
-from spawn.core.plan import Finish, Start, Wait, foresee, plan
-from spawn.core.state import JobState, QueueState
+from spawn.core.domain.plan import Finish, Start, Wait, foresee, plan
+from spawn.core.domain.state import JobState, QueueState
 
 QUICK = settings(max_examples=100, deadline=None)
 OK = JobCompleted(exit_code=0)

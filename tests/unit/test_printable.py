@@ -2,7 +2,7 @@
 
 import pytest
 
-from spawn.cli.render.text import printable
+from spawn.cli.output.text import printable
 
 
 @pytest.mark.parametrize(

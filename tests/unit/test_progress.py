@@ -2,7 +2,7 @@
 
 import pytest
 
-from spawn.core.report.progress import Progress, each_of, from_file, from_output, measured
+from spawn.core.reports.progress import Progress, each_of, from_file, from_output, measured
 
 
 @pytest.mark.parametrize(

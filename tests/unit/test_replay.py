@@ -14,10 +14,10 @@ from tests.support.configs import chain, job, queue
 from tests.support.legal import legal_logs
 from tests.support.logs import LogBuilder, owner, running, started, submission
 
-from spawn.core import chain as hashes
+from spawn.core.domain import chain as hashes
+from spawn.core.domain.events import JobCompleted, QueueInterrupted, QueueSubmitted, RequestRefused
+from spawn.core.domain.replay import Replay, Row
 from spawn.core.errors import CorruptLog, IllegalTransition
-from spawn.core.events import JobCompleted, QueueInterrupted, QueueSubmitted, RequestRefused
-from spawn.core.replay import Replay, Row
 
 QUICK = settings(max_examples=60, deadline=None)
 

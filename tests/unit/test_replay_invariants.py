@@ -5,8 +5,8 @@ from tests.support.legal import Driver, drivers, legal_logs
 from tests.support.logs import LogBuilder
 from tests.support.naive import NaiveQueue, disagreements, outcomes_between_starts
 
-from spawn.core.events import EpochEnd, JobReset, JobStarted, QueueResumed, QueueStarted
-from spawn.core.replay import Replay
+from spawn.core.domain.events import EpochEnd, JobReset, JobStarted, QueueResumed, QueueStarted
+from spawn.core.domain.replay import Replay
 
 THOROUGH = settings(max_examples=250, deadline=None)
 QUICK = settings(max_examples=100, deadline=None)

@@ -10,10 +10,10 @@ from tests.support.configs import job, queue
 from tests.support.legal import Drawn, Driver, drivers, random_config
 from tests.support.logs import LogBuilder, resumed, running, started
 
-from spawn.core import decide, resumption
 from spawn.core.config.model import QueueConfig, RetryPolicy
-from spawn.core.errors import InvalidArgument, NothingToDo
-from spawn.core.events import (
+from spawn.core.domain import decide, resumption
+from spawn.core.domain.attempt_exit import Exit
+from spawn.core.domain.events import (
     Draft,
     JobCompleted,
     JobReset,
@@ -22,9 +22,9 @@ from spawn.core.events import (
     QueueInterrupted,
     ResultsUploadFailed,
 )
-from spawn.core.exit import Exit
-from spawn.core.state import JobState, QueueState
-from spawn.core.submission import reconfigure
+from spawn.core.domain.state import JobState, QueueState
+from spawn.core.domain.submission import reconfigure
+from spawn.core.errors import InvalidArgument, NothingToDo
 
 THOROUGH = settings(max_examples=250, deadline=None)
 OK = JobCompleted(exit_code=0)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spawn.core import retry
 from spawn.core.config.model import Backoff, RetryPolicy
+from spawn.core.domain import retry
 
 SECONDS = st.floats(min_value=0, max_value=1000 * 86400)
 FRACTIONS = st.floats(min_value=0, max_value=1, exclude_max=True)

@@ -5,7 +5,7 @@ from msgspec import structs
 from tests.support.configs import job, queue
 from tests.support.logs import LogBuilder, owner, running, started
 
-from spawn.core.events import (
+from spawn.core.domain.events import (
     Data,
     JobCompleted,
     QueueCompleted,
@@ -14,7 +14,7 @@ from spawn.core.events import (
     ResultsUploaded,
     ResultsUploadFailed,
 )
-from spawn.core.safety import Copy, missing
+from spawn.core.reports.instance_loss import Copy, missing
 
 HERE = owner().instance_id
 LOCATION = "s3://bucket/nightly/"

@@ -9,13 +9,13 @@ from tests.support.arbitrary import of
 from tests.support.configs import job, queue
 from tests.support.logs import LogBuilder, submission
 
-from spawn.core.codec import MAX_LINE
 from spawn.core.config import canonical
 from spawn.core.config.model import QueueConfig
-from spawn.core.config.parse import MAX_JOB_BYTES
-from spawn.core.events import JobsSubmitted, QueueSubmitted
-from spawn.core.replay import Replay
-from spawn.core.submission import config_sha256, submit
+from spawn.core.config.parser import MAX_JOB_BYTES
+from spawn.core.domain.codec import MAX_LINE
+from spawn.core.domain.events import JobsSubmitted, QueueSubmitted
+from spawn.core.domain.replay import Replay
+from spawn.core.domain.submission import config_sha256, submit
 
 
 def _replayed(config: QueueConfig) -> tuple[LogBuilder, Replay]:

@@ -8,18 +8,18 @@ from tests.support.configs import chain, job, queue
 from tests.support.legal import Driver, Seeded, driven, legal_logs
 from tests.support.logs import LogBuilder, owner, resumed, running, started
 
-from spawn.core.events import (
+from spawn.core.domain.events import (
     JobCompleted,
     JobRetryScheduled,
     QueueCompleted,
     QueueInterrupted,
     ResultsUploaded,
 )
-from spawn.core.moments import moment
-from spawn.core.timeline.collect import MOST_ATTEMPTS, Collector
-from spawn.core.timeline.model import Timeline
-from spawn.core.timeline.path import critical_path
-from spawn.core.timeline.spans import spans
+from spawn.core.reports.timeline.collect import MOST_ATTEMPTS, Collector
+from spawn.core.reports.timeline.model import Timeline
+from spawn.core.reports.timeline.path import critical_path
+from spawn.core.reports.timeline.spans import spans
+from spawn.core.values.timestamps import moment
 
 
 def collected(log: LogBuilder) -> Collector:

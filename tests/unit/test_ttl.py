@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from spawn.core.ttl import Ttl, parse
+from spawn.core.values.ttl import Ttl, parse
 
 NOW = datetime(2026, 1, 27, 22, 0, tzinfo=UTC)
 

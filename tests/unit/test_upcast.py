@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from spawn.core import upcast
-from spawn.core.codec import decode
+from spawn.core.domain import codec
+from spawn.core.domain.codec import decode
+from spawn.core.domain.events import TYPES, JobFailed
 from spawn.core.errors import UnreadableEvent
-from spawn.core.events import TYPES, JobFailed
 
 OLD = json.dumps(
     {
@@ -35,8 +35,8 @@ def _older_failures(monkeypatch: pytest.MonkeyPatch) -> None:
     def from_zero(data: dict[str, Any]) -> dict[str, Any]:
         return {"why": data["reason"], "exit_code": int(data["code"])}
 
-    monkeypatch.setitem(upcast.UPCASTERS, ("JobFailed", -1), from_minus_one)
-    monkeypatch.setitem(upcast.UPCASTERS, ("JobFailed", 0), from_zero)
+    monkeypatch.setitem(codec.UPCASTERS, ("JobFailed", -1), from_minus_one)
+    monkeypatch.setitem(codec.UPCASTERS, ("JobFailed", 0), from_zero)
 
 
 @pytest.mark.parametrize("type_", [None, b"JobFailed"])
@@ -61,7 +61,7 @@ def test_an_unknown_version_is_unreadable() -> None:
 
 def test_the_current_version_is_unchanged() -> None:
     data = {"why": "x"}
-    assert upcast.upcast("JobFailed", 1, data, to=1) is data
+    assert codec.upcast("JobFailed", 1, data, to=1) is data
 
 
 @pytest.mark.parametrize(("damage"), [(b'"reason"', b'"raison"'), (b'"3"', b'"x"')])
@@ -76,4 +76,4 @@ def test_an_old_event_without_a_field_of_its_version_is_unreadable(
 def test_every_version_since_the_first_can_be_converted() -> None:
     for name, cls in TYPES.items():
         for version in range(1, cls.VERSION):
-            assert (name, version) in upcast.UPCASTERS
+            assert (name, version) in codec.UPCASTERS

@@ -19,9 +19,9 @@ from tests.support import configs
 from tests.support.legal import legal_logs
 from tests.support.logs import LogBuilder
 
-from spawn.cli.render.why import as_json, render
+from spawn.cli.output.why import as_json, render
 from spawn.core.config.model import QueueConfig
-from spawn.core.events import (
+from spawn.core.domain.events import (
     JobBlocked,
     JobCompleted,
     JobFailed,
@@ -39,10 +39,10 @@ from spawn.core.events import (
     ResultsUploaded,
     ResultsUploadFailed,
 )
-from spawn.core.moments import stamp
-from spawn.core.why.answer import explain, recall
-from spawn.core.why.chain import trace
-from spawn.core.why.model import Why
+from spawn.core.reports.why.chain import trace
+from spawn.core.reports.why.explain import explain, recall
+from spawn.core.reports.why.model import Why
+from spawn.core.values.timestamps import stamp
 
 Q = "queue-20260127-140532"
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from spawn.core.config.model import JobConfig, QueueConfig
-from spawn.core.config.parse import parse
+from spawn.core.config.parser import parse
 from spawn.core.errors import InvalidConfig
 
 PIPELINE: dict[str, Any] = {

@@ -10,10 +10,10 @@ from tests.unit.config.samples import LONG_PIPELINE, PIPELINE, read, with_job, w
 from tests.unit.config.strategies import configurations, spoilt
 from tests.unit.config.validator import valid
 
-from spawn.core import durations, ids
-from spawn.core.config import references, rules
+from spawn.core.config import references, string_rules
 from spawn.core.config.schema import schema
 from spawn.core.errors import InvalidConfig
+from spawn.core.values import durations, ids
 
 SCHEMA = schema()
 OBJECTS = [SCHEMA, *SCHEMA["$defs"].values()]
@@ -124,11 +124,11 @@ def test_the_pattern_for_ids_is_the_rule_for_ids(name: str) -> None:
 @settings(deadline=None, max_examples=300)
 @given(st.text(alphabet="0123456789dhms. -", max_size=10))
 def test_the_pattern_for_durations_matches_the_parser(text: str) -> None:
-    complaint = rules.duration(text)
+    complaint = string_rules.duration(text)
     matches = valid(text, {"pattern": durations.PATTERN}, SCHEMA)
     assert matches == (complaint is None or "longer than" in complaint[0])
 
 
 def test_the_pattern_for_references_has_valid_variable_names() -> None:
     assert references.names("${A_1}") == ("A_1",)
-    assert rules.variable("A_1") is None
+    assert string_rules.variable("A_1") is None

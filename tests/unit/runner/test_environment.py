@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spawn.runner.environment import environment
 from spawn.runner.ports import CannotBegin
+from spawn.runner.process.environment import environment
 
 
 def _environment(runner: dict[str, str], job: dict[str, str]) -> dict[str, str]:

@@ -8,11 +8,11 @@ import pytest
 from tests.support.configs import job, queue
 from tests.support.logs import START, LogBuilder, running, started
 
-from spawn.core.events import JobCompleted, ResultsUploaded
-from spawn.runner.loop import Runner
-from spawn.runner.plans import Plans
+from spawn.core.domain.events import JobCompleted, ResultsUploaded
+from spawn.runner.loop.queue_loop import Runner
 from spawn.runner.ports import PutBack, Shipped
-from spawn.runner.saving import Saving
+from spawn.runner.runner_process import Plans
+from spawn.runner.transfers.results import Saving
 from spawn.store.log.ledger import Ledger
 from spawn.store.log.write import LogWriter
 

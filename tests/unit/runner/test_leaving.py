@@ -6,10 +6,11 @@ import pytest
 from tests.support.configs import job, queue
 from tests.support.logs import LogBuilder, owner, submission
 
-from spawn.core.events import QueueInterrupted
-from spawn.core.state import QueueState
-from spawn.core.ttl import parse
-from spawn.runner.leaving import (
+from spawn.core.domain.events import QueueInterrupted
+from spawn.core.domain.state import QueueState
+from spawn.core.values.ttl import parse
+from spawn.runner.ports import Noticed
+from spawn.runner.shutdown.stopping import (
     CHECKPOINT_SECONDS,
     DRAIN_SECONDS,
     PROMISE_SECONDS,
@@ -17,7 +18,6 @@ from spawn.runner.leaving import (
     TIMED_CHECKPOINT_SECONDS,
     Leaving,
 )
-from spawn.runner.ports import Noticed
 
 START = datetime(2026, 1, 27, 22, 0, tzinfo=UTC)
 TERM, INT = 15, 2

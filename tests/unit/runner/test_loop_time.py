@@ -11,13 +11,13 @@ from tests.support.configs import job, queue
 from tests.support.logs import owner, resumed, submission
 
 from spawn.core.config.model import QueueConfig
-from spawn.core.events import Draft, QueueStarted
-from spawn.core.exit import Exit
-from spawn.core.state import JobState, QueueState
-from spawn.runner.epoch import OWNING_SECONDS
-from spawn.runner.loop import Runner
-from spawn.runner.plans import Plans
+from spawn.core.domain.attempt_exit import Exit
+from spawn.core.domain.events import Draft, QueueStarted
+from spawn.core.domain.state import JobState, QueueState
+from spawn.runner.loop.epoch import OWNING_SECONDS
+from spawn.runner.loop.queue_loop import Runner
 from spawn.runner.ports import Ended, Happening, Prepared, Shipped
+from spawn.runner.runner_process import Plans
 from spawn.store.log.ledger import Ledger
 
 START = datetime(2026, 1, 27, 22, 5, 32, tzinfo=UTC)

@@ -10,8 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.arbitrary import of
 
-from spawn.core.exit import Exit
-from spawn.runner.messages import Go, Message, Order, Over, Ready, Stop, Unable, receive, send
+from spawn.core.domain.attempt_exit import Exit
+from spawn.runner.process.supervisor_protocol import (
+    Go,
+    Message,
+    Order,
+    Over,
+    Ready,
+    Stop,
+    Unable,
+    receive,
+    send,
+)
 
 Channel = tuple[socket.socket, socket.socket]
 MESSAGES = st.one_of(

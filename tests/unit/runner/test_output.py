@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spawn.runner.output import Output
+from spawn.runner.process.output import Output
 
 STAMP = re.compile(rb"\[\d\d:\d\d:\d\d\] ")
 OUT, ERR = 0, 1

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from spawn.runner import poweroff
-from spawn.runner.poweroff import power_off
-from spawn.store.instance import Instance
+from spawn.runner.shutdown import machine_shutdown
+from spawn.runner.shutdown.machine_shutdown import power_off
+from spawn.store.aws.this_machine import Instance
 
 EC2 = Instance("i-0123456789abcdef0", "us-east-1")
 
@@ -22,7 +22,7 @@ def _program(folder: Path, script: str) -> Path:
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The only folder on PATH; this process counts as root."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(poweroff.os, "geteuid", lambda: 0)  # type: ignore[attr-defined]
+    monkeypatch.setattr(machine_shutdown.os, "geteuid", lambda: 0)  # type: ignore[attr-defined]
     return tmp_path
 
 
@@ -48,7 +48,7 @@ def test_a_metadata_service_alone_does_not_allow_a_poweroff(
 ) -> None:
     (path / "systemctl").symlink_to(_program_of_the_system())
     called: list[object] = []
-    monkeypatch.setattr(poweroff.subprocess, "run", lambda *a, **_: called.append(a))  # type: ignore[attr-defined]
+    monkeypatch.setattr(machine_shutdown.subprocess, "run", lambda *a, **_: called.append(a))  # type: ignore[attr-defined]
     assert power_off(EC2) == "this machine is not EC2 hardware"
     assert called == []
 

@@ -10,8 +10,8 @@ import pytest
 from tests.support.users import unprivileged
 from tests.support.wait import wait_until
 
-from spawn.runner import reattach
-from spawn.runner.messages import Over, pack
+from spawn.runner.process import supervisor_socket
+from spawn.runner.process.supervisor_protocol import Over, pack
 
 
 @pytest.fixture
@@ -59,19 +59,19 @@ def _is_listening(token: str) -> bool:
 
 
 def test_a_runner_connects_to_its_supervisor(token: str) -> None:
-    with reattach.listen(token) as listener:
-        ours = reattach.connect(token)
-        theirs = reattach.accept(listener)
+    with supervisor_socket.listen(token) as listener:
+        ours = supervisor_socket.connect(token)
+        theirs = supervisor_socket.accept(listener)
         assert ours is not None
         assert theirs is not None
         with ours, theirs:
             theirs.sendall(b"hello")
             assert ours.recv(5) == b"hello"
-            assert reattach.peer(ours) == (os.getpid(), os.getuid())
+            assert supervisor_socket.peer(ours) == (os.getpid(), os.getuid())
 
 
 def test_without_a_listener_there_is_no_connection(token: str) -> None:
-    assert reattach.connect(token) is None
+    assert supervisor_socket.connect(token) is None
 
 
 def test_a_listener_of_another_user_is_rejected(token: str) -> None:
@@ -79,18 +79,18 @@ def test_a_listener_of_another_user_is_rejected(token: str) -> None:
     kept: list[socket.socket] = []
 
     def forge() -> None:
-        listener = reattach.listen(token)
+        listener = supervisor_socket.listen(token)
         listener.setblocking(False)
         kept.append(listener)
 
     with _nobody(forge):
         wait_until(lambda: _is_listening(token), what="the name is taken")
-        assert reattach.connect(token) is None
+        assert supervisor_socket.connect(token) is None
 
 
 def test_a_client_of_another_user_is_rejected(token: str) -> None:
     _needs_root()
-    with reattach.listen(token) as listener:
+    with supervisor_socket.listen(token) as listener:
 
         def intrude() -> None:
             channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -98,15 +98,15 @@ def test_a_client_of_another_user_is_rejected(token: str) -> None:
             channel.sendall(pack(Over((0,))))
 
         assert unprivileged(intrude) == ""
-        assert reattach.accept(listener) is None
+        assert supervisor_socket.accept(listener) is None
 
 
 def test_root_is_accepted_by_every_listener_and_client(token: str) -> None:
     _needs_root()
-    with reattach.listen(token) as listener:
+    with supervisor_socket.listen(token) as listener:
 
         def connect() -> None:
-            assert reattach.connect(token) is not None
+            assert supervisor_socket.connect(token) is not None
 
         assert unprivileged(connect) == ""  # the listener is root
         connection, _ = listener.accept()
@@ -114,9 +114,9 @@ def test_root_is_accepted_by_every_listener_and_client(token: str) -> None:
 
 
 def test_a_full_backlog_times_out(token: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reattach, "CONNECT_SECONDS", 1.0)
-    with reattach.listen(token) as listener:
+    monkeypatch.setattr(supervisor_socket, "CONNECT_SECONDS", 1.0)
+    with supervisor_socket.listen(token) as listener:
         listener.listen(0)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as first:
             first.connect(f"\0spawn-queue/{token}")
-            assert reattach.connect(token) is None
+            assert supervisor_socket.connect(token) is None

@@ -8,12 +8,12 @@ import msgspec
 import pytest
 from tests.cli import samples
 
-from spawn.core import chain
-from spawn.core.replay import Row
+from spawn.core.domain import chain
+from spawn.core.domain.replay import Row
 from spawn.runner.ports import Happening
-from spawn.runner.replicator import Lag, Replicator
+from spawn.runner.replication.replicator import Lag, Replicator
 from spawn.store.objects.folder import FolderStore
-from spawn.store.objects.port import Changed, Unavailable
+from spawn.store.objects.interface import Changed, Unavailable
 from spawn.store.replica.lease import TTL_SECONDS, Holder, Lease, Owner, look
 from spawn.store.replica.names import LEASE
 from spawn.store.replica.reconcile import Found

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from tests.support.configs import job, queue
 from tests.support.logs import running, started
 
-from spawn.core.events import JobRetryScheduled
-from spawn.runner.retries import Retries
+from spawn.core.domain.events import JobRetryScheduled
+from spawn.runner.loop.retries import Retries
 
 
 class _Clock:

@@ -5,12 +5,12 @@ from threading import Event
 
 import pytest
 
-from spawn.runner import workers as workers_module
-from spawn.runner.notices import Notices
 from spawn.runner.ports import Happening, Noticed
+from spawn.runner.shutdown.spot_notices import Notices
 from spawn.runner.threads import LONGEST_PAUSE, keep_running
-from spawn.runner.workers import Workers
-from spawn.store.metadata import Metadata, Notice
+from spawn.runner.transfers import workers as workers_module
+from spawn.runner.transfers.workers import Workers
+from spawn.store.aws.metadata import Metadata, Notice
 
 
 def test_a_failed_thread_restarts_after_doubling_pauses(capsys: pytest.CaptureFixture[str]) -> None:

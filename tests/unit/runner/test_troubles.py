@@ -4,9 +4,9 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from spawn.core.report.model import Trouble
+from spawn.core.reports.model import Trouble
 from spawn.runner.troubles import Troubles
-from spawn.store import troubles as kept
+from spawn.store.queue_dir import troubles as kept
 
 NOW = datetime(2026, 1, 27, 14, 5, 32, tzinfo=UTC)
 

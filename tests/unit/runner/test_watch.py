@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from tests.support.wait import wait_until
 
-from spawn.runner.watch import Watch, is_stopped
+from spawn.runner.process.supervisor_watchdog import Watch, is_stopped
 
 
 @pytest.fixture

@@ -7,22 +7,21 @@ import sys
 ALLOWED = {
     "spawn",
     "spawn.core",
-    "spawn.core.exit",
+    "spawn.core.domain.attempt_exit",
     "spawn.runner",
-    "spawn.runner.command",
-    "spawn.runner.messages",
-    "spawn.runner.output",
-    "spawn.runner.prctl",
-    "spawn.runner.reattach",
-    "spawn.runner.supervisor",
-    "spawn.runner.tree",
-    "spawn.runner.zygote",
+    "spawn.runner.process.command",
+    "spawn.runner.process.supervisor_protocol",
+    "spawn.runner.process.output",
+    "spawn.runner.process.supervisor_socket",
+    "spawn.runner.process.supervisor",
+    "spawn.runner.process.process_tree",
+    "spawn.runner.process.zygote",
     "spawn.store",
-    "spawn.store.block",
+    "spawn.store.queue_dir.block",
     "spawn.store.failpoints",
     "spawn.store.files",
-    "spawn.store.lock",
-    "spawn.store.record",
+    "spawn.store.queue_dir.lock",
+    "spawn.store.queue_dir.record",
 }
 HEAVY = {
     "msgspec",
@@ -37,7 +36,7 @@ HEAVY = {
 
 
 def test_the_zygote_imports_only_what_a_supervisor_needs() -> None:
-    script = "import sys, spawn.runner.zygote; print(sorted(sys.modules))"
+    script = "import sys, spawn.runner.process.zygote; print(sorted(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-I", "-c", script], check=True, capture_output=True, text=True
     )

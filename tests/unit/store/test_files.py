@@ -11,24 +11,26 @@ import msgspec
 import pytest
 from tests.support.queues import SECONDS
 
-from spawn.cli.remote.identity import public_of
-from spawn.cli.remote.own_hosts import OwnHosts, text_of
 from spawn.cli.sources.output import FileStream
+from spawn.cli.ssh.host_key import HostKey
+from spawn.cli.ssh.known_hosts_file import OwnHosts, text_of
+from spawn.cli.ssh.private_keys import public_of
 from spawn.core.errors import SpawnError
-from spawn.core.ssh.key import HostKey
-from spawn.runner import bootstrap, machine
-from spawn.runner.output import Output
-from spawn.store import files, kept, lag, lock, owning, record, requests
-from spawn.store.ec2 import keys
-from spawn.store.lag import Lag
-from spawn.store.log import read
+from spawn.runner import bootstrap
+from spawn.runner.process.output import Output
+from spawn.runner.session import ownership
+from spawn.store import files, json_files
+from spawn.store.aws import key_pairs
+from spawn.store.log import ownership_time, read, replica_progress
+from spawn.store.log.replica_progress import Lag
 from spawn.store.log.write import LogWriter
 from spawn.store.objects.folder import FolderStore
-from spawn.store.objects.port import StoreError
-from spawn.store.paths import Roots
-from spawn.store.results import manifest, parts, publish
-from spawn.store.results.journal import Journal, Sent
-from spawn.store.tail import tail
+from spawn.store.objects.interface import StoreError
+from spawn.store.queue_dir import lock, record, requests
+from spawn.store.queue_dir.output import tail
+from spawn.store.queue_dir.paths import Roots
+from spawn.store.results import manifest, output_pieces, upload
+from spawn.store.results.upload_journal import Journal, Sent
 
 HUGE = 3 * 1024**3
 
@@ -108,16 +110,16 @@ def _combined(path: Path) -> object:
 
 
 READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
-    "lag": (lag.NAME, lambda path: lag.find(path.parent)),
-    "owning": (owning.NAME, lambda path: owning.find(path.parent, 1)),
-    "kept": ("x.json", lambda path: kept.read(path, Lag)),
+    "lag": (replica_progress.NAME, lambda path: replica_progress.find(path.parent)),
+    "owning": (ownership_time.NAME, lambda path: ownership_time.find(path.parent, 1)),
+    "kept": ("x.json", lambda path: json_files.read(path, Lag)),
     "manifest": (manifest.NAME, lambda path: manifest.load(path.parent)),
     "journal": ("uploaded", _journal),
-    "saved": ("saved", lambda path: publish._mark(path.parent)),
+    "saved": ("saved", lambda path: upload._mark(path.parent)),
     "record": ("record", _record),
     "tail": ("stdout.log", lambda path: tail(path, 3)),
     "logs": ("stdout.log", FileStream),
-    "piece": ("stdout.log", lambda path: parts.send(None, "p", "stdout.log", path, 0)),  # type: ignore[arg-type]
+    "piece": ("stdout.log", lambda path: output_pieces.send(None, "p", "stdout.log", path, 0)),  # type: ignore[arg-type]
     "result": ("x", _restored),
     "put": ("x", lambda path: FolderStore(path.parent / "o").put_file("k", path)),
     "object": ("x", lambda path: FolderStore(path.parent).read("x")),
@@ -134,10 +136,10 @@ READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "empty log": ("events.db", read.is_empty),
     "known hosts": ("known_hosts", text_of),
     "own hosts": ("known_hosts", _learned),
-    "host key": ("ssh_host_ed25519_key.pub", machine._read),
+    "host key": ("ssh_host_ed25519_key.pub", ownership._read),
     "key": ("id_ed25519", public_of),
     "key's half": ("id.pub", lambda path: public_of(path.with_suffix(""))),
-    "own key": ("id_ed25519", keys._public_key),
+    "own key": ("id_ed25519", key_pairs._public_key),
     "request": ("x.json", lambda path: requests._load(path) is None),
 }
 

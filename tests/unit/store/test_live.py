@@ -9,15 +9,15 @@ from tests.support.configs import job
 from tests.support.configs import queue as config
 from tests.support.logs import running, started
 
-from spawn.core.events import JobCompleted
-from spawn.core.exit import Exit
-from spawn.core.replay import Replay
-from spawn.core.report.model import Ending
-from spawn.core.report.progress import Progress
-from spawn.store import live as looking
-from spawn.store import lock, output, record
-from spawn.store.live import Lives
-from spawn.store.paths import Roots
+from spawn.core.domain.attempt_exit import Exit
+from spawn.core.domain.events import JobCompleted
+from spawn.core.domain.replay import Replay
+from spawn.core.reports.model import Ending
+from spawn.core.reports.progress import Progress
+from spawn.store import live_facts as looking
+from spawn.store.live_facts import Lives
+from spawn.store.queue_dir import lock, output, record
+from spawn.store.queue_dir.paths import Roots
 
 DONE = JobCompleted(exit_code=0, wall_seconds=1.0, cpu_seconds=0.5, peak_memory_bytes=4096)
 QUEUE = "nightly"

@@ -7,14 +7,14 @@ from botocore.exceptions import UnknownServiceError
 from botocore.loaders import JSONFileLoader
 from botocore.session import get_session
 
-from spawn.store.objects import models
-from spawn.store.objects.models import session
+from spawn.store.objects import service_models
+from spawn.store.objects.service_models import session
 
 
 @pytest.fixture(autouse=True)
 def _read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not share decoded models with other tests, as botocore changes them."""
-    for loader in (models._Files, JSONFileLoader):
+    for loader in (service_models._Files, JSONFileLoader):
         monkeypatch.setattr(loader, "load_file", loader.load_file.__wrapped__)
 
 

@@ -7,8 +7,8 @@ from msgspec import structs
 from tests.support.configs import job
 from tests.support.logs import started
 
-from spawn.core.state import JobState
-from spawn.store.output import is_kept_raw_alone, recent
+from spawn.core.domain.state import JobState
+from spawn.store.queue_dir.output import is_kept_raw_alone, recent
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from spawn.store.owning import NAME, Owning, find, leave
+from spawn.store.log.ownership_time import NAME, Owning, find, leave
 
 
 def test_the_last_hint_is_found_by_its_epoch(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spawn.store import paths
-from spawn.store.paths import Roots, roots
+from spawn.store.queue_dir import paths
+from spawn.store.queue_dir.paths import Roots, roots
 
 
 @pytest.fixture

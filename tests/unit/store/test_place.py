@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from spawn.store.objects.folder import FolderStore
-from spawn.store.place import Place, open_place, parse
+from spawn.store.objects.location import Place, open_place, parse
 
 
 @pytest.mark.parametrize("prefix", ["nightly", "team a/nightly", "odd?x=1#y", "a//b", "ü+%41"])

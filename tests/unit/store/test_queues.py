@@ -11,8 +11,9 @@ from tests.support.disks import inodes, record_syncs
 from tests.support.users import public_folder, unprivileged
 
 from spawn.core.errors import QueueNotFound, SpawnError
-from spawn.store import lock, queues
-from spawn.store.paths import QueuePaths, Roots
+from spawn.store import queues
+from spawn.store.queue_dir import lock
+from spawn.store.queue_dir.paths import QueuePaths, Roots
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from tests.support.arbitrary import of
 from tests.support.disks import fill, small_disk
 
-from spawn.core.exit import Exit
-from spawn.store import record
+from spawn.core.domain.attempt_exit import Exit
+from spawn.store.queue_dir import record
 
 TOKEN = "0123456789abcdef"
 EXIT = Exit(exit_code=137, signal="SIGKILL", stop="timeout", wall_seconds=1.5)

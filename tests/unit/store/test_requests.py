@@ -8,9 +8,9 @@ from select import select
 
 import pytest
 
-from spawn.core.codec import encode
-from spawn.core.events import Draft, RequestRefused, seal
-from spawn.store.requests import Inbox, Request, Unreadable, post, withdraw
+from spawn.core.domain.codec import encode
+from spawn.core.domain.events import Draft, RequestRefused, seal
+from spawn.store.queue_dir.requests import Inbox, Request, Unreadable, post, withdraw
 
 AT = "2026-01-27T22:05:32.00000{}Z"
 

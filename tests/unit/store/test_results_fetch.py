@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from spawn.core.config.model import JobConfig
-from spawn.core.events import CheckpointSaved, JobFailed, ResultsUploaded
-from spawn.core.state import JobState
+from spawn.core.domain.events import CheckpointSaved, JobFailed, ResultsUploaded
+from spawn.core.domain.state import JobState
 from spawn.store.objects.folder import FolderStore
-from spawn.store.objects.port import ObjectStore
-from spawn.store.results.fetch import Fetch, Fetched
-from spawn.store.results.items import Choice
+from spawn.store.objects.interface import ObjectStore
+from spawn.store.results.attempt_files import Choice
+from spawn.store.results.download_attempts import Fetch, Fetched
 
 PARTS = st.sampled_from(["..", ".", "", "a", "b", "\0", "x" * 300, "-", "~", "é", "a\nb", "*"])
 NAMES = st.lists(PARTS, min_size=1, max_size=5).map("/".join)
@@ -98,7 +98,7 @@ def test_a_link_in_place_of_a_file_is_replaced_and_its_target_stays(tmp_path: Pa
 def test_names_that_differ_only_in_case_are_distinguished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spawn.store.results.inside._is_there", lambda *_: True)
+    monkeypatch.setattr("spawn.store.results.download_folder._is_there", lambda *_: True)
     files = _fetch(Hostile(["Model", "model", "caf\u00e9", "cafe\u0301"]), tmp_path)
     failed = {file.name: file.error for file in files if file.error}
     assert len(failed) == 2
@@ -179,7 +179,7 @@ def test_links_of_a_manifest_stay_inside_and_are_never_written_through(
 def test_a_large_object_is_read_in_ranges_and_rejected_if_it_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spawn.store.results.download.RANGE", 1000)
+    monkeypatch.setattr("spawn.store.results.download_object.RANGE", 1000)
     store = FolderStore(tmp_path / "objects")
     body = bytes(range(256)) * 40
     store.put("a/attempts/1.1/x", body)

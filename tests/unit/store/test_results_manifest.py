@@ -13,12 +13,12 @@ from tests.support.logs import LogBuilder, running
 from tests.support.users import public_folder, unprivileged
 
 from spawn.core.config.model import JobConfig, QueueConfig
-from spawn.core.events import JobCompleted, JobStarted, ResultsUploaded
-from spawn.core.state import JobState
+from spawn.core.domain.events import JobCompleted, JobStarted, ResultsUploaded
+from spawn.core.domain.state import JobState
 from spawn.store.objects.folder import FolderStore
 from spawn.store.results.manifest import NAME, collect, load
-from spawn.store.results.publish import Lost, publish
 from spawn.store.results.restore import put_back
+from spawn.store.results.upload import Lost, publish
 
 
 @pytest.fixture

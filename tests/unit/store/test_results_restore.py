@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from tests.support.configs import job
 from tests.support.disks import inodes, record_syncs
 
-from spawn.core.events import JobCompleted, JobStarted, ResultsUploaded
-from spawn.core.state import JobState
+from spawn.core.domain.events import JobCompleted, JobStarted, ResultsUploaded
+from spawn.core.domain.state import JobState
 from spawn.store.objects.folder import FolderStore
 from spawn.store.results.find import Folder, Linked, find, may_find
-from spawn.store.results.publish import Kept, Listed
 from spawn.store.results.restore import Gone, Occupied, Restored, put_back
+from spawn.store.results.upload import Kept, Listed
 
 PREFIX = "train/attempts/1.1/"
 BODY = b"weights"

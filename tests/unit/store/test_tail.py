@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spawn.store.tail import head, tail
+from spawn.store.queue_dir.output import head, tail
 
 
 @pytest.fixture

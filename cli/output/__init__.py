@@ -1,0 +1,1 @@
+"""How reports, listings and errors are shown."""

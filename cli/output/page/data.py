@@ -1,0 +1,66 @@
+"""The data of a page."""
+
+from collections.abc import Mapping
+from datetime import datetime, tzinfo
+
+from msgspec import Struct
+
+from spawn.core.domain.state import QueueState
+from spawn.core.reports.model import Report
+from spawn.core.reports.timeline.model import Timeline
+from spawn.core.reports.timeline.path import Stretch
+from spawn.core.reports.why.model import Why
+from spawn.core.values.durations import text as duration
+
+GLYPHS = {
+    "pending": "‖",
+    "running": "▶\ufe0e",
+    "completed": "✓",
+    "failed": "✗",
+    "retrying": "↻",
+    "blocked": "⊘",
+    "interrupted": "■",
+}
+"""As on a terminal, but limited to glyphs that most fonts have. The variation selector keeps
+browsers from drawing an emoji."""
+
+
+class Sheet(Struct, frozen=True, kw_only=True):
+    """The data of a queue's page.
+
+    `zone` is the time zone for all times, None the machine's own. `whys` has the failures to show
+    in detail, by job id. `there` has the files next to the page, such as `job/stdout.log`.
+    """
+
+    state: QueueState
+    report: Report
+    timeline: Timeline
+    path: list[Stretch]
+    whys: Mapping[str, Why]
+    zone: tzinfo | None
+    there: frozenset[str] = frozenset()
+
+    def when(self, moment: datetime) -> str:
+        """Format a time with its zone: `2026-01-27 14:05:32 PST`."""
+        return f"{moment.astimezone(self.zone):%Y-%m-%d %H:%M:%S %Z}"
+
+    def clock(self, at: float) -> str:
+        """Format a time of the timeline, with the day if the queue did not end on its first day."""
+        here = self.timeline.moment(at).astimezone(self.zone)
+        first = self.timeline.base.astimezone(self.zone).date()
+        same = first == self.timeline.moment(self.timeline.end).astimezone(self.zone).date()
+        return f"{here:%H:%M:%S}" if same else f"{here:%b %d %H:%M:%S}"
+
+    def folder(self, job_id: str) -> str:
+        """Return the location of the files of a job's newest attempt; empty if there are none."""
+        job = self.state.jobs[job_id]
+        if job.outcome is None or not job.folder or not self.report.results_location:
+            return ""
+        return f"{self.report.results_location}{job_id}/attempts/{job.epoch}.{job.attempt}/"
+
+
+def short(seconds: float) -> str:
+    """Format a duration for a table, with one decimal below 10 seconds."""
+    if 0 < seconds < 9.95:
+        return f"{seconds:.1f}".removesuffix(".0") + "s"
+    return duration(seconds)

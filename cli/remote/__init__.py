@@ -1,1 +1,0 @@
-"""Access to an instance over SSH: lookup, host key verification, login, tunnels and commands."""

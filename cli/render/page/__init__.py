@@ -1,1 +1,0 @@
-"""The report of a queue as one self-contained HTML file."""

@@ -1,0 +1,1 @@
+"""SSH to instances: addresses, host keys, connections, tunnels."""

@@ -1,0 +1,140 @@
+"""Run `spawn queue` on an instance over SSH and print its output here."""
+
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from typing import BinaryIO
+
+from spawn.cli.bootstrap import say
+from spawn.cli.flags import Where
+from spawn.cli.sources.instance_errors import expect_instance, joined, waiting_message
+from spawn.cli.sources.instance_queue_location import NoCopyInS3, asked_queue, whereabouts
+from spawn.cli.sources.slow_notice import told_when_slow
+from spawn.cli.ssh.access import reach_of
+from spawn.cli.ssh.errors import Gone, RemoteError, Unreachable
+from spawn.cli.ssh.lookup import start_hint
+from spawn.cli.ssh.run import run_spawn
+from spawn.core.errors import InvalidArgument, SpawnError
+from spawn.core.values.ids import is_instance_id, why_not_queue_id
+from spawn.store.queue_dir.paths import Roots
+
+
+def on_instance(instance_id: str, roots: Roots, where: Where, words: Sequence[str]) -> int:
+    """Run `spawn queue <words>` on the instance, as the SSH user.
+
+    Returns:
+        The exit code of that command.
+
+    Raises:
+        InvalidArgument: The queue id is malformed, or `instance_id` is not an instance.
+        RemoteError: The instance cannot be reached, or its `spawn` does not support the command.
+    """
+    target = asked_queue(where) or "local"
+    why = why_not_queue_id(target) if target != "local" else None
+    if why is not None:
+        raise InvalidArgument(f"'{target}' is not a queue id", why=why)
+    name, *flags = words
+    try:
+        with told_when_slow(waiting_message(instance_id), say):
+            connection = reach_of(instance_id, roots, where).connect()
+    except (Gone, Unreachable) as error:
+        expect_instance(instance_id, error)
+        if isinstance(error, Gone):
+            _drop_s3_hint(error, instance_id, roots, where)
+        if name == "resume":
+            typed = [each for each in flags if each != "--detach"]  # added here, not by the user
+            _suggest_takeover(error, instance_id, roots, where, typed)
+        raise
+    with connection, closing(ForHere(sys.stderr.buffer, instance_id)) as err:
+        return run_spawn(connection, ["queue", name, target, *flags], sys.stdout.buffer, err)
+
+
+def _drop_s3_hint(error: Gone, instance_id: str, roots: Roots, where: Where) -> None:
+    """Replace the hint to read the log in S3 if the queue is known to have no copy there."""
+    try:
+        whereabouts(instance_id, roots, where, ask_ec2=False)
+    except NoCopyInS3 as no_copy:
+        error.why = joined(error.why, str(no_copy))
+        error.hint = start_hint(instance_id) if error.state == "stopped" else no_copy.hint
+    except SpawnError:
+        pass  # the instance's tags may still name it
+
+
+def _suggest_takeover(
+    error: RemoteError, instance_id: str, roots: Roots, where: Where, flags: Sequence[str]
+) -> None:
+    """Add a hint to resume the queue on this machine, if its copy in S3 is known."""
+    from spawn.cli.sources.queue_location import place_of
+
+    if isinstance(error, Gone) and (error.state in ("unknown", "pending") or error.elsewhere):
+        return
+    with suppress(SpawnError):
+        found = whereabouts(instance_id, roots, where)
+        known = place_of(roots, found.queue, found.where)
+        if known.guessed or known.place.bucket is None:
+            return
+        place = known.place
+        command = ["spawn", "queue", "resume", found.queue, "--from-s3", *flags]
+        command += ["--bucket", str(place.bucket)]
+        command += ["--prefix", place.prefix] if place.prefix != found.queue else []
+        command += ["--region", place.region] if place.region else []
+        error.hint = joined(error.hint, f"`{shlex.join(command)}` resumes it on this machine")
+
+
+_COMMAND = re.compile(
+    r"spawn queue (?P<verb>cancel|history|logs|report|resume|results|status|verify|wait|why)"
+    r" (?P<queue>[A-Za-z0-9][A-Za-z0-9._-]*)(?P<rest>(?: [^`\n]*)?)(?=`|$)",
+    re.MULTILINE,
+)
+
+
+def for_here(text: str, instance_id: str) -> str:
+    """Rewrite the commands in a text for use from this machine, and `this machine` to the instance.
+
+    Each command gets the instance as target and `--queue` with the queue's id. Commands with
+    `--from-s3` stay as they are: they mean the same on every machine.
+    """
+
+    def rewrite(found: re.Match[str]) -> str:
+        verb, queue, rest = found["verb"], found["queue"], found["rest"]
+        if "--from-s3" in rest or is_instance_id(queue):
+            return found[0]
+        picked = "" if queue == "local" else f" --queue {queue}"
+        return f"spawn queue {verb} {instance_id}{rest}{picked}"
+
+    text = _COMMAND.sub(rewrite, text)
+    text = text.replace("`spawn queue list`", f"`spawn queue list {instance_id}`")
+    text = text.replace("`spawn queue run FILE`", f"`spawn queue run FILE`, on {instance_id},")
+    return text.replace("this machine", instance_id)
+
+
+class ForHere:
+    """A sink for an instance's `spawn`: passes complete lines on, rewritten by `for_here`."""
+
+    def __init__(self, to: BinaryIO, instance_id: str) -> None:
+        self._to = to
+        self._instance_id = instance_id
+        self._partial = b""
+
+    def write(self, data: bytes) -> int:
+        """Pass complete lines on, and keep the rest."""
+        whole, newline, self._partial = (self._partial + data).rpartition(b"\n")
+        self._pass_on(whole + newline)
+        return len(data)
+
+    def flush(self) -> None:
+        """Flush the output; an incomplete line stays."""
+        self._to.flush()
+
+    def close(self) -> None:
+        """Pass on a last line without a newline."""
+        self._pass_on(self._partial)
+        self._partial = b""
+        self._to.flush()
+
+    def _pass_on(self, data: bytes) -> None:
+        if data:
+            text = data.decode("utf-8", "surrogateescape")
+            self._to.write(for_here(text, self._instance_id).encode("utf-8", "surrogateescape"))

@@ -1,1 +1,0 @@
-"""The boot of a launched instance: plan, systemd units and user data."""

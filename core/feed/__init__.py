@@ -1,1 +1,0 @@
-"""The feed's protocol: requests and answers, without I/O."""

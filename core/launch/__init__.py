@@ -1,1 +1,0 @@
-"""Launch logic without I/O: names, tags, policies and messages."""

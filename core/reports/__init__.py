@@ -1,0 +1,1 @@
+"""What a queue's state means to a reader: status, why, timeline."""

@@ -1,0 +1,1 @@
+"""When a queue's jobs waited and ran."""

@@ -1,1 +1,0 @@
-"""SSH host keys: parse keys, consoles and known_hosts files, without I/O."""

@@ -1,0 +1,1 @@
+"""Durations, moments, identifiers and other small values."""

@@ -1,0 +1,1 @@
+"""The loop that carries a queue from its first event to its last."""

@@ -1,0 +1,1 @@
+"""Processes: the zygote, supervisors, commands."""

@@ -1,0 +1,1 @@
+"""The log's way to the object store."""

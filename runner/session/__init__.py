@@ -1,0 +1,1 @@
+"""One try to own a queue and carry it to its end."""

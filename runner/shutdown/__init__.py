@@ -1,0 +1,1 @@
+"""How a runner, and its machine, come to an end."""

@@ -1,0 +1,1 @@
+"""Everything that asks AWS, or that an instance is made of."""

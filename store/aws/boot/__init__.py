@@ -1,0 +1,1 @@
+"""What a new instance is sent, and what it runs first."""
