@@ -1,42 +1,23 @@
-"""Wire a command together: this machine's folders, the queue of a target, the clock."""
+"""Find the queue that a command's target means."""
 
 import os
 import sys
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from spawn.cli.host import local_roots, say
 from spawn.cli.sources.local import LocalQueue
 from spawn.core.errors import InvalidArgument, QueueNotFound, SpawnError
 from spawn.core.values.ids import (
-    INSTANCE_RULE,
     is_instance_id,
     is_mistyped_instance_id,
     why_not_queue_id,
 )
 from spawn.store import queues
-from spawn.store.queue_dir.paths import Roots, roots
 
 if TYPE_CHECKING:
     from spawn.cli.flags import Where
     from spawn.cli.sources.queue import QueueSource
     from spawn.cli.sources.replica import ReplicaQueue
-
-
-def machine() -> Roots:
-    """This machine's folders."""
-    return roots(os.environ)
-
-
-def now() -> datetime:
-    """The current time, in UTC."""
-    return datetime.now(UTC)
-
-
-def say(text: str) -> None:
-    """Print a message to stderr, with unprintable characters escaped."""
-    from spawn.cli.output.text import printable
-
-    print(printable(text), file=sys.stderr, flush=True)
 
 
 def find(target: str, *, where: "Where | None" = None) -> "QueueSource":
@@ -80,19 +61,10 @@ def find_local(target: str, *, queue: str | None = None) -> LocalQueue:
     """
     queue_id = _resolve_queue_id(target, queue, change=True)
     try:
-        return LocalQueue(machine(), queue_id)
+        return LocalQueue(local_roots(), queue_id)
     except QueueNotFound:
         _reject_mistyped_instance_id(queue_id, None)
         raise
-
-
-def no_instance(instance_id: str) -> InvalidArgument:
-    """The error for a target that looks like an instance id, and is neither that nor a queue."""
-    return InvalidArgument(
-        f"'{instance_id}' is not a valid instance id",
-        why=f"{INSTANCE_RULE}; there is no queue of that name either",
-        hint="`spawn list` lists instances, `spawn queue list` lists queues",
-    )
 
 
 def replica(
@@ -109,7 +81,7 @@ def replica(
     from spawn.cli.flags import Where
     from spawn.cli.sources.open_replica import open_replica
 
-    return open_replica(machine(), queue_id, where or Where(), say=say, elsewhere=elsewhere)
+    return open_replica(local_roots(), queue_id, where or Where(), say=say, elsewhere=elsewhere)
 
 
 def with_location_hint(error: QueueNotFound) -> QueueNotFound:
@@ -122,7 +94,7 @@ def _instance_queue(instance_id: str, where: "Where | None") -> "QueueSource":
     from spawn.cli.flags import Where
     from spawn.cli.sources.instance import InstanceQueue
 
-    return InstanceQueue(instance_id, machine(), where or Where(), say=say)
+    return InstanceQueue(instance_id, local_roots(), where or Where(), say=say)
 
 
 def _reject_mistyped_instance_id(queue_id: str, where: "Where | None") -> None:
@@ -131,15 +103,16 @@ def _reject_mistyped_instance_id(queue_id: str, where: "Where | None") -> None:
     Raises:
         InvalidArgument: It looks like a mistyped instance id.
     """
+    from spawn.cli.sources.instance_errors import no_instance
     from spawn.cli.sources.queue_location import recall
 
     named = where is not None and where.typed and (where.bucket or where.prefix)
-    if is_mistyped_instance_id(queue_id) and not named and recall(machine(), queue_id) is None:
+    if is_mistyped_instance_id(queue_id) and not named and recall(local_roots(), queue_id) is None:
         raise no_instance(queue_id) from None
 
 
 def _local_queue(queue_id: str, where: "Where | None") -> LocalQueue:
-    here = machine()
+    here = local_roots()
     if where is None:
         return LocalQueue(here, queue_id)
     return LocalQueue(here, queue_id, region=where.region, profile=where.profile)
@@ -164,7 +137,7 @@ def _resolve_queue_id(
         queue = queue or os.environ.get("SPAWN_QUEUE")
         if queue:
             return _resolve_queue_id(queue, None)
-        chosen, others = queues.local(machine())
+        chosen, others = queues.local(local_roots())
         if others and change:
             raise InvalidArgument(
                 f"{len(others) + 1} queues run on this machine: {', '.join([chosen, *others])}",

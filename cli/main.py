@@ -6,6 +6,7 @@ import sys
 import traceback
 
 from spawn.cli.output.style import style_for
+from spawn.cli.support.stdout import discard_stdout
 from spawn.core.errors import InvalidConfig, SpawnError
 
 EXIT_INTERNAL_ERROR = 70
@@ -82,12 +83,6 @@ def _ensure_streams() -> None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, it stays open
         else:
             stream.reconfigure(errors="replace")
-
-
-def discard_stdout() -> None:
-    """Redirect stdout to /dev/null, after its reader has closed the pipe."""
-    with open(os.devnull, "w") as null:
-        os.dup2(null.fileno(), sys.stdout.fileno())
 
 
 def show(error: SpawnError) -> None:

@@ -28,15 +28,15 @@ def cancel(
     from spawn.core.values.ids import is_instance_id
 
     if is_instance_id(queue_id):
-        from spawn.cli.bootstrap import machine
+        from spawn.cli.host import local_roots
         from spawn.cli.support.run_on_instance import on_instance
 
         where = Where(
             queue=queue, region=region, profile=profile, ssh_user=ssh_user, identity=identity
         )
-        raise typer.Exit(on_instance(queue_id, machine(), where, ["cancel"]))
+        raise typer.Exit(on_instance(queue_id, local_roots(), where, ["cancel"]))
 
-    from spawn.cli import bootstrap
+    from spawn.cli import bootstrap, host
     from spawn.cli.support.follow import ended
     from spawn.cli.support.runner_requests import send_request
     from spawn.core.errors import SpawnError
@@ -53,7 +53,7 @@ def cancel(
             source.refresh()
         if not source.state.ended:
             # No runner is alive: a new one stops the remaining jobs and writes the log.
-            roots = bootstrap.machine()
+            roots = host.local_roots()
             order = RunOrder(
                 task="cancel",
                 queue_id=source.queue_id,

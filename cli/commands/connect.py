@@ -34,14 +34,14 @@ def connect(
         spawn connect i-0123456789abcdef0 -c "tail -f /var/log/spawn-queue/train.log"
         spawn connect i-0123456789abcdef0 --ssh-user ubuntu --identity ~/.ssh/team
     """
-    from spawn.cli import bootstrap
+    from spawn.cli import host
     from spawn.cli.sources.ec2 import expect_instance
 
     expect_instance(instance_id)
     from spawn.cli.support.ssh_login import log_in
 
     where = Where(region=region, profile=profile, ssh_user=ssh_user, identity=identity)
-    _exec(log_in(instance_id, bootstrap.machine(), where, command))
+    _exec(log_in(instance_id, host.local_roots(), where, command))
 
 
 def _exec(words: list[str]) -> NoReturn:

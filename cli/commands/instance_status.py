@@ -18,14 +18,14 @@ def instance_status(
         spawn status i-0123456789abcdef0
         spawn status i-0123456789abcdef0 --json
     """
-    from spawn.cli import bootstrap
+    from spawn.cli import host
     from spawn.cli.sources.ec2 import described
 
-    roots = bootstrap.machine()
+    roots = host.local_roots()
     found, profile = described(instance_id, roots, region, profile)
     from spawn.cli.sources.instance_facts import facts
 
-    now = bootstrap.now()
+    now = host.now()
     known = facts(found, roots, Where(region=found.region, profile=profile), now)
     if json:
         from spawn.cli.output.instance_list import pretty

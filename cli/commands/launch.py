@@ -207,7 +207,7 @@ def launch(
     """
     from typing import cast
 
-    from spawn.cli import bootstrap
+    from spawn.cli import host
     from spawn.cli.launch import launch as launches
     from spawn.cli.launch.next_steps import print_next_steps, remember
     from spawn.cli.launch.preview import lines
@@ -264,18 +264,18 @@ def launch(
         environment=read_environment(env_file),
         sync=check_sync_folder(sync),
         setup=check_setup_script(setup),
-        ttl_at=ttl_deadline(ttl, bootstrap.now()),
+        ttl_at=ttl_deadline(ttl, host.now()),
     )
-    roots = bootstrap.machine()
-    plan = launches.prepare(request, roots, bootstrap.now(), bootstrap.say)
+    roots = host.local_roots()
+    plan = launches.prepare(request, roots, host.now(), host.say)
     if dry_run:
-        for line in lines(launches.dry_run(plan, bootstrap.say)):
+        for line in lines(launches.dry_run(plan, host.say)):
             print_flushed(line)
         return
-    instance_id = launches.launch(plan, roots, bootstrap.say)
+    instance_id = launches.launch(plan, roots, host.say)
     print_flushed(instance_id)
     remember(roots, plan, instance_id)
-    print_next_steps(plan, instance_id, bootstrap.say)
+    print_next_steps(plan, instance_id, host.say)
 
 
 def _check_flags(

@@ -64,7 +64,7 @@ def list_queues(
         spawn queue list i-0123456789abcdef0
         spawn queue list --bucket spawn-results-us-east-1 --json
     """
-    from spawn.cli import bootstrap
+    from spawn.cli import host
 
     if target != "local":
         if from_s3 or typed_on_command_line(context, "bucket", "prefix"):
@@ -82,15 +82,15 @@ def list_queues(
     from spawn.cli.sources.listing import listing
     from spawn.store import queues
 
-    here = bootstrap.machine()
+    here = host.local_roots()
     if quiet:
         for name in queues.names(here):
             print(name)
         return
-    entries = list(listing(here, bootstrap.now()))
+    entries = list(listing(here, host.now()))
     _print_entries(entries, json=json)
     if not (entries or json):
-        bootstrap.say("No queues on this machine yet; `spawn queue run FILE` runs one")
+        host.say("No queues on this machine yet; `spawn queue run FILE` runs one")
 
 
 def _conflict(target: str) -> Exception:
@@ -105,22 +105,23 @@ def _conflict(target: str) -> Exception:
 def _list_instance(target: str, where: Where, *, json: bool, quiet: bool) -> None:
     import sys
 
-    from spawn.cli import bootstrap
+    from spawn.cli import host
     from spawn.cli.output.queue_list import there, there_as_json
     from spawn.cli.output.style import style_for
+    from spawn.cli.sources.instance_errors import no_instance
     from spawn.cli.sources.instance_queues import queues
     from spawn.core.errors import InvalidArgument
     from spawn.core.values.ids import is_instance_id, is_mistyped_instance_id
 
     if is_mistyped_instance_id(target) and not is_instance_id(target):
-        raise bootstrap.no_instance(target)
+        raise no_instance(target)
     if not is_instance_id(target):
         raise InvalidArgument(
             f"'{target}' is neither an instance id nor `local`",
             hint=f"`spawn queue status {target}` shows a queue; --bucket NAME lists the queues of "
             "a bucket",
         )
-    found = queues(target, bootstrap.machine(), where)
+    found = queues(target, host.local_roots(), where)
     if quiet:
         for each in found:
             print(each.queue_id)
@@ -129,11 +130,11 @@ def _list_instance(target: str, where: Where, *, json: bool, quiet: bool) -> Non
     elif found:
         print("\n".join(there(found, style_for(sys.stdout))))
     if not (found or json):
-        bootstrap.say(f"No queues on {target} yet")
+        host.say(f"No queues on {target} yet")
 
 
 def _list_bucket(where: Where, *, json: bool, quiet: bool) -> None:
-    from spawn.cli import bootstrap
+    from spawn.cli import host
     from spawn.cli.sources import bucket
     from spawn.cli.sources.replica_messages import asking
 
@@ -144,13 +145,13 @@ def _list_bucket(where: Where, *, json: bool, quiet: bool) -> None:
         for seen in found:
             print(seen.queue_id)
     else:
-        _print_entries(source.entries(bootstrap.machine(), found, bootstrap.now), json=json)
+        _print_entries(source.entries(host.local_roots(), found, host.now), json=json)
     if not found:
-        bootstrap.say(f"No queues at {source.location}")
+        host.say(f"No queues at {source.location}")
     if source.others:
         shown = ", ".join(source.others[:3])
         more = f" and {len(source.others) - 3} more" if len(source.others) > 3 else ""
-        bootstrap.say(f"No queue directly in {shown}{more}; --prefix PREFIX looks below a prefix")
+        host.say(f"No queue directly in {shown}{more}; --prefix PREFIX looks below a prefix")
 
 
 def _print_entries(entries: "list[Entry]", *, json: bool) -> None:

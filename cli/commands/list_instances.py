@@ -35,7 +35,7 @@ def list_instances(
         spawn list --quiet | head -1
         spawn list --region eu-west-1 --all --format json
     """
-    from spawn.cli import bootstrap
+    from spawn.cli import host
     from spawn.cli.sources.ec2 import configured
     from spawn.cli.sources.instance_queue_location import TAG_QUEUE
     from spawn.store.aws.fleet import fleet
@@ -55,12 +55,12 @@ def list_instances(
         from spawn.cli.output.instance_list import columns_of, table
         from spawn.cli.output.style import style_for
 
-        bootstrap.say(f"Instances in {found.region}:")
+        host.say(f"Instances in {found.region}:")
         width = columns_of(sys.stdout)
-        print("\n".join(table(instances, bootstrap.now(), style_for(sys.stdout), width)))
+        print("\n".join(table(instances, host.now(), style_for(sys.stdout), width)))
     if not instances:
         live = "" if over else " that is not terminated"
-        bootstrap.say(
+        host.say(
             f"No instance with a queue{live} in {found.region}: `spawn launch` starts one; "
             f"--region selects another region{'' if over else ', --all includes terminated ones'}"
         )

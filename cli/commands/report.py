@@ -45,7 +45,7 @@ def report(
     """
     import sys
 
-    from spawn.cli import bootstrap
+    from spawn.cli import host
     from spawn.cli.output.page.page import page
     from spawn.cli.support.open_at import expect_events, open_queue_at
     from spawn.cli.support.report_data import sheet
@@ -55,7 +55,7 @@ def report(
         then,
     ):
         expect_events(source)
-        now = then or bootstrap.now()
+        now = then or host.now()
         if output == "-":
             text = page(sheet(source, now, past=then is not None))
         else:

@@ -91,7 +91,7 @@ def resume(
         spawn queue resume local --config pipeline.json --detach
         spawn queue resume pipeline-20260127 --from-s3
     """
-    from spawn.cli import bootstrap
+    from spawn.cli import bootstrap, host
     from spawn.cli.sources.queue_location import place_of
     from spawn.cli.support.configuration import load
     from spawn.cli.support.follow import EXIT_RUNNER_DIED, RunnerDied, detached, follow
@@ -127,7 +127,7 @@ def resume(
         flags += ["--ttl", ttl] if ttl is not None else []
         flags += ["--on-complete", on_complete] if on_complete != "keep" else []
         raise typer.Exit(
-            on_instance(queue_id, bootstrap.machine(), where, ["resume", "--detach", *flags])
+            on_instance(queue_id, host.local_roots(), where, ["resume", "--detach", *flags])
         )
     if not from_s3 and typed_on_command_line(context, "bucket", "prefix"):
         raise InvalidArgument("--bucket and --prefix require --from-s3")
@@ -152,7 +152,7 @@ def resume(
                     "while it runs",
                 )
             raise typer.Exit(_retry_failed(source))
-    roots = bootstrap.machine()
+    roots = host.local_roots()
     if from_s3 and not (loaded and loaded.config.result_s3_bucket):  # as for commands that read
         place = place_of(roots, queue_id, where).place
         if place.bucket is not None:

@@ -74,7 +74,7 @@ def run(
         spawn queue run pipeline.json --detach --queue-id nightly
         spawn queue run pipeline.json --bucket my-results --ttl 8h
     """
-    from spawn.cli import bootstrap
+    from spawn.cli import host
     from spawn.cli.support.configuration import load
     from spawn.cli.support.follow import EXIT_RUNNER_DIED, RunnerDied, detached, follow
     from spawn.cli.support.follow_running import follow_running
@@ -87,7 +87,7 @@ def run(
     if no_s3 and typed_on_command_line(context, "bucket", "prefix"):
         raise InvalidArgument("--no-s3 excludes --bucket and --prefix")
     parsed_ttl = parse_ttl(ttl)
-    roots = bootstrap.machine()
+    roots = host.local_roots()
     chosen = config.queue_id if queue_id is None else queue_id
     if chosen is None and or_resume:
         raise InvalidArgument("--or-resume needs a queue id", hint="--queue-id ID sets it")
@@ -133,10 +133,10 @@ def run(
 
 def _reserve_id(roots: "Roots") -> str:
     """Reserve an id made of the current time, or of the next free second."""
-    from spawn.cli import bootstrap
+    from spawn.cli import host
     from spawn.core.values.ids import new_queue_id
 
-    at = bootstrap.now().astimezone()
+    at = host.now().astimezone()
     while True:
         chosen = new_queue_id(at)
         try:

@@ -44,7 +44,7 @@ def status(
         spawn queue status i-0123456789abcdef0 --watch --refresh 5s
         spawn queue status pipeline-20260127 --json
     """
-    from spawn.cli import bootstrap
+    from spawn.cli import bootstrap, host
     from spawn.cli.support.times import moment, parse_refresh
     from spawn.core.errors import InvalidArgument
 
@@ -59,9 +59,9 @@ def status(
             return
         from spawn.core.values.timestamps import stamp
 
-        then = None if at is None else moment(at, bootstrap.now())
+        then = None if at is None else moment(at, host.now())
         source.refresh(until=None if then is None else stamp(then))
-        report = source.report(then or bootstrap.now(), past=then is not None)
+        report = source.report(then or host.now(), past=then is not None)
     if json:
         from spawn.cli.output.as_json import pretty
 

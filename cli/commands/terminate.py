@@ -30,7 +30,7 @@ def terminate(
         spawn terminate i-0123456789abcdef0
         spawn terminate i-0123456789abcdef0 --yes
     """
-    from spawn.cli import bootstrap
+    from spawn.cli import host
     from spawn.cli.sources.ec2 import described
     from spawn.cli.support.termination import (
         confirm,
@@ -41,14 +41,14 @@ def terminate(
         remaining_costs,
     )
 
-    roots = bootstrap.machine()
+    roots = host.local_roots()
     found, profile = described(instance_id, roots, region, profile)
     from spawn.store.aws import fleet
 
     if fleet.is_over(found.state):
         print(f"Instance {instance_id} is already {found.state}")
         for line in delete_environment(found, profile):  # the instance could not delete it
-            bootstrap.say(line)
+            host.say(line)
         return
     expect_queue_tag(found)
     if not yes:
@@ -57,9 +57,9 @@ def terminate(
     if not force:
         expect_no_data_loss(found, roots, where)
     if not yes and not confirm(found, force=force):
-        bootstrap.say("Nothing was terminated")
+        host.say("Nothing was terminated")
         raise typer.Exit(1)
     state = fleet.terminate(instance_id, found.region, profile)
     print(f"Instance {instance_id} is {state}")
     for line in [*delete_environment(found, profile), *remaining_costs(found)]:
-        bootstrap.say(line)
+        host.say(line)

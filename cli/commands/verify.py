@@ -30,7 +30,7 @@ def verify(
         spawn queue verify i-0123456789abcdef0
         spawn queue verify pipeline-20260127 --from-s3
     """
-    from spawn.cli import bootstrap
+    from spawn.cli import bootstrap, host
     from spawn.core.errors import InvalidArgument, QueueNotFound
     from spawn.core.values.ids import is_instance_id, why_not_queue_id
 
@@ -58,7 +58,7 @@ def verify(
     from spawn.store.log.verify import verify as verify_
 
     log = source.paths.events
-    copy = copy_of(bootstrap.machine(), source.queue_id, where)  # before the log is read
+    copy = copy_of(host.local_roots(), source.queue_id, where)  # before the log is read
     _print_verified(source.queue_id, verify_(log, source.queue_id, evidence(log, copy.heads)))
     if copy.note:
         print(f"Note: {copy.note}")
@@ -69,13 +69,13 @@ def _verify_instance(instance_id: str, where: Where) -> None:
     """Verify the log that an instance's feed serves, or with `--from-s3` its log in S3."""
     from collections import deque
 
-    from spawn.cli import bootstrap
+    from spawn.cli import bootstrap, host
     from spawn.cli.sources.instance_queue_location import whereabouts
     from spawn.cli.support.open_at import expect_events
     from spawn.store.log.verify import Verified
 
     if where.from_s3:
-        found = whereabouts(instance_id, bootstrap.machine(), where)
+        found = whereabouts(instance_id, host.local_roots(), where)
         _verify_replica(found.queue, found.where)
         return
     with bootstrap.find(instance_id, where=where) as source:
@@ -108,12 +108,12 @@ def _print_verified(queue_id: str, verified: "Verified") -> None:
 
 def _print_set_aside(queue_id: str) -> None:
     """Print the folders of a queue that were set aside, and whether their logs are intact."""
-    from spawn.cli import bootstrap
+    from spawn.cli import host
     from spawn.core.errors import CorruptLog, QueueNotFound
     from spawn.store import queues
     from spawn.store.log.verify import verify as verify_
 
-    for kept in queues.aside(bootstrap.machine(), queue_id):
+    for kept in queues.aside(host.local_roots(), queue_id):
         try:
             result = f"{verify_(kept.events, queue_id).events} events, hash chain intact"
         except QueueNotFound:

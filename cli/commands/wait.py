@@ -33,7 +33,7 @@ def wait(
     import sys
     import time
 
-    from spawn.cli import bootstrap
+    from spawn.cli import bootstrap, host
     from spawn.cli.output.status import trouble_text
     from spawn.cli.output.style import style_for
     from spawn.cli.support.follow import summary
@@ -41,7 +41,7 @@ def wait(
     from spawn.core.values.ids import is_instance_id
 
     if is_instance_id(queue_id):
-        bootstrap.say(f"Connecting to {queue_id}; this takes a while if it does not answer")
+        host.say(f"Connecting to {queue_id}; this takes a while if it does not answer")
     with bootstrap.find(queue_id, where=where) as source:
         retry = OutageRetry()
         owned_at = time.monotonic()
@@ -52,17 +52,17 @@ def wait(
         while source.state.state in ("pending", "running"):
             present = {trouble_text(each, None) for each in source.troubles()}
             for text in sorted(present - shown):
-                bootstrap.say(text)
+                host.say(text)
             shown = present
             if alive or not known:
                 owned_at = time.monotonic()
             elif time.monotonic() - owned_at > UNOWNED_SECONDS:
-                raise _abandoned_error(source.report(bootstrap.now()))
+                raise _abandoned_error(source.report(host.now()))
             waits = isinstance(source, WaitingSource)
             seconds = REFRESH_SECONDS if waits else max(1.0, source.poll_seconds)
             wait_for_change(source, seconds)
             alive, known = source.runner_alive(), retry.refresh(source)
-        report = source.report(bootstrap.now())
+        report = source.report(host.now())
     print(report.status, flush=True)
     print("\n".join(summary(report, style_for(sys.stderr))), file=sys.stderr)
     raise typer.Exit(0 if report.status == "completed" else 1)
@@ -70,7 +70,7 @@ def wait(
 
 def _abandoned_error(report: "Report") -> Exception:
     """The error for an unfinished queue whose runner has stopped."""
-    from spawn.cli import bootstrap
+    from spawn.cli import host
     from spawn.core.errors import SpawnError
     from spawn.core.values.durations import text as duration
 
@@ -79,7 +79,7 @@ def _abandoned_error(report: "Report") -> Exception:
         if report.origin.boot_log:
             why = "its instance failed to boot"
         elif report.origin.heard_at is not None:
-            ago = duration((bootstrap.now() - report.origin.heard_at).total_seconds())
+            ago = duration((host.now() - report.origin.heard_at).total_seconds())
             why = f"its runner was last heard of {ago} ago"
     return SpawnError(
         f"queue {report.queue_id} is unfinished, but its runner has stopped",

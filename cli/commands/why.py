@@ -27,7 +27,7 @@ def why(
     """
     import sys
 
-    from spawn.cli import bootstrap
+    from spawn.cli import host
     from spawn.cli.output.style import style_for
     from spawn.cli.output.why import as_json, render
     from spawn.cli.support.jobs import expect_job
@@ -43,7 +43,7 @@ def why(
         expect_job(job, source.state.jobs, source.queue_id)
         expect_events(source)
         current = then is None and not source.state.ended
-        seen = source.report(then or bootstrap.now())
+        seen = source.report(then or host.now())
         now = then or seen.as_of  # for a silent runner: when it was last heard of
         alive = seen.runner_alive if current else None
         fold = Replay(source.queue_id)  # a separate fold, whose seq says how far the log was read

@@ -6,7 +6,7 @@ from spawn.cli.sources.instance_queue_location import NoQueueKnown
 from spawn.cli.sources.logged_instance import LoggedInstance
 from spawn.cli.ssh.errors import Gone, PortClosed, StillBooting
 from spawn.core.errors import InvalidArgument, SpawnError
-from spawn.core.values.ids import is_mistyped_instance_id
+from spawn.core.values.ids import INSTANCE_RULE, is_mistyped_instance_id
 from spawn.store.feed.requests import port
 
 
@@ -42,8 +42,6 @@ def expect_instance(instance_id: str, error: SpawnError) -> None:
         isinstance(error, Gone) and error.state == "unknown" and not error.elsewhere
     )
     if unknown and is_mistyped_instance_id(instance_id):
-        from spawn.cli.bootstrap import no_instance
-
         raise no_instance(instance_id) from None
 
 
@@ -102,3 +100,12 @@ def no_source(instance_id: str, error: SpawnError, other: SpawnError) -> SpawnEr
 def joined(*parts: str) -> str:
     """Join the parts that are not empty by `; `."""
     return "; ".join(filter(None, parts))
+
+
+def no_instance(instance_id: str) -> InvalidArgument:
+    """The error for a target that looks like an instance id, and is neither that nor a queue."""
+    return InvalidArgument(
+        f"'{instance_id}' is not a valid instance id",
+        why=f"{INSTANCE_RULE}; there is no queue of that name either",
+        hint="`spawn list` lists instances, `spawn queue list` lists queues",
+    )

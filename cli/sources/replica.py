@@ -216,7 +216,7 @@ class ReplicaQueue:
                 ) from None
 
     def _catch_up(self) -> None:
-        from spawn.cli.bootstrap import now
+        from spawn.cli.host import now
 
         with self._error_context():
             try:

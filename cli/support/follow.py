@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
-from spawn.cli.bootstrap import now
+from spawn.cli.host import now
 from spawn.cli.output.history import seen_late, what
 from spawn.cli.output.status import exit_text
 from spawn.cli.output.style import GLYPHS, Style, style_for

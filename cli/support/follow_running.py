@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from spawn.cli.bootstrap import now, say
+from spawn.cli.host import now, say
 from spawn.cli.sources.local import LocalQueue
 from spawn.cli.support.follow import TICK_SECONDS, events_since_resume, open_view
 from spawn.core.errors import QueueNotFound

@@ -6,7 +6,7 @@ from typing import IO
 
 from msgspec import Struct
 
-from spawn.cli.bootstrap import say
+from spawn.cli.host import say
 from spawn.cli.sources.output import Attempt, Stream
 from spawn.cli.sources.queue import QueueSource
 from spawn.cli.support.outage_retry import OutageRetry

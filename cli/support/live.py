@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from spawn.cli.bootstrap import now
+from spawn.cli.host import now
 from spawn.cli.output.style import style_for
 from spawn.cli.output.text import printable
 from spawn.cli.output.watch_screen import screen

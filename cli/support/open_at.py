@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
-from spawn.cli import bootstrap
+from spawn.cli import bootstrap, host
 from spawn.cli.flags import Where
 from spawn.cli.sources.local import LocalQueue
 from spawn.cli.sources.queue import QueueSource
@@ -31,11 +31,11 @@ def open_queue_at(
         InvalidArgument: The target or the time is invalid.
         QueueNotFound: The queue does not exist, or did not exist at that moment.
     """
-    then = None if at is None else moment(at, bootstrap.now())
+    then = None if at is None else moment(at, host.now())
     with bootstrap.find(target, where=where) as source:
         source.refresh(until=None if then is None else stamp(then))
         if isinstance(source, LocalQueue) and source.lost:
-            bootstrap.say(f"Warning: {lost_text(source.queue_id, source.lost)}")
+            host.say(f"Warning: {lost_text(source.queue_id, source.lost)}")
         yield source, then
 
 

@@ -3,7 +3,7 @@
 import time
 from typing import Protocol, runtime_checkable
 
-from spawn.cli.bootstrap import say
+from spawn.cli.host import say
 from spawn.cli.sources.queue import QueueSource
 from spawn.core.values.durations import text as duration
 from spawn.store.objects.interface import Unavailable

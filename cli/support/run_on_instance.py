@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from contextlib import closing, suppress
 from typing import BinaryIO
 
-from spawn.cli.bootstrap import say
 from spawn.cli.flags import Where
+from spawn.cli.host import say
 from spawn.cli.sources.instance_errors import expect_instance, joined, waiting_message
 from spawn.cli.sources.instance_queue_location import NoCopyInS3, asked_queue, whereabouts
 from spawn.cli.sources.slow_notice import told_when_slow

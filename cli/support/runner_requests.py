@@ -3,7 +3,7 @@
 import time
 from typing import Literal
 
-from spawn.cli import bootstrap
+from spawn.cli import host
 from spawn.cli.sources.local import LocalQueue
 from spawn.core.domain.events import (
     Data,
@@ -37,7 +37,7 @@ def send_request(source: LocalQueue, kind: Literal["cancel", "reset"]) -> list[E
         return []
     folder = source.paths.requests
     try:
-        request = requests.post(folder, kind, by=owner(), at=stamp(bootstrap.now()))
+        request = requests.post(folder, kind, by=owner(), at=stamp(host.now()))
     except OSError as error:
         raise _cannot_send(source, kind, error) from error
     while True:

@@ -1,6 +1,8 @@
 """Print to stdout while a command works."""
 
-from spawn.cli.main import discard_stdout
+import os
+import sys
+
 from spawn.core.errors import SpawnError
 
 
@@ -16,3 +18,9 @@ def print_flushed(text: str) -> None:
         discard_stdout()
     except OSError as error:
         raise SpawnError("stdout cannot be written", why=error.strerror or str(error)) from None
+
+
+def discard_stdout() -> None:
+    """Redirect stdout to /dev/null, after its reader has closed the pipe."""
+    with open(os.devnull, "w") as null:
+        os.dup2(null.fileno(), sys.stdout.fileno())

@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from spawn.cli.bootstrap import now, say
+from spawn.cli.host import now, say
 from spawn.cli.output.as_json import compact
 from spawn.cli.output.status import render
 from spawn.cli.output.style import style_for

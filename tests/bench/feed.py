@@ -7,7 +7,7 @@ from tests.bench.figures import Figure
 from tests.support.feeds import Feed, Laptop, feed_of
 from tests.support.queues import job, until, world_in
 
-from spawn.cli.bootstrap import now
+from spawn.cli.host import now
 from spawn.cli.sources.feed import FeedQueue
 
 ROUNDS = 1000
