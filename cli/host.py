@@ -19,6 +19,6 @@ def now() -> datetime:
 
 def say(text: str) -> None:
     """Print a message to stderr, with unprintable characters escaped."""
-    from spawn.cli.output.text import printable
+    from spawn.core.values.text import printable
 
     print(printable(text), file=sys.stderr, flush=True)

@@ -87,7 +87,7 @@ def _ensure_streams() -> None:
 
 def show(error: SpawnError) -> None:
     """Write an error to stderr. Its text may quote untrusted input."""
-    from spawn.cli.output.text import printable
+    from spawn.core.values.text import printable
 
     style = style_for(sys.stderr)
     lines = [f"{style('failed', 'Error:')} {printable(str(error))}"]

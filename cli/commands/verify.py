@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from spawn.cli.flags import QueueId, Where
-from spawn.cli.output.text import printable
 from spawn.cli.support.location_flags import with_location_flags
+from spawn.core.values.text import printable
 from spawn.store.replica.lease import Seen, describe
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ from datetime import tzinfo
 from typing import assert_never
 
 from spawn.cli.output.style import PLAIN, Style
-from spawn.cli.output.text import printable
 from spawn.core.domain import events as e
 from spawn.core.domain.attempt_exit import unended_text
 from spawn.core.values.durations import text as duration
+from spawn.core.values.text import printable
 from spawn.core.values.timestamps import moment, seconds_between
 
 LATE_SECONDS = 1.0

@@ -8,9 +8,9 @@ from typing import IO, Any
 import msgspec
 
 from spawn.cli.output.style import Style
-from spawn.cli.output.text import printable
 from spawn.cli.sources.instance_queue_location import TAG_QUEUE, TAG_RESULTS
 from spawn.core.values.durations import text as duration
+from spawn.core.values.text import printable
 from spawn.store.aws.ec2_instances import Described
 
 STATES = {

@@ -7,11 +7,11 @@ from typing import Any
 from spawn.cli.output.instance_list import STATES, shaped
 from spawn.cli.output.status import when
 from spawn.cli.output.style import Style
-from spawn.cli.output.text import printable
 from spawn.cli.sources.instance_facts import Facts
 from spawn.core.values.cost import LEFT_OUT, Cost
 from spawn.core.values.durations import compact
 from spawn.core.values.durations import text as duration
+from spawn.core.values.text import printable
 
 
 def render(facts: Facts, now: datetime, zone: tzinfo | None, style: Style) -> Iterator[str]:

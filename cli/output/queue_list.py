@@ -6,13 +6,13 @@ import msgspec
 
 from spawn.cli.output.status import when
 from spawn.cli.output.style import Style
-from spawn.cli.output.text import printable
 from spawn.cli.sources.listing import Entry
 from spawn.core.reports.as_json import as_json as report_json
 from spawn.core.reports.as_json import trouble
 from spawn.core.reports.model import Report
 from spawn.core.reports.why.advice import named
 from spawn.core.values.durations import text as duration
+from spawn.core.values.text import printable
 from spawn.store.feed.answers import Listed
 
 

@@ -6,8 +6,8 @@ Source: the output of `results` on the manual page.
 from collections.abc import Iterator, Sequence
 
 from spawn.cli.output.style import GLYPHS, Style
-from spawn.cli.output.text import plural, printable
 from spawn.core.values.durations import text as duration
+from spawn.core.values.text import plural, printable
 from spawn.store.results.download_attempts import Fetched
 
 _HIDDEN = ("exit_code", "metadata.json")

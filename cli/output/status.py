@@ -9,9 +9,9 @@ from datetime import datetime, tzinfo
 from msgspec import Struct
 
 from spawn.cli.output.style import GLYPHS, PLAIN, Style
-from spawn.cli.output.text import printable
 from spawn.core.reports.model import JobReport, Replica, Report, Trouble
 from spawn.core.values.durations import text as duration
+from spawn.core.values.text import printable
 
 RECENT = 4
 """Lines of output shown for a job."""

@@ -14,9 +14,9 @@ from spawn.cli.output.status import (
     widths,
 )
 from spawn.cli.output.style import PLAIN, Style
-from spawn.cli.output.text import printable
 from spawn.core.reports.model import JobReport, Report
 from spawn.core.values.durations import text as duration
+from spawn.core.values.text import printable
 
 _URGENCY = {"running": 0, "failed": 1, "retrying": 2, "pending": 3, "blocked": 4, "completed": 5}
 _OUTPUT = 4

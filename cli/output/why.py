@@ -8,10 +8,10 @@ import msgspec
 
 from spawn.cli.output.results import size
 from spawn.cli.output.style import PLAIN, Style
-from spawn.cli.output.text import plural, printable
 from spawn.core.reports.why.advice import named
 from spawn.core.reports.why.model import Advice, Fact, Why
 from spawn.core.values.durations import text as duration
+from spawn.core.values.text import plural, printable
 
 _SHOWN = 8
 """Maximum number of history facts shown; the rest is counted."""

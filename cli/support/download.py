@@ -9,12 +9,12 @@ from msgspec import Struct
 
 from spawn.cli.output.results import job_tree, size, took
 from spawn.cli.output.style import style_for
-from spawn.cli.output.text import printable
 from spawn.cli.support.progress import progress
 from spawn.cli.support.stdout import print_flushed
 from spawn.core.domain.codec import decode
 from spawn.core.domain.replay import Row
 from spawn.core.errors import InvalidArgument, SpawnError
+from spawn.core.values.text import printable
 from spawn.store.objects.interface import ObjectStore
 from spawn.store.results.attempt_files import UNSAVED, Choice
 from spawn.store.results.download_attempts import Brought, Fetch, Fetched

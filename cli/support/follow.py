@@ -15,12 +15,12 @@ from spawn.cli.host import now
 from spawn.cli.output.history import seen_late, what
 from spawn.cli.output.status import exit_text
 from spawn.cli.output.style import GLYPHS, Style, style_for
-from spawn.cli.output.text import printable
 from spawn.cli.sources.local import LocalQueue
 from spawn.core.domain.events import Data, Event
 from spawn.core.errors import RunnerAlive, SpawnError
 from spawn.core.reports.model import Report
 from spawn.core.values.durations import text as duration
+from spawn.core.values.text import printable
 from spawn.core.values.timestamps import moment
 from spawn.runner.runner_process import Committed, Over, Refused, RunnerProcess, Said
 from spawn.store.queue_dir.paths import Roots

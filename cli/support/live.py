@@ -13,12 +13,12 @@ from rich.text import Text
 
 from spawn.cli.host import now
 from spawn.cli.output.style import style_for
-from spawn.cli.output.text import printable
 from spawn.cli.output.watch_screen import screen
 from spawn.cli.sources.local import LocalQueue
 from spawn.cli.support.follow import summary
 from spawn.core.domain.events import Data, Event
 from spawn.core.reports.model import Report
+from spawn.core.values.text import printable
 
 FRAME_SECONDS = 0.1
 

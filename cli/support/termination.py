@@ -67,7 +67,7 @@ def confirm(found: Described, *, force: bool) -> bool:
     queue = found.tags.get(TAG_QUEUE, "")
     risk = ", losing everything that is not in S3" if force else ""
     question = f"Terminate {found.instance_id} (queue {queue}, {found.state}){risk}? [y/N] "
-    from spawn.cli.output.text import printable
+    from spawn.core.values.text import printable
 
     print(printable(question), end="", file=sys.stderr, flush=True)
     answer = sys.stdin.readline()

@@ -82,7 +82,7 @@ OURS = {
     "spawn.store.queue_dir.record",
     "spawn.store.queue_dir.troubles",
 }
-AS_TEXT = {"spawn.cli.output.status", "spawn.cli.output.text"}
+AS_TEXT = {"spawn.cli.output.status", "spawn.core.values.text"}
 AS_JSON = {"spawn.cli.output.as_json", "spawn.core.reports.as_json"}
 
 OTHERS = {"annotated_doc", "msgspec", "shellingham", "typer", "typing_extensions"}

@@ -10,7 +10,7 @@ from tests.support.feeds import Feed, Laptop
 from tests.support.queues import World, job, retry, until
 from tests.support.wait import wait_until
 
-from spawn.cli import bootstrap, main
+from spawn.cli import host, main
 from spawn.cli.output.as_json import pretty
 from spawn.cli.output.status import render
 from spawn.cli.output.style import Style
@@ -81,7 +81,7 @@ def test_the_status_command_prints_the_same_bytes(
     capfd.readouterr()
     with (
         patch.dict(os.environ, SPAWN_HOME=str(world.home)),
-        patch.object(bootstrap, "now", lambda: now),
+        patch.object(host, "now", lambda: now),
     ):
         assert main.run(["queue", "status", "local", *flags]) == 0
     with laptop.open() as source:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from spawn.cli.output.text import printable
+from spawn.core.values.text import printable
 
 
 @pytest.mark.parametrize(

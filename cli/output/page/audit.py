@@ -3,9 +3,9 @@
 from spawn.cli.output.history import what
 from spawn.cli.output.page.data import Sheet
 from spawn.cli.output.page.html import Safe, cell, section, table, tag
-from spawn.cli.output.text import plural
 from spawn.core.domain.events import JobReset
 from spawn.core.reports.timeline.model import Entry
+from spawn.core.values.text import plural
 from spawn.core.values.timestamps import moment
 
 

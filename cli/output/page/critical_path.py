@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from spawn.cli.output.page.data import Sheet, short
 from spawn.cli.output.page.html import Safe, cell, section, table, tag
-from spawn.cli.output.text import plural
 from spawn.core.reports.timeline.path import Stretch
 from spawn.core.values.durations import text as duration
+from spawn.core.values.text import plural
 
 _MOST = 40
 _WAITS = {

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from spawn.cli.output.page.data import GLYPHS, Sheet
 from spawn.cli.output.page.html import Safe, section, tag
-from spawn.cli.output.text import plural
 from spawn.cli.output.why import sentence
 from spawn.core.reports.why.model import Why
+from spawn.core.values.text import plural
 
 MOST = 25
 """Maximum number of failures shown in detail."""

@@ -4,7 +4,7 @@ from spawn.cli.output.page.data import Sheet
 from spawn.cli.output.page.failures import links
 from spawn.cli.output.page.html import Child, Safe, cell, section, table, tag
 from spawn.cli.output.results import size
-from spawn.cli.output.text import plural
+from spawn.core.values.text import plural
 
 ROWS = 300
 

@@ -6,9 +6,9 @@ from spawn.cli.output.page.data import GLYPHS, Sheet
 from spawn.cli.output.page.html import Child, Safe, safe, tag
 from spawn.cli.output.page.time_axis import zone_name
 from spawn.cli.output.status import trouble_text, without
-from spawn.cli.output.text import plural
 from spawn.core.reports.timeline.model import Epoch
 from spawn.core.values.durations import text as duration
+from spawn.core.values.text import plural
 
 _OWNERS = 6
 _WARNINGS = 20

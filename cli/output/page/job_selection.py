@@ -2,8 +2,8 @@
 
 from spawn.cli.output.page.data import Sheet
 from spawn.cli.output.page.html import Safe, tag
-from spawn.cli.output.text import plural
 from spawn.core.reports.model import JobReport
+from spawn.core.values.text import plural
 
 _URGENCY = {"failed": 0, "running": 1, "retrying": 1, "blocked": 4, "pending": 5, "completed": 3}
 

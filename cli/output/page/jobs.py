@@ -7,8 +7,8 @@ from spawn.cli.output.page.html import Child, Safe, cell, section, table, tag
 from spawn.cli.output.page.job_selection import choose, left_out
 from spawn.cli.output.page.timeline import exit_words
 from spawn.cli.output.results import size
-from spawn.cli.output.text import plural
 from spawn.core.reports.model import JobReport
+from spawn.core.values.text import plural
 
 ROWS = 1000
 _COMMAND = 160

@@ -6,11 +6,11 @@ from spawn.cli.output.page.data import GLYPHS, Sheet, short
 from spawn.cli.output.page.html import Safe, section, tag
 from spawn.cli.output.page.job_selection import choose, left_out
 from spawn.cli.output.page.time_axis import Scale
-from spawn.cli.output.text import plural
 from spawn.core.reports.model import JobReport
 from spawn.core.reports.timeline.model import Attempt, Kind, Line, Span
 from spawn.core.reports.timeline.spans import spans
 from spawn.core.values.durations import text as duration
+from spawn.core.values.text import plural
 
 ROWS = 400
 """Maximum number of jobs drawn."""
