@@ -34,9 +34,9 @@ def wait(
     import time
 
     from spawn.cli import bootstrap, host
+    from spawn.cli.output.queue_summary import summary
     from spawn.cli.output.status import trouble_text
     from spawn.cli.output.style import style_for
-    from spawn.cli.support.follow import summary
     from spawn.cli.support.outage_retry import OutageRetry, WaitingSource, wait_for_change
     from spawn.core.values.ids import is_instance_id
 

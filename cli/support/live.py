@@ -12,10 +12,10 @@ from rich.live import Live
 from rich.text import Text
 
 from spawn.cli.host import now
+from spawn.cli.output.queue_summary import summary
 from spawn.cli.output.style import style_for
 from spawn.cli.output.watch_screen import screen
 from spawn.cli.sources.local import LocalQueue
-from spawn.cli.support.follow import summary
 from spawn.core.domain.events import Data, Event
 from spawn.core.reports.model import Report
 from spawn.core.values.text import printable
