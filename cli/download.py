@@ -116,9 +116,7 @@ def _add(brought: Brought, totals: _Totals) -> list[Fetched]:
     return files
 
 
-def _print_totals(
-    queue_id: str, target: str, shown: str, totals: _Totals, seconds: float
-) -> None:
+def _print_totals(queue_id: str, target: str, shown: str, totals: _Totals, seconds: float) -> None:
     if not totals.files:
         raise SpawnError(
             f"queue {queue_id} has nothing to download yet",

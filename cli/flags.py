@@ -144,9 +144,7 @@ Queue = Annotated[
 ]
 Offline = Annotated[
     bool,
-    typer.Option(
-        "--offline", help="Start without checking ownership in S3.", rich_help_panel=S3
-    ),
+    typer.Option("--offline", help="Start without checking ownership in S3.", rich_help_panel=S3),
 ]
 
 Ttl = Annotated[

@@ -27,9 +27,7 @@ def launch(
     context: typer.Context,
     instance_type: Annotated[
         str,
-        option(
-            "--instance-type", "TYPE", "EC2 instance type, such as m7i.large.", group=_INSTANCE
-        ),
+        option("--instance-type", "TYPE", "EC2 instance type, such as m7i.large.", group=_INSTANCE),
     ],
     batch_queue: Annotated[
         Path | None,
