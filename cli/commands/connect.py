@@ -24,10 +24,10 @@ def connect(
     region: InstanceRegion = None,
     profile: Profile = None,
 ) -> None:
-    """Log in to an instance with the system's `ssh`, or run a command there.
+    """Log in to an instance over SSH, or run a command there.
 
-    Your SSH configuration applies. The instance's host key is verified first, as for `spawn queue
-    status`.
+    Runs the system's `ssh` with your SSH configuration. The instance's host key is verified first,
+    as for `spawn queue status`.
 
     Examples:
         spawn connect i-0123456789abcdef0

@@ -9,7 +9,7 @@ def instance_status(
     region: InstanceRegion = None,
     profile: Profile = None,
 ) -> None:
-    """Show an instance: state, role, queue, tags and estimated cost so far.
+    """Show an instance: state, role, queue, tags and estimated cost.
 
     The data comes from EC2, IAM, S3 and the AWS price list. `spawn queue status INSTANCE` asks the
     instance itself.

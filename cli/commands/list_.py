@@ -57,7 +57,7 @@ def list_queues(
     ssh_user: SshUser = None,
     identity: Identity = None,
 ) -> None:
-    """List queues, newest first: of this machine, of an instance, or of a bucket.
+    """List the queues of this machine, an instance or a bucket, newest first.
 
     Examples:
         spawn queue list

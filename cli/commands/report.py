@@ -32,11 +32,11 @@ def report(
     *,
     where: Where,
 ) -> None:
-    """Write a report of a queue, as one HTML file that needs no network.
+    """Write an HTML report of a queue.
 
-    The report has the timeline, critical path, jobs, failures with their last lines, and events.
-    In the folder that `results` downloads to, it links to the files there. It contains commands
-    and output: review it before you share it.
+    The report is one file that needs no network, with the timeline, critical path, jobs, failures
+    with their last lines, and events. In the folder that `results` downloads to, it links to the
+    files there. It contains commands and output: review it before you share it.
 
     Examples:
         spawn queue report pipeline-20260127

@@ -120,8 +120,8 @@ def prepare(request: LaunchRequest, roots: Roots, now: datetime, say: Say) -> La
         queue = queues.find_new(aws, request, roots, now, say)
     for job_id, name in unset(queue.config, request.environment):
         say(
-            f"Warning: job {job_id} will fail: its environment uses ${{{name}}}, which the "
-            "instance does not have; set it with --env-file"
+            f"Warning: job {job_id} will fail: its environment uses ${{{name}}}, which is not "
+            "set on the instance; set it with --env-file"
         )
     launch_id = token_hex(16)
     named = resource_names.parameter(queue.queue_id, launch_id) if request.environment else ""
