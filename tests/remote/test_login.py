@@ -30,7 +30,7 @@ def whoami(connection: Connection) -> str:
 
 def test_the_user_option_overrides_the_configuration(reach: REACH, person: SshUser) -> None:
     if os.getuid() != 0:
-        pytest.skip("another user can be made by root alone")
+        pytest.skip("only root can create another user")
     folder = public_folder()  # sshd reads authorized keys as that user
     try:
         with another_user() as name, sshd(folder, allow=[person.key]) as server:

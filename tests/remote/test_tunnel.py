@@ -288,7 +288,7 @@ def test_another_user_of_this_machine_gets_nothing_through_the_tunnel(
     known: Sshd, reach: REACH, feed: int
 ) -> None:
     if os.getuid() != 0:
-        pytest.skip("another user can be had by root alone")
+        pytest.skip("only root can create another user")
     with reach().tunnel(feed) as tunnel:
         read, write = os.pipe()
         child = os.fork()
