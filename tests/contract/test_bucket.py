@@ -75,7 +75,7 @@ def test_a_missing_bucket_is_made_in_its_region_closed_and_encrypted(
         "Rules"
     ]
     assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
-    assert said == [f"created the bucket {bucket} in {region}: public access blocked, encrypted"]
+    assert said == [f"Created bucket {bucket} in {region}: public access blocked, encrypted"]
 
 
 def test_a_bucket_that_is_there_is_left_as_it_is(aws: Server) -> None:
@@ -237,7 +237,7 @@ def test_a_server_whose_buckets_have_no_settings_is_no_error_and_is_said_to_be_o
         monkeypatch.setenv("AWS_ENDPOINT_URL", front.endpoint)
         ensure_bucket(_place(name, "us-east-1"), said.append)
     (text,) = said
-    assert text.startswith(f"created the bucket {name} with default settings")
+    assert text.startswith(f"Created bucket {name} with default settings")
 
 
 def test_without_a_server_or_credentials_the_error_says_so(
