@@ -5,13 +5,14 @@ It runs beside the loop and never holds it up. What it learns that the loop must
 
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Protocol
 
 from msgspec import Struct
 
 from spawn.core.errors import SpawnError
+from spawn.core.report.model import Trouble
 from spawn.runner.ports import Clock, Confirmed, FencedOff, Happening, Renewed, Shipped
 from spawn.store.failpoints import reached
 from spawn.store.objects.port import SmallObjects, StoreError, Unavailable
@@ -78,6 +79,7 @@ class Replicator:
         fraction: A random number in [0, 1), for jitter.
         post: Takes what the loop must know. From this thread.
         report: Told how far the replica is, whenever that changes.
+        troubles: Tells the runner's present troubles; the lease carries them.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Replicator:
         fraction: Callable[[], float],
         post: Callable[[Happening], None],
         report: Callable[[Lag], None],
+        troubles: Callable[[], Sequence[Trouble]] = tuple,
         free: bool = False,
     ) -> None:
         self._store = store
@@ -113,6 +116,7 @@ class Replicator:
         self._fraction = fraction
         self._post = post
         self._report = report
+        self._troubles = troubles
         self._free = free
         self._shipper: Shipper | None = None
         self._holder: Holder | None = None
@@ -304,6 +308,7 @@ class Replicator:
                 seen=found.seen,
                 fence=self._fence,
                 head=lambda: shipper.head,
+                troubles=self._troubles,
             )
         assert self._holder is not None
         reached("replica.claiming")

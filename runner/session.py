@@ -410,6 +410,7 @@ class Session:
             post=self._poller.post,
             free=self._place.bucket is None,
             report=LagReport(self._paths.folder, self._store.location, self._say, self._troubles),
+            troubles=self._troubles.present,
         )
 
     def _settle(self, owning: Owning) -> int:

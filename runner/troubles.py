@@ -94,6 +94,11 @@ class Troubles:
             if over:
                 self._keep(self._merged())
 
+    def present(self) -> list[Trouble]:
+        """All that are present, oldest first."""
+        with self._lock:
+            return self._merged()
+
     def look_at_disks(self, folders: Iterable[Path]) -> None:
         """See whether a disk that the queue writes to is full."""
         for folder in folders:

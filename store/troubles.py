@@ -15,6 +15,14 @@ _SIZE = 8192
 _ROOM = _SIZE - 16
 
 
+def fitting(troubles: Sequence[Trouble]) -> tuple[Trouble, ...]:
+    """Return the oldest problems, as many as fit into the file."""
+    shown = tuple(troubles)
+    while len(msgspec.json.encode(shown)) > _ROOM:
+        shown = shown[:-1]
+    return shown
+
+
 class Board:
     """Writes a runner's problems. Those of an earlier runner are removed.
 
@@ -29,9 +37,7 @@ class Board:
 
     def __call__(self, troubles: Sequence[Trouble]) -> None:
         """Replace the problems, as many as fit into the file; ignores errors of the disk."""
-        shown = list(troubles)
-        while len(body := msgspec.json.encode(shown)) > _ROOM:
-            shown.pop()
+        body = msgspec.json.encode(fitting(troubles))
         with suppress(OSError):
             if self._fd is None:
                 self._fd = block.preallocate(self._path, _SIZE)

@@ -133,8 +133,8 @@ class ReplicaQueue:
         return seen is not None and not (seen.expired or seen.lease.handed_back)
 
     def troubles(self) -> tuple[Trouble, ...]:
-        """See `QueueSource.troubles`. They are not in the store."""
-        return ()
+        """See `QueueSource.troubles`. As of the newest lease, which is renewed every 10 s."""
+        return self._seen.lease.troubles if self._seen is not None and self.runner_alive() else ()
 
     def report(self, now: datetime, *, past: bool = False) -> Report:
         """See `QueueSource.report`. A queue whose runner is silent is reported as of when it was
@@ -156,6 +156,7 @@ class ReplicaQueue:
             self._heard(state, now) if silent else now,
             live=self._live(state, alive=bool(alive)) if output else None,
             runner_alive=alive,
+            troubles=() if state.ended else self.troubles(),
         )
         jobs = report.jobs
         if not alive:  # its numbers are nobody's any more, and nobody works on what is left

@@ -3,7 +3,7 @@
 Its expiry is told by the store's own clock alone, so that no machine's clock counts.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from math import inf
 
@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from spawn.core.errors import CorruptLog, SpawnError
+from spawn.core.report.model import Trouble
 from spawn.store.objects.port import (
     Changed,
     Exists,
@@ -20,6 +21,7 @@ from spawn.store.objects.port import (
     Unavailable,
 )
 from spawn.store.replica.names import LEASE
+from spawn.store.troubles import fitting
 
 RENEW_SECONDS = 10.0
 TTL_SECONDS = 60.0
@@ -48,7 +50,8 @@ class Owner(Struct, frozen=True, kw_only=True):
 
 
 class Lease(Struct, frozen=True, kw_only=True):
-    """What `lease.json` says. `head` is the newest event that was in the store then."""
+    """What `lease.json` says. `seq` and `hash` are of the newest event that was in the store then,
+    `troubles` what kept the runner from its work."""
 
     epoch: int
     nonce: str
@@ -56,6 +59,7 @@ class Lease(Struct, frozen=True, kw_only=True):
     seq: int
     hash: str
     handed_back: bool = False
+    troubles: tuple[Trouble, ...] = ()
 
 
 class Seen(Struct, frozen=True):
@@ -101,6 +105,7 @@ class Holder:
     Args:
         seen: The lease that the claim rests on; None when there was none.
         head: Tells the newest event that is in the store: `(seq, hash)`.
+        troubles: Tells the runner's present troubles, for readers of the store alone.
         fence: Whether the store honours conditional writes; where it does not, we look first.
     """
 
@@ -113,6 +118,7 @@ class Holder:
         nonce: str,
         seen: Seen | None,
         head: Callable[[], tuple[int, bytes]],
+        troubles: Callable[[], Sequence[Trouble]] = tuple,
         fence: bool = True,
     ) -> None:
         self._store = store
@@ -121,6 +127,7 @@ class Holder:
         self._nonce = nonce
         self._etag = seen.etag if seen else None
         self._head = head
+        self._troubles = troubles
         self._fence = fence
 
     def claim(self) -> float:
@@ -172,6 +179,7 @@ class Holder:
             seq=seq,
             hash=hash_.hex(),
             handed_back=handed_back,
+            troubles=() if handed_back else fitting(self._troubles()),
         )
         data = msgspec.json.encode(lease, order="sorted")
         if self._etag is None:

@@ -61,6 +61,29 @@ def test_nothing_partial_is_taken_for_whole(machines: Machines, fault: Fault) ->
     assert machines.remote().uploads() == [], "no upload in parts is left open"
 
 
+def test_a_reader_of_the_store_alone_sees_what_keeps_the_runner_from_its_work(
+    machines: Machines,
+) -> None:
+    machines.hurry("spawn.runner.replicator.RENEW_SECONDS", 0.2)
+    machines.hurry("spawn.runner.publisher.FIRST_SECONDS", 0.1)
+    machines.hurry("spawn.runner.publisher.MOST_SECONDS", 0.5)
+    a, b = machines.machine("a"), machines.machine("b")
+    queue = a.queue(job("make", "echo 1 > x", result_files=["x"]), job("use", "cat x", "make"))
+    with machines.proxy.fault("503", *WRITES, key="/attempts/"):
+        process = queue.start()
+        queue.wait_for("JobCompleted", "make")
+        queue.until(lambda: bool(b.status("q")["troubles"]), "the lease tells the trouble")
+        there, (here,) = b.status("q")["troubles"], a.status("q")["troubles"]
+        assert [(each["kind"], each["what"]) for each in there] == [(here["kind"], here["what"])]
+        assert here["what"] == "the files of make are not saved yet"
+        assert here["what"] in b.spawn("status", "q").out
+        assert here["what"] in b.spawn("list", "--bucket", machines.bucket).out
+        assert here["what"] in b.spawn("why", "q", "use").out
+    _, err = process.communicate(timeout=90)
+    assert process.returncode == 0, err
+    assert b.status("q")["troubles"] == []
+
+
 @pytest.mark.cold
 def test_who_depends_on_results_waits_for_them_only_so_long(machines: Machines) -> None:
     a = machines.machine()
