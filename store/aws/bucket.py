@@ -86,13 +86,13 @@ def _fallback(
     """Return the place with this account's own bucket, if the user did not name the bucket."""
     if chosen or os.environ.get(OWNER):
         raise Denied(
-            f"the bucket {place.bucket} denied access",
+            f"bucket {place.bucket} denied access",
             why="it belongs to another account, or you lack the permissions",
             hint="set another one with --bucket; docs/iam-policies.md lists the permissions",
         )
     owner = owner or account(place.region, place.profile)
     other = structs.replace(place, bucket=f"spawn-results-{owner}-{client.meta.region_name}")
-    say(f"the bucket {place.bucket} denied access; using {other.bucket} instead")
+    say(f"Bucket {place.bucket} denied access; using {other.bucket} instead")
     return other
 
 
@@ -145,7 +145,7 @@ def _create(client: Any, bucket: str, say: Callable[[str], None]) -> _Access:
     except ClientError as error:
         if on_aws(client):
             raise
-        say(f"created the bucket {bucket} with default settings: {redact(str(error))}")
+        say(f"Created bucket {bucket} with default settings: {redact(str(error))}")
     else:
-        say(f"created the bucket {bucket} in {region}: public access blocked, encrypted")
+        say(f"Created bucket {bucket} in {region}: public access blocked, encrypted")
     return _Access.GRANTED

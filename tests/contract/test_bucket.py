@@ -82,7 +82,7 @@ def test_a_missing_bucket_is_created_in_its_region_private_and_encrypted(
         "Rules"
     ]
     assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
-    assert said == [f"created the bucket {bucket} in {region}: public access blocked, encrypted"]
+    assert said == [f"Created bucket {bucket} in {region}: public access blocked, encrypted"]
 
 
 def test_an_existing_bucket_is_unchanged(aws: Server) -> None:
@@ -244,7 +244,7 @@ def test_a_server_without_bucket_settings_gives_only_a_warning(
         monkeypatch.setenv("AWS_ENDPOINT_URL", front.endpoint)
         ensure_bucket(_place(name, "us-east-1"), said.append)
     (text,) = said
-    assert text.startswith(f"created the bucket {name} with default settings")
+    assert text.startswith(f"Created bucket {name} with default settings")
 
 
 def test_a_missing_server_or_missing_credentials_are_reported(

@@ -293,8 +293,8 @@ def test_a_missing_bucket_is_created_if_allowed(
     done = queue.run("--bucket", missing)
     if may:
         assert done.code == 0, done.err
-        assert f"created the bucket {missing}" in queue.describe()
-        assert f"created the bucket {missing}" in done.err
+        assert f"Created bucket {missing}" in queue.describe()
+        assert f"Created bucket {missing}" in done.err
         account.client().get_bucket_encryption(Bucket=missing)
     else:
         _refused(done)
