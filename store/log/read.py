@@ -45,7 +45,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
     written = notes.newest(path)  # before the log is read
     try:
         exists = expect_files(path)
-        if not there and written:
+        if not exists and written:
             raise CorruptLog(f"the event log {path} is gone", why=f"it had {written} events")
         if not exists:
             raise QueueNotFound(f"there is no event log at {path}")

@@ -75,8 +75,7 @@ class Item(Struct, frozen=True, kw_only=True):
 
 
 def items(objects: ObjectStore, choice: Choice, prefix: str) -> Iterator[Item]:
-    """List an attempt's files and what is missing: output, metadata, results, then other objects.
-    """
+    """List an attempt's files and what is missing: output, metadata, results, other objects."""
     names = {key.removeprefix(prefix): size for key, size in list_all(objects, prefix)}
     manifest, broken = _Manifest(), ""
     if choice.results:
@@ -161,8 +160,7 @@ def _unsaved(job: JobState) -> str:
 def _output_hashes(
     objects: ObjectStore, prefix: str, names: Mapping[str, int]
 ) -> dict[str, ExpectedFile]:
-    """The hashes of large output from the attempt's metadata, so that it is not downloaded twice.
-    """
+    """The hashes of large output, from the attempt's metadata, to skip identical files."""
     if max((names.get(log, 0) for log in LOGS), default=0) < COMPARE_BYTES or _FACTS not in names:
         return {}
     try:
