@@ -5,7 +5,7 @@ class may be renamed, but its name in the log never changes. `VERSION` increases
 the old shape would misread the new one; `core.upcast` then gets a conversion.
 
 Times are UTC RFC 3339 with microseconds, durations seconds, sizes bytes.
-Source: the event table in `ARCHITECTURE.md`.
+`docs/events.md` is generated from this module.
 """
 
 from typing import ClassVar, Generic, Literal, TypeVar

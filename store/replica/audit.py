@@ -200,7 +200,7 @@ def _expect_submitted(store: SmallObjects, submitted: QueueConfig | None, queue_
     if submitted is None:
         raise CorruptLog(f"{names.QUEUE} is missing", why=f"{store.location} has a queue's log")
     if submitted.queue_id != queue_id:
-        raise CorruptLog(f"{names.QUEUE} belongs to another queue", why=submitted.queue_id or "")
+        raise CorruptLog(f"{names.QUEUE} belongs to queue {submitted.queue_id}")
 
 
 def _was_configured(submitted: QueueConfig | None, hashes: Iterable[str]) -> bool:

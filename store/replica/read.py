@@ -203,7 +203,7 @@ def foreign(key: str) -> CorruptLog:
 def _objects(
     store: SmallObjects, after: int, known: Cached | None
 ) -> Iterator[tuple[str, int, int | None, bool]]:
-    """The objects to read, in order: `(key, first seq, size if known, already read)`."""
+    """The objects to read, in order: `(key, first seq, size or None, whether it is cached)`."""
     at = after + 1
     page, end = _segments(store, at)
     if page and known is not None and _is_known(known, page[0], after):

@@ -160,7 +160,7 @@ def _unsaved(job: JobState) -> str:
 def _output_hashes(
     objects: ObjectStore, prefix: str, names: Mapping[str, int]
 ) -> dict[str, ExpectedFile]:
-    """The hashes of large output from the attempt's metadata, so that it is downloaded once."""
+    """The hashes of large output, from the attempt's metadata, to skip identical files."""
     if max((names.get(log, 0) for log in LOGS), default=0) < COMPARE_BYTES or _FACTS not in names:
         return {}
     try:

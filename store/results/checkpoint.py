@@ -19,8 +19,8 @@ from spawn.store.results.upload import (
     Kept,
     attempt_prefix,
     encode_list,
+    in_short,
     map_concurrently,
-    shorten,
     upload_file,
 )
 from spawn.store.results.upload_journal import Sent
@@ -93,7 +93,7 @@ class Checkpoint:
             size=sum(file.size for file in kept),
             key=prefix + LIST,
             sha256=digest,
-            left_out=shorten(self._found.left_out),
+            left_out=in_short(self._found.left_out),
         )
 
     def _send(self, store: ObjectStore, prefix: str, file: Found) -> Sent:

@@ -180,7 +180,7 @@ def _matches(pattern: str, working_directory: str) -> Iterator[tuple[str, bool]]
 
 
 def _regex(parts: list[str]) -> str:
-    """The pattern as a regular expression. As in a shell, wildcards do not match a leading dot."""
+    """The pattern as a regular expression. Wildcards do not match a leading dot, as in a shell."""
     pieces = []
     for index, part in enumerate(parts):
         last = index == len(parts) - 1

@@ -55,7 +55,7 @@ class OnlyResults(Exception):
 
 
 class Kept(Found, frozen=True, kw_only=True):
-    """A result file in the store's manifest: as found, with the hash of the uploaded bytes."""
+    """A result file in the store's manifest, with the hash of the uploaded bytes."""
 
     sha256: str
 
@@ -200,7 +200,7 @@ def _publish_results(
         key=prefix + NAME,
         sha256=stored,
         unmatched=manifest.unmatched,
-        left_out=shorten(manifest.left_out),
+        left_out=in_short(manifest.left_out),
     )
 
 
@@ -210,7 +210,7 @@ def encode_list(kept: tuple[Kept, ...], found: Manifest | Results) -> bytes:
     return msgspec.json.encode(Listed(files=kept, **rest, v=VERSION), order="sorted")
 
 
-def shorten(left_out: Sequence[str]) -> tuple[str, ...]:
+def in_short(left_out: Sequence[str]) -> tuple[str, ...]:
     """Shorten a list of left-out entries for the log."""
     named = tuple(each[:_MAX_LENGTH] for each in left_out[:_MAX_ENTRIES])
     more = len(left_out) - len(named)
