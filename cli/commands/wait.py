@@ -80,7 +80,7 @@ def _abandoned_error(report: "Report") -> Exception:
             why = "its instance failed to boot"
         elif report.origin.heard_at is not None:
             ago = duration((host.now() - report.origin.heard_at).total_seconds())
-            why = f"its runner was last heard of {ago} ago"
+            why = f"its runner was last heard from {ago} ago"
     return SpawnError(
         f"queue {report.queue_id} is unfinished, but its runner has stopped",
         why=why,

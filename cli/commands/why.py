@@ -44,7 +44,7 @@ def why(
         expect_events(source)
         current = then is None and not source.state.ended
         seen = source.report(then or host.now())
-        now = then or seen.as_of  # for a silent runner: when it was last heard of
+        now = then or seen.as_of  # for a silent runner: when it was last heard from
         alive = seen.runner_alive if current else None
         fold = Replay(source.queue_id)  # a separate fold, whose seq says how far the log was read
         fold.feed(source.rows(), until=None if then is None else stamp(then))

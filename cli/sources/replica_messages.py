@@ -39,7 +39,7 @@ def read_summary(origin: Origin, state: QueueState, now: datetime) -> str:
         return read
     if origin.handed_back:
         return f"{read}; its runner stopped {ago(origin.heard_at)}"
-    return f"{read}; its runner was last heard of {ago(origin.heard_at)}"
+    return f"{read}; its runner was last heard from {ago(origin.heard_at)}"
 
 
 def reread_messages(queue_id: str, damaged: int, differs: int, place: str) -> Iterator[str]:

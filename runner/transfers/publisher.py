@@ -39,7 +39,7 @@ from spawn.store.results.upload import (
     OnlyResults,
     attempt_prefix,
     publish,
-    shorten,
+    summarize_left_out,
 )
 
 ATTEMPTS_AT_ONCE = 4
@@ -421,5 +421,5 @@ def _failure_event(error: str, folder: Path) -> ResultsUploadFailed:
         manifest = load(folder)
     except (OSError, msgspec.DecodeError):
         return ResultsUploadFailed(error=error)
-    left_out = shorten(manifest.left_out)
+    left_out = summarize_left_out(manifest.left_out)
     return ResultsUploadFailed(error=error, unmatched=manifest.unmatched, left_out=left_out)

@@ -200,7 +200,7 @@ def _publish_results(
         key=prefix + NAME,
         sha256=stored,
         unmatched=manifest.unmatched,
-        left_out=in_short(manifest.left_out),
+        left_out=summarize_left_out(manifest.left_out),
     )
 
 
@@ -210,7 +210,7 @@ def encode_list(kept: tuple[Kept, ...], found: Manifest | Results) -> bytes:
     return msgspec.json.encode(Listed(files=kept, **rest, v=VERSION), order="sorted")
 
 
-def in_short(left_out: Sequence[str]) -> tuple[str, ...]:
+def summarize_left_out(left_out: Sequence[str]) -> tuple[str, ...]:
     """Shorten a list of left-out entries for the log."""
     named = tuple(each[:_MAX_LENGTH] for each in left_out[:_MAX_ENTRIES])
     more = len(left_out) - len(named)

@@ -56,7 +56,7 @@ def test_the_status_text_is_the_golden_text(home: Home, silent: Path) -> None:
     ago = r"\d+d( \d+h)? ago"
     assert re.fullmatch(
         rf"Read from {re.escape(str(silent))}/: {TRAINING.seq} events, the last {ago}; "
-        rf"its runner was last heard of {ago}\n",
+        rf"its runner was last heard from {ago}\n",
         done.stderr,
     )
 

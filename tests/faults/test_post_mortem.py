@@ -16,7 +16,7 @@ from tests.support.wait import wait_until
 AGO = r"(\d+[dhms] ?)+ago"
 READ = re.compile(
     rf"Read from s3://\S+/: \d+ events?, the last {AGO}"
-    rf"(; its runner (was last heard of|stopped) {AGO})?\n"
+    rf"(; its runner (was last heard from|stopped) {AGO})?\n"
 )
 
 
@@ -155,14 +155,14 @@ def test_live_and_dead_queues_of_other_machines_are_distinguished(machines: Mach
     assert told["job_details"][0]["pid"] == queue.attempt("a").pid
     text = b.spawn("status", "q")
     assert "no runner" not in text.out
-    assert "; its runner was last heard of " in text.err
+    assert "; its runner was last heard from " in text.err
     # by the store's clock, which gives the lease's age
     with machines.proxy.fault("ahead", "GET", key="lease", seconds=3600):
         gone = b.spawn("status", "q")
         told = status()
     assert "Warning: the queue has no runner; `spawn queue resume q --from-s3`" in gone.out
     assert "PID" not in gone.out
-    assert "its runner was last heard of 1h ago" in gone.err or "of 59m" in gone.err
+    assert "its runner was last heard from 1h ago" in gone.err or "of 59m" in gone.err
     assert (told["status"], told["runner_alive"]) == ("running", False)
     assert told["job_details"][0]["log_file"] == f"s3://{machines.bucket}/q/a/attempts/1.1/"
     waiting = b.start("wait", "q")

@@ -137,7 +137,7 @@ def test_a_running_queue_is_shown_as_of_the_last_contact(
     def there() -> bool:
         finished = status(person, instance)
         report = json.loads(finished.out)
-        return report["status"] == "running" and "its runner was last heard of" in finished.err
+        return report["status"] == "running" and "its runner was last heard from" in finished.err
 
     queue.until(there, "S3 has it running")
     instance.world.release("end")
