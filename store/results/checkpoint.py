@@ -19,7 +19,7 @@ from spawn.store.results.upload import (
     Kept,
     attempt_prefix,
     encode_list,
-    in_short,
+    summarize_left_out,
     map_concurrently,
     upload_file,
 )
@@ -93,7 +93,7 @@ class Checkpoint:
             size=sum(file.size for file in kept),
             key=prefix + LIST,
             sha256=digest,
-            left_out=in_short(self._found.left_out),
+            left_out=summarize_left_out(self._found.left_out),
         )
 
     def _send(self, store: ObjectStore, prefix: str, file: Found) -> Sent:
