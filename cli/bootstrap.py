@@ -15,12 +15,12 @@ from spawn.core.values.ids import (
 from spawn.store import queues
 
 if TYPE_CHECKING:
-    from spawn.cli.flags import Where
+    from spawn.cli.flags import LocationFlags
     from spawn.cli.sources.queue import QueueSource
     from spawn.cli.sources.replica import ReplicaQueue
 
 
-def find(target: str, *, where: "Where | None" = None) -> "QueueSource":
+def find_queue(target: str, *, where: "LocationFlags | None" = None) -> "QueueSource":
     """Find the queue of a target, for reading: on this machine, else in S3; an instance's over SSH.
 
     Args:
@@ -37,13 +37,13 @@ def find(target: str, *, where: "Where | None" = None) -> "QueueSource":
     from_s3 = where is not None and where.from_s3
     queue_id = _resolve_queue_id(target, queue, list_others=not from_s3)
     if from_s3:
-        return replica(queue_id, where)
+        return open_replica(queue_id, where)
     try:
         source = _local_queue(queue_id, where)
     except QueueNotFound as error:
         _reject_mistyped_instance_id(queue_id, where)
         try:
-            return replica(queue_id, where, elsewhere=error)
+            return open_replica(queue_id, where, elsewhere=error)
         except InvalidArgument:
             raise with_location_hint(error) from None
     if where is not None and where.typed and (where.bucket or where.prefix):
@@ -51,7 +51,7 @@ def find(target: str, *, where: "Where | None" = None) -> "QueueSource":
     return source
 
 
-def find_local(target: str, *, queue: str | None = None) -> LocalQueue:
+def find_local_queue(target: str, *, queue: str | None = None) -> LocalQueue:
     """Find the queue of a target on this machine, for changing it.
 
     Raises:
@@ -67,8 +67,8 @@ def find_local(target: str, *, queue: str | None = None) -> LocalQueue:
         raise
 
 
-def replica(
-    queue_id: str, where: "Where | None" = None, *, elsewhere: QueueNotFound | None = None
+def open_replica(
+    queue_id: str, where: "LocationFlags | None" = None, *, elsewhere: QueueNotFound | None = None
 ) -> "ReplicaQueue":
     """Open a queue in S3, without sending a request yet.
 
@@ -78,10 +78,12 @@ def replica(
     Raises:
         InvalidArgument: The queue id is invalid, or the bucket is unknown.
     """
-    from spawn.cli.flags import Where
+    from spawn.cli.flags import LocationFlags
     from spawn.cli.sources.open_replica import open_replica
 
-    return open_replica(local_roots(), queue_id, where or Where(), say=say, elsewhere=elsewhere)
+    return open_replica(
+        local_roots(), queue_id, where or LocationFlags(), say=say, elsewhere=elsewhere
+    )
 
 
 def with_location_hint(error: QueueNotFound) -> QueueNotFound:
@@ -90,28 +92,32 @@ def with_location_hint(error: QueueNotFound) -> QueueNotFound:
     return error
 
 
-def _instance_queue(instance_id: str, where: "Where | None") -> "QueueSource":
-    from spawn.cli.flags import Where
+def _instance_queue(instance_id: str, where: "LocationFlags | None") -> "QueueSource":
+    from spawn.cli.flags import LocationFlags
     from spawn.cli.sources.instance import InstanceQueue
 
-    return InstanceQueue(instance_id, local_roots(), where or Where(), say=say)
+    return InstanceQueue(instance_id, local_roots(), where or LocationFlags(), say=say)
 
 
-def _reject_mistyped_instance_id(queue_id: str, where: "Where | None") -> None:
+def _reject_mistyped_instance_id(queue_id: str, where: "LocationFlags | None") -> None:
     """Reject a queue id that looks like an instance id, unless its place in S3 is known.
 
     Raises:
         InvalidArgument: It looks like a mistyped instance id.
     """
     from spawn.cli.sources.instance_errors import no_instance
-    from spawn.cli.sources.queue_location import recall
+    from spawn.cli.sources.queue_location import load_place
 
     named = where is not None and where.typed and (where.bucket or where.prefix)
-    if is_mistyped_instance_id(queue_id) and not named and recall(local_roots(), queue_id) is None:
+    if (
+        is_mistyped_instance_id(queue_id)
+        and not named
+        and load_place(local_roots(), queue_id) is None
+    ):
         raise no_instance(queue_id) from None
 
 
-def _local_queue(queue_id: str, where: "Where | None") -> LocalQueue:
+def _local_queue(queue_id: str, where: "LocationFlags | None") -> LocalQueue:
     here = local_roots()
     if where is None:
         return LocalQueue(here, queue_id)
@@ -137,7 +143,7 @@ def _resolve_queue_id(
         queue = queue or os.environ.get("SPAWN_QUEUE")
         if queue:
             return _resolve_queue_id(queue, None)
-        chosen, others = queues.local(local_roots())
+        chosen, others = queues.choose_local(local_roots())
         if others and change:
             raise InvalidArgument(
                 f"{len(others) + 1} queues run on this machine: {', '.join([chosen, *others])}",

@@ -175,10 +175,10 @@ def parse_ttl(text: str | None) -> "Time | None":
         InvalidArgument: The text is neither a duration nor a moment.
     """
     from spawn.core.errors import InvalidArgument
-    from spawn.core.values.ttl import parse
+    from spawn.core.values.ttl import parse_ttl
 
     try:
-        return None if text is None else parse(text)
+        return None if text is None else parse_ttl(text)
     except ValueError as error:
         raise InvalidArgument(f"--ttl {text}: {error}") from None
 
@@ -189,7 +189,7 @@ def typed_on_command_line(context: typer.Context, *names: str) -> bool:
     return any(source is not None and source.name == "COMMANDLINE" for source in sources)
 
 
-class Where(Struct, frozen=True, kw_only=True):
+class LocationFlags(Struct, frozen=True, kw_only=True):
     """The location flags of a command: each field has the name of its flag, None if unset."""
 
     queue: str | None = None

@@ -80,7 +80,7 @@ class NothingToDo(SpawnError):
     """The request would change nothing."""
 
 
-class TtlPassed(SpawnError):
+class TtlExpired(SpawnError):
     """The queue's `--ttl` on this machine expired and interrupted the queue earlier. The exit code
     is that of a queue that is interrupted now."""
 

@@ -5,7 +5,7 @@ import sys
 from contextlib import suppress
 
 from spawn.runner.guardian import RunnerContext, guard
-from spawn.store.aws.boot.locations import SERVICE
+from spawn.store.aws.boot.locations import SERVICE_VARIABLE
 
 
 def run(order: bytes, context: RunnerContext) -> int:
@@ -20,4 +20,4 @@ def run(order: bytes, context: RunnerContext) -> int:
 
 if __name__ == "__main__":
     # Do not wait for threads that still wait for the store.
-    os._exit(guard(run, os.environ, SERVICE in os.environ))
+    os._exit(guard(run, os.environ, SERVICE_VARIABLE in os.environ))

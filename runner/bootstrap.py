@@ -12,21 +12,28 @@ from msgspec import structs
 from spawn.core.errors import CorruptLog, RunnerAlive, SpawnError, UnreadableEvent
 from spawn.runner.guardian import INTERNAL_ERROR, RunnerContext
 from spawn.runner.process.launcher import ProcessLauncher
-from spawn.runner.runner_process import Over, Refused, RunnerMessage, RunOrder, Said, exit_code
+from spawn.runner.runner_process import (
+    RunnerError,
+    RunnerExited,
+    RunnerMessage,
+    RunRequest,
+    WarningMessage,
+    exit_code,
+)
 from spawn.runner.session.reporter import Reporter
 from spawn.runner.session.session import Overtaken, Session
 from spawn.runner.session.storage_place import place_of_copy
 from spawn.store import queues
-from spawn.store.aws.boot.locations import SERVICE
-from spawn.store.aws.this_machine import instance
-from spawn.store.failpoints import reached
-from spawn.store.files import regular
+from spawn.store.aws.boot.locations import SERVICE_VARIABLE
+from spawn.store.aws.this_machine import detect_instance
+from spawn.store.failpoints import mark
+from spawn.store.files import open_regular
 from spawn.store.log.ownership_time import newest_epoch
 from spawn.store.objects.interface import StoreError, Unavailable
 from spawn.store.objects.location import open_place
 from spawn.store.queue_dir import lock
 from spawn.store.queue_dir.paths import QueuePaths, Roots
-from spawn.store.replica.lease import Owned
+from spawn.store.replica.lease import OwnedElsewhere
 from spawn.store.replica.restore_log import NoCopy, rebuild
 
 STORE_UNREACHABLE = 75
@@ -41,35 +48,37 @@ MAX_TAKEOVERS = 5
 def main(data: bytes, context: RunnerContext) -> int:
     """Run the queue of an order; messages go to the descriptor in argv. Returns the exit code."""
     report = Reporter(int(sys.argv[1]), context.guardian_fd)
-    order = msgspec.json.decode(data, type=RunOrder)
+    order = msgspec.json.decode(data, type=RunRequest)
     if context.previous_death:
         order = _restart_order(order, context.elapsed)
     try:
         code = _run(order, report, context)
-        report(Over())
+        report(RunnerExited())
         return code
     except SpawnError as error:
         alive = isinstance(error, RunnerAlive)
         temporary = order.from_s3 and isinstance(error, Unavailable)
-        code = STORE_UNREACHABLE if temporary and SERVICE in os.environ else error.exit_code
+        code = (
+            STORE_UNREACHABLE if temporary and SERVICE_VARIABLE in os.environ else error.exit_code
+        )
         hint = error.hint or (_RETRY_HINT if temporary else "")
-        report(Refused(error.what, error.why, hint, code, alive))
+        report(RunnerError(error.what, error.why, hint, code, alive))
         return code
     except OSError as error:
-        report(Refused("the runner failed", str(error), "", 1))
+        report(RunnerError("the runner failed", str(error), "", 1))
         return 1
     except Exception:
         traceback.print_exc()
         why = traceback.format_exc().strip().splitlines()[-1]
         what, hint = "internal error in the runner", "see the traceback in the queue's runner.log"
         if report.guarded:
-            report(Said(f"{what}: {why}; {hint}"))
+            report(WarningMessage(f"{what}: {why}; {hint}"))
         else:
-            report(Refused(what, why, hint, INTERNAL_ERROR))
+            report(RunnerError(what, why, hint, INTERNAL_ERROR))
         return INTERNAL_ERROR
 
 
-def _restart_order(order: RunOrder, seconds: float) -> RunOrder:
+def _restart_order(order: RunRequest, seconds: float) -> RunRequest:
     """The order for a restart after a runner that owned the queue has died.
 
     Args:
@@ -90,18 +99,22 @@ def _restart_order(order: RunOrder, seconds: float) -> RunOrder:
     )
 
 
-def _run(order: RunOrder, report: Reporter, context: RunnerContext) -> int:
+def _run(order: RunRequest, report: Reporter, context: RunnerContext) -> int:
     roots = Roots(Path(order.state), Path(order.log), Path(order.cache))
     died = context.previous_death
     must_exist = order.task == "cancel" or (order.task == "resume" and not order.from_s3)
     must_exist = must_exist or bool(died)  # do not recreate a folder that was removed meanwhile
-    paths = queues.find(roots, order.queue_id) if must_exist else queues.make(roots, order.queue_id)
-    held = lock.take(paths.lock)
+    paths = (
+        queues.find_queue(roots, order.queue_id)
+        if must_exist
+        else queues.create_folder(roots, order.queue_id)
+    )
+    held = lock.acquire(paths.lock)
     if held is None:
         raise _runner_alive(order)
-    reached("runner.locked")
-    queues.close_to_others(paths)  # earlier versions left it readable by others
-    _redirect(paths.runner_log)
+    mark("runner.locked")
+    queues.restrict_access(paths)  # earlier versions left it readable by others
+    _redirect_stderr(paths.runner_log)
     if died:
         _say(f"the runner died ({died}) and was restarted", report)
     launcher = ProcessLauncher(os.environb)  # before any thread and any SQLite connection
@@ -131,14 +144,14 @@ def _run(order: RunOrder, report: Reporter, context: RunnerContext) -> int:
         if session.unlogged_signal:
             return 128 + session.unlogged_signal
         return 1 if session.fenced else exit_code(state)
-    raise Owned(
+    raise OwnedElsewhere(
         f"queue {order.queue_id} was taken over by other machines {MAX_TAKEOVERS} times in a row",
         hint="find out which other machines run `resume --from-s3`",
     )
 
 
 def _open_session(
-    order: RunOrder,
+    order: RunRequest,
     roots: Roots,
     paths: QueuePaths,
     launcher: ProcessLauncher,
@@ -146,7 +159,7 @@ def _open_session(
     nonce: str,
     against: str,
     died: str,
-) -> tuple[RunOrder, Session]:
+) -> tuple[RunRequest, Session]:
     """Open a session; a damaged log is restored from its copy first.
 
     Returns:
@@ -163,7 +176,7 @@ def _open_session(
         if order.task == "run":
             raise
         damage = error
-    place = place_of_copy(order, paths.events, instance(os.environ), roots.objects)
+    place = place_of_copy(order, paths.events, detect_instance(os.environ), roots.objects)
     store = open_place(place, roots.objects)
     try:
         events, kept = rebuild(paths.events, order.queue_id, store)
@@ -174,9 +187,9 @@ def _open_session(
         if isinstance(error, NoCopy) or not (order.from_s3 and order.force):
             raise _unrestored(order.queue_id, damage, error) from None
         kept = queues.put_aside(paths, newest_epoch(paths.folder), "damaged")
-        queues.make(roots, order.queue_id)
-        lock.take(paths.lock)  # held until this process ends, as is the one that was put aside
-        _redirect(paths.runner_log)
+        queues.create_folder(roots, order.queue_id)
+        lock.acquire(paths.lock)  # held until this process ends, as is the one that was put aside
+        _redirect_stderr(paths.runner_log)
         _say(f"{damage}; it cannot be restored: {error}; the old folder is kept as {kept}", report)
         order = structs.replace(
             order,
@@ -210,17 +223,17 @@ def _put_aside(paths: QueuePaths, epoch: int, report: Callable[[RunnerMessage], 
 
 def _say(text: str, report: Callable[[RunnerMessage], None]) -> None:
     print(text, file=sys.stderr, flush=True)
-    report(Said(text))
+    report(WarningMessage(text))
 
 
-def _redirect(path: Path) -> None:
+def _redirect_stderr(path: Path) -> None:
     """Redirect stderr to the queue's `runner.log`."""
-    fd = regular(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    fd = open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(fd, 2)
     os.close(fd)
 
 
-def _runner_alive(order: RunOrder) -> RunnerAlive:
+def _runner_alive(order: RunRequest) -> RunnerAlive:
     return RunnerAlive(
         f"queue {order.queue_id} is being run by another process",
         hint=f"`spawn queue status {order.queue_id}` shows it",

@@ -8,7 +8,7 @@ from pathlib import Path
 import spawn
 
 
-def python(module: str, environ: Mapping[str, str] = os.environ) -> list[str]:
+def python_command(module: str, environ: Mapping[str, str] = os.environ) -> list[str]:
     """Build the command line that runs a module of this package.
 
     The module's imports do not depend on the current folder, which may contain a `queue.py`, or on

@@ -10,9 +10,9 @@ from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from spawn.runner.guardian import FORWARDED
-from spawn.runner.ports import Happening, Signalled
+from spawn.runner.ports import LoopMessage, Signalled
 
-LOOK_SECONDS = 10.0
+POLL_SECONDS = 10.0
 """Poll interval for sources that do not reliably become readable."""
 SAME_SECONDS = 1.0
 """A stop that arrives twice within this time, once from the guardian, was sent to both."""
@@ -37,9 +37,9 @@ class Poller:
     def __init__(self, stopped: Callable[[], None]) -> None:
         self._stopped = stopped
         self._selector = selectors.DefaultSelector()
-        self._poll_at = time.monotonic() + LOOK_SECONDS
-        self._polled: list[Callable[[], Iterable[Happening]]] = []
-        self._posted: SimpleQueue[Happening] = SimpleQueue()
+        self._poll_at = time.monotonic() + POLL_SECONDS
+        self._polled: list[Callable[[], Iterable[LoopMessage]]] = []
+        self._posted: SimpleQueue[LoopMessage] = SimpleQueue()
         self._read, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._selector.register(self._read, selectors.EVENT_READ, self._read_wakeups)
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
@@ -52,47 +52,47 @@ class Poller:
     def watch(
         self,
         source: HasFileno,
-        happened: Callable[[], Iterable[Happening]],
+        happened: Callable[[], Iterable[LoopMessage]],
         *,
         also_poll: bool = False,
     ) -> None:
         """Call `happened` whenever `source` is readable.
 
         Args:
-            also_poll: Whether to call it every `LOOK_SECONDS` too, for a source whose writer may
+            also_poll: Whether to call it every `POLL_SECONDS` too, for a source whose writer may
                 die before it makes the source readable.
         """
         self._selector.register(source, selectors.EVENT_READ, happened)
         if also_poll:
             self._polled.append(happened)
 
-    def poll_regularly(self, happened: Callable[[], Iterable[Happening]]) -> None:
-        """Call `happened` every `LOOK_SECONDS`."""
+    def poll_regularly(self, happened: Callable[[], Iterable[LoopMessage]]) -> None:
+        """Call `happened` every `POLL_SECONDS`."""
         self._polled.append(happened)
 
     def forget(self, source: HasFileno) -> None:
         """Stop watching, before `source` is closed."""
         self._selector.unregister(source)
 
-    def post(self, happening: Happening) -> None:
+    def post(self, happening: LoopMessage) -> None:
         """Make `wait` return a happening. From any thread."""
         self._posted.put(happening)
         with suppress(BlockingIOError):  # a full pipe wakes the loop anyway
             os.write(self._write, b"\0")
 
-    def wait(self, seconds: float | None) -> Iterable[Happening]:
+    def wait(self, seconds: float | None) -> Iterable[LoopMessage]:
         """Wait for happenings, up to `seconds` or the next poll."""
-        happenings: list[Happening] = []
+        happenings: list[LoopMessage] = []
         longest = max(0.0, self._poll_at - time.monotonic())
         for key, _ in self._selector.select(longest if seconds is None else min(seconds, longest)):
             happenings.extend(key.data())
         if time.monotonic() >= self._poll_at:
-            self._poll_at = time.monotonic() + LOOK_SECONDS
+            self._poll_at = time.monotonic() + POLL_SECONDS
             for happened in self._polled:
                 happenings.extend(happened())
         return happenings
 
-    def _read_wakeups(self) -> Iterable[Happening]:
+    def _read_wakeups(self) -> Iterable[LoopMessage]:
         for number in os.read(self._read, 4096):
             stop = FORWARDED.get(number, number)
             if stop in _STOP_SIGNALS and not self._is_repeated(forwarded=number in FORWARDED):

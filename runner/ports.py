@@ -7,11 +7,11 @@ from typing import Protocol
 from msgspec import Struct
 
 from spawn.core.config.model import JobConfig
-from spawn.core.domain.attempt_exit import Exit, StopCause
+from spawn.core.domain.attempt_exit import AttemptExit, StopCause
 from spawn.core.domain.events import CheckpointSaved, Results, ResultsUploaded, ResultsUploadFailed
 from spawn.core.domain.state import JobState
 from spawn.core.errors import SpawnError
-from spawn.store.queue_dir.requests import Request, Unreadable
+from spawn.store.queue_dir.requests import Request, UnreadableRequest
 
 
 class Prepared(Struct, frozen=True):
@@ -29,18 +29,18 @@ class Ended(Struct, frozen=True):
     processes that belong to another user and could not be killed."""
 
     token: str
-    exit: Exit | None
+    exit: AttemptExit | None
     unended: tuple[int, ...] = ()
 
 
-class Collected(Struct, frozen=True):
+class ResultsListed(Struct, frozen=True):
     """The result files of an attempt are listed; `results` is None if that failed."""
 
     token: str
     results: Results | None
 
 
-class Published(Struct, frozen=True):
+class UploadEnded(Struct, frozen=True):
     """The upload of an attempt's files is over; `outcome` is None if no results were promised.
     `unsaved` is why its output is not in the store; empty if it is."""
 
@@ -49,7 +49,7 @@ class Published(Struct, frozen=True):
     unsaved: str = ""
 
 
-class Troubled(Struct, frozen=True):
+class UploadRetrying(Struct, frozen=True):
     """An upload is being retried since `since`, by the monotonic clock; None once it makes progress
     again."""
 
@@ -58,7 +58,7 @@ class Troubled(Struct, frozen=True):
     why: str = ""
 
 
-class PutBack(Struct, frozen=True):
+class ResultsRestored(Struct, frozen=True):
     """A completed job's results are restored to their paths; `gone` is why they never can be."""
 
     job_id: str
@@ -68,14 +68,14 @@ class PutBack(Struct, frozen=True):
     """How many were downloaded."""
 
 
-class Hindered(Struct, frozen=True):
+class RestoreRetrying(Struct, frozen=True):
     """Restoring results or a checkpoint is being retried."""
 
     job_id: str
     why: str
 
 
-class Checkpointed(Struct, frozen=True):
+class CheckpointUploaded(Struct, frozen=True):
     """The upload of a stopped attempt's checkpoint is over. `saved` is None if the attempt left no
     files, or if the upload failed for the reason in `why`."""
 
@@ -84,14 +84,14 @@ class Checkpointed(Struct, frozen=True):
     why: str = ""
 
 
-class Faltering(Struct, frozen=True):
+class CheckpointRetrying(Struct, frozen=True):
     """The upload of a checkpoint is being retried; `why` is empty once it makes progress again."""
 
     token: str
     why: str
 
 
-class Returned(Struct, frozen=True):
+class CheckpointRestored(Struct, frozen=True):
     """A job's checkpoint is restored to its paths; `gone` is why it never can be."""
 
     job_id: str
@@ -101,7 +101,7 @@ class Returned(Struct, frozen=True):
     """How many were downloaded."""
 
 
-class Noticed(Struct, frozen=True):
+class SpotNotice(Struct, frozen=True):
     """EC2 interrupts the instance at `at`; `action` is what EC2 does with it."""
 
     action: str
@@ -117,7 +117,7 @@ class Signalled(Struct, frozen=True):
 class Requested(Struct, frozen=True):
     """A client has sent a request to the runner."""
 
-    request: Request | Unreadable
+    request: Request | UnreadableRequest
 
 
 class Shipped(Struct, frozen=True):
@@ -126,7 +126,7 @@ class Shipped(Struct, frozen=True):
     seq: int
 
 
-class Confirmed(Struct, frozen=True):
+class OwnershipConfirmed(Struct, frozen=True):
     """This runner still owns the queue, or the store cannot tell."""
 
 
@@ -137,7 +137,7 @@ class Renewed(Struct, frozen=True):
     at: float
 
 
-class Drained(Struct, frozen=True):
+class ReplicatorEnded(Struct, frozen=True):
     """The replicator has ended."""
 
 
@@ -147,31 +147,31 @@ class FencedOff(Struct, frozen=True):
     why: str
 
 
-class Removed(Struct, frozen=True):
+class LogRemoved(Struct, frozen=True):
     """The queue's folder or log was removed or replaced."""
 
     why: str
 
 
-Happening = (
+LoopMessage = (
     Ended
-    | Collected
-    | Published
-    | Troubled
-    | PutBack
-    | Hindered
-    | Checkpointed
-    | Faltering
-    | Returned
-    | Noticed
+    | ResultsListed
+    | UploadEnded
+    | UploadRetrying
+    | ResultsRestored
+    | RestoreRetrying
+    | CheckpointUploaded
+    | CheckpointRetrying
+    | CheckpointRestored
+    | SpotNotice
     | Signalled
     | Requested
     | Shipped
-    | Confirmed
+    | OwnershipConfirmed
     | Renewed
     | FencedOff
-    | Drained
-    | Removed
+    | ReplicatorEnded
+    | LogRemoved
 )
 
 
@@ -179,7 +179,7 @@ class CannotPrepare(SpawnError):
     """An attempt cannot be prepared now; the job is not the cause. None of its processes runs."""
 
 
-class CannotBegin(SpawnError):
+class CannotStart(SpawnError):
     """An attempt can never start, because of the job itself. None of its processes runs."""
 
 
@@ -250,13 +250,13 @@ class Publisher(Protocol):
     """
 
     def collect(self, token: str, job: JobConfig, folder: str) -> None:
-        """List the results and make them durable; a `Collected` follows."""
+        """List the results and make them durable; a `ResultsListed` follows."""
         ...
 
     def publish(self, token: str, job: JobState, *, last: bool = False) -> None:
-        """Upload the attempt's files; a `Published` follows. May be repeated after a crash.
+        """Upload the attempt's files; a `UploadEnded` follows. May be repeated after a crash.
 
-        Temporary failures are retried until `give_up`, and reported by `Troubled`.
+        Temporary failures are retried until `give_up`, and reported by `UploadRetrying`.
 
         Args:
             last: Whether to try an upload that the store refuses only once.
@@ -268,9 +268,9 @@ class Publisher(Protocol):
         ...
 
     def put_back(self, job: JobState, as_of: str) -> None:
-        """Restore a completed job's results to their paths; a `PutBack` follows.
+        """Restore a completed job's results to their paths; a `ResultsRestored` follows.
 
-        Temporary failures are reported by `Hindered`.
+        Temporary failures are reported by `RestoreRetrying`.
 
         Args:
             as_of: Time of the results. A file restored from later results is not overwritten.
@@ -283,9 +283,9 @@ class Publisher(Protocol):
         ...
 
     def save_checkpoint(self, token: str, job: JobState) -> None:
-        """Upload the result files that a stopped attempt has left; a `Checkpointed` follows.
+        """Upload the result files that a stopped attempt has left; a `CheckpointUploaded` follows.
 
-        Temporary failures are retried until `drop_checkpoints`, and reported by `Faltering`.
+        Temporary failures are retried until `drop_checkpoints`; a `CheckpointRetrying` reports them.
         """
         ...
 
@@ -294,11 +294,12 @@ class Publisher(Protocol):
         ...
 
     def return_checkpoint(self, job: JobState) -> None:
-        """Restore a job's checkpoint to its paths; a `Returned` follows. Fails like `put_back`."""
+        """Restore a job's checkpoint to its paths; a `CheckpointRestored` follows. Fails like
+        `restore_results`."""
         ...
 
     def give_up(self) -> None:
-        """Stop retrying uploads; each then reports its failure by `Published`."""
+        """Stop retrying uploads; each then reports its failure by `UploadEnded`."""
         ...
 
 
@@ -313,13 +314,14 @@ class Replica(Protocol):
         ...
 
     def confirm(self) -> None:
-        """Check whether this runner owns the queue; a `Confirmed` or a `FencedOff` follows."""
+        """Check whether this runner owns the queue; an `OwnershipConfirmed` or a `FencedOff`
+        follows."""
         ...
 
 
 class Waiter(Protocol):
     """Where the loop waits."""
 
-    def wait(self, seconds: float | None) -> Iterable[Happening]:
+    def wait(self, seconds: float | None) -> Iterable[LoopMessage]:
         """Return what has happened; may return nothing, at the latest after `seconds` if given."""
         ...

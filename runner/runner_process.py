@@ -11,17 +11,17 @@ import msgspec
 from msgspec import Struct
 
 from spawn.core.config.model import QueueConfig
-from spawn.core.domain.codec import clean
+from spawn.core.domain.codec import valid_utf8
 from spawn.core.domain.state import QueueState
 from spawn.core.errors import InvalidArgument
 from spawn.core.values.ttl import Ttl
-from spawn.runner.interpreter import python
+from spawn.runner.interpreter import python_command
 
 OnComplete = Literal["keep", "stop", "terminate"]
 """What to do with the instance when its queue has ended."""
 
 
-class RunOrder(Struct, frozen=True, kw_only=True):
+class RunRequest(Struct, frozen=True, kw_only=True):
     """What a runner runs, and where.
 
     `task`: `run` creates a queue from `config`; `or_resume` does too, or resumes the queue with
@@ -59,19 +59,19 @@ class RunOrder(Struct, frozen=True, kw_only=True):
     on_complete: OnComplete = "keep"
 
 
-class Committed(Struct, frozen=True, tag=True):
+class LogCommitted(Struct, frozen=True, tag=True):
     """The log has events up to this seq. The first one means that the runner owns the queue."""
 
     seq: int
 
 
-class Said(Struct, frozen=True, tag=True):
+class WarningMessage(Struct, frozen=True, tag=True):
     """A user-facing warning."""
 
     text: str
 
 
-class Refused(Struct, frozen=True, tag=True):
+class RunnerError(Struct, frozen=True, tag=True):
     """The runner exits with this error. `alive`: another runner runs the queue."""
 
     what: str
@@ -81,11 +81,11 @@ class Refused(Struct, frozen=True, tag=True):
     alive: bool = False
 
 
-class Over(Struct, frozen=True, tag=True):
+class RunnerExited(Struct, frozen=True, tag=True):
     """The runner exits normally. A runner that closes the channel without this message has died."""
 
 
-RunnerMessage = Committed | Said | Refused | Over
+RunnerMessage = LogCommitted | WarningMessage | RunnerError | RunnerExited
 
 _STDERR_BYTES = 4096
 _STDERR_LINES = 5
@@ -102,17 +102,17 @@ class RunnerProcess:
         InvalidArgument: A name in the order is not UTF-8.
     """
 
-    def __init__(self, order: RunOrder) -> None:
+    def __init__(self, order: RunRequest) -> None:
         try:
             data = msgspec.json.encode(order)
         except UnicodeEncodeError as error:
-            what = f"{clean(error.object)} is not UTF-8"
+            what = f"{valid_utf8(error.object)} is not UTF-8"
             raise InvalidArgument(what, hint="rename it, or use another name") from None
         self._stderr = os.memfd_create("stderr")
         self._read, write = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [*python("spawn.runner"), str(write)],
+                [*python_command("spawn.runner"), str(write)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=self._stderr,  # ours may be a pipe whose reader waits until all writers end
@@ -146,7 +146,7 @@ class RunnerProcess:
     def last_words(self) -> str:
         """The last lines of stderr from before the runner redirected it to `runner.log`."""
         size = os.fstat(self._stderr).st_size
-        text = clean(os.pread(self._stderr, _STDERR_BYTES, max(0, size - _STDERR_BYTES)))
+        text = valid_utf8(os.pread(self._stderr, _STDERR_BYTES, max(0, size - _STDERR_BYTES)))
         return "\n".join(text.strip().splitlines()[-_STDERR_LINES:])
 
     def signal(self, number: int) -> None:
@@ -172,13 +172,13 @@ def exit_code(state: QueueState) -> int:
     return 0 if state.state == "completed" else 1
 
 
-class Plans(Struct, frozen=True, kw_only=True):
+class RunOptions(Struct, frozen=True, kw_only=True):
     """What a runner does besides running the queue.
 
     `by`: the user. `config`: replaces the queue's configuration as soon as no job runs. `rebooted`:
     the machine was restarted since the newest epoch, so its attempts are lost and their records do
-    not count: a record survives the process, not the host. `moved_from`: the machine that the queue
-    ran on, if not this one. `offline`: start jobs without checking ownership in the store. `ttl`:
+    not count: a record survives the process, not the host. `previous_machine`: the machine that the
+    queue ran on, if not this one. `offline`: start jobs without checking ownership in the store. `ttl`:
     how long the queue may stay on this machine. `powers_off`: the machine is powered off when the
     queue ends or `ttl` expires.
     """

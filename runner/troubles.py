@@ -11,7 +11,7 @@ from threading import Lock
 from msgspec import structs
 
 from spawn.core.reports.model import Trouble, TroubleKind
-from spawn.core.reports.why.advice import named
+from spawn.core.reports.why.advice import join_ids
 
 LEAST_BYTES = 256 * 1024
 """A disk with less free space counts as full: an event and its index need a few pages."""
@@ -116,7 +116,7 @@ class Troubles:
         for (kind, about), each in self._present.items():
             groups.setdefault((kind, each.what, each.why), (each, []))[1].append(about)
         return [
-            structs.replace(first, what=first.what.replace("{}", named(jobs)))
+            structs.replace(first, what=first.what.replace("{}", join_ids(jobs)))
             for first, jobs in groups.values()
         ]
 

@@ -59,7 +59,7 @@ watch: Callable[[str], None] | None = None
 _name, _count, _file = [*os.environ.get(VARIABLE, "").split(":", 2), "", ""][:3]
 
 
-def reached(name: str) -> None:
+def mark(name: str) -> None:
     """Mark a failpoint; kill this process if the variable says so."""
     if watch is not None:
         watch(name)

@@ -18,7 +18,7 @@ class NotRegular(OSError):
     """A FIFO, a device, a socket, or a symbolic link where a file is expected."""
 
 
-def regular(
+def open_regular(
     path: str | os.PathLike[str],
     flags: int,
     mode: int = 0o644,
@@ -53,13 +53,13 @@ def regular(
     return fd
 
 
-def target(path: str, flags: int) -> int:
+def open_following_links(path: str, flags: int) -> int:
     """Open a regular file and follow symbolic links; usable as the `opener` of `open`.
 
     Raises:
-        OSError: As in `regular`.
+        OSError: As in `open_regular`.
     """
-    return regular(path, flags, follow=True)
+    return open_regular(path, flags, follow=True)
 
 
 def read_small(
@@ -74,14 +74,14 @@ def read_small(
     Raises:
         OSError: The file cannot be read, is not regular, or is too large.
     """
-    with open(path, "rb", opener=target if follow else regular) as file:
+    with open(path, "rb", opener=open_following_links if follow else open_regular) as file:
         data = file.read(limit + 1)
     if len(data) > limit:
         raise OSError(errno.EFBIG, f"larger than {limit} bytes", os.fspath(path))
     return data
 
 
-def replace(
+def replace_file(
     path: str | os.PathLike[str], data: bytes, *, mode: int = 0o644, durable: bool = False
 ) -> None:
     """Replace a file atomically.
@@ -112,11 +112,11 @@ def _not_regular(path: str | os.PathLike[str], number: int) -> NotRegular:
     return NotRegular(number, "not a regular file", os.fspath(path))
 
 
-MANY = 200
+SYNC_ALL_THRESHOLD = 200
 """Number of files above which one `os.sync` is faster than flushing each file."""
 
 
-def sync(path: Path | str) -> None:
+def flush_to_disk(path: Path | str) -> None:
     """Flush a file's content, or a folder's entries, to disk.
 
     Raises:

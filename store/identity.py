@@ -5,7 +5,7 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from spawn.core.domain.codec import clean
+from spawn.core.domain.codec import valid_utf8
 from spawn.store.files import read_small
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -21,12 +21,12 @@ def owner() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.getuid())
-    return f"{clean(user)[:_LONGEST]}@{hostname()}"
+    return f"{valid_utf8(user)[:_LONGEST]}@{hostname()}"
 
 
 def hostname() -> str:
     """Return this machine's host name, in valid UTF-8."""
-    return clean(socket.gethostname())[:_LONGEST]
+    return valid_utf8(socket.gethostname())[:_LONGEST]
 
 
 def boot_id() -> str:

@@ -26,7 +26,7 @@ def load(path: Path, kind: type[S], limit: int = files.SMALL_BYTES) -> S:
         raise msgspec.DecodeError(str(error)) from None
 
 
-def read(path: Path, kind: type[S]) -> S | None:
+def load_or_none(path: Path, kind: type[S]) -> S | None:
     """Load a file as `kind`; None if it is missing or invalid."""
     try:
         return load(path, kind)
@@ -34,15 +34,15 @@ def read(path: Path, kind: type[S]) -> S | None:
         return None
 
 
-def leave(path: Path, what: Struct) -> None:
+def write_hint(path: Path, what: Struct) -> None:
     """Replace a file atomically; ignores errors, such as a full disk."""
     with suppress(OSError):
-        files.replace(path, msgspec.json.encode(what), mode=0o600)
+        files.replace_file(path, msgspec.json.encode(what), mode=0o600)
 
 
-def write(path: Path, what: Struct) -> None:
+def write_cache(path: Path, what: Struct) -> None:
     """Replace a file in the user's cache and create its folders; ignores errors."""
     with suppress(OSError):
         path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.parent.mkdir(mode=0o700, exist_ok=True)
-    leave(path, what)
+    write_hint(path, what)

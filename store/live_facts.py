@@ -10,16 +10,16 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from spawn.core.domain.attempt_exit import Exit
+from spawn.core.domain.attempt_exit import AttemptExit
 from spawn.core.domain.codec import decode
 from spawn.core.domain.replay import Row
 from spawn.core.domain.retry import TIMED_OUT
 from spawn.core.domain.state import JobState, QueueState
-from spawn.core.reports.model import Ending, Live, Replica
-from spawn.core.reports.progress import Progress, each_of, from_file, from_output, measured
-from spawn.core.values.timestamps import moment
+from spawn.core.reports.model import LiveData, Replica, UnloggedEnd
+from spawn.core.reports.progress import Progress, all_in, from_file, from_output, with_base
+from spawn.core.values.timestamps import parse_timestamp
 from spawn.store import queues
-from spawn.store.files import regular
+from spawn.store.files import open_regular
 from spawn.store.identity import boot_id
 from spawn.store.log import replica_progress
 from spawn.store.queue_dir import lock, output, record
@@ -55,7 +55,7 @@ class _AttemptProgress(Struct):
         return (self.newest.label, self.newest.total) == (other.label, other.total)
 
 
-class Lives:
+class LiveFactsReader:
     """Reads the live facts of one queue repeatedly; skips files that cannot have changed."""
 
     def __init__(self, roots: Roots, queue_id: str) -> None:
@@ -64,7 +64,7 @@ class Lives:
         self._queue_id = queue_id
         self._seq = -1
         self._stamp: Stamp | None = None
-        self._live: dict[str, Live] = {}
+        self._live: dict[str, LiveData] = {}
         self._all_checked_at = float("-inf")
         self._progress: dict[str, _AttemptProgress] = {}
         """Progress of running attempts, by token."""
@@ -73,7 +73,7 @@ class Lives:
         self._earlier_key: tuple[object, ...] = ()
         self._earlier_at = float("-inf")
 
-    def jobs(self, state: QueueState, seq: int) -> Mapping[str, Live]:
+    def jobs(self, state: QueueState, seq: int) -> Mapping[str, LiveData]:
         """Return the live facts of all jobs that ever ran, by job id. Do not modify the result.
 
         Args:
@@ -81,7 +81,7 @@ class Lives:
         """
         stamp, now = self._stamp_folders(), time.monotonic()
         jobs: Iterable[JobState] = state.jobs.values()
-        live: dict[str, Live] = {}
+        live: dict[str, LiveData] = {}
         same = stamp is not None and (stamp, seq) == (self._stamp, self._seq)
         if same and now < self._all_checked_at + RECHECK_SECONDS:
             jobs = [state.jobs[job_id] for job_id in state.running]
@@ -104,11 +104,11 @@ class Lives:
             seq: Newest event of the log.
             row: Reads the first event after a seq.
         """
-        hint = replica_progress.find(self._paths.folder)
+        hint = replica_progress.load_progress(self._paths.folder)
         if hint is None:
             return None
         behind = max(0, seq - hint.seq)
-        since = moment(hint.since) if hint.since else None
+        since = parse_timestamp(hint.since) if hint.since else None
         if behind:
             if self._behind_since[0] != hint.seq:
                 self._behind_since = hint.seq, _event_time(row(hint.seq))
@@ -121,7 +121,7 @@ class Lives:
             fence=hint.fence,
         )
 
-    def endings(self, state: QueueState) -> dict[str, Ending]:
+    def endings(self, state: QueueState) -> dict[str, UnloggedEnd]:
         """Return the outcomes that no runner has recorded, by job id.
 
         Call it only without a live runner. A job whose supervisor still holds its lock is running,
@@ -135,7 +135,7 @@ class Lives:
             if not self._paths.has(job.folder) or not self._is_local(job):
                 continue  # the job runs on another machine
             if restarted:
-                found[job_id] = Ending(how="ended when the machine was restarted")
+                found[job_id] = UnloggedEnd(how="ended when the machine was restarted")
             elif not lock.is_held(folder / "lock"):
                 found[job_id] = _ending(job, record.read(folder / "record", job.token))
         return found
@@ -149,14 +149,14 @@ class Lives:
         if now < self._earlier_at + EARLIER_SECONDS:
             return self._earlier
         self._earlier_at = now
-        others = [name for name in queues.names(self._roots) if name != self._queue_id]
+        others = [name for name in queues.list_queue_ids(self._roots) if name != self._queue_id]
         logs = [self._roots.queue(name).events for name in others[:EARLIER_LOGS]]
         key = (state.config_sha256, *(_signature(log) for log in logs))
         if key != self._earlier_key:
-            from spawn.store.log.past_durations import durations
+            from spawn.store.log.past_durations import past_durations
 
             commands = {job_id: job.config.command for job_id, job in state.jobs.items()}
-            self._earlier = durations(logs, commands)
+            self._earlier = past_durations(logs, commands)
             self._earlier_key = key
         return self._earlier
 
@@ -168,15 +168,15 @@ class Lives:
         newest = max((each[2] for each in stamp if each is not None), default=0)
         return stamp if newest < time.time_ns() - _SETTLED_NS else None
 
-    def _read_job(self, job: JobState) -> Live:
+    def _read_job(self, job: JobState) -> LiveData:
         log_file, raw = self._find_log(job)
         if job.state != "running":
-            return Live(log_file=log_file, raw_alone=raw)
+            return LiveData(log_file=log_file, raw_alone=raw)
         if not self._is_local(job):
-            return Live(log_file=log_file)
-        lines = output.recent(job, RECENT_LINES)
+            return LiveData(log_file=log_file)
+        lines = output.last_lines(job, RECENT_LINES)
         progress = self._read_progress(job, lines) if job.folder else None
-        return Live(progress=progress, recent=lines, log_file=log_file, raw_alone=raw)
+        return LiveData(progress=progress, recent=lines, log_file=log_file, raw_alone=raw)
 
     def _read_progress(self, job: JobState, lines: tuple[str, ...]) -> Progress | None:
         """Return the newer progress of the progress file and the output, measured from the
@@ -190,15 +190,15 @@ class Lives:
         if seen is None or not seen.has_same_scale(newest):
             seen = self._progress[job.token] = _AttemptProgress(newest, [])
         elif seen.newest == newest:
-            return measured(newest, seen.first)
+            return with_base(newest, seen.first)
         seen.newest = newest
         if len(seen.first) < _MAX_FIRST:
             # The file is overwritten, so its first value is the first that was read.
-            values = [newest] if in_file else each_of(map(_without_time, output.beginning(job)))
+            values = [newest] if in_file else all_in(map(_without_time, output.beginning(job)))
             known = {each.fraction: each for each in seen.first}
             known |= {each.fraction: each for each in values if seen.has_same_scale(each)}
             seen.first = list(known.values())[:_MAX_FIRST]
-        return measured(newest, [*seen.first, newest])
+        return with_base(newest, [*seen.first, newest])
 
     def _is_local(self, job: JobState) -> bool:
         """Whether the job's paths are in the queue's own folders. Other paths are never read."""
@@ -234,15 +234,15 @@ def _is_restarted(state: QueueState) -> bool:
     return owner is not None and owner.boot_id != "" and boot_id() not in ("", owner.boot_id)
 
 
-def _ending(job: JobState, exit_: Exit | None) -> Ending:
+def _ending(job: JobState, exit_: AttemptExit | None) -> UnloggedEnd:
     """Return the outcome of an attempt whose lock is free."""
     if exit_ is None or not exit_.seen:
-        return Ending(how="lost its supervisor, which left no record of the exit")
+        return UnloggedEnd(how="lost its supervisor, which left no record of the exit")
     if not exit_.began:
-        return Ending(how="has not started: its runner stopped first")
+        return UnloggedEnd(how="has not started: its runner stopped first")
     timed_out = exit_.stop == "timeout"
     code = None if job.pid in exit_.unended else exit_.exit_code
-    return Ending(
+    return UnloggedEnd(
         seconds=exit_.wall_seconds,
         exit_code=TIMED_OUT if timed_out else code,
         signal=exit_.signal,
@@ -257,7 +257,7 @@ def _progress_file(folder: Path, *, newer_than_output: bool) -> Progress | None:
         newer_than_output: Return None if output was written after the file.
     """
     try:
-        with open(folder / "progress", "rb", opener=regular) as file:
+        with open(folder / "progress", "rb", opener=open_regular) as file:
             size = os.fstat(file.fileno()).st_size
             text = file.read(_PROGRESS_BYTES)
             if size > _PROGRESS_BYTES:
@@ -284,7 +284,7 @@ def _without_time(line: str) -> str:
 
 def _event_time(row: Row | None) -> datetime | None:
     event = None if row is None else decode(row[2], row[1])
-    return None if event is None else moment(event.at)
+    return None if event is None else parse_timestamp(event.at)
 
 
 def _signature(log: Path) -> tuple[object, ...]:

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Mapping
 
 
-def find(name: str, environ: Mapping[str, str] = os.environ) -> str | None:
+def find_program(name: str, environ: Mapping[str, str] = os.environ) -> str | None:
     """Find a program on PATH; None if it is not installed.
 
     Relative and empty entries are skipped: the current folder may contain an unrelated file with

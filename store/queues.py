@@ -9,7 +9,7 @@ from typing import Literal
 from msgspec import Struct
 
 from spawn.core.errors import QueueNotFound, SpawnError
-from spawn.store.files import sync
+from spawn.store.files import flush_to_disk
 from spawn.store.log import head
 from spawn.store.queue_dir import lock
 from spawn.store.queue_dir.paths import QueuePaths, Roots
@@ -21,7 +21,7 @@ Cause = Literal["fenced", "damaged"]
 """Why a folder was put aside: another machine owns the queue, or the log cannot be restored."""
 
 
-class Aside(Struct, frozen=True):
+class PutAsideFolder(Struct, frozen=True):
     """A folder of a queue that was put aside."""
 
     folder: Path
@@ -35,7 +35,7 @@ class Aside(Struct, frozen=True):
         return self.folder / "events.db"
 
 
-def make(roots: Roots, queue_id: str) -> QueuePaths:
+def create_folder(roots: Roots, queue_id: str) -> QueuePaths:
     """Create a queue's folder durably, with mode 0700, if it does not exist.
 
     Raises:
@@ -45,11 +45,11 @@ def make(roots: Roots, queue_id: str) -> QueuePaths:
     paths.folder.parent.mkdir(parents=True, exist_ok=True)
     paths.folder.mkdir(mode=_PRIVATE, exist_ok=True)
     for folder in (roots.state.parent, roots.state, roots.queues, paths.folder):
-        sync(folder.parent)
+        flush_to_disk(folder.parent)
     return paths
 
 
-def close_to_others(paths: QueuePaths) -> None:
+def restrict_access(paths: QueuePaths) -> None:
     """Set a queue's folder to mode 0700, if an earlier version created it with another mode.
 
     The log contains commands and output, and a user who can write a record or request can forge a
@@ -60,7 +60,7 @@ def close_to_others(paths: QueuePaths) -> None:
             paths.folder.chmod(_PRIVATE)
 
 
-def names(roots: Roots) -> Iterator[str]:
+def list_queue_ids(roots: Roots) -> Iterator[str]:
     """Yield the ids of the queues that have an event log, or have lost it, newest first."""
     try:
         folders = list(roots.queues.iterdir())
@@ -89,11 +89,11 @@ def put_aside(paths: QueuePaths, epoch: int, cause: Cause = "fenced") -> Path:
         number += 1
         kept = paths.folder.with_name(f"{base}-{number}")
     paths.folder.rename(kept)
-    sync(kept.parent)
+    flush_to_disk(kept.parent)
     return kept
 
 
-def aside(roots: Roots, queue_id: str) -> list[Aside]:
+def list_put_aside(roots: Roots, queue_id: str) -> list[PutAsideFolder]:
     """Return the folders of a queue that were put aside, oldest first."""
     found = []
     for folder in roots.queues.glob(f"{queue_id}.*-*"):  # an id has no wildcards
@@ -101,10 +101,10 @@ def aside(roots: Roots, queue_id: str) -> list[Aside]:
         if match is not None:
             cause: Cause = "fenced" if match[1] == "fenced" else "damaged"
             found.append((int(match[2]), int(match[3] or 1), folder, cause))
-    return [Aside(folder, cause, epoch) for epoch, _, folder, cause in sorted(found)]
+    return [PutAsideFolder(folder, cause, epoch) for epoch, _, folder, cause in sorted(found)]
 
 
-def find(roots: Roots, queue_id: str) -> QueuePaths:
+def find_queue(roots: Roots, queue_id: str) -> QueuePaths:
     """Find a queue on this machine.
 
     Raises:
@@ -121,7 +121,7 @@ def find(roots: Roots, queue_id: str) -> QueuePaths:
             why=f"only its owner can access {paths.folder}",
             hint=f"run spawn as {_owner(paths.folder)}",
         ) from None
-    if kept := [each for each in aside(roots, queue_id) if each.cause == "fenced"]:
+    if kept := [each for each in list_put_aside(roots, queue_id) if each.cause == "fenced"]:
         raise QueueNotFound(
             f"queue {queue_id} is not on this machine",
             why="another machine took it over; the old folder is "
@@ -136,7 +136,7 @@ def find(roots: Roots, queue_id: str) -> QueuePaths:
     )
 
 
-def not_yet(queue_id: str, *, held: bool) -> QueueNotFound:
+def not_submitted(queue_id: str, *, held: bool) -> QueueNotFound:
     """Return the error for a queue whose log on this machine has no events.
 
     Args:
@@ -155,8 +155,8 @@ def not_yet(queue_id: str, *, held: bool) -> QueueNotFound:
     )
 
 
-def local(roots: Roots) -> tuple[str, list[str]]:
-    """Choose the queue that `local` means: the running queue, else the newest.
+def choose_local(roots: Roots) -> tuple[str, list[str]]:
+    """Choose the queue that `choose_local` means: the running queue, else the newest.
 
     A queue whose runner died before the submission is chosen only if there is no other.
 
@@ -166,7 +166,7 @@ def local(roots: Roots) -> tuple[str, list[str]]:
     Raises:
         QueueNotFound: There is no queue.
     """
-    newest = list(names(roots))
+    newest = list(list_queue_ids(roots))
     if not newest:
         raise QueueNotFound(
             "no queue was ever run on this machine",
@@ -194,7 +194,7 @@ def _has_log(events: Path) -> bool:
     try:
         events.stat()
     except (FileNotFoundError, NotADirectoryError):
-        return head.newest(events) > 0
+        return head.newest_noted_seq(events) > 0
     return True
 
 

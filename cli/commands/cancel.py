@@ -2,7 +2,7 @@
 
 import typer
 
-from spawn.cli.flags import Identity, Profile, Queue, QueueId, Region, SshUser, Where
+from spawn.cli.flags import Identity, LocationFlags, Profile, Queue, QueueId, Region, SshUser
 
 
 def cancel(
@@ -29,21 +29,21 @@ def cancel(
 
     if is_instance_id(queue_id):
         from spawn.cli.host import local_roots
-        from spawn.cli.support.run_on_instance import on_instance
+        from spawn.cli.support.run_on_instance import run_on_instance
 
-        where = Where(
+        where = LocationFlags(
             queue=queue, region=region, profile=profile, ssh_user=ssh_user, identity=identity
         )
-        raise typer.Exit(on_instance(queue_id, local_roots(), where, ["cancel"]))
+        raise typer.Exit(run_on_instance(queue_id, local_roots(), where, ["cancel"]))
 
     from spawn.cli import bootstrap, host
-    from spawn.cli.support.follow import ended
+    from spawn.cli.support.follow import wait_for_exit
     from spawn.cli.support.runner_requests import send_request
     from spawn.core.errors import SpawnError
-    from spawn.core.values.durations import text as duration
-    from spawn.runner.runner_process import RunnerProcess, RunOrder
+    from spawn.core.values.durations import format_duration as duration
+    from spawn.runner.runner_process import RunnerProcess, RunRequest
 
-    with bootstrap.find_local(queue_id, queue=queue) as source:
+    with bootstrap.find_local_queue(queue_id, queue=queue) as source:
         source.refresh()
         before = source.state.state if source.state.ended else ""
         if not before and source.runner_alive():
@@ -54,14 +54,14 @@ def cancel(
         if not source.state.ended:
             # No runner is alive: a new one stops the remaining jobs and writes the log.
             roots = host.local_roots()
-            order = RunOrder(
+            order = RunRequest(
                 task="cancel",
                 queue_id=source.queue_id,
                 state=str(roots.state),
                 log=str(roots.log),
                 cache=str(roots.cache),
             )
-            ended(RunnerProcess(order), source.queue_id)
+            wait_for_exit(RunnerProcess(order), source.queue_id)
             source.refresh()
         state = source.state
     if before or state.reason != "cancelled":

@@ -4,7 +4,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from spawn.cli.flags import Identity, InstanceId, InstanceRegion, Profile, SshUser, Where
+from spawn.cli.flags import Identity, InstanceId, InstanceRegion, LocationFlags, Profile, SshUser
 
 
 def connect(
@@ -38,10 +38,10 @@ def connect(
     from spawn.cli.sources.ec2 import expect_instance
 
     expect_instance(instance_id)
-    from spawn.cli.support.ssh_login import log_in
+    from spawn.cli.support.ssh_login import ssh_command
 
-    where = Where(region=region, profile=profile, ssh_user=ssh_user, identity=identity)
-    _exec(log_in(instance_id, host.local_roots(), where, command))
+    where = LocationFlags(region=region, profile=profile, ssh_user=ssh_user, identity=identity)
+    _exec(ssh_command(instance_id, host.local_roots(), where, command))
 
 
 def _exec(words: list[str]) -> NoReturn:

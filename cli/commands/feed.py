@@ -30,11 +30,11 @@ def feed(
     """
     import os
 
-    from spawn.runner.interpreter import python
+    from spawn.runner.interpreter import python_command
     from spawn.store.feed.requests import PORT_VARIABLE
 
     if port is not None:
         os.environ[PORT_VARIABLE] = str(port)
     # A long-lived process should not keep the modules of the command line in memory.
-    words = python("spawn.runner.feed")
+    words = python_command("spawn.runner.feed")
     os.execv(words[0], words)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from spawn.cli.flags import At, QueueId, Where
+from spawn.cli.flags import At, LocationFlags, QueueId
 from spawn.cli.support.location_flags import with_location_flags
 
 
@@ -20,7 +20,7 @@ def history(
     ] = False,
     at: At = None,
     *,
-    where: Where,
+    where: LocationFlags,
 ) -> None:
     """Show the events of a queue: when, what and why.
 

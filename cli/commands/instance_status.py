@@ -1,6 +1,6 @@
 """`spawn status`."""
 
-from spawn.cli.flags import InstanceId, InstanceRegion, Json, Profile, Where
+from spawn.cli.flags import InstanceId, InstanceRegion, Json, LocationFlags, Profile
 
 
 def instance_status(
@@ -19,14 +19,14 @@ def instance_status(
         spawn status i-0123456789abcdef0 --json
     """
     from spawn.cli import host
-    from spawn.cli.sources.ec2 import described
+    from spawn.cli.sources.ec2 import describe_instance
 
     roots = host.local_roots()
-    found, profile = described(instance_id, roots, region, profile)
-    from spawn.cli.sources.instance_facts import facts
+    found, profile = describe_instance(instance_id, roots, region, profile)
+    from spawn.cli.sources.instance_facts import gather_facts
 
     now = host.now()
-    known = facts(found, roots, Where(region=found.region, profile=profile), now)
+    known = gather_facts(found, roots, LocationFlags(region=found.region, profile=profile), now)
     if json:
         from spawn.cli.output.instance_list import pretty
         from spawn.cli.output.instance_status import as_json

@@ -210,7 +210,7 @@ def launch(
     from spawn.cli import host
     from spawn.cli.launch import launch as launches
     from spawn.cli.launch.next_steps import print_next_steps, remember
-    from spawn.cli.launch.preview import lines
+    from spawn.cli.launch.preview import preview_lines
     from spawn.cli.launch.request import (
         LaunchRequest,
         check_prefix,
@@ -220,21 +220,21 @@ def launch(
         read_environment,
         ttl_deadline,
     )
-    from spawn.cli.sources.ec2 import configured
-    from spawn.cli.support.configuration import load
+    from spawn.cli.sources.ec2 import region_or_default
+    from spawn.cli.support.configuration import load_configuration
     from spawn.cli.support.stdout import print_flushed
     from spawn.store.aws import instance_request
     from spawn.store.aws import tags as tagging
-    from spawn.store.aws.instance_request import Wanted, check
+    from spawn.store.aws.instance_request import InstanceRequest, check_request
 
     _check_flags(batch_queue, resume, queue_id, on_complete, needs_resume=retry_failed or force)
     if security_group is not None and not typed_on_command_line(context, "ssh_from"):
         ssh_from = None  # a default from the environment; the named group does not use it
-    loaded = None if batch_queue is None else load(batch_queue)
+    loaded = None if batch_queue is None else load_configuration(batch_queue)
     chosen = resume or queue_id or (loaded.config.queue_id if loaded else None)
     request = LaunchRequest(
-        wanted=check(
-            Wanted(
+        wanted=check_request(
+            InstanceRequest(
                 instance_type=instance_type,
                 ami=ami,
                 key_name=key_name,
@@ -246,7 +246,7 @@ def launch(
                 on_complete=cast("OnComplete", on_complete),
                 user=ssh_user,
                 name=name,
-                tags=tagging.parse(tag or []),
+                tags=tagging.parse_tags(tag or []),
                 ssh_from=None if ssh_from is None else instance_request.parse_network(ssh_from),
             )
         ),
@@ -258,7 +258,7 @@ def launch(
         force=force,
         bucket=bucket,
         prefix=check_prefix(prefix or None),
-        region=configured(region),
+        region=region_or_default(region),
         profile=profile,
         typed=typed_on_command_line(context, "bucket", "prefix"),
         environment=read_environment(env_file),
@@ -269,7 +269,7 @@ def launch(
     roots = host.local_roots()
     plan = launches.prepare(request, roots, host.now(), host.say)
     if dry_run:
-        for line in lines(launches.dry_run(plan, host.say)):
+        for line in preview_lines(launches.dry_run(plan, host.say)):
             print_flushed(line)
         return
     instance_id = launches.launch(plan, roots, host.say)

@@ -9,17 +9,17 @@ from spawn.cli.flags import (
     Bucket,
     Identity,
     Json,
+    LocationFlags,
     Profile,
     Quiet,
     Region,
     SshUser,
-    Where,
     option,
     typed_on_command_line,
 )
 
 if TYPE_CHECKING:
-    from spawn.cli.sources.listing import Entry
+    from spawn.cli.sources.listing import QueueEntry
 
 
 def list_queues(
@@ -69,25 +69,25 @@ def list_queues(
     if target != "local":
         if from_s3 or typed_on_command_line(context, "bucket", "prefix"):
             raise _conflict(target)
-        where = Where(region=region, profile=profile, ssh_user=ssh_user, identity=identity)
+        where = LocationFlags(region=region, profile=profile, ssh_user=ssh_user, identity=identity)
         _list_instance(target, where, json=json, quiet=quiet)
         return
     if from_s3 or typed_on_command_line(context, "bucket", "prefix", "region"):
         _list_bucket(
-            Where(bucket=bucket, prefix=prefix, region=region, profile=profile),
+            LocationFlags(bucket=bucket, prefix=prefix, region=region, profile=profile),
             json=json,
             quiet=quiet,
         )
         return
-    from spawn.cli.sources.listing import listing
+    from spawn.cli.sources.listing import list_local_queues
     from spawn.store import queues
 
     here = host.local_roots()
     if quiet:
-        for name in queues.names(here):
+        for name in queues.list_queue_ids(here):
             print(name)
         return
-    entries = list(listing(here, host.now()))
+    entries = list(list_local_queues(here, host.now()))
     _print_entries(entries, json=json)
     if not (entries or json):
         host.say("No queues on this machine yet; `spawn queue run FILE` runs one")
@@ -102,14 +102,14 @@ def _conflict(target: str) -> Exception:
     )
 
 
-def _list_instance(target: str, where: Where, *, json: bool, quiet: bool) -> None:
+def _list_instance(target: str, where: LocationFlags, *, json: bool, quiet: bool) -> None:
     import sys
 
     from spawn.cli import host
-    from spawn.cli.output.queue_list import there, there_as_json
+    from spawn.cli.output.queue_list import remote_as_json, remote_table
     from spawn.cli.output.style import style_for
     from spawn.cli.sources.instance_errors import no_instance
-    from spawn.cli.sources.instance_queues import queues
+    from spawn.cli.sources.instance_queues import list_instance_queues
     from spawn.core.errors import InvalidArgument
     from spawn.core.values.ids import is_instance_id, is_mistyped_instance_id
 
@@ -121,25 +121,25 @@ def _list_instance(target: str, where: Where, *, json: bool, quiet: bool) -> Non
             hint=f"`spawn queue status {target}` shows a queue; --bucket NAME lists the queues of "
             "a bucket",
         )
-    found = queues(target, host.local_roots(), where)
+    found = list_instance_queues(target, host.local_roots(), where)
     if quiet:
         for each in found:
             print(each.queue_id)
     elif json:
-        print(there_as_json(found))
+        print(remote_as_json(found))
     elif found:
-        print("\n".join(there(found, style_for(sys.stdout))))
+        print("\n".join(remote_table(found, style_for(sys.stdout))))
     if not (found or json):
         host.say(f"No queues on {target} yet")
 
 
-def _list_bucket(where: Where, *, json: bool, quiet: bool) -> None:
+def _list_bucket(where: LocationFlags, *, json: bool, quiet: bool) -> None:
     from spawn.cli import host
     from spawn.cli.sources import bucket
-    from spawn.cli.sources.replica_messages import asking
+    from spawn.cli.sources.replica_messages import add_error_hints
 
     source = bucket.Bucket(where)
-    with asking(source):
+    with add_error_hints(source):
         found = source.queues()
     if quiet:
         for seen in found:
@@ -154,7 +154,7 @@ def _list_bucket(where: Where, *, json: bool, quiet: bool) -> None:
         host.say(f"No queue directly in {shown}{more}; --prefix PREFIX looks below a prefix")
 
 
-def _print_entries(entries: "list[Entry]", *, json: bool) -> None:
+def _print_entries(entries: "list[QueueEntry]", *, json: bool) -> None:
     import sys
 
     from spawn.cli.output.queue_list import as_json, table

@@ -36,11 +36,11 @@ def list_instances(
         spawn list --region eu-west-1 --all --format json
     """
     from spawn.cli import host
-    from spawn.cli.sources.ec2 import configured
+    from spawn.cli.sources.ec2 import region_or_default
     from spawn.cli.sources.instance_queue_location import TAG_QUEUE
-    from spawn.store.aws.fleet import fleet
+    from spawn.store.aws.fleet import list_instances
 
-    found = fleet(TAG_QUEUE, configured(region), profile, over=over)
+    found = list_instances(TAG_QUEUE, region_or_default(region), profile, over=over)
     instances = found.instances
     if quiet:
         for each in instances:
@@ -52,11 +52,11 @@ def list_instances(
     elif instances:
         import sys
 
-        from spawn.cli.output.instance_list import columns_of, table
+        from spawn.cli.output.instance_list import table, terminal_width
         from spawn.cli.output.style import style_for
 
         host.say(f"Instances in {found.region}:")
-        width = columns_of(sys.stdout)
+        width = terminal_width(sys.stdout)
         print("\n".join(table(instances, host.now(), style_for(sys.stdout), width)))
     if not instances:
         live = "" if over else " that is not terminated"

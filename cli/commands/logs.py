@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from spawn.cli.flags import QueueId, Where
+from spawn.cli.flags import LocationFlags, QueueId
 from spawn.cli.support.location_flags import with_location_flags
 
 
@@ -27,7 +27,7 @@ def logs(
     ] = False,
     stderr: Annotated[bool, typer.Option("--stderr", help="Print only stderr, to stdout.")] = False,
     *,
-    where: Where,
+    where: LocationFlags,
 ) -> None:
     """Print the output of a job.
 
@@ -43,13 +43,13 @@ def logs(
     import sys
 
     from spawn.cli import bootstrap
-    from spawn.cli.support.job_output import Wanted, print_output
+    from spawn.cli.support.job_output import OutputSelection, print_output
     from spawn.cli.support.jobs import expect_job
 
-    with bootstrap.find(queue_id, where=where) as source:
+    with bootstrap.find_queue(queue_id, where=where) as source:
         source.refresh()
         expect_job(job, source.state.jobs, source.queue_id)
         outs = {"stderr.log": sys.stdout.buffer if stderr else sys.stderr.buffer}
         if not stderr:
             outs = {"stdout.log": sys.stdout.buffer, **outs}
-        print_output(source, Wanted(job_id=job, attempt=attempt, follow=follow), outs)
+        print_output(source, OutputSelection(job_id=job, attempt=attempt, follow=follow), outs)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from spawn.cli.flags import At, QueueId, Where
+from spawn.cli.flags import At, LocationFlags, QueueId
 from spawn.cli.output.page.page import GENERATOR
 from spawn.cli.support.location_flags import with_location_flags
 from spawn.core.errors import InvalidArgument, SpawnError
@@ -30,7 +30,7 @@ def report(
     ] = None,
     at: At = None,
     *,
-    where: Where,
+    where: LocationFlags,
 ) -> None:
     """Write an HTML report of a queue.
 
@@ -48,7 +48,7 @@ def report(
     from spawn.cli import host
     from spawn.cli.output.page.page import page
     from spawn.cli.support.open_at import expect_events, open_queue_at
-    from spawn.cli.support.report_data import sheet
+    from spawn.cli.support.report_data import collect_sheet
 
     with open_queue_at(queue_id, at, where) as (
         source,
@@ -57,12 +57,12 @@ def report(
         expect_events(source)
         now = then or host.now()
         if output == "-":
-            text = page(sheet(source, now, past=then is not None))
+            text = page(collect_sheet(source, now, past=then is not None))
         else:
             path = Path(output or f"{source.queue_id}-report.html")
             target = check_report_path(path, source.queue_id)
             there = find_job_files(target, source.state.jobs)
-            text = page(sheet(source, now, past=then is not None, there=there))
+            text = page(collect_sheet(source, now, past=then is not None, there=there))
     if output == "-":
         sys.stdout.buffer.write(text.encode())  # UTF-8, whatever the terminal's encoding
     else:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spawn.cli.flags import QueueId, Where, option
+from spawn.cli.flags import LocationFlags, QueueId, option
 from spawn.cli.support.location_flags import with_location_flags
 
 
@@ -30,7 +30,7 @@ def results(
         bool, typer.Option("--no-logs", help="Download result files only (no logs).")
     ] = False,
     *,
-    where: Where,
+    where: LocationFlags,
 ) -> None:
     """Download the results and logs of a queue.
 
@@ -47,11 +47,11 @@ def results(
     from spawn.cli.support.download import download, previous_attempts
     from spawn.cli.support.jobs import expect_job
     from spawn.core.errors import InvalidArgument
-    from spawn.store.results.attempt_files import Choice
+    from spawn.store.results.attempt_files import DownloadChoice
 
     if logs_only and no_logs:
         raise InvalidArgument("--logs-only and --no-logs exclude each other")
-    with bootstrap.find(queue_id, where=where) as source:
+    with bootstrap.find_queue(queue_id, where=where) as source:
         source.refresh()
         state = source.state
         if job is not None:
@@ -64,7 +64,7 @@ def results(
         source.queue_id,
         objects,
         [
-            Choice(
+            DownloadChoice(
                 job=each,
                 logs=not no_logs,
                 results=not logs_only,

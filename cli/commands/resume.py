@@ -11,6 +11,7 @@ from spawn.cli.flags import (
     Detach,
     Identity,
     LeaveJobs,
+    LocationFlags,
     Offline,
     OnComplete,
     Prefix,
@@ -20,7 +21,6 @@ from spawn.cli.flags import (
     Region,
     SshUser,
     Ttl,
-    Where,
     option,
     parse_ttl,
     typed_on_command_line,
@@ -92,16 +92,21 @@ def resume(
         spawn queue resume pipeline-20260127 --from-s3
     """
     from spawn.cli import bootstrap, host
-    from spawn.cli.sources.queue_location import place_of
-    from spawn.cli.support.configuration import load
-    from spawn.cli.support.follow import EXIT_RUNNER_DIED, RunnerDied, detached, follow
+    from spawn.cli.sources.queue_location import find_place
+    from spawn.cli.support.configuration import load_configuration
+    from spawn.cli.support.follow import (
+        EXIT_RUNNER_DIED,
+        RunnerDied,
+        follow_runner,
+        wait_for_ownership,
+    )
     from spawn.cli.support.runner_requests import wait_for_runner_exit
     from spawn.core.errors import InvalidArgument, RunnerAlive
-    from spawn.core.values.durations import parse
+    from spawn.core.values.durations import parse_duration
     from spawn.core.values.ids import is_instance_id, why_not_queue_id
-    from spawn.runner.runner_process import RunnerProcess, RunOrder
+    from spawn.runner.runner_process import RunnerProcess, RunRequest
 
-    where = Where(
+    where = LocationFlags(
         queue=queue,
         from_s3=from_s3,
         bucket=bucket,
@@ -114,7 +119,7 @@ def resume(
     )
     parsed_ttl = parse_ttl(ttl)
     if is_instance_id(queue_id):
-        from spawn.cli.support.run_on_instance import on_instance
+        from spawn.cli.support.run_on_instance import run_on_instance
 
         if config is not None or from_s3 or offline or leave_jobs:
             raise InvalidArgument(
@@ -127,13 +132,13 @@ def resume(
         flags += ["--ttl", ttl] if ttl is not None else []
         flags += ["--on-complete", on_complete] if on_complete != "keep" else []
         raise typer.Exit(
-            on_instance(queue_id, host.local_roots(), where, ["resume", "--detach", *flags])
+            run_on_instance(queue_id, host.local_roots(), where, ["resume", "--detach", *flags])
         )
     if not from_s3 and typed_on_command_line(context, "bucket", "prefix"):
         raise InvalidArgument("--bucket and --prefix require --from-s3")
-    loaded = None if config is None else load(config)
+    loaded = None if config is None else load_configuration(config)
     try:
-        limit = None if global_timeout is None else parse(global_timeout)
+        limit = None if global_timeout is None else parse_duration(global_timeout)
     except ValueError as error:
         raise InvalidArgument(f"--global-timeout {global_timeout}: {error}") from None
     if from_s3:
@@ -141,7 +146,7 @@ def resume(
         if why is not None:
             raise InvalidArgument(f"'{queue_id}' is not a queue id", why=why)
     else:
-        source = bootstrap.find_local(queue_id, queue=queue)
+        source = bootstrap.find_local_queue(queue_id, queue=queue)
         queue_id = source.queue_id
         if source.runner_alive() and not wait_for_runner_exit(source):
             restarts = config is not None or global_timeout is not None or ttl is not None
@@ -154,11 +159,11 @@ def resume(
             raise typer.Exit(_retry_failed(source))
     roots = host.local_roots()
     if from_s3 and not (loaded and loaded.config.result_s3_bucket):  # as for commands that read
-        place = place_of(roots, queue_id, where).place
+        place = find_place(roots, queue_id, where).place
         if place.bucket is not None:
             bucket, prefix, region = place.bucket, place.prefix, place.region
             profile = place.profile
-    order = RunOrder(
+    order = RunRequest(
         task="resume",
         queue_id=queue_id,
         state=str(roots.state),
@@ -182,9 +187,9 @@ def resume(
     )
     runner = RunnerProcess(order)
     if detach:
-        raise typer.Exit(detached(runner, queue_id))
+        raise typer.Exit(wait_for_ownership(runner, queue_id))
     try:
-        code = follow(runner, roots, queue_id)
+        code = follow_runner(runner, roots, queue_id)
     except RunnerDied as died:
         # The service of an instance resumes a queue so.
         died.exit_code = EXIT_RUNNER_DIED if from_s3 else died.exit_code

@@ -75,14 +75,19 @@ def run(
         spawn queue run pipeline.json --bucket my-results --ttl 8h
     """
     from spawn.cli import host
-    from spawn.cli.support.configuration import load
-    from spawn.cli.support.follow import EXIT_RUNNER_DIED, RunnerDied, detached, follow
+    from spawn.cli.support.configuration import load_configuration
+    from spawn.cli.support.follow import (
+        EXIT_RUNNER_DIED,
+        RunnerDied,
+        follow_runner,
+        wait_for_ownership,
+    )
     from spawn.cli.support.follow_running import follow_running
     from spawn.core.errors import InvalidArgument, RunnerAlive
     from spawn.core.values.ids import why_not_queue_id
-    from spawn.runner.runner_process import RunnerProcess, RunOrder
+    from spawn.runner.runner_process import RunnerProcess, RunRequest
 
-    loaded = load(file)
+    loaded = load_configuration(file)
     config = loaded.config
     if no_s3 and typed_on_command_line(context, "bucket", "prefix"):
         raise InvalidArgument("--no-s3 excludes --bucket and --prefix")
@@ -96,7 +101,7 @@ def run(
     why = why_not_queue_id(chosen)
     if why is not None:
         raise InvalidArgument(f"'{chosen}' cannot be a queue id", why=why)
-    order = RunOrder(
+    order = RunRequest(
         task="or_resume" if or_resume else "run",
         queue_id=chosen,
         state=str(roots.state),
@@ -116,11 +121,11 @@ def run(
         on_complete=on_complete,
     )
     if detach:
-        raise typer.Exit(detached(RunnerProcess(order), chosen))
+        raise typer.Exit(wait_for_ownership(RunnerProcess(order), chosen))
     code = None
     while code is None:
         try:
-            code = follow(RunnerProcess(order), roots, chosen)
+            code = follow_runner(RunnerProcess(order), roots, chosen)
         except RunnerAlive:
             if not or_resume:
                 raise

@@ -9,6 +9,6 @@ def schema() -> None:
     """
     import msgspec
 
-    from spawn.core.config.schema import schema as schema_
+    from spawn.core.config.schema import config_schema as schema_
 
     print(msgspec.json.format(msgspec.json.encode(schema_()), indent=2).decode())

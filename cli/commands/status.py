@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from spawn.cli.flags import At, Json, Where
+from spawn.cli.flags import At, Json, LocationFlags
 from spawn.cli.support.location_flags import with_location_flags
 
 
@@ -32,7 +32,7 @@ def status(
     ] = "10s",
     at: At = None,
     *,
-    where: Where,
+    where: LocationFlags,
 ) -> None:
     """Check queue execution status.
 
@@ -45,22 +45,22 @@ def status(
         spawn queue status pipeline-20260127 --json
     """
     from spawn.cli import bootstrap, host
-    from spawn.cli.support.times import moment, parse_refresh
+    from spawn.cli.support.times import parse_moment, parse_refresh
     from spawn.core.errors import InvalidArgument
 
     seconds = parse_refresh(refresh)
     if watch and at is not None:
         raise InvalidArgument("--watch and --at exclude each other")
-    with bootstrap.find(target, where=where) as source:
+    with bootstrap.find_queue(target, where=where) as source:
         if watch:
             from spawn.cli.support.watch import watch as watch_
 
             watch_(source, seconds, as_json=json)
             return
-        from spawn.core.values.timestamps import stamp
+        from spawn.core.values.timestamps import format_timestamp
 
-        then = None if at is None else moment(at, host.now())
-        source.refresh(until=None if then is None else stamp(then))
+        then = None if at is None else parse_moment(at, host.now())
+        source.refresh(until=None if then is None else format_timestamp(then))
         report = source.report(then or host.now(), past=then is not None)
     if json:
         from spawn.cli.output.as_json import pretty

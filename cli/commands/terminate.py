@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from spawn.cli.flags import Identity, InstanceId, InstanceRegion, Profile, SshUser, Where
+from spawn.cli.flags import Identity, InstanceId, InstanceRegion, LocationFlags, Profile, SshUser
 
 
 def terminate(
@@ -31,7 +31,7 @@ def terminate(
         spawn terminate i-0123456789abcdef0 --yes
     """
     from spawn.cli import host
-    from spawn.cli.sources.ec2 import described
+    from spawn.cli.sources.ec2 import describe_instance
     from spawn.cli.support.termination import (
         confirm,
         delete_environment,
@@ -42,7 +42,7 @@ def terminate(
     )
 
     roots = host.local_roots()
-    found, profile = described(instance_id, roots, region, profile)
+    found, profile = describe_instance(instance_id, roots, region, profile)
     from spawn.store.aws import fleet
 
     if fleet.is_over(found.state):
@@ -53,13 +53,15 @@ def terminate(
     expect_queue_tag(found)
     if not yes:
         expect_terminal()
-    where = Where(region=found.region, profile=profile, ssh_user=ssh_user, identity=identity)
+    where = LocationFlags(
+        region=found.region, profile=profile, ssh_user=ssh_user, identity=identity
+    )
     if not force:
         expect_no_data_loss(found, roots, where)
     if not yes and not confirm(found, force=force):
         host.say("Nothing was terminated")
         raise typer.Exit(1)
-    state = fleet.terminate(instance_id, found.region, profile)
+    state = fleet.terminate_instance(instance_id, found.region, profile)
     print(f"Instance {instance_id} is {state}")
     for line in [*delete_environment(found, profile), *remaining_costs(found)]:
         host.say(line)

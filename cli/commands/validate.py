@@ -19,8 +19,8 @@ def validate(
         spawn queue validate pipeline.json
         ./generate-pipeline | spawn queue validate -
     """
-    from spawn.cli.support.configuration import load
+    from spawn.cli.support.configuration import load_configuration
 
-    loaded = load(file)
+    loaded = load_configuration(file)
     count = len(loaded.config.jobs)
     print(f"{loaded.name} is valid: {count} job{'' if count == 1 else 's'}")

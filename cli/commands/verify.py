@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from spawn.cli.flags import QueueId, Where
+from spawn.cli.flags import LocationFlags, QueueId
 from spawn.cli.support.location_flags import with_location_flags
 from spawn.core.values.text import printable
-from spawn.store.replica.lease import Seen, describe
+from spawn.store.replica.lease import LeaseSnapshot, owner_name
 
 if TYPE_CHECKING:
     from spawn.core.errors import QueueNotFound
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def verify(
     queue_id: QueueId,
     *,
-    where: Where,
+    where: LocationFlags,
 ) -> None:
     """Verify that the log of a queue is complete, unchanged and legal.
 
@@ -39,11 +39,11 @@ def verify(
         return
     if where.from_s3:
         if queue_id == "local":
-            queue_id = bootstrap.find_local(queue_id, queue=where.queue).queue_id
+            queue_id = bootstrap.find_local_queue(queue_id, queue=where.queue).queue_id
         _verify_replica(queue_id, where)
         return
     try:
-        source = bootstrap.find_local(queue_id, queue=where.queue)
+        source = bootstrap.find_local_queue(queue_id, queue=where.queue)
     except QueueNotFound as error:
         if why_not_queue_id(queue_id) is None:
             _print_set_aside(queue_id)
@@ -53,32 +53,34 @@ def verify(
             except InvalidArgument:
                 raise bootstrap.with_location_hint(error) from None
         raise
-    from spawn.cli.sources.expected_heads import copy_of
-    from spawn.store.log.verify import evidence
+    from spawn.cli.sources.expected_heads import expected_heads
+    from spawn.store.log.verify import gather_evidence
     from spawn.store.log.verify import verify as verify_
 
     log = source.paths.events
-    copy = copy_of(host.local_roots(), source.queue_id, where)  # before the log is read
-    _print_verified(source.queue_id, verify_(log, source.queue_id, evidence(log, copy.heads)))
+    copy = expected_heads(host.local_roots(), source.queue_id, where)  # before the log is read
+    _print_verified(
+        source.queue_id, verify_(log, source.queue_id, gather_evidence(log, copy.heads))
+    )
     if copy.note:
         print(f"Note: {copy.note}")
     _print_set_aside(source.queue_id)
 
 
-def _verify_instance(instance_id: str, where: Where) -> None:
+def _verify_instance(instance_id: str, where: LocationFlags) -> None:
     """Verify the log that an instance's feed serves, or with `--from-s3` its log in S3."""
     from collections import deque
 
     from spawn.cli import bootstrap, host
-    from spawn.cli.sources.instance_queue_location import whereabouts
+    from spawn.cli.sources.instance_queue_location import locate_instance_queue
     from spawn.cli.support.open_at import expect_events
     from spawn.store.log.verify import Verified
 
     if where.from_s3:
-        found = whereabouts(instance_id, host.local_roots(), where)
+        found = locate_instance_queue(instance_id, host.local_roots(), where)
         _verify_replica(found.queue, found.where)
         return
-    with bootstrap.find(instance_id, where=where) as source:
+    with bootstrap.find_queue(instance_id, where=where) as source:
         source.refresh()
         expect_events(source)
         ((*_, hash_),) = deque(source.rows(), maxlen=1)
@@ -87,11 +89,11 @@ def _verify_instance(instance_id: str, where: Where) -> None:
 
 
 def _verify_replica(
-    queue_id: str, where: Where, *, elsewhere: "QueueNotFound | None" = None
+    queue_id: str, where: LocationFlags, *, elsewhere: "QueueNotFound | None" = None
 ) -> None:
     from spawn.cli import bootstrap
 
-    audited, location = bootstrap.replica(queue_id, where, elsewhere=elsewhere).audit()
+    audited, location = bootstrap.open_replica(queue_id, where, elsewhere=elsewhere).audit()
     _print_verified(queue_id, audited.verified)
     print(f"Read from: {location} ({audited.segments} segments, {audited.packs} packs)")
     if not audited.as_submitted:
@@ -113,7 +115,7 @@ def _print_set_aside(queue_id: str) -> None:
     from spawn.store import queues
     from spawn.store.log.verify import verify as verify_
 
-    for kept in queues.aside(host.local_roots(), queue_id):
+    for kept in queues.list_put_aside(host.local_roots(), queue_id):
         try:
             result = f"{verify_(kept.events, queue_id).events} events, hash chain intact"
         except QueueNotFound:
@@ -123,11 +125,11 @@ def _print_set_aside(queue_id: str) -> None:
         print(f"Set aside: {kept.folder}, {kept.cause} in epoch {kept.epoch}: {result}")
 
 
-def line(seen: Seen | None) -> str:
+def line(seen: LeaseSnapshot | None) -> str:
     """Describe the owner of a lease, and when it was renewed or handed back."""
     if seen is None:
         return "none"
-    owner = f"of {printable(describe(seen.lease))}, epoch {seen.lease.epoch}"
+    owner = f"of {printable(owner_name(seen.lease))}, epoch {seen.lease.epoch}"
     age = f"{seen.age:.0f} s ago"
     if seen.lease.handed_back:
         return f"{owner}, handed back {age}"

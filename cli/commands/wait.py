@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from spawn.cli.flags import QueueId, Where
+from spawn.cli.flags import LocationFlags, QueueId
 from spawn.cli.support.location_flags import with_location_flags
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ UNOWNED_SECONDS = 15.0
 def wait(
     queue_id: QueueId,
     *,
-    where: Where,
+    where: LocationFlags,
 ) -> None:
     """Wait until a queue ends, and print its status.
 
@@ -42,7 +42,7 @@ def wait(
 
     if is_instance_id(queue_id):
         host.say(f"Connecting to {queue_id}; this takes a while if it does not answer")
-    with bootstrap.find(queue_id, where=where) as source:
+    with bootstrap.find_queue(queue_id, where=where) as source:
         retry = OutageRetry()
         owned_at = time.monotonic()
         # The runner is checked before the refresh, so that all that a dead runner wrote is read.
@@ -72,7 +72,7 @@ def _abandoned_error(report: "Report") -> Exception:
     """The error for an unfinished queue whose runner has stopped."""
     from spawn.cli import host
     from spawn.core.errors import SpawnError
-    from spawn.core.values.durations import text as duration
+    from spawn.core.values.durations import format_duration as duration
 
     why = "; ".join(f"{job.job_id} {job.unnoticed}" for job in report.jobs if job.unnoticed)
     if report.origin is not None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from spawn.cli.flags import At, QueueId, Where
+from spawn.cli.flags import At, LocationFlags, QueueId
 from spawn.cli.support.location_flags import with_location_flags
 
 
@@ -15,7 +15,7 @@ def why(
     json: Annotated[bool, typer.Option("--json", help="Output in JSON format.")] = False,
     at: At = None,
     *,
-    where: Where,
+    where: LocationFlags,
 ) -> None:
     """Explain why a job is waiting, retrying, blocked or failed.
 
@@ -33,8 +33,8 @@ def why(
     from spawn.cli.support.jobs import expect_job
     from spawn.cli.support.open_at import expect_events, open_queue_at
     from spawn.core.domain.replay import Replay
-    from spawn.core.reports.why.explain import explain, recall
-    from spawn.core.values.timestamps import stamp
+    from spawn.core.reports.why.explain import collect_history, explain
+    from spawn.core.values.timestamps import format_timestamp
 
     with open_queue_at(queue_id, at, where) as (
         source,
@@ -47,8 +47,8 @@ def why(
         now = then or seen.as_of  # for a silent runner: when it was last heard from
         alive = seen.runner_alive if current else None
         fold = Replay(source.queue_id)  # a separate fold, whose seq says how far the log was read
-        fold.feed(source.rows(), until=None if then is None else stamp(then))
-        history = recall(fold.state, source.rows(), [job], last=fold.seq)
+        fold.feed(source.rows(), until=None if then is None else format_timestamp(then))
+        history = collect_history(fold.state, source.rows(), [job], last=fold.seq)
     answer = explain(
         fold.state,
         history,

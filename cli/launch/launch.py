@@ -20,11 +20,11 @@ from msgspec import Struct, structs
 
 from spawn.cli.launch import launch_lock
 from spawn.cli.launch import queue as queues
-from spawn.cli.launch.preview import Part, Sheet
+from spawn.cli.launch.preview import LaunchPreview, Resource
 from spawn.cli.launch.queue import LaunchQueue
 from spawn.cli.launch.request import LaunchRequest, requires_permissions
 from spawn.cli.launch.rollback import Undo, rollback_on_failure
-from spawn.cli.output.results import size
+from spawn.cli.output.results import format_size
 from spawn.core.errors import QueueExists, SpawnError
 from spawn.store.aws import (
     iam_policies,
@@ -38,18 +38,18 @@ from spawn.store.aws import (
 )
 from spawn.store.aws import network as networks
 from spawn.store.aws.boot import payload as payloads
-from spawn.store.aws.boot.environment_file import unset
+from spawn.store.aws.boot.environment_file import unset_references
 from spawn.store.aws.boot.plan import BootPlan
 from spawn.store.aws.boot.user_data import user_data
 from spawn.store.aws.bucket import ensure_bucket
-from spawn.store.aws.image import Image, image, kind, volume_gib
+from spawn.store.aws.image import Image, describe_type, find_image, volume_gib
 from spawn.store.aws.key_pairs import Key
 from spawn.store.aws.network import Group
 from spawn.store.aws.profile import Profile
-from spawn.store.aws.session import Aws
+from spawn.store.aws.session import AwsSession
 from spawn.store.objects import encryption
 from spawn.store.objects.bucket_client import OWNER
-from spawn.store.objects.interface import Denied, ObjectStore, Unavailable
+from spawn.store.objects.interface import AccessDenied, ObjectStore, Unavailable
 from spawn.store.objects.location import open_place
 from spawn.store.queue_dir.paths import Roots, ssh_key
 from spawn.store.replica.claim import submit
@@ -65,7 +65,7 @@ lists a new instance with a delay."""
 class LaunchPlan(Struct, frozen=True, kw_only=True):
     """What the checks have found; nothing is created yet."""
 
-    aws: Aws
+    aws: AwsSession
     request: LaunchRequest
     launch_id: str
     queue: LaunchQueue
@@ -90,10 +90,10 @@ def prepare(request: LaunchRequest, roots: Roots, now: datetime, say: Say) -> La
     Raises:
         SpawnError: The instance cannot be launched. Nothing was created.
     """
-    aws = Aws(request.region, request.profile)
+    aws = AwsSession(request.region, request.profile)
     wanted = request.wanted
-    sort = kind(aws, wanted.instance_type, spot=wanted.spot)
-    found = image(aws, sort, wanted.ami)
+    sort = describe_type(aws, wanted.instance_type, spot=wanted.spot)
+    found = find_image(aws, sort, wanted.ami)
     gib = volume_gib(found, wanted.volume_gib)
     around = networks.find_network(aws, wanted.subnet_id)
     vpc_id = around.vpc_id
@@ -105,36 +105,38 @@ def prepare(request: LaunchRequest, roots: Roots, now: datetime, say: Say) -> La
         )
     source = ""
     if wanted.security_group is not None:
-        group = networks.named(aws, wanted.security_group, vpc_id)
+        group = networks.find_named_group(aws, wanted.security_group, vpc_id)
     else:
         source = wanted.ssh_from or networks.public_network()
         group = networks.find_own_group(aws, vpc_id, source)
     key = (
-        key_pairs.named(aws, wanted.key_name)
+        key_pairs.find_named_key(aws, wanted.key_name)
         if wanted.key_name is not None
-        else key_pairs.ours(aws, ssh_key(os.environ))
+        else key_pairs.find_own_key(aws, ssh_key(os.environ))
     )
     if request.resume:
         queue = queues.find_resumable(aws, request, roots, say)
     else:
         queue = queues.find_new(aws, request, roots, now, say)
-    for job_id, name in unset(queue.config, request.environment):
+    for job_id, name in unset_references(queue.config, request.environment):
         say(
             f"Warning: job {job_id} will fail: its environment uses ${{{name}}}, which is not "
             "set on the instance; set it with --env-file"
         )
     launch_id = token_hex(16)
-    named = resource_names.parameter(queue.queue_id, launch_id) if request.environment else ""
+    named = resource_names.parameter_name(queue.queue_id, launch_id) if request.environment else ""
     arn = parameter.arn(aws, named) if named else ""
     assert queue.place.bucket is not None
-    rights = iam_policies.instance(queue.place.bucket, partition=aws.partition, environment=arn)
+    rights = iam_policies.instance_policy(
+        queue.place.bucket, partition=aws.partition, environment=arn
+    )
     role = None
     if wanted.instance_profile is not None:
-        profile.named(aws, wanted.instance_profile)
+        profile.find_named_profile(aws, wanted.instance_profile)
     else:
         own = queue.queue_id if named else None
-        role = profile.look(
-            aws, resource_names.role(aws.region, queue.place.bucket, queue_id=own), rights
+        role = profile.find_own_profile(
+            aws, resource_names.role_name(aws.region, queue.place.bucket, queue_id=own), rights
         )
     plan = LaunchPlan(
         aws=aws,
@@ -150,7 +152,7 @@ def prepare(request: LaunchRequest, roots: Roots, now: datetime, say: Say) -> La
         profile=role,
         policy=rights,
         parameter=named,
-        tags=tags.of_instance(
+        tags=tags.instance_tags(
             queue_id=queue.queue_id,
             location=queue.place.location,
             user=wanted.user,
@@ -160,7 +162,7 @@ def prepare(request: LaunchRequest, roots: Roots, now: datetime, say: Say) -> La
             parameter=named,
         ),
     )
-    run_instances.may_run(aws, _run_order(plan, dry=True))
+    run_instances.dry_run(aws, _run_order(plan, dry=True))
     return plan
 
 
@@ -174,7 +176,7 @@ def launch(
     """
     aws, request, queue = plan.aws, plan.request, plan.queue
     with (
-        payloads.gather(queue.data, sync=request.sync, setup=request.setup) as payload,
+        payloads.create_payload(queue.data, sync=request.sync, setup=request.setup) as payload,
         rollback_on_failure(say) as undo,
     ):
         _check_payload(plan, payload, say)  # before anything is created
@@ -186,7 +188,7 @@ def launch(
         with requires_permissions("s3:PutObject", "s3:GetObject"):
             if queue.there:
                 queues.clear_boot_log(store)
-            payloads.send(payload, store, plan.launch_id)
+            payloads.upload_payload(payload, store, plan.launch_id)
         if plan.parameter:
             undo.add(
                 lambda: parameter.delete(aws, plan.parameter),
@@ -202,17 +204,19 @@ def launch(
     return instance_id
 
 
-def dry_run(plan: LaunchPlan, say: Say) -> Sheet:
+def dry_run(plan: LaunchPlan, say: Say) -> LaunchPreview:
     """What a dry run shows; the payload is built to know its size, and not sent.
 
     Raises:
         SpawnError: The payload cannot be built, or the user data would be too large.
     """
     request = plan.request
-    with payloads.gather(plan.queue.data, sync=request.sync, setup=request.setup) as payload:
+    with payloads.create_payload(
+        plan.queue.data, sync=request.sync, setup=request.setup
+    ) as payload:
         _check_payload(plan, payload, say)
         sent = _payload_text(request, payload.size)
-    return Sheet(
+    return LaunchPreview(
         wanted=request.wanted,
         region=plan.aws.region,
         queue_id=plan.queue.queue_id,
@@ -238,28 +242,30 @@ def _check_payload(plan: LaunchPlan, payload: payloads.Payload, say: Say) -> Non
 def _payload_text(request: LaunchRequest, count: int) -> str:
     folder = [] if request.sync is None else [f"the folder {request.sync.resolve()}"]
     setup = [] if request.setup is None else [f"the setup script {request.setup}"]
-    return f"{size(count)}: spawn, the configuration{''.join(f', {e}' for e in folder + setup)}"
+    return (
+        f"{format_size(count)}: spawn, the configuration{''.join(f', {e}' for e in folder + setup)}"
+    )
 
 
-def _parts(plan: LaunchPlan) -> Iterator[Part]:
+def _parts(plan: LaunchPlan) -> Iterator[Resource]:
     queue, wanted = plan.queue, plan.request.wanted
-    yield Part("Bucket", queue.place.bucket or "", made=not queue.bucket)
+    yield Resource("Bucket", queue.place.bucket or "", made=not queue.bucket)
     key = plan.key
     if not key.public and key.file is not None:
-        yield Part("Key pair", "spawn-queue-...", made=True, more=f"private key in {key.file}")
+        yield Resource("Key pair", "spawn-queue-...", made=True, more=f"private key in {key.file}")
     else:
-        yield Part("Key pair", key.name, made=not key.there)
+        yield Resource("Key pair", key.name, made=not key.there)
     group = plan.group
     name = group.group_id or resource_names.GROUP
     more = "" if group.open else f"would allow SSH from {plan.source}"
-    yield Part("Security group", name, made=not group.group_id, more=more)
+    yield Resource("Security group", name, made=not group.group_id, more=more)
     if plan.profile is not None:
         made = not plan.profile.complete
-        yield Part("Role and instance profile", plan.profile.name, made=made)
+        yield Resource("Role and instance profile", plan.profile.name, made=made)
     else:
-        yield Part("Instance profile", wanted.instance_profile or "")
+        yield Resource("Instance profile", wanted.instance_profile or "")
     if plan.parameter:
-        yield Part("Environment", plan.parameter, made=True, more="an SSM SecureString")
+        yield Resource("Environment", plan.parameter, made=True, more="an SSM SecureString")
 
 
 def _create_reusable(plan: LaunchPlan, say: Say) -> LaunchPlan:
@@ -270,13 +276,13 @@ def _create_reusable(plan: LaunchPlan, say: Say) -> LaunchPlan:
         with requires_permissions("s3:CreateBucket", "s3:PutBucketPublicAccessBlock", _ENCRYPT):
             place = ensure_bucket(place, say, chosen=queue.chosen)
     if not key.there:
-        key = key_pairs.make(aws, key)
+        key = key_pairs.create_key(aws, key)
         say(f"Created key pair {key.name}; its private key is {key.file}")
     if not (group.group_id and group.open):
-        group = networks.make(aws, group, plan.source)
+        group = networks.create_group(aws, group, plan.source)
         say(f"Security group {group.group_id} allows SSH from {plan.source}")
     if plan.profile is not None and not plan.profile.complete:
-        profile.make(aws, plan.profile, plan.policy)
+        profile.create_profile(aws, plan.profile, plan.policy)
         say(f"Created role and instance profile {plan.profile.name}")
     return structs.replace(
         plan, key=key, group=group, queue=structs.replace(queue, place=place, bucket=True)
@@ -302,8 +308,8 @@ def _take_lock(undo: Undo, plan: LaunchPlan, store: ObjectStore) -> None:
     )
     try:
         with requires_permissions("s3:PutObject", "s3:GetObject"):
-            launch_lock.take(plan.aws, store, plan.queue.queue_id, plan.launch_id)
-    except (Denied, QueueExists):
+            launch_lock.acquire(plan.aws, store, plan.queue.queue_id, plan.launch_id)
+    except (AccessDenied, QueueExists):
         undo.drop_last()  # another launch has the lock
         raise
     queues.expect_no_instance(plan.aws, plan.queue)  # another launch may have just finished
@@ -313,18 +319,21 @@ def _undo_uploads(undo: Undo, plan: LaunchPlan, sent_names: list[str]) -> None:
     place = plan.queue.place
     at = f"{place.location}_spawn/boot/{plan.launch_id}/"
     undo.add(
-        lambda: launch_files.take_back(plan.aws, place, plan.launch_id, sent_names),
+        lambda: launch_files.delete_launch_files(plan.aws, place, plan.launch_id, sent_names),
         f"delete the uploads with `aws s3 rm --recursive {at}`",
     )
 
 
 def _run(
-    plan: LaunchPlan, order: run_instances.Order, undo: Undo, pause: run_instances.Pause
+    plan: LaunchPlan,
+    order: run_instances.RunInstancesRequest,
+    undo: Undo,
+    pause: run_instances.Pause,
 ) -> str:
     """Start the instance. If the reply is lost, find the instance by the launch's tag."""
     try:
-        return run_instances.run(plan.aws, order, pause=pause)
-    except Denied:
+        return run_instances.start_instance(plan.aws, order, pause=pause)
+    except AccessDenied:
         undo.drop_last()  # EC2 has started nothing
         raise
     except Unavailable:
@@ -347,7 +356,7 @@ def _find(plan: LaunchPlan, pause: run_instances.Pause) -> str:
     for number in range(_LOOKS):
         if number:
             pause(_LOOK_SECONDS)
-        found = run_instances.find(plan.aws, plan.launch_id)
+        found = run_instances.find_launched(plan.aws, plan.launch_id)
         if found:
             return found
     return ""
@@ -395,12 +404,12 @@ def _boot_plan(plan: LaunchPlan, files: dict[str, str]) -> BootPlan:
     )
 
 
-def _run_order(plan: LaunchPlan, *, dry: bool = False) -> run_instances.Order:
+def _run_order(plan: LaunchPlan, *, dry: bool = False) -> run_instances.RunInstancesRequest:
     """The parameters of `RunInstances`. A dry run omits what does not exist yet."""
     wanted = plan.request.wanted
     made = plan.profile is None or plan.profile.complete or not dry
     name = plan.profile.name if plan.profile is not None else wanted.instance_profile or ""
-    return run_instances.Order(
+    return run_instances.RunInstancesRequest(
         wanted=wanted,
         launch_id=plan.launch_id,
         image=plan.image,

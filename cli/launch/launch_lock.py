@@ -11,13 +11,19 @@ import msgspec
 from msgspec import Struct
 
 from spawn.core.errors import QueueExists
-from spawn.core.values.durations import compact
+from spawn.core.values.durations import format_compact
 from spawn.store.aws import run_instances
-from spawn.store.aws.session import Aws
-from spawn.store.objects.interface import Changed, Exists, NotThere, Object, ObjectStore
+from spawn.store.aws.session import AwsSession
+from spawn.store.objects.interface import (
+    ETagMismatch,
+    Object,
+    ObjectExists,
+    ObjectNotFound,
+    ObjectStore,
+)
 
 KEY = "_spawn/launch.json"
-SECONDS = 600.0
+EXPIRY_SECONDS = 600.0
 """When the lock of a launch expires, by S3's clock. A launch that fails releases it; one that was
 killed cannot."""
 
@@ -28,7 +34,7 @@ class _Lock(Struct):
     launch_id: str = ""
 
 
-def take(aws: Aws, store: ObjectStore, queue_id: str, launch_id: str) -> None:
+def acquire(aws: AwsSession, store: ObjectStore, queue_id: str, launch_id: str) -> None:
     """Take the lock for this launch.
 
     The caller must check EC2 again afterwards: another launch may have finished meanwhile.
@@ -44,17 +50,17 @@ def take(aws: Aws, store: ObjectStore, queue_id: str, launch_id: str) -> None:
     try:
         store.create(KEY, mine)
         return
-    except Exists:
+    except ObjectExists:
         pass
     try:
         found = store.read(KEY)
         if _launch(found) == launch_id:
             return  # an earlier request of this launch succeeded, but its reply was lost
         if _is_held(aws, found):
-            raise _in_progress_error(queue_id, SECONDS - found.age)
+            raise _in_progress_error(queue_id, EXPIRY_SECONDS - found.age)
         store.replace(KEY, mine, etag=found.etag)
-    except (NotThere, Changed):
-        raise _in_progress_error(queue_id, SECONDS) from None
+    except (ObjectNotFound, ETagMismatch):
+        raise _in_progress_error(queue_id, EXPIRY_SECONDS) from None
 
 
 def release(store: ObjectStore, launch_id: str) -> None:
@@ -63,17 +69,19 @@ def release(store: ObjectStore, launch_id: str) -> None:
     Raises:
         StoreError: The store does not answer, or denies access.
     """
-    with suppress(NotThere, Changed):
+    with suppress(ObjectNotFound, ETagMismatch):
         found = store.read(KEY)
         if _launch(found) == launch_id:
             store.replace(KEY, msgspec.json.encode(_Lock()), etag=found.etag)
 
 
-def _is_held(aws: Aws, found: Object) -> bool:
+def _is_held(aws: AwsSession, found: Object) -> bool:
     """Whether the lock's launch may still start an instance that EC2 does not list yet."""
     launch_id = _launch(found)
     return (
-        bool(launch_id) and found.age <= SECONDS and not run_instances.was_started(aws, launch_id)
+        bool(launch_id)
+        and found.age <= EXPIRY_SECONDS
+        and not run_instances.was_started(aws, launch_id)
     )
 
 
@@ -89,5 +97,5 @@ def _in_progress_error(queue_id: str, seconds: float) -> QueueExists:
         f"another launch of queue {queue_id} is in progress",
         why="it is about to start its instance, or was killed",
         hint="`spawn list` shows its instance once it has one; if none appears, run the same "
-        f"command again in {compact(max(seconds, 1.0))}",
+        f"command again in {format_compact(max(seconds, 1.0))}",
     )

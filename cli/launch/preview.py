@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from spawn.store.aws.instance_request import Wanted
+from spawn.store.aws.instance_request import InstanceRequest
 
 
-class Part(Struct, frozen=True):
+class Resource(Struct, frozen=True):
     """A resource of an instance. `made`: whether this launch creates it."""
 
     what: str
@@ -16,17 +16,17 @@ class Part(Struct, frozen=True):
     more: str = ""
 
 
-class Sheet(Struct, frozen=True, kw_only=True):
+class LaunchPreview(Struct, frozen=True, kw_only=True):
     """Everything that a launch would create and start."""
 
-    wanted: Wanted
+    wanted: InstanceRequest
     region: str
     queue_id: str
     location: str
     image: str
     architecture: str
     volume_gib: int
-    parts: Sequence[Part]
+    parts: Sequence[Resource]
     tags: dict[str, str]
     ttl_at: str | None = None
     resume: bool = False
@@ -34,7 +34,7 @@ class Sheet(Struct, frozen=True, kw_only=True):
     """The files to upload, and their size."""
 
 
-def lines(sheet: Sheet) -> Iterator[str]:
+def preview_lines(sheet: LaunchPreview) -> Iterator[str]:
     """Return the lines that `--dry-run` prints."""
     wanted = sheet.wanted
     verb = "resume" if sheet.resume else "run"
@@ -55,7 +55,7 @@ def lines(sheet: Sheet) -> Iterator[str]:
         yield f"Tag: {key}={value}"
 
 
-def end(wanted: Wanted) -> str:
+def end(wanted: InstanceRequest) -> str:
     """Return what happens to the instance when its queue ends."""
     if wanted.on_complete == "terminate":
         return "the instance is terminated and its volume is deleted"
@@ -64,7 +64,7 @@ def end(wanted: Wanted) -> str:
     return "the instance keeps running, and EC2 charges for it"
 
 
-def costs(wanted: Wanted, instance_id: str) -> str:
+def cost_notice(wanted: InstanceRequest, instance_id: str) -> str:
     """Return until when EC2 charges for the instance, and how to end that."""
     if wanted.on_complete == "terminate":
         return (

@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 import msgspec
 from msgspec import Struct, structs
 
-from spawn.cli.flags import Where
+from spawn.cli.flags import LocationFlags
 from spawn.cli.launch.request import LaunchRequest, requires_permissions
 from spawn.cli.sources.open_replica import open_replica
-from spawn.cli.sources.queue_location import place_of
+from spawn.cli.sources.queue_location import find_place
 from spawn.core.config import canonical, string_rules
 from spawn.core.config.model import QueueConfig
-from spawn.core.config.parser import parse
+from spawn.core.config.parser import parse_config
 from spawn.core.errors import (
     InvalidArgument,
     NothingToDo,
@@ -25,15 +25,15 @@ from spawn.store.aws import run_instances
 from spawn.store.aws.boot import locations
 from spawn.store.aws.bucket import find_bucket
 from spawn.store.aws.ec2_instances import state_of
-from spawn.store.aws.session import Aws
+from spawn.store.aws.session import AwsSession
 from spawn.store.identity import hostname
-from spawn.store.objects.interface import Changed, NotThere, ObjectStore
-from spawn.store.objects.location import Place, open_place
+from spawn.store.objects.interface import ETagMismatch, ObjectNotFound, ObjectStore
+from spawn.store.objects.location import StoreLocation, open_place
 from spawn.store.queue_dir.paths import Roots
-from spawn.store.replica.lease import FORCE, Owned, Owner, look
+from spawn.store.replica.lease import FORCE, OwnedElsewhere, Owner, read_lease
 from spawn.store.replica.names import QUEUE
-from spawn.store.replica.reconcile import Found, allow
-from spawn.store.replica.submitted import BOOT_LOG, parse_submitted, submitted
+from spawn.store.replica.reconcile import StoreHead, check_takeover
+from spawn.store.replica.submitted import BOOT_LOG, parse_submitted, read_submitted
 
 Say = Callable[[str], None]
 
@@ -47,7 +47,7 @@ class LaunchQueue(Struct, frozen=True, kw_only=True):
     """
 
     queue_id: str
-    place: Place
+    place: StoreLocation
     config: QueueConfig
     data: bytes
     bucket: bool
@@ -57,7 +57,7 @@ class LaunchQueue(Struct, frozen=True, kw_only=True):
 
 
 def find_new(
-    aws: Aws, request: LaunchRequest, roots: Roots, now: datetime, say: Say
+    aws: AwsSession, request: LaunchRequest, roots: Roots, now: datetime, say: Say
 ) -> LaunchQueue:
     """Find the place of a new queue, and check that its id is free. Creates nothing.
 
@@ -75,10 +75,12 @@ def find_new(
     bucket = bucket or f"spawn-results-{aws.region}"
     for queue_id in [request.queue_id] if request.queue_id else _generated_ids(now):
         prefix = (request.prefix or request.parsed.result_s3_prefix or queue_id).strip("/")
-        place = Place(bucket=bucket, prefix=prefix, region=aws.region, profile=aws.profile)
+        place = StoreLocation(bucket=bucket, prefix=prefix, region=aws.region, profile=aws.profile)
         with requires_permissions("s3:ListBucket"):
             place, there = find_bucket(place, say, chosen=chosen)
-        wrong = None if there or place.bucket is None else string_rules.bucket(place.bucket)
+        wrong = (
+            None if there or place.bucket is None else string_rules.check_bucket_name(place.bucket)
+        )
         if wrong is not None:
             raise InvalidArgument(
                 f"bucket {place.bucket} cannot be created",
@@ -93,7 +95,9 @@ def find_new(
                 raise
             continue
         # On the instance, relative paths start from the folder of the configuration.
-        config = parse(request.config, base_directory=locations.folder(queue_id), name="the file")
+        config = parse_config(
+            request.config, base_directory=locations.work_folder(queue_id), name="the file"
+        )
         return LaunchQueue(
             queue_id=queue_id,
             place=place,
@@ -106,7 +110,7 @@ def find_new(
     raise AssertionError("_generated_ids is endless")
 
 
-def find_resumable(aws: Aws, request: LaunchRequest, roots: Roots, say: Say) -> LaunchQueue:
+def find_resumable(aws: AwsSession, request: LaunchRequest, roots: Roots, say: Say) -> LaunchQueue:
     """Find a queue to resume, and check that no runner owns it. Creates nothing.
 
     Raises:
@@ -118,7 +122,7 @@ def find_resumable(aws: Aws, request: LaunchRequest, roots: Roots, say: Say) -> 
     """
     assert request.queue_id is not None
     queue_id = request.queue_id
-    where = Where(
+    where = LocationFlags(
         from_s3=True,
         bucket=request.bucket,
         prefix=request.prefix,
@@ -126,7 +130,7 @@ def find_resumable(aws: Aws, request: LaunchRequest, roots: Roots, say: Say) -> 
         profile=request.profile,
         typed=request.typed,
     )
-    place = place_of(roots, queue_id, where).place
+    place = find_place(roots, queue_id, where).place
     if place.bucket is None:
         raise SpawnError(
             f"queue {queue_id} has no copy in S3",
@@ -136,7 +140,7 @@ def find_resumable(aws: Aws, request: LaunchRequest, roots: Roots, say: Say) -> 
     place = structs.replace(place, region=place.region or aws.region)
     store = open_place(place, roots.objects)
     with requires_permissions("s3:GetObject"):
-        found = submitted(store)
+        found = read_submitted(store)
     if found is None:
         raise QueueNotFound(
             f"queue {queue_id} is not at {place.location}",
@@ -147,7 +151,9 @@ def find_resumable(aws: Aws, request: LaunchRequest, roots: Roots, say: Say) -> 
         source.refresh()
         state = source.state
         if not source.seq and _claimed_by(store) == "":
-            _reject_launched(queue_id, run_instances.of_queue(aws, queue_id, place.location))
+            _reject_launched(
+                queue_id, run_instances.find_queue_instances(aws, queue_id, place.location)
+            )
             raise SpawnError(
                 f"queue {queue_id} has never started",
                 why="the instance that it was submitted for is gone, or was never started",
@@ -168,7 +174,7 @@ def find_resumable(aws: Aws, request: LaunchRequest, roots: Roots, say: Say) -> 
         queue_id=queue_id,
         place=place,
         config=found.config,
-        data=msgspec.json.format(canonical.encode(found.config), indent=2),
+        data=msgspec.json.format(canonical.encode_config(found.config), indent=2),
         bucket=True,
         there=True,
         chosen=True,
@@ -178,14 +184,14 @@ def find_resumable(aws: Aws, request: LaunchRequest, roots: Roots, say: Say) -> 
     return resumed
 
 
-def expect_no_instance(aws: Aws, queue: LaunchQueue) -> None:
+def expect_no_instance(aws: AwsSession, queue: LaunchQueue) -> None:
     """Check that no instance is about to start or resume a queue.
 
     Raises:
         QueueExists: An instance was launched for it.
         StoreError: EC2 denies access, or does not answer.
     """
-    found = run_instances.of_queue(aws, queue.queue_id, queue.place.location)
+    found = run_instances.find_queue_instances(aws, queue.queue_id, queue.place.location)
     _reject_launched(queue.queue_id, [each for each in found if each != queue.owner])
 
 
@@ -195,7 +201,7 @@ def clear_boot_log(store: ObjectStore) -> None:
         found = store.read(BOOT_LOG)
         if found.data:
             store.replace(BOOT_LOG, b"", etag=found.etag)
-    except (NotThere, Changed):
+    except (ObjectNotFound, ETagMismatch):
         return
 
 
@@ -204,7 +210,7 @@ def _claimed_by(store: ObjectStore) -> str:
     return parse_submitted(store.location, store.read(QUEUE).data)[1]
 
 
-def _is_unclaimed(aws: Aws, store: ObjectStore, queue_id: str, place: Place) -> bool:
+def _is_unclaimed(aws: AwsSession, store: ObjectStore, queue_id: str, place: StoreLocation) -> bool:
     """Whether there is an unclaimed `queue.json` of this queue.
 
     Raises:
@@ -213,7 +219,7 @@ def _is_unclaimed(aws: Aws, store: ObjectStore, queue_id: str, place: Place) -> 
     try:
         with requires_permissions("s3:GetObject"):
             fields = msgspec.json.decode(store.read(QUEUE).data)
-    except NotThere:
+    except ObjectNotFound:
         return False
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         fields = None
@@ -225,14 +231,14 @@ def _is_unclaimed(aws: Aws, store: ObjectStore, queue_id: str, place: Place) -> 
             why="two queues cannot share a place",
             hint="use another result_s3_prefix or --prefix, or none",
         )
-    if fields.get("claimed_by") != "" or look(store) is not None:
+    if fields.get("claimed_by") != "" or read_lease(store) is not None:
         raise QueueExists(
             f"queue {queue_id} already exists at {place.location}",
             why="a queue id can be used only once",
             hint=f"`spawn launch --resume {queue_id}` resumes it on another instance; "
             "--queue-id NEW runs it as a new queue",
         )
-    _reject_launched(queue_id, run_instances.of_queue(aws, queue_id, place.location))
+    _reject_launched(queue_id, run_instances.find_queue_instances(aws, queue_id, place.location))
     return True
 
 
@@ -245,12 +251,14 @@ def _reject_launched(queue_id: str, instances: list[str]) -> None:
         )
 
 
-def _expect_unowned(queue_id: str, state: object, seq: int, store: ObjectStore, aws: Aws) -> None:
+def _expect_unowned(
+    queue_id: str, state: object, seq: int, store: ObjectStore, aws: AwsSession
+) -> None:
     me = Owner(place="launch", instance_id="local", hostname=hostname())
     try:
-        allow(
+        check_takeover(
             state,  # type: ignore[arg-type]
-            Found(seq, b"", look(store)),
+            StoreHead(seq, b"", read_lease(store)),
             me,
             fence=True,
             force=False,
@@ -258,8 +266,8 @@ def _expect_unowned(queue_id: str, state: object, seq: int, store: ObjectStore, 
                 instance_id, region or aws.region, aws.profile
             ),
         )
-    except Owned as error:
-        raise Owned(
+    except OwnedElsewhere as error:
+        raise OwnedElsewhere(
             error.what,
             why=error.why,
             hint=f"`spawn queue status {queue_id}` shows it; stop its runner, terminate its "

@@ -11,18 +11,18 @@ from msgspec import Struct
 from spawn.core.config import string_rules
 from spawn.core.config.model import QueueConfig
 from spawn.core.errors import InvalidArgument
-from spawn.core.values.durations import parse as duration
+from spawn.core.values.durations import parse_duration as duration
 from spawn.core.values.ids import why_not_queue_id
-from spawn.core.values.timestamps import stamp
+from spawn.core.values.timestamps import format_timestamp
 from spawn.store.aws.boot import environment_file
-from spawn.store.aws.instance_request import Wanted
-from spawn.store.objects.interface import Denied
+from spawn.store.aws.instance_request import InstanceRequest
+from spawn.store.objects.interface import AccessDenied
 
 
 class LaunchRequest(Struct, frozen=True, kw_only=True):
     """What the user asks for: the validated flags and files."""
 
-    wanted: Wanted
+    wanted: InstanceRequest
     config: bytes = b""
     """The bytes of the configuration file; empty with `--resume`."""
     parsed: QueueConfig | None = None
@@ -53,7 +53,7 @@ def read_environment(file: Path | None) -> str:
     """
     if file is None:
         return ""
-    return environment_file.check(_read(file, "--env-file"), str(file))
+    return environment_file.check_environment(_read(file, "--env-file"), str(file))
 
 
 def _read(file: Path, flag: str) -> bytes:
@@ -123,7 +123,7 @@ def ttl_deadline(ttl: str | None, now: datetime) -> str | None:
             why="it counts from now, and an instance takes minutes to boot",
             hint="use at least 5m, for example --ttl 8h",
         )
-    return stamp(now + timedelta(seconds=seconds))
+    return format_timestamp(now + timedelta(seconds=seconds))
 
 
 def check_prefix(prefix: str | None) -> str | None:
@@ -132,7 +132,7 @@ def check_prefix(prefix: str | None) -> str | None:
     Raises:
         InvalidArgument: The prefix is invalid.
     """
-    wrong = None if prefix is None else string_rules.prefix(prefix.strip("/"))
+    wrong = None if prefix is None else string_rules.check_prefix(prefix.strip("/"))
     if wrong is not None:
         raise InvalidArgument(f"--prefix: {wrong[0]}", hint=wrong[1])
     return prefix
@@ -158,7 +158,7 @@ def requires_permissions(*actions: str) -> Iterator[None]:
     """Add the permissions that the block requires to the error when a request is denied."""
     try:
         yield
-    except Denied as error:
+    except AccessDenied as error:
         required = f"this requires {' and '.join(actions)}"
         error.why = f"{error.why}; {required}" if error.why else required
         raise

@@ -6,9 +6,9 @@ from typing import assert_never
 from spawn.cli.output.style import PLAIN, Style
 from spawn.core.domain import events as e
 from spawn.core.domain.attempt_exit import unended_text
-from spawn.core.values.durations import text as duration
+from spawn.core.values.durations import format_duration as duration
 from spawn.core.values.text import printable
-from spawn.core.values.timestamps import moment, seconds_between
+from spawn.core.values.timestamps import parse_timestamp, seconds_between
 
 LATE_SECONDS = 1.0
 """Seconds between a command's end and its event from which the end is shown separately."""
@@ -31,21 +31,23 @@ _KINDS = {
 
 def line(event: e.Event[e.Data], zone: tzinfo | None, style: Style = PLAIN) -> str:
     """Format an event: `seq  time  job or queue  what`."""
-    at = f"{moment(event.at).astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
+    at = f"{parse_timestamp(event.at).astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
     who = event.job_id or "queue"
-    text = style(_KINDS.get(event.type, ""), printable(what(event)))
-    return f"{event.seq:>5}  {at}  {who:<16} {text}{seen_late(event, zone)}"
+    text = style(_KINDS.get(event.type, ""), printable(describe(event)))
+    return f"{event.seq:>5}  {at}  {who:<16} {text}{late_end(event, zone)}"
 
 
-def seen_late(event: e.Event[e.Data], zone: tzinfo | None) -> str:
+def late_end(event: e.Event[e.Data], zone: tzinfo | None) -> str:
     """Return when the command ended, if its event was logged later; else empty."""
     ended_at = getattr(event.data, "ended_at", "")
     if not ended_at or seconds_between(ended_at, event.at) < LATE_SECONDS:
         return ""
-    return f"; the command ended at {moment(ended_at).astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
+    return (
+        f"; the command ended at {parse_timestamp(ended_at).astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
+    )
 
 
-def what(event: e.Event[e.Data]) -> str:
+def describe(event: e.Event[e.Data]) -> str:
     """Describe an event in words."""
     data: e.AnyData = event.data  # type: ignore[assignment]
     match data:

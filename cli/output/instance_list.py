@@ -9,9 +9,9 @@ import msgspec
 
 from spawn.cli.output.style import Style
 from spawn.cli.sources.instance_queue_location import TAG_QUEUE, TAG_RESULTS
-from spawn.core.values.durations import text as duration
+from spawn.core.values.durations import format_duration as duration
 from spawn.core.values.text import printable
-from spawn.store.aws.ec2_instances import Described
+from spawn.store.aws.ec2_instances import InstanceDescription
 
 STATES = {
     "pending": "retrying",
@@ -35,7 +35,7 @@ _GAP = "  "
 
 
 def table(
-    instances: Sequence[Described], now: datetime, style: Style, width: int | None
+    instances: Sequence[InstanceDescription], now: datetime, style: Style, width: int | None
 ) -> Iterator[str]:
     """Yield the lines of a table of instances.
 
@@ -49,12 +49,12 @@ def table(
         yield _line(row, widths, style, STATES.get(each.state, ""))
 
 
-def as_json(instances: Sequence[Described]) -> str:
+def as_json(instances: Sequence[InstanceDescription]) -> str:
     """Return instances as a JSON array."""
-    return pretty([shaped(each) for each in instances])
+    return pretty([as_dict(each) for each in instances])
 
 
-def shaped(found: Described) -> dict[str, Any]:
+def as_dict(found: InstanceDescription) -> dict[str, Any]:
     """Return an instance as JSON data. Missing values are empty strings, a missing time is null."""
     at = found.launched_at
     return {
@@ -81,7 +81,7 @@ def pretty(shape: object) -> str:
     return msgspec.json.format(msgspec.json.encode(shape), indent=2).decode()
 
 
-def columns_of(stream: IO[str]) -> int | None:
+def terminal_width(stream: IO[str]) -> int | None:
     """Return the width of a stream's terminal; None if it is not a terminal."""
     try:
         return os.get_terminal_size(stream.fileno()).columns or None
@@ -89,7 +89,7 @@ def columns_of(stream: IO[str]) -> int | None:
         return None
 
 
-def _row(found: Described, now: datetime) -> tuple[str, ...]:
+def _row(found: InstanceDescription, now: datetime) -> tuple[str, ...]:
     age = "" if found.launched_at is None else duration((now - found.launched_at).total_seconds())
     return tuple(
         printable(text) or "-"

@@ -4,17 +4,17 @@ from collections.abc import Iterator
 from datetime import datetime, tzinfo
 from typing import Any
 
-from spawn.cli.output.instance_list import STATES, shaped
-from spawn.cli.output.status import when
+from spawn.cli.output.instance_list import STATES, as_dict
+from spawn.cli.output.status import format_time
 from spawn.cli.output.style import Style
-from spawn.cli.sources.instance_facts import Facts
-from spawn.core.values.cost import LEFT_OUT, Cost
-from spawn.core.values.durations import compact
-from spawn.core.values.durations import text as duration
+from spawn.cli.sources.instance_facts import InstanceFacts
+from spawn.core.values.cost import NOT_INCLUDED, Cost
+from spawn.core.values.durations import format_compact
+from spawn.core.values.durations import format_duration as duration
 from spawn.core.values.text import printable
 
 
-def render(facts: Facts, now: datetime, zone: tzinfo | None, style: Style) -> Iterator[str]:
+def render(facts: InstanceFacts, now: datetime, zone: tzinfo | None, style: Style) -> Iterator[str]:
     """Yield the lines of an instance's status.
 
     Args:
@@ -28,9 +28,9 @@ def render(facts: Facts, now: datetime, zone: tzinfo | None, style: Style) -> It
     yield f"Region: {found.region}" + (f" ({found.zone})" if found.zone else "")
     if found.launched_at is not None:
         ago = duration((now - found.launched_at).total_seconds())
-        yield f"Launched: {when(found.launched_at, zone)} ({ago} ago)"
+        yield f"Launched: {format_time(found.launched_at, zone)} ({ago} ago)"
     if found.ended_at is not None:
-        yield f"Ended: {when(found.ended_at, zone)}"
+        yield f"Ended: {format_time(found.ended_at, zone)}"
     yield f"Address: {_address(facts)}"
     yield f"IAM: {_iam(facts)}"
     yield f"Key: {printable(found.key_name) or 'none'}"
@@ -43,11 +43,11 @@ def render(facts: Facts, now: datetime, zone: tzinfo | None, style: Style) -> It
         yield f"  {printable(name)}: {printable(value)}"
 
 
-def as_json(facts: Facts, zone: tzinfo | None) -> dict[str, Any]:
+def as_json(facts: InstanceFacts, zone: tzinfo | None) -> dict[str, Any]:
     """Return an instance's status as JSON data: the keys of `list`, and more. Unknown: null."""
     found, role, queue, cost = facts.found, facts.role, facts.queue, facts.cost
     return {
-        **shaped(found),
+        **as_dict(found),
         "state_reason": found.reason or None,
         "ended_at": _iso(found.ended_at, zone),
         "iam": None
@@ -66,21 +66,21 @@ def as_json(facts: Facts, zone: tzinfo | None) -> dict[str, Any]:
             "usd": None if cost.usd is None else round(cost.usd, 4),
             "usd_per_hour": cost.per_hour,
             "basis": cost.basis or None,
-            "running": None if cost.seconds is None else compact(cost.seconds),
+            "running": None if cost.seconds is None else format_compact(cost.seconds),
             "why": cost.why or None,
         },
         "volumes": [{"volume_id": each.volume_id, "stays": each.stays} for each in found.volumes],
     }
 
 
-def _address(facts: Facts) -> str:
+def _address(facts: InstanceFacts) -> str:
     found = facts.found
     if found.public and found.private:
         return f"{found.public} (private {found.private})"
     return found.public or (f"{found.private} (private)" if found.private else "none")
 
 
-def _iam(facts: Facts) -> str:
+def _iam(facts: InstanceFacts) -> str:
     role = facts.role
     if role is None:
         return "none" if facts.over else "none: results cannot be uploaded"
@@ -92,7 +92,7 @@ def _iam(facts: Facts) -> str:
     return f"role {printable(', '.join(role.roles))} ({profile})"
 
 
-def _queue(facts: Facts, now: datetime) -> str:
+def _queue(facts: InstanceFacts, now: datetime) -> str:
     queue = facts.queue
     if queue is None:
         return "none known; the instance has no queue tag"
@@ -115,7 +115,7 @@ def _cost(cost: Cost) -> str:
     if cost.usd is None or cost.per_hour is None:
         return f"unknown: running for {duration(cost.seconds)}; {printable(cost.why)}"
     price = f"{duration(cost.seconds)} at ${cost.per_hour:.4f} per hour, {cost.basis}"
-    return f"about ${cost.usd:.2f} ({price}; {LEFT_OUT})"
+    return f"about ${cost.usd:.2f} ({price}; {NOT_INCLUDED})"
 
 
 def _iso(moment: datetime | None, zone: tzinfo | None) -> str | None:

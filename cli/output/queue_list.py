@@ -4,19 +4,19 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from spawn.cli.output.status import when
+from spawn.cli.output.status import format_time
 from spawn.cli.output.style import Style
-from spawn.cli.sources.listing import Entry
+from spawn.cli.sources.listing import QueueEntry
 from spawn.core.reports.as_json import as_json as report_json
 from spawn.core.reports.as_json import trouble
 from spawn.core.reports.model import Report
-from spawn.core.reports.why.advice import named
-from spawn.core.values.durations import text as duration
+from spawn.core.reports.why.advice import join_ids
+from spawn.core.values.durations import format_duration as duration
 from spawn.core.values.text import printable
-from spawn.store.feed.answers import Listed
+from spawn.store.feed.answers import QueueSummary
 
 
-def table(entries: Sequence[Entry], style: Style) -> Iterator[str]:
+def table(entries: Sequence[QueueEntry], style: Style) -> Iterator[str]:
     """Yield the lines of a table of queues."""
     width = max(len("QUEUE"), *(len(entry.queue_id) for entry in entries))
     yield style(
@@ -29,7 +29,7 @@ def table(entries: Sequence[Entry], style: Style) -> Iterator[str]:
             yield f"{entry.queue_id:<{width}}  {style('failed', 'unreadable')}   {error}"
             continue
         done = f"{report.counts['completed']}/{report.counts['total']} done"
-        started = when(report.started_at or report.submitted_at, None)
+        started = format_time(report.started_at or report.submitted_at, None)
         state = style(report.status, f"{report.status:<11}")
         elapsed = duration(report.elapsed)
         yield (
@@ -47,11 +47,11 @@ def _flags(report: Report) -> str:
     if report.runner_alive is not False or report.status != "running":
         return ""
     over = [job.job_id for job in report.jobs if job.unnoticed]
-    unnoticed = f"; {named(over)} ended, not logged yet" if over else ""
+    unnoticed = f"; {join_ids(over)} ended, not logged yet" if over else ""
     return f"  (no runner{unnoticed})"
 
 
-def as_json(entries: Sequence[Entry]) -> str:
+def as_json(entries: Sequence[QueueEntry]) -> str:
     """Return the queues as a JSON array, without their jobs."""
     found: list[dict[str, object]] = []
     for entry in entries:
@@ -69,7 +69,7 @@ def as_json(entries: Sequence[Entry]) -> str:
     return msgspec.json.format(msgspec.json.encode(found), indent=2).decode()
 
 
-def there(queues: Sequence[Listed], style: Style) -> Iterator[str]:
+def remote_table(queues: Sequence[QueueSummary], style: Style) -> Iterator[str]:
     """Yield the lines of a table of another machine's queues."""
     width = max(len("QUEUE"), *(len(each.queue_id) for each in queues))
     yield style("bold", f"{'QUEUE':<{width}}  STATUS")
@@ -80,7 +80,7 @@ def there(queues: Sequence[Listed], style: Style) -> Iterator[str]:
         yield f"{each.queue_id:<{width}}  {style(each.state, each.state)}{lost}"
 
 
-def there_as_json(queues: Sequence[Listed]) -> str:
+def remote_as_json(queues: Sequence[QueueSummary]) -> str:
     """Return another machine's queues as a JSON array."""
     shown = [
         {

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from spawn.cli.output.status import exit_text
 from spawn.cli.output.style import GLYPHS, Style
 from spawn.core.reports.model import Report
-from spawn.core.values.durations import text as duration
+from spawn.core.values.durations import format_duration as duration
 from spawn.core.values.text import printable
 
 

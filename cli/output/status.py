@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from spawn.cli.output.style import GLYPHS, PLAIN, Style
 from spawn.core.reports.model import JobReport, Replica, Report, Trouble
-from spawn.core.values.durations import text as duration
+from spawn.core.values.durations import format_duration as duration
 from spawn.core.values.text import printable
 
 RECENT = 4
@@ -51,16 +51,16 @@ def head(report: Report, zone: tzinfo | None, style: Style) -> Iterator[str]:
     """Yield the first block: the queue, its instance, its status and times."""
     yield f"Queue: {report.queue_id}"
     if report.past:
-        yield style("warning", past(report, zone))
+        yield style("warning", as_of_line(report, zone))
     yield f"Instance: {report.instance_id}{_boot_state(report, zone)}"
     reason = f" ({printable(report.reason)})" if report.reason else ""
     yield f"Status: {style(report.status, report.status)}{reason}"
-    yield from standing(report, zone, style)
+    yield from runner_lines(report, zone, style)
     if report.started_at is not None:
-        yield f"Started: {when(report.started_at, zone)}"
+        yield f"Started: {format_time(report.started_at, zone)}"
     yield f"Elapsed: {duration(report.elapsed)}"
     if report.ended_at is not None:
-        yield f"Ended: {when(report.ended_at, zone)}"
+        yield f"Ended: {format_time(report.ended_at, zone)}"
     if report.queue_name:
         yield f"Name: {printable(report.queue_name)}"
 
@@ -70,15 +70,15 @@ def _boot_state(report: Report, zone: tzinfo | None) -> str:
     if report.origin is None or not report.origin.booting:
         return ""
     how = "never started the queue, submitted" if report.runner_alive is False else "booting since"
-    return f" ({how} {when(report.submitted_at, zone)})"
+    return f" ({how} {format_time(report.submitted_at, zone)})"
 
 
-def past(report: Report, zone: tzinfo | None) -> str:
+def as_of_line(report: Report, zone: tzinfo | None) -> str:
     """Return the line that marks a report of a time in the past."""
-    return f"As of: {when(report.as_of, zone)}, in the past"
+    return f"As of: {format_time(report.as_of, zone)}, in the past"
 
 
-def standing(report: Report, zone: tzinfo | None, style: Style) -> Iterator[str]:
+def runner_lines(report: Report, zone: tzinfo | None, style: Style) -> Iterator[str]:
     """Yield whether the queue has a runner, the report's source, and the runner's troubles."""
     if report.runner_alive is False and report.status in ("pending", "running"):
         yield style("warning", "Runner: none (stopped or died)")
@@ -210,7 +210,7 @@ def foot(report: Report, zone: tzinfo | None, style: Style) -> Iterator[list[str
         yield warnings
 
 
-def when(moment: datetime, zone: tzinfo | None) -> str:
+def format_time(moment: datetime, zone: tzinfo | None) -> str:
     """Format a time with its zone: `2026-01-27 14:05:32 PST`."""
     return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
 
@@ -265,10 +265,10 @@ def _current(job: JobReport, zone: tzinfo | None) -> Iterator[str]:
     yield f"Current Job ({job.job_id}):"
     yield f"  Command: {printable(job.config.command)}"
     if job.started_at is not None:
-        yield f"  Started: {when(job.started_at, zone)}"
+        yield f"  Started: {format_time(job.started_at, zone)}"
     if job.unnoticed:
         if job.ended_at is not None:
-            yield f"  Ended: {when(job.ended_at, zone)}"
+            yield f"  Ended: {format_time(job.ended_at, zone)}"
         yield f"  Exit: {exit_text(job)}"
         yield from _output("Last Output:", job, job.recent[-RECENT:])
         return
@@ -286,7 +286,7 @@ def _failed(job: JobReport, zone: tzinfo | None) -> Iterator[str]:
     yield f"Failed Job ({job.job_id}):"
     yield f"  Command: {printable(job.config.command)}"
     if job.ended_at is not None:
-        yield f"  Ended: {when(job.ended_at, zone)}"
+        yield f"  Ended: {format_time(job.ended_at, zone)}"
     yield f"  Exit: {exit_text(job)}"
     yield f"  Reason: {printable(job.why)}"
     yield from _output("Last Output:", job, job.last_lines)
@@ -305,11 +305,11 @@ def _output(title: str, job: JobReport, lines: tuple[str, ...]) -> Iterator[str]
 def _estimated(report: Report, zone: tzinfo | None) -> str:
     assert report.estimated_completion is not None
     left = (report.estimated_completion - report.as_of).total_seconds()
-    at = when(report.estimated_completion, zone)
-    return f"Estimated Completion: {at} ({duration(left)}){without(report)}"
+    at = format_time(report.estimated_completion, zone)
+    return f"Estimated Completion: {at} ({duration(left)}){not_estimated(report)}"
 
 
-def without(report: Report) -> str:
+def not_estimated(report: Report) -> str:
     """Name the jobs that the estimate does not include; else empty."""
     jobs = report.estimated_without
     return f", without {_names(jobs)} (duration unknown)" if jobs else ""

@@ -6,16 +6,16 @@ from spawn.cli.output.status import (
     Columns,
     counts,
     foot,
+    format_time,
     job_rows,
     narrow,
     render,
-    standing,
-    when,
+    runner_lines,
     widths,
 )
 from spawn.cli.output.style import PLAIN, Style
 from spawn.core.reports.model import JobReport, Report
-from spawn.core.values.durations import text as duration
+from spawn.core.values.durations import format_duration as duration
 from spawn.core.values.text import printable
 
 _URGENCY = {"running": 0, "failed": 1, "retrying": 2, "pending": 3, "blocked": 4, "completed": 5}
@@ -53,12 +53,12 @@ def _head(report: Report, zone: tzinfo | None, style: Style) -> list[str]:
     """Return the content of `status.head` in two lines, and any warnings."""
     name = f" ({printable(report.queue_name)})" if report.queue_name else ""
     reason = f" ({printable(report.reason)})" if report.reason else ""
-    started = f"   Started: {when(report.started_at, zone)}" if report.started_at else ""
+    started = f"   Started: {format_time(report.started_at, zone)}" if report.started_at else ""
     return [
         f"Queue: {style('bold', report.queue_id)}{name}   Instance: {report.instance_id}",
         f"Status: {style(report.status, report.status)}{reason}   "
         f"Elapsed: {duration(report.elapsed)}{started}",
-        *standing(report, zone, style),
+        *runner_lines(report, zone, style),
     ]
 
 

@@ -6,11 +6,11 @@ from typing import Any, assert_never
 
 import msgspec
 
-from spawn.cli.output.results import size
+from spawn.cli.output.results import format_size
 from spawn.cli.output.style import PLAIN, Style
-from spawn.core.reports.why.advice import named
-from spawn.core.reports.why.model import Advice, Fact, Why
-from spawn.core.values.durations import text as duration
+from spawn.core.reports.why.advice import join_ids
+from spawn.core.reports.why.model import Advice, Explanation, Fact
+from spawn.core.values.durations import format_duration as duration
 from spawn.core.values.text import plural, printable
 
 _SHOWN = 8
@@ -25,7 +25,7 @@ _CAUSES = {
 }
 
 
-def render(why: Why, zone: tzinfo | None, style: Style = PLAIN) -> Iterator[str]:
+def render(why: Explanation, zone: tzinfo | None, style: Style = PLAIN) -> Iterator[str]:
     """Yield the lines: the answer, its causes, the history, and what to do next.
 
     Args:
@@ -58,7 +58,7 @@ def step(advice: Advice) -> str:
     return f"`{advice.command}` {advice.does}."
 
 
-def as_json(why: Why, zone: tzinfo | None) -> dict[str, Any]:
+def as_json(why: Explanation, zone: tzinfo | None) -> dict[str, Any]:
     """Return the explanation as JSON data; times are whole seconds with their UTC offset."""
     shaped: dict[str, Any] = _localized(msgspec.to_builtins(why, builtin_types=(datetime,)), zone)
     for fact, plain in zip(why.facts, shaped["facts"], strict=True):
@@ -73,7 +73,7 @@ def as_json(why: Why, zone: tzinfo | None) -> dict[str, Any]:
     }
 
 
-def sentence(fact: Fact, why: Why, zone: tzinfo | None) -> str:
+def sentence(fact: Fact, why: Explanation, zone: tzinfo | None) -> str:
     """Return a fact as one sentence, which may quote untrusted text from the log."""
     at = "" if fact.at is None else when(fact.at, why, zone)
     until = "" if fact.until is None else when(fact.until, why, zone)
@@ -100,18 +100,18 @@ def sentence(fact: Fact, why: Why, zone: tzinfo | None) -> str:
         case "unsaved":
             return f"Its results are not saved: {fact.reason}."
         case "saved":
-            return f"{plural(fact.files, 'result file')} saved ({size(fact.size)})."
+            return f"{plural(fact.files, 'result file')} saved ({format_size(fact.size)})."
         case "output_unsaved":
             return f"Its output is not saved: {fact.reason}."
         case "not_put_back":
-            jobs = named((fact.job_id, *fact.others))
+            jobs = join_ids((fact.job_id, *fact.others))
             return (
                 f"The results of {jobs} cannot be restored on this machine yet; "
                 f"the runner retries: {fact.reason}."
             )
         case "stopping":
-            ends = f" The queue ends after {named(fact.others)}." if fact.others else ""
-            failed = named((*fact.chain,)) + (f" and {fact.more} more" if fact.more else "")
+            ends = f" The queue ends after {join_ids(fact.others)}." if fact.others else ""
+            failed = join_ids((*fact.chain,)) + (f" and {fact.more} more" if fact.more else "")
             return f"No new job starts: {failed} failed at {at}, and on_failure is stop.{ends}"
         case "not_started":
             return f"The queue was submitted at {at}, but no runner has started it."
@@ -147,7 +147,7 @@ def sentence(fact: Fact, why: Why, zone: tzinfo | None) -> str:
             assert_never(never)
 
 
-def when(moment: datetime, why: Why, zone: tzinfo | None) -> str:
+def when(moment: datetime, why: Explanation, zone: tzinfo | None) -> str:
     """Format a time with its zone, and with the date unless it is the day of `why.as_of`."""
     here, today = moment.astimezone(zone), why.as_of.astimezone(zone).date()
     return f"{here:%H:%M:%S %Z}" if here.date() == today else f"{here:%Y-%m-%d %H:%M:%S %Z}"
@@ -162,7 +162,7 @@ def exit_text(fact: Fact) -> str:
     return f"exit code {fact.exit_code}" + (f" ({fact.signal})" if fact.signal else "")
 
 
-def _started(why: Why, fact: Fact) -> str:
+def _started(why: Explanation, fact: Fact) -> str:
     tried = any(other.kind == "attempt" and other.job_id == fact.job_id for other in why.facts)
     return "started again" if tried else "started"
 
@@ -175,7 +175,7 @@ def _waits(fact: Fact) -> str:
         text += f", which waits for {job_id}"
     if fact.others:
         more = [*fact.others, f"{fact.more} more"] if fact.more else list(fact.others)
-        text += f"; also for {named(more, len(more))}"
+        text += f"; also for {join_ids(more, len(more))}"
     return f"{text}."
 
 
@@ -186,7 +186,7 @@ def _number(fact: Fact) -> str:
     return f"attempt {fact.attempt} (budget: {fact.spent} of {fact.most})"
 
 
-def _attempt(fact: Fact, at: str, until: str, why: Why) -> str:
+def _attempt(fact: Fact, at: str, until: str, why: Explanation) -> str:
     took = "" if not fact.seconds else f" after {duration(fact.seconds)}"
     ended = exit_text(fact)
     if fact.before:
@@ -245,7 +245,9 @@ def _turn(fact: Fact, at: str) -> str:
     if not fact.chain:
         return f"It is ready and waits for its turn: {fact.others[0]} comes first."
     one = len(fact.chain) == 1
-    running = named(fact.chain, len(fact.chain)) + (f" and {fact.more} more" if fact.more else "")
+    running = join_ids(fact.chain, len(fact.chain)) + (
+        f" and {fact.more} more" if fact.more else ""
+    )
     verb = f"has been running since {at}" if one else "are running"
     return f"It is ready and waits for its turn: max_parallel is {fact.most}, and {running} {verb}."
 
@@ -274,7 +276,7 @@ def _ended(fact: Fact, at: str) -> str:
     return f"{head} failed{tail}: {fact.detail or 'reason unknown'}."
 
 
-def _retry(fact: Fact, until: str, why: Why) -> str:
+def _retry(fact: Fact, until: str, why: Explanation) -> str:
     kept = "" if fact.reason == "fixed" else f", at most {duration(fact.limit or 0)}"
     left = (fact.until - why.as_of).total_seconds() if fact.until else 0.0
     due = f"is due at {until}, in {duration(left)}" if left > 0 else f"was due at {until}"

@@ -8,17 +8,17 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from spawn.cli.flags import Where
-from spawn.cli.sources.listing import Entry
+from spawn.cli.flags import LocationFlags
+from spawn.cli.sources.listing import QueueEntry
 from spawn.cli.sources.open_replica import cache_path
-from spawn.cli.sources.queue_location import region_here, remember
+from spawn.cli.sources.queue_location import region_here, save_place
 from spawn.cli.sources.replica import ReplicaQueue
 from spawn.core.errors import CorruptLog, InvalidArgument, SpawnError
-from spawn.store.objects.location import Place
+from spawn.store.objects.location import StoreLocation
 from spawn.store.objects.s3 import S3Store
 from spawn.store.queue_dir.paths import Roots
 from spawn.store.replica.cache import Cache
-from spawn.store.replica.submitted import submitted
+from spawn.store.replica.submitted import read_submitted
 
 AT_ONCE = 8
 """How many queues are read in parallel."""
@@ -32,7 +32,7 @@ class QueueFolder(Struct, frozen=True):
     """A folder of a bucket that holds a queue. `age` is seconds since submission; `error` says why
     its configuration cannot be read."""
 
-    place: Place
+    place: StoreLocation
     store: S3Store
     queue_id: str
     age: float
@@ -46,14 +46,14 @@ class Bucket:
         InvalidArgument: Neither a bucket nor a region is set.
     """
 
-    def __init__(self, where: Where) -> None:
+    def __init__(self, where: LocationFlags) -> None:
         region = where.region or (None if where.bucket else region_here())
         if where.bucket is None and region is None:
             raise InvalidArgument(
                 "no bucket is set",
                 hint="set --bucket, or --region for the bucket spawn-results-<region>",
             )
-        self._place = Place(
+        self._place = StoreLocation(
             bucket=where.bucket or f"spawn-results-{region}",
             prefix=(where.prefix or "").strip("/"),
             region=region,
@@ -95,7 +95,7 @@ class Bucket:
 
     def entries(
         self, roots: Roots, queues: Sequence[QueueFolder], now: Callable[[], datetime]
-    ) -> list[Entry]:
+    ) -> list[QueueEntry]:
         """Report the queues, newest first. A queue that cannot be read has an error instead."""
         found = list(_parallel(lambda folder: _entry(roots, folder, now), queues))
         # Times in the log are exact; those of the store have whole seconds.
@@ -104,7 +104,7 @@ class Bucket:
         return [*newest, *(entry for entry in found if entry.report is None)]
 
     def _read(self, prefix: str) -> QueueFolder | None:
-        place = Place(
+        place = StoreLocation(
             bucket=self._place.bucket,
             prefix=prefix,
             region=self._place.region,
@@ -112,7 +112,7 @@ class Bucket:
         )
         store = self._store.at(prefix)
         try:
-            found = submitted(store)
+            found = read_submitted(store)
         except CorruptLog as error:
             return QueueFolder(place, store, prefix, float("inf"), str(error))
         if found is None or found.config.queue_id is None:
@@ -126,10 +126,10 @@ def _parallel(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
         yield from pool.map(function, items)
 
 
-def _entry(roots: Roots, folder: QueueFolder, now: Callable[[], datetime]) -> Entry:
+def _entry(roots: Roots, folder: QueueFolder, now: Callable[[], datetime]) -> QueueEntry:
     location = folder.place.location
     if folder.error:
-        return Entry(folder.queue_id, None, folder.error, location)
+        return QueueEntry(folder.queue_id, None, folder.error, location)
     source = ReplicaQueue(
         folder.queue_id,
         folder.store,
@@ -140,6 +140,6 @@ def _entry(roots: Roots, folder: QueueFolder, now: Callable[[], datetime]) -> En
         source.refresh()
         report = source.summary(now())
     except SpawnError as error:
-        return Entry(folder.queue_id, None, str(error), location)
-    remember(roots, folder.queue_id, folder.place)
-    return Entry(folder.queue_id, report, location=location)
+        return QueueEntry(folder.queue_id, None, str(error), location)
+    save_place(roots, folder.queue_id, folder.place)
+    return QueueEntry(folder.queue_id, report, location=location)

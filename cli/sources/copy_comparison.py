@@ -10,37 +10,39 @@ from datetime import UTC, datetime
 
 from msgspec import structs
 
-from spawn.cli.flags import Where
+from spawn.cli.flags import LocationFlags
 from spawn.cli.sources.feed import FeedQueue
 from spawn.cli.sources.known_queues import KnownQueue, known_queues
 from spawn.cli.sources.logged_instance import read_logged_instance
 from spawn.cli.sources.open_feed import cache_path as feed_cache
 from spawn.cli.sources.open_replica import open_replica
 from spawn.cli.sources.replica import ReplicaQueue
-from spawn.cli.ssh.access import reach_of
+from spawn.cli.ssh.access import instance_access
 from spawn.cli.ssh.errors import RemoteError
-from spawn.cli.ssh.reach import Told
+from spawn.cli.ssh.reach import LogHints
 from spawn.core.domain.codec import decode
 from spawn.core.domain.events import JobStarted, QueueStarted
 from spawn.core.domain.replay import Row
 from spawn.core.errors import QueueNotFound, SpawnError
-from spawn.core.reports.instance_loss import Copy
-from spawn.store.aws.ec2_instances import GONE, Described
+from spawn.core.reports.instance_loss import QueueCopy
+from spawn.store.aws.ec2_instances import GONE, InstanceDescription
 from spawn.store.feed.client import FeedClient
-from spawn.store.feed.errors import NotAFeed, OtherProtocol, Refused
-from spawn.store.feed.requests import port
+from spawn.store.feed.errors import FeedRefused, IncompatibleProtocol, NotAFeed
+from spawn.store.feed.requests import feed_port
 from spawn.store.objects.interface import StoreError, list_all
-from spawn.store.objects.location import parse
+from spawn.store.objects.location import parse_s3_uri
 from spawn.store.queue_dir.paths import Roots
 from spawn.store.replica.cache import Cache
 
-_NO_FEED = (RemoteError, StoreError, NotAFeed, OtherProtocol, Refused)
+_NO_FEED = (RemoteError, StoreError, NotAFeed, IncompatibleProtocol, FeedRefused)
 """The instance's feed cannot be read, so only the copies in S3 are judged."""
 _LAST = "metadata.json"
 """The last file uploaded of an attempt's output."""
 
 
-def copies(found: Described, roots: Roots, where: Where) -> list[Copy]:
+def compare_copies(
+    found: InstanceDescription, roots: Roots, where: LocationFlags
+) -> list[QueueCopy]:
     """Compare every queue of an instance with its copy.
 
     If the feed does not answer, or does not list a known queue, only the copy is read.
@@ -48,7 +50,7 @@ def copies(found: Described, roots: Roots, where: Where) -> list[Copy]:
     Args:
         where: Names the instance's region; neither a queue nor a bucket.
     """
-    result: list[Copy] = []
+    result: list[QueueCopy] = []
     answered = False
     if found.state not in GONE:
         with suppress(*_NO_FEED), _open_feed(found.instance_id, roots, where) as client:
@@ -63,35 +65,42 @@ def copies(found: Described, roots: Roots, where: Where) -> list[Copy]:
     result += [_from_replica(each, found, roots) for each in others]
     if not result and not answered:
         trouble = "its instance does not answer, and its queues are not known"
-        return [Copy(queue_id="unknown", trouble=trouble)]
+        return [QueueCopy(queue_id="unknown", trouble=trouble)]
     return result
 
 
 @contextmanager
-def _open_feed(instance_id: str, roots: Roots, where: Where) -> Iterator[FeedClient]:
-    told = Told(host_keys=lambda: read_logged_instance(instance_id, roots, where).host_keys or ())
-    reach = reach_of(instance_id, roots, where, told=told)
+def _open_feed(instance_id: str, roots: Roots, where: LocationFlags) -> Iterator[FeedClient]:
+    told = LogHints(
+        host_keys=lambda: read_logged_instance(instance_id, roots, where).host_keys or ()
+    )
+    reach = instance_access(instance_id, roots, where, told=told)
     with (
-        reach.tunnel(port(os.environ)) as tunnel,
+        reach.tunnel(feed_port(os.environ)) as tunnel,
         FeedClient(lambda: tunnel.address, instance_id) as client,
     ):
         yield client
 
 
 def _from_feed(
-    client: FeedClient, queue_id: str, state: str, instance_id: str, roots: Roots, where: Where
-) -> Copy:
+    client: FeedClient,
+    queue_id: str,
+    state: str,
+    instance_id: str,
+    roots: Roots,
+    where: LocationFlags,
+) -> QueueCopy:
     if state == "unreadable":
-        return Copy(queue_id=queue_id, trouble=f"its log on {instance_id} cannot be read")
+        return QueueCopy(queue_id=queue_id, trouble=f"its log on {instance_id} cannot be read")
     cache = Cache(queue_id, feed_cache(roots, queue_id, client.name))
     source = FeedQueue(queue_id, client, cache, say=_discard)
     try:
         source.refresh()
         owner = source.state.owner
-        known = Copy(
+        known = QueueCopy(
             queue_id=queue_id, state=source.state, seq=source.seq, alive=source.runner_alive()
         )
-        at = None if owner is None else parse(owner.results_location)
+        at = None if owner is None else parse_s3_uri(owner.results_location)
         if owner is None and not source.runner_alive():
             return structs.replace(known, state=None)  # submitted there but never started
         if owner is None or at is None:
@@ -106,11 +115,13 @@ def _from_feed(
         )
         copy = _compare(known, source, in_s3, instance_id, roots)
     except SpawnError as error:
-        return Copy(queue_id=queue_id, trouble=str(error))
+        return QueueCopy(queue_id=queue_id, trouble=str(error))
     return copy
 
 
-def _compare(known: Copy, source: FeedQueue, where: Where, instance_id: str, roots: Roots) -> Copy:
+def _compare(
+    known: QueueCopy, source: FeedQueue, where: LocationFlags, instance_id: str, roots: Roots
+) -> QueueCopy:
     """Compare the log that the instance serves with the log in S3."""
     replica = open_replica(roots, known.queue_id, where, say=_discard)
     location = replica.objects().location
@@ -126,17 +137,17 @@ def _compare(known: Copy, source: FeedQueue, where: Where, instance_id: str, roo
     return _with_store(known, replica, instance_id)
 
 
-def _from_replica(known: KnownQueue, found: Described, roots: Roots) -> Copy:
+def _from_replica(known: KnownQueue, found: InstanceDescription, roots: Roots) -> QueueCopy:
     """Judge a queue by its copy only. A runner that has not handed the queue back may have more."""
     queue_id = known.queue
     if known.alone:
-        return Copy(
+        return QueueCopy(
             queue_id=queue_id, trouble="it has no bucket, and its instance does not list it"
         )
     try:
         replica = open_replica(roots, queue_id, known.where, say=_discard)
         replica.refresh()
-        copy = Copy(
+        copy = QueueCopy(
             queue_id=queue_id,
             state=replica.state if replica.seq else None,
             seq=replica.seq,
@@ -144,10 +155,10 @@ def _from_replica(known: KnownQueue, found: Described, roots: Roots) -> Copy:
         )
         return _with_store(copy, replica, found.instance_id)
     except SpawnError as error:
-        return Copy(queue_id=queue_id, trouble=f"its instance does not list it, and {error}")
+        return QueueCopy(queue_id=queue_id, trouble=f"its instance does not list it, and {error}")
 
 
-def _with_store(known: Copy, replica: ReplicaQueue, instance_id: str) -> Copy:
+def _with_store(known: QueueCopy, replica: ReplicaQueue, instance_id: str) -> QueueCopy:
     store = replica.objects()
     origin = replica.summary(datetime.now(UTC)).origin
     saved = {key.rpartition("/")[0] for key, _ in list_all(store, "") if key.endswith(f"/{_LAST}")}

@@ -2,16 +2,16 @@
 
 import os
 
-from spawn.cli.ssh.last_contact import Remembered, recall
+from spawn.cli.ssh.last_contact import LastContact, load_last_contact
 from spawn.core.errors import InvalidArgument
 from spawn.core.values.ids import is_instance_id
-from spawn.store.aws.ec2_instances import Described
+from spawn.store.aws.ec2_instances import InstanceDescription
 from spawn.store.queue_dir.paths import Roots
 
 
-def described(
+def describe_instance(
     instance_id: str, roots: Roots, region: str | None, profile: str | None
-) -> tuple[Described, str | None]:
+) -> tuple[InstanceDescription, str | None]:
     """Describe an instance in any state.
 
     Returns:
@@ -25,9 +25,9 @@ def described(
     expect_instance(instance_id)
     from spawn.cli.ssh.lookup import describe_or_raise  # boto3 costs 180 ms to import
 
-    kept = recall(roots, instance_id) or Remembered()
+    kept = load_last_contact(roots, instance_id) or LastContact()
     profile = profile or kept.profile
-    region = configured(region or kept.region)
+    region = region_or_default(region or kept.region)
     return describe_or_raise(instance_id, region, profile), profile
 
 
@@ -45,6 +45,6 @@ def expect_instance(name: str) -> None:
         )
 
 
-def configured(region: str | None) -> str | None:
+def region_or_default(region: str | None) -> str | None:
     """The argument, else AWS_REGION, which boto3 does not read; None leaves the choice to it."""
     return region or os.environ.get("AWS_REGION") or None

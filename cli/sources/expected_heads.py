@@ -4,17 +4,17 @@ import os
 
 from msgspec import Struct
 
-from spawn.cli.flags import Where
-from spawn.cli.sources.queue_location import place_of
+from spawn.cli.flags import LocationFlags
+from spawn.cli.sources.queue_location import find_place
 from spawn.core.errors import CorruptLog, InvalidArgument
-from spawn.store.aws.this_machine import instance
-from spawn.store.aws.this_machine import place as place_here
+from spawn.store.aws.this_machine import detect_instance
+from spawn.store.aws.this_machine import machine_id as place_here
 from spawn.store.log.head import Head
 from spawn.store.objects.interface import StoreError
 from spawn.store.objects.location import open_place
 from spawn.store.queue_dir.paths import Roots
-from spawn.store.replica.audit import newest
-from spawn.store.replica.lease import describe
+from spawn.store.replica.audit import newest_event
+from spawn.store.replica.lease import owner_name
 
 
 class ExpectedHeads(Struct, frozen=True):
@@ -24,29 +24,31 @@ class ExpectedHeads(Struct, frozen=True):
     note: str = ""
 
 
-def copy_of(roots: Roots, queue_id: str, where: Where) -> ExpectedHeads:
+def expected_heads(roots: Roots, queue_id: str, where: LocationFlags) -> ExpectedHeads:
     """Read the newest event of the copy of a log on this machine.
 
     A runner of this machine ships only events that are in the log here. If another machine has
     taken the queue over, the copy is longer, and that is no loss.
     """
     try:
-        found = place_of(roots, queue_id, Where(region=where.region, profile=where.profile))
+        found = find_place(
+            roots, queue_id, LocationFlags(region=where.region, profile=where.profile)
+        )
     except InvalidArgument:
         return ExpectedHeads()
     if found.guessed:
         return ExpectedHeads()
     store = open_place(found.place, roots.objects)
     try:
-        shipped = newest(store, queue_id)
+        shipped = newest_event(store, queue_id)
     except (StoreError, CorruptLog) as error:
         return ExpectedHeads(note=f"its copy at {store.location} was not compared: {error}")
     if shipped is None:
         return ExpectedHeads()
     head, seen = shipped
-    if seen.lease.owner.place == place_here(instance(os.environ), roots.state):
+    if seen.lease.owner.place == place_here(detect_instance(os.environ), roots.state):
         return ExpectedHeads(heads=(head,))
     return ExpectedHeads(
-        note=f"the queue has moved to {describe(seen.lease)}; its copy at {store.location} has "
+        note=f"the queue has moved to {owner_name(seen.lease)}; its copy at {store.location} has "
         f"{head.seq} events"
     )

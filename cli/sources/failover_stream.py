@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import IO, Any, cast
 
-from spawn.cli.sources.output import Stream
+from spawn.cli.sources.output import OutputStream
 
 
 class MovingStream:
@@ -17,7 +17,7 @@ class MovingStream:
         SpawnError: The source does not have the stream.
     """
 
-    def __init__(self, opened: Callable[[], Stream], place: Callable[[], object]) -> None:
+    def __init__(self, opened: Callable[[], OutputStream], place: Callable[[], object]) -> None:
         self._open_stream = opened
         self._current_source = place
         self._source = place()

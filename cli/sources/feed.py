@@ -7,20 +7,20 @@ from typing import IO, Self
 
 from msgspec import structs
 
-from spawn.cli.sources.output import Attempt, StoredStream, Stream, attempts
+from spawn.cli.sources.output import OutputStream, StartedAttempt, StoredStream, started_attempts
 from spawn.cli.sources.replica_messages import reread_messages
 from spawn.core.domain.replay import Replay, Row
 from spawn.core.domain.state import QueueState
 from spawn.core.errors import QueueNotFound, SpawnError
 from spawn.core.reports.build import build
-from spawn.core.reports.model import Live, Report, Trouble
-from spawn.store.feed.answers import Machine
+from spawn.core.reports.model import LiveData, Report, Trouble
+from spawn.store.feed.answers import MachineState
 from spawn.store.feed.client import FeedClient, Output
-from spawn.store.feed.errors import NoOutput
-from spawn.store.feed.requests import MAX_WAIT, AskOutput, AskPage
-from spawn.store.feed.update_cache import Answered, Caught, catch_up
+from spawn.store.feed.errors import OutputNotFound
+from spawn.store.feed.requests import MAX_WAIT, OutputRequest, PageRequest
+from spawn.store.feed.update_cache import Answered, FeedUpdate, update_cache
 from spawn.store.objects.interface import ObjectStore
-from spawn.store.objects.location import Place, open_place, parse
+from spawn.store.objects.location import StoreLocation, open_place, parse_s3_uri
 from spawn.store.replica.cache import Cache
 
 SKEW = timedelta(seconds=2)
@@ -60,8 +60,8 @@ class FeedQueue:
         self._replay = Replay(queue_id)
         self._early: tuple[tuple[int, bytes], Answered] | None = None
         self._since = ""
-        self._machine: Machine | None = None
-        self._live: dict[str, Live] = {}
+        self._machine: MachineState | None = None
+        self._live: dict[str, LiveData] = {}
         self._earlier: Mapping[str, float] = {}
         self._skew = timedelta()
 
@@ -88,7 +88,7 @@ class FeedQueue:
         early, self._early = self._early, None
         with self._cache.updating():
             at = self._cache.seq, self._cache.hash
-            caught = catch_up(
+            caught = update_cache(
                 self._client,
                 self._cache,
                 since=self._since,
@@ -110,7 +110,7 @@ class FeedQueue:
         Raises:
             NoFeed: The feed does not answer.
         """
-        ask = AskPage(
+        ask = PageRequest(
             queue_id=self.queue_id,
             after=self._cache.seq,
             hash_=self._cache.hash.hex(),
@@ -157,16 +157,18 @@ class FeedQueue:
             lost=0 if machine is None else machine.lost,
         )
 
-    def attempts(self, job_id: str) -> list[Attempt]:
-        return attempts(self.rows(), job_id)
+    def attempts(self, job_id: str) -> list[StartedAttempt]:
+        return started_attempts(self.rows(), job_id)
 
-    def output(self, attempt: Attempt, name: str) -> Stream:
+    def output(self, attempt: StartedAttempt, name: str) -> OutputStream:
         """A stream of an attempt, from the feed, else from the object store."""
         job_id = attempt.prefix.partition("/")[0]
-        ask = AskOutput(queue_id=self.queue_id, job_id=job_id, attempt=attempt.number, name=name)
+        ask = OutputRequest(
+            queue_id=self.queue_id, job_id=job_id, attempt=attempt.number, name=name
+        )
         try:
             return FeedStream(self._client, ask)
-        except NoOutput:
+        except OutputNotFound:
             stored = StoredStream(self.objects(), attempt, name)
             stored.expect()
             return stored
@@ -178,7 +180,7 @@ class FeedQueue:
             SpawnError: The queue has no bucket: the results are in a folder of that machine.
         """
         owner = self.state.owner
-        at = None if owner is None else parse(owner.results_location)
+        at = None if owner is None else parse_s3_uri(owner.results_location)
         if owner is None or at is None:
             raise SpawnError(
                 f"the results of queue {self.queue_id} are only on {self._client.name}",
@@ -186,10 +188,10 @@ class FeedQueue:
                 hint=f"run `spawn queue results {self.queue_id}` there",
             )
         region = self._region or owner.region
-        place = Place(bucket=at[0], prefix=at[1], region=region, profile=self._profile)
+        place = StoreLocation(bucket=at[0], prefix=at[1], region=region, profile=self._profile)
         return open_place(place, Path())  # the path is unused for a bucket
 
-    def _report_reread(self, caught: Caught) -> None:
+    def _report_reread(self, caught: FeedUpdate) -> None:
         place = f"on {self._client.name}"
         for text in reread_messages(self.queue_id, self._cache.damaged, caught.differs, place):
             self._say(text)
@@ -197,7 +199,7 @@ class FeedQueue:
         if caught.differs:
             self._replay = Replay(self.queue_id)
 
-    def _update_machine(self, caught: Caught) -> None:
+    def _update_machine(self, caught: FeedUpdate) -> None:
         """Apply the changes of the machine's live data."""
         machine, now = caught.page.machine, caught.page.now
         if now is not None:
@@ -227,7 +229,7 @@ class FeedStream:
 
     whole = True
 
-    def __init__(self, client: FeedClient, ask: AskOutput) -> None:
+    def __init__(self, client: FeedClient, ask: OutputRequest) -> None:
         self._client = client
         self._ask = ask
         self._at = 0

@@ -9,7 +9,7 @@ from typing import Self
 
 from msgspec import Struct, structs
 
-from spawn.cli.flags import Where
+from spawn.cli.flags import LocationFlags
 from spawn.cli.sources.background_retry import BackgroundRetry
 from spawn.cli.sources.failover_stream import MovingStream
 from spawn.cli.sources.feed import FeedQueue
@@ -24,56 +24,56 @@ from spawn.cli.sources.instance_errors import (
     waiting_message,
     why_read_from_s3,
 )
-from spawn.cli.sources.instance_queue_location import asked_queue, whereabouts
+from spawn.cli.sources.instance_queue_location import asked_queue, locate_instance_queue
 from spawn.cli.sources.logged_instance import LoggedInstance, read_logged_instance
 from spawn.cli.sources.open_feed import open_feed
 from spawn.cli.sources.open_replica import open_replica
-from spawn.cli.sources.output import Attempt, Stream
+from spawn.cli.sources.output import OutputStream, StartedAttempt
 from spawn.cli.sources.replica import ReplicaQueue
-from spawn.cli.sources.slow_notice import told_when_slow
-from spawn.cli.ssh.access import reach_of
+from spawn.cli.sources.slow_notice import notice_when_slow
+from spawn.cli.ssh.access import instance_access
 from spawn.cli.ssh.errors import (
-    Cut,
-    Gone,
+    AuthenticationFailed,
+    ConnectionLost,
+    ForwardingRefused,
     HostKeyError,
     HostKeyUnknown,
-    NotForwarded,
-    NotLetIn,
+    InstanceNotRunning,
     PortClosed,
     StillBooting,
     Unreachable,
 )
-from spawn.cli.ssh.reach import Told
+from spawn.cli.ssh.reach import LogHints
 from spawn.cli.ssh.tunnel import Tunnel
 from spawn.core.domain.replay import Row
 from spawn.core.domain.state import QueueState
 from spawn.core.errors import QueueNotFound, SpawnError
 from spawn.core.reports.model import Report, Trouble
 from spawn.store.feed.client import FeedClient
-from spawn.store.feed.errors import NoFeed, NotAFeed, OtherProtocol, Refused
-from spawn.store.feed.requests import port
+from spawn.store.feed.errors import FeedRefused, FeedUnavailable, IncompatibleProtocol, NotAFeed
+from spawn.store.feed.requests import feed_port
 from spawn.store.objects.interface import ObjectStore, StoreError, Unavailable
 from spawn.store.queue_dir.paths import Roots
 
 SILENT_SECONDS = 30.0
 """How long an instance may not answer before its queue's log in S3 is read instead."""
-_INCOMPATIBLE = (NotAFeed, OtherProtocol)
-_LOGIN_WORKS = (PortClosed, NotForwarded, NoFeed, *_INCOMPATIBLE)
+_INCOMPATIBLE = (NotAFeed, IncompatibleProtocol)
+_LOGIN_WORKS = (PortClosed, ForwardingRefused, FeedUnavailable, *_INCOMPATIBLE)
 """SSH works, but no compatible feed answers."""
 _FINAL_STATES = ("shutting-down", "terminated", "unknown")
 """EC2 states after which an instance never runs again."""
 _NO_FEED = (
     Unreachable,
-    Gone,
+    InstanceNotRunning,
     StillBooting,
     PortClosed,
-    NotForwarded,
-    Cut,
+    ForwardingRefused,
+    ConnectionLost,
     StoreError,
     *_INCOMPATIBLE,
 )
 """No compatible feed answers, or EC2 has no address: the log in S3 is read."""
-_REFUSES = (HostKeyError, NotLetIn, Refused)
+_REFUSES = (HostKeyError, AuthenticationFailed, FeedRefused)
 """Errors that the user must resolve; S3 is not read instead."""
 
 
@@ -100,7 +100,7 @@ class InstanceQueue:
         self,
         instance_id: str,
         roots: Roots,
-        where: Where,
+        where: LocationFlags,
         *,
         say: Callable[[str], None],
     ) -> None:
@@ -126,7 +126,7 @@ class InstanceQueue:
             if self._where.from_s3:
                 self._to_replica(None)
             else:
-                with told_when_slow(waiting_message(self._id), self._say):
+                with notice_when_slow(waiting_message(self._id), self._say):
                     self._open()
         except BaseException:
             self._close()
@@ -172,7 +172,7 @@ class InstanceQueue:
                 self._refresh_replica(until)
             else:
                 self._current.refresh(until=until)
-        except (NoFeed, *_INCOMPATIBLE) as error:
+        except (FeedUnavailable, *_INCOMPATIBLE) as error:
             trouble = self._feed.tunnel.trouble() if self._feed is not None else None
             self._switch_to_replica(explain_port_closed(self._id, trouble or error))
             self._refresh_replica(until)
@@ -226,17 +226,17 @@ class InstanceQueue:
     def _is_gone(self) -> bool:
         """Whether the instance is in a final state."""
         error = self._feed_error
-        return isinstance(error, Gone) and error.state in _FINAL_STATES
+        return isinstance(error, InstanceNotRunning) and error.state in _FINAL_STATES
 
     @property
     def _target(self) -> str:
         """The arguments that name this queue in suggested commands."""
         return f"{self._id} --queue {self.queue_id}" if self._asked_queue else self._id
 
-    def attempts(self, job_id: str) -> list[Attempt]:
+    def attempts(self, job_id: str) -> list[StartedAttempt]:
         return self._current.attempts(job_id)
 
-    def output(self, attempt: Attempt, name: str) -> Stream:
+    def output(self, attempt: StartedAttempt, name: str) -> OutputStream:
         """A stream of an attempt; it continues in S3 if the instance goes away."""
         return MovingStream(lambda: self._current.output(attempt, name), lambda: self._source)
 
@@ -272,12 +272,12 @@ class InstanceQueue:
             QueueNotFound: The instance has no queue.
         """
         log = self._log_reader()
-        told = Told(host_keys=lambda: log().host_keys or ())
-        reach = reach_of(self._id, self._roots, self._where, told=told)
+        told = LogHints(host_keys=lambda: log().host_keys or ())
+        reach = instance_access(self._id, self._roots, self._where, told=told)
         with ExitStack() as opened:
             try:
-                tunnel = opened.enter_context(reach.tunnel(port(os.environ)))
-            except (HostKeyUnknown, NotLetIn) as error:
+                tunnel = opened.enter_context(reach.tunnel(feed_port(os.environ)))
+            except (HostKeyUnknown, AuthenticationFailed) as error:
                 not_started = self._if_not_started(log)
                 if not_started is None:
                     raise
@@ -294,7 +294,7 @@ class InstanceQueue:
                 )
                 opened.enter_context(source)
                 newest = client.hello.local  # connects now, even if a queue was named
-            except NoFeed as error:
+            except FeedUnavailable as error:
                 raise (tunnel.trouble() or error) from None
             return _Feed(source, tunnel, newest, opened.pop_all())
 
@@ -366,7 +366,7 @@ class InstanceQueue:
     def _suggest_s3(self, error: SpawnError) -> None:
         """Suggest --from-s3 if the place of the queue's log is known."""
         with suppress(SpawnError):
-            whereabouts(self._id, self._roots, self._where, ask_ec2=False)
+            locate_instance_queue(self._id, self._roots, self._where, ask_ec2=False)
             error.hint = joined(error.hint, "--from-s3 reads its queue's log in S3 instead")
 
     def _log_reader(self) -> Callable[[], LoggedInstance]:
@@ -411,7 +411,7 @@ class InstanceQueue:
         kept = self._source
         if self._refreshed:  # the instance may run another queue by now
             self._where = structs.replace(self._where, queue=self.queue_id)
-        if silent or not self._refreshed or isinstance(error, (Gone, *_INCOMPATIBLE)):
+        if silent or not self._refreshed or isinstance(error, (InstanceNotRunning, *_INCOMPATIBLE)):
             try:
                 self._to_replica(error)
                 return
@@ -437,9 +437,9 @@ class InstanceQueue:
             def say(text: str) -> None:
                 self._say(f"{reason}. {text}")
 
-        if isinstance(error, Gone) and error.elsewhere:
+        if isinstance(error, InstanceNotRunning) and error.elsewhere:
             raise error
-        unknown = isinstance(error, Gone) and error.state == "unknown"
+        unknown = isinstance(error, InstanceNotRunning) and error.state == "unknown"
         try:
             source, tagged = self._replica(say, ask_ec2=not unknown)
         except SpawnError as other:
@@ -460,7 +460,7 @@ class InstanceQueue:
         Raises:
             NoCopyInS3, NoQueueKnown, SpawnError: See `whereabouts`.
         """
-        found = whereabouts(self._id, self._roots, self._where, ask_ec2=ask_ec2)
+        found = locate_instance_queue(self._id, self._roots, self._where, ask_ec2=ask_ec2)
         return open_replica(self._roots, found.queue, found.where, say=say), found.tagged
 
     def _refresh_replica(self, until: str | None) -> None:

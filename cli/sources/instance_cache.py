@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import structs
 
-from spawn.cli.flags import Where
+from spawn.cli.flags import LocationFlags
 from spawn.cli.sources import queue_location
-from spawn.cli.ssh.last_contact import Remembered, recall, remember
+from spawn.cli.ssh.last_contact import LastContact, load_last_contact, save_last_contact
 from spawn.core.domain.codec import decode
 from spawn.core.domain.events import QueueStarted
 from spawn.core.domain.replay import Row
-from spawn.store.objects.location import Place, parse
+from spawn.store.objects.location import StoreLocation, parse_s3_uri
 from spawn.store.queue_dir.paths import Roots
 
 
@@ -27,7 +27,7 @@ def host_keys_in_log(rows: Iterable[Row], instance_id: str) -> Sequence[str] | N
 def remember_queue(
     roots: Roots,
     instance_id: str,
-    where: Where,
+    where: LocationFlags,
     owner: QueueStarted,
     queue_id: str,
     newest: bool,
@@ -38,22 +38,22 @@ def remember_queue(
         owner: The event of the queue's current owner.
         newest: Whether it is the instance's default queue. If so, it is cached as that.
     """
-    at = parse(owner.results_location)
+    at = parse_s3_uri(owner.results_location)
     if newest:
-        kept = recall(roots, instance_id) or Remembered()
+        kept = load_last_contact(roots, instance_id) or LastContact()
         now = structs.replace(kept, queue=queue_id, alone=at is None)
-        remember(roots, instance_id, now)
+        save_last_contact(roots, instance_id, now)
     if at is not None:
         region = where.region or owner.region
-        found = Place(bucket=at[0], prefix=at[1], region=region, profile=where.profile)
-        queue_location.remember(roots, queue_id, found)
+        found = StoreLocation(bucket=at[0], prefix=at[1], region=region, profile=where.profile)
+        queue_location.save_place(roots, queue_id, found)
 
 
 def remember_tagged_queue(roots: Roots, instance_id: str, queue_id: str) -> None:
     """Cache the queue named by an instance's tags, which EC2 drops an hour after termination."""
-    kept = recall(roots, instance_id) or Remembered()
+    kept = load_last_contact(roots, instance_id) or LastContact()
     if not kept.queue:
-        remember(roots, instance_id, structs.replace(kept, queue=queue_id))
+        save_last_contact(roots, instance_id, structs.replace(kept, queue=queue_id))
 
 
 def _starts_epoch(type_: bytes | None) -> bool:

@@ -4,10 +4,10 @@ import os
 
 from spawn.cli.sources.instance_queue_location import NoQueueKnown
 from spawn.cli.sources.logged_instance import LoggedInstance
-from spawn.cli.ssh.errors import Gone, PortClosed, StillBooting
+from spawn.cli.ssh.errors import InstanceNotRunning, PortClosed, StillBooting
 from spawn.core.errors import InvalidArgument, SpawnError
 from spawn.core.values.ids import INSTANCE_RULE, is_mistyped_instance_id
-from spawn.store.feed.requests import port
+from spawn.store.feed.requests import feed_port
 
 
 def explain_port_closed(instance_id: str, error: SpawnError) -> SpawnError:
@@ -16,7 +16,7 @@ def explain_port_closed(instance_id: str, error: SpawnError) -> SpawnError:
         return error
     return PortClosed(
         f"no feed runs on {instance_id}",
-        why=f"nothing listens on its port {port(os.environ)}",
+        why=f"nothing listens on its port {feed_port(os.environ)}",
         hint="start `spawn queue feed` on the instance",
     )
 
@@ -39,7 +39,7 @@ def expect_instance(instance_id: str, error: SpawnError) -> None:
         InvalidArgument: The id is unknown and not of EC2's form.
     """
     unknown = isinstance(error, NoQueueKnown) or (
-        isinstance(error, Gone) and error.state == "unknown" and not error.elsewhere
+        isinstance(error, InstanceNotRunning) and error.state == "unknown" and not error.elsewhere
     )
     if unknown and is_mistyped_instance_id(instance_id):
         raise no_instance(instance_id) from None
@@ -61,7 +61,7 @@ def query_failed(instance_id: str, error: SpawnError) -> str:
 def why_read_from_s3(instance_id: str, error: SpawnError) -> str:
     """A sentence that says why S3 is read, with a hint if the user can do something about it."""
     temporary = isinstance(error, StillBooting) and not error.owner
-    hint = "" if temporary or isinstance(error, Gone) else error.hint
+    hint = "" if temporary or isinstance(error, InstanceNotRunning) else error.hint
     return query_failed(instance_id, error) + (f" ({hint})" if hint else "")
 
 
@@ -72,7 +72,7 @@ def no_source(instance_id: str, error: SpawnError, other: SpawnError) -> SpawnEr
         error: Why the instance's feed cannot be read.
         other: Why the queue's place in S3 is not known.
     """
-    if isinstance(error, Gone) and error.state not in ("unknown", "pending"):
+    if isinstance(error, InstanceNotRunning) and error.state not in ("unknown", "pending"):
         from spawn.cli.ssh.lookup import start_hint  # boto3 costs 180 ms to import
 
         # Drop the hint to run `spawn queue status`: the user may have just run it.

@@ -5,14 +5,14 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from spawn.cli.flags import Where
+from spawn.cli.flags import LocationFlags
 from spawn.cli.sources.known_queues import known_queues
 from spawn.cli.sources.open_replica import open_replica
 from spawn.core.errors import SpawnError
 from spawn.core.values.cost import Cost
-from spawn.store.aws.ec2_instances import Described
-from spawn.store.aws.fleet import is_over, profile_name, roles_of
-from spawn.store.aws.prices import cost_of
+from spawn.store.aws.ec2_instances import InstanceDescription
+from spawn.store.aws.fleet import instance_roles, is_over, profile_name
+from spawn.store.aws.prices import estimate_cost
 from spawn.store.queue_dir.paths import Roots
 
 _SERVICES = 3
@@ -38,10 +38,10 @@ class QueueFacts(Struct, frozen=True, kw_only=True):
     why: str = ""
 
 
-class Facts(Struct, frozen=True, kw_only=True):
+class InstanceFacts(Struct, frozen=True, kw_only=True):
     """Facts about an instance. `role` is None if it has no profile, `queue` if none is known."""
 
-    found: Described
+    found: InstanceDescription
     role: Role | None
     queue: QueueFacts | None
     cost: Cost
@@ -52,26 +52,30 @@ class Facts(Struct, frozen=True, kw_only=True):
         return is_over(self.found.state)
 
 
-def facts(found: Described, roots: Roots, where: Where, now: datetime) -> Facts:
+def gather_facts(
+    found: InstanceDescription, roots: Roots, where: LocationFlags, now: datetime
+) -> InstanceFacts:
     """Gather the facts about an instance. A failed query is not an error; its fact has a `why`."""
     with ThreadPoolExecutor(_SERVICES) as threads:
         role = threads.submit(_role, found, where.profile)
         queue = threads.submit(_queue, found, roots, where, now)
-        cost = threads.submit(cost_of, found, now, where.profile)
-    return Facts(found=found, role=role.result(), queue=queue.result(), cost=cost.result())
+        cost = threads.submit(estimate_cost, found, now, where.profile)
+    return InstanceFacts(found=found, role=role.result(), queue=queue.result(), cost=cost.result())
 
 
-def _role(found: Described, profile: str | None) -> Role | None:
+def _role(found: InstanceDescription, profile: str | None) -> Role | None:
     if not found.profile_arn:
         return None
     name = profile_name(found.profile_arn)
     try:
-        return Role(name, roles_of(found.profile_arn, found.region, profile))
+        return Role(name, instance_roles(found.profile_arn, found.region, profile))
     except SpawnError as error:
         return Role(name, why=str(error))
 
 
-def _queue(found: Described, roots: Roots, where: Where, now: datetime) -> QueueFacts | None:
+def _queue(
+    found: InstanceDescription, roots: Roots, where: LocationFlags, now: datetime
+) -> QueueFacts | None:
     known = next(iter(known_queues(found, roots, where)), None)
     if known is None:
         return None

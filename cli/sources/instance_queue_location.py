@@ -4,12 +4,12 @@ import os
 
 from msgspec import Struct, structs
 
-from spawn.cli.flags import Where
+from spawn.cli.flags import LocationFlags
 from spawn.cli.sources import queue_location
-from spawn.cli.ssh.last_contact import Remembered, recall
+from spawn.cli.ssh.last_contact import LastContact, load_last_contact
 from spawn.core.errors import QueueNotFound, SpawnError
 from spawn.core.values.ids import why_not_queue_id
-from spawn.store.objects.location import parse
+from spawn.store.objects.location import parse_s3_uri
 from spawn.store.queue_dir.paths import Roots
 
 TAG_QUEUE = "spawn:queue-id"
@@ -17,11 +17,11 @@ TAG_RESULTS = "spawn:results-location"
 """Instance tags: the queue that the instance was launched for, and that queue's place in S3."""
 
 
-class Whereabouts(Struct, frozen=True):
+class QueueLocation(Struct, frozen=True):
     """A queue and the flags that find its log in S3. `tagged`: only the instance's tags name it."""
 
     queue: str
-    where: Where
+    where: LocationFlags
     tagged: bool = False
 
 
@@ -33,14 +33,14 @@ class NoQueueKnown(QueueNotFound):
     """No queue of the instance is known: not from flags, cache or tags."""
 
 
-def asked_queue(where: Where) -> str | None:
+def asked_queue(where: LocationFlags) -> str | None:
     """The queue that the user named, by flag or environment."""
     return where.queue or os.environ.get("SPAWN_QUEUE") or None
 
 
-def whereabouts(
-    instance_id: str, roots: Roots, where: Where, *, ask_ec2: bool = True
-) -> Whereabouts:
+def locate_instance_queue(
+    instance_id: str, roots: Roots, where: LocationFlags, *, ask_ec2: bool = True
+) -> QueueLocation:
     """Find an instance's queue and its place in S3. Sends no request to S3.
 
     Args:
@@ -51,7 +51,7 @@ def whereabouts(
         NoQueueKnown: No flag, cache entry or tag names a queue.
         SpawnError: The queue is not known, and the tags cannot be read.
     """
-    kept = recall(roots, instance_id) or Remembered()
+    kept = load_last_contact(roots, instance_id) or LastContact()
     queue = asked_queue(where) or kept.queue
     if kept.alone and queue == kept.queue and not (where.typed and where.bucket):
         raise NoCopyInS3(
@@ -66,10 +66,10 @@ def whereabouts(
         profile=where.profile or kept.profile,
     )
     place_known = bool(queue) and (
-        (where.typed and bool(where.bucket)) or queue_location.recall(roots, queue) is not None
+        (where.typed and bool(where.bucket)) or queue_location.load_place(roots, queue) is not None
     )
     if place_known:
-        return Whereabouts(queue, where)
+        return QueueLocation(queue, where)
     try:
         tags = _tags(instance_id, where) if ask_ec2 else {}
     except SpawnError:
@@ -91,17 +91,17 @@ def whereabouts(
                 why=f"'{tagged}': {why}",
                 hint="name the queue with --queue ID",
             )
-    at = parse(tags.get(TAG_RESULTS, ""))
+    at = parse_s3_uri(tags.get(TAG_RESULTS, ""))
     if at is not None and queue in ("", tagged) and not where.typed:
         where = structs.replace(where, bucket=at[0], prefix=at[1])
-    return Whereabouts(queue or tagged, where, tagged=not queue)
+    return QueueLocation(queue or tagged, where, tagged=not queue)
 
 
-def _tags(instance_id: str, where: Where) -> dict[str, str]:
-    from spawn.cli.sources.ec2 import configured
+def _tags(instance_id: str, where: LocationFlags) -> dict[str, str]:
+    from spawn.cli.sources.ec2 import region_or_default
     from spawn.store.aws.ec2_instances import describe  # boto3 costs 180 ms to import
 
-    region = configured(where.region)
+    region = region_or_default(where.region)
     found = describe(instance_id, region, where.profile)
     if found is None:
         raise SpawnError(

@@ -3,20 +3,22 @@
 import os
 from collections.abc import Sequence
 
-from spawn.cli.flags import Where
+from spawn.cli.flags import LocationFlags
 from spawn.cli.sources.instance_errors import expect_instance, explain_port_closed, joined
-from spawn.cli.ssh.access import reach_of
-from spawn.cli.ssh.errors import Gone, HostKeyError, NotLetIn, RemoteError
-from spawn.store.feed.answers import Listed
+from spawn.cli.ssh.access import instance_access
+from spawn.cli.ssh.errors import AuthenticationFailed, HostKeyError, InstanceNotRunning, RemoteError
+from spawn.store.feed.answers import QueueSummary
 from spawn.store.feed.client import FeedClient
-from spawn.store.feed.errors import NoFeed
-from spawn.store.feed.requests import port
+from spawn.store.feed.errors import FeedUnavailable
+from spawn.store.feed.requests import feed_port
 from spawn.store.queue_dir.paths import Roots
 
 _HINT = "`spawn queue list --bucket NAME` lists the queues in a bucket"
 
 
-def queues(instance_id: str, roots: Roots, where: Where) -> Sequence[Listed]:
+def list_instance_queues(
+    instance_id: str, roots: Roots, where: LocationFlags
+) -> Sequence[QueueSummary]:
     """The queues of an instance, newest first.
 
     Raises:
@@ -25,15 +27,17 @@ def queues(instance_id: str, roots: Roots, where: Where) -> Sequence[Listed]:
     """
     try:
         with (
-            reach_of(instance_id, roots, where).tunnel(port(os.environ)) as tunnel,
+            instance_access(instance_id, roots, where).tunnel(feed_port(os.environ)) as tunnel,
             FeedClient(lambda: tunnel.address, instance_id) as client,
         ):
             try:
                 return client.queues().queues
-            except NoFeed as error:
+            except FeedUnavailable as error:
                 raise explain_port_closed(instance_id, tunnel.trouble() or error) from None
     except RemoteError as error:
         expect_instance(instance_id, error)
-        if not isinstance(error, (HostKeyError, NotLetIn)):
-            error.hint = _HINT if isinstance(error, Gone) else joined(error.hint, _HINT)
+        if not isinstance(error, (HostKeyError, AuthenticationFailed)):
+            error.hint = (
+                _HINT if isinstance(error, InstanceNotRunning) else joined(error.hint, _HINT)
+            )
         raise

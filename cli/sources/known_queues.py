@@ -2,11 +2,11 @@
 
 from msgspec import Struct, structs
 
-from spawn.cli.flags import Where
+from spawn.cli.flags import LocationFlags
 from spawn.cli.sources.instance_queue_location import TAG_QUEUE, TAG_RESULTS
-from spawn.cli.ssh.last_contact import Remembered, recall
-from spawn.store.aws.ec2_instances import Described
-from spawn.store.objects.location import parse
+from spawn.cli.ssh.last_contact import LastContact, load_last_contact
+from spawn.store.aws.ec2_instances import InstanceDescription
+from spawn.store.objects.location import parse_s3_uri
 from spawn.store.queue_dir.paths import Roots
 
 
@@ -14,11 +14,13 @@ class KnownQueue(Struct, frozen=True):
     """A queue and what is known of its place in S3. `alone`: it has no copy there."""
 
     queue: str
-    where: Where
+    where: LocationFlags
     alone: bool = False
 
 
-def known_queues(found: Described, roots: Roots, where: Where) -> list[KnownQueue]:
+def known_queues(
+    found: InstanceDescription, roots: Roots, where: LocationFlags
+) -> list[KnownQueue]:
     """The queues of an instance, newest first. Sends no request.
 
     Args:
@@ -32,13 +34,13 @@ def known_queues(found: Described, roots: Roots, where: Where) -> list[KnownQueu
         prefix=None,
         region=where.region or found.region,
     )
-    kept = recall(roots, found.instance_id) or Remembered()
+    kept = load_last_contact(roots, found.instance_id) or LastContact()
     tagged = found.tags.get(TAG_QUEUE, "")
     known = []
     if kept.queue and kept.queue != tagged:
         known.append(KnownQueue(kept.queue, where, kept.alone))
     if tagged:
-        at = parse(found.tags.get(TAG_RESULTS, ""))
+        at = parse_s3_uri(found.tags.get(TAG_RESULTS, ""))
         in_s3 = structs.replace(where, bucket=at[0], prefix=at[1]) if at is not None else where
         known.append(KnownQueue(tagged, in_s3, kept.alone and kept.queue == tagged))
     return known

@@ -12,7 +12,7 @@ from spawn.store import queues
 from spawn.store.queue_dir.paths import Roots
 
 
-class Entry(Struct, frozen=True):
+class QueueEntry(Struct, frozen=True):
     """A queue with its report, or with the error if its log cannot be read. `location` is its URL
     in S3; empty for a queue of this machine."""
 
@@ -22,12 +22,12 @@ class Entry(Struct, frozen=True):
     location: str = ""
 
 
-def listing(roots: Roots, now: datetime) -> Iterator[Entry]:
+def list_local_queues(roots: Roots, now: datetime) -> Iterator[QueueEntry]:
     """Report every queue, newest first. A queue that cannot be read has an error instead."""
-    for queue_id in queues.names(roots):
+    for queue_id in queues.list_queue_ids(roots):
         try:
             with LocalQueue(roots, queue_id) as source:
                 source.refresh()
-                yield Entry(queue_id, source.summary(now))
+                yield QueueEntry(queue_id, source.summary(now))
         except SpawnError as error:
-            yield Entry(queue_id, None, str(error))
+            yield QueueEntry(queue_id, None, str(error))

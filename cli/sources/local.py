@@ -13,15 +13,15 @@ from spawn.core.domain.replay import Replay, Row
 from spawn.core.domain.state import QueueState
 from spawn.core.errors import QueueNotFound
 from spawn.core.reports.build import build
-from spawn.core.reports.model import Live, Replica, Report, Trouble
+from spawn.core.reports.model import LiveData, Replica, Report, Trouble
 from spawn.store import queues
-from spawn.store.live_facts import Lives
+from spawn.store.live_facts import LiveFactsReader
 from spawn.store.log import head, read
 from spawn.store.queue_dir import lock, troubles
 from spawn.store.queue_dir.paths import Roots
 
 if TYPE_CHECKING:
-    from spawn.cli.sources.output import Attempt, Stream
+    from spawn.cli.sources.output import OutputStream, StartedAttempt
     from spawn.store.objects.interface import ObjectStore
 
 
@@ -50,18 +50,18 @@ class LocalQueue:
         self._roots = roots
         self._region = region
         self._profile = profile
-        self.paths = queues.find(roots, queue_id)
+        self.paths = queues.find_queue(roots, queue_id)
         self._replay = Replay(queue_id)
         self._open = ExitStack()
         self._connection: sqlite3.Connection | None = None
-        self._lives = Lives(roots, queue_id)
+        self._lives = LiveFactsReader(roots, queue_id)
         self.lost = 0
         """How many of its newest events the log had lost at the newest `refresh`."""
         self._alive = False
         """`runner_alive`, read before the log: if False, the log has all that the runner wrote."""
 
     def __enter__(self) -> Self:
-        self._connection = self._open.enter_context(read.opened(self.paths.events))
+        self._connection = self._open.enter_context(read.open_log(self.paths.events))
         return self
 
     def __exit__(
@@ -83,13 +83,15 @@ class LocalQueue:
     def refresh(self, *, until: str | None = None) -> None:
         assert self._connection is not None, "use LocalQueue in a with"
         self._alive = self.runner_alive()
-        written = head.newest(self.paths.events)  # before the log: a runner may append meanwhile
+        written = head.newest_noted_seq(
+            self.paths.events
+        )  # before the log: a runner may append meanwhile
         self._replay.feed(read.rows(self._connection, self._replay.seq), until=until)
         newest = self.seq if until is None else read.head(self._connection)
         self.lost = max(0, written - newest)
         if self._replay.empty:
             if until is None:
-                raise queues.not_yet(self.queue_id, held=self.runner_alive())
+                raise queues.not_submitted(self.queue_id, held=self.runner_alive())
             raise QueueNotFound(f"queue {self.queue_id} was not submitted at that time")
 
     def follow(self) -> list[Event[Data]]:
@@ -105,13 +107,13 @@ class LocalQueue:
         assert self._connection is not None, "use LocalQueue in a with"
         return read.rows(self._connection)
 
-    def attempts(self, job_id: str) -> "list[Attempt]":
-        from spawn.cli.sources.output import attempts
+    def attempts(self, job_id: str) -> "list[StartedAttempt]":
+        from spawn.cli.sources.output import started_attempts
 
-        with read.opened(self.paths.events) as connection:
-            return attempts(read.rows(connection), job_id)
+        with read.open_log(self.paths.events) as connection:
+            return started_attempts(read.rows(connection), job_id)
 
-    def output(self, attempt: "Attempt", name: str) -> "Stream":
+    def output(self, attempt: "StartedAttempt", name: str) -> "OutputStream":
         """A stream of an attempt, from its file, else from the object store.
 
         Raises:
@@ -128,14 +130,17 @@ class LocalQueue:
 
     def objects(self) -> "ObjectStore":
         """The object store that the log names, else a folder of this machine."""
-        from spawn.store.objects.location import Place, open_place, parse
+        from spawn.store.objects.location import StoreLocation, open_place, parse_s3_uri
 
         state = self.state
         prefix = (state.config.result_s3_prefix or self.queue_id).strip("/")
-        place = Place(prefix=prefix)
-        if state.owner is not None and (at := parse(state.owner.results_location)) is not None:
+        place = StoreLocation(prefix=prefix)
+        if (
+            state.owner is not None
+            and (at := parse_s3_uri(state.owner.results_location)) is not None
+        ):
             region = self._region or state.owner.region
-            place = Place(bucket=at[0], prefix=at[1], region=region, profile=self._profile)
+            place = StoreLocation(bucket=at[0], prefix=at[1], region=region, profile=self._profile)
         return open_place(place, self._roots.objects)
 
     def runner_alive(self) -> bool:
@@ -159,7 +164,7 @@ class LocalQueue:
         self,
         now: datetime,
         *,
-        live: Mapping[str, Live] | None = None,
+        live: Mapping[str, LiveData] | None = None,
         earlier: Mapping[str, float] | None = None,
         replica: Replica | None = None,
     ) -> Report:

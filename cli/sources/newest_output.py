@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from spawn.core.domain.codec import clean
-from spawn.core.reports.progress import Progress, each_of, from_output, measured
-from spawn.store.objects.interface import PAGE, NotThere, ObjectStore
-from spawn.store.queue_dir.output import shown
+from spawn.core.domain.codec import valid_utf8
+from spawn.core.reports.progress import Progress, all_in, from_output, with_base
+from spawn.store.objects.interface import PAGE, ObjectNotFound, ObjectStore
+from spawn.store.queue_dir.output import visible_part
 from spawn.store.results import output_pieces
 
 RECENT_LINES = 50
@@ -64,7 +64,7 @@ class Pieces:
             for name in _STREAMS
             for line in self._head(f"{prefix}{output_pieces.FOLDER}{name}/")
         )
-        return measured(progress, [*each_of(begun), progress]), lines
+        return with_base(progress, [*all_in(begun), progress]), lines
 
     def _head(self, folder: str) -> tuple[str, ...]:
         """The lines of a stream's first piece."""
@@ -73,8 +73,8 @@ class Pieces:
             return ()
         if key not in self._heads:
             try:
-                text = clean(self._store.read(key).data[:_MAX_BYTES])
-            except NotThere:
+                text = valid_utf8(self._store.read(key).data[:_MAX_BYTES])
+            except ObjectNotFound:
                 text = ""
             self._heads[key] = tuple(text.replace("\r", "\n").split("\n"))
         return self._heads[key]
@@ -90,14 +90,16 @@ class Pieces:
             return
         try:
             data = self._store.read(after).data
-        except NotThere:
+        except ObjectNotFound:
             return  # the complete stream has replaced the pieces
         self._newest[folder] = after
         if after == self._first[folder]:
-            self._heads[after] = tuple(clean(data[:_MAX_BYTES]).replace("\r", "\n").split("\n"))
+            self._heads[after] = tuple(
+                valid_utf8(data[:_MAX_BYTES]).replace("\r", "\n").split("\n")
+            )
         known = self._lines.get(folder, ())
         if data.startswith(b"\r"):
             known = known[:-1]  # a carriage return overwrites the previous line
-        text = [clean(shown(line)) for line in data[-_MAX_BYTES:].split(b"\n")]
+        text = [valid_utf8(visible_part(line)) for line in data[-_MAX_BYTES:].split(b"\n")]
         found = [line[:_WIDTH] for line in text if line.strip()]
         self._lines[folder] = (*known, *found)[-RECENT_LINES:]

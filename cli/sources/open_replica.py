@@ -5,12 +5,12 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
-from spawn.cli.flags import Where
-from spawn.cli.sources.queue_location import place_of, remember
+from spawn.cli.flags import LocationFlags
+from spawn.cli.sources.queue_location import find_place, save_place
 from spawn.cli.sources.replica import ReplicaQueue
 from spawn.cli.ssh.last_contact import launched_on
 from spawn.core.errors import QueueNotFound
-from spawn.store.objects.location import Place, open_place
+from spawn.store.objects.location import StoreLocation, open_place
 from spawn.store.queue_dir.paths import Roots
 from spawn.store.replica.cache import Cache
 
@@ -18,7 +18,7 @@ from spawn.store.replica.cache import Cache
 def open_replica(
     roots: Roots,
     queue_id: str,
-    where: Where,
+    where: LocationFlags,
     *,
     say: Callable[[str], None],
     elsewhere: QueueNotFound | None = None,
@@ -32,7 +32,7 @@ def open_replica(
     Raises:
         InvalidArgument: The queue id is not valid, or the bucket is not known.
     """
-    found = place_of(roots, queue_id, where)
+    found = find_place(roots, queue_id, where)
     place = found.place
 
     def launched() -> tuple[str, str]:
@@ -51,12 +51,12 @@ def open_replica(
         say=say,
         elsewhere=elsewhere.why if elsewhere is not None else "",
         guessed=found.guessed,
-        found=lambda: remember(roots, queue_id, place),
+        found=lambda: save_place(roots, queue_id, place),
         launched=launched,
     )
 
 
-def cache_path(roots: Roots, queue_id: str, place: Place) -> Path | None:
+def cache_path(roots: Roots, queue_id: str, place: StoreLocation) -> Path | None:
     """The cache file for a queue at a place; None for a folder of this machine.
 
     The name depends on the S3 endpoint: equal URLs on two servers are different places.

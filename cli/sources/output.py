@@ -12,14 +12,14 @@ from spawn.core.domain.codec import decode
 from spawn.core.domain.events import JobStarted
 from spawn.core.domain.replay import Row
 from spawn.core.errors import SpawnError
-from spawn.store.files import regular
-from spawn.store.objects.interface import NotThere, ObjectStore
+from spawn.store.files import open_regular
+from spawn.store.objects.interface import ObjectNotFound, ObjectStore
 from spawn.store.results import output_pieces
 
 _CHUNK = 1024 * 1024
 
 
-class Attempt(Struct, frozen=True):
+class StartedAttempt(Struct, frozen=True):
     """A started attempt. `folder` is its folder on its machine; `prefix` is that of its output in
     the object store, with a trailing slash."""
 
@@ -28,7 +28,7 @@ class Attempt(Struct, frozen=True):
     prefix: str
 
 
-class Stream(Protocol):
+class OutputStream(Protocol):
     """The stdout or stderr of one attempt, which may still grow."""
 
     def copy_to(self, out: IO[bytes], *, ended: bool) -> None:
@@ -49,7 +49,7 @@ class Stream(Protocol):
         ...
 
 
-def attempts(rows: Iterable[Row], job_id: str) -> list[Attempt]:
+def started_attempts(rows: Iterable[Row], job_id: str) -> list[StartedAttempt]:
     """The started attempts of a job, oldest first."""
     found = []
     for _, type_, line, _ in rows:
@@ -60,12 +60,12 @@ def attempts(rows: Iterable[Row], job_id: str) -> list[Attempt]:
             continue
         if isinstance(event.data, JobStarted) and event.data.folder:
             prefix = f"{job_id}/attempts/{event.epoch}.{event.attempt}/"
-            found.append(Attempt(event.attempt, Path(event.data.folder), prefix))
+            found.append(StartedAttempt(event.attempt, Path(event.data.folder), prefix))
     return found
 
 
 class FileStream:
-    """A `Stream` of a file on this machine.
+    """A `OutputStream` of a file on this machine.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -74,7 +74,7 @@ class FileStream:
     whole = True
 
     def __init__(self, path: Path) -> None:
-        self._file = open(path, "rb", opener=regular)  # noqa: SIM115, closed by `close`
+        self._file = open(path, "rb", opener=open_regular)  # noqa: SIM115, closed by `close`
 
     def copy_to(self, out: IO[bytes], *, ended: bool) -> None:
         while chunk := os.read(self._file.fileno(), _CHUNK):
@@ -87,13 +87,13 @@ class FileStream:
 
 
 class StoredStream:
-    """A `Stream` in an object store: one object after the attempt has ended, pieces before.
+    """A `OutputStream` in an object store: one object after the attempt has ended, pieces before.
 
     Args:
         name: `stdout.log` or `stderr.log`.
     """
 
-    def __init__(self, objects: ObjectStore, attempt: Attempt, name: str) -> None:
+    def __init__(self, objects: ObjectStore, attempt: StartedAttempt, name: str) -> None:
         self._objects = objects
         self._attempt = attempt
         self._name = name
@@ -110,7 +110,7 @@ class StoredStream:
         if self._objects.has(key):
             return
         if (
-            next(output_pieces.pieces(self._objects, self._attempt.prefix, self._name), None)
+            next(output_pieces.list_pieces(self._objects, self._attempt.prefix, self._name), None)
             is None
         ):
             raise SpawnError(
@@ -121,13 +121,16 @@ class StoredStream:
 
     def copy_to(self, out: IO[bytes], *, ended: bool) -> None:
         if ended and not self.whole:
-            with suppress(NotThere), self._objects.open(self._attempt.prefix + self._name) as file:
+            with (
+                suppress(ObjectNotFound),
+                self._objects.open(self._attempt.prefix + self._name) as file,
+            ):
                 _skip(file, self._at)
                 while chunk := file.read(_CHUNK):
                     self._write(out, chunk)
                 self.whole = True
         if not self.whole:
-            for piece in output_pieces.read(
+            for piece in output_pieces.read_pieces(
                 self._objects, self._attempt.prefix, self._name, after=self._at
             ):
                 self._write(out, piece)

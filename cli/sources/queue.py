@@ -5,7 +5,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self
 
-from spawn.cli.sources.output import Attempt, Stream
+from spawn.cli.sources.output import OutputStream, StartedAttempt
 from spawn.core.domain.replay import Row
 from spawn.core.domain.state import QueueState
 from spawn.core.reports.model import Report, Trouble
@@ -79,11 +79,11 @@ class QueueSource(Protocol):
         """
         ...
 
-    def attempts(self, job_id: str) -> list[Attempt]:
+    def attempts(self, job_id: str) -> list[StartedAttempt]:
         """The started attempts of a job, oldest first."""
         ...
 
-    def output(self, attempt: Attempt, name: str) -> Stream:
+    def output(self, attempt: StartedAttempt, name: str) -> OutputStream:
         """A stream of an attempt: `stdout.log` or `stderr.log`.
 
         Raises:

@@ -5,23 +5,23 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from spawn.cli.flags import Where
+from spawn.cli.flags import LocationFlags
 from spawn.core.errors import InvalidArgument
 from spawn.core.values.ids import why_not_queue_id
 from spawn.store import json_files, queues
 from spawn.store.log import read
-from spawn.store.objects.location import Place, parse
+from spawn.store.objects.location import StoreLocation, parse_s3_uri
 from spawn.store.queue_dir.paths import Roots
 
 
 class FoundPlace(Struct, frozen=True):
     """A place. `guessed`: its bucket is only the region's default one."""
 
-    place: Place
+    place: StoreLocation
     guessed: bool = False
 
 
-def place_of(roots: Roots, queue_id: str, where: Where) -> FoundPlace:
+def find_place(roots: Roots, queue_id: str, where: LocationFlags) -> FoundPlace:
     """Find the place of a queue's log. Sends no request to it.
 
     In order of precedence: typed flags; the queue's log on this machine, including logs put aside;
@@ -38,13 +38,13 @@ def place_of(roots: Roots, queue_id: str, where: Where) -> FoundPlace:
     known = _from_local_log(roots, queue_id)
     if known is not None and not where.typed:
         bucket = prefix = None  # the environment applies only to queues of unknown place
-    remembered = recall(roots, queue_id) if known is None else None
+    remembered = load_place(roots, queue_id) if known is None else None
     if known is not None:
         location, its_region = known
-        at = parse(location)
+        at = parse_s3_uri(location)
         if bucket is None and at is None:
             # `location` is an absolute path, which replaces the folder that it is joined to.
-            return FoundPlace(Place(prefix=prefix or location))
+            return FoundPlace(StoreLocation(prefix=prefix or location))
         if at is not None and bucket in (None, at[0]):
             bucket, prefix = at[0], prefix or at[1]
             region = region or its_region
@@ -63,19 +63,19 @@ def place_of(roots: Roots, queue_id: str, where: Where) -> FoundPlace:
             )
         bucket = f"spawn-results-{region}"
     prefix = (prefix or queue_id).strip("/")
-    place = Place(bucket=bucket, prefix=prefix, region=region, profile=profile)
+    place = StoreLocation(bucket=bucket, prefix=prefix, region=region, profile=profile)
     return FoundPlace(place, guessed)
 
 
-def remember(roots: Roots, queue_id: str, place: Place) -> None:
+def save_place(roots: Roots, queue_id: str, place: StoreLocation) -> None:
     """Cache the place where a queue was found. A failed write is ignored."""
-    if place.bucket is not None and recall(roots, queue_id) != place:
-        json_files.write(_path(roots, queue_id), place)
+    if place.bucket is not None and load_place(roots, queue_id) != place:
+        json_files.write_cache(_path(roots, queue_id), place)
 
 
-def recall(roots: Roots, queue_id: str) -> Place | None:
+def load_place(roots: Roots, queue_id: str) -> StoreLocation | None:
     """Read the cached place of a queue; None if there is none."""
-    found = json_files.read(_path(roots, queue_id), Place)
+    found = json_files.load_or_none(_path(roots, queue_id), StoreLocation)
     return found if found is not None and found.bucket else None
 
 
@@ -84,9 +84,9 @@ def region_here() -> str | None:
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         if os.environ.get(name):
             return os.environ[name]
-    from spawn.store.aws.this_machine import instance  # HTTP costs 20 ms to import
+    from spawn.store.aws.this_machine import detect_instance  # HTTP costs 20 ms to import
 
-    return instance(os.environ).region
+    return detect_instance(os.environ).region
 
 
 def _path(roots: Roots, queue_id: str) -> Path:
@@ -95,6 +95,6 @@ def _path(roots: Roots, queue_id: str) -> Path:
 
 def _from_local_log(roots: Roots, queue_id: str) -> tuple[str, str | None] | None:
     """The location and region in a local log: the queue's log, else the newest one put aside."""
-    aside = [each.events for each in reversed(queues.aside(roots, queue_id))]
+    aside = [each.events for each in reversed(queues.list_put_aside(roots, queue_id))]
     places = map(read.copy_location, [roots.queue(queue_id).events, *aside])
     return next((each for each in places if each is not None), None)

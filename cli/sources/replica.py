@@ -10,24 +10,29 @@ from typing import Self
 from msgspec import structs
 
 from spawn.cli.sources.newest_output import NewestOutput, Pieces
-from spawn.cli.sources.output import Attempt, StoredStream, attempts
-from spawn.cli.sources.replica_messages import asking, not_found, read_summary, reread_messages
+from spawn.cli.sources.output import StartedAttempt, StoredStream, started_attempts
+from spawn.cli.sources.replica_messages import (
+    add_error_hints,
+    not_found,
+    read_summary,
+    reread_messages,
+)
 from spawn.core.config.model import QueueConfig
-from spawn.core.domain.events import seal
+from spawn.core.domain.events import to_event
 from spawn.core.domain.replay import Replay, Row
 from spawn.core.domain.state import QueueState
 from spawn.core.domain.submission import submit
 from spawn.core.errors import CorruptLog, QueueNotFound
 from spawn.core.reports.build import build
-from spawn.core.reports.model import Live, Origin, Report, Trouble
-from spawn.core.values.timestamps import moment, stamp
-from spawn.store.objects.interface import NoBucket, ObjectStore, StoreError
+from spawn.core.reports.model import LiveData, ReplicaSource, Report, Trouble
+from spawn.core.values.timestamps import format_timestamp, parse_timestamp
+from spawn.store.objects.interface import BucketNotFound, ObjectStore, StoreError
 from spawn.store.replica.audit import Audited, audit
 from spawn.store.replica.cache import Cache
-from spawn.store.replica.lease import Seen, look
+from spawn.store.replica.lease import LeaseSnapshot, read_lease
 from spawn.store.replica.names import QUEUE
-from spawn.store.replica.submitted import Submitted, boot_log, submitted
-from spawn.store.replica.update_cache import catch_up
+from spawn.store.replica.submitted import Submitted, read_boot_log, read_submitted
+from spawn.store.replica.update_cache import update_cache
 from spawn.store.results.upload import attempt_prefix
 
 BOOT_SECONDS = 15 * 60.0
@@ -79,7 +84,7 @@ class ReplicaQueue:
         self._instance = self._gone = ""
         self._asked_at = -INSTANCE_SECONDS
         self._replay = Replay(queue_id)
-        self._seen: Seen | None = None
+        self._seen: LeaseSnapshot | None = None
         self._booting: QueueState | None = None
         self._boot_log: tuple[str, ...] = ()
         self._looked_at: datetime | None = None
@@ -119,7 +124,7 @@ class ReplicaQueue:
         if self._looked_at is None:
             return True
         if self._booting is not None and self._seen is None:
-            age = (self._looked_at - moment(self._booting.submitted_at)).total_seconds()
+            age = (self._looked_at - parse_timestamp(self._booting.submitted_at)).total_seconds()
             return age < BOOT_SECONDS and not self._boot_log and not self._gone
         seen = self._seen
         return seen is not None and not (seen.expired or seen.lease.handed_back)
@@ -171,10 +176,10 @@ class ReplicaQueue:
         """The report without the jobs' output; sends no request."""
         return self._report(now, output=False)
 
-    def attempts(self, job_id: str) -> list[Attempt]:
-        return attempts(self.rows(), job_id)
+    def attempts(self, job_id: str) -> list[StartedAttempt]:
+        return started_attempts(self.rows(), job_id)
 
-    def output(self, attempt: Attempt, name: str) -> StoredStream:
+    def output(self, attempt: StartedAttempt, name: str) -> StoredStream:
         """A stream of an attempt; may be empty, since the upload may not be finished."""
         return StoredStream(self._store, attempt, name)
 
@@ -205,10 +210,10 @@ class ReplicaQueue:
     def _error_context(self) -> Iterator[None]:
         """Like `asking`. If the default bucket does not exist, raises `QueueNotFound`."""
         missing = f"queue {self.queue_id} is not on this machine ({self._elsewhere})"
-        with asking(self._store, missing if self._elsewhere else ""):
+        with add_error_hints(self._store, missing if self._elsewhere else ""):
             try:
                 yield
-            except NoBucket as error:
+            except BucketNotFound as error:
                 if not self._guessed:
                     raise
                 raise not_found(
@@ -221,7 +226,7 @@ class ReplicaQueue:
         with self._error_context():
             try:
                 with self._cache.updating():
-                    caught = catch_up(self._store, self._cache)
+                    caught = update_cache(self._store, self._cache)
             except CorruptLog as error:
                 if error.seq <= 1:
                     self._expect_this_queue()
@@ -244,7 +249,7 @@ class ReplicaQueue:
             self._replay = Replay(self.queue_id)
 
     def _fold(self, rows: Iterator[Row], until: str | None) -> None:
-        with asking(self._store):
+        with add_error_hints(self._store):
             self._replay.feed(rows, until=until)
         if self._replay.empty:
             raise QueueNotFound(f"queue {self.queue_id} was not submitted at that time")
@@ -256,10 +261,10 @@ class ReplicaQueue:
             raise CorruptLog(
                 f"{QUEUE} is missing", why=f"{self._store.location} has a queue's lease"
             )
-        with asking(self._store):
-            self._boot_log = boot_log(self._store, BOOT_LINES)
+        with add_error_hints(self._store):
+            self._boot_log = read_boot_log(self._store, BOOT_LINES)
         assert self._looked_at is not None
-        at = stamp(self._looked_at - timedelta(seconds=found.age))
+        at = format_timestamp(self._looked_at - timedelta(seconds=found.age))
         if until is not None and at > until:
             raise QueueNotFound(f"queue {self.queue_id} was not submitted at that time")
         self._booting = _pending(self.queue_id, found.config, at)
@@ -274,9 +279,9 @@ class ReplicaQueue:
         Raises:
             QueueNotFound: The place is empty or belongs to another queue.
         """
-        with asking(self._store):
-            found = submitted(self._store)
-            leased = found is None and look(self._store) is not None
+        with add_error_hints(self._store):
+            found = read_submitted(self._store)
+            leased = found is None and read_lease(self._store) is not None
         if found is not None and found.config.queue_id == self.queue_id:
             return found
         if leased:
@@ -284,7 +289,7 @@ class ReplicaQueue:
         why = f"{found.config.queue_id} is there" if found else ""
         raise not_found(self.queue_id, self._store.location, self._elsewhere, why=why)
 
-    def _live(self, state: QueueState, *, alive: bool) -> Mapping[str, Live]:
+    def _live(self, state: QueueState, *, alive: bool) -> Mapping[str, LiveData]:
         """Progress, newest output and log location of each job: on its machine while the runner is
         alive, else in the store."""
         running = [job for job in state.jobs.values() if job.state == "running" and job.folder]
@@ -296,7 +301,7 @@ class ReplicaQueue:
             prefix = attempt_prefix(job)
             progress, recent = found.get(prefix, (None, ()))
             where = job.log_file if alive else self._store.location + prefix
-            live[job.config.job_id] = Live(progress=progress, recent=recent, log_file=where)
+            live[job.config.job_id] = LiveData(progress=progress, recent=recent, log_file=where)
         return live
 
     def _newest_output(self, prefixes: Sequence[str]) -> Mapping[str, NewestOutput]:
@@ -311,15 +316,15 @@ class ReplicaQueue:
 
     def _last_sign_of_life(self, state: QueueState, now: datetime) -> datetime:
         """The time of the newest event or lease renewal."""
-        last = moment(state.last_at)
+        last = parse_timestamp(state.last_at)
         return min(now, last if self._heard_at is None else max(last, self._heard_at))
 
-    def _origin(self) -> Origin:
+    def _origin(self) -> ReplicaSource:
         state = None if self._replay.empty else self._replay.state
-        return Origin(
+        return ReplicaSource(
             location=self._store.location,
             events=self._replay.seq,
-            last_at=None if state is None else moment(state.last_at),
+            last_at=None if state is None else parse_timestamp(state.last_at),
             looked_at=self._looked_at,
             heard_at=None if self._seen is None else self._heard_at,
             handed_back=self._seen is not None and self._seen.lease.handed_back,
@@ -338,6 +343,6 @@ def _pending(queue_id: str, config: QueueConfig, at: str) -> QueueState:
     """The state of a submitted queue, built from the events that its log will start with."""
     replay = Replay(queue_id)
     for draft in submit(config, file="", file_sha256="", version=""):
-        event = seal(draft, seq=replay.seq + 1, queue_id=queue_id, at=at, epoch=0)
+        event = to_event(draft, seq=replay.seq + 1, queue_id=queue_id, at=at, epoch=0)
         replay.apply(event, b"")
     return replay.state

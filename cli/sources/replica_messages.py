@@ -7,9 +7,9 @@ from typing import Protocol
 
 from spawn.core.domain.state import QueueState
 from spawn.core.errors import CorruptLog, QueueNotFound
-from spawn.core.reports.model import Origin
-from spawn.core.values.durations import text as duration
-from spawn.core.values.timestamps import moment
+from spawn.core.reports.model import ReplicaSource
+from spawn.core.values.durations import format_duration as duration
+from spawn.core.values.timestamps import parse_timestamp
 from spawn.store.objects.interface import StoreError
 
 
@@ -22,7 +22,7 @@ class Located(Protocol):
         ...
 
 
-def read_summary(origin: Origin, state: QueueState, now: datetime) -> str:
+def read_summary(origin: ReplicaSource, state: QueueState, now: datetime) -> str:
     """One line about what was read and how old it is."""
 
     def ago(then: datetime) -> str:
@@ -30,9 +30,10 @@ def read_summary(origin: Origin, state: QueueState, now: datetime) -> str:
 
     read = f"Read from {origin.location}: "
     if origin.last_at is None:
+        submitted = ago(parse_timestamp(state.submitted_at))
         if origin.boot_log:
-            return f"{read}submitted {ago(moment(state.submitted_at))}; its instance failed to boot"
-        return f"{read}submitted {ago(moment(state.submitted_at))}, not started yet"
+            return f"{read}submitted {submitted}; its instance failed to boot"
+        return f"{read}submitted {submitted}, not started yet"
     events = f"{origin.events} event{'' if origin.events == 1 else 's'}"
     read += f"{events}, the last {ago(origin.last_at)}"
     if state.ended or origin.heard_at is None:
@@ -79,7 +80,7 @@ def not_found(queue_id: str, location: str, elsewhere: str, *, why: str = "") ->
 
 
 @contextmanager
-def asking(store: Located, missing: str = "") -> Iterator[None]:
+def add_error_hints(store: Located, missing: str = "") -> Iterator[None]:
     """Add a hint and the location to errors of a replica.
 
     Args:

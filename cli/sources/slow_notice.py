@@ -12,7 +12,7 @@ _STDERR = 2
 
 
 @contextmanager
-def told_when_slow(
+def notice_when_slow(
     text: str,
     say: Callable[[str], None],
     *,

@@ -1,16 +1,18 @@
 """Make a `Reach` from the command line's flags."""
 
-from spawn.cli.flags import Where
-from spawn.cli.ssh.reach import Asked, Reach, Told
+from spawn.cli.flags import LocationFlags
+from spawn.cli.ssh.reach import InstanceAccess, LogHints, SshFlags
 from spawn.store.queue_dir.paths import Roots
 
 
-def reach_of(instance_id: str, roots: Roots, where: Where, *, told: Told | None = None) -> Reach:
+def instance_access(
+    instance_id: str, roots: Roots, where: LocationFlags, *, told: LogHints | None = None
+) -> InstanceAccess:
     """Access to an instance, with the SSH flags of `where`."""
-    asked = Asked(
+    asked = SshFlags(
         ssh_user=where.ssh_user,
         identity=where.identity,
         region=where.region,
         profile=where.profile,
     )
-    return Reach(instance_id, roots, asked=asked, told=told)
+    return InstanceAccess(instance_id, roots, asked=asked, told=told)

@@ -3,13 +3,19 @@
 import shlex
 from typing import Any, Self
 
-from spawn.cli.ssh.errors import Cut, NotForwarded, PortClosed, RemoteError, Unreachable
+from spawn.cli.ssh.errors import (
+    ConnectionLost,
+    ForwardingRefused,
+    PortClosed,
+    RemoteError,
+    Unreachable,
+)
 from spawn.cli.ssh.handshake import close_transport, open_transport
 from spawn.cli.ssh.host_key_check import HostKeyVerifier
-from spawn.cli.ssh.host_settings import Settings, expand
-from spawn.cli.ssh.known_hosts import named
+from spawn.cli.ssh.host_settings import HostSettings, expand
+from spawn.cli.ssh.known_hosts import host_name
 from spawn.cli.ssh.lazy_imports import paramiko
-from spawn.cli.ssh.ssh_config import Config
+from spawn.cli.ssh.ssh_config import SshConfig
 from spawn.cli.ssh.streams import Program, connect_tcp
 from spawn.core.errors import SpawnError
 
@@ -19,7 +25,7 @@ _FORBIDDEN, _REFUSED = 1, 2
 """Reason codes of a channel open failure. Source: RFC 4254 section 5.1."""
 
 
-class Connection:
+class SshConnection:
     """An open SSH connection to a host, made by `connect`. Closing it also closes its jump hosts'
     connections."""
 
@@ -87,8 +93,8 @@ class Connection:
 
     def reach(
         self,
-        config: Config,
-        settings: Settings,
+        config: SshConfig,
+        settings: HostSettings,
         user: str,
         verifier: HostKeyVerifier,
         *,
@@ -118,9 +124,9 @@ class Connection:
         self.where = f"{settings.host}:{settings.port}"
         self.user = user
 
-    def _jump(self, config: Config, host: str, user: str, port: int, hops: int) -> None:
+    def _jump(self, config: SshConfig, host: str, user: str, port: int, hops: int) -> None:
         settings = config.of(host, user=user, port=port)
-        known_as = settings.alias or named(settings.host, settings.port)
+        known_as = settings.alias or host_name(settings.host, settings.port)
         verifier = HostKeyVerifier(host, [known_as], [], settings.known_hosts)
         try:
             self.reach(config, settings, settings.user or config.login, verifier, hops=hops)
@@ -129,7 +135,7 @@ class Connection:
             error.hint += f"this is the jump host {host}; `ssh {shlex.quote(host)}` tests it"
             raise
 
-    def _stream(self, settings: Settings) -> Any:
+    def _stream(self, settings: HostSettings) -> Any:
         if not self._transports:
             return connect_tcp(settings.host, settings.port)
         try:
@@ -141,8 +147,13 @@ class Connection:
 
 
 def connect(
-    config: Config, settings: Settings, user: str, verifier: HostKeyVerifier, *, advice: str = ""
-) -> Connection:
+    config: SshConfig,
+    settings: HostSettings,
+    user: str,
+    verifier: HostKeyVerifier,
+    *,
+    advice: str = "",
+) -> SshConnection:
     """Connect to a host as its settings say: directly, through a ProxyCommand, or over jump hosts.
 
     Args:
@@ -151,7 +162,7 @@ def connect(
     Raises:
         RemoteError: The connection failed. Nothing is left open.
     """
-    connection = Connection()
+    connection = SshConnection()
     try:
         connection.reach(config, settings, user, verifier, advice=advice)
     except BaseException:
@@ -160,12 +171,14 @@ def connect(
     return connection
 
 
-def connection_lost(where: str, why: str = "") -> Cut:
+def connection_lost(where: str, why: str = "") -> ConnectionLost:
     """Make the error for a lost connection."""
-    return Cut(f"the connection to {where} is lost", why=why or "the remote host closed it")
+    return ConnectionLost(
+        f"the connection to {where} is lost", why=why or "the remote host closed it"
+    )
 
 
-def _proxy_command(config: Config, settings: Settings, user: str) -> str:
+def _proxy_command(config: SshConfig, settings: HostSettings, user: str) -> str:
     tokens = config.tokens(settings.name, settings.host, user, settings.port)
     return expand(settings.proxy_command, tokens)
 
@@ -174,9 +187,9 @@ def _channel_error(where: str, host: str, port: int, code: int, text: str) -> Re
     if code == _REFUSED:
         return PortClosed(f"nothing listens at {host}:{port}, as seen from {where}", why=text)
     if code == _FORBIDDEN:
-        return NotForwarded(
+        return ForwardingRefused(
             f"{where} accepts the login but refuses to forward to {host}:{port}",
             why=text,
             hint="check AllowTcpForwarding and PermitOpen in its sshd_config",
         )
-    return NotForwarded(f"{where} cannot forward to {host}:{port}", why=text)
+    return ForwardingRefused(f"{where} cannot forward to {host}:{port}", why=text)

@@ -26,7 +26,7 @@ class Unreachable(RemoteError):
     """No SSH server answers at the address."""
 
 
-class Gone(RemoteError):
+class InstanceNotRunning(RemoteError):
     """The instance is stopped, terminated or pending, or EC2 has no instance of that id.
 
     Args:
@@ -46,7 +46,7 @@ class HostKeyError(RemoteError):
     """The host key is not trusted. Nothing was sent to the host."""
 
 
-class HostKeyDiffers(HostKeyError):
+class HostKeyMismatch(HostKeyError):
     """The host key does not match the known one, or is revoked."""
 
 
@@ -67,7 +67,7 @@ class StillBooting(RemoteError):
         self.owner = owner
 
 
-class NotLetIn(RemoteError):
+class AuthenticationFailed(RemoteError):
     """Authentication failed."""
 
 
@@ -75,15 +75,15 @@ class PortClosed(RemoteError):
     """Nothing listens on the instance's port."""
 
 
-class NotForwarded(RemoteError):
+class ForwardingRefused(RemoteError):
     """The SSH server does not forward to the port."""
 
 
-class Cut(RemoteError):
+class ConnectionLost(RemoteError):
     """An open connection was lost."""
 
 
-class NoSpawn(RemoteError):
+class SpawnNotInstalled(RemoteError):
     """The instance has no `spawn`, or one that does not support the command.
 
     Args:

@@ -5,10 +5,10 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from spawn.cli.ssh.errors import NotLetIn, Unreachable
+from spawn.cli.ssh.errors import AuthenticationFailed, Unreachable
 from spawn.cli.ssh.host_key import HostKey
 from spawn.cli.ssh.host_key_check import HostKeyVerifier
-from spawn.cli.ssh.host_settings import Settings
+from spawn.cli.ssh.host_settings import HostSettings
 from spawn.cli.ssh.lazy_imports import paramiko
 from spawn.cli.ssh.private_keys import Candidate, Keyring
 from spawn.cli.ssh.streams import Program
@@ -29,7 +29,7 @@ _RSA = ("rsa-sha2-512", "rsa-sha2-256")
 
 def open_transport(
     stream: Any,
-    settings: Settings,
+    settings: HostSettings,
     user: str,
     verifier: HostKeyVerifier,
     *,
@@ -124,7 +124,9 @@ def _agree(transport: Any, where: str, program: Program | None) -> HostKey:
         ) from None
 
 
-def _authenticate(transport: Any, settings: Settings, user: str, where: str, advice: str) -> None:
+def _authenticate(
+    transport: Any, settings: HostSettings, user: str, where: str, advice: str
+) -> None:
     keyring = Keyring(settings)
     tried: list[str] = []
     try:
@@ -148,7 +150,7 @@ def _try_key(transport: Any, user: str, candidate: Candidate, where: str) -> boo
     try:
         more = transport.auth_publickey(user, candidate.key)
     except library.BadAuthenticationType as error:
-        raise NotLetIn(
+        raise AuthenticationFailed(
             f"{where} does not accept public key authentication",
             why=f"it accepts: {', '.join(error.allowed_types)}",
             hint=f"`ssh {user}@{where.rpartition(':')[0]}` may prompt for it; spawn cannot",
@@ -160,14 +162,14 @@ def _try_key(transport: Any, user: str, candidate: Candidate, where: str) -> boo
                 why=f"no answer within {transport.auth_timeout:g} s to {candidate.words}",
             ) from None
         if "signing" in str(error):
-            raise NotLetIn(
+            raise AuthenticationFailed(
                 f"the agent refused to sign with {candidate.words}",
                 why="the use of the key was refused, or was not confirmed in time",
                 hint="--identity FILE names another key",
             ) from None
         return False
     if more:
-        raise NotLetIn(
+        raise AuthenticationFailed(
             f"{where} requires more than a key to log in as {user}",
             why=f"it also requires: {', '.join(more)}",
             hint="spawn cannot prompt for a second factor",
@@ -176,7 +178,7 @@ def _try_key(transport: Any, user: str, candidate: Candidate, where: str) -> boo
 
 
 def _rejected(
-    settings: Settings,
+    settings: HostSettings,
     user: str,
     where: str,
     tried: list[str],
@@ -184,7 +186,7 @@ def _rejected(
     advice: str,
     *,
     disconnected: bool,
-) -> NotLetIn:
+) -> AuthenticationFailed:
     why = f"keys tried: {', '.join(tried)}"
     hints = [advice] if advice else []
     if disconnected:
@@ -195,17 +197,21 @@ def _rejected(
     if keyring.skipped:
         why += f"; not tried: {', '.join(keyring.skipped)}"
     hints += _unlock(keyring)
-    return NotLetIn(f"{where} rejected the login as {user}", why=why, hint="; ".join(hints))
+    return AuthenticationFailed(
+        f"{where} rejected the login as {user}", why=why, hint="; ".join(hints)
+    )
 
 
-def _no_key(settings: Settings, user: str, where: str, keyring: Keyring, advice: str) -> NotLetIn:
+def _no_key(
+    settings: HostSettings, user: str, where: str, keyring: Keyring, advice: str
+) -> AuthenticationFailed:
     why = "; ".join(keyring.skipped)
     if not why:
         files = ", ".join(settings.identities) or "(none configured)"
         why = f"no agent has a key, and none of these files exists: {files}"
     unlock = _unlock(keyring)
     hints = unlock or ["--identity FILE names the private key"]
-    return NotLetIn(
+    return AuthenticationFailed(
         f"no key to log in to {where} as {user}",
         why=why,
         hint="; ".join([*hints, *([advice] if advice else [])]),

@@ -42,7 +42,7 @@ class HostKey(Struct, frozen=True):
         return f"{self.fingerprint} ({TYPES.get(self.type, self.type)})"
 
 
-def parse(text: str) -> HostKey | None:
+def parse_host_key(text: str) -> HostKey | None:
     """Parse `<type> <base64> [comment]`; None if the line is invalid.
 
     The type must equal the type encoded in the key.

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from spawn.cli.ssh.errors import HostKeyDiffers, HostKeyUnknown
+from spawn.cli.ssh.errors import HostKeyMismatch, HostKeyUnknown
 from spawn.cli.ssh.host_key import HostKey
-from spawn.cli.ssh.known_hosts import Known, entry, known
-from spawn.cli.ssh.known_hosts_file import OwnHosts, text_of
+from spawn.cli.ssh.known_hosts import KnownKey, find_keys, format_line
+from spawn.cli.ssh.known_hosts_file import KnownHostsFile, read_text_or_empty
 from spawn.core.errors import SpawnError
 
 Keys = Callable[[], Sequence[HostKey]]
@@ -55,7 +55,7 @@ class HostKeyVerifier:
         addresses: Sequence[str],
         files: Sequence[Path],
         *,
-        own: OwnHosts | None = None,
+        own: KnownHostsFile | None = None,
         sources: Sequence[KeySource] = (),
         compare: str = "",
     ) -> None:
@@ -141,20 +141,20 @@ class HostKeyVerifier:
         for path in self._files:
             for each in _read(path, [*self._names, *self._addresses]):
                 if each.revoked and each.key == shown:
-                    raise HostKeyDiffers(
+                    raise HostKeyMismatch(
                         f"the host key of {self.name} is revoked: nothing was sent",
                         why=f"{path}, line {each.line}, revokes {shown}, which {where} presented",
                         hint="do not connect until you know why it was revoked",
                     )
 
-    def _differs(self, shown: HostKey, where: str, found: TrustedKeys) -> HostKeyDiffers:
+    def _differs(self, shown: HostKey, where: str, found: TrustedKeys) -> HostKeyMismatch:
         expected = " or ".join(str(key) for key in found.keys)
         forget = ""
         if found.file is not None:
             name = self.name if self._own and found.file == self._own.path else self._names[0]
             command = shlex.join(["ssh-keygen", "-R", name, "-f", str(found.file)])
             forget = f"; if the key was changed on purpose, `{command}` removes the old one"
-        return HostKeyDiffers(
+        return HostKeyMismatch(
             f"the host key of {self.name} does not match the known one: nothing was sent",
             why=f"{where} presented {shown}, but {found.words} has {expected}",
             hint="its address may now belong to another machine, or someone intercepts the "
@@ -168,7 +168,7 @@ class HostKeyVerifier:
             keys = " or ".join(str(key) for key in other.keys)
             why += f"; {other.words} has {keys} for the address, perhaps of an earlier host"
         file = self._own.path if self._own is not None else next(iter(self._files), None)
-        line = shlex.quote(entry(self._names[0], shown))
+        line = shlex.quote(format_line(self._names[0], shown))
         accept = f"echo {line} >> {shlex.quote(str(file))}" if file is not None else ""
         if file is not None and not file.parent.exists():
             accept = f"mkdir -p {shlex.quote(str(file.parent))} && {accept}"
@@ -180,9 +180,9 @@ class HostKeyVerifier:
         )
 
 
-def _read(path: Path, names: Sequence[str]) -> Iterator[Known]:
+def _read(path: Path, names: Sequence[str]) -> Iterator[KnownKey]:
     try:
-        text = text_of(path)
+        text = read_text_or_empty(path)
     except OSError:  # ssh ignores unreadable files too
         return iter(())
-    return known(text, names)
+    return find_keys(text, names)

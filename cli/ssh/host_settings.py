@@ -14,7 +14,7 @@ _JUMP = re.compile(
 )
 
 
-class Settings(Struct, frozen=True, kw_only=True):
+class HostSettings(Struct, frozen=True, kw_only=True):
     """The SSH settings of a host.
 
     `name` is the name that was looked up, `host` the address to connect to; they are equal if the

@@ -11,13 +11,13 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from spawn.cli.ssh.host_key import HostKey, parse
+from spawn.cli.ssh.host_key import HostKey, parse_host_key
 
 _HASHED = "|1|"
 _REVOKED = "@revoked"
 
 
-class Known(Struct, frozen=True):
+class KnownKey(Struct, frozen=True):
     """A key for a name. `line` counts from 1; a `revoked` key must be rejected."""
 
     key: HostKey
@@ -25,7 +25,7 @@ class Known(Struct, frozen=True):
     revoked: bool = False
 
 
-def known(text: str, names: Sequence[str]) -> Iterator[Known]:
+def find_keys(text: str, names: Sequence[str]) -> Iterator[KnownKey]:
     """Find the keys of any of these names, in file order.
 
     Invalid lines are skipped, as in OpenSSH. `@cert-authority` lines are skipped too, because spawn
@@ -47,17 +47,17 @@ def known(text: str, names: Sequence[str]) -> Iterator[Known]:
             continue
         if not any(_matches_hosts(hosts, name) for name in lowered):
             continue
-        key = parse(rest.strip())
+        key = parse_host_key(rest.strip())
         if key is not None:
-            yield Known(key, number, bool(marker))
+            yield KnownKey(key, number, bool(marker))
 
 
-def entry(name: str, key: HostKey, comment: str = "") -> str:
+def format_line(name: str, key: HostKey, comment: str = "") -> str:
     """Format the line of a key for a name."""
     return f"{name} {key.line} {comment}".rstrip()
 
 
-def named(host: str, port: int) -> str:
+def host_name(host: str, port: int) -> str:
     """Format a host and port as a name in `known_hosts`."""
     return host if port == 22 else f"[{host}]:{port}"
 
@@ -96,7 +96,7 @@ _BEGIN = "-----BEGIN SSH HOST KEY KEYS-----"
 _END = "-----END SSH HOST KEY KEYS-----"
 
 
-def host_keys(output: str) -> tuple[HostKey, ...]:
+def parse_host_keys(output: str) -> tuple[HostKey, ...]:
     """Parse the host keys in console output.
 
     Returns:
@@ -115,7 +115,7 @@ def host_keys(output: str) -> tuple[HostKey, ...]:
             newest = tuple(block) or newest
             block = None
         else:
-            key = parse(text)
+            key = parse_host_key(text)
             if key is None:
                 block = None
             else:

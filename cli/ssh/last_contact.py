@@ -10,7 +10,7 @@ from spawn.store import json_files
 from spawn.store.queue_dir.paths import Roots
 
 
-class Remembered(Struct, frozen=True, kw_only=True):
+class LastContact(Struct, frozen=True, kw_only=True):
     """How an instance was last reached. EC2 may have given `host` to another instance since."""
 
     host: str = ""
@@ -24,22 +24,22 @@ class Remembered(Struct, frozen=True, kw_only=True):
     """Whether that queue has no copy in S3."""
 
 
-def recall(roots: Roots, instance_id: str) -> Remembered | None:
+def load_last_contact(roots: Roots, instance_id: str) -> LastContact | None:
     """Read how an instance was last reached; None if unknown."""
-    return json_files.read(_path(roots, instance_id), Remembered)
+    return json_files.load_or_none(_path(roots, instance_id), LastContact)
 
 
-def remember(roots: Roots, instance_id: str, how: Remembered) -> None:
+def save_last_contact(roots: Roots, instance_id: str, how: LastContact) -> None:
     """Store how an instance was reached. A failed write is ignored."""
-    if recall(roots, instance_id) != how:
-        json_files.write(_path(roots, instance_id), how)
+    if load_last_contact(roots, instance_id) != how:
+        json_files.write_cache(_path(roots, instance_id), how)
 
 
 def launched_on(roots: Roots, queue_id: str) -> str:
     """The instance most recently known to run a queue; empty if none is known."""
     found = []
     for path in (roots.cache / "instances").glob("i-*.json"):
-        how = recall(roots, path.stem) if is_instance_id(path.stem) else None
+        how = load_last_contact(roots, path.stem) if is_instance_id(path.stem) else None
         if how is not None and how.queue == queue_id:
             with suppress(OSError):
                 found.append((path.stat().st_mtime, path.stem))

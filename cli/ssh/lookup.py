@@ -2,21 +2,23 @@
 
 from contextlib import suppress
 
-from spawn.cli.ssh.errors import Gone, HostKeyUnknown, Unreachable
+from spawn.cli.ssh.errors import HostKeyUnknown, InstanceNotRunning, Unreachable
 from spawn.core.errors import SpawnError
-from spawn.core.reports.why.advice import named
+from spawn.core.reports.why.advice import join_ids
 from spawn.core.values.ids import is_mistyped_instance_id
 from spawn.store.aws.ec2_instances import (
     GONE,
-    Described,
-    Searched,
+    InstanceDescription,
+    RegionSearch,
+    configured_region,
     describe,
-    region_asked,
-    region_of,
+    find_region,
 )
 
 
-def running(instance_id: str, region: str | None, profile: str | None) -> Described:
+def find_running_instance(
+    instance_id: str, region: str | None, profile: str | None
+) -> InstanceDescription:
     """Describe an instance that is running, or is pending and has an address.
 
     Args:
@@ -36,7 +38,9 @@ def running(instance_id: str, region: str | None, profile: str | None) -> Descri
     return found
 
 
-def describe_or_raise(instance_id: str, region: str | None, profile: str | None) -> Described:
+def describe_or_raise(
+    instance_id: str, region: str | None, profile: str | None
+) -> InstanceDescription:
     """Describe an instance in any state.
 
     Raises:
@@ -50,7 +54,7 @@ def describe_or_raise(instance_id: str, region: str | None, profile: str | None)
     return found
 
 
-def address(found: Described, *, from_within: bool) -> str:
+def address(found: InstanceDescription, *, from_within: bool) -> str:
     """The address to connect to.
 
     Args:
@@ -63,7 +67,7 @@ def address(found: Described, *, from_within: bool) -> str:
     for each in both:
         if each:
             return each
-    raise Gone(
+    raise InstanceNotRunning(
         f"instance {found.instance_id} has no address",
         state=found.state,
         hint="a ProxyCommand in the SSH configuration can reach it through SSM",
@@ -76,7 +80,7 @@ def note_if_unknown(
     """Add to the error if EC2 has no such instance."""
     with suppress(SpawnError):
         if describe(instance_id, region, profile) is None:
-            where = region_asked(region, profile) or "its region"
+            where = configured_region(region, profile) or "its region"
             error.why += f"; EC2 has no such instance in {where}"
 
 
@@ -99,17 +103,17 @@ def add_ec2_state(
         raise _gone(found) from error
 
 
-def _not_known(instance_id: str, region: str | None, profile: str | None) -> Gone:
-    searched, failure = Searched(), ""
+def _not_known(instance_id: str, region: str | None, profile: str | None) -> InstanceNotRunning:
+    searched, failure = RegionSearch(), ""
     if not is_mistyped_instance_id(instance_id):
         try:
-            searched = region_of(instance_id, region, profile)
+            searched = find_region(instance_id, region, profile)
         except SpawnError as error:  # the search is optional
             failure = str(error)
     elsewhere = searched.region
     if elsewhere:
         where = f" in {region}" if region else " in the region of the AWS configuration"
-        return Gone(
+        return InstanceNotRunning(
             f"instance {instance_id} is not{where}",
             state="unknown",
             why=f"it is in {elsewhere}",
@@ -120,9 +124,9 @@ def _not_known(instance_id: str, region: str | None, profile: str | None) -> Gon
     if failure:
         why = f"it was terminated over an hour ago, or is in another region: {failure}"
     if searched.silent:
-        names = named(searched.silent)
+        names = join_ids(searched.silent)
         why = f"it was terminated over an hour ago, or is in a region that did not answer: {names}"
-    return Gone(
+    return InstanceNotRunning(
         f"EC2 has no instance {instance_id}",
         state="unknown",
         why=why,
@@ -135,13 +139,13 @@ def start_hint(instance_id: str) -> str:
     return f"`aws ec2 start-instances --instance-ids {instance_id}` starts it"
 
 
-def _gone(found: Described) -> Gone:
+def _gone(found: InstanceDescription) -> InstanceNotRunning:
     pending = found.state == "pending"
     since = f" since {found.launched_at:%Y-%m-%d %H:%M:%S} UTC" if found.launched_at else ""
     hint = f"`spawn queue status {found.instance_id}` reads its queue's log in S3"
     if found.state == "stopped":
         hint = f"{start_hint(found.instance_id)}; {hint}"
-    return Gone(
+    return InstanceNotRunning(
         f"instance {found.instance_id} is {found.state}",
         state=found.state,
         why=f"it has been starting{since}" if pending else found.reason,

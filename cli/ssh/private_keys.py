@@ -17,7 +17,7 @@ from typing import Any
 from msgspec import Struct
 
 from spawn.cli.ssh.host_key import HostKey
-from spawn.cli.ssh.host_settings import Settings
+from spawn.cli.ssh.host_settings import HostSettings
 from spawn.cli.ssh.lazy_imports import paramiko
 from spawn.store.files import read_small
 
@@ -38,7 +38,7 @@ class Candidate(Struct, frozen=True):
 class Keyring:
     """Iterates over the keys for one host; records which keys cannot be used, and why."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: HostSettings) -> None:
         self._settings = settings
         self.skipped: list[str] = []
         """`FILE: REASON` for each file that exists but cannot be used, and for a failing agent."""
@@ -52,7 +52,7 @@ class Keyring:
         later: list[Path] = []
         for number, name in enumerate(dict.fromkeys(self._settings.identities)):
             file = Path(name)
-            blob = public_of(file)
+            blob = read_public_blob(file)
             if blob in held:
                 used.add(blob)
                 yield Candidate(f"the agent's {file}", held[blob], slow=True)
@@ -139,7 +139,7 @@ class _Agent:
         self._agent._close()
 
 
-def public_of(file: Path) -> bytes | None:
+def read_public_blob(file: Path) -> bytes | None:
     """The public blob of a private key file, read without its passphrase.
 
     It comes from the file itself if that is in OpenSSH's format, else from the `.pub` file next to

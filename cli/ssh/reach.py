@@ -19,22 +19,22 @@ from threading import Thread
 from msgspec import Struct, structs
 
 from spawn.cli.ssh import known_hosts as console_text
-from spawn.cli.ssh.connection import Connection, connect
+from spawn.cli.ssh.connection import SshConnection, connect
 from spawn.cli.ssh.errors import (
-    Gone,
     HostKeyError,
     HostKeyUnknown,
+    InstanceNotRunning,
     RemoteError,
     Unreachable,
 )
-from spawn.cli.ssh.host_key import HostKey, parse
+from spawn.cli.ssh.host_key import HostKey, parse_host_key
 from spawn.cli.ssh.host_key_check import HostKeyVerifier, KeySource
-from spawn.cli.ssh.host_settings import Settings
-from spawn.cli.ssh.known_hosts import named
-from spawn.cli.ssh.known_hosts_file import OwnHosts
-from spawn.cli.ssh.last_contact import Remembered, recall, remember
+from spawn.cli.ssh.host_settings import HostSettings
+from spawn.cli.ssh.known_hosts import host_name
+from spawn.cli.ssh.known_hosts_file import KnownHostsFile
+from spawn.cli.ssh.last_contact import LastContact, load_last_contact, save_last_contact
 from spawn.cli.ssh.lazy_imports import paramiko, sshtunnel
-from spawn.cli.ssh.ssh_config import Config
+from spawn.cli.ssh.ssh_config import SshConfig
 from spawn.cli.ssh.tunnel import Tunnel
 from spawn.core.errors import InvalidArgument, SpawnError
 from spawn.core.values.ids import is_instance_id
@@ -49,7 +49,7 @@ _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 """Safe user names: a name becomes part of a ProxyCommand, and may come from a tag or a log."""
 
 
-class Asked(Struct, frozen=True, kw_only=True):
+class SshFlags(Struct, frozen=True, kw_only=True):
     """The flags of the command line that affect the connection; None if not given."""
 
     ssh_user: str | None = None
@@ -58,7 +58,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     profile: str | None = None
 
 
-class Told(Struct, frozen=True, kw_only=True):
+class LogHints(Struct, frozen=True, kw_only=True):
     """What the queue's log in S3 says about its instance.
 
     Args:
@@ -74,7 +74,7 @@ class Told(Struct, frozen=True, kw_only=True):
     user: str = ""
 
 
-class Reach:
+class InstanceAccess:
     """Makes connections and tunnels to one instance.
 
     Args:
@@ -91,8 +91,8 @@ class Reach:
         instance_id: str,
         roots: Roots,
         *,
-        asked: Asked | None = None,
-        told: Told | None = None,
+        asked: SshFlags | None = None,
+        told: LogHints | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
         if not is_instance_id(instance_id):
@@ -101,8 +101,8 @@ class Reach:
             )
         self.instance_id = instance_id
         self._roots = roots
-        self._flags = asked or Asked()
-        self._told = told or Told()
+        self._flags = asked or SshFlags()
+        self._told = told or LogHints()
         user = self._flags.ssh_user
         if user is not None and _USER.fullmatch(user) is None:
             raise InvalidArgument(f"'{user}' is not a valid user name", hint="--ssh-user ec2-user")
@@ -112,13 +112,13 @@ class Reach:
                 f"key file {identity} not found", hint="--identity is the path of a private key"
             )
         self._environ = os.environ if environ is None else environ
-        self._config = Config(self._environ)
-        self._cached = recall(roots, instance_id) or Remembered()
+        self._config = SshConfig(self._environ)
+        self._cached = load_last_contact(roots, instance_id) or LastContact()
         self._ec2_failed = False
-        self.last: tuple[Settings, str] | None = None
+        self.last: tuple[HostSettings, str] | None = None
         """The settings and the user of the newest connection attempt."""
 
-    def connect(self) -> Connection:
+    def connect(self) -> SshConnection:
         """Open an SSH connection to the instance.
 
         Raises:
@@ -166,7 +166,7 @@ class Reach:
 
     # settings
 
-    def _settings(self) -> Settings:
+    def _settings(self) -> HostSettings:
         settings = self._config.of(self.instance_id, user=self._flags.ssh_user or "")
         if self._flags.identity is not None:
             first = str(Path(self._flags.identity).expanduser().absolute())
@@ -176,7 +176,7 @@ class Reach:
             )
         return self._with_launch_key(settings)
 
-    def _with_launch_key(self, settings: Settings) -> Settings:
+    def _with_launch_key(self, settings: HostSettings) -> HostSettings:
         """Add the key that `launch` made: after the named keys, before ssh's default keys."""
         own = str(ssh_key(self._environ))
         if own in settings.identities or not Path(own).is_file():
@@ -185,21 +185,21 @@ class Reach:
         identities = (*settings.identities[:at], own, *settings.identities[at:])
         return structs.replace(settings, identities=identities, named=at + 1)
 
-    def _user(self, settings: Settings, kept: Remembered) -> str:
+    def _user(self, settings: HostSettings, kept: LastContact) -> str:
         others = (self._told.user, kept.user)
         known = [each for each in others if _USER.fullmatch(each) is not None]
         return settings.user or next(iter(known), DEFAULT_USER)
 
-    def _connect(self, settings: Settings, how: Remembered) -> Connection:
+    def _connect(self, settings: HostSettings, how: LastContact) -> SshConnection:
         user = self._user(settings, how)
         self.last = settings, user
         region, profile = self._where(how)
         verifier = HostKeyVerifier(
             self.instance_id,
             list(dict.fromkeys([self.instance_id, *([settings.alias] if settings.alias else [])])),
-            [named(settings.host, settings.port)],
+            [host_name(settings.host, settings.port)],
             settings.known_hosts,
-            own=OwnHosts(self._roots),
+            own=KnownHostsFile(self._roots),
             sources=[
                 KeySource("the queue's log in S3", self._keys_in_log),
                 KeySource("the instance's console", lambda: self._keys_on_console(region, profile)),
@@ -217,26 +217,26 @@ class Reach:
                 note_if_unknown(error, self.instance_id, region, profile)
             raise
         # Another part of this command may have stored the queue in the meantime.
-        now = recall(self._roots, self.instance_id) or how
+        now = load_last_contact(self._roots, self.instance_id) or how
         user = how.user if self._flags.ssh_user else user  # the flag is for this command only
         self._cached = structs.replace(how, user=user, queue=now.queue, alone=now.alone)
-        remember(self._roots, self.instance_id, self._cached)
+        save_last_contact(self._roots, self.instance_id, self._cached)
         return connection
 
-    def _where(self, how: Remembered) -> tuple[str | None, str | None]:
+    def _where(self, how: LastContact) -> tuple[str | None, str | None]:
         # boto3 reads only AWS_DEFAULT_REGION; all other AWS tools also read AWS_REGION.
         region = self._flags.region or how.region or self._environ.get("AWS_REGION") or None
         return region, self._flags.profile or how.profile
 
     def _keys_in_log(self) -> list[HostKey]:
-        found = (parse(line) for line in self._told.host_keys())
+        found = (parse_host_key(line) for line in self._told.host_keys())
         return [key for key in found if key is not None]
 
     def _keys_on_console(self, region: str | None, profile: str | None) -> Sequence[HostKey]:
-        from spawn.store.aws.ec2_instances import console  # boto3 costs 180 ms to import
+        from spawn.store.aws.ec2_instances import console_output  # boto3 costs 180 ms to import
 
         try:
-            return console_text.host_keys(console(self.instance_id, region, profile))
+            return console_text.parse_host_keys(console_output(self.instance_id, region, profile))
         except SpawnError:
             self._ec2_failed = True  # the next request would fail too
             raise
@@ -248,18 +248,18 @@ class Reach:
         words += ["--profile", profile] if profile else []
         return f" with the one on its console (`{shlex.join(words)}`)"
 
-    def _advice(self, settings: Settings, user: str) -> str:
+    def _advice(self, settings: HostSettings, user: str) -> str:
         if settings.user or self._told.user or user != DEFAULT_USER:
             return ""
         return f"no user is set, so {DEFAULT_USER} was used; on Ubuntu it is ubuntu"
 
     # EC2
 
-    def _new_address(self, settings: Settings, error: RemoteError) -> Remembered:
+    def _new_address(self, settings: HostSettings, error: RemoteError) -> LastContact:
         """Ask EC2 for the current address; raises `error` if it is the remembered one."""
         try:
             fresh = self._look_up(settings)
-        except Gone:
+        except InstanceNotRunning:
             raise
         except SpawnError:
             raise error from None
@@ -267,11 +267,14 @@ class Reach:
             raise error
         return fresh
 
-    def _look_up(self, settings: Settings) -> Remembered:
-        from spawn.cli.ssh.lookup import address, running  # boto3 costs 180 ms to import
+    def _look_up(self, settings: HostSettings) -> LastContact:
+        from spawn.cli.ssh.lookup import (  # boto3 costs 180 ms to import
+            address,
+            find_running_instance,
+        )
 
         region, profile = self._where(self._cached)
-        found = running(self.instance_id, region, profile)
+        found = find_running_instance(self.instance_id, region, profile)
         return structs.replace(
             self._cached,
             host=address(found, from_within=bool(settings.jumps)),

@@ -7,8 +7,8 @@ from io import BytesIO
 from typing import Protocol
 
 from spawn import __version__
-from spawn.cli.ssh.connection import Connection, connection_lost
-from spawn.cli.ssh.errors import NoSpawn
+from spawn.cli.ssh.connection import SshConnection, connection_lost
+from spawn.cli.ssh.errors import SpawnNotInstalled
 from spawn.cli.ssh.lazy_imports import paramiko
 
 _CHUNK = 1 << 15
@@ -36,7 +36,7 @@ class Sink(Protocol):
         ...
 
 
-def run(connection: Connection, command: str | Sequence[str], out: Sink, err: Sink) -> int:
+def run(connection: SshConnection, command: str | Sequence[str], out: Sink, err: Sink) -> int:
     """Run a command and pass its output on as it arrives.
 
     Args:
@@ -78,7 +78,7 @@ def run(connection: Connection, command: str | Sequence[str], out: Sink, err: Si
     return SIGNALLED if code == _LOST else code
 
 
-def run_spawn(connection: Connection, arguments: Sequence[str], out: Sink, err: Sink) -> int:
+def run_spawn(connection: SshConnection, arguments: Sequence[str], out: Sink, err: Sink) -> int:
     """Run the instance's own `spawn` with these arguments.
 
     Returns:
@@ -90,7 +90,7 @@ def run_spawn(connection: Connection, arguments: Sequence[str], out: Sink, err: 
     """
     code = run(connection, _spawn(arguments), out, err)
     if code == _NOT_FOUND:
-        raise NoSpawn(
+        raise SpawnNotInstalled(
             f"spawn not found on {connection.where} for user {connection.user}",
             why=f"`spawn` is neither in PATH nor in ~/.local/bin, {_PLACES.replace(':', ', ')}",
             hint="--ssh-user selects the user who installed it",
@@ -98,7 +98,7 @@ def run_spawn(connection: Connection, arguments: Sequence[str], out: Sink, err: 
     if code == _USAGE:
         version = _version(connection)
         if version and version != __version__:
-            raise NoSpawn(
+            raise SpawnNotInstalled(
                 f"spawn on {connection.where} does not understand `{shlex.join(arguments)}`",
                 version=version,
                 why=f"it is version {version}, and this is {__version__}",
@@ -112,7 +112,7 @@ def _spawn(arguments: Sequence[str]) -> str:
     return shlex.join(["/bin/sh", "-c", script, "sh", *arguments])
 
 
-def _version(connection: Connection) -> str:
+def _version(connection: SshConnection) -> str:
     out = BytesIO()
     code = run(connection, _spawn(["--version"]), out, BytesIO())
     words = out.getvalue().decode("utf-8", "replace").split()

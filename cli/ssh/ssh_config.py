@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from spawn.cli.ssh.host_settings import Settings, expand, files, jumps, paths
+from spawn.cli.ssh.host_settings import HostSettings, expand, files, jumps, paths
 from spawn.core.errors import SpawnError
-from spawn.store.programs import find
+from spawn.store.programs import find_program
 
 _SECONDS = 10
 """A `Match exec` command may prompt the user."""
@@ -27,7 +27,7 @@ _DEFAULT_KEYS = {"rsa", "ecdsa", "ecdsa_sk", "ed25519", "ed25519_sk", "xmss", "d
 """`~/.ssh/id_*`: the key files that ssh tries if the configuration names none."""
 
 
-class Config:
+class SshConfig:
     """The user's SSH configuration.
 
     Args:
@@ -36,13 +36,13 @@ class Config:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._file = environ.get("SPAWN_SSH_CONFIG") or None
-        self._program = find("ssh", environ)
+        self._program = find_program("ssh", environ)
         self._environ = dict(environ)
         # ssh uses the password database, not HOME.
         entry = pwd.getpwuid(os.getuid())
         self.login, self.home = entry.pw_name, Path(entry.pw_dir)
 
-    def of(self, name: str, *, user: str = "", port: int = 0) -> Settings:
+    def of(self, name: str, *, user: str = "", port: int = 0) -> HostSettings:
         """Read the settings for a host.
 
         Args:
@@ -110,7 +110,7 @@ class Config:
             options.setdefault(key, []).append(value)
         return options
 
-    def _settings(self, name: str, options: Mapping[str, list[str]]) -> Settings:
+    def _settings(self, name: str, options: Mapping[str, list[str]]) -> HostSettings:
         def one(key: str, default: str = "") -> str:
             value = options.get(key, [default])[0]
             return default if value.lower() == "none" and key != "identityagent" else value
@@ -121,7 +121,7 @@ class Config:
         identities = self._paths(options.get("identityfile", []), tokens)
         default_keys = {str(self.home / ".ssh" / f"id_{each}") for each in _DEFAULT_KEYS}
         defaults = len(identities) > 2 and default_keys.issuperset(identities)
-        return Settings(
+        return HostSettings(
             name=name,
             host=one("hostname", name),
             port=int(one("port", "22")),

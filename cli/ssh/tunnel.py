@@ -13,8 +13,8 @@ from pathlib import Path
 from threading import Lock, Thread, current_thread
 from typing import Any, Self
 
-from spawn.cli.ssh.connection import Connection, connection_lost
-from spawn.cli.ssh.errors import Cut, RemoteError
+from spawn.cli.ssh.connection import SshConnection, connection_lost
+from spawn.cli.ssh.errors import ConnectionLost, RemoteError
 from spawn.cli.ssh.lazy_imports import paramiko, quiet, sshtunnel
 from spawn.core.errors import SpawnError
 
@@ -38,7 +38,7 @@ class Tunnel:
     """
 
     def __init__(
-        self, connection: Connection, port: int, again: Callable[[], Connection] | None = None
+        self, connection: SshConnection, port: int, again: Callable[[], SshConnection] | None = None
     ) -> None:
         self._connection = connection
         self._reconnect = again
@@ -78,7 +78,7 @@ class Tunnel:
         return self.host, self.port
 
     @property
-    def connection(self) -> Connection:
+    def connection(self) -> SshConnection:
         """The newest SSH connection, to run commands over; it may be lost."""
         return self._connection
 
@@ -110,11 +110,11 @@ class Tunnel:
         Raises:
             SpawnError: The stream cannot be opened; `trouble` returns the error too.
         """
-        connection: Connection | None = None
+        connection: SshConnection | None = None
         try:
             connection = self._live_connection()
             channel = connection.channel(LOOPBACK, self.remote_port)
-        except Cut as error:
+        except ConnectionLost as error:
             if connection is not None:  # it is dead, though the remote host has not closed it
                 connection.close()
             self._trouble = error
@@ -128,7 +128,7 @@ class Tunnel:
         self._trouble = None
         return channel
 
-    def _live_connection(self) -> Connection:
+    def _live_connection(self) -> SshConnection:
         """The connection; a new one if it is lost."""
         with self._lock:
             if not self._closed and not self._connection.alive and self._reconnect is not None:

@@ -7,8 +7,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from spawn.core.config.model import QueueConfig
-from spawn.core.config.parser import parse
-from spawn.core.domain.codec import clean
+from spawn.core.config.parser import parse_config
+from spawn.core.domain.codec import valid_utf8
 from spawn.core.errors import InvalidArgument
 
 _MAX_BYTES = 128 * 1024 * 1024
@@ -25,7 +25,7 @@ class ConfigurationFile(Struct, frozen=True):
     data: bytes = b""
 
 
-def load(file: Path) -> ConfigurationFile:
+def load_configuration(file: Path) -> ConfigurationFile:
     """Read and validate a configuration; `-` is stdin.
 
     Raises:
@@ -36,7 +36,7 @@ def load(file: Path) -> ConfigurationFile:
         data = b"" if sys.stdin is None else sys.stdin.buffer.read(_MAX_BYTES + 1)
         name, folder = "stdin", Path.cwd()
     else:
-        name, folder = clean(str(file)), file.absolute().parent
+        name, folder = valid_utf8(str(file)), file.absolute().parent
         try:
             with open(file, "rb") as stream:  # may be a pipe
                 data = stream.read(_MAX_BYTES + 1)
@@ -48,9 +48,9 @@ def load(file: Path) -> ConfigurationFile:
             ) from None
     if len(data) > _MAX_BYTES:
         raise InvalidArgument(f"{name} is larger than {_MAX_BYTES} bytes")
-    if clean(str(folder)) != str(folder):
+    if valid_utf8(str(folder)) != str(folder):
         raise InvalidArgument(
             f"the folder of {name} has a name that is not UTF-8", hint="rename the folder"
         )
-    config = parse(data, base_directory=str(folder), name=name)
+    config = parse_config(data, base_directory=str(folder), name=name)
     return ConfigurationFile(config, name, sha256(data).hexdigest(), data)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from spawn.cli.output.results import job_tree, size, took
+from spawn.cli.output.results import format_elapsed, format_size, job_tree
 from spawn.cli.output.style import style_for
 from spawn.cli.support.progress import progress
 from spawn.cli.support.stdout import print_flushed
@@ -16,8 +16,12 @@ from spawn.core.domain.replay import Row
 from spawn.core.errors import InvalidArgument, SpawnError
 from spawn.core.values.text import printable
 from spawn.store.objects.interface import ObjectStore
-from spawn.store.results.attempt_files import UNSAVED, Choice
-from spawn.store.results.download_attempts import Brought, Fetch, Fetched
+from spawn.store.results.attempt_files import UNSAVED, DownloadChoice
+from spawn.store.results.download_attempts import (
+    AttemptDownloader,
+    DownloadedAttempt,
+    DownloadedFile,
+)
 
 MAX_LISTED_FAILURES = 100
 
@@ -44,7 +48,7 @@ class _Totals(Struct):
 def download(
     queue_id: str,
     objects: ObjectStore,
-    choices: Sequence[Choice],
+    choices: Sequence[DownloadChoice],
     output: Path | None,
     *,
     target: str,
@@ -70,7 +74,9 @@ def download(
     try:
         with (
             progress() as bar,
-            Fetch(objects, Path(shown), coming=bar.add_total, went=bar.add_done) as fetch,
+            AttemptDownloader(
+                objects, Path(shown), coming=bar.add_total, went=bar.add_done
+            ) as fetch,
         ):
             try:
                 for brought in fetch.run(choices):
@@ -92,14 +98,16 @@ def download(
     _print_totals(queue_id, target, shown, totals, time.monotonic() - started)
 
 
-def _add(brought: Brought, totals: _Totals) -> list[Fetched]:
+def _add(brought: DownloadedAttempt, totals: _Totals) -> list[DownloadedFile]:
     """Add a job's files to the totals; returns the files to show."""
     job, files = brought.choice.job, brought.files
     job_id = job.config.job_id
     if not files and (job.outcome is None or not job.folder):
         totals.waiting.append(f"{job_id} ({job.state})")
     elif not files:
-        files = [Fetched(name="metadata.json", size=0, error="it is not in the object store")]
+        files = [
+            DownloadedFile(name="metadata.json", size=0, error="it is not in the object store")
+        ]
     if brought.earlier and files:
         number = brought.choice.earlier.rstrip("/").rpartition(".")[2]
         totals.earlier.append(f"{job_id} (attempt {number})")
@@ -123,8 +131,8 @@ def _print_totals(queue_id: str, target: str, shown: str, totals: _Totals, secon
             why=f"no attempt has ended: {', '.join(totals.waiting)}",
             hint=f"`spawn queue wait {target}` waits until it ends",
         )
-    print_flushed(f"Total downloaded: {size(totals.size)}")
-    print_flushed(f"Time: {took(seconds)}")
+    print_flushed(f"Total downloaded: {format_size(totals.size)}")
+    print_flushed(f"Time: {format_elapsed(seconds)}")
     if totals.there:
         print_flushed(f"Already there: {totals.there} file{'' if totals.there == 1 else 's'}")
     for what, job_ids in (

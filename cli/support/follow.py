@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from spawn.cli.host import now
-from spawn.cli.output.history import seen_late, what
+from spawn.cli.output.history import describe, late_end
 from spawn.cli.output.queue_summary import summary
 from spawn.cli.output.style import GLYPHS, Style, style_for
 from spawn.cli.sources.local import LocalQueue
@@ -20,8 +20,14 @@ from spawn.core.domain.events import Data, Event
 from spawn.core.errors import RunnerAlive, SpawnError
 from spawn.core.reports.model import Report
 from spawn.core.values.text import printable
-from spawn.core.values.timestamps import moment
-from spawn.runner.runner_process import Committed, Over, Refused, RunnerProcess, Said
+from spawn.core.values.timestamps import parse_timestamp
+from spawn.runner.runner_process import (
+    LogCommitted,
+    RunnerError,
+    RunnerExited,
+    RunnerProcess,
+    WarningMessage,
+)
 from spawn.store.queue_dir.paths import Roots
 
 TICK_SECONDS = 1.0
@@ -54,7 +60,7 @@ class View(Protocol):
         ...
 
 
-def detached(runner: RunnerProcess, queue_id: str) -> int:
+def wait_for_ownership(runner: RunnerProcess, queue_id: str) -> int:
     """Wait until the runner owns the queue, and print the queue's id; returns the exit code.
 
     Raises:
@@ -63,22 +69,22 @@ def detached(runner: RunnerProcess, queue_id: str) -> int:
     over = False
     while (news := runner.news()) is not None:
         for item in news:
-            if isinstance(item, Refused):
+            if isinstance(item, RunnerError):
                 raise _refused_error(runner, item)
-            if isinstance(item, Committed):
+            if isinstance(item, LogCommitted):
                 print(queue_id)
                 print(
                     f"Running. `spawn queue status {queue_id}` shows its progress.", file=sys.stderr
                 )
                 return 0
-            over = over or isinstance(item, Over)
+            over = over or isinstance(item, RunnerExited)
     if not over:
         raise _died_error(runner, queue_id)
     print(queue_id)
     return runner.wait()
 
 
-def ended(runner: RunnerProcess, queue_id: str) -> int:
+def wait_for_exit(runner: RunnerProcess, queue_id: str) -> int:
     """Wait until the runner exits; returns its exit code.
 
     Raises:
@@ -87,21 +93,21 @@ def ended(runner: RunnerProcess, queue_id: str) -> int:
     over = False
     while (news := runner.news()) is not None:
         for item in news:
-            if isinstance(item, Refused):
+            if isinstance(item, RunnerError):
                 raise _refused_error(runner, item)
-            if isinstance(item, Said):
+            if isinstance(item, WarningMessage):
                 print(f"Warning: {printable(item.text)}", file=sys.stderr)
-            over = over or isinstance(item, Over)
+            over = over or isinstance(item, RunnerExited)
     if not over:
         raise _died_error(runner, queue_id)
     return runner.wait()
 
 
-def follow(runner: RunnerProcess, roots: Roots, queue_id: str) -> int:
+def follow_runner(runner: RunnerProcess, roots: Roots, queue_id: str) -> int:
     """Show the queue until the runner exits; returns the runner's exit code."""
     with _forward_signals(runner):
         first = _wait_for_ownership(runner)
-        if isinstance(first, Over):
+        if isinstance(first, RunnerExited):
             _print_already_ended(roots, queue_id)
             return runner.wait()
         if first is None:
@@ -119,9 +125,9 @@ def follow(runner: RunnerProcess, roots: Roots, queue_id: str) -> int:
                     if news is None:
                         break
                     for item in news:
-                        if isinstance(item, Refused):
+                        if isinstance(item, RunnerError):
                             raise _refused_error(runner, item)
-                        if isinstance(item, Said):
+                        if isinstance(item, WarningMessage):
                             view.say(item.text)
                     view.events(source.follow(), source)
                 else:
@@ -150,18 +156,18 @@ def events_since_resume(events: list[Event[Data]]) -> list[Event[Data]]:
     return events[resumed[-1] :] if resumed else events
 
 
-def _wait_for_ownership(runner: RunnerProcess) -> Committed | Over | None:
+def _wait_for_ownership(runner: RunnerProcess) -> LogCommitted | RunnerExited | None:
     """Wait until the runner owns the queue or has nothing to do, and print its messages until then.
 
     Returns:
         None when the runner died first.
     """
-    first: Committed | Over | None = None
+    first: LogCommitted | RunnerExited | None = None
     while first is None and (news := runner.news()) is not None:
         for item in news:
-            if isinstance(item, Refused):
+            if isinstance(item, RunnerError):
                 raise _refused_error(runner, item)
-            if isinstance(item, Said):
+            if isinstance(item, WarningMessage):
                 print(printable(item.text), file=sys.stderr)
             elif first is None:
                 first = item
@@ -189,7 +195,7 @@ def _print_already_ended(roots: Roots, queue_id: str) -> None:
         print(f"Queue {queue_id} has already {state}; nothing to run.", file=sys.stderr)
 
 
-def _refused_error(runner: RunnerProcess, refused: Refused) -> SpawnError:
+def _refused_error(runner: RunnerProcess, refused: RunnerError) -> SpawnError:
     runner.wait()  # it releases the queue's lock on exit
     kind = RunnerAlive if refused.alive else SpawnError
     error = kind(refused.what, why=refused.why, hint=refused.hint)
@@ -243,10 +249,10 @@ class LineView:
     def events(self, events: list[Event[Data]], source: LocalQueue) -> None:
         """Print the events."""
         for event in events:
-            text = what(event)
-            at = f"{moment(event.at).astimezone():%H:%M:%S}"
+            text = describe(event)
+            at = f"{parse_timestamp(event.at).astimezone():%H:%M:%S}"
             who = event.job_id or f"queue {self._queue_id}"
-            late = seen_late(event, None)
+            late = late_end(event, None)
             self._print(f"[{at}] {_glyph(event)} {who}: {printable(text)}{late}")
             for line in getattr(event.data, "last_lines", ()):
                 self._print(f"             {printable(line)}")

@@ -7,14 +7,14 @@ from typing import IO
 from msgspec import Struct
 
 from spawn.cli.host import say
-from spawn.cli.sources.output import Attempt, Stream
+from spawn.cli.sources.output import OutputStream, StartedAttempt
 from spawn.cli.sources.queue import QueueSource
 from spawn.cli.support.outage_retry import OutageRetry
 from spawn.core.errors import InvalidArgument
 from spawn.store.objects.interface import Unavailable
 
 
-class Wanted(Struct, frozen=True, kw_only=True):
+class OutputSelection(Struct, frozen=True, kw_only=True):
     """Which output to print."""
 
     job_id: str
@@ -24,7 +24,9 @@ class Wanted(Struct, frozen=True, kw_only=True):
     """Whether to continue until the job ends."""
 
 
-def print_output(source: QueueSource, wanted: Wanted, outs: Mapping[str, IO[bytes]]) -> None:
+def print_output(
+    source: QueueSource, wanted: OutputSelection, outs: Mapping[str, IO[bytes]]
+) -> None:
     """Print an attempt's streams; with `follow`, until the job has no further attempt.
 
     Args:
@@ -76,7 +78,7 @@ class _Reader:
         known = not self._follow or self._retry.refresh(self._source)
         return alive or not known
 
-    def open(self, attempt: Attempt, names: Iterable[str]) -> dict[str, Stream] | None:
+    def open(self, attempt: StartedAttempt, names: Iterable[str]) -> dict[str, OutputStream] | None:
         """Open an attempt's streams; None while the store is unavailable."""
         try:
             return {name: self._source.output(attempt, name) for name in names}
@@ -86,7 +88,7 @@ class _Reader:
             self._retry.record_failure(error)
             return None
 
-    def copy(self, stream: Stream, out: IO[bytes], *, ended: bool) -> bool:
+    def copy(self, stream: OutputStream, out: IO[bytes], *, ended: bool) -> bool:
         """Copy the available part of a stream; returns False while the store is unavailable."""
         try:
             stream.copy_to(out, ended=ended)
@@ -100,9 +102,9 @@ class _Reader:
 
 def _print_attempt(
     source: QueueSource,
-    wanted: Wanted,
-    attempt: Attempt,
-    streams: Mapping[str, Stream],
+    wanted: OutputSelection,
+    attempt: StartedAttempt,
+    streams: Mapping[str, OutputStream],
     outs: Mapping[str, IO[bytes]],
     reader: _Reader,
 ) -> None:
@@ -122,7 +124,9 @@ def _print_attempt(
         say(_incomplete_text(source, wanted.job_id, attempt, cut))
 
 
-def _incomplete_text(source: QueueSource, job_id: str, attempt: Attempt, names: list[str]) -> str:
+def _incomplete_text(
+    source: QueueSource, job_id: str, attempt: StartedAttempt, names: list[str]
+) -> str:
     what = " and ".join(names)
     which = f"attempt {attempt.number} of {job_id}"
     if _is_running(source, job_id, attempt.number):
@@ -132,7 +136,9 @@ def _incomplete_text(source: QueueSource, job_id: str, attempt: Attempt, names: 
     return f"The {what} of {which} is incomplete: the rest was never uploaded to S3"
 
 
-def _select_attempt(source: QueueSource, wanted: Wanted, over: str) -> Attempt | None:
+def _select_attempt(
+    source: QueueSource, wanted: OutputSelection, over: str
+) -> StartedAttempt | None:
     found = source.attempts(wanted.job_id)
     if wanted.attempt is None:
         return found[-1] if found else None

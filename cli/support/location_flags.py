@@ -12,12 +12,12 @@ from spawn.cli.flags import (
     Bucket,
     FromS3,
     Identity,
+    LocationFlags,
     Prefix,
     Profile,
     Queue,
     Region,
     SshUser,
-    Where,
     typed_on_command_line,
 )
 
@@ -40,7 +40,7 @@ def with_location_flags(command: Callable[..., None]) -> Callable[..., None]:
     def with_where(context: typer.Context, **values: Any) -> None:
         flags = {name: values.pop(name) for name in _FLAGS}
         typed = typed_on_command_line(context, "bucket", "prefix")
-        command(where=Where(**flags, typed=typed), **values)
+        command(where=LocationFlags(**flags, typed=typed), **values)
 
     signature = inspect.signature(command)
     own = [each for each in signature.parameters.values() if each.name != "where"]

@@ -5,18 +5,18 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from spawn.cli import bootstrap, host
-from spawn.cli.flags import Where
+from spawn.cli.flags import LocationFlags
 from spawn.cli.sources.local import LocalQueue
 from spawn.cli.sources.queue import QueueSource
-from spawn.cli.support.times import moment
+from spawn.cli.support.times import parse_moment
 from spawn.core.errors import SpawnError
 from spawn.core.reports.build import lost_text
-from spawn.core.values.timestamps import stamp
+from spawn.core.values.timestamps import format_timestamp
 
 
 @contextmanager
 def open_queue_at(
-    target: str, at: str | None, where: Where
+    target: str, at: str | None, where: LocationFlags
 ) -> Iterator[tuple[QueueSource, datetime | None]]:
     """Find a queue and replay its log up to a moment.
 
@@ -31,9 +31,9 @@ def open_queue_at(
         InvalidArgument: The target or the time is invalid.
         QueueNotFound: The queue does not exist, or did not exist at that moment.
     """
-    then = None if at is None else moment(at, host.now())
-    with bootstrap.find(target, where=where) as source:
-        source.refresh(until=None if then is None else stamp(then))
+    then = None if at is None else parse_moment(at, host.now())
+    with bootstrap.find_queue(target, where=where) as source:
+        source.refresh(until=None if then is None else format_timestamp(then))
         if isinstance(source, LocalQueue) and source.lost:
             host.say(f"Warning: {lost_text(source.queue_id, source.lost)}")
         yield source, then

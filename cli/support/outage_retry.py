@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 
 from spawn.cli.host import say
 from spawn.cli.sources.queue import QueueSource
-from spawn.core.values.durations import text as duration
+from spawn.core.values.durations import format_duration as duration
 from spawn.store.objects.interface import Unavailable
 
 MAX_OUTAGE_SECONDS = 600.0

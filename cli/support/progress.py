@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event, Lock, Thread
 
-from spawn.cli.output.results import size
+from spawn.cli.output.results import format_size
 from spawn.cli.output.style import Style, style_for
 from spawn.cli.support.stdout import print_flushed
-from spawn.core.values.durations import text as duration
+from spawn.core.values.durations import format_duration as duration
 
 FRAME_SECONDS = 0.1
 SPEED_SECONDS = 10.0
@@ -137,9 +137,9 @@ def bar(done: int, total: int, speed: float, width: int, style: Style) -> str:
     if not total:
         return _fit(["listing files"], width)
     done = min(done, total)
-    parts = [f"{done * 100 // total:3d}%", f"{size(done)} of {size(total)}"]
+    parts = [f"{done * 100 // total:3d}%", f"{format_size(done)} of {format_size(total)}"]
     if speed >= 1:
-        parts += [f"{size(int(speed))}/s", f"{duration((total - done) / speed)} left"]
+        parts += [f"{format_size(int(speed))}/s", f"{duration((total - done) / speed)} left"]
     words = _fit(parts, width)
     room = min(MOST, width - SPARE - len(words) - 1)
     if room < LEAST:

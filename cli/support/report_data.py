@@ -6,28 +6,28 @@ from itertools import islice
 
 from msgspec import structs
 
-from spawn.cli.output.page.data import Sheet
+from spawn.cli.output.page.data import PageData
 from spawn.cli.output.page.failures import MOST
 from spawn.cli.sources.queue import QueueSource
 from spawn.core.domain.replay import Row
 from spawn.core.domain.state import QueueState
 from spawn.core.reports.build import build
-from spawn.core.reports.model import Live, Report
+from spawn.core.reports.model import LiveData, Report
 from spawn.core.reports.timeline.collect import Collector
 from spawn.core.reports.timeline.path import critical_path
-from spawn.core.reports.why.explain import explain, recall
-from spawn.core.reports.why.model import Why
-from spawn.core.values.timestamps import stamp
+from spawn.core.reports.why.explain import collect_history, explain
+from spawn.core.reports.why.model import Explanation
+from spawn.core.values.timestamps import format_timestamp
 
 
-def sheet(
+def collect_sheet(
     source: QueueSource,
     now: datetime,
     *,
     past: bool = False,
     zone: tzinfo | None = None,
     there: frozenset[str] = frozenset(),
-) -> Sheet:
+) -> PageData:
     """Collect the data of a page.
 
     State, report and timeline come from one read of the log, so that they agree while the queue
@@ -39,7 +39,7 @@ def sheet(
         there: Files next to the page, as `JOB/NAME`.
     """
     collector = Collector(source.queue_id)
-    collector.feed(source.rows(), until=stamp(now) if past else None)
+    collector.feed(source.rows(), until=format_timestamp(now) if past else None)
     state = collector.fold.state
     seen = source.report(now, past=past)
     if not past and seen.origin is not None and not state.ended_at:
@@ -52,12 +52,12 @@ def sheet(
             attempt = timeline.lines[job.job_id].attempts[-1]
             attempt.wall_seconds = job.duration
             attempt.ran_until = attempt.start + job.duration
-    return Sheet(
+    return PageData(
         state=state,
         report=report,
         timeline=timeline,
         path=critical_path(timeline),
-        whys=whys(state, source.rows, now=now, last=collector.fold.seq),
+        whys=explain_failures(state, source.rows, now=now, last=collector.fold.seq),
         zone=zone,
         there=there,
     )
@@ -73,21 +73,21 @@ def _timeline_end(report: Report, now: datetime) -> datetime | None:
     return max(ends, default=None)
 
 
-def whys(
+def explain_failures(
     state: QueueState, rows: Callable[[], Iterable[Row]], *, now: datetime, last: int
-) -> dict[str, Why]:
+) -> dict[str, Explanation]:
     """Explain the first failed jobs and unsaved results, by job id."""
     failed = list(islice((*state.failed, *state.unsaved), MOST))
     if not failed:
         return {}
-    history = recall(state, rows(), failed, last=last)
+    history = collect_history(state, rows(), failed, last=last)
     return {job_id: explain(state, history, job_id, now=now) for job_id in failed}
 
 
 def _report(state: QueueState, seen: Report, now: datetime) -> Report:
     """Report a state, with what the source knows of the machine."""
     live = {
-        job.job_id: Live(progress=job.progress, recent=job.recent, log_file=job.log_file)
+        job.job_id: LiveData(progress=job.progress, recent=job.recent, log_file=job.log_file)
         for job in seen.jobs
         if job.job_id in state.jobs
     }

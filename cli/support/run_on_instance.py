@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from contextlib import closing, suppress
 from typing import BinaryIO
 
-from spawn.cli.flags import Where
+from spawn.cli.flags import LocationFlags
 from spawn.cli.host import say
 from spawn.cli.sources.instance_errors import expect_instance, joined, waiting_message
-from spawn.cli.sources.instance_queue_location import NoCopyInS3, asked_queue, whereabouts
-from spawn.cli.sources.slow_notice import told_when_slow
-from spawn.cli.ssh.access import reach_of
-from spawn.cli.ssh.errors import Gone, RemoteError, Unreachable
+from spawn.cli.sources.instance_queue_location import NoCopyInS3, asked_queue, locate_instance_queue
+from spawn.cli.sources.slow_notice import notice_when_slow
+from spawn.cli.ssh.access import instance_access
+from spawn.cli.ssh.errors import InstanceNotRunning, RemoteError, Unreachable
 from spawn.cli.ssh.lookup import start_hint
 from spawn.cli.ssh.run import run_spawn
 from spawn.core.errors import InvalidArgument, SpawnError
@@ -21,7 +21,9 @@ from spawn.core.values.ids import is_instance_id, why_not_queue_id
 from spawn.store.queue_dir.paths import Roots
 
 
-def on_instance(instance_id: str, roots: Roots, where: Where, words: Sequence[str]) -> int:
+def run_on_instance(
+    instance_id: str, roots: Roots, where: LocationFlags, words: Sequence[str]
+) -> int:
     """Run `spawn queue <words>` on the instance, as the SSH user.
 
     Returns:
@@ -37,24 +39,26 @@ def on_instance(instance_id: str, roots: Roots, where: Where, words: Sequence[st
         raise InvalidArgument(f"'{target}' is not a queue id", why=why)
     name, *flags = words
     try:
-        with told_when_slow(waiting_message(instance_id), say):
-            connection = reach_of(instance_id, roots, where).connect()
-    except (Gone, Unreachable) as error:
+        with notice_when_slow(waiting_message(instance_id), say):
+            connection = instance_access(instance_id, roots, where).connect()
+    except (InstanceNotRunning, Unreachable) as error:
         expect_instance(instance_id, error)
-        if isinstance(error, Gone):
+        if isinstance(error, InstanceNotRunning):
             _drop_s3_hint(error, instance_id, roots, where)
         if name == "resume":
             typed = [each for each in flags if each != "--detach"]  # added here, not by the user
             _suggest_takeover(error, instance_id, roots, where, typed)
         raise
-    with connection, closing(ForHere(sys.stderr.buffer, instance_id)) as err:
+    with connection, closing(HintRewriter(sys.stderr.buffer, instance_id)) as err:
         return run_spawn(connection, ["queue", name, target, *flags], sys.stdout.buffer, err)
 
 
-def _drop_s3_hint(error: Gone, instance_id: str, roots: Roots, where: Where) -> None:
+def _drop_s3_hint(
+    error: InstanceNotRunning, instance_id: str, roots: Roots, where: LocationFlags
+) -> None:
     """Replace the hint to read the log in S3 if the queue is known to have no copy there."""
     try:
-        whereabouts(instance_id, roots, where, ask_ec2=False)
+        locate_instance_queue(instance_id, roots, where, ask_ec2=False)
     except NoCopyInS3 as no_copy:
         error.why = joined(error.why, str(no_copy))
         error.hint = start_hint(instance_id) if error.state == "stopped" else no_copy.hint
@@ -63,16 +67,18 @@ def _drop_s3_hint(error: Gone, instance_id: str, roots: Roots, where: Where) -> 
 
 
 def _suggest_takeover(
-    error: RemoteError, instance_id: str, roots: Roots, where: Where, flags: Sequence[str]
+    error: RemoteError, instance_id: str, roots: Roots, where: LocationFlags, flags: Sequence[str]
 ) -> None:
     """Add a hint to resume the queue on this machine, if its copy in S3 is known."""
-    from spawn.cli.sources.queue_location import place_of
+    from spawn.cli.sources.queue_location import find_place
 
-    if isinstance(error, Gone) and (error.state in ("unknown", "pending") or error.elsewhere):
+    if isinstance(error, InstanceNotRunning) and (
+        error.state in ("unknown", "pending") or error.elsewhere
+    ):
         return
     with suppress(SpawnError):
-        found = whereabouts(instance_id, roots, where)
-        known = place_of(roots, found.queue, found.where)
+        found = locate_instance_queue(instance_id, roots, where)
+        known = find_place(roots, found.queue, found.where)
         if known.guessed or known.place.bucket is None:
             return
         place = known.place
@@ -90,7 +96,7 @@ _COMMAND = re.compile(
 )
 
 
-def for_here(text: str, instance_id: str) -> str:
+def rewrite_hints(text: str, instance_id: str) -> str:
     """Rewrite the commands in a text for use from this machine, and `this machine` to the instance.
 
     Each command gets the instance as target and `--queue` with the queue's id. Commands with
@@ -110,8 +116,8 @@ def for_here(text: str, instance_id: str) -> str:
     return text.replace("this machine", instance_id)
 
 
-class ForHere:
-    """A sink for an instance's `spawn`: passes complete lines on, rewritten by `for_here`."""
+class HintRewriter:
+    """A sink for an instance's `spawn`: passes complete lines on, rewritten by `rewrite_hints`."""
 
     def __init__(self, to: BinaryIO, instance_id: str) -> None:
         self._to = to
@@ -137,4 +143,6 @@ class ForHere:
     def _pass_on(self, data: bytes) -> None:
         if data:
             text = data.decode("utf-8", "surrogateescape")
-            self._to.write(for_here(text, self._instance_id).encode("utf-8", "surrogateescape"))
+            self._to.write(
+                rewrite_hints(text, self._instance_id).encode("utf-8", "surrogateescape")
+            )

@@ -14,7 +14,7 @@ from spawn.core.domain.events import (
     RequestRefused,
 )
 from spawn.core.errors import RunnerAlive, SpawnError
-from spawn.core.values.timestamps import stamp
+from spawn.core.values.timestamps import format_timestamp
 from spawn.store.identity import owner
 from spawn.store.queue_dir import requests
 
@@ -37,7 +37,7 @@ def send_request(source: LocalQueue, kind: Literal["cancel", "reset"]) -> list[E
         return []
     folder = source.paths.requests
     try:
-        request = requests.post(folder, kind, by=owner(), at=stamp(host.now()))
+        request = requests.post_request(folder, kind, by=owner(), at=format_timestamp(host.now()))
     except OSError as error:
         raise _cannot_send(source, kind, error) from error
     while True:

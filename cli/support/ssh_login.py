@@ -5,18 +5,20 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from spawn.cli.flags import Where
-from spawn.cli.ssh.access import reach_of
-from spawn.cli.ssh.errors import HostKeyUnknown, NotLetIn
-from spawn.cli.ssh.host_settings import Settings
-from spawn.cli.ssh.known_hosts_file import OwnHosts
-from spawn.cli.ssh.reach import Told
+from spawn.cli.flags import LocationFlags
+from spawn.cli.ssh.access import instance_access
+from spawn.cli.ssh.errors import AuthenticationFailed, HostKeyUnknown
+from spawn.cli.ssh.host_settings import HostSettings
+from spawn.cli.ssh.known_hosts_file import KnownHostsFile
+from spawn.cli.ssh.reach import LogHints
 from spawn.core.errors import SpawnError
-from spawn.store.programs import find
+from spawn.store.programs import find_program
 from spawn.store.queue_dir.paths import Roots
 
 
-def log_in(instance_id: str, roots: Roots, where: Where, command: str | None) -> list[str]:
+def ssh_command(
+    instance_id: str, roots: Roots, where: LocationFlags, command: str | None
+) -> list[str]:
     """Connect once to find the address and verify the host key; returns the `ssh` command line.
 
     Raises:
@@ -24,7 +26,7 @@ def log_in(instance_id: str, roots: Roots, where: Where, command: str | None) ->
         RemoteError: The instance cannot be reached or its host key is not trusted. A rejected login
             is an error only without a terminal: else `ssh` may ask for a passphrase.
     """
-    program = find("ssh")
+    program = find_program("ssh")
     if program is None:
         raise SpawnError(
             "no ssh program found on this machine", hint="install the package openssh-client"
@@ -40,7 +42,7 @@ def log_in(instance_id: str, roots: Roots, where: Where, command: str | None) ->
         began = found.host_keys is not None or bool(found.owner)
         return tuple(found.host_keys or ())
 
-    reach = reach_of(instance_id, roots, where, told=Told(host_keys=keys))
+    reach = instance_access(instance_id, roots, where, told=LogHints(host_keys=keys))
     interactive = sys.stdin.isatty()
     try:
         reach.connect().close()
@@ -52,10 +54,10 @@ def log_in(instance_id: str, roots: Roots, where: Where, command: str | None) ->
                 f"or {error.hint}"
             )
         raise
-    except NotLetIn:
+    except AuthenticationFailed:
         if not interactive:
             raise
-    own = OwnHosts(roots)
+    own = KnownHostsFile(roots)
     if not own.keys(instance_id):
         raise SpawnError(
             f"the host key of {instance_id} is verified but cannot be saved for ssh",
@@ -64,7 +66,7 @@ def log_in(instance_id: str, roots: Roots, where: Where, command: str | None) ->
         )
     assert reach.last is not None
     settings, user = reach.last
-    words = arguments(
+    words = ssh_arguments(
         instance_id,
         settings,
         user,
@@ -76,9 +78,9 @@ def log_in(instance_id: str, roots: Roots, where: Where, command: str | None) ->
     return [program, *words[1:]]
 
 
-def arguments(
+def ssh_arguments(
     instance_id: str,
-    settings: Settings,
+    settings: HostSettings,
     user: str,
     *,
     config: str | None,

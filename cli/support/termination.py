@@ -3,18 +3,18 @@
 import sys
 from collections.abc import Iterator
 
-from spawn.cli.flags import Where
-from spawn.cli.sources.copy_comparison import copies
+from spawn.cli.flags import LocationFlags
+from spawn.cli.sources.copy_comparison import compare_copies
 from spawn.cli.sources.instance_queue_location import TAG_QUEUE, TAG_RESULTS
 from spawn.core.errors import InvalidArgument, SpawnError
-from spawn.core.reports.instance_loss import missing
-from spawn.store.aws.ec2_instances import Described
-from spawn.store.aws.resource_names import parameter as parameter_of
+from spawn.core.reports.instance_loss import losses
+from spawn.store.aws.ec2_instances import InstanceDescription
+from spawn.store.aws.resource_names import parameter_name as parameter_of
 from spawn.store.aws.tags import ENVIRONMENT, LAUNCH
 from spawn.store.queue_dir.paths import Roots
 
 
-def expect_queue_tag(found: Described) -> None:
+def expect_queue_tag(found: InstanceDescription) -> None:
     """Check that an instance is tagged with a queue.
 
     Raises:
@@ -43,14 +43,16 @@ def expect_terminal() -> None:
         )
 
 
-def expect_no_data_loss(found: Described, roots: Roots, where: Where) -> None:
+def expect_no_data_loss(found: InstanceDescription, roots: Roots, where: LocationFlags) -> None:
     """Check that the instance holds the only copy of nothing.
 
     Raises:
         SpawnError: Data would be lost, or may be; the error names all of it.
     """
     lost = [
-        each for copy in copies(found, roots, where) for each in missing(copy, found.instance_id)
+        each
+        for copy in compare_copies(found, roots, where)
+        for each in losses(copy, found.instance_id)
     ]
     if not lost:
         return
@@ -62,7 +64,7 @@ def expect_no_data_loss(found: Described, roots: Roots, where: Where) -> None:
     )
 
 
-def confirm(found: Described, *, force: bool) -> bool:
+def confirm(found: InstanceDescription, *, force: bool) -> bool:
     """Ask the user; anything but `y` or `yes` is no."""
     queue = found.tags.get(TAG_QUEUE, "")
     risk = ", losing everything that is not in S3" if force else ""
@@ -76,7 +78,7 @@ def confirm(found: Described, *, force: bool) -> bool:
     return answer.strip().lower() in ("y", "yes")
 
 
-def delete_environment(found: Described, profile: str | None) -> Iterator[str]:
+def delete_environment(found: InstanceDescription, profile: str | None) -> Iterator[str]:
     """Delete the instance's environment from SSM; yields what to tell the user."""
     name = found.tags.get(ENVIRONMENT, "")
     expected = parameter_of(found.tags.get(TAG_QUEUE, ""), found.tags.get(LAUNCH, ""))
@@ -85,7 +87,7 @@ def delete_environment(found: Described, profile: str | None) -> Iterator[str]:
     from spawn.store.aws import parameter
 
     try:
-        there = parameter.forget(name, found.region, profile)
+        there = parameter.delete_by_name(name, found.region, profile)
     except SpawnError as error:
         yield (
             f"Warning: the jobs' environment is still in SSM: {error}; `aws ssm delete-parameter "
@@ -97,7 +99,7 @@ def delete_environment(found: Described, profile: str | None) -> Iterator[str]:
         yield f"Deleted the jobs' environment ({name}) from SSM"
 
 
-def remaining_costs(found: Described) -> Iterator[str]:
+def remaining_costs(found: InstanceDescription) -> Iterator[str]:
     """Messages about what remains and still costs money."""
     location = found.tags.get(TAG_RESULTS, "")
     if location:

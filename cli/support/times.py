@@ -19,7 +19,7 @@ def parse_refresh(text: str) -> float:
         InvalidArgument: The text is not a duration, or too short.
     """
     try:
-        seconds = durations.parse(text)
+        seconds = durations.parse_duration(text)
     except ValueError as error:
         raise InvalidArgument(f"--refresh {text} is not a duration", why=str(error)) from None
     if seconds < MIN_REFRESH_SECONDS:
@@ -27,7 +27,7 @@ def parse_refresh(text: str) -> float:
     return seconds
 
 
-def moment(text: str, now: datetime) -> datetime:
+def parse_moment(text: str, now: datetime) -> datetime:
     """Parse the value of `--at`: ISO 8601, a time of today, or `10m ago`.
 
     The time zone is the local one, unless an offset or a zone name, as printed by other commands,
@@ -48,7 +48,7 @@ def _parse(text: str, now: datetime) -> datetime:
     ago = re.fullmatch(r"(.+?)\s+ago", text)
     try:
         if ago:
-            return now - timedelta(seconds=durations.parse(ago[1]))
+            return now - timedelta(seconds=durations.parse_duration(ago[1]))
         named = re.fullmatch(r"(.*\d)\s+([A-Za-z]{1,5}|[+-]\d{2,4})", text)
         if named:
             return _in_zone(_parse_local(named[1], now), named[2])

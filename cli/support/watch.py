@@ -9,7 +9,7 @@ from spawn.cli.output.as_json import compact
 from spawn.cli.output.status import render
 from spawn.cli.output.style import style_for
 from spawn.cli.sources.queue import QueueSource
-from spawn.cli.sources.slow_notice import SLOW_SECONDS, told_when_slow
+from spawn.cli.sources.slow_notice import SLOW_SECONDS, notice_when_slow
 from spawn.cli.support.outage_retry import RETRY_SECONDS, OutageRetry, wait_for_change
 from spawn.core.reports.model import Report
 
@@ -57,7 +57,7 @@ def _reports(source: QueueSource, seconds: float, *, at_once: bool = False) -> I
         due = time.monotonic() + seconds
         while (left := due - time.monotonic()) > 0:
             refreshed_at = time.monotonic()
-            with told_when_slow(_no_news_text(source), say, seconds=left + SLOW_SECONDS):
+            with notice_when_slow(_no_news_text(source), say, seconds=left + SLOW_SECONDS):
                 changed = wait_for_change(source, left)
             if not changed:
                 continue
@@ -71,7 +71,7 @@ def _reports(source: QueueSource, seconds: float, *, at_once: bool = False) -> I
 
 
 def _refresh(source: QueueSource, retry: OutageRetry) -> bool:
-    with told_when_slow(_no_news_text(source), say):
+    with notice_when_slow(_no_news_text(source), say):
         return retry.refresh(source)
 
 

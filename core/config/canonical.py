@@ -12,23 +12,23 @@ _encoder = msgspec.json.Encoder(order="sorted")
 _decoder = msgspec.json.Decoder(QueueConfig)
 
 
-def encode(config: QueueConfig) -> bytes:
+def encode_config(config: QueueConfig) -> bytes:
     """Encode as UTF-8 with sorted keys and no spaces.
 
     Args:
-        config: From `parse` or `decode`. Durations must be floats: an equal int is encoded
+        config: From `parse` or `decode_config`. Durations must be floats: an equal int is encoded
             differently.
     """
     return _encoder.encode(config)
 
 
-def size(job: JobConfig) -> int:
+def encoded_job_size(job: JobConfig) -> int:
     """Return the size of a job's canonical JSON, in bytes."""
     return len(_encoder.encode(job))
 
 
-def decode(data: bytes) -> QueueConfig:
-    """Decode the output of `encode`; unknown fields are ignored.
+def decode_config(data: bytes) -> QueueConfig:
+    """Decode the output of `encode_config`; unknown fields are ignored.
 
     Raises:
         msgspec.DecodeError: The bytes are not a configuration.

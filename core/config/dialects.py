@@ -90,7 +90,7 @@ def _either(one: T | UnsetType, other: T | UnsetType) -> T | UnsetType:
 
 
 def _seconds(text: str | UnsetType) -> float | UnsetType:
-    return durations.parse(text) if isinstance(text, str) else UNSET
+    return durations.parse_duration(text) if isinstance(text, str) else UNSET
 
 
 def _tuple(items: list[T] | UnsetType) -> tuple[T, ...] | UnsetType:

@@ -184,7 +184,7 @@ def _suggestion(key: str, cls: type[Fields]) -> tuple[str | None, str]:
         for other in (QueueFile, JobFile, RetryFile):
             if key in _declared(other).types:
                 return None, f"it belongs {other.where}"
-        field = suggestions.nearest(key, fields)
+        field = suggestions.nearest_name(key, fields)
     if field is None:
         return None, f"the fields {cls.where} are {', '.join(fields)}"
     remark = suggestions.remark(key)

@@ -49,8 +49,8 @@ JobIds = Annotated[
 ]
 Path = Annotated[str, _text("a path in quotes", string_rules.path, _NOT_BLANK)]
 Paths = Annotated[list[Path], _wanted("a list of paths")]
-Bucket = Annotated[str, _text("a bucket name", string_rules.bucket, _BUCKET)]
-Prefix = Annotated[str, _text("a prefix in quotes", string_rules.prefix, "^[^/]")]
+Bucket = Annotated[str, _text("a bucket name", string_rules.check_bucket_name, _BUCKET)]
+Prefix = Annotated[str, _text("a prefix in quotes", string_rules.check_prefix, "^[^/]")]
 
 _DURATION = "a duration in quotes"
 Duration = Annotated[str, _text(_DURATION, string_rules.duration, durations.PATTERN, unit="s")]
@@ -161,7 +161,7 @@ class RetryFile(Fields):
 
 
 def _longer(one: str, other: str) -> bool:
-    return durations.parse(one) > durations.parse(other)
+    return durations.parse_duration(one) > durations.parse_duration(other)
 
 
 class JobFile(Fields):

@@ -8,7 +8,7 @@ import msgspec
 from spawn.core.config import canonical, dialects, document, field_check
 from spawn.core.config.fields import MAX_JOBS, QueueFile
 from spawn.core.config.model import QueueConfig
-from spawn.core.config.suggestions import fold, nearest
+from spawn.core.config.suggestions import fold, nearest_name
 from spawn.core.errors import InvalidConfig
 from spawn.core.problems import Problem, quoted
 from spawn.core.values import dag
@@ -19,7 +19,7 @@ MAX_JOB_BYTES = 48 * 1024
 _JOB = re.compile(r"jobs\[([0-9]+)\]")
 
 
-def parse(data: bytes, *, base_directory: str, name: str) -> QueueConfig:
+def parse_config(data: bytes, *, base_directory: str, name: str) -> QueueConfig:
     """Parse a configuration in either dialect.
 
     Args:
@@ -50,7 +50,7 @@ def parse(data: bytes, *, base_directory: str, name: str) -> QueueConfig:
 
 def _oversized_jobs(config: QueueConfig) -> Iterator[Problem]:
     for index, job in enumerate(config.jobs):
-        size = canonical.size(job)
+        size = canonical.encoded_job_size(job)
         if size > MAX_JOB_BYTES:
             what = f"takes {size:,} bytes, and the limit for a job is {MAX_JOB_BYTES:,}"
             yield Problem(f"jobs[{index}]", what, "move long values into a script")
@@ -125,7 +125,7 @@ class _JobSuggester:
         match = self._folded.get(fold(name))
         if match is None and self._comparisons + len(self._ids) <= _COMPARISONS:
             self._comparisons += len(self._ids)
-            match = nearest(name, self._ids)
+            match = nearest_name(name, self._ids)
         if match is not None:
             return f"did you mean {quoted(match)}?"
         if 0 < len(self._ids) <= _LISTED:

@@ -16,7 +16,7 @@ _MODELS: dict[type[Fields], type[Struct]] = {
 }
 
 
-def schema() -> dict[str, Any]:
+def config_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a queue configuration, for both dialects.
 
     It accepts everything that `parse` accepts. Checks across fields or jobs, such as cycles, exist
@@ -54,7 +54,7 @@ def _defaults(model: type[Struct]) -> dict[str, Any]:
         if field.default_factory is not NODEFAULT:
             value = field.default_factory()
         if isinstance(value, float):
-            value = durations.compact(value)
+            value = durations.format_compact(value)
         if value is not NODEFAULT and value is not None and not isinstance(value, Struct):
             defaults[field.encode_name] = list(value) if isinstance(value, tuple) else value
     return defaults

@@ -63,7 +63,7 @@ def command(text: str) -> Complaint | None:
 def duration(text: str) -> Complaint | None:
     """Check a duration; zero is valid."""
     try:
-        durations.parse(text)
+        durations.parse_duration(text)
     except ValueError as error:
         what, _, hint = str(error).partition("; ")
         return what, hint
@@ -74,7 +74,7 @@ def limit(text: str) -> Complaint | None:
     """Check a time limit, which must be greater than zero."""
     if complaint := duration(text):
         return complaint
-    if durations.parse(text) > 0:
+    if durations.parse_duration(text) > 0:
         return None
     return f"{quoted(text)} must be greater than zero", "remove the field for no limit"
 
@@ -112,7 +112,7 @@ def variable_value(text: str) -> Complaint | None:
     )
 
 
-def bucket(text: str) -> Complaint | None:
+def check_bucket_name(text: str) -> Complaint | None:
     """Check an S3 bucket name.
 
     Source: "General purpose bucket naming rules" of the Amazon S3 User Guide.
@@ -125,7 +125,7 @@ def bucket(text: str) -> Complaint | None:
     return f"{quoted(text)} cannot be a bucket name", rule
 
 
-def prefix(text: str) -> Complaint | None:
+def check_prefix(text: str) -> Complaint | None:
     """Check the prefix of the queue's objects; it must also be valid as a local folder."""
     if text.startswith("s3:"):
         return f"{quoted(text)} is a URI", "write only the part after the bucket"

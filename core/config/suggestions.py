@@ -70,7 +70,7 @@ _REMARKS = {
 _LONGEST_NAME = 128
 
 
-def nearest(name: str, names: Collection[str]) -> str | None:
+def nearest_name(name: str, names: Collection[str]) -> str | None:
     """Return the closest match in `names`, or None."""
     if len(name) > _LONGEST_NAME:
         return None

@@ -7,7 +7,7 @@ StopCause = Literal["timeout", "stop", "cancel", "spot", "fenced", "host"]
 """Why an attempt was stopped. A stopped attempt never completes, whatever its exit code."""
 
 
-class Exit(NamedTuple):
+class AttemptExit(NamedTuple):
     """How an attempt ended, as its supervisor recorded it.
 
     `exit_code` is as in bash: 128 + n for death by signal n.

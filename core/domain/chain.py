@@ -10,17 +10,17 @@ def genesis(queue_id: str) -> bytes:
     return sha256(queue_id.encode()).digest()
 
 
-def link(before: bytes, line: bytes) -> bytes:
+def next_hash(before: bytes, line: bytes) -> bytes:
     """Return the hash that follows `before` once `line` is appended: 32 bytes."""
     return sha256(before + line).digest()
 
 
-def export(hash_: bytes, line: bytes) -> bytes:
+def format_line(hash_: bytes, line: bytes) -> bytes:
     """Format a line for transport: `<hash in lowercase hex> <line>`."""
     return hash_.hex().encode() + b" " + line
 
 
-def parse(exported: bytes) -> tuple[bytes, bytes]:
+def parse_line(exported: bytes) -> tuple[bytes, bytes]:
     """Split `<hash> <line>` into hash and line.
 
     Raises:

@@ -43,7 +43,7 @@ _NOT_AN_EVENT = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def clean(text: bytes | str) -> str:
+def valid_utf8(text: bytes | str) -> str:
     """Make untrusted text valid UTF-8: invalid bytes and surrogates become U+FFFD."""
     if isinstance(text, bytes):
         return text.decode("utf-8", "replace")
@@ -57,7 +57,7 @@ def encode(event: Event[Data]) -> bytes:
         ValueError: The line exceeds `MAX_LINE`, or does not decode to the same event.
     """
     line = _encoder.encode(event)
-    if fast(line, event.type.encode()) != event:
+    if decode_expected(line, event.type.encode()) != event:
         raise ValueError(f"{event.type} contains a value that JSON cannot represent")
     if len(line) > MAX_LINE:
         raise ValueError(f"{event.type} has {len(line)} bytes; the maximum is {MAX_LINE}")
@@ -78,10 +78,10 @@ def decode(line: bytes, type_: bytes | None = None, *, writer: str = "") -> Even
     Raises:
         UnreadableEvent: The line is not an event, or its type or version is unknown.
     """
-    return fast(line, type_) or _decode_slowly(line, writer)
+    return decode_expected(line, type_) or _decode_slowly(line, writer)
 
 
-def fast(line: bytes, type_: bytes | None) -> Event[Data] | None:
+def decode_expected(line: bytes, type_: bytes | None) -> Event[Data] | None:
     """Decode a line of type `type_` at the current version; None if it is anything else."""
     try:
         decoder, name, version = _decoders[type_]  # type: ignore[index]
@@ -91,7 +91,7 @@ def fast(line: bytes, type_: bytes | None) -> Event[Data] | None:
     return event if event.type == name and event.v == version else None
 
 
-def columns(line: bytes) -> tuple[str, str | None, str]:
+def header_fields(line: bytes) -> tuple[str, str | None, str]:
     """Return `(type, job_id, at)` of a line of any type and version.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import TypedDict
 from msgspec import structs
 
 from spawn.core.domain import retry
-from spawn.core.domain.attempt_exit import Exit
+from spawn.core.domain.attempt_exit import AttemptExit
 from spawn.core.domain.events import (
     Draft,
     InterruptCause,
@@ -27,7 +27,7 @@ from spawn.core.domain.events import (
 from spawn.core.domain.plan import is_stopping
 from spawn.core.domain.state import JobState, QueueState
 from spawn.core.values import dag
-from spawn.core.values.timestamps import moment, stamp
+from spawn.core.values.timestamps import format_timestamp, parse_timestamp
 
 _TO_RUN = ("pending", "retrying", "running")
 
@@ -49,10 +49,10 @@ class _OutcomeFields(TypedDict):
     ended_at: str
 
 
-def ended(
+def end_attempt(
     state: QueueState,
     job: JobState,
-    exit_: Exit,
+    exit_: AttemptExit,
     *,
     now: datetime,
     fraction: float,
@@ -95,7 +95,7 @@ def ended(
     facts["exit_code"], facts["timed_out"] = code, timed_out
     policy = job.config.retry
     failures = job.failures + 1
-    final = retry.why_final(policy, failures=failures, exit_code=code, timed_out=timed_out)
+    final = retry.why_not_retried(policy, failures=failures, exit_code=code, timed_out=timed_out)
     if final is not None:
         failed = JobFailed(why=final, last_lines=last_lines, **facts)
         return [_draft(job, failed), *_block_dependents(state, job)]
@@ -103,24 +103,24 @@ def ended(
     scheduled = JobRetryScheduled(
         why=f"attempt {failures} of {policy.max_attempts} failed",
         delay=delay,
-        retry_at=stamp(now + timedelta(seconds=delay)),
+        retry_at=format_timestamp(now + timedelta(seconds=delay)),
         last_lines=last_lines,
         **facts,
     )
     return [_draft(job, scheduled)]
 
 
-def _ended_at(job: JobState, exit_: Exit) -> str:
+def _ended_at(job: JobState, exit_: AttemptExit) -> str:
     """Add the measured duration to the start, because the wall clock may have been set since."""
-    return stamp(moment(job.started_at) + timedelta(seconds=exit_.wall_seconds))
+    return format_timestamp(parse_timestamp(job.started_at) + timedelta(seconds=exit_.wall_seconds))
 
 
-def failed_to_begin(state: QueueState, job: JobState, why: str) -> list[Draft]:
+def fail_unprepared(state: QueueState, job: JobState, why: str) -> list[Draft]:
     """Decide the outcome of an attempt whose command could not be prepared."""
     return [_draft(job, JobFailed(why=why)), *_block_dependents(state, job)]
 
 
-def lost(
+def lose_attempt(
     state: QueueState,
     job: JobState,
     detail: str,
@@ -150,14 +150,14 @@ def _fail_after_losses(
     return [_draft(job, failed), *_block_dependents(state, job)]
 
 
-def interrupted(
+def interrupt_attempt(
     job: JobState, cause: InterruptCause, detail: str = "", *, unended: tuple[int, ...] = ()
 ) -> Draft:
     """Interrupt the open attempt of `job`, which does not count as the job's failure."""
     return _draft(job, JobInterrupted(cause=cause, detail=detail, unended=unended))
 
 
-def reset(state: QueueState, job: JobState, *, reason: ResetReason, by: str) -> list[Draft]:
+def reset_job(state: QueueState, job: JobState, *, reason: ResetReason, by: str) -> list[Draft]:
     """Reset a failed or completed job, and unblock the jobs that it blocked."""
     job_id = job.config.job_id
     drafts = [Draft(JobReset(reason=reason, by=by), job_id=job_id)]
@@ -181,7 +181,7 @@ def reset(state: QueueState, job: JobState, *, reason: ResetReason, by: str) -> 
     return drafts
 
 
-def without_results(state: QueueState, elsewhere: Collection[str]) -> list[JobState]:
+def jobs_to_rerun(state: QueueState, elsewhere: Collection[str]) -> list[JobState]:
     """Return the completed jobs that must run again: their results were lost with their machine
     before the upload, and a job that has yet to run may read them.
 
@@ -196,7 +196,7 @@ def without_results(state: QueueState, elsewhere: Collection[str]) -> list[JobSt
     return [state.jobs[job_id] for job_id in reversed(_needed_completed(state, lost))]
 
 
-def wanted(state: QueueState, elsewhere: Collection[str]) -> list[tuple[JobState, str]]:
+def results_to_restore(state: QueueState, elsewhere: Collection[str]) -> list[tuple[JobState, str]]:
     """Return the jobs of `elsewhere` whose results must be restored now: a job that has yet to run
     may read them, and none of their dependencies runs again and could overwrite them.
 
@@ -235,7 +235,7 @@ def _needed_completed(state: QueueState, among: Collection[str]) -> list[str]:
     return [job_id for job_id in dag.sort(needs) if job_id in needed] if needed else []
 
 
-def spread(state: QueueState, job_ids: Iterable[str]) -> set[str]:
+def with_completed_dependents(state: QueueState, job_ids: Iterable[str]) -> set[str]:
     """Return these completed jobs and all completed jobs that depend on them, directly or
     indirectly."""
     found = set(job_ids)
@@ -248,17 +248,17 @@ def spread(state: QueueState, job_ids: Iterable[str]) -> set[str]:
     return found
 
 
-def is_needed(state: QueueState, job_ids: Iterable[str]) -> bool:
+def has_pending_dependents(state: QueueState, job_ids: Iterable[str]) -> bool:
     """Return whether a job that has yet to run depends on one of these completed jobs, directly or
     indirectly."""
     return not is_stopping(state) and any(
         state.jobs[other].state in _TO_RUN
-        for job_id in spread(state, job_ids)
+        for job_id in with_completed_dependents(state, job_ids)
         for other in state.dependents.get(job_id, ())
     )
 
 
-def newest(state: QueueState, numbers: Mapping[str, int]) -> dict[str, int]:
+def highest_upstream(state: QueueState, numbers: Mapping[str, int]) -> dict[str, int]:
     """Return for each job the highest of these positive numbers among the job itself and all its
     direct and indirect dependencies. Jobs without a number are omitted."""
     needs = {job_id: job.config.depends_on for job_id, job in state.jobs.items()}
@@ -286,7 +286,7 @@ def reset_failed(state: QueueState, *, by: str, request: str = "") -> list[Draft
     ]
 
 
-def reblock(state: QueueState) -> list[Draft]:
+def update_blocked(state: QueueState) -> list[Draft]:
     """Block and unblock jobs to match a changed graph."""
     drafts = []
     blockers: dict[str, str] = {}

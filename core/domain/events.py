@@ -395,7 +395,7 @@ NOTES = frozenset(
 )
 
 
-def seal(draft: Draft, *, seq: int, queue_id: str, epoch: int, at: str) -> Event[Data]:
+def to_event(draft: Draft, *, seq: int, queue_id: str, epoch: int, at: str) -> Event[Data]:
     """Make an event of a draft."""
     name = NAMES[type(draft.data)]
     return Event(

@@ -45,7 +45,7 @@ from spawn.core.domain.transition_tables import JOB_MOVES
 from spawn.core.values.timestamps import seconds_between
 
 
-def begin(event: Event[Data]) -> QueueState:
+def initial_state(event: Event[Data]) -> QueueState:
     """Create the state from a log's first event, `QueueSubmitted`."""
     data = event.data
     assert isinstance(data, QueueSubmitted)

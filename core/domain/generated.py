@@ -5,7 +5,7 @@ from spawn.core.domain.machine import (
     JOB_TRANSITIONS,
     QUEUE_STATES,
     QUEUE_TRANSITIONS,
-    derive,
+    transition_table,
 )
 
 _HEAD = '''"""The transition tables, generated from `core.machine` by `make docs`; do not edit.
@@ -23,7 +23,7 @@ def moves_module() -> str:
         ("QUEUE_MOVES", QUEUE_STATES, QUEUE_TRANSITIONS),
     ):
         parts.append(f"\n{name}: dict[str, dict[str, str]] = {{\n")
-        for state, moves in derive(states, transitions).items():
+        for state, moves in transition_table(states, transitions).items():
             if not moves:
                 parts.append(f'    "{state}": {{}},\n')
                 continue
@@ -45,7 +45,7 @@ def states_page() -> str:
         ("Job", "pending", JOB_STATES, JOB_TRANSITIONS),
         ("Queue", "pending", QUEUE_STATES, QUEUE_TRANSITIONS),
     ):
-        table = derive(states, transitions)
+        table = transition_table(states, transitions)
         parts.append(f"\n## {title}\n\n```mermaid\nstateDiagram-v2\n    [*] --> {first}\n")
         for state, moves in table.items():
             parts.extend(

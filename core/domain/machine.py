@@ -52,7 +52,7 @@ class _Model:
     trigger: Any
 
 
-class Guard:
+class StateMachines:
     """Both machines, to check an event before it is written."""
 
     def __init__(self) -> None:
@@ -76,7 +76,9 @@ class Guard:
         return _move(self._queue, state, event, of="the queue", seq=seq)
 
 
-def derive(states: tuple[str, ...], transitions: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
+def transition_table(
+    states: tuple[str, ...], transitions: list[dict[str, Any]]
+) -> dict[str, dict[str, str]]:
     """Return a machine's transition table: state to event to next state, events sorted."""
     machine, model = _build(states, transitions)
     table: dict[str, dict[str, str]] = {}

@@ -47,10 +47,10 @@ def plan(state: QueueState, due: JobState | None = None, held: Collection[str] =
     waits = state.next_ready() is not None  # a job is ready but held
     if not stopping and (waits or any(not state.jobs[id_].missing for id_ in state.retrying)):
         return Wait()
-    return Finish(verdict(state))
+    return Finish(final_event(state))
 
 
-def foresee(state: QueueState) -> JobState | None:
+def likely_next(state: QueueState) -> JobState | None:
     """Return the job that probably starts next once a running job completes; None if unclear."""
     if is_stopping(state) or not state.running:
         return None
@@ -70,7 +70,7 @@ def is_stopping(state: QueueState) -> bool:
     return bool(state.failed) and state.config.on_failure == "stop"
 
 
-def verdict(state: QueueState) -> QueueCompleted | QueueFailed:
+def final_event(state: QueueState) -> QueueCompleted | QueueFailed:
     """Return the final event of a queue with nothing left to do."""
     if state.failed:
         return QueueFailed(reason="jobs", detail=_names(list(state.failed)))

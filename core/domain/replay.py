@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from spawn.core.domain import chain, codec
 from spawn.core.domain.events import Data, Event
-from spawn.core.domain.evolve import begin, evolve
+from spawn.core.domain.evolve import evolve, initial_state
 from spawn.core.domain.legality import check, check_first
 from spawn.core.domain.state import QueueState
 from spawn.core.errors import CorruptLog, UnreadableEvent
@@ -63,7 +63,7 @@ class Replay:
             CorruptLog: At the first invalid event; the replay must not be used afterwards.
         """
         state, seq, hash_, queue_id = self._state, self.seq, self.hash, self.queue_id
-        link, fast = chain.link, codec.fast
+        link, fast = chain.next_hash, codec.decode_expected
         taken = True
         for row_seq, type_, line, row_hash in rows:
             seq += 1
@@ -98,7 +98,7 @@ class Replay:
             try:
                 if state is None:
                     check_first(event)
-                    state = begin(event)
+                    state = initial_state(event)
                 else:
                     check(state, event)
                     evolve(state, event)
@@ -118,12 +118,12 @@ class Replay:
         """
         if self._state is None:
             check_first(event)
-            self._state = begin(event)
+            self._state = initial_state(event)
         else:
             check(self._state, event)
             evolve(self._state, event)
         self.seq = event.seq
-        self.hash = chain.link(self.hash, line)
+        self.hash = chain.next_hash(self.hash, line)
         return self.hash
 
 

@@ -7,7 +7,7 @@ from msgspec import structs
 from spawn.core.config.model import QueueConfig
 from spawn.core.domain.state import QueueState
 from spawn.core.errors import InvalidArgument, NothingToDo
-from spawn.core.values.durations import compact
+from spawn.core.values.durations import format_compact
 from spawn.core.values.timestamps import seconds_between
 
 _LOCATION_FIELDS = ("result_s3_bucket", "result_s3_prefix")
@@ -19,7 +19,7 @@ def config_of(state: QueueState) -> QueueConfig:
     return structs.replace(state.config, jobs=tuple(job.config for job in state.jobs.values()))
 
 
-def check(
+def check_resumable(
     state: QueueState, *, retry_failed: bool, config: QueueConfig | None, from_s3: bool = False
 ) -> None:
     """Check that resuming the queue has an effect.
@@ -41,7 +41,9 @@ def check(
         )
     if config is not None:
         _check_config(state, config)
-        left = [job_id for job_id in state.failed if job_id not in mended(state, config)]
+        left = [
+            job_id for job_id in state.failed if job_id not in changed_failed_jobs(state, config)
+        ]
         gone = state.failed.keys() - {job.job_id for job in config.jobs}
         if config.on_failure == "stop" and set(left) - gone and not retry_failed:
             raise NothingToDo(
@@ -71,14 +73,14 @@ def check(
         )
 
 
-def changes(state: QueueState, config: QueueConfig) -> tuple[str, ...]:
+def describe_changes(state: QueueState, config: QueueConfig) -> tuple[str, ...]:
     """Describe the changes of a new configuration, one text each, at most `_MAX_CHANGES`."""
     found = list(_changes(state, config))
     more = len(found) - _MAX_CHANGES
     return tuple([*found[:_MAX_CHANGES], f"and {more} more"] if more > 0 else found)
 
 
-def mended(state: QueueState, config: QueueConfig) -> list[str]:
+def changed_failed_jobs(state: QueueState, config: QueueConfig) -> list[str]:
     """Return the failed jobs that a new configuration changes, which are therefore retried."""
     new = {job.job_id: job for job in config.jobs}
     return [
@@ -108,7 +110,7 @@ def _changes(state: QueueState, config: QueueConfig) -> Iterator[str]:
 
 def _text(name: str, value: object) -> str:
     if name in ("global_timeout", "kill_grace", "upload_wait") and isinstance(value, float):
-        return compact(value)
+        return format_compact(value)
     return "none" if value is None else str(value)
 
 
@@ -123,8 +125,8 @@ def _check_config(state: QueueState, config: QueueConfig) -> None:
     limit = config.global_timeout
     if limit is not None and limit <= state.owned_seconds and _unfinished(state, config):
         raise InvalidArgument(
-            f"the global_timeout of {compact(limit)} has already expired",
-            why=f"queue {state.queue_id} has run for {compact(state.owned_seconds)}",
+            f"the global_timeout of {format_compact(limit)} has already expired",
+            why=f"queue {state.queue_id} has run for {format_compact(state.owned_seconds)}",
             hint="global_timeout includes the time that the queue has already run",
         )
 

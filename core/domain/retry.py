@@ -41,7 +41,9 @@ def delay(policy: RetryPolicy, failures: int, fraction: float) -> float:
     return wait
 
 
-def why_final(policy: RetryPolicy, *, failures: int, exit_code: int, timed_out: bool) -> str | None:
+def why_not_retried(
+    policy: RetryPolicy, *, failures: int, exit_code: int, timed_out: bool
+) -> str | None:
     """Return why a failed attempt is not retried; None if it is retried.
 
     A timeout counts as exit code 124 in `retry_on_codes` and `dont_retry_on_codes`.

@@ -7,7 +7,7 @@ from msgspec import structs
 
 from spawn.core.config import canonical
 from spawn.core.config.model import JobConfig, QueueConfig
-from spawn.core.domain.codec import MAX_LINE, clean
+from spawn.core.domain.codec import MAX_LINE, valid_utf8
 from spawn.core.domain.events import Draft, JobsSubmitted, QueueReconfigured, QueueSubmitted
 
 _ROOM = MAX_LINE - 8 * 1024
@@ -16,7 +16,7 @@ _ROOM = MAX_LINE - 8 * 1024
 
 def config_sha256(config: QueueConfig) -> str:
     """Return the SHA-256 in hex of the whole validated configuration, including its jobs."""
-    return sha256(canonical.encode(config)).hexdigest()
+    return sha256(canonical.encode_config(config)).hexdigest()
 
 
 def submit(config: QueueConfig, *, file: str, file_sha256: str, version: str) -> list[Draft]:
@@ -33,7 +33,7 @@ def submit(config: QueueConfig, *, file: str, file_sha256: str, version: str) ->
         config=structs.replace(config, jobs=pages[0]),
         jobs_total=len(config.jobs),
         config_sha256=config_sha256(config),
-        file=clean(file),
+        file=valid_utf8(file),
         file_sha256=file_sha256,
         version=version,
     )
@@ -56,7 +56,7 @@ def _pages(jobs: tuple[JobConfig, ...]) -> Iterator[tuple[JobConfig, ...]]:
     page: list[JobConfig] = []
     size = 0
     for job in jobs:
-        job_size = canonical.size(job) + 1
+        job_size = canonical.encoded_job_size(job) + 1
         if page and size + job_size > _ROOM:
             yield tuple(page)
             page, size = [], 0

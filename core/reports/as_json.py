@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from datetime import datetime, tzinfo
 from typing import Any
 
-from spawn.core.reports.model import JobReport, Origin, Replica, Report, Trouble
-from spawn.core.values.durations import compact
+from spawn.core.reports.model import JobReport, Replica, ReplicaSource, Report, Trouble
+from spawn.core.values.durations import format_compact
 
 
 def as_json(report: Report, zone: tzinfo | None) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def as_json(report: Report, zone: tzinfo | None) -> dict[str, Any]:
         instance_id=report.instance_id,
         status=report.status,
         started_at=_when(report.started_at, zone),
-        elapsed=compact(report.elapsed),
+        elapsed=format_compact(report.elapsed),
         jobs={
             key: report.counts[key]
             for key in ("total", "completed", "running", "pending", "failed", "retrying", "blocked")
@@ -116,7 +116,7 @@ def trouble(found: Trouble, zone: tzinfo | None) -> dict[str, Any]:
     )
 
 
-def _origin(origin: Origin, zone: tzinfo | None, *, alive: bool) -> dict[str, Any]:
+def _origin(origin: ReplicaSource, zone: tzinfo | None, *, alive: bool) -> dict[str, Any]:
     return _known(
         location=origin.location,
         events=origin.events,
@@ -137,4 +137,4 @@ def _when(moment: datetime | None, zone: tzinfo | None) -> str | None:
 
 
 def _duration(seconds: float | None) -> str | None:
-    return None if seconds is None else compact(seconds)
+    return None if seconds is None else format_compact(seconds)

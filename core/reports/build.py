@@ -8,26 +8,26 @@ from msgspec import structs
 from spawn.core.domain.attempt_exit import unended_text
 from spawn.core.domain.plan import is_stopping
 from spawn.core.domain.state import JobState, QueueState
-from spawn.core.reports.model import Ending, JobReport, Live, Replica, Report, Trouble
+from spawn.core.reports.model import JobReport, LiveData, Replica, Report, Trouble, UnloggedEnd
 from spawn.core.reports.progress import seconds_left
-from spawn.core.values.durations import text as duration
-from spawn.core.values.timestamps import moment
+from spawn.core.values.durations import format_duration as duration
+from spawn.core.values.timestamps import parse_timestamp
 
 LATE_SECONDS = 5.0
 """Replication lag in seconds above which the report mentions the replica."""
 
-_NO_LIVE_DATA = Live()
+_NO_LIVE_DATA = LiveData()
 
 
 def build(
     state: QueueState,
     now: datetime,
     *,
-    live: Mapping[str, Live] | None = None,
+    live: Mapping[str, LiveData] | None = None,
     earlier: Mapping[str, float] | None = None,
     runner_alive: bool | None = None,
     replica: Replica | None = None,
-    endings: Mapping[str, Ending] | None = None,
+    endings: Mapping[str, UnloggedEnd] | None = None,
     troubles: tuple[Trouble, ...] = (),
     past: bool = False,
     lost: int = 0,
@@ -44,7 +44,7 @@ def build(
         past: Whether the user chose `now` with `--at`.
         lost: Number of newest events that the log has lost.
     """
-    now = max(now, moment(state.last_at))  # the clock may have been set back
+    now = max(now, parse_timestamp(state.last_at))  # the clock may have been set back
     live = live or {}
     earlier = earlier or {}
     jobs = tuple(
@@ -56,8 +56,8 @@ def build(
             _unnoticed(job, endings[job.job_id], now) if job.job_id in endings else job
             for job in jobs
         )
-    started = moment(state.started_at) if state.started_at else None
-    ended = moment(state.ended_at) if state.ended_at else None
+    started = parse_timestamp(state.started_at) if state.started_at else None
+    ended = parse_timestamp(state.ended_at) if state.ended_at else None
     estimate = seconds_left(state, _remaining(jobs, earlier))
     left, without = (None, ()) if runner_alive is False else estimate
     next_job, next_after = _next_job(state)
@@ -68,7 +68,7 @@ def build(
         status=state.state,
         reason=_reason(state),
         as_of=now,
-        submitted_at=moment(state.submitted_at),
+        submitted_at=parse_timestamp(state.submitted_at),
         started_at=started,
         ended_at=ended,
         elapsed=_elapsed(started, ended or now) if started else 0.0,
@@ -95,15 +95,15 @@ _COUNT_ORDER = ("completed", "running", "pending", "failed", "retrying", "blocke
 
 
 def _job(
-    state: QueueState, job: JobState, now: datetime, live: Live, earlier: Mapping[str, float]
+    state: QueueState, job: JobState, now: datetime, live: LiveData, earlier: Mapping[str, float]
 ) -> JobReport:
     running = job.state == "running"
     outcome = job.outcome
-    started = moment(job.started_at) if job.started_at else None
+    started = parse_timestamp(job.started_at) if job.started_at else None
     elapsed = _elapsed(started, now) if running and started else None
     timeout = job.config.timeout
     coming = job.state == "retrying" and not state.ended
-    retry_at = moment(job.retry_at) if coming else None
+    retry_at = parse_timestamp(job.retry_at) if coming else None
     left = _time_left(elapsed, live, earlier.get(job.config.job_id)) if running else None
     return JobReport(
         config=job.config,
@@ -112,7 +112,7 @@ def _job(
         max_attempts=job.max_attempts,
         attempt=job.attempt,
         started_at=started,
-        ended_at=moment(job.ended_at) if outcome else None,
+        ended_at=parse_timestamp(job.ended_at) if outcome else None,
         elapsed=elapsed,
         duration=None if outcome is None else outcome.wall_seconds,
         timeout_remaining=None
@@ -135,14 +135,16 @@ def _job(
     )
 
 
-def _unnoticed(job: JobReport, ending: Ending, now: datetime) -> JobReport:
+def _unnoticed(job: JobReport, ending: UnloggedEnd, now: datetime) -> JobReport:
     """Report a running job as one whose attempt has ended."""
     ended_at = None
     if not ending.how and job.started_at is not None:
         ended_at = job.started_at + timedelta(seconds=ending.seconds)
     return structs.replace(
         job,
-        unnoticed=ending_text(ending, None if ended_at is None else _elapsed(ended_at, now)),
+        unnoticed=describe_unlogged_end(
+            ending, None if ended_at is None else _elapsed(ended_at, now)
+        ),
         ended_at=ended_at,
         duration=None if ended_at is None else ending.seconds,
         exit_code=ending.exit_code,
@@ -156,7 +158,7 @@ def _unnoticed(job: JobReport, ending: Ending, now: datetime) -> JobReport:
     )
 
 
-def ending_text(ending: Ending, ago: float | None) -> str:
+def describe_unlogged_end(ending: UnloggedEnd, ago: float | None) -> str:
     """Describe how an attempt ended whose end is not in the log.
 
     Args:
@@ -191,7 +193,7 @@ def _blocked_by(state: QueueState, job: JobState) -> tuple[str, ...]:
     return tuple(state.open_needs(job))
 
 
-def _time_left(elapsed: float | None, live: Live, earlier: float | None) -> float | None:
+def _time_left(elapsed: float | None, live: LiveData, earlier: float | None) -> float | None:
     """Estimate from the job's progress, else from its duration in earlier queues."""
     if elapsed is None:
         return None
@@ -270,7 +272,7 @@ def _is_notable(replica: Replica, now: datetime) -> bool:
 
 
 def _warnings(
-    state: QueueState, live: Mapping[str, Live], replica: Replica | None, lost: int
+    state: QueueState, live: Mapping[str, LiveData], replica: Replica | None, lost: int
 ) -> Iterator[str]:
     if lost:
         yield lost_text(state.queue_id, lost)

@@ -12,7 +12,7 @@ from spawn.core.domain.state import QueueState
 _MAX_NAMES = 3
 
 
-class Copy(Struct, frozen=True, kw_only=True):
+class QueueCopy(Struct, frozen=True, kw_only=True):
     """What is known about a queue on an instance and about its copy in S3."""
 
     queue_id: str
@@ -34,24 +34,24 @@ class Copy(Struct, frozen=True, kw_only=True):
     """Why the content of the copy is unknown."""
 
 
-class Missing(Struct, frozen=True):
+class Loss(Struct, frozen=True):
     """Something that would be lost, and what to do about it first; `do` may be empty."""
 
     what: str
     do: str = ""
 
 
-def missing(copy: Copy, instance_id: str) -> tuple[Missing, ...]:
+def losses(copy: QueueCopy, instance_id: str) -> tuple[Loss, ...]:
     """Return what would be lost of a queue with this instance; empty if nothing."""
     name = f"queue {copy.queue_id}"
     if copy.trouble:
-        return (Missing(f"cannot determine what of {name} is in S3: {copy.trouble}"),)
+        return (Loss(f"cannot determine what of {name} is in S3: {copy.trouble}"),)
     state = copy.state
     if state is None:
         return ()  # the queue has not started
     if not copy.location:
         return (
-            Missing(
+            Loss(
                 f"{name} has no bucket: its log and results are only on the instance",
                 f"copy what you need: `spawn queue logs {instance_id} JOB`, `spawn queue history "
                 f"{instance_id} --json`, and files with `spawn connect`",
@@ -63,14 +63,14 @@ def missing(copy: Copy, instance_id: str) -> tuple[Missing, ...]:
     return tuple(_missing_parts(copy, state, instance_id))
 
 
-def _missing_parts(copy: Copy, state: QueueState, instance_id: str) -> Iterator[Missing]:
+def _missing_parts(copy: QueueCopy, state: QueueState, instance_id: str) -> Iterator[Loss]:
     name = f"queue {copy.queue_id}"
     asked = f"{instance_id} --queue {copy.queue_id}"
     resume = f"`spawn queue resume {asked}` uploads"
     unfinished = state.state in ("pending", "running")
     if state.running or (unfinished and copy.alive):
         jobs = f": {_join(list(state.running))}" if state.running else ""
-        yield Missing(
+        yield Loss(
             f"{name} is running{jobs}" if copy.alive else f"{name} may still be running{jobs}",
             f"`spawn queue cancel {asked}` stops it, `spawn queue wait {asked}` waits for its end",
         )
@@ -80,22 +80,22 @@ def _missing_parts(copy: Copy, state: QueueState, instance_id: str) -> Iterator[
         job_id for job_id, job in state.jobs.items() if job.upload_failed and job_id not in results
     ]
     if results:
-        yield Missing(f"results of {name} are not in S3: {_join(results)}", f"{resume} them")
+        yield Loss(f"results of {name} are not in S3: {_join(results)}", f"{resume} them")
     output = dict.fromkeys(copy.unsaved)
     output.update(dict.fromkeys(job_id for job_id, job in state.jobs.items() if job.output_unsaved))
     if output:
-        yield Missing(f"output of {name} is not in S3: {_join(list(output))}", f"{resume} it")
+        yield Loss(f"output of {name} is not in S3: {_join(list(output))}", f"{resume} it")
     behind = copy.seq - copy.stored
     if behind > 0:
         events = "1 event" if behind == 1 else f"{behind} events"
-        yield Missing(f"{events} of the log of {name} {'is' if behind == 1 else 'are'} not in S3")
+        yield Loss(f"{events} of the log of {name} {'is' if behind == 1 else 'are'} not in S3")
     if copy.alive and not unfinished:
-        yield Missing(
+        yield Loss(
             f"the runner of {name} is still uploading to S3",
             f"`spawn queue status {asked}` shows its progress",
         )
     elif not copy.handed_back and not results and not output:
-        yield Missing(
+        yield Loss(
             f"the runner of {name} has not confirmed that everything is in S3",
             f"{resume} what is missing",
         )

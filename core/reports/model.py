@@ -9,7 +9,7 @@ from spawn.core.config.model import JobConfig
 from spawn.core.reports.progress import Progress
 
 
-class Live(Struct, frozen=True, kw_only=True):
+class LiveData(Struct, frozen=True, kw_only=True):
     """What the machine knows about a job beyond the log; not part of its state."""
 
     progress: Progress | None = None
@@ -22,7 +22,7 @@ class Live(Struct, frozen=True, kw_only=True):
     written."""
 
 
-class Ending(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class UnloggedEnd(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How an attempt ended that the log still shows as running, because its runner has stopped.
 
     `how` is empty if the attempt has a complete record; else it describes what is known.
@@ -73,7 +73,7 @@ class Replica(Struct, frozen=True, kw_only=True):
     """Whether the store supports conditional writes."""
 
 
-class Origin(Struct, frozen=True, kw_only=True):
+class ReplicaSource(Struct, frozen=True, kw_only=True):
     """The source of a report about another machine's queue: the log's copy in the object store."""
 
     location: str
@@ -180,7 +180,7 @@ class Report(Struct, frozen=True, kw_only=True):
     """Number of newest events that this machine's log has lost."""
     past: bool = False
     """Whether the user chose a time in the past with `--at`."""
-    origin: Origin | None = None
+    origin: ReplicaSource | None = None
     """The source, if that is not this machine's own log."""
     target: str = ""
     """The target that the user gave, for hints; empty if it is the queue's id."""

@@ -98,10 +98,10 @@ def from_file(text: str) -> Progress | None:
     found = _from_file_line(lines[-1]) if lines else None
     if found is None or len(lines) == 1:
         return found
-    return measured(found, filter(None, map(_from_file_line, lines)))
+    return with_base(found, filter(None, map(_from_file_line, lines)))
 
 
-def measured(progress: Progress, earlier: Iterable[Progress]) -> Progress:
+def with_base(progress: Progress, earlier: Iterable[Progress]) -> Progress:
     """Set `base` from the attempt's first two different progress values.
 
     Assumes that the first step is as large as the second: `Epoch 91/100` and `Epoch 92/100` mean
@@ -124,7 +124,7 @@ def measured(progress: Progress, earlier: Iterable[Progress]) -> Progress:
     return structs.replace(progress, base=progress.fraction)
 
 
-def each_of(lines: Iterable[str]) -> Iterable[Progress]:
+def all_in(lines: Iterable[str]) -> Iterable[Progress]:
     """Return all progress found in an output, oldest first."""
     return filter(None, map(_from_line, lines))
 

@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-LEFT_OUT = "without volumes, traffic and S3"
+NOT_INCLUDED = "without volumes, traffic and S3"
 """Costs that the estimate does not include."""
 _HOUR = 3600.0
 
 
-class Rate(Struct, frozen=True):
+class HourlyPrice(Struct, frozen=True):
     """The hourly price of an instance in US dollars, valid from `since`."""
 
     since: datetime
@@ -35,7 +35,7 @@ class Cost(Struct, frozen=True, kw_only=True):
     """Why the cost is unknown."""
 
 
-def estimate(rates: Sequence[Rate], began: datetime, ended: datetime, basis: str) -> Cost:
+def estimate(rates: Sequence[HourlyPrice], began: datetime, ended: datetime, basis: str) -> Cost:
     """Return the cost of the time between two moments.
 
     Args:

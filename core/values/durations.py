@@ -13,7 +13,7 @@ UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _AMOUNT = r"[0-9]+(?:\.[0-9]+)?"
 _PARTS = "".join(f"(?:({_AMOUNT}){unit} *)?" for unit in UNITS)
 PATTERN = f"^(?=.*[0-9]) *{_PARTS}$"
-"""The syntax that `parse` accepts, as a regular expression for Python and JSON Schema."""
+"""The syntax that `parse_duration` accepts, as a regular expression for Python and JSON Schema."""
 
 _DURATION = re.compile(PATTERN)
 _PART = re.compile(rf"{_AMOUNT}\s*([^\W\d_]*)")
@@ -21,7 +21,7 @@ _EXAMPLE = 'write for example "90s", "5m" or "1h30m"'
 
 
 @lru_cache(maxsize=1024)
-def parse(text: str) -> float:
+def parse_duration(text: str) -> float:
     """Parse a duration: `30s`, `5m`, `1h30m`, `1h 30m`, `1.5h`, `1d`, `500ms`.
 
     Each unit occurs at most once, largest first. Zero is allowed.
@@ -38,11 +38,11 @@ def parse(text: str) -> float:
     amounts = zip(match.groups(), UNITS.values(), strict=True)
     seconds = sum(float(amount) * unit for amount, unit in amounts if amount)
     if seconds > LONGEST:
-        raise ValueError(f"{_shown(text)} is longer than the maximum of {compact(LONGEST)}")
+        raise ValueError(f"{_shown(text)} is longer than the maximum of {format_compact(LONGEST)}")
     return seconds
 
 
-def text(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Format a duration for a person: `1h 23m`, `15m 32s`, `4h`, `0s`.
 
     Shows the largest unit and the next smaller one, rounded down so that a reported time has
@@ -54,8 +54,8 @@ def text(seconds: float) -> str:
     return " ".join(_parts(seconds))
 
 
-def compact(seconds: float) -> str:
-    """Format a duration for a script: as `text`, without the space."""
+def format_compact(seconds: float) -> str:
+    """Format a duration for a script: as `format_duration`, without the space."""
     return "".join(_parts(seconds))
 
 

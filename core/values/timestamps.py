@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 
-def stamp(moment: datetime) -> str:
+def format_timestamp(moment: datetime) -> str:
     """Format a time as a stamp: `2026-01-27T22:05:32.000000Z`.
 
     Args:
@@ -12,7 +12,7 @@ def stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def moment(stamp: str) -> datetime:
+def parse_timestamp(stamp: str) -> datetime:
     """Parse a stamp.
 
     Raises:
@@ -23,4 +23,4 @@ def moment(stamp: str) -> datetime:
 
 def seconds_between(earlier: str, later: str) -> float:
     """Return the seconds between two stamps; negative if the clock was set back."""
-    return (moment(later) - moment(earlier)).total_seconds()
+    return (parse_timestamp(later) - parse_timestamp(earlier)).total_seconds()

@@ -5,7 +5,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from spawn.core.values import durations
-from spawn.core.values.timestamps import moment
+from spawn.core.values.timestamps import parse_timestamp
 
 
 class Ttl(Struct, frozen=True, kw_only=True):
@@ -25,10 +25,10 @@ class Ttl(Struct, frozen=True, kw_only=True):
         """
         if self.seconds is not None:
             return self.seconds - owned
-        return (moment(self.until) - now).total_seconds()
+        return (parse_timestamp(self.until) - now).total_seconds()
 
 
-def parse(text: str) -> Ttl:
+def parse_ttl(text: str) -> Ttl:
     """Parse a duration such as `8h`, or a time with a zone such as `2026-01-27T22:00:00Z`.
 
     Raises:
@@ -36,12 +36,12 @@ def parse(text: str) -> Ttl:
     """
     trimmed = text.strip()
     if "T" not in trimmed and ":" not in trimmed:
-        seconds = durations.parse(trimmed)
+        seconds = durations.parse_duration(trimmed)
         if not seconds:
             raise ValueError('it must be longer than 0; write for example "8h"')
         return Ttl(text=trimmed, seconds=seconds)
     try:
-        at = moment(trimmed)
+        at = parse_timestamp(trimmed)
     except ValueError:
         raise ValueError('it is not a time; write for example "2026-01-27T22:00:00Z"') from None
     if at.tzinfo is None:

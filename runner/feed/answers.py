@@ -16,8 +16,16 @@ from spawn.runner.feed.output import OutputReader
 from spawn.runner.feed.request import Response
 from spawn.runner.feed.watched_queue import WatchedQueue
 from spawn.store import queues
-from spawn.store.feed.answers import OLDEST, PROTOCOL, SERVICE, Hello, Listed, Page, Queues
-from spawn.store.feed.requests import Ask, AskHello, AskOutput, AskPage, AskQueues
+from spawn.store.feed.answers import (
+    OLDEST_PROTOCOL,
+    PROTOCOL,
+    SERVICE,
+    Hello,
+    Page,
+    Queues,
+    QueueSummary,
+)
+from spawn.store.feed.requests import Ask, HelloRequest, OutputRequest, PageRequest, QueuesRequest
 from spawn.store.log import read
 from spawn.store.queue_dir import lock, troubles
 from spawn.store.queue_dir.paths import Roots
@@ -68,13 +76,13 @@ class Answers:
             Unfinished: The log is not folded yet.
         """
         match ask:
-            case AskHello():
+            case HelloRequest():
                 return self._hello()
-            case AskQueues():
+            case QueuesRequest():
                 return Response(msgspec.json.encode(Queues(queues=tuple(self._list()))))
-            case AskPage():
+            case PageRequest():
                 return self._page(ask, first=first, last=last)
-            case AskOutput():
+            case OutputRequest():
                 return self._outputs.read(ask, last=last)
 
     def forget(self) -> None:
@@ -90,14 +98,14 @@ class Answers:
 
     def _hello(self) -> Response:
         try:
-            local, others = queues.local(self._roots)
+            local, others = queues.choose_local(self._roots)
         except QueueNotFound:
             local, others = "", []
         hello = Hello(
             service=SERVICE,
             version=__version__,
             protocol=PROTOCOL,
-            oldest=OLDEST,
+            oldest=OLDEST_PROTOCOL,
             uid=os.getuid(),
             root=str(self._roots.state),
             local=local,
@@ -105,19 +113,19 @@ class Answers:
         )
         return Response(msgspec.json.encode(hello))
 
-    def _list(self) -> Iterator[Listed]:
-        for queue_id in queues.names(self._roots):
+    def _list(self) -> Iterator[QueueSummary]:
+        for queue_id in queues.list_queue_ids(self._roots):
             paths = self._roots.queue(queue_id)
             try:
-                with read.opened(paths.events) as connection:
-                    state = _STATES.get(read.last_move(connection), "unreadable")
+                with read.open_log(paths.events) as connection:
+                    state = _STATES.get(read.last_transition(connection), "unreadable")
             except (SpawnError, OSError):
                 state = "unreadable"
             runs = lock.is_held(paths.lock)
             found = troubles.find(paths.folder) if runs else ()
-            yield Listed(queue_id=queue_id, state=state, runs=runs, troubles=found)
+            yield QueueSummary(queue_id=queue_id, state=state, runs=runs, troubles=found)
 
-    def _page(self, ask: AskPage, *, first: bool, last: bool) -> Response | None:
+    def _page(self, ask: PageRequest, *, first: bool, last: bool) -> Response | None:
         watched = self._watched.get(ask.queue_id)
         if watched is None:
             watched = WatchedQueue(self._roots, ask.queue_id)
@@ -141,7 +149,7 @@ class Answers:
         return _page_response(page, lines)
 
 
-def _read_page(ask: AskPage, watched: WatchedQueue, *, whole: bool) -> tuple[Page, list[bytes]]:
+def _read_page(ask: PageRequest, watched: WatchedQueue, *, whole: bool) -> tuple[Page, list[bytes]]:
     """Read the requested events.
 
     Args:
@@ -153,7 +161,7 @@ def _read_page(ask: AskPage, watched: WatchedQueue, *, whole: bool) -> tuple[Pag
     page = Page(queue_id=ask.queue_id, seq=ask.after, now=datetime.now(UTC))
     if whole and (ask.after, known) == (newest, watched.replay.hash):
         return page, lines
-    with read.opened(watched.paths.events) as connection:
+    with read.open_log(watched.paths.events) as connection:
         genesis = chain.genesis(ask.queue_id)
         actual = read.hash_at(connection, ask.after) if ask.after else genesis
         if actual != (known or genesis):
@@ -179,4 +187,4 @@ def _line(row: Row) -> bytes:
     """Encode an event. A damaged event is sent as well; the reader detects the damage."""
     if type(row[2]) is not bytes or type(row[3]) is not bytes:
         raise CorruptLog(f"event {row[0]} is not text", seq=row[0])
-    return chain.export(row[3], row[2].replace(b"\n", b" "))
+    return chain.format_line(row[3], row[2].replace(b"\n", b" "))

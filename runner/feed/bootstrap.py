@@ -14,7 +14,7 @@ from spawn.runner.feed.answers import Answers
 from spawn.runner.feed.server import Server
 from spawn.runner.feed.socket_owner import listener_uid, user_name
 from spawn.store.feed.answers import SERVICE
-from spawn.store.feed.requests import PORT_VARIABLE, AskHello, port
+from spawn.store.feed.requests import PORT_VARIABLE, HelloRequest, feed_port
 from spawn.store.queue_dir.paths import Roots, roots
 
 
@@ -26,7 +26,7 @@ def main() -> int:
     """
     try:
         here = roots(os.environ)
-        listener = listen(port(os.environ), here)
+        listener = listen(feed_port(os.environ), here)
     except AlreadyServed as served:
         _print(f"{served}.")
         return 0
@@ -115,7 +115,7 @@ def _port_in_use(port: int, roots: Roots) -> Exception:
 
 def _served_root(port: int) -> str | None:
     """Return the folder that the feed on a port serves, or None if it is not a feed."""
-    request = f"GET {AskHello().target} HTTP/1.0\r\nHost: {HOST}\r\n\r\n"
+    request = f"GET {HelloRequest().target} HTTP/1.0\r\nHost: {HOST}\r\n\r\n"
     with suppress(OSError, ValueError), socket.create_connection((HOST, port), _SECONDS) as sock:
         sock.sendall(request.encode())
         data = b""

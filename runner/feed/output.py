@@ -6,9 +6,9 @@ from contextlib import contextmanager
 
 from spawn.runner.feed.request import Response
 from spawn.store import queues
-from spawn.store.feed.errors import NoOutput
-from spawn.store.feed.requests import AskOutput
-from spawn.store.files import regular
+from spawn.store.feed.errors import OutputNotFound
+from spawn.store.feed.requests import OutputRequest
+from spawn.store.files import open_regular
 from spawn.store.log import read
 from spawn.store.queue_dir import lock
 from spawn.store.queue_dir.paths import QueuePaths, Roots
@@ -26,21 +26,21 @@ class OutputReader:
         self._roots = roots
         self._tokens: dict[tuple[str, int, str, int], str] = {}
 
-    def read(self, ask: AskOutput, *, last: bool) -> Response | None:
+    def read(self, ask: OutputRequest, *, last: bool) -> Response | None:
         """Read output; None if there is none yet and more may come.
 
         Raises:
             QueueNotFound: There is no such queue.
             NoOutput: The attempt never started, or its output is not on this machine.
         """
-        paths = queues.find(self._roots, ask.queue_id)
+        paths = queues.find_queue(self._roots, ask.queue_id)
         token = self._token(paths, ask)
         attempt = paths.attempt(ask.job_id, ask.attempt, token)
         try:
             with _open_folder(paths, ask.job_id, attempt.name) as folder:
                 # Before the read: an attempt that has ended writes nothing more.
                 over = not lock.is_held(attempt / "lock")
-                fd = regular(ask.name, os.O_RDONLY, dir_fd=folder)
+                fd = open_regular(ask.name, os.O_RDONLY, dir_fd=folder)
         except OSError:
             raise _no_output(ask) from None
         try:
@@ -53,7 +53,7 @@ class OutputReader:
         headers = (("Spawn-Size", str(size)), ("Spawn-Over", str(int(over))))
         return Response(data, "application/octet-stream", more=headers)
 
-    def _token(self, paths: QueuePaths, ask: AskOutput) -> str:
+    def _token(self, paths: QueuePaths, ask: OutputRequest) -> str:
         """Return the attempt's token, which is part of its folder's name."""
         try:
             inode = paths.events.stat().st_ino
@@ -61,8 +61,8 @@ class OutputReader:
             raise _no_output(ask) from None
         key = (ask.queue_id, inode, ask.job_id, ask.attempt)
         if key not in self._tokens:
-            with read.opened(paths.events) as connection:
-                started = read.started(connection, ask.job_id, ask.attempt)
+            with read.open_log(paths.events) as connection:
+                started = read.attempt_start(connection, ask.job_id, ask.attempt)
             token = "" if started is None else started.token
             if not token or "/" in token or "\0" in token:
                 raise _no_output(ask)
@@ -86,8 +86,8 @@ def _open_folder(paths: QueuePaths, *names: str) -> Iterator[int]:
         os.close(here)
 
 
-def _no_output(ask: AskOutput) -> NoOutput:
-    return NoOutput(
+def _no_output(ask: OutputRequest) -> OutputNotFound:
+    return OutputNotFound(
         f"the {ask.name} of attempt {ask.attempt} of job {ask.job_id} is not on this machine",
         why="the attempt never started, or its folder does not exist",
     )

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from spawn.core.errors import CorruptLog, InvalidArgument, QueueNotFound, SpawnError
 from spawn.store.feed.answers import SERVICE, Fault
-from spawn.store.feed.errors import NoOutput
+from spawn.store.feed.errors import OutputNotFound
 from spawn.store.feed.requests import NoSuchAddress
 
 MAX_HEAD = 8 * 1024
@@ -125,7 +125,7 @@ def error_response(error: SpawnError) -> Response:
             status, kind = 404, "no_such_address"
         case QueueNotFound():
             status, kind = 404, "queue_not_found"
-        case NoOutput():
+        case OutputNotFound():
             status, kind = 404, "no_output"
         case CorruptLog():
             kind = "corrupt_log"

@@ -12,7 +12,7 @@ from spawn.runner.feed.answers import Unfinished
 from spawn.runner.feed.connection import ClientConnection
 from spawn.runner.feed.request import BadRequest, Response, error_response, refuse
 from spawn.runner.feed.socket_owner import peer_uid, user_name
-from spawn.store.feed.requests import Ask, AskOutput, AskPage, parse_target
+from spawn.store.feed.requests import Ask, OutputRequest, PageRequest, parse_target
 
 MAX_CLIENTS = 32
 MAX_REFUSED = 16
@@ -167,7 +167,7 @@ class Server:
             except SpawnError as error:
                 client.send(error_response(error), now)
                 continue
-            wait = ask.wait if isinstance(ask, AskPage | AskOutput) else 0.0
+            wait = ask.wait if isinstance(ask, PageRequest | OutputRequest) else 0.0
             client.wait(ask, now, wait)
             self._answer(client, now)
             if client.ask is not None:

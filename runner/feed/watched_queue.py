@@ -10,10 +10,10 @@ from msgspec import Struct
 
 from spawn.core.domain.replay import Replay, Row
 from spawn.core.errors import SpawnError
-from spawn.core.reports.model import Ending, Live, Replica, Trouble
+from spawn.core.reports.model import LiveData, Replica, Trouble, UnloggedEnd
 from spawn.store import queues
-from spawn.store.feed.answers import Machine
-from spawn.store.live_facts import Lives
+from spawn.store.feed.answers import MachineState
+from spawn.store.live_facts import LiveFactsReader
 from spawn.store.log import head, read
 from spawn.store.queue_dir import lock, troubles
 from spawn.store.queue_dir.paths import Roots
@@ -32,7 +32,7 @@ class _QueueFacts(Struct, frozen=True):
 
     alive: bool
     replica: Replica | None = None
-    endings: dict[str, Ending] = {}
+    endings: dict[str, UnloggedEnd] = {}
     troubles: tuple[Trouble, ...] = ()
     lost: int = 0
 
@@ -51,12 +51,12 @@ class WatchedQueue:
     """
 
     def __init__(self, roots: Roots, queue_id: str) -> None:
-        self.paths = queues.find(roots, queue_id)
+        self.paths = queues.find_queue(roots, queue_id)
         self.queue_id = queue_id
         self.replay = Replay(queue_id)
         self._roots = roots
         self.asked_at = time.monotonic()
-        self._lives = Lives(roots, queue_id)
+        self._lives = LiveFactsReader(roots, queue_id)
         self._seen: Signature | None = None
         self._failed: tuple[Signature, SpawnError] | None = None
         self._nonce = token_hex(4)
@@ -64,7 +64,7 @@ class WatchedQueue:
         self._alive = False
         self._refreshed_at = float("-inf")
         self._refreshed_seq = -1
-        self._jobs: dict[str, tuple[int, Live | None]] = {}
+        self._jobs: dict[str, tuple[int, LiveData | None]] = {}
         self._earlier: tuple[int, Mapping[str, float]] = (0, {})
         self._written = 0
         self._facts = _QueueFacts(alive=False)
@@ -78,7 +78,7 @@ class WatchedQueue:
         """
         # Before the read, so that everything a dead runner wrote is seen.
         self._alive = lock.is_held(self.paths.lock)
-        self._written = head.newest(self.paths.events)
+        self._written = head.newest_noted_seq(self.paths.events)
         return self._fold()
 
     def refresh(self, *, fresh: bool) -> None:
@@ -92,7 +92,7 @@ class WatchedQueue:
             self._refreshed_at, self._refreshed_seq = now, seq
             self._update(self._alive)
 
-    def machine(self, since: str) -> Machine:
+    def machine(self, since: str) -> MachineState:
         """Return the machine's state as of the last `refresh`.
 
         Args:
@@ -102,7 +102,7 @@ class WatchedQueue:
         known = int(count) if nonce == self._nonce and count.isdecimal() else 0
         facts = self._facts
         earlier_at, earlier = self._earlier
-        return Machine(
+        return MachineState(
             version=self.version,
             whole=not known,
             runner_alive=facts.alive,
@@ -156,7 +156,7 @@ class WatchedQueue:
         if self._failed is not None and self._failed[0] == signature:
             raise self._failed[1]
         try:
-            with read.opened(self.paths.events) as connection:
+            with read.open_log(self.paths.events) as connection:
                 before = self.replay.seq
                 if before and read.hash_at(connection, before) != self.replay.hash:
                     self._reset()  # the log was replaced
@@ -170,14 +170,14 @@ class WatchedQueue:
             self._seen = signature[:1]
             return False
         if self.replay.empty:
-            raise queues.not_yet(self.queue_id, held=self._alive)
+            raise queues.not_submitted(self.queue_id, held=self._alive)
         settled = max(each[2] for each in signature if each) < time.time_ns() - _SETTLED_NS
         self._seen = signature if settled else signature[:1]
         return True
 
     def _reset(self) -> None:
         self.replay = Replay(self.queue_id)
-        self._lives = Lives(self._roots, self.queue_id)
+        self._lives = LiveFactsReader(self._roots, self.queue_id)
         self._seen = None
         self._refreshed_seq = -1
 
@@ -194,13 +194,13 @@ class WatchedQueue:
         return tuple(found)
 
     def _row(self, after: int) -> Row | None:
-        with read.opened(self.paths.events) as connection:
+        with read.open_log(self.paths.events) as connection:
             return next(iter(read.rows(connection, after)), None)
 
 
 def _changed_jobs(
-    jobs: Mapping[str, tuple[int, Live | None]], known: int
-) -> dict[str, Live | None]:
+    jobs: Mapping[str, tuple[int, LiveData | None]], known: int
+) -> dict[str, LiveData | None]:
     """Return the jobs that changed after a count; without a count, omit jobs with no live state."""
     return {
         job_id: live

@@ -6,18 +6,18 @@ from copy import copy
 from msgspec import Struct
 
 from spawn.core.domain import decide
-from spawn.core.domain.attempt_exit import Exit, StopCause, unended_text
+from spawn.core.domain.attempt_exit import AttemptExit, StopCause, unended_text
 from spawn.core.domain.events import Draft, JobStarted, Results
 from spawn.core.domain.state import JobState, QueueState
-from spawn.runner.ports import Clock, Collected, Ended, Launcher, Publisher
-from spawn.runner.runner_process import Plans
-from spawn.store.failpoints import reached
+from spawn.runner.ports import Clock, Ended, Launcher, Publisher, ResultsListed
+from spawn.runner.runner_process import RunOptions
+from spawn.store.failpoints import mark
 
 
 class _Attempt(Struct, kw_only=True):
     job_id: str
     ended: bool = False
-    exit: Exit | None = None
+    exit: AttemptExit | None = None
     lost_reason: str = "its supervisor left no record"
     """Used if the attempt has no `exit`."""
     taken_over: bool = False
@@ -58,7 +58,7 @@ class Attempts:
         self.prepared: list[str] = []
         """Tokens of attempts at the gate whose `JobStarted` is not durable yet."""
 
-    def adopt(self, state: QueueState, plans: Plans) -> None:
+    def adopt(self, state: QueueState, plans: RunOptions) -> None:
         """Adopt the attempts that a previous runner left open."""
         for job_id in list(state.running):
             job = state.jobs[job_id]
@@ -75,12 +75,12 @@ class Attempts:
                 self._launcher.adopt(job)
                 self._publisher.follow(job.token, copy(job))
 
-    def record(self, happening: Ended | Collected, state: QueueState) -> None:
+    def record(self, happening: Ended | ResultsListed, state: QueueState) -> None:
         """Record that an attempt has ended, or that its results are listed."""
         attempt = self._open[happening.token]
         match happening:
             case Ended(token, exit_, unended):
-                reached("runner.ended")
+                mark("runner.ended")
                 attempt.ended, attempt.exit = True, exit_
                 attempt.unended = exit_.unended if exit_ else unended
                 if attempt.unended:
@@ -90,8 +90,8 @@ class Attempts:
                     self._publisher.collect(token, job.config, job.folder)
                 else:
                     attempt.collected = True
-            case Collected(_, results):
-                reached("runner.collected")
+            case ResultsListed(_, results):
+                mark("runner.collected")
                 attempt.collected = True
                 attempt.results = results
 
@@ -109,7 +109,7 @@ class Attempts:
         for token, attempt in self._open.items():
             if not attempt.ended:
                 self._launcher.stop(token, cause, grace)
-        reached("runner.stopping")
+        mark("runner.stopping")
 
     @property
     def all_ended(self) -> bool:
@@ -129,15 +129,15 @@ class Attempts:
             left = unended_text(attempt.unended)
             detail = f"{attempt.lost_reason}; {left}" if left else attempt.lost_reason
             if attempt.taken_over:
-                return [decide.interrupted(job, "fenced", detail, unended=attempt.unended)]
-            return decide.lost(
+                return [decide.interrupt_attempt(job, "fenced", detail, unended=attempt.unended)]
+            return decide.lose_attempt(
                 state,
                 job,
                 detail,
                 last_lines=self._last_lines(job),
                 unended=attempt.unended,
             )
-        return decide.ended(
+        return decide.end_attempt(
             state,
             job,
             attempt.exit,
@@ -174,7 +174,7 @@ class Attempts:
             self._launcher.go(token)
             self._publisher.follow(token, copy(state.jobs[self._open[token].job_id]))
         if self.prepared:
-            reached("runner.went")
+            mark("runner.went")
         self.prepared.clear()
 
     def abandon(self) -> None:
@@ -185,5 +185,5 @@ class Attempts:
         self.prepared.clear()
 
 
-def _succeeded(exit_: Exit | None) -> bool:
+def _succeeded(exit_: AttemptExit | None) -> bool:
     return exit_ is not None and exit_.began and exit_.exit_code == 0 and exit_.stop is None

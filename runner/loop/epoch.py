@@ -3,10 +3,10 @@
 from collections.abc import Callable, Set
 
 from spawn.core.config.model import QueueConfig
-from spawn.runner.ports import Clock, Confirmed, Renewed, Replica, Shipped
+from spawn.runner.ports import Clock, OwnershipConfirmed, Renewed, Replica, Shipped
 from spawn.store.replica.lease import START_SECONDS
 
-OWNING_SECONDS = 10.0
+SAVE_OWNED_SECONDS = 10.0
 """Interval at which the loop saves how long it has owned the queue."""
 
 SLEPT_SECONDS = 30.0
@@ -19,8 +19,8 @@ class Epoch:
     Args:
         number: Counts the runners that have owned the queue, including this one.
         offline: Start jobs without checking ownership in the store.
-        save_owned: Receives the seconds owned so far, every `OWNING_SECONDS`. If this runner dies,
-            the next one adds them to the queue's time.
+        save_owned: Receives the seconds owned so far, every `SAVE_OWNED_SECONDS`. If this runner
+            dies, the next one adds them to the queue's time.
     """
 
     def __init__(
@@ -73,14 +73,14 @@ class Epoch:
         offline = self._offline and config.durability != "s3"
         return (offline or (self.owned and not self.lapsed)) and not self._unconfirmed
 
-    def record(self, happening: Shipped | Confirmed | Renewed) -> None:
+    def record(self, happening: Shipped | OwnershipConfirmed | Renewed) -> None:
         """Record a report of the replicator."""
         match happening:
             case Shipped(seq):
                 self._shipped = seq
                 for job_id in [key for key, at in self._unshipped.items() if at <= seq]:
                     del self._unshipped[job_id]
-            case Confirmed():
+            case OwnershipConfirmed():
                 self._unconfirmed = False
             case Renewed(at):
                 self._renewed_at = at
@@ -88,7 +88,7 @@ class Epoch:
     def begin_round(self) -> None:
         """Begin a round of the loop; after a suspension, ask whether we still own the queue."""
         now = self._clock.monotonic()
-        if now - self._saved_at >= OWNING_SECONDS:
+        if now - self._saved_at >= SAVE_OWNED_SECONDS:
             self._saved_at = now
             self._save_owned(now - self._owned_at)
         if self._round_at is not None and now - self._round_at > SLEPT_SECONDS:

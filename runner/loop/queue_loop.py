@@ -21,60 +21,60 @@ from spawn.core.domain.events import (
     QueueInterrupted,
     QueueReconfigured,
 )
-from spawn.core.domain.plan import Finish, Start, foresee, plan
+from spawn.core.domain.plan import Finish, Start, likely_next, plan
 from spawn.core.domain.state import JobState, QueueState
 from spawn.core.domain.submission import config_sha256, reconfigure
-from spawn.core.values.timestamps import moment, stamp
+from spawn.core.values.timestamps import format_timestamp, parse_timestamp
 from spawn.runner.loop.attempts import Attempts
 from spawn.runner.loop.epoch import Epoch
 from spawn.runner.loop.requests import Requests
 from spawn.runner.loop.retries import Retries
 from spawn.runner.ports import (
-    CannotBegin,
     CannotPrepare,
-    Checkpointed,
+    CannotStart,
+    CheckpointRestored,
+    CheckpointRetrying,
+    CheckpointUploaded,
     Clock,
-    Collected,
-    Confirmed,
-    Drained,
     Ended,
-    Faltering,
     FencedOff,
-    Happening,
-    Hindered,
     Launcher,
-    Noticed,
-    Published,
+    LogRemoved,
+    LoopMessage,
+    OwnershipConfirmed,
     Publisher,
-    PutBack,
-    Removed,
     Renewed,
     Replica,
+    ReplicatorEnded,
     Requested,
-    Returned,
+    RestoreRetrying,
+    ResultsListed,
+    ResultsRestored,
     Shipped,
     Signalled,
-    Troubled,
+    SpotNotice,
+    UploadEnded,
+    UploadRetrying,
     Waiter,
 )
-from spawn.runner.runner_process import Plans
-from spawn.runner.shutdown.stopping import Leaving
+from spawn.runner.runner_process import RunOptions
+from spawn.runner.shutdown.stopping import StopReasons
 from spawn.runner.transfers.checkpoints import Checkpoints
 from spawn.runner.transfers.results import Saving
 from spawn.runner.troubles import Troubles
-from spawn.store.failpoints import reached
+from spawn.store.failpoints import mark
 from spawn.store.log.ledger import Ledger
 from spawn.store.log.write import LogFull
-from spawn.store.queue_dir.requests import Request, Unreadable
+from spawn.store.queue_dir.requests import Request, UnreadableRequest
 from spawn.store.replica.lease import START_SECONDS
 
-AGAIN_SECONDS = 2.0
+RETRY_SECONDS = 2.0
 """Time before a retry when the log cannot be written or an attempt cannot be prepared."""
 
-UNSAID_SECONDS = 5.0
+UNLOGGED_STOP_SECONDS = 5.0
 """How long a runner that is stopping, and whose jobs have ended, tries to log the end."""
 
-LOOK_SECONDS = 10.0
+MAX_WAIT_SECONDS = 10.0
 """Longest wait of the loop."""
 
 _LAPSED = f"the lease could not be renewed for {START_SECONDS:.0f} s"
@@ -120,7 +120,7 @@ class Runner:
         committed: Callable[[list[Event[Data]]], None],
         say: Callable[[str], None],
         answered: Callable[[str], None],
-        plans: Plans,
+        plans: RunOptions,
         owning: Callable[[float], None] = lambda _: None,
         owed: Iterable[JobState] = (),
         troubles: Troubles | None = None,
@@ -140,7 +140,7 @@ class Runner:
         self._config = plans.config
         """New configuration to log; None once it is logged."""
         self._config_sha256 = config_sha256(plans.config) if plans.config else ""
-        self._leaving = Leaving(
+        self._leaving = StopReasons(
             clock,
             plans.by if plans.cancel else "",
             ttl=plans.ttl,
@@ -193,55 +193,55 @@ class Runner:
             self._stage(decide.reset_failed(self._ledger.state, by=self._plans.by))
         self._announce(self._ledger.commit())
         self.epoch.begin(self._ledger.seq)
-        reached("runner.owned")
+        mark("runner.owned")
         state = self._ledger.state
         self._leaving.set_deadline(self._config or state.config, state)
         self._attempts.adopt(state, self._plans)
-        reached("runner.adopted")
+        mark("runner.adopted")
         if self._leaving.cancelled_by:
             self._attempts.stop("cancel", state.config.kill_grace)
         for job_id in state.retrying:
             job = state.jobs[job_id]
-            left = (moment(job.retry_at) - self._clock.wall()).total_seconds()
+            left = (parse_timestamp(job.retry_at) - self._clock.wall()).total_seconds()
             self._retries.wait(job, min(job.delay, max(0.0, left)))
         self._saving.load(state, self._launcher.holds)
         self._checkpoints.load(state, self._launcher.holds)
         for job in self._owed:
             self._publish(job)
 
-    def _record(self, happening: Happening) -> None:
+    def _record(self, happening: LoopMessage) -> None:
         """Record what has happened; `_round` decides what follows."""
         match happening:
-            case Ended() | Collected():
+            case Ended() | ResultsListed():
                 self._attempts.record(happening, self._ledger.state)
-            case Published():
-                reached("runner.published")
+            case UploadEnded():
+                mark("runner.published")
                 self._saving.record(happening)
-            case Hindered(job_id) if self._checkpoints.is_restoring(job_id):
+            case RestoreRetrying(job_id) if self._checkpoints.is_restoring(job_id):
                 self._checkpoints.record(happening)
-            case Troubled() | PutBack() | Hindered():
+            case UploadRetrying() | ResultsRestored() | RestoreRetrying():
                 self._saving.record(happening)
-            case Checkpointed() | Faltering() | Returned():
+            case CheckpointUploaded() | CheckpointRetrying() | CheckpointRestored():
                 self._checkpoints.record(happening)
-            case Noticed():
+            case SpotNotice():
                 self._take_back(happening)
             case Signalled(number):
                 self._interrupt(number)
             case Requested(request):
-                reached("runner.requested")
+                mark("runner.requested")
                 self._take_request(request)
-            case Shipped() | Confirmed() | Renewed():
+            case Shipped() | OwnershipConfirmed() | Renewed():
                 self.epoch.record(happening)
-            case Drained():
+            case ReplicatorEnded():
                 pass  # the replicator outlives the loop
-            case FencedOff(why) | Removed(why):
+            case FencedOff(why) | LogRemoved(why):
                 self._leaving.fenced = why
                 self._attempts.stop("fenced", FENCED_GRACE)
 
-    def _take_request(self, request: Request | Unreadable) -> None:
+    def _take_request(self, request: Request | UnreadableRequest) -> None:
         """Act on a request; its answer is part of the next commit."""
         self._requests.add(request)
-        if isinstance(request, Unreadable) or request.kind != "cancel":
+        if isinstance(request, UnreadableRequest) or request.kind != "cancel":
             return
         if not self._leaving.cancelled_by:
             self._leaving.cancelled_by = request.by
@@ -254,12 +254,12 @@ class Runner:
             grace = self._ledger.state.config.kill_grace
             self._attempts.stop("stop", 0.0 if self._leaving.at_once else grace)
 
-    def _take_back(self, notice: Noticed) -> None:
+    def _take_back(self, notice: SpotNotice) -> None:
         """Warn and stop the jobs before EC2 interrupts the instance."""
         grace = self._leaving.take_back(notice, self._ledger.state.config.kill_grace)
         if grace is None:
             return
-        deadline = stamp(notice.at)
+        deadline = format_timestamp(notice.at)
         self._say(f"EC2 interrupts this spot instance: {notice.action} at {deadline}")
         self._attempts.warn(deadline)
         self._attempts.stop("spot", grace)
@@ -288,7 +288,7 @@ class Runner:
                 self._checkpoints.restore(self._ledger.state)
             self._stage_starts()
             if self._attempts.prepared:
-                reached("runner.prepared")
+                mark("runner.prepared")
             self._stage_finish()
             events = self._ledger.commit()
         except LogFull as error:
@@ -296,7 +296,7 @@ class Runner:
             self._attempts.abandon()
             self._needs_changed = True
             self.epoch.roll_back(self._ledger.seq)
-            self._retry_at = now + AGAIN_SECONDS
+            self._retry_at = now + RETRY_SECONDS
             self._finished = self._stops_unlogged(now)
             if self._finished:
                 self.unlogged_signal = self._leaving.signal or 0
@@ -318,17 +318,17 @@ class Runner:
         if self._retry_at is None:
             self._troubles.end("start")
         if events:
-            reached("runner.committed")
+            mark("runner.committed")
         self._saving.mark_logged()
         self._checkpoints.mark_logged()
         if not self._leaving:
             self._needs_changed = False
         self._attempts.go(self._ledger.state)
         if closed:
-            reached("runner.outcome")
+            mark("runner.outcome")
         self._requests.mark_logged()
         if self._finished:
-            reached("runner.finished")
+            mark("runner.finished")
             self._requests.answer_cancels()
         if self._reconfigured:
             self._config = None
@@ -341,7 +341,7 @@ class Runner:
         self._announce(events)
         self.epoch.end_round()
         if events and not self._finished and not self._leaving and self._config is None:
-            next_job = foresee(self._ledger.state)
+            next_job = likely_next(self._ledger.state)
             if next_job is not None:
                 self._launcher.foresee(next_job, next_job.attempt + 1)
 
@@ -351,7 +351,7 @@ class Runner:
             return False
         if self._unlogged_since is None:
             self._unlogged_since = now
-        return self._leaving.at_once or now >= self._unlogged_since + UNSAID_SECONDS
+        return self._leaving.at_once or now >= self._unlogged_since + UNLOGGED_STOP_SECONDS
 
     def _stage_outcomes(self) -> list[JobState]:
         """Stage the outcome of each attempt that is over.
@@ -375,11 +375,13 @@ class Runner:
         state = self._ledger.state
         if self._config is None or state.running or self._leaving or self._saving.is_progressing:
             return
-        fresh = resumption.mended(state, self._config)
-        self._stage(reconfigure(self._config, changes=resumption.changes(state, self._config)))
+        fresh = resumption.changed_failed_jobs(state, self._config)
+        self._stage(
+            reconfigure(self._config, changes=resumption.describe_changes(state, self._config))
+        )
         for job_id in fresh:
             self._stage([Draft(JobReset(reason="retry", by=self._plans.by), job_id=job_id)])
-        self._stage(decide.reblock(state))
+        self._stage(decide.update_blocked(state))
         self._retries.find(state)
 
     @property
@@ -419,12 +421,12 @@ class Runner:
                     holds=True,
                     said=str(error),
                 )
-                self._retry_at = self._clock.monotonic() + AGAIN_SECONDS
+                self._retry_at = self._clock.monotonic() + RETRY_SECONDS
                 return
-            except CannotBegin as error:
+            except CannotStart as error:
                 started = JobStarted(token="", pid=0, folder="", log_file="")
                 self._stage([Draft(started, job_id=job_id, attempt=attempt)])
-                self._stage(decide.failed_to_begin(state, job, str(error)))
+                self._stage(decide.fail_unprepared(state, job, str(error)))
                 continue
             self._stage([Draft(started, job_id=job_id, attempt=attempt)])
 
@@ -468,7 +470,7 @@ class Runner:
         """Completed jobs whose dependents must wait, and jobs that must wait themselves."""
         state = self._ledger.state
         restoring = self._saving.held(state) | self._checkpoints.held(state)
-        return decide.spread(state, self.epoch.held) | restoring
+        return decide.with_completed_dependents(state, self.epoch.held) | restoring
 
     def _stage(self, drafts: Iterable[Draft]) -> None:
         drafts = list(drafts)
@@ -495,4 +497,4 @@ class Runner:
         )
         now = self._clock.monotonic()
         left = [time - now for time in times if time is not None]
-        return max(0.0, min([LOOK_SECONDS, *left]))
+        return max(0.0, min([MAX_WAIT_SECONDS, *left]))

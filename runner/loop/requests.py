@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from spawn.core.domain import decide
 from spawn.core.domain.events import Draft, RequestRefused
 from spawn.core.domain.state import QueueState
-from spawn.store.failpoints import reached
-from spawn.store.queue_dir.requests import Request, Unreadable
+from spawn.store.failpoints import mark
+from spawn.store.queue_dir.requests import Request, UnreadableRequest
 
 
 class Requests:
@@ -18,10 +18,10 @@ class Requests:
 
     def __init__(self, answered: Callable[[str], None]) -> None:
         self._answered = answered
-        self._open: list[Request | Unreadable] = []
+        self._open: list[Request | UnreadableRequest] = []
         self._cancels: list[str] = []
 
-    def add(self, request: Request | Unreadable) -> None:
+    def add(self, request: Request | UnreadableRequest) -> None:
         """Add a request."""
         if isinstance(request, Request) and request.kind == "cancel":
             self._cancels.append(request.id)
@@ -47,7 +47,7 @@ class Requests:
     def mark_logged(self) -> None:
         """Remove the requests whose answers are now in the log."""
         for request in self._open:
-            reached("runner.answered")
+            mark("runner.answered")
             self._answered(request.id)
         self._open.clear()
 
@@ -57,9 +57,9 @@ class Requests:
             self._answered(request_id)
 
 
-def _why_refused(request: Request | Unreadable, state: QueueState, *, leaving: bool) -> str:
+def _why_refused(request: Request | UnreadableRequest, state: QueueState, *, leaving: bool) -> str:
     """Why failed jobs cannot be retried; empty if they can."""
-    if isinstance(request, Unreadable):
+    if isinstance(request, UnreadableRequest):
         return f"it cannot be read: {request.why}"
     if leaving:
         return "the queue is being stopped"

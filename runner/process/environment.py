@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 
 from spawn.core.config import references
-from spawn.runner.ports import CannotBegin
+from spawn.runner.ports import CannotStart
 
 
 def environment(
@@ -51,7 +51,7 @@ def _resolve(job: Mapping[str, str], runner: Mapping[bytes, bytes]) -> dict[str,
             resolved[name] = references.resolve(value, available)
         except KeyError as error:
             missing = error.args[0]
-            raise CannotBegin(
+            raise CannotStart(
                 f"environment.{name} needs ${{{missing}}}, which the runner's environment lacks"
             ) from None
     return resolved

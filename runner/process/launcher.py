@@ -12,30 +12,30 @@ from secrets import token_hex
 from shutil import rmtree
 from threading import Thread
 
-from spawn.core.domain.attempt_exit import Exit, StopCause
+from spawn.core.domain.attempt_exit import AttemptExit, StopCause
 from spawn.core.domain.state import JobState
-from spawn.runner.interpreter import python
+from spawn.runner.interpreter import python_command
 from spawn.runner.poller import Poller
-from spawn.runner.ports import CannotBegin, CannotPrepare, Ended, Happening, Prepared
+from spawn.runner.ports import CannotPrepare, CannotStart, Ended, LoopMessage, Prepared
 from spawn.runner.process.environment import environment, interruption_file
-from spawn.runner.process.stray_processes import kill_strays
+from spawn.runner.process.stray_processes import kill_attempt
 from spawn.runner.process.supervisor_protocol import (
+    AttemptEnded,
     Go,
     Message,
     Order,
-    Over,
+    PrepareFailed,
     Ready,
     Stop,
-    Unable,
     receive,
     send,
 )
 from spawn.runner.process.supervisor_socket import connect, peer
-from spawn.runner.process.supervisor_watchdog import Watch, resume
+from spawn.runner.process.supervisor_watchdog import SupervisorWatchdog, resume
 from spawn.runner.threads import keep_running
 from spawn.store import failpoints
 from spawn.store.aws.boot import locations
-from spawn.store.files import replace, sync
+from spawn.store.files import flush_to_disk, replace_file
 from spawn.store.queue_dir import lock, record
 from spawn.store.queue_dir.paths import QueuePaths
 
@@ -51,7 +51,7 @@ ANSWER_SECONDS = 10.0
 MARGIN_SECONDS = 5.0
 """Time beyond its timeout and grace after which an attempt's supervisor is killed."""
 
-_HIDDEN = {failpoints.VARIABLE.encode(), locations.SERVICE.encode()}
+_HIDDEN = {failpoints.VARIABLE.encode(), locations.SERVICE_VARIABLE.encode()}
 """Variables for the runner only, which jobs do not get."""
 
 MAX_IDLE = 2
@@ -73,7 +73,7 @@ class ProcessLauncher:
         self._adopted: set[str] = set()
         self._channels: dict[str, socket.socket] = {}
         self._open: dict[str, tuple[str, int | None]] = {}
-        self._watch = Watch()
+        self._watch = SupervisorWatchdog()
 
     def serve(
         self, paths: QueuePaths, queue_id: str, kill_grace: Callable[[], float], poller: Poller
@@ -106,7 +106,7 @@ class ProcessLauncher:
             channel.close()
             self._zygote.resume()  # a job may have stopped it
             died = "its supervisor died or does not respond"
-            why = answer.why if isinstance(answer, Unable) else died
+            why = answer.why if isinstance(answer, PrepareFailed) else died
             raise CannotPrepare(f"job {job.config.job_id} cannot start now", why=why)
         token = order.token
         self._channels[token] = channel
@@ -125,7 +125,7 @@ class ProcessLauncher:
         """Send the order to a supervisor now, so that `prepare` need not wait for it."""
         key = job.config.job_id, attempt
         if key not in self._foreseen:
-            with suppress(CannotPrepare, CannotBegin):
+            with suppress(CannotPrepare, CannotStart):
                 self._foreseen[key] = self._send_order(job, attempt)
         for other in self._foreseen.keys() - {key}:
             channel, order = self._foreseen.pop(other)
@@ -167,8 +167,8 @@ class ProcessLauncher:
     def warn(self, token: str, deadline: str) -> None:
         """Write the deadline to the attempt's interruption file, atomically."""
         folder = self._open[token][0]
-        replace(interruption_file(folder), f"{deadline}\n".encode(), durable=True)
-        sync(folder)
+        replace_file(interruption_file(folder), f"{deadline}\n".encode(), durable=True)
+        flush_to_disk(folder)
 
     def stop(self, token: str, cause: StopCause, grace: float) -> None:
         """Send the stop to the attempt's supervisor."""
@@ -180,7 +180,7 @@ class ProcessLauncher:
         """End an attempt that is neither prepared nor adopted here, and wait until it is over."""
         channel = connect(job.token)
         if channel is None:
-            kill_strays(job.token, None)
+            kill_attempt(job.token, None)
             return
         with channel, suppress(OSError):
             send(channel, Stop(cause=cause, grace=grace))
@@ -242,14 +242,14 @@ class ProcessLauncher:
                 pass
         rmtree(folder, ignore_errors=True)
 
-    def _receive_end(self, token: str) -> Iterator[Happening]:
+    def _receive_end(self, token: str) -> Iterator[LoopMessage]:
         channel = self._channels.pop(token)
         self._watch.forget(token)
         self._poller.forget(channel)
         message = receive(channel)
-        if isinstance(message, Over):
+        if isinstance(message, AttemptEnded):
             del self._open[token]
-            exit_ = Exit(*message.exit)
+            exit_ = AttemptExit(*message.exit)
             if token in self._adopted or exit_.unended or len(self._idle) >= MAX_IDLE:
                 self._adopted.discard(token)
                 channel.close()
@@ -260,7 +260,7 @@ class ProcessLauncher:
             channel.close()
             yield self._read_end(token)
 
-    def _resume_stopped(self) -> Iterator[Happening]:
+    def _resume_stopped(self) -> Iterator[LoopMessage]:
         """Resume the zygote and supervisors that were stopped by a signal."""
         self._zygote.resume()
         self._watch.look()
@@ -280,7 +280,7 @@ class ProcessLauncher:
         exit_ = record.read(Path(folder) / "record", token)
         if exit_ is not None and exit_.seen:
             return Ended(token, exit_)
-        left = kill_strays(token, pid)
+        left = kill_attempt(token, pid)
         return Ended(token, exit_ and exit_._replace(unended=left), left)
 
 
@@ -354,7 +354,7 @@ class _Zygote:
         with theirs:
             try:
                 self._process = subprocess.Popen(
-                    [*python("spawn.runner.process.zygote"), str(theirs.fileno())],
+                    [*python_command("spawn.runner.process.zygote"), str(theirs.fileno())],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,

@@ -9,7 +9,7 @@ LEAVE_SECONDS = 1.0
 """How long to wait for processes of another user, which cannot be killed, to end by themselves."""
 
 
-def kill_strays(token: str, session: int | None) -> tuple[int, ...]:
+def kill_attempt(token: str, session: int | None) -> tuple[int, ...]:
     """Kill all processes that carry the token or are in the command's session.
 
     Without its supervisor, children of an attempt's command keep running.

@@ -14,23 +14,23 @@ import time
 from contextlib import suppress
 from typing import NoReturn
 
-from spawn.core.domain.attempt_exit import Exit, StopCause
+from spawn.core.domain.attempt_exit import AttemptExit, StopCause
 from spawn.runner.process import process_tree
 from spawn.runner.process.command import become_subreaper, execute
 from spawn.runner.process.output import Output
 from spawn.runner.process.supervisor_protocol import (
+    AttemptEnded,
     Go,
     Order,
-    Over,
+    PrepareFailed,
     Ready,
     Stop,
-    Unable,
     pack,
     receive,
     send,
 )
 from spawn.runner.process.supervisor_socket import accept, listen
-from spawn.store.failpoints import reached
+from spawn.store.failpoints import mark
 from spawn.store.queue_dir import lock, record
 
 DRAIN_SECONDS = 1.0
@@ -51,9 +51,9 @@ def supervise(channel_fd: int) -> NoReturn:
             try:
                 command = _Command()
             except OSError as error:  # out of processes or descriptors
-                send(channel, Unable(why=str(error)))
+                send(channel, PrepareFailed(why=str(error)))
                 break
-            reached("supervisor.forked")
+            mark("supervisor.forked")
             order = _next_order(channel)
             if order is None or not _run_order(channel, order, command):
                 break
@@ -70,7 +70,7 @@ def _next_order(channel: socket.socket) -> Order | None:
     """Wait for an order; skip a stop that came too late for the previous attempt."""
     while (message := receive(channel)) is not None:
         if isinstance(message, Order):
-            reached("supervisor.ordered")
+            mark("supervisor.ordered")
             return message
     return None
 
@@ -94,7 +94,7 @@ def _run_order(channel: socket.socket, order: Order, command: "_Command") -> boo
         attempt = _Attempt(channel, order, command)
     except OSError as error:
         _remove(order.folder)
-        send(channel, Unable(why=str(error)))
+        send(channel, PrepareFailed(why=str(error)))
         return False
     return attempt.run()
 
@@ -150,11 +150,11 @@ class _Attempt:
         self._order = order
         self._command = command
         os.makedirs(order.folder)
-        held = lock.take(f"{order.folder}/lock")
+        held = lock.acquire(f"{order.folder}/lock")
         assert held is not None, "the folder is new"
         self._lock = held  # not inherited: the command was forked before
         self._record = record.preallocate(f"{order.folder}/record")
-        reached("supervisor.folder")
+        mark("supervisor.folder")
         self._output = Output(order.folder, order.job_log)
         self._stop_cause: StopCause | None = None
         self._kill_at: float | None = None
@@ -167,7 +167,7 @@ class _Attempt:
             channel,
             Ready(pid=command.pid, supervisor=os.getpid(), log_offset=self._output.offset),
         )
-        reached("supervisor.ready")
+        mark("supervisor.ready")
 
     def run(self) -> bool:
         """Wait for `Go`, run the command to its end, and write the record.
@@ -177,26 +177,26 @@ class _Attempt:
         """
         if not isinstance(receive(self._channel), Go):
             self._command.dismiss()
-            self._finish(Exit(exit_code=0, began=False))
+            self._finish(AttemptExit(exit_code=0, began=False))
             return False
         began = time.monotonic()
         self._command.go()
-        reached("supervisor.went")
+        mark("supervisor.went")
         if self._output.begin():
             _link_log(self._order.job_log_link, self._order.job_log)
         self._wait(began)
-        reached("supervisor.ended")
+        mark("supervisor.ended")
         wall = time.monotonic() - began
         self._kill_rest()
-        reached("supervisor.swept")
+        mark("supervisor.swept")
         self._drain()
         self._output.close()
-        reached("supervisor.drained")
+        mark("supervisor.drained")
         # A command of another user may still run, without a status. Its attempt ends with SIGKILL.
         status, cpu, peak = self._exit or (signal.SIGKILL, 0.0, 0)
         code = os.waitstatus_to_exitcode(status)
         self._finish(
-            Exit(
+            AttemptExit(
                 exit_code=code if code >= 0 else 128 - code,
                 signal=_signal_name(-code) if code < 0 else None,
                 stop=self._stop_cause,
@@ -262,13 +262,13 @@ class _Attempt:
         """Start to stop the attempt; the first cause and the shortest grace apply."""
         kill_at = time.monotonic() + grace
         if self._stop_cause is None:
-            reached("supervisor.stopping")
+            mark("supervisor.stopping")
             self._stop_cause = cause
             with suppress(OSError):  # keeps the cause if this process dies now
-                killed = Exit(exit_code=137, signal="SIGKILL", stop=cause, seen=False)
+                killed = AttemptExit(exit_code=137, signal="SIGKILL", stop=cause, seen=False)
                 record.write(self._record, self._order.token, killed)
             process_tree.signal_all(os.getpid(), signal.SIGTERM, signal.SIGCONT)
-            reached("supervisor.stopped")
+            mark("supervisor.stopped")
         self._kill_at = kill_at if self._kill_at is None else min(self._kill_at, kill_at)
 
     def _reap(self) -> None:
@@ -324,7 +324,7 @@ class _Attempt:
         os.close(fd)
         return False
 
-    def _finish(self, exit_: Exit) -> None:
+    def _finish(self, exit_: AttemptExit) -> None:
         """Write the record, release the lock, and report to all runners."""
         while True:  # until the record is written: without it a runner would call the job lost
             try:
@@ -332,13 +332,13 @@ class _Attempt:
                 break
             except OSError:
                 time.sleep(1)
-        reached("supervisor.recorded")
+        mark("supervisor.recorded")
         self._listener.close()
         for fd in (self._lock, self._record, self._signals, *self._pipes):
             os.close(fd)
         for runner in self._runners.values():
             with suppress(OSError):  # this runner has died
-                send(runner, Over(tuple(exit_)))
+                send(runner, AttemptEnded(tuple(exit_)))
             if runner is not self._channel:
                 runner.close()
 

@@ -42,7 +42,7 @@ class Ready(NamedTuple):
     log_offset: int
 
 
-class Unable(NamedTuple):
+class PrepareFailed(NamedTuple):
     """From a supervisor: the attempt could not be prepared, and nothing of it runs."""
 
     why: str
@@ -59,15 +59,15 @@ class Stop(NamedTuple):
     grace: float
 
 
-class Over(NamedTuple):
+class AttemptEnded(NamedTuple):
     """From a supervisor: the attempt is over and recorded, and none of its processes runs."""
 
     exit: tuple[Any, ...]
 
 
-Message = Order | Ready | Unable | Go | Stop | Over
+Message = Order | Ready | PrepareFailed | Go | Stop | AttemptEnded
 
-_KINDS = {kind.__name__: kind for kind in (Order, Ready, Unable, Go, Stop, Over)}
+_KINDS = {kind.__name__: kind for kind in (Order, Ready, PrepareFailed, Go, Stop, AttemptEnded)}
 
 
 def send(channel: socket.socket, message: Message) -> None:

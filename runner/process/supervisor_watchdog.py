@@ -19,7 +19,7 @@ class _Supervisor:
         self.resumed = False
 
 
-class Watch:
+class SupervisorWatchdog:
     """The supervisors of open attempts.
 
     Call `forget` when a supervisor's channel closes: afterwards the kernel may reuse its pid.

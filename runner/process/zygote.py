@@ -12,7 +12,7 @@ import sys
 from contextlib import suppress
 
 from spawn.runner.process.supervisor import supervise
-from spawn.runner.process.supervisor_protocol import Unable, pack
+from spawn.runner.process.supervisor_protocol import PrepareFailed, pack
 
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
 
@@ -45,7 +45,7 @@ def main() -> None:
 def _send_unable(channel: int, error: OSError) -> None:
     """Report to the launcher why no supervisor was forked."""
     with suppress(OSError):
-        os.write(channel, pack(Unable(why=str(error))))
+        os.write(channel, pack(PrepareFailed(why=str(error))))
 
 
 def _avoid_oom_kill() -> None:

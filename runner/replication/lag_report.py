@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from spawn.core.values.timestamps import stamp
+from spawn.core.values.timestamps import format_timestamp
 from spawn.runner.replication.replicator import Lag
 from spawn.runner.troubles import Troubles
 from spawn.store.log import replica_progress as hints
@@ -27,13 +27,13 @@ class LagReport:
         self._location = location
         self._say = say
         self._since = ""
-        before = hints.find(folder)
+        before = hints.load_progress(folder)
         self._known = before.seq if before is not None and before.location == location else 0
         """The newest seq in the store that an earlier runner reported."""
 
     def __call__(self, lag: Lag) -> None:
         if lag.trouble and not self._since:
-            self._since = stamp(datetime.now(UTC))
+            self._since = format_timestamp(datetime.now(UTC))
             effect = _JOBS_START if lag.established else "no job starts until it can"
             self._say(f"the log cannot be copied to {self._location}: {lag.trouble}; {effect}")
         elif not lag.trouble and self._since:
@@ -45,7 +45,7 @@ class LagReport:
             self._troubles.begin("replica", what, why=lag.trouble, holds=holds)
         else:
             self._troubles.end("replica")
-        hint = hints.Lag(
+        hint = hints.ReplicaProgress(
             location=self._location,
             seq=lag.seq if lag.established else max(lag.seq, self._known),
             established=lag.established,
@@ -55,4 +55,4 @@ class LagReport:
             since=self._since,
             fence=lag.fence,
         )
-        hints.leave(self._folder, hint)
+        hints.save_progress(self._folder, hint)

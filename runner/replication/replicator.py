@@ -13,25 +13,25 @@ from msgspec import Struct
 
 from spawn.core.errors import SpawnError
 from spawn.core.reports.model import Trouble
-from spawn.runner.ports import Clock, Confirmed, FencedOff, Happening, Renewed, Shipped
-from spawn.store.failpoints import reached
+from spawn.runner.ports import Clock, FencedOff, LoopMessage, OwnershipConfirmed, Renewed, Shipped
+from spawn.store.failpoints import mark
 from spawn.store.objects.interface import SmallObjects, StoreError, Unavailable
 from spawn.store.replica.lease import (
     RENEW_SECONDS,
     TTL_SECONDS,
     Fenced,
-    Holder,
+    LeaseHolder,
+    LeaseSnapshot,
     Owner,
-    Seen,
-    describe,
+    owner_name,
 )
 from spawn.store.replica.pack import Packer
-from spawn.store.replica.reconcile import Found, find
+from spawn.store.replica.reconcile import StoreHead, reconcile_or_claim
 from spawn.store.replica.ship import Log, Shipper
 
-SPACING_SECONDS = 0.5
+SEGMENT_SECONDS = 0.5
 """Time between segments: at most two per second."""
-PACK_AGAIN_SECONDS = 60.0
+PACK_RETRY_SECONDS = 60.0
 """Time before a failed pack is retried."""
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 20.0
@@ -90,7 +90,7 @@ class Replicator:
         store: SmallObjects,
         queue_id: str,
         log: Log,
-        found: Found | None,
+        found: StoreHead | None,
         take: Callable[[], bool],
         fence: bool,
         owner: Owner,
@@ -99,7 +99,7 @@ class Replicator:
         clock: Clock,
         bell: Bell,
         fraction: Callable[[], float],
-        post: Callable[[Happening], None],
+        post: Callable[[LoopMessage], None],
         report: Callable[[Lag], None],
         troubles: Callable[[], Sequence[Trouble]] = tuple,
         free: bool = False,
@@ -121,7 +121,7 @@ class Replicator:
         self._troubles = troubles
         self._free = free
         self._shipper: Shipper | None = None
-        self._holder: Holder | None = None
+        self._holder: LeaseHolder | None = None
         self._packer = Packer(store, log)
         self._taken: bool | None = None
         """Result of `take`, which must not be called again when a later step fails."""
@@ -154,8 +154,8 @@ class Replicator:
     def _ship_at(self) -> float:
         """Earliest time of the next segment. The last ones need not be spread evenly."""
         if self._drain_until is not None:
-            return -inf if self._free else self._puts[0] + 2 * SPACING_SECONDS
-        return self._puts[1] + SPACING_SECONDS
+            return -inf if self._free else self._puts[0] + 2 * SEGMENT_SECONDS
+        return self._puts[1] + SEGMENT_SECONDS
 
     # Called by the loop, on its thread
 
@@ -234,7 +234,7 @@ class Replicator:
                 raise
             if confirming:
                 self._confirm = False
-                self._post(Confirmed())
+                self._post(OwnershipConfirmed())
             return True
         if self.behind and now >= self._ship_at:
             self._puts = (self._puts[1], now)
@@ -247,7 +247,7 @@ class Replicator:
             # Hand back within the TTL of the lease: after that it has expired anyway.
             self._drain_until = min(self._drain_until, now + TTL_SECONDS)
             self._pack(now)
-            reached("replica.draining")
+            mark("replica.draining")
             self._renew(handed_back=self._hand_back)
             self._finished = True
             return True
@@ -266,7 +266,7 @@ class Replicator:
                 self._packer.pack_all(self._shipper.seq)
                 self._packed = True
         except StoreError:
-            self._pack_at = now + PACK_AGAIN_SECONDS
+            self._pack_at = now + PACK_RETRY_SECONDS
 
     def _renew(self, *, handed_back: bool = False) -> None:
         """Renew the lease. While draining, a later claim is no error: the log decides what counts.
@@ -297,7 +297,9 @@ class Replicator:
         """
         found = self._found
         if found is None:
-            found, honoured = find(self._store, self._queue_id, self._log, _refuse, self._take_once)
+            found, honoured = reconcile_or_claim(
+                self._store, self._queue_id, self._log, _refuse, self._take_once
+            )
             self._fence = self._fence and honoured
             _expect_ours(found.seen, self._owner, self._epoch)
             self._found = found
@@ -306,7 +308,7 @@ class Replicator:
                 self._store, self._log, seq=found.seq, hash_=found.hash, fence=self._fence
             )
             self._shipper = shipper
-            self._holder = Holder(
+            self._holder = LeaseHolder(
                 self._store,
                 owner=self._owner,
                 epoch=self._epoch,
@@ -317,10 +319,10 @@ class Replicator:
                 troubles=self._troubles,
             )
         assert self._holder is not None
-        reached("replica.claiming")
+        mark("replica.claiming")
         sent_at = self._clock.monotonic()
         age = self._holder.claim()
-        reached("replica.claimed")
+        mark("replica.claimed")
         self._claimed = True
         self._record_renewal(sent_at - age)
         self._renew_at = self._clock.monotonic() + RENEW_SECONDS
@@ -342,7 +344,7 @@ class Replicator:
             self._update_lag(error)
         if confirming:  # the owner is unknown: keep running, as in any outage
             self._confirm = False
-            self._post(Confirmed())
+            self._post(OwnershipConfirmed())
 
     def _wait_seconds(self) -> float:
         """Seconds until the next task is due."""
@@ -386,7 +388,7 @@ def _refuse(rows: object) -> None:
     raise Fenced("the queue continued on another machine: the store has events that are not here")
 
 
-def _expect_ours(seen: Seen | None, owner: Owner, epoch: int) -> None:
+def _expect_ours(seen: LeaseSnapshot | None, owner: Owner, epoch: int) -> None:
     """Check that no other machine has taken the queue while the store was unreachable.
 
     Raises:
@@ -394,4 +396,4 @@ def _expect_ours(seen: Seen | None, owner: Owner, epoch: int) -> None:
     """
     if seen is None or seen.lease.handed_back or seen.lease.owner.place == owner.place:
         return
-    raise Fenced(f"{describe(seen.lease)} owns the queue, in epoch {seen.lease.epoch}")
+    raise Fenced(f"{owner_name(seen.lease)} owns the queue, in epoch {seen.lease.epoch}")

@@ -17,20 +17,20 @@ from spawn.store.aws.this_machine import Instance
 from spawn.store.files import read_small
 from spawn.store.identity import boot_id, hostname, owner
 from spawn.store.log.ledger import Ledger
-from spawn.store.objects.interface import Denied, SmallObjects, StoreError
-from spawn.store.replica.claim import submitted
+from spawn.store.objects.interface import AccessDenied, SmallObjects, StoreError
+from spawn.store.replica.claim import take_over_submitted
 from spawn.store.replica.lease import Fenced, Owner
-from spawn.store.replica.reconcile import Found, allow, find
+from spawn.store.replica.reconcile import StoreHead, check_takeover, reconcile_or_claim
 
 
-class Owning(Struct, frozen=True, kw_only=True):
+class OwnershipCheck(Struct, frozen=True, kw_only=True):
     """The state of the replica before the opening.
 
     `found` is None if the store is unreachable or has a different log; no job starts then until the
     replicator has resolved that. `fence`: whether the store honours conditional writes.
     """
 
-    found: Found | None
+    found: StoreHead | None
     fence: bool
     diverged: str = ""
     """How the logs differ if another machine has continued the queue; empty otherwise."""
@@ -43,7 +43,7 @@ class Owning(Struct, frozen=True, kw_only=True):
         return max(state.epoch, claimed) + 1
 
 
-def own(
+def take_ownership(
     ledger: Ledger,
     store: SmallObjects,
     *,
@@ -56,7 +56,7 @@ def own(
     say: Callable[[str], None],
     nonce: str = "",
     against: str = "",
-) -> Owning:
+) -> OwnershipCheck:
     """Reconcile a log with its replica, and check that this process may own the queue.
 
     Args:
@@ -85,22 +85,26 @@ def own(
         if new and take is not None:
             fence = take()
         rows, adopt = ledger.log.rows, ledger.adopt
-        found, honoured = find(store, ledger.queue_id, rows, adopt, None if new else take)
+        found, honoured = reconcile_or_claim(
+            store, ledger.queue_id, rows, adopt, None if new else take
+        )
     except Fenced as error:
         say(f"the queue continued on another machine: {error}")
         # The replicator finds the same and fences the queue, which ends its jobs here.
-        return Owning(found=None, fence=fence, diverged=str(error))
+        return OwnershipCheck(found=None, fence=fence, diverged=str(error))
     except StoreError as error:
-        if restore or (isinstance(error, Denied) and not running):
+        if restore or (isinstance(error, AccessDenied) and not running):
             raise
         say(f"{error} ({error.hint})" if error.hint else str(error))
-        return Owning(found=None, fence=fence)
+        return OwnershipCheck(found=None, fence=fence)
     if ledger.empty and new:
-        return Owning(found=found, fence=fence)
+        return OwnershipCheck(found=found, fence=fence)
     if ledger.empty:
-        config, fence = submitted(store, ledger.queue_id, me, force=force)
-        return Owning(found=found, fence=fence, config=config)
-    moved = moved_from(ledger.state, me)  # the new owner's log may not have these jobs' ends yet
+        config, fence = take_over_submitted(store, ledger.queue_id, me, force=force)
+        return OwnershipCheck(found=found, fence=fence, config=config)
+    moved = previous_machine(
+        ledger.state, me
+    )  # the new owner's log may not have these jobs' ends yet
     for job in running:
         now = ledger.state.jobs.get(job.config.job_id)
         if moved or now is None or now.token != job.token or now.state != "running":
@@ -108,11 +112,13 @@ def own(
     fence = honoured and (ledger.state.owner.fence if ledger.state.owner else True)
     if against and found.seen is not None and found.seen.lease.nonce not in (against, nonce):
         force = False  # another machine has just taken over, so it is alive
-    allow(_in_store(ledger, found), found, me, fence=fence, force=force, gone=gone, nonce=nonce)
-    return Owning(found=found, fence=fence)
+    check_takeover(
+        _in_store(ledger, found), found, me, fence=fence, force=force, gone=gone, nonce=nonce
+    )
+    return OwnershipCheck(found=found, fence=fence)
 
 
-def _in_store(ledger: Ledger, found: Found) -> QueueState | None:
+def _in_store(ledger: Ledger, found: StoreHead) -> QueueState | None:
     """The state of the log in the store: an opening that only the local log has does not count."""
     if found.seq >= ledger.state.owned_seq:
         return ledger.state
@@ -121,7 +127,7 @@ def _in_store(ledger: Ledger, found: Found) -> QueueState | None:
     return fold.partial
 
 
-def moved_from(state: QueueState, me: Owner) -> str:
+def previous_machine(state: QueueState, me: Owner) -> str:
     """Name of the machine that the queue ran on, if it was not this one; empty otherwise."""
     owner = state.owner
     if owner is None or owner.place in ("", me.place):
@@ -161,11 +167,13 @@ def ownership(
         owner=owner(),
         pid=os.getpid(),
         results_location=results_location,
-        ssh_host_keys=tuple(_read(path) for path in sorted(_HOST_KEYS.glob("ssh_host_*_key.pub"))),
+        ssh_host_keys=tuple(
+            _read_key(path) for path in sorted(_HOST_KEYS.glob("ssh_host_*_key.pub"))
+        ),
     )
 
 
-def _read(path: Path) -> str:
+def _read_key(path: Path) -> str:
     try:
         return read_small(path, _MAX_BYTES, follow=True).decode("utf-8", "replace").strip()
     except OSError:

@@ -6,7 +6,7 @@ from contextlib import suppress
 import msgspec
 
 from spawn.runner.guardian import OWNED, STOPPING
-from spawn.runner.runner_process import Committed, RunnerMessage
+from spawn.runner.runner_process import LogCommitted, RunnerMessage
 
 
 class Reporter:
@@ -39,7 +39,7 @@ class Reporter:
                 os.write(self._guardian, message)
 
     def __call__(self, message: RunnerMessage) -> None:
-        if isinstance(message, Committed) and not self._owns:
+        if isinstance(message, LogCommitted) and not self._owns:
             self._owns = True
             self._tell_guardian(OWNED)
         with suppress(OSError):  # the reader has ended or is too slow: the log has everything

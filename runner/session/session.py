@@ -17,16 +17,28 @@ from spawn.core.domain.resumption import owned_seconds
 from spawn.core.domain.state import JobState, QueueState
 from spawn.core.domain.submission import config_sha256, submit
 from spawn.core.errors import QueueExists, QueueNotFound
-from spawn.core.values.timestamps import moment
-from spawn.runner.loop.epoch import OWNING_SECONDS
+from spawn.core.values.timestamps import parse_timestamp
+from spawn.runner.loop.epoch import SAVE_OWNED_SECONDS
 from spawn.runner.loop.queue_loop import FENCED_GRACE, Runner
 from spawn.runner.poller import Poller
-from spawn.runner.ports import Drained, Happening, Published, Removed, Requested, Signalled
+from spawn.runner.ports import (
+    LogRemoved,
+    LoopMessage,
+    ReplicatorEnded,
+    Requested,
+    Signalled,
+    UploadEnded,
+)
 from spawn.runner.process.launcher import ProcessLauncher
 from spawn.runner.replication.lag_report import LagReport
 from spawn.runner.replication.replicator import Replicator
-from spawn.runner.runner_process import Committed, Plans, RunOrder, Said
-from spawn.runner.session.ownership import Owning, moved_from, own, ownership
+from spawn.runner.runner_process import LogCommitted, RunOptions, RunRequest, WarningMessage
+from spawn.runner.session.ownership import (
+    OwnershipCheck,
+    ownership,
+    previous_machine,
+    take_ownership,
+)
 from spawn.runner.session.reporter import Reporter
 from spawn.runner.session.storage_place import choose_place
 from spawn.runner.shutdown.machine_shutdown import MISSING, MachineShutdown
@@ -35,24 +47,24 @@ from spawn.runner.system_clock import SystemClock
 from spawn.runner.threads import ReplicatorThread, ThreadBell
 from spawn.runner.transfers.publisher import ThreadPublisher
 from spawn.runner.troubles import Troubles
-from spawn.store.aws.this_machine import instance, metadata
-from spawn.store.aws.this_machine import place as place_here
-from spawn.store.failpoints import reached
+from spawn.store.aws.this_machine import detect_instance, metadata
+from spawn.store.aws.this_machine import machine_id as place_here
+from spawn.store.failpoints import mark
 from spawn.store.identity import boot_id, hostname, owner
 from spawn.store.log import ownership_time as owned_hint
 from spawn.store.log import replica_progress
 from spawn.store.log.ledger import Ledger
 from spawn.store.log.write import LogFull
 from spawn.store.objects.location import open_place
-from spawn.store.queue_dir.output import recent
+from spawn.store.queue_dir.output import last_lines
 from spawn.store.queue_dir.paths import QueuePaths, Roots
-from spawn.store.queue_dir.requests import Inbox
+from spawn.store.queue_dir.requests import RequestInbox
 from spawn.store.queue_dir.troubles import Board
 from spawn.store.replica.claim import claim
 from spawn.store.replica.lease import Owner
 from spawn.store.replica.restore_log import discard
-from spawn.store.results.pending_uploads import owed
-from spawn.store.results.restore import Restored
+from spawn.store.results.pending_uploads import pending_uploads
+from spawn.store.results.restore import RestoreRecord
 
 LAST_LINES = 10
 STOP_DRAIN_SECONDS = 30.0
@@ -78,7 +90,7 @@ class Session:
 
     def __init__(
         self,
-        order: RunOrder,
+        order: RunRequest,
         roots: Roots,
         paths: QueuePaths,
         launcher: ProcessLauncher,
@@ -98,7 +110,7 @@ class Session:
         self._ledger = Ledger(paths.events, order.queue_id)
         self._log_file = _file_at(paths.events)
         self._fresh = self._ledger.empty
-        self._instance = instance(os.environ)
+        self._instance = detect_instance(os.environ)
         self._me = Owner(
             place=place_here(self._instance, roots.state),
             instance_id=self._instance.instance_id,
@@ -165,7 +177,7 @@ class Session:
                 self._power_off_if_due(behind=behind)
             return state
         plans = self._plans()
-        reached("runner.claimed")
+        mark("runner.claimed")
         opening = ownership(
             QueueStarted if state.state == "pending" else QueueResumed,
             self._store.location,
@@ -176,8 +188,8 @@ class Session:
         )
         if isinstance(opening, QueueResumed):
             here = not plans.moved_from  # otherwise a hint here is about another epoch
-            hint = owned_hint.find(self._paths.folder, state.epoch) if here else None
-            owned = owned_seconds(state, hint, every=OWNING_SECONDS)
+            hint = owned_hint.load_owned_time(self._paths.folder, state.epoch) if here else None
+            owned = owned_seconds(state, hint, every=SAVE_OWNED_SECONDS)
             opening = structs.replace(opening, owned_seconds=owned, died=self._died)
         epoch = owning.epoch(state)
         return self._run_loop(state, plans, opening, epoch, self._replicator(owning, epoch))
@@ -185,7 +197,7 @@ class Session:
     def _run_loop(
         self,
         state: QueueState,
-        plans: Plans,
+        plans: RunOptions,
         opening: QueueStarted,
         epoch: int,
         replicator: Replicator,
@@ -194,10 +206,10 @@ class Session:
         self._launcher.serve(
             self._paths, self._order.queue_id, lambda: ledger.state.config.kill_grace, poller
         )
-        publisher = ThreadPublisher(self._store, poller.post, Restored(self._paths.folder))
+        publisher = ThreadPublisher(self._store, poller.post, RestoreRecord(self._paths.folder))
         poller.poll_regularly(self._check_disks)
         poller.poll_regularly(self._check_log)
-        inbox = Inbox(self._paths.requests)
+        inbox = RequestInbox(self._paths.requests)
         if state.ended:
             for request in inbox.read():
                 inbox.done(request.id)  # it was sent before the queue ended
@@ -215,22 +227,22 @@ class Session:
             opening=[Draft(opening)],
             epoch=epoch,
             fraction=random.random,
-            last_lines=lambda job: recent(job, LAST_LINES),
+            last_lines=lambda job: last_lines(job, LAST_LINES),
             committed=self._committed,
             say=self._say,
             troubles=self._troubles,
             answered=inbox.done,
             plans=plans,
-            owed=owed(
+            owed=pending_uploads(
                 self._order.queue_id,
                 ledger.log.rows(),
                 failed_too=self._order.task == "resume",
             ),
-            owning=lambda seconds: owned_hint.leave(
-                self._paths.folder, owned_hint.Owning(epoch, seconds)
+            owning=lambda seconds: owned_hint.save_owned_time(
+                self._paths.folder, owned_hint.OwnershipTime(epoch, seconds)
             ),
         )
-        thread = ReplicatorThread(replicator, on_end=lambda: poller.post(Drained()))
+        thread = ReplicatorThread(replicator, on_end=lambda: poller.post(ReplicatorEnded()))
         thread.start()
         notices = Notices(metadata(os.environ), poller.post) if self._instance.on_ec2 else None
         if notices is not None:
@@ -270,10 +282,10 @@ class Session:
         self._ledger.close()
         self._board.close()
 
-    def _own(self) -> Owning:
+    def _own(self) -> OwnershipCheck:
         """Take ownership as the order says."""
         order = self._order
-        return own(
+        return take_ownership(
             self._ledger,
             self._store,
             me=self._me,
@@ -332,7 +344,7 @@ class Session:
 
         return state_of(instance_id, region, self._place.profile)
 
-    def _plans(self) -> Plans:
+    def _plans(self) -> RunOptions:
         """The runner's options for this order and the current state.
 
         Raises:
@@ -348,15 +360,15 @@ class Session:
             config = structs.replace(order.config or whole, queue_id=state.config.queue_id)
             if order.global_timeout is not None:
                 config = structs.replace(config, global_timeout=order.global_timeout)
-            if not resumption.changes(state, config):
+            if not resumption.describe_changes(state, config):
                 config = None
-            resumption.check(
+            resumption.check_resumable(
                 state,
                 retry_failed=order.retry_failed,
                 config=config,
                 from_s3=order.from_s3,
             )
-        return Plans(
+        return RunOptions(
             by=order.by or owner(),
             retry_failed=order.retry_failed,
             config=config,
@@ -366,7 +378,7 @@ class Session:
             rebooted=self._rebooted(state),
             ttl=order.ttl,
             powers_off=order.on_complete != "keep",
-            moved_from=moved_from(state, self._me),
+            moved_from=previous_machine(state, self._me),
         )
 
     def _same_boot(self, state: QueueState) -> bool:
@@ -394,7 +406,7 @@ class Session:
             return False
         return bool(owner.boot_id) and boot_id() not in ("", owner.boot_id)
 
-    def _replicator(self, owning: Owning, epoch: int) -> Replicator:
+    def _replicator(self, owning: OwnershipCheck, epoch: int) -> Replicator:
         return Replicator(
             store=self._store,
             queue_id=self._order.queue_id,
@@ -414,7 +426,7 @@ class Session:
             troubles=self._troubles.present,
         )
 
-    def _settle(self, owning: Owning) -> int:
+    def _settle(self, owning: OwnershipCheck) -> int:
         """Upload the rest of an ended queue's log; returns how many events are still missing."""
         replicator = self._replicator(owning, owning.epoch(self._ledger.state))
         replicator.committed(self._ledger.seq)
@@ -459,7 +471,7 @@ class Session:
                 publisher.abandon()
                 missing = MISSING
             for happening in self._poller.wait(max(0.0, left) if not publisher.idle else None):
-                if isinstance(happening, Published) and happening.unsaved:
+                if isinstance(happening, UploadEnded) and happening.unsaved:
                     missing = happening.unsaved
                 if isinstance(happening, Signalled):
                     replicator.drain(0)
@@ -473,11 +485,11 @@ class Session:
             )
         return missing
 
-    def _check_disks(self) -> Iterator[Happening]:
+    def _check_disks(self) -> Iterator[LoopMessage]:
         self._troubles.check_disks((self._paths.folder, self._paths.log))
         return iter(())
 
-    def _check_log(self) -> Iterator[Happening]:
+    def _check_log(self) -> Iterator[LoopMessage]:
         """Check that the log is still the file that readers open."""
         try:
             gone = _file_at(self._paths.events) != self._log_file
@@ -488,26 +500,26 @@ class Session:
             how = "was replaced by another file" if exists else "was removed"
             self.removed = f"{self._paths.events} {how}"
             self._say(f"{self.removed}: the queue's jobs are being stopped")
-            yield Removed(self.removed)
+            yield LogRemoved(self.removed)
 
     def _committed(self, events: list[Event[Data]]) -> None:
         if events:
             self._wrote = True
-            self._report(Committed(events[-1].seq))
+            self._report(LogCommitted(events[-1].seq))
             for happening in self._check_log():
                 self._poller.post(happening)
 
     def _say(self, text: str) -> None:
         with suppress(OSError):  # the disk of runner.log may be full
             print(text, file=sys.stderr, flush=True)
-        self._report(Said(text))
+        self._report(WarningMessage(text))
 
 
 def _exists(queue_id: str, state: QueueState) -> QueueExists:
     resume = f"`spawn queue resume {queue_id}` resumes it, " * (state.state != "completed")
     return QueueExists(
         f"queue {queue_id} was run before",
-        why=f"submitted {moment(state.submitted_at).astimezone():%Y-%m-%d %H:%M:%S %Z}, "
+        why=f"submitted {parse_timestamp(state.submitted_at).astimezone():%Y-%m-%d %H:%M:%S %Z}, "
         f"now {state.state}",
         hint=f"{resume}`--queue-id NEW` starts a new queue",
     )

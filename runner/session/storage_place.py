@@ -5,13 +5,13 @@ from pathlib import Path
 
 from spawn.core.domain.state import QueueState
 from spawn.core.errors import InvalidArgument
-from spawn.runner.runner_process import RunOrder
+from spawn.runner.runner_process import RunRequest
 from spawn.store.aws.this_machine import Instance
 from spawn.store.log import read
-from spawn.store.objects.location import Place, parse
+from spawn.store.objects.location import StoreLocation, parse_s3_uri
 
 
-def choose_place(order: RunOrder, state: QueueState | None, instance: Instance) -> Place:
+def choose_place(order: RunRequest, state: QueueState | None, instance: Instance) -> StoreLocation:
     """The log's place, else the order's, the configuration's, or on EC2 the region's bucket.
 
     Args:
@@ -25,7 +25,7 @@ def choose_place(order: RunOrder, state: QueueState | None, instance: Instance) 
     bucket = order.bucket or (config and config.result_s3_bucket) or None
     region = order.region or instance.region
     if state is not None and state.owner is not None and not (order.from_s3 and order.bucket):
-        bucket, prefix = parse(state.owner.results_location) or (None, prefix)
+        bucket, prefix = parse_s3_uri(state.owner.results_location) or (None, prefix)
         region = order.region or state.owner.region
     else:
         prefix = order.prefix or prefix
@@ -38,10 +38,12 @@ def choose_place(order: RunOrder, state: QueueState | None, instance: Instance) 
             f"the bucket of queue {order.queue_id} is not known",
             hint="specify --bucket, or --region for the bucket spawn-results-<region>",
         )
-    return Place(bucket=bucket, prefix=prefix.strip("/"), region=region, profile=order.profile)
+    return StoreLocation(
+        bucket=bucket, prefix=prefix.strip("/"), region=region, profile=order.profile
+    )
 
 
-def place_of_copy(order: RunOrder, log: Path, instance: Instance, objects: Path) -> Place:
+def place_of_copy(order: RunRequest, log: Path, instance: Instance, objects: Path) -> StoreLocation:
     """The place of a damaged log's copy: the order's, else as far as it can be read the log's, or
     the one that the last runner noted.
 
@@ -55,6 +57,6 @@ def place_of_copy(order: RunOrder, log: Path, instance: Instance, objects: Path)
     if noted is None or (order.from_s3 and order.bucket):
         return choose_place(order, None, instance)
     location, region = noted
-    bucket, prefix = parse(location) or (None, os.path.relpath(location, objects))
+    bucket, prefix = parse_s3_uri(location) or (None, os.path.relpath(location, objects))
     region = order.region or region or instance.region
-    return Place(bucket=bucket, prefix=prefix, region=region, profile=order.profile)
+    return StoreLocation(bucket=bucket, prefix=prefix, region=region, profile=order.profile)

@@ -7,14 +7,14 @@ from datetime import datetime
 
 from spawn.core.domain.replay import Row
 from spawn.core.domain.state import QueueState
-from spawn.core.errors import InvalidArgument, TtlPassed
+from spawn.core.errors import InvalidArgument, TtlExpired
 from spawn.core.values.ttl import Ttl
 from spawn.runner.runner_process import OnComplete
 from spawn.store.aws.this_machine import Instance, is_ec2_hardware
-from spawn.store.objects.location import Place
-from spawn.store.programs import find
+from spawn.store.objects.location import StoreLocation
+from spawn.store.programs import find_program
 from spawn.store.queue_dir.paths import QueuePaths
-from spawn.store.results.pending_uploads import owed
+from spawn.store.results.pending_uploads import pending_uploads
 
 MISSING = "some files of its attempts are not in the object store"
 
@@ -36,7 +36,7 @@ class MachineShutdown:
         self._location = location
         self._is_local = False
 
-    def check(self, place: Place) -> None:
+    def check(self, place: StoreLocation) -> None:
         """Check that `--on-complete` is possible on this machine.
 
         Raises:
@@ -76,7 +76,7 @@ class MachineShutdown:
         if (state.state, state.reason) != ("interrupted", "ttl"):
             return
         if self._on_complete == "keep" or not same_boot:
-            raise TtlPassed(
+            raise TtlExpired(
                 f"queue {state.queue_id} cannot resume on this machine",
                 why=f"its time here (--ttl {ttl.text}) is over",
                 hint="use a later --ttl, or none",
@@ -130,7 +130,7 @@ class MachineShutdown:
             unsaved = job.checkpoint_unsaved and job.state != "completed"
             if unsaved and self._paths.has(job.folder):
                 return f"the checkpoint of {job_id} is not in {self._location}"
-        left = next(owed(state.queue_id, rows, failed_too=False), None)
+        left = next(pending_uploads(state.queue_id, rows, failed_too=False), None)
         return "" if left is None else MISSING
 
 
@@ -148,7 +148,7 @@ def power_off(instance: Instance) -> str:
     Returns:
         Why that is not possible; empty if the machine is being powered off.
     """
-    program = find("systemctl")
+    program = find_program("systemctl")
     if program is None:
         return "there is no systemctl on PATH"
     if not instance.on_ec2:
@@ -157,7 +157,7 @@ def power_off(instance: Instance) -> str:
         return "this machine is not EC2 hardware"
     command = [program, "poweroff"]
     if os.geteuid() != 0:
-        command = [find("sudo") or "/usr/bin/sudo", "-n", *command]
+        command = [find_program("sudo") or "/usr/bin/sudo", "-n", *command]
     try:
         done = subprocess.run(
             command,

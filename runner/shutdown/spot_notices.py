@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from threading import Event, Thread
 
-from spawn.runner.ports import Happening, Noticed
+from spawn.runner.ports import LoopMessage, SpotNotice
 from spawn.runner.threads import keep_running
 from spawn.store.aws.metadata import Metadata
 
-ASK_SECONDS = 5.0
+POLL_SECONDS = 5.0
 """Poll interval. Source: "Spot Instance interruption notices" in the EC2 user guide."""
 
 
@@ -18,7 +18,7 @@ class Notices:
         post: Receives the `Noticed`, on that thread.
     """
 
-    def __init__(self, metadata: Metadata, post: Callable[[Happening], None]) -> None:
+    def __init__(self, metadata: Metadata, post: Callable[[LoopMessage], None]) -> None:
         self._metadata = metadata
         self._post = post
         self._closed = Event()
@@ -40,6 +40,6 @@ class Notices:
         while not self._closed.is_set():
             notice = self._metadata.notice()
             if notice is not None:
-                self._post(Noticed(notice.action, notice.at))
+                self._post(SpotNotice(notice.action, notice.at))
                 return
-            self._closed.wait(ASK_SECONDS)
+            self._closed.wait(POLL_SECONDS)

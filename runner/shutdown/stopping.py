@@ -5,18 +5,18 @@ import signal
 from spawn.core.config.model import QueueConfig
 from spawn.core.domain.events import QueueFailed, QueueInterrupted
 from spawn.core.domain.state import QueueState
-from spawn.core.values.timestamps import stamp
+from spawn.core.values.timestamps import format_timestamp
 from spawn.core.values.ttl import Ttl
-from spawn.runner.ports import Clock, Noticed
+from spawn.runner.ports import Clock, SpotNotice
 
-PUBLISH_SECONDS = 10.0
+UPLOAD_SECONDS = 10.0
 """How long a stop waits for uploads; the next runner here finishes them."""
 CHECKPOINT_SECONDS = 60.0
 """How long a stop waits for checkpoints that make progress: a runner on another machine could not
 upload them."""
 TIMED_CHECKPOINT_SECONDS = 300.0
 """The same if a time limit stops the queue, so that no user waits for it."""
-PROMISE_SECONDS = 3600.0
+POWEROFF_UPLOAD_SECONDS = 3600.0
 """How long the end of a queue waits for uploads before its machine is powered off."""
 RESERVED_SECONDS = 30.0
 """Time before an EC2 interruption that is reserved for uploads and the log."""
@@ -26,7 +26,7 @@ MIN_SECONDS = 2.0
 """Least time from SIGTERM to SIGKILL, and least wait for uploads, before an EC2 interruption."""
 
 
-class Leaving:
+class StopReasons:
     """The reasons to stop, and how long the runner may take to stop.
 
     Args:
@@ -56,7 +56,7 @@ class Leaving:
         """Whether a second signal asked to stop without waiting."""
         self.timed_out = False
         self.ttl_passed = False
-        self.notice: Noticed | None = None
+        self.notice: SpotNotice | None = None
         """EC2's interruption notice."""
         self.spot_deadline = 0.0
         """Time of the EC2 interruption by the monotonic clock."""
@@ -76,14 +76,14 @@ class Leaving:
             name = signal.Signals(number).name
             self._record_interruption(QueueInterrupted(cause="signal", detail=name))
 
-    def take_back(self, notice: Noticed, kill_grace: float) -> float | None:
+    def take_back(self, notice: SpotNotice, kill_grace: float) -> float | None:
         """Record EC2's notice; returns the seconds from SIGTERM to SIGKILL, None for a repeat."""
         if self.notice is not None:
             return None
         left = (notice.at - self._clock.wall()).total_seconds()
         self.notice = notice
         self.spot_deadline = self._clock.monotonic() + left
-        detail = f"{notice.action} at {stamp(notice.at)}"
+        detail = f"{notice.action} at {format_timestamp(notice.at)}"
         self._record_interruption(QueueInterrupted(cause="spot", detail=detail))
         return min(kill_grace, max(left - RESERVED_SECONDS, left / 3, MIN_SECONDS))
 
@@ -170,7 +170,7 @@ class Leaving:
         if self.notice is not None:
             return max(self.spot_deadline - DRAIN_SECONDS, self._since + MIN_SECONDS)
         powers_off = self._powers_off and self.signal is None
-        return self._since + (PROMISE_SECONDS if powers_off else PUBLISH_SECONDS)
+        return self._since + (POWEROFF_UPLOAD_SECONDS if powers_off else UPLOAD_SECONDS)
 
     def _checkpoint_limit(self, *, flows: bool) -> float:
         """When a stop gives up checkpoints."""

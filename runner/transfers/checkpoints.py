@@ -14,7 +14,13 @@ from spawn.core.domain.events import (
 )
 from spawn.core.domain.plan import is_stopping
 from spawn.core.domain.state import JobState, QueueState
-from spawn.runner.ports import Checkpointed, Faltering, Hindered, Publisher, Returned
+from spawn.runner.ports import (
+    CheckpointRestored,
+    CheckpointRetrying,
+    CheckpointUploaded,
+    Publisher,
+    RestoreRetrying,
+)
 from spawn.runner.troubles import Troubles
 
 _CAUSES = ("stop", "spot", "host")
@@ -40,12 +46,12 @@ class Checkpoints:
         self._save_started: set[str] = set()
         self._save_errors: dict[str, str] = {}
         """Why an attempt's checkpoint is being retried, by token."""
-        self._saved: dict[str, Checkpointed] = {}
+        self._saved: dict[str, CheckpointUploaded] = {}
         self._elsewhere: dict[str, str] = {}
         """Tokens of newest attempts that ran on another machine, by job."""
         self._restoring: dict[str, str] = {}
         self._restore_errors: dict[str, str] = {}
-        self._restored: dict[str, Returned] = {}
+        self._restored: dict[str, CheckpointRestored] = {}
 
     def load(self, state: QueueState, holds: Callable[[JobState], bool]) -> None:
         """Find the checkpoints of attempts on other machines.
@@ -88,7 +94,7 @@ class Checkpoints:
         self._publisher.drop_checkpoints()
         for token in sorted(self._wanted.keys() - self._saved.keys()):
             why = self._save_errors.get(token) or NO_TIME
-            self._saved[token] = Checkpointed(token, None, why)
+            self._saved[token] = CheckpointUploaded(token, None, why)
             yield from self._save_drafts(state, self._saved[token])
 
     # restore
@@ -116,19 +122,22 @@ class Checkpoints:
 
     # both
 
-    def record(self, happening: Checkpointed | Faltering | Returned | Hindered) -> None:
+    def record(
+        self,
+        happening: CheckpointUploaded | CheckpointRetrying | CheckpointRestored | RestoreRetrying,
+    ) -> None:
         """Record progress of a checkpoint."""
         match happening:
-            case Checkpointed(token, _, why):
+            case CheckpointUploaded(token, _, why):
                 if token in self._wanted:
                     self._saved.setdefault(token, happening)
                     self._troubles.end("checkpoint", self._wanted[token])
                     if why:
                         self._say(f"{self._wanted[token]}: the checkpoint was not saved: {why}")
-            case Faltering(token, ""):
+            case CheckpointRetrying(token, ""):
                 self._save_errors.pop(token, None)
                 self._troubles.end("checkpoint", self._wanted.get(token, ""))
-            case Faltering(token, why):
+            case CheckpointRetrying(token, why):
                 if token in self._wanted:
                     self._save_errors[token] = why
                     job_id = self._wanted[token]
@@ -139,14 +148,14 @@ class Checkpoints:
                         why=why,
                         said=f"{job_id}: the checkpoint is not saved yet: {why}",
                     )
-            case Returned(job_id, token, gone):
+            case CheckpointRestored(job_id, token, gone):
                 if self._restoring.get(job_id) == token:
                     self._restore_errors.pop(job_id, None)
                     self._troubles.end("restore", job_id)
                     self._restored[job_id] = happening
                     if gone:
                         self._say(f"{job_id} starts without its checkpoint: {gone}")
-            case Hindered(job_id, why):
+            case RestoreRetrying(job_id, why):
                 self._restore_errors[job_id] = why
                 self._troubles.begin(
                     "restore",
@@ -171,7 +180,7 @@ class Checkpoints:
                 note = CheckpointPutBack(files=restored.files, error=restored.gone)
                 yield Draft(note, job_id=job_id, attempt=job.attempt)
 
-    def _save_drafts(self, state: QueueState, done: Checkpointed) -> Iterator[Draft]:
+    def _save_drafts(self, state: QueueState, done: CheckpointUploaded) -> Iterator[Draft]:
         job = state.jobs.get(self._wanted[done.token])
         if job is None or job.token != done.token or job.state == "running":
             return

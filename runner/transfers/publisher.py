@@ -16,27 +16,27 @@ from spawn.core.domain.events import Results, ResultsUploaded, ResultsUploadFail
 from spawn.core.domain.state import JobState
 from spawn.core.errors import SpawnError
 from spawn.runner.ports import (
-    Checkpointed,
-    Collected,
-    Faltering,
-    Happening,
-    Hindered,
-    Published,
-    PutBack,
-    Returned,
-    Troubled,
+    CheckpointRestored,
+    CheckpointRetrying,
+    CheckpointUploaded,
+    LoopMessage,
+    RestoreRetrying,
+    ResultsListed,
+    ResultsRestored,
+    UploadEnded,
+    UploadRetrying,
 )
 from spawn.runner.transfers.backoff import OUTAGE_FAILURES, Backoff
 from spawn.runner.transfers.workers import Workers
-from spawn.store.objects.interface import NotThere, ObjectStore, StoreError, Unavailable
+from spawn.store.objects.interface import ObjectNotFound, ObjectStore, StoreError, Unavailable
 from spawn.store.results import output_pieces
-from spawn.store.results.checkpoint import Checkpoint, NotWanted, put_checkpoint_back
-from spawn.store.results.manifest import collect, is_collected, load
-from spawn.store.results.restore import Gone, Restored, put_back
+from spawn.store.results.checkpoint import Checkpoint, CheckpointCancelled, restore_checkpoint
+from spawn.store.results.manifest import has_manifest, read_manifest, write_manifest
+from spawn.store.results.restore import RestoreRecord, ResultsMissing, restore_results
 from spawn.store.results.upload import (
     LOGS,
-    Lost,
-    OnlyResults,
+    OutputNotUploaded,
+    ResultFileLost,
     attempt_prefix,
     publish,
     summarize_left_out,
@@ -44,12 +44,12 @@ from spawn.store.results.upload import (
 
 ATTEMPTS_AT_ONCE = 4
 FILES_AT_ONCE = 8
-AGAIN_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
+PERMANENT_ERROR_PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Pauses between tries after permanent errors, such as a refusal."""
-FIRST_SECONDS = 0.5
-MOST_SECONDS = 20.0
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 20.0
 """Shortest and longest pause between tries after temporary errors."""
-PIECE_SECONDS = 30.0
+OUTPUT_UPLOAD_SECONDS = 30.0
 """Interval at which the output of a running job is uploaded."""
 
 
@@ -62,7 +62,7 @@ class ThreadPublisher:
     """
 
     def __init__(
-        self, store: ObjectStore, post: Callable[[Happening], None], restored: Restored
+        self, store: ObjectStore, post: Callable[[LoopMessage], None], restored: RestoreRecord
     ) -> None:
         self.store = store
         self.post = post
@@ -73,7 +73,7 @@ class ThreadPublisher:
         )
         self._failures: dict[str, str] = {}
         self._open: set[str] = set()
-        self.backoff = Backoff(FIRST_SECONDS, MOST_SECONDS)
+        self.backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         self._followed: dict[str, JobState] = {}
         self.lock = Lock()
         self._restoring: deque[_RestoreRequest] = deque()
@@ -107,7 +107,7 @@ class ThreadPublisher:
         self._followed[token] = job
         if self.store.far:
             ends = dict.fromkeys(LOGS, 0)
-            self._followers.add(lambda: self._follow(token, job, ends), PIECE_SECONDS)
+            self._followers.add(lambda: self._follow(token, job, ends), OUTPUT_UPLOAD_SECONDS)
 
     def put_back(self, job: JobState, as_of: str) -> None:
         """Restore a job's results."""
@@ -143,7 +143,7 @@ class ThreadPublisher:
         """Count open uploads as closed: the next runner finishes them."""
         self._open.clear()
 
-    def published(self, outcome: Published) -> None:
+    def published(self, outcome: UploadEnded) -> None:
         """Close an upload and post its outcome."""
         self._open.discard(outcome.token)
         self.post(outcome)
@@ -164,10 +164,10 @@ class ThreadPublisher:
     def _collect(self, token: str, job: JobConfig, folder: Path) -> None:
         results: Results | None = None
         try:
-            results = collect(job, folder)
+            results = write_manifest(job, folder)
         except Exception as error:  # the loop must get its answer
             self._failures[token] = str(error)
-        self.post(Collected(token, results))
+        self.post(ResultsListed(token, results))
 
     def _follow(self, token: str, job: JobState, ends: dict[str, int]) -> float | None:
         """Upload what an attempt has printed since the last call, and advance `ends`."""
@@ -176,12 +176,12 @@ class ThreadPublisher:
                 return None
             try:
                 file = Path(job.folder, log)
-                ends[log] = output_pieces.send(
+                ends[log] = output_pieces.upload_pieces(
                     self.store, attempt_prefix(job), log, file, ends[log]
                 )
-            except (OSError, StoreError, NotThere):
+            except (OSError, StoreError, ObjectNotFound):
                 continue  # the next call uploads it
-        return PIECE_SECONDS
+        return OUTPUT_UPLOAD_SECONDS
 
 
 class _Upload:
@@ -207,7 +207,7 @@ class _Upload:
         self._job = job
         self._fresh = fresh
         self._failure = failure
-        self._pauses = iter(() if last else AGAIN_SECONDS)
+        self._pauses = iter(() if last else PERMANENT_ERROR_PAUSES)
         self._requested_at = time.monotonic()
         self._failures = 0
         self._failing_since = 0.0
@@ -225,8 +225,8 @@ class _Upload:
         promised = self._job.state == "completed" and bool(self._job.config.result_files)
         folder = Path(self._job.folder)
         try:
-            if promised and not self._failure and not is_collected(folder):
-                collect(self._job.config, folder)  # an earlier runner has failed to
+            if promised and not self._failure and not has_manifest(folder):
+                write_manifest(self._job.config, folder)  # an earlier runner has failed to
             uploaded = publish(
                 publisher.store,
                 self._job,
@@ -236,7 +236,7 @@ class _Upload:
             )
         except Unavailable as error:
             return self._retry(str(error), began)
-        except OnlyResults as unsaved:
+        except OutputNotUploaded as unsaved:
             self._uploaded = unsaved.uploaded
             if isinstance(unsaved.cause, Unavailable):
                 return self._retry(str(unsaved.cause), began)
@@ -283,7 +283,7 @@ class _Upload:
     def _report(self, since: float, why: str) -> None:
         if not self._reported:
             self._reported = True
-            self._publisher.post(Troubled(self._token, since, why))
+            self._publisher.post(UploadRetrying(self._token, since, why))
 
     def _record_success(self) -> None:
         """Record that part of the upload has succeeded. From any thread."""
@@ -291,7 +291,7 @@ class _Upload:
         self._failures = 0
         if self._reported:
             self._reported = False
-            self._publisher.post(Troubled(self._token, None))
+            self._publisher.post(UploadRetrying(self._token, None))
 
     def _finish(self, uploaded: ResultsUploaded | None, failure: str, unsaved: str = "") -> None:
         """Report the outcome.
@@ -306,7 +306,7 @@ class _Upload:
         outcome: ResultsUploaded | ResultsUploadFailed | None = uploaded
         if failure and promised:
             outcome = _failure_event(failure, Path(job.folder))
-        self._publisher.published(Published(self._token, outcome, unsaved))
+        self._publisher.published(UploadEnded(self._token, outcome, unsaved))
 
 
 class _CheckpointUpload:
@@ -316,7 +316,7 @@ class _CheckpointUpload:
         self._publisher = publisher
         self._token = token
         self._checkpoint = Checkpoint(job, lambda: not publisher.dropped)
-        self._pauses = iter(AGAIN_SECONDS)
+        self._pauses = iter(PERMANENT_ERROR_PAUSES)
         self._reported = False
 
     def __call__(self) -> float | None:
@@ -330,7 +330,7 @@ class _CheckpointUpload:
             saved = self._checkpoint.save(
                 publisher.store, pool=publisher.files, went=self._record_success
             )
-        except NotWanted:
+        except CheckpointCancelled:
             return None
         except Unavailable as error:
             self._report(str(error))
@@ -338,20 +338,20 @@ class _CheckpointUpload:
         except Exception as error:  # the loop must get its answer
             retry_in = next(self._pauses, None)
             if retry_in is None:
-                publisher.post(Checkpointed(self._token, None, _error_text(error)))
+                publisher.post(CheckpointUploaded(self._token, None, _error_text(error)))
             return retry_in
-        publisher.post(Checkpointed(self._token, saved))
+        publisher.post(CheckpointUploaded(self._token, saved))
         return None
 
     def _report(self, why: str) -> None:
         self._reported = True
-        self._publisher.post(Faltering(self._token, why))
+        self._publisher.post(CheckpointRetrying(self._token, why))
 
     def _record_success(self) -> None:
         self._publisher.backoff.record_success()
         if self._reported:
             self._reported = False
-            self._publisher.post(Faltering(self._token, ""))
+            self._publisher.post(CheckpointRetrying(self._token, ""))
 
 
 class _RestoreRequest(Struct, frozen=True):
@@ -372,8 +372,8 @@ class _Restore:
     def __init__(self, publisher: ThreadPublisher, requests: deque[_RestoreRequest]) -> None:
         self._publisher = publisher
         self._requests = requests
-        self._pauses = iter(AGAIN_SECONDS)
-        self._backoff = FIRST_SECONDS
+        self._pauses = iter(PERMANENT_ERROR_PAUSES)
+        self._backoff = FIRST_PAUSE
         self._newest: dict[str, str] = {}
         """Time of the results that each path was restored from."""
 
@@ -382,21 +382,23 @@ class _Restore:
         job_id, post = job.config.job_id, self._publisher.post
         gone, files = "", 0
         try:
-            restore = put_checkpoint_back if checkpoint else put_back
+            restore = restore_checkpoint if checkpoint else restore_results
             files = restore(self._publisher.store, job, self._may_write)
             if not checkpoint:
                 self._publisher.restored.add(job)
-        except Gone as error:
+        except ResultsMissing as error:
             pause = next(self._pauses, None)
             if pause is not None:
                 return pause
             gone = str(error)
         except Exception as error:  # the job cannot run without its files
-            post(Hindered(job_id, _error_text(error)))
-            self._backoff = min(MOST_SECONDS, self._backoff * 2)
+            post(RestoreRetrying(job_id, _error_text(error)))
+            self._backoff = min(LONGEST_PAUSE, self._backoff * 2)
             return self._backoff * random.uniform(0.5, 1.0)
-        self._pauses, self._backoff = iter(AGAIN_SECONDS), FIRST_SECONDS
-        post((Returned if checkpoint else PutBack)(job_id, job.token, gone, files))
+        self._pauses, self._backoff = iter(PERMANENT_ERROR_PAUSES), FIRST_PAUSE
+        post(
+            (CheckpointRestored if checkpoint else ResultsRestored)(job_id, job.token, gone, files)
+        )
         with self._publisher.lock:
             self._requests.popleft()
             return 0.0 if self._requests else None
@@ -412,13 +414,13 @@ class _Restore:
 
 def _error_text(error: Exception) -> str:
     """The error for a user-facing message."""
-    expected = isinstance(error, SpawnError | Lost | OSError | msgspec.DecodeError)
+    expected = isinstance(error, SpawnError | ResultFileLost | OSError | msgspec.DecodeError)
     return str(error) if expected else f"internal error: {error!r}"
 
 
 def _failure_event(error: str, folder: Path) -> ResultsUploadFailed:
     try:
-        manifest = load(folder)
+        manifest = read_manifest(folder)
     except (OSError, msgspec.DecodeError):
         return ResultsUploadFailed(error=error)
     left_out = summarize_left_out(manifest.left_out)

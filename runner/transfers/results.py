@@ -16,7 +16,14 @@ from spawn.core.domain.events import (
 from spawn.core.domain.plan import is_stopping
 from spawn.core.domain.state import JobState, QueueState
 from spawn.core.values import dag
-from spawn.runner.ports import Clock, Hindered, Published, Publisher, PutBack, Troubled
+from spawn.runner.ports import (
+    Clock,
+    Publisher,
+    RestoreRetrying,
+    ResultsRestored,
+    UploadEnded,
+    UploadRetrying,
+)
 from spawn.runner.troubles import Troubles
 
 GIVE_UP_SECONDS = 3600.0
@@ -47,11 +54,11 @@ class Saving:
         """Jobs of the attempts whose upload is in progress, by token."""
         self._promised: set[str] = set()
         """Attempts being uploaded that have results, by token."""
-        self._retrying: dict[str, Troubled] = {}
+        self._retrying: dict[str, UploadRetrying] = {}
         """Attempts with results whose upload is being retried, by token."""
         self._retrying_output: set[str] = set()
         """Attempts without results whose upload is being retried, by token."""
-        self._uploaded: list[Published] = []
+        self._uploaded: list[UploadEnded] = []
         self._elsewhere: dict[str, str] = {}
         """Tokens of completed attempts that ran on another machine, by job."""
         self._postponed: set[str] = set()
@@ -63,9 +70,9 @@ class Saving:
         """The last of these requests that each job waits for."""
         self._early: set[str] = set()
         """Jobs being restored although a job that they depend on runs again."""
-        self._restore_errors: dict[str, Hindered] = {}
+        self._restore_errors: dict[str, RestoreRetrying] = {}
         """Errors of restores that are being retried, until they are logged."""
-        self._restored: dict[str, PutBack] = {}
+        self._restored: dict[str, ResultsRestored] = {}
         """Restores that have succeeded or failed for good, until they are logged."""
         self._to_retry: list[JobState] = []
         self._gave_up = False
@@ -110,17 +117,19 @@ class Saving:
         self._to_retry = [job for job in failed if holds(job)] if not self._gave_up else []
         return bool(self._to_retry)
 
-    def record(self, happening: Published | Troubled | PutBack | Hindered) -> None:
+    def record(
+        self, happening: UploadEnded | UploadRetrying | ResultsRestored | RestoreRetrying
+    ) -> None:
         """Record progress of an upload or a restore."""
         match happening:
-            case Published(token, _, unsaved):
+            case UploadEnded(token, _, unsaved):
                 self._uploaded.append(happening)
                 self._end_retry(token)
                 if unsaved:
                     self._say(f"{self._uploading[token]}: its output is not saved: {unsaved}")
-            case Troubled(token, None):
+            case UploadRetrying(token, None):
                 self._end_retry(token)
-            case Troubled(token, _, why):
+            case UploadRetrying(token, _, why):
                 if token in self._promised:
                     self._retrying[token] = happening
                 else:
@@ -133,14 +142,14 @@ class Saving:
                     why=why,
                     said=f"{job_id}: its files are not saved yet: {why}",
                 )
-            case PutBack(job_id, _, gone):
+            case ResultsRestored(job_id, _, gone):
                 self._restore_errors.pop(job_id, None)
                 self._troubles.end("restore", job_id)
                 if gone and job_id in self._restoring:
                     self._say(f"{job_id} runs again: {gone}")
                 if job_id in self._restoring:
                     self._restored[job_id] = happening
-            case Hindered(job_id, why):
+            case RestoreRetrying(job_id, why):
                 self._restore_errors[job_id] = happening
                 self._troubles.begin(
                     "restore",
@@ -204,7 +213,7 @@ class Saving:
             if job is None or job.token != token or retry.since is None:
                 continue
             late = now - retry.since >= state.config.upload_wait
-            if late and job.holding and decide.is_needed(state, [job.config.job_id]):
+            if late and job.holding and decide.has_pending_dependents(state, [job.config.job_id]):
                 delayed = ResultsDelayed(error=retry.why)
                 yield [Draft(delayed, job_id=job.config.job_id, attempt=job.attempt)]
         for job_id, failed in self._restore_errors.items():
@@ -217,7 +226,7 @@ class Saving:
             if job is None or job.token != restored.token or job.state != "completed":
                 continue
             if restored.gone:
-                yield decide.reset(state, job, reason="results_lost", by=by)
+                yield decide.reset_job(state, job, reason="results_lost", by=by)
             elif not job.missing:  # otherwise it is restored again after the missing job has run
                 note_ = ResultsPutBack(files=restored.files)
                 yield [Draft(note_, job_id=job_id, attempt=job.attempt)]
@@ -264,18 +273,18 @@ class Saving:
         for by_job in (self._elsewhere, self._restoring, self._restore_errors, self._restored):
             for job_id in [each for each in by_job if each not in state.jobs]:
                 del by_job[job_id]
-        for job in decide.without_results(state, elsewhere):
-            yield decide.reset(state, job, reason="results_lost", by=by)
+        for job in decide.jobs_to_rerun(state, elsewhere):
+            yield decide.reset_job(state, job, reason="results_lost", by=by)
         for job_id, job in elsewhere.items():
             if job_id in state.uploading:
                 lost = ResultsUploadFailed(error="they are on a machine that the queue has left")
                 yield [Draft(lost, job_id=job_id, attempt=job.attempt)]
-        for job, as_of in decide.wanted(state, elsewhere):
+        for job, as_of in decide.results_to_restore(state, elsewhere):
             if job.config.job_id not in self._restoring:
                 self._requests += 1
                 self._restoring[job.config.job_id] = self._requests
                 self._publisher.put_back(copy(job), as_of)
-        self._until = decide.newest(state, self._restoring)
+        self._until = decide.highest_upstream(state, self._restoring)
         self._early = {job_id for job_id in self._restoring if state.jobs[job_id].missing}
         self._postponed = {job_id for job_id, job in elsewhere.items() if job.missing}
 
@@ -289,7 +298,7 @@ class Saving:
         waits = bool(state.running)
         if not leaving and not is_stopping(state):
             holding = [job_id for job_id in state.uploading if state.jobs[job_id].holding]
-            waits = waits or bool(state.retrying) or decide.is_needed(state, holding)
+            waits = waits or bool(state.retrying) or decide.has_pending_dependents(state, holding)
         if waits or not (self._retrying or self._retrying_output):
             self._idle_since = None
         elif self._idle_since is None:

@@ -8,11 +8,17 @@ from typing import Any
 from botocore.exceptions import ClientError
 from msgspec import structs
 
-from spawn.store.objects.aws import account, code_of, connect, errors, on_aws
-from spawn.store.objects.bucket_client import OWNER, expect
-from spawn.store.objects.encryption import default
-from spawn.store.objects.interface import Denied
-from spawn.store.objects.location import Place
+from spawn.store.objects.aws import (
+    caller_account,
+    create_client,
+    error_code,
+    on_aws,
+    translate_errors,
+)
+from spawn.store.objects.bucket_client import OWNER, validate_response
+from spawn.store.objects.encryption import bucket_encryption
+from spawn.store.objects.interface import AccessDenied
+from spawn.store.objects.location import StoreLocation
 from spawn.store.objects.redact import redact
 
 _HOME = "us-east-1"
@@ -22,7 +28,9 @@ _BLOCKS = ("IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 every PUT; ignored ACLs give no access either."""
 
 
-def ensure_bucket(place: Place, say: Callable[[str], None], *, chosen: bool = True) -> Place:
+def ensure_bucket(
+    place: StoreLocation, say: Callable[[str], None], *, chosen: bool = True
+) -> StoreLocation:
     """Ensure that a place's bucket exists and is accessible; create it if it does not exist.
 
     Args:
@@ -41,8 +49,8 @@ def ensure_bucket(place: Place, say: Callable[[str], None], *, chosen: bool = Tr
     if exists:
         return place
     assert place.bucket is not None
-    with errors(place.location, place.bucket):
-        client = connect("s3", place.region, place.profile)
+    with translate_errors(place.location, place.bucket):
+        client = create_client("s3", place.region, place.profile)
         if _create(client, place.bucket, say) is _Access.GRANTED:
             return place
         other = _fallback(place, client, _owner(place, client), say, chosen=chosen)
@@ -50,20 +58,20 @@ def ensure_bucket(place: Place, say: Callable[[str], None], *, chosen: bool = Tr
 
 
 def find_bucket(
-    place: Place, say: Callable[[str], None], *, chosen: bool = True
-) -> tuple[Place, bool]:
+    place: StoreLocation, say: Callable[[str], None], *, chosen: bool = True
+) -> tuple[StoreLocation, bool]:
     """Return the place with the bucket that is used, and whether it exists; creates nothing.
 
     Arguments and errors are those of `ensure_bucket`.
     """
     assert place.bucket is not None
-    with errors(place.location, place.bucket):
-        client = connect("s3", place.region, place.profile)
+    with translate_errors(place.location, place.bucket):
+        client = create_client("s3", place.region, place.profile)
         owner = _owner(place, client)
         access = _check_access(client, place.bucket, f"{place.prefix}/", owner)
         expected = os.environ.get(OWNER)
         if access is _Access.MISSING and expected:
-            raise Denied(
+            raise AccessDenied(
                 f"there is no bucket {place.bucket}",
                 why=f"{OWNER} sets its owner to account {expected}",
                 hint="create it in that account, or set another one with --bucket",
@@ -74,23 +82,28 @@ def find_bucket(
     return find_bucket(other, say)
 
 
-def _owner(place: Place, client: Any) -> str | None:
+def _owner(place: StoreLocation, client: Any) -> str | None:
     """Return the account that must own the bucket; None if the store would not check it."""
     expected = os.environ.get(OWNER)
-    return expected or (account(place.region, place.profile) if on_aws(client) else None)
+    return expected or (caller_account(place.region, place.profile) if on_aws(client) else None)
 
 
 def _fallback(
-    place: Place, client: Any, owner: str | None, say: Callable[[str], None], *, chosen: bool
-) -> Place:
+    place: StoreLocation,
+    client: Any,
+    owner: str | None,
+    say: Callable[[str], None],
+    *,
+    chosen: bool,
+) -> StoreLocation:
     """Return the place with this account's own bucket, if the user did not name the bucket."""
     if chosen or os.environ.get(OWNER):
-        raise Denied(
+        raise AccessDenied(
             f"bucket {place.bucket} denied access",
             why="it belongs to another account, or you lack the permissions",
             hint="set another one with --bucket; docs/iam-policies.md lists the permissions",
         )
-    owner = owner or account(place.region, place.profile)
+    owner = owner or caller_account(place.region, place.profile)
     other = structs.replace(place, bucket=f"spawn-results-{owner}-{client.meta.region_name}")
     say(f"Bucket {place.bucket} denied access; using {other.bucket} instead")
     return other
@@ -112,12 +125,12 @@ def _check_access(client: Any, bucket: str, prefix: str, owner: str | None) -> _
     try:
         found = client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1, **expected_owner)
     except ClientError as error:
-        if code_of(error) == "NoSuchBucket":
+        if error_code(error) == "NoSuchBucket":
             return _Access.MISSING
-        if code_of(error) == "AccessDenied":
+        if error_code(error) == "AccessDenied":
             return _Access.DENIED
         raise
-    expect("list_objects_v2", found)
+    validate_response("list_objects_v2", found)
     return _Access.GRANTED
 
 
@@ -128,13 +141,13 @@ def _create(client: Any, bucket: str, say: Callable[[str], None]) -> _Access:
     try:
         client.create_bucket(Bucket=bucket, **options)
     except ClientError as error:
-        if code_of(error) == "BucketAlreadyExists":
+        if error_code(error) == "BucketAlreadyExists":
             return _Access.DENIED
-        if code_of(error) == "BucketAlreadyOwnedByYou":
+        if error_code(error) == "BucketAlreadyOwnedByYou":
             return _Access.GRANTED  # another queue created it in the meantime
         raise
     blocks = [*_BLOCKS, *(["BlockPublicAcls"] if on_aws(client) else [])]
-    rule = {"ApplyServerSideEncryptionByDefault": default(os.environ)}
+    rule = {"ApplyServerSideEncryptionByDefault": bucket_encryption(os.environ)}
     try:
         client.put_public_access_block(
             Bucket=bucket, PublicAccessBlockConfiguration=dict.fromkeys(blocks, True)

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from msgspec import Struct
 
 from spawn.core.errors import SpawnError
-from spawn.store.objects.aws import CONFIG, code_of, connect, errors
+from spawn.store.objects.aws import CONFIG, create_client, error_code, translate_errors
 from spawn.store.objects.interface import Unavailable
 
 _UNKNOWN = {"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"}
@@ -40,7 +40,7 @@ class Volume(Struct, frozen=True):
     stays: bool = False
 
 
-class Described(Struct, frozen=True, kw_only=True):
+class InstanceDescription(Struct, frozen=True, kw_only=True):
     """An instance as described by EC2.
 
     `state` is EC2's: pending, running, shutting-down, terminated, stopping or stopped.
@@ -74,14 +74,16 @@ class Described(Struct, frozen=True, kw_only=True):
     """When it was stopped or terminated, if EC2 reports it."""
 
 
-class Searched(Struct, frozen=True):
+class RegionSearch(Struct, frozen=True):
     """Result of a search: the region of the instance, or empty, and regions without an answer."""
 
     region: str = ""
     silent: tuple[str, ...] = ()
 
 
-def describe(instance_id: str, region: str | None, profile: str | None) -> Described | None:
+def describe(
+    instance_id: str, region: str | None, profile: str | None
+) -> InstanceDescription | None:
     """Describe an instance; None if the region does not have it.
 
     Args:
@@ -92,7 +94,7 @@ def describe(instance_id: str, region: str | None, profile: str | None) -> Descr
         Unavailable: EC2 does not answer.
     """
     with ec2_errors(region):
-        return _describe(connect("ec2", region, profile), instance_id)
+        return _describe(create_client("ec2", region, profile), instance_id)
 
 
 def state_of(instance_id: str, region: str | None, profile: str | None) -> str:
@@ -107,7 +109,7 @@ def state_of(instance_id: str, region: str | None, profile: str | None) -> str:
     return found.state if found is not None and found.state in _OVER else ""
 
 
-def console(instance_id: str, region: str | None, profile: str | None) -> str:
+def console_output(instance_id: str, region: str | None, profile: str | None) -> str:
     """Return an instance's newest console output; empty if there is none yet.
 
     Raises:
@@ -115,35 +117,35 @@ def console(instance_id: str, region: str | None, profile: str | None) -> str:
         Unavailable: EC2 does not answer.
     """
     with ec2_errors(region):
-        client = connect("ec2", region, profile)
+        client = create_client("ec2", region, profile)
         try:
             found = client.get_console_output(InstanceId=instance_id, Latest=True)
         except ClientError as error:
-            if code_of(error) in _UNKNOWN:
+            if error_code(error) in _UNKNOWN:
                 return ""
             # Only Nitro instances support Latest; others return the output of their boot.
-            if code_of(error) != "UnsupportedOperation":
+            if error_code(error) != "UnsupportedOperation":
                 raise
             found = client.get_console_output(InstanceId=instance_id)
     return str(found.get("Output") or "")
 
 
-def region_asked(region: str | None, profile: str | None) -> str:
+def configured_region(region: str | None, profile: str | None) -> str:
     """Return the region that requests go to; empty if none is configured."""
     try:
         with ec2_errors(region):
-            return str(connect("ec2", region, profile).meta.region_name)
+            return str(create_client("ec2", region, profile).meta.region_name)
     except SpawnError:
         return ""
 
 
-def region_of(
+def find_region(
     instance_id: str,
     region: str | None,
     profile: str | None,
     *,
     seconds: float = SEARCH_SECONDS,
-) -> Searched:
+) -> RegionSearch:
     """Find the region of an instance among the account's regions.
 
     Args:
@@ -169,12 +171,12 @@ def region_of(
                 name = str(searches[each].meta.region_name)
                 found = each.result()
                 if found:
-                    return Searched(name)
+                    return RegionSearch(name)
                 if found is not None:
                     silent.discard(name)
         except TimeoutError:
             pass  # the other regions did not answer in time
-        return Searched(silent=tuple(sorted(silent)))
+        return RegionSearch(silent=tuple(sorted(silent)))
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
 
@@ -183,10 +185,10 @@ def _other_regions(region: str | None, profile: str | None) -> list[Any]:
     """Return clients of all regions except `region`."""
     import boto3
 
-    from spawn.store.objects.service_models import session as botocore_session
+    from spawn.store.objects.service_models import create_session as botocore_session
 
     with ec2_errors(region):
-        client = connect("ec2", region, profile)
+        client = create_client("ec2", region, profile)
         names = [each["RegionName"] for each in client.describe_regions()["Regions"]]
         # One session for all regions: loading the EC2 model takes longer than a request.
         session = boto3.Session(profile_name=profile, botocore_session=botocore_session())
@@ -206,21 +208,21 @@ def _has(client: Any, instance_id: str) -> bool | None:
         return None
 
 
-def _describe(client: Any, instance_id: str) -> Described | None:
+def _describe(client: Any, instance_id: str) -> InstanceDescription | None:
     try:
         found = client.describe_instances(InstanceIds=[instance_id])
     except ClientError as error:
-        if code_of(error) in _UNKNOWN:
+        if error_code(error) in _UNKNOWN:
             return None
         raise
     for reservation in found["Reservations"]:
         for each in reservation["Instances"]:
             if each["InstanceId"] == instance_id:
-                return described(each, client.meta.region_name)
+                return to_description(each, client.meta.region_name)
     return None
 
 
-def described(found: dict[str, object], region: str) -> Described:
+def to_description(found: dict[str, object], region: str) -> InstanceDescription:
     """Convert one instance of EC2's answer."""
     state = found.get("State")
     reason = found.get("StateReason")
@@ -228,7 +230,7 @@ def described(found: dict[str, object], region: str) -> Described:
     launched = found.get("LaunchTime")
     mappings = found.get("BlockDeviceMappings")
     transition = _TRANSITION.search(_text(found, "StateTransitionReason"))
-    return Described(
+    return InstanceDescription(
         instance_id=_text(found, "InstanceId"),
         region=region,
         state=_text(state, "Name"),
@@ -277,7 +279,7 @@ def _text(found: object, name: str) -> str:
 def ec2_errors(region: str | None) -> Iterator[None]:
     """Convert boto3's errors to `StoreError`."""
     try:
-        with errors(f"EC2 in {region}" if region else "EC2", ""):
+        with translate_errors(f"EC2 in {region}" if region else "EC2", ""):
             yield
     except Unavailable as error:
         error.hint = error.hint or _HINT

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 from botocore.exceptions import ClientError
 
-from spawn.store.objects.aws import EXPIRED, HINT_EXPIRED, code_of, errors
-from spawn.store.objects.interface import Denied
+from spawn.store.objects.aws import EXPIRED, HINT_EXPIRED, error_code, translate_errors
+from spawn.store.objects.interface import AccessDenied
 from spawn.store.objects.redact import redact
 
 _DENIED = {
@@ -71,30 +71,30 @@ def aws_errors(action: str, what: str, region: str = "") -> Iterator[None]:
     """
     service = action.partition(":")[0].upper()
     where = f"{service} in {region}" if region else service
-    with errors(where, ""):
+    with translate_errors(where, ""):
         try:
             yield
         except ClientError as error:
-            code = code_of(error)
+            code = error_code(error)
             why = _message(error)
             known = code in _INVALID_CREDENTIALS or code in _HINTS or code in EXPIRED
             if code in _DENIED or (_status(error) == 403 and not known):
                 why = f"{action} is required: {why}"
-                raise Denied(
+                raise AccessDenied(
                     f"you are not allowed to {what}", why=why, hint=_HINT_PERMISSIONS
                 ) from None
             denied = f"{where} denied access"
             rejected = f"{where} rejected the request to {what}"
             if code in EXPIRED:
                 why = f"credentials have expired ({why})"
-                raise Denied(denied, why=why, hint=HINT_EXPIRED) from None
+                raise AccessDenied(denied, why=why, hint=HINT_EXPIRED) from None
             if code in _INVALID_CREDENTIALS:
-                raise Denied(denied, why=why, hint=_HINT_CREDENTIALS) from None
+                raise AccessDenied(denied, why=why, hint=_HINT_CREDENTIALS) from None
             if code in _HINTS:
-                raise Denied(rejected, why=why, hint=_HINTS[code]) from None
+                raise AccessDenied(rejected, why=why, hint=_HINTS[code]) from None
             if _is_transient(error, code):
                 raise
-            raise Denied(rejected, why=why) from None
+            raise AccessDenied(rejected, why=why) from None
 
 
 def _message(error: ClientError) -> str:

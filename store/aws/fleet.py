@@ -6,8 +6,8 @@ from botocore.exceptions import ClientError
 from msgspec import Struct
 
 from spawn.core.errors import SpawnError
-from spawn.store.aws.ec2_instances import Described, described, ec2_errors
-from spawn.store.objects.aws import code_of, connect, errors
+from spawn.store.aws.ec2_instances import InstanceDescription, ec2_errors, to_description
+from spawn.store.objects.aws import create_client, error_code, translate_errors
 
 _OVER = ("shutting-down", "terminated")
 _LIVE = ["pending", "running", "stopping", "stopped"]
@@ -20,14 +20,16 @@ class Fleet(Struct, frozen=True):
     """Instances, newest first, and their region."""
 
     region: str
-    instances: tuple[Described, ...]
+    instances: tuple[InstanceDescription, ...]
 
 
 class Protected(SpawnError):
     """The instance is protected from termination."""
 
 
-def fleet(tag: str, region: str | None, profile: str | None, *, over: bool = False) -> Fleet:
+def list_instances(
+    tag: str, region: str | None, profile: str | None, *, over: bool = False
+) -> Fleet:
     """List the instances that have a tag.
 
     Args:
@@ -43,13 +45,13 @@ def fleet(tag: str, region: str | None, profile: str | None, *, over: bool = Fal
     if not over:
         filters.append({"Name": "instance-state-name", "Values": _LIVE})
     with ec2_errors(region):
-        client = connect("ec2", region, profile)
+        client = create_client("ec2", region, profile)
         where = str(client.meta.region_name)
         pages = client.get_paginator("describe_instances").paginate(
             Filters=filters, PaginationConfig={"PageSize": PAGE}
         )
         found = [
-            described(each, where)
+            to_description(each, where)
             for page in pages
             for reservation in page["Reservations"]
             for each in reservation["Instances"]
@@ -58,7 +60,7 @@ def fleet(tag: str, region: str | None, profile: str | None, *, over: bool = Fal
     return Fleet(where, tuple(found))
 
 
-def terminate(instance_id: str, region: str, profile: str | None) -> str:
+def terminate_instance(instance_id: str, region: str, profile: str | None) -> str:
     """Terminate an instance; no error if it is already terminated.
 
     Returns:
@@ -71,9 +73,11 @@ def terminate(instance_id: str, region: str, profile: str | None) -> str:
     """
     with ec2_errors(region):
         try:
-            answer = connect("ec2", region, profile).terminate_instances(InstanceIds=[instance_id])
+            answer = create_client("ec2", region, profile).terminate_instances(
+                InstanceIds=[instance_id]
+            )
         except ClientError as error:
-            if code_of(error) != "OperationNotPermitted":
+            if error_code(error) != "OperationNotPermitted":
                 raise
             raise Protected(
                 f"instance {instance_id} is protected from termination",
@@ -89,7 +93,7 @@ def is_over(state: str) -> bool:
     return state in _OVER
 
 
-def roles_of(profile_arn: str, region: str | None, profile: str | None) -> tuple[str, ...]:
+def instance_roles(profile_arn: str, region: str | None, profile: str | None) -> tuple[str, ...]:
     """Return the roles of an instance profile: one, or none if the role was removed.
 
     Args:
@@ -99,12 +103,12 @@ def roles_of(profile_arn: str, region: str | None, profile: str | None) -> tuple
         Denied: The request is not allowed.
         Unavailable: IAM does not answer.
     """
-    with errors("IAM", ""):
-        client = connect("iam", region, profile)
+    with translate_errors("IAM", ""):
+        client = create_client("iam", region, profile)
         try:
             found = client.get_instance_profile(InstanceProfileName=profile_name(profile_arn))
         except ClientError as error:
-            if code_of(error) == "NoSuchEntity":
+            if error_code(error) == "NoSuchEntity":
                 return ()
             raise
         return tuple(str(role["RoleName"]) for role in found["InstanceProfile"]["Roles"])

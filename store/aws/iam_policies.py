@@ -5,7 +5,7 @@ from typing import Any
 Statement = dict[str, Any]
 
 
-def trust(partition: str) -> dict[str, Any]:
+def trust_policy(partition: str) -> dict[str, Any]:
     """Return the trust policy: EC2 instances may assume the role."""
     suffix = "amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com"
     statement = {
@@ -16,7 +16,9 @@ def trust(partition: str) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": [statement]}
 
 
-def instance(bucket: str, *, partition: str = "aws", environment: str = "") -> dict[str, Any]:
+def instance_policy(
+    bucket: str, *, partition: str = "aws", environment: str = ""
+) -> dict[str, Any]:
     """Return the permissions policy of an instance's role.
 
     Args:

@@ -8,21 +8,21 @@ from msgspec import Struct
 from spawn.core.errors import InvalidArgument
 from spawn.store.aws.errors import aws_errors
 from spawn.store.aws.instance_request import DEFAULT_GIB
-from spawn.store.aws.session import Aws
-from spawn.store.objects.aws import code_of
-from spawn.store.objects.interface import Denied
+from spawn.store.aws.session import AwsSession
+from spawn.store.objects.aws import error_code
+from spawn.store.objects.interface import AccessDenied
 
 _ARCHITECTURES = ("arm64", "x86_64")
 
 
-class Kind(Struct, frozen=True):
+class InstanceType(Struct, frozen=True):
     """An instance type. `architecture` is `arm64` or `x86_64`."""
 
     name: str
     architecture: str
 
 
-def kind(aws: Aws, name: str, *, spot: bool) -> Kind:
+def describe_type(aws: AwsSession, name: str, *, spot: bool) -> InstanceType:
     """Describe an instance type.
 
     Raises:
@@ -33,7 +33,7 @@ def kind(aws: Aws, name: str, *, spot: bool) -> Kind:
         try:
             found = aws.client("ec2").describe_instance_types(InstanceTypes=[name])["InstanceTypes"]
         except ClientError as error:
-            if code_of(error) not in ("InvalidInstanceType", "InvalidParameterValue"):
+            if error_code(error) not in ("InvalidInstanceType", "InvalidParameterValue"):
                 raise
             found = []
     if not found:
@@ -55,7 +55,7 @@ def kind(aws: Aws, name: str, *, spot: bool) -> Kind:
         raise InvalidArgument(
             f"{name} is not available as a spot instance", hint="launch without --spot"
         )
-    return Kind(name, architecture)
+    return InstanceType(name, architecture)
 
 
 NEWEST = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{}"
@@ -72,7 +72,7 @@ class Image(Struct, frozen=True):
     least_gib: int
 
 
-def image(aws: Aws, kind: Kind, ami: str | None) -> Image:
+def find_image(aws: AwsSession, kind: InstanceType, ami: str | None) -> Image:
     """Describe the image `ami`, by default the newest Amazon Linux 2023 for the instance type.
 
     Raises:
@@ -84,7 +84,7 @@ def image(aws: Aws, kind: Kind, ami: str | None) -> Image:
         try:
             found = aws.client("ec2").describe_images(ImageIds=[chosen])["Images"]
         except ClientError as error:
-            if code_of(error) not in _UNKNOWN:
+            if error_code(error) not in _UNKNOWN:
                 raise
             found = []
     if not found:
@@ -116,15 +116,15 @@ def volume_gib(image: Image, wanted: int | None) -> int:
     return wanted or max(DEFAULT_GIB, image.least_gib)
 
 
-def _newest(aws: Aws, kind: Kind) -> str:
+def _newest(aws: AwsSession, kind: InstanceType) -> str:
     name = NEWEST.format(kind.architecture)
     with aws_errors("ssm:GetParameter", "find the newest Amazon Linux image", aws.region):
         try:
             found = aws.client("ssm").get_parameter(Name=name)
         except ClientError as error:
-            if code_of(error) != "ParameterNotFound":
+            if error_code(error) != "ParameterNotFound":
                 raise
-            raise Denied(
+            raise AccessDenied(
                 f"SSM in {aws.region} does not have the newest Amazon Linux 2023 image",
                 why=f"there is no parameter {name}",
                 hint="set an image with --ami",

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 from msgspec import Struct
 
 from spawn.core.errors import InvalidArgument
-from spawn.store.aws.boot.plan import USER, OnComplete
+from spawn.store.aws.boot.plan import DEFAULT_USER, OnComplete
 
 DEFAULT_GIB = 20
 """Default size of the root volume. Amazon Linux's 8 GiB leave no room for data."""
@@ -21,7 +21,7 @@ _FORMS = {
 }
 
 
-class Wanted(Struct, frozen=True, kw_only=True):
+class InstanceRequest(Struct, frozen=True, kw_only=True):
     """A requested instance. None means the default."""
 
     instance_type: str
@@ -33,7 +33,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     spot: bool = False
     volume_gib: int | None = None
     on_complete: OnComplete = "keep"
-    user: str = USER
+    user: str = DEFAULT_USER
     name: str | None = None
     tags: dict[str, str] = {}
     ssh_from: str | None = None
@@ -48,7 +48,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
         return "terminate" if self.on_complete == "terminate" or self.spot else "stop"
 
 
-def check(wanted: Wanted) -> Wanted:
+def check_request(wanted: InstanceRequest) -> InstanceRequest:
     """Validate the request without I/O; return it.
 
     Raises:
@@ -88,7 +88,7 @@ def check(wanted: Wanted) -> Wanted:
     return wanted
 
 
-def why_not_region(name: str) -> str | None:
+def why_not_a_region(name: str) -> str | None:
     """Return why a name cannot be a region, or None if it can."""
     return None if _REGION.fullmatch(name) else "a region looks like us-east-1"
 

@@ -10,10 +10,10 @@ from msgspec import Struct
 
 from spawn.core.errors import InvalidArgument, SpawnError
 from spawn.store.aws.errors import aws_errors
-from spawn.store.aws.resource_names import key_pair
-from spawn.store.aws.session import TAGS, Aws, expect_ours
+from spawn.store.aws.resource_names import key_pair_name
+from spawn.store.aws.session import TAGS, AwsSession, require_tag
 from spawn.store.files import read_small
-from spawn.store.objects.aws import code_of
+from spawn.store.objects.aws import error_code
 
 _NOT_FOUND = "InvalidKeyPair.NotFound"
 
@@ -27,7 +27,7 @@ class Key(Struct, frozen=True):
     public: bytes = b""
 
 
-def named(aws: Aws, name: str) -> Key:
+def find_named_key(aws: AwsSession, name: str) -> Key:
     """Check that the user's key pair exists.
 
     Raises:
@@ -42,7 +42,7 @@ def named(aws: Aws, name: str) -> Key:
     return Key(name, there=True)
 
 
-def ours(aws: Aws, file: Path) -> Key:
+def find_own_key(aws: AwsSession, file: Path) -> Key:
     """Find spawn's key on this machine and in EC2; creates nothing.
 
     Raises:
@@ -53,14 +53,14 @@ def ours(aws: Aws, file: Path) -> Key:
     public = _public_key(file)
     if not public:
         return Key("", file=file)
-    name = key_pair(public)
+    name = key_pair_name(public)
     tags = _find_tags(aws, name)
     if tags is not None:
-        expect_ours(f"key pair {name}", tags, "--key-name")
+        require_tag(f"key pair {name}", tags, "--key-name")
     return Key(name, there=tags is not None, file=file, public=public)
 
 
-def make(aws: Aws, key: Key) -> Key:
+def create_key(aws: AwsSession, key: Key) -> Key:
     """Generate the private key if it does not exist, and import the public key into EC2.
 
     Raises:
@@ -70,7 +70,7 @@ def make(aws: Aws, key: Key) -> Key:
     assert key.file is not None
     if not key.public:
         _generate(key.file)
-        key = ours(aws, key.file)
+        key = find_own_key(aws, key.file)
     if key.there:
         return key
     with aws_errors("ec2:ImportKeyPair", "create a key pair", aws.region):
@@ -81,18 +81,18 @@ def make(aws: Aws, key: Key) -> Key:
                 TagSpecifications=[{"ResourceType": "key-pair", "Tags": TAGS}],
             )
         except ClientError as error:
-            if code_of(error) != "InvalidKeyPair.Duplicate":
+            if error_code(error) != "InvalidKeyPair.Duplicate":
                 raise  # a duplicate is the same key, because its name is a hash of the key
     return Key(key.name, there=True, file=key.file, public=key.public)
 
 
-def _find_tags(aws: Aws, name: str) -> list[dict[str, str]] | None:
+def _find_tags(aws: AwsSession, name: str) -> list[dict[str, str]] | None:
     """Return the tags of a key pair; None if it does not exist."""
     with aws_errors("ec2:DescribeKeyPairs", "find a key pair", aws.region):
         try:
             found = aws.client("ec2").describe_key_pairs(KeyNames=[name])["KeyPairs"]
         except ClientError as error:
-            if code_of(error) != _NOT_FOUND:
+            if error_code(error) != _NOT_FOUND:
                 raise
             return None
     return found[0].get("Tags", []) if found else None

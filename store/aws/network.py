@@ -11,9 +11,9 @@ from spawn.core.errors import InvalidArgument
 from spawn.store.aws.errors import aws_errors
 from spawn.store.aws.instance_request import parse_network
 from spawn.store.aws.resource_names import GROUP
-from spawn.store.aws.session import TAGS, Aws, expect_ours
-from spawn.store.objects.aws import code_of
-from spawn.store.objects.interface import Denied
+from spawn.store.aws.session import TAGS, AwsSession, require_tag
+from spawn.store.objects.aws import error_code
+from spawn.store.objects.interface import AccessDenied
 
 SSH = 22
 _UNKNOWN = {"InvalidSubnetID.NotFound", "InvalidSubnetID.Malformed"}
@@ -35,7 +35,7 @@ class Group(Struct, frozen=True):
     open: bool = False
 
 
-def find_network(aws: Aws, subnet_id: str | None) -> Network:
+def find_network(aws: AwsSession, subnet_id: str | None) -> Network:
     """Return the subnet's VPC, by default the region's default VPC.
 
     Raises:
@@ -48,7 +48,7 @@ def find_network(aws: Aws, subnet_id: str | None) -> Network:
             try:
                 found = client.describe_subnets(SubnetIds=[subnet_id])["Subnets"]
             except ClientError as error:
-                if code_of(error) not in _UNKNOWN:
+                if error_code(error) not in _UNKNOWN:
                     raise
                 found = []
         if not found:
@@ -65,7 +65,7 @@ def find_network(aws: Aws, subnet_id: str | None) -> Network:
     return Network(str(found[0]["VpcId"]))
 
 
-def named(aws: Aws, group_id: str, vpc_id: str) -> Group:
+def find_named_group(aws: AwsSession, group_id: str, vpc_id: str) -> Group:
     """Check that the user's group exists in the VPC.
 
     Raises:
@@ -77,7 +77,7 @@ def named(aws: Aws, group_id: str, vpc_id: str) -> Group:
             found = aws.client("ec2").describe_security_groups(GroupIds=[group_id])
             groups = found["SecurityGroups"]
         except ClientError as error:
-            if code_of(error) not in _NO_GROUP:
+            if error_code(error) not in _NO_GROUP:
                 raise
             groups = []
     if not groups or groups[0].get("VpcId", vpc_id) != vpc_id:
@@ -88,7 +88,7 @@ def named(aws: Aws, group_id: str, vpc_id: str) -> Group:
     return Group(vpc_id, group_id, open=True)
 
 
-def find_own_group(aws: Aws, vpc_id: str, source: str) -> Group:
+def find_own_group(aws: AwsSession, vpc_id: str, source: str) -> Group:
     """Find spawn's group, and whether it admits a network; creates nothing.
 
     Raises:
@@ -105,11 +105,11 @@ def find_own_group(aws: Aws, vpc_id: str, source: str) -> Group:
         return Group(vpc_id)
     group = found[0]
     what = f"security group {GROUP} ({group['GroupId']})"
-    expect_ours(what, group.get("Tags", []), "--security-group")
+    require_tag(what, group.get("Tags", []), "--security-group")
     return Group(vpc_id, str(group["GroupId"]), _admits(group, source))
 
 
-def make(aws: Aws, group: Group, source: str) -> Group:
+def create_group(aws: AwsSession, group: Group, source: str) -> Group:
     """Create the group if it does not exist, and admit the network if it is not open.
 
     Raises:
@@ -125,12 +125,12 @@ def make(aws: Aws, group: Group, source: str) -> Group:
                     GroupId=group.group_id, IpPermissions=[_rule(source)]
                 )
             except ClientError as error:
-                if code_of(error) != "InvalidPermission.Duplicate":
+                if error_code(error) != "InvalidPermission.Duplicate":
                     raise
     return Group(group.vpc_id, group.group_id, open=True)
 
 
-def _create(aws: Aws, group: Group, source: str) -> Group:
+def _create(aws: AwsSession, group: Group, source: str) -> Group:
     with aws_errors("ec2:CreateSecurityGroup", "create a security group", aws.region):
         try:
             created = aws.client("ec2").create_security_group(
@@ -140,7 +140,7 @@ def _create(aws: Aws, group: Group, source: str) -> Group:
                 TagSpecifications=[{"ResourceType": "security-group", "Tags": TAGS}],
             )
         except ClientError as error:
-            if code_of(error) != "InvalidGroup.Duplicate":
+            if error_code(error) != "InvalidGroup.Duplicate":
                 raise
         else:
             return Group(group.vpc_id, str(created["GroupId"]))
@@ -178,7 +178,7 @@ def public_network() -> str:
             text = answer.read(64).decode("ascii", "replace").strip()
         found = ip_address(text)
     except (OSError, ValueError) as error:
-        raise Denied(
+        raise AccessDenied(
             "the public address of this machine, from which SSH is admitted, cannot be found",
             why=f"{SERVICE}: {error}",
             hint=_HINT,

@@ -3,16 +3,16 @@
 from typing import Any
 
 from spawn.store.aws.errors import aws_errors
-from spawn.store.aws.session import TAGS, Aws
-from spawn.store.objects.aws import connect
+from spawn.store.aws.session import TAGS, AwsSession
+from spawn.store.objects.aws import create_client
 
 
-def arn(aws: Aws, name: str) -> str:
+def arn(aws: AwsSession, name: str) -> str:
     """Return the parameter's ARN."""
     return f"arn:{aws.partition}:ssm:{aws.region}:{aws.account}:parameter{name}"
 
 
-def put(aws: Aws, name: str, text: str) -> None:
+def put(aws: AwsSession, name: str, text: str) -> None:
     """Create a parameter, encrypted with the AWS managed key.
 
     Raises:
@@ -29,7 +29,7 @@ def put(aws: Aws, name: str, text: str) -> None:
         )
 
 
-def delete(aws: Aws, name: str) -> None:
+def delete(aws: AwsSession, name: str) -> None:
     """Delete a parameter; no error if it does not exist.
 
     Raises:
@@ -38,7 +38,7 @@ def delete(aws: Aws, name: str) -> None:
     _delete(aws.client("ssm"), name, aws.region)
 
 
-def forget(name: str, region: str, profile: str | None) -> bool:
+def delete_by_name(name: str, region: str, profile: str | None) -> bool:
     """Delete a parameter without an `Aws` session.
 
     Returns:
@@ -48,7 +48,7 @@ def forget(name: str, region: str, profile: str | None) -> bool:
         StoreError: The request failed.
     """
     with aws_errors("ssm:DeleteParameter", "delete the environment", region):
-        client = connect("ssm", region, profile)
+        client = create_client("ssm", region, profile)
     return _delete(client, name, region)
 
 

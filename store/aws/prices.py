@@ -3,16 +3,16 @@
 from datetime import datetime
 
 from spawn.core.errors import SpawnError
-from spawn.core.values.cost import Cost, Rate, estimate, on_demand_price
-from spawn.store.aws.ec2_instances import Described, ec2_errors
-from spawn.store.objects.aws import connect, errors
+from spawn.core.values.cost import Cost, HourlyPrice, estimate, on_demand_price
+from spawn.store.aws.ec2_instances import InstanceDescription, ec2_errors
+from spawn.store.objects.aws import create_client, translate_errors
 
 _LIST = "us-east-1"
 """Region of the price list API; the list covers all regions."""
 _LINUX = "Linux/UNIX"
 
 
-def cost_of(found: Described, now: datetime, profile: str | None) -> Cost:
+def estimate_cost(found: InstanceDescription, now: datetime, profile: str | None) -> Cost:
     """Estimate an instance's cost since its last start; `why` explains a missing estimate."""
     if found.launched_at is None:
         return Cost(seconds=None, why="EC2 does not report when it was started")
@@ -38,10 +38,12 @@ def cost_of(found: Described, now: datetime, profile: str | None) -> Cost:
     return estimate(rates, found.launched_at, ended, basis)
 
 
-def _spot_rates(found: Described, ended: datetime, profile: str | None) -> list[Rate]:
+def _spot_rates(
+    found: InstanceDescription, ended: datetime, profile: str | None
+) -> list[HourlyPrice]:
     with ec2_errors(found.region):
         pages = (
-            connect("ec2", found.region, profile)
+            create_client("ec2", found.region, profile)
             .get_paginator("describe_spot_price_history")
             .paginate(
                 InstanceTypes=[found.type],
@@ -52,14 +54,14 @@ def _spot_rates(found: Described, ended: datetime, profile: str | None) -> list[
             )
         )
         return [
-            Rate(each["Timestamp"], float(each["SpotPrice"]))
+            HourlyPrice(each["Timestamp"], float(each["SpotPrice"]))
             for page in pages
             for each in page["SpotPriceHistory"]
             if each.get("AvailabilityZone") == found.zone
         ]
 
 
-def _on_demand_rates(found: Described, profile: str | None) -> list[Rate]:
+def _on_demand_rates(found: InstanceDescription, profile: str | None) -> list[HourlyPrice]:
     filters = {
         "instanceType": found.type,
         "regionCode": found.region,
@@ -69,8 +71,8 @@ def _on_demand_rates(found: Described, profile: str | None) -> list[Rate]:
         "tenancy": "Shared",
         "capacitystatus": "Used",
     }
-    with errors("AWS's price list", ""):
-        answer = connect("pricing", _LIST, profile).get_products(
+    with translate_errors("AWS's price list", ""):
+        answer = create_client("pricing", _LIST, profile).get_products(
             ServiceCode="AmazonEC2",
             Filters=[
                 {"Type": "TERM_MATCH", "Field": field, "Value": value}
@@ -79,4 +81,4 @@ def _on_demand_rates(found: Described, profile: str | None) -> list[Rate]:
         )
         price = on_demand_price(answer["PriceList"])
     assert found.launched_at is not None
-    return [] if price is None else [Rate(found.launched_at, price)]
+    return [] if price is None else [HourlyPrice(found.launched_at, price)]

@@ -9,10 +9,10 @@ from msgspec import Struct
 
 from spawn.core.errors import InvalidArgument
 from spawn.store.aws.errors import aws_errors
-from spawn.store.aws.iam_policies import trust
-from spawn.store.aws.session import TAGS, Aws, expect_ours
-from spawn.store.objects.aws import code_of
-from spawn.store.objects.interface import Denied
+from spawn.store.aws.iam_policies import trust_policy
+from spawn.store.aws.session import TAGS, AwsSession, require_tag
+from spawn.store.objects.aws import error_code
+from spawn.store.objects.interface import AccessDenied
 
 POLICY = "spawn-queue"
 _FLAG = "--iam-instance-profile"
@@ -35,7 +35,7 @@ class Profile(Struct, frozen=True):
         return self.role and self.profile and self.joined and self.policy
 
 
-def named(aws: Aws, name: str) -> str:
+def find_named_profile(aws: AwsSession, name: str) -> str:
     """Check that the user's instance profile exists; without permission, assume that it does.
 
     Raises:
@@ -44,7 +44,7 @@ def named(aws: Aws, name: str) -> str:
     """
     try:
         found = _get_profile(aws, name)
-    except Denied:
+    except AccessDenied:
         return name
     if found is None or not found["Roles"]:
         raise InvalidArgument(
@@ -54,7 +54,7 @@ def named(aws: Aws, name: str) -> str:
     return name
 
 
-def look(aws: Aws, name: str, policy: dict[str, Any]) -> Profile:
+def find_own_profile(aws: AwsSession, name: str, policy: dict[str, Any]) -> Profile:
     """Find which parts of spawn's profile exist; creates nothing.
 
     Args:
@@ -67,10 +67,10 @@ def look(aws: Aws, name: str, policy: dict[str, Any]) -> Profile:
     with aws_errors("iam:GetRole", "find the instance's role"):
         role = _get_or_none(lambda: aws.client("iam").get_role(RoleName=name)["Role"])
     if role is not None:
-        expect_ours(f"role {name}", role.get("Tags", []), _FLAG)
+        require_tag(f"role {name}", role.get("Tags", []), _FLAG)
     profile = _get_profile(aws, name)
     if profile is not None:
-        expect_ours(f"instance profile {name}", profile.get("Tags", []), _FLAG)
+        require_tag(f"instance profile {name}", profile.get("Tags", []), _FLAG)
     return Profile(
         name,
         role=role is not None,
@@ -80,7 +80,7 @@ def look(aws: Aws, name: str, policy: dict[str, Any]) -> Profile:
     )
 
 
-def make(aws: Aws, profile: Profile, policy: dict[str, Any]) -> None:
+def create_profile(aws: AwsSession, profile: Profile, policy: dict[str, Any]) -> None:
     """Create the missing parts. Parts that another launch creates in the meantime are used.
 
     Raises:
@@ -93,7 +93,7 @@ def make(aws: Aws, profile: Profile, policy: dict[str, Any]) -> None:
             _create_if_missing(
                 lambda: client.create_role(
                     RoleName=name,
-                    AssumeRolePolicyDocument=json.dumps(trust(aws.partition)),
+                    AssumeRolePolicyDocument=json.dumps(trust_policy(aws.partition)),
                     Description="What instances that run spawn queues may do",
                     Tags=TAGS,
                 )
@@ -118,7 +118,7 @@ def make(aws: Aws, profile: Profile, policy: dict[str, Any]) -> None:
             )
 
 
-def _get_profile(aws: Aws, name: str) -> dict[str, Any] | None:
+def _get_profile(aws: AwsSession, name: str) -> dict[str, Any] | None:
     client = aws.client("iam")
     with aws_errors("iam:GetInstanceProfile", "find the instance profile"):
         return _get_or_none(
@@ -126,7 +126,7 @@ def _get_profile(aws: Aws, name: str) -> dict[str, Any] | None:
         )
 
 
-def _get_policy(aws: Aws, name: str) -> dict[str, Any] | None:
+def _get_policy(aws: AwsSession, name: str) -> dict[str, Any] | None:
     client = aws.client("iam")
     with aws_errors("iam:GetRolePolicy", "read the policy of the instance's role"):
         return _get_or_none(
@@ -138,7 +138,7 @@ def _get_or_none(get: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
     try:
         return get()
     except ClientError as error:
-        if code_of(error) != _NOT_FOUND:
+        if error_code(error) != _NOT_FOUND:
             raise
         return None
 
@@ -147,5 +147,5 @@ def _create_if_missing(create: Callable[[], object], *ignored: str) -> None:
     try:
         create()
     except ClientError as error:
-        if code_of(error) not in (_EXISTS, *ignored):
+        if error_code(error) not in (_EXISTS, *ignored):
             raise

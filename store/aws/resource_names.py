@@ -2,16 +2,16 @@
 
 from hashlib import sha256
 
-TAG_OURS = "spawn:made-by"
+MADE_BY_TAG = "spawn:made-by"
 """On every resource of a launch except the instance; spawn uses no resource without it."""
-OURS = "spawn-launch"
+MADE_BY_VALUE = "spawn-launch"
 GROUP = "spawn-queue-ssh"
 """Name of the security group; one per VPC."""
 _ROLE_LENGTH = 64
 """Maximum length. Source: IAM's limits for the names of roles and instance profiles."""
 
 
-def role(region: str, bucket: str, *, queue_id: str | None = None) -> str:
+def role_name(region: str, bucket: str, *, queue_id: str | None = None) -> str:
     """Return the name of the role and instance profile of a bucket, or of one queue.
 
     A queue with an environment file has its own role: no other role may read that environment.
@@ -20,12 +20,12 @@ def role(region: str, bucket: str, *, queue_id: str | None = None) -> str:
     return f"spawn-queue-{region}-{_digest(of.encode())}"[:_ROLE_LENGTH]
 
 
-def key_pair(public_key: bytes) -> str:
+def key_pair_name(public_key: bytes) -> str:
     """Return the key pair name of a public key; different keys have different names."""
     return f"spawn-queue-{_digest(public_key)}"
 
 
-def parameter(queue_id: str, launch_id: str) -> str:
+def parameter_name(queue_id: str, launch_id: str) -> str:
     """Return the name of the parameter with the environment of one launch."""
     return f"/spawn-queue/{queue_id}/{launch_id}/env"
 

@@ -9,10 +9,10 @@ from msgspec import Struct
 
 from spawn.store.aws.errors import aws_errors
 from spawn.store.aws.image import Image
-from spawn.store.aws.instance_request import Wanted
-from spawn.store.aws.session import Aws
+from spawn.store.aws.instance_request import InstanceRequest
+from spawn.store.aws.session import AwsSession
 from spawn.store.aws.tags import LAUNCH, QUEUE, RESULTS
-from spawn.store.objects.aws import code_of
+from spawn.store.objects.aws import error_code
 from spawn.store.objects.interface import Unavailable
 
 Pause = Callable[[float], None]
@@ -26,10 +26,10 @@ _LIVE = ("pending", "running", "stopping", "stopped")
 _GONE = ("shutting-down", "terminated")
 
 
-class Order(Struct, frozen=True, kw_only=True):
+class RunInstancesRequest(Struct, frozen=True, kw_only=True):
     """The parameters of an instance. Empty values are not sent."""
 
-    wanted: Wanted
+    wanted: InstanceRequest
     launch_id: str
     image: Image
     volume_gib: int
@@ -40,7 +40,7 @@ class Order(Struct, frozen=True, kw_only=True):
     user_data: bytes = b""
 
 
-def may_run(aws: Aws, order: Order) -> None:
+def dry_run(aws: AwsSession, order: RunInstancesRequest) -> None:
     """Check with a dry run whether EC2 would start the instance.
 
     Raises:
@@ -50,16 +50,18 @@ def may_run(aws: Aws, order: Order) -> None:
         try:
             aws.client("ec2").run_instances(**_request(order), DryRun=True)
         except ClientError as error:
-            if code_of(error) != "DryRunOperation":
+            if error_code(error) != "DryRunOperation":
                 raise
 
 
-def run(aws: Aws, order: Order, *, pause: Pause = time.sleep) -> str:
+def start_instance(
+    aws: AwsSession, order: RunInstancesRequest, *, pause: Pause = time.sleep
+) -> str:
     """Start the instance; return its id.
 
     Raises:
         Denied: EC2 rejected the request; no instance was started.
-        Unavailable: EC2 does not answer; use `find` to check whether the instance was started.
+        Unavailable: EC2 does not answer; use `find_launched` to check whether it started.
     """
     lost = unknown = 0
     while True:
@@ -83,7 +85,7 @@ def run(aws: Aws, order: Order, *, pause: Pause = time.sleep) -> str:
             pause(_PAUSE_SECONDS)
 
 
-def find(aws: Aws, launch_id: str) -> str:
+def find_launched(aws: AwsSession, launch_id: str) -> str:
     """Return the live instance of a launch; empty if there is none.
 
     Raises:
@@ -93,7 +95,7 @@ def find(aws: Aws, launch_id: str) -> str:
     return found[0] if found else ""
 
 
-def was_started(aws: Aws, launch_id: str) -> bool:
+def was_started(aws: AwsSession, launch_id: str) -> bool:
     """Whether EC2 lists an instance of a launch, in any state.
 
     Raises:
@@ -102,7 +104,7 @@ def was_started(aws: Aws, launch_id: str) -> bool:
     return bool(_find_tagged(aws, {LAUNCH: launch_id}, states=(*_LIVE, *_GONE)))
 
 
-def of_queue(aws: Aws, queue_id: str, location: str) -> list[str]:
+def find_queue_instances(aws: AwsSession, queue_id: str, location: str) -> list[str]:
     """Return the live instances of a queue.
 
     Raises:
@@ -111,7 +113,7 @@ def of_queue(aws: Aws, queue_id: str, location: str) -> list[str]:
     return _find_tagged(aws, {QUEUE: queue_id, RESULTS: location})
 
 
-def terminate(aws: Aws, instance_id: str) -> None:
+def terminate(aws: AwsSession, instance_id: str) -> None:
     """Terminate an instance.
 
     Raises:
@@ -122,7 +124,7 @@ def terminate(aws: Aws, instance_id: str) -> None:
 
 
 def _find_tagged(
-    aws: Aws, tags: Mapping[str, str], *, states: tuple[str, ...] = _LIVE
+    aws: AwsSession, tags: Mapping[str, str], *, states: tuple[str, ...] = _LIVE
 ) -> list[str]:
     filters = [{"Name": f"tag:{key}", "Values": [_literal(value)]} for key, value in tags.items()]
     filters.append({"Name": "instance-state-name", "Values": list(states)})
@@ -143,10 +145,12 @@ def _literal(value: str) -> str:
 
 def _profile_is_new(error: ClientError) -> bool:
     message = str(error.response.get("Error", {}).get("Message", ""))
-    return code_of(error) == "InvalidParameterValue" and "iam instance profile" in message.lower()
+    return (
+        error_code(error) == "InvalidParameterValue" and "iam instance profile" in message.lower()
+    )
 
 
-def _request(order: Order) -> dict[str, Any]:
+def _request(order: RunInstancesRequest) -> dict[str, Any]:
     wanted = order.wanted
     tags = [{"Key": key, "Value": value} for key, value in order.tags.items()]
     more: dict[str, Any] = {

@@ -5,16 +5,16 @@ from typing import Any
 
 from spawn.core.errors import InvalidArgument
 from spawn.store.aws.errors import aws_errors
-from spawn.store.aws.instance_request import why_not_region
-from spawn.store.aws.resource_names import OURS, TAG_OURS
-from spawn.store.objects.aws import connect
-from spawn.store.objects.interface import Denied, Unavailable
+from spawn.store.aws.instance_request import why_not_a_region
+from spawn.store.aws.resource_names import MADE_BY_TAG, MADE_BY_VALUE
+from spawn.store.objects.aws import create_client
+from spawn.store.objects.interface import AccessDenied, Unavailable
 
 SLOW_SECONDS = 60.0
 """Read timeout; EC2 may take this long to answer a start request."""
 
 
-class Aws:
+class AwsSession:
     """Clients for the services of one region, and the account of the credentials.
 
     Args:
@@ -27,17 +27,17 @@ class Aws:
     """
 
     def __init__(self, region: str | None, profile: str | None) -> None:
-        from spawn.store.objects.service_models import session
+        from spawn.store.objects.service_models import create_session
 
         self.profile = profile
-        self._botocore = session()
+        self._botocore = create_session()
         if profile is not None:
             self._botocore.set_config_variable("profile", profile)
         with aws_errors("sts:GetCallerIdentity", "identify the account"):
             name = region or self._botocore.get_config_variable("region")
         if not name:
             raise InvalidArgument("no region is set", hint="set --region us-east-1, or AWS_REGION")
-        why = why_not_region(str(name))
+        why = why_not_a_region(str(name))
         if why is not None:
             raise InvalidArgument(
                 f"'{name}' is not a region", why=why, hint="set a region with --region"
@@ -63,16 +63,16 @@ class Aws:
     def client(self, service: str) -> Any:
         """Return the client of a service; each is created once."""
         if service not in self._clients:
-            self._clients[service] = connect(
+            self._clients[service] = create_client(
                 service, self.region, self.profile, self._botocore, patience=SLOW_SECONDS
             )
         return self._clients[service]
 
 
-TAGS = [{"Key": TAG_OURS, "Value": OURS}]
+TAGS = [{"Key": MADE_BY_TAG, "Value": MADE_BY_VALUE}]
 
 
-def expect_ours(what: str, tags: Iterable[Mapping[str, str]], flag: str) -> None:
+def require_tag(what: str, tags: Iterable[Mapping[str, str]], flag: str) -> None:
     """Check that a resource with one of spawn's names was created by a launch.
 
     Args:
@@ -83,9 +83,9 @@ def expect_ours(what: str, tags: Iterable[Mapping[str, str]], flag: str) -> None
     Raises:
         Denied: The resource lacks the tag.
     """
-    if {each["Key"]: each["Value"] for each in tags}.get(TAG_OURS) != OURS:
-        raise Denied(
+    if {each["Key"]: each["Value"] for each in tags}.get(MADE_BY_TAG) != MADE_BY_VALUE:
+        raise AccessDenied(
             f"the {what} was not created by spawn",
-            why=f"it has no tag {TAG_OURS}={OURS}",
+            why=f"it has no tag {MADE_BY_TAG}={MADE_BY_VALUE}",
             hint=f"name it, or another one, with {flag}",
         )

@@ -19,7 +19,7 @@ _OURS = "spawn:"
 _OURS_COUNT = 6
 
 
-def parse(texts: Sequence[str]) -> dict[str, str]:
+def parse_tags(texts: Sequence[str]) -> dict[str, str]:
     """Parse the user's tags, `KEY=VALUE` each.
 
     Raises:
@@ -42,7 +42,7 @@ def parse(texts: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def of_instance(
+def instance_tags(
     *,
     queue_id: str,
     location: str,

@@ -17,7 +17,7 @@ from secrets import token_hex
 from msgspec import Struct
 
 from spawn.store.aws.metadata import ENDPOINT, Metadata
-from spawn.store.files import read_small, sync
+from spawn.store.files import flush_to_disk, read_small
 
 _VENDOR = Path("/sys/class/dmi/id/sys_vendor")
 _XEN = Path("/sys/hypervisor/uuid")
@@ -42,7 +42,7 @@ class Instance(Struct, frozen=True):
         return self.instance_id != "local"
 
 
-def instance(environ: Mapping[str, str]) -> Instance:
+def detect_instance(environ: Mapping[str, str]) -> Instance:
     """Identify this machine. If the metadata service does not answer, it counts as off EC2."""
     endpoint = environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT")
     if environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
@@ -62,7 +62,7 @@ def metadata(environ: Mapping[str, str]) -> Metadata:
     return Metadata(environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or ENDPOINT, _SECONDS)
 
 
-def place(instance: Instance, state: Path) -> str:
+def machine_id(instance: Instance, state: Path) -> str:
     """Return an id of this machine and its state folder, as a hash.
 
     A runner with the same id as the lease's owner need not wait for the lease to expire. The
@@ -87,11 +87,11 @@ def _stored_id(state: Path) -> str:
     if not kept.exists():
         part = state / f".machine-id.{os.getpid()}"
         part.write_text(token_hex(16))
-        sync(part)
+        flush_to_disk(part)
         with suppress(FileExistsError):  # another runner was first
             os.link(part, kept)
         part.unlink()
-        sync(state)
+        flush_to_disk(state)
     return read_small(kept).decode("ascii", "replace")
 
 

@@ -1,20 +1,20 @@
 """The feed's answers, as JSON.
 
 A reader ignores unknown fields and uses the default for missing ones, so new fields need no new
-protocol. A change that an old reader would misread increases `PROTOCOL`; `OLDEST` increases when
-the feed no longer answers older readers. `Hello` never changes.
+protocol. A change that an old reader would misread increases `PROTOCOL`; `OLDEST_PROTOCOL` increases
+when the feed no longer answers older readers. `Hello` never changes.
 """
 
 from datetime import datetime
 
 from msgspec import Struct
 
-from spawn.core.reports.model import Ending, Live, Replica, Trouble
+from spawn.core.reports.model import LiveData, Replica, Trouble, UnloggedEnd
 
 SERVICE = "spawn-feed"
 PROTOCOL = 1
 """The protocol of this version."""
-OLDEST = 1
+OLDEST_PROTOCOL = 1
 """The oldest protocol that this feed answers."""
 
 
@@ -36,7 +36,7 @@ class Hello(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Other running queues."""
 
 
-class Listed(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class QueueSummary(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One queue. `state` is `unreadable` if its log cannot be read."""
 
     queue_id: str
@@ -50,10 +50,10 @@ class Listed(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Queues(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All queues, newest first."""
 
-    queues: tuple[Listed, ...]
+    queues: tuple[QueueSummary, ...]
 
 
-class Machine(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class MachineState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The machine's state of a queue that is not in the log, as of the page's newest event."""
 
     version: str
@@ -63,11 +63,11 @@ class Machine(Struct, frozen=True, kw_only=True, omit_defaults=True):
     runner_alive: bool
     """Determined before the log is read, so the page has everything that a dead runner wrote."""
     replica: Replica | None = None
-    endings: dict[str, Ending] = {}
+    endings: dict[str, UnloggedEnd] = {}
     """Outcomes of running jobs that no runner has recorded yet, by job id; always complete."""
     troubles: tuple[Trouble, ...] = ()
     """Current problems of a live runner."""
-    jobs: dict[str, Live | None] = {}
+    jobs: dict[str, LiveData | None] = {}
     """Live state by job id; None if the job no longer has any."""
     earlier: dict[str, float] | None = None
     """Durations of jobs in earlier queues, in seconds by job id; None if unchanged."""
@@ -87,7 +87,7 @@ class Page(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The log does not contain the known event: it is a different log. No events follow."""
     now: datetime | None = None
     """The machine's clock."""
-    machine: Machine | None = None
+    machine: MachineState | None = None
     """The machine's state after the last event; only in the last page."""
 
 

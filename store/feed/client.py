@@ -8,10 +8,16 @@ from msgspec import Struct
 
 from spawn import __version__
 from spawn.core.errors import CorruptLog, QueueNotFound, SpawnError
-from spawn.store.feed.answers import OLDEST, PROTOCOL, SERVICE, Fault, Hello, Page, Queues
+from spawn.store.feed.answers import OLDEST_PROTOCOL, PROTOCOL, SERVICE, Fault, Hello, Page, Queues
 from spawn.store.feed.connection import Answer, FeedConnection, InvalidAnswer
-from spawn.store.feed.errors import NoFeed, NoOutput, NotAFeed, OtherProtocol, Refused
-from spawn.store.feed.requests import Ask, AskHello, AskOutput, AskPage, AskQueues
+from spawn.store.feed.errors import (
+    FeedRefused,
+    FeedUnavailable,
+    IncompatibleProtocol,
+    NotAFeed,
+    OutputNotFound,
+)
+from spawn.store.feed.requests import Ask, HelloRequest, OutputRequest, PageRequest, QueuesRequest
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 20.0
@@ -36,8 +42,8 @@ class Output(Struct, frozen=True):
 class FeedClient:
     """Sends requests over one connection and reconnects when it breaks. A context manager.
 
-    Every request may raise `NoFeed` (no answer), `NotAFeed` (another program answers),
-    `OtherProtocol`, `Refused`, and the feed's own errors: `QueueNotFound`, `CorruptLog`.
+    Every request may raise `FeedUnavailable` (no answer), `NotAFeed` (another program answers),
+    `IncompatibleProtocol`, `Refused`, and the feed's own errors: `QueueNotFound`, `CorruptLog`.
 
     Args:
         where: Returns the address. Called for each connection, because a tunnel's port may change.
@@ -71,9 +77,9 @@ class FeedClient:
 
     def queues(self) -> Queues:
         """Return all queues, newest first."""
-        return self._decode(self._send(AskQueues()).body, Queues)
+        return self._decode(self._send(QueuesRequest()).body, Queues)
 
-    def page(self, ask: AskPage) -> tuple[Page, list[bytes]]:
+    def page(self, ask: PageRequest) -> tuple[Page, list[bytes]]:
         """Return a page and its encoded events."""
         head, *lines = self._send(ask, ask.wait).body.split(b"\n")
         page = self._decode(head, Page)
@@ -81,7 +87,7 @@ class FeedClient:
             raise self._not_a_feed("its answer is incomplete")
         return page, lines
 
-    def output(self, ask: AskOutput) -> Output:
+    def output(self, ask: OutputRequest) -> Output:
         """Return a piece of an attempt's output.
 
         Raises:
@@ -106,7 +112,7 @@ class FeedClient:
             self._connect()
         try:
             return self._send_once(ask, wait)
-        except NoFeed:
+        except FeedUnavailable:
             if not reused:
                 raise
         self._connect()
@@ -120,7 +126,7 @@ class FeedClient:
             self._connection = FeedConnection(host, port, CONNECT_SECONDS)
         except OSError as error:
             raise self._no_feed(error) from None
-        hello = self._decode(self._send_once(AskHello()).body, Hello)
+        hello = self._decode(self._send_once(HelloRequest()).body, Hello)
         if hello.service != SERVICE:
             raise self._not_a_feed(f"it identifies as '{hello.service[:40]}'")
         self._hello = hello
@@ -164,29 +170,29 @@ class FeedClient:
                     hint=f"{hint}this is the log on {self.name}",
                 )
             case "another_user":
-                return Refused(
+                return FeedRefused(
                     f"the feed of {self.name} does not serve this user",
                     why=fault.why,
                     hint="--ssh-user sets the user on the instance",
                 )
             case "no_such_address" | "invalid_argument":
-                return OtherProtocol(
+                return IncompatibleProtocol(
                     f"the feed of {self.name} does not understand the request",
                     why=fault.what,
                     hint=f"{self._versions()}; update spawn there",
                 )
-        if isinstance(ask, AskOutput) and fault.kind == "no_output":
-            return NoOutput(fault.what, why=fault.why)
-        error = NoFeed if fault.kind == "busy" else Refused
+        if isinstance(ask, OutputRequest) and fault.kind == "no_output":
+            return OutputNotFound(fault.what, why=fault.why)
+        error = FeedUnavailable if fault.kind == "busy" else FeedRefused
         return error(f"{self.name}: {fault.what}", why=fault.why, hint=fault.hint)
 
     def _check_protocol(self, hello: Hello) -> None:
-        if hello.oldest <= PROTOCOL and hello.protocol >= OLDEST:
+        if hello.oldest <= PROTOCOL and hello.protocol >= OLDEST_PROTOCOL:
             return
         is_newer = hello.oldest > PROTOCOL
         self.close()
-        supported = f"this spawn supports {OLDEST} to {PROTOCOL}"
-        raise OtherProtocol(
+        supported = f"this spawn supports {OLDEST_PROTOCOL} to {PROTOCOL}"
+        raise IncompatibleProtocol(
             f"the feed of {self.name} uses an incompatible protocol",
             why=f"it supports {hello.oldest} to {hello.protocol}, {supported}",
             hint=f"{self._versions()}; update spawn {'here' if is_newer else 'there'}",
@@ -210,8 +216,8 @@ class FeedClient:
             hint="set SPAWN_FEED_PORT to another port on both machines",
         )
 
-    def _no_feed(self, error: OSError) -> NoFeed:
-        return NoFeed(
+    def _no_feed(self, error: OSError) -> FeedUnavailable:
+        return FeedUnavailable(
             f"the feed of {self.name} does not answer",
             why=error.strerror or str(error),
             hint=f"run `spawn queue feed` on {self.name}",

@@ -13,7 +13,7 @@ from spawn.core.errors import SpawnError
 from spawn.store.objects.interface import Unavailable
 
 
-class NoFeed(Unavailable):
+class FeedUnavailable(Unavailable):
     """The feed is unreachable, times out or has too many clients; a retry may succeed."""
 
 
@@ -21,13 +21,13 @@ class NotAFeed(SpawnError):
     """Another program answers on the feed's port."""
 
 
-class OtherProtocol(SpawnError):
+class IncompatibleProtocol(SpawnError):
     """The versions of spawn on the two machines are incompatible."""
 
 
-class Refused(SpawnError):
+class FeedRefused(SpawnError):
     """The feed does not serve this user, or the request failed there."""
 
 
-class NoOutput(SpawnError):
+class OutputNotFound(SpawnError):
     """The output of an attempt is not on the feed's machine."""

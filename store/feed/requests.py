@@ -24,7 +24,7 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 _SINCE = re.compile(r"[0-9a-f.]{1,40}")
 
 
-class AskHello(Struct, frozen=True, tag=True):
+class HelloRequest(Struct, frozen=True, tag=True):
     """Request the feed's version and its current queue."""
 
     @property
@@ -33,7 +33,7 @@ class AskHello(Struct, frozen=True, tag=True):
         return "/v1/hello"
 
 
-class AskQueues(Struct, frozen=True, tag=True):
+class QueuesRequest(Struct, frozen=True, tag=True):
     """Request the list of queues."""
 
     @property
@@ -42,7 +42,7 @@ class AskQueues(Struct, frozen=True, tag=True):
         return "/v1/queues"
 
 
-class AskPage(Struct, frozen=True, kw_only=True, tag=True):
+class PageRequest(Struct, frozen=True, kw_only=True, tag=True):
     """Request the events after a known event, and the machine's state.
 
     Args:
@@ -65,7 +65,7 @@ class AskPage(Struct, frozen=True, kw_only=True, tag=True):
         return f"/v1/queues/{self.queue_id}{query}"
 
 
-class AskOutput(Struct, frozen=True, kw_only=True, tag=True):
+class OutputRequest(Struct, frozen=True, kw_only=True, tag=True):
     """Request an attempt's output from byte `at`; `wait`: seconds to wait for more."""
 
     queue_id: str
@@ -82,7 +82,7 @@ class AskOutput(Struct, frozen=True, kw_only=True, tag=True):
         return f"/v1/queues/{self.queue_id}/output/{self.job_id}/{self.attempt}/{self.name}{query}"
 
 
-Ask = AskHello | AskQueues | AskPage | AskOutput
+Ask = HelloRequest | QueuesRequest | PageRequest | OutputRequest
 
 
 class NoSuchAddress(InvalidArgument):
@@ -100,11 +100,11 @@ def parse_target(target: str) -> Ask:
     parameters = dict(_pairs(query))
     match path.split("/"):
         case ["", "v1", "hello"]:
-            return AskHello()
+            return HelloRequest()
         case ["", "v1", "queues"]:
-            return AskQueues()
+            return QueuesRequest()
         case ["", "v1", "queues", queue_id]:
-            return AskPage(
+            return PageRequest(
                 queue_id=_queue(queue_id),
                 after=_number(parameters, "after"),
                 hash_=_text(parameters, "hash", _HASH),
@@ -114,7 +114,7 @@ def parse_target(target: str) -> Ask:
         case ["", "v1", "queues", queue_id, "output", job_id, attempt, name]:
             if not is_safe(job_id) or name not in STREAMS:
                 raise NoSuchAddress("there is no such output")
-            return AskOutput(
+            return OutputRequest(
                 queue_id=_queue(queue_id),
                 job_id=job_id,
                 attempt=_number({"attempt": attempt}, "attempt"),
@@ -125,7 +125,7 @@ def parse_target(target: str) -> Ask:
     raise NoSuchAddress("there is nothing at this address")
 
 
-def port(environ: Mapping[str, str]) -> int:
+def feed_port(environ: Mapping[str, str]) -> int:
     """Return the feed's port: `SPAWN_FEED_PORT`, default 27296; 0 means any free port.
 
     Raises:

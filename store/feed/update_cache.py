@@ -9,8 +9,8 @@ from spawn.core.domain.replay import Row
 from spawn.core.errors import CorruptLog
 from spawn.store.feed.answers import Page
 from spawn.store.feed.client import FeedClient
-from spawn.store.feed.errors import NoFeed
-from spawn.store.feed.requests import AskPage
+from spawn.store.feed.errors import FeedUnavailable
+from spawn.store.feed.requests import PageRequest
 from spawn.store.replica import lines, read
 from spawn.store.replica.cache import Cache
 
@@ -20,16 +20,16 @@ ROUNDS = 100
 Answered = tuple[Page, list[bytes]]
 
 
-class Caught(Struct, frozen=True):
+class FeedUpdate(Struct, frozen=True):
     """The last page, and the first event that differs from the previous cache; 0 for none."""
 
     page: Page
     differs: int = 0
 
 
-def catch_up(
+def update_cache(
     client: FeedClient, cache: Cache, *, since: str = "", early: Answered | None = None
-) -> Caught:
+) -> FeedUpdate:
     """Fetch the new events into a cache that is held for update. Without news it takes one request.
 
     The cached events must match the feed's log by the chain hash; otherwise the whole log is read
@@ -45,7 +45,7 @@ def catch_up(
     """
     before = cache.seq
     try:
-        return Caught(_fetch(client, cache, since, early))
+        return FeedUpdate(_fetch(client, cache, since, early))
     except _Differs:
         cache.cut(before)
     new = cache.beside()
@@ -66,7 +66,7 @@ def catch_up(
         range(1, both + 1), True, key=lambda seq: new.hash_at(seq) != cache.hash_at(seq)
     )
     cache.become(new)
-    return Caught(page, differs + 1)
+    return FeedUpdate(page, differs + 1)
 
 
 class _Differs(Exception):
@@ -87,7 +87,9 @@ def _fetch(client: FeedClient, cache: Cache, since: str, early: Answered | None)
     fresh = cache.seq == 0
     rounds = 0
     while True:
-        ask = AskPage(queue_id=cache.queue_id, after=cache.seq, hash_=cache.hash.hex(), since=since)
+        ask = PageRequest(
+            queue_id=cache.queue_id, after=cache.seq, hash_=cache.hash.hex(), since=since
+        )
         page, exported = early or client.page(ask)
         early = None
         if page.differs:
@@ -113,7 +115,7 @@ def _fetch(client: FeedClient, cache: Cache, since: str, early: Answered | None)
             continue
         rounds += 1  # the feed is still folding its log
         if rounds > ROUNDS:
-            raise NoFeed(f"the feed of {client.name} does not finish reading its log")
+            raise FeedUnavailable(f"the feed of {client.name} does not finish reading its log")
 
 
 def _rows(name: str, cache: Cache, exported: list[bytes]) -> Iterator[Row]:

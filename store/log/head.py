@@ -36,7 +36,7 @@ class HeadNote:
     """
 
     def __init__(self, log: Path) -> None:
-        self._path = path_of(log)
+        self._path = note_path(log)
         self._fd: int | None = None
 
     def write(self, seq: int, hash_: bytes) -> None:
@@ -55,7 +55,7 @@ class HeadNote:
             self._fd = None
 
 
-def path_of(log: Path) -> Path:
+def note_path(log: Path) -> Path:
     """The path of a log's note."""
     return log.with_name(log.name + _SUFFIX)
 
@@ -68,12 +68,12 @@ def heads(log: Path) -> list[Head]:
     return sorted(_heads(log), key=lambda head: head.seq, reverse=True)
 
 
-def newest(log: Path) -> int:
+def newest_noted_seq(log: Path) -> int:
     """The newest seq that a log must contain according to the files beside it; 0 if none."""
     return max((head.seq for head in _heads(log)), default=0)
 
 
-def expect(heads: Iterable[Head], seq: int) -> None:
+def expect_heads(heads: Iterable[Head], seq: int) -> None:
     """Check that a log reaches each of these events.
 
     Args:
@@ -92,11 +92,11 @@ def expect(heads: Iterable[Head], seq: int) -> None:
 
 
 def _heads(log: Path) -> Iterator[Head]:
-    note = path_of(log)
+    note = note_path(log)
     with suppress(OSError, ValueError):  # a damaged note proves nothing about the log
         seq, hash_ = _decode(note.read_bytes())
         yield Head(seq=seq, hash=hash_, source=note.name)
-    copied = replica_progress.find(log.parent)
+    copied = replica_progress.load_progress(log.parent)
     if copied is not None and copied.seq:
         yield Head(seq=copied.seq, source=replica_progress.NAME)
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Protocol
 
 from spawn.core.domain.codec import encode
-from spawn.core.domain.events import Data, Draft, Event, seal
-from spawn.core.domain.machine import Guard
+from spawn.core.domain.events import Data, Draft, Event, to_event
+from spawn.core.domain.machine import StateMachines
 from spawn.core.domain.replay import Replay, Row
 from spawn.core.domain.state import QueueState
 from spawn.core.errors import CorruptLog
-from spawn.core.values.timestamps import stamp
-from spawn.store.log.read import restored_by
+from spawn.core.values.timestamps import format_timestamp
+from spawn.store.log.read import restore_hint
 from spawn.store.log.write import Entry, LogWriter
 
 
@@ -66,7 +66,7 @@ class Ledger:
     def __init__(self, log: EventLog | Path, queue_id: str) -> None:
         self.queue_id = queue_id
         self.log: EventLog = LogWriter(log) if isinstance(log, Path) else log
-        self._guard = Guard()
+        self._guard = StateMachines()
         self._staged: list[Entry] = []
         try:
             self._replay = self._read()
@@ -104,13 +104,13 @@ class Ledger:
         Raises:
             CorruptLog: An event is not legal; all staged events are dropped.
         """
-        when = stamp(at)
+        when = format_timestamp(at)
         try:
             for draft in drafts:
                 state = self._replay.partial
                 if epoch is None:
                     epoch = 0 if state is None else state.epoch
-                event = seal(
+                event = to_event(
                     draft,
                     seq=self._replay.seq + 1,
                     queue_id=self.queue_id,
@@ -173,7 +173,7 @@ class Ledger:
         try:
             fold.feed(self.log.rows())
         except CorruptLog as error:
-            hint = restored_by(Path(self.log.name))
+            hint = restore_hint(Path(self.log.name))
             error.hint = error.hint or f"{self.log.name} was truncated or modified; {hint}"
             raise
         return fold

@@ -42,7 +42,7 @@ class _Completed(Struct):
     data: _CompletedData
 
 
-def durations(logs: Iterable[Path], commands: dict[str, str]) -> dict[str, float]:
+def past_durations(logs: Iterable[Path], commands: dict[str, str]) -> dict[str, float]:
     """Find how long jobs with the same id and command took in earlier queues.
 
     Args:
@@ -63,7 +63,7 @@ def durations(logs: Iterable[Path], commands: dict[str, str]) -> dict[str, float
 
 
 def _collect(path: Path, commands: dict[str, str], seen: dict[str, list[float]]) -> None:
-    with read.opened(path) as connection:
+    with read.open_log(path) as connection:
         same = set()
         for (line,) in connection.execute(_SUBMISSIONS):
             data = msgspec.json.decode(line, type=_Submitted).data

@@ -35,14 +35,14 @@ Columns = tuple[int, bytes, bytes | None, bytes, bytes, bytes]
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[sqlite3.Connection]:
+def open_log(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a log for reading. Text columns are returned as stored bytes.
 
     Raises:
         QueueNotFound: The log does not exist or was never written to.
         CorruptLog: SQLite cannot read the file, now or in the `with` block, or all events are lost.
     """
-    written = notes.newest(path)  # before the log is read
+    written = notes.newest_noted_seq(path)  # before the log is read
     try:
         exists = expect_files(path)
         if not exists and written:
@@ -53,15 +53,15 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
             _expect_events(connection, path, written)
             yield connection
     except CorruptLog as error:
-        error.hint = error.hint or f"{path} was truncated or modified; {restored_by(path)}"
+        error.hint = error.hint or f"{path} was truncated or modified; {restore_hint(path)}"
         raise
     except (sqlite3.Error, UnicodeDecodeError) as error:  # messages may quote damaged bytes
         raise CorruptLog(
-            f"the event log {path} cannot be read", why=str(error), hint=restored_by(path)
+            f"the event log {path} cannot be read", why=str(error), hint=restore_hint(path)
         ) from error
 
 
-def restored_by(path: Path) -> str:
+def restore_hint(path: Path) -> str:
     """A hint with the command that restores a damaged log."""
     return f"`spawn queue resume {path.parent.name}` restores it from its copy"
 
@@ -101,7 +101,7 @@ def head(connection: sqlite3.Connection) -> int:
 def is_empty(path: Path) -> bool:
     """Whether a log certainly has no events; False for an unreadable log."""
     try:
-        with opened(path) as connection:
+        with open_log(path) as connection:
             return not head(connection)
     except QueueNotFound:
         return True
@@ -109,7 +109,7 @@ def is_empty(path: Path) -> bool:
         return False
 
 
-def owner(connection: sqlite3.Connection) -> QueueStarted | None:
+def newest_owner(connection: sqlite3.Connection) -> QueueStarted | None:
     """The event that started the newest epoch, unverified; None before the first.
 
     Raises:
@@ -125,11 +125,11 @@ def copy_location(path: Path) -> tuple[str, str | None] | None:
 
     The source is the log, or a note of its last runner if the log is unreadable.
     """
-    with suppress(SpawnError), opened(path) as connection:
-        found = owner(connection)
+    with suppress(SpawnError), open_log(path) as connection:
+        found = newest_owner(connection)
         if found is not None:
             return found.results_location, found.region
-    noted = replica_progress.find(path.parent)
+    noted = replica_progress.load_progress(path.parent)
     return None if noted is None else (noted.location, None)
 
 
@@ -139,7 +139,7 @@ def hash_at(connection: sqlite3.Connection, seq: int) -> bytes | None:
     return None if row is None else bytes(row[0])
 
 
-def started(connection: sqlite3.Connection, job_id: str, attempt: int) -> JobStarted | None:
+def attempt_start(connection: sqlite3.Connection, job_id: str, attempt: int) -> JobStarted | None:
     """The event that started an attempt, unverified; None if there is none.
 
     Raises:
@@ -159,7 +159,7 @@ def tokens(connection: sqlite3.Connection) -> set[str]:
     return {event.data.token for event in events if event and isinstance(event.data, JobStarted)}
 
 
-def last_move(connection: sqlite3.Connection) -> str | None:
+def last_transition(connection: sqlite3.Connection) -> str | None:
     """The type of the event that last changed the queue's state; None before the first."""
     row = connection.execute(_MOVE).fetchone()
     return None if row is None else row[0].decode()
@@ -176,7 +176,7 @@ def replay(path: Path, queue_id: str, *, until: str | None = None) -> Replay:
         CorruptLog: Names the first invalid event.
     """
     fold = Replay(queue_id)
-    with opened(path) as connection:
+    with open_log(path) as connection:
         fold.feed(rows(connection), until=until)
     if fold.empty:
         raise QueueNotFound(f"queue {queue_id} was not submitted" + (" yet" if until else ""))

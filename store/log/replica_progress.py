@@ -9,7 +9,7 @@ from spawn.store import json_files
 NAME = "replica.json"
 
 
-class Lag(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ReplicaProgress(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The progress of a replica.
 
     Attributes:
@@ -30,11 +30,11 @@ class Lag(Struct, frozen=True, kw_only=True, omit_defaults=True):
     fence: bool = True
 
 
-def leave(folder: Path, lag: Lag) -> None:
+def save_progress(folder: Path, lag: ReplicaProgress) -> None:
     """Write the hint to a queue's folder; ignores errors, such as a full disk."""
-    json_files.leave(folder / NAME, lag)
+    json_files.write_hint(folder / NAME, lag)
 
 
-def find(folder: Path) -> Lag | None:
+def load_progress(folder: Path) -> ReplicaProgress | None:
     """Read the hint in a queue's folder; None if there is none."""
-    return json_files.read(folder / NAME, Lag)
+    return json_files.load_or_none(folder / NAME, ReplicaProgress)

@@ -13,7 +13,7 @@ from spawn.core.domain.state import QueueState
 from spawn.core.domain.submission import config_sha256
 from spawn.core.errors import CorruptLog, QueueNotFound
 from spawn.store.log import ownership_time, read
-from spawn.store.log.head import Head, expect, heads
+from spawn.store.log.head import Head, expect_heads, heads
 
 _NAMES = ("type", "job_id", "at")
 _OUTPUT = ("stdout.log", "stderr.log", "manifest.json")
@@ -41,7 +41,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     executed: dict[str, Path] = {}
 
 
-def evidence(log: Path, copied: Iterable[Head] = ()) -> Evidence:
+def gather_evidence(log: Path, copied: Iterable[Head] = ()) -> Evidence:
     """Gather the evidence in a queue's folder.
 
     Call this before reading the log: a runner may append to both in between.
@@ -67,12 +67,12 @@ def verify(path: Path, queue_id: str, known: Evidence | None = None) -> Verified
         QueueNotFound: The log does not exist or has no events.
         CorruptLog: Names the first invalid or missing event.
     """
-    known = evidence(path) if known is None else known
+    known = gather_evidence(path) if known is None else known
     fold = Replay(queue_id)
-    with read.opened(path) as connection:
+    with read.open_log(path) as connection:
         fold.feed(_checked(connection, known.heads))
         _check_file(connection, path)
-        expect(known.heads, fold.seq)
+        expect_heads(known.heads, fold.seq)
         if fold.empty:
             raise QueueNotFound(f"the log of {queue_id} has no event")
         _expect_attempts(connection, known, fold)
@@ -118,7 +118,7 @@ def _checked(connection: Connection, known: Iterable[Head]) -> Iterator[Row]:
                 seq=seq,
                 why=f"{hashes[seq].source} has a different hash",
             )
-        expected = codec.columns(line)  # the fold has verified the line by now
+        expected = codec.header_fields(line)  # the fold has verified the line by now
         for name, column, value in zip(_NAMES, (type_, job_id, at), expected, strict=True):
             if column != (value if value is None else value.encode()):
                 raise CorruptLog(

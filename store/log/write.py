@@ -11,7 +11,7 @@ from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import NullPool
 
-from spawn.core.domain.codec import columns
+from spawn.core.domain.codec import header_fields
 from spawn.core.domain.events import Data, Event
 from spawn.core.domain.replay import Row
 from spawn.core.errors import CorruptLog, LogConflict, SpawnError
@@ -50,8 +50,8 @@ class LogWriter:
         sqlalchemy_event.listen(engine, "begin", _begin)
         known = head.heads(path)
         if known:
-            with read.opened(path) as connection:
-                head.expect(known, read.head(connection))
+            with read.open_log(path) as connection:
+                head.expect_heads(known, read.head(connection))
         try:
             self._connection = engine.connect()
             self._note = head.HeadNote(path)
@@ -124,7 +124,7 @@ class LogWriter:
         with self._transaction():
             for newest in rows:
                 seq, _, line, hash_ = newest
-                type_, job_id, at = columns(line)
+                type_, job_id, at = header_fields(line)
                 values = {"seq": seq, "type": type_, "job_id": job_id, "at": at}
                 self._connection.execute(_INSERT, {**values, "line": line.decode(), "hash": hash_})
         if newest is not None:
@@ -132,7 +132,7 @@ class LogWriter:
 
     def rows(self, after: int = 0) -> Iterator[Row]:
         """The events after a seq, in order, read from the disk."""
-        with read.opened(self._path) as connection:
+        with read.open_log(self._path) as connection:
             yield from read.rows(connection, after)
 
     @contextmanager

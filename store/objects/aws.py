@@ -24,13 +24,13 @@ from botocore.session import Session
 
 from spawn.core.errors import SpawnError
 from spawn.store.objects.interface import (
-    Changed,
-    Denied,
-    Exists,
-    Expired,
-    InvalidAnswer,
-    NoBucket,
-    NotThere,
+    AccessDenied,
+    BucketNotFound,
+    CredentialsExpired,
+    ETagMismatch,
+    InvalidResponse,
+    ObjectExists,
+    ObjectNotFound,
     Unavailable,
 )
 from spawn.store.objects.redact import redact
@@ -109,7 +109,7 @@ class UnexpectedResponse(Exception):
 
 
 @contextmanager
-def errors(
+def translate_errors(
     location: str, bucket: str, key: str = "", missing: type[Exception] | None = None
 ) -> Iterator[None]:
     """Translate boto3's errors into those of `port`.
@@ -121,21 +121,21 @@ def errors(
     """
     try:
         yield
-    except (SpawnError, NotThere, Exists, Changed):
+    except (SpawnError, ObjectNotFound, ObjectExists, ETagMismatch):
         raise
     except ClientError as error:
-        code = code_of(error)
+        code = error_code(error)
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if bucket and status < 500 and not _is_s3_error(error):
             raise _invalid(location, f"HTTP status {status} without an error code") from None
         if code in EXPIRED:
             hint = f"{HINT_EXPIRED}; or {_HINT_CLOCK}" if code in _CLOCK else HINT_EXPIRED
             why = f"credentials have expired ({_message(error)})"
-            raise Expired(f"{location} denied access", why=why, hint=hint) from None
+            raise CredentialsExpired(f"{location} denied access", why=why, hint=hint) from None
         if code in _CONDITION_FAILED or status == 412:
-            raise (Exists if missing is not Changed else Changed)(key) from None
+            raise (ObjectExists if missing is not ETagMismatch else ETagMismatch)(key) from None
         if code in _NO_BUCKET:
-            raise NoBucket(
+            raise BucketNotFound(
                 f"there is no bucket {bucket}", why=_message(error), hint=_HINT_BUCKET
             ) from None
         if (code in _GONE or status == 404) and missing is not None:
@@ -143,25 +143,29 @@ def errors(
         busy = code in _BUSY | _RACED | _CLOCK or status >= 500 or status in (408, 409, 429)
         what = f"{location} {'cannot be reached' if busy else 'denied access'}"
         hint = _HINT_CLOCK if code in _CLOCK else "" if busy else _hint(code)
-        raise (Unavailable if busy else Denied)(what, why=_message(error), hint=hint) from None
+        raise (Unavailable if busy else AccessDenied)(
+            what, why=_message(error), hint=hint
+        ) from None
     except ParamValidationError as error:
         if _INVALID_BUCKET not in str(error):
-            raise Denied(f"{location} cannot be accessed", why=redact(str(error))) from None
-        raise NoBucket(
+            raise AccessDenied(f"{location} cannot be accessed", why=redact(str(error))) from None
+        raise BucketNotFound(
             f"'{bucket}' is not a valid bucket name",
             why="a name has 3 to 63 lowercase letters, digits, dots and hyphens",
             hint=_HINT_BUCKET,
         ) from None
     except _MISCONFIGURED as error:
         why = _UNSENDABLE if isinstance(error, UnicodeEncodeError) else redact(str(error))
-        raise Denied(f"{location} cannot be accessed", why=why, hint=_HINT_CREDENTIALS) from None
+        raise AccessDenied(
+            f"{location} cannot be accessed", why=why, hint=_HINT_CREDENTIALS
+        ) from None
     except EndpointProviderError as error:
-        raise Denied(
+        raise AccessDenied(
             f"{location} cannot be accessed", why=redact(str(error)), hint=_HINT_ENDPOINT
         ) from None
     except HTTPClientError as error:
         if _INVALID_HEADER in str(error):  # a retry would fail too
-            raise Denied(
+            raise AccessDenied(
                 f"{location} cannot be accessed", why=_UNSENDABLE, hint=_HINT_CREDENTIALS
             ) from None
         raise Unavailable(f"{location} cannot be reached", why=redact(str(error))) from None
@@ -173,12 +177,12 @@ def errors(
         raise _invalid(location, f"{type(error).__name__}: {error}") from None
 
 
-def _invalid(location: str, what: str) -> InvalidAnswer:
+def _invalid(location: str, what: str) -> InvalidResponse:
     why = f"invalid response ({redact(what[:_MAX_QUOTED])})"
-    return InvalidAnswer(f"{location} cannot be reached", why=why, hint=_HINT_INVALID)
+    return InvalidResponse(f"{location} cannot be reached", why=why, hint=_HINT_INVALID)
 
 
-def connect(
+def create_client(
     service: str,
     region: str | None,
     profile: str | None,
@@ -197,7 +201,7 @@ def connect(
     """
     import boto3
 
-    from spawn.store.objects.service_models import session as new
+    from spawn.store.objects.service_models import create_session as new
 
     session = boto3.Session(
         region_name=region, profile_name=profile, botocore_session=base or new()
@@ -207,7 +211,7 @@ def connect(
         client = session.client(service, config=config)
     except ValueError as error:  # botocore's error for an invalid URL
         why = redact(str(error))
-        raise Denied(f"{service} cannot be accessed", why=why, hint=_HINT_ENDPOINT) from None
+        raise AccessDenied(f"{service} cannot be accessed", why=why, hint=_HINT_ENDPOINT) from None
     if service == "s3":
         _RedirectLimit(client)
     return client
@@ -239,16 +243,16 @@ def on_aws(client: Any) -> bool:
     return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
 
 
-def account(region: str | None, profile: str | None, base: Session | None = None) -> str:
-    """The caller's account ID. Arguments are those of `connect`."""
-    client = connect("sts", region, profile, base)
+def caller_account(region: str | None, profile: str | None, base: Session | None = None) -> str:
+    """The caller's account ID. Arguments are those of `create_client`."""
+    client = create_client("sts", region, profile, base)
     found = client.get_caller_identity().get("Account")
     if not found:
         raise UnexpectedResponse("GetCallerIdentity without Account")
     return str(found)
 
 
-def code_of(error: ClientError) -> str:
+def error_code(error: ClientError) -> str:
     """The error code of a response; empty if it has none."""
     return str(error.response.get("Error", {}).get("Code") or "")
 
@@ -256,7 +260,7 @@ def code_of(error: ClientError) -> str:
 def _is_s3_error(error: ClientError) -> bool:
     """Whether S3 itself sent the error. Its errors have a code, except those of a HEAD, which have
     no body, and those whose XML quotes a key that XML cannot hold."""
-    code = code_of(error)
+    code = error_code(error)
     headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     kind = str(headers.get("content-type", "")).partition(";")[0].strip().lower()
     if code.isdecimal():  # botocore uses the status if there is no code

@@ -11,9 +11,16 @@ from botocore.exceptions import ClientError
 from botocore.utils import parse_timestamp
 from msgspec import Struct
 
-from spawn.store.objects.aws import EXPIRED, UnexpectedResponse, account, code_of, connect, on_aws
+from spawn.store.objects.aws import (
+    EXPIRED,
+    UnexpectedResponse,
+    caller_account,
+    create_client,
+    error_code,
+    on_aws,
+)
 from spawn.store.objects.direct_client import DirectClient
-from spawn.store.objects.service_models import session
+from spawn.store.objects.service_models import create_session
 
 COMPLETE_SECONDS = 300.0
 """Read timeout of CompleteMultipartUpload: a server may copy all parts.
@@ -90,10 +97,10 @@ class BucketClient:
         try:
             response = getattr(client, operation)(Bucket=self.bucket, **arguments)
         except ClientError as error:
-            if code_of(error) in EXPIRED:
+            if error_code(error) in EXPIRED:
                 self._discard(clients)
             raise
-        expect(operation, response)
+        validate_response(operation, response)
         return cast("dict[str, Any]", response)
 
     def _discard(self, clients: _Clients) -> None:
@@ -110,23 +117,25 @@ class BucketClient:
     def _connect(self) -> _Clients:
         with self._lock:
             if self._clients is None:
-                base = session()
+                base = create_session()
                 parsers = base.get_component("response_parser_factory")
                 parsers.set_parser_defaults(timestamp_parser=_parse_time)
-                client = connect("s3", self._region, self._profile, base)
+                client = create_client("s3", self._region, self._profile, base)
                 if self._owner is None and on_aws(client):
-                    self._owner = account(self._region, self._profile, base)
+                    self._owner = caller_account(self._region, self._profile, base)
                 self._clients = _Clients(client, DirectClient(client, base), time.monotonic())
             return self._clients
 
     def _slow_client(self) -> Any:
         with self._lock:
             if self._slow is None:
-                self._slow = connect("s3", self._region, self._profile, patience=COMPLETE_SECONDS)
+                self._slow = create_client(
+                    "s3", self._region, self._profile, patience=COMPLETE_SECONDS
+                )
             return self._slow
 
 
-def expect(operation: str, response: Mapping[str, Any]) -> None:
+def validate_response(operation: str, response: Mapping[str, Any]) -> None:
     """Check that a response is valid for its operation.
 
     Raises:

@@ -15,7 +15,7 @@ from weakref import finalize
 
 from botocore.exceptions import ClientError
 
-from spawn.store.objects.request_template import Way
+from spawn.store.objects.request_template import RequestTemplate
 
 _HEAD_BYTES = 64 * 1024
 """Buffer size: more than a response head and a small object need. boto3 handles larger heads."""
@@ -39,7 +39,7 @@ class ConnectionPool:
 
     def __init__(
         self,
-        way: Way,
+        way: RequestTemplate,
         context: ssl.SSLContext | None,
         *,
         connect_seconds: float,

@@ -12,7 +12,7 @@ _LONGEST_KEY = 2048
 """Source: `KeyId` of "Encrypt" in the KMS API reference."""
 
 
-def encryption(environ: Mapping[str, str]) -> dict[str, str]:
+def object_encryption(environ: Mapping[str, str]) -> dict[str, str]:
     """boto3's arguments for each new object; empty to use the bucket's default.
 
     Raises:
@@ -41,8 +41,8 @@ def encryption(environ: Mapping[str, str]) -> dict[str, str]:
     return asked | ({"SSEKMSKeyId": key} if key else {})
 
 
-def default(environ: Mapping[str, str]) -> dict[str, str]:
+def bucket_encryption(environ: Mapping[str, str]) -> dict[str, str]:
     """boto3's rule for a new bucket's default encryption; `AES256` if nothing is set."""
-    asked = encryption(environ)
+    asked = object_encryption(environ)
     rule = {"SSEAlgorithm": asked.get("ServerSideEncryption", "AES256")}
     return rule | ({"KMSMasterKeyID": asked["SSEKMSKeyId"]} if "SSEKMSKeyId" in asked else {})

@@ -14,13 +14,19 @@ from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO, cast
 
-from spawn.store.files import MANY, regular, replace, sync, target
+from spawn.store.files import (
+    SYNC_ALL_THRESHOLD,
+    flush_to_disk,
+    open_following_links,
+    open_regular,
+    replace_file,
+)
 from spawn.store.objects.interface import (
     PAGE,
-    Changed,
-    Exists,
-    NotThere,
+    ETagMismatch,
     Object,
+    ObjectExists,
+    ObjectNotFound,
     Stream,
     Unavailable,
 )
@@ -63,15 +69,15 @@ class FolderStore:
             try:
                 folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             except FileNotFoundError:
-                raise Changed from None
+                raise ETagMismatch from None
             try:
                 flock(folder, LOCK_EX)
                 try:
                     if _etag(_read(path)) != etag:
-                        raise Changed
+                        raise ETagMismatch
                 except FileNotFoundError:
-                    raise Changed from None
-                replace(path, data, durable=True)
+                    raise ETagMismatch from None
+                replace_file(path, data, durable=True)
                 os.fsync(folder)
             finally:
                 os.close(folder)
@@ -80,11 +86,11 @@ class FolderStore:
     def read(self, key: str) -> Object:
         with _unavailable(key):
             try:
-                with open(self._root / key, "rb", opener=regular) as file:
+                with open(self._root / key, "rb", opener=open_regular) as file:
                     data = file.read()
                     written = os.fstat(file.fileno()).st_mtime
             except FileNotFoundError:
-                raise NotThere(key) from None
+                raise ObjectNotFound(key) from None
         return Object(data, _etag(data), max(0.0, time.time() - written))
 
     def list(self, prefix: str, after: str = "") -> list[tuple[str, int]]:
@@ -94,9 +100,9 @@ class FolderStore:
     def open(self, key: str) -> BinaryIO:
         with _unavailable(key):
             try:
-                return open(self._root / key, "rb", opener=regular)
+                return open(self._root / key, "rb", opener=open_regular)
             except FileNotFoundError:
-                raise NotThere(key) from None
+                raise ObjectNotFound(key) from None
 
     def open_range(self, key: str, at: int, size: int, etag: str = "") -> tuple[Stream, str]:
         file = self.open(key)
@@ -106,13 +112,13 @@ class FolderStore:
             file.seek(at)
         if etag and found != etag:
             file.close()
-            raise Changed(key)
+            raise ETagMismatch(key)
         return cast("Stream", file), found
 
     def put(self, key: str, data: bytes, *, durable: bool = True) -> str:
         with _unavailable(key):
             if not self.has(key):
-                with suppress(Exists):
+                with suppress(ObjectExists):
                     return self._link_new(key, [data], durable=durable)
             return self._existing(key)[1]
 
@@ -142,11 +148,11 @@ class FolderStore:
                 if accept is not None:
                     accept()
 
-        with open(source, "rb", opener=target) as file:
+        with open(source, "rb", opener=open_following_links) as file:
             try:
                 with _unavailable(key):
                     if not self.has(key):
-                        with suppress(Exists):
+                        with suppress(ObjectExists):
                             digest = self._link_new(key, chunks(), durable=False)
                             self._unsettled.append(self._root / key)
                             return size, digest
@@ -158,13 +164,13 @@ class FolderStore:
     def settle(self) -> None:
         """Flushes each file, or the whole disk if there are many."""
         paths = [self._unsettled.popleft() for _ in range(len(self._unsettled))]
-        if len(paths) > MANY:
+        if len(paths) > SYNC_ALL_THRESHOLD:
             os.sync()
             return
         try:
             with _unavailable("a copied file"):
                 for path in paths:
-                    sync(path)
+                    flush_to_disk(path)
                 for folder in {path.parent for path in paths}:
                     self._sync_folders(folder)
         except BaseException:
@@ -173,7 +179,7 @@ class FolderStore:
 
     def _existing(self, key: str) -> tuple[int, str]:
         """Size and SHA-256 of an object that an earlier try created."""
-        with open(self._root / key, "rb", opener=regular) as file:
+        with open(self._root / key, "rb", opener=open_regular) as file:
             return os.fstat(file.fileno()).st_size, file_digest(file, "sha256").hexdigest()
 
     def _link_new(self, key: str, chunks: Iterable[bytes], *, durable: bool) -> str:
@@ -192,7 +198,7 @@ class FolderStore:
                     os.fsync(file.fileno())
                 os.link(name, path.name, src_dir_fd=folder, dst_dir_fd=folder)
         except FileExistsError:
-            raise Exists(key) from None
+            raise ObjectExists(key) from None
         finally:
             os.close(folder)
         if durable:
@@ -202,13 +208,13 @@ class FolderStore:
     def _sync_folders(self, folder: Path) -> None:
         """Make a name durable: flush its folder and the parents, which may be new."""
         for each in (folder, *folder.parents):
-            sync(each)
+            flush_to_disk(each)
             if each == self._root.parent:
                 return
 
 
 def _read(path: Path) -> bytes:
-    with open(path, "rb", opener=regular) as file:
+    with open(path, "rb", opener=open_regular) as file:
         return file.read()
 
 

@@ -31,39 +31,39 @@ class Unavailable(StoreError):
     kind = "unreachable"
 
 
-class InvalidAnswer(Unavailable):
+class InvalidResponse(Unavailable):
     """The response is not a store's. A proxy or a login page may have answered instead."""
 
     kind = "invalid_answer"
 
 
-class Expired(Unavailable):
+class CredentialsExpired(Unavailable):
     """The credentials have expired. A retry with renewed ones may succeed."""
 
     kind = "expired_credentials"
 
 
-class Denied(StoreError):
+class AccessDenied(StoreError):
     """Access is denied, or the resource does not exist. A retry fails until the user acts."""
 
     kind = "refused"
 
 
-class NoBucket(Denied):
+class BucketNotFound(AccessDenied):
     """The bucket does not exist."""
 
     kind = "no_bucket"
 
 
-class NotThere(Exception):
+class ObjectNotFound(Exception):
     """No object has this key."""
 
 
-class Exists(Exception):
+class ObjectExists(Exception):
     """An object with this key already exists."""
 
 
-class Changed(Exception):
+class ETagMismatch(Exception):
     """The object does not have the expected ETag."""
 
 
@@ -97,7 +97,7 @@ class SmallObjects(Protocol):
     """Objects that are read and written whole, which suffices for the replica of a log.
 
     A write that raises `StoreError` may have taken effect, or may do so later. A write that returns
-    is durable. Every operation may raise `Unavailable` or `Denied`.
+    is durable. Every operation may raise `Unavailable` or `AccessDenied`.
     """
 
     @property

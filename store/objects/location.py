@@ -8,7 +8,7 @@ from spawn.store.objects.folder import FolderStore
 from spawn.store.objects.interface import ObjectStore
 
 
-class Place(Struct, frozen=True, kw_only=True):
+class StoreLocation(Struct, frozen=True, kw_only=True):
     """A location in an object store. Without a bucket, it is a folder below `objects`."""
 
     prefix: str
@@ -22,14 +22,14 @@ class Place(Struct, frozen=True, kw_only=True):
         return f"s3://{self.bucket}/{self.prefix}/" if self.bucket else ""
 
 
-def parse(location: str) -> tuple[str, str] | None:
+def parse_s3_uri(location: str) -> tuple[str, str] | None:
     """Split `s3://bucket/prefix/` into bucket and prefix; None for anything else."""
     scheme, _, rest = location.partition("://")  # not urlsplit: keys may contain `?` and `#`
     bucket, _, prefix = rest.partition("/")
     return (bucket, prefix.strip("/")) if scheme == "s3" and bucket else None
 
 
-def open_place(place: Place, objects: Path) -> ObjectStore:
+def open_place(place: StoreLocation, objects: Path) -> ObjectStore:
     """Open the store of a place; sends no request.
 
     Args:

@@ -52,7 +52,7 @@ class LastRequest:
         self._local.request = request
 
 
-class Way:
+class RequestTemplate:
     """A template of the requests for a bucket's objects.
 
     Args:
@@ -101,7 +101,7 @@ class Way:
         return "\r\n".join([*lines, "\r\n"]).encode()
 
 
-def template_of(request: Any, key: str, credentials: Any) -> Way | None:
+def template_of(request: Any, key: str, credentials: Any) -> RequestTemplate | None:
     """Derive the template from a request of boto3; None if only boto3 can repeat it: it has a
     proxy, a password in the URL, another signature or an unknown header.
 
@@ -130,7 +130,7 @@ def template_of(request: Any, key: str, credentials: Any) -> Way | None:
         or get_environ_proxies(request.url).get(url.scheme)
     ):
         return None
-    return Way(
+    return RequestTemplate(
         scheme=url.scheme,
         host=url.hostname,
         port=url.port or _PORTS[url.scheme],

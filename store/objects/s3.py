@@ -17,16 +17,16 @@ from typing import Any, BinaryIO
 
 from botocore.exceptions import ClientError
 
-from spawn.store.files import target
-from spawn.store.objects.aws import UnexpectedResponse, code_of, errors
+from spawn.store.files import open_following_links
+from spawn.store.objects.aws import UnexpectedResponse, error_code, translate_errors
 from spawn.store.objects.bucket_client import BucketClient
-from spawn.store.objects.encryption import encryption
+from spawn.store.objects.encryption import object_encryption
 from spawn.store.objects.interface import (
     PAGE,
-    Changed,
-    Exists,
-    NotThere,
+    ETagMismatch,
     Object,
+    ObjectExists,
+    ObjectNotFound,
     Stream,
     Unavailable,
 )
@@ -64,7 +64,7 @@ class S3Store:
     ) -> None:
         self._client = BucketClient(bucket, region=region, profile=profile, owner=owner)
         self._prefix = f"{prefix}/" if prefix else ""
-        self._encryption = encryption(os.environ)
+        self._encryption = object_encryption(os.environ)
         self._lock = Lock()
         self._bare_etag = False
         self._rejects_overwrites = False
@@ -83,18 +83,18 @@ class S3Store:
         try:
             with self._errors(key):
                 return self._put(key, data, IfNoneMatch="*")
-        except Exists:
+        except ObjectExists:
             self._rejects_overwrites = True
             raise
 
     def replace(self, key: str, data: bytes, *, etag: str) -> str:
-        with self._errors(key, missing=Changed):
+        with self._errors(key, missing=ETagMismatch):
             try:
                 return self._put(key, data, IfMatch=etag.strip('"') if self._bare_etag else etag)
             except ClientError as error:
                 # Ceph returns ETags with quotes, and expects them without.
                 if (
-                    code_of(error) != "PreconditionFailed"
+                    error_code(error) != "PreconditionFailed"
                     or self._bare_etag
                     or self._etag(key) != etag
                 ):
@@ -104,7 +104,7 @@ class S3Store:
                 return new
 
     def read(self, key: str) -> Object:
-        with self._errors(key, missing=NotThere):
+        with self._errors(key, missing=ObjectNotFound):
             found = self._client.request("get_object", Key=self._prefix + key)
             with closing(found["Body"]) as body:  # `with` on the body yields the raw stream
                 data = body.read()
@@ -149,23 +149,23 @@ class S3Store:
         """Reads one byte: the errors of a HEAD have no body, so that an expired token would look
         like a permanent error."""
         try:
-            with self._errors(key, missing=NotThere):
+            with self._errors(key, missing=ObjectNotFound):
                 self._first_byte(key)
-        except NotThere:
+        except ObjectNotFound:
             return False
         return True
 
     def open(self, key: str) -> BinaryIO:
-        with self._errors(key, missing=NotThere):
+        with self._errors(key, missing=ObjectNotFound):
             body = self._client.request("get_object", Key=self._prefix + key)["Body"]
         return BufferedReader(_Body(body, lambda: self._errors(key)), _READ_BYTES)
 
     def open_range(self, key: str, at: int, size: int, etag: str = "") -> tuple[Stream, str]:
         try:
-            with self._errors(key, missing=NotThere):
+            with self._errors(key, missing=ObjectNotFound):
                 body, which, found = self._get_range(self._prefix + key, at, size, etag)
-        except Exists:
-            raise Changed(key) from None
+        except ObjectExists:
+            raise ETagMismatch(key) from None
         if not which.startswith(f"bytes {at}-{at + size - 1}/"):
             body.close()
             raise Unavailable(
@@ -174,7 +174,7 @@ class S3Store:
             )
         if etag and found != etag:  # the store ignores conditions
             body.close()
-            raise Changed(key)
+            raise ETagMismatch(key)
         return _Body(body, lambda: self._errors(key)), found
 
     def _get_range(self, name: str, at: int, size: int, etag: str) -> tuple[Any, str, str]:
@@ -203,7 +203,7 @@ class S3Store:
     def put_file(
         self, key: str, source: Path, *, accept: Callable[[], None] | None = None
     ) -> tuple[int, str]:
-        with open(source, "rb", opener=target) as file:
+        with open(source, "rb", opener=open_following_links) as file:
             size = os.fstat(file.fileno()).st_size
             bytes_each = part_bytes(size)
             if size < bytes_each:
@@ -234,7 +234,7 @@ class S3Store:
             return False
         try:
             self.create(key, data)
-        except Exists:
+        except ObjectExists:
             return False
         return True
 
@@ -247,7 +247,7 @@ class S3Store:
                 while chunk := file.read(_READ_BYTES):
                     digest.update(chunk)
                     size += len(chunk)
-        except NotThere:
+        except ObjectNotFound:
             raise Unavailable(
                 f"{self.location} cannot be used",
                 why=f"it reports that {key} exists and that it does not",
@@ -272,7 +272,7 @@ class S3Store:
             yield upload
         except BaseException as error:
             upload.abort()
-            if not isinstance(error, Exists):
+            if not isinstance(error, ObjectExists):
                 raise
 
     def _pool(self) -> ThreadPoolExecutor:
@@ -291,7 +291,7 @@ class S3Store:
         try:
             found = self._client.request("get_object", Key=self._prefix + key, Range="bytes=0-0")
         except ClientError as error:
-            if code_of(error) != "InvalidRange":
+            if error_code(error) != "InvalidRange":
                 raise
             return b""  # the object is empty
         with closing(found["Body"]) as body:
@@ -303,7 +303,7 @@ class S3Store:
     def _errors(
         self, key: str, missing: type[Exception] | None = None
     ) -> AbstractContextManager[None]:
-        return errors(self.location, self._client.bucket, key, missing)
+        return translate_errors(self.location, self._client.bucket, key, missing)
 
 
 class _Body(RawIOBase):

@@ -15,7 +15,7 @@ from botocore.session import Session, get_session
 from msgspec.json import decode
 
 
-def session() -> Session:
+def create_session() -> Session:
     """Create a botocore session, which clients may share. Honors `AWS_DATA_PATH`."""
     made = get_session()
     extra = str(made.get_config_variable("data_path") or "").split(os.pathsep)

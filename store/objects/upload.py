@@ -8,7 +8,7 @@ from threading import Condition
 from typing import Any, BinaryIO
 
 from spawn.store.objects.bucket_client import BucketClient
-from spawn.store.objects.interface import Exists, StoreError
+from spawn.store.objects.interface import ObjectExists, StoreError
 
 
 class Budget:
@@ -120,7 +120,7 @@ class Upload:
             if part.cancel():
                 self._budget.release(self._held)
         wait(self._parts)
-        with suppress(StoreError, Exists), self._errors():
+        with suppress(StoreError, ObjectExists), self._errors():
             self._client.request("abort_multipart_upload", **self._names)
 
     def _send(self, data: bytes, number: int) -> dict[str, Any]:
@@ -138,7 +138,7 @@ def abort_unfinished(
     client: BucketClient, name: str, errors: Callable[[], AbstractContextManager[None]]
 ) -> None:
     """Abort a key's unfinished uploads by runners that died: S3 keeps them, and they cost money."""
-    with suppress(StoreError, Exists), errors():  # optional: permissions may be missing
+    with suppress(StoreError, ObjectExists), errors():  # optional: permissions may be missing
         found = client.request("list_multipart_uploads", Prefix=name)
         for each in found.get("Uploads", ()):
             if each["Key"] == name:

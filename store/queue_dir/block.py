@@ -6,7 +6,7 @@ It is not fsynced: it must survive a crash of the process, not of the host.
 import os
 from binascii import crc32
 
-from spawn.store.files import regular
+from spawn.store.files import open_regular
 
 _HEAD = 16
 _TRIES = 3
@@ -43,7 +43,7 @@ def read(path: str | os.PathLike[str], size: int) -> bytes | None:
     """Return the body written last; None if there is no valid one."""
     for _ in range(_TRIES):
         try:
-            with open(path, "rb", opener=regular) as file:
+            with open(path, "rb", opener=open_regular) as file:
                 block = file.read(size)
             checksum, length = int(block[:8], 16), int(block[8:_HEAD], 16)
         except (OSError, ValueError):

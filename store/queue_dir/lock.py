@@ -8,12 +8,12 @@ import fcntl
 import os
 import struct
 
-from spawn.store.files import NotRegular, regular
+from spawn.store.files import NotRegular, open_regular
 
 _FLOCK = "hhqqi"  # short l_type, short l_whence, off_t l_start, off_t l_len, pid_t l_pid
 
 
-def take(path: str | os.PathLike[str]) -> int | None:
+def acquire(path: str | os.PathLike[str]) -> int | None:
     """Take the lock until the returned descriptor and all its copies are closed.
 
     The file is created if it does not exist.
@@ -21,7 +21,7 @@ def take(path: str | os.PathLike[str]) -> int | None:
     Returns:
         A close-on-exec descriptor, or None if another process holds the lock.
     """
-    fd = regular(path, os.O_RDWR | os.O_CREAT)
+    fd = open_regular(path, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _request(fcntl.F_WRLCK))
     except BlockingIOError:
@@ -33,7 +33,7 @@ def take(path: str | os.PathLike[str]) -> int | None:
 def is_held(path: str | os.PathLike[str]) -> bool:
     """Whether any process holds the lock. A missing or irregular file is not locked."""
     try:
-        fd = regular(path, os.O_RDONLY)
+        fd = open_regular(path, os.O_RDONLY)
     except (FileNotFoundError, IsADirectoryError, NotRegular):
         return False
     try:

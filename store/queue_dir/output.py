@@ -4,14 +4,14 @@ import os
 import re
 from pathlib import Path
 
-from spawn.core.domain.codec import clean
+from spawn.core.domain.codec import valid_utf8
 from spawn.core.domain.state import JobState
-from spawn.store.files import regular
+from spawn.store.files import open_regular
 
 RAW = ("stdout.log", "stderr.log")
 
 
-def recent(job: JobState, lines: int) -> tuple[str, ...]:
+def last_lines(job: JobState, lines: int) -> tuple[str, ...]:
     """Return the last lines of the newest attempt's output, oldest first.
 
     If the combined log has nothing of the attempt, because it could not be written, the lines come
@@ -70,7 +70,7 @@ def tail(
         At most `lines` lines of valid text; none if the file cannot be read.
     """
     try:
-        with open(path, "rb", opener=regular) as file:
+        with open(path, "rb", opener=open_regular) as file:
             size = file.seek(0, os.SEEK_END)
             start = max(after, size - max_bytes)
             file.seek(start)
@@ -81,7 +81,7 @@ def tail(
     whole = found[1:] if start > after else found
     kept = [line for line in whole if line.strip()] or [line for line in found if line.strip()]
     kept = kept[max(0, len(kept) - lines) :]
-    return tuple(clean(shown(line))[:width] for line in kept)
+    return tuple(valid_utf8(visible_part(line))[:width] for line in kept)
 
 
 def head(path: Path, *, after: int = 0, max_bytes: int = 256 * 1024) -> tuple[str, ...]:
@@ -92,14 +92,14 @@ def head(path: Path, *, after: int = 0, max_bytes: int = 256 * 1024) -> tuple[st
         max_bytes: Maximum bytes to read.
     """
     try:
-        with open(path, "rb", opener=regular) as file:
+        with open(path, "rb", opener=open_regular) as file:
             file.seek(after)
-            return tuple(clean(file.read(max_bytes)).replace("\r", "\n").split("\n"))
+            return tuple(valid_utf8(file.read(max_bytes)).replace("\r", "\n").split("\n"))
     except OSError:
         return ()
 
 
-def shown(line: bytes) -> bytes:
+def visible_part(line: bytes) -> bytes:
     """Return the part of a line that a terminal shows, with the time of a combined log's line."""
     parts = [part for part in line.split(b"\r") if part.strip()]
     if len(parts) < 2:

@@ -3,7 +3,7 @@
 import marshal
 import os
 
-from spawn.core.domain.attempt_exit import Exit
+from spawn.core.domain.attempt_exit import AttemptExit
 from spawn.store.queue_dir import block
 
 _SIZE = 4096
@@ -19,7 +19,7 @@ def preallocate(path: str | os.PathLike[str]) -> int:
     return block.preallocate(path, _SIZE, exclusive=True)
 
 
-def write(fd: int, token: str, exit_: Exit) -> None:
+def write(fd: int, token: str, exit_: AttemptExit) -> None:
     """Write the record to the block.
 
     Raises:
@@ -28,7 +28,7 @@ def write(fd: int, token: str, exit_: Exit) -> None:
     block.write(fd, marshal.dumps((token, exit_._asdict()), _FORMAT), _SIZE)
 
 
-def read(path: str | os.PathLike[str], token: str) -> Exit | None:
+def read(path: str | os.PathLike[str], token: str) -> AttemptExit | None:
     """Read the record of the attempt with this token; None if there is no valid one."""
     body = block.read(path, _SIZE)
     try:
@@ -37,4 +37,6 @@ def read(path: str | os.PathLike[str], token: str) -> Exit | None:
         return None
     if found != token:
         return None
-    return Exit(**{name: value for name, value in fields.items() if name in Exit._fields})
+    return AttemptExit(
+        **{name: value for name, value in fields.items() if name in AttemptExit._fields}
+    )

@@ -13,9 +13,9 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from spawn.core.domain.codec import clean
+from spawn.core.domain.codec import valid_utf8
 from spawn.store import json_files
-from spawn.store.files import sync
+from spawn.store.files import flush_to_disk
 
 _WAKE = "wake"
 _MAX_BYTES = 4096
@@ -32,14 +32,14 @@ class Request(Struct, frozen=True, kw_only=True):
     by: str
 
 
-class Unreadable(Struct, frozen=True, kw_only=True):
+class UnreadableRequest(Struct, frozen=True, kw_only=True):
     """A file in `requests/` that is not a valid request. `id` is its name, in valid UTF-8."""
 
     id: str
     why: str
 
 
-def post(folder: Path, kind: Literal["cancel", "reset"], *, by: str, at: str) -> Request:
+def post_request(folder: Path, kind: Literal["cancel", "reset"], *, by: str, at: str) -> Request:
     """Write a request and wake the runner.
 
     Args:
@@ -61,7 +61,7 @@ def post(folder: Path, kind: Literal["cancel", "reset"], *, by: str, at: str) ->
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    sync(folder)
+    flush_to_disk(folder)
     with suppress(OSError):  # without a live runner, the next one reads the request
         fd = os.open(folder / _WAKE, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
@@ -76,7 +76,7 @@ def withdraw(folder: Path, request_id: str) -> None:
     (folder / f"{request_id}.json").unlink(missing_ok=True)
 
 
-class Inbox:
+class RequestInbox:
     """The runner's side. Its descriptor is readable when there may be a request.
 
     Each file is read once. A file that cannot be removed is ignored afterwards.
@@ -99,11 +99,11 @@ class Inbox:
         """Return the descriptor to poll."""
         return self._wake
 
-    def read(self) -> list[Request | Unreadable]:
+    def read(self) -> list[Request | UnreadableRequest]:
         """Return the new requests, oldest first."""
         with suppress(BlockingIOError):
             os.read(self._wake, 4096)
-        found: list[Request | Unreadable] = []
+        found: list[Request | UnreadableRequest] = []
         for file in sorted(self._folder.glob("*.json")):
             if file.name not in self._seen:
                 self._seen.add(file.name)
@@ -130,17 +130,17 @@ def _open_wake(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
 
 
-def _load(file: Path) -> Request | Unreadable | None:
+def _load(file: Path) -> Request | UnreadableRequest | None:
     """Read a request; None if it was withdrawn."""
-    name = clean(file.stem)
+    name = valid_utf8(file.stem)
     try:
         request = json_files.load(file, Request, _MAX_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:
-        return Unreadable(id=name, why=error.strerror or "it cannot be opened")
+        return UnreadableRequest(id=name, why=error.strerror or "it cannot be opened")
     except msgspec.DecodeError as error:
-        return Unreadable(id=name, why=clean(str(error))[:_WHY_LENGTH])
+        return UnreadableRequest(id=name, why=valid_utf8(str(error))[:_WHY_LENGTH])
     if request.id != name:
-        return Unreadable(id=name, why="its id differs from its file name")
+        return UnreadableRequest(id=name, why="its id differs from its file name")
     return request

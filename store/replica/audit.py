@@ -15,9 +15,9 @@ from spawn.core.domain.submission import config_sha256
 from spawn.core.errors import CorruptLog, QueueNotFound
 from spawn.store.log.head import Head
 from spawn.store.log.verify import Verified, check_config
-from spawn.store.objects.interface import NotThere, SmallObjects, list_all
+from spawn.store.objects.interface import ObjectNotFound, SmallObjects, list_all
 from spawn.store.replica import names, read
-from spawn.store.replica.lease import Seen, look
+from spawn.store.replica.lease import LeaseSnapshot, read_lease
 from spawn.store.replica.submitted import parse_submitted
 
 AHEAD = 8
@@ -35,7 +35,7 @@ class Audited(Struct, frozen=True, kw_only=True):
     verified: Verified
     segments: int
     packs: int
-    seen: Seen | None
+    seen: LeaseSnapshot | None
     """The lease; None if there is none."""
     as_submitted: bool
     """Whether the log ever had the configuration in `queue.json`. A user may have edited it before
@@ -52,7 +52,7 @@ def audit(store: SmallObjects, queue_id: str) -> Audited:
         StoreError: The store cannot be read.
     """
     # In this order, so that the last list includes what an owner writes meanwhile.
-    seen = look(store)
+    seen = read_lease(store)
     packs = list(_packs(store))
     segments = [(key, read.first_of(key), None) for key, _ in list_all(store, names.LOG)]
     submitted = _submitted(store, queue_id)
@@ -87,14 +87,14 @@ def audit(store: SmallObjects, queue_id: str) -> Audited:
     )
 
 
-def newest(store: SmallObjects, queue_id: str) -> tuple[Head, Seen] | None:
+def newest_event(store: SmallObjects, queue_id: str) -> tuple[Head, LeaseSnapshot] | None:
     """The newest event of a replica, and its lease; None if it has no lease.
 
     Raises:
         CorruptLog: The lease or an object after it is damaged.
         StoreError: The store cannot be read.
     """
-    seen = look(store)
+    seen = read_lease(store)
     if seen is None:
         return None
     seq = seen.lease.seq
@@ -133,7 +133,7 @@ class _SegmentLog:
                     seq=seq,
                     why=f"{key} has it, but no segment",
                 )
-            if hash_ != self.hash(seq) or chain.link(self.hash(seq - 1), line) != hash_:
+            if hash_ != self.hash(seq) or chain.next_hash(self.hash(seq - 1), line) != hash_:
                 raise CorruptLog(
                     f"event {seq} is not what was written",
                     seq=seq,
@@ -191,7 +191,7 @@ def _fetched(
 def _submitted(store: SmallObjects, queue_id: str) -> QueueConfig | None:
     try:
         found = store.read(names.QUEUE)
-    except NotThere:
+    except ObjectNotFound:
         return None
     return parse_submitted("", found.data)[0]
 

@@ -112,7 +112,7 @@ class Cache:
         try:
             for _, _, line, hash_ in rows:
                 self._starts.append(self._end + len(waiting))
-                waiting += chain.export(hash_, line)
+                waiting += chain.format_line(hash_, line)
                 waiting += b"\n"
                 self.hash = hash_
                 if len(waiting) >= BLOCK:
@@ -222,7 +222,7 @@ def _acquire_lock(path: Path) -> int | None:
         name = path.with_name(f".{path.name}.lock")
         os.close(os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
         until = time.monotonic() + LOCK_SECONDS
-        while (held := lock.take(name)) is None and time.monotonic() < until:
+        while (held := lock.acquire(name)) is None and time.monotonic() < until:
             time.sleep(_POLL_SECONDS)
     except OSError:
         return None

@@ -7,14 +7,14 @@ from spawn.core.config import canonical
 from spawn.core.config.model import QueueConfig
 from spawn.core.errors import CorruptLog, QueueExists, QueueNotFound
 from spawn.store.objects.interface import (
-    Changed,
-    Exists,
-    NotThere,
+    ETagMismatch,
     Object,
+    ObjectExists,
+    ObjectNotFound,
     SmallObjects,
     Unavailable,
 )
-from spawn.store.replica.lease import FORCE, TTL_SECONDS, Owned, Owner, look
+from spawn.store.replica.lease import FORCE, TTL_SECONDS, OwnedElsewhere, Owner, read_lease
 from spawn.store.replica.names import QUEUE
 from spawn.store.replica.submitted import parse_submitted
 
@@ -42,7 +42,7 @@ def submit(store: SmallObjects, config: QueueConfig) -> None:
         try:
             store.create(QUEUE, _encode(config, _UNCLAIMED))
             return
-        except Exists:
+        except ObjectExists:
             _read_queue(store, config)
     raise _already_exists(store, config)
 
@@ -72,7 +72,7 @@ def claim(store: SmallObjects, config: QueueConfig, *, by: str) -> bool:
         found = _read_unclaimed(store, config, by)
         try:
             store.create(QUEUE, encoded)
-        except Exists:
+        except ObjectExists:
             _write_claimant(store, config, by, encoded)
             return True
         except Unavailable:
@@ -85,7 +85,7 @@ def claim(store: SmallObjects, config: QueueConfig, *, by: str) -> bool:
         created = True
 
 
-def submitted(
+def take_over_submitted(
     store: SmallObjects, queue_id: str, me: Owner, *, force: bool
 ) -> tuple[QueueConfig, bool]:
     """Take over a queue that was submitted but never started.
@@ -100,7 +100,7 @@ def submitted(
     """
     try:
         found = store.read(QUEUE)
-    except NotThere:
+    except ObjectNotFound:
         raise QueueNotFound(
             f"queue {queue_id} is not at {store.location}",
             hint="set --bucket and --prefix to its place",
@@ -111,28 +111,28 @@ def submitted(
             f"queue {queue_id} is not at {store.location}", why=f"{config.queue_id} is there"
         )
     if not force and by != me.place:
-        seen = look(store)
+        seen = read_lease(store)
         age = min(found.age, seen.age) if seen else found.age
         if age <= TTL_SECONDS and not (seen and seen.lease.handed_back):
-            raise Owned(
+            raise OwnedElsewhere(
                 f"queue {queue_id} was submitted elsewhere {age:.0f} s ago",
                 why="its machine may be about to start it",
                 hint=FORCE,
             )
     try:
         store.create(QUEUE, found.data)
-    except Exists:
+    except ObjectExists:
         if by == _UNCLAIMED:  # its machine, if it still boots, must find it claimed
             try:
                 _write_claimant(store, config, me.place, _encode(config, me.place))
             except QueueExists as error:
-                raise Owned(str(error), hint=FORCE) from None
+                raise OwnedElsewhere(str(error), hint=FORCE) from None
         return config, True
     return config, False
 
 
 def _encode(config: QueueConfig, by: str) -> bytes:
-    data = msgspec.json.decode(canonical.encode(config))
+    data = msgspec.json.decode(canonical.encode_config(config))
     data["claimed_by"] = by
     return msgspec.json.encode(data, order="sorted")
 
@@ -159,7 +159,7 @@ def _write_claimant(store: SmallObjects, config: QueueConfig, by: str, encoded: 
         try:
             store.replace(QUEUE, encoded, etag=tried)
             return
-        except Changed:
+        except ETagMismatch:
             failure = Unavailable(
                 f"{store.location} cannot be used",
                 why=f"it reports that {QUEUE} changed, but it did not",
@@ -176,7 +176,7 @@ def _read_queue(store: SmallObjects, config: QueueConfig) -> Object | None:
     """
     try:
         found = store.read(QUEUE)
-    except NotThere:
+    except ObjectNotFound:
         return None
     queue_id = _claimed(store, found).queue_id
     if queue_id != config.queue_id:

@@ -13,10 +13,10 @@ from msgspec import Struct
 from spawn.core.errors import CorruptLog, SpawnError
 from spawn.core.reports.model import Trouble
 from spawn.store.objects.interface import (
-    Changed,
-    Exists,
-    NotThere,
+    ETagMismatch,
     Object,
+    ObjectExists,
+    ObjectNotFound,
     SmallObjects,
     Unavailable,
 )
@@ -32,7 +32,7 @@ time to commit a start that was decided just before."""
 FORCE = "`--force` takes it over anyway; if its machine is alive, a job may then run twice"
 
 
-class Owned(SpawnError):
+class OwnedElsewhere(SpawnError):
     """Another runner owns the queue, or may own it. A takeover needs `--force`."""
 
 
@@ -63,7 +63,7 @@ class Lease(Struct, frozen=True, kw_only=True):
     troubles: tuple[Trouble, ...] = ()
 
 
-class Seen(Struct, frozen=True):
+class LeaseSnapshot(Struct, frozen=True):
     """A lease as read. `age` is the seconds since it was written, by the store's clock; `now` is
     the time of that clock, None if the store has none of its own."""
 
@@ -78,7 +78,7 @@ class Seen(Struct, frozen=True):
         return self.age > TTL_SECONDS
 
 
-def look(store: SmallObjects) -> Seen | None:
+def read_lease(store: SmallObjects) -> LeaseSnapshot | None:
     """Read the lease; None if there is none.
 
     Raises:
@@ -86,9 +86,9 @@ def look(store: SmallObjects) -> Seen | None:
     """
     try:
         found = store.read(LEASE)
-    except NotThere:
+    except ObjectNotFound:
         return None
-    return Seen(_decode(store, found), found.etag, found.age, found.now)
+    return LeaseSnapshot(_decode(store, found), found.etag, found.age, found.now)
 
 
 def _decode(store: SmallObjects, found: Object) -> Lease:
@@ -100,7 +100,7 @@ def _decode(store: SmallObjects, found: Object) -> Lease:
         ) from None
 
 
-class Holder:
+class LeaseHolder:
     """Claims and renews the lease for one runner.
 
     Args:
@@ -118,7 +118,7 @@ class Holder:
         owner: Owner,
         epoch: int,
         nonce: str,
-        seen: Seen | None,
+        seen: LeaseSnapshot | None,
         head: Callable[[], tuple[int, bytes]],
         troubles: Callable[[], Sequence[Trouble]] = tuple,
         fence: bool = True,
@@ -159,7 +159,7 @@ class Holder:
             try:
                 self._try_write(handed_back=handed_back)
                 return 0.0
-            except (Exists, Changed):
+            except (ObjectExists, ETagMismatch):
                 age = self._check_rejection(claiming=claiming)
                 if age is not None and not handed_back:
                     return age
@@ -170,9 +170,9 @@ class Holder:
 
     def _try_write(self, *, handed_back: bool = False) -> None:
         if not self._fence:
-            seen = look(self._store)
+            seen = read_lease(self._store)
             if (seen and seen.etag) != self._etag:
-                raise Changed
+                raise ETagMismatch
         seq, hash_ = self._head()
         lease = Lease(
             epoch=self._epoch,
@@ -192,7 +192,7 @@ class Holder:
     def _check_rejection(self, *, claiming: bool) -> float | None:
         """Read the lease after a rejected write. Returns the age of an earlier try of this runner
         that took effect, infinite if the store has no clock; None to write again."""
-        seen = look(self._store)
+        seen = read_lease(self._store)
         if seen is None:
             self._etag = None  # it was deleted: the next write creates it
             return None
@@ -202,14 +202,14 @@ class Holder:
         # In the same place it is a late write of a runner that died: this one has `runner.lock`.
         foreign = lease.nonce != self._nonce and lease.owner.place != self._owner.place
         if lease.epoch > self._epoch or (claiming and foreign):
-            raise Fenced(f"{describe(lease)} owns the queue, in epoch {lease.epoch}")
+            raise Fenced(f"{owner_name(lease)} owns the queue, in epoch {lease.epoch}")
         self._etag = seen.etag
         if lease.nonce != self._nonce or (claiming and lease.handed_back):
             return None
         return seen.age if seen.now is not None else inf
 
 
-def describe(lease: Lease) -> str:
+def owner_name(lease: Lease) -> str:
     """The instance id or the hostname of a lease's owner, for messages."""
     owner = lease.owner
     return owner.hostname if owner.instance_id == "local" else owner.instance_id

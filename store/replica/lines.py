@@ -25,7 +25,7 @@ def encode(rows: Iterable[Row]) -> bytes:
     """Encode events as the contents of an object."""
     data = BytesIO()  # a join would hold every line in memory twice
     for _, _, line, hash_ in rows:
-        data.write(chain.export(hash_, line))
+        data.write(chain.format_line(hash_, line))
         data.write(b"\n")
     return data.getvalue()
 
@@ -53,7 +53,7 @@ def parse(key: str, exported: bytes, seq: int) -> Row:
         CorruptLog: The line is not an event, or has another seq.
     """
     try:
-        hash_, line = chain.parse(exported)
+        hash_, line = chain.parse_line(exported)
         head = _seq.decode(line)
         type_ = head.type.encode()
     except _NOT_AN_EVENT as error:

@@ -11,8 +11,8 @@ from contextlib import suppress
 from itertools import takewhile
 
 from spawn.core.domain.replay import Row
-from spawn.store.failpoints import reached
-from spawn.store.objects.interface import Exists, SmallObjects
+from spawn.store.failpoints import mark
+from spawn.store.objects.interface import ObjectExists, SmallObjects
 from spawn.store.replica import lines, names
 from spawn.store.replica.ship import Log
 
@@ -60,14 +60,14 @@ class Packer:
         size = self._size
         if level == 0:
             size += sum(len(row[2]) for row in self._rows(first, last))
-        reached("replica.packing")
+        mark("replica.packing")
         if size <= PACK_BYTES:
             self._put(first, last)
             self._stack[-run:] = [(level + 1, first, last)]
             self._size = size
         else:
             self.pack_all(last)
-        reached("replica.packed")
+        mark("replica.packed")
 
     def pack_all(self, last: int) -> None:
         """Pack the whole log up to `last`, in pieces that stay the same as the log grows.
@@ -115,5 +115,5 @@ class Packer:
         return takewhile(lambda row: row[0] <= last, self._log(first - 1))
 
     def _put(self, first: int, last: int) -> None:
-        with suppress(Exists):  # an earlier try created it
+        with suppress(ObjectExists):  # an earlier try created it
             self._store.create(names.pack(first, last), lines.encode(self._rows(first, last)))

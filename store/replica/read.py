@@ -10,9 +10,9 @@ from typing import Protocol
 from spawn.core.domain import chain
 from spawn.core.domain.replay import Row
 from spawn.core.errors import CorruptLog
-from spawn.store.objects.interface import PAGE, NotThere, SmallObjects, Unavailable
+from spawn.store.objects.interface import PAGE, ObjectNotFound, SmallObjects, Unavailable
 from spawn.store.replica import lines, names
-from spawn.store.replica.lease import Seen
+from spawn.store.replica.lease import LeaseSnapshot
 
 FEW = 8
 """Up to this many segments are read without listing packs."""
@@ -105,7 +105,7 @@ def follow(key: str, row: Row, after: int, hash_: bytes) -> bytes:
             seq=after + 1,
             why=f"{key} starts with {row[0]}",
         )
-    hash_ = chain.link(hash_, row[2])
+    hash_ = chain.next_hash(hash_, row[2])
     if hash_ != row[3]:
         raise CorruptLog(
             f"event {row[0]} is not what was written",
@@ -115,7 +115,7 @@ def follow(key: str, row: Row, after: int, hash_: bytes) -> bytes:
     return hash_
 
 
-def expect_head(seen: Seen | None, seq: int, hash_at: dict[int, bytes]) -> None:
+def expect_head(seen: LeaseSnapshot | None, seq: int, hash_at: dict[int, bytes]) -> None:
     """Check that a log contains the newest event of its lease.
 
     Args:
@@ -151,7 +151,7 @@ def fetch(store: SmallObjects, key: str, first: int) -> bytes:
     """
     try:
         return store.read(key).data
-    except NotThere:
+    except ObjectNotFound:
         raise CorruptLog(f"{key} is gone", seq=first, why="it existed a moment ago") from None
 
 

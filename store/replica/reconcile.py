@@ -9,18 +9,26 @@ from spawn.core.domain import chain
 from spawn.core.domain.replay import Replay, Row
 from spawn.core.domain.state import QueueState
 from spawn.core.errors import CorruptLog, QueueExists, SpawnError
-from spawn.store.objects.interface import Denied, SmallObjects
+from spawn.store.objects.interface import AccessDenied, SmallObjects
 from spawn.store.replica import read
-from spawn.store.replica.lease import FORCE, Fenced, Owned, Owner, Seen, describe, look
+from spawn.store.replica.lease import (
+    FORCE,
+    Fenced,
+    LeaseSnapshot,
+    OwnedElsewhere,
+    Owner,
+    owner_name,
+    read_lease,
+)
 from spawn.store.replica.ship import Log
 
 
-class Found(Struct, frozen=True):
+class StoreHead(Struct, frozen=True):
     """The state of the store: its newest event, and the lease that a claim replaces."""
 
     seq: int
     hash: bytes
-    seen: Seen | None
+    seen: LeaseSnapshot | None
     fetched: int = 0
     """How many events the local log lacked."""
 
@@ -30,7 +38,7 @@ def reconcile(
     queue_id: str,
     log: Log,
     append: Callable[[Iterable[Row]], None],
-) -> Found:
+) -> StoreHead:
     """Compare the local log with the store's, and fetch the events that it lacks.
 
     Args:
@@ -42,7 +50,7 @@ def reconcile(
         CorruptLog: The store's log is incomplete or not legal.
         StoreError: The store cannot be read.
     """
-    seen = look(store)
+    seen = read_lease(store)
     seq, hash_ = _known(seen, log)
     at_lease = {seq: hash_}
     fetched = 0
@@ -76,16 +84,16 @@ def reconcile(
             raise Fenced(f"event {row[0]} in the store differs from the local one")
         note(row)
     read.expect_head(seen, seq, at_lease)
-    return Found(seq, hash_ or chain.genesis(queue_id), seen, fetched)
+    return StoreHead(seq, hash_ or chain.genesis(queue_id), seen, fetched)
 
 
-def find(
+def reconcile_or_claim(
     store: SmallObjects,
     queue_id: str,
     log: Log,
     append: Callable[[Iterable[Row]], None],
     take: Callable[[], bool] | None,
-) -> tuple[Found, bool]:
+) -> tuple[StoreHead, bool]:
     """Reconcile. If the store has no log and no lease of the queue yet, claim the place first.
 
     A log or a lease decides who owns the queue. `queue.json` does not: it always names the machine
@@ -104,7 +112,7 @@ def find(
     unread: SpawnError | None = None
     try:
         found = reconcile(store, queue_id, log, append)
-    except (Denied, CorruptLog) as error:
+    except (AccessDenied, CorruptLog) as error:
         if take is None:
             raise
         unread = error
@@ -120,7 +128,7 @@ def find(
     return reconcile(store, queue_id, log, append), fence
 
 
-def _known(seen: Seen | None, log: Log) -> tuple[int, bytes]:
+def _known(seen: LeaseSnapshot | None, log: Log) -> tuple[int, bytes]:
     """The lease's newest event if the local log has it, else `(0, b"")`."""
     if seen is None or seen.lease.seq == 0:
         return 0, b""
@@ -132,9 +140,9 @@ def _known(seen: Seen | None, log: Log) -> tuple[int, bytes]:
     return row[0], row[3]
 
 
-def allow(
+def check_takeover(
     state: QueueState | None,
-    found: Found,
+    found: StoreHead,
     me: Owner,
     *,
     fence: bool,
@@ -162,9 +170,9 @@ def allow(
     if same_place and (seen is None or seen.lease.owner.place == me.place):
         return
     claimed_here = seen is not None and seen.lease.owner.place == me.place
-    owner_name = describe(seen.lease) if seen and not claimed_here else owner.hostname
+    machine = owner_name(seen.lease) if seen and not claimed_here else owner.hostname
     if not fence:
-        raise Owned(
+        raise OwnedElsewhere(
             f"queue {state.queue_id} cannot be taken over safely",
             why="its object store ignores conditional writes, so the log has no fence there",
             hint=FORCE,
@@ -174,21 +182,20 @@ def allow(
         return
     if seen is not None and seen.lease.nonce != nonce and not seen.expired:
         if claimed_here:
-            raise Owned(
-                f"queue {state.queue_id} may still be running on {owner_name}",
-                why=f"this machine claimed it {seen.age:.0f} s ago, "
-                f"and {owner_name} may not know yet",
+            raise OwnedElsewhere(
+                f"queue {state.queue_id} may still be running on {machine}",
+                why=f"this machine claimed it {seen.age:.0f} s ago, and {machine} may not know yet",
                 hint=f"wait; {FORCE}",
             )
-        raise Owned(
-            f"queue {state.queue_id} is owned by {owner_name}",
+        raise OwnedElsewhere(
+            f"queue {state.queue_id} is owned by {machine}",
             why=f"its lease was renewed {seen.age:.0f} s ago",
             hint=f"stop the queue there, or wait; {FORCE}",
         )
     if state.running and not same_place:
         job = next(iter(state.running))
         renewed = f"; its lease was renewed {seen.age:.0f} s ago" if seen else ""
-        raise Owned(
+        raise OwnedElsewhere(
             f"queue {state.queue_id} may still be running on {owner.hostname}",
             why=f"according to the log, job {job} is running there{renewed}",
             hint=FORCE,

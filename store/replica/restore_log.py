@@ -6,9 +6,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from spawn.core.errors import CorruptLog
-from spawn.store.files import sync
-from spawn.store.log.head import path_of
-from spawn.store.log.verify import evidence, verify
+from spawn.store.files import flush_to_disk
+from spawn.store.log.head import note_path
+from spawn.store.log.verify import gather_evidence, verify
 from spawn.store.log.write import LogWriter
 from spawn.store.objects.interface import SmallObjects
 from spawn.store.replica.reconcile import reconcile
@@ -30,7 +30,7 @@ def rebuild(log: Path, queue_id: str, store: SmallObjects) -> tuple[int, Path]:
         CorruptLog: The copy is damaged or missing, or lacks events that were in the log.
         StoreError: The store cannot be read.
     """
-    known = evidence(log)
+    known = gather_evidence(log)
     folder = log.with_name(".rebuild")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -46,8 +46,8 @@ def rebuild(log: Path, queue_id: str, store: SmallObjects) -> tuple[int, Path]:
             with suppress(FileNotFoundError):
                 log.with_name(log.name + suffix).rename(kept.with_name(kept.name + suffix))
         restored.rename(log)
-        path_of(restored).rename(path_of(log))
-        sync(log.parent)
+        note_path(restored).rename(note_path(log))
+        flush_to_disk(log.parent)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return found.seq, kept
@@ -55,7 +55,7 @@ def rebuild(log: Path, queue_id: str, store: SmallObjects) -> tuple[int, Path]:
 
 def discard(log: Path) -> None:
     """Delete a log and the note of its newest event."""
-    for name in (log.name, f"{log.name}-wal", f"{log.name}-shm", path_of(log).name):
+    for name in (log.name, f"{log.name}-wal", f"{log.name}-shm", note_path(log).name):
         log.with_name(name).unlink(missing_ok=True)
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 
 from spawn.core.domain.replay import Row
-from spawn.store.failpoints import reached
-from spawn.store.objects.interface import Exists, NotThere, SmallObjects, Unavailable
+from spawn.store.failpoints import mark
+from spawn.store.objects.interface import ObjectExists, ObjectNotFound, SmallObjects, Unavailable
 from spawn.store.replica import lines, names, read
 from spawn.store.replica.lease import Fenced
 
@@ -54,17 +54,17 @@ class Shipper:
             return None
         first = rows[0][0]
         key = names.segment(first)
-        reached("replica.shipping")
+        mark("replica.shipping")
         try:
             if not self._fence and self._store.has(key):
-                raise Exists(key)
+                raise ObjectExists(key)
             self._store.create(key, lines.encode(rows))
-        except Exists:
+        except ObjectExists:
             stored = self._compare(key, first)
             self.seq, self.hash = stored[-1][0], stored[-1][3]
         else:
             self.seq, self.hash = rows[-1][0], rows[-1][3]
-        reached("replica.shipped")
+        mark("replica.shipped")
         return first, self.seq
 
     def _next(self) -> list[Row]:
@@ -86,7 +86,7 @@ class Shipper:
         """
         try:
             data = self._store.read(key).data
-        except NotThere:
+        except ObjectNotFound:
             raise Unavailable(f"{key} is gone", why="it existed a moment ago") from None
         stored = list(lines.decode(key, data, first))
         local_rows = iter(self._log(first - 1))

@@ -5,9 +5,9 @@ from msgspec import Struct
 
 from spawn.core.config import canonical
 from spawn.core.config.model import QueueConfig
-from spawn.core.domain.codec import clean
+from spawn.core.domain.codec import valid_utf8
 from spawn.core.errors import CorruptLog
-from spawn.store.objects.interface import NotThere, SmallObjects
+from spawn.store.objects.interface import ObjectNotFound, SmallObjects
 from spawn.store.replica.names import QUEUE
 
 BOOT_LOG = "_spawn/boot.log"
@@ -21,7 +21,7 @@ class Submitted(Struct, frozen=True):
     age: float
 
 
-def submitted(store: SmallObjects) -> Submitted | None:
+def read_submitted(store: SmallObjects) -> Submitted | None:
     """Read `queue.json`; None if there is none.
 
     Raises:
@@ -29,7 +29,7 @@ def submitted(store: SmallObjects) -> Submitted | None:
     """
     try:
         found = store.read(QUEUE)
-    except NotThere:
+    except ObjectNotFound:
         return None
     return Submitted(parse_submitted(store.location, found.data)[0], found.age)
 
@@ -46,16 +46,16 @@ def parse_submitted(location: str, data: bytes) -> tuple[QueueConfig, str]:
     try:
         fields = msgspec.json.decode(data)
         by = fields.pop("claimed_by", "")
-        return canonical.decode(msgspec.json.encode(fields)), str(by)
+        return canonical.decode_config(msgspec.json.encode(fields)), str(by)
     except (msgspec.DecodeError, UnicodeError, RecursionError, AttributeError, TypeError) as error:
         raise CorruptLog(f"{location}{QUEUE} cannot be read", why=str(error)) from None
 
 
-def boot_log(store: SmallObjects, lines: int) -> tuple[str, ...]:
+def read_boot_log(store: SmallObjects, lines: int) -> tuple[str, ...]:
     """The last lines of a failed bootstrap's output, oldest first; empty if none has failed."""
     try:
         data = store.read(BOOT_LOG).data
-    except NotThere:
+    except ObjectNotFound:
         return ()
-    text = clean(data[-64 * 1024 :]).replace("\r", "\n")
+    text = valid_utf8(data[-64 * 1024 :]).replace("\r", "\n")
     return tuple([line for line in text.split("\n") if line.strip()][-lines:])

@@ -8,19 +8,19 @@ from spawn.core.errors import CorruptLog
 from spawn.store.objects.interface import SmallObjects
 from spawn.store.replica import read
 from spawn.store.replica.cache import Cache
-from spawn.store.replica.lease import Seen, look
+from spawn.store.replica.lease import LeaseSnapshot, read_lease
 
 
-class Caught(Struct, frozen=True):
+class CacheUpdate(Struct, frozen=True):
     """The result of an update."""
 
-    seen: Seen | None
+    seen: LeaseSnapshot | None
     """The lease; None if there is none."""
     differs: int = 0
     """The first event that differs from the cached one; 0 if none does."""
 
 
-def catch_up(store: SmallObjects, cache: Cache) -> Caught:
+def update_cache(store: SmallObjects, cache: Cache) -> CacheUpdate:
     """Fetch the events that a cache lacks. Call this within `Cache.updating`.
 
     Without new events this reads the lease and lists once. The cache must match the store, by the
@@ -30,14 +30,14 @@ def catch_up(store: SmallObjects, cache: Cache) -> Caught:
         CorruptLog: The store's log is incomplete, or ends before the cached one.
         StoreError: The store cannot be read; the events fetched so far are kept.
     """
-    seen = look(store)  # before the list, which then includes what the owner writes meanwhile
+    seen = read_lease(store)  # before the list, which then includes what the owner writes meanwhile
     if not cache.seq:
         _fetch(store, cache, seen)
-        return Caught(seen)
+        return CacheUpdate(seen)
     before = cache.seq
     try:
         _fetch(store, cache, seen)
-        return Caught(seen)
+        return CacheUpdate(seen)
     except CorruptLog:
         cache.cut(before)
     fresh = cache.beside()
@@ -58,10 +58,10 @@ def catch_up(store: SmallObjects, cache: Cache) -> Caught:
         key=lambda seq: fresh.hash_at(seq) != cache.hash_at(seq),
     )
     cache.become(fresh)
-    return Caught(seen, differs + 1 if differs < both else 0)
+    return CacheUpdate(seen, differs + 1 if differs < both else 0)
 
 
-def _fetch(store: SmallObjects, cache: Cache, seen: Seen | None) -> None:
+def _fetch(store: SmallObjects, cache: Cache, seen: LeaseSnapshot | None) -> None:
     """Fetch new events and check them against the lease.
 
     Raises:

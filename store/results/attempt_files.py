@@ -8,10 +8,10 @@ from msgspec import Struct, structs
 
 from spawn.core.domain.events import ResultsUploaded
 from spawn.core.domain.state import JobState
-from spawn.store.objects.interface import NotThere, ObjectStore, StoreError, list_all
+from spawn.store.objects.interface import ObjectNotFound, ObjectStore, StoreError, list_all
 from spawn.store.results import output_pieces
 from spawn.store.results.checkpoint import FOLDER, LIST
-from spawn.store.results.find import Folder, Linked
+from spawn.store.results.find import EmptyFolder, ResultLink
 from spawn.store.results.upload import VERSION, Checksum
 
 FACTS = ("exit_code", "metadata.json")
@@ -33,7 +33,7 @@ class ExpectedFile(Struct, frozen=True):
     mode: int = 0o644
 
 
-class Choice(Struct, frozen=True, kw_only=True):
+class DownloadChoice(Struct, frozen=True, kw_only=True):
     """A job and which of its files to download; always includes `exit_code` and `metadata.json`.
 
     `earlier` is the prefix of the attempt before the newest, with a trailing slash. Its files, but
@@ -48,8 +48,8 @@ class Choice(Struct, frozen=True, kw_only=True):
 
 class _Manifest(Struct, frozen=True):
     files: tuple[ExpectedFile, ...] = ()
-    links: tuple[Linked, ...] = ()
-    folders: tuple[Folder, ...] = ()
+    links: tuple[ResultLink, ...] = ()
+    folders: tuple[EmptyFolder, ...] = ()
     v: int = 1
 
 
@@ -74,7 +74,7 @@ class Item(Struct, frozen=True, kw_only=True):
     error: str = ""
 
 
-def items(objects: ObjectStore, choice: Choice, prefix: str) -> Iterator[Item]:
+def items(objects: ObjectStore, choice: DownloadChoice, prefix: str) -> Iterator[Item]:
     """List an attempt's files and what is missing: output, metadata, results, other objects."""
     names = {key.removeprefix(prefix): size for key, size in list_all(objects, prefix)}
     manifest, broken = _Manifest(), ""
@@ -165,7 +165,7 @@ def _output_hashes(
         return {}
     try:
         hashes = msgspec.json.decode(objects.read(prefix + _FACTS).data, type=_Metadata).output
-    except (NotThere, StoreError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (ObjectNotFound, StoreError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
     return {
         log: ExpectedFile(log, checksum.size, checksum.sha256)
@@ -177,7 +177,7 @@ def _output_hashes(
 def _size_of_pieces(names: Mapping[str, int], log: str) -> int:
     """Size in bytes of the consecutive pieces of a stream."""
     at = 0
-    while size := names.get(output_pieces.key("", log, at), 0):
+    while size := names.get(output_pieces.piece_key("", log, at), 0):
         at += size
     return at
 
@@ -194,7 +194,7 @@ def _read_list(objects: ObjectStore, key: str, digest: str) -> tuple[_Manifest, 
     """Read a list and verify its SHA-256; returns the list, and the error if any."""
     try:
         data = objects.read(key).data
-    except NotThere:
+    except ObjectNotFound:
         return _Manifest(), "the list of results is not in the object store"
     except StoreError as error:
         return _Manifest(), f"the list of results cannot be read: {error}"

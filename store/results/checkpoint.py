@@ -13,14 +13,14 @@ import msgspec
 from spawn.core.domain.events import CheckpointSaved
 from spawn.core.domain.state import JobState
 from spawn.store.objects.interface import ObjectStore
-from spawn.store.results.find import Found, Results, find
-from spawn.store.results.restore import Gone, restore_files
+from spawn.store.results.find import FoundResults, ResultFile, find_results
+from spawn.store.results.restore import ResultsMissing, restore_files
 from spawn.store.results.upload import (
-    Kept,
+    UploadedFile,
     attempt_prefix,
     encode_list,
-    summarize_left_out,
     map_concurrently,
+    summarize_left_out,
     upload_file,
 )
 from spawn.store.results.upload_journal import Sent
@@ -29,7 +29,7 @@ LIST = "checkpoint.json"
 FOLDER = "checkpoint/"
 
 
-class NotWanted(Exception):
+class CheckpointCancelled(Exception):
     """The checkpoint is no longer needed."""
 
 
@@ -44,7 +44,7 @@ class Checkpoint:
     def __init__(self, job: JobState, wanted: Callable[[], bool]) -> None:
         self._job = job
         self._wanted = wanted
-        self._found: Results | None = None
+        self._found: FoundResults | None = None
         self._sent: dict[str, Sent] = {}
         self._lock = Lock()
         self._tried: set[str] = set()
@@ -73,17 +73,17 @@ class Checkpoint:
         """
         config = self._job.config
         if self._found is None:
-            self._found = find(config.result_files, config.working_directory)
+            self._found = find_results(config.result_files, config.working_directory)
         if not self._found.files:
             return None
         prefix = attempt_prefix(self._job)
 
-        def upload(file: Found) -> Kept:
+        def upload(file: ResultFile) -> UploadedFile:
             if not self._wanted():
-                raise NotWanted
+                raise CheckpointCancelled
             sent = self._sent.get(file.name) or self._send(store, prefix, file)
             went()
-            return Kept(**msgspec.structs.asdict(file), sha256=sent.sha256)
+            return UploadedFile(**msgspec.structs.asdict(file), sha256=sent.sha256)
 
         kept = tuple(map_concurrently(upload, self._found.files, pool))
         store.settle()
@@ -96,7 +96,7 @@ class Checkpoint:
             left_out=summarize_left_out(self._found.left_out),
         )
 
-    def _send(self, store: ObjectStore, prefix: str, file: Found) -> Sent:
+    def _send(self, store: ObjectStore, prefix: str, file: ResultFile) -> Sent:
         with self._lock:
             retry = file.name in self._tried
             self._tried.add(file.name)
@@ -106,7 +106,7 @@ class Checkpoint:
         return sent
 
 
-def put_checkpoint_back(
+def restore_checkpoint(
     store: ObjectStore, job: JobState, mine: Callable[[str], bool] = lambda _: True
 ) -> int:
     """Restore a checkpoint's files to their original paths; see `restore.put_back`.
@@ -117,6 +117,6 @@ def put_checkpoint_back(
     saved = job.checkpoint
     assert saved is not None
     if not saved.key.startswith(f"{job.config.job_id}/") or not saved.key.endswith(f"/{LIST}"):
-        raise Gone(f"{saved.key} is not a checkpoint of job {job.config.job_id}")
+        raise ResultsMissing(f"{saved.key} is not a checkpoint of job {job.config.job_id}")
     folder = saved.key.removesuffix(LIST) + FOLDER
     return restore_files(store, job.config, saved.key, saved.sha256, folder, mine)

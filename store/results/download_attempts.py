@@ -11,9 +11,9 @@ from threading import Event
 
 from msgspec import Struct, structs
 
-from spawn.store.objects.interface import Changed, NotThere, ObjectStore, StoreError
+from spawn.store.objects.interface import ETagMismatch, ObjectNotFound, ObjectStore, StoreError
 from spawn.store.results import output_pieces
-from spawn.store.results.attempt_files import MANIFEST, Choice, ExpectedFile, Item, items
+from spawn.store.results.attempt_files import MANIFEST, DownloadChoice, ExpectedFile, Item, items
 from spawn.store.results.download_folder import DownloadFolder, expect_inside, fold_case, split_name
 from spawn.store.results.download_object import RANGE, Reader, Stopped, write_all
 from spawn.store.results.upload import attempt_prefix
@@ -25,7 +25,7 @@ AHEAD = 64
 JOBS_AHEAD = 8
 
 
-class Fetched(Struct, frozen=True, kw_only=True):
+class DownloadedFile(Struct, frozen=True, kw_only=True):
     """The result of downloading one file.
 
     `name` is its path below the job's folder; `error` is why the download failed. `verified`: its
@@ -44,16 +44,16 @@ class Fetched(Struct, frozen=True, kw_only=True):
     error: str = ""
 
 
-class Brought(Struct, frozen=True):
+class DownloadedAttempt(Struct, frozen=True):
     """The result of one `Choice`: its files, none if the store has none. `earlier`: they are those
     of the previous attempt."""
 
-    choice: Choice
-    files: list[Fetched]
+    choice: DownloadChoice
+    files: list[DownloadedFile]
     earlier: bool = False
 
 
-class Fetch:
+class AttemptDownloader:
     """Downloads the files of attempts concurrently. Use it in a `with` statement.
 
     Args:
@@ -84,7 +84,7 @@ class Fetch:
         self._ranges = ThreadPoolExecutor(RANGES_AT_ONCE, thread_name_prefix="range")
         self._reader = Reader(objects, self._ranges, self._stop, went)
 
-    def __enter__(self) -> "Fetch":
+    def __enter__(self) -> "AttemptDownloader":
         self._folder.__enter__()
         return self
 
@@ -94,14 +94,14 @@ class Fetch:
         self._ranges.shutdown(cancel_futures=True)
         self._folder.__exit__(*exception)
 
-    def run(self, choices: Iterable[Choice]) -> Iterator[Brought]:
+    def run(self, choices: Iterable[DownloadChoice]) -> Iterator[DownloadedAttempt]:
         """Download files; yields the result of each choice, in order."""
-        open_: deque[Future[Fetched] | Brought] = deque()
-        found: list[Fetched] = []
+        open_: deque[Future[DownloadedFile] | DownloadedAttempt] = deque()
+        found: list[DownloadedFile] = []
 
-        def take() -> Iterator[Brought]:
+        def take() -> Iterator[DownloadedAttempt]:
             first = open_.popleft()
-            if isinstance(first, Brought):
+            if isinstance(first, DownloadedAttempt):
                 first.files.extend(found)
                 found.clear()
                 yield first
@@ -113,13 +113,15 @@ class Fetch:
                 open_.append(self._files.submit(self._download, choice.job.config.job_id, item))
                 if len(open_) >= AHEAD:
                     yield from take()
-            open_.append(Brought(choice, [], earlier))
+            open_.append(DownloadedAttempt(choice, [], earlier))
         while open_:
             yield from take()
 
-    def _list_ahead(self, choices: Iterable[Choice]) -> Iterator[tuple[Choice, "_Plan"]]:
+    def _list_ahead(
+        self, choices: Iterable[DownloadChoice]
+    ) -> Iterator[tuple[DownloadChoice, "_Plan"]]:
         """List the files of each choice, `JOBS_AHEAD` choices ahead of the downloads."""
-        ahead: deque[tuple[Choice, Future[_Plan]]] = deque()
+        ahead: deque[tuple[DownloadChoice, Future[_Plan]]] = deque()
         for choice in choices:
             ahead.append((choice, self._files.submit(self._list_files, choice)))
             if len(ahead) >= JOBS_AHEAD:
@@ -128,7 +130,7 @@ class Fetch:
         for first, future in ahead:
             yield first, future.result()
 
-    def _list_files(self, choice: Choice) -> "_Plan":
+    def _list_files(self, choice: DownloadChoice) -> "_Plan":
         earlier = False
         if not choice.job.attempt:
             return [], earlier
@@ -145,14 +147,14 @@ class Fetch:
         self._on_total(sum(item.size for item in found if not item.error))
         return found, earlier
 
-    def _download(self, job_id: str, item: Item) -> Fetched:
+    def _download(self, job_id: str, item: Item) -> DownloadedFile:
         error, size, skipped = item.error, item.size, False
         try:
             if not error:
                 size, skipped = self._copy(job_id, item)
-        except NotThere:
+        except ObjectNotFound:
             error = "it was deleted from the object store"
-        except Changed:
+        except ETagMismatch:
             error = "it changed while it was read"
         except Stopped:
             error = "it was interrupted"
@@ -160,7 +162,7 @@ class Fetch:
             error = getattr(caught, "strerror", None) or str(caught)
         except ValueError as caught:
             error = str(caught)
-        return Fetched(
+        return DownloadedFile(
             name=item.name,
             size=size,
             verified=item.verified,
@@ -203,7 +205,7 @@ class Fetch:
                 os.rename(tried, name, src_dir_fd=self._folder.parts, dst_dir_fd=folder)
             except BaseException as error:
                 useful = known is not None and known.size > RANGE
-                if not useful or isinstance(error, Changed | NotThere | ValueError):
+                if not useful or isinstance(error, ETagMismatch | ObjectNotFound | ValueError):
                     os.unlink(tried, dir_fd=self._folder.parts)
                 raise  # else a retry resumes the partial file
             finally:
@@ -214,7 +216,7 @@ class Fetch:
         if item.pieces:
             os.ftruncate(fd, 0)
             size = 0
-            for data in output_pieces.read(self._objects, item.prefix, item.name):
+            for data in output_pieces.read_pieces(self._objects, item.prefix, item.name):
                 if self._stop.is_set():
                     raise Stopped
                 write_all(fd, data, size)

@@ -10,7 +10,7 @@ from hashlib import sha256
 from threading import Event, local
 from typing import Protocol
 
-from spawn.store.objects.interface import Changed, ObjectStore, StoreError, Stream, Unavailable
+from spawn.store.objects.interface import ETagMismatch, ObjectStore, StoreError, Stream, Unavailable
 
 RANGE = 8 * 1024 * 1024
 """Larger objects are read in ranges of this many bytes, concurrently."""
@@ -200,7 +200,7 @@ class Reader:
                 raise Stopped
             read = os.preadv(fd, [buffer[: end - at]], at)
             if not read:
-                raise Changed("the file was truncated during the download")
+                raise ETagMismatch("the file was truncated during the download")
             digest.update(buffer[:read])
             at += read
 

@@ -15,7 +15,7 @@ _WILD = re.compile(r"[*?\[]")
 _GROUP = re.compile(r"\[(!?)(\]?[^\]]*)\]")
 
 
-class Found(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ResultFile(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A result file.
 
     `name` is its path below the attempt's `results/`. Bytes that are not UTF-8 are written as
@@ -40,8 +40,8 @@ class Found(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return os.fsdecode(bytes.fromhex(self.raw)) if self.raw else self.path
 
 
-class Linked(Struct, frozen=True, kw_only=True):
-    """A link to a folder within the same result folder. `name` and `path` are as in `Found`;
+class ResultLink(Struct, frozen=True, kw_only=True):
+    """A link to a folder within the same result folder. `name` and `path` are as in `ResultFile`;
     `target` is relative, with `..` only at its start: see `inside.expect_inside`."""
 
     name: str
@@ -49,26 +49,26 @@ class Linked(Struct, frozen=True, kw_only=True):
     target: str
 
 
-class Folder(Struct, frozen=True, kw_only=True):
-    """A folder without result files. `name` and `path` are as in `Found`."""
+class EmptyFolder(Struct, frozen=True, kw_only=True):
+    """A folder without result files. `name` and `path` are as in `ResultFile`."""
 
     name: str
     path: str
 
 
-class Results(Struct, frozen=True, kw_only=True):
+class FoundResults(Struct, frozen=True, kw_only=True):
     """The matches of a job's patterns, each list sorted by name."""
 
-    files: tuple[Found, ...] = ()
-    links: tuple[Linked, ...] = ()
-    folders: tuple[Folder, ...] = ()
+    files: tuple[ResultFile, ...] = ()
+    links: tuple[ResultLink, ...] = ()
+    folders: tuple[EmptyFolder, ...] = ()
     unmatched: tuple[str, ...] = ()
     """Patterns that matched no file."""
     left_out: tuple[str, ...] = ()
     """Entries that are not saved, each with the reason."""
 
 
-def find(patterns: Sequence[str], working_directory: str) -> Results:
+def find_results(patterns: Sequence[str], working_directory: str) -> FoundResults:
     """Expand patterns into result files.
 
     A file is named by its base name; files that would share one are named by their path below
@@ -98,19 +98,21 @@ def find(patterns: Sequence[str], working_directory: str) -> Results:
         for path in found:
             for each in (path, *map(str, PurePosixPath(path).parents)):
                 left.pop(each, None)
-    return Results(
+    return FoundResults(
         files=tuple(
             file
             for name, entry in named
             if entry.kind == "file" and (file := _stat(name, entry.path)) is not None
         ),
         links=tuple(
-            Linked(name=name, path=entry.path, target=entry.detail)
+            ResultLink(name=name, path=entry.path, target=entry.detail)
             for name, entry in named
             if entry.kind == "link"
         ),
         folders=tuple(
-            Folder(name=name, path=entry.path) for name, entry in named if entry.kind == "folder"
+            EmptyFolder(name=name, path=entry.path)
+            for name, entry in named
+            if entry.kind == "folder"
         ),
         unmatched=tuple(unmatched),
         left_out=tuple(_utf8(why) for _, why in sorted(left.items())),
@@ -118,7 +120,7 @@ def find(patterns: Sequence[str], working_directory: str) -> Results:
 
 
 def may_find(patterns: Sequence[str], working_directory: str, path: str) -> bool:
-    """Whether `find` would find a file with this path if it existed."""
+    """Whether `find_results` would find a file with this path if it existed."""
     if os.path.normpath(path) != path:
         return False
     for pattern in patterns:
@@ -381,12 +383,12 @@ def _utf8(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _stat(name: str, path: str) -> Found | None:
+def _stat(name: str, path: str) -> ResultFile | None:
     try:
         found = os.stat(path)
     except FileNotFoundError:
         return None  # deleted meanwhile
-    return Found(
+    return ResultFile(
         name=_utf8(name),
         path=_utf8(path),
         raw="" if _utf8(path) == path else os.fsencode(path).hex(),

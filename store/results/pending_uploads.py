@@ -7,12 +7,12 @@ from pathlib import Path
 from spawn.core.domain.codec import decode
 from spawn.core.domain.replay import Replay, Row
 from spawn.core.domain.state import JobState
-from spawn.store.results.upload import is_saved
+from spawn.store.results.upload import is_uploaded
 
 _OUTCOMES = {b"JobCompleted", b"JobFailed", b"JobRetryScheduled", b"JobInterrupted"}
 
 
-def owed(queue_id: str, rows: Iterable[Row], *, failed_too: bool) -> Iterator[JobState]:
+def pending_uploads(queue_id: str, rows: Iterable[Row], *, failed_too: bool) -> Iterator[JobState]:
     """Find the ended attempts with local files that may not be in the store, oldest first. Whether
     results are in the store is decided by the log alone.
 
@@ -31,7 +31,7 @@ def owed(queue_id: str, rows: Iterable[Row], *, failed_too: bool) -> Iterator[Jo
         job = _job(replay, row)
         folder = Path(job.folder)
         promised = job.state == "completed" and job.config.result_files
-        if job.folder and folder.is_dir() and (promised or not is_saved(folder)):
+        if job.folder and folder.is_dir() and (promised or not is_uploaded(folder)):
             ended[job.token] = job
     for token, job in ended.items():
         now = replay.state.jobs.get(job.config.job_id)

@@ -12,20 +12,20 @@ import msgspec
 from spawn.core.config.model import JobConfig
 from spawn.core.domain.state import JobState
 from spawn.core.errors import SpawnError
-from spawn.store.files import read_small, regular, sync
-from spawn.store.objects.interface import NotThere, ObjectStore
+from spawn.store.files import flush_to_disk, open_regular, read_small
+from spawn.store.objects.interface import ObjectNotFound, ObjectStore
 from spawn.store.results.download_folder import expect_inside
-from spawn.store.results.find import Linked, is_below_link, may_find
-from spawn.store.results.upload import VERSION, Kept, Listed, attempt_prefix
+from spawn.store.results.find import ResultLink, is_below_link, may_find
+from spawn.store.results.upload import VERSION, StoredManifest, UploadedFile, attempt_prefix
 
 _CHUNK = 1024 * 1024
 
 
-class Gone(Exception):
+class ResultsMissing(Exception):
     """Results are missing in the store, or do not match the log."""
 
 
-class Occupied(SpawnError):
+class PathOccupied(SpawnError):
     """A folder that is not empty has the path of a file or a link."""
 
 
@@ -33,7 +33,7 @@ _MAX_BYTES = 64 * 1024 * 1024
 """Maximum size of the record: some hundred thousand jobs."""
 
 
-class Restored:
+class RestoreRecord:
     """A record of the jobs whose results were restored on this machine, in a queue's folder. The
     next runner does not restore them again: a job may have changed the files since.
 
@@ -70,7 +70,7 @@ def _restored_line(job: JobState) -> str:
     return f"{job.token} {job.upstream_resets}"
 
 
-def put_back(
+def restore_results(
     store: ObjectStore, job: JobState, mine: Callable[[str], bool] = lambda _: True
 ) -> int:
     """Restore the results of a completed job to their original paths.
@@ -106,7 +106,7 @@ def restore_files(
     folder: str,
     mine: Callable[[str], bool],
 ) -> int:
-    """Restore the files of a list in the store to the paths in it; see `put_back`.
+    """Restore the files of a list in the store to the paths in it; see `restore_results`.
 
     Args:
         key: The list's key.
@@ -125,7 +125,7 @@ def restore_files(
         try:
             path = places.path(file.place, file.path)
         except ValueError:
-            raise Gone(f"{file.path} has an invalid path") from None
+            raise ResultsMissing(f"{file.path} has an invalid path") from None
         if not mine(str(path)):
             continue
         places.make(path.parent)
@@ -141,19 +141,19 @@ def restore_files(
     return downloaded
 
 
-def _read_list(store: ObjectStore, key: str, digest: str) -> Listed:
+def _read_list(store: ObjectStore, key: str, digest: str) -> StoredManifest:
     try:
         data = store.read(key).data
-    except NotThere:
-        raise Gone(f"{key} is not in the object store") from None
+    except ObjectNotFound:
+        raise ResultsMissing(f"{key} is not in the object store") from None
     if sha256(data).hexdigest() != digest:
-        raise Gone(f"{key} does not match the log")
+        raise ResultsMissing(f"{key} does not match the log")
     try:
-        listed = msgspec.json.decode(data, type=Listed)
+        listed = msgspec.json.decode(data, type=StoredManifest)
     except msgspec.DecodeError as error:
-        raise Gone(f"{key} cannot be read: {error}") from None
+        raise ResultsMissing(f"{key} cannot be read: {error}") from None
     if listed.v > VERSION:
-        raise Gone(f"a newer version of spawn wrote {key}")
+        raise ResultsMissing(f"a newer version of spawn wrote {key}")
     return listed
 
 
@@ -178,7 +178,7 @@ class _Places:
         path = PurePosixPath(place)
         plain = path.is_absolute() and ".." not in path.parts and "\0" not in place
         if not plain or not self._may_find(place) or is_below_link(place, self._links):
-            raise Gone(f"{shown} is not a result of job {self._job.job_id}")
+            raise ResultsMissing(f"{shown} is not a result of job {self._job.job_id}")
         return Path(place)
 
     def make(self, folder: Path) -> None:
@@ -193,7 +193,7 @@ class _Places:
                 each.mkdir(exist_ok=True)
             self._made.add(each)
 
-    def expect_inside(self, link: Linked) -> None:
+    def expect_inside(self, link: ResultLink) -> None:
         """Check that a link's target matches the job's patterns.
 
         Raises:
@@ -204,9 +204,11 @@ class _Places:
         try:
             expect_inside(folder.parts[1:], link.target)
         except ValueError as error:
-            raise Gone(f"{link.path} is not a result of job {self._job.job_id}: {error}") from None
+            raise ResultsMissing(
+                f"{link.path} is not a result of job {self._job.job_id}: {error}"
+            ) from None
         if not self._may_find(leads_to):
-            raise Gone(f"{link.path} leads out of the results of job {self._job.job_id}")
+            raise ResultsMissing(f"{link.path} leads out of the results of job {self._job.job_id}")
 
     def _may_find(self, path: str) -> bool:
         return may_find(self._job.result_files, self._job.working_directory, path)
@@ -222,7 +224,7 @@ def _link(path: Path, target: str) -> None:
     try:
         _remove_empty_folder(path)
         part.replace(path)
-        sync(path.parent)
+        flush_to_disk(path.parent)
     finally:
         part.unlink(missing_ok=True)
 
@@ -240,23 +242,23 @@ def _remove_empty_folder(path: Path) -> None:
     except OSError as error:
         if error.errno not in (ENOTEMPTY, EEXIST):
             raise
-        raise Occupied(
+        raise PathOccupied(
             f"{path} is a folder with files in it, where a result of the job belongs",
             why="the restore does not delete it, and continues when the folder is moved away",
         ) from None
 
 
-def _agrees(path: Path, file: Kept) -> bool:
+def _agrees(path: Path, file: UploadedFile) -> bool:
     try:
         if path.is_symlink() or path.stat().st_size != file.size:
             return False
-        with open(path, "rb", opener=regular) as existing:
+        with open(path, "rb", opener=open_regular) as existing:
             return file_digest(existing, "sha256").hexdigest() == file.sha256
     except OSError:
         return False
 
 
-def _download(store: ObjectStore, key: str, path: Path, file: Kept) -> None:
+def _download(store: ObjectStore, key: str, path: Path, file: UploadedFile) -> None:
     part = path.with_name(f".{path.name[:100]}.{file.sha256[:16]}.part")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     digest = sha256()
@@ -270,15 +272,15 @@ def _download(store: ObjectStore, key: str, path: Path, file: Kept) -> None:
                     break
                 out.write(chunk)
             if size != file.size or digest.hexdigest() != file.sha256:
-                raise Gone(f"{key} does not match the log")
+                raise ResultsMissing(f"{key} does not match the log")
             out.flush()
             os.fchmod(out.fileno(), file.mode & 0o777)
             os.utime(out.fileno(), ns=(file.mtime_ns, file.mtime_ns))
             os.fsync(out.fileno())
         _remove_empty_folder(path)
         part.replace(path)
-        sync(path.parent)
-    except NotThere:
-        raise Gone(f"{key} is not in the object store") from None
+        flush_to_disk(path.parent)
+    except ObjectNotFound:
+        raise ResultsMissing(f"{key} is not in the object store") from None
     finally:
         part.unlink(missing_ok=True)

@@ -14,11 +14,11 @@ from msgspec import Struct
 
 from spawn.core.domain.events import ResultsUploaded
 from spawn.core.domain.state import JobState
-from spawn.store.failpoints import reached
-from spawn.store.files import regular, target
+from spawn.store.failpoints import mark
+from spawn.store.files import open_following_links, open_regular
 from spawn.store.objects.interface import ObjectStore, StoreError, list_all
-from spawn.store.results.find import Folder, Found, Linked, Results
-from spawn.store.results.manifest import NAME, Manifest, load
+from spawn.store.results.find import EmptyFolder, FoundResults, ResultFile, ResultLink
+from spawn.store.results.manifest import NAME, Manifest, read_manifest
 from spawn.store.results.upload_journal import Journal, Sent
 
 LOGS = ("stdout.log", "stderr.log")
@@ -36,11 +36,11 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 
-class Lost(Exception):
+class ResultFileLost(Exception):
     """A result file is missing, unreadable or has changed."""
 
 
-class OnlyResults(Exception):
+class OutputNotUploaded(Exception):
     """The results of an attempt were uploaded, but not all of its output and metadata.
 
     Args:
@@ -54,7 +54,7 @@ class OnlyResults(Exception):
         self.cause = cause
 
 
-class Kept(Found, frozen=True, kw_only=True):
+class UploadedFile(ResultFile, frozen=True, kw_only=True):
     """A result file in the store's manifest, with the hash of the uploaded bytes."""
 
     sha256: str
@@ -67,16 +67,16 @@ class Checksum(Struct, frozen=True):
     sha256: str
 
 
-class Listed(Struct, frozen=True, kw_only=True):
+class StoredManifest(Struct, frozen=True, kw_only=True):
     """The manifest in the store.
 
     Version 2 added `links`, `folders` and `left_out`.
     """
 
-    files: tuple[Kept, ...]
+    files: tuple[UploadedFile, ...]
     unmatched: tuple[str, ...] = ()
-    links: tuple[Linked, ...] = ()
-    folders: tuple[Folder, ...] = ()
+    links: tuple[ResultLink, ...] = ()
+    folders: tuple[EmptyFolder, ...] = ()
     left_out: tuple[str, ...] = ()
     v: int = 1
 
@@ -142,10 +142,10 @@ def publish(
             prefix + name,
             lambda name=name, data=data: store.put(prefix + name, data, durable=False),  # type: ignore[misc]
         )
-    reached("publisher.logs")
+    mark("publisher.logs")
     uploaded = _publish_results(store, prefix, folder, existing, pool, went) if promised else None
     if failed:
-        raise OnlyResults(uploaded, failed[0])
+        raise OutputNotUploaded(uploaded, failed[0])
     _mark(folder)
     return uploaded
 
@@ -155,7 +155,7 @@ def attempt_prefix(job: JobState) -> str:
     return f"{job.config.job_id}/attempts/{job.epoch}.{job.attempt}/"
 
 
-def is_saved(folder: Path) -> bool:
+def is_uploaded(folder: Path) -> bool:
     """Whether all files of an attempt are in the store. The log may not have it yet."""
     return (folder / _SAVED).exists()
 
@@ -163,7 +163,7 @@ def is_saved(folder: Path) -> bool:
 def _mark(folder: Path) -> None:
     """Mark an attempt as saved. A missing mark only costs the next runner some requests."""
     try:
-        os.close(regular(folder / _SAVED, os.O_WRONLY | os.O_CREAT, 0o600))
+        os.close(open_regular(folder / _SAVED, os.O_WRONLY | os.O_CREAT, 0o600))
     except OSError:
         return
 
@@ -176,10 +176,10 @@ def _publish_results(
     pool: Executor | None,
     went: Callable[[], None],
 ) -> ResultsUploaded:
-    manifest = load(folder)
+    manifest = read_manifest(folder)
     journal = Journal(folder)
 
-    def upload(file: Found) -> Kept:
+    def upload(file: ResultFile) -> UploadedFile:
         key = f"{prefix}results/{file.name}"
         sent = journal.find(file.name) if store.far else None
         if sent is None or existing.get(key) != sent.size:
@@ -187,13 +187,13 @@ def _publish_results(
             if store.far:
                 journal.note(sent)
         went()
-        reached("publisher.file")
-        return Kept(**msgspec.structs.asdict(file), sha256=sent.sha256)
+        mark("publisher.file")
+        return UploadedFile(**msgspec.structs.asdict(file), sha256=sent.sha256)
 
     kept = tuple(map_concurrently(upload, manifest.files, pool))
     store.settle()
     stored = store.put(prefix + NAME, encode_list(kept, manifest))
-    reached("publisher.uploaded")
+    mark("publisher.uploaded")
     return ResultsUploaded(
         files=len(kept),
         size=sum(file.size for file in kept),
@@ -204,10 +204,10 @@ def _publish_results(
     )
 
 
-def encode_list(kept: tuple[Kept, ...], found: Manifest | Results) -> bytes:
+def encode_list(kept: tuple[UploadedFile, ...], found: Manifest | FoundResults) -> bytes:
     """Encode the manifest for the store."""
     rest = {name: getattr(found, name) for name in ("unmatched", "links", "folders", "left_out")}
-    return msgspec.json.encode(Listed(files=kept, **rest, v=VERSION), order="sorted")
+    return msgspec.json.encode(StoredManifest(files=kept, **rest, v=VERSION), order="sorted")
 
 
 def summarize_left_out(left_out: Sequence[str]) -> tuple[str, ...]:
@@ -217,7 +217,7 @@ def summarize_left_out(left_out: Sequence[str]) -> tuple[str, ...]:
     return (*named, f"and {more} more") if more else named
 
 
-def upload_file(store: ObjectStore, key: str, file: Found, *, exists: bool) -> Sent:
+def upload_file(store: ObjectStore, key: str, file: ResultFile, *, exists: bool) -> Sent:
     """Upload a file, or verify the object of an earlier try.
 
     Args:
@@ -229,19 +229,21 @@ def upload_file(store: ObjectStore, key: str, file: Found, *, exists: bool) -> S
 
     def expect_unchanged() -> None:
         if _identity(os.stat(file.place)) != (file.size, file.mtime_ns, file.inode):
-            raise Lost(f"changed: {file.path} was modified after the job completed")
+            raise ResultFileLost(f"changed: {file.path} was modified after the job completed")
 
     try:
         expect_unchanged()
         size, digest = store.put_file(key, Path(file.place), accept=expect_unchanged)
         if exists and digest != _digest(file.place):
-            raise Lost(f"taken: {key} has other contents in the object store")
+            raise ResultFileLost(f"taken: {key} has other contents in the object store")
     except FileNotFoundError:
-        raise Lost(f"gone: {file.path}") from None
+        raise ResultFileLost(f"gone: {file.path}") from None
     except OSError as error:
-        raise Lost(f"unreadable: {file.path}: {error.strerror or error}") from None
+        raise ResultFileLost(f"unreadable: {file.path}: {error.strerror or error}") from None
     if size != file.size:
-        raise Lost(f"taken: {key} has {size} bytes in the object store instead of {file.size}")
+        raise ResultFileLost(
+            f"taken: {key} has {size} bytes in the object store instead of {file.size}"
+        )
     return Sent(file.name, size, digest)
 
 
@@ -267,7 +269,7 @@ def map_concurrently(
 
 
 def _digest(path: str) -> str:
-    with open(path, "rb", opener=target) as file:
+    with open(path, "rb", opener=open_following_links) as file:
         return file_digest(file, "sha256").hexdigest()
 
 

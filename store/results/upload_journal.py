@@ -11,7 +11,7 @@ from threading import Lock
 import msgspec
 from msgspec import Struct
 
-from spawn.store.files import read_small, regular
+from spawn.store.files import open_regular, read_small
 
 NAME = "uploaded"
 _MAX_BYTES = 1024 * 1024 * 1024
@@ -51,5 +51,5 @@ class Journal:
         """Record an upload. A failed write is ignored."""
         with self._lock:
             self._sent[sent.name] = sent
-            with suppress(OSError), open(self._path, "ab", opener=regular) as file:
+            with suppress(OSError), open(self._path, "ab", opener=open_regular) as file:
                 file.write(b"\n" + msgspec.json.encode(sent))

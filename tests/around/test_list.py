@@ -13,7 +13,7 @@ from tests.support.s3 import Server, free_port
 
 from spawn.cli.output.instance_list import table
 from spawn.cli.output.style import PLAIN
-from spawn.store.aws.ec2_instances import Described
+from spawn.store.aws.ec2_instances import InstanceDescription
 
 NOW = datetime(2026, 1, 27, 14, 5, 32, tzinfo=UTC)
 
@@ -147,7 +147,7 @@ def test_an_unknown_format_is_a_bad_argument(spawn: Spawn) -> None:
 # the table
 
 INSTANCES = [
-    Described(
+    InstanceDescription(
         instance_id="i-0123456789abcdef0",
         region="us-east-1",
         state="running",
@@ -156,7 +156,7 @@ INSTANCES = [
         launched_at=NOW - timedelta(hours=6, minutes=12),
         tags={"spawn:queue-id": "queue-20260127-140532", "Name": "nightly-of-the-vision-team"},
     ),
-    Described(
+    InstanceDescription(
         instance_id="i-0fedcba9876543210",
         region="us-east-1",
         state="shutting-down",

@@ -7,8 +7,8 @@ from tests.bench.figures import Figure, alternate
 from tests.support.logs import START
 
 from spawn.core.domain.codec import encode
-from spawn.core.domain.events import Draft, JobStarted, seal
-from spawn.core.values.timestamps import stamp
+from spawn.core.domain.events import Draft, JobStarted, to_event
+from spawn.core.values.timestamps import format_timestamp
 from spawn.store.log.write import Entry, LogWriter
 
 ROUNDS = 1000
@@ -26,12 +26,12 @@ def measure(folder: Path) -> Figure:
 
     def event(who: str) -> Entry:
         seqs[who] += 1
-        sealed = seal(
+        sealed = to_event(
             Draft(started, job_id="train", attempt=1),
             seq=seqs[who],
             queue_id="q",
             epoch=1,
-            at=stamp(START),
+            at=format_timestamp(START),
         )
         return sealed, encode(sealed), bytes(32)
 

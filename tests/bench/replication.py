@@ -16,7 +16,7 @@ from tests.support.proxy import ProxiedRequest, Proxy
 from tests.support.s3 import Server, moto
 from tests.support.wait import wait_until
 
-from spawn.core.values.timestamps import moment
+from spawn.core.values.timestamps import parse_timestamp
 from spawn.store.replica import names
 
 P50, P99 = 0.4, 1.0
@@ -109,7 +109,7 @@ def _events(log: Path) -> list[tuple[int, float, str]]:
     connection = sqlite3.connect(f"file:{log}?mode=ro", uri=True)
     rows = connection.execute("SELECT seq, at, line FROM events ORDER BY seq").fetchall()
     connection.close()
-    return [(seq, moment(at).timestamp(), line) for seq, at, line in rows]
+    return [(seq, parse_timestamp(at).timestamp(), line) for seq, at, line in rows]
 
 
 def _lags(log: Path, asked: list[ProxiedRequest]) -> list[float]:

@@ -23,14 +23,14 @@ from tests.support.imds import ENDPOINT, metadata
 from tests.support.roots import Root, root
 from tests.support.s3 import Server
 
-from spawn.core.config.parser import parse
-from spawn.store.aws.boot.payload import gather, send
+from spawn.core.config.parser import parse_config
+from spawn.store.aws.boot.payload import create_payload, upload_payload
 from spawn.store.aws.boot.plan import BootPlan
 from spawn.store.aws.boot.user_data import user_data
 from spawn.store.objects.interface import ObjectStore
 from spawn.store.objects.s3 import S3Store
 from spawn.store.replica.claim import submit
-from spawn.store.replica.submitted import boot_log, submitted
+from spawn.store.replica.submitted import read_boot_log, read_submitted
 
 pytestmark = [
     pytest.mark.long,
@@ -112,10 +112,10 @@ def booted(
         for name, value in moto_server.environ.items():
             patch.setenv(name, value)
         store = S3Store(bucket=BUCKET, prefix="a b/nightly")
-        with gather(CONFIG.encode(), sync=work, setup=work / "setup.sh") as payload:
-            send(payload, store, "l-1")
+        with create_payload(CONFIG.encode(), sync=work, setup=work / "setup.sh") as payload:
+            upload_payload(payload, store, "l-1")
             files = payload.files
-        config = parse(CONFIG.encode(), base_directory="/srv", name="queue.json")
+        config = parse_config(CONFIG.encode(), base_directory="/srv", name="queue.json")
         submit(store, structs.replace(config, queue_id="nightly"))
         plan = BootPlan(
             launch_id="l-1",
@@ -144,7 +144,7 @@ def the_bootstrap_completes_and_logs_each_step(booted: Booted) -> None:
         *("download the", "find Python", "install python3-venv", "run the", "use"),
         *("install spawn", "create the", "unpack the", "read the", "start the", "done"),
     ]
-    assert boot_log(booted.store, 10) == ()
+    assert read_boot_log(booted.store, 10) == ()
     assert booted.log.count("p$w") == 0
 
 
@@ -202,7 +202,7 @@ def the_runner_runs_the_submitted_queue_once(booted: Booted) -> None:
         key for key, _ in booted.store.list("a/attempts/") if key.endswith("results/out.txt")
     ]
     assert booted.store.read(result).data.decode() == f"True\n{SECRET}"
-    found = submitted(booted.store)
+    found = read_submitted(booted.store)
     assert found is not None
     claimed: Any = msgspec.json.decode(booted.store.read("_spawn/queue.json").data)
     assert claimed["claimed_by"]
@@ -225,14 +225,14 @@ def a_bootstrap_failure_is_written_to_the_boot_log(booted: Booted) -> None:
     done = booted.bootstrap()
     assert done.returncode == 1
     assert "failed to download the launch files" in done.stdout
-    lines = boot_log(booted.store, 3)
+    lines = read_boot_log(booted.store, 3)
     assert "NoSuchKey" in lines[-2]
     assert "sudo bash /opt/spawn-queue/boot/bootstrap.sh" in lines[-1]
     first = "\n".join(lines)
     plan.write_text(before.replace(before[:8], "00000000", 1))
     (booted.root.upper / "opt/spawn-queue/launches/l-1/queue-config.json").unlink(missing_ok=True)
     assert booted.bootstrap().returncode == 1
-    assert "its SHA-256 differs" in "\n".join(boot_log(booted.store, 3)) != first
+    assert "its SHA-256 differs" in "\n".join(read_boot_log(booted.store, 3)) != first
     plan.write_text(before)
 
 
@@ -250,7 +250,7 @@ def a_refused_start_is_written_to_the_boot_log(booted: Booted) -> None:
     assert booted.root.run(*script, environ=later).returncode == 0, "systemd restarts it"
     assert booted.root.run(*script, environ=environ).returncode == 1
     (queues / "aside").rename(events)
-    assert "failed to start the queue" in boot_log(booted.store, 1)[0]
+    assert "failed to start the queue" in read_boot_log(booted.store, 1)[0]
 
 
 CHECKS = [

@@ -18,7 +18,7 @@ import spawn
 from spawn.core.errors import InvalidArgument, SpawnError
 from spawn.store.aws.boot import constraints, locations, wheel
 from spawn.store.aws.boot.archive import archive
-from spawn.store.aws.boot.payload import gather, send
+from spawn.store.aws.boot.payload import create_payload, upload_payload
 from spawn.store.objects.folder import FolderStore
 
 # the wheel and its pins
@@ -159,9 +159,9 @@ def test_the_payload_is_stored_under_its_launch_with_the_planned_hashes(
 ) -> None:
     (tmp_path / "setup.sh").write_text("true")
     store = FolderStore(tmp_path / "objects")
-    with gather(b"{}", sync=folder, setup=tmp_path / "setup.sh") as payload:
+    with create_payload(b"{}", sync=folder, setup=tmp_path / "setup.sh") as payload:
         for _ in range(2):  # twice, as after a lost reply
-            send(payload, store, "l-1")
+            upload_payload(payload, store, "l-1")
         made = payload.objects[locations.ARCHIVE]
     assert isinstance(made, Path)
     assert not made.exists()
@@ -178,11 +178,11 @@ def test_a_different_object_at_a_payload_key_is_an_error(tmp_path: Path) -> None
     store = FolderStore(tmp_path / "objects")
     store.put("_spawn/boot/l-1/queue-config.json", b"other")
     with pytest.raises(SpawnError, match="already exists"):
-        send(gather(b"{}", sync=None, setup=None), store, "l-1")
+        upload_payload(create_payload(b"{}", sync=None, setup=None), store, "l-1")
 
 
 def test_a_missing_or_empty_setup_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     for name in ("none", "empty"):
         with pytest.raises(InvalidArgument, match=name):
-            gather(b"{}", sync=None, setup=tmp_path / name)
+            create_payload(b"{}", sync=None, setup=tmp_path / name)

@@ -59,7 +59,7 @@ def test_the_runner_unit_keeps_jobs_and_restarts_a_dead_runner() -> None:
         "OOMPolicy=continue",
         "Restart=on-abnormal",
         "RestartForceExitStatus=70 75",
-        f"Environment={locations.SERVICE}=1",
+        f"Environment={locations.SERVICE_VARIABLE}=1",
         "SuccessExitStatus=130 143",
         "After=network-online.target",
         "TimeoutStopSec=120",

@@ -8,9 +8,9 @@ from tests.cli.samples import ZONE, Log, moment, owner
 from tests.support import configs
 from tests.support.logs import LogBuilder, submission
 
-from spawn.cli.output.page.data import Sheet
+from spawn.cli.output.page.data import PageData
 from spawn.cli.output.page.page import page
-from spawn.cli.support.report_data import whys
+from spawn.cli.support.report_data import explain_failures
 from spawn.core.domain.events import (
     JobBlocked,
     JobCompleted,
@@ -33,7 +33,7 @@ from spawn.core.domain.events import (
 from spawn.core.reports.build import build
 from spawn.core.reports.timeline.collect import Collector
 from spawn.core.reports.timeline.path import critical_path
-from spawn.core.values.timestamps import stamp
+from spawn.core.values.timestamps import format_timestamp
 
 EVIL = "</script></style><img src=x onerror=alert(1)><svg/onload=alert(2)>\"'&\x1b[31m\u202e"
 """What a hostile job prints."""
@@ -45,18 +45,18 @@ def sheet(
     *,
     alive: bool | None = None,
     there: frozenset[str] = frozenset(),
-) -> Sheet:
+) -> PageData:
     """Return the sheet of a log at a moment, in the samples' zone."""
     collector = Collector(log.queue_id)
     collector.feed(log.rows)
     state = collector.fold.state
     timeline = collector.timeline(now=None if alive is False else now)
-    return Sheet(
+    return PageData(
         state=state,
         report=build(state, now, runner_alive=None if state.ended else alive),
         timeline=timeline,
         path=critical_path(timeline),
-        whys=whys(state, lambda: log.rows, now=now, last=log.seq),
+        whys=explain_failures(state, lambda: log.rows, now=now, last=log.seq),
         zone=ZONE,
         there=there,
     )
@@ -78,7 +78,7 @@ def again(
         wall_seconds=seconds,
         why=f"attempt {number} of {most} failed",
         delay=delay,
-        retry_at=stamp(moment(clock) + timedelta(seconds=delay)),
+        retry_at=format_timestamp(moment(clock) + timedelta(seconds=delay)),
         **more,  # type: ignore[arg-type]
     )
 

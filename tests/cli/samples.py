@@ -27,9 +27,9 @@ from spawn.core.domain.events import (
     ResultsUploaded,
 )
 from spawn.core.reports.build import build
-from spawn.core.reports.model import Live, Report
+from spawn.core.reports.model import LiveData, Report
 from spawn.core.reports.progress import from_output
-from spawn.core.values.timestamps import stamp
+from spawn.core.values.timestamps import format_timestamp
 
 ZONE = ZoneInfo("America/Los_Angeles")
 QUEUE_ID = "queue-20260127-140532"
@@ -85,7 +85,7 @@ class Log(LogBuilder):
         self,
         clock: str = NOW,
         *,
-        live: Mapping[str, Live] | None = None,
+        live: Mapping[str, LiveData] | None = None,
         earlier: Mapping[str, float] | None = None,
         runner_alive: bool | None = True,
     ) -> Report:
@@ -134,7 +134,7 @@ def training() -> Log:
 def running() -> Report:
     """The manual page's status."""
     lines = tuple(f"[15:45:12] {line}" for line in TRAIN_OUTPUT)
-    live = Live(
+    live = LiveData(
         progress=from_output(TRAIN_OUTPUT),
         recent=lines,
         log_file="/var/log/spawn-queue/train.log",
@@ -173,7 +173,7 @@ def retrying() -> Report:
             wall_seconds=1800.0,
             why=f"attempt {attempt} of 3 failed",
             delay=(moment(again) - moment(end)).total_seconds(),
-            retry_at=stamp(moment(again)),
+            retry_at=format_timestamp(moment(again)),
             last_lines=("[14:30:00] still reading",),
         )
         log.at(end, late, job="fetch", attempt=attempt)
@@ -225,8 +225,10 @@ def parallel() -> Report:
     log.start("14:02:00", "medium", 302)
     log.start("14:02:00", "a-job-with-a-long-name", 303)
     live = {
-        "small": Live(progress=from_output(["step 3 of 9"]), recent=("[14:02:10] step 3 of 9",)),
-        "medium": Live(progress=from_output(["42%"]), recent=("[14:02:10] 42%",)),
+        "small": LiveData(
+            progress=from_output(["step 3 of 9"]), recent=("[14:02:10] step 3 of 9",)
+        ),
+        "medium": LiveData(progress=from_output(["42%"]), recent=("[14:02:10] 42%",)),
     }
     return log.report("14:02:20", live=live)
 

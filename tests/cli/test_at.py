@@ -111,13 +111,13 @@ def test_the_zone_name_resolves_an_ambiguous_hour(
     try:
         now = datetime(2026, 1, 27, tzinfo=UTC)
         for text, hour in (("PDT", 8), ("PST", 9), ("UTC", 1)):
-            found = times.moment(f"2025-11-02 01:30:00 {text}", now)
+            found = times.parse_moment(f"2025-11-02 01:30:00 {text}", now)
             assert found.astimezone(UTC).replace(microsecond=0) == datetime(
                 2025, 11, 2, hour, 30, tzinfo=UTC
             )
         with pytest.raises(InvalidArgument):
-            times.moment("2025-11-02 01:30:00 CET", now)
-        assert times.moment("9:05:03", now + timedelta(hours=20)).minute == 5
+            times.parse_moment("2025-11-02 01:30:00 CET", now)
+        assert times.parse_moment("9:05:03", now + timedelta(hours=20)).minute == 5
     finally:
         monkeypatch.undo()
         time.tzset()

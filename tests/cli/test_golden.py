@@ -15,7 +15,7 @@ from spawn.cli.output.status import render
 from spawn.cli.output.style import PLAIN
 from spawn.cli.output.watch_screen import screen
 from spawn.core.reports.as_json import as_json
-from spawn.core.reports.model import Live, Report
+from spawn.core.reports.model import LiveData, Report
 from spawn.core.reports.progress import from_output
 
 FOLLOWS_FROM_NOW = {
@@ -209,18 +209,18 @@ def test_the_estimate_of_a_resumed_job_starts_at_its_attempts_first_progress() -
     newest = from_output(["Epoch 95/100"])
     assert newest is not None
     progress = structs.replace(newest, base=0.90)
-    report = samples.training().report(live={"train": Live(progress=progress)})
+    report = samples.training().report(live={"train": LiveData(progress=progress)})
     train = report.jobs[1]
     assert train.elapsed == 2068
     assert train.time_remaining == pytest.approx(2068)
     unknown = structs.replace(progress, base=progress.fraction)
-    report = samples.training().report(live={"train": Live(progress=unknown)})
+    report = samples.training().report(live={"train": LiveData(progress=unknown)})
     assert report.jobs[1].time_remaining is None
     assert report.estimated_completion is None
 
 
 def test_completion_is_estimated_once_all_running_jobs_have_an_estimate() -> None:
-    live = {"train": Live(progress=from_output(["Epoch 50/100"]))}
+    live = {"train": LiveData(progress=from_output(["Epoch 50/100"]))}
     report = samples.training().report(live=live, earlier={"export": 600.0})
     (line,) = (each for each in lines(report) if each.startswith("Estimated Completion: "))
     assert line == (

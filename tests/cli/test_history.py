@@ -10,7 +10,7 @@ from tests.cli.support import Home
 from tests.cli.tampering import rechained
 
 from spawn.core.domain.events import JobCompleted, RequestRefused
-from spawn.core.values.timestamps import stamp
+from spawn.core.values.timestamps import format_timestamp
 
 KINDS = [
     "QueueSubmitted",
@@ -60,7 +60,7 @@ def test_a_line_has_time_subject_event_and_cause(home: Home) -> None:
 def test_an_end_recorded_late_is_shown_with_its_real_time(home: Home) -> None:
     home.queue(samples.QUEUE_ID).folder.mkdir(parents=True)
     log = samples.training()
-    ended = stamp(samples.moment("15:30:04"))
+    ended = format_timestamp(samples.moment("15:30:04"))
     end = JobCompleted(exit_code=0, wall_seconds=540.0, ended_at=ended)
     log.at("16:21:04", end, job="train")
     log.write(home.queue(samples.QUEUE_ID).events)

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from tests.cli import samples
 
-from spawn.cli.flags import Where
-from spawn.cli.sources.queue_location import place_of, recall, remember
+from spawn.cli.flags import LocationFlags
+from spawn.cli.sources.queue_location import find_place, load_place, save_place
 from spawn.core.errors import InvalidArgument
-from spawn.store.objects.location import Place
+from spawn.store.objects.location import StoreLocation
 from spawn.store.queue_dir.paths import Roots
 
 ID = samples.QUEUE_ID
-LOGGED = Place(bucket="spawn-results-us-east-1", prefix=ID)
-ONCE = Place(bucket="once", prefix="runs/once", region="eu-west-1", profile="team")
+LOGGED = StoreLocation(bucket="spawn-results-us-east-1", prefix=ID)
+ONCE = StoreLocation(bucket="once", prefix="runs/once", region="eu-west-1", profile="team")
 
 
 @pytest.fixture
@@ -34,26 +34,28 @@ def _logged(roots: Roots) -> None:
 
 
 def test_options_take_precedence(roots: Roots) -> None:
-    typed = Where(bucket="typed", prefix="/runs/7/", region="eu-north-1", profile="me")
-    expected = Place(bucket="typed", prefix="runs/7", region="eu-north-1", profile="me")
-    assert place_of(roots, ID, typed).place == expected
-    remember(roots, ID, ONCE)
-    assert place_of(roots, ID, typed).place == expected
+    typed = LocationFlags(bucket="typed", prefix="/runs/7/", region="eu-north-1", profile="me")
+    expected = StoreLocation(bucket="typed", prefix="runs/7", region="eu-north-1", profile="me")
+    assert find_place(roots, ID, typed).place == expected
+    save_place(roots, ID, ONCE)
+    assert find_place(roots, ID, typed).place == expected
     _logged(roots)
-    assert place_of(roots, ID, typed).place == expected
+    assert find_place(roots, ID, typed).place == expected
 
 
 def test_the_local_log_takes_precedence_over_the_remembered_place(roots: Roots) -> None:
-    default = Where(bucket="default", prefix="default", typed=False)
-    assert place_of(roots, ID, default).place == Place(bucket="default", prefix="default")
-    remember(roots, ID, ONCE)
-    assert place_of(roots, ID, Where()).place == ONCE
-    assert place_of(roots, ID, default).place == ONCE
-    assert place_of(roots, ID, Where(bucket="once")).place == ONCE
-    assert place_of(roots, ID, Where(bucket="other")).place == Place(bucket="other", prefix=ID)
+    default = LocationFlags(bucket="default", prefix="default", typed=False)
+    assert find_place(roots, ID, default).place == StoreLocation(bucket="default", prefix="default")
+    save_place(roots, ID, ONCE)
+    assert find_place(roots, ID, LocationFlags()).place == ONCE
+    assert find_place(roots, ID, default).place == ONCE
+    assert find_place(roots, ID, LocationFlags(bucket="once")).place == ONCE
+    assert find_place(roots, ID, LocationFlags(bucket="other")).place == StoreLocation(
+        bucket="other", prefix=ID
+    )
     _logged(roots)
-    for where in (Where(), default, Where(bucket=LOGGED.bucket)):
-        found = place_of(roots, ID, where)
+    for where in (LocationFlags(), default, LocationFlags(bucket=LOGGED.bucket)):
+        found = find_place(roots, ID, where)
         assert (found.place.bucket, found.place.prefix) == (LOGGED.bucket, LOGGED.prefix)
         assert not found.guessed
 
@@ -61,14 +63,14 @@ def test_the_local_log_takes_precedence_over_the_remembered_place(roots: Roots) 
 def test_the_regions_bucket_is_the_last_resort(
     roots: Roots, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = place_of(roots, ID, Where(region="eu-west-1"))
-    expected = Place(bucket="spawn-results-eu-west-1", prefix=ID, region="eu-west-1")
+    found = find_place(roots, ID, LocationFlags(region="eu-west-1"))
+    expected = StoreLocation(bucket="spawn-results-eu-west-1", prefix=ID, region="eu-west-1")
     assert (found.place, found.guessed) == (expected, True)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    assert place_of(roots, ID, Where()) == found
+    assert find_place(roots, ID, LocationFlags()) == found
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     with pytest.raises(InvalidArgument, match=r"the bucket of queue .* is not known"):
-        place_of(roots, ID, Where())
+        find_place(roots, ID, LocationFlags())
 
 
 @pytest.mark.parametrize(
@@ -77,21 +79,21 @@ def test_the_regions_bucket_is_the_last_resort(
     ids=range(7),
 )
 def test_a_damaged_remembered_place_is_ignored(roots: Roots, data: bytes) -> None:
-    remember(roots, ID, ONCE)
+    save_place(roots, ID, ONCE)
     (path,) = (roots.cache / "places").iterdir()
     assert path.stat().st_mode & 0o777 == 0o600
     path.write_bytes(data)
-    assert recall(roots, ID) is None
-    remember(roots, ID, ONCE)
-    assert recall(roots, ID) == ONCE
+    assert load_place(roots, ID) is None
+    save_place(roots, ID, ONCE)
+    assert load_place(roots, ID) == ONCE
     assert list((roots.cache / "places").iterdir()) == [path]
 
 
 def test_folders_are_not_remembered_and_an_unwritable_cache_is_ignored(
     roots: Roots,
 ) -> None:
-    remember(roots, ID, Place(prefix="/somewhere"))
+    save_place(roots, ID, StoreLocation(prefix="/somewhere"))
     assert not os.path.lexists(roots.cache)
     roots.cache.write_text("")
-    remember(roots, ID, ONCE)
-    assert recall(roots, ID) is None
+    save_place(roots, ID, ONCE)
+    assert load_place(roots, ID) is None

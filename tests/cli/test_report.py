@@ -14,7 +14,7 @@ from tests.cli.support import Home, chain
 from tests.support.legal import legal_logs
 from tests.support.logs import LogBuilder
 
-from spawn.cli.output.page.data import Sheet
+from spawn.cli.output.page.data import PageData
 from spawn.cli.output.page.html import Safe, tag
 from spawn.cli.output.page.page import POLICY, page
 from spawn.cli.output.page.time_axis import Scale
@@ -347,6 +347,6 @@ def test_the_report_of_a_past_moment_shows_the_state_at_that_moment(home: Home) 
 
 def test_report_and_sheet_agree() -> None:
     sheet = pages.sheet(pages.failed(), pages.moment("15:00:00"))
-    assert isinstance(sheet, Sheet)
+    assert isinstance(sheet, PageData)
     assert isinstance(sheet.report, Report)
     assert [job.job_id for job in sheet.report.jobs] == list(sheet.timeline.lines)

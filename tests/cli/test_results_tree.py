@@ -2,11 +2,11 @@
 
 from spawn.cli.output.results import job_tree
 from spawn.cli.output.style import PLAIN
-from spawn.store.results.download_attempts import Fetched
+from spawn.store.results.download_attempts import DownloadedFile
 
 
 def _tree(*names: str) -> list[str]:
-    files = [Fetched(name=f"results/{name}", size=1024) for name in names]
+    files = [DownloadedFile(name=f"results/{name}", size=1024) for name in names]
     return [line.strip(" │├└─") for line in job_tree("a", "completed", files, PLAIN)][2:]
 
 

@@ -3,7 +3,7 @@
 import threading
 from threading import Event
 
-from spawn.cli.sources.slow_notice import told_when_slow
+from spawn.cli.sources.slow_notice import notice_when_slow
 
 
 def test_a_slow_call_is_reported_while_it_runs() -> None:
@@ -14,19 +14,19 @@ def test_a_slow_call_is_reported_while_it_runs() -> None:
         said.append(text)
         spoken.set()
 
-    with told_when_slow("it takes its time", say, seconds=0.0, watched=True):
+    with notice_when_slow("it takes its time", say, seconds=0.0, watched=True):
         assert spoken.wait(30)
     assert said == ["it takes its time"]
 
 
 def test_a_fast_call_is_not_reported() -> None:
     said: list[str] = []
-    with told_when_slow("it takes its time", said.append, seconds=3600.0, watched=True):
+    with notice_when_slow("it takes its time", said.append, seconds=3600.0, watched=True):
         pass
     assert said == []
 
 
 def test_nothing_is_reported_without_a_terminal() -> None:
     before = threading.enumerate()
-    with told_when_slow("it takes its time", print, seconds=3600.0, watched=False):
+    with notice_when_slow("it takes its time", print, seconds=3600.0, watched=False):
         assert threading.enumerate() == before

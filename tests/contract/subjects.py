@@ -10,7 +10,7 @@ from msgspec import Struct
 from tests.support.s3 import Server
 
 from spawn.store.objects.folder import FolderStore
-from spawn.store.objects.interface import Changed, Denied, Exists, ObjectStore
+from spawn.store.objects.interface import AccessDenied, ETagMismatch, ObjectExists, ObjectStore
 from spawn.store.objects.s3 import S3Store
 
 BUCKET = "contract"
@@ -94,7 +94,7 @@ def _creates_once(subject: Subject) -> bool:
     subject.store.create(key, b"one")
     try:
         subject.store.create(key, b"two")
-    except Exists:
+    except ObjectExists:
         return True
     return False
 
@@ -105,7 +105,7 @@ def _replaces_if(subject: Subject) -> bool:
     subject.store.create(key, b"one")
     try:
         subject.store.replace(key, b"two", etag=other)
-    except Changed:
+    except ETagMismatch:
         return True
     return False
 
@@ -132,7 +132,7 @@ def _knows_us(subject: Subject) -> bool:
         patch.setenv("AWS_ACCESS_KEY_ID", "stranger")
         try:
             subject.reopen().list("")
-        except Denied:
+        except AccessDenied:
             return True
     return False
 

@@ -17,8 +17,8 @@ from tests.support.s3 import CREDENTIALS, Server, free_port
 
 from spawn.store.aws import bucket as module
 from spawn.store.aws.bucket import ensure_bucket
-from spawn.store.objects.interface import Denied, Unavailable
-from spawn.store.objects.location import Place
+from spawn.store.objects.interface import AccessDenied, Unavailable
+from spawn.store.objects.location import StoreLocation
 
 ACCOUNT = "123456789012"
 """The account id of every moto client."""
@@ -56,8 +56,8 @@ def _name() -> str:
     return f"spawn-{uuid4()}"
 
 
-def _place(bucket: str, region: str | None = None) -> Place:
-    return Place(bucket=bucket, prefix="q", region=region)
+def _place(bucket: str, region: str | None = None) -> StoreLocation:
+    return StoreLocation(bucket=bucket, prefix="q", region=region)
 
 
 @pytest.mark.parametrize("real", [True, False])
@@ -134,7 +134,7 @@ def test_access_denied_to_a_named_bucket_is_an_error(
     said: list[str] = []
     with (
         strangers(aws, monkeypatch, GET_theirs=error(403, "AccessDenied")) as front,
-        pytest.raises(Denied, match="stranger's") as raised,
+        pytest.raises(AccessDenied, match="stranger's") as raised,
     ):
         ensure_bucket(_place("theirs", "us-east-1"), said.append)
     assert "--bucket" in raised.value.hint
@@ -148,7 +148,7 @@ def test_access_denied_to_both_default_names_is_an_error(
     no = error(403, "AccessDenied")
     with (
         strangers(aws, monkeypatch, GET_usual=no, GET_spawn_results_123456789012_us_east_1=no),
-        pytest.raises(Denied, match=f"spawn-results-{ACCOUNT}-us-east-1"),
+        pytest.raises(AccessDenied, match=f"spawn-results-{ACCOUNT}-us-east-1"),
     ):
         ensure_bucket(_place("usual", "us-east-1"), lambda _: None, chosen=False)
 
@@ -160,7 +160,7 @@ def test_requests_to_another_accounts_bucket_name_the_expected_owner(
     monkeypatch.setenv("SPAWN_BUCKET_OWNER", "111122223333")
     name = _name()
     with strangers(aws, monkeypatch) as front:
-        with pytest.raises(Denied, match="111122223333"):
+        with pytest.raises(AccessDenied, match="111122223333"):
             ensure_bucket(_place(name, "us-east-1"), lambda _: None)
         aws.client().create_bucket(Bucket=name)
         ensure_bucket(_place(name, "us-east-1"), lambda _: None)
@@ -178,7 +178,7 @@ def test_a_denied_bucket_of_another_account_has_no_fallback(
     monkeypatch.setenv("SPAWN_BUCKET_OWNER", "111122223333")
     with (
         strangers(aws, monkeypatch, GET_usual=error(403, "AccessDenied")),
-        pytest.raises(Denied, match="denied access"),
+        pytest.raises(AccessDenied, match="denied access"),
     ):
         ensure_bucket(_place("usual", "us-east-1"), lambda _: None, chosen=False)
 
@@ -201,8 +201,8 @@ def test_a_created_bucket_has_the_configured_encryption(
 @pytest.mark.parametrize(
     ("status", "code", "raised"),
     [
-        (403, "InvalidAccessKeyId", Denied),
-        (403, "SignatureDoesNotMatch", Denied),
+        (403, "InvalidAccessKeyId", AccessDenied),
+        (403, "SignatureDoesNotMatch", AccessDenied),
         (400, "ExpiredToken", Unavailable),
         (503, "SlowDown", Unavailable),
     ],
@@ -225,7 +225,7 @@ def test_credential_errors_are_not_mistaken_for_another_accounts_bucket(
 def test_a_denied_bucket_creation_is_an_error(aws: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     with (
         strangers(aws, monkeypatch, PUT_new=error(403, "AccessDenied")),
-        pytest.raises(Denied, match="AccessDenied"),
+        pytest.raises(AccessDenied, match="AccessDenied"),
     ):
         ensure_bucket(_place("new", "us-east-1"), lambda _: None)
 
@@ -257,5 +257,5 @@ def test_a_missing_server_or_missing_credentials_are_reported(
         ensure_bucket(_place("b", "us-east-1"), lambda _: None)
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    with pytest.raises(Denied, match="credentials"):
+    with pytest.raises(AccessDenied, match="credentials"):
         ensure_bucket(_place("b", "us-east-1"), lambda _: None)

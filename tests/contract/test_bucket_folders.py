@@ -7,7 +7,7 @@ import pytest
 from tests.support.s3 import Server, moto
 
 from spawn.store.objects import s3
-from spawn.store.objects.interface import NoBucket
+from spawn.store.objects.interface import BucketNotFound
 from spawn.store.objects.s3 import S3Store
 
 BUCKET = "folders"
@@ -38,7 +38,7 @@ def test_many_folders_are_listed_over_several_pages(
 
 
 def test_a_missing_bucket_has_no_folders(server: Server) -> None:
-    with pytest.raises(NoBucket, match="there is no bucket nothing-here"):
+    with pytest.raises(BucketNotFound, match="there is no bucket nothing-here"):
         list(S3Store(bucket="nothing-here", prefix="").folders())
 
 

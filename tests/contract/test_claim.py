@@ -14,10 +14,10 @@ from tests.support.replicas import OWNER
 from spawn.core.errors import QueueExists
 from spawn.store.objects.interface import ObjectStore
 from spawn.store.replica.claim import claim, submit
-from spawn.store.replica.claim import submitted as take_over
-from spawn.store.replica.lease import Owned
+from spawn.store.replica.claim import take_over_submitted as take_over
+from spawn.store.replica.lease import OwnedElsewhere
 from spawn.store.replica.names import QUEUE
-from spawn.store.replica.submitted import submitted
+from spawn.store.replica.submitted import read_submitted
 
 CONFIG = queue(job("a"), queue_id="nightly")
 
@@ -28,7 +28,7 @@ def _name(store: ObjectStore) -> Any:
 
 def test_a_submitted_queue_is_pending_and_unclaimed(subject: Subject) -> None:
     submit(subject.store, CONFIG)
-    found = submitted(subject.reopen())
+    found = read_submitted(subject.reopen())
     assert found is not None
     assert found.config == CONFIG
     assert _name(subject.store) == ""
@@ -83,7 +83,7 @@ def test_a_takeover_prevents_a_later_claim_by_another_machine(
 ) -> None:
     subject.require(CREATES_ONCE)
     submit(subject.store, CONFIG)
-    with pytest.raises(Owned, match="submitted elsewhere"):
+    with pytest.raises(OwnedElsewhere, match="submitted elsewhere"):
         take_over(subject.store, "nightly", OWNER, force=False)
     assert take_over(subject.store, "nightly", OWNER, force=True) == (CONFIG, True)
     with pytest.raises(QueueExists):

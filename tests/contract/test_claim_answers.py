@@ -14,7 +14,7 @@ from tests.support.proxy import Fault, Proxy, proxy
 from tests.support.s3 import Server
 
 from spawn.core.errors import QueueExists
-from spawn.store.objects.interface import Changed, ObjectStore, Unavailable
+from spawn.store.objects.interface import ETagMismatch, ObjectStore, Unavailable
 from spawn.store.objects.s3 import S3Store
 from spawn.store.replica.claim import claim, submit
 from spawn.store.replica.names import QUEUE
@@ -176,7 +176,7 @@ class _Twice(_Around):
         self._store.replace(key, data, etag=etag)
         try:
             return str(self._store.replace(key, data, etag=etag))
-        except Changed:
+        except ETagMismatch:
             self.refused += 1
             raise
 
@@ -185,4 +185,4 @@ class _Refusing(_Around):
     """Rejects every replacement."""
 
     def replace(self, key: str, data: bytes, *, etag: str) -> str:
-        raise Changed(key)
+        raise ETagMismatch(key)

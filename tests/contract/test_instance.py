@@ -11,7 +11,7 @@ from tests.support.imds import ENDPOINT, metadata
 from tests.support.s3 import free_port
 
 from spawn.store.aws import this_machine as module
-from spawn.store.aws.this_machine import Instance, instance, place
+from spawn.store.aws.this_machine import Instance, detect_instance, machine_id
 
 DOCUMENT = {"instanceId": "i-0abc1234def567890", "region": "eu-west-1", "accountId": "1"}
 
@@ -31,9 +31,9 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 
 def test_on_ec2_the_service_gives_instance_id_and_region() -> None:
     with metadata(json.dumps(DOCUMENT).encode()) as server:
-        found = instance({ENDPOINT: server.endpoint})
+        found = detect_instance({ENDPOINT: server.endpoint})
         assert [asked.method for asked in server.asked] == ["PUT", "GET"]
-        assert instance({ENDPOINT: f"{server.endpoint}/"}) == found
+        assert detect_instance({ENDPOINT: f"{server.endpoint}/"}) == found
     assert found == Instance("i-0abc1234def567890", "eu-west-1")
     assert found.on_ec2
 
@@ -43,26 +43,28 @@ def test_on_ec2_the_service_gives_instance_id_and_region() -> None:
 )
 def test_an_empty_answer_counts_as_no_instance(document: bytes) -> None:
     with metadata(document) as server:
-        assert instance({ENDPOINT: server.endpoint}) == Instance()
+        assert detect_instance({ENDPOINT: server.endpoint}) == Instance()
 
 
 def test_a_service_without_a_token_counts_as_no_instance() -> None:
     with metadata(json.dumps(DOCUMENT).encode(), token_status=403) as server:
-        assert instance({ENDPOINT: server.endpoint}) == Instance()
+        assert detect_instance({ENDPOINT: server.endpoint}) == Instance()
 
 
 def test_a_silent_or_absent_service_counts_as_no_instance(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert instance({ENDPOINT: f"http://127.0.0.1:{free_port()}"}) == Instance()
+    assert detect_instance({ENDPOINT: f"http://127.0.0.1:{free_port()}"}) == Instance()
     monkeypatch.setattr(module, "_SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        assert instance({ENDPOINT: f"http://127.0.0.1:{silent.getsockname()[1]}"}) == Instance()
+        assert (
+            detect_instance({ENDPOINT: f"http://127.0.0.1:{silent.getsockname()[1]}"}) == Instance()
+        )
 
 
 def test_disabling_the_metadata_client_gives_no_instance(no_network: list[object]) -> None:
     environ = {ENDPOINT: "http://127.0.0.1:9", "AWS_EC2_METADATA_DISABLED": "TRUE"}
-    assert instance(environ) == Instance()
+    assert detect_instance(environ) == Instance()
     assert no_network == []
 
 
@@ -73,8 +75,8 @@ def test_off_ec2_no_connection_is_made(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, no_network: list[object], file: str, told: str
 ) -> None:
     _firmware(monkeypatch, tmp_path, file, told)
-    assert instance({}) == Instance()
-    assert not instance({}).on_ec2
+    assert detect_instance({}) == Instance()
+    assert not detect_instance({}).on_ec2
     assert no_network == []
 
 
@@ -83,7 +85,7 @@ def test_on_ec2_hardware_the_link_local_address_is_queried(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, no_network: list[object], file: str, told: str
 ) -> None:
     _firmware(monkeypatch, tmp_path, file, told)
-    assert instance({}) == Instance()
+    assert detect_instance({}) == Instance()
     assert set(no_network) == {("169.254.169.254", 80)}
 
 
@@ -97,11 +99,11 @@ def _firmware(monkeypatch: pytest.MonkeyPatch, folder: Path, file: str, told: st
 
 
 def test_a_place_identifies_machine_and_folder_without_revealing_them(tmp_path: Path) -> None:
-    here = place(Instance(), tmp_path)
-    assert here == place(Instance(), tmp_path)
-    assert here != place(Instance(), tmp_path / "other")
+    here = machine_id(Instance(), tmp_path)
+    assert here == machine_id(Instance(), tmp_path)
+    assert here != machine_id(Instance(), tmp_path / "other")
     one, two = Instance("i-1", "eu-west-1"), Instance("i-2", "eu-west-1")
-    assert len({here, place(one, tmp_path), place(two, tmp_path)}) == 3
+    assert len({here, machine_id(one, tmp_path), machine_id(two, tmp_path)}) == 3
     assert str(tmp_path) not in here
 
 
@@ -114,9 +116,9 @@ def test_a_machine_without_an_id_keeps_its_place_under_another_hostname(
     monkeypatch.setattr(module, "_MACHINE_ID", tmp_path / "_MACHINE_ID")
     state = tmp_path / "state"
     state.mkdir()
-    here = place(Instance(), state)
+    here = machine_id(Instance(), state)
     monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(nodename="another"))
-    assert place(Instance(), state) == here
+    assert machine_id(Instance(), state) == here
     assert [each.name for each in state.iterdir()] == ["machine-id"]
     (state / "machine-id").unlink()
-    assert place(Instance(), state) != here, "two machines with one name are distinct"
+    assert machine_id(Instance(), state) != here, "two machines with one name are distinct"

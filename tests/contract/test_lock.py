@@ -63,23 +63,23 @@ def _forever(function: Callable[[], object]) -> Iterator[None]:
 
 def test_a_lock_has_one_holder_while_its_descriptor_is_open(path: Path) -> None:
     assert not lock.is_held(path)
-    held = lock.take(path)
+    held = lock.acquire(path)
     assert held is not None
     assert lock.is_held(path)
-    assert lock.take(path) is None
+    assert lock.acquire(path) is None
     os.close(held)
     assert not lock.is_held(path)
-    again = lock.take(path)
+    again = lock.acquire(path)
     assert again is not None
     os.close(again)
 
 
 def test_a_failed_attempt_to_lock_does_not_release_the_lock(path: Path) -> None:
     """A classic POSIX lock would be released when any descriptor of the file is closed."""
-    held = lock.take(path)
+    held = lock.acquire(path)
     assert held is not None
     for _ in range(3):
-        assert lock.take(path) is None
+        assert lock.acquire(path) is None
         assert lock.is_held(path)
     os.close(held)
 
@@ -87,7 +87,7 @@ def test_a_failed_attempt_to_lock_does_not_release_the_lock(path: Path) -> None:
 def test_a_lock_of_another_process_is_seen_and_excludes_ours(path: Path) -> None:
     with _holder(path):
         assert lock.is_held(path)
-        assert lock.take(path) is None
+        assert lock.acquire(path) is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -96,13 +96,13 @@ def test_the_lock_ends_when_its_holder_is_killed(path: Path, number: signal.Sign
         process.send_signal(number)
         process.wait()
         wait_until(lambda: not lock.is_held(path), what="the lock is free")
-        held = lock.take(path)
+        held = lock.acquire(path)
         assert held is not None
         os.close(held)
 
 
 def test_a_program_started_by_the_holder_does_not_hold_the_lock(path: Path) -> None:
-    held = lock.take(path)
+    held = lock.acquire(path)
     assert held is not None
     with subprocess.Popen(["sleep", "600"], close_fds=False) as child:
         try:
@@ -114,7 +114,7 @@ def test_a_program_started_by_the_holder_does_not_hold_the_lock(path: Path) -> N
 
 
 def test_a_forked_copy_of_the_holder_holds_the_lock_until_it_ends(path: Path) -> None:
-    held = lock.take(path)
+    held = lock.acquire(path)
     assert held is not None
     read, write = os.pipe()
     child = os.fork()
@@ -135,7 +135,7 @@ def test_queries_never_prevent_locking(path: Path) -> None:
     path.touch()
     with _forever(lambda: lock.is_held(path)), _forever(lambda: lock.is_held(path)):
         for takes in range(10_000):
-            held = lock.take(path)
+            held = lock.acquire(path)
             assert held is not None, f"after {takes} takes"
             os.close(held)
 
@@ -155,7 +155,7 @@ def test_one_of_many_concurrent_attempts_gets_the_lock(path: Path) -> None:
             if child == 0:
                 os.close(start_write)
                 os.read(start_read, 1)
-                got = lock.take(path)
+                got = lock.acquire(path)
                 os.write(done_write, b"y" if got is not None else b"n")
                 os.close(done_write)
                 os.kill(os.getpid(), signal.SIGSTOP)
@@ -175,7 +175,7 @@ def test_one_of_many_concurrent_attempts_gets_the_lock(path: Path) -> None:
 def test_read_permission_suffices_for_queries(path: Path) -> None:
     folder = public_folder()
     file = folder / "runner.lock"
-    held = lock.take(file)
+    held = lock.acquire(file)
     assert held is not None
     folder.chmod(0o555)
 

@@ -35,7 +35,7 @@ def _log() -> LogBuilder:
 
 
 def _rows(path: Path) -> list[tuple[object, ...]]:
-    with read.opened(path) as connection:
+    with read.open_log(path) as connection:
         return list(read.rows(connection))
 
 
@@ -66,7 +66,7 @@ def test_appending_continues_after_the_log_is_reopened(path: Path) -> None:
 def test_rows_can_be_read_after_a_seq_and_the_newest_seq_alone(path: Path) -> None:
     log = _log()
     log.write(path)
-    with read.opened(path) as connection:
+    with read.open_log(path) as connection:
         assert list(read.rows(connection, after=2)) == log.rows[2:]
         assert list(read.rows(connection, after=99)) == []
         assert read.head(connection) == log.seq
@@ -74,7 +74,7 @@ def test_rows_can_be_read_after_a_seq_and_the_newest_seq_alone(path: Path) -> No
 
 def test_an_empty_log_has_head_0_and_is_not_a_queue(path: Path) -> None:
     LogWriter(path).close()
-    with read.opened(path) as connection:
+    with read.open_log(path) as connection:
         assert read.head(connection) == 0
     with pytest.raises(QueueNotFound, match="was not submitted"):
         read.replay(path, QUEUE_ID)
@@ -166,7 +166,7 @@ def _seq_elsewhere(path: Path) -> int:
 def test_a_reader_sees_a_snapshot_of_the_log(path: Path) -> None:
     log = _log()
     log.write(path)
-    with read.opened(path) as connection:
+    with read.open_log(path) as connection:
         rows = read.rows(connection)
         seen = [next(rows)]
         log.job("j1", started("j1"), attempt=1)

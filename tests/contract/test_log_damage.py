@@ -292,13 +292,13 @@ def _rewritten(log: LogBuilder, change: Callable[[bytes], bytes]) -> list[Record
     for entry in log.entries:
         seq, type_, job_id, at, line, _ = record(entry)
         changed = change(line.encode())
-        hash_ = hashes.link(hash_, changed)
+        hash_ = hashes.next_hash(hash_, changed)
         records.append((seq, type_, job_id, at, changed.decode(), hash_))
     return records
 
 
 def _columns(path: Path) -> list[read.Columns]:
-    with read.opened(path) as connection:
+    with read.open_log(path) as connection:
         return list(read.columns(connection))
 
 

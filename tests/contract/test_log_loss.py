@@ -17,9 +17,9 @@ from tests.support.s3 import Server
 from spawn.cli.main import run
 from spawn.core.domain.events import JobCompleted, QueueCompleted
 from spawn.store.aws.this_machine import Instance
-from spawn.store.aws.this_machine import place as place_here
+from spawn.store.aws.this_machine import machine_id as place_here
 from spawn.store.log import ownership_time, replica_progress
-from spawn.store.log.head import path_of
+from spawn.store.log.head import note_path
 from spawn.store.log.write import LogWriter
 from spawn.store.objects.folder import FolderStore
 from spawn.store.objects.interface import ObjectStore
@@ -76,7 +76,7 @@ class Machine:
             attempt = self.queue.attempt(f"j{number}", 1, f"j{number}1")
             attempt.mkdir(parents=True)
             (attempt / "stdout.log").write_bytes(b"done\n")
-        ownership_time.leave(folder, ownership_time.Owning(1, 0.0))
+        ownership_time.save_owned_time(folder, ownership_time.OwnershipTime(1, 0.0))
         with LogWriter(self.queue.events) as writer:
             for entry in self.log.entries[:6]:
                 writer.append([entry], expected_seq=entry[0].seq)
@@ -303,13 +303,15 @@ def test_each_piece_of_evidence_suffices(
     machine = Machine(tmp_path)
     monkeypatch.setenv("SPAWN_HOME", str(machine.home))
     folder = machine.as_left("killed").parent
-    replica_progress.leave(folder, replica_progress.Lag(location=machine.location, seq=9))
+    replica_progress.save_progress(
+        folder, replica_progress.ReplicaProgress(location=machine.location, seq=9)
+    )
     for name in {NOTE, replica_progress.NAME, ownership_time.NAME} - {evidence}:
         (folder / name).unlink()
     if evidence != "jobs":
         shutil.rmtree(folder / "jobs")
     if evidence == ownership_time.NAME:
-        ownership_time.leave(folder, ownership_time.Owning(2, 0.0))
+        ownership_time.save_owned_time(folder, ownership_time.OwnershipTime(2, 0.0))
     if evidence == "copy":
         machine.replicate(FolderStore(machine.roots.objects / ID), monkeypatch)
     assert run(["queue", "verify", ID]) == (1 if evidence == ownership_time.NAME else 0)
@@ -366,4 +368,4 @@ def test_reading_commands_report_a_shortened_log(
         assert "the log has lost its newest" in "".join(capsys.readouterr()), command
     assert run(["queue", "list"]) == 0
     assert "log shortened" in capsys.readouterr().out
-    assert path_of(machine.queue.events).exists()
+    assert note_path(machine.queue.events).exists()

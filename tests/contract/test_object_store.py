@@ -22,11 +22,11 @@ from tests.support.wait import wait_until
 
 from spawn.store.objects.interface import (
     PAGE,
-    Changed,
-    Denied,
-    Exists,
-    NoBucket,
-    NotThere,
+    AccessDenied,
+    BucketNotFound,
+    ETagMismatch,
+    ObjectExists,
+    ObjectNotFound,
     ObjectStore,
     Unavailable,
     list_all,
@@ -80,7 +80,7 @@ def test_a_key_is_created_once(subject: Subject) -> None:
     subject.require(CREATES_ONCE)
     subject.store.create("k", b"one")
     for again in (subject.store, subject.reopen()):
-        with pytest.raises(Exists):
+        with pytest.raises(ObjectExists):
             again.create("k", b"one")
     assert subject.store.read("k").data == b"one"
 
@@ -103,7 +103,7 @@ def _race(subject: Subject, key: str, writes: list[Callable[[bytes], str]]) -> N
         start.wait()
         try:
             writes[number](str(number).encode())
-        except (Exists, Changed):
+        except (ObjectExists, ETagMismatch):
             return "lost"
         except Unavailable:  # Ceph answers some losers with 500
             return "unknown"
@@ -141,7 +141,7 @@ def test_an_object_with_another_etag_is_not_replaced(subject: Subject) -> None:
     old = store.create("lease", b"0")
     store.replace("lease", b"1", etag=old)
     for again in (store, subject.reopen()):
-        with pytest.raises(Changed):
+        with pytest.raises(ETagMismatch):
             again.replace("lease", b"2", etag=old)
     assert store.read("lease").data == b"1"
 
@@ -149,7 +149,7 @@ def test_an_object_with_another_etag_is_not_replaced(subject: Subject) -> None:
 def test_a_missing_object_is_not_replaced(subject: Subject) -> None:
     subject.require(REPLACES_IF)
     etag = subject.store.create("other", b"0")
-    with pytest.raises(Changed):
+    with pytest.raises(ETagMismatch):
         subject.store.replace("lease", b"1", etag=etag)
     assert subject.keys() == ["other"]
 
@@ -166,9 +166,9 @@ def test_one_of_eight_concurrent_replacements_succeeds(subject: Subject) -> None
 
 def test_a_missing_object_is_reported_as_missing(store: ObjectStore) -> None:
     store.put("there/too", b"")
-    with pytest.raises(NotThere):
+    with pytest.raises(ObjectNotFound):
         store.read("none")
-    with pytest.raises(NotThere):
+    with pytest.raises(ObjectNotFound):
         store.open("none")
     assert not store.has("none")
     assert not store.has("there/to")
@@ -239,7 +239,7 @@ def test_a_range_of_a_changed_object_is_not_read(subject: Subject) -> None:
     _, etag = _part(store, "k", 0, 3)
     store.replace("k", b"two", etag=first)
     for _ in range(2):
-        with pytest.raises(Changed):
+        with pytest.raises(ETagMismatch):
             store.open_range("k", 0, 3, etag)
     assert _part(store, "k", 0, 3)[0] == b"two"
 
@@ -247,7 +247,7 @@ def test_a_range_of_a_changed_object_is_not_read(subject: Subject) -> None:
 def test_a_range_of_a_missing_object_is_reported_as_missing(store: ObjectStore) -> None:
     store.put("k", b"one")
     for _ in range(2):
-        with pytest.raises(NotThere):
+        with pytest.raises(ObjectNotFound):
             store.open_range("none", 0, 1)
         assert _part(store, "k", 0, 3)[0] == b"one"
 
@@ -434,7 +434,7 @@ def test_a_file_rejected_after_reading_leaves_no_object(
 def test_an_invalid_bucket_name_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(NoBucket) as caught:
+    with pytest.raises(BucketNotFound) as caught:
         S3Store(bucket="bad!name", prefix="q", region="us-east-1").read("k")
     assert "is not a valid bucket name" in str(caught.value)
     assert "regex" not in str(caught.value)
@@ -487,7 +487,7 @@ def test_a_client_without_access_is_denied_everything(
                 lambda s: s.link("new", tmp_path / "f"),
                 lambda s: s.put_file("new", tmp_path / "f"),
             ):
-                with pytest.raises(Denied) as raised:
+                with pytest.raises(AccessDenied) as raised:
                     ask(stranger)
                 assert "--profile" in raised.value.hint
 
@@ -503,7 +503,7 @@ def test_a_missing_bucket_is_reported_with_a_hint(subject: Subject) -> None:
         lambda: store.create("k", b""),
         lambda: store.put("k", b""),
     ):
-        with pytest.raises(Denied) as raised:
+        with pytest.raises(AccessDenied) as raised:
             ask()
         assert "no-such-bucket" in raised.value.what
         assert "--bucket" in raised.value.hint

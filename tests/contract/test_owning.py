@@ -11,9 +11,9 @@ from tests.support.replicas import OWNER, CountingStore, lease, write_segments
 
 from spawn.core.domain.events import QueueStarted
 from spawn.core.domain.state import JobState
-from spawn.runner.session.ownership import own
+from spawn.runner.session.ownership import take_ownership
 from spawn.store.log.ledger import Ledger
-from spawn.store.replica.lease import Fenced, Holder, Owned, look
+from spawn.store.replica.lease import Fenced, LeaseHolder, OwnedElsewhere, read_lease
 
 HERE = structs.replace(OWNER, place="here", instance_id="local")
 
@@ -34,7 +34,7 @@ def _own(
     """Own the queue; returns the epoch."""
     ledger = Ledger(events, QUEUE_ID)
     try:
-        owning = own(
+        owning = take_ownership(
             ledger,
             store,
             me=HERE,
@@ -66,7 +66,7 @@ def test_a_local_job_is_ended_when_the_new_owner_has_not_recorded_its_outcome(
     write_segments(store, log.rows, [log.seq])
     lease(store, log.rows[-1], epoch=2)
     ended: list[JobState] = []
-    with pytest.raises(Owned):
+    with pytest.raises(OwnedElsewhere):
         _own(local, store, end=ended.append)
     assert [each.config.job_id for each in ended] == ["a"]
 
@@ -86,7 +86,7 @@ def test_a_handed_back_lease_is_ignored_if_the_log_has_a_later_owner(
     if allowed:
         assert _own(local, store) == max(epoch, 2) + 1
     else:
-        with pytest.raises(Owned, match="is owned by"):
+        with pytest.raises(OwnedElsewhere, match="is owned by"):
             _own(local, store)
 
 
@@ -99,12 +99,12 @@ def test_a_process_recognizes_its_own_claim(tmp_path: Path) -> None:
     store = CountingStore(tmp_path / "objects")
     write_segments(store, log.rows, [log.seq])
     lease(store, log.rows[-1], owner=HERE, nonce="ours")
-    with pytest.raises(Owned, match="may still be running on host") as refused:
+    with pytest.raises(OwnedElsewhere, match="may still be running on host") as refused:
         _own(tmp_path / "events.db", store, nonce="another")
     assert "this machine claimed it 0 s ago" in refused.value.why
     _own(tmp_path / "events.db", store, nonce="ours")
     _own(tmp_path / "events.db", store, nonce="ours", force=True, against="theirs")
-    with pytest.raises(Owned):
+    with pytest.raises(OwnedElsewhere):
         _own(tmp_path / "events.db", store, nonce="another", force=True, against="theirs")
 
 
@@ -115,14 +115,14 @@ def test_the_same_process_may_claim_twice(tmp_path: Path, handed_back: bool) -> 
     head = (0, b"")
     elsewhere = structs.replace(HERE, place="elsewhere")
     first, second, next_, other = (
-        Holder(store, owner=owner, epoch=2, nonce=nonce, seen=None, head=lambda: head)
+        LeaseHolder(store, owner=owner, epoch=2, nonce=nonce, seen=None, head=lambda: head)
         for owner, nonce in ((HERE, "ours"), (HERE, "ours"), (HERE, "next"), (elsewhere, "theirs"))
     )
     first.claim()
     if handed_back:
         first.renew(handed_back=True)
     second.claim()
-    seen = look(store)
+    seen = read_lease(store)
     assert seen is not None
     assert not seen.lease.handed_back
     next_.claim()  # the next process at this place may meet a late write of the previous one

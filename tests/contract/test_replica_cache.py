@@ -25,7 +25,7 @@ from spawn.store.queue_dir import lock
 from spawn.store.replica import cache as caching
 from spawn.store.replica import lines, names
 from spawn.store.replica.cache import Cache
-from spawn.store.replica.update_cache import Caught, catch_up
+from spawn.store.replica.update_cache import CacheUpdate, update_cache
 
 LONG = settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 
@@ -47,11 +47,11 @@ def _path(root: Path) -> Path:
     return root / "cache" / "replicas" / "0" / f"{QUEUE_ID}.jsonl"
 
 
-def _look(root: Path, store: CountingStore | None = None) -> tuple[Cache, Caught]:
+def _look(root: Path, store: CountingStore | None = None) -> tuple[Cache, CacheUpdate]:
     """Read a replica as one command does."""
     cache = Cache(QUEUE_ID, _path(root))
     with cache.updating():
-        caught = catch_up(store or CountingStore(root / "objects"), cache)
+        caught = update_cache(store or CountingStore(root / "objects"), cache)
     return cache, caught
 
 
@@ -111,7 +111,7 @@ def test_a_segment_beyond_the_leases_head_is_read_again(place: Path) -> None:
     for extra in (1, 0, 0):
         store = CountingStore(place / "objects")
         with cache.updating():
-            catch_up(store, cache)
+            update_cache(store, cache)
         assert store.requests == {"GET": 1 + extra, "LIST": 1}
 
 
@@ -137,7 +137,7 @@ def test_each_read_of_a_growing_log_has_all_events(
                 lease(store, ROWS[random.randrange(seq)])
             for cache in (staying, Cache(QUEUE_ID, _path(root)))[random.randrange(2) :]:
                 with cache.updating():
-                    catch_up(store, cache)
+                    update_cache(store, cache)
                 assert list(cache.rows()) == ROWS[:seq]
                 after = random.randrange(seq)
                 assert list(cache.rows(after)) == ROWS[after:seq]
@@ -248,7 +248,7 @@ def _forked(before: list[Row], count: int) -> list[Row]:
     hash_ = before[-1][3]
     for row in ROWS[len(before) : len(before) + count]:
         line = row[2].replace(b'"at":"20', b'"at":"21', 1)
-        hash_ = chain.link(hash_, line)
+        hash_ = chain.next_hash(hash_, line)
         rows.append((row[0], row[1], line, hash_))
     return rows
 
@@ -350,7 +350,7 @@ def test_concurrent_readers_each_read_the_whole_log(place: Path) -> None:
             together.wait()
             for cache in (staying, Cache(QUEUE_ID, _path(place))):
                 with cache.updating():
-                    catch_up(CountingStore(place / "objects"), cache)
+                    update_cache(CountingStore(place / "objects"), cache)
                 assert list(cache.rows()) == ROWS[: number + 10]
 
     with ThreadPoolExecutor(8) as pool:
@@ -366,7 +366,7 @@ def test_a_segment_fetched_by_one_reader_is_not_fetched_by_another(place: Path) 
     _renew(place, ROWS[-1])
     _look(place)
     with staying.updating():
-        catch_up(store, staying)
+        update_cache(store, staying)
     assert store.requests["GET"] == 1, "the lease"
     assert list(staying.rows()) == ROWS
 
@@ -379,7 +379,7 @@ def test_a_reader_continues_when_another_has_replaced_the_cache(place: Path) -> 
     assert list(staying.rows()) == ROWS[:20]
     CountingStore(place / "objects").create(names.segment(21), lines.encode(ROWS[20:]))
     with staying.updating():
-        catch_up(CountingStore(place / "objects"), staying)
+        update_cache(CountingStore(place / "objects"), staying)
     assert list(staying.rows()) == ROWS
 
 
@@ -389,7 +389,7 @@ def test_waiting_for_a_held_cache_lock_times_out(
     monkeypatch.setattr(caching, "LOCK_SECONDS", 0.05)
     _write(place, ROWS, [20, len(ROWS)])
     _look(place)
-    held = lock.take(_path(place).with_name(f".{_path(place).name}.lock"))
+    held = lock.acquire(_path(place).with_name(f".{_path(place).name}.lock"))
     assert held is not None
     try:
         assert list(_look(place)[0].rows()) == ROWS
@@ -444,7 +444,7 @@ def test_a_full_disk_is_not_an_error(place: Path) -> None:
         fill(disk)
         CountingStore(place / "objects").create(names.segment(21), lines.encode(ROWS[20:]))
         with staying.updating():
-            catch_up(CountingStore(place / "objects"), staying)
+            update_cache(CountingStore(place / "objects"), staying)
         assert list(staying.rows()) == ROWS
 
 

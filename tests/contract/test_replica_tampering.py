@@ -133,7 +133,7 @@ def _insert(draw: st.DrawFn, data: bytes) -> bytes:
     """Insert lines before, after or within: of another queue, repeated, or invalid."""
     own = data.splitlines(keepends=True)
     foreign = lines.encode(STRANGERS).splitlines(keepends=True)
-    forged = chain.export(sha256(b"").digest(), b'{"seq":1,"type":"QueueCompleted"}') + b"\n"
+    forged = chain.format_line(sha256(b"").digest(), b'{"seq":1,"type":"QueueCompleted"}') + b"\n"
     line = draw(st.sampled_from([*own, *foreign, forged, b"\n", b"{}\n", b"x\r\n"]))
     at = draw(st.integers(0, len(own)))
     return b"".join([*own[:at], line, *own[at:]])
@@ -329,7 +329,7 @@ def test_another_queues_log_is_rejected(folder: Path) -> None:
     [b"[" * 60_000, b'{"seq":1,"type":"\\ud800"}', b'{"seq":1,"type":"\xff"}', b'{"seq":1e400}'],
 )
 def test_an_unreadable_object_is_named(folder: Path, line: bytes) -> None:
-    exported = chain.export(bytes(32), line) + b"\n"
+    exported = chain.format_line(bytes(32), line) + b"\n"
     for key in (names.segment(1), names.QUEUE, names.LEASE):
         data = exported if key == names.segment(1) else line
         told = _try(folder, {**ORIGINALS[0], key: data})

@@ -26,7 +26,7 @@ from spawn.core.errors import CorruptLog
 from spawn.store.objects.s3 import S3Store
 from spawn.store.replica import names, read
 from spawn.store.replica import pack as packing
-from spawn.store.replica.lease import Lease, Seen, look
+from spawn.store.replica.lease import Lease, LeaseSnapshot, read_lease
 
 
 def _log(least: int) -> list[Row]:
@@ -105,7 +105,9 @@ def test_segments_after_the_last_pack_are_read(root: Path) -> None:
     write_segments(CountingStore(root), ROWS, [*range(1, 21), 40])
     store = CountingStore(root)
     rows = ROWS[:30]
-    store.create(names.pack(1, 30), b"".join(chain.export(h, ln) + b"\n" for _, _, ln, h in rows))
+    store.create(
+        names.pack(1, 30), b"".join(chain.format_line(h, ln) + b"\n" for _, _, ln, h in rows)
+    )
     assert _whole(root) == ROWS[:40]
 
 
@@ -174,8 +176,10 @@ def test_without_a_lease_no_event_is_expected() -> None:
     read.expect_head(_seen(0, bytes(32)), 0, {})
 
 
-def _seen(seq: int, hash_: bytes) -> Seen:
-    return Seen(Lease(epoch=1, nonce="n", owner=OWNER, seq=seq, hash=hash_.hex()), "e", 0.0)
+def _seen(seq: int, hash_: bytes) -> LeaseSnapshot:
+    return LeaseSnapshot(
+        Lease(epoch=1, nonce="n", owner=OWNER, seq=seq, hash=hash_.hex()), "e", 0.0
+    )
 
 
 @pytest.fixture(scope="module")
@@ -199,10 +203,10 @@ def test_a_log_is_shipped_packed_and_restored_over_http(
     ends = sorted({*range(1, 60), *range(60, len(ROWS), 7), len(ROWS)})
     replicate(store, ROWS, config, ends=ends, packed=False)
     reader = S3Store(bucket="team", prefix="runs/nightly")
-    seen = look(reader)
+    seen = read_lease(reader)
     assert seen is not None
     assert (seen.lease.seq, seen.lease.handed_back) == (len(ROWS), True)
     assert list(read.read(reader, QUEUE_ID)) == ROWS
     assert list(read.read(reader, QUEUE_ID, after=64, hash_=ROWS[63][3])) == ROWS[64:]
     exported = b"".join(reader.read(key).data for key, _ in reader.list(names.LOG))
-    assert exported == b"".join(chain.export(h, line) + b"\n" for _, _, line, h in ROWS)
+    assert exported == b"".join(chain.format_line(h, line) + b"\n" for _, _, line, h in ROWS)

@@ -15,13 +15,13 @@ from tests.support.wait import call_with_timeout
 
 from spawn.store.objects import aws, s3
 from spawn.store.objects.interface import (
-    Changed,
-    Denied,
-    Exists,
-    Expired,
-    InvalidAnswer,
-    NoBucket,
-    NotThere,
+    AccessDenied,
+    BucketNotFound,
+    CredentialsExpired,
+    ETagMismatch,
+    InvalidResponse,
+    ObjectExists,
+    ObjectNotFound,
     StoreError,
     Unavailable,
 )
@@ -86,29 +86,29 @@ every = pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS.keys())
     [
         (500, "InternalError", Unavailable, ""),
         (502, "", Unavailable, ""),
-        (401, "", InvalidAnswer, "proxy"),
-        (403, "", InvalidAnswer, "proxy"),
-        (404, "", InvalidAnswer, "proxy"),
-        (412, "", InvalidAnswer, "proxy"),
+        (401, "", InvalidResponse, "proxy"),
+        (403, "", InvalidResponse, "proxy"),
+        (404, "", InvalidResponse, "proxy"),
+        (412, "", InvalidResponse, "proxy"),
         (503, "SlowDown", Unavailable, ""),
         (503, "ServiceUnavailable", Unavailable, ""),
         (429, "TooManyRequests", Unavailable, ""),
         (409, "ConditionalRequestConflict", Unavailable, ""),
         (409, "OperationAborted", Unavailable, ""),
         (400, "RequestTimeout", Unavailable, ""),
-        (400, "ExpiredToken", Expired, "aws sso login"),
-        (400, "ExpiredTokenException", Expired, "aws sso login"),
-        (400, "InvalidToken", Expired, "aws sso login"),
-        (400, "TokenRefreshRequired", Expired, "aws sso login"),
-        (400, "RequestExpired", Expired, "clock is wrong"),
+        (400, "ExpiredToken", CredentialsExpired, "aws sso login"),
+        (400, "ExpiredTokenException", CredentialsExpired, "aws sso login"),
+        (400, "InvalidToken", CredentialsExpired, "aws sso login"),
+        (400, "TokenRefreshRequired", CredentialsExpired, "aws sso login"),
+        (400, "RequestExpired", CredentialsExpired, "clock is wrong"),
         (403, "RequestTimeTooSkewed", Unavailable, "clock is wrong"),
-        (403, "AccessDenied", Denied, "iam"),
-        (403, "InvalidAccessKeyId", Denied, "--profile"),
-        (403, "SignatureDoesNotMatch", Denied, "--profile"),
-        (404, "NoSuchBucket", NoBucket, "--bucket"),
-        (400, "AuthorizationHeaderMalformed", Denied, "--region"),
-        (400, "KeyTooLongError", Denied, ""),
-        (403, "AllAccessDisabled", Denied, ""),
+        (403, "AccessDenied", AccessDenied, "iam"),
+        (403, "InvalidAccessKeyId", AccessDenied, "--profile"),
+        (403, "SignatureDoesNotMatch", AccessDenied, "--profile"),
+        (404, "NoSuchBucket", BucketNotFound, "--bucket"),
+        (400, "AuthorizationHeaderMalformed", AccessDenied, "--region"),
+        (400, "KeyTooLongError", AccessDenied, ""),
+        (403, "AllAccessDisabled", AccessDenied, ""),
     ],
 )
 def test_server_errors_map_to_errors_of_the_contract(
@@ -144,7 +144,7 @@ def test_an_invalid_setting_fails_permanently(
 ) -> None:
     store = at(f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv(name, value)
-    with pytest.raises(Denied) as raised:
+    with pytest.raises(AccessDenied) as raised:
         store.read("k")
     assert hint in raised.value.hint
     assert not {"token", "word"} & set(str(raised.value).replace("/", " ").split())
@@ -153,7 +153,7 @@ def test_an_invalid_setting_fails_permanently(
 @every
 @pytest.mark.parametrize(
     ("status", "code", "raised"),
-    [(503, "SlowDown", Unavailable), (403, "AccessDenied", Denied)],
+    [(503, "SlowDown", Unavailable), (403, "AccessDenied", AccessDenied)],
 )
 def test_every_operation_maps_errors_and_sends_one_request(
     at: Callable[..., S3Store],
@@ -172,11 +172,11 @@ def test_every_operation_maps_errors_and_sends_one_request(
 @pytest.mark.parametrize(
     ("ask", "status", "code", "raised"),
     [
-        ("read", 404, "NoSuchKey", NotThere),
-        ("open", 404, "NoSuchKey", NotThere),
-        ("create", 412, "PreconditionFailed", Exists),
-        ("replace", 404, "NoSuchKey", Changed),
-        ("replace", 412, "PreconditionFailed", Changed),
+        ("read", 404, "NoSuchKey", ObjectNotFound),
+        ("open", 404, "NoSuchKey", ObjectNotFound),
+        ("create", 412, "PreconditionFailed", ObjectExists),
+        ("replace", 404, "NoSuchKey", ETagMismatch),
+        ("replace", 412, "PreconditionFailed", ETagMismatch),
     ],
 )
 def test_expected_conditions_raise_exceptions_of_the_contract(
@@ -358,7 +358,7 @@ def _parts(asked: RecordedRequest, complete: Answer) -> Answer:
         (error(200, "InternalError"), Unavailable),
         (error(409, "ConditionalRequestConflict"), Unavailable),
         (error(404, "NoSuchUpload"), Unavailable),
-        (error(403, "AccessDenied"), Denied),
+        (error(403, "AccessDenied"), AccessDenied),
     ],
 )
 def test_a_multipart_upload_that_cannot_be_completed_is_aborted(
@@ -439,7 +439,7 @@ def test_a_bucket_of_another_owner_is_denied(
         theirs = asked.headers.get("x-amz-expected-bucket-owner") != "999999999999"
         return error(403, "AccessDenied") if theirs else _all_well(asked)
 
-    with answering(answer) as server, pytest.raises(Denied):
+    with answering(answer) as server, pytest.raises(AccessDenied):
         ask(at(server.endpoint, owner=OWNER), small)
 
 
@@ -474,7 +474,7 @@ def test_missing_credentials_are_denied_with_a_hint(
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     with answering(_all_well) as server:
-        with pytest.raises(Denied, match="credentials") as found:
+        with pytest.raises(AccessDenied, match="credentials") as found:
             ask(at(server.endpoint), small)
         assert server.asked == []
     assert "--profile" in found.value.hint
@@ -483,14 +483,14 @@ def test_missing_credentials_are_denied_with_a_hint(
 def test_an_invalid_profile_endpoint_or_configuration_is_denied(
     at: Callable[..., S3Store], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    with pytest.raises(Denied, match="nobody"):
+    with pytest.raises(AccessDenied, match="nobody"):
         at("http://127.0.0.1:9", profile="nobody").has("k")
-    with pytest.raises(Denied, match="nonsense") as found:
+    with pytest.raises(AccessDenied, match="nonsense") as found:
         at("nonsense").has("k")
     assert "AWS_ENDPOINT_URL" in found.value.hint
     (tmp_path / "config").write_text("no = section\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    with pytest.raises(Denied):
+    with pytest.raises(AccessDenied):
         at("http://127.0.0.1:9").has("k")
 
 
@@ -517,7 +517,7 @@ def test_a_key_that_is_not_unicode_is_denied(
         "has": lambda store: store.has(key),
         "put_file": lambda store: store.put_file(key, small),
     }
-    with answering(_all_well) as server, pytest.raises(Denied):
+    with answering(_all_well) as server, pytest.raises(AccessDenied):
         ask[name](at(server.endpoint))
 
 
@@ -525,6 +525,6 @@ def test_an_invalid_response_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> 
     page = Answer(body=b"<html><p>Sign in to this network", headers={"Content-Type": "text/html"})
     with answering(lambda _: page) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.endpoint)
-        with pytest.raises(Unavailable) as found, aws.errors("STS", ""):
-            aws.account("us-east-1", None)
+        with pytest.raises(Unavailable) as found, aws.translate_errors("STS", ""):
+            aws.caller_account("us-east-1", None)
     assert str(found.value).startswith("STS cannot be reached: invalid response (")

@@ -37,7 +37,7 @@ def _log(seed: int = 3, least: int = 40) -> list[Row]:
 
 
 ROWS = _log()
-EXPORTED = b"".join(chain.export(hash_, line) + b"\n" for _, _, line, hash_ in ROWS)
+EXPORTED = b"".join(chain.format_line(hash_, line) + b"\n" for _, _, line, hash_ in ROWS)
 
 
 @pytest.fixture

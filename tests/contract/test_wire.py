@@ -17,8 +17,14 @@ from tests.support.timeouts import recorded
 from tests.support.wait import call_with_timeout
 
 from spawn.store.objects import aws
-from spawn.store.objects.interface import Changed, Denied, NotThere, StoreError, Unavailable
-from spawn.store.objects.request_template import Way
+from spawn.store.objects.interface import (
+    AccessDenied,
+    ETagMismatch,
+    ObjectNotFound,
+    StoreError,
+    Unavailable,
+)
+from spawn.store.objects.request_template import RequestTemplate
 from spawn.store.objects.s3 import S3Store
 
 OWNER = "123456789012"
@@ -176,9 +182,9 @@ def test_boto3_retries_unusual_answers_and_then_takes_over(
         (b"HTTP/1.1 502 x\r\nContent-Length: 0\r\n\r\n", Unavailable, ""),
         (_said(429, "TooManyRequests"), Unavailable, "TooManyRequests"),
         (_said(409, "OperationAborted"), Unavailable, "OperationAborted"),
-        (_said(404, "NoSuchKey"), NotThere, ""),
-        (_said(404, "NoSuchBucket"), Denied, "NoSuchBucket"),
-        (_said(412, "PreconditionFailed"), Changed, ""),
+        (_said(404, "NoSuchKey"), ObjectNotFound, ""),
+        (_said(404, "NoSuchBucket"), AccessDenied, "NoSuchBucket"),
+        (_said(412, "PreconditionFailed"), ETagMismatch, ""),
         (CLOSE, Unavailable, "closed without a response"),
         (b"HTTP/1.1 206 x\r\nContent-Le" + CLOSE, Unavailable, "ended early"),
     ],
@@ -203,7 +209,7 @@ def test_a_denial_confirmed_by_boto3_is_denied(at: Callable[..., S3Store]) -> No
         store = at(server.port)
         _read(store)
         denied = True
-        with pytest.raises(Denied, match="AccessDenied"):
+        with pytest.raises(AccessDenied, match="AccessDenied"):
             _read(store)
 
 
@@ -261,7 +267,7 @@ def test_a_changed_object_is_rejected_when_the_store_ignores_conditions(
     with raw_server(_answer) as server:
         store = at(server.port)
         for _ in range(2):
-            with pytest.raises(Changed):
+            with pytest.raises(ETagMismatch):
                 _read(store, etag='"other"')
         assert _read(store, etag='"e"') == BODY
 
@@ -352,8 +358,8 @@ class _Turning:
         return Credentials("key", "secret", next(self._tokens)).get_frozen_credentials()
 
 
-def _way(credentials: object) -> Way:
-    return Way(
+def _way(credentials: object) -> RequestTemplate:
+    return RequestTemplate(
         scheme="https",
         host="bucket.example.com",
         port=443,

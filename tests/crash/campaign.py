@@ -12,10 +12,10 @@ from msgspec import structs
 from tests.support import warm
 from tests.support.queues import Queue, World, job, retry
 
-from spawn.core.config.parser import parse
+from spawn.core.config.parser import parse_config
 from spawn.core.domain.events import JobInterrupted
 from spawn.runner import runner_process as start_
-from spawn.runner.runner_process import Committed, RunnerProcess, RunOrder
+from spawn.runner.runner_process import LogCommitted, RunnerProcess, RunRequest
 
 EXECUTIONS = {
     "flaky": 3,
@@ -82,8 +82,8 @@ def start(queue: Queue, changes: Mapping[str, Any] | None = None, **environ: str
         environ: Additional environment variables.
     """
     world = queue.world
-    config = parse(queue.file.read_bytes(), base_directory=str(world.folder), name="q.json")
-    order = RunOrder(
+    config = parse_config(queue.file.read_bytes(), base_directory=str(world.folder), name="q.json")
+    order = RunRequest(
         task="or_resume",
         queue_id=queue.queue_id,
         state=str(world.roots.state),
@@ -101,7 +101,7 @@ def wait_commits(runner: RunnerProcess, count: int) -> int:
     """Wait until a runner has reported `count` commits or has ended; returns their number."""
     told = 0
     while told < count and (news := runner.news()) is not None:
-        told += sum(isinstance(each, Committed) for each in news)
+        told += sum(isinstance(each, LogCommitted) for each in news)
     return told
 
 

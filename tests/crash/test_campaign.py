@@ -10,7 +10,7 @@ from tests.crash.points import POINTS
 from tests.support.queues import World, world_in
 from tests.support.soak import always_then_gate, gate_all_but_first, scaled
 
-from spawn.store.aws.boot.locations import SERVICE
+from spawn.store.aws.boot.locations import SERVICE_VARIABLE
 from spawn.store.failpoints import NAMES, VARIABLE
 
 ONCE = ("runner.locked", "runner.claimed", "runner.owned", "runner.adopted", "runner.finished")
@@ -95,8 +95,8 @@ def test_every_failpoint_is_in_one_place() -> None:
 
 @pytest.mark.cold
 def test_jobs_do_not_inherit_the_runners_variables(world: World) -> None:
-    queue = world.queue({"job_id": "a", "command": f'echo "[${VARIABLE}${SERVICE}]"'})
-    told = {VARIABLE: f"runner.requested:1:{os.devnull}", SERVICE: "1"}
+    queue = world.queue({"job_id": "a", "command": f'echo "[${VARIABLE}${SERVICE_VARIABLE}]"'})
+    told = {VARIABLE: f"runner.requested:1:{os.devnull}", SERVICE_VARIABLE: "1"}
     campaign.kill_after(campaign.start(queue, **told), 60)
     assert queue.stdout("a") == b"[]\n"
 

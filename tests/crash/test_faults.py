@@ -13,7 +13,7 @@ from tests.crash import campaign
 from tests.support.processes import attempt_processes
 from tests.support.queues import Queue, World, job, retry, until
 
-from spawn.core.values.timestamps import moment
+from spawn.core.values.timestamps import parse_timestamp
 from spawn.store.log import replica_progress
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -168,7 +168,7 @@ def test_a_queue_with_a_shortened_log_resumes_from_its_copy(world: World) -> Non
 
 def test_events_in_neither_log_nor_copy_are_given_up_only_by_force(world: World) -> None:
     world.override_constant(
-        "spawn.runner.replication.replicator.SPACING_SECONDS", 1000.0
+        "spawn.runner.replication.replicator.SEGMENT_SECONDS", 1000.0
     )  # the copy stays behind
     queue = world.queue(*(job(f"j{number}", "true") for number in range(4)), job("z", until("go")))
     queue.detach()
@@ -194,7 +194,7 @@ def test_events_in_neither_log_nor_copy_are_given_up_only_by_force(world: World)
 
 
 def _copied(queue: Queue) -> int:
-    noted = replica_progress.find(queue.paths.folder)
+    noted = replica_progress.load_progress(queue.paths.folder)
     return 0 if noted is None else noted.seq
 
 
@@ -254,7 +254,7 @@ def test_a_clock_jump_does_not_change_any_wait(world: World, jump: timedelta) ->
     world.release("go")
     queue.wait_for("QueueCompleted")
     again = queue.job_events("a", "JobStarted")[1]
-    apart = moment(again.at) - moment(scheduled.at) - jump
+    apart = parse_timestamp(again.at) - parse_timestamp(scheduled.at) - jump
     assert timedelta(seconds=1) < apart < timedelta(minutes=10)
     assert queue.executed() == [("a", 1), ("a", 2), ("b", 1)]
     assert queue.outcome("b").wall_seconds < 20
@@ -276,4 +276,4 @@ def test_a_retry_scheduled_before_the_clock_was_set_back_waits_at_most_its_delay
     assert queue.resume().code == 0
     resumed = queue.wait_for("QueueResumed")
     again = queue.job_events("a", "JobStarted")[1]
-    assert moment(again.at) - moment(resumed.at) < timedelta(minutes=10)
+    assert parse_timestamp(again.at) - parse_timestamp(resumed.at) < timedelta(minutes=10)

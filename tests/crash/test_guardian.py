@@ -149,7 +149,7 @@ def test_a_stop_during_the_guardians_pause_ends_the_queue_gracefully(
 def test_a_runner_whose_log_is_gone_ends_its_jobs_and_is_not_restarted(
     guarded: World, how: str
 ) -> None:
-    guarded.override_constant("spawn.runner.poller.LOOK_SECONDS", 0.5)
+    guarded.override_constant("spawn.runner.poller.POLL_SECONDS", 0.5)
     queue = guarded.queue(job("a", until("go")), job("b", "true", "a"))
     process = queue.start()
     started = queue.wait_executing("a")

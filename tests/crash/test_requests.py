@@ -7,15 +7,15 @@ import pytest
 from tests.crash import campaign
 from tests.support.queues import Queue, World, job, until
 
-from spawn.core.values.timestamps import stamp
+from spawn.core.values.timestamps import format_timestamp
 from spawn.runner.system_clock import SystemClock
 from spawn.store.failpoints import VARIABLE
 from spawn.store.queue_dir import requests
 
 
 def _asked(queue: Queue, kind: str) -> requests.Request:
-    at = stamp(SystemClock().wall())
-    return requests.post(queue.paths.requests, kind, by="ana@lab", at=at)  # type: ignore[arg-type]
+    at = format_timestamp(SystemClock().wall())
+    return requests.post_request(queue.paths.requests, kind, by="ana@lab", at=at)  # type: ignore[arg-type]
 
 
 def _dies_at(queue: Queue, name: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ from tests.support.processes import attempt_processes, is_alive
 from tests.support.queues import World, job, retry, until
 from tests.support.wait import wait_until
 
-from spawn.core.values.timestamps import moment
+from spawn.core.values.timestamps import parse_timestamp
 
 
 @pytest.mark.parametrize("code", [0, 3])
@@ -81,9 +81,9 @@ def test_the_outcome_of_a_job_that_ended_without_a_runner_is_known(
     queue.resume()
     assert queue.types("a") == ["JobStarted", outcome]
     state = queue.state.jobs["a"]
-    began, ended = moment(state.started_at), moment(state.ended_at)
+    began, ended = parse_timestamp(state.started_at), parse_timestamp(state.ended_at)
     assert ended - began == timedelta(seconds=queue.outcome("a").wall_seconds)
-    owned = moment(queue.wait_for("QueueResumed").at)
+    owned = parse_timestamp(queue.wait_for("QueueResumed").at)
     assert ended < owned, "its own end, not the moment at which the next runner found it"
     assert (queue.outcome("a").exit_code, queue.outcome("a").signal) == (code, name)
     assert queue.executed() == [("a", 1)]
@@ -151,14 +151,18 @@ def test_a_retry_waits_for_the_rest_of_its_delay(world: World) -> None:
     queue.detach()
     scheduled = queue.wait_for("JobRetryScheduled", "a")
     queue.kill_runner()
-    late = moment(scheduled.at) + timedelta(seconds=5)
+    late = parse_timestamp(scheduled.at) + timedelta(seconds=5)
     wait_until(lambda: datetime.now(UTC) > late, what="most of the delay is over")
     assert queue.resume().code == 0
     resumed = queue.wait_for("QueueResumed")
     again = queue.job_events("a", "JobStarted")[1]
     delay = timedelta(seconds=6)
     # With a new wait, the whole delay would start at the resumption.
-    assert moment(scheduled.at) + delay <= moment(again.at) < moment(resumed.at) + delay
+    assert (
+        parse_timestamp(scheduled.at) + delay
+        <= parse_timestamp(again.at)
+        < parse_timestamp(resumed.at) + delay
+    )
     assert again.epoch == 2
     assert queue.executed() == [("a", 1), ("a", 2)]
 
@@ -172,7 +176,7 @@ def test_an_overdue_retry_starts_at_once(world: World) -> None:
     )
     queue.detach()
     queue.wait_executing("b")
-    due = moment(queue.wait_for("JobRetryScheduled", "a").data.retry_at)
+    due = parse_timestamp(queue.wait_for("JobRetryScheduled", "a").data.retry_at)
     queue.kill_runner()
     world.release("go")
     queue.wait_over("b")

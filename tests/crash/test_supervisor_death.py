@@ -13,9 +13,9 @@ from tests.support.processes import attempt_processes, is_alive, processes_with_
 from tests.support.queues import World, job, retry, until
 from tests.support.users import NOBODY
 
-from spawn.core.domain.attempt_exit import Exit
+from spawn.core.domain.attempt_exit import AttemptExit
 from spawn.runner.process import stray_processes, supervisor_socket
-from spawn.runner.process.supervisor_protocol import Over, pack
+from spawn.runner.process.supervisor_protocol import AttemptEnded, pack
 
 
 def test_a_lost_jobs_processes_are_killed_and_it_runs_again_without_spending_budget(
@@ -115,7 +115,7 @@ def test_a_process_started_during_the_search_for_strays_is_killed(
         return found
 
     monkeypatch.setattr(stray_processes, "_strays", search_and_start)
-    assert stray_processes.kill_strays(token_hex(8), None) == ()
+    assert stray_processes.kill_attempt(token_hex(8), None) == ()
     (process,) = started
     process.terminate()  # no effect on a process that was killed
     assert process.wait() == -signal.SIGKILL
@@ -215,6 +215,6 @@ def _forge(token: str) -> NoReturn:
         while True:
             connection, _ = listener.accept()
             with contextlib.suppress(OSError):
-                connection.sendall(pack(Over(tuple(Exit(exit_code=0)))))
+                connection.sendall(pack(AttemptEnded(tuple(AttemptExit(exit_code=0)))))
     finally:
         os._exit(1)

@@ -88,7 +88,7 @@ def test_the_queue_resumes_after_runner_zygote_and_supervisor_died(world: World)
 
 
 def test_a_job_that_gets_no_process_waits_and_readers_show_the_cause(world: World) -> None:
-    world.override_constant("spawn.runner.loop.queue_loop.AGAIN_SECONDS", 0.2)
+    world.override_constant("spawn.runner.loop.queue_loop.RETRY_SECONDS", 0.2)
     queue = world.queue(job("a", until("go")), job("b", until("end")), job("c", "true", "b"))
     queue.detach()
     queue.wait_executing("a")

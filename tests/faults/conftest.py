@@ -22,5 +22,7 @@ def machines(tmp_path: Path, server: Server) -> Iterator[Machines]:
     bucket = f"b-{sha256(bytes(tmp_path)).hexdigest()[:32]}"
     with machines_in(tmp_path, server.endpoint, bucket) as machines:
         # Pause between tries of a rejected upload: tests are about the number of tries.
-        machines.override_constant("spawn.runner.transfers.publisher.AGAIN_SECONDS", [0.1, 0.4])
+        machines.override_constant(
+            "spawn.runner.transfers.publisher.PERMANENT_ERROR_PAUSES", [0.1, 0.4]
+        )
         yield machines

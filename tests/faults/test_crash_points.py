@@ -64,7 +64,7 @@ def _counter(world: World) -> Path:
 
 def _ship_often(machines: Machines) -> None:
     """Ship segments every 0.1 s instead of 0.5 s, and pack four of them instead of eight."""
-    machines.override_constant("spawn.runner.replication.replicator.SPACING_SECONDS", 0.1)
+    machines.override_constant("spawn.runner.replication.replicator.SEGMENT_SECONDS", 0.1)
     machines.override_constant("spawn.store.replica.pack.SEGMENTS", 4)
 
 

@@ -28,7 +28,7 @@ def _write(path: Path, key: str, *, process: bool) -> None:
 def test_a_runner_uses_renewed_credentials_after_expiry(machines: Machines, process: bool) -> None:
     machines.override_constant("spawn.runner.replication.replicator.LONGEST_PAUSE", 0.3)
     machines.override_constant("spawn.runner.replication.replicator.RENEW_SECONDS", 0.3)
-    machines.override_constant("spawn.runner.transfers.publisher.MOST_SECONDS", 0.3)
+    machines.override_constant("spawn.runner.transfers.publisher.LONGEST_PAUSE", 0.3)
     machines.override_constant("spawn.store.objects.bucket_client.RENEW_SECONDS", 0.3)
     a = machines.machine()
     for name in NAMES:

@@ -3,7 +3,7 @@
 from tests.support.machines import Machines, check_replica
 from tests.support.queues import job
 
-from spawn.core.values.timestamps import moment
+from spawn.core.values.timestamps import parse_timestamp
 
 
 def test_a_dependent_starts_only_after_the_completion_is_in_the_store(
@@ -52,4 +52,4 @@ def test_no_job_of_a_chain_starts_ahead_of_the_store(machines: Machines) -> None
     for number in range(1, 6):
         completed = at["JobCompleted", f"j{number - 1}"]
         started = at["JobStarted", f"j{number}"]
-        assert there[completed["seq"]] <= moment(started["at"]).timestamp()
+        assert there[completed["seq"]] <= parse_timestamp(started["at"]).timestamp()

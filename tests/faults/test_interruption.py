@@ -13,7 +13,7 @@ from tests.support.imds import ENDPOINT, Spot, metadata
 from tests.support.machines import Machines, check_replica
 from tests.support.queues import Queue, World, job
 
-from spawn.core.values.timestamps import moment
+from spawn.core.values.timestamps import parse_timestamp
 
 CHECKPOINT = "train/attempts/1.1/checkpoint"
 TRAIN = """\
@@ -45,7 +45,7 @@ def _instance(machines: Machines, name: str = "a") -> Iterator[Instance]:
     document = json.dumps({"instanceId": f"i-0123456789abcde{name}0", "region": "us-east-1"})
     with metadata(document.encode(), spot=spot) as service:
         world = machines.machine(name)
-        world.override_constant("spawn.runner.shutdown.spot_notices.ASK_SECONDS", 0.2)
+        world.override_constant("spawn.runner.shutdown.spot_notices.POLL_SECONDS", 0.2)
         made = Instance(world, spot)
         programs = world.folder / f"bin-{name}"
         programs.mkdir()
@@ -104,13 +104,16 @@ def test_a_spot_interruption_saves_a_checkpoint_that_another_machine_resumes(
     deadline = instance.spot.give_notice(120)
     out, err = runner.communicate(timeout=60)
     assert runner.returncode == 143, err
-    assert (a.work / "told").read_text().strip() == moment(deadline).strftime(
+    assert (a.work / "told").read_text().strip() == parse_timestamp(deadline).strftime(
         "%Y-%m-%dT%H:%M:%S.%fZ"
     )
     assert here.types("train") == ["JobStarted", "JobInterrupted", "CheckpointSaved"]
     assert here.data("train", "JobInterrupted").cause == "spot"
     end = _end(here)
-    assert (end.cause, moment(end.detail.split()[-1])) == ("spot", moment(deadline))
+    assert (end.cause, parse_timestamp(end.detail.split()[-1])) == (
+        "spot",
+        parse_timestamp(deadline),
+    )
     assert end.detail.startswith("terminate at ")
     assert "spot" in out
     assert here.types("evaluate") == []

@@ -14,7 +14,7 @@ from tests.support.queues import Queue, World, job, retry, until
 from tests.support.soak import gate_all_but_first, scaled
 from tests.support.wait import elapsed
 
-from spawn.core.values.timestamps import moment
+from spawn.core.values.timestamps import parse_timestamp
 
 SEEDS = scaled(4, 100)
 """Number of machines that are lost."""
@@ -68,7 +68,7 @@ def test_a_machine_lost_at_a_random_moment_loses_at_most_a_second_of_events(
     kept = there.lines()
     assert kept == log[: len(kept)], "one log"
     lost = [json.loads(line.split(b" ", 1)[1]) for line in log[len(kept) :]]
-    lag = max((gone - moment(event["at"]).timestamp() for event in lost), default=0.0)
+    lag = max((gone - parse_timestamp(event["at"]).timestamp() for event in lost), default=0.0)
     slow = max((put.seconds for put in machines.proxy.asked), default=0.0)
     lags = _lags(machines, there.events())
     print(
@@ -82,7 +82,7 @@ def test_a_machine_lost_at_a_random_moment_loses_at_most_a_second_of_events(
         for job_id, _ in here.executed():
             assert set(needs[job_id]) <= completed, f"{job_id} depends on a lost event"
     b.override_constant(
-        "spawn.runner.replication.replicator.SPACING_SECONDS", 0.1
+        "spawn.runner.replication.replicator.SEGMENT_SECONDS", 0.1
     )  # its delays are not measured
     done = b.spawn("resume", "q", "--from-s3", "--force")
     assert done.code == 0, done.err
@@ -96,7 +96,7 @@ def _lags(machines: Machines, events: list[dict[str, Any]]) -> list[float]:
     """Return the replication delay of each event."""
     arrived = machines.arrivals()
     return [
-        arrived[event["seq"]] - moment(event["at"]).timestamp()
+        arrived[event["seq"]] - parse_timestamp(event["at"]).timestamp()
         for event in events
         if event["seq"] in arrived
     ]
@@ -144,7 +144,7 @@ def test_after_several_lost_machines_each_job_finds_the_results_of_its_ancestors
 ) -> None:
     """None of the losses counts as a loss of the running job."""
     chance = random.Random(seed)
-    machines.override_constant("spawn.runner.replication.replicator.SPACING_SECONDS", 0.1)
+    machines.override_constant("spawn.runner.replication.replicator.SEGMENT_SECONDS", 0.1)
     durability = ("local", "s3")[seed % 2]
     here = _far(machines.machine("m0"), durability)
     here.start()

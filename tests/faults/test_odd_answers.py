@@ -11,7 +11,7 @@ from tests.support.queues import job, until
 from tests.support.s3 import CREDENTIALS, Server
 
 from spawn.store.objects import s3
-from spawn.store.objects.interface import Changed, Exists, NotThere, StoreError
+from spawn.store.objects.interface import ETagMismatch, ObjectExists, ObjectNotFound, StoreError
 from spawn.store.objects.s3 import S3Store
 
 PAGE = b"<html><head><title>Sign in</title></head><body><p>Sign in<br></body></html>"
@@ -143,7 +143,7 @@ def test_an_operation_with_an_odd_answer_raises_an_error_of_the_contract(
                 operation()
             except StoreError:
                 pass
-            except (Exists, Changed, NotThere):
+            except (ObjectExists, ETagMismatch, ObjectNotFound):
                 assert odd in HARMLESS or name == "replace", name
             assert rule.hits - before <= 12, f"{name}: redirects are bounded"
     again = S3Store(bucket="odd", prefix=tmp_path.name)  # over connections that are still open
@@ -155,8 +155,8 @@ def test_a_runner_survives_odd_answers_and_keeps_its_queue(
 ) -> None:
     machines.override_constant("spawn.runner.replication.replicator.RENEW_SECONDS", 0.2)
     machines.override_constant("spawn.runner.replication.replicator.LONGEST_PAUSE", 0.2)
-    machines.override_constant("spawn.runner.replication.replicator.SPACING_SECONDS", 0.1)
-    machines.override_constant("spawn.runner.transfers.publisher.MOST_SECONDS", 0.2)
+    machines.override_constant("spawn.runner.replication.replicator.SEGMENT_SECONDS", 0.1)
+    machines.override_constant("spawn.runner.transfers.publisher.LONGEST_PAUSE", 0.2)
     a = machines.machine("a")
     with machines.separate_proxy() as own:
         b = machines.machine("b", own)

@@ -178,7 +178,7 @@ def test_a_hostile_bucket_writes_nothing_outside_the_folder_and_is_reported(
 
 
 def test_output_of_a_lost_machine_is_downloaded_from_its_parts(machines: Machines) -> None:
-    machines.override_constant("spawn.runner.transfers.publisher.PIECE_SECONDS", 1.0)
+    machines.override_constant("spawn.runner.transfers.publisher.OUTPUT_UPLOAD_SECONDS", 1.0)
     a, b = machines.machine("a"), machines.machine("b")
     queue = a.queue(job("talk", f"echo one; echo oops >&2; {until('never')}"))
     queue.detach()

@@ -25,8 +25,8 @@ from tests.support.s3 import CREDENTIALS
 from tests.support.soak import gate_all_but_first
 
 from spawn.store.aws import ec2_instances
-from spawn.store.aws.fleet import fleet, roles_of, terminate
-from spawn.store.objects.interface import Denied
+from spawn.store.aws.fleet import instance_roles, list_instances, terminate_instance
+from spawn.store.objects.interface import AccessDenied
 
 HINT = "docs/iam-policies.md"
 FIND = "FindAnInstance"
@@ -65,7 +65,9 @@ def bucket(tmp_path: Path, account: Account) -> str:
 def machines(tmp_path: Path, account: Account, bucket: str) -> Iterator[Machines]:
     """Machines without permissions, until they get credentials."""
     with machines_in(tmp_path, account.server.endpoint, bucket, keys=account.admin) as machines:
-        machines.override_constant("spawn.runner.transfers.publisher.AGAIN_SECONDS", [0.1, 0.4])
+        machines.override_constant(
+            "spawn.runner.transfers.publisher.PERMANENT_ERROR_PAUSES", [0.1, 0.4]
+        )
         yield machines
 
 
@@ -348,15 +350,20 @@ def test_an_instance_is_looked_up_if_allowed(
     monkeypatch.setenv("AWS_ENDPOINT_URL", account.server.endpoint)
     if may:
         assert ec2_instances.describe(instance_id, None, None) is not None
-        assert ec2_instances.console(instance_id, None, None)
+        assert ec2_instances.console_output(instance_id, None, None)
         assert (
-            ec2_instances.region_of(instance_id, "eu-west-1", None, seconds=120).region
+            ec2_instances.find_region(instance_id, "eu-west-1", None, seconds=120).region
             == "us-east-1"
         )
-        assert fleet("Name", None, None).region == "us-east-1"
+        assert list_instances("Name", None, None).region == "us-east-1"
         return
-    for ask in (ec2_instances.describe, ec2_instances.console, ec2_instances.region_of, fleet):
-        with pytest.raises(Denied) as found:
+    for ask in (
+        ec2_instances.describe,
+        ec2_instances.console_output,
+        ec2_instances.find_region,
+        list_instances,
+    ):
+        with pytest.raises(AccessDenied) as found:
             ask(instance_id, None, None)
         assert HINT in found.value.hint
 
@@ -373,9 +380,9 @@ def test_permission_to_show_an_instance_does_not_include_termination(
     for name, value in account.user(f"{bucket}-shower", policy).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_ENDPOINT_URL", account.server.endpoint)
-    assert roles_of(f"arn:aws:iam::123456789012:instance-profile/{bucket}", None, None) == ()
-    with pytest.raises(Denied) as found:
-        terminate(instance_id, "us-east-1", None)
+    assert instance_roles(f"arn:aws:iam::123456789012:instance-profile/{bucket}", None, None) == ()
+    with pytest.raises(AccessDenied) as found:
+        terminate_instance(instance_id, "us-east-1", None)
     assert HINT in found.value.hint
     assert more["TerminateOurs"]["Action"] == "ec2:TerminateInstances"
     assert "spawn:queue-id" in json.dumps(more["TerminateOurs"]["Condition"])

@@ -7,7 +7,7 @@ import pytest
 from tests.support.machines import Machines, check_replica
 from tests.support.queues import Queue, World, job, until
 
-from spawn.store.aws.boot.locations import SERVICE
+from spawn.store.aws.boot.locations import SERVICE_VARIABLE
 
 
 def _chain(world: World) -> Queue:
@@ -59,7 +59,7 @@ def test_a_takeover_without_the_store_fails_and_succeeds_later(
     queue.wait_executing("first")
     queue.stop()
     if service:
-        b.environ[SERVICE] = service
+        b.environ[SERVICE_VARIABLE] = service
     with machines.proxy.outage():
         done = b.spawn("resume", "q", "--from-s3")
         assert done.code == code, done

@@ -11,7 +11,7 @@ from tests.support.queues import Queue, World, job, retry, until
 from tests.support.soak import scaled
 from tests.support.wait import elapsed
 
-from spawn.core.values.timestamps import moment
+from spawn.core.values.timestamps import parse_timestamp
 from spawn.store.log import replica_progress
 
 LONG = scaled(12, 180) if warm.cold else 3
@@ -44,8 +44,8 @@ def _queue(world: World, **fields: Any) -> Queue:
 def _pause_briefly(machines: Machines) -> None:
     """Let the pauses between tries double up to `LONGEST_PAUSE`."""
     machines.override_constant("spawn.runner.replication.replicator.LONGEST_PAUSE", LONGEST_PAUSE)
-    machines.override_constant("spawn.runner.transfers.publisher.FIRST_SECONDS", 0.1)
-    machines.override_constant("spawn.runner.transfers.publisher.MOST_SECONDS", LONGEST_PAUSE)
+    machines.override_constant("spawn.runner.transfers.publisher.FIRST_PAUSE", 0.1)
+    machines.override_constant("spawn.runner.transfers.publisher.LONGEST_PAUSE", LONGEST_PAUSE)
 
 
 def _all_are_done(queue: Queue) -> bool:
@@ -58,7 +58,7 @@ def _seconds(queue: Queue) -> float:
         queue.job_events("gate", "JobCompleted"),
         queue.job_events("last", "JobCompleted"),
     )
-    return (moment(end.at) - moment(begin.at)).total_seconds()
+    return (parse_timestamp(end.at) - parse_timestamp(begin.at)).total_seconds()
 
 
 def _few_writes(machines: Machines) -> None:
@@ -132,7 +132,7 @@ def test_an_owner_with_an_overdue_lease_renewal_starts_no_job(
     with machines.proxy.fault("503", "PUT", key="_spawn/lease"):
 
         def lapsed() -> bool:
-            hint = replica_progress.find(queue.paths.folder)
+            hint = replica_progress.load_progress(queue.paths.folder)
             return hint is not None and hint.lapsed and hint.kind == "unreachable"
 
         queue.until(lapsed, "the lease has lapsed")

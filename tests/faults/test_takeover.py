@@ -82,7 +82,7 @@ def _sleep_through_a_takeover(machines: Machines, way: Proxy, renewals: int) -> 
     assert "another runner owns the queue; the local folder is kept as" in err
     assert attempt_processes(started) == [], "its job is dead"
     assert attempt_processes(again), "the other's is alive"
-    (kept,) = [each.folder for each in queues.aside(a.roots, "q")]
+    (kept,) = [each.folder for each in queues.list_put_aside(a.roots, "q")]
     assert kept.name == "q.fenced-1"
     assert not here.paths.folder.exists()
     told = verify(kept / "events.db", "q").state
@@ -199,7 +199,7 @@ def test_a_disconnected_owner_that_continued_is_fenced_on_reconnection(
     assert "another runner owns the queue" in err
     assert attempt_processes(started) == []
     assert attempt_processes(again)
-    (kept,) = [each.folder for each in queues.aside(a.roots, "q")]
+    (kept,) = [each.folder for each in queues.list_put_aside(a.roots, "q")]
     lines = log_of(kept / "events.db")
     theirs = machines.remote().lines()
     assert lines[:3] == theirs[:3]
@@ -272,7 +272,7 @@ def test_a_previous_owner_with_unshipped_events_has_its_folder_set_aside(
     assert done.code == 1
     assert "another runner owns the queue; the local folder is kept as" in done.err
     assert attempt_processes(started) == []
-    (kept,) = [each.folder for each in queues.aside(a.roots, "q")]
+    (kept,) = [each.folder for each in queues.list_put_aside(a.roots, "q")]
     assert verify(kept / "events.db", "q").state.reason == "fenced"
     for name in ("first-b", "second-b", "third-b"):
         b.release(name)
@@ -325,7 +325,7 @@ def test_a_queue_that_ended_before_a_later_claim_has_completed(
             machines.remote().write("_spawn/lease.json", {**lease, "epoch": 2, "nonce": "other"})
         _, err = process.communicate(timeout=30)
     assert process.returncode == 0, err
-    assert queues.aside(a.roots, "q") == []
+    assert queues.list_put_aside(a.roots, "q") == []
     check_replica(here, machines.remote())
 
 
@@ -367,7 +367,7 @@ def test_a_queue_with_an_unshipped_end_resumes_on_its_machine(machines: Machines
     a.release("mended")
     done = a.spawn("resume", "q", "--retry-failed")
     assert done.code == 0, done.err
-    assert queues.aside(a.roots, "q") == []
+    assert queues.list_put_aside(a.roots, "q") == []
     check_replica(here, machines.remote())
 
 
@@ -393,5 +393,5 @@ def test_a_queue_that_was_taken_over_resumes_after_an_outage(machines: Machines)
     machines.proxy.up()
     _, err = after.communicate(timeout=60)
     assert after.returncode == 0, err
-    assert queues.aside(b.roots, "q") == []
+    assert queues.list_put_aside(b.roots, "q") == []
     check_replica(there, machines.remote())

@@ -16,7 +16,7 @@ from tests.support.s3 import CREDENTIALS
 
 from spawn.store.aws.bucket import ensure_bucket
 from spawn.store.objects import aws
-from spawn.store.objects.location import Place
+from spawn.store.objects.location import StoreLocation
 from spawn.store.objects.s3 import PART_BYTES, S3Store
 
 POINTS = ("publisher.logs", "publisher.file", "publisher.uploaded", "runner.published")
@@ -49,7 +49,7 @@ def _whole(machines: Machines, world: World, attempt: str = "1.1") -> None:
 
 @pytest.mark.parametrize("fault", ["500", "503", "reset", "lose", "late"])
 def test_no_partial_upload_counts_as_complete(machines: Machines, fault: Fault) -> None:
-    machines.override_constant("spawn.runner.transfers.publisher.FIRST_SECONDS", 0.1)
+    machines.override_constant("spawn.runner.transfers.publisher.FIRST_PAUSE", 0.1)
     a = machines.machine()
     queue = _left(a)
     machines.proxy.seed(7)
@@ -65,8 +65,8 @@ def test_a_reader_of_the_store_sees_the_runners_troubles(
     machines: Machines,
 ) -> None:
     machines.override_constant("spawn.runner.replication.replicator.RENEW_SECONDS", 0.2)
-    machines.override_constant("spawn.runner.transfers.publisher.FIRST_SECONDS", 0.1)
-    machines.override_constant("spawn.runner.transfers.publisher.MOST_SECONDS", 0.5)
+    machines.override_constant("spawn.runner.transfers.publisher.FIRST_PAUSE", 0.1)
+    machines.override_constant("spawn.runner.transfers.publisher.LONGEST_PAUSE", 0.5)
     a, b = machines.machine("a"), machines.machine("b")
     queue = a.queue(job("make", "echo 1 > x", result_files=["x"]), job("use", "cat x", "make"))
     with machines.proxy.fault("503", *WRITES, key="/attempts/"):
@@ -131,7 +131,7 @@ def test_a_denied_upload_is_retried_once_more_at_the_end_and_by_resume(
 def test_a_denial_that_ends_before_the_queue_does_loses_nothing(
     machines: Machines, fault: Fault
 ) -> None:
-    machines.override_constant("spawn.runner.transfers.publisher.MOST_SECONDS", 0.5)
+    machines.override_constant("spawn.runner.transfers.publisher.LONGEST_PAUSE", 0.5)
     a = machines.machine()
     queue = a.queue(
         job("make", "echo 1 > x; echo hi", result_files=["x"]), job("apart", until("go"))
@@ -175,7 +175,7 @@ def test_a_runner_death_between_completion_and_upload_loses_nothing(
 
 
 def test_the_output_of_a_running_job_is_uploaded_in_parts(machines: Machines) -> None:
-    machines.override_constant("spawn.runner.transfers.publisher.PIECE_SECONDS", 1.0)
+    machines.override_constant("spawn.runner.transfers.publisher.OUTPUT_UPLOAD_SECONDS", 1.0)
     a = machines.machine()
     queue = a.queue(job("talk", f"echo one; echo oops >&2; {until('go')}; echo two"))
     queue.detach()
@@ -262,8 +262,8 @@ def test_the_next_runner_uploads_output_that_was_denied(machines: Machines) -> N
 
 
 def test_a_cancel_does_not_wait_for_an_unreachable_store(machines: Machines) -> None:
-    machines.override_constant("spawn.runner.shutdown.stopping.PUBLISH_SECONDS", 1.0)
-    machines.override_constant("spawn.runner.transfers.publisher.MOST_SECONDS", 1.0)
+    machines.override_constant("spawn.runner.shutdown.stopping.UPLOAD_SECONDS", 1.0)
+    machines.override_constant("spawn.runner.transfers.publisher.LONGEST_PAUSE", 1.0)
     a = machines.machine()
     queue = a.queue(job("make", "echo 1 > x", result_files=["x"]), job("long", until("never")))
     with machines.proxy.fault("503", *WRITES, key="/attempts/"):
@@ -280,7 +280,7 @@ def test_a_cancel_does_not_wait_for_an_unreachable_store(machines: Machines) -> 
 def test_a_second_ctrl_c_stops_at_once(machines: Machines) -> None:
     """After the first one, the runner waits an hour for the store, by a changed constant."""
     a = machines.machine()
-    a.override_constant("spawn.runner.shutdown.stopping.PUBLISH_SECONDS", 3600.0)
+    a.override_constant("spawn.runner.shutdown.stopping.UPLOAD_SECONDS", 3600.0)
     queue = a.queue(job("make", "echo 1 > x", result_files=["x"]), job("long", until("go")))
     with machines.proxy.fault("503", *WRITES, key="/attempts/") as refused:
         process = queue.start()
@@ -308,7 +308,9 @@ def test_completing_a_multipart_upload_may_exceed_the_read_timeout(
     monkeypatch.setattr(aws, "CONFIG", aws.CONFIG.merge(Config(read_timeout=2)))
     file = tmp_path / "large"
     file.write_bytes(bytes(2 * PART_BYTES))
-    ensure_bucket(Place(bucket=machines.bucket, prefix="q", region="us-east-1"), print, chosen=True)
+    ensure_bucket(
+        StoreLocation(bucket=machines.bucket, prefix="q", region="us-east-1"), print, chosen=True
+    )
     store = S3Store(bucket=machines.bucket, prefix="q")
     with ExitStack() as faults:
         slow: list[Rule] = []

@@ -37,8 +37,8 @@ from spawn.runner.feed.bootstrap import listen
 from spawn.runner.feed.server import Server
 from spawn.store.feed.answers import Page
 from spawn.store.feed.client import FeedClient
-from spawn.store.feed.requests import AskPage
-from spawn.store.feed.update_cache import catch_up
+from spawn.store.feed.requests import PageRequest
+from spawn.store.feed.update_cache import update_cache
 from spawn.store.log.write import LogWriter
 from spawn.store.replica.cache import Cache
 
@@ -196,16 +196,16 @@ def test_lines_that_do_not_continue_the_chain_are_rejected(
     client = Forger(feed.address, NAME)
     cache = Cache(QUEUE_ID, tmp_path / "cache" / "feeds" / "0" / "q.jsonl")
     with client, cache.updating():
-        catch_up(client, cache)
+        update_cache(client, cache)
         assert cache.seq == 6
         cache.cut(4)
         client.forge = b"0" * 64
         with pytest.raises(CorruptLog):
-            catch_up(client, cache)
+            update_cache(client, cache)
         assert client.asked == [0, 4, 0]
         assert cache.seq == 4, "the cached events stay"
         client.forge = b""
-        catch_up(client, cache)
+        update_cache(client, cache)
         assert cache.seq == 6
 
 
@@ -218,7 +218,7 @@ class Forger(FeedClient):
         self.forge = b""
         self.asked: list[int] = []
 
-    def page(self, ask: AskPage) -> tuple[Page, list[bytes]]:
+    def page(self, ask: PageRequest) -> tuple[Page, list[bytes]]:
         self.asked.append(ask.after)
         page, lines = super().page(ask)
         if self.forge and lines:

@@ -14,7 +14,7 @@ from tests.support.wait import wait_until
 from spawn.core.domain import chain
 from spawn.runner.feed import connection, server
 from spawn.runner.feed.request import MAX_HEAD
-from spawn.store.feed.requests import AskPage
+from spawn.store.feed.requests import PageRequest
 
 GET = b"GET /v1/hello HTTP/1.1\r\n"
 HOST = b"Host: 127.0.0.1\r\n"
@@ -208,10 +208,10 @@ def test_disconnected_clients_leave_no_descriptor(world: World, feed: Feed) -> N
 def test_a_long_poll_without_news_ends_after_its_wait(world: World, feed: Feed) -> None:
     world.queue(job("a", "true")).run("--no-s3")
     with feed.client() as client:
-        page, lines = client.page(AskPage(queue_id="q"))
+        page, lines = client.page(PageRequest(queue_id="q"))
         assert page.machine is not None
-        hash_ = chain.parse(lines[-1])[0].hex()
-        ask = AskPage(
+        hash_ = chain.parse_line(lines[-1])[0].hex()
+        ask = PageRequest(
             queue_id="q", after=page.seq, hash_=hash_, since=page.machine.version, wait=1.0
         )
         again, lines = client.page(ask)

@@ -9,7 +9,7 @@ import pytest
 from tests.support.feeds import Feed, Laptop
 from tests.support.queues import Queue, World, job, retry, until
 
-from spawn.cli.support.job_output import Wanted, print_output
+from spawn.cli.support.job_output import OutputSelection, print_output
 from spawn.core.errors import SpawnError
 from spawn.runner.feed.output import PIECE
 
@@ -23,7 +23,7 @@ def _printed(laptop: Laptop, job_id: str, *, follow: bool, attempt: int | None =
     with laptop.open() as source:
         source.poll_seconds = 0.05
         source.refresh()
-        wanted = Wanted(job_id=job_id, attempt=attempt, follow=follow)
+        wanted = OutputSelection(job_id=job_id, attempt=attempt, follow=follow)
         print_output(source, wanted, {"stdout.log": out, "stderr.log": err})
     return out.getvalue() + err.getvalue()
 

@@ -10,12 +10,12 @@ from tests.support.logs import QUEUE_ID
 from spawn import __version__
 from spawn.core.errors import CorruptLog, QueueNotFound, SpawnError
 from spawn.store.feed import client as asking
-from spawn.store.feed.answers import Machine, Page
+from spawn.store.feed.answers import MachineState, Page
 from spawn.store.feed.client import FeedClient
-from spawn.store.feed.errors import NoFeed, NotAFeed, OtherProtocol, Refused
-from spawn.store.feed.requests import AskPage
+from spawn.store.feed.errors import FeedRefused, FeedUnavailable, IncompatibleProtocol, NotAFeed
+from spawn.store.feed.requests import PageRequest
 
-PAGE = AskPage(queue_id=QUEUE_ID)
+PAGE = PageRequest(queue_id=QUEUE_ID)
 
 
 def _failure(*says: bytes | None, first: bytes = b"") -> SpawnError:
@@ -69,15 +69,15 @@ def test_a_closed_port_is_a_temporary_error() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = free.getsockname()
-        with FeedClient(lambda: address, NAME) as client, pytest.raises(NoFeed) as caught:
+        with FeedClient(lambda: address, NAME) as client, pytest.raises(FeedUnavailable) as caught:
             client.page(PAGE)
     assert str(caught.value) == f"the feed of {NAME} does not answer: Connection refused"
     assert "spawn queue feed" in caught.value.hint
 
 
 def test_a_dropped_connection_is_a_temporary_error() -> None:
-    assert isinstance(_failure(None, None), NoFeed)
-    assert isinstance(_failure(hello(), b"HTTP/1.1 200 OK\r\nContent-Le", None), NoFeed)
+    assert isinstance(_failure(None, None), FeedUnavailable)
+    assert isinstance(_failure(hello(), b"HTTP/1.1 200 OK\r\nContent-Le", None), FeedUnavailable)
 
 
 def test_a_silent_program_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +85,7 @@ def test_a_silent_program_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
         FeedClient(listener.getsockname, NAME) as client,
-        pytest.raises(NoFeed) as caught,
+        pytest.raises(FeedUnavailable) as caught,
     ):
         client.page(PAGE)
     assert caught.value.why == "timed out"
@@ -98,7 +98,7 @@ def test_an_incompatible_protocol_names_the_side_to_update(
     protocol: int, oldest: int, side: str
 ) -> None:
     error = _failure(hello(protocol=protocol, oldest=oldest, version="9.9.9"))
-    assert isinstance(error, OtherProtocol)
+    assert isinstance(error, IncompatibleProtocol)
     assert error.hint == f"spawn is {__version__} here and 9.9.9 there; update spawn {side}"
     assert f"it supports {oldest} to {protocol}, this spawn supports 1 to 1" in error.why
 
@@ -130,7 +130,7 @@ def test_answers_of_the_first_protocol_are_accepted() -> None:
         b'"raw_alone":false},"b":null},"earlier":{"a":1.5}}}',
         type=Page,
     )
-    assert isinstance(page.machine, Machine)
+    assert isinstance(page.machine, MachineState)
     assert page.machine.replica is not None
     assert page.machine.jobs["a"] is not None
     assert page.machine.jobs["a"].progress is not None
@@ -148,10 +148,10 @@ def _fault(kind: str, status: str, **more: object) -> bytes:
     [
         ("queue_not_found", "404 Not Found", QueueNotFound),
         ("corrupt_log", "500 Internal Server Error", CorruptLog),
-        ("another_user", "403 Forbidden", Refused),
-        ("busy", "503 Service Unavailable", NoFeed),
-        ("no_such_address", "404 Not Found", OtherProtocol),
-        ("something_newer", "418 I'm a Teapot", Refused),
+        ("another_user", "403 Forbidden", FeedRefused),
+        ("busy", "503 Service Unavailable", FeedUnavailable),
+        ("no_such_address", "404 Not Found", IncompatibleProtocol),
+        ("something_newer", "418 I'm a Teapot", FeedRefused),
     ],
 )
 def test_errors_of_the_feed_become_the_same_errors_in_the_client(
@@ -164,7 +164,7 @@ def test_errors_of_the_feed_become_the_same_errors_in_the_client(
 
 
 def test_another_user_is_rejected_before_any_request() -> None:
-    assert type(_failure(_fault("another_user", "403 Forbidden"))) is Refused
+    assert type(_failure(_fault("another_user", "403 Forbidden"))) is FeedRefused
 
 
 def test_a_dropped_connection_is_reopened() -> None:

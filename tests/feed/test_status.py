@@ -16,7 +16,7 @@ from spawn.cli.output.status import render
 from spawn.cli.output.style import Style
 from spawn.cli.sources.local import LocalQueue
 from spawn.core.errors import QueueNotFound
-from spawn.core.values.timestamps import moment
+from spawn.core.values.timestamps import parse_timestamp
 from spawn.store import queues
 from spawn.store.log.write import LogWriter
 from spawn.store.queue_dir import lock
@@ -77,7 +77,7 @@ def test_the_status_command_prints_the_same_bytes(
 ) -> None:
     queue = world.queue(job("a", "echo 'step 1 of 4'"), job("b", "exit 3", "a"), job("c", "true"))
     assert queue.run("--no-s3").code == 1
-    now = moment("2026-12-24T18:00:00.000000Z")
+    now = parse_timestamp("2026-12-24T18:00:00.000000Z")
     capfd.readouterr()
     with (
         patch.dict(os.environ, SPAWN_HOME=str(world.home)),
@@ -205,9 +205,9 @@ def test_a_machine_without_queues_is_reported(feed: Feed, laptop: Laptop) -> Non
 def test_an_empty_log_is_reported_with_a_hint(
     world: World, laptop: Laptop, held: bool, hint: str
 ) -> None:
-    paths = queues.make(world.roots, "q")
+    paths = queues.create_folder(world.roots, "q")
     LogWriter(paths.events).close()
-    taken = lock.take(paths.lock)
+    taken = lock.acquire(paths.lock)
     assert taken is not None
     if not held:
         os.close(taken)
@@ -229,5 +229,5 @@ def test_a_past_moment_shows_the_state_at_that_moment(world: World, laptop: Lapt
     then = queue.job_events("b", "JobStarted")[0].at
     with laptop.open() as source:
         source.refresh(until=then)
-        report = source.report(moment(then), past=True)
+        report = source.report(parse_timestamp(then), past=True)
     assert (report.status, report.jobs[1].status) == ("running", "running")

@@ -366,7 +366,7 @@ def _copy(instance: Instance, prefix: str, keys: tuple[str, ...], *, owner: str 
             )
             event = structs.replace(event, data=data)
         line = encode(event)
-        hash_ = chain.link(hash_, line)
+        hash_ = chain.next_hash(hash_, line)
         rows.append((event.seq, event.type.encode(), line, hash_))
     instance.aws.client().put_object(
         Bucket=instance.bucket, Key=f"{prefix}/{names.segment(1)}", Body=lines.encode(rows)

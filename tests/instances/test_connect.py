@@ -16,8 +16,8 @@ from tests.support.sshd import ME, keygen, public, sshd
 from tests.support.terminal import terminal
 from tests.support.wait import wait_until
 
-from spawn.cli.ssh.host_settings import Settings
-from spawn.cli.support.ssh_login import arguments
+from spawn.cli.ssh.host_settings import HostSettings
+from spawn.cli.support.ssh_login import ssh_arguments
 
 
 @pytest.fixture(scope="module")
@@ -174,10 +174,10 @@ def test_a_missing_ssh_program_is_reported(there: Instance, tmp_path: Path) -> N
 def test_ssh_gets_the_address_and_the_expected_host_key(tmp_path: Path) -> None:
     key = tmp_path / "key"
     key.touch()
-    settings = Settings(
+    settings = HostSettings(
         name="i-1", host="fe80::1%eth0", identities=(str(key), str(tmp_path / "not-there"))
     )
-    words = arguments(
+    words = ssh_arguments(
         "i-1",
         settings,
         "ubuntu",

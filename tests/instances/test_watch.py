@@ -19,7 +19,7 @@ from tests.support.sshd import sshd
 from tests.support.terminal import Terminal, terminal
 from tests.support.wait import wait_until
 
-from spawn.core.values.timestamps import moment
+from spawn.core.values.timestamps import parse_timestamp
 
 
 class Staying:
@@ -297,7 +297,9 @@ def test_a_wrong_local_clock_does_not_change_times_from_the_store(
     there = instance.world.status()
     assert (told["status"], told["started_at"]) == ("running", there["started_at"])
     assert seconds(told["elapsed"]) < 600
-    assert abs(moment(told["as_of"]) - moment(there["as_of"])) < timedelta(minutes=10)
+    assert abs(parse_timestamp(told["as_of"]) - parse_timestamp(there["as_of"])) < timedelta(
+        minutes=10
+    )
     assert "the last 1h" not in finished.err
     instance.world.release("end")
 

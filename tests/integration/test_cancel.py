@@ -100,7 +100,7 @@ def test_a_cancel_takes_effect_though_its_command_is_killed(
 
 
 def test_a_request_is_found_without_a_wake_up(world: World) -> None:
-    world.override_constant("spawn.runner.poller.LOOK_SECONDS", 0.2)
+    world.override_constant("spawn.runner.poller.POLL_SECONDS", 0.2)
     queue = world.queue(job("a", until("never")), kill_grace="1s")
     queue.detach()
     queue.wait_executing("a")

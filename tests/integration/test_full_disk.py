@@ -157,7 +157,7 @@ def test_a_queue_with_a_full_disk_can_be_stopped(world: World, disk: Disk) -> No
 def test_one_signal_stops_a_queue_whose_disk_stays_full(
     world: World, disk: Disk, number: signal.Signals
 ) -> None:
-    world.override_constant("spawn.runner.loop.queue_loop.UNSAID_SECONDS", 0.5)
+    world.override_constant("spawn.runner.loop.queue_loop.UNLOGGED_STOP_SECONDS", 0.5)
     queue = world.queue(job("a", f"[ $JOB_ATTEMPT = 2 ] || {until('never')}"))
     told = RunCommand(queue)
     queue.wait_executing("a")
@@ -176,7 +176,7 @@ def _kinds(world: World) -> list[str]:
 
 
 def test_every_reader_reports_the_full_disk_while_it_lasts(world: World, disk: Disk) -> None:
-    world.override_constant("spawn.runner.loop.queue_loop.AGAIN_SECONDS", 0.2)
+    world.override_constant("spawn.runner.loop.queue_loop.RETRY_SECONDS", 0.2)
     queue = world.queue(job("a", until("go")), job("b", until("end")))
     told = RunCommand(queue)
     queue.wait_executing("a")
@@ -213,8 +213,8 @@ def test_every_reader_reports_the_full_disk_while_it_lasts(world: World, disk: D
 
 
 def test_a_disk_without_free_inodes_is_reported(world: World, disk: Disk) -> None:
-    world.override_constant("spawn.runner.poller.LOOK_SECONDS", 0.1)
-    world.override_constant("spawn.runner.loop.queue_loop.AGAIN_SECONDS", 0.2)
+    world.override_constant("spawn.runner.poller.POLL_SECONDS", 0.1)
+    world.override_constant("spawn.runner.loop.queue_loop.RETRY_SECONDS", 0.2)
     queue = world.queue(job("a", until("go")), job("b", "true"), job("c", "true"))
     told = RunCommand(queue)  # b may be prepared while a runs, if that is early enough
     queue.wait_executing("a")
@@ -310,7 +310,7 @@ def test_no_job_starts_on_a_full_disk_and_all_start_later(world: World, disk: Di
 
 def test_waiting_for_space_is_reported_once_and_leaves_no_file(world: World, disk: Disk) -> None:
     pause = queue_loop.AGAIN_SECONDS if warm.cold else 0.4
-    world.override_constant("spawn.runner.loop.queue_loop.AGAIN_SECONDS", pause)
+    world.override_constant("spawn.runner.loop.queue_loop.RETRY_SECONDS", pause)
     queue = world.queue(job("a", until("go")), job("b", "true"))
     told = RunCommand(queue)
     queue.wait_executing("a")

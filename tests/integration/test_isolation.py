@@ -10,10 +10,10 @@ from tests.support.queues import World, job
 from tests.support.warm import SPAWN
 
 import spawn
-from spawn.cli.support.follow import RunnerDied, detached, ended, follow
-from spawn.core.config.parser import parse
+from spawn.cli.support.follow import RunnerDied, follow_runner, wait_for_exit, wait_for_ownership
+from spawn.core.config.parser import parse_config
 from spawn.runner import interpreter
-from spawn.runner.runner_process import RunnerProcess, RunOrder
+from spawn.runner.runner_process import RunnerProcess, RunRequest
 from spawn.store.queue_dir.paths import Roots
 
 NAMES = ("queue", "random", "json", "boto3", "msgspec", "sqlalchemy")
@@ -54,16 +54,16 @@ def test_no_file_of_the_current_folder_is_run(
 def test_python_variables_are_kept_if_they_locate_the_package_itself(variable: str) -> None:
     root = Path(spawn.__path__[0]).parent
     found = {variable: str(root)}
-    assert "-E" not in interpreter.python("x", found)
-    assert "-E" in interpreter.python("x", {variable: str(root / "elsewhere")})
-    assert "-P" in interpreter.python("x", found)
+    assert "-E" not in interpreter.python_command("x", found)
+    assert "-E" in interpreter.python_command("x", {variable: str(root / "elsewhere")})
+    assert "-P" in interpreter.python_command("x", found)
 
 
 def _follow(runner: RunnerProcess, queue_id: str) -> int:
-    return follow(runner, Roots(Path("/a"), Path("/b"), Path("/c")), queue_id)
+    return follow_runner(runner, Roots(Path("/a"), Path("/b"), Path("/c")), queue_id)
 
 
-@pytest.mark.parametrize("watch", [_follow, detached, ended])
+@pytest.mark.parametrize("watch", [_follow, wait_for_ownership, wait_for_exit])
 @pytest.mark.parametrize(
     ("script", "told"),
     [
@@ -87,8 +87,8 @@ def test_a_runner_that_dies_before_its_first_message_is_reported(
     program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
     jobs = ",".join(f'{{"job_id": "a{each}", "command": "true"}}' for each in range(5000))
-    config = parse(f'{{"jobs": [{jobs}]}}'.encode(), base_directory="/", name="c")
-    order = RunOrder(task="run", queue_id="q", state="/a", log="/b", cache="/c", config=config)
+    config = parse_config(f'{{"jobs": [{jobs}]}}'.encode(), base_directory="/", name="c")
+    order = RunRequest(task="run", queue_id="q", state="/a", log="/b", cache="/c", config=config)
     with pytest.raises(RunnerDied) as died:
         watch(RunnerProcess(order), "q")
     assert str(died.value) == f"the runner of queue q died: {told}"

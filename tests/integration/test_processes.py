@@ -171,7 +171,7 @@ SUSPENDS_ITS_SUPERVISOR = "[ $JOB_ATTEMPT = 2 ] || { kill -STOP $PPID; touch up;
 
 def test_a_job_that_suspends_its_supervisor_still_times_out(world: World) -> None:
     world.override_constant("spawn.runner.process.launcher.MARGIN_SECONDS", 1.0)
-    world.override_constant("spawn.runner.poller.LOOK_SECONDS", 0.5)
+    world.override_constant("spawn.runner.poller.POLL_SECONDS", 0.5)
     queue = world.queue(
         job("a", SUSPENDS_ITS_SUPERVISOR, timeout="300ms", retry=retry(2)), kill_grace="1s"
     )
@@ -207,7 +207,7 @@ def test_a_job_that_suspends_its_supervisor_is_cancelled_without_a_runner(world:
 
 def test_a_job_that_keeps_suspending_its_supervisor_is_lost_with_it(world: World) -> None:
     world.override_constant("spawn.runner.process.launcher.MARGIN_SECONDS", 1.0)
-    world.override_constant("spawn.runner.poller.LOOK_SECONDS", 0.5)
+    world.override_constant("spawn.runner.poller.POLL_SECONDS", 0.5)
     again = "setsid sh -c 'while :; do kill -STOP '$PPID'; done' & touch up; sleep 61"
     queue = world.queue(job("a", f"[ $JOB_ATTEMPT = 2 ] || {{ {again}; }}"), kill_grace="1s")
     process = queue.start()

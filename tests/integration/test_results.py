@@ -122,7 +122,7 @@ def test_a_dependent_starts_after_the_results_are_saved(world: World) -> None:
 
 def listed_and_not_sent(world: World, command: str, **fields: Any) -> Queue:
     """A queue whose only job has completed, and whose runner died before uploading any result."""
-    world.override_constant("spawn.runner.transfers.publisher.AGAIN_SECONDS", [0.1, 0.4])
+    world.override_constant("spawn.runner.transfers.publisher.PERMANENT_ERROR_PAUSES", [0.1, 0.4])
     queue = world.queue(job("a", command, **fields))
     world.environ[VARIABLE] = f"publisher.logs:1:{world.folder / 'counter'}"
     queue.start().communicate(timeout=2 * SECONDS)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.support.queues import World, job, retry, until
 
-from spawn.core.values.timestamps import moment, stamp
+from spawn.core.values.timestamps import format_timestamp, parse_timestamp
 
 
 def test_a_job_is_retried_until_it_succeeds(world: World) -> None:
@@ -45,9 +45,11 @@ def test_a_retry_waits_for_its_delay_while_others_run(world: World) -> None:
     assert queue.executed() == [("flaky", 1), ("other", 1), ("flaky", 2)]
     (scheduled,) = queue.job_events("flaky", "JobRetryScheduled")
     again = queue.job_events("flaky", "JobStarted")[1]
-    waited = (moment(again.at) - moment(scheduled.at)).total_seconds()
+    waited = (parse_timestamp(again.at) - parse_timestamp(scheduled.at)).total_seconds()
     assert 0.8 <= waited < 30
-    promised = (moment(scheduled.data.retry_at) - moment(scheduled.at)).total_seconds()
+    promised = (
+        parse_timestamp(scheduled.data.retry_at) - parse_timestamp(scheduled.at)
+    ).total_seconds()
     assert promised == pytest.approx(0.8, abs=0.01)
 
 
@@ -115,7 +117,7 @@ def test_retries_that_are_due_start_in_the_order_of_the_file(world: World) -> No
     queue.detach()
     queue.wait_executing("gate")
     due = [event.data.retry_at for event in queue.events() if event.type == "JobRetryScheduled"]
-    queue.until(lambda: stamp(datetime.now(UTC)) > max(due), "every retry is due")
+    queue.until(lambda: format_timestamp(datetime.now(UTC)) > max(due), "every retry is due")
     world.release("go")
     queue.wait_for("QueueCompleted")
     ran = [name for name, _ in queue.executed()]

@@ -162,10 +162,10 @@ def test_the_time_of_a_killed_runner_counts(world: World) -> None:
     queue.detach()
     queue.wait_executing("a")
     queue.kill_runner()
-    left = ownership_time.find(queue.paths.folder, 1)
+    left = ownership_time.load_owned_time(queue.paths.folder, 1)
     assert left is not None, "it recorded how long it owned the queue"
-    ownership_time.leave(
-        queue.paths.folder, ownership_time.Owning(1, 1000.0)
+    ownership_time.save_owned_time(
+        queue.paths.folder, ownership_time.OwnershipTime(1, 1000.0)
     )  # as if it had run for that long
     finished = queue.resume()
     assert finished.code == 1

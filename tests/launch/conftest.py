@@ -14,11 +14,11 @@ from tests.support.queues import job
 from tests.support.s3 import Server
 
 from spawn.cli import main
-from spawn.cli.support.configuration import load
+from spawn.cli.support.configuration import load_configuration
 from spawn.store.objects.interface import ObjectStore
-from spawn.store.objects.location import Place, open_place
+from spawn.store.objects.location import StoreLocation, open_place
 from spawn.store.replica.claim import claim, submit
-from spawn.store.replica.submitted import submitted
+from spawn.store.replica.submitted import read_submitted
 
 TYPE = "m7i.large"
 BUCKET = "spawn-results-us-east-1"
@@ -106,17 +106,17 @@ class Person:
 
     def store(self) -> ObjectStore:
         """Store of the queue."""
-        place = Place(bucket=self.bucket(), prefix=self.queue_id, region="us-east-1")
+        place = StoreLocation(bucket=self.bucket(), prefix=self.queue_id, region="us-east-1")
         return open_place(place, self.folder)
 
     def submit(self) -> None:
         """Submit the queue, as a launch does that fails later."""
-        submit(self.store(), load(self.file).config)
+        submit(self.store(), load_configuration(self.file).config)
 
     def claim(self) -> None:
         """Claim the queue as another machine."""
         store = self.store()
-        found = submitted(store)
+        found = read_submitted(store)
         assert found is not None
         claim(store, found.config, by="another machine")
 

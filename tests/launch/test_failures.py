@@ -25,7 +25,7 @@ from spawn.cli.launch import launch as launches
 from spawn.core.errors import SpawnError
 from spawn.store.aws import key_pairs, network, resource_names, run_instances
 from spawn.store.aws.errors import aws_errors
-from spawn.store.objects.interface import Denied
+from spawn.store.objects.interface import AccessDenied
 
 
 @pytest.fixture(autouse=True)
@@ -180,7 +180,7 @@ def test_our_address_is_valid_or_unknown(said: bytes, monkeypatch: pytest.Monkey
         if said.startswith(b"203"):
             assert network.public_network() == "203.0.113.9/32"
             return
-        with pytest.raises(Denied):
+        with pytest.raises(AccessDenied):
             network.public_network()
 
 
@@ -197,7 +197,7 @@ def test_resources_with_our_name_and_without_our_tag_are_not_used(person: Person
         assert "was not created by spawn" in done.err
         assert flag in done.err
 
-    role = resource_names.role("us-east-1", bucket)
+    role = resource_names.role_name("us-east-1", bucket)
     iam.create_role(RoleName=role, AssumeRolePolicyDocument="{}")
     refused("--iam-instance-profile")
     iam.delete_role(RoleName=role)
@@ -206,7 +206,7 @@ def test_resources_with_our_name_and_without_our_tag_are_not_used(person: Person
     file = person.folder / "home/config/ssh/id_ed25519"
     key_pairs._generate(file)
     public = key_pairs._public_key(file)
-    ec2.import_key_pair(KeyName=resource_names.key_pair(public), PublicKeyMaterial=public)
+    ec2.import_key_pair(KeyName=resource_names.key_pair_name(public), PublicKeyMaterial=public)
     refused("--key-name", "--security-group", group["GroupId"])
     assert person.costs() == NOTHING
 
@@ -270,7 +270,7 @@ def test_ec2_errors_are_reported_with_hints(code: str, hint: str) -> None:
         "Error": {"Code": code, "Message": "said EC2"},
         "ResponseMetadata": {"HTTPStatusCode": status},
     }
-    with pytest.raises(Denied) as found, aws_errors("ec2:RunInstances", "start an instance"):
+    with pytest.raises(AccessDenied) as found, aws_errors("ec2:RunInstances", "start an instance"):
         raise ClientError(said, "RunInstances")
     assert found.value.why == f"{code}: said EC2"
     assert hint in found.value.hint

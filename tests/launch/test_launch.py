@@ -11,7 +11,7 @@ from tests.launch.conftest import FROM, NOTHING, TYPE, Person
 from tests.support.queues import job
 
 from spawn.cli.sources import instance_queue_location
-from spawn.cli.ssh.reach import TAG_USER, Reach
+from spawn.cli.ssh.reach import TAG_USER, InstanceAccess
 from spawn.store.aws import resource_names, tags
 from spawn.store.aws.resource_names import GROUP
 from spawn.store.queue_dir.paths import roots
@@ -42,7 +42,7 @@ def test_a_launch_creates_missing_resources_and_starts_one_instance(person: Pers
     told = _tags(found)
     launch_id = told.pop("spawn:launch-id")
     assert len(launch_id) == 32
-    assert told.pop(tags.ENVIRONMENT) == resource_names.parameter(person.queue_id, launch_id)
+    assert told.pop(tags.ENVIRONMENT) == resource_names.parameter_name(person.queue_id, launch_id)
     assert told == {
         instance_queue_location.TAG_QUEUE: person.queue_id,
         instance_queue_location.TAG_RESULTS: location,
@@ -112,7 +112,9 @@ def test_the_key_is_private_and_is_authorized_on_the_instance(
     none = person.folder / "ssh_config"
     none.write_text("")
     environ = {"SPAWN_HOME": str(person.folder / "home"), "SPAWN_SSH_CONFIG": str(none)}
-    reach = Reach(done.out.strip(), roots(environ), environ={**environ, "PATH": "/usr/bin:/bin"})
+    reach = InstanceAccess(
+        done.out.strip(), roots(environ), environ={**environ, "PATH": "/usr/bin:/bin"}
+    )
     settings = reach._settings()
     assert settings.identities[settings.named - 1] == str(file)
 

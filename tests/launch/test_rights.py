@@ -171,10 +171,10 @@ def test_resources_that_cannot_be_removed_are_reported_with_the_command(
 
 
 def test_the_created_role_has_the_documented_policy() -> None:
-    made = iam_policies.instance(
+    made = iam_policies.instance_policy(
         "my-bucket",
         environment="arn:aws:ssm:us-east-1:111122223333:parameter"
-        + resource_names.parameter("my-queue", "LAUNCH-ID"),
+        + resource_names.parameter_name("my-queue", "LAUNCH-ID"),
     )
     documented = iam.statements("The instance", "my-bucket")
     wanted = (

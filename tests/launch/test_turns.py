@@ -85,7 +85,7 @@ def test_a_killed_launch_blocks_the_next_one_for_ten_minutes_at_most(
     assert (done.code, done.out) == (1, "")
     assert re.search(r"again in (10m|9m\d+s)$", done.err.strip())
     assert person.instances() == []
-    monkeypatch.setattr(launch_lock, "SECONDS", -1.0)
+    monkeypatch.setattr(launch_lock, "EXPIRY_SECONDS", -1.0)
     done = person.launch()
     assert done.code == 0, done.err
     assert len(person.instances()) == 1

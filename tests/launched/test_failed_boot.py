@@ -55,7 +55,7 @@ def test_an_instance_with_a_failed_boot_ends_as_on_complete_says(
         again = made.inside("systemd-run", "--wait", "--quiet", "/bin/bash", SCRIPT)
         assert again.returncode == 1
         assert made.inside("systemctl", "is-active", f"{END}.timer").stdout == "active\n"
-        events = Path(locations.events(QUEUE))
+        events = Path(locations.log_path(QUEUE))
         made.inside("install", "-d", str(events.parent))
         made.inside("touch", str(events))
         assert made.inside("systemctl", "start", f"{END}.service").returncode == 0

@@ -22,7 +22,7 @@ from tests.support.queues import SPAWN, Finished, job
 from tests.support.s3 import Server, free_port
 from tests.support.wait import wait_until
 
-from spawn.core.values.timestamps import moment
+from spawn.core.values.timestamps import parse_timestamp
 from spawn.store.aws.boot import locations
 
 pytestmark = [pytest.mark.gate, pytest.mark.long, pytest.mark.tool("debootstrap")]
@@ -161,7 +161,7 @@ def outputs(stored: dict[str, bytes]) -> list[str]:
 
 def work(made: Machine) -> Path:
     """Return the working folder of the jobs."""
-    return made.upper / locations.folder(QUEUE).lstrip("/")
+    return made.upper / locations.work_folder(QUEUE).lstrip("/")
 
 
 def inside(made: Machine, *command: str) -> Finished:
@@ -279,7 +279,7 @@ def _interrupt_instance(owner: Owner, made: Machine, deadline: str) -> None:
     assert kept == [b"4\n"]
     (told,) = (text for text in outputs(stored) if text.startswith("from step 3,"))
     assert told.startswith(f"from step 3, with a token of {len(TOKEN)} and 5 rows\n")
-    assert moment(told.splitlines()[1]) == moment(deadline)
+    assert parse_timestamp(told.splitlines()[1]) == parse_timestamp(deadline)
 
 
 def _check_refused_start(owner: Owner, made: Machine) -> None:

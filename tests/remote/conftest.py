@@ -12,10 +12,10 @@ import pytest
 from tests.support.s3 import CREDENTIALS
 from tests.support.sshd import INSTANCE, Sshd, SshUser, missing, ssh_user, sshd
 
-from spawn.cli.ssh.reach import Reach
+from spawn.cli.ssh.reach import InstanceAccess
 from spawn.store.queue_dir.paths import roots
 
-REACH = Callable[..., Reach]
+REACH = Callable[..., InstanceAccess]
 
 
 @pytest.fixture(autouse=True)
@@ -96,9 +96,9 @@ def known(person: SshUser, server: Sshd) -> Sshd:
 def reach(person: SshUser) -> REACH:
     """Factory of the user's way to the instance."""
 
-    def make(**more: Any) -> Reach:
+    def make(**more: Any) -> InstanceAccess:
         environ = person.environ
-        return Reach(INSTANCE, roots(environ), environ=environ, **more)
+        return InstanceAccess(INSTANCE, roots(environ), environ=environ, **more)
 
     return make
 

@@ -14,14 +14,14 @@ from tests.remote.conftest import REACH
 from tests.support.sshd import INSTANCE, ME, Sshd, SshUser, agent, keygen, public, sshd
 from tests.support.users import another_user, public_folder
 
-from spawn.cli.ssh.connection import Connection
-from spawn.cli.ssh.errors import NotLetIn
-from spawn.cli.ssh.reach import Asked, Told
+from spawn.cli.ssh.connection import SshConnection
+from spawn.cli.ssh.errors import AuthenticationFailed
+from spawn.cli.ssh.reach import LogHints, SshFlags
 from spawn.cli.ssh.run import run
 from spawn.core.errors import InvalidArgument
 
 
-def whoami(connection: Connection) -> str:
+def whoami(connection: SshConnection) -> str:
     with connection:
         out = BytesIO()
         assert run(connection, "id -un", out, BytesIO()) == 0
@@ -36,7 +36,7 @@ def test_the_user_option_overrides_the_configuration(reach: REACH, person: SshUs
         with another_user() as name, sshd(folder, allow=[person.key]) as server:
             person.map_id_to(server)
             person.add_known_hosts(server.known_hosts_line(INSTANCE))
-            assert whoami(reach(asked=Asked(ssh_user=name)).connect()) == name
+            assert whoami(reach(asked=SshFlags(ssh_user=name)).connect()) == name
             assert whoami(reach().connect()) == ME
     finally:
         shutil.rmtree(folder)
@@ -46,7 +46,7 @@ def test_without_a_configured_user_the_queues_log_gives_the_user(
     known: Sshd, reach: REACH, person: SshUser
 ) -> None:
     person.configure(f"Host {INSTANCE}\n  HostName 127.0.0.1\n  Port {known.port}\n")
-    assert whoami(reach(told=Told(user=ME)).connect()) == ME
+    assert whoami(reach(told=LogHints(user=ME)).connect()) == ME
     assert whoami(reach().connect()) == ME  # remembered
 
 
@@ -54,7 +54,7 @@ def test_a_rejected_user_is_reported_with_the_keys_tried(
     known: Sshd, reach: REACH, person: SshUser
 ) -> None:
     person.configure(f"Host {INSTANCE}\n  HostName 127.0.0.1\n  Port {known.port}\n")
-    with pytest.raises(NotLetIn) as found:
+    with pytest.raises(AuthenticationFailed) as found:
         reach().connect()
     assert found.value.what == f"127.0.0.1:{known.port} rejected the login as ec2-user"
     assert str(person.key) in found.value.why
@@ -67,14 +67,14 @@ def test_a_rejected_key_is_reported(
 ) -> None:
     other = keygen(tmp_path / "other")
     known.authorized.write_text("")
-    with pytest.raises(NotLetIn) as found:
-        reach(asked=Asked(identity=str(other))).connect()
+    with pytest.raises(AuthenticationFailed) as found:
+        reach(asked=SshFlags(identity=str(other))).connect()
     assert f"keys tried: {other}, {person.key}" in found.value.why
 
 
 def test_a_missing_key_is_reported(known: Sshd, reach: REACH, person: SshUser) -> None:
     person.key.unlink()
-    with pytest.raises(NotLetIn, match="no key to log in to") as found:
+    with pytest.raises(AuthenticationFailed, match="no key to log in to") as found:
         reach().connect()
     assert str(person.key) in found.value.why
     assert "--identity" in found.value.hint
@@ -82,7 +82,7 @@ def test_a_missing_key_is_reported(known: Sshd, reach: REACH, person: SshUser) -
 
 def test_a_missing_identity_file_is_a_bad_argument(known: Sshd, reach: REACH) -> None:
     with pytest.raises(InvalidArgument, match="key file /nowhere/key not found"):
-        reach(asked=Asked(identity="/nowhere/key"))
+        reach(asked=SshFlags(identity="/nowhere/key"))
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
@@ -92,7 +92,7 @@ def test_keys_of_every_type_and_format_are_offered(
 ) -> None:
     key = keygen(tmp_path / "other", kind, form=form)
     known.authorized.write_text(f"{public(key)}\n")
-    reach(asked=Asked(identity=str(key))).connect().close()
+    reach(asked=SshFlags(identity=str(key))).connect().close()
 
 
 @pytest.mark.parametrize("form", ["", "PEM"])
@@ -102,7 +102,7 @@ def test_an_encrypted_key_needs_an_agent_and_the_hint_says_how(
     key = keygen(tmp_path / "locked", "rsa", passphrase="secret", form=form)
     known.authorized.write_text(f"{public(key)}\n")
     person.configure(person.config.read_text().partition("Host *")[0], key=key)
-    with pytest.raises(NotLetIn) as found:
+    with pytest.raises(AuthenticationFailed) as found:
         reach().connect()
     assert found.value.why == f"{key}: has a passphrase"
     assert f"`ssh-add {key}`" in found.value.hint
@@ -112,7 +112,7 @@ def test_a_file_that_is_not_a_key_is_skipped_with_a_message(
     known: Sshd, reach: REACH, person: SshUser
 ) -> None:
     person.key.write_text("nonsense")
-    with pytest.raises(NotLetIn) as found:
+    with pytest.raises(AuthenticationFailed) as found:
         reach().connect()
     assert f"{person.key}: not a private key" in found.value.why
 
@@ -156,7 +156,7 @@ def test_the_identity_file_is_offered_before_an_agents_keys(
 ) -> None:
     with agent(tmp_path, *[keygen(tmp_path / f"other{n}") for n in range(6)]) as path:
         _with_agent(person, path, identity=False)
-        with pytest.raises(NotLetIn, match="rejected the login") as found:
+        with pytest.raises(AuthenticationFailed, match="rejected the login") as found:
             reach().connect()
         assert "it disconnected after" in found.value.why
         shown = public(tmp_path / "other0").split()[1]
@@ -164,7 +164,7 @@ def test_the_identity_file_is_offered_before_an_agents_keys(
         fingerprint = base64.b64encode(digest).decode().rstrip("=")
         assert f"the agent's other0 (SHA256:{fingerprint}), " in found.value.why
         assert found.value.hint.startswith("--identity FILE names the right key")
-        reach(asked=Asked(identity=str(person.key))).connect().close()
+        reach(asked=SshFlags(identity=str(person.key))).connect().close()
         _with_agent(person, path, identity=True)
         person.configure(person.config.read_text().partition("Host *")[0])
         reach().connect().close()
@@ -176,7 +176,7 @@ def test_an_agents_key_is_selected_by_its_public_file(
     with agent(tmp_path, *[keygen(tmp_path / f"o{n}") for n in range(6)], person.key) as path:
         _with_agent(person, path, identity=False)
         identity = str(person.key.with_name("key.pub"))
-        reach(asked=Asked(identity=identity)).connect().close()
+        reach(asked=SshFlags(identity=identity)).connect().close()
 
 
 def test_with_identities_only_other_agent_keys_are_not_offered(
@@ -188,7 +188,7 @@ def test_with_identities_only_other_agent_keys_are_not_offered(
         _with_agent(person, path, identity=True)
         reach().connect().close()
         person.config.write_text(person.config.read_text() + "    IdentitiesOnly yes\n")
-        with pytest.raises(NotLetIn):
+        with pytest.raises(AuthenticationFailed):
             reach().connect()
 
 
@@ -199,7 +199,7 @@ def test_a_missing_or_invalid_agent_is_not_an_error(
     monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "nowhere"))
     reach().connect().close()
     person.key.unlink()
-    with pytest.raises(NotLetIn) as found:
+    with pytest.raises(AuthenticationFailed) as found:
         reach().connect()
     assert f"the agent at {tmp_path}/nowhere" in found.value.why
 
@@ -224,7 +224,7 @@ def test_a_host_without_key_authentication_is_reported(
     with sshd(tmp_path / "s", *lines, allow=[person.key]) as server:
         person.map_id_to(server)
         person.add_known_hosts(server.known_hosts_line(INSTANCE))
-        with pytest.raises(NotLetIn) as found:
+        with pytest.raises(AuthenticationFailed) as found:
             reach().connect()
     assert "it accepts: password" in found.value.why
 
@@ -236,5 +236,5 @@ def test_a_host_that_requires_a_second_factor_is_reported(
     with sshd(tmp_path / "s", *lines, allow=[person.key]) as server:
         person.map_id_to(server)
         person.add_known_hosts(server.known_hosts_line(INSTANCE))
-        with pytest.raises(NotLetIn, match="requires more than a key"):
+        with pytest.raises(AuthenticationFailed, match="requires more than a key"):
             reach().connect()

@@ -14,13 +14,18 @@ from tests.support.s3 import Server
 from tests.support.sshd import INSTANCE, ME, Sshd, SshUser, keygen, sshd
 
 from spawn.cli.ssh import lookup
-from spawn.cli.ssh.errors import Gone, HostKeyDiffers, NotLetIn, Unreachable
-from spawn.cli.ssh.lookup import running
-from spawn.cli.ssh.reach import Asked as Flags
-from spawn.cli.ssh.reach import Reach, Told
+from spawn.cli.ssh.errors import (
+    AuthenticationFailed,
+    HostKeyMismatch,
+    InstanceNotRunning,
+    Unreachable,
+)
+from spawn.cli.ssh.lookup import find_running_instance
+from spawn.cli.ssh.reach import InstanceAccess, LogHints
+from spawn.cli.ssh.reach import SshFlags as Flags
 from spawn.core.errors import InvalidArgument, SpawnError
 from spawn.store.aws import ec2_instances
-from spawn.store.objects.interface import Denied, Unavailable
+from spawn.store.objects.interface import AccessDenied, Unavailable
 from spawn.store.queue_dir.paths import roots
 
 KNOWN_AS = "spawn/cache/instances"
@@ -114,7 +119,7 @@ def test_a_remembered_address_with_another_host_key_is_looked_up_again(
         assert "Accepted" not in stranger.log.read_text()
         ec2.says = described("127.0.0.1")
         unnamed.stop()
-        with pytest.raises(HostKeyDiffers):
+        with pytest.raises(HostKeyMismatch):
             reach().connect()
 
 
@@ -135,7 +140,7 @@ def test_a_terminated_instance_is_reported(
     reach().connect().close()
     unnamed.stop()
     ec2.says = described("", state)
-    with pytest.raises(Gone, match=f"is {state}") as found:
+    with pytest.raises(InstanceNotRunning, match=f"is {state}") as found:
         reach().connect()
     assert found.value.state == state
     assert found.value.exit_code == 1
@@ -148,7 +153,7 @@ def test_a_terminated_instance_with_a_configured_address_is_reported(
     with pytest.raises(Unreachable):
         reach().connect()
     ec2.says = described("", "terminated")
-    with pytest.raises(Gone, match="is terminated"):
+    with pytest.raises(InstanceNotRunning, match="is terminated"):
         reach().connect()
 
 
@@ -156,7 +161,7 @@ def test_a_starting_instance_without_an_address_is_pending(
     unnamed: Sshd, reach: REACH, ec2: Ec2
 ) -> None:
     ec2.says = described("", "pending", private="")
-    with pytest.raises(Gone, match="is pending") as found:
+    with pytest.raises(InstanceNotRunning, match="is pending") as found:
         reach().connect()
     assert found.value.why == "it has been starting since 2026-01-27 14:00:00 UTC"
 
@@ -228,7 +233,7 @@ def test_a_failed_lookup_of_the_address_is_reported_with_its_cause(
         reach().connect()
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    with pytest.raises(Denied, match="EC2 cannot be accessed"):
+    with pytest.raises(AccessDenied, match="EC2 cannot be accessed"):
         reach().connect()
 
 
@@ -239,12 +244,12 @@ def test_an_invalid_user_tag_never_reaches_a_shell(
     for value in ("a;touch b", "$(touch b)", "-x", "a b"):
         tag = f"<tagSet><item><key>spawn:ssh-user</key><value>{value}</value></item></tagSet>"
         ec2.says = described(more=tag)
-        with pytest.raises(NotLetIn, match="rejected the login as ec2-user"):
+        with pytest.raises(AuthenticationFailed, match="rejected the login as ec2-user"):
             reach().connect()
         with pytest.raises(InvalidArgument):
             reach(asked=Flags(ssh_user=value))
-        with pytest.raises(NotLetIn, match="rejected the login as ec2-user"):
-            reach(told=Told(user=value)).connect()
+        with pytest.raises(AuthenticationFailed, match="rejected the login as ec2-user"):
+            reach(told=LogHints(user=value)).connect()
 
 
 def test_a_remembered_region_is_kept_with_a_configured_address(
@@ -264,7 +269,7 @@ def test_a_remembered_region_is_kept_with_a_configured_address(
 def test_an_invalid_instance_id_is_rejected(person: SshUser) -> None:
     for name in ("i-", "-oProxyCommand=x", "../../etc", "queue", "i-0abc/../x"):
         with pytest.raises(InvalidArgument):
-            Reach(name, roots(person.environ), environ=person.environ)
+            InstanceAccess(name, roots(person.environ), environ=person.environ)
 
 
 def test_regions_that_do_not_answer_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,11 +289,13 @@ def test_regions_that_do_not_answer_are_named(monkeypatch: pytest.MonkeyPatch) -
 
     with answering(answer) as found:
         monkeypatch.setenv("AWS_ENDPOINT_URL", found.endpoint)
-        searched = ec2_instances.region_of(INSTANCE, "us-east-1", None, seconds=SECONDS)
-        assert searched == ec2_instances.Searched(silent=("us-west-2",))
-        monkeypatch.setattr(lookup, "region_of", partial(ec2_instances.region_of, seconds=SECONDS))
-        with pytest.raises(Gone, match="in a region that did not answer: us-west-2"):
-            running(INSTANCE, "us-east-1", None)
+        searched = ec2_instances.find_region(INSTANCE, "us-east-1", None, seconds=SECONDS)
+        assert searched == ec2_instances.RegionSearch(silent=("us-west-2",))
+        monkeypatch.setattr(
+            lookup, "region_of", partial(ec2_instances.find_region, seconds=SECONDS)
+        )
+        with pytest.raises(InstanceNotRunning, match="in a region that did not answer: us-west-2"):
+            find_running_instance(INSTANCE, "us-east-1", None)
 
 
 def test_the_search_for_a_region_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,10 +311,10 @@ def test_the_search_for_a_region_times_out(monkeypatch: pytest.MonkeyPatch) -> N
     with answering(answer) as found:
         monkeypatch.setenv("AWS_ENDPOINT_URL", found.endpoint)
         with pytest.raises(Unavailable, match="EC2 does not list its regions"):
-            ec2_instances.region_of(INSTANCE, "us-east-1", None, seconds=0.1)
-        monkeypatch.setattr(lookup, "region_of", partial(ec2_instances.region_of, seconds=0.1))
-        with pytest.raises(Gone, match="or is in another region: EC2 does not list"):
-            running(INSTANCE, "us-east-1", None)
+            ec2_instances.find_region(INSTANCE, "us-east-1", None, seconds=0.1)
+        monkeypatch.setattr(lookup, "region_of", partial(ec2_instances.find_region, seconds=0.1))
+        with pytest.raises(InstanceNotRunning, match="or is in another region: EC2 does not list"):
+            find_running_instance(INSTANCE, "us-east-1", None)
         over.set()
 
 
@@ -345,30 +352,32 @@ def test_an_instance_is_described(aws: Server) -> None:
     assert found.public.count(".") == found.private.count(".") == 3
     assert found.launched_at is not None
     assert found.tags["spawn:queue"] == "q"
-    assert ec2_instances.console(instance_id, None, None)
+    assert ec2_instances.console_output(instance_id, None, None)
 
 
 def test_an_unknown_instance_is_none(aws: Server) -> None:
     assert ec2_instances.describe("i-0ffffffffffffffff", None, None) is None
-    assert ec2_instances.region_of("i-0ffffffffffffffff", None, None, seconds=SECONDS).region == ""
+    assert (
+        ec2_instances.find_region("i-0ffffffffffffffff", None, None, seconds=SECONDS).region == ""
+    )
 
 
 def test_an_instance_in_another_region_is_found_and_the_option_is_named(
     aws: Server, person: SshUser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookup, "region_of", partial(ec2_instances.region_of, seconds=SECONDS))
+    monkeypatch.setattr(lookup, "region_of", partial(ec2_instances.find_region, seconds=SECONDS))
     instance_id = _launch(aws)
-    way = Reach(
+    way = InstanceAccess(
         instance_id, roots(person.environ), environ=person.environ, asked=Flags(region="eu-west-1")
     )
-    with pytest.raises(Gone, match="is not in eu-west-1") as found:
+    with pytest.raises(InstanceNotRunning, match="is not in eu-west-1") as found:
         way.connect()
     assert (found.value.why, found.value.hint) == ("it is in us-east-1", "--region us-east-1")
     assert found.value.state == "unknown"
 
 
 def test_an_instance_unknown_in_every_region_is_reported(aws: Server, reach: REACH) -> None:
-    with pytest.raises(Gone, match=f"EC2 has no instance {INSTANCE}") as found:
+    with pytest.raises(InstanceNotRunning, match=f"EC2 has no instance {INSTANCE}") as found:
         reach().connect()
     assert found.value.exit_code == 1
 

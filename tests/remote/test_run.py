@@ -14,8 +14,8 @@ from tests.support.wait import wait_until
 
 from spawn import __version__
 from spawn.cli.ssh import run as run_module
-from spawn.cli.ssh.connection import Connection
-from spawn.cli.ssh.errors import Cut, NoSpawn
+from spawn.cli.ssh.connection import SshConnection
+from spawn.cli.ssh.errors import ConnectionLost, SpawnNotInstalled
 from spawn.cli.ssh.run import run, run_spawn
 
 
@@ -25,20 +25,20 @@ def connection(known: Sshd, reach: REACH):  # type: ignore[no-untyped-def]
         yield made
 
 
-def test_stdout_stderr_and_exit_code_are_separate(connection: Connection) -> None:
+def test_stdout_stderr_and_exit_code_are_separate(connection: SshConnection) -> None:
     out, err = BytesIO(), BytesIO()
     assert run(connection, "echo out; echo err >&2; exit 7", out, err) == 7
     assert (out.getvalue(), err.getvalue()) == (b"out\n", b"err\n")
 
 
-def test_large_output_on_both_streams_is_complete(connection: Connection) -> None:
+def test_large_output_on_both_streams_is_complete(connection: SshConnection) -> None:
     out, err = BytesIO(), BytesIO()
     script = "head -c 3000000 /dev/zero & head -c 3000000 /dev/zero >&2; wait"
     assert run(connection, script, out, err) == 0
     assert (len(out.getvalue()), len(err.getvalue())) == (3_000_000, 3_000_000)
 
 
-def test_output_arrives_while_the_command_runs(connection: Connection, tmp_path: Path) -> None:
+def test_output_arrives_while_the_command_runs(connection: SshConnection, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     out = BytesIO()
     script = f"echo one; until test -e {gate}; do :; done; echo two"
@@ -50,7 +50,7 @@ def test_output_arrives_while_the_command_runs(connection: Connection, tmp_path:
     assert out.getvalue() == b"one\ntwo\n"
 
 
-def test_stdin_is_empty(connection: Connection) -> None:
+def test_stdin_is_empty(connection: SshConnection) -> None:
     out = BytesIO()
     assert run(connection, "cat; echo end", out, BytesIO()) == 0
     assert out.getvalue() == b"end\n"
@@ -60,14 +60,14 @@ def test_stdin_is_empty(connection: Connection) -> None:
     max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(words=st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))))
-def test_arguments_arrive_unchanged(connection: Connection, words: list[str]) -> None:
+def test_arguments_arrive_unchanged(connection: SshConnection, words: list[str]) -> None:
     out = BytesIO()
     assert run(connection, ["printf", "%s\\0", "first", *words], out, BytesIO()) == 0
     assert out.getvalue() == b"".join(each.encode() + b"\0" for each in ["first", *words])
 
 
 def test_closed_output_does_not_cause_polling(
-    connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    connection: SshConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: list[bool] = []
     real = run_module._copy_output
@@ -84,18 +84,20 @@ def test_closed_output_does_not_cause_polling(
     assert len(looks) < 100, "one check per second, and one per message"
 
 
-def test_a_signal_gives_255_as_with_ssh(connection: Connection) -> None:
+def test_a_signal_gives_255_as_with_ssh(connection: SshConnection) -> None:
     assert run(connection, "kill -KILL $$", BytesIO(), BytesIO()) == 255
 
 
-def test_a_cut_connection_is_distinguished_from_an_end(connection: Connection, known: Sshd) -> None:
+def test_a_cut_connection_is_distinguished_from_an_end(
+    connection: SshConnection, known: Sshd
+) -> None:
     out = BytesIO()
     raised: list[BaseException] = []
 
     def running() -> None:
         try:
             run(connection, "echo begun; while :; do sleep 1; done", out, BytesIO())
-        except Cut as error:
+        except ConnectionLost as error:
             raised.append(error)
 
     thread = threading.Thread(target=running)
@@ -130,28 +132,28 @@ def there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):  # type: ignore[no-u
     return put
 
 
-def test_the_instances_spawn_is_run(connection: Connection, there) -> None:  # type: ignore[no-untyped-def]
+def test_the_instances_spawn_is_run(connection: SshConnection, there) -> None:  # type: ignore[no-untyped-def]
     there('printf "<%s>" "$@"; exit 3')
     out = BytesIO()
     assert run_spawn(connection, ["queue", "cancel", "a b'c"], out, BytesIO()) == 3
     assert out.getvalue() == b"<queue><cancel><a b'c>"
 
 
-def test_a_missing_spawn_is_reported(connection: Connection, there) -> None:  # type: ignore[no-untyped-def]
+def test_a_missing_spawn_is_reported(connection: SshConnection, there) -> None:  # type: ignore[no-untyped-def]
     there(None)
-    with pytest.raises(NoSpawn, match="spawn not found on") as found:
+    with pytest.raises(SpawnNotInstalled, match="spawn not found on") as found:
         run_spawn(connection, ["queue", "cancel", "q"], BytesIO(), BytesIO())
     assert found.value.version == ""
 
 
-def test_an_incompatible_version_is_reported(connection: Connection, there) -> None:  # type: ignore[no-untyped-def]
+def test_an_incompatible_version_is_reported(connection: SshConnection, there) -> None:  # type: ignore[no-untyped-def]
     there('if [ "$1" = --version ]; then echo spawn 0.0.1; else exit 2; fi')
-    with pytest.raises(NoSpawn, match="does not understand `queue cancel q`") as found:
+    with pytest.raises(SpawnNotInstalled, match="does not understand `queue cancel q`") as found:
         run_spawn(connection, ["queue", "cancel", "q"], BytesIO(), BytesIO())
     assert found.value.version == "0.0.1"
     assert __version__ in found.value.why
 
 
-def test_the_remote_spawn_itself_reports_bad_arguments(connection: Connection, there) -> None:  # type: ignore[no-untyped-def]
+def test_the_remote_spawn_itself_reports_bad_arguments(connection: SshConnection, there) -> None:  # type: ignore[no-untyped-def]
     there(f'if [ "$1" = --version ]; then echo spawn {__version__}; else exit 2; fi')
     assert run_spawn(connection, ["queue", "cancel", "q"], BytesIO(), BytesIO()) == 2

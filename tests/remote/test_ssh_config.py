@@ -8,22 +8,22 @@ from typing import Any
 import pytest
 from tests.support.sshd import ME, SshUser
 
-from spawn.cli.ssh.host_settings import Jump, Settings, jumps
-from spawn.cli.ssh.ssh_config import Config
+from spawn.cli.ssh.host_settings import HostSettings, Jump, jumps
+from spawn.cli.ssh.ssh_config import SshConfig
 from spawn.core.errors import InvalidArgument, SpawnError
 
 ID = "i-0123456789abcdef0"
 
 
-def ask(person: SshUser, name: str = ID, **more: Any) -> Settings:
-    return Config(person.environ).of(name, **more)
+def ask(person: SshUser, name: str = ID, **more: Any) -> HostSettings:
+    return SshConfig(person.environ).of(name, **more)
 
 
-def without_ssh(person: SshUser, name: str = ID) -> Settings:
-    return Config(person.environ | {"PATH": "/nowhere"}).of(name)
+def without_ssh(person: SshUser, name: str = ID) -> HostSettings:
+    return SshConfig(person.environ | {"PATH": "/nowhere"}).of(name)
 
 
-Reader = Callable[[SshUser], Settings]
+Reader = Callable[[SshUser], HostSettings]
 BOTH = pytest.mark.parametrize("read", [ask, without_ssh], ids=["openssh", "without"])
 
 
@@ -137,7 +137,7 @@ def test_a_configured_agent_is_used(person: SshUser, monkeypatch: pytest.MonkeyP
     person.config.write_text("Host *\n  IdentityAgent none\n")
     assert ask(person).agent == "none"
     person.config.write_text("Host *\n  IdentityAgent ~/agent\n")
-    assert ask(person).agent == str(Config(person.environ).home / "agent")
+    assert ask(person).agent == str(SshConfig(person.environ).home / "agent")
     person.config.write_text("")
     assert ask(person).agent == ""
 

@@ -10,8 +10,8 @@ from tests.remote.conftest import REACH
 from tests.support.answers import Answer, RecordedRequest, RecordingServer, answering, error
 from tests.support.sshd import INSTANCE, ME, Sshd, SshUser, keygen, public, sshd
 
-from spawn.cli.ssh.errors import HostKeyDiffers, HostKeyUnknown
-from spawn.cli.ssh.reach import Told
+from spawn.cli.ssh.errors import HostKeyMismatch, HostKeyUnknown
+from spawn.cli.ssh.reach import LogHints
 from spawn.core.errors import SpawnError
 
 OWN = "spawn/cache/ssh/known_hosts"
@@ -111,14 +111,14 @@ def test_a_changed_host_key_is_rejected_and_the_hint_removes_the_old_one(
     keygen(known.host_keys["ed25519"])
     known.start()
     assert _key(known) != before
-    with pytest.raises(HostKeyDiffers) as found:
+    with pytest.raises(HostKeyMismatch) as found:
         reach().connect()
     assert "nothing was sent" in found.value.what
     assert found.value.why.count("SHA256:") == 2
     assert str(person.folder / OWN) in found.value.why
     command = found.value.hint.partition("`")[2].partition("`")[0]
     subprocess.run(command, shell=True, check=True, capture_output=True)
-    with pytest.raises(HostKeyDiffers) as found:  # the user's own file still has it
+    with pytest.raises(HostKeyMismatch) as found:  # the user's own file still has it
         reach().connect()
     command = found.value.hint.partition("`")[2].partition("`")[0]
     subprocess.run(command, shell=True, check=True, capture_output=True)
@@ -145,8 +145,8 @@ def test_a_key_in_the_queues_log_is_trusted_and_saved(
         asked.append(1)
         return ["ssh-dss AAAA old", f"{_key(server)} root@ip-10-0-0-1"]
 
-    reach(told=Told(host_keys=keys)).connect().close()
-    reach(told=Told(host_keys=keys)).connect().close()
+    reach(told=LogHints(host_keys=keys)).connect().close()
+    reach(told=LogHints(host_keys=keys)).connect().close()
     assert asked == [1]
     assert "the queue's log in S3" in (person.folder / OWN).read_text()
 
@@ -155,7 +155,7 @@ def test_a_key_known_for_the_id_needs_no_lookup(known: Sshd, reach: REACH) -> No
     def keys() -> list[str]:
         raise AssertionError("nobody need be asked")
 
-    reach(told=Told(host_keys=keys)).connect().close()
+    reach(told=LogHints(host_keys=keys)).connect().close()
 
 
 def test_the_queues_log_takes_precedence_over_the_users_known_hosts(
@@ -163,8 +163,8 @@ def test_the_queues_log_takes_precedence_over_the_users_known_hosts(
 ) -> None:
     person.add_known_hosts(f"{INSTANCE} {public(keygen(tmp_path / 'older'))}\n")
     other = public(keygen(tmp_path / "other"))
-    with pytest.raises(HostKeyDiffers, match="does not match the known one") as found:
-        reach(told=Told(host_keys=lambda: [other])).connect()
+    with pytest.raises(HostKeyMismatch, match="does not match the known one") as found:
+        reach(told=LogHints(host_keys=lambda: [other])).connect()
     assert "the queue's log in S3" in found.value.why
 
 
@@ -172,7 +172,7 @@ def test_an_unreadable_log_counts_as_no_information(known: Sshd, reach: REACH) -
     def keys() -> list[str]:
         raise SpawnError("no such bucket")
 
-    reach(told=Told(host_keys=keys)).connect().close()
+    reach(told=LogHints(host_keys=keys)).connect().close()
 
 
 def test_failed_lookups_of_a_host_key_are_reported_as_such(
@@ -182,7 +182,7 @@ def test_failed_lookups_of_a_host_key_are_reported_as_such(
         raise SpawnError("s3://b/q/ cannot be reached", why="no route to host")
 
     with pytest.raises(HostKeyUnknown) as found:
-        reach(told=Told(host_keys=keys)).connect()
+        reach(told=LogHints(host_keys=keys)).connect()
     why = found.value.why
     log = "the queue's log in S3 cannot be read: s3://b/q/ cannot be reached: no route to host"
     assert f"no key is known for {INSTANCE}; {log}; " in why
@@ -206,7 +206,7 @@ def test_another_key_on_the_console_rejects_the_host(
     other = public(keygen(tmp_path / "other"))
     block = f"-----BEGIN SSH HOST KEY KEYS-----\n{other}\n-----END SSH HOST KEY KEYS-----\n"
     shows[:] = [_console(block)]
-    with pytest.raises(HostKeyDiffers) as found:
+    with pytest.raises(HostKeyMismatch) as found:
         reach().connect()
     assert "the instance's console" in found.value.why
 
@@ -227,7 +227,7 @@ def test_without_the_latest_console_output_that_of_the_boot_is_read(
 def test_a_revoked_key_is_rejected_in_any_case(known: Sshd, reach: REACH, person: SshUser) -> None:
     reach().connect().close()
     person.add_known_hosts(f"@revoked * {_key(known)}\n")
-    with pytest.raises(HostKeyDiffers, match="revoked"):
+    with pytest.raises(HostKeyMismatch, match="revoked"):
         reach().connect()
 
 

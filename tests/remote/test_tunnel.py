@@ -17,10 +17,10 @@ from tests.support.wait import wait_until
 
 from spawn.cli.ssh import connection as module
 from spawn.cli.ssh.errors import (
-    Cut,
+    AuthenticationFailed,
+    ConnectionLost,
+    ForwardingRefused,
     HostKeyUnknown,
-    NotForwarded,
-    NotLetIn,
     PortClosed,
     Unreachable,
 )
@@ -100,7 +100,7 @@ def test_disabled_port_forwarding_is_reported(
             with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
                 get(tunnel)
             trouble = tunnel.trouble()
-    assert isinstance(trouble, NotForwarded)
+    assert isinstance(trouble, ForwardingRefused)
     assert "AllowTcpForwarding" in trouble.hint
 
 
@@ -224,7 +224,7 @@ def test_a_jump_host_that_rejects_the_login_is_named(
     with sshd(tmp_path / "jump") as jump:
         person.add_known_hosts(jump.known_hosts_line(f"[127.0.0.1]:{jump.port}"))
         person.map_id_to(jump, known)
-        with pytest.raises(NotLetIn) as found:
+        with pytest.raises(AuthenticationFailed) as found:
             reach().connect()
     assert "this is the jump host jump-0" in found.value.hint
 
@@ -345,7 +345,7 @@ def test_a_dead_connection_times_out_and_is_reopened(
             between.swallow()
             with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
                 get(tunnel)
-            assert isinstance(tunnel.trouble(), Cut)
+            assert isinstance(tunnel.trouble(), ConnectionLost)
             assert get(tunnel) == b"/hello"
 
 
@@ -353,7 +353,7 @@ def test_a_cut_connection_has_its_own_error(known: Sshd, reach: REACH, feed: int
     with reach().connect() as connection:
         known.cut()
         wait_until(lambda: not connection.alive, what="the cut is noticed")
-        with pytest.raises(Cut):
+        with pytest.raises(ConnectionLost):
             connection.channel("127.0.0.1", feed)
 
 
@@ -374,5 +374,5 @@ def test_a_connection_lost_before_the_tunnel_opens_counts_as_cut(
     tunnel = reach().tunnel(feed)
     known.cut()
     wait_until(lambda: not tunnel.connection.alive)
-    with pytest.raises(Cut), tunnel:
+    with pytest.raises(ConnectionLost), tunnel:
         pass

@@ -10,21 +10,21 @@ from tests.sim.kernel import Crashed, Kernel, Process, Signal
 from tests.sim.store import Client
 
 from spawn.core.config.model import JobConfig
-from spawn.core.domain.attempt_exit import Exit, StopCause
+from spawn.core.domain.attempt_exit import AttemptExit, StopCause
 from spawn.core.domain.events import CheckpointSaved, Results, ResultsUploaded, ResultsUploadFailed
 from spawn.core.domain.replay import Row
 from spawn.core.domain.state import JobState
 from spawn.runner.ports import (
-    Checkpointed,
-    Collected,
+    CheckpointRestored,
+    CheckpointRetrying,
+    CheckpointUploaded,
     Ended,
-    Faltering,
-    Happening,
+    LoopMessage,
     Prepared,
-    Published,
-    PutBack,
-    Returned,
-    Troubled,
+    ResultsListed,
+    ResultsRestored,
+    UploadEnded,
+    UploadRetrying,
 )
 from spawn.store.log.ledger import Entry
 from spawn.store.log.write import LogFull
@@ -75,10 +75,10 @@ class Attempt:
         self.host, self.token = host, token
         self.job_id, self.attempt = job.config.job_id, attempt
         self.state = "gate"
-        self.exit: Exit | None = None
+        self.exit: AttemptExit | None = None
         self.stop: StopCause | None = None
         self.command: Command | None = None
-        self.listener: tuple[Process, Callable[[Happening], None]] | None = None
+        self.listener: tuple[Process, Callable[[LoopMessage], None]] | None = None
 
     def go(self, epoch: int) -> None:
         """Run the command."""
@@ -89,7 +89,7 @@ class Attempt:
         host.checker.check_start(self.command, host.disk.model, host.place)
         seconds = host.rng.choice([0.0, 0.3, 2.0, 10.0, 40.0, 200.0]) * host.rng.uniform(0.5, 1.5)
         code = 0 if host.rng.random() < host.success else host.rng.choice([1, 3, 127])
-        host.kernel.at(seconds, lambda: self.end(Exit(exit_code=code, wall_seconds=seconds)))
+        host.kernel.at(seconds, lambda: self.end(AttemptExit(exit_code=code, wall_seconds=seconds)))
 
     def ask_to_stop(self, cause: StopCause, grace: float) -> None:
         """Let the command end at a random time within the grace period."""
@@ -97,9 +97,9 @@ class Attempt:
             return
         self.stop = cause
         seconds = self.host.rng.uniform(0.0, grace)
-        self.host.kernel.at(seconds, lambda: self.end(Exit(exit_code=143, stop=cause)))
+        self.host.kernel.at(seconds, lambda: self.end(AttemptExit(exit_code=143, stop=cause)))
 
-    def end(self, exit_: Exit, *, recorded: bool = True) -> None:
+    def end(self, exit_: AttemptExit, *, recorded: bool = True) -> None:
         """End the command."""
         if self.state != "running":
             return
@@ -119,7 +119,7 @@ class Attempt:
         """Close the gate: the command never runs."""
         if self.state == "gate":
             self.state = "over"
-            self.exit = Exit(exit_code=0, began=False)
+            self.exit = AttemptExit(exit_code=0, began=False)
 
     def notify_runner(self) -> None:
         """Notify the runner, if there is one."""
@@ -205,7 +205,7 @@ class Host:
             if attempt.state == "gate":
                 attempt.state = "over"
             attempt.listener = None
-            attempt.end(Exit(exit_code=137), recorded=False)
+            attempt.end(AttemptExit(exit_code=137), recorded=False)
         self.attempts.clear()
         self.boot += 1
 
@@ -232,14 +232,14 @@ class Inbox:
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
         self._signal = Signal(kernel)
-        self._found: list[Happening] = []
+        self._found: list[LoopMessage] = []
 
-    def post(self, happening: Happening) -> None:
+    def post(self, happening: LoopMessage) -> None:
         """Add a happening."""
         self._found.append(happening)
         self._signal.give()
 
-    def wait(self, seconds: float | None) -> Iterable[Happening]:
+    def wait(self, seconds: float | None) -> Iterable[LoopMessage]:
         if not self._found:
             self._kernel.wait(self._signal, seconds)
         found, self._found = self._found, []
@@ -279,7 +279,7 @@ class SimLauncher:
 
     def __init__(self, host: Host, process: Process, epoch: Callable[[], int]) -> None:
         self._host, self._process, self._epoch = host, process, epoch
-        self.post: Callable[[Happening], None] = lambda _: None
+        self.post: Callable[[LoopMessage], None] = lambda _: None
 
     def prepare(self, job: JobState, attempt: int) -> Prepared:
         token = f"{self._host.rng.getrandbits(64):016x}"
@@ -333,20 +333,20 @@ class SimPublisher:
     """Simulated `Publisher`."""
 
     def __init__(
-        self, host: Host, process: Process, post: Callable[[Happening], None], saved: set[str]
+        self, host: Host, process: Process, post: Callable[[LoopMessage], None], saved: set[str]
     ) -> None:
         self._host, self._process, self._post, self._saved = host, process, post, saved
         self._dropped = False
 
     def collect(self, token: str, job: JobConfig, folder: str) -> None:
-        self._later(Collected(token, Results(files=1, size=1, sha256="00")))
+        self._later(ResultsListed(token, Results(files=1, size=1, sha256="00")))
 
     def publish(self, token: str, job: JobState, *, last: bool = False) -> None:
         host, rng = self._host, self._host.rng
         seconds = rng.uniform(0.0, 3.0)
         if host.troubled() and rng.random() < 0.1:
             seconds = rng.choice([20.0, 400.0, 5000.0]) * rng.uniform(0.5, 1.5)
-            self._post(Troubled(token, host.kernel.now, "unreachable"))
+            self._post(UploadRetrying(token, host.kernel.now, "unreachable"))
 
         def save() -> None:
             if self._process.alive and token in host.files:
@@ -358,7 +358,7 @@ class SimPublisher:
             outcome = ResultsUploaded(files=1, size=1, key="k", sha256="00")
             if token not in host.files:
                 outcome = ResultsUploadFailed(error="gone")
-        self._later(Published(token, outcome), seconds + rng.uniform(0.0, 1.0))
+        self._later(UploadEnded(token, outcome), seconds + rng.uniform(0.0, 1.0))
 
     def follow(self, token: str, job: JobState) -> None:
         """Do nothing."""
@@ -378,7 +378,7 @@ class SimPublisher:
                     host.restored.add(f"{job.token} {job.upstream_resets}")
                     host.shared = job.config.job_id
                     host.checker.check_restore(host, job.config.job_id)
-                self._post(PutBack(job.config.job_id, job.token, "" if found else "gone"))
+                self._post(ResultsRestored(job.config.job_id, job.token, "" if found else "gone"))
 
         now = host.kernel.now
         host.restoring_until = max(host.restoring_until, now) + host.rng.uniform(0.0, 20.0)
@@ -393,7 +393,7 @@ class SimPublisher:
         seconds = rng.uniform(0.0, 20.0)
         if host.troubled() and rng.random() < 0.1:
             seconds = rng.choice([20.0, 100.0, 1000.0])
-            self._post(Faltering(token, "unreachable"))
+            self._post(CheckpointRetrying(token, "unreachable"))
 
         def save() -> None:
             if self._process.alive and not self._dropped:
@@ -401,7 +401,7 @@ class SimPublisher:
 
         host.kernel.at(seconds, save)
         saved = CheckpointSaved(files=1, size=1, key=key, sha256="00")
-        self._later(Checkpointed(token, saved), seconds + rng.uniform(0.0, 1.0))
+        self._later(CheckpointUploaded(token, saved), seconds + rng.uniform(0.0, 1.0))
 
     def drop_checkpoints(self) -> None:
         self._dropped = True
@@ -414,14 +414,14 @@ class SimPublisher:
         def arrive() -> None:
             if self._process.alive:
                 self._host.checkpoints.add(key)
-                self._post(Returned(job.config.job_id, job.token, files=1))
+                self._post(CheckpointRestored(job.config.job_id, job.token, files=1))
 
         self._host.kernel.at(self._host.rng.uniform(0.0, 20.0), arrive)
 
     def give_up(self) -> None:
         """Do nothing."""
 
-    def _later(self, happening: Happening, seconds: float | None = None) -> None:
+    def _later(self, happening: LoopMessage, seconds: float | None = None) -> None:
         def tell() -> None:
             if self._process.alive:
                 self._post(happening)

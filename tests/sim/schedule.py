@@ -20,15 +20,15 @@ from spawn.core.domain.events import Draft, QueueResumed, QueueStarted
 from spawn.core.domain.submission import submit
 from spawn.core.errors import SpawnError
 from spawn.runner.loop.queue_loop import Runner
-from spawn.runner.ports import Drained, Happening, Noticed, Signalled
+from spawn.runner.ports import LoopMessage, ReplicatorEnded, Signalled, SpotNotice
 from spawn.runner.replication.replicator import Replicator
-from spawn.runner.runner_process import Plans
-from spawn.runner.session.ownership import Owning, moved_from, own
+from spawn.runner.runner_process import RunOptions
+from spawn.runner.session.ownership import OwnershipCheck, previous_machine, take_ownership
 from spawn.store import failpoints
 from spawn.store.log.ledger import Ledger
 from spawn.store.objects.interface import StoreError
 from spawn.store.replica.claim import claim
-from spawn.store.replica.lease import Owned, Owner
+from spawn.store.replica.lease import OwnedElsewhere, Owner
 
 QUEUE_ID = "q"
 TROUBLE_SECONDS = 600.0
@@ -239,7 +239,7 @@ class Schedule:
                 self.kernel.trace(f"{process.name}: {error}")
             except SpawnError as error:
                 self.kernel.trace(f"{process.name}: {error}")
-                if isinstance(error, Owned):
+                if isinstance(error, OwnedElsewhere):
                     self.checker.check_exit(host)
             process.alive = False
 
@@ -272,7 +272,7 @@ class Schedule:
         def take_place() -> bool:
             return claim(client, self.config, by=host.place)
 
-        owning = own(
+        owning = take_ownership(
             ledger,
             client,
             me=me,
@@ -340,22 +340,22 @@ class Schedule:
                 for job in state.jobs.values()
                 if job.outcome and job.token in host.folders and not job.uploaded
             ],
-            plans=Plans(
+            plans=RunOptions(
                 rebooted=same and state.owner is not None and state.owner.boot_id != str(host.boot),
-                moved_from=moved_from(state, me),
+                moved_from=previous_machine(state, me),
                 retry_failed=retry_failed,
                 leave_jobs=self.rng.random() < 0.2,
             ),
         )
         host.stop = lambda: inbox.post(Signalled(TERM))
         host.notice = lambda left: inbox.post(
-            Noticed("terminate", clock.wall() + timedelta(seconds=left))
+            SpotNotice("terminate", clock.wall() + timedelta(seconds=left))
         )
         over = Signal(kernel)
 
         def replicate() -> None:
             replicator.run()
-            inbox.post(Drained())
+            inbox.post(ReplicatorEnded())
             over.give()
 
         kernel.start(process, replicate)
@@ -381,7 +381,7 @@ class Schedule:
         epoch: int,
         nonce: str,
         clock: SimClock,
-        post: Callable[[Happening], None],
+        post: Callable[[LoopMessage], None],
     ) -> Replicator:
         return Replicator(
             store=client,
@@ -404,7 +404,7 @@ class Schedule:
         self,
         host: Host,
         ledger: Ledger,
-        owning: Owning,
+        owning: OwnershipCheck,
         client: Client,
         me: Owner,
         clock: SimClock,

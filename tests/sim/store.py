@@ -13,11 +13,11 @@ from tests.sim.kernel import Kernel, Process
 
 from spawn.store.objects.interface import (
     PAGE,
-    Changed,
-    Exists,
-    InvalidAnswer,
-    NotThere,
+    ETagMismatch,
+    InvalidResponse,
     Object,
+    ObjectExists,
+    ObjectNotFound,
     Unavailable,
 )
 
@@ -51,9 +51,9 @@ class Bucket:
         """Write if the condition holds: None for no object, else the object's ETag."""
         before = self.objects.get(key)
         if condition is None and before is not None:
-            raise Exists(key)
+            raise ObjectExists(key)
         if condition is not None and (before is None or _etag(before[0]) != condition):
-            raise Changed(key)
+            raise ETagMismatch(key)
         self.objects[key] = (data, self.kernel.now)
         self.kernel.trace(f"{by.name} wrote {key}")
         self.written(key, data, before[0] if before else None, by)
@@ -62,7 +62,7 @@ class Bucket:
     def get(self, key: str) -> Object:
         """Read an object."""
         if key not in self.objects:
-            raise NotThere(key)
+            raise ObjectNotFound(key)
         data, at = self.objects[key]
         now = datetime.fromtimestamp(int(self.kernel.now), UTC)
         return Object(data, _etag(data), float(int(self.kernel.now) - int(at)), now)
@@ -118,7 +118,7 @@ class Client:
         chance -= faults.late
         try:
             result, error = effect(), None
-        except (Exists, Changed, NotThere) as raised:
+        except (ObjectExists, ETagMismatch, ObjectNotFound) as raised:
             result, error = None, raised
         if chance < faults.lost:
             self._fail(rng.uniform(0.1, TIMEOUT), key, "reply lost", asked_at)
@@ -140,7 +140,7 @@ class Client:
             return Object(_garbage(result.data, rng), result.etag, result.age, result.now)
         if self.raises_unknown_errors and rng.random() < 0.5:
             raise KeyError("ETag")
-        raise InvalidAnswer(f"{key} cannot be reached", why="odd answer")
+        raise InvalidResponse(f"{key} cannot be reached", why="odd answer")
 
     def _fail(self, seconds: float, key: str, why: str, asked_at: float) -> None:
         self._bucket.kernel.trace(f"{self._process.name} {key}: {why}")
@@ -158,7 +158,7 @@ def _garbage(data: bytes, rng: Random) -> bytes:
 
 
 def _quietly(effect: Callable[[], Any]) -> None:
-    with suppress(Exists, Changed):
+    with suppress(ObjectExists, ETagMismatch):
         effect()
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from hypothesis import strategies as st
 from msgspec import NODEFAULT, structs
 
-from spawn.core.domain.events import TYPES, Data, Draft, Event, seal
+from spawn.core.domain.events import TYPES, Data, Draft, Event, to_event
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
 IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,9}", fullmatch=True)
@@ -68,7 +68,7 @@ def events(cls: type[Data] | None = None) -> st.SearchStrategy[Event[Data]]:
         Draft, data, job_id=st.none() | IDS, attempt=st.none() | st.integers(1, 10**6)
     )
     return st.builds(
-        seal,
+        to_event,
         drafts,
         seq=st.integers(1, 2**63 - 1),
         queue_id=IDS,

@@ -145,7 +145,7 @@ def _import_spawn() -> None:
     for name in ("boto3", "botocore.auth", "s3transfer", "sshtunnel", "urllib.request"):
         importlib.import_module(name)
     decode_once()
-    service_models.session().create_client("s3", region_name="us-east-1")
+    service_models.create_session().create_client("s3", region_name="us-east-1")
 
 
 def _import_zygote() -> None:

@@ -243,7 +243,7 @@ def _job(job: JobState) -> dict[str, Any]:
 def write(folder: Path = DATA) -> list[Path]:
     """Write the log, and beside it the state after each milestone."""
     log = golden()
-    lines = b"".join(chain.export(hash_, line) + b"\n" for _, line, hash_ in log.entries)
+    lines = b"".join(chain.format_line(hash_, line) + b"\n" for _, line, hash_ in log.entries)
     jsonl = folder / f"golden-{__version__}.jsonl"
     jsonl.write_bytes(lines)
     expected = folder / f"golden-{__version__}.json"

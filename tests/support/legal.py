@@ -15,7 +15,7 @@ from tests.support.logs import LogBuilder, owner, resumed, started
 
 from spawn.core.config.model import JobConfig, QueueConfig, RetryPolicy
 from spawn.core.domain import decide
-from spawn.core.domain.attempt_exit import Exit
+from spawn.core.domain.attempt_exit import AttemptExit
 from spawn.core.domain.events import (
     CheckpointNotSaved,
     CheckpointPutBack,
@@ -50,19 +50,19 @@ Row = tuple[str, str, str]
 """`(machine, state, event)`: a row of one of the two transition tables."""
 
 EXITS = (
-    *[Exit(exit_code=0, wall_seconds=1.5)] * 8,
-    *[Exit(exit_code=1, wall_seconds=0.25, cpu_seconds=0.2)] * 5,
-    Exit(exit_code=2),
-    Exit(exit_code=127),
-    Exit(exit_code=137, signal="SIGKILL", peak_memory_bytes=4096),
-    Exit(exit_code=143, signal="SIGTERM", stop="timeout", output_dropped_bytes=7),
-    Exit(exit_code=0, stop="timeout"),
-    Exit(exit_code=143, signal="SIGTERM", stop="stop"),
-    Exit(exit_code=0, stop="spot"),
-    Exit(exit_code=0, stop="fenced"),
-    Exit(exit_code=0, stop="host"),
-    Exit(exit_code=0, stop="cancel"),
-    Exit(exit_code=0, began=False),
+    *[AttemptExit(exit_code=0, wall_seconds=1.5)] * 8,
+    *[AttemptExit(exit_code=1, wall_seconds=0.25, cpu_seconds=0.2)] * 5,
+    AttemptExit(exit_code=2),
+    AttemptExit(exit_code=127),
+    AttemptExit(exit_code=137, signal="SIGKILL", peak_memory_bytes=4096),
+    AttemptExit(exit_code=143, signal="SIGTERM", stop="timeout", output_dropped_bytes=7),
+    AttemptExit(exit_code=0, stop="timeout"),
+    AttemptExit(exit_code=143, signal="SIGTERM", stop="stop"),
+    AttemptExit(exit_code=0, stop="spot"),
+    AttemptExit(exit_code=0, stop="fenced"),
+    AttemptExit(exit_code=0, stop="host"),
+    AttemptExit(exit_code=0, stop="cancel"),
+    AttemptExit(exit_code=0, began=False),
 )
 
 
@@ -240,12 +240,12 @@ class Driver:
         """Interrupt the running jobs, or leave them to the next runner."""
         if self._choose.below(3):
             for job_id in list(self.state.running):
-                self._put(decide.interrupted(self.state.jobs[job_id], "stop"))
+                self._put(decide.interrupt_attempt(self.state.jobs[job_id], "stop"))
         cause = ("signal", "spot", "ttl", "fenced")[self._choose.below(4)]
         self._put(Draft(QueueInterrupted(cause=cause, detail="SIGTERM")))
 
     def _reset(self, job: JobState, reason: Any) -> None:
-        self._put(*decide.reset(self.state, job, reason=reason, by="ana"))
+        self._put(*decide.reset_job(self.state, job, reason=reason, by="ana"))
 
     # the runner
 
@@ -267,14 +267,14 @@ class Driver:
         self._due.discard(job_id)
         self._put(Draft(started(job_id, attempt), job_id, attempt))
         if not self._lucky and not self._choose.below(25):
-            self._put(*decide.failed_to_begin(self.state, job, "it needs ${X}"))
+            self._put(*decide.fail_unprepared(self.state, job, "it needs ${X}"))
 
     def _end(self, job: JobState) -> None:
         self._leave(job, EXITS[self._choose.below(len(EXITS))])
 
-    def _leave(self, job: JobState, exit_: Exit) -> None:
+    def _leave(self, job: JobState, exit_: AttemptExit) -> None:
         promised = bool(job.config.result_files) and exit_.exit_code == 0 and exit_.stop is None
-        drafts = decide.ended(
+        drafts = decide.end_attempt(
             self.state,
             job,
             exit_,
@@ -286,7 +286,7 @@ class Driver:
         self._put(*drafts)
 
     def _lose(self, job: JobState) -> None:
-        self._put(*decide.lost(self.state, job, "its supervisor left no record"))
+        self._put(*decide.lose_attempt(self.state, job, "its supervisor left no record"))
 
     def _upload(self, job: JobState, *, ok: bool | None = None) -> None:
         data: ResultsUploaded | ResultsDelayed | ResultsUploadFailed

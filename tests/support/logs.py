@@ -21,11 +21,11 @@ from spawn.core.domain.events import (
     QueueResumed,
     QueueStarted,
     RequestRefused,
-    seal,
+    to_event,
 )
 from spawn.core.domain.replay import Replay, Row
 from spawn.core.domain.submission import submit
-from spawn.core.values.timestamps import stamp
+from spawn.core.values.timestamps import format_timestamp
 from spawn.store.log.write import Entry, LogWriter
 
 QUEUE_ID = "nightly"
@@ -89,7 +89,7 @@ class LogBuilder:
 
     def following(self, line: bytes) -> Row:
         """Return a row with this line that continues the chain; the log does not get it."""
-        return self.seq + 1, None, line, chain.link(self._hash, line)
+        return self.seq + 1, None, line, chain.next_hash(self._hash, line)
 
     def replay(self) -> Replay:
         """Replay the whole log."""
@@ -108,15 +108,15 @@ class LogBuilder:
         elif isinstance(draft.data, QueueStarted):
             self.epoch += 1
         self.now += self._step
-        event = seal(
+        event = to_event(
             draft,
             seq=self.seq + 1,
             queue_id=self.queue_id,
             epoch=self.epoch,
-            at=stamp(self.now),
+            at=format_timestamp(self.now),
         )
         line = encode(event)
-        self._hash = chain.link(self._hash, line)
+        self._hash = chain.next_hash(self._hash, line)
         self.entries.append((event, line, self._hash))
         return event
 
@@ -198,9 +198,9 @@ def synthetic(events: int, *, jobs: int = 1000, queue_id: str = QUEUE_ID) -> Ite
     epoch = 0
     for seq, draft in enumerate(islice(drafts, events), 1):
         epoch = epoch or int(type(draft.data) is QueueStarted)
-        event = seal(draft, seq=seq, queue_id=queue_id, epoch=epoch, at=_cheap_stamp(seq))
+        event = to_event(draft, seq=seq, queue_id=queue_id, epoch=epoch, at=_cheap_stamp(seq))
         line = encode(event)
-        hash_ = chain.link(hash_, line)
+        hash_ = chain.next_hash(hash_, line)
         yield record((event, line, hash_))
 
 
@@ -208,7 +208,7 @@ def _drafts(before: list[Draft], config: QueueConfig, attempts: int, notes: int)
     yield from before
     jobs = len(config.jobs)
     failure = JobRetryScheduled(
-        exit_code=1, wall_seconds=0.5, why="it failed", delay=0.0, retry_at=stamp(START)
+        exit_code=1, wall_seconds=0.5, why="it failed", delay=0.0, retry_at=format_timestamp(START)
     )
     success = JobCompleted(exit_code=0, wall_seconds=0.5, cpu_seconds=0.25, peak_memory_bytes=4096)
     for index, job in enumerate(config.jobs):

@@ -103,7 +103,7 @@ class Queue:
     def events(self) -> list[Event[Data]]:
         """Return the log so far; empty until it exists."""
         try:
-            with read.opened(self.paths.events) as connection:
+            with read.open_log(self.paths.events) as connection:
                 rows = list(read.rows(connection))
         except QueueNotFound:
             return []

@@ -9,10 +9,10 @@ from spawn.core.config.model import QueueConfig
 from spawn.core.domain import chain
 from spawn.core.domain.replay import Row
 from spawn.store.objects.folder import FolderStore
-from spawn.store.objects.interface import PAGE, Exists, Object, ObjectStore, Unavailable
+from spawn.store.objects.interface import PAGE, Object, ObjectExists, ObjectStore, Unavailable
 from spawn.store.replica import lines, names
 from spawn.store.replica.claim import claim
-from spawn.store.replica.lease import Holder, Owner
+from spawn.store.replica.lease import LeaseHolder, Owner
 from spawn.store.replica.pack import Packer
 from spawn.store.replica.ship import Shipper
 
@@ -36,7 +36,7 @@ class CountingStore(FolderStore):
             with open(path, "xb") as file:
                 file.write(data)
         except FileExistsError:
-            raise Exists(key) from None
+            raise ObjectExists(key) from None
         except FileNotFoundError:
             path.parent.mkdir(parents=True)
             return self.create(key, data)
@@ -128,7 +128,7 @@ def lease(
     nonce: str = "n",
 ) -> None:
     """Write a lease whose head is `head`."""
-    holder = Holder(
+    holder = LeaseHolder(
         store,
         owner=owner or OWNER,
         epoch=epoch,

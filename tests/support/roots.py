@@ -155,7 +155,7 @@ def _made(name: str, make: Callable[[Path], None]) -> Path:
     took: list[int] = []  # other tests may be creating it
 
     def take() -> bool:
-        held = lock.take(made.with_suffix(".lock"))
+        held = lock.acquire(made.with_suffix(".lock"))
         took.extend([] if held is None else [held])
         return bool(took)
 

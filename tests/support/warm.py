@@ -25,10 +25,10 @@ from typing import Any
 
 from tests.support.soak import SOAK
 
-from spawn.runner.interpreter import python
+from spawn.runner.interpreter import python_command
 
 SPAWN = str(Path(sys.executable).with_name("spawn"))
-RUNNER = python("spawn.runner")
+RUNNER = python_command("spawn.runner")
 MOTO = [sys.executable, str(Path(__file__).with_name("moto_server.py"))]
 ROOT = Path(__file__).parents[2]
 

@@ -17,23 +17,23 @@ def test_the_chain_starts_with_the_hash_of_the_queues_id() -> None:
 
 
 def test_a_hash_covers_the_one_before_and_the_line() -> None:
-    first = chain.link(chain.genesis("nightly"), b"one")
+    first = chain.next_hash(chain.genesis("nightly"), b"one")
     assert first == sha256(sha256(b"nightly").digest() + b"one").digest()
-    assert chain.link(first, b"two") == sha256(first + b"two").digest()
+    assert chain.next_hash(first, b"two") == sha256(first + b"two").digest()
 
 
 @given(HASHES, st.binary())
 def test_parse_is_the_inverse_of_export(hash_: bytes, line: bytes) -> None:
-    assert chain.parse(chain.export(hash_, line)) == (hash_, line)
+    assert chain.parse_line(chain.format_line(hash_, line)) == (hash_, line)
 
 
 @given(st.binary(max_size=100))
 def test_parse_accepts_only_what_export_writes(exported: bytes) -> None:
     try:
-        hash_, line = chain.parse(exported)
+        hash_, line = chain.parse_line(exported)
     except CorruptLog:
         return
-    assert chain.export(hash_, line) == exported
+    assert chain.format_line(hash_, line) == exported
 
 
 @pytest.mark.parametrize(
@@ -55,4 +55,4 @@ def test_parse_accepts_only_what_export_writes(exported: bytes) -> None:
 )
 def test_a_line_without_its_hash_is_rejected(exported: bytes) -> None:
     with pytest.raises(CorruptLog):
-        chain.parse(exported)
+        chain.parse_line(exported)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.support.arbitrary import events
 from tests.support.logs import LogBuilder, owner, resumed
 
-from spawn.core.domain.codec import MAX_LINE, clean, decode, encode
+from spawn.core.domain.codec import MAX_LINE, decode, encode, valid_utf8
 from spawn.core.domain.events import (
     TYPES,
     Data,
@@ -21,7 +21,7 @@ from spawn.core.domain.events import (
     JobFailed,
     QueueFailed,
     QueueResumed,
-    seal,
+    to_event,
 )
 from spawn.core.errors import UnreadableEvent
 
@@ -30,7 +30,7 @@ LINE = b'{"at":"2026-01-27T22:05:32.000000Z","data":{},"epoch":1,"queue_id":"q",
 
 def _sealed(data: Data, **where: Any) -> Event[Data]:
     draft = Draft(data, **where)
-    return seal(draft, seq=7, queue_id="q", epoch=1, at="2026-01-27T22:05:32.000000Z")
+    return to_event(draft, seq=7, queue_id="q", epoch=1, at="2026-01-27T22:05:32.000000Z")
 
 
 def _line(
@@ -210,7 +210,7 @@ def test_a_line_that_is_nested_too_deeply_is_unreadable(line: bytes) -> None:
 @settings(deadline=None)
 @given(st.binary(max_size=30))
 def test_invalid_bytes_become_valid_text_and_valid_ones_stay(data: bytes) -> None:
-    text = clean(data)
+    text = valid_utf8(data)
     text.encode("utf-8")
     try:
         assert text == data.decode("utf-8")
@@ -221,8 +221,8 @@ def test_invalid_bytes_become_valid_text_and_valid_ones_stay(data: bytes) -> Non
 @settings(deadline=None)
 @given(st.text(st.characters(), max_size=30))
 def test_foreign_text_becomes_text_that_can_be_encoded(text: str) -> None:
-    assert encode(_sealed(QueueFailed(reason="jobs", detail=clean(text))))
+    assert encode(_sealed(QueueFailed(reason="jobs", detail=valid_utf8(text))))
 
 
 def test_a_lone_surrogate_becomes_the_replacement_character() -> None:
-    assert clean("a\udc80b") == "a\ufffdb"
+    assert valid_utf8("a\udc80b") == "a\ufffdb"

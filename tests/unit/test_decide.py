@@ -8,7 +8,7 @@ from tests.support.logs import START, LogBuilder, running, started
 
 from spawn.core.config.model import QueueConfig, RetryPolicy
 from spawn.core.domain import decide
-from spawn.core.domain.attempt_exit import Exit, StopCause
+from spawn.core.domain.attempt_exit import AttemptExit, StopCause
 from spawn.core.domain.events import (
     Data,
     Draft,
@@ -25,7 +25,7 @@ from spawn.core.domain.events import (
 )
 from spawn.core.domain.evolve import evolve
 from spawn.core.domain.state import JobState, QueueState
-from spawn.core.values.timestamps import moment, stamp
+from spawn.core.values.timestamps import format_timestamp, parse_timestamp
 
 OK = JobCompleted(exit_code=0)
 
@@ -36,13 +36,15 @@ def _running(config: QueueConfig, job_id: str = "a") -> QueueState:
     return log.replay().state
 
 
-def _end(state: QueueState, exit_: Exit, job_id: str = "a", **more: Results) -> list[Draft]:
-    return decide.ended(state, state.jobs[job_id], exit_, now=START, fraction=0.5, **more)
+def _end(state: QueueState, exit_: AttemptExit, job_id: str = "a", **more: Results) -> list[Draft]:
+    return decide.end_attempt(state, state.jobs[job_id], exit_, now=START, fraction=0.5, **more)
 
 
 def _after(state: QueueState, seconds: float = 0.0) -> str:
     """Return when a command of `a` that took `seconds` has ended."""
-    return stamp(moment(state.jobs["a"].started_at) + timedelta(seconds=seconds))
+    return format_timestamp(
+        parse_timestamp(state.jobs["a"].started_at) + timedelta(seconds=seconds)
+    )
 
 
 def _only(drafts: list[Draft]) -> Data:
@@ -52,7 +54,7 @@ def _only(drafts: list[Draft]) -> Data:
 
 def test_exit_code_0_completes_the_job_with_its_measurements_and_manifest() -> None:
     results = Results(files=1, size=2, sha256="0" * 64)
-    exit_ = Exit(exit_code=0, wall_seconds=1.5, cpu_seconds=1.0, peak_memory_bytes=4096)
+    exit_ = AttemptExit(exit_code=0, wall_seconds=1.5, cpu_seconds=1.0, peak_memory_bytes=4096)
     state = _running(queue(job("a")))
     (draft,) = _end(state, exit_, results=results)
     assert draft == Draft(
@@ -71,7 +73,7 @@ def test_exit_code_0_completes_the_job_with_its_measurements_and_manifest() -> N
 
 def test_an_unobserved_end_has_no_time_of_its_own() -> None:
     state = _running(queue(job("a")))
-    unseen = Exit(exit_code=137, stop="stop", seen=False)
+    unseen = AttemptExit(exit_code=137, stop="stop", seen=False)
     assert _only(_end(state, unseen)) == JobInterrupted(cause="stop", exit_code=137)
 
 
@@ -79,32 +81,34 @@ def test_an_unobserved_end_has_no_time_of_its_own() -> None:
 @pytest.mark.parametrize("exit_code", [0, 1, 143])
 def test_after_a_stop_any_exit_code_is_an_interruption(cause: StopCause, exit_code: int) -> None:
     state = _running(queue(job("a")))
-    data = _only(_end(state, Exit(exit_code=exit_code, stop=cause)))
+    data = _only(_end(state, AttemptExit(exit_code=exit_code, stop=cause)))
     assert data == JobInterrupted(cause=cause, exit_code=exit_code, ended_at=_after(state))
 
 
 @pytest.mark.parametrize("exit_code", [0, 143])
 def test_a_cancelled_job_has_failed_whatever_its_exit_code_and_budget(exit_code: int) -> None:
     state = _running(queue(job("a", attempts=3)))
-    data = _only(_end(state, Exit(exit_code=exit_code, stop="cancel")))
+    data = _only(_end(state, AttemptExit(exit_code=exit_code, stop="cancel")))
     assert data == JobFailed(exit_code=exit_code, why="cancelled", ended_at=_after(state))
 
 
 @pytest.mark.parametrize("exit_code", [0, 143])
 def test_a_timeout_fails_with_exit_code_124(exit_code: int) -> None:
-    data = _only(_end(_running(queue(job("a"))), Exit(exit_code=exit_code, stop="timeout")))
+    data = _only(_end(_running(queue(job("a"))), AttemptExit(exit_code=exit_code, stop="timeout")))
     assert isinstance(data, JobFailed)
     assert (data.exit_code, data.timed_out) == (124, True)
 
 
 def test_a_timeout_is_retried_as_other_failures_are() -> None:
-    data = _only(_end(_running(queue(job("a", attempts=2))), Exit(exit_code=0, stop="timeout")))
+    data = _only(
+        _end(_running(queue(job("a", attempts=2))), AttemptExit(exit_code=0, stop="timeout"))
+    )
     assert isinstance(data, JobRetryScheduled)
     assert (data.exit_code, data.timed_out) == (124, True)
 
 
 def test_an_unrequested_signal_is_a_failure_and_is_retried() -> None:
-    exit_ = Exit(exit_code=137, signal="SIGKILL")
+    exit_ = AttemptExit(exit_code=137, signal="SIGKILL")
     data = _only(_end(_running(queue(job("a", attempts=2))), exit_))
     assert isinstance(data, JobRetryScheduled)
     assert (data.exit_code, data.signal) == (137, "SIGKILL")
@@ -112,20 +116,20 @@ def test_an_unrequested_signal_is_a_failure_and_is_retried() -> None:
 
 def test_a_retry_is_due_its_delay_after_the_decision() -> None:
     policy = RetryPolicy(max_attempts=2, backoff="exponential-jitter", base_delay=10.0)
-    data = _only(_end(_running(queue(job("a", retry=policy))), Exit(exit_code=1)))
+    data = _only(_end(_running(queue(job("a", retry=policy))), AttemptExit(exit_code=1)))
     assert isinstance(data, JobRetryScheduled)
     assert data.delay == 7.5
-    assert data.retry_at == stamp(START + timedelta(seconds=7.5))
+    assert data.retry_at == format_timestamp(START + timedelta(seconds=7.5))
 
 
 def test_a_command_that_never_started_is_interrupted() -> None:
-    data = _only(_end(_running(queue(job("a"))), Exit(exit_code=0, began=False)))
+    data = _only(_end(_running(queue(job("a"))), AttemptExit(exit_code=0, began=False)))
     assert data == JobInterrupted(cause="never_began")
 
 
 def test_the_last_failure_blocks_all_direct_and_indirect_dependents() -> None:
     state = _running(queue(job("d", "c"), job("a"), job("c", "a"), job("x"), job("b", "a", "x")))
-    failed, *blocked = _end(state, Exit(exit_code=1))
+    failed, *blocked = _end(state, AttemptExit(exit_code=1))
     assert isinstance(failed.data, JobFailed)
     assert all(draft.data == JobBlocked(by="a") for draft in blocked)
     assert sorted(draft.job_id or "" for draft in blocked) == ["b", "c", "d"]
@@ -133,7 +137,7 @@ def test_the_last_failure_blocks_all_direct_and_indirect_dependents() -> None:
 
 def test_a_failure_that_is_retried_blocks_no_job() -> None:
     state = _running(queue(job("a", attempts=2), job("b", "a")))
-    assert isinstance(_only(_end(state, Exit(exit_code=1))), JobRetryScheduled)
+    assert isinstance(_only(_end(state, AttemptExit(exit_code=1))), JobRetryScheduled)
 
 
 def test_two_losses_in_a_row_are_interruptions_and_the_third_fails_the_job() -> None:
@@ -141,19 +145,21 @@ def test_two_losses_in_a_row_are_interruptions_and_the_third_fails_the_job() -> 
     for attempt in (1, 2):
         log.job("a", started("a", attempt), attempt=attempt)
         state = log.replay().state
-        lost = decide.lost(state, state.jobs["a"], "no record")
+        lost = decide.lose_attempt(state, state.jobs["a"], "no record")
         assert _only(lost) == JobInterrupted(cause="lost", detail="no record")
         log.add(*lost)
     log.job("a", started("a", 3), attempt=3)
     state = log.replay().state
-    failed, blocked = decide.lost(state, state.jobs["a"], "it left none", last_lines=("oh",))
+    failed, blocked = decide.lose_attempt(
+        state, state.jobs["a"], "it left none", last_lines=("oh",)
+    )
     assert failed.data == JobFailed(
         why="lost with its supervisor or host 3 times in a row; the last time it left none",
         last_lines=("oh",),
     )
     assert blocked == Draft(JobBlocked(by="a"), job_id="b")
-    host = Exit(exit_code=143, stop="host", wall_seconds=1.5)
-    failed, _ = decide.ended(
+    host = AttemptExit(exit_code=143, stop="host", wall_seconds=1.5)
+    failed, _ = decide.end_attempt(
         state, state.jobs["a"], host, now=START, fraction=0.5, last_lines=("oh",)
     )
     assert failed.data == JobFailed(
@@ -171,12 +177,12 @@ def test_only_consecutive_losses_count() -> None:
         log.job("a", started("a", attempt), JobInterrupted(cause=cause), attempt=attempt)
     log.job("a", started("a", 5), attempt=5)
     state = log.replay().state
-    assert isinstance(_only(decide.lost(state, state.jobs["a"], "")), JobInterrupted)
+    assert isinstance(_only(decide.lose_attempt(state, state.jobs["a"], "")), JobInterrupted)
 
 
 def test_a_job_that_cannot_start_fails_at_once_and_blocks_its_dependents() -> None:
     state = _running(queue(job("a", attempts=3), job("b", "a")))
-    failed, blocked = decide.failed_to_begin(state, state.jobs["a"], "it needs ${X}")
+    failed, blocked = decide.fail_unprepared(state, state.jobs["a"], "it needs ${X}")
     assert failed.data == JobFailed(why="it needs ${X}")
     assert blocked.job_id == "b"
 
@@ -184,12 +190,12 @@ def test_a_job_that_cannot_start_fails_at_once_and_blocks_its_dependents() -> No
 def _failing(log: LogBuilder, job_id: str) -> None:
     log.job(job_id, started(job_id), attempt=1)
     state = log.replay().state
-    log.add(*_end(state, Exit(exit_code=1), job_id))
+    log.add(*_end(state, AttemptExit(exit_code=1), job_id))
 
 
 def _reset(log: LogBuilder, job_id: str) -> list[tuple[str | None, Data]]:
     state = log.replay().state
-    drafts = decide.reset(state, state.jobs[job_id], reason="retry", by="ana")
+    drafts = decide.reset_job(state, state.jobs[job_id], reason="retry", by="ana")
     log.add(*drafts)
     return [(draft.job_id, draft.data) for draft in drafts]
 
@@ -245,9 +251,9 @@ def test_a_job_reset_after_a_dependency_has_failed_is_blocked() -> None:
     log.job("a", started("a"), OK, attempt=1)
     _failing(log, "b")
     state = log.replay().state
-    log.add(*decide.reset(state, state.jobs["a"], reason="results_lost", by="runner"))
+    log.add(*decide.reset_job(state, state.jobs["a"], reason="results_lost", by="runner"))
     log.job("a", started("a", 2), attempt=2)
-    log.add(*_end(log.replay().state, Exit(exit_code=1)))
+    log.add(*_end(log.replay().state, AttemptExit(exit_code=1)))
     _reset(log, "b")
     assert log.replay().state.jobs["b"].state == "blocked"
 
@@ -258,9 +264,9 @@ def test_dependents_of_a_job_reset_into_blocked_stay_blocked() -> None:
     log.job("a", started("a"), OK, attempt=1)
     _failing(log, "b")
     state = log.replay().state
-    log.add(*decide.reset(state, state.jobs["a"], reason="results_lost", by="runner"))
+    log.add(*decide.reset_job(state, state.jobs["a"], reason="results_lost", by="runner"))
     log.job("a", started("a", 2), attempt=2)
-    log.add(*_end(log.replay().state, Exit(exit_code=1)))
+    log.add(*_end(log.replay().state, AttemptExit(exit_code=1)))
     _reset(log, "b")
     state = log.replay().state
     assert [state.jobs[job_id].state for job_id in "abc"] == ["failed", "blocked", "blocked"]
@@ -289,21 +295,21 @@ def _through_train(**fields: str) -> LogBuilder:
 
 
 def _wanted(state: QueueState, *elsewhere: str) -> list[str]:
-    return [each.config.job_id for each, _ in decide.wanted(state, elsewhere)]
+    return [each.config.job_id for each, _ in decide.results_to_restore(state, elsewhere)]
 
 
 def test_results_of_all_ancestors_are_wanted_dependencies_first() -> None:
     state = _through_train().replay().state
     assert _wanted(state, "train", "prep") == ["prep", "train"]
     assert _wanted(state, "prep") == ["prep"]
-    assert decide.without_results(state, ["train", "prep"]) == []
+    assert decide.jobs_to_rerun(state, ["train", "prep"]) == []
 
 
 def test_lost_results_are_recomputed_for_an_indirect_dependent() -> None:
     log = _through_train(prep="away")
     state = log.replay().state
-    assert [each.config.job_id for each in decide.without_results(state, ["prep"])] == ["prep"]
-    log.add(*decide.reset(state, state.jobs["prep"], reason="results_lost", by="ana"))
+    assert [each.config.job_id for each in decide.jobs_to_rerun(state, ["prep"])] == ["prep"]
+    log.add(*decide.reset_job(state, state.jobs["prep"], reason="results_lost", by="ana"))
     state = log.replay().state
     assert state.next_ready() is state.jobs["prep"], "the indirect dependent waits for it"
     assert state.open_needs(state.jobs["evaluate"]) == ["prep"]
@@ -316,7 +322,7 @@ def test_lost_results_are_recomputed_for_an_indirect_dependent() -> None:
     state = log.replay().state
     assert state.next_ready() is state.jobs["evaluate"]
     assert _wanted(state, "train") == ["train"]
-    assert decide.wanted(state, ["prep", "train"]) == [
+    assert decide.results_to_restore(state, ["prep", "train"]) == [
         (state.jobs["prep"], state.jobs["prep"].ended_at),
         (state.jobs["train"], state.jobs["prep"].ended_at),
     ], "files of train have the later time"
@@ -325,23 +331,23 @@ def test_lost_results_are_recomputed_for_an_indirect_dependent() -> None:
 def test_a_failed_rerun_blocks_indirect_dependents() -> None:
     log = _through_train(prep="away")
     state = log.replay().state
-    log.add(*decide.reset(state, state.jobs["prep"], reason="results_lost", by="ana"))
+    log.add(*decide.reset_job(state, state.jobs["prep"], reason="results_lost", by="ana"))
     log.job("prep", started("prep", 2), attempt=2)
-    failed, *blocked = _end(log.replay().state, Exit(exit_code=1), "prep")
+    failed, *blocked = _end(log.replay().state, AttemptExit(exit_code=1), "prep")
     assert blocked == [Draft(JobBlocked(by="prep"), job_id="evaluate")]
     log.add(failed, *blocked)
     assert _wanted(log.replay().state, "train") == [], "no remaining job needs it"
-    assert decide.reblock(log.replay().state) == []
+    assert decide.update_blocked(log.replay().state) == []
     assert _reset(log, "prep")[1:] == [("evaluate", JobUnblocked(by="prep"))]
 
 
 def test_dependents_of_completed_jobs_wait_with_them() -> None:
     state = _through_train().replay().state
-    assert decide.spread(state, ["prep"]) == {"prep", "train"}
-    assert decide.is_needed(state, ["prep"])
-    assert decide.newest(state, {"prep": 1}) == {"prep": 1, "train": 1, "evaluate": 1}
-    assert decide.newest(state, {"prep": 3, "train": 2})["evaluate"] == 3
-    assert decide.newest(state, {"train": 2}) == {"train": 2, "evaluate": 2}
+    assert decide.with_completed_dependents(state, ["prep"]) == {"prep", "train"}
+    assert decide.has_pending_dependents(state, ["prep"])
+    assert decide.highest_upstream(state, {"prep": 1}) == {"prep": 1, "train": 1, "evaluate": 1}
+    assert decide.highest_upstream(state, {"prep": 3, "train": 2})["evaluate"] == 3
+    assert decide.highest_upstream(state, {"train": 2}) == {"train": 2, "evaluate": 2}
 
 
 class Counted(dict[str, JobState]):
@@ -365,10 +371,10 @@ def test_a_long_chain_of_lost_results_takes_one_lookup_per_job() -> None:
     state = log.replay().state
     ids = list(state.jobs)[:-1]
     state.jobs = jobs = Counted(state.jobs)
-    lost = decide.without_results(state, ids)
+    lost = decide.jobs_to_rerun(state, ids)
     assert [each.config.job_id for each in reversed(lost)] == ids
     for each in lost:
-        for event in log.add(*decide.reset(state, each, reason="results_lost", by="ana")):
+        for event in log.add(*decide.reset_job(state, each, reason="results_lost", by="ana")):
             evolve(state, event)
     assert state.next_ready() is state.jobs["j0"]
     assert jobs.asked < 30 * count

@@ -27,8 +27,8 @@ from spawn.core.values import durations
     ],
 )
 def test_a_duration_is_the_sum_of_its_parts(text: str, seconds: float) -> None:
-    assert durations.parse(text) == pytest.approx(seconds)
-    assert isinstance(durations.parse(text), float)
+    assert durations.parse_duration(text) == pytest.approx(seconds)
+    assert isinstance(durations.parse_duration(text), float)
 
 
 @pytest.mark.parametrize(
@@ -55,13 +55,13 @@ def test_a_duration_is_the_sum_of_its_parts(text: str, seconds: float) -> None:
 )
 def test_an_invalid_duration_is_rejected_with_the_reason(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=re.escape(why)):
-        durations.parse(text)
+        durations.parse_duration(text)
 
 
 @given(st.text(alphabet="0123456789dhms. -", max_size=20) | st.text(max_size=20))
 def test_any_text_is_seconds_in_range_or_refused(text: str) -> None:
     try:
-        seconds = durations.parse(text)
+        seconds = durations.parse_duration(text)
     except ValueError:
         return
     assert 0 <= seconds <= durations.LONGEST
@@ -84,15 +84,15 @@ def test_any_text_is_seconds_in_range_or_refused(text: str) -> None:
     ],
 )
 def test_the_two_largest_units_are_shown_without_zeros(seconds: float, text: str) -> None:
-    assert durations.text(seconds) == text
-    assert durations.compact(seconds) == text.replace(" ", "")
+    assert durations.format_duration(seconds) == text
+    assert durations.format_compact(seconds) == text.replace(" ", "")
 
 
 @given(st.floats(min_value=0, max_value=durations.LONGEST))
 def test_a_duration_is_rounded_down(seconds: float) -> None:
-    shown = durations.parse(durations.text(seconds))
+    shown = durations.parse_duration(durations.format_duration(seconds))
     assert shown <= seconds
-    assert durations.parse(durations.compact(seconds)) == shown
+    assert durations.parse_duration(durations.format_compact(seconds)) == shown
     dropped = next((below for unit, below in _BELOW if shown >= unit), 1)
     assert seconds - shown < dropped
 
@@ -104,4 +104,4 @@ _BELOW = [(86400, 3600), (3600, 60)]
 @given(st.integers(0, 59), st.integers(1, 23))
 def test_a_duration_of_two_units_is_read_back_exactly(minutes: int, hours: int) -> None:
     seconds = hours * 3600 + minutes * 60
-    assert durations.parse(durations.text(seconds)) == seconds
+    assert durations.parse_duration(durations.format_duration(seconds)) == seconds

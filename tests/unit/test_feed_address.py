@@ -11,13 +11,13 @@ from spawn.store.feed.requests import (
     MAX_WAIT,
     STREAMS,
     Ask,
-    AskHello,
-    AskOutput,
-    AskPage,
-    AskQueues,
+    HelloRequest,
     NoSuchAddress,
+    OutputRequest,
+    PageRequest,
+    QueuesRequest,
+    feed_port,
     parse_target,
-    port,
 )
 
 IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
@@ -26,10 +26,10 @@ WAITS = st.integers(0, int(MAX_WAIT)).map(float)
 NUMBERS = st.integers(0, 10**15 - 1)
 
 ASKS = st.one_of(
-    st.just(AskHello()),
-    st.just(AskQueues()),
+    st.just(HelloRequest()),
+    st.just(QueuesRequest()),
     st.builds(
-        AskPage,
+        PageRequest,
         queue_id=QUEUES,
         after=NUMBERS,
         hash_=st.binary(min_size=32, max_size=32).map(bytes.hex),
@@ -37,7 +37,7 @@ ASKS = st.one_of(
         wait=WAITS,
     ),
     st.builds(
-        AskOutput,
+        OutputRequest,
         queue_id=QUEUES,
         job_id=IDS,
         attempt=NUMBERS,
@@ -66,7 +66,7 @@ def test_any_text_is_parsed_or_rejected(target: str) -> None:
 
 def test_the_wait_is_limited() -> None:
     ask = parse_target("/v1/queues/q?wait=999999")
-    assert isinstance(ask, AskPage)
+    assert isinstance(ask, PageRequest)
     assert ask.wait == MAX_WAIT
 
 
@@ -77,8 +77,8 @@ def test_an_invalid_queue_id_has_no_address(queue_id: str) -> None:
 
 
 def test_the_port_is_the_default_unless_it_is_set() -> None:
-    assert port({}) == port({"SPAWN_FEED_PORT": ""}) == DEFAULT_PORT
-    assert port({"SPAWN_FEED_PORT": "4711"}) == 4711
+    assert feed_port({}) == feed_port({"SPAWN_FEED_PORT": ""}) == DEFAULT_PORT
+    assert feed_port({"SPAWN_FEED_PORT": "4711"}) == 4711
     for text in ("x", "-1", "65536", "1.5", "٣", " 1"):
         with pytest.raises(InvalidArgument):
-            port({"SPAWN_FEED_PORT": text})
+            feed_port({"SPAWN_FEED_PORT": text})

@@ -16,7 +16,7 @@ LOGS = sorted(DATA.glob("golden-*.jsonl"))
 
 
 def _lines(path: Path) -> list[tuple[bytes, bytes]]:
-    return [chain.parse(line) for line in path.read_bytes().splitlines()]
+    return [chain.parse_line(line) for line in path.read_bytes().splitlines()]
 
 
 def _replayed(path: Path, seq: int) -> Replay:

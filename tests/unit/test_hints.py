@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from spawn.cli.support.run_on_instance import ForHere, for_here
+from spawn.cli.support.run_on_instance import HintRewriter, rewrite_hints
 
 ID = "i-0123456789abcdef0"
 
@@ -35,12 +35,12 @@ ID = "i-0123456789abcdef0"
     ],
 )
 def test_remote_hints_are_rewritten_into_commands_that_work_here(there: str, here: str) -> None:
-    assert for_here(there, ID) == here
+    assert rewrite_hints(there, ID) == here
 
 
 def test_remote_output_is_forwarded_by_line_with_its_exact_bytes() -> None:
     out = io.BytesIO()
-    sink = ForHere(out, ID)
+    sink = HintRewriter(out, ID)
     for byte in b"\xff `spawn queue status q`\nand":
         sink.write(bytes([byte]))
     assert out.getvalue() == f"\udcff `spawn queue status {ID} --queue q`\n".encode(

@@ -24,7 +24,7 @@ from spawn.store.aws.boot import environment_file
 )
 def test_an_invalid_environment_is_reported_without_its_values(data: bytes, why: str) -> None:
     with pytest.raises(InvalidArgument) as found:
-        environment_file.check(data, "jobs.env")
+        environment_file.check_environment(data, "jobs.env")
     said = f"{found.value} {found.value.hint}"
     assert why in said
     assert "jobs.env" in said
@@ -33,7 +33,7 @@ def test_an_invalid_environment_is_reported_without_its_values(data: bytes, why:
 
 def test_an_environment_is_passed_on_unchanged() -> None:
     text = "# why\nA=1\nB='two words'\n"
-    assert environment_file.check(text.encode(), "jobs.env") == text
+    assert environment_file.check_environment(text.encode(), "jobs.env") == text
 
 
 @pytest.mark.parametrize(
@@ -54,11 +54,11 @@ def test_an_environment_is_passed_on_unchanged() -> None:
 )
 def test_an_invalid_tag_is_rejected(texts: list[str]) -> None:
     with pytest.raises(InvalidArgument):
-        tags.parse(texts)
+        tags.parse_tags(texts)
 
 
 def test_a_tags_value_may_contain_an_equals_sign_or_be_empty() -> None:
-    assert tags.parse(["a=b=c", "d="]) == {"a": "b=c", "d": ""}
+    assert tags.parse_tags(["a=b=c", "d="]) == {"a": "b=c", "d": ""}
 
 
 @pytest.mark.parametrize(
@@ -77,24 +77,24 @@ def test_the_whole_internet_and_invalid_networks_are_rejected(text: str) -> None
 
 def test_names_distinguish_regions_buckets_and_queues_with_secrets() -> None:
     made = {
-        resource_names.role(region, bucket, queue_id=queue_id)
+        resource_names.role_name(region, bucket, queue_id=queue_id)
         for region in ("us-east-1", "eu-central-1")
         for bucket in ("a", "b")
         for queue_id in (None, "q", "r")
     }
     assert len(made) == 12
     assert all(len(name) <= 64 for name in made)
-    assert resource_names.role("us-east-1", "a") == resource_names.role("us-east-1", "a")
+    assert resource_names.role_name("us-east-1", "a") == resource_names.role_name("us-east-1", "a")
 
 
 def test_a_role_may_read_one_environment_and_write_one_bucket() -> None:
     parameter = "arn:aws:ssm:us-east-1:1:parameter/spawn-queue/q/l/env"
-    statements = iam_policies.instance("b", environment=parameter)["Statement"]
+    statements = iam_policies.instance_policy("b", environment=parameter)["Statement"]
     resources = {each["Sid"]: each["Resource"] for each in statements}
     assert resources["ReadTheEnvironment"] == parameter
     assert resources["WriteLogAndResults"] == "arn:aws:s3:::b/*"
     assert not [each for each in statements if "*" in each["Action"]]
-    assert "ReadTheEnvironment" not in str(iam_policies.instance("b"))
+    assert "ReadTheEnvironment" not in str(iam_policies.instance_policy("b"))
 
 
 def test_the_page_has_every_flag() -> None:

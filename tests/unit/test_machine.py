@@ -11,13 +11,13 @@ from spawn.core.domain.machine import (
     JOB_TRANSITIONS,
     QUEUE_STATES,
     QUEUE_TRANSITIONS,
-    Guard,
+    StateMachines,
 )
 from spawn.core.domain.transition_tables import JOB_MOVES, QUEUE_MOVES
 from spawn.core.errors import IllegalTransition
 
 EVENTS = [*TYPES, "JobForgotten", "to_running", "trigger", "state", ""]
-GUARD = Guard()
+GUARD = StateMachines()
 
 
 def test_a_job_has_six_states_and_a_queue_five() -> None:
@@ -58,8 +58,8 @@ def test_the_table_and_the_machine_of_a_queue_agree(state: str, event: str) -> N
 
 
 def test_the_tables_are_derived_from_the_machines() -> None:
-    assert machine.derive(JOB_STATES, JOB_TRANSITIONS) == JOB_MOVES
-    assert machine.derive(QUEUE_STATES, QUEUE_TRANSITIONS) == QUEUE_MOVES
+    assert machine.transition_table(JOB_STATES, JOB_TRANSITIONS) == JOB_MOVES
+    assert machine.transition_table(QUEUE_STATES, QUEUE_TRANSITIONS) == QUEUE_MOVES
 
 
 def test_every_event_is_a_transition_the_start_of_a_log_or_a_note() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spawn.core.values.timestamps import moment, seconds_between, stamp
+from spawn.core.values.timestamps import format_timestamp, parse_timestamp, seconds_between
 
 ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 MOMENTS = st.datetimes(datetime(1971, 1, 1), datetime(9998, 1, 1), timezones=ZONES)  # noqa: DTZ001
@@ -14,20 +14,20 @@ MOMENTS = st.datetimes(datetime(1971, 1, 1), datetime(9998, 1, 1), timezones=ZON
 
 @given(MOMENTS)
 def test_a_stamp_reads_back_as_the_same_moment_in_utc(at: datetime) -> None:
-    assert moment(stamp(at)) == at
-    assert moment(stamp(at)).tzinfo == UTC
+    assert parse_timestamp(format_timestamp(at)) == at
+    assert parse_timestamp(format_timestamp(at)).tzinfo == UTC
 
 
 @given(MOMENTS, MOMENTS)
 def test_stamps_sort_chronologically(one: datetime, other: datetime) -> None:
-    assert (stamp(one) < stamp(other)) == (one < other)
-    assert len(stamp(one)) == 27
+    assert (format_timestamp(one) < format_timestamp(other)) == (one < other)
+    assert len(format_timestamp(one)) == 27
 
 
 def test_a_stamp_has_this_format() -> None:
     zone = timezone(timedelta(hours=2))
     at = datetime(2026, 1, 28, 0, 5, 32, tzinfo=zone)
-    assert stamp(at) == "2026-01-27T22:05:32.000000Z"
+    assert format_timestamp(at) == "2026-01-27T22:05:32.000000Z"
 
 
 def test_seconds_between_stamps_are_negative_when_the_clock_was_set_back() -> None:
@@ -38,4 +38,4 @@ def test_seconds_between_stamps_are_negative_when_the_clock_was_set_back() -> No
 
 def test_an_invalid_time_is_rejected() -> None:
     with pytest.raises(ValueError, match="yesterday"):
-        moment("yesterday")
+        parse_timestamp("yesterday")

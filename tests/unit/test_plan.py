@@ -9,7 +9,7 @@ from tests.support.naive import NaiveQueue
 
 from spawn.core.config.model import QueueConfig
 from spawn.core.domain import decide
-from spawn.core.domain.attempt_exit import Exit
+from spawn.core.domain.attempt_exit import AttemptExit
 from spawn.core.domain.events import (
     JobCompleted,
     JobFailed,
@@ -19,7 +19,7 @@ from spawn.core.domain.events import (
     QueueFailed,
     ResultsUploadFailed,
 )
-from spawn.core.domain.plan import Finish, Start, Wait, foresee, plan
+from spawn.core.domain.plan import Finish, Start, Wait, likely_next, plan
 from spawn.core.domain.state import JobState, QueueState
 
 QUICK = settings(max_examples=100, deadline=None)
@@ -146,7 +146,11 @@ def test_with_continue_other_jobs_run_and_the_queue_fails() -> None:
     log = running(queue(job("a"), job("b", "a"), job("c"), on_failure="continue"))
     log.job("a", started("a"), attempt=1)
     state = _state(log)
-    log.add(*decide.ended(state, state.jobs["a"], Exit(exit_code=1), now=log.now, fraction=0.0))
+    log.add(
+        *decide.end_attempt(
+            state, state.jobs["a"], AttemptExit(exit_code=1), now=log.now, fraction=0.0
+        )
+    )
     assert _starts(_state(log)) == "c"
     _run(log, "c", OK)
     assert plan(_state(log)) == Finish(QueueFailed(reason="jobs", detail="a"))
@@ -182,7 +186,7 @@ def test_a_retry_waits_for_a_dependency_that_was_reset() -> None:
     _run(log, "a", OK)
     _run(log, "b", RETRY)
     state = _state(log)
-    log.add(*decide.reset(state, state.jobs["a"], reason="results_lost", by="runner"))
+    log.add(*decide.reset_job(state, state.jobs["a"], reason="results_lost", by="runner"))
     state = _state(log)
     assert _starts(state, state.jobs["b"]) == "a"
     log.job("a", started("a", 2), attempt=2)
@@ -195,16 +199,20 @@ def test_a_retry_that_depends_on_a_failed_job_does_not_delay_the_end() -> None:
     _run(log, "a", OK)
     _run(log, "b", RETRY)
     state = _state(log)
-    log.add(*decide.reset(state, state.jobs["a"], reason="results_lost", by="runner"))
+    log.add(*decide.reset_job(state, state.jobs["a"], reason="results_lost", by="runner"))
     log.job("a", started("a", 2), attempt=2)
     state = _state(log)
-    log.add(*decide.ended(state, state.jobs["a"], Exit(exit_code=1), now=log.now, fraction=0.0))
+    log.add(
+        *decide.end_attempt(
+            state, state.jobs["a"], AttemptExit(exit_code=1), now=log.now, fraction=0.0
+        )
+    )
     state = _state(log)
     assert plan(state, state.jobs["b"]) == Finish(QueueFailed(reason="jobs", detail="a"))
 
 
 def _foreseen(log: LogBuilder) -> str | None:
-    job_ = foresee(_state(log))
+    job_ = likely_next(_state(log))
     return job_ and job_.config.job_id
 
 
@@ -236,7 +244,7 @@ def test_no_job_is_foreseen_after_a_failure_stops_the_queue() -> None:
 @given(drivers())
 def test_a_foreseen_job_waits_only_for_running_jobs(driver: Driver) -> None:
     state = driver.state
-    job_ = foresee(state)
+    job_ = likely_next(state)
     if job_ is not None:
         assert job_.state == "pending"
         naive = NaiveQueue()

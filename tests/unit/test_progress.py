@@ -2,7 +2,7 @@
 
 import pytest
 
-from spawn.core.reports.progress import Progress, each_of, from_file, from_output, measured
+from spawn.core.reports.progress import Progress, all_in, from_file, from_output, with_base
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_the_newest_progress_counts_and_epochs_take_precedence_over_bars() -> No
 def test_progress_is_measured_from_the_attempts_start(lines: list[str], base: float) -> None:
     newest = from_output(lines)
     assert newest is not None
-    assert measured(newest, each_of(lines)).base == pytest.approx(base)
+    assert with_base(newest, all_in(lines)).base == pytest.approx(base)
 
 
 def test_a_progress_file_with_history_gives_the_attempts_start() -> None:

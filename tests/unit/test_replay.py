@@ -126,7 +126,7 @@ def test_a_line_with_another_position_is_rejected_though_the_chain_is_valid(
         new = old.split(b":")[0] + b":" + (b"9" if value == 9 else b'"other"')
         line = line.replace(old, new)
     rows = log.rows[:1]
-    rows.append((2, b"QueueStarted", line, hashes.link(rows[0][3], line)))
+    rows.append((2, b"QueueStarted", line, hashes.next_hash(rows[0][3], line)))
     with pytest.raises(CorruptLog, match="not of this place") as caught:
         Replay(log.queue_id).feed(rows)
     assert caught.value.seq == 2
@@ -175,7 +175,7 @@ def _rewritten(log: LogBuilder, seq: int, change: Callable[[dict[str, Any]], Non
             event = json.loads(line)
             change(event)
             line = json.dumps(event, sort_keys=True, separators=(",", ":")).encode()
-        hash_ = hashes.link(hash_, line)
+        hash_ = hashes.next_hash(hash_, line)
         rows.append((row_seq, type_, line, hash_))
     fold = Replay(log.queue_id)
     fold.feed(rows)

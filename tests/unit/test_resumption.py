@@ -12,7 +12,7 @@ from tests.support.logs import LogBuilder, resumed, running, started
 
 from spawn.core.config.model import QueueConfig, RetryPolicy
 from spawn.core.domain import decide, resumption
-from spawn.core.domain.attempt_exit import Exit
+from spawn.core.domain.attempt_exit import AttemptExit
 from spawn.core.domain.events import (
     Draft,
     JobCompleted,
@@ -38,7 +38,11 @@ def _fail(log: LogBuilder, job_id: str) -> None:
     state = _state(log)
     log.job(job_id, started(job_id, state.jobs[job_id].attempt + 1), attempt=1)
     state = _state(log)
-    log.add(*decide.ended(state, state.jobs[job_id], Exit(exit_code=1), now=log.now, fraction=0.0))
+    log.add(
+        *decide.end_attempt(
+            state, state.jobs[job_id], AttemptExit(exit_code=1), now=log.now, fraction=0.0
+        )
+    )
 
 
 def _failed(config: QueueConfig, job_id: str = "a") -> QueueState:
@@ -49,7 +53,7 @@ def _failed(config: QueueConfig, job_id: str = "a") -> QueueState:
 
 
 def _check(state: QueueState, *, retry_failed: bool = False, config: Any = None) -> None:
-    resumption.check(state, retry_failed=retry_failed, config=config)
+    resumption.check_resumable(state, retry_failed=retry_failed, config=config)
 
 
 def _blocked_are_those_that_wait_in_vain(state: QueueState) -> None:
@@ -142,18 +146,18 @@ def test_changes_are_listed_one_by_one() -> None:
         job("d"),
         global_timeout=5400.0,
     )
-    assert resumption.changes(state, new) == (
+    assert resumption.describe_changes(state, new) == (
         "global_timeout: none -> 1h30m",
         "job a: command, retry",
         "job d is new",
         "job c is gone",
     )
-    assert resumption.mended(state, new) == ["a"]
+    assert resumption.changed_failed_jobs(state, new) == ["a"]
 
 
 def test_many_changes_are_abbreviated_and_counted() -> None:
     state = _failed(queue(job("a")))
-    said = resumption.changes(state, queue(job("a"), *(job(f"n{n}") for n in range(30))))
+    said = resumption.describe_changes(state, queue(job("a"), *(job(f"n{n}") for n in range(30))))
     assert len(said) == 21
     assert said[-1] == "and 10 more"
 
@@ -171,10 +175,10 @@ def test_under_a_new_configuration_exactly_the_dependents_of_failed_jobs_are_blo
         driver.log.queue(resumed())
     config = random_config(Drawn(data.draw))
     state = _state(driver.log)
-    fresh = resumption.mended(state, config)
-    driver.log.add(*reconfigure(config, changes=resumption.changes(state, config)))
+    fresh = resumption.changed_failed_jobs(state, config)
+    driver.log.add(*reconfigure(config, changes=resumption.describe_changes(state, config)))
     driver.log.add(*(Draft(JobReset(reason="retry", by="ana"), job_id=each) for each in fresh))
-    driver.log.add(*decide.reblock(_state(driver.log)))
+    driver.log.add(*decide.update_blocked(_state(driver.log)))
     after = _state(driver.log)
     assert list(after.jobs) == [each.job_id for each in config.jobs]
     assert not set(after.failed) & set(fresh)

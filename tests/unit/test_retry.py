@@ -53,7 +53,9 @@ def test_an_exponential_delay_never_shrinks(base: float, most: float, failures: 
 
 def why(policy: RetryPolicy, exit_code: int, *, failures: int = 1, timed_out: bool = False) -> str:
     """Return the reason for no retry, or an empty text if the job is retried."""
-    reason = retry.why_final(policy, failures=failures, exit_code=exit_code, timed_out=timed_out)
+    reason = retry.why_not_retried(
+        policy, failures=failures, exit_code=exit_code, timed_out=timed_out
+    )
     return reason or ""
 
 

@@ -14,7 +14,7 @@ from spawn.core.domain.events import (
     ResultsUploaded,
     ResultsUploadFailed,
 )
-from spawn.core.reports.instance_loss import Copy, missing
+from spawn.core.reports.instance_loss import QueueCopy, losses
 
 HERE = owner().instance_id
 LOCATION = "s3://bucket/nightly/"
@@ -36,9 +36,9 @@ def log(*after: Data, done: bool = True) -> LogBuilder:
     return made
 
 
-def whole(made: LogBuilder) -> Copy:
+def whole(made: LogBuilder) -> QueueCopy:
     """All of the queue is in S3, according to its runner."""
-    return Copy(
+    return QueueCopy(
         queue_id="nightly",
         state=made.replay().state,
         seq=made.seq,
@@ -48,8 +48,8 @@ def whole(made: LogBuilder) -> Copy:
     )
 
 
-def told(copy: Copy) -> list[str]:
-    return [each.what for each in missing(copy, HERE)]
+def told(copy: QueueCopy) -> list[str]:
+    return [each.what for each in losses(copy, HERE)]
 
 
 ENDED = whole(log(SAVED, QueueCompleted()))
@@ -64,7 +64,7 @@ def test_a_gracefully_interrupted_queue_loses_nothing() -> None:
 
 
 def test_a_queue_that_never_started_loses_nothing() -> None:
-    assert told(Copy(queue_id="nightly", location=LOCATION)) == []
+    assert told(QueueCopy(queue_id="nightly", location=LOCATION)) == []
 
 
 @pytest.mark.parametrize(
@@ -116,13 +116,13 @@ def test_a_queue_that_never_started_loses_nothing() -> None:
         ),
     ],
 )
-def test_each_loss_is_named(copy: Copy, what: str) -> None:
+def test_each_loss_is_named(copy: QueueCopy, what: str) -> None:
     assert told(copy) == [what]
 
 
 def test_several_losses_are_all_named_with_hints() -> None:
     made = whole(log(QueueInterrupted(cause="signal")))
-    found = missing(structs.replace(made, stored=made.seq - 3, unsaved=("train",)), HERE)
+    found = losses(structs.replace(made, stored=made.seq - 3, unsaved=("train",)), HERE)
     assert [each.what for each in found] == [
         "results of queue nightly are not in S3: train",
         "output of queue nightly is not in S3: train",
@@ -133,5 +133,5 @@ def test_several_losses_are_all_named_with_hints() -> None:
 
 def test_a_queue_that_was_taken_over_is_not_lost_with_its_old_instance() -> None:
     copy = structs.replace(whole(log(done=False)), alive=True, handed_back=False)
-    assert missing(copy, "i-0123456789abcdef0") == ()
-    assert missing(structs.replace(copy, stored=copy.seq - 1), "i-0123456789abcdef0")
+    assert losses(copy, "i-0123456789abcdef0") == ()
+    assert losses(structs.replace(copy, stored=copy.seq - 1), "i-0123456789abcdef0")

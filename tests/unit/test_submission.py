@@ -46,9 +46,9 @@ def test_many_jobs_are_split_into_lines_within_the_limit_and_replay_identically(
 
 
 def test_the_largest_jobs_of_a_file_fit_their_lines() -> None:
-    empty = canonical.size(job("a", command=""))
+    empty = canonical.encoded_job_size(job("a", command=""))
     jobs = [job(name, command='"' * ((MAX_JOB_BYTES - empty) // 2)) for name in "abcd"]
-    assert MAX_JOB_BYTES - 1 <= canonical.size(jobs[0]) <= MAX_JOB_BYTES
+    assert MAX_JOB_BYTES - 1 <= canonical.encoded_job_size(jobs[0]) <= MAX_JOB_BYTES
     config = queue(*jobs, queue_name="é" * 200, result_s3_prefix="p" * 512)
     log, fold = _replayed(config)
     assert len(log.entries) == 4
@@ -64,7 +64,7 @@ def test_a_job_may_precede_a_dependency_in_a_later_line() -> None:
 
 def test_the_hash_covers_the_canonical_form_including_jobs() -> None:
     config = queue(job("a"), max_parallel=2)
-    assert config_sha256(config) == sha256(canonical.encode(config)).hexdigest()
+    assert config_sha256(config) == sha256(canonical.encode_config(config)).hexdigest()
     assert config_sha256(config) != config_sha256(queue(job("b"), max_parallel=2))
 
 

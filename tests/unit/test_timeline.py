@@ -19,7 +19,7 @@ from spawn.core.reports.timeline.collect import MOST_ATTEMPTS, Collector
 from spawn.core.reports.timeline.model import Timeline
 from spawn.core.reports.timeline.path import critical_path
 from spawn.core.reports.timeline.spans import spans
-from spawn.core.values.timestamps import moment
+from spawn.core.values.timestamps import parse_timestamp
 
 
 def collected(log: LogBuilder) -> Collector:
@@ -61,7 +61,7 @@ def test_every_attempt_of_the_log_is_one_bar(log: LogBuilder) -> None:
         assert numbers == [event.attempt for event in mine]
         for bar, event in zip(bars, mine, strict=True):
             assert bar is not None
-            assert bar.start == (moment(event.at) - found.base).total_seconds()
+            assert bar.start == (parse_timestamp(event.at) - found.base).total_seconds()
         if bars and bars[-1] is not None and state.jobs[job_id].attempt == bars[-1].number:
             running_now = state.jobs[job_id].state == "running"
             assert (bars[-1].result == "running") == running_now

@@ -40,16 +40,16 @@ from spawn.core.domain.events import (
     ResultsUploadFailed,
 )
 from spawn.core.reports.why.chain import trace
-from spawn.core.reports.why.explain import explain, recall
-from spawn.core.reports.why.model import Why
-from spawn.core.values.timestamps import stamp
+from spawn.core.reports.why.explain import collect_history, explain
+from spawn.core.reports.why.model import Explanation
+from spawn.core.values.timestamps import format_timestamp
 
 Q = "queue-20260127-140532"
 
 
-def why(log: LogBuilder, job: str, now: datetime, *, alive: bool | None = True) -> Why:
+def why(log: LogBuilder, job: str, now: datetime, *, alive: bool | None = True) -> Explanation:
     state = log.replay().state
-    history = recall(state, log.rows, [job], last=log.seq)
+    history = collect_history(state, log.rows, [job], last=log.seq)
     runner = None if state.ended else alive
     return explain(state, history, job, now=now, runner_alive=runner)
 
@@ -59,7 +59,7 @@ def told(log: Log, job: str, clock: str, *, alive: bool | None = True) -> list[s
 
 
 def retry(clock: str, delay: float, **fields: object) -> JobRetryScheduled:
-    due = stamp(moment(clock) + timedelta(seconds=delay))
+    due = format_timestamp(moment(clock) + timedelta(seconds=delay))
     given = {"exit_code": 1, "wall_seconds": 3.0, "why": "attempt 1 of 2 failed", **fields}
     return JobRetryScheduled(delay=delay, retry_at=due, **given)  # type: ignore[arg-type]
 
@@ -328,7 +328,7 @@ def test_the_hint_for_an_instance_changes_the_configuration_there() -> None:
     log.at("14:00:01", JobFailed(why="it needs ${X}, which is not set"), job="a")
     log.at("14:00:01", QueueFailed(reason="jobs", detail="a"))
     state = log.replay().state
-    history = recall(state, log.rows, ["a"], last=log.seq)
+    history = collect_history(state, log.rows, ["a"], last=log.seq)
     on = "i-0123456789abcdef0"
     found = explain(state, history, "a", now=moment("14:00:30"), target=f"{on} --queue {Q}")
     first, second = list(render(found, ZONE))[1:]
@@ -348,7 +348,9 @@ def test_rows_without_types_give_the_same_explanation() -> None:
     log.at("15:30:00", QueueInterrupted(cause="spot"))
     log.at("15:40:00", owner(QueueResumed))
     state, bare = log.replay().state, [(seq, None, line, hash_) for seq, _, line, hash_ in log.rows]
-    named_, unnamed = (recall(state, rows, ["export"], last=log.seq) for rows in (log.rows, bare))
+    named_, unnamed = (
+        collect_history(state, rows, ["export"], last=log.seq) for rows in (log.rows, bare)
+    )
     assert named_ == unnamed
     assert len(named_.queue) == 3
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from spawn.cli.output.page.data import Sheet, short
+from spawn.cli.output.page.data import PageData, short
 from spawn.cli.output.page.html import Safe, cell, section, table, tag
-from spawn.core.reports.timeline.path import Stretch
-from spawn.core.values.durations import text as duration
+from spawn.core.reports.timeline.path import PathStep
+from spawn.core.values.durations import format_duration as duration
 from spawn.core.values.text import plural
 
 _MOST = 40
@@ -24,7 +24,7 @@ _WAITS = {
 }
 
 
-def path(sheet: Sheet) -> Safe:
+def path(sheet: PageData) -> Safe:
     """Return the critical path section."""
     found = [each for each in sheet.path if each.job_id or each.seconds >= 0.5]
     if not found:
@@ -55,7 +55,7 @@ def path(sheet: Sheet) -> Safe:
     )
 
 
-def _row(sheet: Sheet, stretch: Stretch, whole: float) -> Safe:
+def _row(sheet: PageData, stretch: PathStep, whole: float) -> Safe:
     share = 100 * stretch.seconds / whole if whole else 0.0
     name = (
         tag("a", stretch.job_id, href=f"#job-{stretch.job_id}", class_="plain")
@@ -74,7 +74,7 @@ def _row(sheet: Sheet, stretch: Stretch, whole: float) -> Safe:
     )
 
 
-def _parts(stretch: Stretch) -> Iterator[str]:
+def _parts(stretch: PathStep) -> Iterator[str]:
     runs = [span for span in stretch.spans if span.kind == "run"]
     if runs:
         ran = short(stretch.total("run"))

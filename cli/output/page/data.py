@@ -8,9 +8,9 @@ from msgspec import Struct
 from spawn.core.domain.state import QueueState
 from spawn.core.reports.model import Report
 from spawn.core.reports.timeline.model import Timeline
-from spawn.core.reports.timeline.path import Stretch
-from spawn.core.reports.why.model import Why
-from spawn.core.values.durations import text as duration
+from spawn.core.reports.timeline.path import PathStep
+from spawn.core.reports.why.model import Explanation
+from spawn.core.values.durations import format_duration as duration
 
 GLYPHS = {
     "pending": "‖",
@@ -25,7 +25,7 @@ GLYPHS = {
 browsers from drawing an emoji."""
 
 
-class Sheet(Struct, frozen=True, kw_only=True):
+class PageData(Struct, frozen=True, kw_only=True):
     """The data of a queue's page.
 
     `zone` is the time zone for all times, None the machine's own. `whys` has the failures to show
@@ -35,8 +35,8 @@ class Sheet(Struct, frozen=True, kw_only=True):
     state: QueueState
     report: Report
     timeline: Timeline
-    path: list[Stretch]
-    whys: Mapping[str, Why]
+    path: list[PathStep]
+    whys: Mapping[str, Explanation]
     zone: tzinfo | None
     there: frozenset[str] = frozenset()
 

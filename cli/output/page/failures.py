@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from spawn.cli.output.page.data import GLYPHS, Sheet
+from spawn.cli.output.page.data import GLYPHS, PageData
 from spawn.cli.output.page.html import Safe, section, tag
 from spawn.cli.output.why import sentence
-from spawn.core.reports.why.model import Why
+from spawn.core.reports.why.model import Explanation
 from spawn.core.values.text import plural
 
 MOST = 25
@@ -14,7 +14,7 @@ _PAST = 12
 _COMMAND = 600
 
 
-def failures(sheet: Sheet) -> Safe | None:
+def failures(sheet: PageData) -> Safe | None:
     """Return the section of failed jobs and jobs with unsaved results; None without any."""
     failed = [*sheet.state.failed, *sheet.state.unsaved]
     if not failed:
@@ -44,7 +44,7 @@ def failures(sheet: Sheet) -> Safe | None:
     )
 
 
-def _article(sheet: Sheet, why: Why) -> Safe:
+def _article(sheet: PageData, why: Explanation) -> Safe:
     command = sheet.state.jobs[why.job_id].config.command
     lines = sheet.state.jobs[why.job_id].last_lines
     now = [fact for fact in why.facts if not fact.before]
@@ -65,7 +65,7 @@ def _article(sheet: Sheet, why: Why) -> Safe:
     )
 
 
-def _where(sheet: Sheet, job_id: str) -> Iterator[Safe]:
+def _where(sheet: PageData, job_id: str) -> Iterator[Safe]:
     found = links(sheet, job_id)
     if found:
         yield tag("span", "Its output: ", found)
@@ -73,7 +73,7 @@ def _where(sheet: Sheet, job_id: str) -> Iterator[Safe]:
         yield tag("span", "Its output: ", tag("code", sheet.folder(job_id)))
 
 
-def links(sheet: Sheet, job_id: str) -> list[Safe]:
+def links(sheet: PageData, job_id: str) -> list[Safe]:
     """Return links to a job's files next to the page."""
     found: list[Safe] = []
     for name in ("stdout.log", "stderr.log", "results/"):

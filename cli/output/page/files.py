@@ -1,15 +1,15 @@
 """The location of files: links to those next to the page, paths of the others."""
 
-from spawn.cli.output.page.data import Sheet
+from spawn.cli.output.page.data import PageData
 from spawn.cli.output.page.failures import links
 from spawn.cli.output.page.html import Child, Safe, cell, section, table, tag
-from spawn.cli.output.results import size
+from spawn.cli.output.results import format_size
 from spawn.core.values.text import plural
 
 ROWS = 300
 
 
-def files(sheet: Sheet) -> Safe | None:
+def files(sheet: PageData) -> Safe | None:
     """Return the files section; None while no attempt has ended."""
     jobs = [job for job in sheet.report.jobs if sheet.folder(job.job_id)]
     if not jobs:
@@ -38,11 +38,11 @@ def files(sheet: Sheet) -> Safe | None:
     )
 
 
-def _row(sheet: Sheet, job_id: str, heads: list[str]) -> Safe:
+def _row(sheet: PageData, job_id: str, heads: list[str]) -> Safe:
     saved = sheet.state.jobs[job_id].uploaded
     results = None
     if saved and saved.files:
-        results = f"{plural(saved.files, 'file')}, {size(saved.size)}"
+        results = f"{plural(saved.files, 'file')}, {format_size(saved.size)}"
     values: dict[str, Child] = {
         "Next to this page": links(sheet, job_id),
         "Results": results,

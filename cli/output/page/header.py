@@ -2,19 +2,19 @@
 
 from collections.abc import Iterator
 
-from spawn.cli.output.page.data import GLYPHS, Sheet
+from spawn.cli.output.page.data import GLYPHS, PageData
 from spawn.cli.output.page.html import Child, Safe, safe, tag
 from spawn.cli.output.page.time_axis import zone_name
-from spawn.cli.output.status import trouble_text, without
+from spawn.cli.output.status import not_estimated, trouble_text
 from spawn.core.reports.timeline.model import Epoch
-from spawn.core.values.durations import text as duration
+from spawn.core.values.durations import format_duration as duration
 from spawn.core.values.text import plural
 
 _OWNERS = 6
 _WARNINGS = 20
 
 
-def top(sheet: Sheet) -> Safe:
+def top(sheet: PageData) -> Safe:
     """Return the header."""
     report = sheet.report
     reason = f" ({report.reason})" if report.reason else ""
@@ -34,7 +34,7 @@ def top(sheet: Sheet) -> Safe:
     )
 
 
-def _as_of(sheet: Sheet) -> str:
+def _as_of(sheet: PageData) -> str:
     report = sheet.report
     zone = zone_name(report.as_of, sheet.zone)
     if report.past:
@@ -45,7 +45,7 @@ def _as_of(sheet: Sheet) -> str:
     return f"As of {sheet.when(report.as_of)}{alive}. Times are {zone}."
 
 
-def _facts(sheet: Sheet) -> Iterator[tuple[str, Child, bool]]:
+def _facts(sheet: PageData) -> Iterator[tuple[str, Child, bool]]:
     report, epochs = sheet.report, sheet.timeline.epochs
     yield "Submitted", sheet.when(report.submitted_at), False
     if report.started_at is not None:
@@ -55,7 +55,7 @@ def _facts(sheet: Sheet) -> Iterator[tuple[str, Child, bool]]:
         yield word, sheet.when(report.ended_at), False
     yield "Elapsed", duration(report.elapsed), False
     if report.estimated_completion is not None:
-        expected = f"{sheet.when(report.estimated_completion)}{without(report)}"
+        expected = f"{sheet.when(report.estimated_completion)}{not_estimated(report)}"
         yield "Estimated end", expected, False
     yield "Instance", report.instance_id, False
     if len(epochs) == 1:
@@ -79,7 +79,7 @@ def _owner(epoch: Epoch) -> str:
     return owner.owner if owner.owner.endswith(f"@{where}") else f"{owner.owner} on {where}"
 
 
-def _epoch(sheet: Sheet, epoch: Epoch) -> Safe:
+def _epoch(sheet: PageData, epoch: Epoch) -> Safe:
     end = "" if epoch.end is None else sheet.clock(epoch.end)
     fate = {
         "owns": "running" if sheet.report.runner_alive is not False else "died",
@@ -92,7 +92,7 @@ def _epoch(sheet: Sheet, epoch: Epoch) -> Safe:
     return tag("li", f"Epoch {epoch.number}: {_owner(epoch)}, {span}, {fate}")
 
 
-def _counts(sheet: Sheet) -> Safe:
+def _counts(sheet: PageData) -> Safe:
     counts = {name: count for name, count in sheet.report.counts.items() if count}
     total = counts.pop("total", 0)
     bar = (
@@ -111,7 +111,7 @@ def _counts(sheet: Sheet) -> Safe:
     )
 
 
-def _warnings(sheet: Sheet) -> Safe:
+def _warnings(sheet: PageData) -> Safe:
     troubles = (trouble_text(each, sheet.zone) for each in sheet.report.troubles)
     warnings = [*troubles, *sheet.report.warnings]
     if not warnings:

@@ -1,6 +1,6 @@
 """Select the jobs to show if a queue has too many for a page."""
 
-from spawn.cli.output.page.data import Sheet
+from spawn.cli.output.page.data import PageData
 from spawn.cli.output.page.html import Safe, tag
 from spawn.core.reports.model import JobReport
 from spawn.core.values.text import plural
@@ -8,7 +8,7 @@ from spawn.core.values.text import plural
 _URGENCY = {"failed": 0, "running": 1, "retrying": 1, "blocked": 4, "pending": 5, "completed": 3}
 
 
-def choose(sheet: Sheet, most: int) -> list[JobReport]:
+def choose(sheet: PageData, most: int) -> list[JobReport]:
     """Return at most `most` jobs, in file order.
 
     Failed jobs take precedence, then running and retrying ones, then those on the critical path or
@@ -27,7 +27,7 @@ def choose(sheet: Sheet, most: int) -> list[JobReport]:
     return [job for job in jobs if job.job_id in chosen]
 
 
-def left_out(sheet: Sheet, shown: int) -> Safe | None:
+def left_out(sheet: PageData, shown: int) -> Safe | None:
     """Return a note on the jobs that are not shown; None if all are."""
     left = len(sheet.report.jobs) - shown
     if left <= 0:

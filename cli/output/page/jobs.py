@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from spawn.cli.output.page.data import GLYPHS, Sheet, short
+from spawn.cli.output.page.data import GLYPHS, PageData, short
 from spawn.cli.output.page.html import Child, Safe, cell, section, table, tag
 from spawn.cli.output.page.job_selection import choose, left_out
 from spawn.cli.output.page.timeline import exit_words
-from spawn.cli.output.results import size
+from spawn.cli.output.results import format_size
 from spawn.core.reports.model import JobReport
 from spawn.core.values.text import plural
 
@@ -18,7 +18,7 @@ HEADS = (
 )  # fmt: skip
 
 
-def jobs(sheet: Sheet) -> Safe:
+def jobs(sheet: PageData) -> Safe:
     """Return the jobs section; empty columns are omitted."""
     shown = choose(sheet, ROWS)
     values = [_values(sheet, job) for job in shown]
@@ -47,7 +47,7 @@ def _row(job: JobReport, values: dict[str, Child], heads: list[str]) -> Safe:
     )
 
 
-def _values(sheet: Sheet, job: JobReport) -> dict[str, Child]:
+def _values(sheet: PageData, job: JobReport) -> dict[str, Child]:
     outcome = sheet.state.jobs[job.job_id].outcome
     line = sheet.timeline.lines[job.job_id]
     number = len(line.attempts) + line.folded
@@ -64,7 +64,7 @@ def _values(sheet: Sheet, job: JobReport) -> dict[str, Child]:
         "Duration": "" if took is None else short(took),
         "Exit": _exit(job),
         "CPU": short(cpu) if cpu else "",
-        "Peak memory": size(memory) if memory else "",
+        "Peak memory": format_size(memory) if memory else "",
         "Results": _results(sheet, job),
         "Notes": "; ".join(_notes(sheet, job)),
     }
@@ -76,18 +76,18 @@ def _exit(job: JobReport) -> str:
     return exit_words(job.exit_code, job.signal, timed_out=job.timed_out)
 
 
-def _results(sheet: Sheet, job: JobReport) -> str | None:
+def _results(sheet: PageData, job: JobReport) -> str | None:
     state = sheet.state.jobs[job.job_id]
     if job.job_id in sheet.state.uploading:
         return "being saved"
     if state.upload_failed is not None:
         return "not saved"
     if state.uploaded is not None and state.uploaded.files:
-        return f"{plural(state.uploaded.files, 'file')}, {size(state.uploaded.size)}"
+        return f"{plural(state.uploaded.files, 'file')}, {format_size(state.uploaded.size)}"
     return None
 
 
-def _notes(sheet: Sheet, job: JobReport) -> Iterator[str]:
+def _notes(sheet: PageData, job: JobReport) -> Iterator[str]:
     state = sheet.state.jobs[job.job_id]
     if job.blocked_by:
         more = f" and {len(job.blocked_by) - 3} more" if len(job.blocked_by) > 3 else ""
@@ -108,4 +108,4 @@ def _notes(sheet: Sheet, job: JobReport) -> Iterator[str]:
         yield state.upload_failed.error
     outcome = state.outcome
     if outcome is not None and outcome.output_dropped_bytes:
-        yield f"{size(outcome.output_dropped_bytes)} of output could not be written"
+        yield f"{format_size(outcome.output_dropped_bytes)} of output could not be written"

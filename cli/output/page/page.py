@@ -5,7 +5,7 @@ from pathlib import Path
 from spawn import __version__
 from spawn.cli.output.page.audit import audit
 from spawn.cli.output.page.critical_path import path
-from spawn.cli.output.page.data import GLYPHS, Sheet
+from spawn.cli.output.page.data import GLYPHS, PageData
 from spawn.cli.output.page.failures import failures
 from spawn.cli.output.page.files import files
 from spawn.cli.output.page.header import top
@@ -18,7 +18,7 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-a
 """Forbids scripts and external resources, whatever a job's output contains. Source: CSP level 3."""
 
 
-def page(sheet: Sheet) -> str:
+def page(sheet: PageData) -> str:
     """Return a queue's report as one HTML file. The output depends only on `sheet`."""
     report = sheet.report
     title = f"{GLYPHS[report.status]} {report.queue_name or report.queue_id}: {report.status}"

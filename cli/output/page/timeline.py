@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 
-from spawn.cli.output.page.data import GLYPHS, Sheet, short
+from spawn.cli.output.page.data import GLYPHS, PageData, short
 from spawn.cli.output.page.html import Safe, section, tag
 from spawn.cli.output.page.job_selection import choose, left_out
 from spawn.cli.output.page.time_axis import Scale
 from spawn.core.reports.model import JobReport
-from spawn.core.reports.timeline.model import Attempt, Kind, Line, Span
+from spawn.core.reports.timeline.model import Attempt, JobHistory, Kind, Span
 from spawn.core.reports.timeline.spans import spans
-from spawn.core.values.durations import text as duration
+from spawn.core.values.durations import format_duration as duration
 from spawn.core.values.text import plural
 
 ROWS = 400
@@ -43,7 +43,7 @@ RESULTS = {
 }
 
 
-def rows(sheet: Sheet) -> Safe:
+def rows(sheet: PageData) -> Safe:
     """Return the timeline section."""
     scale = Scale(sheet.timeline)
     ticks = scale.ticks(sheet.zone)
@@ -131,7 +131,7 @@ def _line(place: float) -> str:
     )
 
 
-def _cuts_note(sheet: Sheet, scale: Scale) -> str:
+def _cuts_note(sheet: PageData, scale: Scale) -> str:
     cuts = (
         f"{sheet.clock(start)} to {sheet.clock(end)} ({duration(end - start)})"
         for start, end in scale.cuts
@@ -149,7 +149,7 @@ def _gap(scale: Scale, start: float, end: float) -> Safe:
     return _place("gap", scale, start, end, f"{WORDS['unowned']}: {duration(end - start)}")
 
 
-def _mark(sheet: Sheet, scale: Scale, span: Span) -> Iterator[Safe]:
+def _mark(sheet: PageData, scale: Scale, span: Span) -> Iterator[Safe]:
     class_ = _class(span)
     if class_ in ("gap", "wait absent", "wait rest", "wait tail"):
         return
@@ -176,7 +176,7 @@ def exit_words(code: int | None, signal: str | None, *, timed_out: bool) -> str:
     return f"{code} (timeout)" if timed_out else f"{code} ({signal})" if signal else str(code)
 
 
-def attempt_text(sheet: Sheet, attempt: Attempt) -> str:
+def attempt_text(sheet: PageData, attempt: Attempt) -> str:
     """Describe an attempt in words."""
     end = exit_words(attempt.exit_code, attempt.signal, timed_out=attempt.timed_out)
     how = f", exit {end}" if end and attempt.result in ("failed", "retrying") else ""
@@ -193,7 +193,7 @@ def attempt_text(sheet: Sheet, attempt: Attempt) -> str:
     )
 
 
-def _total(job: JobReport, line: Line) -> str:
+def _total(job: JobReport, line: JobHistory) -> str:
     number = len(line.attempts) + line.folded
     more = f" · {number} attempts" if number > 1 else ""
     if job.elapsed is not None:
@@ -204,7 +204,7 @@ def _total(job: JobReport, line: Line) -> str:
 
 
 def _row_label(
-    sheet: Sheet, job: JobReport, line: Line, pieces: Iterable[Span], *, critical: bool
+    sheet: PageData, job: JobReport, line: JobHistory, pieces: Iterable[Span], *, critical: bool
 ) -> str:
     """Describe a row for screen readers."""
     tries = [attempt_text(sheet, attempt) for attempt in line.attempts[-10:]]

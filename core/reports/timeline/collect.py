@@ -32,15 +32,15 @@ from spawn.core.domain.replay import Replay, Row
 from spawn.core.domain.state import QueueState
 from spawn.core.reports.timeline.model import (
     Attempt,
+    AuditEntry,
     Completion,
-    Entry,
     Epoch,
-    Line,
-    Move,
+    JobHistory,
     Result,
+    StateChange,
     Timeline,
 )
-from spawn.core.values.timestamps import moment
+from spawn.core.values.timestamps import parse_timestamp
 
 MOST_ATTEMPTS = 25
 """Attempts kept for each job: at least this many of the newest, at most twice as many."""
@@ -55,9 +55,9 @@ class Collector:
 
     def __init__(self, queue_id: str) -> None:
         self.fold = Replay(queue_id)
-        self._lines: dict[str, Line] = {}
+        self._lines: dict[str, JobHistory] = {}
         self._epochs: list[Epoch] = []
-        self._audit: list[Entry] = []
+        self._audit: list[AuditEntry] = []
         self._left_out = 0
         self._base: datetime | None = None
         self._now = 0.0
@@ -102,7 +102,7 @@ class Collector:
         )
 
     def _process(self, event: Event[Data]) -> None:
-        at = moment(event.at)
+        at = parse_timestamp(event.at)
         if self._base is None:
             self._base = at
         before = self._now
@@ -123,16 +123,18 @@ class Collector:
         for job_id in state.jobs:
             line = self._lines.get(job_id)
             if line is None:
-                self._lines[job_id] = Line(job_id=job_id, moves=[Move(self._now, "pending")])
+                self._lines[job_id] = JobHistory(
+                    job_id=job_id, moves=[StateChange(self._now, "pending")]
+                )
             elif line.moves[-1].state == "absent":
-                line.moves.append(Move(self._now, "pending"))
+                line.moves.append(StateChange(self._now, "pending"))
         for job_id in self._lines.keys() - state.jobs.keys():
             line = self._lines[job_id]
             if line.moves[-1].state != "absent":
-                line.moves.append(Move(self._now, "absent"))
+                line.moves.append(StateChange(self._now, "absent"))
                 _undo_completion(line, self._now)
 
-    def _process_job(self, line: Line, event: Event[Data], state: QueueState) -> None:
+    def _process_job(self, line: JobHistory, event: Event[Data], state: QueueState) -> None:
         now, data = self._now, event.data
         job = state.jobs[line.job_id]
         if isinstance(data, ResultsUploaded | ResultsUploadFailed):
@@ -155,7 +157,7 @@ class Collector:
             _undo_completion(line, now)
             self._audit_reset(event, data)
         by = data.by if isinstance(data, JobBlocked) else ""
-        line.moves.append(Move(now, job.state, attempt, by))
+        line.moves.append(StateChange(now, job.state, attempt, by))
 
     def _process_queue(self, event: Event[Data], before: float) -> None:
         data = event.data
@@ -184,7 +186,7 @@ class Collector:
         if isinstance(event.data, QueueReconfigured):  # saves memory: the state has the jobs
             slim = structs.replace(event.data, config=QueueConfig(jobs=()))
             event = structs.replace(event, data=slim)
-        self._append(Entry(event=event))
+        self._append(AuditEntry(event=event))
 
     def _audit_reset(self, event: Event[Data], data: JobReset) -> None:
         assert event.job_id is not None
@@ -196,9 +198,9 @@ class Collector:
             else:
                 last.more += 1
             return
-        self._append(Entry(event=event, jobs=[event.job_id]))
+        self._append(AuditEntry(event=event, jobs=[event.job_id]))
 
-    def _append(self, entry: Entry) -> None:
+    def _append(self, entry: AuditEntry) -> None:
         self._audit.append(entry)
         if len(self._audit) > 2 * MOST_ENTRIES:
             del self._audit[:MOST_ENTRIES]
@@ -225,15 +227,15 @@ def _end_attempt(attempt: Attempt, data: Outcome, now: float) -> None:
     attempt.result = result
 
 
-def _undo_completion(line: Line, now: float) -> None:
+def _undo_completion(line: JobHistory, now: float) -> None:
     if line.completions and line.completions[-1].undone is None:
         line.completions[-1].undone = now
 
 
-def _fold_oldest(line: Line) -> None:
+def _fold_oldest(line: JobHistory) -> None:
     """Drop the oldest half of the attempts and only count them."""
     oldest = line.attempts[MOST_ATTEMPTS]
     place = next(index for index, move in enumerate(line.moves) if move.attempt is oldest)
     line.folded += MOST_ATTEMPTS
     del line.attempts[:MOST_ATTEMPTS]
-    line.moves[:place] = [Move(line.since, "folded")]
+    line.moves[:place] = [StateChange(line.since, "folded")]

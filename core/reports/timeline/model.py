@@ -43,7 +43,7 @@ class Attempt(Struct, kw_only=True):
     why: str = ""
 
 
-class Move(Struct):
+class StateChange(Struct):
     """A state change at time `at`. `absent` and `folded` are not states of the state machine."""
 
     at: float
@@ -60,11 +60,11 @@ class Completion(Struct):
     undone: float | None = None
 
 
-class Line(Struct, kw_only=True):
+class JobHistory(Struct, kw_only=True):
     """The history of one job."""
 
     job_id: str
-    moves: list[Move]
+    moves: list[StateChange]
     attempts: list[Attempt] = []
     completions: list[Completion] = []
     folded: int = 0
@@ -88,7 +88,7 @@ class Epoch(Struct, kw_only=True):
     detail: str = ""
 
 
-class Entry(Struct, kw_only=True):
+class AuditEntry(Struct, kw_only=True):
     """An audit entry: a user's action or a change of ownership."""
 
     event: Event[Data]
@@ -120,11 +120,11 @@ class Timeline(Struct, kw_only=True):
     """The submission, from which all times count."""
     end: float
     """The queue's end, or the latest known time."""
-    lines: dict[str, Line]
+    lines: dict[str, JobHistory]
     """By job id, in file order; only jobs of the current configuration."""
     needs: dict[str, tuple[str, ...]]
     epochs: list[Epoch]
-    audit: list[Entry]
+    audit: list[AuditEntry]
     audit_left_out: int = 0
 
     def moment(self, at: float) -> datetime:

@@ -2,11 +2,11 @@
 
 from msgspec import Struct
 
-from spawn.core.reports.timeline.model import Line, Span, Timeline
-from spawn.core.reports.timeline.spans import complete_at, spans, without_gaps
+from spawn.core.reports.timeline.model import JobHistory, Span, Timeline
+from spawn.core.reports.timeline.spans import completion_at, spans, without_gaps
 
 
-class Stretch(Struct, frozen=True, kw_only=True):
+class PathStep(Struct, frozen=True, kw_only=True):
     """A job's part of the path, from the end of the previous job on the path to its own end.
 
     `job_id` is empty for the time after the last job.
@@ -27,7 +27,7 @@ class Stretch(Struct, frozen=True, kw_only=True):
         return sum(span.seconds for span in self.spans if span.kind in kinds)
 
 
-def critical_path(timeline: Timeline) -> list[Stretch]:
+def critical_path(timeline: Timeline) -> list[PathStep]:
     """Return the path from the submission to the end, oldest first, without gaps.
 
     It is computed backwards: from the job that ended last, or is still unfinished, to the
@@ -42,8 +42,8 @@ def critical_path(timeline: Timeline) -> list[Stretch]:
     if timeline.end > end:
         tail = Span(kind="tail", start=end, end=timeline.end)
         pieces = tuple(without_gaps(tail, timeline.gaps))
-        found.append(Stretch(job_id="", start=end, end=timeline.end, spans=pieces))
-    line: Line | None = last
+        found.append(PathStep(job_id="", start=end, end=timeline.end, spans=pieces))
+    line: JobHistory | None = last
     while line is not None:
         before, start = _last_dependency(timeline, line, end)
         found.append(_stretch(timeline, line.job_id, start, end))
@@ -51,7 +51,7 @@ def critical_path(timeline: Timeline) -> list[Stretch]:
     return found[::-1]
 
 
-def _last_line(timeline: Timeline) -> Line | None:
+def _last_line(timeline: Timeline) -> JobHistory | None:
     """Return the job that ended last; an unfinished job ends at the timeline's end."""
     began = [line for line in timeline.lines.values() if line.attempts]
     return max(
@@ -59,14 +59,16 @@ def _last_line(timeline: Timeline) -> Line | None:
     )
 
 
-def _end_of(timeline: Timeline, line: Line) -> float:
+def _end_of(timeline: Timeline, line: JobHistory) -> float:
     if line.moves[-1].state in ("running", "retrying"):
         return max(timeline.end, line.moves[-1].at)
     ended = line.attempts[-1].end
     return timeline.end if ended is None else ended
 
 
-def _last_dependency(timeline: Timeline, line: Line, end: float) -> tuple[Line | None, float]:
+def _last_dependency(
+    timeline: Timeline, line: JobHistory, end: float
+) -> tuple[JobHistory | None, float]:
     """Return the dependency that was ready last before a job's start, and when it completed.
 
     The start is that of the newest attempt that began before `end`.
@@ -74,7 +76,7 @@ def _last_dependency(timeline: Timeline, line: Line, end: float) -> tuple[Line |
     began = max((a.start for a in line.attempts if a.start <= end), default=end)
     found, ready, start = None, -1.0, 0.0
     for need in timeline.needs[line.job_id]:
-        held = complete_at(timeline.lines[need], began)
+        held = completion_at(timeline.lines[need], began)
         if held is None or held.at > end:
             continue
         settled = held.at if held.settled is None else held.settled
@@ -83,7 +85,7 @@ def _last_dependency(timeline: Timeline, line: Line, end: float) -> tuple[Line |
     return found, start
 
 
-def _stretch(timeline: Timeline, job_id: str, start: float, end: float) -> Stretch:
+def _stretch(timeline: Timeline, job_id: str, start: float, end: float) -> PathStep:
     """Return a job's stretch between two times, including time before the job was added."""
     pieces = []
     at = start
@@ -97,4 +99,4 @@ def _stretch(timeline: Timeline, job_id: str, start: float, end: float) -> Stret
         at = right
     if at < end:
         pieces.append(Span(kind="absent", start=at, end=end))
-    return Stretch(job_id=job_id, start=start, end=end, spans=tuple(pieces))
+    return PathStep(job_id=job_id, start=start, end=end, spans=tuple(pieces))

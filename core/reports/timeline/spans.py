@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from spawn.core.reports.timeline.model import Completion, Kind, Line, Span, Timeline
+from spawn.core.reports.timeline.model import Completion, JobHistory, Kind, Span, Timeline
 
 WAITS: frozenset[Kind] = frozenset({"needs", "saving", "turn", "retry", "blocked", "rest", "tail"})
 """Kinds that are replaced by `unowned` while the queue has no owner."""
@@ -48,7 +48,7 @@ def without_gaps(span: Span, gaps: list[tuple[float, float]]) -> Iterator[Span]:
         yield Span(kind=span.kind, start=at, end=span.end, attempt=span.attempt, of=span.of)
 
 
-def complete_at(line: Line, at: float) -> Completion | None:
+def completion_at(line: JobHistory, at: float) -> Completion | None:
     """Return the completion that was in effect at a time; None if the job was not completed."""
     for completion in reversed(line.completions):
         if completion.at <= at:
@@ -57,7 +57,7 @@ def complete_at(line: Line, at: float) -> Completion | None:
     return None
 
 
-def _uncut_spans(timeline: Timeline, line: Line) -> Iterator[Span]:
+def _uncut_spans(timeline: Timeline, line: JobHistory) -> Iterator[Span]:
     for index, move in enumerate(line.moves):
         last = index == len(line.moves) - 1
         if last and move.state in ("completed", "failed", "absent"):
@@ -74,12 +74,14 @@ def _uncut_spans(timeline: Timeline, line: Line) -> Iterator[Span]:
             yield Span(kind=_KIND_OF_STATE[move.state], start=move.at, end=end, of=move.by)
 
 
-def _pending_spans(timeline: Timeline, line: Line, start: float, end: float) -> Iterator[Span]:
+def _pending_spans(
+    timeline: Timeline, line: JobHistory, start: float, end: float
+) -> Iterator[Span]:
     """Yield what a pending job waited for: dependencies, their uploads, a free slot."""
     last, settling = "", ""
     met = saved = start
     for need in timeline.needs[line.job_id]:
-        held = complete_at(timeline.lines[need], end)
+        held = completion_at(timeline.lines[need], end)
         at = end if held is None else held.at
         if at > met:
             met, last = min(at, end), need

@@ -65,7 +65,7 @@ def _after_failure(
     then = ""
     if len(chain.jobs) > 1:
         waiting = chain.jobs[-2::-1]
-        then = f", then runs {named(waiting)}"
+        then = f", then runs {join_ids(waiting)}"
     code = None if root.outcome is None else root.outcome.exit_code
     if code in HOPELESS or not root.folder:
         on = resume.split()[3]
@@ -112,10 +112,10 @@ def _all_failed(state: QueueState, first: str) -> list[str]:
 
 
 def _retries(job_ids: list[str]) -> str:
-    return f"retries {named(job_ids)}"
+    return f"retries {join_ids(job_ids)}"
 
 
-def named(job_ids: tuple[str, ...] | list[str], shown: int = _SHOWN) -> str:
+def join_ids(job_ids: tuple[str, ...] | list[str], shown: int = _SHOWN) -> str:
     """Join ids for display: `a`, `a and b`, `a, b, c and 4 more`."""
     rest = len(job_ids) - shown
     if rest > 0:

@@ -12,16 +12,18 @@ from spawn.core.reports.model import Report, Trouble, TroubleKind
 from spawn.core.reports.why import facts
 from spawn.core.reports.why.advice import advice
 from spawn.core.reports.why.chain import Chain, trace
-from spawn.core.reports.why.history import History, gather
-from spawn.core.reports.why.model import Advice, Fact, Why
+from spawn.core.reports.why.history import History, collect
+from spawn.core.reports.why.model import Advice, Explanation, Fact
 from spawn.core.values import dag
-from spawn.core.values.timestamps import moment
+from spawn.core.values.timestamps import parse_timestamp
 
 SHOWN = 5
 """Maximum number of jobs that a fact names."""
 
 
-def recall(state: QueueState, rows: Iterable[Row], job_ids: Iterable[str], *, last: int) -> History:
+def collect_history(
+    state: QueueState, rows: Iterable[Row], job_ids: Iterable[str], *, last: int
+) -> History:
     """Collect the history that `explain` needs for these jobs, in one pass over the log.
 
     Args:
@@ -29,7 +31,7 @@ def recall(state: QueueState, rows: Iterable[Row], job_ids: Iterable[str], *, la
         last: The seq of the last event to read.
     """
     subjects = {each for job_id in job_ids for each in (job_id, trace(state, job_id).jobs[-1])}
-    return gather(rows, subjects, last=last)
+    return collect(rows, subjects, last=last)
 
 
 def explain(
@@ -43,25 +45,25 @@ def explain(
     past: bool = False,
     elsewhere: bool = False,
     target: str = "",
-) -> Why:
+) -> Explanation:
     """Explain a job's state.
 
     Args:
-        history: The result of `recall`.
+        history: The result of `collect_history`.
         runner_alive: Whether the queue has a runner, if known.
         seen: The queue's report, for what its machine knows beyond the log.
         past: Whether the user chose `now` with `--at`; there is no advice then.
         elsewhere: Whether the log was read from its replica; commands that resume need `--from-s3`.
         target: The target that the user gave, for commands; empty for the queue's id.
     """
-    now = max(now, moment(state.last_at))  # as in a report
+    now = max(now, parse_timestamp(state.last_at))  # as in a report
     chain = trace(state, job_id)
     target = target or state.queue_id
     resume = f"spawn queue resume {state.queue_id if elsewhere else target}"
     found = list(_without_repeats(_facts(state, chain, history, now, runner_alive, seen)))
     held = any(fact.kind == "trouble" for fact in found)
     found_advice = advice(state, chain, runner_alive, target, resume, held=held)
-    return Why(
+    return Explanation(
         queue_id=state.queue_id,
         job_id=job_id,
         state=state.jobs[job_id].state,
@@ -163,7 +165,7 @@ def _retry(job: JobState) -> Iterator[Fact]:
     yield Fact(
         kind="retry",
         job_id=job.config.job_id,
-        until=moment(job.retry_at),
+        until=parse_timestamp(job.retry_at),
         seconds=job.delay,
         limit=policy.max_delay,
         reason=policy.backoff,
@@ -200,7 +202,7 @@ def _waits_for(
     waiting = root.state in ("pending", "retrying")
     open_ = waiting or root.state == "running" or root.config.job_id in state.uploading
     if state.state == "pending":
-        yield Fact(kind="not_started", at=moment(state.submitted_at))
+        yield Fact(kind="not_started", at=parse_timestamp(state.submitted_at))
         return
     if state.state == "interrupted" and open_:
         yield _ended(state, "interrupted")
@@ -218,7 +220,7 @@ def _waits_for(
     if is_stopping(state):
         yield from _stopping(state)
         return
-    if root.state == "retrying" and moment(root.retry_at) > now:
+    if root.state == "retrying" and parse_timestamp(root.retry_at) > now:
         return
     needs = {job_id: job.config.depends_on for job_id, job in state.jobs.items()}
     root_id = root.config.job_id
@@ -246,7 +248,7 @@ def _turn(state: QueueState, running: tuple[str, ...]) -> Fact:
         chain=running[:SHOWN],
         more=max(0, len(running) - SHOWN),
         most=state.config.max_parallel,
-        at=moment(state.jobs[running[0]].started_at),
+        at=parse_timestamp(state.jobs[running[0]].started_at),
     )
 
 
@@ -256,7 +258,7 @@ def _stopping(state: QueueState) -> Iterator[Fact]:
     failed = list(state.failed)
     yield Fact(
         kind="stopping",
-        at=moment(state.jobs[failed[0]].ended_at),
+        at=parse_timestamp(state.jobs[failed[0]].ended_at),
         chain=tuple(failed[:SHOWN]),
         more=max(0, len(failed) - SHOWN),
         others=tuple(state.running)[:SHOWN],
@@ -264,7 +266,9 @@ def _stopping(state: QueueState) -> Iterator[Fact]:
 
 
 def _ended(state: QueueState, kind: str) -> Fact:
-    fact = Fact(kind="ended", at=moment(state.ended_at), reason=state.reason, detail=state.detail)
+    fact = Fact(
+        kind="ended", at=parse_timestamp(state.ended_at), reason=state.reason, detail=state.detail
+    )
     return structs.replace(fact, kind="interrupted") if kind == "interrupted" else fact
 
 
@@ -274,7 +278,7 @@ def _no_runner(state: QueueState) -> Fact:
     where = owner.hostname if owner.instance_id == "local" else owner.instance_id
     return Fact(
         kind="no_runner",
-        at=moment(state.last_at),
+        at=parse_timestamp(state.last_at),
         by=owner.owner,
         host=where,
         pid=owner.pid,

@@ -21,9 +21,9 @@ from spawn.core.domain.events import (
 )
 from spawn.core.domain.state import JobState
 from spawn.core.reports.model import JobReport
-from spawn.core.reports.why.history import History, Past, Try
+from spawn.core.reports.why.history import History, JobHistory, PastAttempt
 from spawn.core.reports.why.model import Fact
-from spawn.core.values.timestamps import moment
+from spawn.core.values.timestamps import parse_timestamp
 
 _RESULTS = {
     "JobCompleted": "completed",
@@ -33,7 +33,7 @@ _RESULTS = {
 }
 
 
-def attempt(job: JobState, each: Try, *, before: bool = False, lines: bool = False) -> Fact:
+def attempt(job: JobState, each: PastAttempt, *, before: bool = False, lines: bool = False) -> Fact:
     """Return the fact of an attempt and its outcome, if any.
 
     Args:
@@ -45,7 +45,7 @@ def attempt(job: JobState, each: Try, *, before: bool = False, lines: bool = Fal
     facts = Fact(
         kind="attempt",
         job_id=job.config.job_id,
-        at=moment(began.at),
+        at=parse_timestamp(began.at),
         before=before,
         attempt=began.attempt or 0,
         spent=each.spent,
@@ -72,7 +72,7 @@ def attempt(job: JobState, each: Try, *, before: bool = False, lines: bool = Fal
         kind="attempt",
         job_id=facts.job_id,
         at=facts.at,
-        until=moment(data.ended_at or each.ended.at),
+        until=parse_timestamp(data.ended_at or each.ended.at),
         before=before,
         attempt=facts.attempt,
         spent=each.spent,
@@ -108,7 +108,9 @@ def unnoticed(fact: Fact, job: JobReport | None) -> Fact:
     )
 
 
-def history(job: JobState, past: Past, of: History, *, skip: Try | None) -> list[Fact]:
+def history(
+    job: JobState, past: JobHistory, of: History, *, skip: PastAttempt | None
+) -> list[Fact]:
     """Return the history of a job, oldest first.
 
     Args:
@@ -140,7 +142,7 @@ def reset(event: Event[Data]) -> Fact:
     return Fact(
         kind="reset",
         job_id=event.job_id or "",
-        at=moment(event.at),
+        at=parse_timestamp(event.at),
         reason=event.data.reason,
         by=event.data.by,
         before=True,
@@ -154,7 +156,7 @@ def owner(event: Event[Data]) -> Fact:
     where = data.hostname if data.instance_id == "local" else data.instance_id
     return Fact(
         kind="owner",
-        at=moment(event.at),
+        at=parse_timestamp(event.at),
         by=data.owner,
         host=where,
         pid=data.pid,
@@ -164,7 +166,7 @@ def owner(event: Event[Data]) -> Fact:
 
 
 def _queue_fact(job: JobState, event: Event[Data]) -> Iterator[Fact]:
-    data, at = event.data, moment(event.at)
+    data, at = event.data, parse_timestamp(event.at)
     if isinstance(data, QueueStarted):
         yield owner(event)
     elif isinstance(data, QueueInterrupted):

@@ -34,7 +34,7 @@ _OF_THE_QUEUE = (
 )
 
 
-class Try(Struct):
+class PastAttempt(Struct):
     """One attempt: its start, and its outcome unless it is open."""
 
     began: Event[Data]
@@ -42,10 +42,10 @@ class Try(Struct):
     ended: Event[Data] | None = None
 
 
-class Past(Struct):
+class JobHistory(Struct):
     """The history of one job, oldest first."""
 
-    tries: list[Try] = []
+    tries: list[PastAttempt] = []
     resets: list[Event[Data]] = []
     left_out: int = 0
     """Number of older attempts that are not kept."""
@@ -56,14 +56,14 @@ class Past(Struct):
 class History(Struct):
     """The history of some jobs and of the queue."""
 
-    jobs: dict[str, Past]
+    jobs: dict[str, JobHistory]
     queue: list[Event[Data]] = []
     """The newest changes of ownership, rejected requests and configuration changes."""
 
 
-def gather(rows: Iterable[Row], job_ids: Collection[str], *, last: int) -> History:
+def collect(rows: Iterable[Row], job_ids: Collection[str], *, last: int) -> History:
     """Read a log up to seq `last`, and collect the events of these jobs and of the queue."""
-    history = History({job_id: Past() for job_id in job_ids})
+    history = History({job_id: JobHistory() for job_id in job_ids})
     names = [f'"{job_id}"'.encode() for job_id in job_ids]
     for seq, type_, line, _ in rows:
         if seq > last:
@@ -85,10 +85,10 @@ def gather(rows: Iterable[Row], job_ids: Collection[str], *, last: int) -> Histo
 _QUEUE = (QueueStarted, QueueInterrupted, QueueFailed, QueueReconfigured, RequestRefused)
 
 
-def _add_event(past: Past, event: Event[Data]) -> None:
+def _add_event(past: JobHistory, event: Event[Data]) -> None:
     data = event.data
     if isinstance(data, JobStarted):
-        past.tries.append(Try(event, past.failures + 1))
+        past.tries.append(PastAttempt(event, past.failures + 1))
         if len(past.tries) > MOST:
             del past.tries[0]
             past.left_out += 1

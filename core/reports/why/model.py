@@ -67,7 +67,7 @@ class Advice(Struct, frozen=True, kw_only=True, omit_defaults=True):
     does: str
 
 
-class Why(Struct, frozen=True, kw_only=True):
+class Explanation(Struct, frozen=True, kw_only=True):
     """The explanation of one job's state."""
 
     queue_id: str

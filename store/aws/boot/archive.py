@@ -11,9 +11,9 @@ from errno import ENOENT
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from spawn.core.domain.codec import clean
+from spawn.core.domain.codec import valid_utf8
 from spawn.core.errors import InvalidArgument, SpawnError
-from spawn.store.programs import find
+from spawn.store.programs import find_program
 
 _MOMENT = 315532800
 """1980-01-01, the time of every entry: zip tools reject older times, and equal times make equal
@@ -37,7 +37,7 @@ def archive(folder: Path, out: IO[bytes]) -> tuple[str, ...]:
         SpawnError: git is required or fails.
     """
     if not folder.is_dir():
-        raise InvalidArgument(f"{clean(str(folder))} is not a folder")
+        raise InvalidArgument(f"{valid_utf8(str(folder))} is not a folder")
     root = folder.resolve()
     found = sorted(set(_files(root)))
     omitted: list[str] = []
@@ -52,16 +52,16 @@ def archive(folder: Path, out: IO[bytes]) -> tuple[str, ...]:
                 omitted.append(name)
     except OSError as error:
         raise InvalidArgument(
-            f"{clean(str(error.filename or folder))} cannot be synced",
+            f"{valid_utf8(str(error.filename or folder))} cannot be synced",
             why=error.strerror or str(error),
             hint="make it readable, or exclude it with .gitignore",
         ) from None
     if len(omitted) == len(found):
         raise InvalidArgument(
-            f"{clean(str(folder))} has nothing to sync",
+            f"{valid_utf8(str(folder))} has nothing to sync",
             why="it is empty, or all its files are ignored",
         )
-    return tuple(clean(name) for name in omitted)
+    return tuple(valid_utf8(name) for name in omitted)
 
 
 def _add(tar: tarfile.TarFile, root: Path, name: str) -> bool:
@@ -142,7 +142,7 @@ def _list_with_git(folder: Path) -> list[str] | None:
         if ignore_file is None:
             return None
         raise SpawnError(
-            f"{clean(str(ignore_file))} cannot be applied",
+            f"{valid_utf8(str(ignore_file))} cannot be applied",
             why="git is not installed",
             hint="install git",
         ) from None
@@ -150,7 +150,7 @@ def _list_with_git(folder: Path) -> list[str] | None:
 
 def _git(folder: Path, *words: str) -> "subprocess.CompletedProcess[bytes]":
     environ = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
-    program = find("git")
+    program = find_program("git")
     if program is None:
         raise FileNotFoundError(ENOENT, "git is not installed")
     command = [program, "-C", str(folder), *words]
@@ -164,7 +164,7 @@ def _names(listed: "subprocess.CompletedProcess[bytes]") -> list[str]:
 
 
 def _git_error(done: "subprocess.CompletedProcess[bytes]") -> SpawnError:
-    why = clean(done.stderr).strip().removeprefix("fatal: ")
+    why = valid_utf8(done.stderr).strip().removeprefix("fatal: ")
     return SpawnError("git cannot list the files to sync", why=why.split("\n")[0])
 
 

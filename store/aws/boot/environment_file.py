@@ -55,7 +55,7 @@ def parse_environment(text: str) -> dict[str, str]:
     return found
 
 
-def check(data: bytes, name: str) -> str:
+def check_environment(data: bytes, name: str) -> str:
     """Check that the file is valid and fits into a parameter; return its text.
 
     Args:
@@ -83,7 +83,7 @@ def check(data: bytes, name: str) -> str:
     return text
 
 
-def unset(config: QueueConfig, text: str) -> Iterator[tuple[str, str]]:
+def unset_references(config: QueueConfig, text: str) -> Iterator[tuple[str, str]]:
     """Find references to variables that the instance does not set.
 
     Args:

@@ -6,7 +6,7 @@ import weakref
 from hashlib import sha256
 from pathlib import Path
 
-from spawn.core.domain.codec import clean
+from spawn.core.domain.codec import valid_utf8
 from spawn.core.errors import InvalidArgument, SpawnError
 from spawn.store.aws.boot import constraints, locations, wheel
 from spawn.store.aws.boot.archive import archive
@@ -57,7 +57,7 @@ class Payload:
         self.close()
 
 
-def gather(config: bytes, *, sync: Path | None, setup: Path | None) -> Payload:
+def create_payload(config: bytes, *, sync: Path | None, setup: Path | None) -> Payload:
     """Create the objects of a launch; uploads nothing.
 
     Args:
@@ -89,7 +89,7 @@ def gather(config: bytes, *, sync: Path | None, setup: Path | None) -> Payload:
         raise
 
 
-def send(payload: Payload, store: ObjectStore, launch_id: str) -> None:
+def upload_payload(payload: Payload, store: ObjectStore, launch_id: str) -> None:
     """Upload a launch's objects; objects that an earlier try uploaded are kept.
 
     Args:
@@ -99,7 +99,7 @@ def send(payload: Payload, store: ObjectStore, launch_id: str) -> None:
         SpawnError: A different object exists under one of the names.
         StoreError: An upload failed.
     """
-    below = locations.objects(launch_id)
+    below = locations.launch_prefix(launch_id)
     for name, data in payload.objects.items():
         key = below + name
         if isinstance(data, Path):
@@ -116,7 +116,7 @@ def send(payload: Payload, store: ObjectStore, launch_id: str) -> None:
 
 
 def _read_setup(setup: Path) -> bytes:
-    shown = clean(str(setup))
+    shown = valid_utf8(str(setup))
     try:
         data = setup.read_bytes()
     except OSError as error:

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 OnComplete = Literal["keep", "stop", "terminate"]
 """What happens to the instance when its queue ends."""
-USER = "ec2-user"
+DEFAULT_USER = "ec2-user"
 """Login user of Amazon Linux images; the runner runs as this user."""
 
 
@@ -25,7 +25,7 @@ class BootPlan(Struct, frozen=True, kw_only=True):
     """Prefix of the queue's objects, with a trailing slash."""
     files: dict[str, str]
     """Names of the launch's objects, each with the hex SHA-256 of its content."""
-    user: str = USER
+    user: str = DEFAULT_USER
     resume: bool = False
     """Take over a queue that was started on another machine."""
     env_parameter: str | None = None

@@ -50,12 +50,12 @@ def _plan(plan: BootPlan) -> str:
         "BUCKET_OWNER": plan.bucket_owner or "",
         "SPAWN_SSE": plan.sse or "",
         "SPAWN_SSE_KMS_KEY_ID": plan.sse_key or "",
-        "OBJECTS": plan.prefix + locations.objects(plan.launch_id),
+        "OBJECTS": plan.prefix + locations.launch_prefix(plan.launch_id),
         "BOOT_LOG": f"{plan.prefix}_spawn/boot.log",
         "ENV_PARAMETER": plan.env_parameter or "",
         "POWER_OFF": "" if plan.on_complete == "keep" else "yes",
-        "WORK": locations.folder(plan.queue_id),
-        "EVENTS": locations.events(plan.queue_id),
+        "WORK": locations.work_folder(plan.queue_id),
+        "EVENTS": locations.log_path(plan.queue_id),
     }
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
 
@@ -93,7 +93,7 @@ def runner_unit(plan: BootPlan) -> str:
     it only after an abnormal exit.
     """
     stop = max(_MIN_STOP_SECONDS, ceil(plan.kill_grace) + _DRAIN_SECONDS)
-    environment = [f"PATH={job_path(plan.user)}", "LANG=C.UTF-8", f"{locations.SERVICE}=1"]
+    environment = [f"PATH={job_path(plan.user)}", "LANG=C.UTF-8", f"{locations.SERVICE_VARIABLE}=1"]
     store = {
         "SPAWN_BUCKET_OWNER": plan.bucket_owner,
         "SPAWN_SSE": plan.sse,
@@ -110,7 +110,7 @@ def runner_unit(plan: BootPlan) -> str:
         "[Service]",
         "Type=exec",
         f"User={plan.user}",
-        f"WorkingDirectory={locations.folder(plan.queue_id)}",
+        f"WorkingDirectory={locations.work_folder(plan.queue_id)}",
         *(f"Environment={each}" for each in environment),
         *([f"EnvironmentFile={locations.ENVIRONMENT}"] if plan.env_parameter else []),
         f"ExecStart={' '.join(map(quote_word, runner_command(plan)))}",
@@ -159,7 +159,7 @@ def runner_command(plan: BootPlan) -> list[str]:
     where = ["--bucket", plan.bucket, "--prefix", plan.prefix.strip("/"), "--region", plan.region]
     end = ["--ttl", plan.ttl_at] if plan.ttl_at is not None else []
     end += ["--on-complete", plan.on_complete] if plan.on_complete != "keep" else []
-    config = f"{locations.folder(plan.queue_id)}/{locations.CONFIG}"
+    config = f"{locations.work_folder(plan.queue_id)}/{locations.CONFIG}"
     run = [_SPAWN, "queue", "run", "--or-resume", config, "--queue-id", plan.queue_id]
     run += [*where, *end]
     if not plan.resume:
@@ -167,7 +167,7 @@ def runner_command(plan: BootPlan) -> list[str]:
     take = [_SPAWN, "queue", "resume", plan.queue_id, "--from-s3"]
     take += [*(["--force"] if plan.force else []), *where, *end]
     take += ["--retry-failed"] if plan.retry_failed else []
-    log = locations.events(plan.queue_id)
+    log = locations.log_path(plan.queue_id)
     script = f"if [ -e {log} ]; then exec {shlex.join(run)}; fi; exec {shlex.join(take)}"
     return ["/bin/sh", "-c", script]
 

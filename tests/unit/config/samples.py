@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from spawn.core.config.model import JobConfig, QueueConfig
-from spawn.core.config.parser import parse
+from spawn.core.config.parser import parse_config
 from spawn.core.errors import InvalidConfig
 
 PIPELINE: dict[str, Any] = {
@@ -81,7 +81,7 @@ LONG_PIPELINE: dict[str, Any] = {
 def read(value: object, *, base: str = "/home/ada") -> QueueConfig:
     """Parse a JSON value or a file's bytes."""
     data = value if isinstance(value, bytes) else json.dumps(value).encode()
-    return parse(data, base_directory=base, name="pipeline.json")
+    return parse_config(data, base_directory=base, name="pipeline.json")
 
 
 def problems(value: object) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.unit.config.samples import read
 
-from spawn.core.config.schema import schema
+from spawn.core.config.schema import config_schema
 
 PAGE = (Path(__file__).parents[3] / "docs" / "queue-configs.md").read_text()
 EXAMPLES = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
@@ -16,7 +16,7 @@ ROWS = [line for line in PAGE.splitlines() if line.startswith("| `")]
 
 def declared() -> list[tuple[str, dict[str, Any]]]:
     """Return every field of the file with its schema."""
-    whole = schema()
+    whole = config_schema()
     objects = [whole, *whole["$defs"].values()]
     return [field for object_ in objects for field in object_["properties"].items()]
 

@@ -11,11 +11,11 @@ from tests.unit.config.strategies import configurations, spoilt
 from tests.unit.config.validator import valid
 
 from spawn.core.config import references, string_rules
-from spawn.core.config.schema import schema
+from spawn.core.config.schema import config_schema
 from spawn.core.errors import InvalidConfig
 from spawn.core.values import durations, ids
 
-SCHEMA = schema()
+SCHEMA = config_schema()
 OBJECTS = [SCHEMA, *SCHEMA["$defs"].values()]
 FIELDS = [(name, field) for object_ in OBJECTS for name, field in object_["properties"].items()]
 
@@ -106,8 +106,8 @@ def test_defaults_have_the_format_of_the_file() -> None:
 
 def test_the_schema_is_json_and_each_call_returns_a_copy() -> None:
     assert json.loads(json.dumps(SCHEMA)) == SCHEMA
-    schema()["properties"].clear()
-    assert schema() == SCHEMA
+    config_schema()["properties"].clear()
+    assert config_schema() == SCHEMA
 
 
 @settings(deadline=None, max_examples=300)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spawn.runner.ports import CannotBegin
+from spawn.runner.ports import CannotStart
 from spawn.runner.process.environment import environment
 
 
@@ -56,7 +56,7 @@ def test_any_other_dollar_sign_is_unchanged(value: str) -> None:
 
 
 def test_a_reference_to_an_unset_variable_prevents_the_start() -> None:
-    with pytest.raises(CannotBegin) as caught:
+    with pytest.raises(CannotStart) as caught:
         _environment({}, {"OUT": "/data/${USER}"})
     assert str(caught.value) == (
         "environment.OUT needs ${USER}, which the runner's environment lacks"

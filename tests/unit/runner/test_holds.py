@@ -10,8 +10,8 @@ from tests.support.logs import START, LogBuilder, running, started
 
 from spawn.core.domain.events import JobCompleted, ResultsUploaded
 from spawn.runner.loop.queue_loop import Runner
-from spawn.runner.ports import PutBack, Shipped
-from spawn.runner.runner_process import Plans
+from spawn.runner.ports import ResultsRestored, Shipped
+from spawn.runner.runner_process import RunOptions
 from spawn.runner.transfers.results import Saving
 from spawn.store.log.ledger import Ledger
 from spawn.store.log.write import LogWriter
@@ -66,7 +66,7 @@ def test_a_job_that_runs_again_waits_for_a_restore_that_could_overwrite_its_file
     assert list(saving.restore(state, by="ana")) == []
     requested = [asked.config.job_id for name, asked in port.asked if name == "put_back"]
     assert requested == ["prep", "train"]
-    saving.record(PutBack("prep", state.jobs["prep"].token, gone="it is lost"))
+    saving.record(ResultsRestored("prep", state.jobs["prep"].token, gone="it is lost"))
     for drafts in saving.drafts(state, by="ana"):
         log.add(*drafts)
     saving.mark_logged()
@@ -74,7 +74,7 @@ def test_a_job_that_runs_again_waits_for_a_restore_that_could_overwrite_its_file
     assert state.next_ready() is state.jobs["prep"]
     assert list(saving.restore(state, by="ana")) == []
     assert "prep" in saving.held(state), "its new files would be overwritten"
-    saving.record(PutBack("train", state.jobs["train"].token, files=1))
+    saving.record(ResultsRestored("train", state.jobs["train"].token, files=1))
     assert list(saving.drafts(state, by="ana")) == [], "train is restored once more after prep"
     saving.mark_logged()
     assert saving.held(state) == set()
@@ -102,7 +102,7 @@ def test_a_completion_that_is_not_in_the_store_holds_indirect_dependents(
         committed=lambda _: None,
         say=lambda _: None,
         answered=lambda _: None,
-        plans=Plans(),
+        plans=RunOptions(),
     )
     runner.epoch.hold_dependents("prep", 9)
     assert runner._held == {"prep", "train"}

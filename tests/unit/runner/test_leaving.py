@@ -8,15 +8,15 @@ from tests.support.logs import LogBuilder, owner, submission
 
 from spawn.core.domain.events import QueueInterrupted
 from spawn.core.domain.state import QueueState
-from spawn.core.values.ttl import parse
-from spawn.runner.ports import Noticed
+from spawn.core.values.ttl import parse_ttl
+from spawn.runner.ports import SpotNotice
 from spawn.runner.shutdown.stopping import (
     CHECKPOINT_SECONDS,
     DRAIN_SECONDS,
-    PROMISE_SECONDS,
-    PUBLISH_SECONDS,
+    POWEROFF_UPLOAD_SECONDS,
     TIMED_CHECKPOINT_SECONDS,
-    Leaving,
+    UPLOAD_SECONDS,
+    StopReasons,
 )
 
 START = datetime(2026, 1, 27, 22, 0, tzinfo=UTC)
@@ -51,8 +51,8 @@ def state() -> QueueState:
     return log.replay().state
 
 
-def _noticed(seconds: float, action: str = "terminate") -> Noticed:
-    return Noticed(action, START + timedelta(seconds=seconds))
+def _noticed(seconds: float, action: str = "terminate") -> SpotNotice:
+    return SpotNotice(action, START + timedelta(seconds=seconds))
 
 
 @pytest.mark.parametrize(
@@ -70,11 +70,11 @@ def _noticed(seconds: float, action: str = "terminate") -> Noticed:
 def test_jobs_get_the_rest_of_the_deadline_as_grace(
     time: Time, left: float, kill_grace: float, grace: float
 ) -> None:
-    assert Leaving(time).take_back(_noticed(left), kill_grace) == grace
+    assert StopReasons(time).take_back(_noticed(left), kill_grace) == grace
 
 
 def test_only_the_first_notice_counts_and_the_first_cause_is_recorded(time: Time) -> None:
-    leaving = Leaving(time)
+    leaving = StopReasons(time)
     assert leaving.take_back(_noticed(120), 30) is not None
     assert leaving.take_back(_noticed(60), 30) is None
     leaving.interrupt(TERM)
@@ -85,7 +85,7 @@ def test_only_the_first_notice_counts_and_the_first_cause_is_recorded(time: Time
     leaving.interrupt(TERM)
     assert leaving.at_once
 
-    other = Leaving(time)
+    other = StopReasons(time)
     other.interrupt(INT)
     assert other.take_back(_noticed(120), 30) is not None
     assert other.verdict == QueueInterrupted(cause="signal", detail="SIGINT")
@@ -93,7 +93,7 @@ def test_only_the_first_notice_counts_and_the_first_cause_is_recorded(time: Time
 
 
 def test_uploads_may_take_the_rest_of_the_deadline(time: Time) -> None:
-    leaving = Leaving(time)
+    leaving = StopReasons(time)
     leaving.take_back(_noticed(120), 30)
     time.now += 31
     assert not leaving.impatient
@@ -106,10 +106,10 @@ def test_uploads_may_take_the_rest_of_the_deadline(time: Time) -> None:
 
 @pytest.mark.parametrize("flows", [True, False])
 def test_a_stop_waits_for_checkpoints_while_they_make_progress(time: Time, flows: bool) -> None:
-    leaving = Leaving(time)
+    leaving = StopReasons(time)
     leaving.interrupt(TERM)
     assert not leaving.gives_up(flows=flows)
-    time.now += (CHECKPOINT_SECONDS if flows else PUBLISH_SECONDS) - 0.1
+    time.now += (CHECKPOINT_SECONDS if flows else UPLOAD_SECONDS) - 0.1
     assert not leaving.gives_up(flows=flows)
     time.now += 0.1
     assert leaving.gives_up(flows=flows)
@@ -119,7 +119,7 @@ def test_a_stop_waits_for_checkpoints_while_they_make_progress(time: Time, flows
 
 @pytest.mark.parametrize("text", ["8h", "2026-01-28T06:00:00Z"])
 def test_a_ttl_expires_once(time: Time, state: QueueState, text: str) -> None:
-    leaving = Leaving(time, ttl=parse(text))
+    leaving = StopReasons(time, ttl=parse_ttl(text))
     assert not leaving.expire(state)
     assert leaving.next_at == 1000 + 8 * 3600
     time.now += 8 * 3600
@@ -135,11 +135,11 @@ def test_a_ttl_expires_once(time: Time, state: QueueState, text: str) -> None:
 def test_a_poweroff_waits_for_data_that_is_only_on_this_machine(
     time: Time, state: QueueState
 ) -> None:
-    leaving = Leaving(time, ttl=parse("1h"), powers_off=True)
+    leaving = StopReasons(time, ttl=parse_ttl("1h"), powers_off=True)
     time.now += 3600
     assert leaving.expire(state)
     assert not leaving.impatient
-    time.now += PROMISE_SECONDS - 1
+    time.now += POWEROFF_UPLOAD_SECONDS - 1
     assert not leaving.impatient
     leaving.interrupt(TERM)
     assert leaving.impatient, "without a poweroff the wait is shorter"

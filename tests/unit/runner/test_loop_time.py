@@ -11,13 +11,13 @@ from tests.support.configs import job, queue
 from tests.support.logs import owner, resumed, submission
 
 from spawn.core.config.model import QueueConfig
-from spawn.core.domain.attempt_exit import Exit
+from spawn.core.domain.attempt_exit import AttemptExit
 from spawn.core.domain.events import Draft, QueueStarted
 from spawn.core.domain.state import JobState, QueueState
-from spawn.runner.loop.epoch import OWNING_SECONDS
+from spawn.runner.loop.epoch import SAVE_OWNED_SECONDS
 from spawn.runner.loop.queue_loop import Runner
-from spawn.runner.ports import Ended, Happening, Prepared, Shipped
-from spawn.runner.runner_process import Plans
+from spawn.runner.ports import Ended, LoopMessage, Prepared, Shipped
+from spawn.runner.runner_process import RunOptions
 from spawn.store.log.ledger import Ledger
 
 START = datetime(2026, 1, 27, 22, 5, 32, tzinfo=UTC)
@@ -38,7 +38,7 @@ class World:
         self._dies_at = dies_at
         self._over: tuple[float, str] | None = None
         self._stopped = False
-        self._news: list[Happening] = []
+        self._news: list[LoopMessage] = []
 
     def wall(self) -> datetime:
         return START + timedelta(seconds=self.now) + self.jump
@@ -46,7 +46,7 @@ class World:
     def monotonic(self) -> float:
         return self.now
 
-    def wait(self, seconds: float | None) -> Iterable[Happening]:
+    def wait(self, seconds: float | None) -> Iterable[LoopMessage]:
         news, self._news = self._news, []
         if news:
             return news
@@ -56,7 +56,7 @@ class World:
             self._over = None
             self.now = max(self.now, at)
             stop = "stop" if self._stopped else None
-            return [Ended(token, Exit(exit_code=143 if stop else 0, stop=stop))]  # type: ignore[arg-type]
+            return [Ended(token, AttemptExit(exit_code=143 if stop else 0, stop=stop))]  # type: ignore[arg-type]
         self.now = until
         if self._dies_at is not None and self.now >= self._dies_at:
             raise Died
@@ -103,7 +103,7 @@ def _run(path: Path, world: World, opening: QueueStarted, *, epoch: int) -> Queu
             committed=lambda _: None,
             say=lambda _: None,
             answered=lambda _: None,
-            plans=Plans(),
+            plans=RunOptions(),
             owning=world.told.append,
         ).run()
     finally:
@@ -144,16 +144,16 @@ def test_owned_time_is_recorded_repeatedly_during_a_long_job(log: Path) -> None:
     _run(log, world, owner(), epoch=1)
     apart = [b - a for a, b in zip(world.told, world.told[1:], strict=False)]
     assert world.told[0] == 0.0
-    assert world.told[-1] >= 1000.0 - 2 * OWNING_SECONDS
-    assert min(apart) >= OWNING_SECONDS
-    assert max(apart) <= 2 * OWNING_SECONDS
+    assert world.told[-1] >= 1000.0 - 2 * SAVE_OWNED_SECONDS
+    assert min(apart) >= SAVE_OWNED_SECONDS
+    assert max(apart) <= 2 * SAVE_OWNED_SECONDS
 
 
 def test_many_short_jobs_do_not_record_it_more_often(log: Path) -> None:
     _submit(log, queue(*(job(f"j{n}") for n in range(100))))
     world = World(0.5)
     _run(log, world, owner(), epoch=1)
-    assert len(world.told) <= 50 / OWNING_SECONDS + 1
+    assert len(world.told) <= 50 / SAVE_OWNED_SECONDS + 1
 
 
 def test_the_time_of_a_dead_runner_counts_for_the_next_one(log: Path) -> None:
@@ -162,8 +162,8 @@ def test_the_time_of_a_dead_runner_counts_for_the_next_one(log: Path) -> None:
     with pytest.raises(Died):
         _run(log, first, owner(), epoch=1)
     again = World(5000.0)
-    assert first.told[-1] >= 600.0 - 2 * OWNING_SECONDS
+    assert first.told[-1] >= 600.0 - 2 * SAVE_OWNED_SECONDS
     state = _run(log, again, structs.replace(resumed(), owned_seconds=first.told[-1]), epoch=2)
     assert (state.state, state.reason) == ("failed", "global_timeout")
-    assert 400.0 <= again.now <= 400.0 + 2 * OWNING_SECONDS
-    assert 1000.0 <= state.owned_seconds <= 1000.0 + 2 * OWNING_SECONDS
+    assert 400.0 <= again.now <= 400.0 + 2 * SAVE_OWNED_SECONDS
+    assert 1000.0 <= state.owned_seconds <= 1000.0 + 2 * SAVE_OWNED_SECONDS

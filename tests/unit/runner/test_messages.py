@@ -10,22 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.arbitrary import of
 
-from spawn.core.domain.attempt_exit import Exit
+from spawn.core.domain.attempt_exit import AttemptExit
 from spawn.runner.process.supervisor_protocol import (
+    AttemptEnded,
     Go,
     Message,
     Order,
-    Over,
+    PrepareFailed,
     Ready,
     Stop,
-    Unable,
     receive,
     send,
 )
 
 Channel = tuple[socket.socket, socket.socket]
 MESSAGES = st.one_of(
-    *map(of, (Order, Ready, Unable, Stop, Go)), st.builds(Over, of(Exit).map(tuple))
+    *map(of, (Order, Ready, PrepareFailed, Stop, Go)),
+    st.builds(AttemptEnded, of(AttemptExit).map(tuple)),
 )
 
 

@@ -11,7 +11,7 @@ from tests.support.users import unprivileged
 from tests.support.wait import wait_until
 
 from spawn.runner.process import supervisor_socket
-from spawn.runner.process.supervisor_protocol import Over, pack
+from spawn.runner.process.supervisor_protocol import AttemptEnded, pack
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_a_client_of_another_user_is_rejected(token: str) -> None:
         def intrude() -> None:
             channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             channel.connect(f"\0spawn-queue/{token}")
-            channel.sendall(pack(Over((0,))))
+            channel.sendall(pack(AttemptEnded((0,))))
 
         assert unprivileged(intrude) == ""
         assert supervisor_socket.accept(listener) is None

@@ -10,13 +10,13 @@ from tests.cli import samples
 
 from spawn.core.domain import chain
 from spawn.core.domain.replay import Row
-from spawn.runner.ports import Happening
+from spawn.runner.ports import LoopMessage
 from spawn.runner.replication.replicator import Lag, Replicator
 from spawn.store.objects.folder import FolderStore
-from spawn.store.objects.interface import Changed, Unavailable
-from spawn.store.replica.lease import TTL_SECONDS, Holder, Lease, Owner, look
+from spawn.store.objects.interface import ETagMismatch, Unavailable
+from spawn.store.replica.lease import TTL_SECONDS, Lease, LeaseHolder, Owner, read_lease
 from spawn.store.replica.names import LEASE
-from spawn.store.replica.reconcile import Found
+from spawn.store.replica.reconcile import StoreHead
 
 
 class Time:
@@ -48,14 +48,14 @@ class NoHandingBack(FolderStore):
 
 
 def _replicator(
-    store: FolderStore, rows: list[Row], time: Time, lags: list[Lag], found: Found | None = None
+    store: FolderStore, rows: list[Row], time: Time, lags: list[Lag], found: StoreHead | None = None
 ) -> Replicator:
-    happened: list[Happening] = []
+    happened: list[LoopMessage] = []
     return Replicator(
         store=store,
         queue_id=samples.QUEUE_ID,
         log=lambda after: rows[after:],
-        found=found or Found(0, chain.genesis(samples.QUEUE_ID), None),
+        found=found or StoreHead(0, chain.genesis(samples.QUEUE_ID), None),
         take=lambda: True,
         fence=True,
         owner=Owner(place="p", instance_id="local", hostname="h"),
@@ -116,22 +116,22 @@ def test_a_false_rejection_is_neither_a_claim_nor_another_owner(tmp_path: Path) 
         def replace(self, key: str, data: bytes, *, etag: str) -> str:
             if self.lies:
                 self.lies -= 1
-                raise Changed(key)
+                raise ETagMismatch(key)
             return super().replace(key, data, etag=etag)
 
     store = Lying(tmp_path)
     before = Owner(place="before", instance_id="local", hostname="b")
     lease = Lease(epoch=1, nonce="b", owner=before, seq=0, hash="", handed_back=True)
     store.create(LEASE, msgspec.json.encode(lease))
-    seen = look(store)
+    seen = read_lease(store)
     owner = Owner(place="p", instance_id="local", hostname="h")
-    holder = Holder(
+    holder = LeaseHolder(
         store, owner=owner, epoch=2, nonce="n", seen=seen, head=lambda: (0, bytes(32))
     )  # fmt: skip
     with pytest.raises(Unavailable):
         holder.claim()
     assert holder.claim() == 0.0
-    found = look(store)
+    found = read_lease(store)
     assert found is not None
     assert found.lease.owner == owner
 
@@ -166,7 +166,7 @@ def test_the_opening_is_shipped_at_once_after_an_earlier_claim(
             else:
                 replicator.drain(600.0)
 
-    found = Found(2, rows[1][3], None)
+    found = StoreHead(2, rows[1][3], None)
     replicator = _replicator(FolderStore(tmp_path), rows, Later(), [], found=found)
     replicator.run()
     assert Later.rests == [0, 0]

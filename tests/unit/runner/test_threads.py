@@ -5,7 +5,7 @@ from threading import Event
 
 import pytest
 
-from spawn.runner.ports import Happening, Noticed
+from spawn.runner.ports import LoopMessage, SpotNotice
 from spawn.runner.shutdown.spot_notices import Notices
 from spawn.runner.threads import LONGEST_PAUSE, keep_running
 from spawn.runner.transfers import workers as workers_module
@@ -66,10 +66,10 @@ def test_a_notice_is_seen_after_an_unexpected_error(
                 raise OverflowError("odd")
             return Notice("stop", at)
 
-    posted: list[Happening] = []
+    posted: list[LoopMessage] = []
     there = Event()
 
-    def post(happening: Happening) -> None:
+    def post(happening: LoopMessage) -> None:
         posted.append(happening)
         there.set()
 
@@ -77,4 +77,4 @@ def test_a_notice_is_seen_after_an_unexpected_error(
     notices.start()
     assert there.wait(30)
     notices.close()
-    assert posted == [Noticed("stop", at)]
+    assert posted == [SpotNotice("stop", at)]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from tests.support.wait import wait_until
 
-from spawn.runner.process.supervisor_watchdog import Watch, is_stopped
+from spawn.runner.process.supervisor_watchdog import SupervisorWatchdog, is_stopped
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def _is_dead(pid: int) -> bool:
 
 
 def test_a_suspended_supervisor_is_continued_at_the_next_check(pid: int) -> None:
-    watch = Watch()
+    watch = SupervisorWatchdog()
     watch.add("a1", pid, None)
     for _ in range(3):  # the job's duration is unknown
         _stop(pid)
@@ -43,7 +43,7 @@ def test_a_suspended_supervisor_is_continued_at_the_next_check(pid: int) -> None
 
 
 def test_a_suspended_supervisor_is_continued_at_once_for_a_stop(pid: int) -> None:
-    watch = Watch()
+    watch = SupervisorWatchdog()
     watch.add("a1", pid, None)
     _stop(pid)
     watch.hurry("a1", 60.0)
@@ -51,7 +51,7 @@ def test_a_suspended_supervisor_is_continued_at_once_for_a_stop(pid: int) -> Non
 
 
 def test_a_supervisor_suspended_again_after_its_deadline_is_killed(pid: int) -> None:
-    watch = Watch()
+    watch = SupervisorWatchdog()
     watch.add("a1", pid, 0.0)
     _stop(pid)
     watch.look()  # its suspension may have delayed it: it gets a second chance
@@ -62,7 +62,7 @@ def test_a_supervisor_suspended_again_after_its_deadline_is_killed(pid: int) -> 
 
 
 def test_a_running_supervisor_is_never_killed(pid: int) -> None:
-    watch = Watch()
+    watch = SupervisorWatchdog()
     watch.add("a1", pid, 0.0)
     for _ in range(3):
         watch.look()
@@ -70,7 +70,7 @@ def test_a_running_supervisor_is_never_killed(pid: int) -> None:
 
 
 def test_a_supervisor_of_an_ended_attempt_is_not_watched(pid: int) -> None:
-    watch = Watch()
+    watch = SupervisorWatchdog()
     watch.add("a1", pid, 0.0)
     watch.forget("a1")
     watch.forget("a1")

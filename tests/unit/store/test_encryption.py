@@ -3,29 +3,29 @@
 import pytest
 
 from spawn.core.errors import InvalidArgument
-from spawn.store.objects.encryption import default, encryption
+from spawn.store.objects.encryption import bucket_encryption, object_encryption
 
 ARN = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 
 
 def test_without_a_setting_there_is_no_header() -> None:
-    assert encryption({}) == {}
-    assert encryption({"SPAWN_SSE": "", "SPAWN_SSE_KMS_KEY_ID": ""}) == {}
-    assert default({}) == {"SSEAlgorithm": "AES256"}
+    assert object_encryption({}) == {}
+    assert object_encryption({"SPAWN_SSE": "", "SPAWN_SSE_KMS_KEY_ID": ""}) == {}
+    assert bucket_encryption({}) == {"SSEAlgorithm": "AES256"}
 
 
 @pytest.mark.parametrize("algorithm", ["AES256", "aws:kms", "aws:kms:dsse"])
 def test_an_algorithm_gives_its_header(algorithm: str) -> None:
-    assert encryption({"SPAWN_SSE": algorithm}) == {"ServerSideEncryption": algorithm}
-    assert default({"SPAWN_SSE": algorithm}) == {"SSEAlgorithm": algorithm}
+    assert object_encryption({"SPAWN_SSE": algorithm}) == {"ServerSideEncryption": algorithm}
+    assert bucket_encryption({"SPAWN_SSE": algorithm}) == {"SSEAlgorithm": algorithm}
 
 
 @pytest.mark.parametrize("algorithm", ["aws:kms", "aws:kms:dsse"])
 @pytest.mark.parametrize("key", [ARN, "1234abcd-12ab-34cd-56ef-1234567890ab", "alias/queues"])
 def test_a_key_implies_kms(algorithm: str, key: str) -> None:
     environ = {"SPAWN_SSE": algorithm, "SPAWN_SSE_KMS_KEY_ID": key}
-    assert encryption(environ) == {"ServerSideEncryption": algorithm, "SSEKMSKeyId": key}
-    assert default(environ) == {"SSEAlgorithm": algorithm, "KMSMasterKeyID": key}
+    assert object_encryption(environ) == {"ServerSideEncryption": algorithm, "SSEKMSKeyId": key}
+    assert bucket_encryption(environ) == {"SSEAlgorithm": algorithm, "KMSMasterKeyID": key}
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,6 @@ def test_an_invalid_setting_is_an_error_with_the_valid_ones(
     algorithm: str, key: str, named: str
 ) -> None:
     with pytest.raises(InvalidArgument, match=named) as raised:
-        encryption({"SPAWN_SSE": algorithm, "SPAWN_SSE_KMS_KEY_ID": key})
+        object_encryption({"SPAWN_SSE": algorithm, "SPAWN_SSE_KMS_KEY_ID": key})
     assert raised.value.exit_code == 2
     assert raised.value.hint

@@ -13,8 +13,8 @@ from tests.support.queues import SECONDS
 
 from spawn.cli.sources.output import FileStream
 from spawn.cli.ssh.host_key import HostKey
-from spawn.cli.ssh.known_hosts_file import OwnHosts, text_of
-from spawn.cli.ssh.private_keys import public_of
+from spawn.cli.ssh.known_hosts_file import KnownHostsFile, read_text_or_empty
+from spawn.cli.ssh.private_keys import read_public_blob
 from spawn.core.errors import SpawnError
 from spawn.runner import bootstrap
 from spawn.runner.process.output import Output
@@ -22,7 +22,7 @@ from spawn.runner.session import ownership
 from spawn.store import files, json_files
 from spawn.store.aws import key_pairs
 from spawn.store.log import ownership_time, read, replica_progress
-from spawn.store.log.replica_progress import Lag
+from spawn.store.log.replica_progress import ReplicaProgress
 from spawn.store.log.write import LogWriter
 from spawn.store.objects.folder import FolderStore
 from spawn.store.objects.interface import StoreError
@@ -64,7 +64,7 @@ NOT_REGULAR = [_fifo, _device, _folder, _socket]
 
 
 def _opened(path: Path) -> None:
-    with read.opened(path):
+    with read.open_log(path):
         pass
 
 
@@ -91,7 +91,7 @@ def _record(path: Path) -> object:
 
 
 def _learned(path: Path) -> object:
-    hosts = OwnHosts(Roots(path, path, path.parent.parent))
+    hosts = KnownHostsFile(Roots(path, path, path.parent.parent))
     hosts.learn("i-1", [HostKey("ssh-ed25519", b"k")], "test")
     return hosts.keys("i-1")
 
@@ -110,35 +110,38 @@ def _combined(path: Path) -> object:
 
 
 READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
-    "lag": (replica_progress.NAME, lambda path: replica_progress.find(path.parent)),
-    "owning": (ownership_time.NAME, lambda path: ownership_time.find(path.parent, 1)),
-    "kept": ("x.json", lambda path: json_files.read(path, Lag)),
-    "manifest": (manifest.NAME, lambda path: manifest.load(path.parent)),
+    "lag": (replica_progress.NAME, lambda path: replica_progress.load_progress(path.parent)),
+    "owning": (ownership_time.NAME, lambda path: ownership_time.load_owned_time(path.parent, 1)),
+    "kept": ("x.json", lambda path: json_files.load_or_none(path, ReplicaProgress)),
+    "manifest": (manifest.NAME, lambda path: manifest.read_manifest(path.parent)),
     "journal": ("uploaded", _journal),
     "saved": ("saved", lambda path: upload._mark(path.parent)),
     "record": ("record", _record),
     "tail": ("stdout.log", lambda path: tail(path, 3)),
     "logs": ("stdout.log", FileStream),
-    "piece": ("stdout.log", lambda path: output_pieces.send(None, "p", "stdout.log", path, 0)),  # type: ignore[arg-type]
+    "piece": (
+        "stdout.log",
+        lambda path: output_pieces.upload_pieces(None, "p", "stdout.log", path, 0),
+    ),  # type: ignore[arg-type]
     "result": ("x", _restored),
     "put": ("x", lambda path: FolderStore(path.parent / "o").put_file("k", path)),
     "object": ("x", lambda path: FolderStore(path.parent).read("x")),
     "open object": ("x", lambda path: FolderStore(path.parent).open("x")),
     "lease": ("x", lambda path: FolderStore(path.parent).replace("x", b"", etag="e")),
     "held": ("runner.lock", lock.is_held),
-    "lock": ("runner.lock", lock.take),
-    "runner.log": ("runner.log", bootstrap._redirect),
+    "lock": ("runner.lock", lock.acquire),
+    "runner.log": ("runner.log", bootstrap._redirect_stderr),
     "log": ("events.db", _opened),
     "log to write": ("events.db", LogWriter),
     "wal": ("x", _log_of("-wal")),
     "shm": ("x", _log_of("-shm")),
     "journal of SQLite": ("x", _log_of("-journal")),
     "empty log": ("events.db", read.is_empty),
-    "known hosts": ("known_hosts", text_of),
+    "known hosts": ("known_hosts", read_text_or_empty),
     "own hosts": ("known_hosts", _learned),
-    "host key": ("ssh_host_ed25519_key.pub", ownership._read),
-    "key": ("id_ed25519", public_of),
-    "key's half": ("id.pub", lambda path: public_of(path.with_suffix(""))),
+    "host key": ("ssh_host_ed25519_key.pub", ownership._read_key),
+    "key": ("id_ed25519", read_public_blob),
+    "key's half": ("id.pub", lambda path: read_public_blob(path.with_suffix(""))),
     "own key": ("id_ed25519", key_pairs._public_key),
     "request": ("x.json", lambda path: requests._load(path) is None),
 }
@@ -194,19 +197,19 @@ def test_readers_reject_files_that_are_too_large_or_too_deep(
 def test_the_users_files_may_be_links_and_ours_may_not(place: Path) -> None:
     (place / "there").write_bytes(b"x")
     (place / "link").symlink_to("there")
-    assert text_of(place / "link") == "x"
+    assert read_text_or_empty(place / "link") == "x"
     with pytest.raises(files.NotRegular, match="not a regular file"):
         files.read_small(place / "link")
 
 
 def test_a_replaced_file_is_complete_and_leaves_no_temporary_file(place: Path) -> None:
     _fifo(place / "x")
-    files.replace(place / "x", b"1", mode=0o600, durable=True)
-    files.replace(place / "x", b"2")
+    files.replace_file(place / "x", b"1", mode=0o600, durable=True)
+    files.replace_file(place / "x", b"2")
     assert (place / "x").read_bytes() == b"2"
     (place / "folder").mkdir()
     with pytest.raises(OSError, match="folder"):
-        files.replace(place / "folder", b"3")
+        files.replace_file(place / "folder", b"3")
     assert sorted(each.name for each in place.iterdir()) == ["folder", "x"]
 
 

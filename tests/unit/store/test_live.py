@@ -9,13 +9,13 @@ from tests.support.configs import job
 from tests.support.configs import queue as config
 from tests.support.logs import running, started
 
-from spawn.core.domain.attempt_exit import Exit
+from spawn.core.domain.attempt_exit import AttemptExit
 from spawn.core.domain.events import JobCompleted
 from spawn.core.domain.replay import Replay
-from spawn.core.reports.model import Ending
+from spawn.core.reports.model import UnloggedEnd
 from spawn.core.reports.progress import Progress
 from spawn.store import live_facts as looking
-from spawn.store.live_facts import Lives
+from spawn.store.live_facts import LiveFactsReader
 from spawn.store.queue_dir import lock, output, record
 from spawn.store.queue_dir.paths import Roots
 
@@ -44,7 +44,7 @@ class Machine:
             if name == "a":
                 log.job("a", DONE, attempt=1)
         self.replay: Replay = log.replay()
-        self.lives = Lives(self.roots, QUEUE)
+        self.lives = LiveFactsReader(self.roots, QUEUE)
         self.settle()
 
     def log(self, name: str) -> Path:
@@ -119,7 +119,9 @@ def test_paths_outside_the_queues_folders_are_not_read(machine: Machine, tmp_pat
     assert running_job.started is not None
     for fields in ({"log_file": str(secret)}, {"folder": str(tmp_path)}):
         running_job.started = structs.replace(running_job.started, **fields)
-        found = Lives(machine.roots, QUEUE).jobs(machine.replay.state, machine.replay.seq)["b"]
+        found = LiveFactsReader(machine.roots, QUEUE).jobs(
+            machine.replay.state, machine.replay.seq
+        )["b"]
         assert (found.recent, found.progress) == ((), None)
 
 
@@ -130,7 +132,7 @@ def test_an_attempt_has_ended_once_its_lock_is_free_and_its_record_complete(
     owner = state.owner
     assert owner is not None
     monkeypatch.setattr(looking, "boot_id", lambda: owner.boot_id)
-    held = lock.take(folder / "lock")
+    held = lock.acquire(folder / "lock")
     assert held is not None
     assert machine.lives.endings(state) == {}
     os.close(held)
@@ -138,12 +140,15 @@ def test_an_attempt_has_ended_once_its_lock_is_free_and_its_record_complete(
     block = record.preallocate(folder / "record")
     for exit_, ending in (
         (
-            Exit(exit_code=143, stop="stop", seen=False),
-            Ending(how="lost its supervisor, which left no record of the exit"),
+            AttemptExit(exit_code=143, stop="stop", seen=False),
+            UnloggedEnd(how="lost its supervisor, which left no record of the exit"),
         ),
-        (Exit(exit_code=0, began=False), Ending(how="has not started: its runner stopped first")),
-        (Exit(exit_code=3, wall_seconds=1.5), Ending(seconds=1.5, exit_code=3)),
-        (Exit(exit_code=143, stop="timeout"), Ending(exit_code=124, timed_out=True)),
+        (
+            AttemptExit(exit_code=0, began=False),
+            UnloggedEnd(how="has not started: its runner stopped first"),
+        ),
+        (AttemptExit(exit_code=3, wall_seconds=1.5), UnloggedEnd(seconds=1.5, exit_code=3)),
+        (AttemptExit(exit_code=143, stop="timeout"), UnloggedEnd(exit_code=124, timed_out=True)),
     ):
         record.write(block, "b1", exit_)
         assert machine.lives.endings(state) == {"b": ending}
@@ -152,7 +157,7 @@ def test_an_attempt_has_ended_once_its_lock_is_free_and_its_record_complete(
     assert "restarted" in machine.lives.endings(state)["b"].how
 
 
-def _progress(machine: Machine, lives: Lives | None = None) -> Progress:
+def _progress(machine: Machine, lives: LiveFactsReader | None = None) -> Progress:
     """Return the progress of `b`."""
     found = (lives or machine.lives).jobs(machine.replay.state, machine.replay.seq)["b"].progress
     assert found is not None
@@ -167,7 +172,7 @@ def test_progress_is_measured_from_the_attempts_start(machine: Machine) -> None:
         out.write("".join(f"[10:01:00] Epoch {number}/100\n" for number in (92, 93)))
         out.write("[10:02:00]  0%|  | 0/9\r[10:02:00] 50%|# | 4/8\n" * 500)
         out.write("[10:03:00] Epoch 95/100\n")
-    for lives in (machine.lives, Lives(machine.roots, QUEUE)):
+    for lives in (machine.lives, LiveFactsReader(machine.roots, QUEUE)):
         found = _progress(machine, lives)
         assert (found.text, round(found.base, 3)) == ("Epoch 95/100 (95%)", 0.9)
 
@@ -199,4 +204,4 @@ def test_an_overwritten_progress_file_is_measured_from_the_first_value_seen(
         bases.append(round(_progress(machine).base, 3))
     assert bases == ([0.0, 0.0, 0.0] if attempt == 1 else [0.91, 0.9, 0.9])
     file.write_text("".join(f"{number}/1000 step\n" for number in range(500, 1000)))
-    assert round(_progress(machine, Lives(machine.roots, QUEUE)).base, 3) == 0.499
+    assert round(_progress(machine, LiveFactsReader(machine.roots, QUEUE)).base, 3) == 0.499

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from spawn.store.programs import find
+from spawn.store.programs import find_program
 
 
 @pytest.mark.parametrize("path", ["", ":", ".", "bin:", ":{}", "{}::", "./bin:{}"])
@@ -18,4 +18,4 @@ def test_a_file_in_the_current_folder_is_not_a_program(
         (folder / "ssh").chmod(0o755)
     monkeypatch.chdir(here)
     expected = str(there / "ssh") if "{}" in path else None
-    assert find("ssh", {"PATH": path.format(there)}) == expected
+    assert find_program("ssh", {"PATH": path.format(there)}) == expected

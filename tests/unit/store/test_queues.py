@@ -24,9 +24,9 @@ def roots(tmp_path: Path) -> Roots:
 
 def _make(roots: Roots, queue_id: str, *, age: int) -> QueuePaths:
     """Create a queue that is `age` seconds old."""
-    paths = queues.make(roots, queue_id)
+    paths = queues.create_folder(roots, queue_id)
     paths.events.touch()
-    held = lock.take(paths.lock)
+    held = lock.acquire(paths.lock)
     assert held is not None
     os.close(held)
     os.utime(paths.lock, (1_700_000_000 - age,) * 2)
@@ -35,17 +35,17 @@ def _make(roots: Roots, queue_id: str, *, age: int) -> QueuePaths:
 
 @contextmanager
 def _running(paths: QueuePaths) -> Iterator[None]:
-    held = lock.take(paths.lock)
+    held = lock.acquire(paths.lock)
     assert held is not None
     yield
     os.close(held)
 
 
 def test_a_queues_folder_is_created_with_its_parents_and_may_exist(roots: Roots) -> None:
-    paths = queues.make(roots, "nightly")
+    paths = queues.create_folder(roots, "nightly")
     assert paths.folder.is_dir()
     (paths.folder / "file").touch()
-    assert queues.make(roots, "nightly") == paths
+    assert queues.create_folder(roots, "nightly") == paths
     assert (paths.folder / "file").exists()
 
 
@@ -54,7 +54,7 @@ def test_the_folder_and_its_parents_are_flushed_even_if_they_exist(
 ) -> None:
     synced = []
     monkeypatch.setattr(queues, "sync", synced.append)
-    queues.make(roots, "nightly")
+    queues.create_folder(roots, "nightly")
     home = roots.state.parent
     assert synced == [home.parent, home, roots.state, roots.queues]
 
@@ -63,7 +63,7 @@ def test_a_folder_is_set_aside_durably_under_a_free_name(
     roots: Roots, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("q.fenced-2", "q.fenced-2-2"):
-        paths = queues.make(roots, "q")
+        paths = queues.create_folder(roots, "q")
         (paths.folder / "events.db").write_text(name)
         synced = record_syncs(monkeypatch)
         kept = queues.put_aside(paths, 2)
@@ -72,24 +72,24 @@ def test_a_folder_is_set_aside_durably_under_a_free_name(
 
 
 def test_a_queue_exists_once_it_has_a_log(roots: Roots) -> None:
-    paths = queues.make(roots, "nightly")
+    paths = queues.create_folder(roots, "nightly")
     with pytest.raises(QueueNotFound) as caught:
-        queues.find(roots, "nightly")
+        queues.find_queue(roots, "nightly")
     assert caught.value.exit_code == 3
     assert "nightly" in caught.value.what
     assert caught.value.hint
     paths.events.touch()
-    assert queues.find(roots, "nightly") == paths
+    assert queues.find_queue(roots, "nightly") == paths
 
 
 def test_queues_with_a_log_are_listed_newest_first(roots: Roots) -> None:
-    assert list(queues.names(roots)) == []
+    assert list(queues.list_queue_ids(roots)) == []
     _make(roots, "old", age=300)
     _make(roots, "new", age=1)
     _make(roots, "middle", age=20)
-    queues.make(roots, "without-a-log")
+    queues.create_folder(roots, "without-a-log")
     (roots.queues / "a-file").touch()
-    assert list(queues.names(roots)) == ["new", "middle", "old"]
+    assert list(queues.list_queue_ids(roots)) == ["new", "middle", "old"]
 
 
 def test_reading_or_resuming_does_not_make_a_queue_newer(roots: Roots) -> None:
@@ -99,20 +99,20 @@ def test_reading_or_resuming_does_not_make_a_queue_newer(roots: Roots) -> None:
         assert lock.is_held(paths.lock)
     paths.events.write_bytes(b"x")
     (paths.folder / "jobs").mkdir()
-    assert list(queues.names(roots)) == ["new", "old"]
+    assert list(queues.list_queue_ids(roots)) == ["new", "old"]
 
 
 def test_local_means_the_newest_queue_when_none_runs(roots: Roots) -> None:
     _make(roots, "old", age=300)
     _make(roots, "new", age=1)
-    assert queues.local(roots) == ("new", [])
+    assert queues.choose_local(roots) == ("new", [])
 
 
 def test_local_means_the_running_queue_though_another_is_newer(roots: Roots) -> None:
     old = _make(roots, "old", age=300)
     _make(roots, "new", age=1)
     with _running(old):
-        assert queues.local(roots) == ("old", [])
+        assert queues.choose_local(roots) == ("old", [])
 
 
 def test_local_means_the_newest_running_queue_and_the_others_are_named(roots: Roots) -> None:
@@ -122,24 +122,24 @@ def test_local_means_the_newest_running_queue_and_the_others_are_named(roots: Ro
         _running(_make(roots, "c", age=9)),
     ):
         _make(roots, "new", age=1)
-        assert queues.local(roots) == ("b", ["a", "c"])
+        assert queues.choose_local(roots) == ("b", ["a", "c"])
 
 
 def test_without_a_queue_local_is_not_found(roots: Roots) -> None:
     with pytest.raises(QueueNotFound, match="no queue was ever run") as caught:
-        queues.local(roots)
+        queues.choose_local(roots)
     assert "spawn queue run" in caught.value.hint
 
 
 def test_only_the_owner_can_access_a_queues_folder(roots: Roots) -> None:
     before = os.umask(0)
     try:
-        paths = queues.make(roots, "nightly")
+        paths = queues.create_folder(roots, "nightly")
     finally:
         os.umask(before)
     assert paths.folder.stat().st_mode & 0o777 == 0o700
     paths.folder.chmod(0o755)  # as created by an earlier version
-    queues.close_to_others(paths)
+    queues.restrict_access(paths)
     assert paths.folder.stat().st_mode & 0o777 == 0o700
 
 
@@ -153,9 +153,9 @@ def test_a_queue_of_another_user_is_reported() -> None:
 
         def look() -> None:
             with pytest.raises(SpawnError, match="belongs to another user") as caught:
-                queues.find(roots, "nightly")
+                queues.find_queue(roots, "nightly")
             assert "run spawn as the user root" in caught.value.hint
-            assert list(queues.names(roots)) == []
+            assert list(queues.list_queue_ids(roots)) == []
 
         assert unprivileged(look) == ""
     finally:

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from tests.support.arbitrary import of
 from tests.support.disks import fill, small_disk
 
-from spawn.core.domain.attempt_exit import Exit
+from spawn.core.domain.attempt_exit import AttemptExit
 from spawn.store.queue_dir import record
 
 TOKEN = "0123456789abcdef"
-EXIT = Exit(exit_code=137, signal="SIGKILL", stop="timeout", wall_seconds=1.5)
+EXIT = AttemptExit(exit_code=137, signal="SIGKILL", stop="timeout", wall_seconds=1.5)
 
 
-def _written(path: Path, exit_: Exit = EXIT) -> Path:
+def _written(path: Path, exit_: AttemptExit = EXIT) -> Path:
     fd = record.preallocate(path)
     record.write(fd, TOKEN, exit_)
     os.close(fd)
@@ -24,17 +24,19 @@ def _written(path: Path, exit_: Exit = EXIT) -> Path:
 
 
 @settings(max_examples=60)
-@given(of(Exit))
-def test_a_record_is_read_back(tmp_path_factory: pytest.TempPathFactory, exit_: Exit) -> None:
+@given(of(AttemptExit))
+def test_a_record_is_read_back(
+    tmp_path_factory: pytest.TempPathFactory, exit_: AttemptExit
+) -> None:
     path = tmp_path_factory.mktemp("record") / "record"
     assert record.read(_written(path, exit_), TOKEN) == exit_
 
 
 def test_a_record_may_be_overwritten(tmp_path: Path) -> None:
     fd = record.preallocate(tmp_path / "record")
-    record.write(fd, TOKEN, Exit(exit_code=1, signal="SIGTERM", wall_seconds=123.456))
-    record.write(fd, TOKEN, Exit(exit_code=0))
-    assert record.read(tmp_path / "record", TOKEN) == Exit(exit_code=0)
+    record.write(fd, TOKEN, AttemptExit(exit_code=1, signal="SIGTERM", wall_seconds=123.456))
+    record.write(fd, TOKEN, AttemptExit(exit_code=0))
+    assert record.read(tmp_path / "record", TOKEN) == AttemptExit(exit_code=0)
 
 
 def test_an_unwritten_block_is_not_a_record(tmp_path: Path) -> None:

@@ -9,24 +9,30 @@ from select import select
 import pytest
 
 from spawn.core.domain.codec import encode
-from spawn.core.domain.events import Draft, RequestRefused, seal
-from spawn.store.queue_dir.requests import Inbox, Request, Unreadable, post, withdraw
+from spawn.core.domain.events import Draft, RequestRefused, to_event
+from spawn.store.queue_dir.requests import (
+    Request,
+    RequestInbox,
+    UnreadableRequest,
+    post_request,
+    withdraw,
+)
 
 AT = "2026-01-27T22:05:32.00000{}Z"
 
 
-def _ready(inbox: Inbox) -> bool:
+def _ready(inbox: RequestInbox) -> bool:
     return bool(select([inbox], [], [], 0)[0])
 
 
-def _ids(found: list[Request | Unreadable]) -> list[str]:
+def _ids(found: list[Request | UnreadableRequest]) -> list[str]:
     return [request.id for request in found]
 
 
 def test_a_request_wakes_the_runner_and_is_read_once(tmp_path: Path) -> None:
-    inbox = Inbox(tmp_path)
+    inbox = RequestInbox(tmp_path)
     assert not _ready(inbox)
-    sent = post(tmp_path, "cancel", by="ana@host", at=AT.format(1))
+    sent = post_request(tmp_path, "cancel", by="ana@host", at=AT.format(1))
     assert _ready(inbox)
     assert inbox.read() == [sent]
     assert not _ready(inbox)
@@ -36,7 +42,7 @@ def test_a_request_wakes_the_runner_and_is_read_once(tmp_path: Path) -> None:
 def test_a_request_and_its_name_are_durable_before_the_runner_wakes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inbox = Inbox(tmp_path)
+    inbox = RequestInbox(tmp_path)
     synced: list[tuple[str, int, bool]] = []
 
     def fsync(fd: int) -> None:
@@ -44,42 +50,42 @@ def test_a_request_and_its_name_are_durable_before_the_runner_wakes(
         synced.append((path.name, len(list(tmp_path.glob("*.json"))), _ready(inbox)))
 
     monkeypatch.setattr(os, "fsync", fsync)
-    sent = post(tmp_path, "cancel", by="ana", at=AT.format(1))
+    sent = post_request(tmp_path, "cancel", by="ana", at=AT.format(1))
     assert synced == [(f".{sent.id}.part", 0, False), (tmp_path.name, 1, False)]
 
 
 def test_requests_older_than_the_runner_are_read_oldest_first(tmp_path: Path) -> None:
-    sent = [post(tmp_path / "r", "reset", by="ana", at=AT.format(at)) for at in (3, 1, 2)]
-    found = Inbox(tmp_path / "r").read()
+    sent = [post_request(tmp_path / "r", "reset", by="ana", at=AT.format(at)) for at in (3, 1, 2)]
+    found = RequestInbox(tmp_path / "r").read()
     assert _ids(found) == sorted(request.id for request in sent)
 
 
 def test_an_unanswered_request_is_kept_for_the_next_runner(tmp_path: Path) -> None:
-    sent = post(tmp_path, "cancel", by="ana", at=AT.format(1))
-    first, second = Inbox(tmp_path), Inbox(tmp_path)
+    sent = post_request(tmp_path, "cancel", by="ana", at=AT.format(1))
+    first, second = RequestInbox(tmp_path), RequestInbox(tmp_path)
     assert first.read() == second.read() == [sent]
     second.done(sent.id)
-    assert Inbox(tmp_path).read() == []
+    assert RequestInbox(tmp_path).read() == []
     second.done(sent.id)
 
 
 def test_a_request_withdrawn_before_it_is_read_has_no_effect(tmp_path: Path) -> None:
-    sent = post(tmp_path, "cancel", by="ana", at=AT.format(1))
+    sent = post_request(tmp_path, "cancel", by="ana", at=AT.format(1))
     withdraw(tmp_path, sent.id)
     withdraw(tmp_path, sent.id)
-    assert Inbox(tmp_path).read() == []
+    assert RequestInbox(tmp_path).read() == []
 
 
 def test_invalid_files_are_distinguished_from_requests(tmp_path: Path) -> None:
-    good = post(tmp_path, "reset", by="ana", at=AT.format(1))
+    good = post_request(tmp_path, "reset", by="ana", at=AT.format(1))
     (tmp_path / "a.json").write_text("{")
     (tmp_path / "b.json").write_text('{"id": "b", "kind": "explode", "by": "eve"}')
     (tmp_path / "c.json").write_bytes((tmp_path / f"{good.id}.json").read_bytes())
     (tmp_path / "d.json").mkdir()
     (tmp_path / ".e.part").write_text("{}")
     (tmp_path / "notes.txt").write_text("hello")
-    found = Inbox(tmp_path).read()
-    assert {type(each) for each in found if each.id != good.id} == {Unreadable}
+    found = RequestInbox(tmp_path).read()
+    assert {type(each) for each in found if each.id != good.id} == {UnreadableRequest}
     assert set(_ids(found)) == {good.id, "a", "b", "c", "d"}
 
 
@@ -123,15 +129,15 @@ def test_no_file_blocks_the_runner_and_each_is_reported_once(
 ) -> None:
     odd = tmp_path / os.fsdecode(name)
     make(odd)
-    inbox = Inbox(tmp_path)
+    inbox = RequestInbox(tmp_path)
     (found,) = inbox.read()
-    assert isinstance(found, Unreadable)
+    assert isinstance(found, UnreadableRequest)
     event = Draft(RequestRefused(request=found.id, why=found.why))
-    encode(seal(event, seq=1, queue_id="q", epoch=1, at=AT.format(1)))
+    encode(to_event(event, seq=1, queue_id="q", epoch=1, at=AT.format(1)))
     inbox.done(found.id)
     assert odd.exists() == (make is _folder_with_a_file), "removable files are removed"
     assert inbox.read() == []
-    sent = post(tmp_path, "cancel", by="ana", at=AT.format(1))
+    sent = post_request(tmp_path, "cancel", by="ana", at=AT.format(1))
     assert inbox.read() == [sent]
 
 
@@ -143,20 +149,20 @@ def test_anything_in_place_of_the_folder_or_its_pipe_does_not_stop_the_runner(
     if name == "r/wake":
         (tmp_path / "r").mkdir()
     make(tmp_path / name)
-    inbox = Inbox(tmp_path / "r")
+    inbox = RequestInbox(tmp_path / "r")
     assert not _ready(inbox)
     assert inbox.read() == []
 
 
 def test_anything_in_place_of_the_pipe_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "wake").write_text("not a pipe")
-    inbox = Inbox(tmp_path)
-    post(tmp_path, "cancel", by="ana", at=AT.format(1))
+    inbox = RequestInbox(tmp_path)
+    post_request(tmp_path, "cancel", by="ana", at=AT.format(1))
     assert _ready(inbox)
 
 
 def test_a_full_pipe_does_not_block_a_request(tmp_path: Path) -> None:
-    inbox = Inbox(tmp_path)
+    inbox = RequestInbox(tmp_path)
     fd = os.open(tmp_path / "wake", os.O_WRONLY | os.O_NONBLOCK)
     try:
         while True:
@@ -165,5 +171,5 @@ def test_a_full_pipe_does_not_block_a_request(tmp_path: Path) -> None:
         pass
     finally:
         os.close(fd)
-    sent = post(tmp_path, "cancel", by="ana", at=AT.format(1))
+    sent = post_request(tmp_path, "cancel", by="ana", at=AT.format(1))
     assert inbox.read() == [sent]

@@ -16,8 +16,8 @@ from spawn.core.domain.events import CheckpointSaved, JobFailed, ResultsUploaded
 from spawn.core.domain.state import JobState
 from spawn.store.objects.folder import FolderStore
 from spawn.store.objects.interface import ObjectStore
-from spawn.store.results.attempt_files import Choice
-from spawn.store.results.download_attempts import Fetch, Fetched
+from spawn.store.results.attempt_files import DownloadChoice
+from spawn.store.results.download_attempts import AttemptDownloader, DownloadedFile
 
 PARTS = st.sampled_from(["..", ".", "", "a", "b", "\0", "x" * 300, "-", "~", "é", "a\nb", "*"])
 NAMES = st.lists(PARTS, min_size=1, max_size=5).map("/".join)
@@ -42,9 +42,9 @@ def _job() -> JobState:
     return JobState(config=config, index=0, state="failed", attempt=1, epoch=1, outcome=JobFailed())
 
 
-def _fetch(objects: ObjectStore, root: Path) -> list[Fetched]:
-    with Fetch(objects, root) as fetch:
-        (brought,) = fetch.run([Choice(job=_job())])
+def _fetch(objects: ObjectStore, root: Path) -> list[DownloadedFile]:
+    with AttemptDownloader(objects, root) as fetch:
+        (brought,) = fetch.run([DownloadChoice(job=_job())])
     return brought.files
 
 
@@ -117,8 +117,8 @@ def test_a_checkpoint_is_verified_against_the_log(tmp_path: Path) -> None:
 
     def fetch(saved: CheckpointSaved | None, out: str) -> dict[str, tuple[bool, str]]:
         job.checkpoint = saved
-        with Fetch(store, tmp_path / out) as fetch:
-            (brought,) = fetch.run([Choice(job=job)])
+        with AttemptDownloader(store, tmp_path / out) as fetch:
+            (brought,) = fetch.run([DownloadChoice(job=job)])
         return {file.name: (file.verified, file.error) for file in brought.files}
 
     assert fetch(saved, "out") == {
@@ -160,8 +160,8 @@ def test_links_of_a_manifest_stay_inside_and_are_never_written_through(
     key = f"{at}manifest.json"
     job.uploaded = ResultsUploaded(files=2, size=2, key=key, sha256=store.put(key, data))
     for again in range(2):
-        with Fetch(store, tmp_path / "out") as fetch:
-            (brought,) = fetch.run([Choice(job=job)])
+        with AttemptDownloader(store, tmp_path / "out") as fetch:
+            (brought,) = fetch.run([DownloadChoice(job=job)])
         failed = {file.name.removeprefix("results/") for file in brought.files if file.error}
         assert failed >= {"ckpt/out", "ckpt/root", "ckpt/back", "../away", "../void"}, again
         results = tmp_path / "out/a/results"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spawn.store.results.find import Results, find
+from spawn.store.results.find import FoundResults, find_results
 
 
 def _make(folder: Path, *names: str) -> Path:
@@ -24,7 +24,7 @@ def _make(folder: Path, *names: str) -> Path:
 
 def _found(folder: Path, *patterns: str) -> Mapping[str, str]:
     """Return names in the store, each with its file below `folder`."""
-    found = find(patterns, str(folder))
+    found = find_results(patterns, str(folder))
     assert found.unmatched == ()
     names = [file.name for file in found.files]
     assert sorted(set(names)) == names, "distinct, and sorted"
@@ -43,7 +43,7 @@ def test_a_files_metadata_is_that_of_the_disk(tmp_path: Path) -> None:
     _make(tmp_path, "a.csv")
     (tmp_path / "a.csv").chmod(0o640)
     stat = (tmp_path / "a.csv").stat()
-    (file,) = find(["a.csv"], str(tmp_path)).files
+    (file,) = find_results(["a.csv"], str(tmp_path)).files
     assert (file.size, file.mode, file.mtime_ns, file.inode) == (
         5,
         0o640,
@@ -111,13 +111,13 @@ def test_patterns_that_match_nothing_are_named(tmp_path: Path) -> None:
     _make(tmp_path, "a.csv")
     (tmp_path / "empty").mkdir()
     (tmp_path / "dangling").symlink_to("nowhere")
-    found = find(["*.pth", "a.csv", "empty", "dangling", "none/x"], str(tmp_path))
+    found = find_results(["*.pth", "a.csv", "empty", "dangling", "none/x"], str(tmp_path))
     assert [file.name for file in found.files] == ["a.csv"]
     assert found.unmatched == ("*.pth", "empty", "dangling", "none/x")
 
 
 def test_no_patterns_find_nothing(tmp_path: Path) -> None:
-    assert find([], str(tmp_path)) == Results()
+    assert find_results([], str(tmp_path)) == FoundResults()
 
 
 def test_a_folder_is_never_left_through_a_link_in_it(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_folder_is_never_left_through_a_link_in_it(tmp_path: Path) -> None:
     with closing(socket.socket(socket.AF_UNIX)) as server:
         server.bind(str(tmp_path / "out/sock"))
     assert set(_found(tmp_path, "out")) == {"out/own.txt", "out/deep/own2.txt"}
-    found = find(["out"], str(tmp_path))
+    found = find_results(["out"], str(tmp_path))
     assert (found.links, found.folders) == ((), ())
     assert found.left_out == (
         "out/back: a link to something outside the results",
@@ -154,7 +154,7 @@ def test_a_link_to_a_folder_within_the_folder_stays_a_link(tmp_path: Path) -> No
     (tmp_path / "ckpt/deep/up").symlink_to("..")
     (tmp_path / "ckpt/void").mkdir()
     (tmp_path / "ckpt/to-void").symlink_to("void/")
-    found = find(["ckpt", "ckpt/latest", "ckpt/step1/a"], str(tmp_path))
+    found = find_results(["ckpt", "ckpt/latest", "ckpt/step1/a"], str(tmp_path))
     assert [file.name for file in found.files] == ["ckpt/deep/step2/b", "ckpt/step1/a"]
     assert {link.name: link.target for link in found.links} == {
         "ckpt/deep/up": "..",
@@ -170,7 +170,7 @@ def test_a_link_that_leads_out_through_another_link_is_left_out(tmp_path: Path) 
     _make(tmp_path, "out/a/b/x", "out/y")
     (tmp_path / "out/jump").symlink_to("a/b")
     (tmp_path / "out/to-a").symlink_to("jump/..")
-    found = find(["out"], str(tmp_path))
+    found = find_results(["out"], str(tmp_path))
     assert [link.name for link in found.links] == ["out/jump"]
     assert found.left_out == ("out/to-a: a link whose `..` goes through another link",)
 
@@ -179,7 +179,7 @@ def test_names_keep_links_intact(tmp_path: Path) -> None:
     """The target of the link is matched by an earlier pattern of its own."""
     _make(tmp_path, "ckpt/step1/a")
     (tmp_path / "ckpt/latest").symlink_to("step1")
-    found = find(["ckpt/step1", "ckpt"], str(tmp_path))
+    found = find_results(["ckpt/step1", "ckpt"], str(tmp_path))
     assert [file.name for file in found.files] == ["step1/a"]
     assert [(link.name, link.target) for link in found.links] == [("latest", "step1")]
 
@@ -187,7 +187,7 @@ def test_names_keep_links_intact(tmp_path: Path) -> None:
 def test_a_file_left_out_by_one_pattern_may_match_another(tmp_path: Path) -> None:
     _make(tmp_path, "data/x", "out/y")
     (tmp_path / "out/data").symlink_to("../data")
-    found = find(["out", "out/data"], str(tmp_path))
+    found = find_results(["out", "out/data"], str(tmp_path))
     assert [os.path.relpath(file.path, tmp_path) for file in found.files] == ["out/data/x", "out/y"]
     assert found.left_out == ()
 
@@ -238,7 +238,7 @@ def test_a_negated_set_does_not_match_a_slash(tmp_path: Path) -> None:
 
 def test_a_set_with_a_reversed_range_matches_nothing(tmp_path: Path) -> None:
     _make(tmp_path, "a")
-    assert find(["[z-a]"], str(tmp_path)) == Results(unmatched=("[z-a]",))
+    assert find_results(["[z-a]"], str(tmp_path)) == FoundResults(unmatched=("[z-a]",))
 
 
 @pytest.mark.parametrize("pattern", ["*.csv", "deep/*.csv", "*/x.csv"])
@@ -254,7 +254,7 @@ def test_only_folders_that_the_pattern_can_reach_are_opened(
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", watched)
-    find([pattern], str(tmp_path))
+    find_results([pattern], str(tmp_path))
     assert str(tmp_path / "deep/deeper/deepest") not in opened
 
 
@@ -282,7 +282,7 @@ def test_every_matching_file_is_found_once(
     folders = {str(Path(path).parent) for path in paths} - {"."}
     choices = sorted({*paths, *folders, "**/*.x", "a/*.x"})
     patterns = data.draw(st.lists(st.sampled_from(choices), min_size=1, max_size=4))
-    files = find(patterns, str(folder)).files
+    files = find_results(patterns, str(folder)).files
     expected = {
         path
         for path in paths
@@ -310,7 +310,7 @@ def test_wildcards_match_as_in_glob(
     for match in glob.glob(pattern, root_dir=folder, recursive=True):
         inside = [match] if (folder / match).is_file() else sorted(paths)
         expected |= {path for path in inside if path == match or path.startswith(f"{match}/")}
-    files = find([pattern], str(folder)).files
+    files = find_results([pattern], str(folder)).files
     assert {os.path.relpath(file.path, folder) for file in files} == expected
 
 
@@ -320,7 +320,7 @@ def test_explicitly_named_files_have_distinct_names_with_their_endings(
     tmp_path_factory: pytest.TempPathFactory, paths: set[str]
 ) -> None:
     folder = _make(tmp_path_factory.mktemp("results"), *paths)
-    found = find(sorted(paths), str(folder))
+    found = find_results(sorted(paths), str(folder))
     names = [file.name for file in found.files]
     assert len(set(names)) == len(paths)
     assert not found.unmatched

@@ -16,9 +16,9 @@ from spawn.core.config.model import JobConfig, QueueConfig
 from spawn.core.domain.events import JobCompleted, JobStarted, ResultsUploaded
 from spawn.core.domain.state import JobState
 from spawn.store.objects.folder import FolderStore
-from spawn.store.results.manifest import NAME, collect, load
-from spawn.store.results.restore import put_back
-from spawn.store.results.upload import Lost, publish
+from spawn.store.results.manifest import NAME, read_manifest, write_manifest
+from spawn.store.results.restore import restore_results
+from spawn.store.results.upload import ResultFileLost, publish
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def _config(work: Path, *patterns: str) -> JobConfig:
 
 def _completed(config: JobConfig, folder: Path) -> JobState:
     log: LogBuilder = running(QueueConfig(jobs=(config,)))
-    results = collect(config, folder) if config.result_files else None
+    results = write_manifest(config, folder) if config.result_files else None
     begun = JobStarted(token="abc", pid=7, folder=str(folder), log_file="/l/train.log")
     log.job("train", begun, JobCompleted(exit_code=0, results=results), attempt=1)
     return log.replay().state.jobs["train"]
@@ -68,8 +68,8 @@ def _objects(root: Path) -> dict[str, bytes]:
 def test_the_manifest_lists_the_files_and_the_event_has_the_totals(
     work: Path, folder: Path
 ) -> None:
-    results = collect(_config(work, "out", "model.pth", "*.none"), folder)
-    manifest = load(folder)
+    results = write_manifest(_config(work, "out", "model.pth", "*.none"), folder)
+    manifest = read_manifest(folder)
     assert [file.name for file in manifest.files] == ["model.pth", "out/a.csv"]
     assert manifest.unmatched == ("*.none",)
     assert (results.files, results.size) == (2, 11)
@@ -79,9 +79,9 @@ def test_the_manifest_lists_the_files_and_the_event_has_the_totals(
 def test_without_a_match_the_manifest_is_empty_and_names_the_patterns(
     work: Path, folder: Path
 ) -> None:
-    results = collect(_config(work, "*.none"), folder)
+    results = write_manifest(_config(work, "*.none"), folder)
     assert (results.files, results.size) == (0, 0)
-    assert load(folder).unmatched == ("*.none",)
+    assert read_manifest(folder).unmatched == ("*.none",)
 
 
 def test_results_and_manifest_are_flushed_before_they_count(
@@ -93,7 +93,7 @@ def test_results_and_manifest_are_flushed_before_they_count(
         synced.append(str(Path(f"/proc/self/fd/{fd}").readlink()))
 
     monkeypatch.setattr(os, "fsync", fsync)
-    collect(_config(work, "out", "model.pth"), folder)
+    write_manifest(_config(work, "out", "model.pth"), folder)
     part = synced.pop(2)
     assert Path(part).match(f"{folder}/.{NAME}.*.part")
     assert synced == [str(work / "model.pth"), str(work / "out/a.csv"), str(folder)]
@@ -149,7 +149,7 @@ def test_links_and_empty_folders_are_listed_and_other_entries_are_named(
     assert [each["name"] for each in listed["folders"]] == ["out/void"]
     state.uploaded = uploaded
     shutil.rmtree(work / "out")
-    assert put_back(store, state) == 2
+    assert restore_results(store, state) == 2
     assert (work / "out/latest").readlink() == Path("step1")
     assert (work / "out/latest/w").read_bytes() == b"1"
     assert (work / "out/void").is_dir()
@@ -171,7 +171,7 @@ def test_a_foreign_object_at_a_results_key_is_not_accepted(
         there = root / "train/attempts/1.1/results/model.pth"
         there.parent.mkdir(parents=True, exist_ok=True)
         there.write_bytes(other)
-        with pytest.raises(Lost, match=r"^taken: "):
+        with pytest.raises(ResultFileLost, match=r"^taken: "):
             publish(FolderStore(root), state)
 
 
@@ -201,7 +201,7 @@ def test_a_changed_result_fails_the_upload(work: Path, folder: Path, root: Path,
         (work / "model.pth").unlink()
     else:
         (work / "model.pth").write_bytes(b"other weights")
-    with pytest.raises(Lost, match=f"^{how}: .*model.pth"):
+    with pytest.raises(ResultFileLost, match=f"^{how}: .*model.pth"):
         publish(FolderStore(root), state)
 
 
@@ -214,7 +214,7 @@ def test_a_result_replaced_by_one_of_the_same_size_and_time_is_detected(
     (work / "new").write_bytes(b"WEIGHTS")
     (work / "new").replace(path)
     os.utime(path, ns=times)
-    with pytest.raises(Lost, match=r"^changed: "):
+    with pytest.raises(ResultFileLost, match=r"^changed: "):
         publish(FolderStore(root), state)
 
 
@@ -236,7 +236,7 @@ def test_bytes_of_a_changed_result_are_not_stored_under_its_key(
     """Nothing is overwritten, so the first object at a key stays for ever."""
     state = _completed(_config(work, "model.pth"), folder)
     (work / "model.pth").write_bytes(b"half-written")
-    with pytest.raises(Lost):
+    with pytest.raises(ResultFileLost):
         publish(FolderStore(root), state)
     assert "train/attempts/1.1/results/model.pth" not in _objects(root)
 
@@ -262,7 +262,7 @@ def test_a_result_that_changes_while_it_is_read_is_not_stored(
 
             return super().put_file(key, source, accept=changed)
 
-    with pytest.raises(Lost, match="changed"):
+    with pytest.raises(ResultFileLost, match="changed"):
         publish(Meanwhile(root), state)
     assert "train/attempts/1.1/results/model.pth" not in _objects(root)
 
@@ -278,7 +278,7 @@ def test_a_result_with_a_name_that_is_not_text_is_saved_and_restored(
     state.uploaded = publish(store, state)
     assert "train/attempts/1.1/results/out/caf\\xe9.csv" in _objects(root)
     shutil.rmtree(work / "out")
-    put_back(store, state)
+    restore_results(store, state)
     assert Path(os.fsdecode(strange)).read_bytes() == b"1"
     assert (work / "out/plain").read_bytes() == b"2"
 
@@ -297,11 +297,11 @@ def _readable_by_nobody(how: str) -> None:
         if how == "folder":
             shut.chmod(0)
             with pytest.raises(PermissionError):
-                collect(config, folder)
+                write_manifest(config, folder)
         else:
             state = _completed(config, folder)
             shut.chmod(0)
-            with pytest.raises(Lost, match=r"^unreadable: .*/out/ok"):
+            with pytest.raises(ResultFileLost, match=r"^unreadable: .*/out/ok"):
                 publish(FolderStore(root / "objects"), state)
         shut.chmod(0o700)
     finally:
