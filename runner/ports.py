@@ -285,7 +285,7 @@ class Publisher(Protocol):
     def save_checkpoint(self, token: str, job: JobState) -> None:
         """Upload the result files that a stopped attempt has left; a `CheckpointUploaded` follows.
 
-        Temporary failures are retried until `drop_checkpoints`; a `CheckpointRetrying` reports them.
+        Temporary failures are retried until `drop_checkpoints`; `CheckpointRetrying` reports them.
         """
         ...
 

@@ -178,7 +178,7 @@ class RunOptions(Struct, frozen=True, kw_only=True):
     `by`: the user. `config`: replaces the queue's configuration as soon as no job runs. `rebooted`:
     the machine was restarted since the newest epoch, so its attempts are lost and their records do
     not count: a record survives the process, not the host. `previous_machine`: the machine that the
-    queue ran on, if not this one. `offline`: start jobs without checking ownership in the store. `ttl`:
+    queue ran on, if not this one. `offline`: start jobs without checking ownership. `ttl`:
     how long the queue may stay on this machine. `powers_off`: the machine is powered off when the
     queue ends or `ttl` expires.
     """
