@@ -1,11 +1,8 @@
 """The current schema of the event log. `migrations/` upgrades older logs."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic.command import upgrade
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import (
     BLOB,
     DDL,
@@ -22,6 +19,9 @@ from sqlalchemy import (
 
 import spawn.migrations
 from spawn.core.errors import UnreadableEvent
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 REVISION = "0001"
 """The newest migration, which new logs start with."""
@@ -71,6 +71,9 @@ def migrate(connection: Connection, path: Path) -> None:
     Raises:
         UnreadableEvent: A newer version of spawn created the log.
     """
+    from alembic.command import upgrade  # the import takes 400 ms
+    from alembic.util import CommandError
+
     config = configuration()
     config.attributes["connection"] = connection
     try:
@@ -83,8 +86,10 @@ def migrate(connection: Connection, path: Path) -> None:
         ) from error
 
 
-def configuration() -> Config:
+def configuration() -> "Config":
     """Alembic's configuration, created without a file."""
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(spawn.migrations.__path__[0])))
     return config
@@ -92,4 +97,6 @@ def configuration() -> Config:
 
 def newest() -> str | None:
     """The newest revision in `migrations/`."""
+    from alembic.script import ScriptDirectory
+
     return ScriptDirectory.from_config(configuration()).get_current_head()

@@ -193,6 +193,4 @@ def _create_or_migrate(connection: Connection, path: Path) -> None:
             raise CorruptLog(f"{path} is not an event log")
         found = connection.execute(select(schema.revision.c.version_num)).scalar_one_or_none()
     if found != schema.REVISION:
-        from spawn.store.log.schema import migrate  # Alembic takes 400 ms to import
-
-        migrate(connection, path)
+        schema.migrate(connection, path)

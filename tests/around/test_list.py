@@ -135,7 +135,7 @@ def test_an_ec2_failure_is_reported(spawn: Spawn, monkeypatch: pytest.MonkeyPatc
     done = spawn("list")
     assert done.code == 1
     assert "You must specify a region" in done.err
-    assert "--region a region" in done.err
+    assert "a region with --region" in done.err
 
 
 def test_an_unknown_format_is_a_bad_argument(spawn: Spawn) -> None:

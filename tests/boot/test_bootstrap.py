@@ -208,7 +208,7 @@ def the_runner_runs_the_submitted_queue_once(booted: Booted) -> None:
     assert claimed["claimed_by"]
     again = booted.root.run(*command, environ=environ)
     assert again.returncode == 0
-    assert "nothing was run" in again.stderr
+    assert "nothing to run" in again.stderr
 
 
 def a_second_bootstrap_keeps_the_jobs_changes(booted: Booted) -> None:

@@ -18,7 +18,7 @@ from botocore.credentials import Credentials
 from tests.support.answers import Answer, RecordedRequest, answering
 from tests.support.imds import ROLE, metadata
 
-FOLDER = Path(__file__).parents[2] / "core" / "boot" / "instance"
+FOLDER = Path(__file__).parents[2] / "store" / "aws" / "boot" / "instance"
 BOOTSTRAP = FOLDER / "bootstrap.sh"
 COURIER = FOLDER / "courier.py"
 

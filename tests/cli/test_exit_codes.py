@@ -289,6 +289,6 @@ def test_a_queue_does_not_start_without_access_to_its_bucket(home: Home) -> None
     done = home("queue", "run", file)
     assert (done.returncode, done.stdout) == (1, "")
     assert "Unable to locate credentials" in done.stderr
-    assert "Hint: `aws configure`" in done.stderr
+    assert "Hint: set credentials with `aws configure`" in done.stderr
     assert home("queue", "list", "--quiet").stdout == ""
     assert home("queue", "run", file, "--no-s3").returncode == 0

@@ -311,7 +311,7 @@ def test_a_report_beside_downloaded_results_links_to_them(finished: Home, tmp_pa
     files = [value for value in hrefs if not value.startswith("#")]
     assert "./count/stderr.log" in files
     assert all((folder / value).exists() for value in files)
-    assert "The links lead to files that lie beside this page" in file.read_text()
+    assert "The links lead to files next to this page" in file.read_text()
     alone = finished("queue", "report", "bad", "-o", "-").stdout
     assert 'href="./' not in alone
     assert "<code>spawn queue results bad</code> downloads them." in alone

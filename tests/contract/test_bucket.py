@@ -134,7 +134,7 @@ def test_access_denied_to_a_named_bucket_is_an_error(
     said: list[str] = []
     with (
         strangers(aws, monkeypatch, GET_theirs=error(403, "AccessDenied")) as front,
-        pytest.raises(AccessDenied, match="stranger's") as raised,
+        pytest.raises(AccessDenied, match="another account") as raised,
     ):
         ensure_bucket(_place("theirs", "us-east-1"), said.append)
     assert "--bucket" in raised.value.hint

@@ -141,7 +141,7 @@ def test_an_illegal_event_drops_all_staged_events(ledger: Ledger, path: Path) ->
 
 def test_a_too_long_event_is_not_staged(ledger: Ledger, path: Path) -> None:
     ledger.stage([_start()], at=START)
-    with pytest.raises(ValueError, match="at most 65536"):
+    with pytest.raises(ValueError, match="the maximum is 65536"):
         ledger.stage([Draft(JobFailed(why="x" * 70_000), "j0", 1)], at=START)
     assert _in_step(ledger, path)
 

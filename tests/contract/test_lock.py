@@ -17,8 +17,8 @@ from spawn.store.queue_dir import lock
 HOLD = """
 import sys, time
 from pathlib import Path
-from spawn.store import lock
-assert lock.take(Path(sys.argv[1])) is not None
+from spawn.store.queue_dir import lock
+assert lock.acquire(Path(sys.argv[1])) is not None
 print("held", flush=True)
 time.sleep(600)
 """

@@ -75,7 +75,7 @@ def test_the_guardian_gives_up_on_a_runner_that_keeps_dying_and_its_job_continue
     _kill(queue)
     _, err = process.communicate(timeout=30)
     assert "signal SIGKILL" in err
-    assert "its jobs go on" in err
+    assert "its jobs keep running" in err
     guarded.release("go")
     assert queue.resume().code == 0
     assert queue.executed() == [("a", 1)]
@@ -166,7 +166,7 @@ def test_a_runner_whose_log_is_gone_ends_its_jobs_and_is_not_restarted(
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert f"{queue.paths.events} was {how}" in err
-    assert "jobs are ended" in err
+    assert "jobs are being stopped" in err
     wait_until(lambda: not is_alive(started.pid) and not is_alive(guardian))
     if how == "removed":
         assert not folder.exists()

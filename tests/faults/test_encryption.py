@@ -36,7 +36,7 @@ def test_every_object_of_a_queue_has_the_configured_encryption(
     ("setting", "told"),
     [
         ({"SPAWN_SSE": "kms"}, "SPAWN_SSE is 'kms': S3 has no such encryption"),
-        ({"SPAWN_SSE_KMS_KEY_ID": KEY}, "SPAWN_SSE_KMS_KEY_ID is set, and SPAWN_SSE is not"),
+        ({"SPAWN_SSE_KMS_KEY_ID": KEY}, "SPAWN_SSE_KMS_KEY_ID is set, but SPAWN_SSE is not"),
     ],
 )
 def test_an_invalid_setting_exits_with_2_and_creates_nothing(

@@ -226,7 +226,7 @@ def test_an_expired_ttl_stops_the_queue_until_a_later_ttl_is_given(
     size = len(here.events())
     again = here.run("--or-resume", "--ttl", at)
     assert again.code == 143
-    assert "has passed" in again.err
+    assert "is over" in again.err
     assert "a later --ttl, or none" in again.err
     assert len(here.events()) == size, "as after a reboot"
     assert here.run("--or-resume", "--ttl", "1h").code == 0
@@ -247,7 +247,7 @@ def test_a_machine_restarted_after_its_queues_end_is_not_powered_off(
     restarted = here.start(*unit, wrapper=("unshare", "-m", "sh", "-c", script, "sh"))
     _, err = restarted.communicate(timeout=60)
     assert restarted.returncode == 0, err
-    assert "nothing was run" in err
+    assert "nothing to run" in err
     assert not instance.powered_off.exists()
     assert here.run(*unit).code == 0
     assert instance.powered_off.exists(), "as after a runner that died before the poweroff"

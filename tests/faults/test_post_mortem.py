@@ -307,7 +307,9 @@ def test_incomplete_output_is_reported(machines: Machines) -> None:
         followed = b.spawn("logs", "q", "a", "--follow")
     assert told.out == followed.out == "one\n"
     for each in (told, followed):
-        assert "not the whole stdout.log and stderr.log of attempt 1 of a: its runner" in each.err
+        assert (
+            "The stdout.log and stderr.log of attempt 1 of a is incomplete: its runner" in each.err
+        )
     a.release("go")
     assert queue.resume().code == 0
 
@@ -454,7 +456,7 @@ def test_a_log_that_has_become_shorter_is_corrupt(machines: Machines) -> None:
         assert (done.code, done.out) == (1, "")
         assert (
             f"Error: the log in the store ends with event {first - 1}: this machine has read "
-            f"{len(log)} events there before\nHint: {kept} has them; "
+            f"{len(log)} events there before\nHint: delete {kept}, which has them, "
         ) in done.err
     kept.unlink()
     assert b.spawn("verify", "q").code == 0, "only the cache shows the loss"

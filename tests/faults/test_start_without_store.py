@@ -64,7 +64,7 @@ def test_a_takeover_without_the_store_fails_and_succeeds_later(
         done = b.spawn("resume", "q", "--from-s3")
         assert done.code == code, done
         assert "cannot be reached" in done.err
-        assert "the same command, once the store can be reached" in done.err
+        assert "run the same command again" in done.err
     there = machines.queue_on(b, queue)
     assert not there.paths.events.exists(), "a unit would take the queue for started"
     b.release("go")

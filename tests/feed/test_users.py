@@ -85,7 +85,7 @@ def test_another_user_is_rejected_and_learns_nothing(
         status, _, body = parse_response(_ask(stranger, feed.port, data))
         assert status == 403
         assert b"another user's feed" in body
-        assert f"it serves {pwd.getpwuid(os.getuid()).pw_name}".encode() in body
+        assert f"it serves only {pwd.getpwuid(os.getuid()).pw_name}".encode() in body
         assert b"hidden" not in body
         assert str(world.home).encode() not in body
 

@@ -147,7 +147,7 @@ def test_cancel_runs_spawn_on_the_instance(instance: Instance, person: Person) -
     )
     resumed = person.spawn("resume", instance.id)
     assert resumed.code == 1
-    assert "queue q was cancelled: what was stopped" in resumed.err
+    assert "queue q was cancelled: cancelled and failed jobs" in resumed.err
     assert f"`spawn queue resume {instance.id} --retry-failed --queue q` retries one" in resumed.err
 
 

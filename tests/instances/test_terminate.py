@@ -45,7 +45,7 @@ def test_an_instance_with_a_running_queue_is_terminated_only_by_force(
     done = terminate(instance, "--yes")
     assert (done.code, done.out) == (1, ""), done.err
     assert f"instance {instance.id} was not terminated: queue q is running: train" in done.err
-    assert f"`spawn queue cancel {instance.id} --queue q` ends it" in done.err
+    assert f"`spawn queue cancel {instance.id} --queue q` stops it" in done.err
     assert instance.person.spawn("cancel", instance.id).code == 0
     queue.wait_idle()
     answers = [("n\n", 1, "running"), ("\x04", 1, "running"), ("y\n", 0, "terminated")]

@@ -16,7 +16,7 @@ from tests.support.processes import attempt_processes
 from tests.support.queues import Queue, World, job, until, world_in
 from tests.support.wait import elapsed, wait_until
 
-from spawn.runner.loop.queue_loop import queue_loop
+from spawn.runner.loop import queue_loop
 
 
 class Disk:
@@ -309,7 +309,7 @@ def test_no_job_starts_on_a_full_disk_and_all_start_later(world: World, disk: Di
 
 
 def test_waiting_for_space_is_reported_once_and_leaves_no_file(world: World, disk: Disk) -> None:
-    pause = queue_loop.AGAIN_SECONDS if warm.cold else 0.4
+    pause = queue_loop.RETRY_SECONDS if warm.cold else 0.4
     world.override_constant("spawn.runner.loop.queue_loop.RETRY_SECONDS", pause)
     queue = world.queue(job("a", until("go")), job("b", "true"))
     told = RunCommand(queue)

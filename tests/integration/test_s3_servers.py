@@ -128,5 +128,5 @@ def test_an_id_is_not_used_twice_even_without_a_fence(
     claimed = _read(server, bucket, "q/_spawn/queue.json")
     refused: Finished = two.queue(job("b", "true")).run()
     assert refused.code != 0
-    assert "never used twice" in refused.err
+    assert "can be used only once" in refused.err
     assert _read(server, bucket, "q/_spawn/queue.json") == claimed

@@ -127,7 +127,7 @@ def test_a_line_with_another_position_is_rejected_though_the_chain_is_valid(
         line = line.replace(old, new)
     rows = log.rows[:1]
     rows.append((2, b"QueueStarted", line, hashes.next_hash(rows[0][3], line)))
-    with pytest.raises(CorruptLog, match="not of this place") as caught:
+    with pytest.raises(CorruptLog, match="does not belong here") as caught:
         Replay(log.queue_id).feed(rows)
     assert caught.value.seq == 2
 

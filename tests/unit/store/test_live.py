@@ -100,7 +100,7 @@ def test_an_unchanged_job_is_checked_again_after_a_while(
     assert machine.look("a") == (str(raw), False)
     raw.unlink()
     assert machine.look("a") == (str(raw), False)
-    monkeypatch.setattr(looking, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(looking, "RECHECK_SECONDS", 0.0)
     assert machine.look("a") == ("", False)
 
 
