@@ -132,8 +132,8 @@ def _incomplete_text(
     if _is_running(source, job_id, attempt.number):
         if source.runner_alive():
             return f"This is the {what} of {which} so far: the attempt is still running"
-        return f"The {what} of {which} is incomplete: its runner has not been heard of since"
-    return f"The {what} of {which} is incomplete: the rest was never uploaded to S3"
+        return f"Incomplete: {what} of {which}; its runner has not been heard from since"
+    return f"Incomplete: {what} of {which}; the rest was never uploaded to S3"
 
 
 def _select_attempt(

@@ -1,8 +1,8 @@
 """The feed's answers, as JSON.
 
 A reader ignores unknown fields and uses the default for missing ones, so new fields need no new
-protocol. A change that an old reader would misread increases `PROTOCOL`. `OLDEST_PROTOCOL` increases
-when the feed no longer answers older readers. `Hello` never changes.
+protocol. A change that an old reader would misread increases `PROTOCOL`. When the feed no longer
+answers older readers, `OLDEST_PROTOCOL` increases. `Hello` never changes.
 """
 
 from datetime import datetime

@@ -308,7 +308,7 @@ def test_incomplete_output_is_reported(machines: Machines) -> None:
     assert told.out == followed.out == "one\n"
     for each in (told, followed):
         assert (
-            "The stdout.log and stderr.log of attempt 1 of a is incomplete: its runner" in each.err
+            "Incomplete: stdout.log and stderr.log of attempt 1 of a; its runner" in each.err
         )
     a.release("go")
     assert queue.resume().code == 0
