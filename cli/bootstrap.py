@@ -46,7 +46,7 @@ def find_queue(target: str, *, where: "LocationFlags | None" = None) -> "QueueSo
             return open_replica(queue_id, where, elsewhere=error)
         except InvalidArgument:
             raise with_location_hint(error) from None
-    if where is not None and where.typed and (where.bucket or where.prefix):
+    if where is not None and where.place_typed and (where.bucket or where.prefix):
         say(f"Read queue {queue_id} from this machine; --from-s3 reads it from S3")
     return source
 
@@ -82,7 +82,7 @@ def open_replica(
     from spawn.cli.sources.open_replica import open_replica
 
     return open_replica(
-        local_roots(), queue_id, where or LocationFlags(), say=say, elsewhere=elsewhere
+        local_roots(), queue_id, where or LocationFlags(), say=say, not_here=elsewhere
     )
 
 
@@ -108,7 +108,7 @@ def _reject_mistyped_instance_id(queue_id: str, where: "LocationFlags | None") -
     from spawn.cli.sources.instance_errors import no_instance
     from spawn.cli.sources.queue_location import load_place
 
-    named = where is not None and where.typed and (where.bucket or where.prefix)
+    named = where is not None and where.place_typed and (where.bucket or where.prefix)
     if (
         is_mistyped_instance_id(queue_id)
         and not named

@@ -200,5 +200,5 @@ class LocationFlags(Struct, frozen=True, kw_only=True):
     profile: str | None = None
     ssh_user: str | None = None
     identity: str | None = None
-    typed: bool = True
+    place_typed: bool = True
     """Whether `bucket` or `prefix` was typed; values from the environment are only defaults."""

@@ -211,7 +211,7 @@ class Launcher(Protocol):
         """Announce that `prepare` may follow for this attempt. A hint: never fails."""
         ...
 
-    def go(self, token: str) -> None:
+    def open_gate(self, token: str) -> None:
         """Open the gate. Call this only once the attempt's `JobStarted` is durable."""
         ...
 
@@ -219,7 +219,7 @@ class Launcher(Protocol):
         """Drop a prepared attempt: its command never runs, and no `Ended` follows."""
         ...
 
-    def holds(self, job: JobState) -> bool:
+    def ran_here(self, job: JobState) -> bool:
         """Whether the job's newest attempt was started on this machine, by any runner."""
         ...
 
@@ -249,11 +249,11 @@ class Publisher(Protocol):
     Temporary failures are retried without limit, unless a method says otherwise.
     """
 
-    def collect(self, token: str, job: JobConfig, folder: str) -> None:
+    def list_results(self, token: str, job: JobConfig, folder: str) -> None:
         """List the results and make them durable; a `ResultsListed` follows."""
         ...
 
-    def publish(self, token: str, job: JobState, *, last: bool = False) -> None:
+    def upload(self, token: str, job: JobState, *, last: bool = False) -> None:
         """Upload the attempt's files; a `UploadEnded` follows. May be repeated after a crash.
 
         Temporary failures are retried until `give_up`, and reported by `UploadRetrying`.
@@ -263,11 +263,11 @@ class Publisher(Protocol):
         """
         ...
 
-    def follow(self, token: str, job: JobState) -> None:
+    def upload_output(self, token: str, job: JobState) -> None:
         """Upload the output of a running attempt from time to time, until `publish`."""
         ...
 
-    def put_back(self, job: JobState, as_of: str) -> None:
+    def restore_results(self, job: JobState, as_of: str) -> None:
         """Restore a completed job's results to their paths; a `ResultsRestored` follows.
 
         Temporary failures are reported by `RestoreRetrying`.
@@ -277,7 +277,7 @@ class Publisher(Protocol):
         """
         ...
 
-    def is_back(self, job: JobState) -> bool:
+    def has_restored(self, job: JobState) -> bool:
         """Whether this or an earlier runner has restored a job's results on this machine, and no
         job that it depends on was reset since."""
         ...
@@ -293,7 +293,7 @@ class Publisher(Protocol):
         """Stop saving checkpoints; an incomplete one does not count."""
         ...
 
-    def return_checkpoint(self, job: JobState) -> None:
+    def restore_checkpoint(self, job: JobState) -> None:
         """Restore a job's checkpoint to its paths; a `CheckpointRestored` follows. Fails like
         `restore_results`."""
         ...

@@ -135,7 +135,7 @@ class RunnerProcess:
         """A descriptor that is readable when there is a message, and after the runner's end."""
         return self._read
 
-    def news(self) -> Iterator[RunnerMessage] | None:
+    def messages(self) -> Iterator[RunnerMessage] | None:
         """Wait for messages of the runner; None once it has ended."""
         data = os.read(self._read, 65536)
         if not data:
@@ -143,7 +143,7 @@ class RunnerProcess:
         *lines, self._rest = (self._rest + data).split(b"\n")
         return map(_decoder.decode, lines)
 
-    def last_words(self) -> str:
+    def stderr_tail(self) -> str:
         """The last lines of stderr from before the runner redirected it to `runner.log`."""
         size = os.fstat(self._stderr).st_size
         text = valid_utf8(os.pread(self._stderr, _STDERR_BYTES, max(0, size - _STDERR_BYTES)))

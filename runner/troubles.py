@@ -58,7 +58,7 @@ class Troubles:
         why: str = "",
         hint: str = "",
         holds: bool = False,
-        said: str = "",
+        warning: str = "",
     ) -> None:
         """Record a trouble, or a change of its cause.
 
@@ -82,8 +82,8 @@ class Troubles:
                 return
             self._present[kind, about] = trouble
             self._keep(self._merged())
-        if said:
-            self._say(said)
+        if warning:
+            self._say(warning)
 
     def end(self, kind: TroubleKind, about: str | None = None) -> None:
         """Remove a trouble; without `about`, all of this kind."""

@@ -236,9 +236,9 @@ def _is_restarted(state: QueueState) -> bool:
 
 def _ending(job: JobState, exit_: AttemptExit | None) -> UnloggedEnd:
     """Return the outcome of an attempt whose lock is free."""
-    if exit_ is None or not exit_.seen:
+    if exit_ is None or not exit_.observed:
         return UnloggedEnd(how="lost its supervisor, which left no record of the exit")
-    if not exit_.began:
+    if not exit_.started:
         return UnloggedEnd(how="has not started: its runner stopped first")
     timed_out = exit_.stop == "timeout"
     code = None if job.pid in exit_.unended else exit_.exit_code

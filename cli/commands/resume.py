@@ -115,7 +115,7 @@ def resume(
         profile=profile,
         ssh_user=ssh_user,
         identity=identity,
-        typed=typed_on_command_line(context, "bucket", "prefix"),
+        place_typed=typed_on_command_line(context, "bucket", "prefix"),
     )
     parsed_ttl = parse_ttl(ttl)
     if is_instance_id(queue_id):

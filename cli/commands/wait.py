@@ -74,12 +74,12 @@ def _abandoned_error(report: "Report") -> Exception:
     from spawn.core.errors import SpawnError
     from spawn.core.values.durations import format_duration as duration
 
-    why = "; ".join(f"{job.job_id} {job.unnoticed}" for job in report.jobs if job.unnoticed)
+    why = "; ".join(f"{job.job_id} {job.unlogged_end}" for job in report.jobs if job.unlogged_end)
     if report.origin is not None:
         if report.origin.boot_log:
             why = "its instance failed to boot"
-        elif report.origin.heard_at is not None:
-            ago = duration((host.now() - report.origin.heard_at).total_seconds())
+        elif report.origin.lease_renewed_at is not None:
+            ago = duration((host.now() - report.origin.lease_renewed_at).total_seconds())
             why = f"its runner was last heard from {ago} ago"
     return SpawnError(
         f"queue {report.queue_id} is unfinished, but its runner has stopped",

@@ -57,7 +57,7 @@ def why(
         runner_alive=alive,
         seen=seen if current else None,
         past=then is not None,
-        elsewhere=seen.origin is not None and not seen.there,
+        elsewhere=seen.origin is not None and not seen.target_can_resume,
         target=seen.target,
     )
     if json:

@@ -186,7 +186,7 @@ def launch(
         _take_lock(undo, plan, store)
         _undo_uploads(undo, plan, list(payload.files))
         with requires_permissions("s3:PutObject", "s3:GetObject"):
-            if queue.there:
+            if queue.submitted:
                 queues.clear_boot_log(store)
             payloads.upload_payload(payload, store, plan.launch_id)
         if plan.parameter:
@@ -196,7 +196,7 @@ def launch(
             )
             parameter.put(aws, plan.parameter, request.environment)
         data = _user_data(plan, payload.files)
-        if not queue.there:
+        if not queue.submitted:
             _submit(plan, roots)
         undo.add(lambda: _terminate(plan, pause), _find_by_hand(plan))
         instance_id = _run(plan, structs.replace(_run_order(plan), user_data=data), undo, pause)
@@ -249,33 +249,33 @@ def _payload_text(request: LaunchRequest, count: int) -> str:
 
 def _parts(plan: LaunchPlan) -> Iterator[Resource]:
     queue, wanted = plan.queue, plan.request.wanted
-    yield Resource("Bucket", queue.place.bucket or "", made=not queue.bucket)
+    yield Resource("Bucket", queue.place.bucket or "", made=not queue.bucket_exists)
     key = plan.key
     if not key.public and key.file is not None:
-        yield Resource("Key pair", "spawn-queue-...", made=True, more=f"private key in {key.file}")
+        yield Resource("Key pair", "spawn-queue-...", made=True, note=f"private key in {key.file}")
     else:
-        yield Resource("Key pair", key.name, made=not key.there)
+        yield Resource("Key pair", key.name, made=not key.exists)
     group = plan.group
     name = group.group_id or resource_names.GROUP
     more = "" if group.open else f"would allow SSH from {plan.source}"
-    yield Resource("Security group", name, made=not group.group_id, more=more)
+    yield Resource("Security group", name, made=not group.group_id, note=more)
     if plan.profile is not None:
         made = not plan.profile.complete
         yield Resource("Role and instance profile", plan.profile.name, made=made)
     else:
         yield Resource("Instance profile", wanted.instance_profile or "")
     if plan.parameter:
-        yield Resource("Environment", plan.parameter, made=True, more="an SSM SecureString")
+        yield Resource("Environment", plan.parameter, made=True, note="an SSM SecureString")
 
 
 def _create_reusable(plan: LaunchPlan, say: Say) -> LaunchPlan:
     """Create the missing resources that cost nothing and that later launches reuse."""
     aws, queue = plan.aws, plan.queue
     key, group, place = plan.key, plan.group, queue.place
-    if not queue.bucket:
+    if not queue.bucket_exists:
         with requires_permissions("s3:CreateBucket", "s3:PutBucketPublicAccessBlock", _ENCRYPT):
             place = ensure_bucket(place, say, chosen=queue.chosen)
-    if not key.there:
+    if not key.exists:
         key = key_pairs.create_key(aws, key)
         say(f"Created key pair {key.name}; its private key is {key.file}")
     if not (group.group_id and group.open):
@@ -416,6 +416,6 @@ def _run_order(plan: LaunchPlan, *, dry: bool = False) -> run_instances.RunInsta
         volume_gib=plan.volume_gib,
         tags=plan.tags,
         group_id=plan.group.group_id,
-        key_name=plan.key.name if plan.key.there else "",
+        key_name=plan.key.name if plan.key.exists else "",
         profile=name if made else "",
     )

@@ -12,8 +12,8 @@ class Resource(Struct, frozen=True):
 
     what: str
     name: str
-    made: bool = False
-    more: str = ""
+    is_new: bool = False
+    note: str = ""
 
 
 class LaunchPreview(Struct, frozen=True, kw_only=True):
@@ -30,7 +30,7 @@ class LaunchPreview(Struct, frozen=True, kw_only=True):
     tags: dict[str, str]
     ttl_at: str | None = None
     resume: bool = False
-    sent: str = ""
+    upload: str = ""
     """The files to upload, and their size."""
 
 
@@ -44,10 +44,10 @@ def preview_lines(sheet: LaunchPreview) -> Iterator[str]:
     yield f"Image: {sheet.image}"
     yield f"Volume: {sheet.volume_gib} GiB gp3, encrypted, deleted with the instance"
     for part in sheet.parts:
-        state = "would be created" if part.made else "exists"
-        yield f"{part.what}: {part.name} {state}" + (f"; {part.more}" if part.more else "")
-    if sheet.sent:
-        yield f"Upload: {sheet.sent}"
+        state = "would be created" if part.is_new else "exists"
+        yield f"{part.what}: {part.name} {state}" + (f"; {part.note}" if part.note else "")
+    if sheet.upload:
+        yield f"Upload: {sheet.upload}"
     if sheet.ttl_at:
         yield f"Stops: {sheet.ttl_at} at the latest, by this machine's clock"
     yield f"At the queue's end: {end(wanted)}"

@@ -50,8 +50,8 @@ class LaunchQueue(Struct, frozen=True, kw_only=True):
     place: StoreLocation
     config: QueueConfig
     data: bytes
-    bucket: bool
-    there: bool
+    bucket_exists: bool
+    submitted: bool
     chosen: bool
     owner: str = ""
 
@@ -103,8 +103,8 @@ def find_new(
             place=place,
             config=structs.replace(config, queue_id=queue_id),
             data=request.config,
-            bucket=there,
-            there=used,
+            bucket_exists=there,
+            submitted=used,
             chosen=chosen,
         )
     raise AssertionError("_generated_ids is endless")
@@ -128,7 +128,7 @@ def find_resumable(aws: AwsSession, request: LaunchRequest, roots: Roots, say: S
         prefix=request.prefix,
         region=request.region or aws.region,
         profile=request.profile,
-        typed=request.typed,
+        place_typed=request.typed,
     )
     place = find_place(roots, queue_id, where).place
     if place.bucket is None:
@@ -175,8 +175,8 @@ def find_resumable(aws: AwsSession, request: LaunchRequest, roots: Roots, say: S
         place=place,
         config=found.config,
         data=msgspec.json.format(canonical.encode_config(found.config), indent=2),
-        bucket=True,
-        there=True,
+        bucket_exists=True,
+        submitted=True,
         chosen=True,
         owner=owner,
     )

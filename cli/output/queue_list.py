@@ -42,11 +42,11 @@ def _flags(report: Report) -> str:
     """Return what needs attention in a queue, appended to its line."""
     if report.troubles:
         return f"  (trouble: {printable(report.troubles[0].what)})"
-    if report.lost:
+    if report.lost_events:
         return "  (log shortened)"
     if report.runner_alive is not False or report.status != "running":
         return ""
-    over = [job.job_id for job in report.jobs if job.unnoticed]
+    over = [job.job_id for job in report.jobs if job.unlogged_end]
     unnoticed = f"; {join_ids(over)} ended, not logged yet" if over else ""
     return f"  (no runner{unnoticed})"
 

@@ -30,7 +30,7 @@ def summary(report: Report, style: Style) -> Iterator[str]:
         yield style("warning", f"Warning: {printable(warning)}")
     yield f"Results Location: {report.results_location}"
     if report.status == "interrupted":
-        flag = " --from-s3" if report.origin is not None and not report.there else ""
+        flag = " --from-s3" if report.origin is not None and not report.target_can_resume else ""
         yield f"Resume it with: spawn queue resume {report.target or report.queue_id}{flag}"
     else:
         yield f"Details: spawn queue status {report.target or report.queue_id}"

@@ -50,7 +50,7 @@ def render(report: Report, zone: tzinfo | None, style: Style = PLAIN) -> Iterato
 def head(report: Report, zone: tzinfo | None, style: Style) -> Iterator[str]:
     """Yield the first block: the queue, its instance, its status and times."""
     yield f"Queue: {report.queue_id}"
-    if report.past:
+    if report.is_past:
         yield style("warning", as_of_line(report, zone))
     yield f"Instance: {report.instance_id}{_boot_state(report, zone)}"
     reason = f" ({printable(report.reason)})" if report.reason else ""
@@ -179,8 +179,8 @@ def job_rows(
         yield f"    └─ Time remaining: ~{duration(job.time_remaining)} (est)"
     if job.status in ("failed", "retrying") and job.why:
         yield f"    └─ {printable(job.why)}"
-    if job.unnoticed:
-        yield f"    └─ {job.unnoticed}"
+    if job.unlogged_end:
+        yield f"    └─ {job.unlogged_end}"
     if job.results in ("saving", "delayed") and not report.ended:
         yield "    └─ Results: being saved"
 
@@ -236,7 +236,7 @@ def _first_field(job: JobReport, report: Report, zone: tzinfo | None) -> str:
     match job.status:
         case "completed" | "failed":
             return f"Duration: {duration(job.duration or 0)}"
-        case "running" if job.unnoticed:
+        case "running" if job.unlogged_end:
             return "" if job.duration is None else f"Duration: {duration(job.duration)}"
         case "running" if job.started_at is not None:
             started = job.started_at.astimezone(zone)
@@ -254,7 +254,7 @@ def _first_field(job: JobReport, report: Report, zone: tzinfo | None) -> str:
 
 
 def _last_field(job: JobReport) -> str:
-    if job.status == "running" and not job.unnoticed:
+    if job.status == "running" and not job.unlogged_end:
         return f"PID: {job.pid}" if job.pid else ""
     if job.exit_code is None or job.status == "pending":
         return ""
@@ -266,7 +266,7 @@ def _current(job: JobReport, zone: tzinfo | None) -> Iterator[str]:
     yield f"  Command: {printable(job.config.command)}"
     if job.started_at is not None:
         yield f"  Started: {format_time(job.started_at, zone)}"
-    if job.unnoticed:
+    if job.unlogged_end:
         if job.ended_at is not None:
             yield f"  Ended: {format_time(job.ended_at, zone)}"
         yield f"  Exit: {exit_text(job)}"

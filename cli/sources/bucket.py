@@ -110,7 +110,7 @@ class Bucket:
             region=self._place.region,
             profile=self._place.profile,
         )
-        store = self._store.at(prefix)
+        store = self._store.with_prefix(prefix)
         try:
             found = read_submitted(store)
         except CorruptLog as error:

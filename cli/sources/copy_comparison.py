@@ -65,7 +65,7 @@ def compare_copies(
     result += [_from_replica(each, found, roots) for each in others]
     if not result and not answered:
         trouble = "its instance does not answer, and its queues are not known"
-        return [QueueCopy(queue_id="unknown", trouble=trouble)]
+        return [QueueCopy(queue_id="unknown", unknown_why=trouble)]
     return result
 
 
@@ -91,7 +91,7 @@ def _from_feed(
     where: LocationFlags,
 ) -> QueueCopy:
     if state == "unreadable":
-        return QueueCopy(queue_id=queue_id, trouble=f"its log on {instance_id} cannot be read")
+        return QueueCopy(queue_id=queue_id, unknown_why=f"its log on {instance_id} cannot be read")
     cache = Cache(queue_id, feed_cache(roots, queue_id, client.name))
     source = FeedQueue(queue_id, client, cache, say=_discard)
     try:
@@ -115,7 +115,7 @@ def _from_feed(
         )
         copy = _compare(known, source, in_s3, instance_id, roots)
     except SpawnError as error:
-        return QueueCopy(queue_id=queue_id, trouble=str(error))
+        return QueueCopy(queue_id=queue_id, unknown_why=str(error))
     return copy
 
 
@@ -142,7 +142,7 @@ def _from_replica(known: KnownQueue, found: InstanceDescription, roots: Roots) -
     queue_id = known.queue
     if known.alone:
         return QueueCopy(
-            queue_id=queue_id, trouble="it has no bucket, and its instance does not list it"
+            queue_id=queue_id, unknown_why="it has no bucket, and its instance does not list it"
         )
     try:
         replica = open_replica(roots, queue_id, known.where, say=_discard)
@@ -155,7 +155,7 @@ def _from_replica(known: KnownQueue, found: InstanceDescription, roots: Roots) -
         )
         return _with_store(copy, replica, found.instance_id)
     except SpawnError as error:
-        return QueueCopy(queue_id=queue_id, trouble=f"its instance does not list it, and {error}")
+        return QueueCopy(queue_id=queue_id, unknown_why=f"its instance does not list it, and {error}")
 
 
 def _with_store(known: QueueCopy, replica: ReplicaQueue, instance_id: str) -> QueueCopy:

@@ -173,7 +173,7 @@ class InstanceQueue:
             else:
                 self._current.refresh(until=until)
         except (FeedUnavailable, *_INCOMPATIBLE) as error:
-            trouble = self._feed.tunnel.trouble() if self._feed is not None else None
+            trouble = self._feed.tunnel.last_error() if self._feed is not None else None
             self._switch_to_replica(explain_port_closed(self._id, trouble or error))
             self._refresh_replica(until)
         self._silent_since = None
@@ -295,7 +295,7 @@ class InstanceQueue:
                 opened.enter_context(source)
                 newest = client.hello.local  # connects now, even if a queue was named
             except FeedUnavailable as error:
-                raise (tunnel.trouble() or error) from None
+                raise (tunnel.last_error() or error) from None
             return _Feed(source, tunnel, newest, opened.pop_all())
 
     def _to_feed(self, feed: _Feed) -> None:

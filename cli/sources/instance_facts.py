@@ -95,5 +95,5 @@ def _queue(
         queue_id=known.queue,
         location=location,
         status=report.status,
-        heard_at=report.origin.heard_at if report.origin is not None else None,
+        heard_at=report.origin.lease_renewed_at if report.origin is not None else None,
     )

@@ -53,7 +53,7 @@ def locate_instance_queue(
     """
     kept = load_last_contact(roots, instance_id) or LastContact()
     queue = asked_queue(where) or kept.queue
-    if kept.alone and queue == kept.queue and not (where.typed and where.bucket):
+    if kept.has_no_copy and queue == kept.queue and not (where.place_typed and where.bucket):
         raise NoCopyInS3(
             f"its queue {queue} has no bucket",
             why="its log is only on the instance",
@@ -66,7 +66,7 @@ def locate_instance_queue(
         profile=where.profile or kept.profile,
     )
     place_known = bool(queue) and (
-        (where.typed and bool(where.bucket)) or queue_location.load_place(roots, queue) is not None
+        (where.place_typed and bool(where.bucket)) or queue_location.load_place(roots, queue) is not None
     )
     if place_known:
         return QueueLocation(queue, where)
@@ -92,7 +92,7 @@ def locate_instance_queue(
                 hint="name the queue with --queue ID",
             )
     at = parse_s3_uri(tags.get(TAG_RESULTS, ""))
-    if at is not None and queue in ("", tagged) and not where.typed:
+    if at is not None and queue in ("", tagged) and not where.place_typed:
         where = structs.replace(where, bucket=at[0], prefix=at[1])
     return QueueLocation(queue or tagged, where, tagged=not queue)
 

@@ -33,7 +33,7 @@ def list_instance_queues(
             try:
                 return client.queues().queues
             except FeedUnavailable as error:
-                raise explain_port_closed(instance_id, tunnel.trouble() or error) from None
+                raise explain_port_closed(instance_id, tunnel.last_error() or error) from None
     except RemoteError as error:
         expect_instance(instance_id, error)
         if not isinstance(error, (HostKeyError, AuthenticationFailed)):

@@ -38,9 +38,9 @@ def known_queues(
     tagged = found.tags.get(TAG_QUEUE, "")
     known = []
     if kept.queue and kept.queue != tagged:
-        known.append(KnownQueue(kept.queue, where, kept.alone))
+        known.append(KnownQueue(kept.queue, where, kept.has_no_copy))
     if tagged:
         at = parse_s3_uri(found.tags.get(TAG_RESULTS, ""))
         in_s3 = structs.replace(where, bucket=at[0], prefix=at[1]) if at is not None else where
-        known.append(KnownQueue(tagged, in_s3, kept.alone and kept.queue == tagged))
+        known.append(KnownQueue(tagged, in_s3, kept.has_no_copy and kept.queue == tagged))
     return known

@@ -55,7 +55,7 @@ class LocalQueue:
         self._open = ExitStack()
         self._connection: sqlite3.Connection | None = None
         self._lives = LiveFactsReader(roots, queue_id)
-        self.lost = 0
+        self.lost_events = 0
         """How many of its newest events the log had lost at the newest `refresh`."""
         self._alive = False
         """`runner_alive`, read before the log: if False, the log has all that the runner wrote."""
@@ -88,7 +88,7 @@ class LocalQueue:
         )  # before the log: a runner may append meanwhile
         self._replay.feed(read.rows(self._connection, self._replay.seq), until=until)
         newest = self.seq if until is None else read.head(self._connection)
-        self.lost = max(0, written - newest)
+        self.lost_events = max(0, written - newest)
         if self._replay.empty:
             if until is None:
                 raise queues.not_submitted(self.queue_id, held=self.runner_alive())
@@ -152,7 +152,7 @@ class LocalQueue:
 
     def report(self, now: datetime, *, past: bool = False) -> Report:
         if past:
-            return build(self.state, now, past=True, lost=self.lost)
+            return build(self.state, now, past=True, lost=self.lost_events)
         return self._report(
             now,
             live=self._lives.jobs(self.state, self.seq),
@@ -179,7 +179,7 @@ class LocalQueue:
             replica=replica,
             endings=self._lives.endings(state) if alive is False else None,
             troubles=self.troubles(),
-            lost=self.lost,
+            lost=self.lost_events,
         )
 
     def summary(self, now: datetime) -> Report:

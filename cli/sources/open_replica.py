@@ -21,7 +21,7 @@ def open_replica(
     where: LocationFlags,
     *,
     say: Callable[[str], None],
-    elsewhere: QueueNotFound | None = None,
+    not_here: QueueNotFound | None = None,
 ) -> ReplicaQueue:
     """Open a queue's log in S3. Sends no request yet.
 
@@ -49,7 +49,7 @@ def open_replica(
         open_place(place, roots.objects),
         Cache(queue_id, cache_path(roots, queue_id, place)),
         say=say,
-        elsewhere=elsewhere.why if elsewhere is not None else "",
+        elsewhere=not_here.why if not_here is not None else "",
         guessed=found.guessed,
         found=lambda: save_place(roots, queue_id, place),
         launched=launched,

@@ -36,7 +36,7 @@ def find_place(roots: Roots, queue_id: str, where: LocationFlags) -> FoundPlace:
     bucket, prefix, region = where.bucket, where.prefix, where.region
     profile = where.profile
     known = _from_local_log(roots, queue_id)
-    if known is not None and not where.typed:
+    if known is not None and not where.place_typed:
         bucket = prefix = None  # the environment applies only to queues of unknown place
     remembered = load_place(roots, queue_id) if known is None else None
     if known is not None:
@@ -48,9 +48,9 @@ def find_place(roots: Roots, queue_id: str, where: LocationFlags) -> FoundPlace:
         if at is not None and bucket in (None, at[0]):
             bucket, prefix = at[0], prefix or at[1]
             region = region or its_region
-    elif remembered is not None and (bucket in (None, remembered.bucket) or not where.typed):
+    elif remembered is not None and (bucket in (None, remembered.bucket) or not where.place_typed):
         bucket = remembered.bucket
-        prefix = prefix if prefix and where.typed else remembered.prefix
+        prefix = prefix if prefix and where.place_typed else remembered.prefix
         region = region or remembered.region
         profile = profile or remembered.profile
     guessed = bucket is None

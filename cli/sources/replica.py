@@ -196,7 +196,7 @@ class ReplicaQueue:
             CorruptLog: Names the wrong object or event.
             StoreError: The store cannot be read.
         """
-        if self._cache.kept_at is not None:
+        if self._cache.file is not None:
             self._catch_up()
         with self._error_context():
             try:
@@ -325,8 +325,8 @@ class ReplicaQueue:
             location=self._store.location,
             events=self._replay.seq,
             last_at=None if state is None else parse_timestamp(state.last_at),
-            looked_at=self._looked_at,
-            heard_at=None if self._seen is None else self._heard_at,
+            read_at=self._looked_at,
+            lease_renewed_at=None if self._seen is None else self._heard_at,
             handed_back=self._seen is not None and self._seen.lease.handed_back,
             boot_log=self._boot_log,
         )

@@ -36,11 +36,11 @@ def read_summary(origin: ReplicaSource, state: QueueState, now: datetime) -> str
         return f"{read}submitted {submitted}, not started yet"
     events = f"{origin.events} event{'' if origin.events == 1 else 's'}"
     read += f"{events}, the last {ago(origin.last_at)}"
-    if state.ended or origin.heard_at is None:
+    if state.ended or origin.lease_renewed_at is None:
         return read
     if origin.handed_back:
-        return f"{read}; its runner stopped {ago(origin.heard_at)}"
-    return f"{read}; its runner was last heard from {ago(origin.heard_at)}"
+        return f"{read}; its runner stopped {ago(origin.lease_renewed_at)}"
+    return f"{read}; its runner was last heard from {ago(origin.lease_renewed_at)}"
 
 
 def reread_messages(queue_id: str, damaged: int, differs: int, place: str) -> Iterator[str]:

@@ -125,7 +125,7 @@ class SshConnection:
         self.user = user
 
     def _jump(self, config: SshConfig, host: str, user: str, port: int, hops: int) -> None:
-        settings = config.of(host, user=user, port=port)
+        settings = config.settings_for(host, user=user, port=port)
         known_as = settings.alias or host_name(settings.host, settings.port)
         verifier = HostKeyVerifier(host, [known_as], [], settings.known_hosts)
         try:

@@ -103,7 +103,7 @@ class HostKeyVerifier:
         if self._own is not None and found is not self._first:
             # Sources list the keys of this id; a file may list keys of earlier hosts of that name.
             kept = found.keys if found.file is None else (shown,)
-            self._own.learn(self.name, kept, found.words)
+            self._own.add(self.name, kept, found.words)
             self._first = self._in_own_file()
 
     def _in_own_file(self) -> TrustedKeys | None:

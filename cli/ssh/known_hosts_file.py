@@ -36,7 +36,7 @@ class KnownHostsFile:
             if not each.revoked
         )
 
-    def learn(self, name: str, keys: Sequence[HostKey], source: str) -> None:
+    def add(self, name: str, keys: Sequence[HostKey], source: str) -> None:
         """Add keys under a name; `source` becomes their comment. A failed write is ignored."""
         with suppress(OSError):
             self.path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

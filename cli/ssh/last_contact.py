@@ -20,7 +20,7 @@ class LastContact(Struct, frozen=True, kw_only=True):
     user: str = ""
     queue: str = ""
     """The queue it ran then; empty if unknown."""
-    alone: bool = False
+    has_no_copy: bool = False
     """Whether that queue has no copy in S3."""
 
 

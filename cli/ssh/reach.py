@@ -159,7 +159,7 @@ class InstanceAccess:
         """
         connection = self.connect()
         try:
-            return Tunnel(connection, port, again=self.connect)
+            return Tunnel(connection, port, reconnect=self.connect)
         except BaseException:
             connection.close()
             raise
@@ -167,7 +167,7 @@ class InstanceAccess:
     # settings
 
     def _settings(self) -> HostSettings:
-        settings = self._config.of(self.instance_id, user=self._flags.ssh_user or "")
+        settings = self._config.settings_for(self.instance_id, user=self._flags.ssh_user or "")
         if self._flags.identity is not None:
             first = str(Path(self._flags.identity).expanduser().absolute())
             rest = [each for each in settings.identities if each != first]
@@ -219,7 +219,7 @@ class InstanceAccess:
         # Another part of this command may have stored the queue in the meantime.
         now = load_last_contact(self._roots, self.instance_id) or how
         user = how.user if self._flags.ssh_user else user  # the flag is for this command only
-        self._cached = structs.replace(how, user=user, queue=now.queue, alone=now.alone)
+        self._cached = structs.replace(how, user=user, queue=now.queue, alone=now.has_no_copy)
         save_last_contact(self._roots, self.instance_id, self._cached)
         return connection
 

@@ -42,7 +42,7 @@ class SshConfig:
         entry = pwd.getpwuid(os.getuid())
         self.login, self.home = entry.pw_name, Path(entry.pw_dir)
 
-    def of(self, name: str, *, user: str = "", port: int = 0) -> HostSettings:
+    def settings_for(self, name: str, *, user: str = "", port: int = 0) -> HostSettings:
         """Read the settings for a host.
 
         Args:

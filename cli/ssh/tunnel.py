@@ -38,10 +38,10 @@ class Tunnel:
     """
 
     def __init__(
-        self, connection: SshConnection, port: int, again: Callable[[], SshConnection] | None = None
+        self, connection: SshConnection, port: int, reconnect: Callable[[], SshConnection] | None = None
     ) -> None:
         self._connection = connection
-        self._reconnect = again
+        self._reconnect = reconnect
         self._lock = Lock()
         self._closed = False
         self._trouble: SpawnError | None = None
@@ -82,7 +82,7 @@ class Tunnel:
         """The newest SSH connection, to run commands over; it may be lost."""
         return self._connection
 
-    def trouble(self) -> SpawnError | None:
+    def last_error(self) -> SpawnError | None:
         """Why the newest client connection was not forwarded; None if it was.
 
         It is set before the client connection closes, so the client can read it then.

@@ -67,7 +67,7 @@ def wait_for_ownership(runner: RunnerProcess, queue_id: str) -> int:
         SpawnError: The runner refused to start, or died.
     """
     over = False
-    while (news := runner.news()) is not None:
+    while (news := runner.messages()) is not None:
         for item in news:
             if isinstance(item, RunnerError):
                 raise _refused_error(runner, item)
@@ -91,7 +91,7 @@ def wait_for_exit(runner: RunnerProcess, queue_id: str) -> int:
         SpawnError: The runner refused to start, or died.
     """
     over = False
-    while (news := runner.news()) is not None:
+    while (news := runner.messages()) is not None:
         for item in news:
             if isinstance(item, RunnerError):
                 raise _refused_error(runner, item)
@@ -121,7 +121,7 @@ def follow_runner(runner: RunnerProcess, roots: Roots, queue_id: str) -> int:
             while True:
                 ready, _, _ = select.select([runner], [], [], TICK_SECONDS)
                 if ready:
-                    news = runner.news()
+                    news = runner.messages()
                     if news is None:
                         break
                     for item in news:
@@ -141,7 +141,7 @@ def follow_runner(runner: RunnerProcess, roots: Roots, queue_id: str) -> int:
         # The runner has printed why it stopped.
         print(f"Resume it with: spawn queue resume {queue_id}", file=sys.stderr)
     elif report.status in ("pending", "running"):
-        running = any(job.status == "running" and not job.unnoticed for job in report.jobs)
+        running = any(job.status == "running" and not job.unlogged_end for job in report.jobs)
         raise RunnerDied(
             f"the runner of queue {queue_id} died",
             why=_exit_text(code),
@@ -163,7 +163,7 @@ def _wait_for_ownership(runner: RunnerProcess) -> LogCommitted | RunnerExited | 
         None when the runner died first.
     """
     first: LogCommitted | RunnerExited | None = None
-    while first is None and (news := runner.news()) is not None:
+    while first is None and (news := runner.messages()) is not None:
         for item in news:
             if isinstance(item, RunnerError):
                 raise _refused_error(runner, item)
@@ -176,7 +176,7 @@ def _wait_for_ownership(runner: RunnerProcess) -> LogCommitted | RunnerExited | 
 
 def _died_error(runner: RunnerProcess, queue_id: str) -> RunnerDied:
     how = _exit_text(runner.wait())
-    output = runner.last_words()
+    output = runner.stderr_tail()
     return RunnerDied(
         f"the runner of queue {queue_id} died",
         why=f"{how}; last output: {output}" if output else how,

@@ -40,7 +40,7 @@ def with_location_flags(command: Callable[..., None]) -> Callable[..., None]:
     def with_where(context: typer.Context, **values: Any) -> None:
         flags = {name: values.pop(name) for name in _FLAGS}
         typed = typed_on_command_line(context, "bucket", "prefix")
-        command(where=LocationFlags(**flags, typed=typed), **values)
+        command(where=LocationFlags(**flags, place_typed=typed), **values)
 
     signature = inspect.signature(command)
     own = [each for each in signature.parameters.values() if each.name != "where"]

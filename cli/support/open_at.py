@@ -34,8 +34,8 @@ def open_queue_at(
     then = None if at is None else parse_moment(at, host.now())
     with bootstrap.find_queue(target, where=where) as source:
         source.refresh(until=None if then is None else format_timestamp(then))
-        if isinstance(source, LocalQueue) and source.lost:
-            host.say(f"Warning: {lost_text(source.queue_id, source.lost)}")
+        if isinstance(source, LocalQueue) and source.lost_events:
+            host.say(f"Warning: {lost_text(source.queue_id, source.lost_events)}")
         yield source, then
 
 

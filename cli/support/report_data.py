@@ -48,7 +48,7 @@ def collect_sheet(
     report = structs.replace(report, instance_id=seen.instance_id)
     timeline = collector.timeline(now=_timeline_end(report, now))
     for job in report.jobs:
-        if job.unnoticed and job.duration is not None:
+        if job.unlogged_end and job.duration is not None:
             attempt = timeline.lines[job.job_id].attempts[-1]
             attempt.wall_seconds = job.duration
             attempt.ran_until = attempt.start + job.duration
@@ -59,17 +59,17 @@ def collect_sheet(
         path=critical_path(timeline),
         whys=explain_failures(state, source.rows, now=now, last=collector.fold.seq),
         zone=zone,
-        there=there,
+        files_beside=there,
     )
 
 
 def _timeline_end(report: Report, now: datetime) -> datetime | None:
     """The end of the timeline; None: the newest event. Without a runner on this machine, only jobs
     that outlived it still change."""
-    runs = any(job.status == "running" and not job.unnoticed for job in report.jobs)
+    runs = any(job.status == "running" and not job.unlogged_end for job in report.jobs)
     if report.runner_alive is not False or report.origin is not None or runs:
         return now
-    ends = (job.ended_at for job in report.jobs if job.unnoticed and job.ended_at)
+    ends = (job.ended_at for job in report.jobs if job.unlogged_end and job.ended_at)
     return max(ends, default=None)
 
 
@@ -77,7 +77,7 @@ def explain_failures(
     state: QueueState, rows: Callable[[], Iterable[Row]], *, now: datetime, last: int
 ) -> dict[str, Explanation]:
     """Explain the first failed jobs and unsaved results, by job id."""
-    failed = list(islice((*state.failed, *state.unsaved), MOST))
+    failed = list(islice((*state.failed, *state.upload_failed), MOST))
     if not failed:
         return {}
     history = collect_history(state, rows(), failed, last=last)
@@ -96,7 +96,7 @@ def _report(state: QueueState, seen: Report, now: datetime) -> Report:
         state, now, live=live, runner_alive=alive, replica=seen.replica, troubles=seen.troubles
     )
     expected = seen.estimated_completion if not state.ended_at else None
-    ended = {job.job_id: job for job in seen.jobs if job.unnoticed}
+    ended = {job.job_id: job for job in seen.jobs if job.unlogged_end}
     jobs = tuple(
         ended[job.job_id] if job.status == "running" and job.job_id in ended else job
         for job in report.jobs

@@ -56,7 +56,7 @@ def expect_no_data_loss(found: InstanceDescription, roots: Roots, where: Locatio
     ]
     if not lost:
         return
-    todo = dict.fromkeys(each.do for each in lost if each.do)
+    todo = dict.fromkeys(each.hint for each in lost if each.hint)
     raise SpawnError(
         f"instance {found.instance_id} was not terminated",
         why="; ".join(each.what for each in lost),

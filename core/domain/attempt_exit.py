@@ -16,8 +16,8 @@ class AttemptExit(NamedTuple):
     exit_code: int
     signal: str | None = None
     stop: StopCause | None = None
-    began: bool = True
-    seen: bool = True
+    started: bool = True
+    observed: bool = True
     """False: the supervisor died while it stopped the attempt, so the end was not observed."""
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0

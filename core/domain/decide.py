@@ -67,7 +67,7 @@ def end_attempt(
         last_lines: The last lines of the attempt's output, oldest first.
         results: A summary of the manifest, if the job has results.
     """
-    if not exit_.began:
+    if not exit_.started:
         return [_draft(job, JobInterrupted(cause="never_began"))]
     facts: _OutcomeFields = {
         "exit_code": None if job.pid in exit_.unended else exit_.exit_code,
@@ -78,7 +78,7 @@ def end_attempt(
         "peak_memory_bytes": exit_.peak_memory_bytes,
         "output_dropped_bytes": exit_.output_dropped_bytes,
         "unended": exit_.unended,
-        "ended_at": _ended_at(job, exit_) if exit_.seen else "",
+        "ended_at": _ended_at(job, exit_) if exit_.observed else "",
     }
     match exit_.stop:
         case "host" if job.losses + 1 >= MAX_LOSSES:
@@ -215,7 +215,7 @@ def results_to_restore(state: QueueState, elsewhere: Collection[str]) -> list[tu
     found = [
         (state.jobs[job_id], at)
         for job_id, at in moments.items()
-        if job_id in elsewhere and not state.jobs[job_id].missing
+        if job_id in elsewhere and not state.jobs[job_id].open_dependencies
     ]
     return sorted(found, key=lambda each: each[1])
 
@@ -309,7 +309,7 @@ def update_blocked(state: QueueState) -> list[Draft]:
 
 def _blocker(state: QueueState, job: JobState) -> str:
     """Return the failed job that `job` waits for, directly or indirectly; empty for none."""
-    for need in state.open_needs(job) if job.missing else ():
+    for need in state.open_needs(job) if job.open_dependencies else ():
         other = state.jobs[need]
         if other.state == "failed":
             return need

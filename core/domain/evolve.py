@@ -89,17 +89,17 @@ def evolve(state: QueueState, event: Event[Data]) -> None:
             job.started_at = event.at
             job.outcome = None
             job.uploaded = job.upload_failed = job.delayed = None
-            job.output_unsaved = job.not_put_back = job.checkpoint_unsaved = ""
+            job.output_error = job.restore_error = job.checkpoint_error = ""
             job.upstream_resets = 0
         case JobCompleted():
             _end_attempt(state, job, event, data)
             job.checkpoint = None
             state.move(job, "completed")
-            job.holding = bool(job.config.result_files)
-            if job.holding:
+            job.upload_pending = bool(job.config.result_files)
+            if job.upload_pending:
                 state.uploading[job_id] = None
             for other in _dependents(state, job):
-                other.unmet -= 1
+                other.uncompleted_dependencies -= 1
             if not job.is_open:
                 state.release(job)
         case JobRetryScheduled():
@@ -126,12 +126,12 @@ def evolve(state: QueueState, event: Event[Data]) -> None:
         case JobReset():
             _reset(state, job)
             if data.request:
-                state.answered[data.request] = None
+                state.handled_requests[data.request] = None
         case ResultsUploaded():
             _release_dependents(state, job)
             job.uploaded, job.upload_failed = data, None
             state.uploading.pop(job_id, None)
-            state.unsaved.pop(job_id, None)
+            state.upload_failed.pop(job_id, None)
         case ResultsDelayed():
             _release_dependents(state, job)
             job.delayed = data
@@ -139,7 +139,7 @@ def evolve(state: QueueState, event: Event[Data]) -> None:
             _release_dependents(state, job)
             job.upload_failed = data
             state.uploading.pop(job_id, None)
-            state.unsaved[job_id] = None
+            state.upload_failed[job_id] = None
         case (
             QueueSubmitted()
             | JobsSubmitted()
@@ -166,26 +166,26 @@ def evolve(state: QueueState, event: Event[Data]) -> None:
 def _apply_note(state: QueueState, event: Event[Data]) -> None:
     """Record a note. Notes are for display; only a checkpoint also affects a job's next start."""
     if isinstance(event.data, MachineKept):
-        state.kept = event.data.why
+        state.power_off_error = event.data.why
         return
     job = state.jobs.get(event.job_id or "")
     if job is None or event.attempt != job.attempt:
         return
     match event.data:
         case OutputNotSaved(error=error):
-            job.output_unsaved = error
+            job.output_error = error
         case OutputSaved():
-            job.output_unsaved = ""
+            job.output_error = ""
         case ResultsNotPutBack(error=error):
-            job.not_put_back = error
+            job.restore_error = error
         case ResultsPutBack():
-            job.not_put_back = ""
+            job.restore_error = ""
         case CheckpointSaved() as saved if job.state != "completed":
-            job.checkpoint, job.checkpoint_unsaved = saved, ""
+            job.checkpoint, job.checkpoint_error = saved, ""
         case CheckpointNotSaved(error=error):
-            job.checkpoint_unsaved = error
+            job.checkpoint_error = error
         case CheckpointPutBack(error=error):
-            job.not_put_back = ""
+            job.restore_error = ""
             if error:
                 job.checkpoint = None
 
@@ -206,15 +206,15 @@ def _evolve_queue(state: QueueState, event: Event[Data], before: str) -> None:
             state.owned_seq = event.seq
             state.owned_since = event.at
             state.started_at = state.started_at or event.at
-            state.ended_at = state.reason = state.detail = state.kept = ""
+            state.ended_at = state.reason = state.detail = state.power_off_error = ""
             for job in state.jobs.values():
-                job.not_put_back = ""  # the note was about another machine
+                job.restore_error = ""  # the note was about another machine
         case QueueReconfigured():
             state.config_sha256 = data.config_sha256
             state.jobs_total = data.jobs_total
             _apply_config(state, data.config)
         case RequestRefused():
-            state.answered[data.request] = None
+            state.handled_requests[data.request] = None
         case QueueInterrupted():
             _end_queue(state, event.at, data, "interrupted", data.cause, data.detail)
         case QueueCompleted():
@@ -261,8 +261,8 @@ def _dependents(state: QueueState, job: JobState) -> list[JobState]:
 
 def _release_dependents(state: QueueState, job: JobState) -> None:
     """Release the dependents that wait for a job's results."""
-    if job.holding:
-        job.holding = False
+    if job.upload_pending:
+        job.upload_pending = False
         if not job.is_open:
             state.release(job)
 
@@ -272,13 +272,13 @@ def _reset(state: QueueState, job: JobState) -> None:
     was_open = job.is_open
     if job.state == "completed":
         for other in _dependents(state, job):
-            other.unmet += 1
-        job.holding = False
-    for index in (state.uploading, state.unsaved, state.failed):
+            other.uncompleted_dependencies += 1
+        job.upload_pending = False
+    for index in (state.uploading, state.upload_failed, state.failed):
         index.pop(job_id, None)
     job.failures = job.losses = 0
     job.uploaded = job.upload_failed = job.delayed = None
-    job.not_put_back = ""
+    job.restore_error = ""
     state.move(job, "pending")
     if not was_open:
         state.reopen(job)
@@ -305,7 +305,7 @@ def _end_queue(
 def _apply_config(state: QueueState, config: QueueConfig) -> None:
     """Apply a configuration. A job with the id of an earlier one keeps its state; separate events
     reset or block it."""
-    state.replaced, state.jobs, state.order = state.jobs, {}, []
+    state.previous_jobs, state.jobs, state.order = state.jobs, {}, []
     state.counts = dict.fromkeys(JOB_MOVES, 0)
     state.config = structs.replace(config, jobs=())
     _add_jobs(state, config.jobs)
@@ -314,7 +314,7 @@ def _apply_config(state: QueueState, config: QueueConfig) -> None:
 def _add_jobs(state: QueueState, jobs: tuple[JobConfig, ...]) -> None:
     for config in jobs:
         index = len(state.order)
-        job = state.replaced.pop(config.job_id, None)
+        job = state.previous_jobs.pop(config.job_id, None)
         if job is None:
             job = JobState(config=config, index=index)
         else:
@@ -322,9 +322,9 @@ def _add_jobs(state: QueueState, jobs: tuple[JobConfig, ...]) -> None:
         state.jobs[config.job_id] = job
         state.order.append(config.job_id)
         state.counts[job.state] += 1
-    if state.whole:
-        for index_ in (state.failed, state.retrying, state.uploading, state.unsaved):
-            for gone in state.replaced.keys() & index_.keys():
+    if state.all_jobs_read:
+        for index_ in (state.failed, state.retrying, state.uploading, state.upload_failed):
+            for gone in state.previous_jobs.keys() & index_.keys():
                 del index_[gone]
-        state.replaced = {}
+        state.previous_jobs = {}
         state.link()

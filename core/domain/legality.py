@@ -68,19 +68,19 @@ def check(state: QueueState, event: Event[Data]) -> None:
         raise IllegalTransition(type_, job.state, legal, of=f"job {event.job_id}", seq=event.seq)
     if event.epoch != state.epoch:
         _reject(event, f"its epoch is {event.epoch}, the current epoch is {state.epoch}")
-    if not state.whole:
+    if not state.all_jobs_read:
         _reject(event, _INCOMPLETE)
     if type_ == "JobStarted":
         if event.attempt != job.attempt + 1:
             _reject(event, f"attempt {event.attempt} follows attempt {job.attempt}")
-        if job.unmet:
+        if job.uncompleted_dependencies:
             _reject(event, "one of the job's dependencies is not completed")
     elif type_ in OF_AN_ATTEMPT:
         if event.attempt != job.attempt:
             _reject(event, f"the newest attempt is {job.attempt}, not {event.attempt}")
         if type_ == "JobCompleted" and event.data.exit_code:  # type: ignore[attr-defined]
             _reject(event, "its exit code is not 0")
-        if type_ == "ResultsDelayed" and not job.holding:
+        if type_ == "ResultsDelayed" and not job.upload_pending:
             _reject(event, "no job waits for its results")
     elif isinstance(event.data, JobBlocked):
         if event.data.by not in state.failed:
@@ -94,10 +94,10 @@ def _check_queue(state: QueueState, event: Event[Data]) -> None:
     if event.type in JOB_EVENTS:
         _reject(event, "it has no job id")
     if isinstance(data, JobsSubmitted):
-        if state.whole or len(state.jobs) + len(data.jobs) > state.jobs_total:
+        if state.all_jobs_read or len(state.jobs) + len(data.jobs) > state.jobs_total:
             _reject(event, "all jobs were already submitted")
         _check_job_ids(event, data.jobs)
-    elif not state.whole:
+    elif not state.all_jobs_read:
         _reject(event, _INCOMPLETE)
     if isinstance(data, QueueStarted):
         if event.epoch <= state.epoch:  # epochs may be skipped: a claimed one may never begin
@@ -111,7 +111,7 @@ def _check_queue(state: QueueState, event: Event[Data]) -> None:
     if isinstance(data, QueueCompleted):
         if state.counts["completed"] != len(state.jobs):
             _reject(event, "some jobs are not completed")
-        if state.uploading or state.unsaved:
+        if state.uploading or state.upload_failed:
             _reject(event, "some results are not uploaded")
     elif state.running and state.state == "running" and event.type in _NEEDS_IDLE:
         _reject(event, f"job {next(iter(state.running))} is still running")

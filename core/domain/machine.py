@@ -59,7 +59,7 @@ class StateMachines:
         self._job = _build(JOB_STATES, JOB_TRANSITIONS)
         self._queue = _build(QUEUE_STATES, QUEUE_TRANSITIONS)
 
-    def move_job(self, state: str, event: str, *, job_id: str = "", seq: int = 0) -> str:
+    def next_job_state(self, state: str, event: str, *, job_id: str = "", seq: int = 0) -> str:
         """Return the next state of a job.
 
         Raises:
@@ -67,7 +67,7 @@ class StateMachines:
         """
         return _move(self._job, state, event, of=f"job {job_id}", seq=seq)
 
-    def move_queue(self, state: str, event: str, *, seq: int = 0) -> str:
+    def next_queue_state(self, state: str, event: str, *, seq: int = 0) -> str:
         """Return the next state of the queue.
 
         Raises:

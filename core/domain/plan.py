@@ -38,14 +38,14 @@ def plan(state: QueueState, due: JobState | None = None, held: Collection[str] =
     stopping = is_stopping(state)
     if not stopping and len(state.running) < state.config.max_parallel:
         ready = state.next_ready(held)
-        if due is not None and not due.missing and (ready is None or due.index < ready.index):
+        if due is not None and not due.open_dependencies and (ready is None or due.index < ready.index):
             ready = due
         if ready is not None:
             return Start(ready)
     if state.running or state.uploading:
         return Wait()
     waits = state.next_ready() is not None  # a job is ready but held
-    if not stopping and (waits or any(not state.jobs[id_].missing for id_ in state.retrying)):
+    if not stopping and (waits or any(not state.jobs[id_].open_dependencies for id_ in state.retrying)):
         return Wait()
     return Finish(final_event(state))
 
@@ -60,7 +60,7 @@ def likely_next(state: QueueState) -> JobState | None:
     for job_id in state.running:
         for waiting in state.dependents[job_id][:1]:
             job = state.jobs[waiting]
-            if job.state == "pending" and job.missing == 1:
+            if job.state == "pending" and job.open_dependencies == 1:
                 return job
     return None
 
@@ -74,8 +74,8 @@ def final_event(state: QueueState) -> QueueCompleted | QueueFailed:
     """Return the final event of a queue with nothing left to do."""
     if state.failed:
         return QueueFailed(reason="jobs", detail=_names(list(state.failed)))
-    if state.unsaved:
-        return QueueFailed(reason="results", detail=_names(list(state.unsaved)))
+    if state.upload_failed:
+        return QueueFailed(reason="results", detail=_names(list(state.upload_failed)))
     return QueueCompleted()
 
 

@@ -35,7 +35,7 @@ class Replay:
         """
         if self._state is None:
             raise CorruptLog(f"the log of {self.queue_id} is empty")
-        if not self._state.whole:
+        if not self._state.all_jobs_read:
             raise CorruptLog(f"the log of {self.queue_id} ends before all jobs are submitted")
         return self._state
 

@@ -52,7 +52,7 @@ def check_resumable(
                 hint="`--retry-failed` retries failed jobs",
             )
         return
-    if state.state != "failed" or state.unsaved:
+    if state.state != "failed" or state.upload_failed:
         return
     if state.reason == "global_timeout" and not state.failed:
         raise NothingToDo(
@@ -136,7 +136,7 @@ def _unfinished(state: QueueState, config: QueueConfig) -> bool:
     return any(job.job_id not in completed for job in config.jobs)
 
 
-def owned_seconds(state: QueueState, reported: float | None, *, every: float) -> float | None:
+def owned_seconds(state: QueueState, reported: float | None, *, interval: float) -> float | None:
     """Return the seconds of an epoch without an end in the log; None if it has an end.
 
     The runner's last reported value comes from a monotonic clock and may be slightly old. The
@@ -152,4 +152,4 @@ def owned_seconds(state: QueueState, reported: float | None, *, every: float) ->
     stamps = max(0.0, seconds_between(state.owned_since, state.last_at))
     if reported is None:
         return stamps
-    return round(max(reported, min(stamps, reported + 2 * every)), 3)
+    return round(max(reported, min(stamps, reported + 2 * interval)), 3)

@@ -38,9 +38,9 @@ class JobState(Struct, kw_only=True):
     """The job's own failures since its last reset, which count against its budget."""
     losses: int = 0
     """Consecutive attempts that were lost or ended with their host."""
-    missing: int = 0
+    open_dependencies: int = 0
     """Number of dependencies that the job waits for: those with `is_open`."""
-    unmet: int = 0
+    uncompleted_dependencies: int = 0
     """Number of dependencies that are not completed."""
     blocked_by: str = ""
     queued: bool = False
@@ -58,18 +58,18 @@ class JobState(Struct, kw_only=True):
     upload_failed: ResultsUploadFailed | None = None
     delayed: ResultsDelayed | None = None
     """Set if dependents no longer wait for the upload of the job's results."""
-    output_unsaved: str = ""
+    output_error: str = ""
     """Why the newest attempt's output or metadata is not in the object store."""
     upstream_resets: int = 0
     """How many times a dependency was reset since this job completed: its new attempt may overwrite
     this job's files."""
-    not_put_back: str = ""
+    restore_error: str = ""
     """Why the job's results cannot yet be restored on the machine that needs them."""
     checkpoint: CheckpointSaved | None = None
     """The newest checkpoint, from which the next attempt may resume."""
-    checkpoint_unsaved: str = ""
+    checkpoint_error: str = ""
     """Why the newest attempt's checkpoint is only on its machine."""
-    holding: bool = False
+    upload_pending: bool = False
     """Whether dependents wait for the upload of the job's results."""
 
     @property
@@ -81,7 +81,7 @@ class JobState(Struct, kw_only=True):
     def is_open(self) -> bool:
         """Whether dependents wait for the job: it has not completed, its results are being
         uploaded, or one of its dependencies is open again, whose results dependents may read."""
-        return self.state != "completed" or self.holding or self.missing > 0
+        return self.state != "completed" or self.upload_pending or self.open_dependencies > 0
 
     @property
     def pid(self) -> int:
@@ -183,7 +183,7 @@ class QueueState(Struct, kw_only=True):
     detail: str = ""
     order: list[str]
     """Job ids in file order."""
-    replaced: dict[str, JobState] = {}
+    previous_jobs: dict[str, JobState] = {}
     """Jobs of the previous configuration, until all jobs of the new one are read."""
     dependents: dict[str, tuple[str, ...]] = {}
     counts: dict[str, int]
@@ -195,11 +195,11 @@ class QueueState(Struct, kw_only=True):
     failed: dict[str, None] = {}
     uploading: dict[str, None] = {}
     """Completed jobs whose results are being uploaded."""
-    unsaved: dict[str, None] = {}
+    upload_failed: dict[str, None] = {}
     """Completed jobs whose results could not be uploaded."""
-    kept: str = ""
+    power_off_error: str = ""
     """Why the configured power-off at the end of the newest epoch did not happen."""
-    answered: dict[str, None] = {}
+    handled_requests: dict[str, None] = {}
     """Requests that were executed or rejected, so that none is handled twice."""
 
     @property
@@ -208,7 +208,7 @@ class QueueState(Struct, kw_only=True):
         return self.state in ("completed", "failed")
 
     @property
-    def whole(self) -> bool:
+    def all_jobs_read(self) -> bool:
         """Whether all jobs of the configuration have been read."""
         return len(self.jobs) == self.jobs_total
 
@@ -221,7 +221,7 @@ class QueueState(Struct, kw_only=True):
         self.counts[job.state] -= 1
         self.counts[state] += 1
         job.state = state
-        if state == "pending" and not job.missing:
+        if state == "pending" and not job.open_dependencies:
             self.enqueue(job)
 
     def enqueue(self, job: JobState) -> None:
@@ -240,7 +240,7 @@ class QueueState(Struct, kw_only=True):
         found = None
         while self.ready and found is None:
             job = self.job_at(self.ready[0])
-            if job.state != "pending" or job.missing:
+            if job.state != "pending" or job.open_dependencies:
                 job.queued = False
                 heappop(self.ready)
             elif held and is_held(job, held):
@@ -259,14 +259,14 @@ class QueueState(Struct, kw_only=True):
         self.ready.clear()
         for job in self.jobs.values():
             needs = [self.jobs[need] for need in job.config.depends_on]
-            job.unmet = sum(need.state != "completed" for need in needs)
-            job.missing = job.unmet + sum(need.holding for need in needs)
+            job.uncompleted_dependencies = sum(need.state != "completed" for need in needs)
+            job.open_dependencies = job.uncompleted_dependencies + sum(need.upload_pending for need in needs)
             job.queued = False
-        for job in [each for each in self.jobs.values() if each.missing]:
-            if job.state == "completed" and not job.holding:
+        for job in [each for each in self.jobs.values() if each.open_dependencies]:
+            if job.state == "completed" and not job.upload_pending:
                 self.reopen(job)
         for job in self.jobs.values():
-            if job.state == "pending" and not job.missing:
+            if job.state == "pending" and not job.open_dependencies:
                 self.enqueue(job)
 
     def reopen(self, job: JobState) -> None:
@@ -275,7 +275,7 @@ class QueueState(Struct, kw_only=True):
         for each in opened:
             for other in map(self.jobs.__getitem__, self.dependents.get(each.config.job_id, ())):
                 was_open = other.is_open
-                other.missing += 1
+                other.open_dependencies += 1
                 other.upstream_resets += 1
                 if not was_open:
                     opened.append(other)
@@ -285,8 +285,8 @@ class QueueState(Struct, kw_only=True):
         done = [job]
         for each in done:
             for other in map(self.jobs.__getitem__, self.dependents.get(each.config.job_id, ())):
-                other.missing -= 1
-                if other.missing:
+                other.open_dependencies -= 1
+                if other.open_dependencies:
                     continue
                 if other.state == "pending":
                     self.enqueue(other)
@@ -301,9 +301,9 @@ class QueueState(Struct, kw_only=True):
         line = list(sought)
         for job_id in line:
             need = self.jobs[job_id]
-            if need.state != "completed" or need.holding:
+            if need.state != "completed" or need.upload_pending:
                 found[job_id] = None
-            elif need.missing:
+            elif need.open_dependencies:
                 further = [each for each in need.config.depends_on if each not in sought]
                 sought.update(dict.fromkeys(further))
                 line += further

@@ -42,9 +42,9 @@ def as_json(report: Report, zone: tzinfo | None) -> dict[str, Any]:
         replica=None if report.replica is None else _replica(report.replica, zone),
         troubles=[trouble(each, zone) for each in report.troubles],
         warnings=list(report.warnings) or None,
-        lost_events=report.lost or None,
+        lost_events=report.lost_events or None,
         as_of=_when(report.as_of, zone),
-        past=report.past or None,
+        past=report.is_past or None,
         read_from=None
         if report.origin is None
         else _origin(report.origin, zone, alive=report.runner_alive is not False),
@@ -52,7 +52,7 @@ def as_json(report: Report, zone: tzinfo | None) -> dict[str, Any]:
 
 
 def _job(job: JobReport, zone: tzinfo | None) -> Iterator[tuple[str, Any]]:
-    running = job.status == "running" and not job.unnoticed
+    running = job.status == "running" and not job.unlogged_end
     timeout = job.config.timeout if running else None
     details = {
         "job_id": job.job_id,
@@ -87,7 +87,7 @@ def _job(job: JobReport, zone: tzinfo | None) -> Iterator[tuple[str, Any]]:
         "results": job.results or None,
         "depends_on": list(job.config.depends_on) or None,
         "ended_at": _when(job.ended_at, zone),
-        "unnoticed": job.unnoticed or None,
+        "unnoticed": job.unlogged_end or None,
     }
     for key, value in details.items():
         if value is not None:
@@ -121,7 +121,7 @@ def _origin(origin: ReplicaSource, zone: tzinfo | None, *, alive: bool) -> dict[
         location=origin.location,
         events=origin.events,
         last_event_at=_when(origin.last_at, zone),
-        runner_heard_at=_when(origin.heard_at, zone),
+        runner_heard_at=_when(origin.lease_renewed_at, zone),
         handed_back=origin.handed_back or None,
         booting=(origin.booting and alive) or None,
         boot_log=list(origin.boot_log) or None,

@@ -85,9 +85,9 @@ def build(
         runner_alive=runner_alive,
         replica=replica if replica is not None and _is_notable(replica, now) else None,
         troubles=troubles,
-        past=past,
+        is_past=past,
         warnings=tuple(_warnings(state, live, replica, lost)),
-        lost=lost,
+        lost_events=lost,
     )
 
 
@@ -188,7 +188,7 @@ def _results(state: QueueState, job: JobState) -> str:
 def _blocked_by(state: QueueState, job: JobState) -> tuple[str, ...]:
     if job.state == "blocked":
         return (job.blocked_by,)
-    if job.state != "pending" or not job.missing:
+    if job.state != "pending" or not job.open_dependencies:
         return ()
     return tuple(state.open_needs(job))
 
@@ -282,8 +282,8 @@ def _warnings(
             "the log has no fence in its object store, which ignores conditional writes: "
             "two machines could both run this queue"
         )
-    if state.kept:
-        yield f"the machine was not powered off: {state.kept}"
+    if state.power_off_error:
+        yield f"the machine was not powered off: {state.power_off_error}"
     for job in state.jobs.values():
         job_id = job.config.job_id
         if live.get(job_id, _NO_LIVE_DATA).raw_alone:
@@ -297,13 +297,13 @@ def _warnings(
             yield f"{job_id}: results not saved yet, dependents no longer wait for them: {error}"
         if job.upload_failed:
             yield f"{job_id}: results not saved: {job.upload_failed.error}"
-        if job.output_unsaved:
-            yield f"{job_id}: output not saved: {job.output_unsaved}"
-        if job.checkpoint_unsaved and job.state != "completed":
-            error = job.checkpoint_unsaved
+        if job.output_error:
+            yield f"{job_id}: output not saved: {job.output_error}"
+        if job.checkpoint_error and job.state != "completed":
+            error = job.checkpoint_error
             yield f"{job_id}: checkpoint not saved, it is only on its machine: {error}"
-        if job.not_put_back and not state.ended:
-            yield f"{job_id}: results not restored on this machine yet: {job.not_put_back}"
+        if job.restore_error and not state.ended:
+            yield f"{job_id}: results not restored on this machine yet: {job.restore_error}"
         if job.outcome and job.outcome.output_dropped_bytes:
             dropped = job.outcome.output_dropped_bytes
             yield f"{job_id}: {dropped} bytes of output could not be written"

@@ -30,7 +30,7 @@ class QueueCopy(Struct, frozen=True, kw_only=True):
     """Whether the runner handed back the lease after uploading everything."""
     unsaved: tuple[str, ...] = ()
     """Jobs with a finished attempt on this instance whose output is not in the copy."""
-    trouble: str = ""
+    unknown_why: str = ""
     """Why the content of the copy is unknown."""
 
 
@@ -38,14 +38,14 @@ class Loss(Struct, frozen=True):
     """Something that would be lost, and what to do about it first; `do` may be empty."""
 
     what: str
-    do: str = ""
+    hint: str = ""
 
 
 def losses(copy: QueueCopy, instance_id: str) -> tuple[Loss, ...]:
     """Return what would be lost of a queue with this instance; empty if nothing."""
     name = f"queue {copy.queue_id}"
-    if copy.trouble:
-        return (Loss(f"cannot determine what of {name} is in S3: {copy.trouble}"),)
+    if copy.unknown_why:
+        return (Loss(f"cannot determine what of {name} is in S3: {copy.unknown_why}"),)
     state = copy.state
     if state is None:
         return ()  # the queue has not started
@@ -75,14 +75,14 @@ def _missing_parts(copy: QueueCopy, state: QueueState, instance_id: str) -> Iter
             f"`spawn queue cancel {asked}` stops it, `spawn queue wait {asked}` waits for its end",
         )
         return
-    results = [*state.uploading, *state.unsaved]
+    results = [*state.uploading, *state.upload_failed]
     results += [
         job_id for job_id, job in state.jobs.items() if job.upload_failed and job_id not in results
     ]
     if results:
         yield Loss(f"results of {name} are not in S3: {_join(results)}", f"{resume} them")
     output = dict.fromkeys(copy.unsaved)
-    output.update(dict.fromkeys(job_id for job_id, job in state.jobs.items() if job.output_unsaved))
+    output.update(dict.fromkeys(job_id for job_id, job in state.jobs.items() if job.output_error))
     if output:
         yield Loss(f"output of {name} is not in S3: {_join(list(output))}", f"{resume} it")
     behind = copy.seq - copy.stored

@@ -80,9 +80,9 @@ class ReplicaSource(Struct, frozen=True, kw_only=True):
     events: int
     last_at: datetime | None
     """When the newest event happened; None if there is none."""
-    looked_at: datetime | None = None
+    read_at: datetime | None = None
     """When the copy was read."""
-    heard_at: datetime | None = None
+    lease_renewed_at: datetime | None = None
     """When a runner last renewed or handed back its lease; None if there is no lease."""
     handed_back: bool = False
     """Whether the runner handed back its lease."""
@@ -92,10 +92,10 @@ class ReplicaSource(Struct, frozen=True, kw_only=True):
     @property
     def age(self) -> float | None:
         """Seconds between the last sign of life and the time of reading; None if unknown."""
-        heard = [each for each in (self.last_at, self.heard_at) if each is not None]
-        if not heard or self.looked_at is None:
+        heard = [each for each in (self.last_at, self.lease_renewed_at) if each is not None]
+        if not heard or self.read_at is None:
             return None
-        return max(0.0, (self.looked_at - max(heard)).total_seconds())
+        return max(0.0, (self.read_at - max(heard)).total_seconds())
 
     @property
     def booting(self) -> bool:
@@ -119,7 +119,7 @@ class JobReport(Struct, frozen=True, kw_only=True):
     """Seconds since the start of a running attempt."""
     duration: float | None = None
     """Duration of the newest attempt that has ended; None if unknown."""
-    unnoticed: str = ""
+    unlogged_end: str = ""
     """How the attempt of a running job ended, in words, if its end is not in the log. The other
     fields are then those of an attempt that has ended."""
     timeout_remaining: float | None = None
@@ -176,15 +176,15 @@ class Report(Struct, frozen=True, kw_only=True):
     troubles: tuple[Trouble, ...] = ()
     """The runner's current troubles."""
     warnings: tuple[str, ...] = ()
-    lost: int = 0
+    lost_events: int = 0
     """Number of newest events that this machine's log has lost."""
-    past: bool = False
+    is_past: bool = False
     """Whether the user chose a time in the past with `--at`."""
     origin: ReplicaSource | None = None
     """The source, if that is not this machine's own log."""
     target: str = ""
     """The target that the user gave, for hints; empty if it is the queue's id."""
-    there: bool = False
+    target_can_resume: bool = False
     """Whether the target is a machine that can resume the queue, although its log was read from S3.
     """
 
@@ -196,7 +196,7 @@ class Report(Struct, frozen=True, kw_only=True):
     @property
     def resume(self) -> str:
         """The command that resumes the queue, as a sentence without a full stop."""
-        if self.origin is None or self.there:
+        if self.origin is None or self.target_can_resume:
             return f"`spawn queue resume {self.target or self.queue_id}` resumes it"
         text = f"`spawn queue resume {self.queue_id} --from-s3` resumes it"
         if self.counts["running"] and not self.origin.handed_back:

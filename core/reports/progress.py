@@ -195,7 +195,7 @@ def seconds_left(
     unknown = tuple(job.config.job_id for job in open_jobs if job.config.job_id not in remaining)
     if unknown and (not state.running or any(job_id in state.running for job_id in unknown)):
         return None, ()
-    missing = {job.config.job_id: job.unmet for job in open_jobs}
+    missing = {job.config.job_id: job.uncompleted_dependencies for job in open_jobs}
     busy: list[tuple[float, str]] = []
     ready: list[int] = []
     for job in open_jobs:

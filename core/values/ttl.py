@@ -15,7 +15,7 @@ class Ttl(Struct, frozen=True, kw_only=True):
     seconds: float | None = None
     until: str = ""
 
-    def left(self, owned: float, now: datetime) -> float:
+    def seconds_left(self, owned: float, now: datetime) -> float:
         """Return the remaining seconds; 0 or less if the time has expired.
 
         Args:

@@ -64,7 +64,7 @@ class Attempts:
             job = state.jobs[job_id]
             attempt = _Attempt(job_id=job_id, taken_over=bool(plans.moved_from))
             self._open[job.token] = attempt
-            if plans.moved_from and not self._launcher.holds(job):
+            if plans.moved_from and not self._launcher.ran_here(job):
                 # Do not connect: a supervisor that answers belongs to the other machine.
                 attempt.ended = attempt.collected = True
                 attempt.lost_reason = f"it ran on {plans.moved_from}"
@@ -73,7 +73,7 @@ class Attempts:
                 attempt.lost_reason = "the machine was restarted while it ran"
             else:
                 self._launcher.adopt(job)
-                self._publisher.follow(job.token, copy(job))
+                self._publisher.upload_output(job.token, copy(job))
 
     def record(self, happening: Ended | ResultsListed, state: QueueState) -> None:
         """Record that an attempt has ended, or that its results are listed."""
@@ -87,7 +87,7 @@ class Attempts:
                     self._say(f"{attempt.job_id}: {unended_text(attempt.unended)}")
                 job = state.jobs[attempt.job_id]
                 if _succeeded(exit_) and job.config.result_files:
-                    self._publisher.collect(token, job.config, job.folder)
+                    self._publisher.list_results(token, job.config, job.folder)
                 else:
                     attempt.collected = True
             case ResultsListed(_, results):
@@ -171,8 +171,8 @@ class Attempts:
     def go(self, state: QueueState) -> None:
         """Open the gate for prepared attempts, whose starts are now in the log."""
         for token in self.prepared:
-            self._launcher.go(token)
-            self._publisher.follow(token, copy(state.jobs[self._open[token].job_id]))
+            self._launcher.open_gate(token)
+            self._publisher.upload_output(token, copy(state.jobs[self._open[token].job_id]))
         if self.prepared:
             mark("runner.went")
         self.prepared.clear()
@@ -186,4 +186,4 @@ class Attempts:
 
 
 def _succeeded(exit_: AttemptExit | None) -> bool:
-    return exit_ is not None and exit_.began and exit_.exit_code == 0 and exit_.stop is None
+    return exit_ is not None and exit_.started and exit_.exit_code == 0 and exit_.stop is None

@@ -117,12 +117,12 @@ class Runner:
         epoch: int,
         fraction: Callable[[], float],
         last_lines: Callable[[JobState], tuple[str, ...]],
-        committed: Callable[[list[Event[Data]]], None],
-        say: Callable[[str], None],
-        answered: Callable[[str], None],
+        on_committed: Callable[[list[Event[Data]]], None],
+        warn: Callable[[str], None],
+        on_answered: Callable[[str], None],
         plans: RunOptions,
-        owning: Callable[[float], None] = lambda _: None,
-        owed: Iterable[JobState] = (),
+        save_owned: Callable[[float], None] = lambda _: None,
+        pending_uploads: Iterable[JobState] = (),
         troubles: Troubles | None = None,
     ) -> None:
         self._ledger = ledger
@@ -131,12 +131,12 @@ class Runner:
         self._clock = clock
         self._waiter = waiter
         self._opening = list(opening)
-        self._committed = committed
-        self._say = say
-        self._troubles = troubles or Troubles(lambda _: None, say, clock.wall)
+        self._committed = on_committed
+        self._say = warn
+        self._troubles = troubles or Troubles(lambda _: None, warn, clock.wall)
         self._plans = plans
-        self._owed = owed
-        self.epoch = Epoch(epoch, replica, clock, offline=plans.offline, save_owned=owning)
+        self._owed = pending_uploads
+        self.epoch = Epoch(epoch, replica, clock, offline=plans.offline, save_owned=save_owned)
         self._config = plans.config
         """New configuration to log; None once it is logged."""
         self._config_sha256 = config_sha256(plans.config) if plans.config else ""
@@ -146,12 +146,12 @@ class Runner:
             ttl=plans.ttl,
             powers_off=plans.powers_off,
         )
-        self._requests = Requests(answered)
+        self._requests = Requests(on_answered)
         self._attempts = Attempts(
-            launcher, publisher, clock, fraction=fraction, last_lines=last_lines, say=say
+            launcher, publisher, clock, fraction=fraction, last_lines=last_lines, say=warn
         )
-        self._saving = Saving(publisher, clock, say, self._troubles)
-        self._checkpoints = Checkpoints(publisher, say, self._troubles)
+        self._saving = Saving(publisher, clock, warn, self._troubles)
+        self._checkpoints = Checkpoints(publisher, warn, self._troubles)
         self._needs_changed = True
         """Whether other results may be needed on this machine than at the last restore."""
         self._retries = Retries(clock)
@@ -165,7 +165,7 @@ class Runner:
     @property
     def at_once(self) -> bool:
         """Whether a second signal asked to stop without waiting."""
-        return self._leaving.at_once
+        return self._leaving.immediate
 
     @property
     def spot_deadline(self) -> float | None:
@@ -203,9 +203,9 @@ class Runner:
         for job_id in state.retrying:
             job = state.jobs[job_id]
             left = (parse_timestamp(job.retry_at) - self._clock.wall()).total_seconds()
-            self._retries.wait(job, min(job.delay, max(0.0, left)))
-        self._saving.load(state, self._launcher.holds)
-        self._checkpoints.load(state, self._launcher.holds)
+            self._retries.schedule(job, min(job.delay, max(0.0, left)))
+        self._saving.load(state, self._launcher.ran_here)
+        self._checkpoints.load(state, self._launcher.ran_here)
         for job in self._owed:
             self._publish(job)
 
@@ -249,14 +249,14 @@ class Runner:
 
     def _interrupt(self, number: int) -> None:
         """Stop cleanly on the first signal, immediately on the second."""
-        self._leaving.interrupt(number)
+        self._leaving.record_signal(number)
         if not self._leaves_jobs:
             grace = self._ledger.state.config.kill_grace
-            self._attempts.stop("stop", 0.0 if self._leaving.at_once else grace)
+            self._attempts.stop("stop", 0.0 if self._leaving.immediate else grace)
 
     def _take_back(self, notice: SpotNotice) -> None:
         """Warn and stop the jobs before EC2 interrupts the instance."""
-        grace = self._leaving.take_back(notice, self._ledger.state.config.kill_grace)
+        grace = self._leaving.record_spot_notice(notice, self._ledger.state.config.kill_grace)
         if grace is None:
             return
         deadline = format_timestamp(notice.at)
@@ -271,7 +271,7 @@ class Runner:
         self.epoch.begin_round()
         if self._leaving.expire(self._ledger.state):
             self._attempts.stop("stop", self._ledger.state.config.kill_grace)
-        self._retries.wake(self._ledger.state)
+        self._retries.collect_due(self._ledger.state)
         closed: list[JobState] = []
         try:
             for drafts in self._saving.drafts(self._ledger.state, by=self._plans.by):
@@ -308,9 +308,9 @@ class Runner:
                 why=error.why,
                 hint=error.hint,
                 holds=True,
-                said=f"{error}; no job starts until it can",
+                warning=f"{error}; no job starts until it can",
             )
-            self._retries.find(self._ledger.state)
+            self._retries.rebuild(self._ledger.state)
             self.epoch.end_round()
             return
         self._unlogged_since = None
@@ -335,7 +335,7 @@ class Runner:
         for job in closed:
             self._attempts.close(job)
             if job.state == "retrying":
-                self._retries.wait(job, job.delay)
+                self._retries.schedule(job, job.delay)
             self._checkpoints.save(job)
             self._publish(job)
         self._announce(events)
@@ -351,7 +351,7 @@ class Runner:
             return False
         if self._unlogged_since is None:
             self._unlogged_since = now
-        return self._leaving.at_once or now >= self._unlogged_since + UNLOGGED_STOP_SECONDS
+        return self._leaving.immediate or now >= self._unlogged_since + UNLOGGED_STOP_SECONDS
 
     def _stage_outcomes(self) -> list[JobState]:
         """Stage the outcome of each attempt that is over.
@@ -382,7 +382,7 @@ class Runner:
         for job_id in fresh:
             self._stage([Draft(JobReset(reason="retry", by=self._plans.by), job_id=job_id)])
         self._stage(decide.update_blocked(state))
-        self._retries.find(state)
+        self._retries.rebuild(state)
 
     @property
     def _reconfigured(self) -> bool:
@@ -400,12 +400,12 @@ class Runner:
         held = self._held
         if not self.epoch.may_start_jobs(state.config):
             lapsed = self.epoch.lapsed
-            if lapsed and isinstance(plan(state, self._retries.first(state, held), held), Start):
-                self._troubles.begin("lease", _LAPSED, why=_RISK, holds=True, said=_LAPSE_TEXT)
+            if lapsed and isinstance(plan(state, self._retries.first_due(state, held), held), Start):
+                self._troubles.begin("lease", _LAPSED, why=_RISK, holds=True, warning=_LAPSE_TEXT)
             return
         self._troubles.end("lease")
         while not self._leaving and self._reconfigured:
-            step = plan(state, self._retries.first(state, held), held)
+            step = plan(state, self._retries.first_due(state, held), held)
             if not isinstance(step, Start):
                 return
             job = step.job
@@ -419,7 +419,7 @@ class Runner:
                     why=error.why,
                     hint=error.hint,
                     holds=True,
-                    said=str(error),
+                    warning=str(error),
                 )
                 self._retry_at = self._clock.monotonic() + RETRY_SECONDS
                 return
@@ -435,27 +435,27 @@ class Runner:
         leaving = self._leaving
         if leaving.fenced:
             if not state.running:
-                self._finish(leaving.verdict)
+                self._finish(leaving.end_event)
             return
         leaving_jobs = leaving.signal is not None and self._leaves_jobs
         self._saving.give_up_if_due(state, leaving=bool(leaving))
         if state.running and not leaving_jobs:
             return
-        if self._saving.must_wait and not leaving.impatient:
+        if self._saving.must_wait and not leaving.upload_wait_over:
             return
         if self._checkpoints.is_saving:
-            if not leaving.gives_up(flows=self._checkpoints.is_progressing):
+            if not leaving.checkpoint_wait_over(is_progressing=self._checkpoints.is_progressing):
                 return
             self._stage(self._checkpoints.drop(state))
         held = self._held
-        step = plan(state, self._retries.first(state, held), held)
+        step = plan(state, self._retries.first_due(state, held), held)
         ends = isinstance(step, Finish) and not leaving and self._retry_at is None
-        if ends and self._saving.retry_given_up(state, self._launcher.holds):
+        if ends and self._saving.retry_given_up(state, self._launcher.ran_here):
             return
         if isinstance(step, Finish) and isinstance(step.verdict, QueueCompleted):
             self._finish(step.verdict)  # a stop or cancel came too late
         elif leaving:
-            self._finish(leaving.verdict)
+            self._finish(leaving.end_event)
         elif isinstance(step, Finish) and self._retry_at is None:
             self._finish(step.verdict)
 

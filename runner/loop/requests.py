@@ -36,7 +36,7 @@ class Requests:
             leaving: Whether the queue is being stopped.
         """
         for request in self._open:
-            if request.id in state.answered:
+            if request.id in state.handled_requests:
                 continue  # an earlier runner has answered, but not removed the file
             why = _why_refused(request, state, leaving=leaving)
             if why:

@@ -21,12 +21,12 @@ class Retries:
         self._held: list[int] = []
         """Indexes of due jobs that `first` has skipped because something held them."""
 
-    def wait(self, job: JobState, seconds: float) -> None:
+    def schedule(self, job: JobState, seconds: float) -> None:
         """Make a job due after `seconds`."""
         due = self._clock.monotonic() + seconds
         heappush(self._timers, (due, job.config.job_id, job.attempt))
 
-    def wake(self, state: QueueState) -> None:
+    def collect_due(self, state: QueueState) -> None:
         """Collect the jobs that are due by now, including those that were held."""
         now = self._clock.monotonic()
         while self._timers and self._timers[0][0] <= now:
@@ -37,7 +37,7 @@ class Retries:
         while self._held:
             heappush(self._due, self._held.pop())
 
-    def find(self, state: QueueState) -> None:
+    def rebuild(self, state: QueueState) -> None:
         """Rebuild the due jobs: all retrying jobs without a timer."""
         timed = {job_id for _, job_id, _ in self._timers}
         self._held.clear()
@@ -45,7 +45,7 @@ class Retries:
             state.jobs[job_id].index for job_id in state.retrying if job_id not in timed
         )
 
-    def first(self, state: QueueState, held: Collection[str]) -> JobState | None:
+    def first_due(self, state: QueueState, held: Collection[str]) -> JobState | None:
         """The first due job, in the configuration's order, that can be retried now.
 
         Args:
@@ -53,7 +53,7 @@ class Retries:
         """
         while self._due:
             job = state.job_at(self._due[0])
-            must_wait = job.missing or is_held(job, held)
+            must_wait = job.open_dependencies or is_held(job, held)
             if job.state == "retrying" and not must_wait:
                 return job
             heappop(self._due)

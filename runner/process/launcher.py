@@ -131,7 +131,7 @@ class ProcessLauncher:
             channel, order = self._foreseen.pop(other)
             self._dismiss(channel, order.folder)
 
-    def go(self, token: str) -> None:
+    def open_gate(self, token: str) -> None:
         """Open the gate."""
         with suppress(OSError):  # the supervisor died: `Ended` reports it
             send(self._channels[token], Go())
@@ -144,7 +144,7 @@ class ProcessLauncher:
         self._poller.forget(channel)
         self._dismiss(channel, folder)
 
-    def holds(self, job: JobState) -> bool:
+    def ran_here(self, job: JobState) -> bool:
         """Whether the attempt's folder is in this queue's folder."""
         return self._paths.has(job.folder)
 
@@ -174,7 +174,7 @@ class ProcessLauncher:
         """Send the stop to the attempt's supervisor."""
         with suppress(OSError, KeyError):
             send(self._channels[token], Stop(cause=cause, grace=grace))
-            self._watch.hurry(token, grace + MARGIN_SECONDS)
+            self._watch.limit(token, grace + MARGIN_SECONDS)
 
     def end(self, job: JobState, cause: StopCause, grace: float) -> None:
         """End an attempt that is neither prepared nor adopted here, and wait until it is over."""
@@ -263,7 +263,7 @@ class ProcessLauncher:
     def _resume_stopped(self) -> Iterator[LoopMessage]:
         """Resume the zygote and supervisors that were stopped by a signal."""
         self._zygote.resume()
-        self._watch.look()
+        self._watch.resume_stopped()
         return iter(())
 
     def _wait_for_lock(self, token: str) -> None:
@@ -278,7 +278,7 @@ class ProcessLauncher:
         """The end of an attempt whose supervisor has ended; kills the processes it left."""
         folder, pid = self._open.pop(token)
         exit_ = record.read(Path(folder) / "record", token)
-        if exit_ is not None and exit_.seen:
+        if exit_ is not None and exit_.observed:
             return Ended(token, exit_)
         left = kill_attempt(token, pid)
         return Ended(token, exit_ and exit_._replace(unended=left), left)

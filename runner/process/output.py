@@ -26,7 +26,7 @@ class Output:
         self._second = 0
         self._stamp = b""
 
-    def begin(self) -> bool:
+    def open_job_log(self) -> bool:
         """Open the combined log. Users see it, so call this only once the command runs.
 
         Returns:

@@ -177,12 +177,12 @@ class _Attempt:
         """
         if not isinstance(receive(self._channel), Go):
             self._command.dismiss()
-            self._finish(AttemptExit(exit_code=0, began=False))
+            self._finish(AttemptExit(exit_code=0, started=False))
             return False
         began = time.monotonic()
         self._command.go()
         mark("supervisor.went")
-        if self._output.begin():
+        if self._output.open_job_log():
             _link_log(self._order.job_log_link, self._order.job_log)
         self._wait(began)
         mark("supervisor.ended")
@@ -265,7 +265,7 @@ class _Attempt:
             mark("supervisor.stopping")
             self._stop_cause = cause
             with suppress(OSError):  # keeps the cause if this process dies now
-                killed = AttemptExit(exit_code=137, signal="SIGKILL", stop=cause, seen=False)
+                killed = AttemptExit(exit_code=137, signal="SIGKILL", stop=cause, observed=False)
                 record.write(self._record, self._order.token, killed)
             process_tree.signal_all(os.getpid(), signal.SIGTERM, signal.SIGCONT)
             mark("supervisor.stopped")

@@ -33,7 +33,7 @@ class SupervisorWatchdog:
         if pid > 0:  # 0: the supervisor is in another pid namespace
             self._supervisors[token] = _Supervisor(pid, seconds)
 
-    def hurry(self, token: str, seconds: float) -> None:
+    def limit(self, token: str, seconds: float) -> None:
         """Shorten the limit of an attempt that was asked to stop, and resume its supervisor."""
         supervisor = self._supervisors.get(token)
         if supervisor is not None:
@@ -45,7 +45,7 @@ class SupervisorWatchdog:
         """Remove a supervisor."""
         self._supervisors.pop(token, None)
 
-    def look(self) -> None:
+    def resume_stopped(self) -> None:
         """Resume stopped supervisors; kill one that is stopped again after its attempt's limit. The
         launcher then reports the attempt as lost and kills its processes."""
         now = time.monotonic()

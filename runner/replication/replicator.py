@@ -90,8 +90,8 @@ class Replicator:
         store: SmallObjects,
         queue_id: str,
         log: Log,
-        found: StoreHead | None,
-        take: Callable[[], bool],
+        replica: StoreHead | None,
+        claim_place: Callable[[], bool],
         fence: bool,
         owner: Owner,
         epoch: int,
@@ -102,13 +102,13 @@ class Replicator:
         post: Callable[[LoopMessage], None],
         report: Callable[[Lag], None],
         troubles: Callable[[], Sequence[Trouble]] = tuple,
-        free: bool = False,
+        unspaced: bool = False,
     ) -> None:
         self._store = store
         self._queue_id = queue_id
         self._log = log
-        self._found = found
-        self._take = take
+        self._found = replica
+        self._take = claim_place
         self._fence = fence
         self._owner = owner
         self._epoch = epoch
@@ -119,7 +119,7 @@ class Replicator:
         self._post = post
         self._report = report
         self._troubles = troubles
-        self._free = free
+        self._free = unspaced
         self._shipper: Shipper | None = None
         self._holder: LeaseHolder | None = None
         self._packer = Packer(store, log)
@@ -240,7 +240,7 @@ class Replicator:
             self._puts = (self._puts[1], now)
             shipped = self._shipper.ship()
             if shipped is not None:
-                self._packer.shipped(*shipped)
+                self._packer.add_segment(*shipped)
                 self._post(Shipped(self._shipper.seq))
             return True
         if self._drain_until is not None and not self.behind:

@@ -30,7 +30,7 @@ class OwnershipCheck(Struct, frozen=True, kw_only=True):
     replicator has resolved that. `fence`: whether the store honours conditional writes.
     """
 
-    found: StoreHead | None
+    replica: StoreHead | None
     fence: bool
     diverged: str = ""
     """How the logs differ if another machine has continued the queue; empty otherwise."""
@@ -39,7 +39,7 @@ class OwnershipCheck(Struct, frozen=True, kw_only=True):
 
     def epoch(self, state: QueueState) -> int:
         """The epoch of the opening: later than any that has started or been claimed."""
-        claimed = self.found.seen.lease.epoch if self.found and self.found.seen else 0
+        claimed = self.replica.seen.lease.epoch if self.replica and self.replica.seen else 0
         return max(state.epoch, claimed) + 1
 
 
@@ -52,10 +52,10 @@ def take_ownership(
     restore: bool,
     force: bool,
     end: Callable[[JobState], None],
-    gone: Callable[[str, str | None], str],
+    why_terminated: Callable[[str, str | None], str],
     say: Callable[[str], None],
     nonce: str = "",
-    against: str = "",
+    force_nonce: str = "",
 ) -> OwnershipCheck:
     """Reconcile a log with its replica, and check that this process may own the queue.
 
@@ -91,17 +91,17 @@ def take_ownership(
     except Fenced as error:
         say(f"the queue continued on another machine: {error}")
         # The replicator finds the same and fences the queue, which ends its jobs here.
-        return OwnershipCheck(found=None, fence=fence, diverged=str(error))
+        return OwnershipCheck(replica=None, fence=fence, diverged=str(error))
     except StoreError as error:
         if restore or (isinstance(error, AccessDenied) and not running):
             raise
         say(f"{error} ({error.hint})" if error.hint else str(error))
-        return OwnershipCheck(found=None, fence=fence)
+        return OwnershipCheck(replica=None, fence=fence)
     if ledger.empty and new:
-        return OwnershipCheck(found=found, fence=fence)
+        return OwnershipCheck(replica=found, fence=fence)
     if ledger.empty:
         config, fence = take_over_submitted(store, ledger.queue_id, me, force=force)
-        return OwnershipCheck(found=found, fence=fence, config=config)
+        return OwnershipCheck(replica=found, fence=fence, config=config)
     moved = previous_machine(
         ledger.state, me
     )  # the new owner's log may not have these jobs' ends yet
@@ -110,12 +110,12 @@ def take_ownership(
         if moved or now is None or now.token != job.token or now.state != "running":
             end(job)
     fence = honoured and (ledger.state.owner.fence if ledger.state.owner else True)
-    if against and found.seen is not None and found.seen.lease.nonce not in (against, nonce):
+    if force_nonce and found.seen is not None and found.seen.lease.nonce not in (force_nonce, nonce):
         force = False  # another machine has just taken over, so it is alive
     check_takeover(
-        _in_store(ledger, found), found, me, fence=fence, force=force, gone=gone, nonce=nonce
+        _in_store(ledger, found), found, me, fence=fence, force=force, gone=why_terminated, nonce=nonce
     )
-    return OwnershipCheck(found=found, fence=fence)
+    return OwnershipCheck(replica=found, fence=fence)
 
 
 def _in_store(ledger: Ledger, found: StoreHead) -> QueueState | None:

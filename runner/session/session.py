@@ -158,14 +158,14 @@ class Session:
             now = self._clock.wall()
             self._shutdown.check_ttl(ledger.state, order.ttl, now, same_boot=same_boot)
         owning = self._own()
-        if not self.against and owning.found is not None and owning.found.seen is not None:
-            self.against = owning.found.seen.lease.nonce
+        if not self.against and owning.replica is not None and owning.replica.seen is not None:
+            self.against = owning.replica.seen.lease.nonce
         if ledger.empty:
             self._submit(owning.config)
         elif self._fresh and order.task == "run":
             raise _exists(order.queue_id, ledger.state)  # the folder was removed, the replica not
         state = ledger.state
-        found = owning.found
+        found = owning.replica
         behind = found is None
         if state.ended and found is not None and found.seq < ledger.seq:
             behind = self._settle(owning) > 0
@@ -189,7 +189,7 @@ class Session:
         if isinstance(opening, QueueResumed):
             here = not plans.moved_from  # otherwise a hint here is about another epoch
             hint = owned_hint.load_owned_time(self._paths.folder, state.epoch) if here else None
-            owned = owned_seconds(state, hint, every=SAVE_OWNED_SECONDS)
+            owned = owned_seconds(state, hint, interval=SAVE_OWNED_SECONDS)
             opening = structs.replace(opening, owned_seconds=owned, died=self._died)
         epoch = owning.epoch(state)
         return self._run_loop(state, plans, opening, epoch, self._replicator(owning, epoch))
@@ -228,17 +228,17 @@ class Session:
             epoch=epoch,
             fraction=random.random,
             last_lines=lambda job: last_lines(job, LAST_LINES),
-            committed=self._committed,
-            say=self._say,
+            on_committed=self._committed,
+            warn=self._say,
             troubles=self._troubles,
-            answered=inbox.done,
+            on_answered=inbox.done,
             plans=plans,
-            owed=pending_uploads(
+            pending_uploads=pending_uploads(
                 self._order.queue_id,
                 ledger.log.rows(),
                 failed_too=self._order.task == "resume",
             ),
-            owning=lambda seconds: owned_hint.save_owned_time(
+            save_owned=lambda seconds: owned_hint.save_owned_time(
                 self._paths.folder, owned_hint.OwnershipTime(epoch, seconds)
             ),
         )
@@ -293,10 +293,10 @@ class Session:
             restore=order.from_s3,
             force=order.force,
             end=self._end,
-            gone=self._gone,
+            why_terminated=self._gone,
             say=self._say,
             nonce=self._nonce,
-            against=self.against,
+            force_nonce=self.against,
         )
 
     def _whole_config(self) -> QueueConfig:
@@ -411,8 +411,8 @@ class Session:
             store=self._store,
             queue_id=self._order.queue_id,
             log=self._ledger.log.rows,
-            found=owning.found,
-            take=self._take_place,
+            replica=owning.replica,
+            claim_place=self._take_place,
             fence=owning.fence,
             owner=self._me,
             epoch=epoch,
@@ -421,7 +421,7 @@ class Session:
             bell=ThreadBell(),
             fraction=random.random,
             post=self._poller.post,
-            free=self._place.bucket is None,
+            unspaced=self._place.bucket is None,
             report=LagReport(self._paths.folder, self._store.location, self._say, self._troubles),
             troubles=self._troubles.present,
         )

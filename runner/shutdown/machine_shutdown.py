@@ -71,7 +71,7 @@ class MachineShutdown:
         Raises:
             TtlPassed: The time is over, and nothing is left to do.
         """
-        if ttl is None or ttl.left(0.0, now) > 0:
+        if ttl is None or ttl.seconds_left(0.0, now) > 0:
             return
         if (state.state, state.reason) != ("interrupted", "ttl"):
             return
@@ -121,13 +121,13 @@ class MachineShutdown:
             return ""  # everything is, by --no-s3, and a stopped instance keeps its disk
         if behind:
             return f"some of its log is not in {self._location}"
-        for job_id in (*state.unsaved, *state.uploading):
+        for job_id in (*state.upload_failed, *state.uploading):
             if self._paths.has(state.jobs[job_id].folder):
                 return f"results of {job_id} are not in {self._location}"
         for job_id, job in state.jobs.items():
-            if job.output_unsaved and self._paths.has(job.folder):
+            if job.output_error and self._paths.has(job.folder):
                 return f"output of {job_id} is not in {self._location}"
-            unsaved = job.checkpoint_unsaved and job.state != "completed"
+            unsaved = job.checkpoint_error and job.state != "completed"
             if unsaved and self._paths.has(job.folder):
                 return f"the checkpoint of {job_id} is not in {self._location}"
         left = next(pending_uploads(state.queue_id, rows, failed_too=False), None)

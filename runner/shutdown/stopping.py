@@ -52,7 +52,7 @@ class StopReasons:
         """When a stop began to wait for uploads only."""
         self.cancelled_by = cancelled_by
         self.signal: int | None = None
-        self.at_once = False
+        self.immediate = False
         """Whether a second signal asked to stop without waiting."""
         self.timed_out = False
         self.ttl_passed = False
@@ -68,15 +68,15 @@ class StopReasons:
     def __bool__(self) -> bool:
         return bool(self._interruption or self.timed_out or self.cancelled_by or self.fenced)
 
-    def interrupt(self, number: int) -> None:
+    def record_signal(self, number: int) -> None:
         """Record a signal: the first requests a clean stop, the second an immediate one."""
-        self.at_once = self.signal is not None
+        self.immediate = self.signal is not None
         if self.signal is None:
             self.signal = number
             name = signal.Signals(number).name
             self._record_interruption(QueueInterrupted(cause="signal", detail=name))
 
-    def take_back(self, notice: SpotNotice, kill_grace: float) -> float | None:
+    def record_spot_notice(self, notice: SpotNotice, kill_grace: float) -> float | None:
         """Record EC2's notice; returns the seconds from SIGTERM to SIGKILL, None for a repeat."""
         if self.notice is not None:
             return None
@@ -126,7 +126,7 @@ class StopReasons:
         """Seconds; None without a `ttl`, or after it has expired."""
         if self._ttl is None or self.ttl_passed:
             return None
-        return self._ttl.left(self._clock.monotonic() - self._began, self._clock.wall())
+        return self._ttl.seconds_left(self._clock.monotonic() - self._began, self._clock.wall())
 
     @property
     def next_at(self) -> float | None:
@@ -142,19 +142,19 @@ class StopReasons:
         return min(moments, default=None)
 
     @property
-    def impatient(self) -> bool:
+    def upload_wait_over(self) -> bool:
         """Whether a stop has waited long enough for uploads."""
         if not self:
             return False
-        return self.at_once or self._start_waiting() >= self._upload_limit
+        return self.immediate or self._start_waiting() >= self._upload_limit
 
-    def gives_up(self, *, flows: bool) -> bool:
+    def checkpoint_wait_over(self, *, is_progressing: bool) -> bool:
         """Whether a stop has waited long enough for checkpoints.
 
         Args:
             flows: Whether the checkpoints make progress.
         """
-        return self.at_once or self._start_waiting() >= self._checkpoint_limit(flows=flows)
+        return self.immediate or self._start_waiting() >= self._checkpoint_limit(flows=is_progressing)
 
     def _start_waiting(self) -> float:
         """Start the wait for uploads unless it has started; returns the current time."""
@@ -182,7 +182,7 @@ class StopReasons:
         return max(self._upload_limit, self._since + seconds)
 
     @property
-    def verdict(self) -> QueueFailed | QueueInterrupted | None:
+    def end_event(self) -> QueueFailed | QueueInterrupted | None:
         """The event that ends the queue once no job runs; None without a reason to stop."""
         if self.fenced:
             return QueueInterrupted(cause="fenced", detail=self.fenced)

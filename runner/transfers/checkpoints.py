@@ -109,12 +109,12 @@ class Checkpoints:
             job = state.jobs.get(job_id)
             if job is None or job.token != token:
                 del self._elsewhere[job_id]
-            elif job.missing or is_stopping(state):
+            elif job.open_dependencies or is_stopping(state):
                 continue  # a job that runs first could overwrite the restored files
             elif job.state in _TO_RUN and job.checkpoint:
                 del self._elsewhere[job_id]
                 self._restoring[job_id] = token
-                self._publisher.return_checkpoint(copy(job))
+                self._publisher.restore_checkpoint(copy(job))
 
     def held(self, state: QueueState) -> set[str]:
         """Jobs that wait for their checkpoint to be restored."""
@@ -146,7 +146,7 @@ class Checkpoints:
                         "the checkpoint of {} is not saved yet",
                         about=job_id,
                         why=why,
-                        said=f"{job_id}: the checkpoint is not saved yet: {why}",
+                        warning=f"{job_id}: the checkpoint is not saved yet: {why}",
                     )
             case CheckpointRestored(job_id, token, gone):
                 if self._restoring.get(job_id) == token:
@@ -163,7 +163,7 @@ class Checkpoints:
                     about=job_id,
                     why=why,
                     holds=True,
-                    said=f"the checkpoint of {job_id} cannot be restored yet: {why}",
+                    warning=f"the checkpoint of {job_id} cannot be restored yet: {why}",
                 )
 
     def drafts(self, state: QueueState) -> Iterator[Draft]:
@@ -172,7 +172,7 @@ class Checkpoints:
             yield from self._save_drafts(state, saved)
         for job_id, why in self._restore_errors.items():
             job = state.jobs.get(job_id)
-            if job is not None and job.not_put_back != why:
+            if job is not None and job.restore_error != why:
                 yield Draft(ResultsNotPutBack(error=why), job_id=job_id, attempt=job.attempt)
         for job_id, restored in self._restored.items():
             job = state.jobs.get(job_id)

@@ -69,7 +69,7 @@ class ThreadPublisher:
         self.restored = restored
         self.given_up = False
         self.files = (
-            ThreadPoolExecutor(FILES_AT_ONCE, thread_name_prefix="copier") if store.far else None
+            ThreadPoolExecutor(FILES_AT_ONCE, thread_name_prefix="copier") if store.is_remote else None
         )
         self._failures: dict[str, str] = {}
         self._open: set[str] = set()
@@ -89,11 +89,11 @@ class ThreadPublisher:
             *(self._restorers, self._checkpointers),
         )
 
-    def collect(self, token: str, job: JobConfig, folder: str) -> None:
+    def list_results(self, token: str, job: JobConfig, folder: str) -> None:
         """List an attempt's results."""
         self._collectors.add(lambda: self._collect(token, job, Path(folder)))
 
-    def publish(self, token: str, job: JobState, *, last: bool = False) -> None:
+    def upload(self, token: str, job: JobState, *, last: bool = False) -> None:
         """Upload an attempt's files."""
         self.given_up = False
         fresh = token in self._followed
@@ -102,22 +102,22 @@ class ThreadPublisher:
         self._open.add(token)
         self._uploaders.add(_Upload(self, token, job, fresh=fresh, failure=failure, last=last))
 
-    def follow(self, token: str, job: JobState) -> None:
+    def upload_output(self, token: str, job: JobState) -> None:
         """Upload the output of a running attempt, if the store is remote."""
         self._followed[token] = job
-        if self.store.far:
+        if self.store.is_remote:
             ends = dict.fromkeys(LOGS, 0)
             self._followers.add(lambda: self._follow(token, job, ends), OUTPUT_UPLOAD_SECONDS)
 
-    def put_back(self, job: JobState, as_of: str) -> None:
+    def restore_results(self, job: JobState, as_of: str) -> None:
         """Restore a job's results."""
         self._start_restore(_RestoreRequest(job, as_of, checkpoint=False))
 
-    def is_back(self, job: JobState) -> bool:
+    def has_restored(self, job: JobState) -> bool:
         """Whether a job's results are restored."""
         return self.restored.has(job)
 
-    def return_checkpoint(self, job: JobState) -> None:
+    def restore_checkpoint(self, job: JobState) -> None:
         """Restore a job's checkpoint."""
         self._start_restore(_RestoreRequest(job, job.ended_at, checkpoint=True))
 
@@ -232,7 +232,7 @@ class _Upload:
                 self._job,
                 fresh=fresh,
                 pool=publisher.files,
-                went=self._record_success,
+                on_progress=self._record_success,
             )
         except Unavailable as error:
             return self._retry(str(error), began)
@@ -328,7 +328,7 @@ class _CheckpointUpload:
             return pause
         try:
             saved = self._checkpoint.save(
-                publisher.store, pool=publisher.files, went=self._record_success
+                publisher.store, pool=publisher.files, on_progress=self._record_success
             )
         except CheckpointCancelled:
             return None

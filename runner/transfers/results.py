@@ -101,7 +101,7 @@ class Saving:
             self._uploading[job.token] = job.config.job_id
             if job.state == "completed" and job.config.result_files:
                 self._promised.add(job.token)
-            self._publisher.publish(job.token, job, last=last)
+            self._publisher.upload(job.token, job, last=last)
 
     def retry_given_up(self, state: QueueState, holds: Callable[[JobState], bool]) -> bool:
         """Retry failed uploads once at the queue's end, as the store may accept them by now.
@@ -112,7 +112,7 @@ class Saving:
         failed = [
             job
             for job in state.jobs.values()
-            if (job.upload_failed or job.output_unsaved) and job.token not in self._retried_last
+            if (job.upload_failed or job.output_error) and job.token not in self._retried_last
         ]
         self._to_retry = [job for job in failed if holds(job)] if not self._gave_up else []
         return bool(self._to_retry)
@@ -140,7 +140,7 @@ class Saving:
                     "the files of {} are not saved yet",
                     about=job_id,
                     why=why,
-                    said=f"{job_id}: its files are not saved yet: {why}",
+                    warning=f"{job_id}: its files are not saved yet: {why}",
                 )
             case ResultsRestored(job_id, _, gone):
                 self._restore_errors.pop(job_id, None)
@@ -157,7 +157,7 @@ class Saving:
                     about=job_id,
                     why=why,
                     holds=True,
-                    said=f"the results of {job_id} cannot be restored yet: {why}",
+                    warning=f"the results of {job_id} cannot be restored yet: {why}",
                 )
 
     def _end_retry(self, token: str) -> None:
@@ -203,9 +203,9 @@ class Saving:
             outcome = None if known else done.outcome
             if outcome is not None and job.state == "completed":
                 yield [Draft(outcome, job_id=job_id, attempt=attempt)]
-            if done.unsaved and done.unsaved != job.output_unsaved:
+            if done.unsaved and done.unsaved != job.output_error:
                 yield [Draft(OutputNotSaved(error=done.unsaved), job_id=job_id, attempt=attempt)]
-            elif job.output_unsaved and not done.unsaved:
+            elif job.output_error and not done.unsaved:
                 yield [Draft(OutputSaved(), job_id=job_id, attempt=attempt)]
         now = self._clock.monotonic()
         for token, retry in self._retrying.items():
@@ -213,12 +213,12 @@ class Saving:
             if job is None or job.token != token or retry.since is None:
                 continue
             late = now - retry.since >= state.config.upload_wait
-            if late and job.holding and decide.has_pending_dependents(state, [job.config.job_id]):
+            if late and job.upload_pending and decide.has_pending_dependents(state, [job.config.job_id]):
                 delayed = ResultsDelayed(error=retry.why)
                 yield [Draft(delayed, job_id=job.config.job_id, attempt=job.attempt)]
         for job_id, failed in self._restore_errors.items():
             job = state.jobs.get(job_id)
-            if job is not None and job.state == "completed" and job.not_put_back != failed.why:
+            if job is not None and job.state == "completed" and job.restore_error != failed.why:
                 note = ResultsNotPutBack(error=failed.why)
                 yield [Draft(note, job_id=job_id, attempt=job.attempt)]
         for job_id, restored in self._restored.items():
@@ -227,7 +227,7 @@ class Saving:
                 continue
             if restored.gone:
                 yield decide.reset_job(state, job, reason="results_lost", by=by)
-            elif not job.missing:  # otherwise it is restored again after the missing job has run
+            elif not job.open_dependencies:  # otherwise it is restored again after the missing job has run
                 note_ = ResultsPutBack(files=restored.files)
                 yield [Draft(note_, job_id=job_id, attempt=job.attempt)]
 
@@ -248,7 +248,7 @@ class Saving:
 
     def _has_results(self, job: JobState) -> bool:
         """Whether a completed job's results are on this machine, unchanged since."""
-        if self._publisher.is_back(job):
+        if self._publisher.has_restored(job):
             return True
         made_here = self._elsewhere.get(job.config.job_id) != job.token
         return made_here and not (job.upstream_resets and job.uploaded)
@@ -256,7 +256,7 @@ class Saving:
     def is_restore_due(self, state: QueueState) -> bool:
         """Whether a postponed restore can start, because the jobs before it have run again."""
         jobs = state.jobs
-        return any(not jobs[job_id].missing for job_id in self._postponed if job_id in jobs)
+        return any(not jobs[job_id].open_dependencies for job_id in self._postponed if job_id in jobs)
 
     def restore(self, state: QueueState, *, by: str) -> Iterator[list[Draft]]:
         """Restore the results that jobs which have yet to run may read, or reset the jobs that made
@@ -283,10 +283,10 @@ class Saving:
             if job.config.job_id not in self._restoring:
                 self._requests += 1
                 self._restoring[job.config.job_id] = self._requests
-                self._publisher.put_back(copy(job), as_of)
+                self._publisher.restore_results(copy(job), as_of)
         self._until = decide.highest_upstream(state, self._restoring)
-        self._early = {job_id for job_id in self._restoring if state.jobs[job_id].missing}
-        self._postponed = {job_id for job_id, job in elsewhere.items() if job.missing}
+        self._early = {job_id for job_id in self._restoring if state.jobs[job_id].open_dependencies}
+        self._postponed = {job_id for job_id, job in elsewhere.items() if job.open_dependencies}
 
     def give_up_if_due(self, state: QueueState, *, leaving: bool) -> None:
         """Give up failing uploads `GIVE_UP_SECONDS` after the last job.
@@ -297,7 +297,7 @@ class Saving:
         now = self._clock.monotonic()
         waits = bool(state.running)
         if not leaving and not is_stopping(state):
-            holding = [job_id for job_id in state.uploading if state.jobs[job_id].holding]
+            holding = [job_id for job_id in state.uploading if state.jobs[job_id].upload_pending]
             waits = waits or bool(state.retrying) or decide.has_pending_dependents(state, holding)
         if waits or not (self._retrying or self._retrying_output):
             self._idle_since = None

@@ -69,7 +69,7 @@ class Image(Struct, frozen=True):
     ami: str
     name: str
     device: str
-    least_gib: int
+    min_gib: int
 
 
 def find_image(aws: AwsSession, kind: InstanceType, ami: str | None) -> Image:
@@ -109,11 +109,11 @@ def volume_gib(image: Image, wanted: int | None) -> int:
     Raises:
         InvalidArgument: The volume is too small for the image.
     """
-    if wanted is not None and wanted < image.least_gib:
+    if wanted is not None and wanted < image.min_gib:
         raise InvalidArgument(
-            f"--volume-size {wanted} is too small", why=f"the image needs {image.least_gib} GiB"
+            f"--volume-size {wanted} is too small", why=f"the image needs {image.min_gib} GiB"
         )
-    return wanted or max(DEFAULT_GIB, image.least_gib)
+    return wanted or max(DEFAULT_GIB, image.min_gib)
 
 
 def _newest(aws: AwsSession, kind: InstanceType) -> str:

@@ -22,7 +22,7 @@ class Key(Struct, frozen=True):
     """A key pair. `there`: whether EC2 has it. `file`: spawn's private key; None for the user's."""
 
     name: str
-    there: bool = False
+    exists: bool = False
     file: Path | None = None
     public: bytes = b""
 
@@ -39,7 +39,7 @@ def find_named_key(aws: AwsSession, name: str) -> Key:
             f"{aws.region} has no key pair {name}",
             hint="use a --key-name of this region, or omit it to create a key pair",
         )
-    return Key(name, there=True)
+    return Key(name, exists=True)
 
 
 def find_own_key(aws: AwsSession, file: Path) -> Key:
@@ -57,7 +57,7 @@ def find_own_key(aws: AwsSession, file: Path) -> Key:
     tags = _find_tags(aws, name)
     if tags is not None:
         require_tag(f"key pair {name}", tags, "--key-name")
-    return Key(name, there=tags is not None, file=file, public=public)
+    return Key(name, exists=tags is not None, file=file, public=public)
 
 
 def create_key(aws: AwsSession, key: Key) -> Key:
@@ -71,7 +71,7 @@ def create_key(aws: AwsSession, key: Key) -> Key:
     if not key.public:
         _generate(key.file)
         key = find_own_key(aws, key.file)
-    if key.there:
+    if key.exists:
         return key
     with aws_errors("ec2:ImportKeyPair", "create a key pair", aws.region):
         try:
@@ -83,7 +83,7 @@ def create_key(aws: AwsSession, key: Key) -> Key:
         except ClientError as error:
             if error_code(error) != "InvalidKeyPair.Duplicate":
                 raise  # a duplicate is the same key, because its name is a hash of the key
-    return Key(key.name, there=True, file=key.file, public=key.public)
+    return Key(key.name, exists=True, file=key.file, public=key.public)
 
 
 def _find_tags(aws: AwsSession, name: str) -> list[dict[str, str]] | None:

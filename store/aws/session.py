@@ -64,7 +64,7 @@ class AwsSession:
         """Return the client of a service; each is created once."""
         if service not in self._clients:
             self._clients[service] = create_client(
-                service, self.region, self.profile, self._botocore, patience=SLOW_SECONDS
+                service, self.region, self.profile, self._botocore, read_timeout=SLOW_SECONDS
             )
         return self._clients[service]
 

@@ -47,25 +47,25 @@ def update_cache(
     try:
         return FeedUpdate(_fetch(client, cache, since, early))
     except _Differs:
-        cache.cut(before)
-    new = cache.beside()
+        cache.truncate(before)
+    new = cache.new_replacement()
     try:
         page = _fetch(client, new, "", None)
     except _Differs as error:
-        new.drop()
+        new.delete_file()
         raise CorruptLog(
             f"the log on {client.name} changed while it was read",
             seq=1,
             why=error.why or "it no longer has the events that it sent",
         ) from None
     except BaseException:
-        new.drop()
+        new.delete_file()
         raise
     both = min(new.seq, before)
     differs = bisect_left(
         range(1, both + 1), True, key=lambda seq: new.hash_at(seq) != cache.hash_at(seq)
     )
-    cache.become(new)
+    cache.replace_with(new)
     return FeedUpdate(page, differs + 1)
 
 

@@ -163,10 +163,10 @@ class Ledger:
         state = self._replay.partial
         if event.note or state is None:
             return
-        self._guard.move_queue(state.state, event.type, seq=event.seq)
+        self._guard.next_queue_state(state.state, event.type, seq=event.seq)
         if event.job_id is not None and event.job_id in state.jobs:
             job = state.jobs[event.job_id]
-            self._guard.move_job(job.state, event.type, job_id=event.job_id, seq=event.seq)
+            self._guard.next_job_state(job.state, event.type, job_id=event.job_id, seq=event.seq)
 
     def _read(self) -> Replay:
         fold = Replay(self.queue_id)

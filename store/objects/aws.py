@@ -188,7 +188,7 @@ def create_client(
     profile: str | None,
     base: Session | None = None,
     *,
-    patience: float | None = None,
+    read_timeout: float | None = None,
 ) -> Any:
     """Create a client for a service, with credentials and endpoints from boto3's chain.
 
@@ -207,7 +207,7 @@ def create_client(
         region_name=region, profile_name=profile, botocore_session=base or new()
     )
     try:
-        config = CONFIG if patience is None else CONFIG.merge(Config(read_timeout=patience))
+        config = CONFIG if read_timeout is None else CONFIG.merge(Config(read_timeout=read_timeout))
         client = session.client(service, config=config)
     except ValueError as error:  # botocore's error for an invalid URL
         why = redact(str(error))

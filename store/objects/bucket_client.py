@@ -130,7 +130,7 @@ class BucketClient:
         with self._lock:
             if self._slow is None:
                 self._slow = create_client(
-                    "s3", self._region, self._profile, patience=COMPLETE_SECONDS
+                    "s3", self._region, self._profile, read_timeout=COMPLETE_SECONDS
                 )
             return self._slow
 

@@ -51,7 +51,7 @@ class FolderStore:
         return f"{self._root}/"
 
     @property
-    def far(self) -> bool:
+    def is_remote(self) -> bool:
         return False
 
     def has(self, key: str) -> bool:
@@ -161,7 +161,7 @@ class FolderStore:
             except _SourceError as error:
                 raise error.error from None
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Flushes each file, or the whole disk if there are many."""
         paths = [self._unsettled.popleft() for _ in range(len(self._unsettled))]
         if len(paths) > SYNC_ALL_THRESHOLD:

@@ -150,7 +150,7 @@ class ObjectStore(SmallObjects, Protocol):
     """Objects of any size, for the files of attempts."""
 
     @property
-    def far(self) -> bool:
+    def is_remote(self) -> bool:
         """Whether the store is remote: it can fail independently of this machine, and objects are
         not read back without need."""
         ...
@@ -212,7 +212,7 @@ class ObjectStore(SmallObjects, Protocol):
         """
         ...
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Make all copies by `put_file` durable."""
         ...
 

@@ -76,7 +76,7 @@ class S3Store:
         return f"s3://{self._client.bucket}/{self._prefix}"
 
     @property
-    def far(self) -> bool:
+    def is_remote(self) -> bool:
         return True
 
     def create(self, key: str, data: bytes) -> str:
@@ -139,7 +139,7 @@ class S3Store:
                 return
             after = {"ContinuationToken": found["NextContinuationToken"]}
 
-    def at(self, prefix: str) -> "S3Store":
+    def with_prefix(self, prefix: str) -> "S3Store":
         """A store with another prefix of the bucket, over the same connections."""
         other = S3Store(bucket=self._client.bucket, prefix=prefix)
         other._client = self._client
@@ -222,7 +222,7 @@ class S3Store:
                     return sent, digest
         return self._existing(key)
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Does nothing: every object is durable."""
 
     def _create_unless_exists(self, key: str, data: bytes) -> bool:

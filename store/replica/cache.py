@@ -48,7 +48,7 @@ class Cache:
         return len(self._starts)
 
     @property
-    def kept_at(self) -> Path | None:
+    def file(self) -> Path | None:
         """The cache file; None if there is none."""
         return self._path if self._path is not None and self._path.is_file() else None
 
@@ -120,7 +120,7 @@ class Cache:
         finally:
             self._write(waiting)
 
-    def cut(self, seq: int) -> None:
+    def truncate(self, seq: int) -> None:
         """Drop the events after a seq."""
         if seq < self.seq:
             hash_ = self.hash_at(seq)
@@ -131,7 +131,7 @@ class Cache:
             with suppress(OSError):
                 self._storage.cut(self._end)
 
-    def beside(self) -> "Cache":
+    def new_replacement(self) -> "Cache":
         """An empty cache that can replace this one."""
         other = Cache(self.queue_id, None)
         if self._path is not None:
@@ -142,7 +142,7 @@ class Cache:
                 other._path = part
         return other
 
-    def become(self, other: "Cache") -> None:
+    def replace_with(self, other: "Cache") -> None:
         """Take over the events and the file of a cache that `beside` returned."""
         if self._path is not None:
             try:
@@ -155,7 +155,7 @@ class Cache:
         self._storage, self._starts, self._end = other._storage, other._starts, other._end
         self.hash, self._confirmed = other.hash, other._confirmed
 
-    def drop(self) -> None:
+    def delete_file(self) -> None:
         """Delete the file of a cache that `beside` returned."""
         if self._path is not None:
             with suppress(OSError):

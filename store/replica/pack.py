@@ -39,7 +39,7 @@ class Packer:
         self._last_piece = 1
         """First seq of the newest piece, which may grow; the store has the earlier pieces."""
 
-    def shipped(self, first: int, last: int) -> None:
+    def add_segment(self, first: int, last: int) -> None:
         """Record a new segment."""
         self._stack.append((0, first, last))
 

@@ -92,7 +92,7 @@ def reconcile_or_claim(
     queue_id: str,
     log: Log,
     append: Callable[[Iterable[Row]], None],
-    take: Callable[[], bool] | None,
+    claim_place: Callable[[], bool] | None,
 ) -> tuple[StoreHead, bool]:
     """Reconcile. If the store has no log and no lease of the queue yet, claim the place first.
 
@@ -113,14 +113,14 @@ def reconcile_or_claim(
     try:
         found = reconcile(store, queue_id, log, append)
     except (AccessDenied, CorruptLog) as error:
-        if take is None:
+        if claim_place is None:
             raise
         unread = error
     else:
-        if take is None or found.seen is not None or found.seq:
+        if claim_place is None or found.seen is not None or found.seq:
             return found, True
     try:
-        fence = take()
+        fence = claim_place()
     except QueueExists as error:
         if unread is not None:  # the owner is unknown
             raise unread from None

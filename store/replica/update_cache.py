@@ -39,25 +39,25 @@ def update_cache(store: SmallObjects, cache: Cache) -> CacheUpdate:
         _fetch(store, cache, seen)
         return CacheUpdate(seen)
     except CorruptLog:
-        cache.cut(before)
-    fresh = cache.beside()
+        cache.truncate(before)
+    fresh = cache.new_replacement()
     try:
         _fetch(store, fresh, seen)
         both = min(fresh.seq, before)
         if both < before and fresh.hash == cache.hash_at(both):
             error = read.ends_before(both, before)
-            if cache.kept_at is not None:
-                error.hint = f"delete {cache.kept_at}, which has them, to accept the shorter log"
+            if cache.file is not None:
+                error.hint = f"delete {cache.file}, which has them, to accept the shorter log"
             raise error
     except BaseException:
-        fresh.drop()
+        fresh.delete_file()
         raise
     differs = bisect_left(
         range(1, both + 1),
         True,
         key=lambda seq: fresh.hash_at(seq) != cache.hash_at(seq),
     )
-    cache.become(fresh)
+    cache.replace_with(fresh)
     return CacheUpdate(seen, differs + 1 if differs < both else 0)
 
 
@@ -79,6 +79,6 @@ def _fetch(store: SmallObjects, cache: Cache, seen: LeaseSnapshot | None) -> Non
         hash_at = {at: cache.hash_at(at)} if 0 < at <= cache.seq else {}
         read.expect_head(seen, cache.seq, hash_at)
     except CorruptLog:
-        cache.cut(before)
+        cache.truncate(before)
         raise
     cache.confirm()

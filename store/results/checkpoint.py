@@ -54,7 +54,7 @@ class Checkpoint:
         store: ObjectStore,
         *,
         pool: Executor | None = None,
-        went: Callable[[], None] = lambda: None,
+        on_progress: Callable[[], None] = lambda: None,
     ) -> CheckpointSaved | None:
         """Upload the files and their list.
 
@@ -82,11 +82,11 @@ class Checkpoint:
             if not self._wanted():
                 raise CheckpointCancelled
             sent = self._sent.get(file.name) or self._send(store, prefix, file)
-            went()
+            on_progress()
             return UploadedFile(**msgspec.structs.asdict(file), sha256=sent.sha256)
 
         kept = tuple(map_concurrently(upload, self._found.files, pool))
-        store.settle()
+        store.flush()
         digest = store.put(prefix + LIST, encode_list(kept, self._found))
         return CheckpointSaved(
             files=len(kept),

@@ -71,7 +71,7 @@ def _restored_line(job: JobState) -> str:
 
 
 def restore_results(
-    store: ObjectStore, job: JobState, mine: Callable[[str], bool] = lambda _: True
+    store: ObjectStore, job: JobState, may_restore: Callable[[str], bool] = lambda _: True
 ) -> int:
     """Restore the results of a completed job to their original paths.
 
@@ -95,7 +95,7 @@ def restore_results(
     saved = job.uploaded
     assert saved is not None
     folder = f"{attempt_prefix(job)}results/"
-    return restore_files(store, job.config, saved.key, saved.sha256, folder, mine)
+    return restore_files(store, job.config, saved.key, saved.sha256, folder, may_restore)
 
 
 def restore_files(

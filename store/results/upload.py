@@ -87,7 +87,7 @@ def publish(
     *,
     fresh: bool = False,
     pool: Executor | None = None,
-    went: Callable[[], None] = lambda: None,
+    on_progress: Callable[[], None] = lambda: None,
 ) -> ResultsUploaded | None:
     """Upload an attempt's files. Objects that exist are not changed.
 
@@ -120,14 +120,14 @@ def publish(
             return
         try:
             put()
-            went()
+            on_progress()
         except (OSError, StoreError) as error:  # other files may succeed
             failed.append(error)
 
     output: dict[str, Checksum] = {}
 
     def upload_log(log: str) -> None:
-        if store.far:
+        if store.is_remote:
             output[log] = Checksum(*store.put_file(prefix + log, folder / log))
         else:
             store.link(prefix + log, folder / log)
@@ -135,7 +135,7 @@ def publish(
     for log in LOGS:
         if (folder / log).exists():
             put_if_missing(prefix + log, lambda log=log: upload_log(log))  # type: ignore[misc]
-        if store.far and prefix + log in existing:  # by an earlier try
+        if store.is_remote and prefix + log in existing:  # by an earlier try
             output[log] = Checksum(existing[prefix + log], _digest(str(folder / log)))
     for name, data in (("exit_code", _exit_code(job)), ("metadata.json", _metadata(job, output))):
         put_if_missing(
@@ -143,7 +143,7 @@ def publish(
             lambda name=name, data=data: store.put(prefix + name, data, durable=False),  # type: ignore[misc]
         )
     mark("publisher.logs")
-    uploaded = _publish_results(store, prefix, folder, existing, pool, went) if promised else None
+    uploaded = _publish_results(store, prefix, folder, existing, pool, on_progress) if promised else None
     if failed:
         raise OutputNotUploaded(uploaded, failed[0])
     _mark(folder)
@@ -181,17 +181,17 @@ def _publish_results(
 
     def upload(file: ResultFile) -> UploadedFile:
         key = f"{prefix}results/{file.name}"
-        sent = journal.find(file.name) if store.far else None
+        sent = journal.find(file.name) if store.is_remote else None
         if sent is None or existing.get(key) != sent.size:
             sent = upload_file(store, key, file, exists=key in existing)
-            if store.far:
+            if store.is_remote:
                 journal.note(sent)
         went()
         mark("publisher.file")
         return UploadedFile(**msgspec.structs.asdict(file), sha256=sent.sha256)
 
     kept = tuple(map_concurrently(upload, manifest.files, pool))
-    store.settle()
+    store.flush()
     stored = store.put(prefix + NAME, encode_list(kept, manifest))
     mark("publisher.uploaded")
     return ResultsUploaded(

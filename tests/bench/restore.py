@@ -26,7 +26,7 @@ def measure(folder: Path) -> Figure:
     write_segments(writing, rows, range(1, EVENTS + 1))
     packer = Packer(writing, GrowingLog(rows))
     for seq in range(1, EVENTS + 1):
-        packer.shipped(seq, seq)
+        packer.add_segment(seq, seq)
         while packer.due:
             packer.pack()
     lease(writing, rows[-1])

@@ -58,7 +58,7 @@ def sheet(
         path=critical_path(timeline),
         whys=explain_failures(state, lambda: log.rows, now=now, last=log.seq),
         zone=ZONE,
-        there=there,
+        files_beside=there,
     )
 
 

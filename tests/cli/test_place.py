@@ -44,7 +44,7 @@ def test_options_take_precedence(roots: Roots) -> None:
 
 
 def test_the_local_log_takes_precedence_over_the_remembered_place(roots: Roots) -> None:
-    default = LocationFlags(bucket="default", prefix="default", typed=False)
+    default = LocationFlags(bucket="default", prefix="default", place_typed=False)
     assert find_place(roots, ID, default).place == StoreLocation(bucket="default", prefix="default")
     save_place(roots, ID, ONCE)
     assert find_place(roots, ID, LocationFlags()).place == ONCE

@@ -44,7 +44,7 @@ def test_a_missing_bucket_has_no_folders(server: Server) -> None:
 
 def test_another_prefix_reuses_the_connections(server: Server) -> None:
     store = S3Store(bucket=BUCKET, prefix="")
-    other = store.at("a")
+    other = store.with_prefix("a")
     assert other.location == f"s3://{BUCKET}/a/"
     assert other.has("1")
     assert other._client is store._client

@@ -66,7 +66,7 @@ def place(ways: tuple[Proxy, S3Store, S3Store]) -> Place:
     """An empty prefix."""
     between, ours, others = ways
     prefix = f"claims/{uuid4()}"
-    return Place(between, ours.at(prefix), others.at(prefix))
+    return Place(between, ours.with_prefix(prefix), others.with_prefix(prefix))
 
 
 def test_a_replacement_counts_though_its_response_is_lost(place: Place) -> None:

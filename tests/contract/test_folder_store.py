@@ -176,8 +176,8 @@ def test_stored_files_are_flushed_together(
     store.put_file("a/1", tmp_path / "model.pth")
     store.put_file("a/2", tmp_path / "model.pth")
     assert synced == []
-    store.settle()
+    store.flush()
     a = root / "a"
     assert synced == inodes(a / "1", a / "2", a, root, root.parent)
-    store.settle()
+    store.flush()
     assert len(synced) == 5, "each is flushed only once"

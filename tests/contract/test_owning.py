@@ -42,10 +42,10 @@ def _own(
             restore=False,
             force=force,
             end=end,
-            gone=lambda *_: "",
+            why_terminated=lambda *_: "",
             say=print,
             nonce=nonce,
-            against=against,
+            force_nonce=against,
         )
         return owning.epoch(ledger.state)
     finally:

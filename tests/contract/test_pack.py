@@ -60,7 +60,7 @@ def test_eight_segments_make_a_pack_and_four_packs_a_larger_one(store: CountingS
     assert packs(store) == []
     packer = Packer(store, GrowingLog(ROWS))
     for count in range(1, 129):
-        packer.shipped(count, count)
+        packer.add_segment(count, count)
         while packer.due:
             packer.pack()
     eights = [(first, first + 7) for first in range(1, 129, 8)]
@@ -72,7 +72,7 @@ def test_a_failed_pack_is_retried(tmp_path: Path) -> None:
     store = ForgetfulStore(tmp_path / "objects")
     packer = Packer(store, GrowingLog(ROWS))
     for count in range(1, 9):
-        packer.shipped(count, count)
+        packer.add_segment(count, count)
     store.lost = 1
     with pytest.raises(Unavailable):
         packer.pack()
@@ -182,7 +182,7 @@ def test_a_failed_pack_of_the_whole_log_stays_due_until_it_succeeds(tmp_path: Pa
     with pytest.raises(Unavailable):
         packer.pack_all(20)
     for seq in range(21, 29):
-        packer.shipped(seq, seq)
+        packer.add_segment(seq, seq)
     while packer.due:
         packer.pack()
     assert packs(store) == [(1, 20), (21, 28)]

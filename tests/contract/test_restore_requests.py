@@ -50,7 +50,7 @@ def _replicate(
     packer = Packer(store, log)
     first = 1
     for end in ends:
-        packer.shipped(first, end)
+        packer.add_segment(first, end)
         while packer.due:
             packer.pack()
         if any(each in epoch_ends for each in range(first, end + 1)):

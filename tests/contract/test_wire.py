@@ -138,7 +138,7 @@ def test_another_prefix_of_the_bucket_is_requested_directly(at: Callable[..., S3
     with raw_server(_answer) as server:
         store = at(server.port)
         _read(store)
-        assert _read(store.at("other"), "x") == BODY
+        assert _read(store.with_prefix("other"), "x") == BODY
         assert server.asked[1].startswith("GET /bucket/other/x HTTP/1.1\r\n")
         assert not _by_boto3(server.asked[1])
 

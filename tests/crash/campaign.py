@@ -100,7 +100,7 @@ def start(queue: Queue, changes: Mapping[str, Any] | None = None, **environ: str
 def wait_commits(runner: RunnerProcess, count: int) -> int:
     """Wait until a runner has reported `count` commits or has ended; returns their number."""
     told = 0
-    while told < count and (news := runner.news()) is not None:
+    while told < count and (news := runner.messages()) is not None:
         told += sum(isinstance(each, LogCommitted) for each in news)
     return told
 

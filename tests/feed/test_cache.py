@@ -198,7 +198,7 @@ def test_lines_that_do_not_continue_the_chain_are_rejected(
     with client, cache.updating():
         update_cache(client, cache)
         assert cache.seq == 6
-        cache.cut(4)
+        cache.truncate(4)
         client.forge = b"0" * 64
         with pytest.raises(CorruptLog):
             update_cache(client, cache)

@@ -16,11 +16,11 @@ ID = "i-0123456789abcdef0"
 
 
 def ask(person: SshUser, name: str = ID, **more: Any) -> HostSettings:
-    return SshConfig(person.environ).of(name, **more)
+    return SshConfig(person.environ).settings_for(name, **more)
 
 
 def without_ssh(person: SshUser, name: str = ID) -> HostSettings:
-    return SshConfig(person.environ | {"PATH": "/nowhere"}).of(name)
+    return SshConfig(person.environ | {"PATH": "/nowhere"}).settings_for(name)
 
 
 Reader = Callable[[SshUser], HostSettings]

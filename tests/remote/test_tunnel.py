@@ -40,7 +40,7 @@ def test_a_port_of_the_instance_is_reachable_locally(known: Sshd, reach: REACH, 
     with reach().tunnel(feed) as tunnel:
         assert get(tunnel) == b"/hello"
         assert get(tunnel, "/much") == b"/much" * 100_000
-        assert tunnel.trouble() is None
+        assert tunnel.last_error() is None
         address = tunnel.address
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(address)
@@ -84,7 +84,7 @@ def test_a_closed_remote_port_is_distinguished_from_a_cut_tunnel(
     with reach().tunnel(closed_port) as tunnel:
         with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
             get(tunnel)
-        trouble = tunnel.trouble()
+        trouble = tunnel.last_error()
         assert isinstance(trouble, PortClosed)
         assert trouble.what.startswith(f"nothing listens at 127.0.0.1:{tunnel.remote_port}")
         assert tunnel.connection.alive
@@ -99,7 +99,7 @@ def test_disabled_port_forwarding_is_reported(
         with reach().tunnel(feed) as tunnel:
             with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
                 get(tunnel)
-            trouble = tunnel.trouble()
+            trouble = tunnel.last_error()
     assert isinstance(trouble, ForwardingRefused)
     assert "AllowTcpForwarding" in trouble.hint
 
@@ -123,7 +123,7 @@ def test_a_cut_connection_is_reopened_on_the_same_port(
             assert get(tunnel) == b"/hello"
             known.cut()
             wait_until(_get_again(tunnel), seconds=30, what="the tunnel is there again")
-            assert tunnel.trouble() is None
+            assert tunnel.last_error() is None
         assert tunnel.address == address
 
 
@@ -135,10 +135,10 @@ def test_an_unreachable_host_is_reported_until_the_tunnel_recovers(
         wait_until(lambda: not tunnel.connection.alive, what="the cut is noticed")
         with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
             get(tunnel)
-        assert isinstance(tunnel.trouble(), Unreachable)
+        assert isinstance(tunnel.last_error(), Unreachable)
         known.start()
         assert get(tunnel) == b"/hello"
-        assert tunnel.trouble() is None
+        assert tunnel.last_error() is None
 
 
 def test_a_request_in_progress_ends_when_the_connection_is_cut(known: Sshd, reach: REACH) -> None:
@@ -165,7 +165,7 @@ def test_another_host_key_after_a_cut_is_rejected(known: Sshd, reach: REACH, fee
         wait_until(lambda: not tunnel.connection.alive, what="the cut is noticed")
         with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
             get(tunnel)
-        trouble = tunnel.trouble()
+        trouble = tunnel.last_error()
     assert trouble is not None
     assert "does not match the known one" in trouble.what
 
@@ -345,7 +345,7 @@ def test_a_dead_connection_times_out_and_is_reopened(
             between.swallow()
             with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
                 get(tunnel)
-            assert isinstance(tunnel.trouble(), ConnectionLost)
+            assert isinstance(tunnel.last_error(), ConnectionLost)
             assert get(tunnel) == b"/hello"
 
 

@@ -119,7 +119,7 @@ class Attempt:
         """Close the gate: the command never runs."""
         if self.state == "gate":
             self.state = "over"
-            self.exit = AttemptExit(exit_code=0, began=False)
+            self.exit = AttemptExit(exit_code=0, started=False)
 
     def notify_runner(self) -> None:
         """Notify the runner, if there is one."""

@@ -280,13 +280,13 @@ class Schedule:
             restore=take,
             force=force,
             end=launcher.end,
-            gone=lambda instance, _: "" if self._is_there(instance) else "terminated",
+            why_terminated=lambda instance, _: "" if self._is_there(instance) else "terminated",
             say=lambda text: kernel.trace(f"{process.name} says {text}"),
             nonce=nonce,
-            against=against,
+            force_nonce=against,
         )
-        if not against and owning.found is not None and owning.found.seen is not None:
-            against = owning.found.seen.lease.nonce
+        if not against and owning.replica is not None and owning.replica.seen is not None:
+            against = owning.replica.seen.lease.nonce
         if ledger.empty:
             drafts = submit(
                 owning.config or self.config, file="q.json", file_sha256="00", version="0"
@@ -298,7 +298,7 @@ class Schedule:
             if owning.diverged:
                 self._put_aside(host)
                 return None
-            behind = owning.found is not None and owning.found.seq < ledger.seq
+            behind = owning.replica is not None and owning.replica.seq < ledger.seq
             if behind and self._ship_end(host, ledger, owning, client, me, clock, nonce):
                 return None
             if not (state.failed and retry_failed):
@@ -318,7 +318,7 @@ class Schedule:
         epoch = owning.epoch(state)
         client.raises_unknown_errors = True  # from here on only the replicator makes requests
         replicator = self._replicator(
-            ledger, client, owning.found, take_place, me, epoch, nonce, clock, inbox.post
+            ledger, client, owning.replica, take_place, me, epoch, nonce, clock, inbox.post
         )
         same = state.owner is not None and state.owner.place == host.place
         runner = Runner(
@@ -332,10 +332,10 @@ class Schedule:
             epoch=epoch,
             fraction=host.rng.random,
             last_lines=lambda _: (),
-            committed=lambda _: None,
-            say=lambda text: kernel.trace(f"{process.name} says {text}"),
-            answered=lambda _: None,
-            owed=[
+            on_committed=lambda _: None,
+            warn=lambda text: kernel.trace(f"{process.name} says {text}"),
+            on_answered=lambda _: None,
+            pending_uploads=[
                 copy(job)
                 for job in state.jobs.values()
                 if job.outcome and job.token in host.folders and not job.uploaded
@@ -387,8 +387,8 @@ class Schedule:
             store=client,
             queue_id=QUEUE_ID,
             log=ledger.log.rows,
-            found=found,  # type: ignore[arg-type]
-            take=take,
+            replica=found,  # type: ignore[arg-type]
+            claim_place=take,
             fence=True,
             owner=me,
             epoch=epoch,
@@ -414,7 +414,7 @@ class Schedule:
         replicator = self._replicator(
             ledger,
             client,
-            owning.found,
+            owning.replica,
             lambda: True,
             me,
             owning.epoch(ledger.state),

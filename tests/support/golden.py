@@ -216,7 +216,7 @@ def summary(state: QueueState) -> dict[str, Any]:
         "running": list(state.running),
         "failed": list(state.failed),
         "uploading": list(state.uploading),
-        "unsaved": list(state.unsaved),
+        "unsaved": list(state.upload_failed),
         "jobs": [_job(state.jobs[job_id]) for job_id in state.order],
     }
 

@@ -62,7 +62,7 @@ EXITS = (
     AttemptExit(exit_code=0, stop="fenced"),
     AttemptExit(exit_code=0, stop="host"),
     AttemptExit(exit_code=0, stop="cancel"),
-    AttemptExit(exit_code=0, began=False),
+    AttemptExit(exit_code=0, started=False),
 )
 
 
@@ -151,8 +151,8 @@ class Driver:
                 self._resume()
             elif state.failed:
                 self._reset(state.jobs[next(iter(state.failed))], "retry")
-            elif state.unsaved:
-                self._upload(state.jobs[next(iter(state.unsaved))], ok=True)
+            elif state.upload_failed:
+                self._upload(state.jobs[next(iter(state.upload_failed))], ok=True)
             elif not self._step():
                 self._let_something_succeed()
         raise AssertionError("the queue comes to no end")
@@ -184,8 +184,8 @@ class Driver:
             actions.append((2, self._reconfigure))
         if state.uploading:
             actions.append((20, lambda: self._upload(self._any(list(state.uploading)))))
-        if state.unsaved:
-            actions.append((2, lambda: self._upload(self._any(list(state.unsaved)))))
+        if state.upload_failed:
+            actions.append((2, lambda: self._upload(self._any(list(state.upload_failed)))))
         if waiting := [job_id for job_id in state.retrying if job_id not in self._due]:
             actions.append((15, lambda: self._due.add(self._any(waiting).config.job_id)))
         if state.failed:
@@ -290,7 +290,7 @@ class Driver:
 
     def _upload(self, job: JobState, *, ok: bool | None = None) -> None:
         data: ResultsUploaded | ResultsDelayed | ResultsUploadFailed
-        if ok is None and job.holding and not self._choose.below(4):
+        if ok is None and job.upload_pending and not self._choose.below(4):
             data = ResultsDelayed(error="unreachable")
         elif ok or (ok is None and self._choose.below(4)):
             key = f"{job.config.job_id}/attempts/{job.epoch}.{job.attempt}/manifest.json"
@@ -312,7 +312,7 @@ class Driver:
 
     def _first_due(self) -> JobState | None:
         jobs = [self.state.jobs[job_id] for job_id in self._due if job_id in self.state.retrying]
-        free = [job for job in jobs if not job.missing]
+        free = [job for job in jobs if not job.open_dependencies]
         return min(free, key=lambda job: job.index, default=None)
 
     def _with_lost_results(self) -> list[str]:

@@ -104,7 +104,7 @@ def ship(
     for end in ends:
         log.seq = end
         while (segment := shipping.ship()) is not None:
-            packer.shipped(*segment)
+            packer.add_segment(*segment)
             while pack and packer.due:
                 packer.pack()
     return packer

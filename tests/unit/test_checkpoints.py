@@ -35,9 +35,9 @@ def test_a_checkpoint_stays_valid_until_the_job_completes() -> None:
     log.queue(QueueInterrupted(cause="spot"), resumed())
     log.job("a", started("a", 2), JobInterrupted(cause="lost"), attempt=2)
     log.job("a", CheckpointNotSaved(error="denied"), attempt=2)
-    assert (_job(log).checkpoint, _job(log).checkpoint_unsaved) == (SAVED, "denied")
+    assert (_job(log).checkpoint, _job(log).checkpoint_error) == (SAVED, "denied")
     log.job("a", started("a", 3), attempt=3)
-    assert _job(log).checkpoint_unsaved == ""
+    assert _job(log).checkpoint_error == ""
     log.job("a", JobCompleted(exit_code=0), attempt=3)
     assert _job(log).checkpoint is None
 
@@ -63,6 +63,6 @@ def test_a_job_that_waits_for_its_checkpoint_lets_others_start() -> None:
 def test_a_kept_machine_is_noted_until_the_queue_resumes() -> None:
     log = running(queue(job("a")))
     log.queue(QueueFailed(reason="cancelled"), MachineKept(why="its log is not all there"))
-    assert log.replay().state.kept == "its log is not all there"
+    assert log.replay().state.power_off_error == "its log is not all there"
     log.queue(resumed())
-    assert log.replay().state.kept == ""
+    assert log.replay().state.power_off_error == ""

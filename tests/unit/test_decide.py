@@ -73,7 +73,7 @@ def test_exit_code_0_completes_the_job_with_its_measurements_and_manifest() -> N
 
 def test_an_unobserved_end_has_no_time_of_its_own() -> None:
     state = _running(queue(job("a")))
-    unseen = AttemptExit(exit_code=137, stop="stop", seen=False)
+    unseen = AttemptExit(exit_code=137, stop="stop", observed=False)
     assert _only(_end(state, unseen)) == JobInterrupted(cause="stop", exit_code=137)
 
 
@@ -123,7 +123,7 @@ def test_a_retry_is_due_its_delay_after_the_decision() -> None:
 
 
 def test_a_command_that_never_started_is_interrupted() -> None:
-    data = _only(_end(_running(queue(job("a"))), AttemptExit(exit_code=0, began=False)))
+    data = _only(_end(_running(queue(job("a"))), AttemptExit(exit_code=0, started=False)))
     assert data == JobInterrupted(cause="never_began")
 
 
@@ -241,7 +241,7 @@ def test_lost_results_of_a_completed_job_make_its_dependents_wait_again() -> Non
     log.job("a", started("a"), OK, attempt=1)
     _reset(log, "a")
     state = log.replay().state
-    assert (state.jobs["b"].missing, state.jobs["b"].unmet) == (1, 1)
+    assert (state.jobs["b"].open_dependencies, state.jobs["b"].uncompleted_dependencies) == (1, 1)
     assert state.next_ready() is state.jobs["a"]
 
 

@@ -33,10 +33,10 @@ def test_a_job_has_six_states_and_a_queue_five() -> None:
 def test_the_table_and_the_machine_of_a_job_agree(state: str, event: str) -> None:
     leads_to = JOB_MOVES[state].get(event)
     if leads_to is not None:
-        assert GUARD.move_job(state, event) == leads_to
+        assert GUARD.next_job_state(state, event) == leads_to
         return
     with pytest.raises(IllegalTransition) as caught:
-        GUARD.move_job(state, event, job_id="train", seq=7)
+        GUARD.next_job_state(state, event, job_id="train", seq=7)
     error = caught.value
     assert (error.event, error.state, error.seq) == (event, state, 7)
     assert error.legal == tuple(sorted(JOB_MOVES[state]))
@@ -47,10 +47,10 @@ def test_the_table_and_the_machine_of_a_job_agree(state: str, event: str) -> Non
 def test_the_table_and_the_machine_of_a_queue_agree(state: str, event: str) -> None:
     leads_to = QUEUE_MOVES[state].get(event)
     if leads_to is not None:
-        assert GUARD.move_queue(state, event) == leads_to
+        assert GUARD.next_queue_state(state, event) == leads_to
         return
     with pytest.raises(IllegalTransition) as caught:
-        GUARD.move_queue(state, event, seq=7)
+        GUARD.next_queue_state(state, event, seq=7)
     error = caught.value
     assert (error.event, error.state, error.seq) == (event, state, 7)
     assert error.legal == tuple(sorted(QUEUE_MOVES[state]))

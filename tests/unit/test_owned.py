@@ -39,13 +39,13 @@ def test_the_hint_counts_plus_a_limited_time_by_the_stamps(
     told: float | None, minutes: float, expected: float
 ) -> None:
     state = _log(minutes=minutes).replay().state
-    assert owned_seconds(state, told, every=EVERY) == expected
+    assert owned_seconds(state, told, interval=EVERY) == expected
 
 
 def test_an_ended_epoch_needs_no_hint() -> None:
     log = _log(minutes=1)
     log.queue(QueueInterrupted(cause="signal", owned_seconds=40.0))
-    assert owned_seconds(log.replay().state, 99.0, every=EVERY) is None
+    assert owned_seconds(log.replay().state, 99.0, interval=EVERY) is None
 
 
 def test_recorded_epochs_add_up_regardless_of_their_stamps() -> None:

@@ -198,4 +198,4 @@ def test_after_a_retry_of_all_failed_jobs_none_is_blocked(driver: Driver) -> Non
     assert not after.failed
     assert not after.counts["blocked"]
     assert before == {job_id for job_id in after.jobs if after.jobs[job_id].state == "completed"}
-    assert ("r1" in after.answered) == bool(state.failed)
+    assert ("r1" in after.handled_requests) == bool(state.failed)

@@ -128,7 +128,7 @@ def test_several_losses_are_all_named_with_hints() -> None:
         "output of queue nightly is not in S3: train",
         "3 events of the log of queue nightly are not in S3",
     ]
-    assert "spawn queue resume" in found[0].do
+    assert "spawn queue resume" in found[0].hint
 
 
 def test_a_queue_that_was_taken_over_is_not_lost_with_its_old_instance() -> None:

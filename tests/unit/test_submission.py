@@ -59,7 +59,7 @@ def test_a_job_may_precede_a_dependency_in_a_later_line() -> None:
     jobs = [job("last", "job-0999"), *(job(f"job-{n:04}", command="x" * 500) for n in range(1000))]
     log, fold = _replayed(queue(*jobs))
     assert len(log.entries) > 2
-    assert fold.state.jobs["last"].missing == 1
+    assert fold.state.jobs["last"].open_dependencies == 1
 
 
 def test_the_hash_covers_the_canonical_form_including_jobs() -> None:

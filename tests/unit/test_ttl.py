@@ -11,8 +11,8 @@ NOW = datetime(2026, 1, 27, 22, 0, tzinfo=UTC)
 
 @pytest.mark.parametrize(("text", "seconds"), [("8h", 28800.0), (" 1h 30m ", 5400.0)])
 def test_a_duration_counts_from_the_start(text: str, seconds: float) -> None:
-    assert parse_ttl(text).left(0.0, NOW) == seconds
-    assert parse_ttl(text).left(seconds + 1, NOW) == -1
+    assert parse_ttl(text).seconds_left(0.0, NOW) == seconds
+    assert parse_ttl(text).seconds_left(seconds + 1, NOW) == -1
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ def test_a_duration_counts_from_the_start(text: str, seconds: float) -> None:
 )
 def test_a_point_in_time_follows_the_wall_clock(text: str) -> None:
     assert parse_ttl(text) == Ttl(text=text, until=text)
-    assert parse_ttl(text).left(1e9, NOW) == 3600.0
+    assert parse_ttl(text).seconds_left(1e9, NOW) == 3600.0
 
 
 @pytest.mark.parametrize(

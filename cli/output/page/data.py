@@ -38,7 +38,7 @@ class PageData(Struct, frozen=True, kw_only=True):
     path: list[PathStep]
     whys: Mapping[str, Explanation]
     zone: tzinfo | None
-    there: frozenset[str] = frozenset()
+    files_beside: frozenset[str] = frozenset()
 
     def when(self, moment: datetime) -> str:
         """Format a time with its zone: `2026-01-27 14:05:32 PST`."""

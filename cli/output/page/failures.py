@@ -16,7 +16,7 @@ _COMMAND = 600
 
 def failures(sheet: PageData) -> Safe | None:
     """Return the section of failed jobs and jobs with unsaved results; None without any."""
-    failed = [*sheet.state.failed, *sheet.state.unsaved]
+    failed = [*sheet.state.failed, *sheet.state.upload_failed]
     if not failed:
         return None
     shown = [sheet.whys[job_id] for job_id in failed if job_id in sheet.whys]
@@ -77,7 +77,7 @@ def links(sheet: PageData, job_id: str) -> list[Safe]:
     """Return links to a job's files next to the page."""
     found: list[Safe] = []
     for name in ("stdout.log", "stderr.log", "results/"):
-        if f"{job_id}/{name}" in sheet.there:
+        if f"{job_id}/{name}" in sheet.files_beside:
             found += [Safe(" ")] * bool(found)
             found.append(tag("a", name, href=f"./{job_id}/{name}"))
     return found

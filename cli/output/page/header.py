@@ -37,7 +37,7 @@ def top(sheet: PageData) -> Safe:
 def _as_of(sheet: PageData) -> str:
     report = sheet.report
     zone = zone_name(report.as_of, sheet.zone)
-    if report.past:
+    if report.is_past:
         return f"As of {sheet.when(report.as_of)}, in the past. Times are {zone}."
     if report.ended:
         return f"Times are {zone}."

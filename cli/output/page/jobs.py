@@ -71,7 +71,7 @@ def _values(sheet: PageData, job: JobReport) -> dict[str, Child]:
 
 
 def _exit(job: JobReport) -> str:
-    if job.status == "running" and not job.unnoticed:
+    if job.status == "running" and not job.unlogged_end:
         return ""
     return exit_words(job.exit_code, job.signal, timed_out=job.timed_out)
 
@@ -96,8 +96,8 @@ def _notes(sheet: PageData, job: JobReport) -> Iterator[str]:
         yield job.why
     if job.status == "pending" and job.attempt and job.why:
         yield f"interrupted: {job.why}"
-    if job.unnoticed:
-        yield job.unnoticed
+    if job.unlogged_end:
+        yield job.unlogged_end
     if job.progress is not None:
         yield job.progress.text
     if state.unmatched:

@@ -115,7 +115,7 @@ class Collector:
             self._process_job(self._lines[event.job_id], event, state)
         else:
             self._process_queue(event, before)
-            if state.whole and isinstance(event.data, _CONFIGURES):
+            if state.all_jobs_read and isinstance(event.data, _CONFIGURES):
                 self._update_lines(state)
 
     def _update_lines(self, state: QueueState) -> None:

@@ -180,17 +180,17 @@ def _results(state: QueueState, job: JobState) -> Iterator[Fact]:
     if job.state != "completed":
         return
     if job_id in state.uploading:
-        limit = state.config.upload_wait if job.holding else None
+        limit = state.config.upload_wait if job.upload_pending else None
         reason = job.delayed.error if job.delayed else ""
         yield Fact(kind="saving", job_id=job_id, limit=limit, reason=reason)
     elif job.upload_failed is not None:
         yield Fact(kind="unsaved", job_id=job_id, reason=job.upload_failed.error)
     elif job.uploaded is not None and job.uploaded.files:
         yield Fact(kind="saved", job_id=job_id, files=job.uploaded.files, size=job.uploaded.size)
-    if job.not_put_back and not state.ended:
-        yield Fact(kind="not_put_back", job_id=job_id, reason=job.not_put_back)
-    if job.output_unsaved:
-        yield Fact(kind="output_unsaved", job_id=job_id, reason=job.output_unsaved)
+    if job.restore_error and not state.ended:
+        yield Fact(kind="not_put_back", job_id=job_id, reason=job.restore_error)
+    if job.output_error:
+        yield Fact(kind="output_unsaved", job_id=job_id, reason=job.output_error)
     if job.unmatched:
         yield Fact(kind="unsaved", job_id=job_id, others=job.unmatched)
 
@@ -225,9 +225,9 @@ def _waits_for(
     needs = {job_id: job.config.depends_on for job_id, job in state.jobs.items()}
     root_id = root.config.job_id
     sought = (root_id, *dag.reach([root_id], needs))  # the job itself for its checkpoint
-    away = [job_id for job_id in sought if state.jobs[job_id].not_put_back]
+    away = [job_id for job_id in sought if state.jobs[job_id].restore_error]
     if away:
-        reason = state.jobs[away[0]].not_put_back
+        reason = state.jobs[away[0]].restore_error
         yield Fact(kind="not_put_back", job_id=away[0], reason=reason, others=tuple(away[1:SHOWN]))
         return
     running = tuple(state.running)

@@ -94,7 +94,7 @@ def attempt(job: JobState, each: PastAttempt, *, before: bool = False, lines: bo
 
 def unnoticed(fact: Fact, job: JobReport | None) -> Fact:
     """Add to the fact of a running attempt how it ended, if its machine knows that."""
-    if job is None or not job.unnoticed or fact.result != "running":
+    if job is None or not job.unlogged_end or fact.result != "running":
         return fact
     return structs.replace(
         fact,
@@ -104,7 +104,7 @@ def unnoticed(fact: Fact, job: JobReport | None) -> Fact:
         exit_code=job.exit_code,
         signal=job.signal or "",
         timed_out=job.timed_out,
-        reason=job.unnoticed,
+        reason=job.unlogged_end,
     )
 
 

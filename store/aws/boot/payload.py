@@ -112,7 +112,7 @@ def upload_payload(payload: Payload, store: ObjectStore, launch_id: str) -> None
                 why="spawn does not overwrite objects",
                 hint="launch again: each launch uses new names",
             )
-    store.settle()
+    store.flush()
 
 
 def _read_setup(setup: Path) -> bytes:

@@ -99,9 +99,9 @@ def test_a_completion_that_is_not_in_the_store_holds_indirect_dependents(
         epoch=2,
         fraction=lambda: 0.5,
         last_lines=lambda _: (),
-        committed=lambda _: None,
-        say=lambda _: None,
-        answered=lambda _: None,
+        on_committed=lambda _: None,
+        warn=lambda _: None,
+        on_answered=lambda _: None,
         plans=RunOptions(),
     )
     runner.epoch.hold_dependents("prep", 9)

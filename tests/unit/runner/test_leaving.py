@@ -70,51 +70,51 @@ def _noticed(seconds: float, action: str = "terminate") -> SpotNotice:
 def test_jobs_get_the_rest_of_the_deadline_as_grace(
     time: Time, left: float, kill_grace: float, grace: float
 ) -> None:
-    assert StopReasons(time).take_back(_noticed(left), kill_grace) == grace
+    assert StopReasons(time).record_spot_notice(_noticed(left), kill_grace) == grace
 
 
 def test_only_the_first_notice_counts_and_the_first_cause_is_recorded(time: Time) -> None:
     leaving = StopReasons(time)
-    assert leaving.take_back(_noticed(120), 30) is not None
-    assert leaving.take_back(_noticed(60), 30) is None
-    leaving.interrupt(TERM)
-    assert not leaving.at_once, "a machine that shuts down sends TERM, too"
-    assert leaving.verdict == QueueInterrupted(
+    assert leaving.record_spot_notice(_noticed(120), 30) is not None
+    assert leaving.record_spot_notice(_noticed(60), 30) is None
+    leaving.record_signal(TERM)
+    assert not leaving.immediate, "a machine that shuts down sends TERM, too"
+    assert leaving.end_event == QueueInterrupted(
         cause="spot", detail="terminate at 2026-01-27T22:02:00.000000Z"
     )
-    leaving.interrupt(TERM)
-    assert leaving.at_once
+    leaving.record_signal(TERM)
+    assert leaving.immediate
 
     other = StopReasons(time)
-    other.interrupt(INT)
-    assert other.take_back(_noticed(120), 30) is not None
-    assert other.verdict == QueueInterrupted(cause="signal", detail="SIGINT")
+    other.record_signal(INT)
+    assert other.record_spot_notice(_noticed(120), 30) is not None
+    assert other.end_event == QueueInterrupted(cause="signal", detail="SIGINT")
     assert other.ends_jobs
 
 
 def test_uploads_may_take_the_rest_of_the_deadline(time: Time) -> None:
     leaving = StopReasons(time)
-    leaving.take_back(_noticed(120), 30)
+    leaving.record_spot_notice(_noticed(120), 30)
     time.now += 31
-    assert not leaving.impatient
-    assert not leaving.gives_up(flows=False)
+    assert not leaving.upload_wait_over
+    assert not leaving.checkpoint_wait_over(is_progressing=False)
     assert leaving.next_at == 1120 - DRAIN_SECONDS
     time.now = 1120 - DRAIN_SECONDS
-    assert leaving.impatient
-    assert leaving.gives_up(flows=True)
+    assert leaving.upload_wait_over
+    assert leaving.checkpoint_wait_over(is_progressing=True)
 
 
 @pytest.mark.parametrize("flows", [True, False])
 def test_a_stop_waits_for_checkpoints_while_they_make_progress(time: Time, flows: bool) -> None:
     leaving = StopReasons(time)
-    leaving.interrupt(TERM)
-    assert not leaving.gives_up(flows=flows)
+    leaving.record_signal(TERM)
+    assert not leaving.checkpoint_wait_over(is_progressing=flows)
     time.now += (CHECKPOINT_SECONDS if flows else UPLOAD_SECONDS) - 0.1
-    assert not leaving.gives_up(flows=flows)
+    assert not leaving.checkpoint_wait_over(is_progressing=flows)
     time.now += 0.1
-    assert leaving.gives_up(flows=flows)
-    leaving.interrupt(TERM)
-    assert leaving.gives_up(flows=True)
+    assert leaving.checkpoint_wait_over(is_progressing=flows)
+    leaving.record_signal(TERM)
+    assert leaving.checkpoint_wait_over(is_progressing=True)
 
 
 @pytest.mark.parametrize("text", ["8h", "2026-01-28T06:00:00Z"])
@@ -126,10 +126,10 @@ def test_a_ttl_expires_once(time: Time, state: QueueState, text: str) -> None:
     assert leaving.expire(state)
     assert not leaving.expire(state)
     assert leaving.ends_jobs
-    assert leaving.verdict == QueueInterrupted(cause="ttl", detail=text)
-    assert not leaving.gives_up(flows=True)
+    assert leaving.end_event == QueueInterrupted(cause="ttl", detail=text)
+    assert not leaving.checkpoint_wait_over(is_progressing=True)
     time.now += TIMED_CHECKPOINT_SECONDS
-    assert leaving.gives_up(flows=True)
+    assert leaving.checkpoint_wait_over(is_progressing=True)
 
 
 def test_a_poweroff_waits_for_data_that_is_only_on_this_machine(
@@ -138,8 +138,8 @@ def test_a_poweroff_waits_for_data_that_is_only_on_this_machine(
     leaving = StopReasons(time, ttl=parse_ttl("1h"), powers_off=True)
     time.now += 3600
     assert leaving.expire(state)
-    assert not leaving.impatient
+    assert not leaving.upload_wait_over
     time.now += POWEROFF_UPLOAD_SECONDS - 1
-    assert not leaving.impatient
-    leaving.interrupt(TERM)
-    assert leaving.impatient, "without a poweroff the wait is shorter"
+    assert not leaving.upload_wait_over
+    leaving.record_signal(TERM)
+    assert leaving.upload_wait_over, "without a poweroff the wait is shorter"

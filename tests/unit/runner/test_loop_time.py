@@ -100,11 +100,11 @@ def _run(path: Path, world: World, opening: QueueStarted, *, epoch: int) -> Queu
             epoch=epoch,
             fraction=lambda: 0.5,
             last_lines=lambda _: (),
-            committed=lambda _: None,
-            say=lambda _: None,
-            answered=lambda _: None,
+            on_committed=lambda _: None,
+            warn=lambda _: None,
+            on_answered=lambda _: None,
             plans=RunOptions(),
-            owning=world.told.append,
+            save_owned=world.told.append,
         ).run()
     finally:
         ledger.close()

@@ -29,7 +29,7 @@ def _log(folder: Path) -> Path:
 
 def _begin(folder: Path) -> Output:
     output = Output(str(folder), str(_log(folder)))
-    assert output.begin()
+    assert output.open_job_log()
     return output
 
 
@@ -76,7 +76,7 @@ def test_the_next_attempt_appends_to_the_combined_log_and_knows_its_offset(folde
     again.mkdir()
     output = Output(str(again), str(_log(folder)))
     assert output.offset == len(before)
-    assert output.begin()
+    assert output.open_job_log()
     output.write(OUT, b"second\n")
     output.close()
     combined = _log(folder).read_bytes()
@@ -173,7 +173,7 @@ def test_no_log_exists_before_the_attempt_starts(folder: Path) -> None:
 def test_without_a_combined_log_the_raw_output_is_kept(folder: Path) -> None:
     (folder.parent / "log").write_text("a file where the folder should be")
     output = Output(str(folder), str(_log(folder)))
-    assert not output.begin()
+    assert not output.open_job_log()
     output.write(OUT, b"one\n")
     output.close()
     assert (output.offset, output.dropped) == (0, 0)

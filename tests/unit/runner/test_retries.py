@@ -27,10 +27,10 @@ def test_the_timer_of_an_earlier_attempt_does_not_shorten_the_delay_of_the_next(
     for attempt, seconds in ((1, 10.0), (2, 60.0)):
         log.job("a", started("a", attempt), scheduled, attempt=attempt)
         state = log.replay().state
-        retries.wait(state.jobs["a"], seconds)
+        retries.schedule(state.jobs["a"], seconds)
     clock.now = 10.0
-    retries.wake(state)
-    assert retries.first(state, ()) is None
+    retries.collect_due(state)
+    assert retries.first_due(state, ()) is None
     clock.now = 60.0
-    retries.wake(state)
-    assert retries.first(state, ()) is state.jobs["a"]
+    retries.collect_due(state)
+    assert retries.first_due(state, ()) is state.jobs["a"]

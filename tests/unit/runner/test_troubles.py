@@ -29,7 +29,7 @@ class Runner:
 def test_a_trouble_is_reported_once_and_recorded_until_it_ends(tmp_path: Path) -> None:
     runner = Runner(tmp_path)
     for why in ("[Errno 28] No space", "[Errno 28] No space", "[Errno 11] No process"):
-        runner.troubles.begin("start", "job a cannot start now", why=why, said=f"a: {why}")
+        runner.troubles.begin("start", "job a cannot start now", why=why, warning=f"a: {why}")
     assert runner.said == ["a: [Errno 28] No space", "a: [Errno 11] No process"]
     (trouble,) = runner.present
     assert (trouble.kind, trouble.since) == ("start", NOW)

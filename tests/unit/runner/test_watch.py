@@ -37,7 +37,7 @@ def test_a_suspended_supervisor_is_continued_at_the_next_check(pid: int) -> None
     watch.add("a1", pid, None)
     for _ in range(3):  # the job's duration is unknown
         _stop(pid)
-        watch.look()
+        watch.resume_stopped()
         wait_until(lambda: not is_stopped(pid), what="it goes on")
     assert not _is_dead(pid)
 
@@ -46,7 +46,7 @@ def test_a_suspended_supervisor_is_continued_at_once_for_a_stop(pid: int) -> Non
     watch = SupervisorWatchdog()
     watch.add("a1", pid, None)
     _stop(pid)
-    watch.hurry("a1", 60.0)
+    watch.limit("a1", 60.0)
     wait_until(lambda: not is_stopped(pid), what="it goes on")
 
 
@@ -54,10 +54,10 @@ def test_a_supervisor_suspended_again_after_its_deadline_is_killed(pid: int) -> 
     watch = SupervisorWatchdog()
     watch.add("a1", pid, 0.0)
     _stop(pid)
-    watch.look()  # its suspension may have delayed it: it gets a second chance
+    watch.resume_stopped()  # its suspension may have delayed it: it gets a second chance
     wait_until(lambda: not is_stopped(pid), what="it goes on")
     _stop(pid)
-    watch.look()
+    watch.resume_stopped()
     wait_until(lambda: _is_dead(pid), what="it is ended")
 
 
@@ -65,7 +65,7 @@ def test_a_running_supervisor_is_never_killed(pid: int) -> None:
     watch = SupervisorWatchdog()
     watch.add("a1", pid, 0.0)
     for _ in range(3):
-        watch.look()
+        watch.resume_stopped()
     assert not _is_dead(pid)
 
 
@@ -75,6 +75,6 @@ def test_a_supervisor_of_an_ended_attempt_is_not_watched(pid: int) -> None:
     watch.forget("a1")
     watch.forget("a1")
     _stop(pid)
-    watch.look()
-    watch.hurry("a1", 0.0)
+    watch.resume_stopped()
+    watch.limit("a1", 0.0)
     assert is_stopped(pid)

@@ -92,7 +92,7 @@ def _record(path: Path) -> object:
 
 def _learned(path: Path) -> object:
     hosts = KnownHostsFile(Roots(path, path, path.parent.parent))
-    hosts.learn("i-1", [HostKey("ssh-ed25519", b"k")], "test")
+    hosts.add("i-1", [HostKey("ssh-ed25519", b"k")], "test")
     return hosts.keys("i-1")
 
 
@@ -106,7 +106,7 @@ def _restored(path: Path) -> object:
 
 def _combined(path: Path) -> object:
     (path.parent / "out").mkdir()
-    return Output(str(path.parent / "out"), str(path)).begin()
+    return Output(str(path.parent / "out"), str(path)).open_job_log()
 
 
 READERS: dict[str, tuple[str, Callable[[Path], object]]] = {

@@ -140,11 +140,11 @@ def test_an_attempt_has_ended_once_its_lock_is_free_and_its_record_complete(
     block = record.preallocate(folder / "record")
     for exit_, ending in (
         (
-            AttemptExit(exit_code=143, stop="stop", seen=False),
+            AttemptExit(exit_code=143, stop="stop", observed=False),
             UnloggedEnd(how="lost its supervisor, which left no record of the exit"),
         ),
         (
-            AttemptExit(exit_code=0, began=False),
+            AttemptExit(exit_code=0, started=False),
             UnloggedEnd(how="has not started: its runner stopped first"),
         ),
         (AttemptExit(exit_code=3, wall_seconds=1.5), UnloggedEnd(seconds=1.5, exit_code=3)),
