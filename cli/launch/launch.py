@@ -228,7 +228,7 @@ def dry_run(plan: LaunchPlan, say: Say) -> LaunchPreview:
         tags=plan.tags,
         ttl_at=request.ttl_at,
         resume=request.resume,
-        sent=sent,
+        upload=sent,
     )
 
 
@@ -249,23 +249,25 @@ def _payload_text(request: LaunchRequest, count: int) -> str:
 
 def _parts(plan: LaunchPlan) -> Iterator[Resource]:
     queue, wanted = plan.queue, plan.request.wanted
-    yield Resource("Bucket", queue.place.bucket or "", made=not queue.bucket_exists)
+    yield Resource("Bucket", queue.place.bucket or "", is_new=not queue.bucket_exists)
     key = plan.key
     if not key.public and key.file is not None:
-        yield Resource("Key pair", "spawn-queue-...", made=True, note=f"private key in {key.file}")
+        yield Resource(
+            "Key pair", "spawn-queue-...", is_new=True, note=f"private key in {key.file}"
+        )
     else:
-        yield Resource("Key pair", key.name, made=not key.exists)
+        yield Resource("Key pair", key.name, is_new=not key.exists)
     group = plan.group
     name = group.group_id or resource_names.GROUP
     more = "" if group.open else f"would allow SSH from {plan.source}"
-    yield Resource("Security group", name, made=not group.group_id, note=more)
+    yield Resource("Security group", name, is_new=not group.group_id, note=more)
     if plan.profile is not None:
         made = not plan.profile.complete
-        yield Resource("Role and instance profile", plan.profile.name, made=made)
+        yield Resource("Role and instance profile", plan.profile.name, is_new=made)
     else:
         yield Resource("Instance profile", wanted.instance_profile or "")
     if plan.parameter:
-        yield Resource("Environment", plan.parameter, made=True, note="an SSM SecureString")
+        yield Resource("Environment", plan.parameter, is_new=True, note="an SSM SecureString")
 
 
 def _create_reusable(plan: LaunchPlan, say: Say) -> LaunchPlan:

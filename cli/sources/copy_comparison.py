@@ -111,7 +111,7 @@ def _from_feed(
             bucket=at[0],
             prefix=at[1],
             region=owner.region or where.region,
-            typed=True,
+            place_typed=True,
         )
         copy = _compare(known, source, in_s3, instance_id, roots)
     except SpawnError as error:
@@ -133,7 +133,7 @@ def _compare(
         known = structs.replace(known, state=replica.state, seq=replica.seq)
     shared = min(replica.seq, source.seq)
     if _hash_at(source.rows(), shared) != _hash_at(replica.rows(), shared):
-        return structs.replace(known, trouble=f"the log at {location} is a different one")
+        return structs.replace(known, unknown_why=f"the log at {location} is a different one")
     return _with_store(known, replica, instance_id)
 
 
@@ -155,7 +155,9 @@ def _from_replica(known: KnownQueue, found: InstanceDescription, roots: Roots) -
         )
         return _with_store(copy, replica, found.instance_id)
     except SpawnError as error:
-        return QueueCopy(queue_id=queue_id, unknown_why=f"its instance does not list it, and {error}")
+        return QueueCopy(
+            queue_id=queue_id, unknown_why=f"its instance does not list it, and {error}"
+        )
 
 
 def _with_store(known: QueueCopy, replica: ReplicaQueue, instance_id: str) -> QueueCopy:

@@ -219,7 +219,9 @@ class InstanceQueue:
                 return structs.replace(report, runner_alive=False)
             report = structs.replace(report, instance_id=self._id)
         if isinstance(self._feed_error, _LOGIN_WORKS):  # `resume` over SSH works
-            return structs.replace(report, target=f"{self._id} --queue {self.queue_id}", there=True)
+            return structs.replace(
+                report, target=f"{self._id} --queue {self.queue_id}", target_can_resume=True
+            )
         return report
 
     @property

@@ -41,7 +41,7 @@ def remember_queue(
     at = parse_s3_uri(owner.results_location)
     if newest:
         kept = load_last_contact(roots, instance_id) or LastContact()
-        now = structs.replace(kept, queue=queue_id, alone=at is None)
+        now = structs.replace(kept, queue=queue_id, has_no_copy=at is None)
         save_last_contact(roots, instance_id, now)
     if at is not None:
         region = where.region or owner.region

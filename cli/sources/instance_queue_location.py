@@ -66,7 +66,8 @@ def locate_instance_queue(
         profile=where.profile or kept.profile,
     )
     place_known = bool(queue) and (
-        (where.place_typed and bool(where.bucket)) or queue_location.load_place(roots, queue) is not None
+        (where.place_typed and bool(where.bucket))
+        or queue_location.load_place(roots, queue) is not None
     )
     if place_known:
         return QueueLocation(queue, where)

@@ -219,7 +219,7 @@ class InstanceAccess:
         # Another part of this command may have stored the queue in the meantime.
         now = load_last_contact(self._roots, self.instance_id) or how
         user = how.user if self._flags.ssh_user else user  # the flag is for this command only
-        self._cached = structs.replace(how, user=user, queue=now.queue, alone=now.has_no_copy)
+        self._cached = structs.replace(how, user=user, queue=now.queue, has_no_copy=now.has_no_copy)
         save_last_contact(self._roots, self.instance_id, self._cached)
         return connection
 

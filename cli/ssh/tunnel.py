@@ -38,7 +38,10 @@ class Tunnel:
     """
 
     def __init__(
-        self, connection: SshConnection, port: int, reconnect: Callable[[], SshConnection] | None = None
+        self,
+        connection: SshConnection,
+        port: int,
+        reconnect: Callable[[], SshConnection] | None = None,
     ) -> None:
         self._connection = connection
         self._reconnect = reconnect

@@ -38,14 +38,20 @@ def plan(state: QueueState, due: JobState | None = None, held: Collection[str] =
     stopping = is_stopping(state)
     if not stopping and len(state.running) < state.config.max_parallel:
         ready = state.next_ready(held)
-        if due is not None and not due.open_dependencies and (ready is None or due.index < ready.index):
+        if (
+            due is not None
+            and not due.open_dependencies
+            and (ready is None or due.index < ready.index)
+        ):
             ready = due
         if ready is not None:
             return Start(ready)
     if state.running or state.uploading:
         return Wait()
     waits = state.next_ready() is not None  # a job is ready but held
-    if not stopping and (waits or any(not state.jobs[id_].open_dependencies for id_ in state.retrying)):
+    if not stopping and (
+        waits or any(not state.jobs[id_].open_dependencies for id_ in state.retrying)
+    ):
         return Wait()
     return Finish(final_event(state))
 

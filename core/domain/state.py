@@ -260,7 +260,9 @@ class QueueState(Struct, kw_only=True):
         for job in self.jobs.values():
             needs = [self.jobs[need] for need in job.config.depends_on]
             job.uncompleted_dependencies = sum(need.state != "completed" for need in needs)
-            job.open_dependencies = job.uncompleted_dependencies + sum(need.upload_pending for need in needs)
+            job.open_dependencies = job.uncompleted_dependencies + sum(
+                need.upload_pending for need in needs
+            )
             job.queued = False
         for job in [each for each in self.jobs.values() if each.open_dependencies]:
             if job.state == "completed" and not job.upload_pending:

@@ -142,7 +142,7 @@ def _unnoticed(job: JobReport, ending: UnloggedEnd, now: datetime) -> JobReport:
         ended_at = job.started_at + timedelta(seconds=ending.seconds)
     return structs.replace(
         job,
-        unnoticed=describe_unlogged_end(
+        unlogged_end=describe_unlogged_end(
             ending, None if ended_at is None else _elapsed(ended_at, now)
         ),
         ended_at=ended_at,

@@ -400,7 +400,9 @@ class Runner:
         held = self._held
         if not self.epoch.may_start_jobs(state.config):
             lapsed = self.epoch.lapsed
-            if lapsed and isinstance(plan(state, self._retries.first_due(state, held), held), Start):
+            if lapsed and isinstance(
+                plan(state, self._retries.first_due(state, held), held), Start
+            ):
                 self._troubles.begin("lease", _LAPSED, why=_RISK, holds=True, warning=_LAPSE_TEXT)
             return
         self._troubles.end("lease")

@@ -110,10 +110,20 @@ def take_ownership(
         if moved or now is None or now.token != job.token or now.state != "running":
             end(job)
     fence = honoured and (ledger.state.owner.fence if ledger.state.owner else True)
-    if force_nonce and found.seen is not None and found.seen.lease.nonce not in (force_nonce, nonce):
+    if (
+        force_nonce
+        and found.seen is not None
+        and found.seen.lease.nonce not in (force_nonce, nonce)
+    ):
         force = False  # another machine has just taken over, so it is alive
     check_takeover(
-        _in_store(ledger, found), found, me, fence=fence, force=force, gone=why_terminated, nonce=nonce
+        _in_store(ledger, found),
+        found,
+        me,
+        fence=fence,
+        force=force,
+        gone=why_terminated,
+        nonce=nonce,
     )
     return OwnershipCheck(replica=found, fence=fence)
 

@@ -154,7 +154,9 @@ class StopReasons:
         Args:
             flows: Whether the checkpoints make progress.
         """
-        return self.immediate or self._start_waiting() >= self._checkpoint_limit(flows=is_progressing)
+        return self.immediate or self._start_waiting() >= self._checkpoint_limit(
+            flows=is_progressing
+        )
 
     def _start_waiting(self) -> float:
         """Start the wait for uploads unless it has started; returns the current time."""

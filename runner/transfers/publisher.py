@@ -69,7 +69,9 @@ class ThreadPublisher:
         self.restored = restored
         self.given_up = False
         self.files = (
-            ThreadPoolExecutor(FILES_AT_ONCE, thread_name_prefix="copier") if store.is_remote else None
+            ThreadPoolExecutor(FILES_AT_ONCE, thread_name_prefix="copier")
+            if store.is_remote
+            else None
         )
         self._failures: dict[str, str] = {}
         self._open: set[str] = set()

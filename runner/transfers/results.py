@@ -213,7 +213,11 @@ class Saving:
             if job is None or job.token != token or retry.since is None:
                 continue
             late = now - retry.since >= state.config.upload_wait
-            if late and job.upload_pending and decide.has_pending_dependents(state, [job.config.job_id]):
+            if (
+                late
+                and job.upload_pending
+                and decide.has_pending_dependents(state, [job.config.job_id])
+            ):
                 delayed = ResultsDelayed(error=retry.why)
                 yield [Draft(delayed, job_id=job.config.job_id, attempt=job.attempt)]
         for job_id, failed in self._restore_errors.items():
@@ -227,7 +231,9 @@ class Saving:
                 continue
             if restored.gone:
                 yield decide.reset_job(state, job, reason="results_lost", by=by)
-            elif not job.open_dependencies:  # otherwise it is restored again after the missing job has run
+            elif (
+                not job.open_dependencies
+            ):  # otherwise it is restored again after the missing job has run
                 note_ = ResultsPutBack(files=restored.files)
                 yield [Draft(note_, job_id=job_id, attempt=job.attempt)]
 
@@ -256,7 +262,9 @@ class Saving:
     def is_restore_due(self, state: QueueState) -> bool:
         """Whether a postponed restore can start, because the jobs before it have run again."""
         jobs = state.jobs
-        return any(not jobs[job_id].open_dependencies for job_id in self._postponed if job_id in jobs)
+        return any(
+            not jobs[job_id].open_dependencies for job_id in self._postponed if job_id in jobs
+        )
 
     def restore(self, state: QueueState, *, by: str) -> Iterator[list[Draft]]:
         """Restore the results that jobs which have yet to run may read, or reset the jobs that made

@@ -143,7 +143,9 @@ def publish(
             lambda name=name, data=data: store.put(prefix + name, data, durable=False),  # type: ignore[misc]
         )
     mark("publisher.logs")
-    uploaded = _publish_results(store, prefix, folder, existing, pool, on_progress) if promised else None
+    uploaded = (
+        _publish_results(store, prefix, folder, existing, pool, on_progress) if promised else None
+    )
     if failed:
         raise OutputNotUploaded(uploaded, failed[0])
     _mark(folder)

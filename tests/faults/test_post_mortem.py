@@ -307,9 +307,7 @@ def test_incomplete_output_is_reported(machines: Machines) -> None:
         followed = b.spawn("logs", "q", "a", "--follow")
     assert told.out == followed.out == "one\n"
     for each in (told, followed):
-        assert (
-            "Incomplete: stdout.log and stderr.log of attempt 1 of a; its runner" in each.err
-        )
+        assert "Incomplete: stdout.log and stderr.log of attempt 1 of a; its runner" in each.err
     a.release("go")
     assert queue.resume().code == 0
 

@@ -143,7 +143,10 @@ def disagreements(naive: NaiveQueue, state: QueueState) -> list[str]:
         "failed": (list(state.failed), naive.entered("failed")),
         "uploading": (set(state.uploading), naive.with_upload("due") | naive.with_upload("late")),
         "unsaved": (set(state.upload_failed), naive.with_upload("unsaved")),
-        "unmet": ({i: j.uncompleted_dependencies for i, j in jobs}, {i: naive.unmet(j) for i, j in _items(naive)}),
+        "unmet": (
+            {i: j.uncompleted_dependencies for i, j in jobs},
+            {i: naive.unmet(j) for i, j in _items(naive)},
+        ),
         "missing": (
             {i: j.open_dependencies for i, j in jobs},
             {i: naive.missing(j) for i, j in _items(naive)},

@@ -71,7 +71,7 @@ def test_a_queue_that_never_started_loses_nothing() -> None:
     ("copy", "what"),
     [
         (
-            structs.replace(ENDED, trouble="S3 refuses us"),
+            structs.replace(ENDED, unknown_why="S3 refuses us"),
             "cannot determine what of queue nightly is in S3: S3 refuses us",
         ),
         (
