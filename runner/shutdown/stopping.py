@@ -137,7 +137,7 @@ class StopReasons:
             moments.append(now + ttl)
         if self._since is not None:
             limit = self._checkpoint_limit
-            limits = (self._upload_limit, limit(flows=True), limit(flows=False))
+            limits = (self._upload_limit, limit(is_progressing=True), limit(is_progressing=False))
             moments += [each for each in limits if each > now]
         return min(moments, default=None)
 
@@ -152,10 +152,10 @@ class StopReasons:
         """Whether a stop has waited long enough for checkpoints.
 
         Args:
-            flows: Whether the checkpoints make progress.
+            is_progressing: Whether the uploads of checkpoints make progress.
         """
         return self.immediate or self._start_waiting() >= self._checkpoint_limit(
-            flows=is_progressing
+            is_progressing=is_progressing
         )
 
     def _start_waiting(self) -> float:
@@ -174,10 +174,10 @@ class StopReasons:
         powers_off = self._powers_off and self.signal is None
         return self._since + (POWEROFF_UPLOAD_SECONDS if powers_off else UPLOAD_SECONDS)
 
-    def _checkpoint_limit(self, *, flows: bool) -> float:
+    def _checkpoint_limit(self, *, is_progressing: bool) -> float:
         """When a stop gives up checkpoints."""
         assert self._since is not None
-        if not flows or self.notice is not None:
+        if not is_progressing or self.notice is not None:
             return self._upload_limit
         timed = self.signal is None
         seconds = TIMED_CHECKPOINT_SECONDS if timed else CHECKPOINT_SECONDS

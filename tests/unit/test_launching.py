@@ -66,13 +66,13 @@ def test_a_tags_value_may_contain_an_equals_sign_or_be_empty() -> None:
     [("203.0.113.7", "203.0.113.7/32"), ("2001:db8::1", "2001:db8::1/128")],
 )
 def test_a_single_address_is_a_network_of_one(text: str, network: str) -> None:
-    assert instance_request.network(text) == network
+    assert instance_request.parse_network(text) == network
 
 
 @pytest.mark.parametrize("text", ["::/0", "0.0.0.0/0", "", "203.0.113.7/24"])
 def test_the_whole_internet_and_invalid_networks_are_rejected(text: str) -> None:
     with pytest.raises(InvalidArgument):
-        instance_request.network(text)
+        instance_request.parse_network(text)
 
 
 def test_names_distinguish_regions_buckets_and_queues_with_secrets() -> None:

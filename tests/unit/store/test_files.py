@@ -97,11 +97,11 @@ def _learned(path: Path) -> object:
 
 
 def _restored(path: Path) -> object:
-    from spawn.store.results.restore import Kept, _agrees
+    from spawn.store.results.restore import UploadedFile, _agrees
 
     what: Any = {"path": str(path), "name": "x", "mode": 0, "mtime_ns": 0, "inode": 0}
     empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-    return _agrees(path, Kept(size=0, sha256=empty, **what))
+    return _agrees(path, UploadedFile(size=0, sha256=empty, **what))
 
 
 def _combined(path: Path) -> object:
