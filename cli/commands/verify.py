@@ -4,8 +4,6 @@ from typing import TYPE_CHECKING
 
 from spawn.cli.flags import LocationFlags, QueueId
 from spawn.cli.support.location_flags import with_location_flags
-from spawn.core.values.text import printable
-from spawn.store.replica.lease import LeaseSnapshot, owner_name
 
 if TYPE_CHECKING:
     from spawn.core.errors import QueueNotFound
@@ -92,6 +90,7 @@ def _verify_replica(
     queue_id: str, where: LocationFlags, *, elsewhere: "QueueNotFound | None" = None
 ) -> None:
     from spawn.cli import bootstrap
+    from spawn.cli.output.lease import lease_line
 
     audited, location = bootstrap.open_replica(queue_id, where, elsewhere=elsewhere).audit()
     _print_verified(queue_id, audited.verified)
@@ -99,7 +98,7 @@ def _verify_replica(
     if not audited.as_submitted:
         print("Note: queue.json does not match any configuration in the log")
     if not audited.verified.state.ended:
-        print(f"Lease: {line(audited.seen)}")
+        print(f"Lease: {lease_line(audited.seen)}")
 
 
 def _print_verified(queue_id: str, verified: "Verified") -> None:
@@ -123,14 +122,3 @@ def _print_set_aside(queue_id: str) -> None:
         except CorruptLog as error:
             result = f"its log is corrupt: {error}"
         print(f"Set aside: {kept.folder}, {kept.cause} in epoch {kept.epoch}: {result}")
-
-
-def line(seen: LeaseSnapshot | None) -> str:
-    """Describe the owner of a lease, and when it was renewed or handed back."""
-    if seen is None:
-        return "none"
-    owner = f"of {printable(owner_name(seen.lease))}, epoch {seen.lease.epoch}"
-    age = f"{seen.age:.0f} s ago"
-    if seen.lease.handed_back:
-        return f"{owner}, handed back {age}"
-    return f"{owner}, renewed {age}" + (", expired" if seen.expired else "")

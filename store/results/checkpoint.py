@@ -109,7 +109,7 @@ class Checkpoint:
 def restore_checkpoint(
     store: ObjectStore, job: JobState, mine: Callable[[str], bool] = lambda _: True
 ) -> int:
-    """Restore a checkpoint's files to their original paths; see `restore.put_back`.
+    """Restore a checkpoint's files to their original paths; see `restore_results`.
 
     Args:
         job: Must have a saved checkpoint.

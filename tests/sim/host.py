@@ -291,7 +291,7 @@ class SimLauncher:
     def foresee(self, job: JobState, attempt: int) -> None:
         """Do nothing."""
 
-    def go(self, token: str) -> None:
+    def open_gate(self, token: str) -> None:
         attempt = self._host.attempts[token]
         attempt.listener = (self._process, self.post)
         attempt.go(self._epoch())
@@ -299,7 +299,7 @@ class SimLauncher:
     def abandon(self, token: str) -> None:
         self._host.attempts.pop(token).close_gate()
 
-    def holds(self, job: JobState) -> bool:
+    def ran_here(self, job: JobState) -> bool:
         return job.token in self._host.folders
 
     def adopt(self, job: JobState) -> None:
@@ -338,10 +338,10 @@ class SimPublisher:
         self._host, self._process, self._post, self._saved = host, process, post, saved
         self._dropped = False
 
-    def collect(self, token: str, job: JobConfig, folder: str) -> None:
+    def list_results(self, token: str, job: JobConfig, folder: str) -> None:
         self._later(ResultsListed(token, Results(files=1, size=1, sha256="00")))
 
-    def publish(self, token: str, job: JobState, *, last: bool = False) -> None:
+    def upload(self, token: str, job: JobState, *, last: bool = False) -> None:
         host, rng = self._host, self._host.rng
         seconds = rng.uniform(0.0, 3.0)
         if host.troubled() and rng.random() < 0.1:
@@ -360,10 +360,10 @@ class SimPublisher:
                 outcome = ResultsUploadFailed(error="gone")
         self._later(UploadEnded(token, outcome), seconds + rng.uniform(0.0, 1.0))
 
-    def follow(self, token: str, job: JobState) -> None:
+    def upload_output(self, token: str, job: JobState) -> None:
         """Do nothing."""
 
-    def put_back(self, job: JobState, as_of: str) -> None:
+    def restore_results(self, job: JobState, as_of: str) -> None:
         """Restore results, one job after the other."""
         host = self._host
 
@@ -384,7 +384,7 @@ class SimPublisher:
         host.restoring_until = max(host.restoring_until, now) + host.rng.uniform(0.0, 20.0)
         host.kernel.at(host.restoring_until - now, arrive)
 
-    def is_back(self, job: JobState) -> bool:
+    def has_restored(self, job: JobState) -> bool:
         return f"{job.token} {job.upstream_resets}" in self._host.restored
 
     def save_checkpoint(self, token: str, job: JobState) -> None:
@@ -406,7 +406,7 @@ class SimPublisher:
     def drop_checkpoints(self) -> None:
         self._dropped = True
 
-    def return_checkpoint(self, job: JobState) -> None:
+    def restore_checkpoint(self, job: JobState) -> None:
         assert job.checkpoint is not None
         key = job.checkpoint.key
         expect(key in self._saved, f"{key} is in a log and not in the store")

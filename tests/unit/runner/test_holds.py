@@ -32,7 +32,7 @@ class Port:
     def monotonic(self) -> float:
         return 0.0
 
-    def is_back(self, job: Any) -> bool:
+    def has_restored(self, job: Any) -> bool:
         return False
 
     def __getattr__(self, name: str) -> Any:
@@ -64,7 +64,7 @@ def test_a_job_that_runs_again_waits_for_a_restore_that_could_overwrite_its_file
     saving = Saving(port, port, lambda _: None, port)  # type: ignore[arg-type]
     saving.load(state, holds=lambda _: False)
     assert list(saving.restore(state, by="ana")) == []
-    requested = [asked.config.job_id for name, asked in port.asked if name == "put_back"]
+    requested = [asked.config.job_id for name, asked in port.asked if name == "restore_results"]
     assert requested == ["prep", "train"]
     saving.record(ResultsRestored("prep", state.jobs["prep"].token, gone="it is lost"))
     for drafts in saving.drafts(state, by="ana"):

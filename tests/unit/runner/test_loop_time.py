@@ -66,7 +66,7 @@ class World:
         token = f"{job.config.job_id}{attempt}"
         return Prepared(token=token, pid=7, folder="", log_file="", log_offset=0)
 
-    def go(self, token: str) -> None:
+    def open_gate(self, token: str) -> None:
         self._over = (self.now + self._seconds, token)
 
     def adopt(self, job: JobState) -> None:

@@ -7,8 +7,10 @@ import sys
 ALLOWED = {
     "spawn",
     "spawn.core",
+    "spawn.core.domain",
     "spawn.core.domain.attempt_exit",
     "spawn.runner",
+    "spawn.runner.process",
     "spawn.runner.process.command",
     "spawn.runner.process.supervisor_protocol",
     "spawn.runner.process.output",
@@ -17,6 +19,7 @@ ALLOWED = {
     "spawn.runner.process.process_tree",
     "spawn.runner.process.zygote",
     "spawn.store",
+    "spawn.store.queue_dir",
     "spawn.store.queue_dir.block",
     "spawn.store.failpoints",
     "spawn.store.files",
