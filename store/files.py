@@ -8,7 +8,6 @@ import errno
 import os
 import stat
 from contextlib import suppress
-from pathlib import Path
 
 SMALL_BYTES = 1024 * 1024
 """Default size limit, for files with a few fields."""
@@ -116,7 +115,7 @@ SYNC_ALL_THRESHOLD = 200
 """Number of files above which one `os.sync` is faster than flushing each file."""
 
 
-def flush_to_disk(path: Path | str) -> None:
+def flush_to_disk(path: str | os.PathLike[str]) -> None:
     """Flush a file's content, or a folder's entries, to disk.
 
     Raises:

@@ -292,7 +292,7 @@ def test_regions_that_do_not_answer_are_named(monkeypatch: pytest.MonkeyPatch) -
         searched = ec2_instances.find_region(INSTANCE, "us-east-1", None, seconds=SECONDS)
         assert searched == ec2_instances.RegionSearch(silent=("us-west-2",))
         monkeypatch.setattr(
-            lookup, "region_of", partial(ec2_instances.find_region, seconds=SECONDS)
+            lookup, "find_region", partial(ec2_instances.find_region, seconds=SECONDS)
         )
         with pytest.raises(InstanceNotRunning, match="in a region that did not answer: us-west-2"):
             find_running_instance(INSTANCE, "us-east-1", None)
@@ -312,7 +312,7 @@ def test_the_search_for_a_region_times_out(monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setenv("AWS_ENDPOINT_URL", found.endpoint)
         with pytest.raises(Unavailable, match="EC2 does not list its regions"):
             ec2_instances.find_region(INSTANCE, "us-east-1", None, seconds=0.1)
-        monkeypatch.setattr(lookup, "region_of", partial(ec2_instances.find_region, seconds=0.1))
+        monkeypatch.setattr(lookup, "find_region", partial(ec2_instances.find_region, seconds=0.1))
         with pytest.raises(InstanceNotRunning, match="or is in another region: EC2 does not list"):
             find_running_instance(INSTANCE, "us-east-1", None)
         over.set()
@@ -365,7 +365,7 @@ def test_an_unknown_instance_is_none(aws: Server) -> None:
 def test_an_instance_in_another_region_is_found_and_the_option_is_named(
     aws: Server, person: SshUser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookup, "region_of", partial(ec2_instances.find_region, seconds=SECONDS))
+    monkeypatch.setattr(lookup, "find_region", partial(ec2_instances.find_region, seconds=SECONDS))
     instance_id = _launch(aws)
     way = InstanceAccess(
         instance_id, roots(person.environ), environ=person.environ, asked=Flags(region="eu-west-1")

@@ -53,7 +53,7 @@ def test_the_folder_and_its_parents_are_flushed_even_if_they_exist(
     roots: Roots, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced = []
-    monkeypatch.setattr(queues, "sync", synced.append)
+    monkeypatch.setattr(queues, "flush_to_disk", synced.append)
     queues.create_folder(roots, "nightly")
     home = roots.state.parent
     assert synced == [home.parent, home, roots.state, roots.queues]
