@@ -90,7 +90,8 @@ class _Guardian:
         died, failures, owned = "", 0, False
         while True:
             began = time.monotonic()
-            messages, code = self._run_once(died)
+            messages, ended = self._run_once(died)
+            code = INTERNAL_ERROR if ended is None else ended
             owned = owned or OWNED in messages
             if code >= 0 and code != INTERNAL_ERROR:
                 return code
@@ -99,28 +100,30 @@ class _Guardian:
             failures = 1 if time.monotonic() - began > STABLE_SECONDS else failures + 1
             if failures > self._restarts:
                 return _exit_like(code)
-            died = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+            if ended is not None:  # otherwise the runner before it is the last one that died
+                died = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
             found = signal.sigtimedwait(_STOP_SIGNALS, PAUSES[min(failures, len(PAUSES)) - 1])
             if found is not None:
                 self._stops.append(found.si_signo)  # the next runner stops the queue cleanly
 
-    def _run_once(self, died: str) -> tuple[bytes, int]:
+    def _run_once(self, died: str) -> tuple[bytes, int | None]:
         """Start a runner and wait for its end; leaves stop signals blocked.
 
         Returns:
-            Its messages, and its exit code, which is negative if a signal killed it.
+            Its messages, and its exit code, which is negative if a signal killed it, or None if no
+            process could be forked.
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
         try:
             read, write = os.pipe()
         except OSError:
-            return b"", INTERNAL_ERROR  # out of descriptors: retry later
+            return b"", None  # out of descriptors: retry later
         try:
             self._pid = os.fork()
         except OSError:
             os.close(read)
             os.close(write)
-            return b"", INTERNAL_ERROR
+            return b"", None
         if self._pid == 0:
             os.close(read)
             elapsed = time.monotonic() - self._began
