@@ -43,7 +43,7 @@ def test_a_failed_fork_is_retried_and_the_last_death_is_kept(
     def run(context: RunnerContext) -> int:
         if context.previous_death:
             return 0 if context.previous_death == "signal SIGKILL" else 9
-        os.write(context.fd, OWNED)
+        os.write(context.guardian_fd, OWNED)
         os.kill(os.getpid(), signal.SIGKILL)
         return 8
 
