@@ -287,7 +287,7 @@ def _create_reusable(plan: LaunchPlan, say: Say) -> LaunchPlan:
         profile.create_profile(aws, plan.profile, plan.policy)
         say(f"Created role and instance profile {plan.profile.name}")
     return structs.replace(
-        plan, key=key, group=group, queue=structs.replace(queue, place=place, bucket=True)
+        plan, key=key, group=group, queue=structs.replace(queue, place=place, bucket_exists=True)
     )
 
 

@@ -149,7 +149,7 @@ class _Attempt:
         self._runners = {channel.fileno(): channel}
         self._order = order
         self._command = command
-        os.makedirs(order.folder)
+        _create_attempt_folder(order.folder)
         held = lock.acquire(f"{order.folder}/lock")
         assert held is not None, "the folder is new"
         self._lock = held  # not inherited: the command was forked before
@@ -375,6 +375,19 @@ def _link_log(link: str, target: str) -> None:
             fresh = f"{link}.{os.getpid()}"
             os.symlink(target, fresh)
             os.replace(fresh, link)
+
+
+def _create_attempt_folder(folder: str) -> None:
+    """Create an attempt's folder, but not that of its queue, which a user may have removed.
+
+    Raises:
+        OSError: It cannot be created.
+    """
+    job = os.path.dirname(folder)
+    for each in (os.path.dirname(job), job):
+        with suppress(FileExistsError):
+            os.mkdir(each)
+    os.mkdir(folder)
 
 
 def _remove(folder: str) -> None:

@@ -89,7 +89,7 @@ def test_every_failpoint_is_in_one_place() -> None:
         for file in sorted((root / folder).rglob("*.py"))
     ]
     for name in NAMES:
-        found = sum(source.count(f'reached("{name}")') for source in sources)
+        found = sum(source.count(f'mark("{name}")') for source in sources)
         assert found == 1, f"{name} is in {found} places"
 
 

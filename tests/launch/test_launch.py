@@ -216,6 +216,8 @@ def test_missing_variables_and_a_missing_ssh_access_give_warnings(
 def test_the_instance_gets_the_launchers_encryption_settings(
     person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert person.launch().code == 0, "it creates the bucket"
+    person.name("second")
     monkeypatch.setenv("SPAWN_SSE", "AES256")
     monkeypatch.setenv("SPAWN_BUCKET_OWNER", "123456789012")
     done = person.launch()
