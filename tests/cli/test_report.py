@@ -13,6 +13,7 @@ from tests.cli import pages
 from tests.cli.support import Home, chain
 from tests.support.legal import legal_logs
 from tests.support.logs import LogBuilder
+from tests.support.soak import scaled
 
 from spawn.cli.output.page.data import PageData
 from spawn.cli.output.page.html import Safe, tag
@@ -117,7 +118,7 @@ def test_hostile_text_is_escaped_and_has_no_invisible_characters() -> None:
 TEXTS = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S"]), min_size=1)
 
 
-@settings(max_examples=60)
+@settings(max_examples=scaled(25, 60))
 @given(
     TEXTS
     | st.lists(
@@ -131,7 +132,7 @@ def test_no_foreign_text_changes_the_structure_of_a_page(text: str) -> None:
     assert [name for _, name, _ in found.attributes] == [name for _, name, _ in plain.attributes]
 
 
-@settings(max_examples=60)
+@settings(max_examples=scaled(25, 60))
 @given(legal_logs(), st.sampled_from([True, False, None]))
 def test_any_log_gives_a_page(log: LogBuilder, alive: bool | None) -> None:
     sheet = pages.sheet(log, log.now, alive=alive)

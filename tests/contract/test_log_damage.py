@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.support.configs import chain
 from tests.support.legal import Seeded, driven
 from tests.support.logs import QUEUE_ID, LogBuilder, Record, record, running, started
+from tests.support.soak import scaled
 
 from spawn.core.domain import chain as hashes
 from spawn.core.domain.events import JobCompleted, RequestRefused
@@ -76,7 +77,7 @@ def test_a_missing_or_empty_log_is_not_a_queue(tmp_path: Path) -> None:
             verify(path, QUEUE_ID)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=scaled(75, 300), deadline=None)
 @given(data=st.data())
 def test_a_flipped_bit_in_any_column_of_any_row_is_located(
     copies: Copies, data: st.DataObject
@@ -101,7 +102,7 @@ def test_a_flipped_bit_in_any_column_of_any_row_is_located(
     assert caught.value.seq == (1 if flipped == 0 else seq), "the new first event is wrong there"
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=scaled(100, 400), deadline=None)
 @given(data=st.data())
 def test_a_log_file_with_a_flipped_bit_is_corrupt_or_unchanged(
     copies: Copies, data: st.DataObject
@@ -131,7 +132,7 @@ def test_a_log_with_a_seemingly_empty_schema_is_corrupt_and_not_new(
     assert path.read_bytes() == content
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=scaled(25, 60), deadline=None)
 @given(data=st.data())
 def test_a_log_file_with_a_zeroed_part_is_corrupt_or_unchanged(
     copies: Copies, data: st.DataObject
@@ -147,7 +148,7 @@ def test_a_log_file_with_a_zeroed_part_is_corrupt_or_unchanged(
     assert _columns(path) == _expected(LOG)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=scaled(25, 60), deadline=None)
 @given(data=st.data())
 def test_a_truncated_log_file_is_corrupt(copies: Copies, data: st.DataObject) -> None:
     size = data.draw(st.integers(2, len(copies.good) - 1))  # 0 and 1: new files to SQLite

@@ -16,6 +16,7 @@ from tests.support.disks import fill, small_disk
 from tests.support.legal import Seeded, driven, random_config
 from tests.support.logs import QUEUE_ID, LogBuilder, owner, submission
 from tests.support.replicas import CountingStore, lease, write_segments
+from tests.support.soak import scaled
 
 from spawn.core.domain import chain
 from spawn.core.domain.replay import Row
@@ -27,7 +28,7 @@ from spawn.store.replica import lines, names
 from spawn.store.replica.cache import Cache
 from spawn.store.replica.update_cache import CacheUpdate, update_cache
 
-LONG = settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+LONG = settings(max_examples=scaled(25, 100), suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from msgspec import structs
 from tests.support.legal import Seeded, driven, random_config
 from tests.support.logs import QUEUE_ID, LogBuilder, owner, submission
 from tests.support.replicas import CountingStore, objects, replicate
+from tests.support.soak import scaled
 
 from spawn.core.domain import chain
 from spawn.core.domain.replay import Row
@@ -170,7 +171,7 @@ def changes(draw: st.DrawFn, prefix: str) -> Change:
     return Change(original, key, edit(draw, original[key]))
 
 
-LONG = settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+LONG = settings(max_examples=scaled(25, 100), suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.mark.parametrize("original", range(len(ORIGINALS)))

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.arbitrary import events
 from tests.support.logs import LogBuilder, owner, resumed
+from tests.support.soak import scaled
 
 from spawn.core.domain.codec import MAX_LINE, decode, encode, valid_utf8
 from spawn.core.domain.events import (
@@ -52,7 +53,7 @@ def test_decode_is_the_inverse_of_encode(cls: type[Data], data: st.DataObject) -
     assert encode(decode(line) or event) == line
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=scaled(37, 150), deadline=None)
 @given(events())
 def test_a_line_is_canonical(event: Event[Data]) -> None:
     line = encode(event)
@@ -175,14 +176,14 @@ GARBAGE = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=scaled(50, 200), deadline=None)
 @given(GARBAGE, st.sampled_from([None, b"JobStarted", b"Nonsense", b""]))
 def test_garbage_is_an_unreadable_event(line: bytes, type_: bytes | None) -> None:
     with pytest.raises(UnreadableEvent):
         decode(line, type_)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=scaled(75, 300), deadline=None)
 @given(data=st.data(), event=events())
 def test_a_damaged_line_is_an_event_or_unreadable(data: st.DataObject, event: Event[Data]) -> None:
     line = bytearray(encode(event))

@@ -6,6 +6,7 @@ from tests.support.configs import chain, job, queue
 from tests.support.legal import Drawn, Driver, drivers, random_config
 from tests.support.logs import LogBuilder, running, started
 from tests.support.naive import NaiveQueue
+from tests.support.soak import scaled
 
 from spawn.core.config.model import QueueConfig
 from spawn.core.domain import decide
@@ -22,7 +23,7 @@ from spawn.core.domain.events import (
 from spawn.core.domain.plan import Finish, Start, Wait, likely_next, plan
 from spawn.core.domain.state import JobState, QueueState
 
-QUICK = settings(max_examples=100, deadline=None)
+QUICK = settings(max_examples=scaled(25, 100), deadline=None)
 OK = JobCompleted(exit_code=0)
 FAILED = JobFailed(exit_code=1, why="no attempts left")
 RETRY = JobRetryScheduled(exit_code=1, delay=10.0, retry_at="2026-01-27T22:06:00.000000Z")

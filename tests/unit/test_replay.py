@@ -13,13 +13,14 @@ from msgspec import structs
 from tests.support.configs import chain, job, queue
 from tests.support.legal import legal_logs
 from tests.support.logs import LogBuilder, owner, running, started, submission
+from tests.support.soak import scaled
 
 from spawn.core.domain import chain as hashes
 from spawn.core.domain.events import JobCompleted, QueueInterrupted, QueueSubmitted, RequestRefused
 from spawn.core.domain.replay import Replay, Row
 from spawn.core.errors import CorruptLog, IllegalTransition
 
-QUICK = settings(max_examples=60, deadline=None)
+QUICK = settings(max_examples=scaled(25, 60), deadline=None)
 
 
 @QUICK
@@ -185,7 +186,7 @@ def _rewritten(log: LogBuilder, seq: int, change: Callable[[dict[str, Any]], Non
 VALUES = [None, 0, -1, 1, 2, 99, 2**70, "", "x", "j0", "j1", True, [], {}, 1.5, [{}]]
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=scaled(62, 250), deadline=None)
 @given(log=legal_logs(), data=st.data())
 def test_a_log_with_any_forged_event_is_legal_or_corrupt(
     log: LogBuilder, data: st.DataObject

@@ -4,12 +4,13 @@ from hypothesis import given, settings
 from tests.support.legal import Driver, drivers, legal_logs
 from tests.support.logs import LogBuilder
 from tests.support.naive import NaiveQueue, disagreements, outcomes_between_starts
+from tests.support.soak import scaled
 
 from spawn.core.domain.events import EpochEnd, JobReset, JobStarted, QueueResumed, QueueStarted
 from spawn.core.domain.replay import Replay
 
-THOROUGH = settings(max_examples=250, deadline=None)
-QUICK = settings(max_examples=100, deadline=None)
+THOROUGH = settings(max_examples=scaled(62, 250), deadline=None)
+QUICK = settings(max_examples=scaled(25, 100), deadline=None)
 
 
 @THOROUGH

@@ -9,6 +9,7 @@ from msgspec import structs
 from tests.support.configs import job, queue
 from tests.support.legal import Drawn, Driver, drivers, random_config
 from tests.support.logs import LogBuilder, resumed, running, started
+from tests.support.soak import scaled
 
 from spawn.core.config.model import QueueConfig, RetryPolicy
 from spawn.core.domain import decide, resumption
@@ -26,7 +27,7 @@ from spawn.core.domain.state import JobState, QueueState
 from spawn.core.domain.submission import reconfigure
 from spawn.core.errors import InvalidArgument, NothingToDo
 
-THOROUGH = settings(max_examples=250, deadline=None)
+THOROUGH = settings(max_examples=scaled(62, 250), deadline=None)
 OK = JobCompleted(exit_code=0)
 
 

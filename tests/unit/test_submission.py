@@ -8,6 +8,7 @@ from msgspec import structs
 from tests.support.arbitrary import of
 from tests.support.configs import job, queue
 from tests.support.logs import LogBuilder, submission
+from tests.support.soak import scaled
 
 from spawn.core.config import canonical
 from spawn.core.config.model import QueueConfig
@@ -68,7 +69,7 @@ def test_the_hash_covers_the_canonical_form_including_jobs() -> None:
     assert config_sha256(config) != config_sha256(queue(job("b"), max_parallel=2))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=scaled(25, 60), deadline=None)
 @given(st.lists(of(str), max_size=8), of(QueueConfig))
 def test_any_configuration_replays_to_itself(names: list[str], other: QueueConfig) -> None:
     jobs = tuple(job(f"j{n}", command=name[:3] * 2500) for n, name in enumerate(names))

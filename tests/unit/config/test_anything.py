@@ -5,6 +5,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.soak import scaled
 from tests.unit.config.samples import LONG_PIPELINE, PIPELINE, read
 from tests.unit.config.strategies import ANY_JSON, configurations, spoilt
 
@@ -33,19 +34,19 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     assert_read_or_refused(data)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=scaled(50, 200))
 @given(ANY_JSON)
 def test_any_json_is_read_or_refused(value: Any) -> None:
     assert_read_or_refused(value)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=scaled(75, 300))
 @given(spoilt())
 def test_a_configuration_with_something_wrong_is_read_or_refused(value: Any) -> None:
     assert_read_or_refused(value)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=scaled(50, 200))
 @given(st.sampled_from(FILES), st.integers(0, 2000), st.integers(0, 40), st.binary(max_size=4))
 def test_a_file_with_a_piece_removed_or_inserted_is_read_or_refused(
     data: bytes, start: int, length: int, piece: bytes
@@ -53,7 +54,7 @@ def test_a_file_with_a_piece_removed_or_inserted_is_read_or_refused(
     assert_read_or_refused(data[:start] + piece + data[start + length :])
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=scaled(50, 200))
 @given(configurations())
 def test_a_valid_configuration_is_read(value: Any) -> None:
     config = read(value)

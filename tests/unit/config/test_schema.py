@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.soak import scaled
 from tests.unit.config.samples import LONG_PIPELINE, PIPELINE, read, with_job, with_queue
 from tests.unit.config.strategies import configurations, spoilt
 from tests.unit.config.validator import valid
@@ -25,7 +26,7 @@ def test_both_dialects_are_valid(value: dict[str, Any]) -> None:
     assert valid(value, SCHEMA, SCHEMA)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=scaled(50, 200))
 @given(configurations() | spoilt())
 def test_what_the_parser_accepts_is_valid(value: Any) -> None:
     try:
@@ -110,7 +111,7 @@ def test_the_schema_is_json_and_each_call_returns_a_copy() -> None:
     assert config_schema() == SCHEMA
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=scaled(75, 300))
 @given(st.text(alphabet="Aa0._- /\n~é", max_size=6) | st.integers(126, 130).map("a".__mul__))
 def test_the_pattern_for_ids_is_the_rule_for_ids(name: str) -> None:
     pattern = {"pattern": SCHEMA["$defs"]["JobFile"]["properties"]["job_id"]["pattern"]}
@@ -121,7 +122,7 @@ def test_the_pattern_for_ids_is_the_rule_for_ids(name: str) -> None:
         assert not valid(name, pattern, SCHEMA)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=scaled(75, 300))
 @given(st.text(alphabet="0123456789dhms. -", max_size=10))
 def test_the_pattern_for_durations_matches_the_parser(text: str) -> None:
     complaint = string_rules.duration(text)

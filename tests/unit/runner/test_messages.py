@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.arbitrary import of
+from tests.support.soak import scaled
 
 from spawn.core.domain.attempt_exit import AttemptExit
 from spawn.runner.process.supervisor_protocol import (
@@ -38,7 +39,7 @@ def channel() -> Iterator[Channel]:
         yield ours, theirs
 
 
-@settings(max_examples=60)
+@settings(max_examples=scaled(25, 60))
 @given(st.lists(MESSAGES, max_size=3))
 def test_messages_arrive_unchanged_and_in_order(messages: list[Message]) -> None:
     ours, theirs = socket.socketpair()

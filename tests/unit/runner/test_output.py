@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.soak import scaled
 
 from spawn.runner.process.output import Output
 
@@ -100,7 +101,7 @@ CHUNKS = st.lists(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=scaled(25, 60))
 @given(chunks=CHUNKS)
 def test_raw_bytes_are_exact_and_the_combined_log_holds_the_same_lines(
     tmp_path_factory: pytest.TempPathFactory, chunks: list[tuple[int, bytes]]

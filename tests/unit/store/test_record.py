@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.arbitrary import of
 from tests.support.disks import fill, small_disk
+from tests.support.soak import scaled
 
 from spawn.core.domain.attempt_exit import AttemptExit
 from spawn.store.queue_dir import record
@@ -23,7 +24,7 @@ def _written(path: Path, exit_: AttemptExit = EXIT) -> Path:
     return path
 
 
-@settings(max_examples=60)
+@settings(max_examples=scaled(25, 60))
 @given(of(AttemptExit))
 def test_a_record_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, exit_: AttemptExit
@@ -60,7 +61,7 @@ def test_an_existing_block_is_not_replaced(tmp_path: Path) -> None:
     assert record.read(path, TOKEN) == EXIT
 
 
-@settings(max_examples=100)
+@settings(max_examples=scaled(25, 100))
 @given(data=st.data())
 def test_a_torn_or_damaged_record_is_ignored(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
+from tests.support.soak import scaled
 
 from spawn.core.config.model import JobConfig
 from spawn.core.domain.events import CheckpointSaved, JobFailed, ResultsUploaded
@@ -48,7 +49,7 @@ def _fetch(objects: ObjectStore, root: Path) -> list[DownloadedFile]:
     return brought.files
 
 
-@settings(max_examples=200)
+@settings(max_examples=scaled(50, 200))
 @given(st.lists(NAMES, max_size=6))
 def test_no_name_leaves_the_folder(
     tmp_path_factory: pytest.TempPathFactory, names: list[str]

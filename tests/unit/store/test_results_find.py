@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.soak import scaled
 
 from spawn.store.results.find import FoundResults, find_results
 
@@ -273,7 +274,7 @@ def test_no_name_is_a_folder_of_another_name(tmp_path: Path) -> None:
 PATHS = st.lists(st.sampled_from("ab"), min_size=1, max_size=4).map("/".join).map("{}.x".format)
 
 
-@settings(max_examples=100)
+@settings(max_examples=scaled(25, 100))
 @given(paths=st.sets(PATHS, min_size=1, max_size=8), data=st.data())
 def test_every_matching_file_is_found_once(
     tmp_path_factory: pytest.TempPathFactory, paths: set[str], data: st.DataObject
@@ -300,7 +301,7 @@ PATTERNS = st.tuples(st.lists(WILD | st.just("**"), max_size=2), WILD).map(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=scaled(37, 150))
 @given(paths=st.sets(PATHS, min_size=1, max_size=8), pattern=PATTERNS)
 def test_wildcards_match_as_in_glob(
     tmp_path_factory: pytest.TempPathFactory, paths: set[str], pattern: str
@@ -314,7 +315,7 @@ def test_wildcards_match_as_in_glob(
     assert {os.path.relpath(file.path, folder) for file in files} == expected
 
 
-@settings(max_examples=100)
+@settings(max_examples=scaled(25, 100))
 @given(paths=st.sets(PATHS, min_size=1, max_size=8))
 def test_explicitly_named_files_have_distinct_names_with_their_endings(
     tmp_path_factory: pytest.TempPathFactory, paths: set[str]
