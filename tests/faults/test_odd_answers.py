@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from tests.support.machines import Machines, check_replica
 from tests.support.proxy import Answer, Proxy, proxy
-from tests.support.queues import job, until
+from tests.support.queues import World, job, until
 from tests.support.s3 import CREDENTIALS, Server
+from tests.support.soak import SOAK, scaled
+from tests.support.wait import elapsed
 
 from spawn.store.objects import s3
 from spawn.store.objects.interface import ETagMismatch, ObjectExists, ObjectNotFound, StoreError
@@ -171,16 +173,17 @@ def test_a_runner_survives_odd_answers_and_keeps_its_queue(
             with machines.proxy.fault("odd", raw=raw) as rule:
                 a.release(f"go{n}")
                 queue.until(lambda: rule.hits >= 4, f"{name} was met")
+                queue.until(elapsed(scaled(0, 10)), f"{name} lasts")
                 queue.wait_for("JobCompleted", f"j{n}")
+                if SOAK:
+                    _expect_refusal(b)
             there = f"j{n + 1}" if n + 1 < len(ODD) else "last"
             queue.wait_executing(there)
             queue.until(
                 lambda: len(machines.remote().events()) == len(queue.events()),
                 f"all has shipped after {name}",
             )
-        refused = b.spawn("resume", "q", "--from-s3")
-        assert refused.code == 1, refused
-        assert "is owned by" in refused.err
+        _expect_refusal(b)
         a.release("end")
         _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
@@ -188,3 +191,10 @@ def test_a_runner_survives_odd_answers_and_keeps_its_queue(
     assert "invalid response" in err
     assert queue.state.epoch == 1
     check_replica(queue, machines.remote())
+
+
+def _expect_refusal(other: World) -> None:
+    """Check that another machine cannot take over the queue."""
+    refused = other.spawn("resume", "q", "--from-s3")
+    assert refused.code == 1, refused
+    assert "is owned by" in refused.err
