@@ -150,7 +150,10 @@ class Queue:
 
     def combined(self, job_id: str) -> bytes:
         """Return a job's combined log."""
-        return self.paths.job_log(job_id).read_bytes()
+        try:
+            return self.paths.job_log(job_id).read_bytes()
+        except FileNotFoundError:
+            return b""  # the command has not started yet
 
     def executed(self, recorded: list[str] | None = None) -> list[tuple[str, int]]:
         """Return the attempts that ran on this machine, from the jobs' own record, in order."""
