@@ -71,13 +71,14 @@ check: $(LINT) ## Check format, lint rules, types and import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache | tail -n 4
 
-docs: $(DEV) ## Write what is generated: the table of moves, docs/states.md, docs/commands/queue.md
+docs: $(DEV) ## Write the generated files: transition tables, events, states, crashes, commands
 	@$(BIN)/python -m tests.support.generate
 
 soak: $(DEV) ## Run COUNT simulated schedules, starting with seed SEED (default: 10000 from 0)
 	@$(BIN)/python -m tests.sim $(or $(COUNT),10000) $(or $(SEED),0)
 
 bench: $(DEV) $(BENCH) ## Run the benchmarks and write docs/benchmarks.md
+	@tests/tools sshd ssh
 	@$(BIN)/python -m tests.bench
 
 clean: ## Remove the virtual environment, caches and build output

@@ -3,6 +3,7 @@
 import shutil
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,9 +25,8 @@ LONG = 6
 def measure(folder: Path) -> list[Figure]:
     """Time `spawn queue status i-...` cold and warm against `ssh host cat file`."""
     claim = f"at most {CLAIM} × `ssh host cat file`"
-    lacks = missing()
-    if lacks:
-        return [Figure("`queue status <instance>`", f"{lacks} is not there", claim, False, "")]
+    if missing():
+        sys.exit(f"{missing()} is needed for this benchmark")
     with moto(folder) as aws, instance_in(folder, aws) as instance:
         instance.start_feed()
         queue = instance.queue(job("a", "true"), job("b", until("end"), "a")).detach()
