@@ -33,9 +33,9 @@ server.serve_forever()
 """
 _ASK = """
 import http.client, os, sys
-from spawn.cli.ssh.reach import Reach
+from spawn.cli.ssh.reach import InstanceAccess
 from spawn.store.queue_dir.paths import roots
-with Reach(sys.argv[1], roots(os.environ)).tunnel(int(sys.argv[2])) as tunnel:
+with InstanceAccess(sys.argv[1], roots(os.environ)).tunnel(int(sys.argv[2])) as tunnel:
     connection = http.client.HTTPConnection(*tunnel.address)
     connection.request("GET", "/")
     assert len(connection.getresponse().read()) == 2000
