@@ -33,7 +33,7 @@ _HINTS = {
     "InsufficientCapacity": "retry later, or use another --instance-type",
     "AuthFailure.ServiceLinkedRoleCreationNotPermitted": "ask an administrator to run `aws iam "
     "create-service-linked-role --aws-service-name spot.amazonaws.com` once for the account "
-    '(docs/iam-policies.md, "MakeTheSpotRole"), or launch without --spot',
+    '(docs/iam-policies.md, "CreateSpotRole"), or launch without --spot',
     "MissingInput": "set a subnet with --subnet-id",
     "SpotMaxPriceTooLow": "retry later, or launch without --spot",
     "MaxSpotInstanceCountExceeded": "launch without --spot, use a smaller --instance-type, or "

@@ -26,7 +26,7 @@ def instance_policy(
     """
     statements = _bucket(f"arn:{partition}:s3:::{bucket}")
     statements.append(
-        _allow("AskWhatBecameOfTheOwner", "ec2:DescribeInstances", "*"),
+        _allow("DescribeOwner", "ec2:DescribeInstances", "*"),
     )
     if environment:
         statements += _environment(environment)
@@ -37,9 +37,9 @@ def _bucket(arn: str) -> list[Statement]:
     return [
         _allow("WriteLogAndResults", "s3:PutObject", f"{arn}/*"),
         _allow("ReadLogAndResults", "s3:GetObject", f"{arn}/*"),
-        _allow("SeeWhatIsThere", "s3:ListBucket", arn),
+        _allow("ListBucket", "s3:ListBucket", arn),
         _allow(
-            "TidyUpUploads",
+            "AbortUploads",
             ["s3:AbortMultipartUpload", "s3:ListBucketMultipartUploads"],
             [arn, f"{arn}/*"],
         ),

@@ -29,9 +29,9 @@ from spawn.store.aws.fleet import instance_roles, list_instances, terminate_inst
 from spawn.store.objects.interface import AccessDenied
 
 HINT = "docs/iam-policies.md"
-FIND = "FindAnInstance"
-FORGET = "ForgetTheEnvironment"
-CORE = ["WriteLogAndResults", "ReadLogAndResults", "SeeWhatIsThere"]
+FIND = "FindInstance"
+FORGET = "DeleteEnvironment"
+CORE = ["WriteLogAndResults", "ReadLogAndResults", "ListBucket"]
 READS = [
     ("verify", "q"),
     ("status", "q"),
@@ -107,14 +107,14 @@ def _refused(done: Finished) -> None:
     assert "Traceback" not in done.err
 
 
-OPTIONAL = ("TidyUpUploads", "AskWhatBecameOfTheOwner", "UseTheKey")
+OPTIONAL = ("AbortUploads", "DescribeOwner", "UseKey")
 
 
 # the whole life of a queue
 
 
 @pytest.mark.parametrize(
-    "more", gate_all_but_first([(), ("TidyUpUploads", "AskWhatBecameOfTheOwner", "UseTheKey")])
+    "more", gate_all_but_first([(), ("AbortUploads", "DescribeOwner", "UseKey")])
 )
 def test_the_documented_permissions_suffice_for_the_whole_life_of_a_queue(
     machines: Machines, account: Account, bucket: str, more: tuple[str, ...]
@@ -195,11 +195,11 @@ def test_an_instance_needs_every_statement(
     done = queue.run()
     _refused(done)
     no_list = "denied access: it belongs to another account, or you lack the permissions"
-    assert (no_list if sid == "SeeWhatIsThere" else "denied access: AccessDenied") in done.err
+    assert (no_list if sid == "ListBucket" else "denied access: AccessDenied") in done.err
     assert queue.executed() == [], "no job starts"
 
 
-@pytest.mark.parametrize("sid", ["ReadLogAndResults", "SeeWhatIsThere"])
+@pytest.mark.parametrize("sid", ["ReadLogAndResults", "ListBucket"])
 def test_a_user_needs_every_statement(
     machines: Machines, account: Account, bucket: str, sid: str
 ) -> None:
@@ -276,7 +276,7 @@ def test_unfinished_multipart_uploads_are_aborted_if_allowed(
     machines: Machines, account: Account, bucket: str, may: bool
 ) -> None:
     a = machines.machine()
-    a.environ |= _instance(account, bucket, *(["TidyUpUploads"] if may else []))
+    a.environ |= _instance(account, bucket, *(["AbortUploads"] if may else []))
     left = "q/make/attempts/1.1/results/large"
     account.client().create_multipart_upload(Bucket=bucket, Key=left)
     done = _small(a).run()
@@ -290,7 +290,7 @@ def test_a_missing_bucket_is_created_if_allowed(
 ) -> None:
     a = machines.machine()
     missing = f"{machines.bucket}-x"
-    a.environ |= _instance(account, missing, *(["MakeTheBucket"] if may else []))
+    a.environ |= _instance(account, missing, *(["CreateBucket"] if may else []))
     queue = _small(a)
     done = queue.run("--bucket", missing)
     if may:
@@ -313,7 +313,7 @@ def test_ec2_is_queried_about_an_owner_if_allowed(
     instance_id = made["Instances"][0]["InstanceId"]
     document = {"instanceId": instance_id, "region": "us-east-1"}
     a, b = machines.machine("a"), machines.machine("b")
-    rights = _instance(account, bucket, *(["AskWhatBecameOfTheOwner"] if may else []))
+    rights = _instance(account, bucket, *(["DescribeOwner"] if may else []))
     for each in (a, b):
         each.environ |= rights
     with metadata(json.dumps(document).encode()) as imds:
@@ -376,7 +376,7 @@ def test_permission_to_show_an_instance_does_not_include_termination(
     instance_id = made["Instances"][0]["InstanceId"]
     account.client("iam").create_instance_profile(InstanceProfileName=bucket)
     more = {each["Sid"]: each for each in iam.more("The person", bucket)}
-    policy = [more[FIND], more["ShowAnInstance"]]
+    policy = [more[FIND], more["ShowInstance"]]
     for name, value in account.user(f"{bucket}-shower", policy).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_ENDPOINT_URL", account.server.endpoint)
@@ -384,8 +384,8 @@ def test_permission_to_show_an_instance_does_not_include_termination(
     with pytest.raises(AccessDenied) as found:
         terminate_instance(instance_id, "us-east-1", None)
     assert HINT in found.value.hint
-    assert more["TerminateOurs"]["Action"] == "ec2:TerminateInstances"
-    assert "spawn:queue-id" in json.dumps(more["TerminateOurs"]["Condition"])
+    assert more["TerminateTaggedInstances"]["Action"] == "ec2:TerminateInstances"
+    assert "spawn:queue-id" in json.dumps(more["TerminateTaggedInstances"]["Condition"])
 
 
 # the documentation page
@@ -395,7 +395,7 @@ def test_permission_to_show_an_instance_does_not_include_termination(
 def test_no_object_of_log_or_results_is_overwritten(
     machines: Machines, account: Account, bucket: str, launched: bool
 ) -> None:
-    """Check what the policy `NothingIsWrittenOver` demands, as moto ignores bucket policies. The
+    """Check what the policy `DenyOverwrites` demands, as moto ignores bucket policies. The
     `queue.json` of a launched queue exists already, and is replaced."""
     a = machines.machine()
     if launched:

@@ -18,8 +18,8 @@ from spawn.store.aws.resource_names import GROUP
 
 PAGE = "The launcher"
 MAKE = (
-    *("MakeTheKeyPair", "MakeTheSecurityGroup", "OpenOurSecurityGroup", "MakeTheRole"),
-    "KeepTheEnvironment",
+    *("CreateKeyPair", "CreateSecurityGroup", "OpenSecurityGroup", "CreateRole"),
+    "StoreEnvironment",
 )
 UNASKED = {
     *("ec2:CreateTags", "iam:PassRole", "iam:TagRole", "iam:TagInstanceProfile"),
@@ -38,7 +38,7 @@ RULES = {"s3:PutBucketPublicAccessBlock", "s3:PutEncryptionConfiguration"}
 def _documented(bucket: str) -> list[Statement]:
     found = iam.statements(PAGE, bucket)
     found += [each for each in iam.more(PAGE, bucket) if each["Sid"] in MAKE]
-    found += [each for each in iam.more("The instance", bucket) if each["Sid"] == "MakeTheBucket"]
+    found += [each for each in iam.more("The instance", bucket) if each["Sid"] == "CreateBucket"]
     return found
 
 
@@ -178,7 +178,7 @@ def test_the_created_role_has_the_documented_policy() -> None:
     )
     documented = iam.statements("The instance", "my-bucket")
     wanted = (
-        *("TidyUpUploads", "AskWhatBecameOfTheOwner"),
+        *("AbortUploads", "DescribeOwner"),
         *("ReadTheEnvironment", "DecryptTheEnvironment"),
     )
     more = {each["Sid"]: each for each in iam.more("The instance", "my-bucket")}
