@@ -20,8 +20,8 @@ STALE_SECONDS = 60.0
 """How long after the last renewal of its lease an owner may start jobs."""
 
 
-class Violation(AssertionError):
-    """An invariant is violated."""
+class Violation(BaseException):
+    """An invariant is violated. The code under test must not catch it as an error of the store."""
 
 
 def expect(condition: object, what: str) -> None:

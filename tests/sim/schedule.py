@@ -10,7 +10,7 @@ from copy import copy
 from datetime import timedelta
 from random import Random
 
-from tests.sim.checker import Checker, LogModel, expect
+from tests.sim.checker import Checker, LogModel, Violation, expect
 from tests.sim.host import Host, Inbox, SimBell, SimClock, SimLauncher, SimPublisher
 from tests.sim.kernel import Crashed, Kernel, Process, Signal
 from tests.sim.store import Bucket, Client, Faults
@@ -484,8 +484,8 @@ def run(seed: int) -> Schedule:
     schedule = Schedule(seed)
     try:
         schedule.play()
-    except Exception as error:
-        raise AssertionError(f"{error!r}\n{schedule.describe()[-12000:]}") from error
+    except (Exception, Violation) as error:
+        raise AssertionError(f"seed {seed}: {error!r}\n{schedule.describe()[-12000:]}") from error
     return schedule
 
 
