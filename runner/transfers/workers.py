@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from heapq import heappop, heappush
 from itertools import count
 from threading import Condition, Thread
@@ -14,7 +15,8 @@ error and calls the task again after a pause."""
 
 
 class Workers:
-    """A pool of threads, which start on demand.
+    """A pool of threads. The first starts at once, so that no task depends on whether another
+    thread can be started; others start on demand.
 
     Args:
         name: Name of the threads.
@@ -32,15 +34,15 @@ class Workers:
         """Next pauses of tasks whose last call has raised an exception."""
         self._idle = 0
         self._closing = False
+        self._start_thread()
 
     def add(self, task: Task, delay: float = 0.0) -> None:
         """Call a task after `delay` seconds."""
         with self._changed:
             heappush(self._tasks, (time.monotonic() + delay, next(self._numbers), task))
             if len(self._tasks) > self._idle and len(self._threads) < self._max_threads:
-                thread = Thread(target=self._run, name=self._name, daemon=True)
-                self._threads.append(thread)
-                thread.start()
+                with suppress(RuntimeError):  # no thread can be started: a running one does it
+                    self._start_thread()
             self._changed.notify()
 
     def hurry(self) -> None:
@@ -54,6 +56,11 @@ class Workers:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
+
+    def _start_thread(self) -> None:
+        thread = Thread(target=self._run, name=self._name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
 
     def _run(self) -> None:
         while (task := self._next()) is not None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from spawn.core.errors import CorruptLog
+from spawn.store.files import open_regular, read_small
 from spawn.store.log import replica_progress
 
 _SUFFIX = "-head"
@@ -43,7 +44,7 @@ class HeadNote:
         """Note a committed event."""
         with suppress(OSError):
             if self._fd is None:
-                self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                self._fd = open_regular(self._path, os.O_WRONLY | os.O_CREAT, 0o600)
             os.pwrite(self._fd, _encode(seq, hash_), 0)
 
     def close(self) -> None:
@@ -94,7 +95,7 @@ def expect_heads(heads: Iterable[Head], seq: int) -> None:
 def _heads(log: Path) -> Iterator[Head]:
     note = note_path(log)
     with suppress(OSError, ValueError):  # a damaged note proves nothing about the log
-        seq, hash_ = _decode(note.read_bytes())
+        seq, hash_ = _decode(read_small(note))
         yield Head(seq=seq, hash=hash_, source=note.name)
     copied = replica_progress.load_progress(log.parent)
     if copied is not None and copied.seq:

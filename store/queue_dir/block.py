@@ -19,8 +19,7 @@ def preallocate(path: str | os.PathLike[str], size: int, *, exclusive: bool = Fa
     Raises:
         OSError: The disk is full or, with `exclusive`, the file exists.
     """
-    flags = os.O_EXCL if exclusive else 0
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, 0o644)
+    fd = open_regular(path, os.O_RDWR | os.O_CREAT | (os.O_EXCL if exclusive else 0))
     try:
         os.pwrite(fd, bytes(size), 0)
     except OSError:

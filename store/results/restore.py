@@ -59,7 +59,7 @@ class RestoreRecord:
             OSError: The record cannot be written.
         """
         line = _restored_line(job)
-        with open(self._path, "a", encoding="ascii") as file:
+        with open(self._path, "a", encoding="ascii", opener=open_regular) as file:
             file.write(f"\n{line}\n")
             file.flush()
             os.fsync(file.fileno())

@@ -1,7 +1,8 @@
 """Background work that fails unexpectedly is reported and restarted."""
 
+import threading
 from datetime import UTC, datetime
-from threading import Event
+from threading import Event, Thread
 
 import pytest
 
@@ -49,6 +50,23 @@ def test_a_worker_survives_a_failed_task_and_retries_it(
     assert other.wait(30)
     workers.close()
     assert capsys.readouterr().err.count("unexpected error in uploader") == 2
+
+
+def test_tasks_run_although_no_more_threads_can_be_started() -> None:
+    workers = Workers("uploader", 4)
+    first, release, second = Event(), Event(), Event()
+    before = threading.stack_size(1 << 46)  # more than the address space
+    try:
+        with pytest.raises(RuntimeError):
+            Thread(target=release.set).start()
+        workers.add(lambda: (first.set(), release.wait(30), None)[-1])
+        workers.add(lambda: second.set())
+    finally:
+        threading.stack_size(before)
+    assert first.wait(30)
+    release.set()
+    assert second.wait(30)
+    workers.close()
 
 
 def test_a_notice_is_seen_after_an_unexpected_error(

@@ -5,6 +5,7 @@ import signal
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -22,14 +23,17 @@ from spawn.runner.session import ownership
 from spawn.store import files, json_files
 from spawn.store.aws import key_pairs
 from spawn.store.log import ownership_time, read, replica_progress
+from spawn.store.log.head import HeadNote, heads
 from spawn.store.log.replica_progress import ReplicaProgress
 from spawn.store.log.write import LogWriter
 from spawn.store.objects.folder import FolderStore
 from spawn.store.objects.interface import StoreError
-from spawn.store.queue_dir import lock, record, requests
+from spawn.store.queue_dir import lock, record, requests, troubles
 from spawn.store.queue_dir.output import tail
 from spawn.store.queue_dir.paths import Roots
+from spawn.store.queue_dir.troubles import Board
 from spawn.store.results import manifest, output_pieces, upload
+from spawn.store.results.restore import RestoreRecord
 from spawn.store.results.upload_journal import Journal, Sent
 
 HUGE = 3 * 1024**3
@@ -104,6 +108,23 @@ def _restored(path: Path) -> object:
     return _agrees(path, UploadedFile(size=0, sha256=empty, **what))
 
 
+def _noted(path: Path) -> object:
+    note = HeadNote(path.with_name("events.db"))
+    note.write(1, b"")
+    note.close()
+    return heads(path.with_name("events.db"))
+
+
+def _troubles(path: Path) -> object:
+    Board(path.parent).close()
+    return troubles.find(path.parent)
+
+
+def _restore_record(path: Path) -> object:
+    job: Any = SimpleNamespace(token="t", upstream_resets=0)
+    return RestoreRecord(path.parent).add(job)
+
+
 def _combined(path: Path) -> object:
     (path.parent / "out").mkdir()
     return Output(str(path.parent / "out"), str(path)).open_job_log()
@@ -112,6 +133,9 @@ def _combined(path: Path) -> object:
 READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "lag": (replica_progress.NAME, lambda path: replica_progress.load_progress(path.parent)),
     "owning": (ownership_time.NAME, lambda path: ownership_time.load_owned_time(path.parent, 1)),
+    "note": ("events.db-head", _noted),
+    "troubles": (troubles.NAME, _troubles),
+    "restored": ("restored", _restore_record),
     "kept": ("x.json", lambda path: json_files.load_or_none(path, ReplicaProgress)),
     "manifest": (manifest.NAME, lambda path: manifest.read_manifest(path.parent)),
     "journal": ("uploaded", _journal),
@@ -183,7 +207,8 @@ def test_readers_reject_everything_but_regular_files(
 
 @pytest.mark.parametrize("make", [_huge, _deep])
 @pytest.mark.parametrize(
-    "reader", ["lag", "owning", "kept", "manifest", "journal", "known hosts", "key", "request"]
+    "reader",
+    ["lag", "owning", "note", "kept", "manifest", "journal", "known hosts", "key", "request"],
 )
 def test_readers_reject_files_that_are_too_large_or_too_deep(
     place: Path, reader: str, make: Callable[[Path], None]
