@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.bench.figures import Figure, alternate
 
 ROUNDS = 25
-CLAIM = 10
+CLAIM = 5
 
 
 def measure(folder: Path) -> Figure:
