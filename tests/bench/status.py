@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.bench.figures import Figure, alternate
 
 ROUNDS = 25
-CLAIM = 5
+CLAIM = 10
 
 
 def measure(folder: Path) -> Figure:
