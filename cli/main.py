@@ -5,6 +5,7 @@ import os
 import sys
 import traceback
 
+from spawn.cli.fast_path import run_without_typer
 from spawn.cli.output.style import style_for
 from spawn.cli.support.stdout import discard_stdout
 from spawn.core.errors import InvalidConfig, SpawnError
@@ -43,6 +44,9 @@ def run(argv: list[str]) -> int:
 
 
 def _run(argv: list[str]) -> int:
+    if run_without_typer(argv):
+        sys.stdout.flush()
+        return 0
     from spawn.cli.app import app
 
     try:

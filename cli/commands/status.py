@@ -44,32 +44,18 @@ def status(
         spawn queue status i-0123456789abcdef0 --watch --refresh 5s
         spawn queue status pipeline-20260127 --json
     """
-    from spawn.cli import bootstrap, host
-    from spawn.cli.support.times import parse_moment, parse_refresh
+    from spawn.cli import bootstrap
+    from spawn.cli.support.print_status import print_status
+    from spawn.cli.support.times import parse_refresh
     from spawn.core.errors import InvalidArgument
 
     seconds = parse_refresh(refresh)
-    if watch and at is not None:
+    if not watch:
+        print_status(target, where, at=at, as_json=json)
+        return
+    if at is not None:
         raise InvalidArgument("--watch and --at exclude each other")
+    from spawn.cli.support.watch import watch as watch_
+
     with bootstrap.find_queue(target, where=where) as source:
-        if watch:
-            from spawn.cli.support.watch import watch as watch_
-
-            watch_(source, seconds, as_json=json)
-            return
-        from spawn.core.values.timestamps import format_timestamp
-
-        then = None if at is None else parse_moment(at, host.now())
-        source.refresh(until=None if then is None else format_timestamp(then))
-        report = source.report(then or host.now(), past=then is not None)
-    if json:
-        from spawn.cli.output.as_json import pretty
-
-        print(pretty(report))
-    else:
-        import sys
-
-        from spawn.cli.output.status import render
-        from spawn.cli.output.style import style_for
-
-        print("\n".join(render(report, None, style_for(sys.stdout))))
+        watch_(source, seconds, as_json=json)
