@@ -210,7 +210,7 @@ def test_the_page_of_ten_thousand_jobs_names_what_it_leaves_out() -> None:
 
 
 def test_templates_escape_and_clean_everything_except_html() -> None:
-    template = environment().from_string("<p class=\"{{ quoted }}\">{{ text }}{{ html }}{{ no }}</p>")
+    template = environment().from_string('<p class="{{ quoted }}">{{ text }}{{ html }}{{ no }}</p>')
     html = Markup("<i></i>")
     made = template.render(quoted='"x"', text="<b>\x1b[31m\u202e&", html=html, no=None)
     assert made == '<p class="&#34;x&#34;">&lt;b&gt;&amp;<i></i></p>'

@@ -117,16 +117,16 @@ def _marks(sheet: PageData, scale: Scale, pieces: Iterable[Span]) -> Iterator[Ma
     """Yield the marks of attempts and of waits that are long enough."""
     for span in pieces:
         if span.kind == "run" and span.attempt is not None:
-            kind, title = f"bar {span.attempt.result}", attempt_text(sheet, span.attempt)
-        elif span.kind == "unowned" or span.kind not in WORDS:
+            title = attempt_text(sheet, span.attempt)
+            yield _place(f"bar {span.attempt.result}", scale, span.start, span.end, title)
             continue
-        elif span.kind != "folded" and scale(span.end) - scale(span.start) < _MIN_PERCENT:
-            continue
-        else:
-            kind = "bar folded" if span.kind == "folded" else f"wait {span.kind}"
+        folded = span.kind == "folded"
+        wide = folded or scale(span.end) - scale(span.start) >= _MIN_PERCENT
+        if wide and span.kind in WORDS and span.kind != "unowned":  # gaps have their own marks
+            kind = "bar folded" if folded else f"wait {span.kind}"
             of = f" ({span.of})" if span.of else ""
             title = f"{WORDS[span.kind]}{of}: {duration(span.seconds)}"
-        yield _place(kind, scale, span.start, span.end, title)
+            yield _place(kind, scale, span.start, span.end, title)
 
 
 def exit_words(code: int | None, signal: str | None, *, timed_out: bool) -> str:
