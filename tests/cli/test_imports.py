@@ -136,6 +136,7 @@ def test_status_in_a_pipe_imports_only_these_modules(
 def test_reading_commands_import_no_heavy_module(finished: Home, arguments: list[str]) -> None:
     tops = {name.partition(".")[0] for name in imported(finished, "queue", *arguments)}
     assert not tops & NEVER
+    assert ("jinja2" in tops) == (arguments[0] == "report")
 
 
 def test_commands_that_query_an_instance_import_neither_boto3_nor_http() -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jinja2 import UndefinedError
+from markupsafe import Markup
 from tests.cli import pages
 from tests.cli.support import Home, chain
 from tests.support.legal import legal_logs
@@ -16,8 +18,7 @@ from tests.support.logs import LogBuilder
 from tests.support.soak import scaled
 
 from spawn.cli.output.page.data import PageData
-from spawn.cli.output.page.html import Safe, tag
-from spawn.cli.output.page.page import POLICY, page
+from spawn.cli.output.page.page import POLICY, environment, page
 from spawn.cli.output.page.time_axis import Scale
 from spawn.core.reports.model import Report
 
@@ -208,15 +209,20 @@ def test_the_page_of_ten_thousand_jobs_names_what_it_leaves_out() -> None:
     assert "shorter step" in html
 
 
-def test_tags_escape_everything_except_html() -> None:
-    assert tag("p", "<b>", Safe("<i></i>"), None, ["&"], class_='"x"') == (
-        '<p class="&quot;x&quot;">&lt;b&gt;<i></i>&amp;</p>'
-    )
-    assert isinstance(tag("p", "x"), Safe)
+def test_templates_escape_and_clean_everything_except_html() -> None:
+    template = environment().from_string('<p class="{{ quoted }}">{{ text }}{{ html }}{{ no }}</p>')
+    html = Markup("<i></i>")
+    made = template.render(quoted='"x"', text="<b>\x1b[31m\u202e&", html=html, no=None)
+    assert made == '<p class="&#34;x&#34;">&lt;b&gt;&amp;<i></i></p>'
+
+
+def test_a_template_that_names_a_missing_value_fails() -> None:
+    with pytest.raises(UndefinedError):
+        environment().from_string("{{ sheet.titel }}").render(sheet={})
 
 
 def test_text_colours_have_enough_contrast_on_every_background() -> None:
-    css = (Path(pages.__file__).parents[2] / "cli/output/page/page.css").read_text()
+    css = (Path(pages.__file__).parents[2] / "cli/output/page/templates/page.css").read_text()
     for scheme in re.findall(r":root \{(.*?)color-scheme", css, re.DOTALL):
         colours = dict(re.findall(r"--(\w+): (#\w{6})", scheme))
         for ground in ("paper", "card", "track"):

@@ -33,7 +33,8 @@ def test_the_wheel_installs_one_package_that_runs(tmp_path: Path) -> None:
     assert sorted(path.name for path in site.iterdir() if path.suffix != ".dist-info") == ["spawn"]
     inside = {path.relative_to(site / "spawn") for path in (site / "spawn").rglob("*.*")}
     for folder in FOLDERS:
-        code = [path for kind in ("*.py", "*.css", "*.sh") for path in (ROOT / folder).rglob(kind)]
+        kinds = (".py", ".html", ".css", ".sh")
+        code = (path for path in (ROOT / folder).rglob("*") if path.suffix in kinds)
         there = {path.relative_to(ROOT) for path in code}
         assert there <= inside
     (site / "queue.json").write_text('{"jobs": [{"job_id": "a", "command": "true"}]}')

@@ -6,7 +6,7 @@ from datetime import datetime, tzinfo
 from msgspec import Struct
 
 from spawn.core.domain.state import QueueState
-from spawn.core.reports.model import Report
+from spawn.core.reports.model import JobReport, Report
 from spawn.core.reports.timeline.model import Timeline
 from spawn.core.reports.timeline.path import PathStep
 from spawn.core.reports.why.model import Explanation
@@ -24,12 +24,14 @@ GLYPHS = {
 """As on a terminal, but limited to glyphs that most fonts have. The variation selector keeps
 browsers from drawing an emoji."""
 
+_URGENCY = {"failed": 0, "running": 1, "retrying": 1, "blocked": 4, "pending": 5, "completed": 3}
+
 
 class PageData(Struct, frozen=True, kw_only=True):
     """The data of a queue's page.
 
     `zone` is the time zone for all times, None the machine's own. `whys` has the failures to show
-    in detail, by job id. `there` has the files next to the page, such as `job/stdout.log`.
+    in detail, by job id. `files_beside` has the files next to the page, such as `job/stdout.log`.
     """
 
     state: QueueState
@@ -57,6 +59,29 @@ class PageData(Struct, frozen=True, kw_only=True):
         if job.outcome is None or not job.folder or not self.report.results_location:
             return ""
         return f"{self.report.results_location}{job_id}/attempts/{job.epoch}.{job.attempt}/"
+
+    def linked_files(self, job_id: str) -> list[str]:
+        """Return the names of a job's files next to the page, relative to the job's folder."""
+        names = ("stdout.log", "stderr.log", "results/")
+        return [name for name in names if f"{job_id}/{name}" in self.files_beside]
+
+    def select_jobs(self, most: int) -> list[JobReport]:
+        """Return at most `most` jobs, in file order.
+
+        Failed jobs take precedence, then running and retrying ones, then those on the critical path
+        or with more than one attempt, then the longest.
+        """
+        jobs = self.report.jobs
+        if len(jobs) <= most:
+            return list(jobs)
+        path = {step.job_id for step in self.path}
+
+        def rank(job: JobReport) -> tuple[int, float]:
+            first = 2 if job.job_id in path or job.attempt > 1 else 9
+            return min(_URGENCY[job.status], first), -(job.duration or 0.0)
+
+        chosen = {job.job_id for job in sorted(jobs, key=rank)[:most]}
+        return [job for job in jobs if job.job_id in chosen]
 
 
 def short(seconds: float) -> str:

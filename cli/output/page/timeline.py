@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 
-from spawn.cli.output.page.data import GLYPHS, PageData, short
-from spawn.cli.output.page.html import Safe, section, tag
-from spawn.cli.output.page.job_selection import choose, left_out
+from msgspec import Struct
+
+from spawn.cli.output.page.data import PageData, short
 from spawn.cli.output.page.time_axis import Scale
 from spawn.core.reports.model import JobReport
 from spawn.core.reports.timeline.model import Attempt, JobHistory, Kind, Span
@@ -12,10 +12,8 @@ from spawn.core.reports.timeline.spans import spans
 from spawn.core.values.durations import format_duration as duration
 from spawn.core.values.text import plural
 
-ROWS = 400
+_ROWS = 400
 """Maximum number of jobs drawn."""
-_MANY = 40
-"""Number of rows above which rows are lower."""
 _GAPS = 20
 _MIN_PERCENT = 0.15
 """Minimum width of a wait to be drawn, in percent of the axis; attempts are always drawn."""
@@ -43,77 +41,55 @@ RESULTS = {
 }
 
 
-def rows(sheet: PageData) -> Safe:
-    """Return the timeline section."""
+class Mark(Struct, frozen=True):
+    """A bar, a wait or another mark in a row; `kind` is its CSS class."""
+
+    kind: str
+    style: str
+    title: str
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """A job's row; `label` describes it for screen readers."""
+
+    job: JobReport
+    marks: list[Mark]
+    label: str
+    total: str
+    critical: bool
+
+
+def timeline(sheet: PageData) -> dict[str, object]:
+    """Return the rows, ticks, grid, cuts and legend of the timeline."""
     scale = Scale(sheet.timeline)
-    ticks = scale.ticks(sheet.zone)
-    jobs = choose(sheet, ROWS)
+    jobs = sheet.select_jobs(_ROWS)
     wide = [gap for gap in sheet.timeline.gaps if scale(gap[1]) - scale(gap[0]) >= _MIN_PERCENT]
-    gaps = sorted(wide, key=lambda gap: gap[0] - gap[1])[:_GAPS]
+    gaps = [
+        _place("gap", scale, start, end, f"{WORDS['unowned']}: {duration(end - start)}")
+        for start, end in sorted(wide, key=lambda gap: gap[0] - gap[1])[:_GAPS]
+    ]
     most = min(_MOST_SPANS, max(_LEAST_SPANS, _SPANS // max(1, len(jobs))))
-    on_path = {stretch.job_id: stretch for stretch in sheet.path if stretch.job_id}
-    drawn: set[str] = {"gap"} if gaps else set()
-    lines = []
+    on_path = {step.job_id: step for step in sheet.path if step.job_id}
+    rows = []
     for job in jobs:
         line = sheet.timeline.lines[job.job_id]
         pieces = _newest(spans(sheet.timeline, job.job_id), most)
-        visible = [
-            span
-            for span in pieces
-            if span.kind in ("run", "folded") or scale(span.end) - scale(span.start) >= _MIN_PERCENT
-        ]
-        marks = [*(_gap(scale, *gap) for gap in gaps)]
-        marks += [mark for piece in visible for mark in _mark(sheet, scale, piece)]
-        drawn |= {_class(piece) for piece in visible}
-        stretch = on_path.get(job.job_id)
-        if stretch is not None:
-            drawn.add("chain")
-            marks.append(_place("chain", scale, stretch.start, stretch.end, "critical path"))
-        label = _row_label(sheet, job, line, pieces, critical=stretch is not None)
-        name = [
-            tag("span", GLYPHS[job.status], class_=job.status),
-            " ",
-            tag("a", tag("b", job.job_id), href=f"#job-{job.job_id}", class_="plain"),
-        ]
-        lines.append(
-            tag(
-                "li",
-                tag("span", name, class_="name", title=job.job_id),
-                tag("span", marks, class_="track", role="img", aria_label=label),
-                tag("span", _total(job, line), class_="sum"),
-                class_="row critical" if stretch is not None else "row",
-            )
-        )
-    marked = (
-        tag(
-            "span",
-            tick.label,
-            style=f"left:{tick.place:.2f}%",
-            class_="odd" if index % 2 else None,
-        )
-        for index, tick in enumerate(ticks)
-    )
-    stops = ", ".join(_line(tick.place) for tick in ticks)
-    grid = f"--grid:linear-gradient(to right, transparent 0, {stops}, transparent 0)"
-    return section(
-        "timeline",
-        "Timeline",
-        tag(
-            "div",
-            tag(
-                "div",
-                tag("span", marked, class_="ticks"),
-                class_="axis",
-                aria_hidden="true",
-            ),
-            tag("ol", lines, class_="rows"),
-            class_="many" if len(jobs) > _MANY else None,
-            style=grid if ticks else None,
-        ),
-        tag("p", _cuts_note(sheet, scale), class_="soft small") if scale.cuts else None,
-        left_out(sheet, len(jobs)),
-        _legend(drawn),
-    )
+        marks = [*gaps, *_marks(sheet, scale, pieces)]
+        step = on_path.get(job.job_id)
+        if step is not None:
+            marks.append(_place("chain", scale, step.start, step.end, "critical path"))
+        label = _row_label(sheet, job, line, pieces, critical=step is not None)
+        total = _total(job, line)
+        rows.append(Row(job=job, marks=marks, label=label, total=total, critical=step is not None))
+    ticks = scale.ticks(sheet.zone)
+    lines = ", ".join(_line(tick.place) for tick in ticks)
+    return {
+        "rows": rows,
+        "ticks": ticks,
+        "grid": f"--grid:linear-gradient(to right, transparent 0, {lines}, transparent 0)",
+        "cuts": scale.cuts,
+        "legend": _legend({mark.kind for row in rows for mark in row.marks}),
+    }
 
 
 def _newest(found: list[Span], most: int) -> list[Span]:
@@ -131,42 +107,26 @@ def _line(place: float) -> str:
     )
 
 
-def _cuts_note(sheet: PageData, scale: Scale) -> str:
-    cuts = (
-        f"{sheet.clock(start)} to {sheet.clock(end)} ({duration(end - start)})"
-        for start, end in scale.cuts
-    )
-    return f"Not to scale, because the queue had no runner: {'; '.join(cuts)}."
-
-
-def _place(class_: str, scale: Scale, start: float, end: float, title: str) -> Safe:
+def _place(kind: str, scale: Scale, start: float, end: float, title: str) -> Mark:
     left = scale(start)
     width = max(0.0, scale(end) - left)
-    return tag("i", class_=class_, style=f"left:{left:.3f}%;width:{width:.3f}%", title=title)
+    return Mark(kind, f"left:{left:.3f}%;width:{width:.3f}%", title)
 
 
-def _gap(scale: Scale, start: float, end: float) -> Safe:
-    return _place("gap", scale, start, end, f"{WORDS['unowned']}: {duration(end - start)}")
-
-
-def _mark(sheet: PageData, scale: Scale, span: Span) -> Iterator[Safe]:
-    class_ = _class(span)
-    if class_ in ("gap", "wait absent", "wait rest", "wait tail"):
-        return
-    if span.attempt is not None and span.kind == "run":
-        title = attempt_text(sheet, span.attempt)
-    else:
-        of = f" ({span.of})" if span.of else ""
-        title = f"{WORDS[span.kind]}{of}: {duration(span.seconds)}"
-    yield _place(class_, scale, span.start, span.end, title)
-
-
-def _class(span: Span) -> str:
-    if span.kind == "run" and span.attempt is not None:
-        return f"bar {span.attempt.result}"
-    if span.kind == "folded":
-        return "bar folded"
-    return "gap" if span.kind == "unowned" else f"wait {span.kind}"
+def _marks(sheet: PageData, scale: Scale, pieces: Iterable[Span]) -> Iterator[Mark]:
+    """Yield the marks of attempts and of waits that are long enough."""
+    for span in pieces:
+        if span.kind == "run" and span.attempt is not None:
+            title = attempt_text(sheet, span.attempt)
+            yield _place(f"bar {span.attempt.result}", scale, span.start, span.end, title)
+            continue
+        folded = span.kind == "folded"
+        wide = folded or scale(span.end) - scale(span.start) >= _MIN_PERCENT
+        if wide and span.kind in WORDS and span.kind != "unowned":  # gaps have their own marks
+            kind = "bar folded" if folded else f"wait {span.kind}"
+            of = f" ({span.of})" if span.of else ""
+            title = f"{WORDS[span.kind]}{of}: {duration(span.seconds)}"
+            yield _place(kind, scale, span.start, span.end, title)
 
 
 def exit_words(code: int | None, signal: str | None, *, timed_out: bool) -> str:
@@ -217,7 +177,8 @@ def _row_label(
     return f"{job.job_id}, {job.status}: {text}"
 
 
-def _legend(drawn: set[str]) -> Safe:
+def _legend(drawn: set[str]) -> list[tuple[str, str]]:
+    """Return the kinds of marks that are drawn, with their meaning."""
     known = [
         *((f"bar {result}", text) for result, text in RESULTS.items()),
         *((f"wait {kind}", text) for kind, text in WORDS.items()),
@@ -225,18 +186,4 @@ def _legend(drawn: set[str]) -> Safe:
         ("gap", WORDS["unowned"]),
         ("chain", "critical path"),
     ]
-    colours = {"bar folded": "retrying"}
-    return tag(
-        "ul",
-        (
-            tag("li", tag("span", tag("i", class_=class_), class_=_swatch(class_, colours)), text)
-            for class_, text in known
-            if class_ in drawn
-        ),
-        class_="legend",
-        aria_label="Legend",
-    )
-
-
-def _swatch(class_: str, colours: dict[str, str]) -> str:
-    return f"swatch {colours.get(class_, '')}".strip()
+    return [(kind, text) for kind, text in known if kind in drawn]
