@@ -68,6 +68,15 @@ class SpawnError(Exception):
         """A copy that has this hint if there is no other."""
         return self._copy(hints=self.hints or (hint,))
 
+    def as_cause_of(self, what: str, *, hint: str = "") -> Self:
+        """A copy whose first sentence is another failure, with this one as its cause.
+
+        Args:
+            hint: What to do about the other failure, before the hints of this one.
+        """
+        hints = tuple(dict.fromkeys(filter(None, (hint, *self.hints))))
+        return self._copy(what=what, why=str(self), hints=hints)
+
     def _copy(self, **fields: object) -> Self:
         copy = type(self).__new__(type(self), fields.get("what", self.what))
         copy.__dict__.update(self.__dict__, **fields)
