@@ -48,6 +48,7 @@ from spawn.core.domain.replay import Row
 from spawn.core.domain.state import QueueState
 from spawn.core.errors import QueueNotFound, SpawnError
 from spawn.core.reports.model import Report, Trouble
+from spawn.core.values.target import Target
 from spawn.store.feed.client import FeedClient
 from spawn.store.feed.errors import FeedRefused, FeedUnavailable, IncompatibleProtocol, NotAFeed
 from spawn.store.feed.requests import feed_port
@@ -219,7 +220,7 @@ class InstanceQueue:
             report = structs.replace(report, instance_id=self._id)
         if isinstance(self._feed_error, _LOGIN_WORKS):  # `resume` over SSH works
             return structs.replace(
-                report, target=f"{self._id} --queue {self.queue_id}", target_can_resume=True
+                report, target=Target(self._id, self.queue_id), target_can_resume=True
             )
         return report
 
@@ -230,9 +231,9 @@ class InstanceQueue:
         return isinstance(error, InstanceNotRunning) and error.state in _FINAL_STATES
 
     @property
-    def _target(self) -> str:
-        """The arguments that name this queue in suggested commands."""
-        return f"{self._id} --queue {self.queue_id}" if self._asked_queue else self._id
+    def _target(self) -> Target:
+        """The target of suggested commands."""
+        return Target(self._id, self.queue_id if self._asked_queue else "")
 
     def attempts(self, job_id: str) -> list[StartedAttempt]:
         return self._current.attempts(job_id)
