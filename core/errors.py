@@ -15,7 +15,7 @@ SpawnError              1  the operation failed
 """
 
 from collections.abc import Sequence
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 from spawn.core.problems import Problem
 
@@ -111,9 +111,25 @@ class InvalidConfig(SpawnError):
 
 
 class QueueNotFound(SpawnError):
-    """The queue does not exist."""
+    """The queue does not exist.
+
+    Args:
+        cause: `absent`: nothing of the queue is at the place that was searched. `starting`: its
+            runner has not submitted it yet. Empty: another cause.
+    """
 
     exit_code = 3
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        why: str = "",
+        hint: str = "",
+        cause: Literal["", "absent", "starting"] = "",
+    ) -> None:
+        super().__init__(what, why=why, hint=hint)
+        self.cause = cause
 
 
 class QueueExists(SpawnError):
