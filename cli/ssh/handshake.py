@@ -143,9 +143,7 @@ def _authenticate(
     raise _rejected(settings, user, where, tried, keyring, advice, disconnected=False)
 
 
-def _try_key(
-    transport: Any, user: str, candidate: Candidate, keyring: Keyring, where: str
-) -> bool:
+def _try_key(transport: Any, user: str, candidate: Candidate, keyring: Keyring, where: str) -> bool:
     library = paramiko()
     transport.auth_timeout = _CONFIRM_SECONDS if candidate.slow else _LOGIN_SECONDS
     began = time.monotonic()

@@ -134,7 +134,6 @@ class Keyring:
         self._agent = _Agent(agent)
         return {key.blob: key for key in agent.get_keys()}
 
-
     def _note_refusal(self, send: _Send) -> _Send:
         """Wrap paramiko's function that sends a request to the agent: its error for a refusal has
         only a text."""

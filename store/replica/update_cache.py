@@ -48,9 +48,7 @@ def update_cache(store: SmallObjects, cache: Cache) -> CacheUpdate:
             error = read.ends_before(both, before)
             if cache.file is None:
                 raise error
-            raise error.with_hint(
-                f"delete {cache.file}, which has them, to accept the shorter log"
-            )
+            raise error.with_hint(f"delete {cache.file}, which has them, to accept the shorter log")
     except BaseException:
         fresh.delete_file()
         raise
