@@ -87,9 +87,8 @@ def open_replica(
 
 
 def with_location_hint(error: QueueNotFound) -> QueueNotFound:
-    """Add the flags that make the command look in S3 to the hint of an error."""
-    error.hint += "; --bucket or --region says where in S3 to look"
-    return error
+    """A copy of an error with a hint to the flags that make the command look in S3."""
+    return error.with_hint("--bucket or --region says where in S3 to look")
 
 
 def _instance_queue(instance_id: str, where: "LocationFlags | None") -> "QueueSource":

@@ -15,12 +15,16 @@ SpawnError              1  the operation failed
 """
 
 from collections.abc import Sequence
+from typing import Final, Literal, Self
 
 from spawn.core.problems import Problem
 
 
 class SpawnError(Exception):
     """Base class of all errors that are shown to the user.
+
+    An error does not change once it is made. A handler that knows more raises a copy, such as
+    `raise error.with_hint("--profile names another account") from error`.
 
     Args:
         what: What happened, in one sentence without a full stop.
@@ -32,12 +36,56 @@ class SpawnError(Exception):
 
     def __init__(self, what: str, *, why: str = "", hint: str = "") -> None:
         super().__init__(what)
-        self.what = what
-        self.why = why
-        self.hint = hint
+        self.what: Final = what
+        self.why: Final = why
+        self.hints: Final[tuple[str, ...]] = (hint,) if hint else ()
 
     def __str__(self) -> str:
         return self.what if not self.why else f"{self.what}: {self.why}"
+
+    @property
+    def hint(self) -> str:
+        """All hints as one text; empty for none."""
+        return joined(*self.hints)
+
+    def with_what(self, what: str) -> Self:
+        """A copy with another first sentence."""
+        return self._copy(what=what)
+
+    def with_why(self, *more: str) -> Self:
+        """A copy with more causes, after those it has."""
+        return self._copy(why=joined(self.why, *more))
+
+    def with_hint(self, *more: str) -> Self:
+        """A copy with more hints, after those it has. No hint is there twice."""
+        return self._copy(hints=tuple(dict.fromkeys(filter(None, (*self.hints, *more)))))
+
+    def with_only_hint(self, hint: str) -> Self:
+        """A copy with this hint instead of all others; empty for none."""
+        return self._copy(hints=(hint,) if hint else ())
+
+    def with_default_hint(self, hint: str) -> Self:
+        """A copy that has this hint if there is no other."""
+        return self._copy(hints=self.hints or (hint,))
+
+    def as_cause_of(self, what: str, *, hint: str = "") -> Self:
+        """A copy whose first sentence is another failure, with this one as its cause.
+
+        Args:
+            hint: What to do about the other failure, before the hints of this one.
+        """
+        hints = tuple(dict.fromkeys(filter(None, (hint, *self.hints))))
+        return self._copy(what=what, why=str(self), hints=hints)
+
+    def _copy(self, **fields: object) -> Self:
+        copy = type(self).__new__(type(self), fields.get("what", self.what))
+        copy.__dict__.update(self.__dict__, **fields)
+        return copy
+
+
+def joined(*parts: str) -> str:
+    """Join the parts that are not empty by `; `."""
+    return "; ".join(filter(None, parts))
 
 
 class InvalidArgument(SpawnError):
@@ -63,9 +111,25 @@ class InvalidConfig(SpawnError):
 
 
 class QueueNotFound(SpawnError):
-    """The queue does not exist."""
+    """The queue does not exist.
+
+    Args:
+        cause: `absent`: nothing of the queue is at the place that was searched. `starting`: its
+            runner has not submitted it yet. Empty: another cause.
+    """
 
     exit_code = 3
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        why: str = "",
+        hint: str = "",
+        cause: Literal["", "absent", "starting"] = "",
+    ) -> None:
+        super().__init__(what, why=why, hint=hint)
+        self.cause = cause
 
 
 class QueueExists(SpawnError):

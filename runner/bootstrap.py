@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 from msgspec import structs
 
-from spawn.core.errors import CorruptLog, RunnerAlive, SpawnError, UnreadableEvent
+from spawn.core.errors import CorruptLog, RunnerAlive, SpawnError, UnreadableEvent, joined
 from spawn.runner.guardian import INTERNAL_ERROR, RunnerContext
 from spawn.runner.process.launcher import ProcessLauncher
 from spawn.runner.runner_process import (
@@ -181,8 +181,7 @@ def _open_session(
     try:
         events, kept = rebuild(paths.events, order.queue_id, store)
     except StoreError as error:
-        error.what = f"{damage.what}, and {error.what}"
-        raise
+        raise error.with_what(f"{damage.what}, and {error.what}") from error
     except CorruptLog as error:
         if isinstance(error, NoCopy) or not (order.from_s3 and order.force):
             raise _unrestored(order.queue_id, damage, error) from None
@@ -211,8 +210,8 @@ def _unrestored(queue_id: str, damage: CorruptLog, error: CorruptLog) -> Corrupt
     )
     if isinstance(error, NoCopy):
         hint = "restore the log from a backup"
-    why = f"{damage.why}; it cannot be restored from its copy: {error}"
-    return CorruptLog(damage.what, seq=damage.seq, why=why.removeprefix("; "), hint=hint)
+    why = joined(damage.why, f"it cannot be restored from its copy: {error}")
+    return CorruptLog(damage.what, seq=damage.seq, why=why, hint=hint)
 
 
 def _put_aside(paths: QueuePaths, epoch: int, report: Callable[[RunnerMessage], None]) -> None:

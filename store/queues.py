@@ -128,11 +128,13 @@ def find_queue(roots: Roots, queue_id: str) -> QueuePaths:
             f"{kept[-1].folder}, fenced in epoch {kept[-1].epoch}",
             hint=f"`spawn queue status {queue_id} --from-s3` shows its current state, "
             f"`spawn queue resume {queue_id} --from-s3` takes it back",
+            cause="absent",
         )
     raise QueueNotFound(
         f"queue {queue_id} is not on this machine",
         why=f"there is no log at {paths.events}",
         hint="`spawn queue list` lists the queues on this machine",
+        cause="absent",
     )
 
 
@@ -147,6 +149,7 @@ def not_submitted(queue_id: str, *, held: bool) -> QueueNotFound:
             f"queue {queue_id} was not submitted yet",
             why="its runner has just started, or waits for S3",
             hint="retry in a moment",
+            cause="starting",
         )
     return QueueNotFound(
         f"queue {queue_id} was not submitted",

@@ -159,6 +159,4 @@ def requires_permissions(*actions: str) -> Iterator[None]:
     try:
         yield
     except AccessDenied as error:
-        required = f"this requires {' and '.join(actions)}"
-        error.why = f"{error.why}; {required}" if error.why else required
-        raise
+        raise error.with_why(f"this requires {' and '.join(actions)}") from error

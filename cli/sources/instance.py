@@ -17,7 +17,6 @@ from spawn.cli.sources.instance_cache import remember_queue, remember_tagged_que
 from spawn.cli.sources.instance_errors import (
     expect_instance,
     explain_port_closed,
-    joined,
     no_source,
     query_failed,
     still_booting,
@@ -49,6 +48,7 @@ from spawn.core.domain.replay import Row
 from spawn.core.domain.state import QueueState
 from spawn.core.errors import QueueNotFound, SpawnError
 from spawn.core.reports.model import Report, Trouble
+from spawn.core.values.target import Target
 from spawn.store.feed.client import FeedClient
 from spawn.store.feed.errors import FeedRefused, FeedUnavailable, IncompatibleProtocol, NotAFeed
 from spawn.store.feed.requests import feed_port
@@ -220,7 +220,7 @@ class InstanceQueue:
             report = structs.replace(report, instance_id=self._id)
         if isinstance(self._feed_error, _LOGIN_WORKS):  # `resume` over SSH works
             return structs.replace(
-                report, target=f"{self._id} --queue {self.queue_id}", target_can_resume=True
+                report, target=Target(self._id, self.queue_id), target_can_resume=True
             )
         return report
 
@@ -231,9 +231,9 @@ class InstanceQueue:
         return isinstance(error, InstanceNotRunning) and error.state in _FINAL_STATES
 
     @property
-    def _target(self) -> str:
-        """The arguments that name this queue in suggested commands."""
-        return f"{self._id} --queue {self.queue_id}" if self._asked_queue else self._id
+    def _target(self) -> Target:
+        """The target of suggested commands."""
+        return Target(self._id, self.queue_id if self._asked_queue else "")
 
     def attempts(self, job_id: str) -> list[StartedAttempt]:
         return self._current.attempts(job_id)
@@ -263,8 +263,7 @@ class InstanceQueue:
                 expect_instance(self._id, other)
                 raise
         except _REFUSES as error:
-            self._suggest_s3(error)
-            raise
+            raise self._with_s3_hint(error) from error
 
     def _open_feed(self, queue: str | None) -> _Feed:
         """Open a tunnel and the feed behind it.
@@ -350,8 +349,7 @@ class InstanceQueue:
         try:
             feed = self._retry.take()
         except _REFUSES as error:
-            self._suggest_s3(error)
-            raise
+            raise self._with_s3_hint(error) from error
         if feed is None:
             return
         self._retry = None
@@ -365,11 +363,12 @@ class InstanceQueue:
                 return
         feed.open.close()
 
-    def _suggest_s3(self, error: SpawnError) -> None:
-        """Suggest --from-s3 if the place of the queue's log is known."""
+    def _with_s3_hint(self, error: SpawnError) -> SpawnError:
+        """A copy of an error that suggests --from-s3 if the place of the queue's log is known."""
         with suppress(SpawnError):
             locate_instance_queue(self._id, self._roots, self._where, ask_ec2=False)
-            error.hint = joined(error.hint, "--from-s3 reads its queue's log in S3 instead")
+            return error.with_hint("--from-s3 reads its queue's log in S3 instead")
+        return error.with_hint()
 
     def _log_reader(self) -> Callable[[], LoggedInstance]:
         """A function that reads the queue's log in S3, and caches the result or the error."""
@@ -404,8 +403,7 @@ class InstanceQueue:
             SpawnError: An error for the user to resolve, or the first read failed.
         """
         if isinstance(error, _REFUSES):
-            self._suggest_s3(error)
-            raise error from None
+            raise self._with_s3_hint(error) from None
         now = time.monotonic()
         if self._silent_since is None:
             self._silent_since = now
@@ -475,11 +473,11 @@ class InstanceQueue:
         try:
             self._current.refresh(until=until)
         except (StoreError, QueueNotFound) as error:
-            if feed_error is not None:
-                error.why = joined(f"{error.what}: {error.why}" if error.why else error.what)
-                error.what = query_failed(self._id, feed_error)
-                error.hint = joined(feed_error.hint, error.hint)
-            raise
+            if feed_error is None:
+                raise
+            raise error.as_cause_of(
+                query_failed(self._id, feed_error), hint=feed_error.hint
+            ) from error
 
     # the cache
 

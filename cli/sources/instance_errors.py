@@ -5,7 +5,7 @@ import os
 from spawn.cli.sources.instance_queue_location import NoQueueKnown
 from spawn.cli.sources.logged_instance import LoggedInstance
 from spawn.cli.ssh.errors import InstanceNotRunning, PortClosed, StillBooting
-from spawn.core.errors import InvalidArgument, SpawnError
+from spawn.core.errors import InvalidArgument, SpawnError, joined
 from spawn.core.values.ids import INSTANCE_RULE, is_mistyped_instance_id
 from spawn.store.feed.requests import feed_port
 
@@ -76,7 +76,8 @@ def no_source(instance_id: str, error: SpawnError, other: SpawnError) -> SpawnEr
         from spawn.cli.ssh.lookup import start_hint  # boto3 costs 180 ms to import
 
         # Drop the hint to run `spawn queue status`: the user may have just run it.
-        error.hint = start_hint(instance_id) if error.state == "stopped" else ""
+        hint = start_hint(instance_id) if error.state == "stopped" else ""
+        error = error.with_only_hint(hint)
     if isinstance(other, NoQueueKnown) and isinstance(error, PortClosed):
         return NoQueueKnown(
             other.what,
@@ -84,22 +85,12 @@ def no_source(instance_id: str, error: SpawnError, other: SpawnError) -> SpawnEr
             hint=joined(error.hint, other.hint),
         )
     if isinstance(other, NoQueueKnown):
-        error.hint = joined(error.hint, other.hint)
-        return error
-    if str(other) == str(error):
-        error.hint = joined(error.hint, "--queue ID and --bucket NAME read a queue's log in S3")
-        return error
+        return error.with_hint(other.hint)
+    if (other.what, other.why) == (error.what, error.why):  # EC2 failed twice
+        return error.with_hint("--queue ID and --bucket NAME read a queue's log in S3")
     if isinstance(other, InvalidArgument):
-        error.hint = joined(error.hint, f"{other}: {other.hint}")
-        return error
-    error.why = joined(error.why, str(other))
-    error.hint = joined(error.hint, other.hint)
-    return error
-
-
-def joined(*parts: str) -> str:
-    """Join the parts that are not empty by `; `."""
-    return "; ".join(filter(None, parts))
+        return error.with_hint(f"{other}: {other.hint}")
+    return error.with_why(str(other)).with_hint(other.hint)
 
 
 def no_instance(instance_id: str) -> InvalidArgument:

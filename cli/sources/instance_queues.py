@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 
 from spawn.cli.flags import LocationFlags
-from spawn.cli.sources.instance_errors import expect_instance, explain_port_closed, joined
+from spawn.cli.sources.instance_errors import expect_instance, explain_port_closed
 from spawn.cli.ssh.access import instance_access
 from spawn.cli.ssh.errors import AuthenticationFailed, HostKeyError, InstanceNotRunning, RemoteError
 from spawn.store.feed.answers import QueueSummary
@@ -36,8 +36,8 @@ def list_instance_queues(
                 raise explain_port_closed(instance_id, tunnel.last_error() or error) from None
     except RemoteError as error:
         expect_instance(instance_id, error)
-        if not isinstance(error, (HostKeyError, AuthenticationFailed)):
-            error.hint = (
-                _HINT if isinstance(error, InstanceNotRunning) else joined(error.hint, _HINT)
-            )
-        raise
+        if isinstance(error, (HostKeyError, AuthenticationFailed)):
+            raise
+        if isinstance(error, InstanceNotRunning):
+            raise error.with_only_hint(_HINT) from error
+        raise error.with_hint(_HINT) from error

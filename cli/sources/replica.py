@@ -202,7 +202,7 @@ class ReplicaQueue:
             try:
                 return audit(self._store, self.queue_id), self._store.location
             except QueueNotFound as error:
-                if error.why or not self._elsewhere:  # the place is not empty
+                if error.cause != "absent" or not self._elsewhere:
                     raise
                 raise not_found(self.queue_id, self._store.location, self._elsewhere) from None
 

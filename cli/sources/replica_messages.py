@@ -90,14 +90,8 @@ def add_error_hints(store: Located, missing: str = "") -> Iterator[None]:
     try:
         yield
     except StoreError as error:
-        error.hint = error.hint or (
-            "try again later, or check --bucket, --region and AWS_ENDPOINT_URL"
-        )
-        if missing:
-            error.what = f"{missing}, and {error.what}"
-        raise
+        what = f"{missing}, and {error.what}" if missing else error.what
+        hint = "try again later, or check --bucket, --region and AWS_ENDPOINT_URL"
+        raise error.with_what(what).with_default_hint(hint) from error
     except CorruptLog as error:
-        where = f"this is the log at {store.location}"
-        if where not in error.hint:
-            error.hint = f"{error.hint}; {where}" if error.hint else where
-        raise
+        raise error.with_hint(f"this is the log at {store.location}") from error

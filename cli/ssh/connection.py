@@ -131,9 +131,8 @@ class SshConnection:
         try:
             self.reach(config, settings, settings.user or config.login, verifier, hops=hops)
         except RemoteError as error:
-            error.hint = f"{error.hint}; " if error.hint else ""
-            error.hint += f"this is the jump host {host}; `ssh {shlex.quote(host)}` tests it"
-            raise
+            hint = f"this is the jump host {host}; `ssh {shlex.quote(host)}` tests it"
+            raise error.with_hint(hint) from error
 
     def _stream(self, settings: HostSettings) -> Any:
         if not self._transports:

@@ -132,7 +132,7 @@ def _authenticate(
     try:
         for candidate in keyring:
             tried.append(candidate.words)
-            if _try_key(transport, user, candidate, where):
+            if _try_key(transport, user, candidate, keyring, where):
                 return
             if not transport.is_active():
                 raise _rejected(settings, user, where, tried, keyring, advice, disconnected=True)
@@ -143,7 +143,7 @@ def _authenticate(
     raise _rejected(settings, user, where, tried, keyring, advice, disconnected=False)
 
 
-def _try_key(transport: Any, user: str, candidate: Candidate, where: str) -> bool:
+def _try_key(transport: Any, user: str, candidate: Candidate, keyring: Keyring, where: str) -> bool:
     library = paramiko()
     transport.auth_timeout = _CONFIRM_SECONDS if candidate.slow else _LOGIN_SECONDS
     began = time.monotonic()
@@ -155,13 +155,13 @@ def _try_key(transport: Any, user: str, candidate: Candidate, where: str) -> boo
             why=f"it accepts: {', '.join(error.allowed_types)}",
             hint=f"`ssh {user}@{where.rpartition(':')[0]}` may prompt for it; spawn cannot",
         ) from None
-    except (library.SSHException, OSError, EOFError, ValueError) as error:
+    except (library.SSHException, OSError, EOFError, ValueError):
         if time.monotonic() - began >= transport.auth_timeout - 0.5:
             raise Unreachable(
                 f"{where} does not answer the login as {user}",
                 why=f"no answer within {transport.auth_timeout:g} s to {candidate.words}",
             ) from None
-        if "signing" in str(error):
+        if candidate.slow and keyring.refused:
             raise AuthenticationFailed(
                 f"the agent refused to sign with {candidate.words}",
                 why="the use of the key was refused, or was not confirmed in time",

@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 
-from spawn.cli.ssh.errors import HostKeyUnknown, InstanceNotRunning, Unreachable
+from spawn.cli.ssh.errors import InstanceNotRunning, RemoteError, Unreachable
 from spawn.core.errors import SpawnError
 from spawn.core.reports.why.advice import join_ids
 from spawn.core.values.ids import is_mistyped_instance_id
@@ -74,33 +74,32 @@ def address(found: InstanceDescription, *, from_within: bool) -> str:
     )
 
 
-def note_if_unknown(
-    error: HostKeyUnknown, instance_id: str, region: str | None, profile: str | None
-) -> None:
-    """Add to the error if EC2 has no such instance."""
+def missing_in_ec2(instance_id: str, region: str | None, profile: str | None) -> str:
+    """A clause that says that EC2 has no such instance; empty if it has, or does not answer."""
     with suppress(SpawnError):
         if describe(instance_id, region, profile) is None:
             where = configured_region(region, profile) or "its region"
-            error.why += f"; EC2 has no such instance in {where}"
+            return f"EC2 has no such instance in {where}"
+    return ""
 
 
-def add_ec2_state(
+def with_ec2_state(
     error: Unreachable, instance_id: str, region: str | None, profile: str | None
-) -> None:
-    """Ask EC2 about an instance that does not answer, and add the result to the error.
+) -> RemoteError:
+    """Ask EC2 about an instance that does not answer, and return an error that includes the answer.
 
-    Raises:
-        Gone: The instance is stopped, terminated or pending.
+    The error is `InstanceNotRunning` if the instance is stopped, terminated or pending.
     """
     try:
         found = describe(instance_id, region, profile)
     except SpawnError:
-        return
+        return error.with_why()
     if found is None:
         where = f" in {region}" if region else ""
-        error.why += f"; EC2 has no instance {instance_id}{where}"
-    elif found.state in GONE or found.state == "pending":
-        raise _gone(found) from error
+        return error.with_why(f"EC2 has no instance {instance_id}{where}")
+    if found.state in GONE or found.state == "pending":
+        return _gone(found)
+    return error.with_why()
 
 
 def _not_known(instance_id: str, region: str | None, profile: str | None) -> InstanceNotRunning:

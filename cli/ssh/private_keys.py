@@ -9,7 +9,7 @@ import base64
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,9 @@ from spawn.cli.ssh.lazy_imports import paramiko
 from spawn.store.files import read_small
 
 _AGENT_SECONDS = 5
+_AGENT_FAILURES = (5, 30, 102)
+"""SSH_AGENT_FAILURE, and the numbers that older agents use for it. Source: OpenSSH's authfd.h."""
+_Send = Callable[[Any], tuple[int, Any]]
 _MAGIC = b"openssh-key-v1\0"
 _BEGIN = "-----BEGIN OPENSSH PRIVATE KEY-----"
 _END = "-----END OPENSSH PRIVATE KEY-----"
@@ -44,6 +47,8 @@ class Keyring:
         """`FILE: REASON` for each file that exists but cannot be used, and for a failing agent."""
         self.encrypted: list[str] = []
         """The files that need a passphrase."""
+        self.refused = False
+        """Whether the agent refused the newest request, such as a signature."""
         self._agent: Any = None
 
     def __iter__(self) -> Iterator[Candidate]:
@@ -115,6 +120,7 @@ class Keyring:
             return {}
         library = paramiko()
         agent = library.agent.AgentSSH()
+        agent._send_message = self._note_refusal(agent._send_message)
         connection = socket.socket(socket.AF_UNIX)
         connection.settimeout(_AGENT_SECONDS)
         try:
@@ -127,6 +133,17 @@ class Keyring:
         connection.settimeout(None)  # signing may wait for the user; the login has a timeout
         self._agent = _Agent(agent)
         return {key.blob: key for key in agent.get_keys()}
+
+    def _note_refusal(self, send: _Send) -> _Send:
+        """Wrap paramiko's function that sends a request to the agent: its error for a refusal has
+        only a text."""
+
+        def send_and_note(message: Any) -> tuple[int, Any]:
+            kind, answer = send(message)
+            self.refused = kind in _AGENT_FAILURES
+            return kind, answer
+
+        return send_and_note
 
 
 class _Agent:

@@ -135,8 +135,7 @@ class InstanceAccess:
             try:
                 return self._connect(settings, self._cached)
             except Unreachable as error:
-                self._check_ec2_state(error)
-                raise
+                raise self._with_ec2_state(error) from error
         if self._cached.host:
             try:
                 at_cached = structs.replace(settings, host=self._cached.host)
@@ -148,8 +147,7 @@ class InstanceAccess:
         try:
             return self._connect(structs.replace(settings, host=fresh.host), fresh)
         except Unreachable as error:
-            self._check_ec2_state(error)
-            raise
+            raise self._with_ec2_state(error) from error
 
     def tunnel(self, port: int) -> Tunnel:
         """Make a tunnel to a port of the instance. It reconnects after a lost connection.
@@ -211,11 +209,11 @@ class InstanceAccess:
                 self._config, settings, user, verifier, advice=self._advice(settings, user)
             )
         except HostKeyUnknown as error:
-            from spawn.cli.ssh.lookup import note_if_unknown  # boto3 costs 180 ms to import
+            from spawn.cli.ssh.lookup import missing_in_ec2  # boto3 costs 180 ms to import
 
-            if not self._ec2_failed:
-                note_if_unknown(error, self.instance_id, region, profile)
-            raise
+            if self._ec2_failed:
+                raise
+            raise error.with_why(missing_in_ec2(self.instance_id, region, profile)) from error
         # Another part of this command may have stored the queue in the meantime.
         now = load_last_contact(self._roots, self.instance_id) or how
         user = how.user if self._flags.ssh_user else user  # the flag is for this command only
@@ -283,11 +281,10 @@ class InstanceAccess:
             user=found.tags.get(TAG_USER, "") or self._cached.user,
         )
 
-    def _check_ec2_state(self, error: Unreachable) -> None:
-        """Raise `Gone` instead if EC2 says that the instance is stopped, terminated or pending."""
-        from spawn.cli.ssh.lookup import add_ec2_state  # boto3 costs 180 ms to import
+    def _with_ec2_state(self, error: Unreachable) -> RemoteError:
+        from spawn.cli.ssh.lookup import with_ec2_state  # boto3 costs 180 ms to import
 
-        add_ec2_state(error, self.instance_id, *self._where(self._cached))
+        return with_ec2_state(error, self.instance_id, *self._where(self._cached))
 
 
 def _import() -> None:

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from spawn.cli.flags import LocationFlags
 from spawn.cli.host import say
-from spawn.cli.sources.instance_errors import expect_instance, joined, waiting_message
+from spawn.cli.sources.instance_errors import expect_instance, waiting_message
 from spawn.cli.sources.instance_queue_location import NoCopyInS3, asked_queue, locate_instance_queue
 from spawn.cli.sources.slow_notice import notice_when_slow
 from spawn.cli.ssh.access import instance_access
@@ -43,50 +43,53 @@ def run_on_instance(
             connection = instance_access(instance_id, roots, where).connect()
     except (InstanceNotRunning, Unreachable) as error:
         expect_instance(instance_id, error)
-        if isinstance(error, InstanceNotRunning):
-            _drop_s3_hint(error, instance_id, roots, where)
+        todo = ""
         if name == "resume":
             typed = [each for each in flags if each != "--detach"]  # added here, not by the user
-            _suggest_takeover(error, instance_id, roots, where, typed)
-        raise
+            todo = _takeover_hint(error, instance_id, roots, where, typed)
+        raise _without_s3_hint(error, instance_id, roots, where).with_hint(todo) from error
     with connection, closing(HintRewriter(sys.stderr.buffer, instance_id)) as err:
         return run_spawn(connection, ["queue", name, target, *flags], sys.stdout.buffer, err)
 
 
-def _drop_s3_hint(
-    error: InstanceNotRunning, instance_id: str, roots: Roots, where: LocationFlags
-) -> None:
-    """Replace the hint to read the log in S3 if the queue is known to have no copy there."""
+def _without_s3_hint(
+    error: RemoteError, instance_id: str, roots: Roots, where: LocationFlags
+) -> RemoteError:
+    """A copy whose hint does not name S3 if the queue is known to have no copy there."""
+    if not isinstance(error, InstanceNotRunning):
+        return error
     try:
         locate_instance_queue(instance_id, roots, where, ask_ec2=False)
     except NoCopyInS3 as no_copy:
-        error.why = joined(error.why, str(no_copy))
-        error.hint = start_hint(instance_id) if error.state == "stopped" else no_copy.hint
+        hint = start_hint(instance_id) if error.state == "stopped" else no_copy.hint
+        return error.with_why(str(no_copy)).with_only_hint(hint)
     except SpawnError:
         pass  # the instance's tags may still name it
+    return error
 
 
-def _suggest_takeover(
+def _takeover_hint(
     error: RemoteError, instance_id: str, roots: Roots, where: LocationFlags, flags: Sequence[str]
-) -> None:
-    """Add a hint to resume the queue on this machine, if its copy in S3 is known."""
+) -> str:
+    """The hint to resume the queue on this machine; empty unless its copy in S3 is known."""
     from spawn.cli.sources.queue_location import find_place
 
     if isinstance(error, InstanceNotRunning) and (
         error.state in ("unknown", "pending") or error.elsewhere
     ):
-        return
+        return ""
     with suppress(SpawnError):
         found = locate_instance_queue(instance_id, roots, where)
         known = find_place(roots, found.queue, found.where)
         if known.guessed or known.place.bucket is None:
-            return
+            return ""
         place = known.place
         command = ["spawn", "queue", "resume", found.queue, "--from-s3", *flags]
         command += ["--bucket", str(place.bucket)]
         command += ["--prefix", place.prefix] if place.prefix != found.queue else []
         command += ["--region", place.region] if place.region else []
-        error.hint = joined(error.hint, f"`{shlex.join(command)}` resumes it on this machine")
+        return f"`{shlex.join(command)}` resumes it on this machine"
+    return ""
 
 
 _COMMAND = re.compile(

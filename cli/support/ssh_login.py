@@ -47,13 +47,14 @@ def ssh_command(
     try:
         reach.connect().close()
     except HostKeyUnknown as error:
-        if not began:
-            error.why += "; it is still booting, and will write its key to its queue's log"
-            error.hint = (
-                f"wait until `spawn queue status {instance_id}` shows that the queue has started; "
-                f"or {error.hint}"
-            )
-        raise
+        if began:
+            raise
+        raise error.with_why(
+            "it is still booting, and will write its key to its queue's log"
+        ).with_only_hint(
+            f"wait until `spawn queue status {instance_id}` shows that the queue has started; "
+            f"or {error.hint}"
+        ) from error
     except AuthenticationFailed:
         if not interactive:
             raise

@@ -1,6 +1,7 @@
 """Check that resuming a queue has an effect, and list what a new configuration changes."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 
 from msgspec import structs
 
@@ -12,6 +13,8 @@ from spawn.core.values.timestamps import seconds_between
 
 _LOCATION_FIELDS = ("result_s3_bucket", "result_s3_prefix")
 _MAX_CHANGES = 20
+_JOB_CHANGE = re.compile(r"job ([^ :]+)(?:: | is )")
+_REST = re.compile(r"and \d+ more")
 
 
 def config_of(state: QueueState) -> QueueConfig:
@@ -78,6 +81,20 @@ def describe_changes(state: QueueState, config: QueueConfig) -> tuple[str, ...]:
     found = list(_changes(state, config))
     more = len(found) - _MAX_CHANGES
     return tuple([*found[:_MAX_CHANGES], f"and {more} more"] if more > 0 else found)
+
+
+def changes_for_job(changes: Iterable[str], job_id: str) -> tuple[str, ...]:
+    """Return the changes that affect a job or the whole queue.
+
+    Args:
+        changes: What `describe_changes` returned. The log keeps only these texts.
+    """
+    return tuple(
+        each
+        for each in changes
+        if not _REST.fullmatch(each)
+        and ((of_job := _JOB_CHANGE.match(each)) is None or of_job[1] == job_id)
+    )
 
 
 def changed_failed_jobs(state: QueueState, config: QueueConfig) -> list[str]:

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from spawn.core.config.model import JobConfig
 from spawn.core.reports.progress import Progress
+from spawn.core.values.target import Target
 
 
 class LiveData(Struct, frozen=True, kw_only=True):
@@ -182,8 +183,8 @@ class Report(Struct, frozen=True, kw_only=True):
     """Whether the user chose a time in the past with `--at`."""
     origin: ReplicaSource | None = None
     """The source, if that is not this machine's own log."""
-    target: str = ""
-    """The target that the user gave, for hints; empty if it is the queue's id."""
+    target: Target | None = None
+    """The target that the user gave, for hints; None if it is the queue's id."""
     target_can_resume: bool = False
     """Whether the target is a machine that can resume the queue, although its log was read from S3.
     """

@@ -131,13 +131,21 @@ def error_response(error: SpawnError) -> Response:
             kind = "corrupt_log"
         case InvalidArgument():
             status, kind = 400, "invalid_argument"
-    seq = error.seq if isinstance(error, CorruptLog) else 0
-    return refuse(status, error.what, why=error.why, hint=error.hint, kind=kind, seq=seq)
+    fault = Fault(
+        service=SERVICE,
+        kind=kind,
+        what=error.what,
+        why=error.why,
+        hint=error.hint,
+        seq=error.seq if isinstance(error, CorruptLog) else 0,
+        cause=error.cause if isinstance(error, QueueNotFound) else "",
+    )
+    return Response(msgspec.json.encode(fault), status=status)
 
 
 def refuse(
-    status: int, what: str, *, why: str = "", hint: str = "", kind: str = "refused", seq: int = 0
+    status: int, what: str, *, why: str = "", hint: str = "", kind: str = "refused"
 ) -> Response:
     """Return a response with an error message."""
-    fault = Fault(service=SERVICE, kind=kind, what=what, why=why, hint=hint, seq=seq)
+    fault = Fault(service=SERVICE, kind=kind, what=what, why=why, hint=hint)
     return Response(msgspec.json.encode(fault), status=status)

@@ -282,5 +282,4 @@ def ec2_errors(region: str | None) -> Iterator[None]:
         with translate_errors(f"EC2 in {region}" if region else "EC2", ""):
             yield
     except Unavailable as error:
-        error.hint = error.hint or _HINT
-        raise
+        raise error.with_default_hint(_HINT) from error

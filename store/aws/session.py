@@ -48,9 +48,10 @@ class AwsSession:
             with aws_errors("sts:GetCallerIdentity", "identify the account", self.region):
                 found = self.client("sts").get_caller_identity()
         except Unavailable as error:
-            if not self._is_known_region():
-                error.hint = f"check that {self.region} is a region; --region sets another one"
-            raise
+            if self._is_known_region():
+                raise
+            hint = f"check that {self.region} is a region; --region sets another one"
+            raise error.with_only_hint(hint) from error
         self.account = str(found["Account"])
         self.partition = str(found["Arn"]).split(":")[1]
 

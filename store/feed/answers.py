@@ -92,7 +92,7 @@ class Page(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Fault(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An error. `seq` is the first invalid event of a log."""
+    """An error. `seq` is the first invalid event of a log, `cause` that of a `QueueNotFound`."""
 
     service: str
     kind: str
@@ -100,3 +100,4 @@ class Fault(Struct, frozen=True, kw_only=True, omit_defaults=True):
     why: str = ""
     hint: str = ""
     seq: int = 0
+    cause: str = ""

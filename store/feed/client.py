@@ -154,21 +154,10 @@ class FeedClient:
             return self._not_a_feed(f"it identifies as '{fault.service[:40]}'")
         match fault.kind:
             case "queue_not_found":
-                what = fault.what.replace("this machine", self.name)
-                if self.name not in what:
-                    what = f"{self.name}: {what}"
-                hint = fault.hint
-                if not hint or "spawn queue " in hint:  # a command for that machine
-                    hint = f"`spawn queue list {self.name}` lists its queues"
-                return QueueNotFound(what, why=fault.why, hint=hint)
+                return self._queue_not_found(fault, ask)
             case "corrupt_log":
-                hint = f"{fault.hint}; " if fault.hint else ""
-                return CorruptLog(
-                    fault.what,
-                    seq=fault.seq,
-                    why=fault.why,
-                    hint=f"{hint}this is the log on {self.name}",
-                )
+                error = CorruptLog(fault.what, seq=fault.seq, why=fault.why, hint=fault.hint)
+                return error.with_hint(f"this is the log on {self.name}")
             case "another_user":
                 return FeedRefused(
                     f"the feed of {self.name} does not serve this user",
@@ -183,8 +172,18 @@ class FeedClient:
                 )
         if isinstance(ask, OutputRequest) and fault.kind == "no_output":
             return OutputNotFound(fault.what, why=fault.why)
-        error = FeedUnavailable if fault.kind == "busy" else FeedRefused
-        return error(f"{self.name}: {fault.what}", why=fault.why, hint=fault.hint)
+        kind = FeedUnavailable if fault.kind == "busy" else FeedRefused
+        return kind(f"{self.name}: {fault.what}", why=fault.why, hint=fault.hint)
+
+    def _queue_not_found(self, fault: Fault, ask: Ask) -> QueueNotFound:
+        """Word the error for this machine: the feed's sentence and hint are about its own."""
+        what = f"{self.name}: {fault.what}"
+        if fault.cause == "absent" and isinstance(ask, PageRequest | OutputRequest):
+            what = f"queue {ask.queue_id} is not on {self.name}"
+        hint = f"`spawn queue list {self.name}` lists its queues"
+        if fault.cause == "starting":
+            hint = fault.hint
+        return QueueNotFound(what, why=fault.why, hint=hint)
 
     def _check_protocol(self, hello: Hello) -> None:
         if hello.oldest <= PROTOCOL and hello.protocol >= OLDEST_PROTOCOL:

@@ -105,8 +105,7 @@ def _fetch(client: FeedClient, cache: Cache, since: str, early: Answered | None)
                 )
         except CorruptLog as error:
             if fresh:
-                error.hint = error.hint or f"this is the log on {client.name}"
-                raise
+                raise error.with_default_hint(f"this is the log on {client.name}") from error
             raise _Differs(str(error)) from None
         if not page.more:
             return page

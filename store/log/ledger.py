@@ -174,6 +174,6 @@ class Ledger:
             fold.feed(self.log.rows())
         except CorruptLog as error:
             hint = restore_hint(Path(self.log.name))
-            error.hint = error.hint or f"{self.log.name} was truncated or modified; {hint}"
-            raise
+            text = f"{self.log.name} was truncated or modified; {hint}"
+            raise error.with_default_hint(text) from error
         return fold

@@ -53,8 +53,8 @@ def open_log(path: Path) -> Iterator[sqlite3.Connection]:
             _expect_events(connection, path, written)
             yield connection
     except CorruptLog as error:
-        error.hint = error.hint or f"{path} was truncated or modified; {restore_hint(path)}"
-        raise
+        hint = f"{path} was truncated or modified; {restore_hint(path)}"
+        raise error.with_default_hint(hint) from error
     except (sqlite3.Error, UnicodeDecodeError) as error:  # messages may quote damaged bytes
         raise CorruptLog(
             f"the event log {path} cannot be read", why=str(error), hint=restore_hint(path)

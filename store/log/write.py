@@ -143,10 +143,11 @@ class LogWriter:
         except IntegrityError as error:
             raise LogConflict("the log rejected an event", why=str(error.orig)) from error
         except DBAPIError as error:
+            full = getattr(error.orig, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
             raise LogFull(
                 f"the event log {self._path} cannot be written",
                 why=str(error.orig),
-                hint="free some space on its disk" if "full" in str(error.orig) else "",
+                hint="free some space on its disk" if full else "",
             ) from error
 
     def close(self) -> None:

@@ -211,8 +211,10 @@ def _was_configured(submitted: QueueConfig | None, hashes: Iterable[str]) -> boo
 
 
 def _absent(store: SmallObjects, queue_id: str, *, why: str = "") -> QueueNotFound:
+    """`why`: what is there instead; empty for nothing."""
     return QueueNotFound(
         f"queue {queue_id} is not at {store.location}",
         why=why,
         hint="set --bucket and --prefix to its place",
+        cause="" if why else "absent",
     )

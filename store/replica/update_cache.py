@@ -46,9 +46,9 @@ def update_cache(store: SmallObjects, cache: Cache) -> CacheUpdate:
         both = min(fresh.seq, before)
         if both < before and fresh.hash == cache.hash_at(both):
             error = read.ends_before(both, before)
-            if cache.file is not None:
-                error.hint = f"delete {cache.file}, which has them, to accept the shorter log"
-            raise error
+            if cache.file is None:
+                raise error
+            raise error.with_hint(f"delete {cache.file}, which has them, to accept the shorter log")
     except BaseException:
         fresh.delete_file()
         raise

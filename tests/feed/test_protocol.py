@@ -163,6 +163,24 @@ def test_errors_of_the_feed_become_the_same_errors_in_the_client(
         assert found.seq == 4
 
 
+@pytest.mark.parametrize(
+    ("cause", "what", "hint"),
+    [
+        ("absent", f"queue {QUEUE_ID} is not on {NAME}", f"`spawn queue list {NAME}` lists"),
+        ("starting", f"{NAME}: it is so", "do it there"),
+        ("", f"{NAME}: it is so", f"`spawn queue list {NAME}` lists"),
+        ("something_newer", f"{NAME}: it is so", f"`spawn queue list {NAME}` lists"),
+    ],
+)
+def test_a_queue_that_is_not_there_is_reported_for_this_machine(
+    cause: str, what: str, hint: str
+) -> None:
+    fault = _fault("queue_not_found", "404 Not Found", cause=cause, hint="do it there")
+    found = _failure(hello(), fault)
+    assert (found.what, found.why) == (what, "as it is")
+    assert found.hint.startswith(hint)
+
+
 def test_another_user_is_rejected_before_any_request() -> None:
     assert type(_failure(_fault("another_user", "403 Forbidden"))) is FeedRefused
 

@@ -192,6 +192,20 @@ def test_with_identities_only_other_agent_keys_are_not_offered(
             reach().connect()
 
 
+def test_an_agent_that_refuses_to_sign_is_reported(
+    known: Sshd, reach: REACH, person: SshUser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSH_ASKPASS", "/bin/false")  # the user denies the use of the key
+    monkeypatch.setenv("SSH_ASKPASS_REQUIRE", "force")
+    with agent(tmp_path) as path:
+        environment = {**os.environ, "SSH_AUTH_SOCK": str(path)}
+        subprocess.run(["ssh-add", "-q", "-c", str(person.key)], check=True, env=environment)
+        _with_agent(person, path, identity=True)
+        with pytest.raises(AuthenticationFailed, match="the agent refused to sign with") as found:
+            reach().connect()
+    assert found.value.hint == "--identity FILE names another key"
+
+
 def test_a_missing_or_invalid_agent_is_not_an_error(
     known: Sshd, reach: REACH, person: SshUser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -161,6 +161,24 @@ def test_many_changes_are_abbreviated_and_counted() -> None:
     said = resumption.describe_changes(state, queue(job("a"), *(job(f"n{n}") for n in range(30))))
     assert len(said) == 21
     assert said[-1] == "and 10 more"
+    assert resumption.changes_for_job(said, "n1") == ("job n1 is new",)
+
+
+@pytest.mark.parametrize(
+    ("job_id", "texts"),
+    [
+        ("a", ("global_timeout: none -> 1h30m", "job a: command")),
+        ("a.is", ("global_timeout: none -> 1h30m", "job a.is is new")),
+        ("c", ("global_timeout: none -> 1h30m", "job c is gone")),
+        ("b", ("global_timeout: none -> 1h30m",)),
+    ],
+)
+def test_a_job_is_affected_by_its_own_changes_and_those_of_the_queue(
+    job_id: str, texts: tuple[str, ...]
+) -> None:
+    state = _failed(queue(job("a"), job("b"), job("c")))
+    new = queue(job("a", command="better"), job("b"), job("a.is"), global_timeout=5400.0)
+    assert resumption.changes_for_job(resumption.describe_changes(state, new), job_id) == texts
 
 
 @THOROUGH

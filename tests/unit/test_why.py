@@ -43,6 +43,7 @@ from spawn.core.reports.why.chain import trace
 from spawn.core.reports.why.explain import collect_history, explain
 from spawn.core.reports.why.model import Explanation
 from spawn.core.values import dag
+from spawn.core.values.target import Target
 from spawn.core.values.timestamps import format_timestamp
 
 Q = "queue-20260127-140532"
@@ -331,7 +332,7 @@ def test_the_hint_for_an_instance_changes_the_configuration_there() -> None:
     state = log.replay().state
     history = collect_history(state, log.rows, ["a"], last=log.seq)
     on = "i-0123456789abcdef0"
-    found = explain(state, history, "a", now=moment("14:00:30"), target=f"{on} --queue {Q}")
+    found = explain(state, history, "a", now=moment("14:00:30"), target=Target(on, Q))
     first, second = list(render(found, ZONE))[1:]
     assert first.startswith(f"Next: `spawn queue resume {Q} --config FILE` on {on} retries a ")
     assert second == f"Or: `spawn queue resume {on} --queue {Q} --retry-failed` retries a."

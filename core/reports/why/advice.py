@@ -2,29 +2,43 @@
 
 from collections.abc import Iterator
 
+from msgspec import Struct, structs
+
 from spawn.core.domain.retry import HOPELESS
 from spawn.core.domain.state import JobState, QueueState
 from spawn.core.reports.why.chain import Chain
 from spawn.core.reports.why.model import Advice
 from spawn.core.values.ids import is_instance_id
+from spawn.core.values.target import Target
 
 _SHOWN = 3
+
+
+class ResumeCommand(Struct, frozen=True):
+    """The command that resumes a queue. `from_s3`: whether it needs `--from-s3`."""
+
+    target: Target
+    from_s3: bool
+
+    def with_flags(self, flags: str = "") -> str:
+        """The command as text, with these flags."""
+        words = ["spawn queue resume", str(self.target), flags, "--from-s3" * self.from_s3]
+        return " ".join(filter(None, words))
 
 
 def advice(
     state: QueueState,
     chain: Chain,
     alive: bool | None,
-    target: str,
-    resume: str,
+    target: Target,
+    resume: ResumeCommand,
     *,
     held: bool = False,
 ) -> Iterator[Advice]:
     """Yield advice for the first job of `chain`, whose state is explained by the last.
 
     Args:
-        target: The target in commands, such as a queue or instance id.
-        resume: The command that resumes the queue.
+        target: The target of commands that read the queue.
         held: Whether a trouble affects the job.
     """
     root = state.jobs[chain.jobs[-1]]
@@ -34,16 +48,16 @@ def advice(
         yield from _after_completion(state, root, target, resume)
     elif state.reason == "global_timeout" and state.ended and not state.failed:
         yield Advice(
-            command=f"{resume} --global-timeout DURATION",
+            command=resume.with_flags("--global-timeout DURATION"),
             does="sets a longer limit, which includes the time already used",
         )
     elif state.state == "failed":
         does = _retries(list(state.failed)) if state.failed else "resumes the queue"
-        yield Advice(command=f"{resume} --retry-failed", does=does)
+        yield Advice(command=resume.with_flags("--retry-failed"), does=does)
     elif state.state == "pending":
-        yield Advice(command=resume, does="starts the queue here")
+        yield Advice(command=resume.with_flags(), does="starts the queue here")
     elif state.state == "interrupted" or (alive is False and not state.ended):
-        yield Advice(command=resume, does="resumes the queue")
+        yield Advice(command=resume.with_flags(), does="resumes the queue")
     elif root.state == "running":
         yield Advice(
             command=f"spawn queue logs {target} {root.config.job_id} --follow",
@@ -59,7 +73,7 @@ def advice(
 
 
 def _after_failure(
-    state: QueueState, root: JobState, chain: Chain, target: str, resume: str
+    state: QueueState, root: JobState, chain: Chain, target: Target, resume: ResumeCommand
 ) -> Iterator[Advice]:
     job_id = root.config.job_id
     then = ""
@@ -68,15 +82,16 @@ def _after_failure(
         then = f", then runs {join_ids(waiting)}"
     code = None if root.outcome is None else root.outcome.exit_code
     if code in HOPELESS or not root.folder:
-        on = resume.split()[3]
+        on = resume.target.name
         there = is_instance_id(on)  # --config reads a file of the machine where it is typed
+        typed_there = structs.replace(resume, target=Target(state.queue_id)) if there else resume
         yield Advice(
-            command=f"spawn queue resume {state.queue_id if there else on} --config FILE",
+            command=typed_there.with_flags("--config FILE"),
             does=f"{f'on {on} ' if there else ''}retries {job_id} with a corrected "
             f"configuration{then}",
         )
     does = _retries(_all_failed(state, job_id)) + then
-    yield Advice(command=f"{resume} --retry-failed", does=does)
+    yield Advice(command=resume.with_flags("--retry-failed"), does=does)
     if root.folder:
         yield Advice(
             command=f"spawn queue logs {target} {job_id}",
@@ -85,12 +100,12 @@ def _after_failure(
 
 
 def _after_completion(
-    state: QueueState, root: JobState, target: str, resume: str
+    state: QueueState, root: JobState, target: Target, resume: ResumeCommand
 ) -> Iterator[Advice]:
     job_id = root.config.job_id
     if root.upload_failed is not None and state.ended:
         does = "retries the upload of its results, unchanged since it completed"
-        yield Advice(command=resume, does=does)
+        yield Advice(command=resume.with_flags(), does=does)
         yield Advice(
             command="spawn queue run FILE --queue-id NEW",
             does="produces them again if they are missing or have changed",

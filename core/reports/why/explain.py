@@ -10,11 +10,12 @@ from spawn.core.domain.replay import Row
 from spawn.core.domain.state import JobState, QueueState
 from spawn.core.reports.model import Report, Trouble, TroubleKind
 from spawn.core.reports.why import facts
-from spawn.core.reports.why.advice import advice
+from spawn.core.reports.why.advice import ResumeCommand, advice
 from spawn.core.reports.why.chain import Chain, trace
 from spawn.core.reports.why.history import History, collect
-from spawn.core.reports.why.model import Advice, Explanation, Fact
+from spawn.core.reports.why.model import Explanation, Fact
 from spawn.core.values import dag
+from spawn.core.values.target import Target
 from spawn.core.values.timestamps import parse_timestamp
 
 SHOWN = 5
@@ -44,7 +45,7 @@ def explain(
     seen: Report | None = None,
     past: bool = False,
     elsewhere: bool = False,
-    target: str = "",
+    target: Target | None = None,
 ) -> Explanation:
     """Explain a job's state.
 
@@ -54,15 +55,14 @@ def explain(
         seen: The queue's report, for what its machine knows beyond the log.
         past: Whether the user chose `now` with `--at`; there is no advice then.
         elsewhere: Whether the log was read from its replica; commands that resume need `--from-s3`.
-        target: The target that the user gave, for commands; empty for the queue's id.
+        target: The target that the user gave, for commands; None for the queue's id.
     """
     now = max(now, parse_timestamp(state.last_at))  # as in a report
     chain = trace(state, job_id)
-    target = target or state.queue_id
-    resume = f"spawn queue resume {state.queue_id if elsewhere else target}"
+    target = target or Target(state.queue_id)
+    resume = ResumeCommand(Target(state.queue_id) if elsewhere else target, from_s3=elsewhere)
     found = list(_without_repeats(_facts(state, chain, history, now, runner_alive, seen)))
     held = any(fact.kind == "trouble" for fact in found)
-    found_advice = advice(state, chain, runner_alive, target, resume, held=held)
     return Explanation(
         queue_id=state.queue_id,
         job_id=job_id,
@@ -70,16 +70,8 @@ def explain(
         as_of=now,
         past=past,
         facts=tuple(found),
-        next=() if past else tuple(_add_from_s3(found_advice, elsewhere)),
+        next=() if past else tuple(advice(state, chain, runner_alive, target, resume, held=held)),
     )
-
-
-def _add_from_s3(advice: Iterable[Advice], elsewhere: bool) -> Iterator[Advice]:
-    for each in advice:
-        if elsewhere and each.command.startswith("spawn queue resume "):
-            yield structs.replace(each, command=f"{each.command} --from-s3")
-        else:
-            yield each
 
 
 def _facts(

@@ -19,6 +19,7 @@ from spawn.core.domain.events import (
     QueueStarted,
     RequestRefused,
 )
+from spawn.core.domain.resumption import changes_for_job
 from spawn.core.domain.state import JobState
 from spawn.core.reports.model import JobReport
 from spawn.core.reports.why.history import History, JobHistory, PastAttempt
@@ -176,16 +177,6 @@ def _queue_fact(job: JobState, event: Event[Data]) -> Iterator[Fact]:
     elif isinstance(data, RequestRefused):
         yield Fact(kind="refused", at=at, by=data.request, reason=data.why, before=True)
     elif isinstance(data, QueueReconfigured):
-        mine = tuple(text for text in data.changes if _concerns(text, job.config.job_id))
+        mine = changes_for_job(data.changes, job.config.job_id)
         if mine:
             yield Fact(kind="reconfigured", at=at, others=mine, before=True)
-
-
-def _concerns(change: str, job_id: str) -> bool:
-    """Return whether a configuration change affects this job or the whole queue.
-
-    Source: the texts of `core.resumption.changes`.
-    """
-    if change.startswith("job "):
-        return change.startswith((f"job {job_id}:", f"job {job_id} is "))
-    return not change.startswith("and ")
