@@ -1,6 +1,7 @@
 """An SSH connection to an instance, through any number of jump hosts."""
 
 import shlex
+from contextlib import suppress
 from typing import Any, Self
 
 from spawn.cli.ssh.errors import (
@@ -45,6 +46,15 @@ class SshConnection:
     def alive(self) -> bool:
         """Whether no part of the connection is known to be lost."""
         return bool(self._transports) and all(each.is_active() for each in self._transports)
+
+    def answers(self) -> bool:
+        """Ask the host whether the connection still works; blocks until it answers or is lost.
+
+        A connection that was cut a moment ago may not be known to be lost yet.
+        """
+        with suppress(paramiko().SSHException, EOFError, OSError):
+            self.transport.global_request("keepalive@openssh.com", wait=True)
+        return self.alive
 
     @property
     def transport(self) -> Any:

@@ -68,7 +68,7 @@ def run(connection: SshConnection, command: str | Sequence[str], out: Sink, err:
         while _copy_output(channel, out, err):
             pass
         code: int = channel.recv_exit_status() if channel.exit_status_ready() else _LOST
-        if code == _LOST and not connection.alive:
+        if code == _LOST and not connection.answers():  # else a signal ended the command
             raise connection_lost(connection.where, "the command may still be running there")
     except (library.SSHException, EOFError) as error:
         why = str(error) or "the command may still be running there"
