@@ -47,8 +47,7 @@ from spawn.cli.ssh.tunnel import Tunnel
 from spawn.core.domain.replay import Row
 from spawn.core.domain.state import QueueState
 from spawn.core.errors import QueueNotFound, SpawnError
-from spawn.core.reports.model import Report, Trouble
-from spawn.core.values.target import Target
+from spawn.core.reports.model import Report, Target, Trouble
 from spawn.store.feed.client import FeedClient
 from spawn.store.feed.errors import FeedRefused, FeedUnavailable, IncompatibleProtocol, NotAFeed
 from spawn.store.feed.requests import feed_port

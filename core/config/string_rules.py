@@ -64,9 +64,8 @@ def duration(text: str) -> Complaint | None:
     """Check a duration; zero is valid."""
     try:
         durations.parse_duration(text)
-    except ValueError as error:
-        what, _, hint = str(error).partition("; ")
-        return what, hint
+    except durations.InvalidDuration as error:
+        return error.what, error.hint
     return None
 
 

@@ -7,7 +7,6 @@ from msgspec import Struct
 
 from spawn.core.config.model import JobConfig
 from spawn.core.reports.progress import Progress
-from spawn.core.values.target import Target
 
 
 class LiveData(Struct, frozen=True, kw_only=True):
@@ -145,6 +144,19 @@ class JobReport(Struct, frozen=True, kw_only=True):
     def job_id(self) -> str:
         """The job's id."""
         return self.config.job_id
+
+
+class Target(Struct, frozen=True):
+    """A target as the user gave it: a queue id or an instance id, and the value of `--queue`.
+
+    `str()` gives the arguments of a suggested command.
+    """
+
+    name: str
+    queue: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} --queue {self.queue}" if self.queue else self.name
 
 
 class Report(Struct, frozen=True, kw_only=True):

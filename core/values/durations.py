@@ -20,6 +20,15 @@ _PART = re.compile(rf"{_AMOUNT}\s*([^\W\d_]*)")
 _EXAMPLE = 'write for example "90s", "5m" or "1h30m"'
 
 
+class InvalidDuration(ValueError):
+    """A text is not a duration. `what` gives the reason, `hint` an example; it may be empty."""
+
+    def __init__(self, what: str, hint: str = "") -> None:
+        super().__init__(f"{what}; {hint}" if hint else what)
+        self.what = what
+        self.hint = hint
+
+
 @lru_cache(maxsize=1024)
 def parse_duration(text: str) -> float:
     """Parse a duration: `30s`, `5m`, `1h30m`, `1h 30m`, `1.5h`, `1d`, `500ms`.
@@ -30,15 +39,17 @@ def parse_duration(text: str) -> float:
         Seconds, 0 to `LONGEST`.
 
     Raises:
-        ValueError: The text is not a duration; the message gives the reason and an example.
+        InvalidDuration: The text is not a duration.
     """
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise ValueError(_why_not(text))
+        raise _why_not(text)
     amounts = zip(match.groups(), UNITS.values(), strict=True)
     seconds = sum(float(amount) * unit for amount, unit in amounts if amount)
     if seconds > LONGEST:
-        raise ValueError(f"{_shown(text)} is longer than the maximum of {format_compact(LONGEST)}")
+        raise InvalidDuration(
+            f"{_shown(text)} is longer than the maximum of {format_compact(LONGEST)}"
+        )
     return seconds
 
 
@@ -70,24 +81,28 @@ def _parts(seconds: float) -> list[str]:
     return shown or ["0s"]
 
 
-def _why_not(text: str) -> str:
+def _why_not(text: str) -> InvalidDuration:
     shown = _shown(text)
     if not text.strip():
-        return f"an empty string is not a duration; {_EXAMPLE}"
+        return InvalidDuration("an empty string is not a duration", _EXAMPLE)
     if re.match(r"\s*-\s*[0-9]", text):
-        return f"{shown} is negative; a duration must be 0 or more; {_EXAMPLE}"
+        return InvalidDuration(f"{shown} is negative", f"a duration must be 0 or more; {_EXAMPLE}")
     named = _PART.findall(text)
     if named == [""] and re.fullmatch(r"\s*[0-9.]+\s*", text):
-        return f'{shown} has no unit; write "{text.strip()[:20]}s" for seconds'
+        return InvalidDuration(f"{shown} has no unit", f'write "{text.strip()[:20]}s" for seconds')
     if "" in named:
-        return f"{shown} has a number without a unit; {_EXAMPLE}"
+        return InvalidDuration(f"{shown} has a number without a unit", _EXAMPLE)
     strange = next((unit for unit in named if unit and unit not in UNITS), None)
     if strange is not None:
-        return f"{shown} has an unknown unit {_shown(strange)}; use {', '.join(UNITS)}; {_EXAMPLE}"
+        return InvalidDuration(
+            f"{shown} has an unknown unit {_shown(strange)}", f"use {', '.join(UNITS)}; {_EXAMPLE}"
+        )
     ranks = [list(UNITS).index(unit) for unit in named if unit]
     if any(later <= earlier for earlier, later in pairwise(ranks)):
-        return f"{shown} repeats a unit or has units out of order, largest first; {_EXAMPLE}"
-    return f"{shown} is not a duration; {_EXAMPLE}"
+        return InvalidDuration(
+            f"{shown} repeats a unit or has units out of order, largest first", _EXAMPLE
+        )
+    return InvalidDuration(f"{shown} is not a duration", _EXAMPLE)
 
 
 def _shown(text: str) -> str:

@@ -58,6 +58,13 @@ def test_an_invalid_duration_is_rejected_with_the_reason(text: str, why: str) ->
         durations.parse_duration(text)
 
 
+def test_the_reason_and_the_hint_are_separate_whatever_the_text_contains() -> None:
+    with pytest.raises(durations.InvalidDuration) as caught:
+        durations.parse_duration("5m; 6m")
+    assert caught.value.what.startswith("'5m; 6m' ")
+    assert caught.value.hint.startswith("write for example ")
+
+
 @given(st.text(alphabet="0123456789dhms. -", max_size=20) | st.text(max_size=20))
 def test_any_text_is_seconds_in_range_or_refused(text: str) -> None:
     try:

@@ -39,11 +39,11 @@ from spawn.core.domain.events import (
     ResultsUploaded,
     ResultsUploadFailed,
 )
+from spawn.core.reports.model import Target
 from spawn.core.reports.why.chain import trace
 from spawn.core.reports.why.explain import collect_history, explain
 from spawn.core.reports.why.model import Explanation
 from spawn.core.values import dag
-from spawn.core.values.target import Target
 from spawn.core.values.timestamps import format_timestamp
 
 Q = "queue-20260127-140532"

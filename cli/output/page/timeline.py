@@ -141,7 +141,7 @@ def attempt_text(sheet: PageData, attempt: Attempt) -> str:
     end = exit_words(attempt.exit_code, attempt.signal, timed_out=attempt.timed_out)
     how = f", exit {end}" if end and attempt.result in ("failed", "retrying") else ""
     if attempt.result == "interrupted":
-        how = f" ({attempt.why})"
+        how = f" ({attempt.reason})"
     until = attempt.end if attempt.ran_until is None else attempt.ran_until
     if until is None:
         return f"attempt {attempt.number}: running since {sheet.clock(attempt.start)}"

@@ -219,11 +219,11 @@ def _end_attempt(attempt: Attempt, data: Outcome, now: float) -> None:
     attempt.timed_out = data.timed_out
     result: Result = "completed"
     if isinstance(data, JobInterrupted):
-        result, attempt.why = "interrupted", data.cause
+        result, attempt.reason = "interrupted", data.cause
     elif isinstance(data, JobRetryScheduled):
-        result, attempt.why = "retrying", data.why
+        result, attempt.reason = "retrying", data.why
     elif isinstance(data, JobFailed):
-        result, attempt.why = "failed", data.why
+        result, attempt.reason = "failed", data.why
     attempt.result = result
 
 

@@ -40,7 +40,7 @@ class Attempt(Struct, kw_only=True):
     exit_code: int | None = None
     signal: str | None = None
     timed_out: bool = False
-    why: str = ""
+    reason: str = ""
 
 
 class StateChange(Struct):

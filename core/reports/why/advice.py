@@ -6,10 +6,10 @@ from msgspec import Struct, structs
 
 from spawn.core.domain.retry import HOPELESS
 from spawn.core.domain.state import JobState, QueueState
+from spawn.core.reports.model import Target
 from spawn.core.reports.why.chain import Chain
 from spawn.core.reports.why.model import Advice
 from spawn.core.values.ids import is_instance_id
-from spawn.core.values.target import Target
 
 _SHOWN = 3
 

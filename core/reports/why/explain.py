@@ -8,14 +8,13 @@ from msgspec import structs
 from spawn.core.domain.plan import is_stopping
 from spawn.core.domain.replay import Row
 from spawn.core.domain.state import JobState, QueueState
-from spawn.core.reports.model import Report, Trouble, TroubleKind
+from spawn.core.reports.model import Report, Target, Trouble, TroubleKind
 from spawn.core.reports.why import facts
 from spawn.core.reports.why.advice import ResumeCommand, advice
 from spawn.core.reports.why.chain import Chain, trace
 from spawn.core.reports.why.history import History, collect
 from spawn.core.reports.why.model import Explanation, Fact
 from spawn.core.values import dag
-from spawn.core.values.target import Target
 from spawn.core.values.timestamps import parse_timestamp
 
 SHOWN = 5
