@@ -11,6 +11,7 @@ from msgspec import structs
 
 from spawn.core.errors import CorruptLog, RunnerAlive, SpawnError, UnreadableEvent, joined
 from spawn.runner.guardian import INTERNAL_ERROR, RunnerContext
+from spawn.runner.ports import CannotPrepare
 from spawn.runner.process.launcher import ProcessLauncher
 from spawn.runner.runner_process import (
     RunnerError,
@@ -29,6 +30,7 @@ from spawn.store.aws.this_machine import detect_instance
 from spawn.store.failpoints import mark
 from spawn.store.files import open_regular
 from spawn.store.log.ownership_time import newest_epoch
+from spawn.store.log.write import LogFull
 from spawn.store.objects.interface import StoreError, Unavailable
 from spawn.store.objects.location import open_place
 from spawn.store.queue_dir import lock
@@ -55,6 +57,15 @@ def main(data: bytes, context: RunnerContext) -> int:
         code = _run(order, report, context)
         report(RunnerExited())
         return code
+    except (LogFull, CannotPrepare, OSError) as error:
+        if context.previous_death:  # a full disk, or no process: the guardian tries again
+            report(WarningMessage(f"the runner could not be restarted: {error}"))
+            return INTERNAL_ERROR
+        if isinstance(error, SpawnError):
+            report(RunnerError(error.what, error.why, error.hint, error.exit_code))
+            return error.exit_code
+        report(RunnerError("the runner failed", str(error), "", 1))
+        return 1
     except SpawnError as error:
         alive = isinstance(error, RunnerAlive)
         temporary = order.from_s3 and isinstance(error, Unavailable)
@@ -64,9 +75,6 @@ def main(data: bytes, context: RunnerContext) -> int:
         hint = error.hint or (_RETRY_HINT if temporary else "")
         report(RunnerError(error.what, error.why, hint, code, alive))
         return code
-    except OSError as error:
-        report(RunnerError("the runner failed", str(error), "", 1))
-        return 1
     except Exception:
         traceback.print_exc()
         why = traceback.format_exc().strip().splitlines()[-1]

@@ -51,11 +51,12 @@ class UploadEnded(Struct, frozen=True):
 
 class UploadRetrying(Struct, frozen=True):
     """An upload is being retried since `since`, by the monotonic clock; None once it makes progress
-    again."""
+    again. `refused`: the error is not an outage, so that the upload soon ends."""
 
     token: str
     since: float | None
     why: str = ""
+    refused: bool = False
 
 
 class ResultsRestored(Struct, frozen=True):

@@ -248,6 +248,8 @@ def _first_field(job: JobReport, report: Report, zone: tzinfo | None) -> str:
         more = f" +{len(job.blocked_by) - 1}" if len(job.blocked_by) > 1 else ""
         return f"Blocked by: {job.blocked_by[0]}{more}"
     if job.status == "pending" and report.status == "running" and report.next_job:
+        if report.runner_alive is False:
+            return "Waiting: a runner"
         held = any(trouble.holds for trouble in report.troubles)
         return "Waiting: trouble" if held else "Waiting: its turn"
     return ""

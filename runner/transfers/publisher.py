@@ -242,21 +242,25 @@ class _Upload:
             self._uploaded = unsaved.uploaded
             if isinstance(unsaved.cause, Unavailable):
                 return self._retry(str(unsaved.cause), began)
-            retry_in = self._next_pause()
+            retry_in = self._next_pause(str(unsaved.cause))
             if retry_in is None:
                 self._finish(self._uploaded, self._failure, str(unsaved.cause))
             return retry_in
         except Exception as error:  # the queue must not wait forever, whatever the error
-            retry_in = self._next_pause()
+            retry_in = self._next_pause(_error_text(error))
             if retry_in is None:
                 self._finish(None, self._failure or _error_text(error))
             return retry_in
         self._finish(uploaded, self._failure)
         return None
 
-    def _next_pause(self) -> float | None:
+    def _next_pause(self, why: str) -> float | None:
         """Seconds before the next try after a permanent error; None to give up."""
-        return None if self._publisher.given_up else next(self._pauses, None)
+        pause = None if self._publisher.given_up else next(self._pauses, None)
+        if pause is not None:
+            now = time.monotonic()
+            self._publisher.post(UploadRetrying(self._token, now, why, refused=True))
+        return pause
 
     def _retry(self, why: str, began: float) -> float | None:
         """Record a temporary error; returns the seconds before a retry, None after `give_up`."""

@@ -129,8 +129,10 @@ class Saving:
                     self._say(f"{self._uploading[token]}: its output is not saved: {unsaved}")
             case UploadRetrying(token, None):
                 self._end_retry(token)
-            case UploadRetrying(token, _, why):
-                if token in self._promised:
+            case UploadRetrying(token, _, why, refused):
+                if refused:
+                    pass  # what waits for it waits for its end
+                elif token in self._promised:
                     self._retrying[token] = happening
                 else:
                     self._retrying_output.add(token)

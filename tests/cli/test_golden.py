@@ -233,3 +233,9 @@ def test_completion_is_estimated_once_all_running_jobs_have_an_estimate() -> Non
     assert (
         shaped(samples.training().report(earlier={"export": 600.0}))["estimated_completion"] is None
     )
+
+
+def test_without_a_runner_a_ready_job_waits_for_one() -> None:
+    report = structs.replace(samples.parallel(), runner_alive=False)
+    (line,) = (each for each in lines(report) if each.startswith("  ⏸ clean "))
+    assert "Waiting: a runner" in line

@@ -142,6 +142,7 @@ def test_a_denial_that_ends_before_the_queue_does_loses_nothing(
             queue.until(lambda: refused.hits >= 6, "it is tried")
         else:
             queue.wait_for("ResultsUploadFailed", "make")
+            assert "make: its files are not saved yet" in queue.describe(), "before it gives up"
     a.release("go")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err

@@ -1,13 +1,18 @@
-"""The guardian, when no process can be forked."""
+"""The guardian, when no process can be forked, and runners that cannot be restarted yet."""
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
-from spawn.runner import guardian
+from spawn.runner import bootstrap, guardian
 from spawn.runner.guardian import INTERNAL_ERROR, OWNED, RunnerContext, _Guardian
+from spawn.runner.ports import CannotPrepare
+from spawn.runner.runner_process import RunRequest
+from spawn.store.log.write import LogFull
 
 SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
 
@@ -56,3 +61,34 @@ def test_a_runner_that_cannot_be_forked_at_all_is_an_internal_error(
 ) -> None:
     _fail_fork(monkeypatch, 1)
     assert _Guardian(lambda _: 0, restarts=3).watch() == INTERNAL_ERROR
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        LogFull("the log cannot be written", why="disk full"),
+        CannotPrepare("no process can be started"),
+        OSError(28, "No space left on device"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("death", ["", "signal SIGKILL"], ids=["first", "restarted"])
+def test_a_restart_that_fails_for_lack_of_space_or_processes_is_repeated(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, death: str
+) -> None:
+    def fail(*_: object) -> int:
+        raise error
+
+    read, write = os.pipe()
+    monkeypatch.setattr(sys, "argv", ["runner", str(write)])
+    monkeypatch.setattr(bootstrap, "_run", fail)
+    request = RunRequest(
+        task="run", queue_id="q", state="/s", log="/l", cache="/c", by="ana", config=None
+    )
+    context = RunnerContext(-1, "nonce", death)
+    code = bootstrap.main(msgspec.json.encode(request), context)
+    os.close(write)
+    with open(read) as file:
+        message = file.read()
+    assert code == (INTERNAL_ERROR if death else 1)
+    assert ("could not be restarted" in message) == bool(death)
