@@ -52,7 +52,8 @@ class Owner(Struct, frozen=True, kw_only=True):
 
 class Lease(Struct, frozen=True, kw_only=True):
     """The contents of `lease.json`. `seq` and `hash` are those of the store's newest event when the
-    lease was written, `troubles` are the runner's at that time."""
+    lease was written, `troubles` are the runner's at that time. `write` counts the writes of one
+    runner: two of its leases never have the same bytes, so never the same ETag."""
 
     epoch: int
     nonce: str
@@ -61,6 +62,7 @@ class Lease(Struct, frozen=True, kw_only=True):
     hash: str
     handed_back: bool = False
     troubles: tuple[Trouble, ...] = ()
+    write: int = 0
 
 
 class LeaseSnapshot(Struct, frozen=True):
@@ -130,6 +132,7 @@ class LeaseHolder:
         self._etag = seen.etag if seen else None
         self._head = head
         self._troubles = troubles
+        self._writes = 0
         self._fence = fence
 
     def claim(self) -> float:
@@ -173,6 +176,7 @@ class LeaseHolder:
             seen = read_lease(self._store)
             if (seen and seen.etag) != self._etag:
                 raise ETagMismatch
+        self._writes += 1
         seq, hash_ = self._head()
         lease = Lease(
             epoch=self._epoch,
@@ -182,6 +186,7 @@ class LeaseHolder:
             hash=hash_.hex(),
             handed_back=handed_back,
             troubles=() if handed_back else fitting(self._troubles()),
+            write=self._writes,
         )
         data = msgspec.json.encode(lease, order="sorted")
         if self._etag is None:

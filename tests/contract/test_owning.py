@@ -130,6 +130,27 @@ def test_the_same_process_may_claim_twice(tmp_path: Path, handed_back: bool) -> 
         other.claim()
 
 
+def test_a_claim_fails_if_the_owner_has_renewed_the_same_lease_meanwhile(tmp_path: Path) -> None:
+    """Nothing has happened between two renewals: they must differ all the same, also as ETags."""
+    store = CountingStore(tmp_path)
+    ours = LeaseHolder(store, owner=HERE, epoch=1, nonce="ours", seen=None, head=lambda: (0, b""))
+    ours.claim()
+    ours.renew()
+    expired = read_lease(store)
+    ours.renew()
+    other = LeaseHolder(
+        store,
+        owner=structs.replace(HERE, place="elsewhere"),
+        epoch=2,
+        nonce="theirs",
+        seen=expired,
+        head=lambda: (0, b""),
+    )
+    with pytest.raises(Fenced):
+        other.claim()
+    ours.renew()
+
+
 def test_a_machine_restarted_under_another_hostname_is_the_same_machine(
     tmp_path: Path,
 ) -> None:
